@@ -1,0 +1,1 @@
+"""The contract of wsc: machine description, instruction table, program, text."""

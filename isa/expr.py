@@ -1,0 +1,265 @@
+"""Operand expressions: integers over names, written once per region, evaluated per tile.
+
+An expression may use the tile's coordinates ``x`` and ``y`` within its region, the
+region's size ``W`` and ``H``, named constants and tensor addresses, the registers of
+the procedure that it stands in, and the iteration names of its instruction.
+Division is floor division, ``%`` has the sign of the divisor (as in Python).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+RESERVED = ("x", "y", "W", "H")
+
+BINARY: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
+    # operator: (precedence, value function over ints or NumPy integer arrays)
+    "==": (1, lambda a, b: (a == b) * 1),
+    "!=": (1, lambda a, b: (a != b) * 1),
+    "<": (1, lambda a, b: (a < b) * 1),
+    "<=": (1, lambda a, b: (a <= b) * 1),
+    ">": (1, lambda a, b: (a > b) * 1),
+    ">=": (1, lambda a, b: (a >= b) * 1),
+    "+": (2, lambda a, b: a + b),
+    "-": (2, lambda a, b: a - b),
+    "*": (3, lambda a, b: a * b),
+    "/": (3, lambda a, b: a // b),
+    "%": (3, lambda a, b: a % b),
+}
+FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "min": np.minimum,
+    "max": np.maximum,
+}
+
+
+class Expr:
+    """Base of the expression tree. Python operators build and fold expressions."""
+
+    __slots__ = ()
+
+    def __add__(self, other: ExprLike) -> Expr:
+        return binary("+", self, other)
+
+    def __radd__(self, other: ExprLike) -> Expr:
+        return binary("+", other, self)
+
+    def __sub__(self, other: ExprLike) -> Expr:
+        return binary("-", self, other)
+
+    def __rsub__(self, other: ExprLike) -> Expr:
+        return binary("-", other, self)
+
+    def __mul__(self, other: ExprLike) -> Expr:
+        return binary("*", self, other)
+
+    def __rmul__(self, other: ExprLike) -> Expr:
+        return binary("*", other, self)
+
+    def __floordiv__(self, other: ExprLike) -> Expr:
+        return binary("/", self, other)
+
+    def __mod__(self, other: ExprLike) -> Expr:
+        return binary("%", self, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Int(Expr):
+    """A literal."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Expr):
+    """A name: coordinate, constant, tensor, register or iteration name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Expr):
+    """``left op right``, op one of ``BINARY`` (infix) or ``FUNCTIONS`` (call syntax)."""
+
+    op: str
+    left: Expr
+    right: Expr
+
+
+ExprLike = Expr | int | str
+
+
+def expr(value: ExprLike) -> Expr:
+    """Turn an int into a literal and a str into a name; expressions pass through."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, str):
+        return Name(value)
+    if isinstance(value, (int, np.integer)):
+        return Int(int(value))
+    raise TypeError(f"an operand expression is made of integers, names and expressions, not {type(value).__name__}")
+
+
+def apply(op: str, left: Any, right: Any) -> Any:
+    """The value of one operator on ints or integer arrays."""
+    return BINARY[op][1](left, right) if op in BINARY else FUNCTIONS[op](left, right)
+
+
+def binary(op: str, left: ExprLike, right: ExprLike) -> Expr:
+    """Build ``left op right``, folding literals and the identities of + - * /."""
+    a, b = expr(left), expr(right)
+    if isinstance(a, Int) and isinstance(b, Int) and not (op in "/%" and b.value == 0):
+        return Int(int(apply(op, a.value, b.value)))
+    if isinstance(b, Int):
+        if (op in "+-" and b.value == 0) or (op in "*/" and b.value == 1):
+            return a
+        if op == "*" and b.value == 0 or op == "%" and b.value == 1:
+            return Int(0)
+        if op == "-" and b.value < 0:
+            return binary("+", a, -b.value)
+    if isinstance(a, Int):
+        if (op == "+" and a.value == 0) or (op == "*" and a.value == 1):
+            return b
+        if op == "*" and a.value == 0:
+            return Int(0)
+    return Binary(op, a, b)
+
+
+def minimum(left: ExprLike, right: ExprLike) -> Expr:
+    """``min(left, right)``."""
+    return binary("min", left, right)
+
+
+def maximum(left: ExprLike, right: ExprLike) -> Expr:
+    """``max(left, right)``."""
+    return binary("max", left, right)
+
+
+X, Y, W, H = (Name(name) for name in RESERVED)
+
+
+def names(node: Expr) -> Iterator[str]:
+    """Every name in the expression, with repetitions, left to right."""
+    if isinstance(node, Name):
+        yield node.name
+    elif isinstance(node, Binary):
+        yield from names(node.left)
+        yield from names(node.right)
+
+
+def evaluate(node: Expr, env: Mapping[str, Any]) -> Any:
+    """Value under ``env``: ints, or integer arrays that broadcast (one entry a tile).
+
+    Raises:
+        KeyError: a name is not in ``env``.
+        ZeroDivisionError: division by a zero.
+    """
+    if isinstance(node, Int):
+        return node.value
+    if isinstance(node, Name):
+        return env[node.name]
+    assert isinstance(node, Binary)
+    right = evaluate(node.right, env)
+    if node.op in "/%" and not np.all(right):
+        raise ZeroDivisionError(f"division by zero in {show(node)}")
+    return apply(node.op, evaluate(node.left, env), right)
+
+
+def substitute(node: Expr, env: Mapping[str, ExprLike]) -> Expr:
+    """Replace names by expressions and fold what becomes literal."""
+    if isinstance(node, Name):
+        return expr(env[node.name]) if node.name in env else node
+    if isinstance(node, Binary):
+        return binary(node.op, substitute(node.left, env), substitute(node.right, env))
+    return node
+
+
+def show(node: Expr, above: int = 0) -> str:
+    """Canonical text with the fewest parentheses; the parser reads it back identically."""
+    if isinstance(node, Int):
+        return str(node.value) if node.value >= 0 or above < 2 else f"({node.value})"
+    if isinstance(node, Name):
+        return node.name
+    assert isinstance(node, Binary)
+    if node.op in FUNCTIONS:
+        return f"{node.op}({show(node.left)}, {show(node.right)})"
+    level = BINARY[node.op][0]
+    left_level = level if level > 1 else 2
+    text = f"{show(node.left, left_level)} {node.op} {show(node.right, level + 1)}"
+    if level == 3:
+        text = f"{show(node.left, 3)}{node.op}{show(node.right, 4)}"
+    return f"({text})" if level < above else text
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """An expression split by what is known when: ``static + sum(registers) + sum(dim * stride)``.
+
+    static: uses only coordinates, sizes, constants and tensor addresses.
+    registers: registers added with coefficient one.
+    strides: iteration name -> stride, itself a static expression or one register.
+    """
+
+    static: Expr
+    registers: tuple[str, ...]
+    strides: dict[str, Expr]
+
+
+class NotAffine(ValueError):
+    """An operand uses registers or iteration names in a way that no descriptor can hold."""
+
+
+def split(node: Expr, registers: frozenset[str], dims: tuple[str, ...] = ()) -> Affine:
+    """Split an operand into its static part, its registers and its strides.
+
+    Raises:
+        NotAffine: a register is multiplied, subtracted or divided, a stride is not a
+            static expression or one register, or an iteration name occurs non-linearly.
+    """
+    static: Expr = Int(0)
+    regs: list[str] = []
+    strides: dict[str, Expr] = {}
+    for sign, term in _terms(node, 1):
+        used = set(names(term))
+        in_dims = used & set(dims)
+        if not used & registers and not in_dims:
+            static = static + term if sign > 0 else static - term
+        elif isinstance(term, Name) and term.name in registers and sign > 0 and not in_dims:
+            regs.append(term.name)
+        elif in_dims:
+            dim, stride = _stride(term, in_dims, registers, node)
+            if sign < 0:
+                if set(names(stride)) & registers:
+                    raise NotAffine(f"{show(node)}: a register stride cannot be subtracted")
+                stride = 0 - stride
+            strides[dim] = strides[dim] + stride if dim in strides else stride
+        else:
+            raise NotAffine(f"{show(node)}: a register can only be added, not used in {show(term)}")
+    return Affine(static, tuple(regs), strides)
+
+
+def _terms(node: Expr, sign: int) -> Iterator[tuple[int, Expr]]:
+    if isinstance(node, Binary) and node.op in "+-":
+        yield from _terms(node.left, sign)
+        yield from _terms(node.right, sign if node.op == "+" else -sign)
+    else:
+        yield sign, node
+
+
+def _stride(
+    term: Expr, dims: set[str], registers: frozenset[str], whole: Expr
+) -> tuple[str, Expr]:
+    if len(dims) == 1:
+        dim = next(iter(dims))
+        if term == Name(dim):
+            return dim, Int(1)
+        if isinstance(term, Binary) and term.op == "*":
+            for left, right in ((term.left, term.right), (term.right, term.left)):
+                if left == Name(dim):
+                    used = set(names(right))
+                    if isinstance(right, Name) or not used & registers:
+                        return dim, right
+    raise NotAffine(f"{show(whole)}: {show(term)} is not an iteration name times a stride")

@@ -1,0 +1,366 @@
+"""The program: what the assembler reads and prints, and what the runtime executes.
+
+Plain frozen data. The text form is defined by ``grammar.lark``; ``printer`` and
+``parser`` are inverse to each other; ``verifier`` says what a well-formed program is.
+All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from isa.expr import Expr, Int
+from isa.types import Control, DType, Side
+
+ISA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Place in the assembly text. Line 0 stands for an object that was not parsed."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+NOWHERE = Location()
+
+
+# --- operands ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mem:
+    """A memory descriptor: ``[address]``, affine in the iteration names (bytes)."""
+
+    address: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """A fabric queue: ``<color>``, or ``<color: n, k>``.
+
+    dims: the iteration names with which the operand advances; they are the outermost
+    ones of the instruction, and the wavelet is held over the inner ones. None: it
+    advances at every step.
+    """
+
+    color: str
+    dims: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """An integer operand: expression over coordinates, constants and at most registers added.
+
+    In a vector instruction it is the same value for every step, converted to the
+    operand's type.
+    """
+
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A floating-point literal, the same for every step of a vector instruction."""
+
+    value: float
+
+
+Operand = Mem | Fabric | Scalar | Real
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One iteration name and its extent (static, one register, or their sum; <= 0: no step)."""
+
+    name: str
+    extent: Expr
+
+
+# --- statements -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asynchronous:
+    """Issue on stream unit ``unit``; add 1 to ``semaphore`` (if any) when it is done."""
+
+    unit: int
+    semaphore: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One instruction of the table.
+
+    name, dtype: row of the table and its type suffix (None where the row has none).
+    operands: destination first. SCALAR and LOAD rows: the destination register's name
+      stands in ``register``. SEND: ``(Mem destination, Mem source)`` with the target
+      tile in ``target`` (region coordinates) and the receiver's semaphore in
+      ``semaphore``. CONTROL: color in ``color`` and ``control``. SEMAPHORE: index in
+      ``semaphore`` and the count as the only operand.
+    dims: iteration space, outermost first; empty: one step.
+    """
+
+    name: str
+    dtype: DType | None = None
+    operands: tuple[Operand, ...] = ()
+    dims: tuple[Dim, ...] = ()
+    register: str | None = None
+    asynchronous: Asynchronous | None = None
+    target: tuple[Expr, Expr] | None = None
+    semaphore: int | None = None
+    color: str | None = None
+    control: Control = Control.NONE
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Hardware loop: ``body`` runs with register ``register`` = 0 .. count-1 (count <= 0: not at all)."""
+
+    register: str
+    count: Expr
+    body: tuple[Statement, ...]
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """Guard: ``left relation right`` decides; each side is static plus registers.
+
+    relation: one of ``== != < <= > >=``.
+    """
+
+    left: Expr
+    relation: str
+    right: Expr
+    then: tuple[Statement, ...]
+    otherwise: tuple[Statement, ...] = ()
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a procedure; the arguments become the first registers of its window.
+
+    node: the name of the ONNX node(s) that caused the call, for provenance.
+    """
+
+    procedure: str
+    arguments: tuple[tuple[str, Expr], ...] = ()
+    node: str = ""
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+Statement = Op | Loop | If | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """A procedure. Its registers are its parameters and every register it assigns.
+
+    doc: comment lines printed above it.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    body: tuple[Statement, ...]
+    doc: tuple[str, ...] = ()
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+# --- memory, routes, edge ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How one logical dimension of a tensor lies on the mesh.
+
+    The tile at coordinate p of ``axis`` holds the indices
+    ``[p*step + offset, p*step + offset + length)`` that fall within ``[0, size)``.
+    axis None: every tile holds the same range (step 0). A replicated or local
+    dimension has length = size, offset = 0 unless it is padded.
+    """
+
+    size: int
+    axis: str | None = None
+    step: int = 0
+    length: int = -1
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.length < 0:
+            object.__setattr__(self, "length", self.step if self.axis else self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named range of SRAM, at the same address in every tile of its region.
+
+    address, bytes: byte address and size in each tile. Ranges may overlap where
+    their lifetimes do not. dims describe the layout; they are not executed.
+    """
+
+    name: str
+    dtype: DType
+    dims: tuple[Extent, ...]
+    address: int
+    bytes: int
+    node: str = ""
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One switch position: wavelets enter on ``receive`` and leave on every side of ``send``."""
+
+    receive: Side
+    send: tuple[Side, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Routes of ``color`` in the tiles of ``region`` where ``guard`` is true (None: all).
+
+    guard: static expression over x, y, W, H. At most one route may hold for a tile
+    and color. positions: the switch positions, at least one.
+    """
+
+    color: str
+    region: str
+    guard: Expr | None
+    positions: tuple[Position, ...]
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of tiles and the statements that its main threads run."""
+
+    name: str
+    left: int
+    top: int
+    width: int
+    height: int
+    main: tuple[Statement, ...] = ()
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+class Kind(Enum):
+    """What an edge tensor is for the host."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    WEIGHT = "weight"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTensor:
+    """A tensor outside the fabric: network input, network output, or weight in the store.
+
+    dtype: element type on the fabric. host_dtype: NumPy name of the type that the
+    host sees (``int64`` inputs travel as i32). file, key: for weights, the
+    safetensors file beside the program and the key in it, or, when ``byte_offset``
+    is not None, a raw file with the data starting at that byte.
+    """
+
+    name: str
+    kind: Kind
+    dtype: DType
+    shape: tuple[int, ...]
+    host_dtype: str = ""
+    file: str = ""
+    key: str = ""
+    byte_offset: int | None = None
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+class Direction(Enum):
+    FEED = "feed"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Rows chosen by the fabric: ``row`` takes each of ``count`` values as they arrive.
+
+    The values are the wavelets of ``color`` that leave the region on ``side``
+    at boundary position ``port`` (x for N and S, y for E and W).
+    Values outside ``[0, size of the tensor's dimension 0)`` stop the run with an error.
+    """
+
+    row: str
+    count: int
+    color: str
+    side: Side
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One entry of the edge's schedule.
+
+    For every boundary tile on ``side`` of ``region`` where ``guard`` holds, the edge
+    plays (FEED) into ``color``, or takes (DRAIN) from it, the elements
+    ``tensor[offset]`` with ``offset`` affine in the iteration names, outermost first.
+    repeat: (name, count): the whole is done for name = 0 .. count-1, and the name may
+    stand in the extents and in the offset; so ragged blocks can be described.
+    then: control wavelet fed after each repetition (FEED only). final: one more after
+    the last repetition. Entries of one port and color run in the order of the text;
+    those of different ports and colors run concurrently.
+    """
+
+    direction: Direction
+    color: str
+    region: str
+    side: Side
+    guard: Expr | None
+    tensor: str
+    offset: Expr
+    dims: tuple[Dim, ...] = ()
+    repeat: tuple[str, int] | None = None
+    lookup: Lookup | None = None
+    then: Control = Control.NONE
+    final: Control = Control.NONE
+    node: str = ""
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A whole program.
+
+    fabric: preset name or path of a description; width, height: size of the rectangle
+    of tiles that it may use. precision: of the network, for the reader and for the
+    comparison. colors: name -> number. constants: name -> value, usable in every
+    expression. tensors: SRAM symbols; their names are byte addresses in expressions.
+    """
+
+    fabric: str
+    width: int
+    height: int
+    precision: DType = DType.F32
+    model: str = ""
+    constants: tuple[tuple[str, int], ...] = ()
+    edge_tensors: tuple[EdgeTensor, ...] = ()
+    colors: tuple[tuple[str, int], ...] = ()
+    tensors: tuple[Tensor, ...] = ()
+    regions: tuple[Region, ...] = ()
+    routes: tuple[Route, ...] = ()
+    procedures: tuple[Procedure, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+    version: int = ISA_VERSION
+
+    def region(self, name: str) -> Region:
+        """The region of that name; KeyError if there is none."""
+        return {region.name: region for region in self.regions}[name]
+
+    def with_(self, **changes: object) -> Program:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+ZERO = Int(0)

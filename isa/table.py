@@ -1,0 +1,193 @@
+"""The instruction table: one row an instruction, and everything else comes from it.
+
+Grammar terminals, printer, verifier, timing class, simulator opcode, code size and
+the ISA reference in ``docs/`` are all derived from the rows below. To add an
+instruction, add a row and its value function in ``isa/values.py``; a row without a
+value function stops the import of ``isa.values``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from isa.types import DType
+
+F32, F16, I32 = DType.F32, DType.F16, DType.I32
+FLOATS = (F32, F16)
+ALL = (F32, F16, I32)
+
+
+class Form(Enum):
+    """The shape of an instruction's operands, and who executes it."""
+
+    SCALAR = "scalar"  # dst register, then integer operands: i.add r, a, b
+    LOAD = "load"  # dst register, [address]
+    STORE = "store"  # [address], integer operand
+    VECTOR = "vector"  # dst, sources over an iteration space
+    SEND = "send"  # remote store through the dynamic network
+    CONTROL = "control"  # control wavelet into a color
+    SEMAPHORE = "semaphore"  # semaphore, count
+
+
+class Timing(Enum):
+    """Timing classes. The fabric description gives each its cycles."""
+
+    SCALAR = "scalar"
+    SCALAR_MULTIPLY = "scalar_multiply"
+    SCALAR_DIVIDE = "scalar_divide"
+    SCALAR_MEMORY = "scalar_memory"
+    BRANCH = "branch"
+    CALL = "call"
+    MOVE = "move"
+    ARITHMETIC = "arithmetic"
+    MULTIPLY_ACCUMULATE = "multiply_accumulate"
+    DIVIDE = "divide"
+    SPECIAL = "special"
+    SEND = "send"
+    SYNCHRONISE = "synchronise"
+
+
+class Operand(Enum):
+    """Element type of one vector operand, relative to the instruction's type T."""
+
+    SAME = "T"
+    FLAG = "i32"  # zero or one, whatever T is
+    ACCUMULATOR = "f32"  # f32 whatever T is (i32 when T is i32)
+
+
+@dataclass(frozen=True, slots=True)
+class Instr:
+    """One row of the table.
+
+    name: the mnemonic.
+    form: operand shape.
+    types: element types T that a vector instruction exists for (suffix ``.T``).
+    operands: operand roles, destination first (vectors); count of operands otherwise.
+    timing: timing class.
+    doc: one line of meaning for the reference.
+    accumulates: the destination is also the first argument of the value function.
+    on_unit: may be issued asynchronously on a stream unit.
+    """
+
+    name: str
+    form: Form
+    types: tuple[DType, ...]
+    operands: tuple[Operand, ...]
+    timing: Timing
+    doc: str
+    accumulates: bool = False
+    on_unit: bool = False
+
+
+_T, _FLAG, _ACC = Operand.SAME, Operand.FLAG, Operand.ACCUMULATOR
+
+
+def _scalar(name: str, doc: str, timing: Timing = Timing.SCALAR, sources: int = 2) -> Instr:
+    return Instr(name, Form.SCALAR, (I32,), (_T,) * (1 + sources), timing, doc)
+
+
+def _unary(name: str, types: tuple[DType, ...], timing: Timing, doc: str) -> Instr:
+    return Instr(name, Form.VECTOR, types, (_T, _T), timing, doc)
+
+
+def _binary(
+    name: str, types: tuple[DType, ...], timing: Timing, doc: str, on_unit: bool = False
+) -> Instr:
+    return Instr(name, Form.VECTOR, types, (_T, _T, _T), timing, doc, on_unit=on_unit)
+
+
+def _compare(name: str, doc: str) -> Instr:
+    return Instr(name, Form.VECTOR, ALL, (_FLAG, _T, _T), Timing.ARITHMETIC, doc)
+
+
+TABLE: tuple[Instr, ...] = (
+    # Scalar integer instructions of the main thread: 32-bit registers, wrapping.
+    _scalar("i.set", "d = a", sources=1),
+    _scalar("i.add", "d = a + b"),
+    _scalar("i.sub", "d = a - b"),
+    _scalar("i.mul", "d = a * b", Timing.SCALAR_MULTIPLY),
+    _scalar("i.div", "d = floor(a / b)", Timing.SCALAR_DIVIDE),
+    _scalar("i.mod", "d = a - b * floor(a / b)", Timing.SCALAR_DIVIDE),
+    _scalar("i.min", "d = min(a, b)"),
+    _scalar("i.max", "d = max(a, b)"),
+    _scalar("i.and", "d = a & b"),
+    _scalar("i.or", "d = a | b"),
+    _scalar("i.xor", "d = a ^ b"),
+    _scalar("i.shl", "d = a << (b & 31)"),
+    _scalar("i.shr", "d = a >> (b & 31), arithmetic"),
+    Instr("i.load", Form.LOAD, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "d = word at address"),
+    Instr("i.store", Form.STORE, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "word at address = a"),
+    # Vector moves.
+    Instr("mov", Form.VECTOR, ALL, (_T, _T), Timing.MOVE, "d = a", on_unit=True),
+    Instr("widen", Form.VECTOR, (F16,), (_ACC, _T), Timing.MOVE, "d.f32 = a.f16"),
+    Instr("narrow", Form.VECTOR, (F16,), (_T, _ACC), Timing.MOVE, "d.f16 = a.f32, to nearest even"),
+    Instr("to_int", Form.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a towards zero"),
+    Instr("from_int", Form.VECTOR, FLOATS, (_T, _FLAG), Timing.ARITHMETIC, "d = a.i32, to nearest"),
+    # Vector arithmetic.
+    _binary("add", ALL, Timing.ARITHMETIC, "d = a + b", on_unit=True),
+    _binary("sub", ALL, Timing.ARITHMETIC, "d = a - b"),
+    _binary("mul", ALL, Timing.ARITHMETIC, "d = a * b"),
+    _binary("div", ALL, Timing.DIVIDE, "d = a / b; integers towards zero"),
+    _binary("mod", ALL, Timing.DIVIDE, "d = remainder with the sign of b"),
+    _binary("rem", ALL, Timing.DIVIDE, "d = remainder with the sign of a (C fmod)"),
+    _binary("min", ALL, Timing.ARITHMETIC, "d = min(a, b), NaN if either is"),
+    _binary("max", ALL, Timing.ARITHMETIC, "d = max(a, b), NaN if either is", on_unit=True),
+    _binary("pow", FLOATS, Timing.SPECIAL, "d = a to the power b"),
+    Instr(
+        "fmac", Form.VECTOR, FLOATS, (_ACC, _T, _T), Timing.MULTIPLY_ACCUMULATE,
+        "d.f32 += a * b, product and sum rounded to f32", accumulates=True,
+    ),
+    _unary("neg", ALL, Timing.ARITHMETIC, "d = -a"),
+    _unary("abs", ALL, Timing.ARITHMETIC, "d = |a|"),
+    _unary("sign", ALL, Timing.ARITHMETIC, "d = -1, 0 or 1"),
+    _unary("floor", FLOATS, Timing.ARITHMETIC, "d = largest integer not above a"),
+    _unary("ceil", FLOATS, Timing.ARITHMETIC, "d = smallest integer not below a"),
+    _unary("round", FLOATS, Timing.ARITHMETIC, "d = nearest integer, halves to even"),
+    _unary("recip", FLOATS, Timing.DIVIDE, "d = 1 / a"),
+    _unary("sqrt", FLOATS, Timing.DIVIDE, "d = square root of a"),
+    _unary("exp", FLOATS, Timing.SPECIAL, "d = e to the power a"),
+    _unary("log", FLOATS, Timing.SPECIAL, "d = natural logarithm of a"),
+    _unary("tanh", FLOATS, Timing.SPECIAL, "d = hyperbolic tangent of a"),
+    _unary("erf", FLOATS, Timing.SPECIAL, "d = error function of a"),
+    _unary("sin", FLOATS, Timing.SPECIAL, "d = sine of a"),
+    _unary("cos", FLOATS, Timing.SPECIAL, "d = cosine of a"),
+    _unary("atan", FLOATS, Timing.SPECIAL, "d = arc tangent of a"),
+    # Comparisons and logic: flags are i32 zeros and ones.
+    _compare("lt", "d.i32 = a < b"),
+    _compare("le", "d.i32 = a <= b"),
+    _compare("eq", "d.i32 = a == b"),
+    Instr("isnan", Form.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a is NaN"),
+    _binary("and", (I32,), Timing.ARITHMETIC, "d = a & b"),
+    _binary("or", (I32,), Timing.ARITHMETIC, "d = a | b"),
+    _binary("xor", (I32,), Timing.ARITHMETIC, "d = a ^ b"),
+    _binary("shl", (I32,), Timing.ARITHMETIC, "d = a << (b & 31)"),
+    _binary("shr", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), arithmetic"),
+    Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
+    # Networks and synchronisation.
+    Instr(
+        "send", Form.SEND, ALL, (_T, _T), Timing.SEND,
+        "store [src] at [dst] in tile (x, y); each word arrived adds 1 to its semaphore",
+        on_unit=True,
+    ),
+    Instr("control", Form.CONTROL, (), (), Timing.MOVE, "send a control wavelet into a color"),
+    Instr("wait", Form.SEMAPHORE, (), (), Timing.SYNCHRONISE, "until s >= n, then s -= n"),
+    Instr("signal", Form.SEMAPHORE, (), (), Timing.SYNCHRONISE, "s += n"),
+)
+
+BY_NAME: dict[str, Instr] = {row.name: row for row in TABLE}
+OPCODE: dict[str, int] = {row.name: number for number, row in enumerate(TABLE)}
+
+
+def operand_type(role: Operand, instruction_type: DType) -> DType:
+    """Element type of an operand in an instruction of type T."""
+    if role is Operand.FLAG:
+        return DType.I32
+    if role is Operand.ACCUMULATOR and instruction_type is not DType.I32:
+        return DType.F32
+    return instruction_type
+
+
+# Structured control is part of the language, not of the table of operations; its
+# timing classes and code sizes stand here so that no other module repeats them.
+CONTROL_TIMING = {"loop": Timing.BRANCH, "if": Timing.BRANCH, "call": Timing.CALL}

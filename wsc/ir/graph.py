@@ -1,0 +1,275 @@
+"""The graph IR: a network as few primitives over static shapes.
+
+Every ONNX operator lowers to the primitives below (see ``wsc/frontend``). Values are
+static-shape tensors of f32, f16 or i32 (booleans are i32 zeros and ones, 64-bit
+integers are i32). A graph is immutable; passes build a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from isa.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """Element type and static shape of a value (shape () is a scalar)."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+# --- elementwise ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """The i-th input of the map, broadcast NumPy-style to the output's shape."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The result of an earlier step of the same map."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    """A literal, converted to the step's type."""
+
+    value: float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One scalar operation: a VECTOR row of the instruction table and its type.
+
+    op, dtype: e.g. ``add`` and f32; result and operand types follow the row
+    (comparisons give i32 flags, ``select`` takes a flag first, ``from_int`` an i32).
+    """
+
+    op: str
+    dtype: DType
+    args: tuple[Arg | Ref | Lit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """out[i] = body(inputs broadcast at i); the last step is the result."""
+
+    body: tuple[Step, ...]
+
+
+# --- reductions and contractions --------------------------------------------------
+
+
+class Reduction(Enum):
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+    PROD = "prod"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index of one operand dimension: ``sum(coefficient * label) + offset``.
+
+    A position outside the dimension reads as the operation's neutral fill
+    (zero in a contraction and a sum, -inf in a maximum).
+    """
+
+    terms: tuple[tuple[str, int], ...]
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """Windowed reduction: out[labels] = kind over the other labels of a[index].
+
+    index: one entry for each dimension of the input. out: the labels of the output
+    dimensions, in order; a dimension of size 1 that no label varies along may be
+    named "" (kept dimensions). extents: label -> size. Plain ``ReduceSum`` over axes is the case in
+    which every index is a single label. Padding counts as the neutral element.
+    """
+
+    kind: Reduction
+    index: tuple[Index, ...]
+    out: tuple[str, ...]
+    extents: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """out[labels] = sum over the other labels of a[index_a] * b[index_b].
+
+    Inputs (a, b). Matmul [M,K]x[K,N]: a (m)(k), b (k)(n), out m n. Convolution: a
+    (n)(c)(oh*s + kh*d - p)(ow*s + kw*d - p), b (o)(c)(kh)(kw), out n o oh ow; grouped
+    convolution adds a label g: a's channel index is g*C + c with terms
+    ((g, C), (c, 1)), b's is (g, O)(o, 1) and so the output must be written with
+    separate labels g and o and reshaped afterwards. Every index of b is a sum of
+    labels without padding. Accumulation is in f32.
+    """
+
+    index_a: tuple[Index, ...]
+    index_b: tuple[Index, ...]
+    out: tuple[str, ...]
+    extents: tuple[tuple[str, int], ...]
+
+
+# --- movement ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose:
+    perm: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """out[i] = in[start + i*step] for i < size, in every dimension; steps may be negative."""
+
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """``low`` and ``high`` elements of ``value`` around every dimension (not negative)."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    value: float | int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """Broadcast dimensions of size 1 to ``shape`` (same rank)."""
+
+    shape: tuple[int, ...]
+
+
+MoveStep = Reshape | Transpose | Slice | Pad | Expand
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Affine data movement of one input: the steps, applied in order."""
+
+    steps: tuple[MoveStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """Inputs joined along ``axis`` (not negative)."""
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """out = take(data, indices, axis): inputs (data, indices i32, possibly negative)."""
+
+    axis: int
+
+
+Primitive = Map | Reduce | Contract | Move | Concat | Gather
+
+
+# --- graph ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One primitive: ``output = op(inputs)``. Inputs name values, graph inputs or constants.
+
+    name: unique. origin: names of the ONNX nodes that caused it.
+    """
+
+    name: str
+    op: Primitive
+    inputs: tuple[str, ...]
+    output: str
+    type: Type
+    origin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant tensor; ``load`` returns its values (mapped where possible), of ``type``.
+
+    source: (file, byte offset, length) of the raw little-endian data when it is
+    already stored outside the model with ``type``'s dtype, else None.
+    """
+
+    name: str
+    type: Type
+    load: Callable[[], np.ndarray] = field(compare=False, repr=False)
+    source: tuple[str, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphInput:
+    """A graph input; host_dtype is the NumPy dtype name that the host passes (``int64``)."""
+
+    name: str
+    type: Type
+    host_dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOutput:
+    """A graph output: the value that it shows under its ONNX name."""
+
+    name: str
+    value: str
+    host_dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A network. Nodes stand in topological order."""
+
+    name: str
+    inputs: tuple[GraphInput, ...]
+    outputs: tuple[GraphOutput, ...]
+    constants: tuple[Constant, ...]
+    nodes: tuple[Node, ...]
+
+    def types(self) -> dict[str, Type]:
+        """Type of every value by name."""
+        table = {item.name: item.type for item in self.inputs}
+        table |= {item.name: item.type for item in self.constants}
+        table |= {node.output: node.type for node in self.nodes}
+        return table
+
+    def users(self) -> dict[str, list[Node]]:
+        """Value name -> nodes that read it (graph outputs are not nodes)."""
+        table: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                table.setdefault(name, []).append(node)
+        return table
+
+    def with_(self, **changes: Any) -> Graph:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
