@@ -33,7 +33,7 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright --warnings
-	$(BIN)/pyright --project tests/pyrightconfig.json
+	$(BIN)/pyright --project .ci/pyright-tests.json
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,21 @@
+"""Builders of ONNX graphs and two small trained networks, for tests, demo and benchmarks.
+
+Imports nothing of the compiler: a model here is what any ONNX exporter could have
+written. Every graph pins IR version and opset to what ONNX Runtime takes.
+"""
+
+from models.builders import IR_VERSION, OPSET, cnn, lstm, matmul, mlp, transformer_encoder
+from models.digits import DIGITS, DIGITS_MLP, digits_samples
+
+__all__ = [
+    "DIGITS",
+    "DIGITS_MLP",
+    "IR_VERSION",
+    "OPSET",
+    "cnn",
+    "digits_samples",
+    "lstm",
+    "matmul",
+    "mlp",
+    "transformer_encoder",
+]

@@ -38,6 +38,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
             return
         if not file.is_file():
             pytest.fail(f"{path}: no such golden file; pytest --rewrite makes it")
-        assert text == file.read_text(encoding="utf-8"), f"{path} differs; pytest --rewrite takes it"
+        wanted = file.read_text(encoding="utf-8")
+        assert text == wanted, f"{path} differs; pytest --rewrite takes the new text"
 
     return compare
