@@ -18,7 +18,7 @@ WORKERS ?= 2
 # Further options, as in: make test TESTS="tests/isa -k round"
 TESTS ?=
 
-.PHONY: all demo test lint bench clean
+.PHONY: all demo test lint lint-rules lint-format lint-imports lint-types bench clean
 
 all: test lint
 
@@ -28,10 +28,19 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal $(TESTS)
 
-lint: $(VENV)/lint.stamp
+# Four targets, so that `make -k lint` hears all of them.
+lint: lint-rules lint-format lint-imports lint-types
+
+lint-rules: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
+
+lint-format: $(VENV)/lint.stamp
 	$(BIN)/ruff format --check .
+
+lint-imports: $(VENV)/lint.stamp
 	$(BIN)/lint-imports
+
+lint-types: $(VENV)/lint.stamp
 	$(BIN)/pyright --warnings
 	$(BIN)/pyright --project .ci/pyright-tests.json
 
