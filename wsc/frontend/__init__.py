@@ -1,0 +1,35 @@
+"""ONNX in, graph IR out. ``import_onnx`` is the whole of it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsc.frontend.importer import import_model, import_onnx
+
+__all__ = ["FAMILIES", "import_model", "import_onnx", "load_lowerings"]
+
+# One file of lowerings each.
+FAMILIES = (
+    "activation",
+    "contract",
+    "elementwise",
+    "movement",
+    "normalize",
+    "pool",
+    "reduce",
+)
+
+
+def load_lowerings() -> None:
+    """Register every operator (see ``wsc.frontend.registry.lowerings``)."""
+    for family in FAMILIES:
+        import_module(f"wsc.frontend.{family}")
+
+
+def __getattr__(name: str) -> Any:
+    # onnx takes a second to import: only for those who import a model.
+    if name in ("import_model", "import_onnx"):
+        return getattr(import_module("wsc.frontend.importer"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,153 @@
+"""NumPy's answer to a graph: what each primitive means, element by element, for tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from isa.types import DType
+from wsc.ir.build import move_array
+from wsc.ir.check import operand_types, step_type
+from wsc.ir.graph import (
+    Arg,
+    Concat,
+    Contract,
+    Gather,
+    Graph,
+    Index,
+    Lit,
+    Map,
+    Move,
+    Node,
+    Reduce,
+    Reduction,
+    Ref,
+)
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if np.issubdtype(a.dtype, np.integer):
+        return np.trunc(a.astype(np.float64) / b).astype(a.dtype)
+    return a / b
+
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+_ROWS: dict[str, Callable[..., np.ndarray]] = {
+    "mov": lambda a: a, "widen": lambda a: a, "narrow": lambda a: a,
+    "to_int": np.trunc, "from_int": lambda a: a,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide,
+    "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum, "pow": np.power,
+    "neg": np.negative, "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
+    "round": np.rint, "recip": lambda a: 1 / a, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
+    "tanh": np.tanh, "erf": lambda a: _erf(a).astype(np.float64), "sin": np.sin, "cos": np.cos,
+    "atan": np.arctan, "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "shl": lambda a, b: np.left_shift(a, b & 31), "shr": lambda a, b: np.right_shift(a, b & 31),
+    "select": lambda c, a, b: np.where(c != 0, a, b),
+}  # fmt: skip
+
+
+def _map(op: Map, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+    shape = np.broadcast_shapes(*(array.shape for array in inputs))
+    results: list[np.ndarray] = []
+    for step in op.body:
+        args: list[np.ndarray] = []
+        for arg, wanted in zip(step.args, operand_types(step), strict=True):
+            match arg:
+                case Arg(index):
+                    args.append(inputs[index])
+                case Ref(number):
+                    args.append(results[number])
+                case Lit(value):
+                    args.append(np.array(value, wanted.numpy))
+        with np.errstate(all="ignore"):
+            value = np.asarray(_ROWS[step.op](*args))
+            results.append(value.astype(step_type(step).numpy))
+    return np.broadcast_to(results[-1], shape)
+
+
+def _window(
+    array: np.ndarray, index: tuple[Index, ...], labels: list[str], extents: dict[str, int],
+    fill: float,
+) -> np.ndarray:  # fmt: skip
+    """``array[index]`` with one dimension for each label that the index reads (else size 1)."""
+    used = {label for entry in index for label, _ in entry.terms}
+    places: list[np.ndarray] = []
+    inside = np.ones((1,) * len(labels), bool)
+    for entry, size in zip(index, array.shape, strict=True):
+        place = np.full((1,) * len(labels), entry.offset)
+        for label, coefficient in entry.terms:
+            shape = [extents[label] if other == label else 1 for other in labels]
+            place = place + coefficient * np.arange(extents[label]).reshape(shape)
+        inside = inside & (place >= 0) & (place < size)
+        places.append(np.clip(place, 0, size - 1))
+    taken = np.where(inside, array[tuple(places)], fill) if places else array.reshape(inside.shape)
+    shape = tuple(extents[label] if label in used else 1 for label in labels)
+    return np.broadcast_to(taken, shape)
+
+
+_FOLDS = {
+    Reduction.SUM: (np.sum, 0.0),
+    Reduction.PROD: (np.prod, 1.0),
+    Reduction.MAX: (np.max, -math.inf),
+    Reduction.MIN: (np.min, math.inf),
+}
+
+
+def _reduce(op: Reduce, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+    extents, labels = dict(op.extents), [label for label, _ in op.extents]
+    fold, fill = _FOLDS[op.kind]
+    wide = inputs[0].astype(np.float64)
+    taken = _window(wide, op.index, labels, extents, fill)
+    inner = tuple(axis for axis, label in enumerate(labels) if label not in op.out)
+    left = [label for label in labels if label in op.out]
+    result = fold(taken, axis=inner).transpose([left.index(x) for x in op.out if x])
+    shape = [extents[label] if label else 1 for label in op.out]
+    with np.errstate(over="ignore"):
+        return result.reshape(shape).astype(dtype.numpy)
+
+
+def _contract(op: Contract, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+    extents, labels = dict(op.extents), [label for label, _ in op.extents]
+    operands: list[object] = []
+    for array, index in zip(inputs, (op.index_a, op.index_b), strict=True):
+        used = [x for x in labels if any(x == y for entry in index for y, _ in entry.terms)]
+        taken = _window(array.astype(np.float64), index, used, extents, 0.0)
+        operands += [taken, [labels.index(label) for label in used]]
+    out = [labels.index(label) for label in op.out]
+    with np.errstate(over="ignore"):
+        return np.einsum(*operands, out, optimize=True).astype(dtype.numpy)  # type: ignore[call-overload]
+
+
+def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
+    dtype = node.type.dtype
+    match node.op:
+        case Map():
+            return _map(node.op, dtype, inputs)
+        case Reduce():
+            return _reduce(node.op, dtype, inputs)
+        case Contract():
+            return _contract(node.op, dtype, inputs)
+        case Move(steps):
+            return move_array(inputs[0], steps)
+        case Concat(axis):
+            return np.concatenate(inputs, axis)
+        case Gather(axis):
+            return np.take(inputs[0], inputs[1], axis)
+
+
+def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs of the graph by ONNX name, in the dtypes that the host sees."""
+    values = {item.name: feeds[item.name].astype(item.type.dtype.numpy) for item in graph.inputs}
+    values |= {item.name: item.load() for item in graph.constants}
+    for item in graph.constants:
+        loaded = values[item.name]
+        assert loaded.dtype == item.type.dtype.numpy and loaded.shape == item.type.shape, item.name
+    for node in graph.nodes:
+        value = _node(node, [values[name] for name in node.inputs])
+        assert value.shape == node.type.shape, (node.name, value.shape, node.type)
+        assert value.dtype == node.type.dtype.numpy, (node.name, value.dtype, node.type)
+        values[node.output] = value
+    return {item.name: values[item.value].astype(item.host_dtype) for item in graph.outputs}

@@ -1,0 +1,40 @@
+"""Errors that the user caused and can repair: one clear sentence each, no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CompileError(Exception):
+    """A model, an option or an input that wsc refuses; the text says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedOperator:
+    """One operator that could not be lowered, with every node that uses it so.
+
+    opset: the version of ``domain`` that the model imports. reason: why it stops.
+    """
+
+    op_type: str
+    domain: str
+    opset: int
+    nodes: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.nodes[:4])
+        more = f" and {len(self.nodes) - 4} more" if len(self.nodes) > 4 else ""
+        domain = self.domain or "ai.onnx"
+        return f"{self.op_type} ({domain}, opset {self.opset}): {self.reason}; at {shown}{more}"
+
+
+class UnsupportedOperators(CompileError):
+    """Every operator of a model that wsc cannot lower, in one list (``operators``)."""
+
+    def __init__(self, operators: Sequence[UnsupportedOperator]) -> None:
+        self.operators = tuple(operators)
+        count = len(self.operators)
+        head = f"the model uses {count} operator{'s' * (count != 1)} that wsc cannot lower"
+        super().__init__("\n  ".join([head + ":", *map(str, self.operators)]))

@@ -1,0 +1,132 @@
+"""Sizes for symbolic dimensions (``--dim``) and values for inputs (``--bind``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from wsc.errors import CompileError
+
+
+def input_shape(value: ir.Value) -> ir.Shape:
+    """The declared shape of a graph input. Raises CompileError if it has none."""
+    if value.shape is None:
+        raise CompileError(f"input {value.name!r} has no shape in the model")
+    return value.shape
+
+
+def _symbolic(graph: ir.Graph) -> Iterator[tuple[ir.Value, int, str]]:
+    """(input, axis, symbolic name or '') of every dimension without a size."""
+    for value in graph.inputs:
+        for axis, dim in enumerate(input_shape(value)):
+            if not isinstance(dim, int):
+                yield value, axis, dim.value or ""
+            elif dim <= 0:
+                yield value, axis, ""
+
+
+def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
+    """Give sizes to the inputs' dimensions, by symbolic name or by ``INPUT.AXIS``.
+
+    Raises CompileError for a name that the model does not have and for a size that is
+    not positive or contradicts the model.
+    """
+    named: dict[str, int] = {}
+    placed: dict[tuple[str, int], int] = {}
+    symbols = {name for _, _, name in _symbolic(graph) if name}
+    for key, size in dims.items():
+        if size < 1:
+            raise CompileError(f"--dim {key}={size}: a dimension is at least 1")
+        if key in symbols:
+            named[key] = size
+        else:
+            placed[_place(graph, key, symbols)] = size
+    for value, axis, name in _symbolic(graph):
+        if name and (str(value.name), axis) in placed:
+            _agree(named, name, placed[str(value.name), axis])
+    for value in graph.inputs:
+        sizes = list(input_shape(value))
+        for axis, dim in enumerate(sizes):
+            size = placed.get((str(value.name), axis))
+            if isinstance(dim, int) and dim > 0:
+                if size not in (None, dim):
+                    raise CompileError(f"--dim {value.name}.{axis}={size}: the model has {dim}")
+                continue
+            name = None if isinstance(dim, int) else dim.value
+            if size is None and name is not None:
+                size = named.get(name)
+            sizes[axis] = dim if size is None else size
+        value.shape = ir.Shape(sizes)
+
+
+def _place(graph: ir.Graph, key: str, symbols: set[str]) -> tuple[str, int]:
+    name, _, axis = key.rpartition(".")
+    for value in graph.inputs:
+        if value.name == name and axis.isdecimal() and int(axis) < len(input_shape(value)):
+            return name, int(axis)
+    known = ", ".join(sorted(symbols)) or "none"
+    raise CompileError(
+        f"--dim {key}: the model has no such dimension (symbolic: {known}; or INPUT.AXIS)"
+    )
+
+
+def _agree(named: dict[str, int], name: str, size: int) -> None:
+    if named.setdefault(name, size) != size:
+        raise CompileError(f"dimension {name!r} is bound to both {named[name]} and {size}")
+
+
+def require_static(graph: ir.Graph) -> None:
+    """Raise CompileError naming every dimension that is still open and its flag."""
+    missing: list[str] = []
+    for value, axis, name in _symbolic(graph):
+        flag = f"--dim {name}=N" if name else f"--dim {value.name}.{axis}=N"
+        called = f" ({name})" if name else ""
+        missing.append(f"input {value.name!r} axis {axis}{called}: {flag}")
+    if missing:
+        raise CompileError("dimensions without a size: " + "; ".join(missing))
+
+
+def bind_inputs(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+    """Turn inputs into constants with these values.
+
+    An array also fixes the symbolic dimensions of its input, so that other inputs agree.
+    Raises CompileError for a wrong name, dtype or shape.
+    """
+    inputs = {str(value.name): value for value in graph.inputs}
+    sizes: dict[str, int] = {}
+    for name, array in arrays.items():
+        if name not in inputs:
+            known = ", ".join(inputs)
+            raise CompileError(f"--bind {name}: the model has no such input (it has: {known})")
+        _check_array(inputs[name], array, {**sizes, **dims}, sizes)
+    remaining = [value for value in graph.inputs if value.name not in arrays]
+    graph.inputs.clear()
+    graph.inputs.extend(remaining)
+    for name, array in arrays.items():
+        value = inputs[name]
+        value.shape = ir.Shape(array.shape)
+        value.const_value = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+        graph.register_initializer(value)
+    symbols = {name for _, _, name in _symbolic(graph)}
+    open_sizes = {name: size for name, size in sizes.items() if name in symbols}
+    bind_dims(graph, {key: size for key, size in open_sizes.items() if key not in dims})
+
+
+def _check_array(
+    value: ir.Value, array: np.ndarray, known: Mapping[str, int], sizes: dict[str, int]
+) -> None:
+    wanted = None if value.dtype is None else value.dtype.numpy()
+    if wanted is not None and array.dtype != wanted:
+        raise CompileError(f"--bind {value.name}: wants dtype {wanted}, got {array.dtype}")
+    shape = input_shape(value)
+    fits = len(shape) == array.ndim
+    for dim, size in zip(shape, array.shape, strict=False):
+        if isinstance(dim, int):
+            fits = fits and dim == size
+        elif dim.value is not None:
+            fits = fits and known.get(dim.value, sizes.get(dim.value, size)) == size
+            sizes.setdefault(dim.value, size)
+    if not fits:
+        raise CompileError(f"--bind {value.name}: wants shape {shape}, got {list(array.shape)}")

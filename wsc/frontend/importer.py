@@ -1,0 +1,185 @@
+"""ONNX model -> graph IR: every node through its lowering, all refusals in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from isa.types import DType
+from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
+from wsc.frontend import load_lowerings
+from wsc.frontend.load import load_model
+from wsc.frontend.registry import Call, Unsupported, find
+from wsc.ir.build import GraphBuilder, Value, convert
+from wsc.ir.check import IRError, check_graph
+from wsc.ir.graph import Graph, GraphOutput, Type
+
+_FLOATS = frozenset(
+    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16}
+)
+_INTEGERS = frozenset(
+    {
+        ir.DataType.BOOL, ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32,
+        ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32,
+        ir.DataType.UINT64,
+    }
+)  # fmt: skip
+
+
+def import_onnx(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    bind: Mapping[str, np.ndarray] | None = None,
+    precision: DType = DType.F32,
+) -> Graph:
+    """The graph of an ONNX file.
+
+    dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
+    in. precision: element type of every float. Raises CompileError for a model that
+    does not do, UnsupportedOperators with all operators that cannot be lowered.
+    """
+    load_lowerings()
+    return import_model(load_model(path, dims, bind), precision)
+
+
+def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
+    """The graph of a model with static shapes (see ``load_model``)."""
+    load_lowerings()
+    return _Importer(model, precision).run()
+
+
+def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
+    """Element type in the graph of an ONNX element type. Raises Unsupported if none."""
+    if dtype in _FLOATS:
+        return precision
+    if dtype in _INTEGERS:
+        return DType.I32
+    raise Unsupported(f"element type {dtype.name if dtype else 'unknown'}")
+
+
+class _Importer:
+    def __init__(self, model: ir.Model, precision: DType) -> None:
+        if not precision.is_float:
+            raise ValueError(f"precision must be f32 or f16, not {precision.value}")
+        self.graph, self.precision = model.graph, precision
+        self.opsets = {"" if key == "ai.onnx" else key: n for key, n in model.opset_imports.items()}
+        self.build = GraphBuilder(self.graph.name or "main")
+        self.values: dict[ir.Value, Value] = {}
+        self.poisoned: set[ir.Value] = set()
+        self.refused: dict[tuple[str, str, str], list[str]] = {}
+
+    def run(self) -> Graph:
+        for value in self.graph.inputs:
+            self._input(value)
+        for number, node in enumerate(self.graph):
+            self._node(number, node)
+        if self.refused:
+            raise UnsupportedOperators(
+                [
+                    UnsupportedOperator(op_type, domain, self._opset(domain), tuple(nodes), reason)
+                    for (domain, op_type, reason), nodes in self.refused.items()
+                ]
+            )
+        outputs = [self._output(value) for value in self.graph.outputs]
+        graph = self.build.finish(outputs)
+        check_graph(graph)
+        return graph
+
+    def _opset(self, domain: str) -> int:
+        return self.opsets.get(domain, 1)
+
+    def _input(self, value: ir.Value) -> None:
+        name = str(value.name)
+        assert value.shape is not None and value.dtype is not None
+        try:
+            dtype = graph_type(value.dtype, self.precision)
+        except Unsupported as error:
+            raise CompileError(f"input {name!r}: {error}") from None
+        shape = tuple(int(size) for size in value.shape.numpy())
+        host = value.dtype.numpy().name
+        self.values[value] = self.build.input(name, Type(dtype, shape), host)
+
+    def _output(self, value: ir.Value) -> GraphOutput:
+        name = str(value.name)
+        declared = value.dtype
+        shown = self._fetch(value)
+        if declared is None:
+            declared = ir.DataType.FLOAT if shown.dtype.is_float else ir.DataType.INT64
+        return GraphOutput(name, shown.name, declared.numpy().name)
+
+    def _fetch(self, value: ir.Value) -> Value:
+        """The graph's value of an ONNX value; initializers enter when they are first read."""
+        if value not in self.values:
+            self.values[value] = self._initializer(value)
+        return self.values[value]
+
+    def _initializer(self, value: ir.Value) -> Value:
+        tensor = value.const_value
+        if tensor is None:
+            raise Unsupported(f"value {value.name!r} is neither computed nor stored")
+        dtype = graph_type(tensor.dtype, self.precision)
+        shape = tuple(int(size) for size in tensor.shape.numpy())
+        if not dtype.is_float:
+            _check_fits(str(value.name), tensor)
+        return self.build.lazy_constant(
+            str(value.name),
+            Type(dtype, shape),
+            lambda: convert(tensor.numpy().reshape(shape), dtype),
+            _source(tensor, dtype),
+        )
+
+    def _node(self, number: int, node: ir.Node) -> None:
+        if any(value in self.poisoned for value in node.inputs if value is not None):
+            self._check_known(number, node)
+            self.poisoned.update(node.outputs)
+            return
+        name = self._name(number, node)
+        entry = find(_domain(node), node.op_type, self._opset(_domain(node)))
+        if isinstance(entry, str):
+            self._refuse(node, name, entry)
+            return
+        call = Call(node, self.build, self.precision, self._opset(entry.domain), self._fetch)
+        try:
+            with self.build.at(name, (name,)):
+                result = entry.function(call)
+        except (Unsupported, IRError) as error:
+            self._refuse(node, name, str(error))
+            return
+        results = (result,) if isinstance(result, Value) else result
+        for output, value in zip(node.outputs, results, strict=False):
+            if value is not None:
+                self.values[output] = value
+
+    def _check_known(self, number: int, node: ir.Node) -> None:
+        entry = find(_domain(node), node.op_type, self._opset(_domain(node)))
+        if isinstance(entry, str):
+            self._refuse(node, self._name(number, node), entry)
+
+    def _refuse(self, node: ir.Node, name: str, reason: str) -> None:
+        self.refused.setdefault((_domain(node), node.op_type, reason), []).append(name)
+        self.poisoned.update(node.outputs)
+
+    def _name(self, number: int, node: ir.Node) -> str:
+        """The node's own name; a node made while folding takes that of its first output."""
+        return node.name or node.outputs[0].name or f"{node.op_type}_{number}"
+
+
+def _domain(node: ir.Node) -> str:
+    return "" if node.domain == "ai.onnx" else node.domain
+
+
+def _check_fits(name: str, tensor: ir.TensorProtocol) -> None:
+    try:
+        convert(tensor.numpy(), DType.I32)
+    except OverflowError as error:
+        raise Unsupported(f"constant {name!r}: {error}") from None
+
+
+def _source(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
+    """Where the raw data lie if they are already stored as the graph wants them."""
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.numpy() != dtype.numpy:
+        return None
+    return str(tensor.path), tensor.offset or 0, tensor.length or tensor.nbytes

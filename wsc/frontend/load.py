@@ -1,0 +1,188 @@
+"""From a file to an ONNX model with static shapes, constants folded and nothing else in it.
+
+The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscript's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
+from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
+from wsc.frontend.bind import bind_dims, bind_inputs, require_static
+from wsc.frontend.registry import find
+
+# Folding looks at tensors of shapes, masks and position tables; weights stay where they are.
+FOLD_INPUT_LIMIT = 1 << 17
+FOLD_OUTPUT_LIMIT = 1 << 21
+# Left alone by default because they make models larger; here they make shapes static.
+ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Expand", "Range"})
+STANDARD = ("", "ai.onnx")
+
+
+def load_model(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    bind: Mapping[str, np.ndarray] | None = None,
+) -> ir.Model:
+    """Read a model, fix its dimensions and inputs, inline functions, fold constants.
+
+    path: an ``.onnx`` file; external data stay mapped beside it. dims: symbolic
+    dimension (or ``INPUT.AXIS``) -> size. bind: input name -> values baked in.
+    Raises CompileError for a file, model, dimension or input that does not do.
+    """
+    path = Path(path)
+    proto = _read(path)
+    _refuse_outside_data(proto, path)
+    _refuse_unknown_operators(proto)
+    _check(path)
+    model = ir.load(path)
+    _drop_initialized_inputs(model.graph)
+    bind_inputs(model.graph, bind or {}, dims or {})
+    bind_dims(model.graph, dims or {})
+    require_static(model.graph)
+    return simplify(model)
+
+
+def simplify(model: ir.Model) -> ir.Model:
+    """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
+    common.InlinePass()(model)
+    # Shapes written by exporters carry stale symbolic names: infer them all anew.
+    for node in model.graph.all_nodes():
+        for output in node.outputs:
+            output.shape = None
+    changed = True
+    while changed:
+        result = fold_constants(
+            model,
+            onnx_shape_inference=True,
+            input_size_limit=FOLD_INPUT_LIMIT,
+            output_size_limit=FOLD_OUTPUT_LIMIT,
+            should_fold=_should_fold,
+        )
+        remove_unused_nodes(model)
+        changed = result.modified
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    remove_unused_nodes(model)
+    return model
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    for value in node.inputs:
+        tensor = None if value is None else value.const_value
+        if tensor is not None and tensor.size > FOLD_INPUT_LIMIT:
+            return False
+    return True if node.op_type in ALWAYS_FOLDED else None
+
+
+# --- reading and refusing ----------------------------------------------------------
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise CompileError(f"{path}: no such file")
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise CompileError(f"{path}: not an ONNX model, or cut short") from None
+    except OSError as error:
+        raise CompileError(f"{path}: {error.strerror}") from None
+    if not proto.graph.node and not proto.graph.output:
+        raise CompileError(f"{path}: not an ONNX model: it holds no graph")
+    return proto
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        reason = " ".join(str(error).split("\n\n==>")[0].split())
+        raise CompileError(f"{path}: fails ONNX's checker: {reason}") from None
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer:
+                    yield from _graphs(inner)
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for graph in _graphs(proto.graph):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        yield from _attribute_tensors(graph.node)
+    for function in proto.functions:
+        yield from _attribute_tensors(function.node)
+
+
+def _attribute_tensors(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _refuse_outside_data(proto: onnx.ModelProto, path: Path) -> None:
+    folder = path.parent.resolve()
+    for tensor in _tensors(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        what = f"{path}: external data of {tensor.name!r}"
+        target = (folder / location).resolve()
+        inside = not Path(location).is_absolute() and ".." not in Path(location).parts
+        if not location or not inside or not target.is_relative_to(folder):
+            raise CompileError(f"{what} lie outside the model's folder: {location!r}")
+        if not target.is_file():
+            raise CompileError(f"{what} are missing: {location!r}")
+        end = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
+        if end > target.stat().st_size:
+            raise CompileError(f"{what} are cut short: {location!r} ends before byte {end}")
+
+
+def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
+    """All operators that the checker would stop at, and those without a lowering, at once."""
+    opsets = {item.domain: item.version for item in proto.opset_import}
+    functions = {(item.domain, item.name) for item in proto.functions}
+    unknown: dict[tuple[str, str], list[str]] = {}
+    strange = False
+    for graph in _graphs(proto.graph):
+        for number, node in enumerate(graph.node):
+            domain = "" if node.domain in STANDARD else node.domain
+            if (node.domain, node.op_type) in functions or node.op_type in ("If", "Constant"):
+                continue
+            opset = opsets.get(node.domain, opsets.get(domain, 1))
+            if isinstance(find(domain, node.op_type, opset), str):
+                name = node.name or f"{node.op_type}_{number}"
+                unknown.setdefault((domain, node.op_type), []).append(name)
+                strange |= not onnx.defs.has(node.op_type, domain)
+    if strange:
+        raise UnsupportedOperators(
+            [
+                UnsupportedOperator(
+                    op_type, domain, opsets.get(domain, 1), tuple(nodes),
+                    "no lowering for this operator",
+                )
+                for (domain, op_type), nodes in unknown.items()
+            ]
+        )  # fmt: skip
+
+
+def _drop_initialized_inputs(graph: ir.Graph) -> None:
+    """Old models list initializers among their inputs: they are constants all the same."""
+    kept = [value for value in graph.inputs if value.name not in graph.initializers]
+    graph.inputs.clear()
+    graph.inputs.extend(kept)

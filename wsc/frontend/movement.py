@@ -1,0 +1,341 @@
+"""Operators that move elements and compute nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from isa.types import DType
+from wsc.frontend.registry import Call, Unsupported, lowering, normal_axis, require
+from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.check import broadcast
+from wsc.ir.graph import Expand, Pad, Reshape, Slice, Transpose
+
+
+@lowering("Reshape", since=5)
+def reshape(call: Call) -> Value:
+    """Another shape, the same elements; 0 keeps a size, -1 takes the rest."""
+    x = call.arg(0)
+    target = call.static_ints(1, "the shape")
+    if not call.int("allowzero", 0):
+        require(all(n or i < x.rank for i, n in enumerate(target)), "0 beyond the input's rank")
+        target = [x.shape[axis] if size == 0 else size for axis, size in enumerate(target)]
+    if -1 in target:
+        rest = math.prod(size for size in target if size != -1)
+        require(rest > 0, "-1 beside an empty dimension")
+        target = [x.type.size // rest if size == -1 else size for size in target]
+    return call.build.reshape(x, target)
+
+
+@lowering("Flatten")
+def flatten(call: Call) -> Value:
+    """Two dimensions: those before ``axis``, and the rest."""
+    x, axis = call.arg(0), call.int("axis", 1)
+    require(-x.rank <= axis <= x.rank, f"axis {axis} of a tensor of rank {x.rank}")
+    axis = axis + x.rank if axis < 0 else axis
+    return call.build.reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
+
+
+@lowering("Squeeze")
+def squeeze(call: Call) -> Value:
+    """Dimensions of size 1 left out."""
+    x = call.arg(0)
+    axes = call.axes(1, x.rank)
+    if axes is None:
+        axes = [axis for axis, size in enumerate(x.shape) if size == 1]
+    require(all(x.shape[axis] == 1 for axis in axes), "a dimension that is not of size 1")
+    return call.build.reshape(x, [n for axis, n in enumerate(x.shape) if axis not in axes])
+
+
+@lowering("Unsqueeze")
+def unsqueeze(call: Call) -> Value:
+    """Dimensions of size 1 put in."""
+    x = call.arg(0)
+    given = call.ints("axes")
+    count = len(given if given is not None else call.static_ints(1, "axes"))
+    axes = call.axes(1, x.rank + count) or []
+    sizes = iter(x.shape)
+    return call.build.reshape(x, [1 if i in axes else next(sizes) for i in range(x.rank + count)])
+
+
+@lowering("Transpose")
+def transpose(call: Call) -> Value:
+    """Dimensions in another order."""
+    x = call.arg(0)
+    return call.build.transpose(x, call.ints("perm") or list(reversed(range(x.rank))))
+
+
+@lowering("Expand", since=8)
+def expand(call: Call) -> Value:
+    """Broadcast to a shape."""
+    x = call.arg(0)
+    target = broadcast([x.shape, tuple(call.static_ints(1, "the shape"))])
+    return call.build.expand(x, target)
+
+
+@lowering("Slice")
+def slice_(call: Call) -> Value:
+    """Ranges of dimensions, with steps of either sign."""
+    x = call.arg(0)
+    if call.opset < 10:
+        begins, ends = call.ints("starts") or [], call.ints("ends") or []
+        axes, steps = call.ints("axes"), None
+    else:
+        begins, ends = call.static_ints(1, "starts"), call.static_ints(2, "ends")
+        axes = call.static_ints(3, "axes") if call.has(3) else None
+        steps = call.static_ints(4, "steps") if call.has(4) else None
+    starts, sizes, strides = [0] * x.rank, list(x.shape), [1] * x.rank
+    for number, axis in enumerate(axes if axes is not None else range(len(begins))):
+        axis = normal_axis(axis, x.rank)
+        step = 1 if steps is None else steps[number]
+        part = range(*slice(begins[number], _end(ends[number], step), step).indices(x.shape[axis]))
+        require(len(part) > 0, "the result has no elements")
+        starts[axis], sizes[axis], strides[axis] = part.start, len(part), step
+    return call.build.move(x, Slice(tuple(starts), tuple(sizes), tuple(strides)))
+
+
+def _end(end: int, step: int) -> int | None:
+    """Exporters write the most negative integer for 'down to and with the first'."""
+    return None if step < 0 and end <= -(2**31) + 1 else end
+
+
+@lowering("Concat", since=4)
+def concat(call: Call) -> Value:
+    """Inputs joined along an axis."""
+    values = [value for value in call.args() if value.type.size]
+    require(bool(values), "the result has no elements")
+    return call.build.concat(values, normal_axis(call.int("axis", 0), values[0].rank))
+
+
+@lowering("Split")
+def split(call: Call) -> list[Value]:
+    """Parts of one dimension."""
+    x = call.arg(0)
+    axis = normal_axis(call.int("axis", 0), x.rank)
+    sizes = call.ints("split")
+    if sizes is None and call.has(1):
+        sizes = call.static_ints(1, "split")
+    if sizes is None:
+        count = call.int("num_outputs", len(call.node.outputs))
+        part = -(-x.shape[axis] // count)
+        sizes = [min(part, x.shape[axis] - i * part) for i in range(count)]
+    starts = np.cumsum([0, *sizes])
+    return [
+        call.build.slice_axis(x, axis, int(start), size, hint=f"part{number}")
+        for number, (start, size) in enumerate(zip(starts[:-1], sizes, strict=True))
+    ]
+
+
+@lowering("Tile", since=6)
+def tile(call: Call) -> Value:
+    """The input repeated along its dimensions."""
+    x, repeats = call.arg(0), call.static_ints(1, "repeats")
+    require(all(count > 0 for count in repeats), "the result has no elements")
+    narrow = [size for n in x.shape for size in (1, n)]
+    wide = [size for n, count in zip(x.shape, repeats, strict=True) for size in (count, n)]
+    total = [n * count for n, count in zip(x.shape, repeats, strict=True)]
+    return call.build.move(x, Reshape(tuple(narrow)), Expand(tuple(wide)), Reshape(tuple(total)))
+
+
+@lowering("DepthToSpace")
+def depth_to_space(call: Call) -> Value:
+    """Blocks of channels become blocks of space."""
+    x, block = call.arg(0), call.int("blocksize", 1)
+    n, c, h, w = x.shape
+    depth = c // (block * block)
+    if call.str("mode", "DCR") == "DCR":
+        parts, perm = (n, block, block, depth, h, w), (0, 3, 4, 1, 5, 2)
+    else:
+        parts, perm = (n, depth, block, block, h, w), (0, 1, 4, 2, 5, 3)
+    shape = (n, depth, h * block, w * block)
+    return call.build.move(x, Reshape(parts), Transpose(perm), Reshape(shape))
+
+
+@lowering("SpaceToDepth")
+def space_to_depth(call: Call) -> Value:
+    """Blocks of space become blocks of channels."""
+    x, block = call.arg(0), call.int("blocksize", 1)
+    n, c, h, w = x.shape
+    parts = (n, c, h // block, block, w // block, block)
+    shape = (n, c * block * block, h // block, w // block)
+    return call.build.move(x, Reshape(parts), Transpose((0, 3, 5, 1, 2, 4)), Reshape(shape))
+
+
+# --- pads ---------------------------------------------------------------------------
+
+
+@lowering("Pad", since=2)
+def pad(call: Call) -> Value:
+    """Elements around: a constant, or the data reflected, repeated or wrapped."""
+    x = call.arg(0)
+    widths = call.ints("pads") if call.opset < 11 else call.static_ints(1, "pads")
+    axes = call.static_ints(3, "axes") if call.has(3) else list(range(x.rank))
+    low, high = [0] * x.rank, [0] * x.rank
+    for number, axis in enumerate(axes):
+        axis = normal_axis(axis, x.rank)
+        low[axis], high[axis] = (widths or [])[number], (widths or [])[number + len(axes)]
+    mode = call.str("mode", "constant")
+    x = _crop(call.build, x, low, high)
+    low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
+    if mode == "constant":
+        return call.build.move(x, Pad(tuple(low), tuple(high), _pad_value(call)))
+    for axis in range(x.rank):
+        if low[axis] or high[axis]:
+            x = _pad_axis(call.build, x, axis, low[axis], high[axis], mode)
+    return x
+
+
+def _pad_value(call: Call) -> float | int:
+    if call.opset < 11:
+        return call.float("value", 0.0)
+    if not call.has(2):
+        return 0
+    return call.static(2, "the padding value").reshape(()).item()
+
+
+def _crop(build: GraphBuilder, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
+    """Negative pads cut elements off."""
+    starts = tuple(max(-n, 0) for n in low)
+    cuts = zip(starts, x.shape, high, strict=True)
+    sizes = tuple(size - start - max(-n, 0) for start, size, n in cuts)
+    require(all(size > 0 for size in sizes), "the result has no elements")
+    return build.move(x, Slice(starts, sizes, (1,) * x.rank), hint="crop")
+
+
+def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mode: str) -> Value:
+    size = x.shape[axis]
+    if mode == "edge":
+        shape = (*x.shape[:axis], 0, *x.shape[axis + 1 :])
+
+        def side(start: int, count: int) -> Value:
+            edge = build.slice_axis(x, axis, start, 1, hint="edge")
+            return build.expand(edge, (*shape[:axis], count, *shape[axis + 1 :]), "repeat")
+
+        before, after = (lambda: side(0, low)), (lambda: side(size - 1, high))
+    elif mode == "reflect":
+        require(low < size and high < size, "reflected pads longer than the data")
+
+        def before() -> Value:
+            return build.slice_axis(x, axis, low, low, -1, "before")
+
+        def after() -> Value:
+            return build.slice_axis(x, axis, size - 2, high, -1, "after")
+    elif mode == "wrap":
+        require(low <= size and high <= size, "wrapped pads longer than the data")
+
+        def before() -> Value:
+            return build.slice_axis(x, axis, size - low, low, 1, "before")
+
+        def after() -> Value:
+            return build.slice_axis(x, axis, 0, high, 1, "after")
+    else:
+        raise Unsupported(f"mode {mode!r}")
+    parts = [*([before()] if low else []), x, *([after()] if high else [])]
+    return build.concat(parts, axis, f"pad{axis}")
+
+
+# --- gathers ------------------------------------------------------------------------
+
+
+@lowering("Gather")
+def gather(call: Call) -> Value:
+    """Positions of one axis; constant positions in even steps become a slice."""
+    data, indices = call.arg(0), call.maybe_static(1)
+    axis = normal_axis(call.int("axis", 0), data.rank)
+    if indices is None:
+        return call.build.gather(data, call.arg(1), axis)
+    size = data.shape[axis]
+    positions = indices.reshape(-1).astype(np.int64)
+    require(bool(((positions >= -size) & (positions < size)).all()), "an index out of range")
+    require(positions.size > 0, "the result has no elements")
+    return take(call.build, data, np.where(positions < 0, positions + size, positions),
+                indices.shape, axis)  # fmt: skip
+
+
+def take(
+    build: GraphBuilder, data: Value, positions: np.ndarray, shape: tuple[int, ...], axis: int
+) -> Value:
+    """Constant positions of an axis, in ``shape``: a slice where they stand in even steps."""
+    steps = np.unique(np.diff(positions))
+    target = (*data.shape[:axis], *shape, *data.shape[axis + 1 :])
+    if steps.size == 0 or (steps.size == 1 and steps[0] != 0):
+        step = int(steps[0]) if steps.size else 1
+        starts, sizes, strides = [0] * data.rank, list(data.shape), [1] * data.rank
+        starts[axis], sizes[axis], strides[axis] = int(positions[0]), positions.size, step
+        return build.move(data, Slice(tuple(starts), tuple(sizes), tuple(strides)), Reshape(target))
+    return build.gather(data, build.constant(positions.reshape(shape), DType.I32, "indices"), axis)
+
+
+@lowering("GatherElements", since=11)
+def gather_elements(call: Call) -> Value:
+    """One element for each index: a gather from the flattened data."""
+    build, data, indices = call.build, call.arg(0), call.arg(1)
+    axis = normal_axis(call.int("axis", 0), data.rank)
+    strides = _strides(data.shape)
+    base = np.zeros(indices.shape, np.int64)
+    for other in range(data.rank):
+        if other != axis:
+            shape = [-1 if other == i else 1 for i in range(data.rank)]
+            base += np.arange(indices.shape[other]).reshape(shape) * strides[other]
+    size, stride = data.shape[axis], strides[axis]
+    place = build.map(
+        lambda i, b: (i < 0).select(i + size, i) * stride + b,
+        indices,
+        build.constant(base, DType.I32, "base"),
+        hint="place",
+    )
+    return build.gather(build.reshape(data, (-1 if not data.type.size else data.type.size,), "flat"),
+                        place, 0)  # fmt: skip
+
+
+def _strides(shape: Sequence[int]) -> list[int]:
+    return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+
+# --- shapes: known at compile time ----------------------------------------------------
+
+
+@lowering("Shape")
+def shape_(call: Call) -> Value:
+    """The shape, a constant."""
+    shape = call.arg(0).shape[call.int("start", 0) : call.int("end", 2**31)]
+    return call.build.constant(np.array(shape, np.int64), DType.I32, "shape")
+
+
+@lowering("Size")
+def size_(call: Call) -> Value:
+    """The number of elements, a constant."""
+    return call.build.constant(np.array(call.arg(0).type.size), DType.I32, "size")
+
+
+@lowering("ConstantOfShape", since=9)
+def constant_of_shape(call: Call) -> Value:
+    """A constant tensor with one value."""
+    shape = call.static_ints(0, "the shape")
+    value = call.tensor("value")
+    array = np.zeros(1, np.float32) if value is None else value
+    dtype = call.float_type if array.dtype.kind == "f" else DType.I32
+    one = call.build.constant(array.reshape(()), dtype, "value")
+    return call.build.expand(one, shape, "filled")
+
+
+@lowering("Range", since=11)
+def range_(call: Call) -> Value:
+    """Numbers from start to limit, a constant."""
+    start, limit, delta = (call.static(i, "a bound").reshape(()) for i in range(3))
+    array = np.arange(start, limit, delta, dtype=start.dtype)
+    dtype = call.float_type if array.dtype.kind == "f" else DType.I32
+    return call.build.constant(array, dtype, "range")
+
+
+@lowering("Trilu", since=14)
+def trilu(call: Call) -> Value:
+    """The upper or lower triangle; zeros elsewhere."""
+    x = call.arg(0)
+    offset = int(call.static(1, "k").reshape(()).item()) if call.has(1) else 0
+    mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.int("upper", 1) else offset)
+    mask = 1 - mask if call.int("upper", 1) else mask
+    flags = call.build.constant(mask.astype(np.int32), DType.I32, "mask")
+    return call.build.map(lambda v, m: m.select(v, 0), x, flags)

@@ -1,0 +1,222 @@
+"""Softmax and the normalisations, composed of reductions and maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from wsc.frontend.pool import slide
+from wsc.frontend.reduce import index_of, iota
+from wsc.frontend.registry import Call, lowering, normal_axis, require
+from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.graph import Reduction
+from wsc.ir.terms import Term
+
+
+def softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
+    """exp(x - max) / sum(exp(x - max)) over some axes."""
+    largest = build.reduce(Reduction.MAX, x, axes, True, "max")
+    each = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
+    total = build.reduce(Reduction.SUM, each, axes, True, "sum")
+    return build.map(lambda e, s: e / s, each, total)
+
+
+def _softmax_axes(call: Call, x: Value) -> list[int]:
+    """One axis; before opset 13 all axes from ``axis`` on."""
+    if call.opset >= 13:
+        return [normal_axis(call.int("axis", -1), x.rank)]
+    return list(range(normal_axis(call.int("axis", 1), x.rank), x.rank))
+
+
+@lowering("Softmax")
+def softmax_(call: Call) -> Value:
+    """exp(x) / sum(exp(x)) along an axis."""
+    x = call.arg(0)
+    return softmax(call.build, x, _softmax_axes(call, x))
+
+
+@lowering("LogSoftmax")
+def log_softmax(call: Call) -> Value:
+    """log of Softmax along an axis."""
+    build, x = call.build, call.arg(0)
+    axes = _softmax_axes(call, x)
+    largest = build.reduce(Reduction.MAX, x, axes, True, "max")
+    shifted = build.map(lambda v, m: v - m, x, largest, hint="shift")
+    each = build.map(lambda v: v.exp(), shifted, hint="exp")
+    total = build.reduce(Reduction.SUM, each, axes, True, "sum")
+    return build.map(lambda v, s: v - s.log(), shifted, total)
+
+
+@lowering("Hardmax", since=13)
+def hardmax(call: Call) -> Value:
+    """1 at the first largest element along an axis, else 0."""
+    build, x = call.build, call.arg(0)
+    axis = normal_axis(call.int("axis", -1), x.rank)
+    first = index_of(build, x, axis, Reduction.MAX, False, True)
+    places = iota(build, x.shape[axis], axis, x.rank)
+    flags = build.map(lambda i, f: i.eq(f), places, first, hint="hit")
+    return build.map(lambda h: h.cast(call.float_type), flags)
+
+
+def standardize(
+    build: GraphBuilder, x: Value, axes: Sequence[int], epsilon: float
+) -> tuple[Value, Value, Value]:
+    """((x - mean) / sqrt(variance + epsilon), mean, 1 / sqrt(variance + epsilon)) over axes.
+
+    Each square is divided before the sum, so that the sum stays in f16's range.
+    """
+    scale = 1 / math.prod(x.shape[axis] for axis in axes)
+    total = build.reduce(Reduction.SUM, x, axes, True, "sum")
+    mean = build.map(lambda s: s * scale, total, hint="mean")
+    centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
+    squares = build.map(lambda d: d * d, centred, hint="square")
+    variance = build.reduce(Reduction.SUM, squares, axes, True, "variance")
+    inverse = build.map(lambda v: (v * scale + epsilon).sqrt().recip(), variance, hint="inverse")
+    return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
+
+
+def affine(build: GraphBuilder, x: Value, scale: Value | None, bias: Value | None) -> Value:
+    """x * scale + bias, either of them optional."""
+    parts = [part for part in (scale, bias) if part is not None]
+    if not parts:
+        return x
+
+    def body(v: Term, *rest: Term) -> Term:
+        terms = list(rest)
+        if scale is not None:
+            v = v * terms.pop(0)
+        return v + terms.pop(0) if terms else v
+
+    return build.map(body, x, *parts)
+
+
+@lowering("LayerNormalization", since=17)
+@lowering("LayerNormalization", domain="com.microsoft")
+def layer_normalization(call: Call) -> list[Value]:
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axes."""
+    x = call.arg(0)
+    first = normal_axis(call.int("axis", -1), x.rank)
+    axes = list(range(first, x.rank))
+    unit, mean, inverse = standardize(call.build, x, axes, call.float("epsilon", 1e-5))
+    return [affine(call.build, unit, call.arg(1), call.maybe(2)), mean, inverse]
+
+
+@lowering("RMSNormalization", since=23)
+@lowering("SimplifiedLayerNormalization", domain="com.microsoft")
+def rms_normalization(call: Call) -> Value:
+    """x / sqrt(mean(x^2) + epsilon) * scale over the last axes."""
+    x = call.arg(0)
+    first = normal_axis(call.int("axis", -1), x.rank)
+    epsilon = call.float("epsilon", 1e-5)
+    return affine(call.build, _rms(call.build, x, first, epsilon), call.arg(1), None)
+
+
+def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> Value:
+    axes = list(range(first, x.rank))
+    scale = 1 / math.prod(x.shape[axis] for axis in axes)
+    squares = build.map(lambda v: v * v, x, hint="square")
+    total = build.reduce(Reduction.SUM, squares, axes, True, "sum")
+    inverse = build.map(lambda s: (s * scale + epsilon).sqrt().recip(), total, hint="inverse")
+    return build.map(lambda v, i: v * i, x, inverse, hint="unit")
+
+
+@lowering("SkipLayerNormalization", domain="com.microsoft")
+def skip_layer_normalization(call: Call) -> list[Value | None]:
+    """LayerNormalization of x + skip (+ bias) over the last axis."""
+    total = _skip_sum(call, 4)
+    epsilon = call.float("epsilon", 1e-5)
+    unit, mean, inverse = standardize(call.build, total, [total.rank - 1], epsilon)
+    return [affine(call.build, unit, call.arg(2), call.maybe(3)), mean, inverse, total]
+
+
+@lowering("SkipSimplifiedLayerNormalization", domain="com.microsoft")
+def skip_rms_normalization(call: Call) -> list[Value | None]:
+    """RMS normalisation of x + skip (+ bias) over the last axis."""
+    total = _skip_sum(call, 3)
+    unit = _rms(call.build, total, total.rank - 1, call.float("epsilon", 1e-5))
+    require(not call.wants(1) and not call.wants(2), "mean outputs")
+    return [affine(call.build, unit, call.arg(2), None), None, None, total]
+
+
+def _skip_sum(call: Call, bias: int) -> Value:
+    parts = [call.arg(0), call.arg(1), *([call.arg(bias)] if call.has(bias) else [])]
+    return call.build.map(lambda a, b, *c: sum(c, a + b), *parts, hint="skip")
+
+
+@lowering("BatchNormalization", since=7)
+def batch_normalization(call: Call) -> Value:
+    """Inference form: x * scale / sqrt(variance + epsilon) + shift, folded where constant."""
+    require(not call.int("training_mode", 0), "training mode")
+    require(not any(call.wants(index) for index in range(1, 5)), "training outputs")
+    build, x, epsilon = call.build, call.arg(0), call.float("epsilon", 1e-5)
+    shape = (x.shape[1],) + (1,) * (x.rank - 2)
+    parts = [call.arg(index) for index in range(1, 5)]
+    arrays = [build.host(part) for part in parts]
+    known = [array.astype("float64") for array in arrays if array is not None]
+    if len(known) == 4:
+        scale, shift, mean, variance = known
+        factor = scale / (variance + epsilon) ** 0.5
+        return affine(
+            build, x,
+            build.constant(factor.reshape(shape), x.dtype, "scale"),
+            build.constant((shift - mean * factor).reshape(shape), x.dtype, "shift"),
+        )  # fmt: skip
+    wide = [build.reshape(part, shape, "wide") for part in parts]
+    return build.map(lambda v, s, b, m, d: (v - m) * (s / (d + epsilon).sqrt()) + b, x, *wide)
+
+
+@lowering("InstanceNormalization", since=6)
+def instance_normalization(call: Call) -> Value:
+    """Each channel of each sample normalised over its space."""
+    x = call.arg(0)
+    unit = standardize(call.build, x, list(range(2, x.rank)), call.float("epsilon", 1e-5))[0]
+    return _per_channel(call, unit)
+
+
+def _per_channel(call: Call, unit: Value) -> Value:
+    shape = (unit.shape[1],) + (1,) * (unit.rank - 2)
+    scale, bias = (call.build.reshape(call.arg(index), shape, "wide") for index in (1, 2))
+    return affine(call.build, unit, scale, bias)
+
+
+@lowering("GroupNormalization", since=18)
+def group_normalization(call: Call) -> Value:
+    """Groups of channels of each sample normalised over channels and space."""
+    build, x, groups = call.build, call.arg(0), call.int("num_groups", 1)
+    split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
+    grouped = build.reshape(x, split, "groups")
+    axes = list(range(2, len(split)))
+    unit = standardize(build, grouped, axes, call.float("epsilon", 1e-5))[0]
+    if call.opset < 21:
+        shape = (groups,) + (1,) * (len(split) - 2)
+        scale, bias = (build.reshape(call.arg(index), shape, "wide") for index in (1, 2))
+        return build.reshape(affine(build, unit, scale, bias), x.shape, "join")
+    return _per_channel(call, build.reshape(unit, x.shape, "join"))
+
+
+@lowering("LpNormalization")
+def lp_normalization(call: Call) -> Value:
+    """x divided by its p-norm along an axis (p is 1 or 2)."""
+    build, x, p = call.build, call.arg(0), call.int("p", 2)
+    axis = normal_axis(call.int("axis", -1), x.rank)
+    each = build.map(lambda v: v * v if p == 2 else v.abs(), x, hint="each")
+    total = build.reduce(Reduction.SUM, each, [axis], True, "sum")
+    return build.map(lambda v, s: v / (s.sqrt() if p == 2 else s), x, total)
+
+
+@lowering("MeanVarianceNormalization", since=9)
+def mean_variance_normalization(call: Call) -> Value:
+    """(x - mean) / deviation over axes."""
+    x = call.arg(0)
+    axes = [normal_axis(axis, x.rank) for axis in call.ints("axes") or [0, 2, 3]]
+    return standardize(call.build, x, axes, 1e-9)[0]
+
+
+@lowering("LRN")
+def local_response_normalization(call: Call) -> Value:
+    """x / (bias + alpha / size * sum of squares over neighbouring channels) ^ beta."""
+    build, x, size = call.build, call.arg(0), call.int("size", 1)
+    alpha, beta, bias = call.float("alpha", 1e-4), call.float("beta", 0.75), call.float("bias", 1.0)
+    squares = build.map(lambda v: v * v, x, hint="square")
+    total = slide(build, squares, 1, size, (size - 1) // 2, "sum")
+    return build.map(lambda v, s: v / (s * (alpha / size) + bias).op("pow", beta), x, total)

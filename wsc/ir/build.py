@@ -1,0 +1,343 @@
+"""A builder of graphs: names, types and constants are looked after in one place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from isa.types import DType
+from wsc.ir.check import broadcast, infer
+from wsc.ir.graph import (
+    Arg,
+    Concat,
+    Constant,
+    Contract,
+    Expand,
+    Gather,
+    Graph,
+    GraphInput,
+    GraphOutput,
+    Index,
+    Map,
+    Move,
+    MoveStep,
+    Node,
+    Pad,
+    Primitive,
+    Reduce,
+    Reduction,
+    Reshape,
+    Slice,
+    Step,
+    Transpose,
+    Type,
+)
+from wsc.ir.terms import F16_MAX, Body, literal, trace
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of the graph under construction."""
+
+    name: str
+    type: Type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        return len(self.type.shape)
+
+
+def convert(array: np.ndarray, dtype: DType) -> np.ndarray:
+    """``array`` in the element type of the graph (the same array where it already is).
+
+    A finite float beyond f16's range saturates, so that a mask of -3e38 stays finite.
+    Raises OverflowError if an integer does not fit i32.
+    """
+    if array.dtype == dtype.numpy:
+        return array
+    if dtype is DType.I32 and array.size and array.dtype != np.bool_:
+        low, high = int(array.min()), int(array.max())
+        if low < -(2**31) or high >= 2**31:
+            raise OverflowError(f"{low if low < -(2**31) else high} does not fit 32 bits")
+    if dtype is DType.F16:
+        wide = array.astype(np.float32)
+        clipped = np.clip(wide, -F16_MAX, F16_MAX)
+        return np.where(np.isfinite(wide), clipped, wide).astype(np.float16)
+    return array.astype(dtype.numpy)
+
+
+def move_array(array: np.ndarray, steps: Sequence[MoveStep]) -> np.ndarray:
+    """The movement steps applied to an array on the host."""
+    for step in steps:
+        match step:
+            case Reshape(shape):
+                array = array.reshape(shape)
+            case Transpose(perm):
+                array = array.transpose(perm)
+            case Slice(starts, sizes, strides):
+                for axis, part in enumerate(zip(starts, sizes, strides, strict=True)):
+                    start, size, stride = part
+                    array = np.take(array, range(start, start + size * stride, stride), axis)
+            case Pad(low, high, value):
+                widths = list(zip(low, high, strict=True))
+                array = np.pad(array, widths, constant_values=value)
+            case Expand(shape):
+                array = np.broadcast_to(array, shape)
+    return array
+
+
+def plain_index(label: str) -> Index:
+    """The index that is one label."""
+    return Index(((label, 1),))
+
+
+class GraphBuilder:
+    """Collects nodes, infers their types and gives them unique names.
+
+    ``at`` sets the name and origin of the nodes that follow. Movement of a constant
+    makes another constant, evaluated when it is loaded.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._scope, self._origin = name, ()
+        self._inputs: list[GraphInput] = []
+        self._constants: dict[str, Constant] = {}
+        self._nodes: list[Node] = []
+        self._taken: set[str] = set()
+        self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
+
+    @contextmanager
+    def at(self, name: str, origin: tuple[str, ...]) -> Iterator[None]:
+        """Name the nodes added inside after ``name``; they come from ``origin``."""
+        before = self._scope, self._origin
+        self._scope, self._origin = name, origin
+        try:
+            yield
+        finally:
+            self._scope, self._origin = before
+
+    def _unique(self, wanted: str) -> str:
+        base = re.sub(r"[^A-Za-z0-9_./:\-]", "_", wanted) or "value"
+        name, count = base, 0
+        while name in self._taken:
+            count += 1
+            name = f"{base}~{count}"
+        self._taken.add(name)
+        return name
+
+    # --- sources -------------------------------------------------------------------
+
+    def input(self, name: str, type_: Type, host_dtype: str) -> Value:
+        """A graph input under exactly this name. Raises ValueError if it is taken."""
+        if name in self._taken:
+            raise ValueError(f"two values are called {name!r}")
+        self._taken.add(name)
+        self._inputs.append(GraphInput(name, type_, host_dtype))
+        return Value(name, type_)
+
+    def lazy_constant(
+        self,
+        name: str,
+        type_: Type,
+        load: Callable[[], np.ndarray],
+        source: tuple[str, int, int] | None = None,
+    ) -> Value:
+        """A constant whose values ``load`` returns, with ``type_``'s dtype and shape."""
+        name = self._unique(name)
+        self._constants[name] = Constant(name, type_, load, source)
+        return Value(name, type_)
+
+    def constant(self, array: np.ndarray, dtype: DType, hint: str = "const") -> Value:
+        """A constant with these values, converted to ``dtype``; equal ones are shared."""
+        data = np.ascontiguousarray(convert(array, dtype)).reshape(array.shape)
+        key = (hint, dtype, data.shape, data.tobytes())
+        if key not in self._pooled:
+            name = f"{self._scope}.{hint}"
+            type_ = Type(dtype, tuple(int(n) for n in data.shape))
+            self._pooled[key] = self.lazy_constant(name, type_, lambda: data)
+        return self._pooled[key]
+
+    def is_constant(self, value: Value) -> bool:
+        return value.name in self._constants
+
+    def host(self, value: Value) -> np.ndarray | None:
+        """The values of a constant, else None."""
+        constant = self._constants.get(value.name)
+        return None if constant is None else constant.load()
+
+    # --- nodes ---------------------------------------------------------------------
+
+    def add(self, op: Primitive, inputs: Sequence[Value], hint: str = "") -> Value:
+        """Add a node; its type is inferred. Raises IRError if the inputs do not fit."""
+        type_ = infer(op, [value.type for value in inputs])
+        name = self._unique(f"{self._scope}.{hint}" if hint else self._scope)
+        names = tuple(value.name for value in inputs)
+        self._nodes.append(Node(name, op, names, name, type_, self._origin))
+        return Value(name, type_)
+
+    def map(self, body: Body, *inputs: Value, hint: str = "") -> Value:
+        """Elementwise ``body`` over the broadcast inputs; scalar constants become literals."""
+        traced = trace(body, [value.dtype for value in inputs])
+        shape = broadcast([value.shape for value in inputs])
+        if isinstance(traced, int):
+            return self.expand(inputs[traced], shape, hint)
+        op, used = self._with_literals(traced, inputs, shape)
+        return self.add(op, used, hint)
+
+    def _with_literals(
+        self, op: Map, inputs: Sequence[Value], shape: tuple[int, ...]
+    ) -> tuple[Map, list[Value]]:
+        """Scalar constants become literals and unread inputs go, while the shape stays."""
+        read = {arg.index for step in op.body for arg in step.args if isinstance(arg, Arg)}
+        kept = list(range(len(inputs)))
+        literals: dict[int, float | int] = {}
+        for number, value in enumerate(inputs):
+            scalar = value.type.size == 1 and self.is_constant(value)
+            others = [inputs[other].shape for other in kept if other != number]
+            if (scalar or number not in read) and others and broadcast(others) == shape:
+                kept.remove(number)
+                if number in read:
+                    literals[number] = self._constants[value.name].load().reshape(()).item()
+        place = {old: new for new, old in enumerate(kept)}
+
+        def moved(step: Step) -> Step:
+            args = [
+                arg
+                if not isinstance(arg, Arg)
+                else Arg(place[arg.index])
+                if arg.index in place
+                else literal(literals[arg.index], inputs[arg.index].dtype)
+                for arg in step.args
+            ]
+            return Step(step.op, step.dtype, tuple(args))
+
+        return Map(tuple(moved(step) for step in op.body)), [inputs[number] for number in kept]
+
+    def move(self, value: Value, *steps: MoveStep, hint: str = "") -> Value:
+        """Movement steps in order; those that change nothing are left out."""
+        kept: list[MoveStep] = []
+        type_ = value.type
+        for step in steps:
+            after = infer(Move((step,)), [type_])
+            if not _is_identity(step, type_.shape):
+                kept.append(step)
+            type_ = after
+        if not kept:
+            return value
+        constant = self._constants.get(value.name)
+        if constant is None:
+            return self.add(Move(tuple(kept)), [value], hint)
+        same_bytes = all(isinstance(step, Reshape) for step in kept)
+        name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
+        load = constant.load
+        return self.lazy_constant(
+            name, type_, lambda: move_array(load(), kept), constant.source if same_bytes else None
+        )
+
+    def reshape(self, value: Value, shape: Sequence[int], hint: str = "") -> Value:
+        return self.move(value, Reshape(tuple(shape)), hint=hint)
+
+    def transpose(self, value: Value, perm: Sequence[int], hint: str = "") -> Value:
+        return self.move(value, Transpose(tuple(perm)), hint=hint)
+
+    def expand(self, value: Value, shape: Sequence[int], hint: str = "") -> Value:
+        """Broadcast to ``shape``, which may have more dimensions in front."""
+        wide = (1,) * (len(shape) - value.rank) + value.shape
+        return self.move(value, Reshape(wide), Expand(tuple(shape)), hint=hint)
+
+    def slice_axis(
+        self, value: Value, axis: int, start: int, size: int, step: int = 1, hint: str = ""
+    ) -> Value:
+        """``size`` positions of one axis from ``start``, ``step`` apart."""
+        starts, sizes, steps = [0] * value.rank, list(value.shape), [1] * value.rank
+        starts[axis], sizes[axis], steps[axis] = start, size, step
+        return self.move(value, Slice(tuple(starts), tuple(sizes), tuple(steps)), hint=hint)
+
+    def concat(self, values: Sequence[Value], axis: int, hint: str = "") -> Value:
+        if len(values) == 1:
+            return values[0]
+        return self.add(Concat(axis), values, hint)
+
+    def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
+        return self.add(Gather(axis), [data, indices], hint)
+
+    def reduce(
+        self,
+        kind: Reduction,
+        value: Value,
+        axes: Sequence[int],
+        keep: bool = True,
+        hint: str = "",
+    ) -> Value:
+        """Plain reduction over axes (not negative); kept dimensions have size 1."""
+        if not axes:
+            return value
+        labels = [f"d{axis}" for axis in range(value.rank)]
+        out = ["" if axis in axes else label for axis, label in enumerate(labels)]
+        op = Reduce(
+            kind,
+            tuple(plain_index(label) for label in labels),
+            tuple(label for label in out if keep or label),
+            tuple(zip(labels, value.shape, strict=True)),
+        )
+        return self.add(op, [value], hint)
+
+    def contract(
+        self, a: Value, b: Value, spec_a: str, spec_b: str, out: str, hint: str = ""
+    ) -> Value:
+        """Contraction with one label a dimension, as in ``contract(a, b, "m k", "k n", "m n")``.
+
+        ``.`` stands for position 0 of a dimension of size 1.
+        """
+        extents: dict[str, int] = {}
+        indices: list[tuple[Index, ...]] = []
+        for value, spec in ((a, spec_a), (b, spec_b)):
+            labels = spec.split()
+            for label, size in zip(labels, value.shape, strict=True):
+                if label != "." and extents.setdefault(label, size) != size:
+                    raise ValueError(f"label {label} is both {extents[label]} and {size}")
+            indices.append(
+                tuple(Index(()) if label == "." else plain_index(label) for label in labels)
+            )
+        op = Contract(indices[0], indices[1], tuple(out.split()), tuple(extents.items()))
+        return self.add(op, [a, b], hint)
+
+    # --- result --------------------------------------------------------------------
+
+    def finish(self, outputs: Sequence[GraphOutput]) -> Graph:
+        """The graph; nodes and constants that no output needs are left out."""
+        needed = {output.value for output in outputs}
+        nodes: list[Node] = []
+        for node in reversed(self._nodes):
+            if node.output in needed:
+                needed.update(node.inputs)
+                nodes.append(node)
+        constants = tuple(item for item in self._constants.values() if item.name in needed)
+        return Graph(
+            self.name, tuple(self._inputs), tuple(outputs), constants, tuple(reversed(nodes))
+        )
+
+
+def _is_identity(step: MoveStep, shape: tuple[int, ...]) -> bool:
+    match step:
+        case Reshape(target) | Expand(target):
+            return target == shape
+        case Transpose(perm):
+            return perm == tuple(range(len(shape)))
+        case Slice(starts, sizes, steps):
+            return not any(starts) and sizes == shape and set(steps) <= {1}
+        case Pad(low, high, _):
+            return not any((*low, *high))

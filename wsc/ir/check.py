@@ -1,0 +1,270 @@
+"""What a well-formed graph is: one type rule for each primitive, and the check of a whole graph.
+
+``infer`` is the only place that states result types; the builder calls it, and so
+does ``check_graph`` after every pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isa.table import BY_NAME, Form, operand_type
+from isa.types import DType
+from wsc.ir.graph import (
+    Arg,
+    Concat,
+    Contract,
+    Expand,
+    Gather,
+    Graph,
+    Index,
+    Lit,
+    Map,
+    Move,
+    MoveStep,
+    Node,
+    Pad,
+    Primitive,
+    Reduce,
+    Ref,
+    Reshape,
+    Slice,
+    Step,
+    Transpose,
+    Type,
+)
+
+
+class IRError(ValueError):
+    """A graph that breaks the contract of the IR: a mistake of a pass or of a text."""
+
+
+def infer(op: Primitive, inputs: Sequence[Type]) -> Type:
+    """Type of ``op``'s result for inputs of these types. Raises IRError if they do not fit."""
+    match op:
+        case Map():
+            return _map(op, inputs)
+        case Reduce():
+            return _reduce(op, _expect(op, inputs, 1)[0])
+        case Contract():
+            return _contract(op, *_expect(op, inputs, 2))
+        case Move():
+            return _move(op, _expect(op, inputs, 1)[0])
+        case Concat():
+            return _concat(op, inputs)
+        case Gather():
+            return _gather(op, *_expect(op, inputs, 2))
+
+
+def _expect(op: Primitive, inputs: Sequence[Type], count: int) -> Sequence[Type]:
+    _require(len(inputs) == count, f"{type(op).__name__} takes {count} inputs, got {len(inputs)}")
+    return inputs
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise IRError(message)
+
+
+# --- map ---------------------------------------------------------------------------
+
+
+def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The NumPy broadcast of some shapes. Raises IRError if they do not fit together."""
+    try:
+        return tuple(np.broadcast_shapes(*shapes))
+    except ValueError:
+        raise IRError(f"shapes do not broadcast: {' '.join(map(str, shapes))}") from None
+
+
+def step_type(step: Step) -> DType:
+    """Element type of a step's result."""
+    return operand_type(BY_NAME[step.op].operands[0], step.dtype)
+
+
+def operand_types(step: Step) -> tuple[DType, ...]:
+    """Element types that a step's arguments must have."""
+    return tuple(operand_type(role, step.dtype) for role in BY_NAME[step.op].operands[1:])
+
+
+def _map(op: Map, inputs: Sequence[Type]) -> Type:
+    _require(bool(op.body), "a map needs at least one step")
+    _require(bool(inputs), "a map needs at least one input")
+    results: list[DType] = []
+    for number, step in enumerate(op.body):
+        _check_step(number, step, inputs, results)
+        results.append(step_type(step))
+    return Type(results[-1], broadcast([item.shape for item in inputs]))
+
+
+def _check_step(number: int, step: Step, inputs: Sequence[Type], results: Sequence[DType]) -> None:
+    where = f"step {number}, {step.op}.{step.dtype.value}"
+    row = BY_NAME.get(step.op)
+    _require(row is not None, f"{where}: no such instruction")
+    assert row is not None
+    _require(row.form is Form.VECTOR and not row.accumulates, f"{where}: not elementwise")
+    _require(step.dtype in row.types, f"{where}: no such type of this instruction")
+    wanted = operand_types(step)
+    _require(len(step.args) == len(wanted), f"{where}: takes {len(wanted)} arguments")
+    for arg, dtype in zip(step.args, wanted, strict=True):
+        match arg:
+            case Arg(index):
+                _require(0 <= index < len(inputs), f"{where}: there is no input {index}")
+                got = inputs[index].dtype
+            case Ref(earlier):
+                _require(0 <= earlier < number, f"{where}: there is no earlier step {earlier}")
+                got = results[earlier]
+            case Lit(value):
+                _require(
+                    dtype.is_float or isinstance(value, int),
+                    f"{where}: literal {value} is not an integer",
+                )
+                got = dtype
+        _require(got is dtype, f"{where}: wants {dtype.value}, got {got.value}")
+
+
+# --- reductions and contractions ---------------------------------------------------
+
+
+def index_range(index: Index, extents: dict[str, int]) -> tuple[int, int]:
+    """Smallest and largest position that an index takes."""
+    low = high = index.offset
+    for label, coefficient in index.terms:
+        reach = coefficient * (extents[label] - 1)
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high
+
+
+def _labels(
+    indices: Sequence[Index], out: tuple[str, ...], extents: tuple[tuple[str, int], ...]
+) -> dict[str, int]:
+    table = dict(extents)
+    _require(len(table) == len(extents), "a label has two extents")
+    _require("" not in table, 'the label "" has no extent')
+    _require(all(size > 0 for size in table.values()), "an extent is not positive")
+    used = {label for index in indices for label, _ in index.terms}
+    _require(used == set(table), f"labels of the indices and of the extents differ: {used}")
+    named = [label for label in out if label]
+    _require(len(set(named)) == len(named), "an output label stands twice")
+    _require(set(named) <= set(table), "an output label has no extent")
+    return table
+
+
+def _covers(indices: Sequence[Index], shape: tuple[int, ...], which: str) -> None:
+    _require(len(indices) == len(shape), f"{which}: {len(indices)} indices for shape {shape}")
+
+
+def _reduce(op: Reduce, a: Type) -> Type:
+    _covers(op.index, a.shape, "input")
+    extents = _labels(op.index, op.out, op.extents)
+    return Type(a.dtype, tuple(extents[label] if label else 1 for label in op.out))
+
+
+def _contract(op: Contract, a: Type, b: Type) -> Type:
+    _require(a.dtype is b.dtype, f"contract of {a.dtype.value} and {b.dtype.value}")
+    _require(a.dtype.is_float, "contract needs floats")
+    _covers(op.index_a, a.shape, "a")
+    _covers(op.index_b, b.shape, "b")
+    extents = _labels((*op.index_a, *op.index_b), op.out, op.extents)
+    for index, size in zip(op.index_b, b.shape, strict=True):
+        low, high = index_range(index, extents)
+        _require(0 <= low and high < size, f"b: positions {low}..{high} of a dimension of {size}")
+    return Type(a.dtype, tuple(extents[label] if label else 1 for label in op.out))
+
+
+# --- movement ----------------------------------------------------------------------
+
+
+def move_shape(step: MoveStep, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape after one movement step. Raises IRError if the step does not fit."""
+    match step:
+        case Reshape(target):
+            _require(
+                np.prod(target, dtype=np.int64) == np.prod(shape, dtype=np.int64),
+                f"reshape of {shape} to {target}",
+            )
+            return target
+        case Transpose(perm):
+            _require(sorted(perm) == list(range(len(shape))), f"transpose {perm} of {shape}")
+            return tuple(shape[axis] for axis in perm)
+        case Slice(starts, sizes, steps):
+            _require(len(starts) == len(sizes) == len(steps) == len(shape), "slice: rank")
+            for start, size, stride, extent in zip(starts, sizes, steps, shape, strict=True):
+                last = start + (size - 1) * stride
+                inside = size > 0 and 0 <= start < extent and 0 <= last < extent
+                _require(inside, f"slice {start}:{size}:{stride} of a dimension of {extent}")
+            return sizes
+        case Pad(low, high, _):
+            _require(len(low) == len(high) == len(shape), "pad: rank")
+            _require(min((*low, *high), default=0) >= 0, "pad: negative width")
+            return tuple(a + n + b for a, n, b in zip(low, shape, high, strict=True))
+        case Expand(target):
+            _require(len(target) == len(shape), "expand: rank")
+            fits = all(n in (1, size) for n, size in zip(shape, target, strict=True))
+            _require(fits, f"expand of {shape} to {target}")
+            return target
+
+
+def _move(op: Move, a: Type) -> Type:
+    shape = a.shape
+    for step in op.steps:
+        shape = move_shape(step, shape)
+    return Type(a.dtype, shape)
+
+
+def _concat(op: Concat, inputs: Sequence[Type]) -> Type:
+    _require(bool(inputs), "concat needs an input")
+    first = inputs[0]
+    _require(0 <= op.axis < len(first.shape), f"concat: axis {op.axis} of {first.shape}")
+    rest = first.shape[: op.axis] + first.shape[op.axis + 1 :]
+    for item in inputs:
+        same = item.dtype is first.dtype
+        same = same and item.shape[: op.axis] + item.shape[op.axis + 1 :] == rest
+        _require(same and len(item.shape) == len(first.shape), f"concat: {first} and {item}")
+    total = sum(item.shape[op.axis] for item in inputs)
+    return Type(first.dtype, (*first.shape[: op.axis], total, *first.shape[op.axis + 1 :]))
+
+
+def _gather(op: Gather, data: Type, indices: Type) -> Type:
+    _require(indices.dtype is DType.I32, "gather: indices must be i32")
+    _require(0 <= op.axis < len(data.shape), f"gather: axis {op.axis} of {data.shape}")
+    shape = data.shape[: op.axis] + indices.shape + data.shape[op.axis + 1 :]
+    return Type(data.dtype, shape)
+
+
+# --- graph -------------------------------------------------------------------------
+
+
+def check_graph(graph: Graph) -> None:
+    """Names unique, nodes in topological order, types as inferred, outputs there.
+
+    Raises IRError with the name of the first node that is wrong.
+    """
+    types: dict[str, Type] = {}
+    for item in (*graph.inputs, *graph.constants):
+        _define(types, item.name, item.type)
+    names: set[str] = set()
+    for node in graph.nodes:
+        _require(node.name not in names, f"two nodes are called {node.name!r}")
+        names.add(node.name)
+        try:
+            _check_node(node, types)
+            _define(types, node.output, node.type)
+        except IRError as error:
+            raise IRError(f"{node.name}: {error}") from None
+    for output in graph.outputs:
+        _require(output.value in types, f"output {output.name!r}: no value {output.value!r}")
+
+
+def _check_node(node: Node, types: dict[str, Type]) -> None:
+    for name in node.inputs:
+        _require(name in types, f"input {name!r} is not defined before")
+    inferred = infer(node.op, [types[name] for name in node.inputs])
+    _require(inferred == node.type, f"type {node.type}, inferred {inferred}")
+
+
+def _define(types: dict[str, Type], name: str, type_: Type) -> None:
+    _require(name not in types, f"value {name!r} is defined twice")
+    types[name] = type_
