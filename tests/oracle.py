@@ -144,7 +144,7 @@ def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     values |= {item.name: item.load() for item in graph.constants}
     for item in graph.constants:
         loaded = values[item.name]
-        assert loaded.dtype == item.type.dtype.numpy and loaded.shape == item.type.shape, item.name
+        assert (loaded.dtype, loaded.shape) == (item.type.dtype.numpy, item.type.shape), item.name
     for node in graph.nodes:
         value = _node(node, [values[name] for name in node.inputs])
         assert value.shape == node.type.shape, (node.name, value.shape, node.type)

@@ -18,6 +18,7 @@ FAMILIES = (
     "movement",
     "normalize",
     "pool",
+    "recurrent",
     "reduce",
 )
 

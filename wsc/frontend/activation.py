@@ -12,18 +12,22 @@ SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
 
 
 def relu_of(x: Term) -> Term:
+    """max(x, 0)."""
     return x.max(0)
 
 
 def leaky_relu_of(x: Term, alpha: float) -> Term:
+    """x < 0 ? alpha * x : x."""
     return x.max(x * alpha) if 0 <= alpha <= 1 else (x < 0).select(x * alpha, x)
 
 
 def elu_of(x: Term, alpha: float) -> Term:
+    """x < 0 ? alpha * (exp(x) - 1) : x."""
     return (x < 0).select((x.min(0).exp() - 1) * alpha, x)
 
 
 def hard_sigmoid_of(x: Term, alpha: float, beta: float) -> Term:
+    """max(0, min(1, alpha * x + beta))."""
     return (x * alpha + beta).min(1).max(0)
 
 
@@ -33,10 +37,12 @@ def softplus_of(x: Term) -> Term:
 
 
 def softsign_of(x: Term) -> Term:
+    """x / (1 + |x|)."""
     return x / (x.abs() + 1)
 
 
 def gelu_of(x: Term) -> Term:
+    """x / 2 * (1 + erf(x / sqrt 2))."""
     return x * 0.5 * (1 + (x * math.sqrt(0.5)).op("erf"))
 
 
@@ -61,21 +67,21 @@ def sigmoid(call: Call) -> Value:
 @lowering("LeakyRelu")
 def leaky_relu(call: Call) -> Value:
     """x < 0 ? alpha * x : x."""
-    alpha = call.float("alpha", 0.01)
+    alpha = call.number("alpha", 0.01)
     return call.build.map(lambda x: leaky_relu_of(x, alpha), call.arg(0))
 
 
 @lowering("Elu")
 def elu(call: Call) -> Value:
     """x < 0 ? alpha * (exp(x) - 1) : x."""
-    alpha = call.float("alpha", 1.0)
+    alpha = call.number("alpha", 1.0)
     return call.build.map(lambda x: elu_of(x, alpha), call.arg(0))
 
 
 @lowering("Celu", since=12)
 def celu(call: Call) -> Value:
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
-    alpha = call.float("alpha", 1.0)
+    alpha = call.number("alpha", 1.0)
 
     def body(x: Term) -> Term:
         return (x < 0).select(((x.min(0) / alpha).exp() - 1) * alpha, x)
@@ -86,14 +92,14 @@ def celu(call: Call) -> Value:
 @lowering("Selu")
 def selu(call: Call) -> Value:
     """gamma * Elu(x, alpha)."""
-    alpha, gamma = call.float("alpha", SELU_ALPHA), call.float("gamma", SELU_GAMMA)
+    alpha, gamma = call.number("alpha", SELU_ALPHA), call.number("gamma", SELU_GAMMA)
     return call.build.map(lambda x: elu_of(x, alpha) * gamma, call.arg(0))
 
 
 @lowering("HardSigmoid")
 def hard_sigmoid(call: Call) -> Value:
     """max(0, min(1, alpha * x + beta))."""
-    alpha, beta = call.float("alpha", 0.2), call.float("beta", 0.5)
+    alpha, beta = call.number("alpha", 0.2), call.number("beta", 0.5)
     return call.build.map(lambda x: hard_sigmoid_of(x, alpha, beta), call.arg(0))
 
 
@@ -106,7 +112,7 @@ def hard_swish(call: Call) -> Value:
 @lowering("Swish", since=24)
 def swish(call: Call) -> Value:
     """x * sigmoid(alpha * x)."""
-    alpha = call.float("alpha", 1.0)
+    alpha = call.number("alpha", 1.0)
     return call.build.map(lambda x: x * (x * alpha).sigmoid(), call.arg(0))
 
 
@@ -131,14 +137,14 @@ def mish(call: Call) -> Value:
 @lowering("ThresholdedRelu", since=10)
 def thresholded_relu(call: Call) -> Value:
     """x > alpha ? x : 0."""
-    alpha = call.float("alpha", 1.0)
+    alpha = call.number("alpha", 1.0)
     return call.build.map(lambda x: (x > alpha).select(x, 0), call.arg(0))
 
 
 @lowering("Shrink", since=9)
 def shrink(call: Call) -> Value:
     """x < -lambd ? x + bias : x > lambd ? x - bias : 0."""
-    bias, limit = call.float("bias", 0.0), call.float("lambd", 0.5)
+    bias, limit = call.number("bias", 0.0), call.number("lambd", 0.5)
     require(call.arg(0).dtype.is_float, "integers")
 
     def body(x: Term) -> Term:
@@ -150,7 +156,7 @@ def shrink(call: Call) -> Value:
 @lowering("Gelu", since=20)
 def gelu(call: Call) -> Value:
     """x / 2 * (1 + erf(x / sqrt 2)), or its tanh approximation."""
-    approximate = call.str("approximate", "none") == "tanh"
+    approximate = call.text("approximate", "none") == "tanh"
     return call.build.map(gelu_tanh_of if approximate else gelu_of, call.arg(0))
 
 
@@ -175,5 +181,5 @@ def fast_gelu(call: Call) -> Value:
 @lowering("QuickGelu", domain="com.microsoft")
 def quick_gelu(call: Call) -> Value:
     """x * sigmoid(alpha * x)."""
-    alpha = call.float("alpha", 1.702)
+    alpha = call.number("alpha", 1.702)
     return call.build.map(lambda x: x * (x * alpha).sigmoid(), call.arg(0))

@@ -54,9 +54,9 @@ def matmul_(call: Call) -> Value:
 @lowering("FusedMatMul", domain="com.microsoft")
 def fused_matmul(call: Call) -> Value:
     """alpha * matmul of operands that may be transposed."""
-    require(not call.int("transBatchA", 0) and not call.int("transBatchB", 0), "transBatch")
-    alpha = call.float("alpha", 1.0)
-    flip_a, flip_b = bool(call.int("transA", 0)), bool(call.int("transB", 0))
+    require(not call.integer("transBatchA", 0) and not call.integer("transBatchB", 0), "transBatch")
+    alpha = call.number("alpha", 1.0)
+    flip_a, flip_b = bool(call.integer("transA", 0)), bool(call.integer("transB", 0))
     product = matmul(call.build, call.arg(0), call.arg(1), "", flip_a, flip_b)
     return product if alpha == 1 else call.build.map(lambda x: x * alpha, product, hint="scale")
 
@@ -64,8 +64,8 @@ def fused_matmul(call: Call) -> Value:
 @lowering("Gemm", since=7)
 def gemm(call: Call) -> Value:
     """alpha * a' b' + beta * c."""
-    flip_a, flip_b = bool(call.int("transA", 0)), bool(call.int("transB", 0))
-    alpha, beta = call.float("alpha", 1.0), call.float("beta", 1.0)
+    flip_a, flip_b = bool(call.integer("transA", 0)), bool(call.integer("transB", 0))
+    alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     product = matmul(call.build, call.arg(0), call.arg(1), "product", flip_a, flip_b)
     bias = call.maybe(2)
     if bias is None:
@@ -80,7 +80,7 @@ def gemm(call: Call) -> Value:
 @lowering("Einsum", since=12)
 def einsum(call: Call) -> Value:
     """Einsum of two operands, with no label twice in one of them and no ellipsis."""
-    equation = call.str("equation", "").replace(" ", "")
+    equation = call.text("equation", "").replace(" ", "")
     require("." not in equation, "ellipsis in the equation")
     left, arrow, out = equation.partition("->")
     operands = left.split(",")
@@ -119,9 +119,12 @@ class Window:
 def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> list[Window]:
     """The windows that a node's attributes describe, one a spatial dimension."""
     rank = len(sizes)
-    strides, dilations = call.ints("strides") or [1] * rank, call.ints("dilations") or [1] * rank
-    pads = call.ints("pads") or [0] * (2 * rank)
-    auto, ceil = call.str("auto_pad", "NOTSET"), bool(call.int("ceil_mode", 0))
+    strides, dilations = (
+        call.integers("strides") or [1] * rank,
+        call.integers("dilations") or [1] * rank,
+    )
+    pads = call.integers("pads") or [0] * (2 * rank)
+    auto, ceil = call.text("auto_pad", "NOTSET"), bool(call.integer("ceil_mode", 0))
     result: list[Window] = []
     for axis, (size, kernel) in enumerate(zip(sizes, kernels, strict=True)):
         stride, dilation = strides[axis], dilations[axis]
@@ -175,7 +178,7 @@ def convolve(
         index_b.append(plain_index(f"k{axis}"))
         out.append(f"y{axis}")
     op = Contract(tuple(index_a), tuple(index_b), tuple(out), tuple(extents.items()))
-    result = build.add(op, [x, weight], hint)
+    result = build.add(op, build.aligned([x, weight]), hint)
     shape = (x.shape[0], groups * outputs, *(window.out for window in spatial))
     return build.reshape(result, shape, "join")
 
@@ -194,7 +197,7 @@ def conv(call: Call) -> Value:
     """Convolution in any number of dimensions, with groups, strides, dilations and pads."""
     x, weight = call.arg(0), call.arg(1)
     spatial = windows(call, x.shape[2:], weight.shape[2:])
-    groups = call.int("group", 1)
+    groups = call.integer("group", 1)
     return add_channel_bias(
         call, convolve(call.build, x, weight, spatial, groups, ""), call.maybe(2)
     )
@@ -204,9 +207,9 @@ def conv(call: Call) -> Value:
 def conv_transpose(call: Call) -> Value:
     """Transposed convolution: zeros between the inputs, then a plain convolution."""
     x, weight = call.arg(0), call.arg(1)
-    rank, groups = x.rank - 2, call.int("group", 1)
-    strides = call.ints("strides") or [1] * rank
-    dilations = call.ints("dilations") or [1] * rank
+    rank, groups = x.rank - 2, call.integer("group", 1)
+    strides = call.integers("strides") or [1] * rank
+    dilations = call.integers("dilations") or [1] * rank
     spatial: list[Window] = []
     for axis in range(rank):
         low, out = _transposed_extent(call, axis, x.shape[2 + axis], weight.shape[2 + axis])
@@ -223,11 +226,11 @@ def conv_transpose(call: Call) -> Value:
 def _transposed_extent(call: Call, axis: int, size: int, kernel: int) -> tuple[int, int]:
     """(padding before, output size) of one spatial dimension, as ONNX defines them."""
     rank = len(call.arg(0).shape) - 2
-    stride = (call.ints("strides") or [1] * rank)[axis]
-    reach = (kernel - 1) * (call.ints("dilations") or [1] * rank)[axis] + 1
-    extra = (call.ints("output_padding") or [0] * rank)[axis]
-    pads = call.ints("pads") or [0] * (2 * rank)
-    auto, shape = call.str("auto_pad", "NOTSET"), call.ints("output_shape")
+    stride = (call.integers("strides") or [1] * rank)[axis]
+    reach = (kernel - 1) * (call.integers("dilations") or [1] * rank)[axis] + 1
+    extra = (call.integers("output_padding") or [0] * rank)[axis]
+    pads = call.integers("pads") or [0] * (2 * rank)
+    auto, shape = call.text("auto_pad", "NOTSET"), call.integers("output_shape")
     full = stride * (size - 1) + extra + reach
     if shape is not None:
         out = shape[-rank:][axis]

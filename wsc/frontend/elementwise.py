@@ -67,14 +67,14 @@ _WRAPPING = {"Add": ("add", "a + b."), "Sub": ("sub", "a - b."), "Mul": ("mul", 
 
 
 def _register_rows() -> None:
-    def unary(row: str, doc: str) -> None:
+    def unary(op_type: str, row: str, doc: str) -> None:
         def lower(call: Call) -> Value:
             return call.build.map(lambda x: x.op(row), call.arg(0))
 
         lower.__doc__ = doc
         lowering(op_type)(lower)
 
-    def binary(row: str, doc: str, since: int, wraps: bool) -> None:
+    def binary(op_type: str, row: str, doc: str, since: int, wraps: bool) -> None:
         def lower(call: Call) -> Value:
             kind = call.onnx_type(0) if wraps else None
             return call.build.map(lambda a, b: wrap(a.op(row, b), kind), call.arg(0), call.arg(1))
@@ -83,12 +83,12 @@ def _register_rows() -> None:
         lowering(op_type, since=since)(lower)
 
     for op_type, (row, doc) in _UNARY.items():
-        unary(row, doc)
+        unary(op_type, row, doc)
     # Before opset 7 broadcasting followed attributes.
     for op_type, (row, doc) in _BINARY.items():
-        binary(row, doc, 7, wraps=False)
+        binary(op_type, row, doc, 7, wraps=False)
     for op_type, (row, doc) in _WRAPPING.items():
-        binary(row, doc, 7, wraps=True)
+        binary(op_type, row, doc, 7, wraps=True)
 
 
 _register_rows()
@@ -124,7 +124,7 @@ def bit_shift(call: Call) -> Value:
     """Shift of unsigned integers of 8 or 16 bits."""
     kind = call.onnx_type(0)
     require(kind in _WIDTHS, "only 8 and 16-bit integers are shifted as ONNX wants it")
-    row = "shl" if call.str("direction", "LEFT") == "LEFT" else "shr"
+    row = "shl" if call.text("direction", "LEFT") == "LEFT" else "shr"
 
     def body(a: Term, b: Term) -> Term:
         return (b < 32).select(wrap(a.op(row, b), kind), 0)
@@ -142,7 +142,7 @@ def neg(call: Call) -> Value:
 @lowering("Mod", since=10)
 def mod(call: Call) -> Value:
     """Remainder with the sign of b, or with fmod=1 of a."""
-    row = "rem" if call.int("fmod", 0) else "mod"
+    row = "rem" if call.integer("fmod", 0) else "mod"
     return call.build.map(lambda a, b: a.op(row, b), call.arg(0), call.arg(1))
 
 
@@ -221,7 +221,7 @@ def pow_(call: Call) -> Value:
 def cast(call: Call) -> Value:
     """Another element type; floats go to integers towards zero."""
     like = call.node.op_type == "CastLike"
-    target = call.onnx_type(1) if like else ir.DataType(call.int("to", 0))
+    target = call.onnx_type(1) if like else ir.DataType(call.integer("to", 0))
     require(target is not None, "the target type is unknown")
     assert target is not None
     x, source = call.arg(0), call.onnx_type(0)
@@ -242,7 +242,7 @@ def clip(call: Call) -> Value:
     """min(max(x, low), high)."""
     x = call.arg(0)
     if call.opset < 11:
-        low, high = call.float("min", -math.inf), call.float("max", math.inf)
+        low, high = call.number("min", -math.inf), call.number("max", math.inf)
         return call.build.map(lambda v: _clip(v, low, high), x)
     bounds = [call.maybe_static(1), call.maybe_static(2)]
     known = [b is not None or not call.has(i + 1) for i, b in enumerate(bounds)]
@@ -271,7 +271,7 @@ def _clip(x: Term, low: float | None, high: float | None) -> Term:
 @lowering("IsInf", since=10)
 def is_inf(call: Call) -> Value:
     """Whether x is infinite (of the signs that the attributes choose)."""
-    negative, positive = call.int("detect_negative", 1), call.int("detect_positive", 1)
+    negative, positive = call.integer("detect_negative", 1), call.integer("detect_positive", 1)
     require(bool(negative or positive), "neither sign is detected")
 
     def body(x: Term) -> Term:
@@ -319,8 +319,8 @@ def _along_axis(call: Call, index: int) -> Value | None:
     if value is None or value.type.size == 1:
         return value if value is None else call.build.reshape(value, ())
     x = call.arg(0)
-    require(value.rank == 1 and not call.int("block_size", 0), "blocked quantization")
-    axis = call.int("axis", 1) % x.rank
+    require(value.rank == 1 and not call.integer("block_size", 0), "blocked quantization")
+    axis = call.integer("axis", 1) % x.rank
     shape = [x.shape[axis] if i == axis else 1 for i in range(x.rank)]
     return call.build.reshape(value, shape)
 

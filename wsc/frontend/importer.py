@@ -93,7 +93,8 @@ class _Importer:
 
     def _input(self, value: ir.Value) -> None:
         name = str(value.name)
-        assert value.shape is not None and value.dtype is not None
+        assert value.shape is not None
+        assert value.dtype is not None
         try:
             dtype = graph_type(value.dtype, self.precision)
         except Unsupported as error:
@@ -124,6 +125,9 @@ class _Importer:
         shape = tuple(int(size) for size in tensor.shape.numpy())
         if not dtype.is_float:
             _check_fits(str(value.name), tensor)
+        elif tensor.size == 1:
+            # A scalar keeps its precision until its place in a map is known.
+            dtype = DType.F32
         return self.build.lazy_constant(
             str(value.name),
             Type(dtype, shape),

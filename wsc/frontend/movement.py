@@ -19,7 +19,7 @@ def reshape(call: Call) -> Value:
     """Another shape, the same elements; 0 keeps a size, -1 takes the rest."""
     x = call.arg(0)
     target = call.static_ints(1, "the shape")
-    if not call.int("allowzero", 0):
+    if not call.integer("allowzero", 0):
         require(all(n or i < x.rank for i, n in enumerate(target)), "0 beyond the input's rank")
         target = [x.shape[axis] if size == 0 else size for axis, size in enumerate(target)]
     if -1 in target:
@@ -32,7 +32,7 @@ def reshape(call: Call) -> Value:
 @lowering("Flatten")
 def flatten(call: Call) -> Value:
     """Two dimensions: those before ``axis``, and the rest."""
-    x, axis = call.arg(0), call.int("axis", 1)
+    x, axis = call.arg(0), call.integer("axis", 1)
     require(-x.rank <= axis <= x.rank, f"axis {axis} of a tensor of rank {x.rank}")
     axis = axis + x.rank if axis < 0 else axis
     return call.build.reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
@@ -53,7 +53,7 @@ def squeeze(call: Call) -> Value:
 def unsqueeze(call: Call) -> Value:
     """Dimensions of size 1 put in."""
     x = call.arg(0)
-    given = call.ints("axes")
+    given = call.integers("axes")
     count = len(given if given is not None else call.static_ints(1, "axes"))
     axes = call.axes(1, x.rank + count) or []
     sizes = iter(x.shape)
@@ -64,7 +64,7 @@ def unsqueeze(call: Call) -> Value:
 def transpose(call: Call) -> Value:
     """Dimensions in another order."""
     x = call.arg(0)
-    return call.build.transpose(x, call.ints("perm") or list(reversed(range(x.rank))))
+    return call.build.transpose(x, call.integers("perm") or list(reversed(range(x.rank))))
 
 
 @lowering("Expand", since=8)
@@ -80,8 +80,8 @@ def slice_(call: Call) -> Value:
     """Ranges of dimensions, with steps of either sign."""
     x = call.arg(0)
     if call.opset < 10:
-        begins, ends = call.ints("starts") or [], call.ints("ends") or []
-        axes, steps = call.ints("axes"), None
+        begins, ends = call.integers("starts") or [], call.integers("ends") or []
+        axes, steps = call.integers("axes"), None
     else:
         begins, ends = call.static_ints(1, "starts"), call.static_ints(2, "ends")
         axes = call.static_ints(3, "axes") if call.has(3) else None
@@ -106,19 +106,19 @@ def concat(call: Call) -> Value:
     """Inputs joined along an axis."""
     values = [value for value in call.args() if value.type.size]
     require(bool(values), "the result has no elements")
-    return call.build.concat(values, normal_axis(call.int("axis", 0), values[0].rank))
+    return call.build.concat(values, normal_axis(call.integer("axis", 0), values[0].rank))
 
 
 @lowering("Split")
 def split(call: Call) -> list[Value]:
     """Parts of one dimension."""
     x = call.arg(0)
-    axis = normal_axis(call.int("axis", 0), x.rank)
-    sizes = call.ints("split")
+    axis = normal_axis(call.integer("axis", 0), x.rank)
+    sizes = call.integers("split")
     if sizes is None and call.has(1):
         sizes = call.static_ints(1, "split")
     if sizes is None:
-        count = call.int("num_outputs", len(call.node.outputs))
+        count = call.integer("num_outputs", len(call.node.outputs))
         part = -(-x.shape[axis] // count)
         sizes = [min(part, x.shape[axis] - i * part) for i in range(count)]
     starts = np.cumsum([0, *sizes])
@@ -142,10 +142,10 @@ def tile(call: Call) -> Value:
 @lowering("DepthToSpace")
 def depth_to_space(call: Call) -> Value:
     """Blocks of channels become blocks of space."""
-    x, block = call.arg(0), call.int("blocksize", 1)
+    x, block = call.arg(0), call.integer("blocksize", 1)
     n, c, h, w = x.shape
     depth = c // (block * block)
-    if call.str("mode", "DCR") == "DCR":
+    if call.text("mode", "DCR") == "DCR":
         parts, perm = (n, block, block, depth, h, w), (0, 3, 4, 1, 5, 2)
     else:
         parts, perm = (n, depth, block, block, h, w), (0, 1, 4, 2, 5, 3)
@@ -156,7 +156,7 @@ def depth_to_space(call: Call) -> Value:
 @lowering("SpaceToDepth")
 def space_to_depth(call: Call) -> Value:
     """Blocks of space become blocks of channels."""
-    x, block = call.arg(0), call.int("blocksize", 1)
+    x, block = call.arg(0), call.integer("blocksize", 1)
     n, c, h, w = x.shape
     parts = (n, c, h // block, block, w // block, block)
     shape = (n, c * block * block, h // block, w // block)
@@ -170,13 +170,13 @@ def space_to_depth(call: Call) -> Value:
 def pad(call: Call) -> Value:
     """Elements around: a constant, or the data reflected, repeated or wrapped."""
     x = call.arg(0)
-    widths = call.ints("pads") if call.opset < 11 else call.static_ints(1, "pads")
+    widths = call.integers("pads") if call.opset < 11 else call.static_ints(1, "pads")
     axes = call.static_ints(3, "axes") if call.has(3) else list(range(x.rank))
     low, high = [0] * x.rank, [0] * x.rank
     for number, axis in enumerate(axes):
         axis = normal_axis(axis, x.rank)
         low[axis], high[axis] = (widths or [])[number], (widths or [])[number + len(axes)]
-    mode = call.str("mode", "constant")
+    mode = call.text("mode", "constant")
     x = _crop(call.build, x, low, high)
     low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
     if mode == "constant":
@@ -189,7 +189,7 @@ def pad(call: Call) -> Value:
 
 def _pad_value(call: Call) -> float | int:
     if call.opset < 11:
-        return call.float("value", 0.0)
+        return call.number("value", 0.0)
     if not call.has(2):
         return 0
     return call.static(2, "the padding value").reshape(()).item()
@@ -243,7 +243,7 @@ def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mod
 def gather(call: Call) -> Value:
     """Positions of one axis; constant positions in even steps become a slice."""
     data, indices = call.arg(0), call.maybe_static(1)
-    axis = normal_axis(call.int("axis", 0), data.rank)
+    axis = normal_axis(call.integer("axis", 0), data.rank)
     if indices is None:
         return call.build.gather(data, call.arg(1), axis)
     size = data.shape[axis]
@@ -272,7 +272,7 @@ def take(
 def gather_elements(call: Call) -> Value:
     """One element for each index: a gather from the flattened data."""
     build, data, indices = call.build, call.arg(0), call.arg(1)
-    axis = normal_axis(call.int("axis", 0), data.rank)
+    axis = normal_axis(call.integer("axis", 0), data.rank)
     strides = _strides(data.shape)
     base = np.zeros(indices.shape, np.int64)
     for other in range(data.rank):
@@ -286,8 +286,7 @@ def gather_elements(call: Call) -> Value:
         build.constant(base, DType.I32, "base"),
         hint="place",
     )
-    return build.gather(build.reshape(data, (-1 if not data.type.size else data.type.size,), "flat"),
-                        place, 0)  # fmt: skip
+    return build.gather(build.reshape(data, (data.type.size,), "flat"), place, 0)
 
 
 def _strides(shape: Sequence[int]) -> list[int]:
@@ -300,7 +299,7 @@ def _strides(shape: Sequence[int]) -> list[int]:
 @lowering("Shape")
 def shape_(call: Call) -> Value:
     """The shape, a constant."""
-    shape = call.arg(0).shape[call.int("start", 0) : call.int("end", 2**31)]
+    shape = call.arg(0).shape[call.integer("start", 0) : call.integer("end", 2**31)]
     return call.build.constant(np.array(shape, np.int64), DType.I32, "shape")
 
 
@@ -335,7 +334,7 @@ def trilu(call: Call) -> Value:
     """The upper or lower triangle; zeros elsewhere."""
     x = call.arg(0)
     offset = int(call.static(1, "k").reshape(()).item()) if call.has(1) else 0
-    mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.int("upper", 1) else offset)
-    mask = 1 - mask if call.int("upper", 1) else mask
+    mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.integer("upper", 1) else offset)
+    mask = 1 - mask if call.integer("upper", 1) else mask
     flags = call.build.constant(mask.astype(np.int32), DType.I32, "mask")
     return call.build.map(lambda v, m: m.select(v, 0), x, flags)

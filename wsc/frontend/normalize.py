@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from isa.types import DType
 from wsc.frontend.pool import slide
 from wsc.frontend.reduce import index_of, iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
@@ -24,8 +25,8 @@ def softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
 def _softmax_axes(call: Call, x: Value) -> list[int]:
     """One axis; before opset 13 all axes from ``axis`` on."""
     if call.opset >= 13:
-        return [normal_axis(call.int("axis", -1), x.rank)]
-    return list(range(normal_axis(call.int("axis", 1), x.rank), x.rank))
+        return [normal_axis(call.integer("axis", -1), x.rank)]
+    return list(range(normal_axis(call.integer("axis", 1), x.rank), x.rank))
 
 
 @lowering("Softmax")
@@ -51,11 +52,16 @@ def log_softmax(call: Call) -> Value:
 def hardmax(call: Call) -> Value:
     """1 at the first largest element along an axis, else 0."""
     build, x = call.build, call.arg(0)
-    axis = normal_axis(call.int("axis", -1), x.rank)
+    axis = normal_axis(call.integer("axis", -1), x.rank)
     first = index_of(build, x, axis, Reduction.MAX, False, True)
     places = iota(build, x.shape[axis], axis, x.rank)
     flags = build.map(lambda i, f: i.eq(f), places, first, hint="hit")
     return build.map(lambda h: h.cast(call.float_type), flags)
+
+
+def _wide_square(x: Term) -> Term:
+    wide = x.cast(DType.F32)
+    return wide * wide
 
 
 def standardize(
@@ -63,13 +69,14 @@ def standardize(
 ) -> tuple[Value, Value, Value]:
     """((x - mean) / sqrt(variance + epsilon), mean, 1 / sqrt(variance + epsilon)) over axes.
 
-    Each square is divided before the sum, so that the sum stays in f16's range.
+    Squares are f32 in an f16 graph too, as ONNX's stash_type has it: their range is twice
+    that of the values.
     """
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
     total = build.reduce(Reduction.SUM, x, axes, True, "sum")
     mean = build.map(lambda s: s * scale, total, hint="mean")
     centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
-    squares = build.map(lambda d: d * d, centred, hint="square")
+    squares = build.map(_wide_square, centred, hint="square")
     variance = build.reduce(Reduction.SUM, squares, axes, True, "variance")
     inverse = build.map(lambda v: (v * scale + epsilon).sqrt().recip(), variance, hint="inverse")
     return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
@@ -95,9 +102,9 @@ def affine(build: GraphBuilder, x: Value, scale: Value | None, bias: Value | Non
 def layer_normalization(call: Call) -> list[Value]:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axes."""
     x = call.arg(0)
-    first = normal_axis(call.int("axis", -1), x.rank)
+    first = normal_axis(call.integer("axis", -1), x.rank)
     axes = list(range(first, x.rank))
-    unit, mean, inverse = standardize(call.build, x, axes, call.float("epsilon", 1e-5))
+    unit, mean, inverse = standardize(call.build, x, axes, call.number("epsilon", 1e-5))
     return [affine(call.build, unit, call.arg(1), call.maybe(2)), mean, inverse]
 
 
@@ -106,15 +113,15 @@ def layer_normalization(call: Call) -> list[Value]:
 def rms_normalization(call: Call) -> Value:
     """x / sqrt(mean(x^2) + epsilon) * scale over the last axes."""
     x = call.arg(0)
-    first = normal_axis(call.int("axis", -1), x.rank)
-    epsilon = call.float("epsilon", 1e-5)
+    first = normal_axis(call.integer("axis", -1), x.rank)
+    epsilon = call.number("epsilon", 1e-5)
     return affine(call.build, _rms(call.build, x, first, epsilon), call.arg(1), None)
 
 
 def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> Value:
     axes = list(range(first, x.rank))
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
-    squares = build.map(lambda v: v * v, x, hint="square")
+    squares = build.map(_wide_square, x, hint="square")
     total = build.reduce(Reduction.SUM, squares, axes, True, "sum")
     inverse = build.map(lambda s: (s * scale + epsilon).sqrt().recip(), total, hint="inverse")
     return build.map(lambda v, i: v * i, x, inverse, hint="unit")
@@ -124,7 +131,7 @@ def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> Value:
 def skip_layer_normalization(call: Call) -> list[Value | None]:
     """LayerNormalization of x + skip (+ bias) over the last axis."""
     total = _skip_sum(call, 4)
-    epsilon = call.float("epsilon", 1e-5)
+    epsilon = call.number("epsilon", 1e-5)
     unit, mean, inverse = standardize(call.build, total, [total.rank - 1], epsilon)
     return [affine(call.build, unit, call.arg(2), call.maybe(3)), mean, inverse, total]
 
@@ -133,7 +140,7 @@ def skip_layer_normalization(call: Call) -> list[Value | None]:
 def skip_rms_normalization(call: Call) -> list[Value | None]:
     """RMS normalisation of x + skip (+ bias) over the last axis."""
     total = _skip_sum(call, 3)
-    unit = _rms(call.build, total, total.rank - 1, call.float("epsilon", 1e-5))
+    unit = _rms(call.build, total, total.rank - 1, call.number("epsilon", 1e-5))
     require(not call.wants(1) and not call.wants(2), "mean outputs")
     return [affine(call.build, unit, call.arg(2), None), None, None, total]
 
@@ -146,9 +153,9 @@ def _skip_sum(call: Call, bias: int) -> Value:
 @lowering("BatchNormalization", since=7)
 def batch_normalization(call: Call) -> Value:
     """Inference form: x * scale / sqrt(variance + epsilon) + shift, folded where constant."""
-    require(not call.int("training_mode", 0), "training mode")
+    require(not call.integer("training_mode", 0), "training mode")
     require(not any(call.wants(index) for index in range(1, 5)), "training outputs")
-    build, x, epsilon = call.build, call.arg(0), call.float("epsilon", 1e-5)
+    build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
     shape = (x.shape[1],) + (1,) * (x.rank - 2)
     parts = [call.arg(index) for index in range(1, 5)]
     arrays = [build.host(part) for part in parts]
@@ -169,7 +176,7 @@ def batch_normalization(call: Call) -> Value:
 def instance_normalization(call: Call) -> Value:
     """Each channel of each sample normalised over its space."""
     x = call.arg(0)
-    unit = standardize(call.build, x, list(range(2, x.rank)), call.float("epsilon", 1e-5))[0]
+    unit = standardize(call.build, x, list(range(2, x.rank)), call.number("epsilon", 1e-5))[0]
     return _per_channel(call, unit)
 
 
@@ -182,11 +189,11 @@ def _per_channel(call: Call, unit: Value) -> Value:
 @lowering("GroupNormalization", since=18)
 def group_normalization(call: Call) -> Value:
     """Groups of channels of each sample normalised over channels and space."""
-    build, x, groups = call.build, call.arg(0), call.int("num_groups", 1)
+    build, x, groups = call.build, call.arg(0), call.integer("num_groups", 1)
     split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
     grouped = build.reshape(x, split, "groups")
     axes = list(range(2, len(split)))
-    unit = standardize(build, grouped, axes, call.float("epsilon", 1e-5))[0]
+    unit = standardize(build, grouped, axes, call.number("epsilon", 1e-5))[0]
     if call.opset < 21:
         shape = (groups,) + (1,) * (len(split) - 2)
         scale, bias = (build.reshape(call.arg(index), shape, "wide") for index in (1, 2))
@@ -197,8 +204,8 @@ def group_normalization(call: Call) -> Value:
 @lowering("LpNormalization")
 def lp_normalization(call: Call) -> Value:
     """x divided by its p-norm along an axis (p is 1 or 2)."""
-    build, x, p = call.build, call.arg(0), call.int("p", 2)
-    axis = normal_axis(call.int("axis", -1), x.rank)
+    build, x, p = call.build, call.arg(0), call.integer("p", 2)
+    axis = normal_axis(call.integer("axis", -1), x.rank)
     each = build.map(lambda v: v * v if p == 2 else v.abs(), x, hint="each")
     total = build.reduce(Reduction.SUM, each, [axis], True, "sum")
     return build.map(lambda v, s: v / (s.sqrt() if p == 2 else s), x, total)
@@ -208,15 +215,19 @@ def lp_normalization(call: Call) -> Value:
 def mean_variance_normalization(call: Call) -> Value:
     """(x - mean) / deviation over axes."""
     x = call.arg(0)
-    axes = [normal_axis(axis, x.rank) for axis in call.ints("axes") or [0, 2, 3]]
+    axes = [normal_axis(axis, x.rank) for axis in call.integers("axes") or [0, 2, 3]]
     return standardize(call.build, x, axes, 1e-9)[0]
 
 
 @lowering("LRN")
 def local_response_normalization(call: Call) -> Value:
     """x / (bias + alpha / size * sum of squares over neighbouring channels) ^ beta."""
-    build, x, size = call.build, call.arg(0), call.int("size", 1)
-    alpha, beta, bias = call.float("alpha", 1e-4), call.float("beta", 0.75), call.float("bias", 1.0)
+    build, x, size = call.build, call.arg(0), call.integer("size", 1)
+    alpha, beta, bias = (
+        call.number("alpha", 1e-4),
+        call.number("beta", 0.75),
+        call.number("bias", 1.0),
+    )
     squares = build.map(lambda v: v * v, x, hint="square")
     total = slide(build, squares, 1, size, (size - 1) // 2, "sum")
     return build.map(lambda v, s: v / (s * (alpha / size) + bias).op("pow", beta), x, total)

@@ -35,7 +35,7 @@ def slide(build: GraphBuilder, x: Value, axis: int, size: int, before: int, hint
 
 
 def _spatial(call: Call) -> list[Window]:
-    kernel = tuple(call.ints("kernel_shape") or ())
+    kernel = tuple(call.integers("kernel_shape") or ())
     require(bool(kernel), "no kernel_shape")
     return windows(call, call.arg(0).shape[2:], kernel)
 
@@ -52,7 +52,7 @@ def average_pool(call: Call) -> Value:
     """Mean of each window, with or without its padding."""
     spatial = _spatial(call)
     total = pool(call.build, call.arg(0), Reduction.SUM, spatial, "sum")
-    include = bool(call.int("count_include_pad", 0))
+    include = bool(call.integer("count_include_pad", 0))
     counts = np.ones((), np.float64)
     for window in spatial:
         counts = counts[..., None] * _counts(window, include)
@@ -74,7 +74,7 @@ def _counts(window: Window, include_pad: bool) -> np.ndarray:
 @lowering("LpPool")
 def lp_pool(call: Call) -> Value:
     """p-norm of each window."""
-    p = call.int("p", 2)
+    p = call.integer("p", 2)
     each = call.build.map(lambda v: power(v.abs(), p), call.arg(0), hint="each")
     total = pool(call.build, each, Reduction.SUM, _spatial(call), "sum")
     return call.build.map(lambda v: power(v, 1 / p), total)
@@ -99,7 +99,7 @@ def global_average_pool(call: Call) -> Value:
 @lowering("GlobalLpPool")
 def global_lp_pool(call: Call) -> Value:
     """p-norm of each channel."""
-    x, p = call.arg(0), call.int("p", 2)
+    x, p = call.arg(0), call.integer("p", 2)
     each = call.build.map(lambda v: power(v.abs(), p), x, hint="each")
     total = call.build.reduce(Reduction.SUM, each, list(range(2, x.rank)), True, "sum")
     return call.build.map(lambda v: power(v, 1 / p), total)

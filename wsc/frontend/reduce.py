@@ -18,13 +18,13 @@ def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[V
     x = call.arg(0)
     axes = call.axes(1, x.rank)
     if not axes:
-        if call.int("noop_with_empty_axes", 0):
+        if call.integer("noop_with_empty_axes", 0):
             return (x if before is None else call.build.map(before, x)), 1
         axes = list(range(x.rank))
     if before is not None:
         x = call.build.map(before, x, hint="each")
     count = math.prod(x.shape[axis] for axis in axes)
-    return call.build.reduce(kind, x, axes, bool(call.int("keepdims", 1)), kind.value), count
+    return call.build.reduce(kind, x, axes, bool(call.integer("keepdims", 1)), kind.value), count
 
 
 @lowering("ReduceSum")
@@ -91,7 +91,7 @@ def reduce_log_sum_exp(call: Call) -> Value:
     build, x = call.build, call.arg(0)
     axes = call.axes(1, x.rank)
     if not axes:
-        if call.int("noop_with_empty_axes", 0):
+        if call.integer("noop_with_empty_axes", 0):
             return x
         axes = list(range(x.rank))
     largest = build.reduce(Reduction.MAX, x, axes, True, "max")
@@ -99,7 +99,7 @@ def reduce_log_sum_exp(call: Call) -> Value:
     shifted = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, shifted, axes, True, "sum")
     result = build.map(lambda s, m: s.log() + m, total, largest)
-    if call.int("keepdims", 1):
+    if call.integer("keepdims", 1):
         return result
     return build.reshape(result, [n for i, n in enumerate(x.shape) if i not in axes], "flat")
 
@@ -108,10 +108,10 @@ def reduce_log_sum_exp(call: Call) -> Value:
 def arg_extremum(call: Call) -> Value:
     """Index of the largest or smallest along an axis."""
     x = call.arg(0)
-    axis = normal_axis(call.int("axis", 0), x.rank)
+    axis = normal_axis(call.integer("axis", 0), x.rank)
     kind = Reduction.MAX if call.node.op_type == "ArgMax" else Reduction.MIN
-    last = bool(call.int("select_last_index", 0))
-    return index_of(call.build, x, axis, kind, last, bool(call.int("keepdims", 1)))
+    last = bool(call.integer("select_last_index", 0))
+    return index_of(call.build, x, axis, kind, last, bool(call.integer("keepdims", 1)))
 
 
 def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
@@ -139,8 +139,8 @@ def cum_sum(call: Call) -> Value:
     build, x = call.build, call.arg(0)
     axis = normal_axis(int(call.static(1, "the axis").reshape(()).item()), x.rank)
     size = x.shape[axis]
-    triangle = np.triu(np.ones((size, size)), 1 if call.int("exclusive", 0) else 0)
-    if call.int("reverse", 0):
+    triangle = np.triu(np.ones((size, size)), 1 if call.integer("exclusive", 0) else 0)
+    if call.integer("reverse", 0):
         triangle = triangle.T
     # Integers are summed as f32, exact below 2^24.
     dtype = x.dtype if x.dtype.is_float else DType.F32

@@ -109,37 +109,44 @@ class Call:
 
     # --- attributes ----------------------------------------------------------------
 
-    def int(self, name: str, default: int) -> int:
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
         attribute = self.node.attributes.get(name)
         return default if attribute is None else int(attribute.as_int())
 
-    def ints(self, name: str) -> list[int] | None:
+    def integers(self, name: str) -> list[int] | None:
+        """A list of integers, or None if the node does not have it."""
         attribute = self.node.attributes.get(name)
         return None if attribute is None else [int(item) for item in attribute.as_ints()]
 
-    def float(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> float:
+        """A float attribute."""
         attribute = self.node.attributes.get(name)
         return default if attribute is None else float(attribute.as_float())
 
-    def floats(self, name: str) -> list[float] | None:
+    def numbers(self, name: str) -> list[float] | None:
+        """A list of floats, or None if the node does not have it."""
         attribute = self.node.attributes.get(name)
         return None if attribute is None else [float(item) for item in attribute.as_floats()]
 
-    def str(self, name: str, default: str) -> str:
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
         attribute = self.node.attributes.get(name)
         return default if attribute is None else attribute.as_string()
 
-    def strs(self, name: str) -> list[str] | None:
+    def texts(self, name: str) -> list[str] | None:
+        """A list of strings, or None if the node does not have it."""
         attribute = self.node.attributes.get(name)
         return None if attribute is None else list(attribute.as_strings())
 
     def tensor(self, name: str) -> np.ndarray | None:
+        """A tensor attribute, or None if the node does not have it."""
         attribute = self.node.attributes.get(name)
         return None if attribute is None else attribute.as_tensor().numpy()
 
     def axes(self, index: int, rank: int) -> list[int] | None:
         """Axes from attribute ``axes`` or, in newer opsets, from a constant input."""
-        axes = self.ints("axes")
+        axes = self.integers("axes")
         if axes is None and self.has(index):
             axes = self.static_ints(index, "axes")
         return None if axes is None else [normal_axis(axis, rank) for axis in axes]

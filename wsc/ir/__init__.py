@@ -1,0 +1,1 @@
+"""The graph IR: values, primitives, text form and checks."""

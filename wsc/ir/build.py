@@ -48,14 +48,17 @@ class Value:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The static shape."""
         return self.type.shape
 
     @property
     def dtype(self) -> DType:
+        """The element type."""
         return self.type.dtype
 
     @property
     def rank(self) -> int:
+        """The number of dimensions."""
         return len(self.type.shape)
 
 
@@ -117,6 +120,7 @@ class GraphBuilder:
         self._constants: dict[str, Constant] = {}
         self._nodes: list[Node] = []
         self._taken: set[str] = set()
+        self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
 
     @contextmanager
@@ -171,6 +175,7 @@ class GraphBuilder:
         return self._pooled[key]
 
     def is_constant(self, value: Value) -> bool:
+        """Whether the value is a constant."""
         return value.name in self._constants
 
     def host(self, value: Value) -> np.ndarray | None:
@@ -188,14 +193,49 @@ class GraphBuilder:
         self._nodes.append(Node(name, op, names, name, type_, self._origin))
         return Value(name, type_)
 
-    def map(self, body: Body, *inputs: Value, hint: str = "") -> Value:
-        """Elementwise ``body`` over the broadcast inputs; scalar constants become literals."""
+    def map(self, body: Body, *values: Value, hint: str = "") -> Value:
+        """Elementwise ``body`` over the broadcast inputs; scalar constants become literals.
+
+        Where f32 sums meet f16 values, the sums are narrowed (see ``aligned``).
+        """
+        inputs = self.aligned(values)
         traced = trace(body, [value.dtype for value in inputs])
         shape = broadcast([value.shape for value in inputs])
         if isinstance(traced, int):
             return self.expand(inputs[traced], shape, hint)
         op, used = self._with_literals(traced, inputs, shape)
         return self.add(op, used, hint)
+
+    def aligned(self, values: Sequence[Value]) -> list[Value]:
+        """The values with one float type: f16 if any of them is, scalar constants aside."""
+        scalars = {value for value in values if value.type.size == 1 and self.is_constant(value)}
+        floats = {value.dtype for value in values if value.dtype.is_float and value not in scalars}
+        floats = floats or {value.dtype for value in values if value.dtype.is_float}
+        if not floats:
+            return list(values)
+        dtype = DType.F16 if DType.F16 in floats else DType.F32
+        return [self.cast(value, dtype) if value.dtype.is_float else value for value in values]
+
+    def cast(self, value: Value, dtype: DType) -> Value:
+        """The value in another float type; a constant is converted when it is loaded."""
+        if value.dtype is dtype:
+            return value
+        if (value, dtype) not in self._casts:
+            constant = self._constants.get(value.name)
+            hint = dtype.value
+            if constant is None:
+                cast = trace(lambda x: x.cast(dtype), [value.dtype])
+                assert isinstance(cast, Map)
+                result = self.add(cast, [value], hint)
+            else:
+                load = constant.load
+                result = self.lazy_constant(
+                    f"{value.name}.{hint}",
+                    Type(dtype, value.shape),
+                    lambda: convert(load(), dtype),
+                )
+            self._casts[value, dtype] = result
+        return self._casts[value, dtype]
 
     def _with_literals(
         self, op: Map, inputs: Sequence[Value], shape: tuple[int, ...]
@@ -248,9 +288,11 @@ class GraphBuilder:
         )
 
     def reshape(self, value: Value, shape: Sequence[int], hint: str = "") -> Value:
+        """The same elements in another shape."""
         return self.move(value, Reshape(tuple(shape)), hint=hint)
 
     def transpose(self, value: Value, perm: Sequence[int], hint: str = "") -> Value:
+        """Dimensions in another order."""
         return self.move(value, Transpose(tuple(perm)), hint=hint)
 
     def expand(self, value: Value, shape: Sequence[int], hint: str = "") -> Value:
@@ -267,11 +309,13 @@ class GraphBuilder:
         return self.move(value, Slice(tuple(starts), tuple(sizes), tuple(steps)), hint=hint)
 
     def concat(self, values: Sequence[Value], axis: int, hint: str = "") -> Value:
+        """Values joined along ``axis``."""
         if len(values) == 1:
             return values[0]
-        return self.add(Concat(axis), values, hint)
+        return self.add(Concat(axis), self.aligned(values), hint)
 
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
+        """Positions ``indices`` (i32) of ``axis``."""
         return self.add(Gather(axis), [data, indices], hint)
 
     def reduce(
@@ -282,7 +326,10 @@ class GraphBuilder:
         keep: bool = True,
         hint: str = "",
     ) -> Value:
-        """Plain reduction over axes (not negative); kept dimensions have size 1."""
+        """Plain reduction over axes (not negative); kept dimensions have size 1.
+
+        A sum of f16 elements is f32, and stays so until it meets an f16 value.
+        """
         if not axes:
             return value
         labels = [f"d{axis}" for axis in range(value.rank)]
@@ -292,6 +339,7 @@ class GraphBuilder:
             tuple(plain_index(label) for label in labels),
             tuple(label for label in out if keep or label),
             tuple(zip(labels, value.shape, strict=True)),
+            wide=kind is Reduction.SUM and value.dtype is DType.F16,
         )
         return self.add(op, [value], hint)
 
@@ -302,6 +350,7 @@ class GraphBuilder:
 
         ``.`` stands for position 0 of a dimension of size 1.
         """
+        a, b = self.aligned([a, b])
         extents: dict[str, int] = {}
         indices: list[tuple[Index, ...]] = []
         for value, spec in ((a, spec_a), (b, spec_b)):

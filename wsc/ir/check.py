@@ -28,6 +28,7 @@ from wsc.ir.graph import (
     Pad,
     Primitive,
     Reduce,
+    Reduction,
     Ref,
     Reshape,
     Slice,
@@ -159,7 +160,10 @@ def _covers(indices: Sequence[Index], shape: tuple[int, ...], which: str) -> Non
 def _reduce(op: Reduce, a: Type) -> Type:
     _covers(op.index, a.shape, "input")
     extents = _labels(op.index, op.out, op.extents)
-    return Type(a.dtype, tuple(extents[label] if label else 1 for label in op.out))
+    wide = op.kind is Reduction.SUM and a.dtype is DType.F16
+    _require(wide or not op.wide, "only a sum of f16 is wide")
+    dtype = DType.F32 if op.wide else a.dtype
+    return Type(dtype, tuple(extents[label] if label else 1 for label in op.out))
 
 
 def _contract(op: Contract, a: Type, b: Type) -> Type:
@@ -170,7 +174,7 @@ def _contract(op: Contract, a: Type, b: Type) -> Type:
     extents = _labels((*op.index_a, *op.index_b), op.out, op.extents)
     for index, size in zip(op.index_b, b.shape, strict=True):
         low, high = index_range(index, extents)
-        _require(0 <= low and high < size, f"b: positions {low}..{high} of a dimension of {size}")
+        _require(low >= 0 and high < size, f"b: positions {low}..{high} of a dimension of {size}")
     return Type(a.dtype, tuple(extents[label] if label else 1 for label in op.out))
 
 

@@ -78,6 +78,8 @@ class Map:
 
 
 class Reduction(Enum):
+    """What a reduction does with the elements that it joins."""
+
     SUM = "sum"
     MAX = "max"
     MIN = "min"
@@ -104,12 +106,14 @@ class Reduce:
     dimensions, in order; a dimension of size 1 that no label varies along may be
     named "" (kept dimensions). extents: label -> size. Plain ``ReduceSum`` over axes is the case in
     which every index is a single label. Padding counts as the neutral element.
+    wide: the sum of f16 elements stays f32 (a mean or a variance would overflow in f16).
     """
 
     kind: Reduction
     index: tuple[Index, ...]
     out: tuple[str, ...]
     extents: tuple[tuple[str, int], ...]
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,15 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Reshape:
+    """The same elements, in row-major order, under another shape."""
+
     shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Transpose:
+    """out dimension i is input dimension ``perm[i]``."""
+
     perm: tuple[int, ...]
 
 

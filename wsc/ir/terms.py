@@ -109,27 +109,35 @@ class Term:
         return self.op("eq", other)
 
     def min(self, other: Number) -> Term:
+        """The smaller of both."""
         return self.op("min", other)
 
     def max(self, other: Number) -> Term:
+        """The larger of both."""
         return self.op("max", other)
 
     def exp(self) -> Term:
+        """e to this power."""
         return self.op("exp")
 
     def log(self) -> Term:
+        """Natural logarithm."""
         return self.op("log")
 
     def sqrt(self) -> Term:
+        """Square root."""
         return self.op("sqrt")
 
     def recip(self) -> Term:
+        """1 over this."""
         return self.op("recip")
 
     def abs(self) -> Term:
+        """Magnitude."""
         return self.op("abs")
 
     def tanh(self) -> Term:
+        """Hyperbolic tangent."""
         return self.op("tanh")
 
     def sigmoid(self) -> Term:
