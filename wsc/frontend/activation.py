@@ -175,7 +175,7 @@ def bias_gelu(call: Call) -> Value:
 @lowering("FastGelu", domain="com.microsoft")
 def fast_gelu(call: Call) -> Value:
     """The tanh approximation of Gelu(x + bias)."""
-    return call.build.map(lambda *xs: gelu_tanh_of(sum(xs[1:], xs[0])), *call.args())
+    return call.build.map(lambda x, *b: gelu_tanh_of(x + b[0] if b else x), *call.args())
 
 
 @lowering("QuickGelu", domain="com.microsoft")

@@ -5,7 +5,7 @@ The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,7 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from _attribute_tensors(function.node)
 
 
-def _attribute_tensors(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
     for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):

@@ -323,8 +323,9 @@ def constant_of_shape(call: Call) -> Value:
 @lowering("Range", since=11)
 def range_(call: Call) -> Value:
     """Numbers from start to limit, a constant."""
-    start, limit, delta = (call.static(i, "a bound").reshape(()) for i in range(3))
-    array = np.arange(start, limit, delta, dtype=start.dtype)
+    bounds = [call.static(i, "a bound").reshape(()) for i in range(3)]
+    start, limit, delta = (bound.item() for bound in bounds)
+    array = np.arange(start, limit, delta, dtype=bounds[0].dtype)
     dtype = call.float_type if array.dtype.kind == "f" else DType.I32
     return call.build.constant(array, dtype, "range")
 

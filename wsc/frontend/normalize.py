@@ -147,7 +147,7 @@ def skip_rms_normalization(call: Call) -> list[Value | None]:
 
 def _skip_sum(call: Call, bias: int) -> Value:
     parts = [call.arg(0), call.arg(1), *([call.arg(bias)] if call.has(bias) else [])]
-    return call.build.map(lambda a, b, *c: sum(c, a + b), *parts, hint="skip")
+    return call.build.map(lambda a, b, *c: a + b + c[0] if c else a + b, *parts, hint="skip")
 
 
 @lowering("BatchNormalization", since=7)

@@ -105,7 +105,8 @@ class Call:
 
     def onnx_type(self, index: int) -> ir.DataType | None:
         """ONNX element type of an input, where it is known."""
-        return self.node.inputs[index].dtype if self.has(index) else None
+        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        return None if value is None else value.dtype
 
     # --- attributes ----------------------------------------------------------------
 

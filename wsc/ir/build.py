@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -124,7 +124,7 @@ class GraphBuilder:
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
 
     @contextmanager
-    def at(self, name: str, origin: tuple[str, ...]) -> Iterator[None]:
+    def at(self, name: str, origin: tuple[str, ...]) -> Generator[None]:
         """Name the nodes added inside after ``name``; they come from ``origin``."""
         before = self._scope, self._origin
         self._scope, self._origin = name, origin

@@ -6,7 +6,7 @@ does ``check_graph`` after every pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -254,7 +254,7 @@ def check_graph(graph: Graph) -> None:
         _require(node.name not in names, f"two nodes are called {node.name!r}")
         names.add(node.name)
         try:
-            _check_node(node, types)
+            check_node(node, types)
             _define(types, node.output, node.type)
         except IRError as error:
             raise IRError(f"{node.name}: {error}") from None
@@ -262,7 +262,8 @@ def check_graph(graph: Graph) -> None:
         _require(output.value in types, f"output {output.name!r}: no value {output.value!r}")
 
 
-def _check_node(node: Node, types: dict[str, Type]) -> None:
+def check_node(node: Node, types: Mapping[str, Type]) -> None:
+    """Whether a node's inputs are among ``types`` and its type is as inferred; else IRError."""
     for name in node.inputs:
         _require(name in types, f"input {name!r} is not defined before")
     inferred = infer(node.op, [types[name] for name in node.inputs])
