@@ -120,6 +120,12 @@ def binary(op: str, left: ExprLike, right: ExprLike) -> Expr:
             return Int(0)
         if op == "-" and b.value < 0:
             return binary("+", a, -b.value)
+        if op in "+*" and isinstance(a, Binary) and a.op == op and isinstance(a.right, Int):
+            return binary(op, a.left, int(apply(op, a.right.value, b.value)))
+        if op == "-" and isinstance(a, Binary) and a.op == "+" and isinstance(a.right, Int):
+            return binary("+", a.left, a.right.value - b.value)
+        if op == "+" and isinstance(a, Binary) and a.op == "-" and isinstance(a.right, Int):
+            return binary("+", a.left, b.value - a.right.value)
     if isinstance(a, Int):
         if (op == "+" and a.value == 0) or (op == "*" and a.value == 1):
             return b

@@ -1,0 +1,87 @@
+"""The cost model: predicted cycles of a kernel on a mesh, in one place.
+
+Formulas follow the kernels in ``wsc/kernels`` and the published models of chains and
+broadcasts (B wavelets over P tiles with ramp latency T_R: a chain takes
+``B + (2 T_R + 2)(P - 1)``, a broadcast ``B + P + 2 T_R``). Ragged blocks count as full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isa.fabric import Fabric
+from isa.table import Timing
+from isa.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Cycles that each resource alone would need; the kernel takes at least the largest.
+
+    compute: core, counting only multiply-accumulates. link: wavelets over the busiest
+    link. io: bytes over the edge.
+    """
+
+    compute: int
+    link: int
+    io: int
+
+    @property
+    def roofline(self) -> int:
+        """The largest of the three."""
+        return max(self.compute, self.link, self.io)
+
+    @property
+    def limit(self) -> str:
+        """Which resource bounds: compute, link or io."""
+        named = {"compute": self.compute, "link": self.link, "io": self.io}
+        return max(named, key=lambda key: named[key])
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Cycle predictions for one fabric (whose size is the mesh)."""
+
+    fabric: Fabric
+
+    def chain(self, words: int, tiles: int) -> int:
+        """A chain reduce of ``words`` over ``tiles`` in a line."""
+        return words + (2 * self.fabric.ramp_latency + 2) * max(0, tiles - 1)
+
+    def broadcast(self, words: int, tiles: int) -> int:
+        """A broadcast of ``words`` over ``tiles`` in a line."""
+        return words + tiles + 2 * self.fabric.ramp_latency
+
+    def all_reduce(self, words: int, tiles: int) -> int:
+        """Two half chains to the middle, then a broadcast to both ends."""
+        if tiles == 1:
+            return 0
+        half = (tiles + 1) // 2
+        return self.chain(words, half) + self.broadcast(words, half)
+
+    def barrier(self) -> int:
+        """All tiles meet: a one-word all-reduce over rows, then over columns."""
+        return self.all_reduce(1, self.fabric.width) + self.all_reduce(1, self.fabric.height) + 40
+
+    def vector(self, elements: int, timing: Timing, dtype: DType) -> int:
+        """One vector instruction over memory."""
+        row = self.fabric.timing[timing]
+        return row.startup + row.row(elements, dtype)
+
+    def contraction(
+        self, outputs: int, summed: int, tokens: int, dtype: DType
+    ) -> int:
+        """Multiply-accumulates of one tile: a row of ``tokens`` for each of outputs x summed."""
+        row = self.fabric.timing[Timing.MULTIPLY_ACCUMULATE]
+        return row.startup + outputs * summed * row.row(tokens, dtype)
+
+    def streamed(self, words_per_column: int, columns: int, dtype: DType) -> tuple[int, int]:
+        """(link, io) cycles of a stream down each of ``columns`` columns."""
+        total = words_per_column * columns * dtype.bytes
+        return words_per_column, -(-total // self.fabric.io_bytes_per_cycle)
+
+    def move(self, words: int, messages: int) -> int:
+        """A redistribution in which a tile sends ``words`` in ``messages`` messages."""
+        if not words:
+            return 0
+        return self.barrier() + words + messages * 12

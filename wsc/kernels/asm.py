@@ -1,0 +1,280 @@
+"""Building instructions: what a kernel writes, before it becomes a procedure.
+
+A kernel never prints text. It calls the methods below with integers, expressions over
+``x``, ``y``, ``W``, ``H`` and buffer names, and registers; the printer does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from isa.expr import Expr, ExprLike, Int, Name, NotAffine, expr, names, split
+from isa.program import (
+    Asynchronous,
+    Call,
+    Dim,
+    Fabric,
+    If,
+    Loop,
+    Mem,
+    Op,
+    Operand,
+    Real,
+    Scalar,
+    Statement,
+    Transfer,
+)
+from isa.types import Control, DType
+
+MAX_REGISTERS_IN_OPERAND = 2
+SCALAR_OPS = {
+    "+": "i.add", "-": "i.sub", "*": "i.mul", "/": "i.div", "%": "i.mod",
+    "min": "i.min", "max": "i.max",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A memory operand in the making: base address and byte stride for each iteration name."""
+
+    base: Expr
+    strides: dict[str, int] = field(default_factory=dict)
+
+    def moved(self, offset: ExprLike) -> At:
+        """The same descriptor, ``offset`` bytes further."""
+        return At(self.base + offset, self.strides)
+
+
+Source = At | Fabric | float | int | Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """What a kernel gives for one task: a body, and the edge's part.
+
+    name: stem for the procedure's name. doc: its comment lines.
+    """
+
+    name: str
+    body: tuple[Statement, ...]
+    transfers: tuple[Transfer, ...] = ()
+    doc: tuple[str, ...] = ()
+
+
+class Asm:
+    """A body under construction: statements, fresh registers, nested blocks."""
+
+    def __init__(self, max_dims: int) -> None:
+        self.max_dims = max_dims
+        self.registers: set[str] = set()
+        self._blocks: list[list[Statement]] = [[]]
+
+    @property
+    def body(self) -> tuple[Statement, ...]:
+        """The finished statements."""
+        assert len(self._blocks) == 1, "a block is still open"
+        return tuple(self._blocks[0])
+
+    def add(self, statement: Statement) -> None:
+        """Append a statement to the innermost open block."""
+        self._blocks[-1].append(statement)
+
+    def register(self, hint: str) -> Name:
+        """A fresh register named after ``hint``."""
+        name, number = hint, 1
+        while name in self.registers:
+            number += 1
+            name = f"{hint}{number}"
+        self.registers.add(name)
+        return Name(name)
+
+    # --- scalar ---------------------------------------------------------------
+
+    def set(self, register: Name, value: ExprLike) -> Name:
+        """``register = value``, with as few instructions as the expression needs."""
+        node = expr(value)
+        op = getattr(node, "op", None)
+        if not self._operand(node) and op in SCALAR_OPS:
+            left, right = self.value(node.left), self.value(node.right)  # type: ignore[attr-defined]
+            self._scalar(SCALAR_OPS[op], register, left, right)
+        else:
+            self._scalar("i.set", register, self.value(node))
+        return register
+
+    def let(self, hint: str, value: ExprLike) -> Expr:
+        """``value`` in a fresh register, unless it is static and needs none."""
+        node = expr(value)
+        if not set(names(node)) & self.registers:
+            return node
+        return self.set(self.register(hint), node)
+
+    def value(self, value: ExprLike) -> Expr:
+        """An expression that an operand can hold: static, plus at most two registers."""
+        node = expr(value)
+        if self._operand(node):
+            return node
+        op = node.op  # type: ignore[attr-defined]
+        if op not in SCALAR_OPS:
+            raise NotAffine(f"no scalar instruction computes '{op}'")
+        return self.set(self.register("t"), node)
+
+    def _operand(self, node: Expr) -> bool:
+        try:
+            parts = split(node, frozenset(self.registers))
+        except NotAffine:
+            return False
+        return len(parts.registers) <= MAX_REGISTERS_IN_OPERAND
+
+    def _scalar(self, name: str, register: Name, *operands: Expr) -> None:
+        sources = tuple(Scalar(operand) for operand in operands)
+        self.add(Op(name, None, sources, register=register.name))
+
+    def load(self, hint: str, address: ExprLike) -> Name:
+        """A fresh register with the word at ``address``."""
+        register = self.register(hint)
+        self.add(Op("i.load", None, (Mem(self.value(address)),), register=register.name))
+        return register
+
+    # --- control --------------------------------------------------------------
+
+    @contextmanager
+    def loop(self, hint: str, count: ExprLike) -> Iterator[Name]:
+        """A hardware loop; gives its counter."""
+        register, bound = self.register(hint), self.value(count)
+        self._blocks.append([])
+        yield register
+        block = tuple(self._blocks.pop())
+        if block:
+            self.add(Loop(register.name, bound, block))
+
+    @contextmanager
+    def when(self, left: ExprLike, relation: str, right: ExprLike) -> Iterator[None]:
+        """A guarded block."""
+        a, b = self.value(left), self.value(right)
+        self._blocks.append([])
+        yield
+        block = tuple(self._blocks.pop())
+        if block:
+            self.add(If(a, relation, b, block))
+
+    @contextmanager
+    def otherwise(self) -> Iterator[None]:
+        """The other half of the guard that ended just before."""
+        guard = self._blocks[-1].pop()
+        assert isinstance(guard, If) and not guard.otherwise
+        self._blocks.append([])
+        yield
+        block = tuple(self._blocks.pop())
+        self.add(If(guard.left, guard.relation, guard.right, guard.then, block))
+
+    def call(self, procedure: str, **arguments: ExprLike) -> None:
+        """Call a library procedure."""
+        values = tuple((key, self.value(item)) for key, item in arguments.items())
+        self.add(Call(procedure, values))
+
+    def wait(self, semaphore: int, count: ExprLike) -> None:
+        """Wait for ``count`` on a semaphore and take it."""
+        self.add(Op("wait", None, (Scalar(self.value(count)),), semaphore=semaphore))
+
+    def signal(self, semaphore: int, count: ExprLike) -> None:
+        """Add ``count`` to a semaphore."""
+        self.add(Op("signal", None, (Scalar(self.value(count)),), semaphore=semaphore))
+
+    def control(self, control: Control, color: str) -> None:
+        """Send a control wavelet."""
+        self.add(Op("control", None, color=color, control=control))
+
+    # --- vector ---------------------------------------------------------------
+
+    def vector(
+        self,
+        name: str,
+        dtype: DType,
+        destination: At | Fabric,
+        *sources: Source,
+        dims: Sequence[tuple[str, ExprLike]] = (),
+        asynchronous: Asynchronous | None = None,
+        target: tuple[Expr, Expr] | None = None,
+        semaphore: int | None = None,
+    ) -> None:
+        """One vector instruction over ``dims`` (outermost first), in as few dimensions as it can.
+
+        Dimensions of extent one go; neighbours that every operand walks as one merge;
+        what is still beyond the machine's number of dimensions becomes hardware loops.
+        """
+        operands: list[Source] = [destination, *sources]
+        space = [(key, expr(size)) for key, size in dims if expr(size) != Int(1)]
+        space, operands = merge(space, operands)
+        if len(space) > self.max_dims:
+            key, size = space[0]
+            with self.loop(key, size) as counter:
+                inner = [self._stepped(operand, key, counter) for operand in operands]
+                self.vector(
+                    name, dtype, inner[0], *inner[1:],  # type: ignore[arg-type]
+                    dims=space[1:], asynchronous=asynchronous, target=target,
+                    semaphore=semaphore,
+                )  # fmt: skip
+            return
+        keys = [key for key, _ in space]
+        self.add(
+            Op(
+                name, dtype, tuple(self._finished(operand, keys) for operand in operands),
+                tuple(Dim(key, self.value(size)) for key, size in space),
+                asynchronous=asynchronous, target=target, semaphore=semaphore,
+            )  # fmt: skip
+        )
+
+    def _stepped(self, operand: Source, key: str, counter: Name) -> Source:
+        if isinstance(operand, At) and operand.strides.get(key, 0):
+            offset = self.let("step", counter * operand.strides[key])
+            rest = {name: stride for name, stride in operand.strides.items() if name != key}
+            return At(self.value(operand.base + offset), rest)
+        if isinstance(operand, Fabric) and operand.dims is not None:
+            return Fabric(operand.color, tuple(dim for dim in operand.dims if dim != key))
+        return operand
+
+    def _finished(self, operand: Source, keys: list[str]) -> Operand:
+        if isinstance(operand, Fabric):
+            if operand.dims is None:
+                return operand
+            kept = tuple(key for key in keys if key in operand.dims)
+            return Fabric(operand.color, None if len(kept) == len(keys) else kept)
+        if isinstance(operand, At):
+            address = self.value(operand.base)
+            for key in keys:
+                address = address + Name(key) * operand.strides.get(key, 0)
+            return Mem(address)
+        if isinstance(operand, float):
+            return Real(operand)
+        return Scalar(self.value(operand))
+
+
+def merge(
+    space: list[tuple[str, Expr]], operands: list[Source]
+) -> tuple[list[tuple[str, Expr]], list[Source]]:
+    """Merge neighbouring dimensions that every operand walks as one."""
+    for outer in range(len(space) - 2, -1, -1):
+        (first, many), (second, size) = space[outer], space[outer + 1]
+        if isinstance(size, Int) and all(_contiguous(o, first, second, size) for o in operands):
+            space = [*space[:outer], (second, many * size), *space[outer + 2 :]]
+            operands = [_without(operand, first) for operand in operands]
+    return space, operands
+
+
+def _contiguous(operand: Source, first: str, second: str, size: Int) -> bool:
+    if isinstance(operand, At):
+        strides = operand.strides
+        return strides.get(first, 0) == strides.get(second, 0) * size.value
+    if isinstance(operand, Fabric) and operand.dims is not None:
+        return (first in operand.dims) == (second in operand.dims)
+    return True
+
+
+def _without(operand: Source, key: str) -> Source:
+    if isinstance(operand, At):
+        return At(operand.base, {k: s for k, s in operand.strides.items() if k != key})
+    if isinstance(operand, Fabric) and operand.dims is not None:
+        return Fabric(operand.color, tuple(dim for dim in operand.dims if dim != key))
+    return operand

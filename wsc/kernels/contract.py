@@ -1,0 +1,254 @@
+"""Contraction kernels: weight-streamed matmul and convolution, and activation x activation.
+
+Operand ``a`` is stationary: its tokens (the y label and what else is in the output) and, when
+``reduce``, the summed label along x. Each weight that arrives triggers one AXPY over
+the tile's tokens; one instruction consumes the weights of a whole block of outputs.
+
+Reduce form: the tiles of a row hold parts of every sum. The outputs are taken in blocks,
+one owner column after the other; chains from both ends of the row carry the partial sums
+to the owner while the next block's weights already arrive.
+
+Local form: each tile sums its own outputs completely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isa.expr import Expr, Int, Name, W, X, maximum, minimum
+from isa.program import Direction, Dim, Extent, Fabric, Transfer
+from isa.types import DType, Side
+from wsc.ir.graph import Index
+from wsc.ir.tasks import ContractTask, Placed
+from wsc.kernels.asm import Asm, At, Emission, Source
+from wsc.kernels.context import Context, row_major
+from wsc.kernels.flows import REGION, WEIGHTS
+from wsc.kernels.library import ARRIVED, CHAIN_DONE
+from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
+
+F32 = DType.F32
+
+
+def label_strides(index: tuple[Index, ...], strides: tuple[int, ...]) -> dict[str, int]:
+    """Stride of an operand along each label."""
+    found: dict[str, int] = {}
+    for entry, stride in zip(index, strides, strict=True):
+        for label, coefficient in entry.terms:
+            found[label] = found.get(label, 0) + coefficient * stride
+    return found
+
+
+def base_offset(index: tuple[Index, ...], view: View) -> int:
+    """Bytes from the buffer's start to where every label of the tile is zero."""
+    return sum(
+        (entry.offset - extent.offset) * stride
+        for entry, extent, stride in zip(index, view.extents, view.strides, strict=True)
+    )
+
+
+def operand(index: tuple[Index, ...], view: View) -> At:
+    """The view as a memory operand over labels."""
+    return At(Name(view.buffer) + base_offset(index, view), label_strides(index, view.strides))
+
+
+class Labels:
+    """Sizes of the labels of a task: in all, and in one tile."""
+
+    def __init__(self, task: ContractTask, mesh: Mesh) -> None:
+        self.size = dict(task.extents)
+        self.mesh = mesh
+        self.split: dict[str, Extent] = {}
+        for label, axis in ((task.x_label, "x"), (task.y_label, "y")):
+            if label:
+                self.split[label] = Extent(
+                    self.size[label], axis, -(-self.size[label] // mesh.count(axis))
+                )
+
+    def room(self, label: str) -> int:
+        """Steps that a tile has room for."""
+        return self.split[label].step if label in self.split else self.size[label]
+
+    def count(self, label: str) -> Expr:
+        """Steps that hold data in this tile."""
+        if label in self.split:
+            return valid(self.split[label], self.mesh)
+        return Int(self.size[label])
+
+    def first(self, label: str) -> Expr:
+        """Global position of this tile's first step."""
+        return start(self.split[label]) if label in self.split else Int(0)
+
+
+def classify(task: ContractTask) -> tuple[list[str], list[str], list[str]]:
+    """(labels of b in the output, summed labels, labels of a alone), in storage order."""
+    in_b = {label for entry in task.index_b for label, _ in entry.terms}
+    order = [task.labels[i] for i in storage_order(task.out.extents) if task.labels[i]]
+    outer = [label for label in order if label in in_b]
+    inner = [label for label in order if label not in in_b]
+    summed = [label for label, _ in task.extents if label not in task.labels]
+    return outer, summed, inner
+
+
+def weight_feed(
+    task: ContractTask, context: Context, labels: Labels, order: Sequence[str]
+) -> Transfer:
+    """The stream of b down each column: over ``order``, the tile's part of the x label only."""
+    tensor = context.edge_tensor(task.weight)
+    strides = label_strides(task.index_b, row_major(tensor.shape))
+    offset: Expr = Int(base_offset_of_weight(task.index_b, row_major(tensor.shape)))
+    dims: list[Dim] = []
+    for label in order:
+        if label == task.x_label:
+            offset = offset + labels.first(label) * strides[label]
+        stride = strides.get(label, 0)
+        dims.append(Dim(label, labels.count(label) if label == task.x_label else Int(labels.size[label])))
+        offset = offset + Name(label) * stride
+    return Transfer(
+        Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.weight, offset, tuple(dims),
+        node=task.origin,
+    )  # fmt: skip
+
+
+def base_offset_of_weight(index: tuple[Index, ...], strides: tuple[int, ...]) -> int:
+    """Elements before the position where every label is zero."""
+    return sum(entry.offset * stride for entry, stride in zip(index, strides, strict=True))
+
+
+def emit_contract(task: ContractTask, context: Context) -> Emission:
+    """Instructions and weight stream of one contraction."""
+    return _reduce(task, context) if task.reduce else _local(task, context)
+
+
+def _weights(task: ContractTask, labels: Sequence[str]) -> Source:
+    if task.b is not None:
+        return operand(task.index_b, task.b)
+    return Fabric(WEIGHTS.name, tuple(labels))
+
+
+def _stem(task: ContractTask) -> str:
+    windows = any(len(entry.terms) > 1 for entry in task.index_a)
+    kind = "convolution" if windows else "matmul"
+    return f"{kind}_{'streamed' if task.weight else 'resident'}"
+
+
+def _local(task: ContractTask, context: Context) -> Emission:
+    labels = Labels(task, context.mesh)
+    outer, summed, inner = classify(task)
+    dtype = task.a.dtype
+    asm = Asm(context.fabric.dimensions)
+    out = operand_of_labels(task.labels, task.out)
+    if task.accumulator:
+        wide = dense_strides(task.out.extents, F32, storage_order(task.out.extents))
+        total = At(
+            Name(task.accumulator),
+            {label: stride for label, stride in zip(task.labels, wide, strict=True) if label},
+        )
+    else:
+        total = out
+    room = task.out.local_size
+    asm.vector("mov", F32, At(total.base, {"i": 4}), 0.0, dims=[("i", room)])
+    steps = [(label, labels.count(label)) for label in (*outer, *summed)]
+    tokens = [(label, Int(labels.room(label))) for label in inner]
+    asm.vector(
+        "fmac", dtype, total, operand(task.index_a, task.a), _weights(task, [*outer, *summed]),
+        dims=[*steps, *tokens],
+    )  # fmt: skip
+    if task.accumulator:
+        asm.vector("narrow", dtype, At(out.base, {"i": dtype.bytes}), At(total.base, {"i": 4}),
+                   dims=[("i", room)])  # fmt: skip
+    feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
+    doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
+    return Emission(_stem(task), asm.body, feeds, doc)
+
+
+def operand_of_labels(labels: tuple[str, ...], view: View) -> At:
+    """An output view as a memory operand over its labels."""
+    strides = {label: s for label, s in zip(labels, view.strides, strict=True) if label}
+    return At(Name(view.buffer), strides)
+
+
+def _reduce(task: ContractTask, context: Context) -> Emission:
+    labels = Labels(task, context.mesh)
+    outer, summed, inner = classify(task)
+    n = task.n_label
+    outer = [n, *(label for label in outer if label != n)]
+    block = task.out.extents[task.labels.index(n)].step
+    owners = -(-labels.size[n] // block)
+    room = task.out.local_size // block  # words of one output along n
+    half = task.chunk * room * 4
+    asm = Asm(context.fabric.dimensions)
+    asm.signal(CHAIN_DONE, 2)
+    half_base = asm.set(asm.register("half"), Name(task.accumulator))
+    with asm.loop("owner", owners) as owner, asm.loop("part", -(-block // task.chunk)) as part:
+        within = asm.set(asm.register("within"), part * task.chunk)
+        first = asm.set(asm.register("first"), owner * block)
+        asm.set(first, first + within)
+        count = asm.set(asm.register("count"), Int(labels.size[n]) - first)
+        left = asm.set(asm.register("left"), Int(block) - within)
+        asm.set(count, minimum(count, left))
+        asm.set(count, minimum(count, task.chunk))
+        asm.set(count, maximum(count, 0))
+        words = asm.set(asm.register("words"), count * room)
+        asm.wait(CHAIN_DONE, 1)
+        asm.vector("mov", F32, At(half_base, {"i": 4}), 0.0, dims=[("i", words)])
+        _accumulate(task, asm, labels, (outer, summed, inner), first, count, half_base)
+        with asm.when(X, "<", owner):
+            asm.call("chain_east_add_f32", source=half_base, count=words)
+        with asm.otherwise():
+            with asm.when(X, ">", owner):
+                asm.call("chain_west_add_f32", source=half_base, count=words)
+            with asm.otherwise():
+                _own(task, asm, within, room, half_base, words)
+        asm.set(half_base, 2 * Name(task.accumulator) + half - half_base)
+    asm.wait(CHAIN_DONE, 2)
+    _finish(task, asm, owners, -(-block // task.chunk), block * room)
+    feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
+    doc = (
+        "Blocks of outputs, one owner column after the other; partial sums run along the row",
+        "to the owner on stream units while the next block accumulates.",
+    )
+    return Emission(_stem(task), asm.body, feeds, doc)
+
+
+def _accumulate(
+    task: ContractTask, asm: Asm, labels: Labels, order: tuple[list[str], list[str], list[str]],
+    first: Expr, count: Expr, target: Name,
+) -> None:  # fmt: skip
+    """One block of partial sums: acc[n, ...] += a * b for n in [first, first + count)."""
+    outer, summed, inner = order
+    storage = storage_order(task.out.extents)
+    wide = dense_strides(task.out.extents, F32, storage)
+    total = At(
+        target, {label: stride for label, stride in zip(task.labels, wide, strict=True) if label}
+    )
+    weights = _weights(task, [*outer, *summed])
+    if isinstance(weights, At):
+        skipped = asm.let("skipped", first * weights.strides.get(task.n_label, 0))
+        weights = weights.moved(skipped)
+    steps = [(label, labels.count(label)) for label in (*outer, *summed) if label != task.n_label]
+    tokens = [(label, Int(labels.room(label))) for label in inner]
+    asm.vector(
+        "fmac", task.a.dtype, total, operand(task.index_a, task.a), weights,
+        dims=[(task.n_label, count), *steps, *tokens],
+    )  # fmt: skip
+
+
+def _own(task: ContractTask, asm: Asm, within: Expr, room: int, half: Name, words: Expr) -> None:
+    """The owner: sums from the west are added as they come, those from the east are stored."""
+    offset = asm.let("offset", within * (room * 4))
+    sums = Name(task.sums or task.out.buffer)
+    asm.call("take_east_add_f32_async", target=offset + sums, source=half, count=words)
+    with asm.when(X, "<", W - 1):
+        asm.call("arrive_west_f32", target=offset + Name(task.arrivals), count=words)
+
+
+def _finish(task: ContractTask, asm: Asm, owners: int, parts: int, room: int) -> None:
+    """Add the two halves of the owner's sums, and round to f16 where that is the result."""
+    sums = At(Name(task.sums or task.out.buffer), {"i": 4})
+    with asm.when(X, "<", minimum(owners, W - 1)):
+        asm.wait(ARRIVED, parts)
+        arrivals = At(Name(task.arrivals), {"i": 4})
+        asm.vector("add", F32, sums, sums, arrivals, dims=[("i", room)])
+    if task.sums:
+        out = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
+        asm.vector("narrow", task.out.dtype, out, sums, dims=[("i", room)])

@@ -1,0 +1,196 @@
+"""Procedures that many kernels call: chains, all-reduces, the barrier.
+
+Each is written once per program, whatever the number of layers that use it.
+A chain runs from an end of a row (or column) towards one tile: every tile adds its words to
+those that arrive and passes them on, on a stream unit. Semaphore 0 counts the
+chain instructions that are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from isa.expr import Expr, H, Int, Name, W, X, Y
+from isa.program import Asynchronous, Fabric, Procedure, Statement
+from isa.types import DType
+from wsc.kernels.asm import Asm, At
+from wsc.kernels.flows import ROOT_X, ROOT_Y
+
+CHAIN_DONE = 0
+ARRIVED = 1
+STORED = 2
+UP_UNIT, DOWN_UNIT, ARRIVAL_UNIT = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row or a column as chains see it: coordinate, size, root and the flows towards both ends."""
+
+    name: str
+    along: Name
+    size: Name
+    root: Expr
+    up: str
+    down: str
+    cast: str
+
+
+ROW = Line("row", X, W, ROOT_X, "east", "west", "row_cast")
+COLUMN = Line("column", Y, H, ROOT_Y, "south", "north", "column_cast")
+LINES = {"x": ROW, "y": COLUMN}
+
+
+def words(asm: Asm, base: Name, count: Name, dtype: DType) -> tuple[At, list[tuple[str, Expr]]]:
+    """A contiguous operand of ``count`` elements at register ``base``."""
+    return At(base, {"i": dtype.bytes}), [("i", count)]
+
+
+def _parity(asm: Asm, line: Line, emit: Callable[[str, str], None]) -> None:
+    """``emit(send, receive)`` with the suffixes of the flows for even and for odd tiles."""
+    with asm.when(line.along % 2, "==", 0):
+        emit("even", "odd")
+    with asm.otherwise():
+        emit("odd", "even")
+
+
+def chain(line: Line, upwards: bool, op: str, dtype: DType) -> Procedure:
+    """``chain_east_add_f32(source, count)``: add what arrives to the source and pass it on.
+
+    Asynchronous; signals ``CHAIN_DONE``. The first tile of the chain only sends.
+    """
+    towards = line.up if upwards else line.down
+    unit = Asynchronous(UP_UNIT if upwards else DOWN_UNIT, CHAIN_DONE)
+    asm = Asm(6)
+    source, count = asm.register("source"), asm.register("count")
+    memory, dims = words(asm, source, count, dtype)
+    first = Int(0) if upwards else line.size - 1
+
+    def emit(send: str, receive: str) -> None:
+        out, came = Fabric(f"{towards}_{send}"), Fabric(f"{towards}_{receive}")
+        with asm.when(line.along, "==", first):
+            asm.vector("mov", dtype, out, memory, dims=dims, asynchronous=unit)
+        with asm.otherwise():
+            asm.vector(op, dtype, out, came, memory, dims=dims, asynchronous=unit)
+
+    _parity(asm, line, emit)
+    return Procedure(
+        f"chain_{towards}_{op}_{dtype.value}", (source.name, count.name), asm.body,
+        (f"Pass count words {towards}: those that arrive, combined with the source.",),
+    )  # fmt: skip
+
+
+def take(line: Line, upwards: bool, op: str, dtype: DType, asynchronous: bool) -> Procedure:
+    """``take_east_add_f32(target, source, count)``: target = source op what arrives.
+
+    The end of a chain. At the end of the line nothing arrives, and the source is copied.
+    The asynchronous form runs on the chain's unit and signals ``CHAIN_DONE``.
+    """
+    towards = line.up if upwards else line.down
+    unit = Asynchronous(UP_UNIT, CHAIN_DONE) if asynchronous else None
+    asm = Asm(6)
+    target, source, count = (asm.register(name) for name in ("target", "source", "count"))
+    memory, dims = words(asm, source, count, dtype)
+    result = At(target, memory.strides)
+    first = Int(0) if upwards else line.size - 1
+
+    def emit(send: str, receive: str) -> None:
+        asm.vector(
+            op, dtype, result, Fabric(f"{towards}_{receive}"), memory, dims=dims,
+            asynchronous=unit,
+        )  # fmt: skip
+
+    with asm.when(line.along, "==", first):
+        asm.vector("mov", dtype, result, memory, dims=dims, asynchronous=unit)
+    with asm.otherwise():
+        _parity(asm, line, emit)
+    suffix = "_async" if asynchronous else ""
+    return Procedure(
+        f"take_{towards}_{op}_{dtype.value}{suffix}",
+        (target.name, source.name, count.name), asm.body,
+        (f"End of a chain that runs {towards}: target = source combined with what arrives.",),
+    )  # fmt: skip
+
+
+def arrive() -> Procedure:
+    """``arrive_west_f32(target, count)``: store the end of a west chain; signals ``ARRIVED``."""
+    asm = Asm(6)
+    target, count = asm.register("target"), asm.register("count")
+    memory, dims = words(asm, target, count, DType.F32)
+    unit = Asynchronous(ARRIVAL_UNIT, ARRIVED)
+
+    def emit(send: str, receive: str) -> None:
+        source = Fabric(f"west_{receive}")
+        asm.vector("mov", DType.F32, memory, source, dims=dims, asynchronous=unit)
+
+    _parity(asm, ROW, emit)
+    return Procedure(
+        "arrive_west_f32", (target.name, count.name), asm.body,
+        ("Store the sums that arrive from the east.",),
+    )  # fmt: skip
+
+
+def all_reduce(line: Line, op: str, dtype: DType) -> Procedure:
+    """``row_all_add_f32(buffer, count)``: every tile of the line gets the combined words.
+
+    Two chains run from the ends to the tile in the middle, which broadcasts the result.
+    """
+    asm = Asm(6)
+    buffer, count = asm.register("buffer"), asm.register("count")
+    memory, dims = words(asm, buffer, count, dtype)
+    suffix = f"{op}_{dtype.value}"
+    with asm.when(line.along, "==", line.root):
+        for direction in (line.up, line.down):
+            asm.call(f"take_{direction}_{suffix}", target=buffer, source=buffer, count=count)
+        with asm.when(line.size, ">", 1):
+            asm.vector("mov", dtype, Fabric(line.cast), memory, dims=dims)
+    with asm.otherwise():
+        with asm.when(line.along, "<", line.root):
+            asm.call(f"chain_{line.up}_{suffix}", source=buffer, count=count)
+        with asm.otherwise():
+            asm.call(f"chain_{line.down}_{suffix}", source=buffer, count=count)
+        asm.wait(CHAIN_DONE, 1)
+        asm.vector("mov", dtype, memory, Fabric(line.cast), dims=dims)
+    return Procedure(
+        f"{line.name}_all_{suffix}", (buffer.name, count.name), asm.body,
+        (f"Combine count words over the {line.name}; every tile gets the result.",),
+    )  # fmt: skip
+
+
+def barrier() -> Procedure:
+    """``barrier(buffer)``: no tile leaves before every tile has come; one word of scratch."""
+    asm = Asm(6)
+    buffer = asm.register("buffer")
+    asm.call("row_all_max_i32", buffer=buffer, count=1)
+    asm.call("column_all_max_i32", buffer=buffer, count=1)
+    return Procedure(
+        "barrier", (buffer.name,), asm.body,
+        ("Meet all tiles: after it, every remote store may write what is free here.",),
+    )  # fmt: skip
+
+
+def _build() -> dict[str, Procedure]:
+    made: list[Procedure] = [arrive(), barrier()]
+    for line in (ROW, COLUMN):
+        for op in ("add", "max"):
+            for dtype in DType:
+                made += [chain(line, up, op, dtype) for up in (True, False)]
+                made += [take(line, up, op, dtype, False) for up in (True, False)]
+                made.append(all_reduce(line, op, dtype))
+    made.append(take(ROW, True, "add", DType.F32, True))
+    return {procedure.name: procedure for procedure in made}
+
+
+LIBRARY: dict[str, Procedure] = _build()
+
+
+def called(body: tuple[Statement, ...]) -> list[str]:
+    """Names of the procedures that a body calls, in order of appearance."""
+    found: list[str] = []
+    for statement in body:
+        procedure = getattr(statement, "procedure", None)
+        if procedure is not None:
+            found.append(procedure)
+        for block in ("body", "then", "otherwise"):
+            found.extend(called(getattr(statement, block, ())))
+    return list(dict.fromkeys(found))

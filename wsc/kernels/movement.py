@@ -1,0 +1,390 @@
+"""Data movement between layouts: each tile sends what it holds to whoever needs it.
+
+The map from source index to destination index is affine with divisions (see ``index``).
+Variables along which it is simple become the dimensions of one vector instruction; the
+others become loops that compute the target tile and address of one message after
+the other. What stays in the tile is copied, the rest goes through the dynamic network;
+every tile knows by arithmetic how many words it will get, and waits for them.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from isa.expr import Expr, ExprLike, Int, Name, maximum, minimum
+from isa.program import Extent, Op, Scalar
+from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
+from wsc.ir.tasks import MoveTask
+from wsc.kernels.asm import Asm, At, Emission
+from wsc.kernels.context import SYNC, Context
+from wsc.kernels.index import Ix, quotient, remainder, to_expr, variable
+from wsc.kernels.library import STORED
+from wsc.layout import Mesh, coordinate, start, valid
+
+
+@dataclass(slots=True)
+class IndexMap:
+    """Where a source index goes.
+
+    target: destination index, one form for each dimension. sizes: variable -> number of
+    values (source dimensions ``s0``.., copies of an expansion ``e0``..), counted
+    within the tile. between: forms that must lie in [low, high). divisible: forms that a
+    number must divide. box: the destination range that is reached at all.
+    """
+
+    target: list[Ix]
+    sizes: dict[str, Expr]
+    rooms: dict[str, int]
+    between: list[tuple[Ix, int, int]] = field(default_factory=list)
+    divisible: list[tuple[Ix, int]] = field(default_factory=list)
+    box: list[tuple[int, int]] = field(default_factory=list)
+
+
+def index_map(task: MoveTask, mesh: Mesh) -> IndexMap:
+    """The map of a task, from the tile's own variables to the destination's indices."""
+    found = IndexMap([], {}, {})
+    for number, extent in enumerate(task.value.extents):
+        room = extent.step if extent.axis else extent.size
+        form = variable(f"s{number}", 0, room - 1)
+        found.sizes[f"s{number}"] = valid(extent, mesh)
+        found.rooms[f"s{number}"] = room
+        if extent.axis:
+            form = form + variable(extent.axis, 0, mesh.count(extent.axis) - 1) * extent.step
+        found.target.append(form)
+    shape = task.value.shape
+    found.box = [(0, size) for size in shape]
+    for step in task.steps:
+        shape = _apply(found, step, shape)
+    return found
+
+
+def _apply(found: IndexMap, step: MoveStep, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(step, Transpose):
+        found.target = [found.target[i] for i in step.perm]
+        found.box = [found.box[i] for i in step.perm]
+        return tuple(shape[i] for i in step.perm)
+    if isinstance(step, Reshape):
+        found.target = reshape_index(found.target, shape, step.shape)
+        found.box = [(0, size) for size in step.shape]
+        return step.shape
+    if isinstance(step, Expand):
+        for dim, (old, new) in enumerate(zip(shape, step.shape, strict=True)):
+            if old != new:
+                name = f"e{len(found.sizes)}"
+                found.sizes[name], found.rooms[name] = Int(new), new
+                found.target[dim] = variable(name, 0, new - 1)
+                found.box[dim] = (0, new)
+        return step.shape
+    if isinstance(step, Pad):
+        found.target = [form + low for form, low in zip(found.target, step.low, strict=True)]
+        found.box = [(a + l, b + l) for (a, b), l in zip(found.box, step.low, strict=True)]
+        return tuple(
+            a + n + b for a, n, b in zip(step.low, shape, step.high, strict=True)
+        )
+    return _slice(found, step, shape)
+
+
+def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, ...]:
+    for dim, size in enumerate(shape):
+        begin, count, stride = step.starts[dim], step.sizes[dim], step.steps[dim]
+        if (begin, count, stride) == (0, size, 1):
+            continue
+        form = found.target[dim] + -begin if stride > 0 else found.target[dim] * -1 + begin
+        if abs(stride) > 1:
+            found.divisible.append((form, abs(stride)))
+            form = quotient(form, abs(stride))
+        low, high = form.range
+        if low < 0 or high >= count:
+            found.between.append((form, 0, count))
+        found.target[dim] = form
+        found.box[dim] = _sliced(found.box[dim], begin, count, stride)
+    return step.sizes
+
+
+def _sliced(box: tuple[int, int], begin: int, count: int, stride: int) -> tuple[int, int]:
+    """The positions i of a slice whose element begin + i*stride lies in the box."""
+    inside = [i for i in range(count) if box[0] <= begin + i * stride < box[1]]
+    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def reshape_index(
+    index: list[Ix], old: tuple[int, ...], new: tuple[int, ...]
+) -> list[Ix]:
+    """Row-major position of an index in ``old``, taken apart again in ``new``."""
+    position = Ix()
+    for form, size in zip(index, old, strict=True):
+        position = position * size + form
+    digits: list[Ix] = []
+    below = 1
+    for number, size in reversed(list(enumerate(new))):
+        digit = quotient(position, below)
+        outermost = all(other == 1 for other in new[:number])
+        digits.append(digit if outermost and size > 1 else remainder(digit, size))
+        below *= size
+    return digits[::-1]
+
+
+@dataclass(slots=True)
+class Plan:
+    """Which variables are vector dimensions and which are loops.
+
+    interval: axis -> the vector variable that runs along the destination's split dimension.
+    """
+
+    vector: list[str]
+    loops: list[str]
+    interval: dict[str, str]
+
+
+def plan(task: MoveTask, found: IndexMap) -> Plan:
+    """Choose the vector variables: those that the map treats simply."""
+    vector = {name for name, room in found.rooms.items() if room > 1}
+    forms = [*found.target, *(form for form, _, _ in found.between)]
+    for form in forms:
+        vector -= form.nested()
+    for form, _ in found.divisible:
+        vector -= form.variables()
+    interval: dict[str, str] = {}
+    for dim, form in enumerate(found.target):
+        axis = task.out.extents[dim].axis
+        if axis is None:
+            continue
+        unit = [v for v in vector & form.direct() if form.coefficient(v) == 1]
+        kept = max(unit, key=lambda v: (found.rooms[v], v), default=None)
+        vector -= form.direct() - {kept}
+        if kept is not None:
+            interval[axis] = kept
+    for form, _, _ in found.between:
+        inside = [v for v in vector & form.direct()]
+        simple = [v for v in inside if form.coefficient(v) == 1]
+        kept = max(simple, key=lambda v: (found.rooms[v], v), default=None)
+        vector -= set(inside) - {kept}
+    interval = {axis: v for axis, v in interval.items() if v in vector}
+    ordered = sorted(vector, key=lambda v: (found.rooms[v], v))
+    loops = [v for v in found.rooms if v not in vector and found.rooms[v] > 1]
+    return Plan(ordered, loops, interval)
+
+
+def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:
+    """No element leaves its tile."""
+    found = index_map(task, mesh)
+    chosen = plan(task, found)
+    return all(_own_only(task, found, chosen, axis, mesh) for axis in ("x", "y"))
+
+
+def _own_only(task: MoveTask, found: IndexMap, chosen: Plan, axis: str, mesh: Mesh) -> bool:
+    if mesh.count(axis) == 1:
+        return True
+    source, dim = task.value.on(axis), task.out.on(axis)
+    if source is None:
+        return True  # every tile has it all and takes what it needs
+    if dim is None:
+        return False
+    extent, form = task.out.extents[dim], found.target[dim]
+    own = variable(axis, 0, mesh.count(axis) - 1) * task.value.extents[source].step
+    aligned = form == own + variable(f"s{source}", 0, task.value.extents[source].step - 1)
+    same = extent.step == task.value.extents[source].step
+    return aligned and same and extent.offset == 0 and extent.length == extent.step
+
+
+class _Mover:
+    """Emits the loops and messages of one move."""
+
+    def __init__(self, task: MoveTask, context: Context) -> None:
+        self.task, self.context, self.mesh = task, context, context.mesh
+        self.map = index_map(task, self.mesh)
+        self.plan = plan(task, self.map)
+        self.asm = Asm(context.fabric.dimensions)
+        self.names: dict[str, ExprLike] = {"x": "x", "y": "y"}
+        self.low: dict[str, Expr] = {v: Int(0) for v in self.plan.vector}
+        self.high: dict[str, Expr] = {v: self.map.sizes[v] for v in self.plan.vector}
+        self.tile: dict[str, Expr] = {}
+        self.first: dict[str, Expr] = {}  # axis -> first index that the target tile holds
+        self.local = {a: _own_only(task, self.map, self.plan, a, self.mesh) for a in "xy"}
+
+    def emit(self) -> None:
+        """Fill, meet, send, wait."""
+        task, asm = self.task, self.asm
+        size = task.out.local_size
+        if task.fill is not None:
+            value = float(task.fill) if task.out.dtype.is_float else Int(int(task.fill))
+            flat = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
+            asm.vector("mov", task.out.dtype, flat, value, dims=[("i", size)])
+        remote = not (self.local["x"] and self.local["y"])
+        if remote and task.barrier:
+            asm.call("barrier", buffer=Name(SYNC))
+        with ExitStack() as stack:
+            for name in self.plan.loops:
+                self.names[name] = stack.enter_context(asm.loop(name, self.map.sizes[name]))
+            self._guards(stack)
+            for axis in ("x", "y"):
+                self._target(axis, stack)
+            self._transfer(remote)
+        if remote:
+            asm.wait(STORED, asm.let("expected", self._expected()))
+
+    def _guards(self, stack: ExitStack) -> None:
+        asm = self.asm
+        for form, divisor in self.map.divisible:
+            value = asm.let("part", to_expr(form, self.names) % divisor)
+            stack.enter_context(asm.when(value, "==", 0))
+        for form, low, high in self.map.between:
+            inside = [v for v in self.plan.vector if v in form.direct()]
+            if inside:
+                name = inside[0]
+                rest = asm.let("rest", to_expr(form.without(name), self.names))
+                self.low[name] = asm.let("low", maximum(self.low[name], low - rest))
+                self.high[name] = asm.let("high", minimum(self.high[name], high - rest))
+                continue
+            value = asm.let("at", to_expr(form, self.names))
+            stack.enter_context(asm.when(value, ">=", low))
+            stack.enter_context(asm.when(value, "<", high))
+
+    def _target(self, axis: str, stack: ExitStack) -> None:
+        """Bind the target coordinate of an axis: own, computed, or a loop."""
+        asm, dim = self.asm, self.task.out.on(axis)
+        own, tiles = coordinate(axis), self.mesh.count(axis)
+        replicated = self.task.value.on(axis) is None
+        if dim is None:
+            everyone = not replicated and tiles > 1
+            self.tile[axis] = stack.enter_context(asm.loop("to", tiles)) if everyone else own
+            return
+        extent = self.task.out.extents[dim]
+        name = self.plan.interval.get(axis)
+        form = self.map.target[dim]
+        base = asm.let("base", to_expr(form.without(name) if name else form, self.names))
+        if self.local[axis] and not replicated:
+            self.tile[axis] = own
+        elif replicated or tiles == 1:
+            self.tile[axis] = own
+            self._narrow(extent, axis, name, base, stack)
+        else:
+            first = asm.let("first", base + (self.low[name] if name else 0))
+            last = asm.let("last", base + (self.high[name] - 1 if name else 0))
+            self._tiles(extent, axis, first, last, stack)
+            self._narrow(extent, axis, name, base, stack)
+        self.first[axis] = start(extent, self.tile[axis])
+
+    def _tiles(
+        self, extent: Extent, axis: str, first: Expr, last: Expr, stack: ExitStack
+    ) -> None:
+        """Loop over the tiles that hold any index in [first, last]."""
+        asm, tiles = self.asm, self.mesh.count(axis)
+        if first == last and extent.length == extent.step and extent.offset == 0:
+            self.tile[axis] = asm.let("to", first // extent.step)
+            return
+        reach = extent.step - extent.offset - extent.length
+        low = asm.let("from", maximum(0, (first + reach) // extent.step))
+        high = asm.let("upto", minimum(tiles, (last + (extent.step - extent.offset)) // extent.step))
+        counter = stack.enter_context(asm.loop("next", asm.let("many", high - low)))
+        self.tile[axis] = asm.set(asm.register("to"), low + counter)
+
+    def _narrow(
+        self, extent: Extent, axis: str, name: str | None, base: Expr, stack: ExitStack
+    ) -> None:
+        """Keep only what the target tile holds."""
+        asm = self.asm
+        begin = asm.let("begin", start(extent, self.tile[axis]))
+        if name is None:
+            value = asm.let("at", base - begin)
+            stack.enter_context(asm.when(value, ">=", 0))
+            stack.enter_context(asm.when(value, "<", extent.length))
+            return
+        self.low[name] = asm.let("low", maximum(self.low[name], begin - base))
+        self.high[name] = asm.let("high", minimum(self.high[name], begin - base + extent.length))
+
+    def _transfer(self, remote: bool) -> None:
+        """One vector copy or one group of messages, for fixed loop variables and target tile."""
+        asm, task = self.asm, self.task
+        source, target = self._addresses()
+        space = [(v, self._count(v)) for v in self.plan.vector]
+        dtype = task.out.dtype
+        if not remote:
+            asm.vector("mov", dtype, target, source, dims=space)
+            return
+        apart = self._apart()
+        with asm.when(apart, "==", 0):
+            asm.vector("mov", dtype, target, source, dims=space)
+            words: Expr = Int(1)
+            for _, count in space:
+                words = words * count
+            asm.signal(STORED, asm.let("words", words))
+        with asm.otherwise():
+            asm.vector(
+                "send", dtype, target, source, dims=space,
+                target=(asm.value(self.tile["x"]), asm.value(self.tile["y"])), semaphore=STORED,
+            )  # fmt: skip
+
+    def _count(self, name: str) -> Expr:
+        if self.low[name] == Int(0) and self.high[name] == self.map.sizes[name]:
+            return self.high[name]
+        return self.asm.let("count", maximum(0, self.high[name] - self.low[name]))
+
+    def _apart(self) -> Expr:
+        """Zero when the target is this tile."""
+        asm = self.asm
+        differs = [
+            asm.let("apart", self.tile[axis] - coordinate(axis))
+            for axis in ("x", "y")
+            if self.tile[axis] != coordinate(axis)
+        ]
+        if len(differs) == 2:
+            both = asm.register("apart")
+            asm.add(Op("i.or", None, tuple(Scalar(d) for d in differs), register=both.name))
+            return both
+        return differs[0]
+
+    def _addresses(self) -> tuple[At, At]:
+        """Source and destination over the vector variables, from where those begin."""
+        asm, task = self.asm, self.task
+        fixed = dict(self.names) | dict(self.low)
+        source: Expr = Int(0)
+        for number, stride in enumerate(task.value.strides):
+            name = f"s{number}"
+            if name in fixed:
+                source = source + fixed[name] * stride  # type: ignore[operator]
+        target: Expr = Int(0)
+        strides: dict[str, int] = {}
+        for dim, (extent, stride) in enumerate(
+            zip(task.out.extents, task.out.strides, strict=True)
+        ):
+            form = self.map.target[dim]
+            begin = self.first.get(extent.axis or "", Int(extent.offset))
+            if extent.axis and self.local[extent.axis] and self.task.value.on(extent.axis) is not None:
+                (name,) = form.direct() - {extent.axis} or {""}
+                local = fixed[name] if name else Int(0)
+                target = target + local * stride  # type: ignore[operator]
+            else:
+                target = target + (to_expr(form, fixed) - begin) * stride
+            for name in self.plan.vector:
+                strides[name] = strides.get(name, 0) + form.coefficient(name) * stride
+        steps = {f"s{i}": stride for i, stride in enumerate(task.value.strides)}
+        return (
+            At(Name(task.value.buffer) + asm.let("source", source),
+               {v: steps.get(v, 0) for v in self.plan.vector}),
+            At(Name(task.out.buffer) + asm.let("target", target), strides),
+        )  # fmt: skip
+
+    def _expected(self) -> Expr:
+        """Words that arrive in this tile, those from itself included."""
+        total: Expr = Int(1)
+        for extent, (low, high) in zip(self.task.out.extents, self.map.box, strict=True):
+            begin = start(extent)
+            inside = minimum(high, begin + extent.length) - maximum(low, begin)
+            total = total * maximum(0, inside)
+        return total
+
+
+def emit_move(task: MoveTask, context: Context) -> Emission:
+    """Redistribute a value from one layout to another."""
+    mover = _Mover(task, context)
+    mover.emit()
+    local = mover.local["x"] and mover.local["y"]
+    doc = (
+        "Rearrange within each tile."
+        if local
+        else "Send each element to the tiles that need it; wait for those that come.",
+    )
+    return Emission("copy" if local else "move", mover.asm.body, doc=doc)
+

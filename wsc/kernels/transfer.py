@@ -1,0 +1,163 @@
+"""Loads, stores and table look-ups: what crosses the edge of the fabric."""
+
+from __future__ import annotations
+
+from isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
+from isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
+from isa.types import Control, DType, Side
+from wsc.ir.tasks import Load, LookupTask, Store
+from wsc.kernels.asm import Asm, At, Emission
+from wsc.kernels.context import Context, row_major
+from wsc.kernels.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
+from wsc.layout import View, start, valid
+
+ROW = "r"
+
+
+def _walk(view: View, context: Context, shape: tuple[int, ...]) -> tuple[Expr, tuple[Dim, ...]]:
+    """The edge's walk over a tile's part: offset and dims; the row of tiles is the name ``r``."""
+    offset: Expr = Int(0)
+    dims: list[Dim] = []
+    for number, (extent, stride) in enumerate(zip(view.extents, row_major(shape), strict=True)):
+        at = Name(ROW) if extent.axis == "y" else None
+        offset = offset + start(extent, at) * stride + Name(f"d{number}") * stride
+        dims.append(Dim(f"d{number}", valid(extent, context.mesh, at)))
+    return _drop_ones(offset, dims)
+
+
+def _drop_ones(offset: Expr, dims: list[Dim]) -> tuple[Expr, tuple[Dim, ...]]:
+    ones = {dim.name: 0 for dim in dims if dim.extent == Int(1)}
+    kept = tuple(dim for dim in dims if dim.name not in ones)
+    return substitute(offset, ones), kept
+
+
+def _tile_space(view: View, context: Context) -> tuple[At, list[tuple[str, Expr]]]:
+    dims = [(f"d{i}", valid(extent, context.mesh)) for i, extent in enumerate(view.extents)]
+    return At(Name(view.buffer), {f"d{i}": s for i, s in enumerate(view.strides)}), dims
+
+
+def emit_load(task: Load, context: Context) -> Emission:
+    """A constant or an input: multicast where rows hold the same, scattered where not."""
+    tensor = context.edge_tensor(task.source)
+    asm = Asm(context.fabric.dimensions)
+    memory, dims = _tile_space(task.out, context)
+    split = task.out.on("y") is not None
+    flow = SCATTER if split else WEIGHTS
+    asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)
+    offset, walk = _walk(task.out, context, tensor.shape)
+    feed = Transfer(
+        Direction.FEED, flow.name, REGION, Side.NORTH, None, task.source, offset, walk,
+        repeat=(ROW, context.mesh.height) if split else None,
+        then=Control.ADVANCE if split else Control.NONE,
+        final=Control.RESET if split else Control.NONE,
+        node=task.origin,
+    )  # fmt: skip
+    what = "scattered over" if split else "multicast down"
+    return Emission("load", asm.body, (feed,), (f"Take a tensor from the edge, {what} columns.",))
+
+
+def emit_store(task: Store, context: Context) -> Emission:
+    """An output: each tile of a column sends its part, from the north end to the south."""
+    tensor = context.edge_tensor(task.target)
+    asm = Asm(context.fabric.dimensions)
+    memory, dims = _tile_space(task.value, context)
+    split, across = task.value.on("y") is not None, task.value.on("x") is not None
+    send = lambda: asm.vector("mov", task.value.dtype, Fabric(COLLECT.name), memory, dims=dims)  # noqa: E731
+    if split:
+        _collect(asm, send, across)
+    else:
+        with asm.when(Y, "==", 0):
+            if across:
+                send()
+            else:
+                with asm.when(X, "==", 0):
+                    send()
+    offset, walk = _walk(task.value, context, tensor.shape)
+    drain = Transfer(
+        Direction.DRAIN, COLLECT.name, REGION, Side.NORTH,
+        None if across else binary("==", X, 0), task.target, offset, walk,
+        repeat=(ROW, context.mesh.height) if split else None, node=task.origin,
+    )  # fmt: skip
+    return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
+
+
+def _collect(asm: Asm, send, across: bool) -> None:  # type: ignore[no-untyped-def]
+    def block() -> None:
+        send()
+        with asm.when(Y, "<", H - 1):
+            asm.control(Control.ADVANCE, COLLECT.name)
+        with asm.otherwise():
+            asm.control(Control.RESET, COLLECT.name)
+
+    if across:
+        block()
+    else:
+        with asm.when(X, "==", 0):
+            block()
+
+
+def emit_lookup(task: LookupTask, context: Context) -> Emission:
+    """Row numbers leave at the west edge; their rows come back down the columns."""
+    tensor = context.edge_tensor(task.table)
+    asm = Asm(context.fabric.dimensions)
+    indices = task.indices
+    count = 1
+    for extent in indices.extents:
+        count *= extent.size
+    numbers = At(Name(indices.buffer), {"i": DType.I32.bytes})
+    with asm.when(X + Y, "==", 0):
+        asm.vector("mov", DType.I32, Fabric(INDICES.name), numbers, dims=[("i", count)])
+    features = len(task.out.extents) - (len(tensor.shape) - 1)
+    _take_rows(task, context, asm, features)
+    strides = row_major(tensor.shape)
+    offset: Expr = Name("row") * strides[0]
+    dims: list[Dim] = []
+    for number, extent in enumerate(task.out.extents[features:]):
+        stride = strides[number + 1]
+        offset = offset + start(extent) * stride + Name(f"d{number}") * stride
+        dims.append(Dim(f"d{number}", valid(extent, context.mesh)))
+    feed = Transfer(
+        Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.table, *_drop_ones(offset, dims),
+        lookup=Lookup("row", count, INDICES.name, Side.WEST, 0), node=task.origin,
+    )  # fmt: skip
+    doc = ("Row numbers go out, rows come in; each tile keeps the rows of its tokens.",)
+    return Emission("lookup", asm.body, (feed,), doc)
+
+
+def _take_rows(task: LookupTask, context: Context, asm: Asm, features: int) -> None:
+    """Keep the rows of this tile's tokens from the stream of all rows, drop the others."""
+    tokens, columns = task.out.extents[:features], task.out.extents[features:]
+    width = [(f"f{i}", valid(extent, context.mesh)) for i, extent in enumerate(columns)]
+    kept = {f"f{i}": s for i, s in enumerate(task.out.strides[features:])}
+    dtype = task.out.dtype
+    arrivals = Fabric(WEIGHTS.name)
+    trash = At(Name(task.scratch))
+    split = next((i for i, extent in enumerate(tokens) if extent.axis == "y"), None)
+
+    def take(level: int, base: Expr) -> None:
+        inside = {f"t{i}": task.out.strides[i] for i in range(level, len(tokens))}
+        space = [(f"t{i}", _count(tokens[i], context)) for i in range(level, len(tokens))]
+        target = At(base, inside | kept)
+        if split is None or level > split:
+            asm.vector("mov", dtype, target, arrivals, dims=[*space, *width])
+            return
+        extent = tokens[level]
+        if level < split:
+            with asm.loop("token", extent.size) as counter:
+                take(level + 1, asm.let("base", base + counter * task.out.strides[level]))
+            return
+        below = 1
+        for later in tokens[level + 1 :]:
+            below *= later.size
+        before, own = start(extent), valid(extent, context.mesh)
+        skip = minimum(before, extent.size)
+        after = maximum(0, extent.size - (before + own))
+        asm.vector("mov", dtype, trash, arrivals, dims=[("s", skip * below), *width])
+        asm.vector("mov", dtype, target, arrivals, dims=[*space, *width])
+        asm.vector("mov", dtype, trash, arrivals, dims=[("s", after * below), *width])
+
+    take(0, Name(task.out.buffer))
+
+
+def _count(extent: Extent, context: Context) -> Expr:
+    return valid(extent, context.mesh)

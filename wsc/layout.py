@@ -1,0 +1,163 @@
+"""How a value lies on the mesh: which index range each tile holds, and at which strides.
+
+A value's dimensions each have an ``Extent`` (see ``isa.program``): split in blocks along
+x or along y, or whole in every tile. A ``View`` is a value's extents over a buffer with
+byte strides, so that a transpose or a dimension of size one costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from isa.expr import Expr, ExprLike, Int, Name, X, Y, expr, maximum, minimum
+from isa.program import Extent
+from isa.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The rectangle of tiles that a program is compiled for."""
+
+    width: int
+    height: int
+
+    def count(self, axis: str) -> int:
+        """Tiles along ``axis`` ("x" or "y")."""
+        return self.width if axis == "x" else self.height
+
+
+def coordinate(axis: str) -> Name:
+    """The coordinate expression of an axis."""
+    return X if axis == "x" else Y
+
+
+def whole(size: int) -> Extent:
+    """A dimension that every tile holds completely."""
+    return Extent(size)
+
+
+def block(size: int, axis: str, mesh: Mesh) -> Extent:
+    """Blocks of ``ceil(size / tiles)`` along ``axis``; the last tiles may hold fewer, or none."""
+    return Extent(size, axis, -(-size // mesh.count(axis)))
+
+
+def is_plain(extent: Extent) -> bool:
+    """No halo and no padding: every index has one holder along the axis (or all have it all)."""
+    if extent.axis is None:
+        return extent.offset == 0 and extent.length == extent.size
+    return extent.offset == 0 and extent.length == extent.step
+
+
+def start(extent: Extent, at: ExprLike | None = None) -> Expr:
+    """First index that a tile holds (may lie outside [0, size) with a halo)."""
+    if extent.axis is None:
+        return Int(extent.offset)
+    position = coordinate(extent.axis) if at is None else expr(at)
+    return position * extent.step + extent.offset
+
+
+def valid(extent: Extent, mesh: Mesh, at: ExprLike | None = None) -> Expr:
+    """Number of indices within [0, size) that a tile holds; a plain extent only."""
+    if extent.axis is None:
+        return Int(extent.size)
+    if extent.step * mesh.count(extent.axis) == extent.size:
+        return Int(extent.step)
+    first = start(extent, at)
+    return maximum(0, minimum(extent.step, extent.size - first))
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A range of SRAM, at one address in all tiles.
+
+    bytes: size in each tile. node: the ONNX node that it is for.
+    """
+
+    name: str
+    dtype: DType
+    bytes: int
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A value in a buffer: one extent and one byte stride for each logical dimension."""
+
+    buffer: str
+    dtype: DType
+    extents: tuple[Extent, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The logical shape."""
+        return tuple(extent.size for extent in self.extents)
+
+    @property
+    def local_size(self) -> int:
+        """Elements that each tile has room for."""
+        return local_size(self.extents)
+
+    def on(self, axis: str) -> int | None:
+        """The dimension that is split along ``axis``, or None when it is replicated."""
+        for number, extent in enumerate(self.extents):
+            if extent.axis == axis:
+                return number
+        return None
+
+    def permuted(self, perm: tuple[int, ...]) -> View:
+        """The transposed view of the same buffer."""
+        return replace(
+            self,
+            extents=tuple(self.extents[i] for i in perm),
+            strides=tuple(self.strides[i] for i in perm),
+        )
+
+
+def local_size(extents: tuple[Extent, ...]) -> int:
+    """Elements that a tile needs room for."""
+    total = 1
+    for extent in extents:
+        total *= extent.length
+    return total
+
+
+def dense_strides(
+    extents: tuple[Extent, ...], dtype: DType, order: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Byte strides when the dimensions are stored in ``order``, outermost first."""
+    strides = [0] * len(extents)
+    step = dtype.bytes
+    for dim in reversed(order):
+        strides[dim] = step
+        step *= extents[dim].length
+    return tuple(strides)
+
+
+def storage_order(extents: tuple[Extent, ...]) -> tuple[int, ...]:
+    """The usual order: the x-split dimension outermost, the y-split next, then the whole ones.
+
+    Ragged dimensions so lie outside, and everything within them is contiguous.
+    """
+    rank = {"x": 0, "y": 1, None: 2}
+    return tuple(sorted(range(len(extents)), key=lambda i: rank[extents[i].axis]))
+
+
+def default_extents(shape: tuple[int, ...], mesh: Mesh) -> tuple[Extent, ...]:
+    """The layout of a value that nothing else asks for one: features on x, tokens on y.
+
+    The last dimension larger than one goes along x. Of the others the largest goes along y.
+    For four or more dimensions (images: N, C, H, W), channels go along x and the
+    largest spatial dimension along y.
+    """
+    big = [i for i, size in enumerate(shape) if size > 1]
+    extents = [whole(size) for size in shape]
+    if not big:
+        return tuple(extents)
+    on_x = 1 if len(shape) >= 4 and shape[1] > 1 else big[-1]
+    others = [i for i in big if i != on_x]
+    extents[on_x] = block(shape[on_x], "x", mesh)
+    if others:
+        on_y = max(others, key=lambda i: (shape[i], -i))
+        extents[on_y] = block(shape[on_y], "y", mesh)
+    return tuple(extents)

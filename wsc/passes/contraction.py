@@ -1,0 +1,232 @@
+"""Kernel selection for contractions: which labels run along x and y, and how sums combine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+
+from isa.program import Extent
+from isa.types import DType
+from wsc.cost import Bound, CostModel
+from wsc.ir.graph import Contract, Index, Type
+from wsc.ir.tasks import ContractTask
+from wsc.layout import Mesh, View, block, local_size, whole
+
+CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
+
+
+def wanted_extents(
+    index: tuple[Index, ...], shape: tuple[int, ...], sizes: dict[str, int],
+    split: dict[str, str], mesh: Mesh,
+) -> tuple[Extent, ...]:  # fmt: skip
+    """The layout of an operand in which a tile can compute its part, halo and padding included.
+
+    split: label -> mesh axis.
+    """
+    return tuple(
+        _wanted(entry, size, sizes, split, mesh)
+        for entry, size in zip(index, shape, strict=True)
+    )
+
+
+def _wanted(
+    entry: Index, size: int, sizes: dict[str, int], split: dict[str, str], mesh: Mesh
+) -> Extent:
+    axis_label = next((label for label, _ in entry.terms if label in split), None)
+    reach = sum(c * (sizes[label] - 1) for label, c in entry.terms if label != axis_label)
+    if axis_label is None:
+        if entry.offset >= 0 and entry.offset + reach < size:
+            return whole(size)
+        return Extent(size, None, 0, max(reach + 1, size - entry.offset), entry.offset)
+    axis = split[axis_label]
+    step = block(sizes[axis_label], axis, mesh).step
+    coefficient = dict(entry.terms)[axis_label]
+    length = (step - 1) * coefficient + reach + 1
+    return Extent(size, axis, step * coefficient, length, entry.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to run a contraction, with its layouts, predicted cycles and SRAM bytes."""
+
+    x_label: str
+    y_label: str
+    reduce: bool
+    n_label: str
+    chunk: int
+    a: tuple[Extent, ...]
+    b: tuple[Extent, ...]
+    out: tuple[Extent, ...]
+    bound: Bound
+    cycles: int
+    bytes: int
+
+    def task(
+        self, op: Contract, a: View, b: View | None, weight: str, out: View, origin: str
+    ) -> ContractTask:
+        """The task, without its scratch buffers."""
+        return ContractTask(
+            op.index_a, op.index_b, op.out, op.extents, a, b, weight, out, self.x_label,
+            self.y_label, self.reduce, self.n_label, self.chunk, origin=origin,
+        )  # fmt: skip
+
+    def with_buffers(
+        self, task: ContractTask, buffer: Callable[[str, DType, int], str]
+    ) -> ContractTask:
+        """The task with its scratch buffers, from ``buffer(hint, dtype, bytes)``."""
+        name, words = task.out.buffer, task.out.local_size
+        narrow = task.out.dtype is DType.F16
+        if not self.reduce:
+            total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
+            return replace(task, accumulator=total)
+        per_output = words // task.out.extents[task.labels.index(self.n_label)].step
+        return replace(
+            task,
+            accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
+            arrivals=buffer(f"{name}.east", DType.F32, words * 4),
+            sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
+        )
+
+
+def choose_contraction(
+    op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
+    cost: CostModel,
+) -> Choice | None:  # fmt: skip
+    """The cheapest way that fits, by the cost model; None if none fits.
+
+    at_a, at_b: where the operands are now (None: they come from the edge or a movement).
+    """
+    mesh = Mesh(cost.fabric.width, cost.fabric.height)
+    found = [
+        choice
+        for x, y in product(_x_options(op), _y_options(op, streamed))
+        if x[0] != y or not y
+        for choice in [_evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)]
+        if choice.bytes <= cost.fabric.sram_bytes
+    ]
+    return min(found, key=lambda choice: (choice.cycles, choice.bytes), default=None)
+
+
+def _labels_of(index: tuple[Index, ...]) -> set[str]:
+    return {label for entry in index for label, _ in entry.terms}
+
+
+def _alone(index: tuple[Index, ...], label: str) -> bool:
+    """The label is the only one of every entry in which it occurs, with coefficient one."""
+    entries = [entry for entry in index if label in dict(entry.terms)]
+    return all(entry.terms == ((label, 1),) and entry.offset == 0 for entry in entries)
+
+
+def _x_options(op: Contract) -> list[tuple[str, bool]]:
+    """(label, whether it is summed) candidates for x; ("", False): every column the same."""
+    sizes = dict(op.extents)
+    in_a, in_b = _labels_of(op.index_a), _labels_of(op.index_b)
+    options: list[tuple[str, bool]] = [("", False)]
+    for label, size in op.extents:
+        if size == 1 or label not in in_b or not _alone(op.index_b, label):
+            continue
+        if label in op.out:
+            options.append((label, False))
+        elif label in in_a and _alone(op.index_a, label) and _n_label(op, sizes):
+            options.append((label, True))
+    return options
+
+
+def _n_label(op: Contract, sizes: dict[str, int]) -> str:
+    """The output label of b that is taken in blocks by the owners of the reduce form."""
+    in_b = _labels_of(op.index_b)
+    return max((x for x in op.out if x in in_b), key=lambda x: sizes[x], default="")
+
+
+def _y_options(op: Contract, streamed: bool) -> list[str]:
+    in_b = _labels_of(op.index_b)
+    options = [""]
+    for label, size in op.extents:
+        if size > 1 and label in op.out:
+            if label not in in_b or (not streamed and _alone(op.index_a, label)):
+                options.append(label)
+    return options
+
+
+def _evaluate(
+    op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
+    cost: CostModel, mesh: Mesh, x: tuple[str, bool], y: str,
+) -> Choice:  # fmt: skip
+    sizes = dict(op.extents)
+    x_label, reduce = x
+    in_b = _labels_of(op.index_b)
+    n_label = _n_label(op, sizes) if reduce else ""
+    split = {label: axis for label, axis in ((x_label, "x"), (y, "y")) if label}
+    placed = dict(split)
+    if reduce:
+        del placed[x_label]
+        placed[n_label] = "x"
+    out = tuple(
+        block(sizes[label], placed[label], mesh) if label in placed
+        else whole(sizes[label] if label else 1)
+        for label in op.out
+    )  # fmt: skip
+    want_a = wanted_extents(op.index_a, a.shape, sizes, split, mesh)
+    want_b = wanted_extents(op.index_b, b.shape, sizes, split, mesh)
+    room = {label: -(-size // (mesh.count(split[label]) if label in split else 1))
+            for label, size in sizes.items()}  # fmt: skip
+    outputs = summed = tokens = 1
+    for label in sizes:
+        if label not in op.out:
+            summed *= room[label]
+        elif label in in_b:
+            outputs *= room[label]
+        else:
+            tokens *= room[label]
+    words_out = local_size(out)
+    per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
+    chunk = max(1, min(CHUNK_WORDS // per_output, out[op.out.index(n_label)].step)) if reduce else 0
+    compute = cost.contraction(outputs, summed, tokens, a.dtype)
+    weights = outputs * summed if streamed else 0
+    link, io = cost.streamed(weights, mesh.width, a.dtype)
+    chain = outputs * tokens if reduce else 0
+    bound = Bound(compute, max(link, chain), io)
+    cycles = bound.roofline
+    if reduce:
+        parts = -(-sizes[n_label] // chunk)
+        cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width)
+    cycles += _relayout(at_a, want_a, a, cost, mesh)
+    total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype, reduce)
+    total += 2 * chunk * per_output * 4 if reduce else 0
+    if not streamed:
+        cycles += _relayout(at_b, want_b, b, cost, mesh)
+        total += _fresh_bytes(at_b, want_b, b)
+    return Choice(x_label, y, reduce, n_label, chunk, want_a, want_b, out, bound, cycles, total)
+
+
+def out_bytes(dtype: DType, reduce: bool) -> int:
+    """Bytes for one output word with the sums that go with it."""
+    wide = 4 if dtype is DType.F16 else 0
+    return dtype.bytes + wide + (4 if reduce else 0)
+
+
+def _fresh_bytes(at: View | None, wanted: tuple[Extent, ...], type_: Type) -> int:
+    size = local_size(wanted) * type_.dtype.bytes
+    if at is not None and at.extents == wanted:
+        return size
+    return size + (local_size(at.extents) * type_.dtype.bytes if at is not None else 0)
+
+
+def _relayout(
+    at: View | None, wanted: tuple[Extent, ...], type_: Type, cost: CostModel, mesh: Mesh
+) -> int:
+    """Predicted cycles to bring an operand into its layout."""
+    if at is not None and at.extents == wanted:
+        return 0
+    if at is None:
+        return local_size(wanted)
+    words = 1
+    held = local_size(at.extents)
+    for axis in ("x", "y"):
+        source = next((e for e in at.extents if e.axis == axis), None)
+        target = next((e for e in wanted if e.axis == axis), None)
+        if source is not None and target is None:
+            words *= min(mesh.count(axis), source.size)
+    run = max((e.length for e in wanted if e.axis is None), default=1)
+    return cost.move(held * words, held * words // max(1, run))

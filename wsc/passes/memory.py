@@ -1,0 +1,126 @@
+"""SRAM addresses from liveness: buffers whose lifetimes do not meet may share bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from isa.fabric import Fabric
+from wsc.errors import CompileError
+from wsc.ir.graph import Arg
+from wsc.ir.tasks import MapTask, Placed, scratch, views
+from wsc.kernels.context import SYNC
+from wsc.kernels.elementwise import temporaries
+from wsc.layout import Buffer
+
+ALIGNMENT = 4
+
+
+@dataclass(slots=True)
+class Life:
+    """A range of bytes from its first task to its last."""
+
+    names: list[str]
+    bytes: int
+    first: int
+    last: int
+    address: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Allocate:
+    """Give every buffer an address in the fabric's SRAM.
+
+    Requires a placed program; ensures that buffers alive at the same task do not overlap,
+    but for a map that may write its result over an input that dies there.
+    """
+
+    fabric: Fabric
+    name: str = "memory"
+
+    def apply(self, placed: Placed) -> Placed:
+        """The placed program with addresses.
+
+        Raises:
+            CompileError: the buffers alive at some task exceed the SRAM of a tile.
+        """
+        lives = lifetimes(placed)
+        assign(lives)
+        self._check(placed, lives)
+        addresses = {name: life.address for life in lives for name in life.names}
+        return replace(placed, addresses=addresses)
+
+    def _check(self, placed: Placed, lives: list[Life]) -> None:
+        top = max(lives, key=lambda life: life.address + life.bytes)
+        if top.address + top.bytes <= self.fabric.sram_bytes:
+            return
+        node = next(b.node for b in placed.buffers if b.name == top.names[0])
+        raise CompileError(
+            f"node '{node}': the values alive there need {top.address + top.bytes} bytes of each "
+            f"tile, but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use "
+            f"more tiles (now {placed.mesh.width}x{placed.mesh.height}) or a smaller precision"
+        )
+
+
+def lifetimes(placed: Placed) -> list[Life]:
+    """One life for each buffer, or for each group of buffers that maps overwrite in place."""
+    sizes: dict[str, Buffer] = {buffer.name: buffer for buffer in placed.buffers}
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for number, task in enumerate(placed.tasks):
+        for name in [view.buffer for view in views(task)] + scratch(task):
+            first.setdefault(name, number)
+            last[name] = number
+    first[SYNC], last[SYNC] = 0, len(placed.tasks)
+    group: dict[str, Life] = {}
+    for name in sorted(first, key=lambda key: first[key]):
+        group[name] = Life([name], sizes[name].bytes, first[name], last[name])
+    for number, task in enumerate(placed.tasks):
+        over = overwritten(task, number, group) if isinstance(task, MapTask) else None
+        if isinstance(task, MapTask) and over is not None and group[task.out.buffer].first == number:
+            life, result = group[over], group[task.out.buffer]
+            life.names += result.names
+            life.last = result.last
+            for name in result.names:
+                group[name] = life
+    return list({id(life): life for life in group.values()}.values())
+
+
+def overwritten(task: MapTask, number: int, group: dict[str, Life]) -> str | None:
+    """An input that dies at this map and that its result may overwrite element by element."""
+    place = temporaries(task.body, tuple(v.dtype for v in task.inputs), task.out.dtype)
+    written = place.index(-1)
+    for index, view in enumerate(task.inputs):
+        read_later = any(
+            isinstance(arg, Arg) and task.inputs[arg.index].buffer == view.buffer
+            for step in task.body[written + 1 :]
+            for arg in step.args
+        )
+        same = (
+            view.extents == task.out.extents
+            and view.strides == task.out.strides
+            and view.dtype.bytes == task.out.dtype.bytes
+        )
+        life = group.get(view.buffer)
+        others = sum(other.buffer == view.buffer for other in task.inputs)
+        if same and not read_later and others == 1 and life is not None and life.last == number:
+            if life.bytes == task.out.local_size * task.out.dtype.bytes:
+                return task.inputs[index].buffer
+    return None
+
+
+def assign(lives: list[Life]) -> None:
+    """Lowest address that is free over the whole life; the largest ranges first."""
+    placed: list[Life] = []
+    for life in sorted(lives, key=lambda life: (-life.bytes, life.first, life.names)):
+        busy = sorted(
+            (other.address, other.address + other.bytes)
+            for other in placed
+            if other.first <= life.last and life.first <= other.last
+        )
+        address = 0
+        for begin, end in busy:
+            if begin - address >= life.bytes:
+                break
+            address = max(address, end)
+        life.address = -(-address // ALIGNMENT) * ALIGNMENT
+        placed.append(life)

@@ -1,0 +1,456 @@
+"""Layout and placement: graph nodes become tasks over views of SRAM.
+
+The pass walks the graph once. Values are brought where a consumer needs them, in the
+layout that it needs: a movement node costs nothing until then, and goes straight from its
+source's layout to the wanted one. Constants are loaded at their first use.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from isa.fabric import Fabric
+from isa.program import EdgeTensor, Extent, Kind
+from isa.types import DType
+from wsc.cost import CostModel
+from wsc.errors import CompileError
+from wsc.ir.graph import (
+    Arg,
+    Concat,
+    Contract,
+    Gather,
+    Graph,
+    Lit,
+    Map,
+    Move,
+    MoveStep,
+    Node,
+    Pad,
+    Reduce,
+    Reduction,
+    Ref,
+    Step,
+    Type,
+)
+from wsc.ir.tasks import (
+    GatherTask,
+    Load,
+    LookupTask,
+    MapTask,
+    MoveTask,
+    Placed,
+    ReduceTask,
+    Store,
+    Task,
+)
+from wsc.kernels.context import SYNC
+from wsc.kernels.elementwise import temporaries
+from wsc.kernels.movement import stays_in_tile
+from wsc.kernels.reduce import neutral
+from wsc.layout import (
+    Buffer,
+    Mesh,
+    View,
+    block,
+    default_extents,
+    dense_strides,
+    is_plain,
+    local_size,
+    storage_order,
+    whole,
+)
+from wsc.passes.contraction import choose_contraction, wanted_extents
+from wsc.passes.views import as_view
+
+Extents = tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Give every value a layout and every node a kernel.
+
+    Requires a simplified graph; ensures that every task's views fit its kernel's needs.
+    """
+
+    fabric: Fabric
+    name: str = "place"
+
+    def apply(self, graph: Graph) -> Placed:
+        """The placed program."""
+        return Placer(graph, self.fabric).run()
+
+
+@dataclass(slots=True)
+class Placer:
+    """State of the walk: tasks and buffers so far, and where each value is."""
+
+    graph: Graph
+    fabric: Fabric
+    mesh: Mesh = field(init=False)
+    cost: CostModel = field(init=False)
+    tasks: list[Task] = field(default_factory=list)
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    homes: dict[str, View] = field(default_factory=dict)
+    copies: dict[tuple[str, Extents, float | None], View] = field(default_factory=dict)
+    lazy: dict[str, Node] = field(default_factory=dict)
+    types: dict[str, Type] = field(init=False)
+    outside: dict[str, str] = field(default_factory=dict)
+    edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        self.mesh = Mesh(self.fabric.width, self.fabric.height)
+        self.cost = CostModel(self.fabric)
+        self.types = self.graph.types()
+
+    def run(self) -> Placed:
+        """Place every node, then send the outputs out."""
+        self._edges()
+        self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
+        handlers = {
+            Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
+        }  # fmt: skip
+        for node in self.graph.nodes:
+            self.origin = ",".join(node.origin) or node.name
+            if isinstance(node.op, (Move, Concat)):
+                self.lazy[node.output] = node
+            else:
+                handlers[type(node.op)](node)
+        for output in self.graph.outputs:
+            self.origin = output.name
+            view = self.view(output.value)
+            self.tasks.append(Store(view, output.name, output.name))
+        used = {getattr(t, key, None) for t in self.tasks for key in ("source", "weight", "table", "target")}
+        edge = tuple(t for t in self.edge.values() if t.name in used or t.kind is not Kind.WEIGHT)
+        return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tuple(self.tasks))
+
+    def _edges(self) -> None:
+        for item in self.graph.inputs:
+            self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
+            self.outside[item.name] = item.name
+        for output in self.graph.outputs:
+            if output.name in self.edge:
+                raise CompileError(f"output '{output.name}' has the name of an input; rename one")
+            type_ = self.types[output.value]
+            self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+        for constant in self.graph.constants:
+            name = constant.name
+            while name in self.edge:
+                name += "'"
+            self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
+            self.outside[constant.name] = name
+
+    def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
+        self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
+
+    # --- buffers and views ------------------------------------------------------
+
+    def buffer(self, hint: str, dtype: DType, size: int) -> str:
+        """A fresh buffer of ``size`` bytes in each tile."""
+        stem = name = "v_" + re.sub(r"[^A-Za-z0-9]+", "_", hint).strip("_")
+        number = 1
+        while name in self.buffers:
+            number += 1
+            name = f"{stem}_{number}"
+        if size > self.fabric.sram_bytes:
+            raise CompileError(
+                f"node '{self.origin}' needs {size} bytes in each tile for '{hint}', but a tile of "
+                f"fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more tiles "
+                f"(now {self.mesh.width}x{self.mesh.height})"
+            )
+        self.buffers[name] = Buffer(name, dtype, max(4, -(-size // 4) * 4), self.origin)
+        return name
+
+    def fresh(self, hint: str, dtype: DType, extents: Extents) -> View:
+        """A fresh, dense view."""
+        name = self.buffer(hint, dtype, local_size(extents) * dtype.bytes)
+        return View(name, dtype, extents, dense_strides(extents, dtype, storage_order(extents)))
+
+    def current(self, value: str) -> View | None:
+        """Where a value is, if it is on the fabric and needs no task to be read."""
+        if value in self.homes:
+            return self.homes[value]
+        node = self.lazy.get(value)
+        if node is not None and isinstance(node.op, Move):
+            source = self.current(node.inputs[0])
+            if source is not None:
+                return as_view(source, node.op.steps)
+        return None
+
+    def view(self, value: str) -> View:
+        """A plain view of a value, in the default layout if it has none yet."""
+        found = self.current(value)
+        if found is not None:
+            return found
+        return self.bring(value, default_extents(self.types[value].shape, self.mesh))
+
+    def bring(self, value: str, extents: Extents, fill: float | None = 0) -> View:
+        """A view of ``value`` with exactly these extents.
+
+        fill: what positions outside the value hold, in a layout with halo or padding.
+        """
+        found = self.current(value)
+        if found is not None and found.extents == extents:
+            return found
+        plain = all(is_plain(extent) for extent in extents)
+        key = (value, extents, None if plain else fill)
+        if key not in self.copies:
+            self.copies[key] = self._copy(value, extents, None if plain else fill)
+        return self.copies[key]
+
+    def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
+        node = self.lazy.get(value)
+        if value in self.outside and value not in self.homes:
+            plain = tuple(
+                block(e.size, e.axis, self.mesh) if e.axis else whole(e.size) for e in extents
+            )
+            view = self.fresh(value, self.types[value].dtype, plain)
+            self.tasks.append(Load(self.outside[value], view, value))
+            self.homes[value] = view
+            return view if plain == extents else self._moved(value, view, (), extents, fill)
+        if node is None:
+            return self._moved(value, self.homes[value], (), extents, fill)
+        return self._materialise(value, node, extents, fill)
+
+    def _materialise(self, value: str, node: Node, extents: Extents, fill: float | None) -> View:
+        origin, self.origin = self.origin, ",".join(node.origin) or node.name
+        try:
+            pads = isinstance(node.op, Concat) or any(
+                isinstance(step, Pad) for step in node.op.steps  # type: ignore[union-attr]
+            )
+            if pads and fill is not None:
+                plain = default_extents(self.types[value].shape, self.mesh)
+                self.homes[value] = self.bring(value, plain)
+                return self._moved(value, self.homes[value], (), extents, fill)
+            if isinstance(node.op, Concat):
+                view = self._concat(value, node, extents)
+            else:
+                assert isinstance(node.op, Move)
+                source = self.view(node.inputs[0])
+                pad = next((s.value for s in node.op.steps if isinstance(s, Pad)), None)
+                view = self._moved(value, source, node.op.steps, extents, fill if pad is None else pad)
+        finally:
+            self.origin = origin
+        if fill is None and value not in self.homes:
+            self.homes[value] = view
+        return view
+
+    def _moved(
+        self, hint: str, source: View, steps: tuple[MoveStep, ...], extents: Extents,
+        fill: float | None, barrier: bool = True, out: View | None = None,
+    ) -> View:  # fmt: skip
+        view = out or self.fresh(hint, source.dtype, extents)
+        self.tasks.append(MoveTask(source, steps, view, fill, barrier, self.origin))
+        return view
+
+    def _concat(self, value: str, node: Node, extents: Extents) -> View:
+        assert isinstance(node.op, Concat)
+        axis, shape = node.op.axis, self.types[value].shape
+        out = self.fresh(value, self.types[value].dtype, extents)
+        before, met = 0, False
+        for name in node.inputs:
+            source = self.view(name)
+            size = self.types[name].shape[axis]
+            if not size:
+                continue
+            low = tuple(before if i == axis else 0 for i in range(len(shape)))
+            high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
+            before += size
+            task = MoveTask(source, (Pad(low, high),), out, None, not met, self.origin)
+            met = met or not stays_in_tile(task, self.mesh)
+            self.tasks.append(task)
+        return out
+
+    # --- nodes ------------------------------------------------------------------
+
+    def _map(self, node: Node) -> None:
+        assert isinstance(node.op, Map)
+        extents = self._map_extents(node)
+        inputs = [self.bring(name, self._aligned(name, extents)) for name in node.inputs]
+        out = self.fresh(node.output, node.type.dtype, extents)
+        place = temporaries(node.op.body, tuple(v.dtype for v in inputs), out.dtype)
+        size = out.local_size * 4
+        scratch = tuple(
+            self.buffer(f"{node.output}.tmp{i}", DType.F32, size) for i in range(max(place) + 1)
+        )
+        self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, self.origin))
+        self.homes[node.output] = out
+
+    def _map_extents(self, node: Node) -> Extents:
+        """The layout of the largest input that is already on the fabric, or the default one."""
+        for name in node.inputs:
+            if self.types[name].shape == node.type.shape:
+                found = self.current(name)
+                if found is not None:
+                    return found.extents
+        return default_extents(node.type.shape, self.mesh)
+
+    def _aligned(self, name: str, extents: Extents) -> Extents:
+        shape = self.types[name].shape
+        shift = len(extents) - len(shape)
+        return tuple(
+            extents[i + shift] if extents[i + shift].size == size else whole(size)
+            for i, size in enumerate(shape)
+        )
+
+    def _reduce(self, node: Node) -> None:
+        assert isinstance(node.op, Reduce)
+        op, name = node.op, node.inputs[0]
+        sizes = dict(op.extents)
+        shape = self.types[name].shape
+        plain = all(
+            entry.offset == 0
+            and (not entry.terms or (len(entry.terms) == 1 and entry.terms[0][1] == 1
+                                     and sizes[entry.terms[0][0]] == size))
+            for entry, size in zip(op.index, shape, strict=True)
+        )  # fmt: skip
+        split: dict[str, str] = {}
+        if plain:
+            value = self.view(name)
+            if op.kind is Reduction.PROD:
+                kept = tuple(
+                    extent if entry.terms and entry.terms[0][0] in op.out else whole(extent.size)
+                    for entry, extent in zip(op.index, value.extents, strict=True)
+                )
+                value = self.bring(name, kept)
+            for entry, extent in zip(op.index, value.extents, strict=True):
+                if extent.axis and entry.terms:
+                    split[entry.terms[0][0]] = extent.axis
+        else:
+            split = self._window_split(op)
+            extents = wanted_extents(op.index, shape, sizes, split, self.mesh)
+            value = self.bring(name, extents, float(neutral(op.kind, DType.F32)))
+        self._emit_reduce(node, value, split, sizes)
+
+    def _window_split(self, op: Reduce) -> dict[str, str]:
+        """Channels (labels that stand alone) along x, the largest window dimension along y."""
+        sizes = dict(op.extents)
+        summed = [label for label, _ in op.extents if label not in op.out]
+        windowed = {
+            label for entry in op.index for label, _ in entry.terms
+            if any(other in summed for other, _ in entry.terms)
+        }  # fmt: skip
+        outs = [label for label in op.out if label and sizes[label] > 1]
+        alone = [label for label in outs if label not in windowed]
+        split: dict[str, str] = {}
+        if alone:
+            split[max(alone, key=lambda label: sizes[label])] = "x"
+        rest = [label for label in outs if label not in split]
+        if rest:
+            split[max(rest, key=lambda label: sizes[label])] = "y"
+        return split
+
+    def _emit_reduce(
+        self, node: Node, value: View, split: dict[str, str], sizes: dict[str, int]
+    ) -> None:
+        assert isinstance(node.op, Reduce)
+        op = node.op
+        axes = tuple(sorted(axis for label, axis in split.items() if label not in op.out))
+        extents = tuple(
+            block(sizes[label], split[label], self.mesh) if label in split
+            else whole(sizes[label] if label else 1)
+            for label in op.out
+        )  # fmt: skip
+        out = self.fresh(node.output, node.type.dtype, extents)
+        wide = ""
+        if op.kind is Reduction.SUM and out.dtype is DType.F16:
+            wide = self.buffer(f"{node.output}.sum", DType.F32, out.local_size * 4)
+        self.tasks.append(
+            ReduceTask(op.kind, op.index, op.out, op.extents, value, out, axes, wide, self.origin)
+        )
+        self.homes[node.output] = out
+
+    def _contract(self, node: Node) -> None:
+        assert isinstance(node.op, Contract)
+        a, b = node.inputs
+        streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
+        op = node.op
+        if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
+            op, a, b, streamed = replace(op, index_a=op.index_b, index_b=op.index_a), b, a, True
+            streamed = _no_windows(op)
+            if not streamed:
+                op, a, b = node.op, *node.inputs
+        choice = choose_contraction(
+            op, self.types[a], self.types[b], streamed, self._where(a), self._where(b), self.cost
+        )
+        if choice is None:
+            raise CompileError(
+                f"node '{self.origin}': no layout of its operands and result fits the "
+                f"{self.fabric.sram_bytes} bytes of a tile on {self.mesh.width}x{self.mesh.height} "
+                "tiles; use more tiles"
+            )
+        left = self.bring(a, choice.a)
+        right = None if streamed else self.bring(b, choice.b)
+        out = self.fresh(node.output, node.type.dtype, choice.out)
+        task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
+        self.tasks.append(choice.with_buffers(task, self.buffer))
+        self.homes[node.output] = out
+
+    def _where(self, value: str) -> View | None:
+        """Where a value is or would come from without a layout of its own."""
+        return self.current(value)
+
+    def _gather(self, node: Node) -> None:
+        assert isinstance(node.op, Gather)
+        data, indices = node.inputs
+        shape = self.types[indices].shape
+        constant = data in self.outside and self.edge[self.outside[data]].kind is Kind.WEIGHT
+        if constant and node.op.axis == 0:
+            self._lookup(node, data, indices)
+            return
+        source = self.view(data)
+        kept = tuple(
+            whole(e.size) if i == node.op.axis else e for i, e in enumerate(source.extents)
+        )
+        source = self.bring(data, kept)
+        where = self.bring(indices, tuple(whole(size) for size in shape))
+        axis = node.op.axis
+        extents = kept[:axis] + tuple(whole(size) for size in shape) + kept[axis + 1 :]
+        out = self.fresh(node.output, node.type.dtype, extents)
+        self.tasks.append(GatherTask(source, where, axis, out, self.origin))
+        self.homes[node.output] = out
+
+    def _lookup(self, node: Node, data: str, indices: str) -> None:
+        shape = self.types[indices].shape
+        first = next((i for i, size in enumerate(shape) if size > 1), None)
+        home = tuple(
+            Extent(size, "x", size) if i == first else whole(size) for i, size in enumerate(shape)
+        )
+        numbers = self._positive(self.bring(indices, home), self.types[data].shape[0], node.output)
+        features = self.types[data].shape[1:]
+        big = max(range(len(shape)), key=lambda i: shape[i], default=None)
+        rows = [block(s, "y", self.mesh) if i == big and s > 1 else whole(s) for i, s in enumerate(shape)]
+        wide = max(range(len(features)), key=lambda i: features[i], default=None)
+        columns = [
+            block(s, "x", self.mesh) if i == wide and s > 1 else whole(s)
+            for i, s in enumerate(features)
+        ]
+        extents = (*rows, *columns)
+        out = self.fresh(node.output, node.type.dtype, extents)
+        drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
+        self.tasks.append(LookupTask(self.outside[data], numbers, out, drop, self.origin))
+        self.homes[node.output] = out
+
+    def _positive(self, view: View, size: int, hint: str) -> View:
+        """Row numbers counted from the end made ordinary."""
+        out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
+        scratch = tuple(
+            self.buffer(f"{hint}.rows.tmp{i}", DType.I32, out.local_size * 4) for i in range(2)
+        )
+        body = (
+            Step("lt", DType.I32, (Arg(0), Lit(0))),
+            Step("mul", DType.I32, (Ref(0), Lit(size))),
+            Step("add", DType.I32, (Arg(0), Ref(1))),
+        )
+        self.tasks.append(MapTask(body, (view,), out, scratch, self.origin))
+        return out
+
+
+def _no_windows(op: Contract) -> bool:
+    return all(
+        entry.offset == 0 and len(entry.terms) <= 1 and all(c == 1 for _, c in entry.terms)
+        for entry in (*op.index_a, *op.index_b)
+    )
+
+

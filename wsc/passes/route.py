@@ -1,0 +1,130 @@
+"""Routing: the flows that kernels use become routes and colors.
+
+Two flows interfere when both pass through some tile, where each needs its own route; an
+interference graph is colored, and flows that do not interfere may share a color. A flow's own
+paths must not close a cycle: a channel dependency graph shows that, or names the cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import networkx as nx
+
+from isa.expr import evaluate
+from isa.fabric import Fabric
+from isa.program import Fabric as Queue
+from isa.program import If, Loop, Op, Route, Statement, Transfer
+from isa.types import Side
+from wsc.errors import CompileError
+from wsc.kernels.flows import FLOWS, REGION, Flow
+
+SAMPLE = 8  # flows are patterns of x, y, W, H; a small mesh shows all of their cases
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Colors by number, routes, and the color that each flow got."""
+
+    colors: tuple[tuple[str, int], ...]
+    routes: tuple[Route, ...]
+    color_of: dict[str, str]
+
+
+def flows_of(bodies: Iterable[tuple[Statement, ...]], transfers: Iterable[Transfer]) -> list[str]:
+    """Names of the flows that instructions and transfers use, in the library's order."""
+    used: set[str] = set()
+    for body in bodies:
+        _collect(body, used)
+    for transfer in transfers:
+        used.add(transfer.color)
+        if transfer.lookup is not None:
+            used.add(transfer.lookup.color)
+    return [name for name in FLOWS if name in used]
+
+
+def _collect(body: tuple[Statement, ...], used: set[str]) -> None:
+    for statement in body:
+        if isinstance(statement, Loop):
+            _collect(statement.body, used)
+        elif isinstance(statement, If):
+            _collect(statement.then, used)
+            _collect(statement.otherwise, used)
+        elif isinstance(statement, Op):
+            used.update(o.color for o in statement.operands if isinstance(o, Queue))
+            if statement.color is not None:
+                used.add(statement.color)
+
+
+Table = dict[tuple[int, int], tuple[tuple[Side, tuple[Side, ...]], ...]]
+
+
+def route_table(flow: Flow, width: int, height: int) -> Table:
+    """Tile -> switch positions of a flow, on a mesh of the given size."""
+    table: Table = {}
+    for y in range(height):
+        for x in range(width):
+            env = {"x": x, "y": y, "W": width, "H": height}
+            for path in flow.paths:
+                if path.guard is None or evaluate(path.guard, env):
+                    table[x, y] = tuple((p.receive, p.send) for p in path.positions)
+    return table
+
+
+def find_cycle(table: Table) -> list[tuple[int, int]] | None:
+    """A cycle of tiles in which a wavelet could wait for itself, or None."""
+    graph: nx.DiGraph = nx.DiGraph()
+    for (x, y), positions in table.items():
+        for _, sends in positions:
+            for side in sends:
+                if side is not Side.RAMP:
+                    dx, dy = side.step
+                    graph.add_edge((x, y), (x + dx, y + dy))
+    try:
+        return [edge[0] for edge in nx.find_cycle(graph)]
+    except nx.NetworkXNoCycle:
+        return None
+
+
+def route(names: list[str], fabric: Fabric) -> Routing:
+    """Routes and colors for the named flows.
+
+    Raises:
+        CompileError: more colors are needed than the fabric has, or a flow is cyclic.
+    """
+    tables = {name: route_table(FLOWS[name], SAMPLE, SAMPLE) for name in names}
+    for name, table in tables.items():
+        cycle = find_cycle(table)
+        if cycle is not None:
+            tiles = " -> ".join(f"({x},{y})" for x, y in cycle)
+            raise CompileError(f"flow '{name}' waits for itself in the cycle {tiles}")
+    number = _color(tables)
+    needed = max(number.values(), default=-1) + 1
+    if needed > fabric.colors:
+        raise CompileError(
+            f"routing needs {needed} colors, but fabric '{fabric.name}' has {fabric.colors}; "
+            f"the flows are {', '.join(names)}"
+        )
+    groups: dict[int, list[str]] = {}
+    for name in names:
+        groups.setdefault(number[name], []).append(name)
+    color_of = {name: "_or_".join(group) for group in groups.values() for name in group}
+    colors = tuple(("_or_".join(group), key) for key, group in sorted(groups.items()))
+    routes = tuple(
+        Route(color_of[name], REGION, path.guard, path.positions)
+        for name in names
+        for path in FLOWS[name].paths
+    )
+    return Routing(colors, tuple(dict.fromkeys(routes)), color_of)
+
+
+def _color(tables: dict[str, Table]) -> dict[str, int]:
+    graph: nx.Graph = nx.Graph()
+    graph.add_nodes_from(tables)
+    items = list(tables.items())
+    for i, (first, one) in enumerate(items):
+        for second, two in items[i + 1 :]:
+            if one.keys() & two.keys():
+                graph.add_edge(first, second)
+    return nx.greedy_color(graph, strategy=lambda g, _: list(g.nodes))

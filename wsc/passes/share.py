@@ -1,0 +1,189 @@
+"""Procedures from bodies: what differs only in numbers becomes one procedure with parameters.
+
+Layers that repeat so share their code: the text is short, and SRAM holds each kernel once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from isa.expr import Expr, Int, Name, names, split
+from isa.program import Call, Dim, If, Loop, Mem, Op, Operand, Procedure, Scalar, Statement
+from wsc.kernels.asm import Emission
+
+Rewrite = Callable[[Expr, tuple[str, ...], str], Expr]
+MAX_PARAMETERS = 40
+
+
+def assigned(body: tuple[Statement, ...]) -> set[str]:
+    """Registers that a body assigns."""
+    found: set[str] = set()
+    for statement in body:
+        if isinstance(statement, Op) and statement.register:
+            found.add(statement.register)
+        if isinstance(statement, Loop):
+            found.add(statement.register)
+            found |= assigned(statement.body)
+        if isinstance(statement, If):
+            found |= assigned(statement.then) | assigned(statement.otherwise)
+    return found
+
+
+def rewrite(body: tuple[Statement, ...], change: Rewrite) -> tuple[Statement, ...]:
+    """The body with every operand expression passed through ``change(expr, dims, role)``."""
+    return tuple(_statement(statement, change) for statement in body)
+
+
+def _statement(statement: Statement, change: Rewrite) -> Statement:
+    if isinstance(statement, Loop):
+        count = change(statement.count, (), "count")
+        return replace(statement, count=count, body=rewrite(statement.body, change))
+    if isinstance(statement, If):
+        return replace(
+            statement, left=change(statement.left, (), "value"),
+            right=change(statement.right, (), "value"),
+            then=rewrite(statement.then, change), otherwise=rewrite(statement.otherwise, change),
+        )  # fmt: skip
+    if isinstance(statement, Call):
+        arguments = tuple((key, change(value, (), key)) for key, value in statement.arguments)
+        return replace(statement, arguments=arguments)
+    dims = tuple(dim.name for dim in statement.dims)
+    operands = tuple(_operand(operand, dims, change) for operand in statement.operands)
+    space = tuple(Dim(dim.name, change(dim.extent, (), "count")) for dim in statement.dims)
+    target = statement.target
+    if target is not None:
+        target = (change(target[0], (), "value"), change(target[1], (), "value"))
+    return replace(statement, operands=operands, dims=space, target=target)
+
+
+def _operand(operand: Operand, dims: tuple[str, ...], change: Rewrite) -> Operand:
+    if isinstance(operand, Mem):
+        return Mem(change(operand.address, dims, "at"))
+    if isinstance(operand, Scalar):
+        return Scalar(change(operand.value, dims, "value"))
+    return operand
+
+
+@dataclass(slots=True)
+class Instance:
+    """One body: its skeleton with the numbers taken out, and the numbers in order."""
+
+    emission: Emission
+    skeleton: object
+    values: list[Expr]
+    roles: list[str]
+
+
+def take_apart(emission: Emission) -> Instance:
+    """Separate a body's numbers from its structure."""
+    registers = frozenset(assigned(emission.body))
+    values: list[Expr] = []
+    roles: list[str] = []
+    shapes: list[object] = []
+
+    def change(node: Expr, dims: tuple[str, ...], role: str) -> Expr:
+        parts = split(node, registers, dims)
+        values.append(parts.static)
+        roles.append(role)
+        for dim in dims:
+            if dim in parts.strides:
+                stride = parts.strides[dim]
+                if set(names(stride)) & registers:
+                    shapes.append(stride)
+                    continue
+                values.append(stride)
+                roles.append("stride")
+        shapes.append((parts.registers, tuple(d for d in dims if d in parts.strides)))
+        return Int(0)
+
+    hollow = rewrite(emission.body, change)
+    return Instance(emission, (hollow, tuple(shapes)), values, roles)
+
+
+def put_together(instance: Instance, values: list[Expr]) -> tuple[Statement, ...]:
+    """The body with other numbers in the places that ``take_apart`` found."""
+    registers = frozenset(assigned(instance.emission.body))
+    rest = iter(values)
+
+    def change(node: Expr, dims: tuple[str, ...], role: str) -> Expr:
+        parts = split(node, registers, dims)
+        total = next(rest)
+        for register in parts.registers:
+            total = total + Name(register)
+        for dim in dims:
+            if dim in parts.strides:
+                stride = parts.strides[dim]
+                if not set(names(stride)) & registers:
+                    stride = next(rest)
+                total = total + Name(dim) * stride
+        return total
+
+    return rewrite(instance.emission.body, change)
+
+
+@dataclass(slots=True)
+class Shared:
+    """Procedures, and for each emission the call that runs it (its node left empty)."""
+
+    procedures: list[Procedure] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+
+def share(emissions: list[Emission]) -> Shared:
+    """Outline every body into a procedure, one for all that differ only in numbers."""
+    instances = [take_apart(emission) for emission in emissions]
+    groups: dict[object, list[int]] = {}
+    for number, instance in enumerate(instances):
+        groups.setdefault((instance.emission.name, instance.skeleton), []).append(number)
+    calls: dict[int, Call] = {}
+    procedures: list[Procedure] = []
+    used: dict[str, int] = {}
+    for members in groups.values():
+        for part in _limited(members, instances):
+            stem = instances[part[0]].emission.name
+            used[stem] = used.get(stem, 0) + 1
+            name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
+            procedures.append(_outline(name, [instances[i] for i in part], part, calls))
+    return Shared(procedures, [calls[i] for i in range(len(emissions))])
+
+
+def _limited(members: list[int], instances: list[Instance]) -> list[list[int]]:
+    """Groups whose procedures would need too many parameters fall apart into their members."""
+    columns = _columns([instances[i] for i in members])
+    differing = {column for column in columns if len(set(column)) > 1}
+    if len(differing) <= MAX_PARAMETERS:
+        return [members]
+    return [[i] for i in members]
+
+
+def _columns(instances: list[Instance]) -> list[tuple[Expr, ...]]:
+    return list(zip(*(instance.values for instance in instances), strict=True))
+
+
+def _outline(
+    name: str, instances: list[Instance], numbers: list[int], calls: dict[int, Call]
+) -> Procedure:
+    first = instances[0]
+    parameters: dict[tuple[Expr, ...], str] = {}
+    taken = assigned(first.emission.body)
+    values: list[Expr] = []
+    for column, role in zip(_columns(instances), first.roles, strict=True):
+        if len(set(column)) == 1:
+            values.append(column[0])
+            continue
+        if column not in parameters:
+            parameters[column] = _fresh(role, taken)
+        values.append(Name(parameters[column]))
+    for row, number in enumerate(numbers):
+        arguments = tuple((parameter, column[row]) for column, parameter in parameters.items())
+        calls[number] = Call(name, arguments)
+    return Procedure(name, tuple(parameters.values()), put_together(first, values), first.emission.doc)
+
+
+def _fresh(role: str, taken: set[str]) -> str:
+    number = 1
+    while f"{role}_{number}" in taken:
+        number += 1
+    taken.add(f"{role}_{number}")
+    return f"{role}_{number}"

@@ -1,0 +1,217 @@
+"""Graph to graph: movement composed, maps fused, what nobody reads removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wsc.ir.graph import (
+    Arg,
+    Graph,
+    Lit,
+    Map,
+    Move,
+    MoveStep,
+    Node,
+    Pad,
+    Ref,
+    Reshape,
+    Step,
+    Transpose,
+)
+
+MAX_BODY = 24  # steps of a fused map; more would need more temporaries than they save
+
+
+@dataclass(frozen=True, slots=True)
+class Simplify:
+    """Compose movement, turn one-element constants into literals, fuse maps, drop dead nodes.
+
+    Requires a checked graph; ensures that no node is dead and that no map reads a map of
+    its own shape that has no other reader.
+    """
+
+    name: str = "simplify"
+
+    def apply(self, graph: Graph) -> Graph:
+        """The simplified graph."""
+        for change in (split_pads, compose_moves, literals, fuse_maps, drop_dead):
+            graph = change(graph)
+        return graph
+
+
+def split_pads(graph: Graph) -> Graph:
+    """A move whose padding is followed by a reshape becomes two moves."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        pieces = _pieces(node.op.steps) if isinstance(node.op, Move) else []
+        if len(pieces) < 2:
+            nodes.append(node)
+            continue
+        from wsc.ir.check import infer
+
+        types = graph.types()
+        source, current = node.inputs[0], types[node.inputs[0]]
+        for number, piece in enumerate(pieces):
+            final = number == len(pieces) - 1
+            output = node.output if final else f"{node.output}.{number}"
+            current = infer(Move(tuple(piece)), (current,))
+            name = node.name if final else f"{node.name}.{number}"
+            nodes.append(Node(name, Move(tuple(piece)), (source,), output, current, node.origin))
+            source = output
+    return graph.with_(nodes=tuple(nodes))
+
+
+def _pieces(steps: tuple[MoveStep, ...]) -> list[list[MoveStep]]:
+    pieces: list[list[MoveStep]] = [[]]
+    for step in steps:
+        padded = any(isinstance(earlier, Pad) for earlier in pieces[-1])
+        if padded and not isinstance(step, Transpose):
+            pieces.append([])
+        pieces[-1].append(step)
+    return pieces
+
+
+def compose_moves(graph: Graph) -> Graph:
+    """A move of a move is one move, unless the first one pads. Identities vanish."""
+    producers: dict[str, Node] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Move):
+            before = producers.get(node.inputs[0])
+            steps = node.op.steps
+            if before is not None and isinstance(before.op, Move):
+                if not any(isinstance(step, Pad) for step in before.op.steps):
+                    origin = tuple(dict.fromkeys(before.origin + node.origin))
+                    node = replace(node, inputs=before.inputs, origin=origin)
+                    steps = before.op.steps + steps
+            node = replace(node, op=Move(_tidy(steps)))
+        producers[node.output] = node
+        nodes.append(node)
+    return graph.with_(nodes=tuple(nodes))
+
+
+def _tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
+    """Adjacent reshapes and transposes merged."""
+    kept: list[MoveStep] = []
+    for step in steps:
+        last = kept[-1] if kept else None
+        if isinstance(step, Reshape) and isinstance(last, Reshape):
+            kept[-1] = step
+        elif isinstance(step, Transpose) and isinstance(last, Transpose):
+            kept[-1] = Transpose(tuple(last.perm[i] for i in step.perm))
+        else:
+            kept.append(step)
+        last = kept[-1]
+        if isinstance(last, Transpose) and last.perm == tuple(range(len(last.perm))):
+            kept.pop()
+    return tuple(kept)
+
+
+def literals(graph: Graph) -> Graph:
+    """One-element constants that maps read become literals of the body."""
+    small = {
+        constant.name: constant
+        for constant in graph.constants
+        if constant.type.size == 1 and len(constant.type.shape) <= 1
+    }
+    nodes = [
+        _with_literals(node, small) if isinstance(node.op, Map) else node for node in graph.nodes
+    ]
+    return graph.with_(nodes=tuple(nodes))
+
+
+def _with_literals(node: Node, small: dict) -> Node:  # type: ignore[type-arg]
+    assert isinstance(node.op, Map)
+    kept = [name for name in node.inputs if name not in small]
+    if len(kept) == len(node.inputs) or not kept:
+        return node
+    values = {
+        i: np.asarray(small[name].load()).reshape(()).item()
+        for i, name in enumerate(node.inputs)
+        if name in small
+    }
+    place = {i: kept.index(name) for i, name in enumerate(node.inputs) if name not in small}
+
+    def change(arg: Arg | Ref | Lit) -> Arg | Ref | Lit:
+        if isinstance(arg, Arg):
+            return Lit(values[arg.index]) if arg.index in values else Arg(place[arg.index])
+        return arg
+
+    body = tuple(replace(step, args=tuple(change(arg) for arg in step.args)) for step in node.op.body)
+    return replace(node, op=Map(body), inputs=tuple(kept))
+
+
+def fuse_maps(graph: Graph) -> Graph:
+    """A map with one reader, a map of the same shape, becomes part of it."""
+    readers = {name: len(nodes) for name, nodes in graph.users().items()}
+    for output in graph.outputs:
+        readers[output.value] = readers.get(output.value, 0) + 2
+    producers: dict[str, Node] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Map):
+            node = _absorb(node, producers, readers)
+        producers[node.output] = node
+    used = set(producers)
+    return graph.with_(nodes=tuple(producers[n.output] for n in graph.nodes if n.output in used))
+
+
+def _absorb(node: Node, producers: dict[str, Node], readers: dict[str, int]) -> Node:
+    """Fuse producers into a map until none is left that may be."""
+    changed = True
+    while changed:
+        changed = False
+        for name in node.inputs:
+            before = producers.get(name)
+            if before is None or not isinstance(before.op, Map) or readers.get(name, 0) != 1:
+                continue
+            assert isinstance(node.op, Map)
+            same = before.type.shape == node.type.shape
+            if same and len(before.op.body) + len(node.op.body) <= MAX_BODY:
+                node = _fused(before, node)
+                changed = True
+                break
+    return node
+
+
+def _fused(before: Node, node: Node) -> Node:
+    assert isinstance(before.op, Map) and isinstance(node.op, Map)
+    inputs = list(before.inputs) + [n for n in node.inputs if n != before.output]
+    inputs = list(dict.fromkeys(inputs))
+    shift = len(before.op.body)
+
+    def change(arg: Arg | Ref | Lit, owner: Node, offset: int) -> Arg | Ref | Lit:
+        if isinstance(arg, Ref):
+            return Ref(arg.step + offset)
+        if isinstance(arg, Arg):
+            name = owner.inputs[arg.index]
+            if owner is node and name == before.output:
+                return Ref(shift - 1)
+            return Arg(inputs.index(name))
+        return arg
+
+    def body(owner: Node, offset: int) -> tuple[Step, ...]:
+        assert isinstance(owner.op, Map)
+        return tuple(
+            replace(step, args=tuple(change(arg, owner, offset) for arg in step.args))
+            for step in owner.op.body
+        )
+
+    steps = body(before, 0) + body(node, shift)
+    origin = tuple(dict.fromkeys(before.origin + node.origin))
+    return replace(node, op=Map(steps), inputs=tuple(inputs), origin=origin)
+
+
+def drop_dead(graph: Graph) -> Graph:
+    """Nodes and constants that no output needs go."""
+    needed = {output.value for output in graph.outputs}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if node.output in needed:
+            kept.append(node)
+            needed.update(node.inputs)
+    constants = tuple(c for c in graph.constants if c.name in needed)
+    return graph.with_(nodes=tuple(reversed(kept)), constants=constants)
+
+

@@ -1,0 +1,80 @@
+"""The compiler from top to bottom: ONNX in, verified program out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isa.fabric import Fabric
+from isa.program import Program
+from isa.types import DType
+from wsc.ir.graph import Constant, Graph
+from wsc.ir.tasks import Placed
+from wsc.passes.emit import Emit
+from wsc.passes.memory import Allocate
+from wsc.passes.place import Place
+from wsc.passes.simplify import Simplify
+
+Stage = Graph | Placed | Program
+Observer = Callable[[str, Stage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the pipeline gives: the program, and the constants that its weights name."""
+
+    program: Program
+    constants: tuple[Constant, ...]
+    fabric: Fabric
+
+
+def passes(fabric: Fabric, fabric_name: str, precision: DType, model: str) -> tuple[Any, ...]:
+    """The passes, in order, each with its reason for standing there."""
+    return (
+        Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
+        Place(fabric),  # layouts before addresses: sizes in each tile follow from layouts
+        Allocate(fabric),  # addresses before kernels: instructions name them
+        Emit(fabric, fabric_name, precision, model),  # kernels, routes, edge schedule
+    )
+
+
+def run_passes(
+    graph: Graph, fabric: Fabric, fabric_name: str, precision: DType, model: str,
+    observe: Observer | None = None,
+) -> Compiled:  # fmt: skip
+    """Lower a graph to a verified program.
+
+    observe: called with each pass's name and result, ``import`` first.
+
+    Raises:
+        CompileError: something does not fit or cannot be lowered.
+        AssemblyError: the verifier refuses the result, which is a defect of the compiler.
+    """
+    from isa.verifier import verify
+
+    stage: Stage = graph
+    if observe is not None:
+        observe("import", stage)
+    for step in passes(fabric, fabric_name, precision, model):
+        stage = step.apply(stage)
+        if observe is not None:
+            observe(step.name, stage)
+    assert isinstance(stage, Program)
+    verify(stage, fabric)
+    return Compiled(stage, graph.constants, fabric)
+
+
+def compile_model(
+    model: Path, fabric: Fabric, fabric_name: str, *, dims: dict[str, int] | None = None,
+    bind: dict[str, np.ndarray] | None = None, precision: DType = DType.F32,
+    observe: Observer | None = None,
+) -> Compiled:  # fmt: skip
+    """Compile an ONNX file for a fabric whose size is the mesh to use."""
+    from wsc.frontend import import_onnx
+
+    graph = import_onnx(model, dims, bind, precision)
+    return run_passes(graph, fabric, fabric_name, precision, str(model), observe)
