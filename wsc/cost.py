@@ -8,10 +8,12 @@ broadcasts (B wavelets over P tiles with ramp latency T_R: a chain takes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from isa.fabric import Fabric
 from isa.table import Timing
 from isa.types import DType
+from wsc.ir.graph import Contract, Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,12 @@ class CostModel:
         if not words:
             return 0
         return self.barrier() + words + messages * 12
+
+
+def multiply_accumulates(graph: Graph) -> int:
+    """Multiply-accumulates of all contractions of a graph."""
+    total = 0
+    for node in graph.nodes:
+        if isinstance(node.op, Contract):
+            total += prod(size for _, size in node.op.extents)
+    return total

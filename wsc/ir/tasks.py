@@ -15,10 +15,14 @@ from wsc.layout import Buffer, Mesh, View
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Bring edge tensor ``source`` into ``out`` (an input, or a constant from the store)."""
+    """Bring edge tensor ``source`` into ``out`` (an input, or a constant from the store).
+
+    fill: what halo and padding hold where they lie outside the tensor.
+    """
 
     source: str
     out: View
+    fill: float = 0
     origin: str = ""
 
 

@@ -6,12 +6,21 @@ from isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substit
 from isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
 from isa.types import Control, DType, Side
 from wsc.ir.tasks import Load, LookupTask, Store
-from wsc.kernels.asm import Asm, At, Emission
+from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
-from wsc.layout import View, start, valid
+from wsc.layout import View, is_plain, start, valid
 
 ROW = "r"
+
+
+def _inside(extent: Extent, context: Context, at: Expr | None = None) -> tuple[Expr, Expr]:
+    """First index that a tile holds within [0, size), and how many; halo and padding cut off."""
+    if is_plain(extent):
+        return start(extent, at), valid(extent, context.mesh, at)
+    first = start(extent, at)
+    begin = maximum(0, first)
+    return begin, maximum(0, minimum(extent.size, first + extent.length) - begin)
 
 
 def _walk(view: View, context: Context, shape: tuple[int, ...]) -> tuple[Expr, tuple[Dim, ...]]:
@@ -20,8 +29,9 @@ def _walk(view: View, context: Context, shape: tuple[int, ...]) -> tuple[Expr, t
     dims: list[Dim] = []
     for number, (extent, stride) in enumerate(zip(view.extents, row_major(shape), strict=True)):
         at = Name(ROW) if extent.axis == "y" else None
-        offset = offset + start(extent, at) * stride + Name(f"d{number}") * stride
-        dims.append(Dim(f"d{number}", valid(extent, context.mesh, at)))
+        begin, count = _inside(extent, context, at)
+        offset = offset + begin * stride + Name(f"d{number}") * stride
+        dims.append(Dim(f"d{number}", count))
     return _drop_ones(offset, dims)
 
 
@@ -32,8 +42,14 @@ def _drop_ones(offset: Expr, dims: list[Dim]) -> tuple[Expr, tuple[Dim, ...]]:
 
 
 def _tile_space(view: View, context: Context) -> tuple[At, list[tuple[str, Expr]]]:
-    dims = [(f"d{i}", valid(extent, context.mesh)) for i, extent in enumerate(view.extents)]
-    return At(Name(view.buffer), {f"d{i}": s for i, s in enumerate(view.strides)}), dims
+    base: Expr = Name(view.buffer)
+    dims: list[tuple[str, Expr]] = []
+    for number, (extent, stride) in enumerate(zip(view.extents, view.strides, strict=True)):
+        begin, count = _inside(extent, context)
+        dims.append((f"d{number}", count))
+        if not is_plain(extent):
+            base = base + (begin - start(extent)) * stride
+    return At(base, {f"d{i}": s for i, s in enumerate(view.strides)}), dims
 
 
 def emit_load(task: Load, context: Context) -> Emission:
@@ -41,6 +57,10 @@ def emit_load(task: Load, context: Context) -> Emission:
     tensor = context.edge_tensor(task.source)
     asm = Asm(context.fabric.dimensions)
     memory, dims = _tile_space(task.out, context)
+    if not all(is_plain(extent) for extent in task.out.extents):
+        flat = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
+        blank: Source = float(task.fill) if task.out.dtype.is_float else Int(int(task.fill))
+        asm.vector("mov", task.out.dtype, flat, blank, dims=[("i", task.out.local_size)])
     split = task.out.on("y") is not None
     flow = SCATTER if split else WEIGHTS
     asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)

@@ -13,6 +13,7 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.layout import Mesh, View, block, local_size, whole
 
+SHARE_OF_SRAM = 0.5  # prefer layouts that leave the other half to values that live longer
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
 
@@ -105,7 +106,8 @@ def choose_contraction(
         for choice in [_evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)]
         if choice.bytes <= cost.fabric.sram_bytes
     ]
-    return min(found, key=lambda choice: (choice.cycles, choice.bytes), default=None)
+    roomy = cost.fabric.sram_bytes * SHARE_OF_SRAM
+    return min(found, key=lambda c: (c.bytes > roomy, c.cycles, c.bytes), default=None)
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -124,6 +126,8 @@ def _x_options(op: Contract) -> list[tuple[str, bool]]:
     in_a, in_b = _labels_of(op.index_a), _labels_of(op.index_b)
     options: list[tuple[str, bool]] = [("", False)]
     for label, size in op.extents:
+        if size > 1 and label in op.out and label not in in_b:
+            options.append((label, False))  # tokens along x: every column gets the same weights
         if size == 1 or label not in in_b or not _alone(op.index_b, label):
             continue
         if label in op.out:

@@ -202,13 +202,11 @@ class Placer:
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
-            plain = tuple(
-                block(e.size, e.axis, self.mesh) if e.axis else whole(e.size) for e in extents
-            )
-            view = self.fresh(value, self.types[value].dtype, plain)
-            self.tasks.append(Load(self.outside[value], view, value))
-            self.homes[value] = view
-            return view if plain == extents else self._moved(value, view, (), extents, fill)
+            view = self.fresh(value, self.types[value].dtype, extents)
+            self.tasks.append(Load(self.outside[value], view, fill or 0, value))
+            if fill is None:
+                self.homes[value] = view
+            return view
         if node is None:
             return self._moved(value, self.homes[value], (), extents, fill)
         return self._materialise(value, node, extents, fill)
