@@ -273,7 +273,7 @@ def gather_elements(call: Call) -> Value:
     """One element for each index: a gather from the flattened data."""
     build, data, indices = call.build, call.arg(0), call.arg(1)
     axis = normal_axis(call.integer("axis", 0), data.rank)
-    strides = _strides(data.shape)
+    strides = row_strides(data.shape)
     base = np.zeros(indices.shape, np.int64)
     for other in range(data.rank):
         if other != axis:
@@ -289,7 +289,8 @@ def gather_elements(call: Call) -> Value:
     return build.gather(build.reshape(data, (data.type.size,), "flat"), place, 0)
 
 
-def _strides(shape: Sequence[int]) -> list[int]:
+def row_strides(shape: Sequence[int]) -> list[int]:
+    """Elements from one position of each dimension to the next, in row-major order."""
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 

@@ -1,0 +1,139 @@
+"""Models of one operator, and their comparison with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
+
+from isa.types import DType
+from tests.oracle import evaluate
+from wsc.frontend import import_onnx
+from wsc.ir.check import check_graph
+from wsc.ir.graph import Graph
+from wsc.ir.text import parse_graph, print_graph
+
+RNG = np.random.default_rng(20)
+
+
+def floats(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
+    """Random float32 values between ``low`` and ``high``."""
+    return RNG.uniform(low, high, shape).astype(np.float32)
+
+
+def ints(*shape: int, low: int = -5, high: int = 6, dtype: Any = np.int64) -> np.ndarray:
+    """Random integers from ``low`` to ``high - 1``."""
+    return RNG.integers(low, high, shape).astype(dtype)
+
+
+def model_of(
+    nodes: Sequence[onnx.NodeProto],
+    feeds: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    opset: int = 17,
+    domains: Sequence[str] = (),
+) -> onnx.ModelProto:
+    """A model with these inputs and initializers whose output shapes are left open."""
+    graph = helper.make_graph(
+        list(nodes),
+        "case",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for name, array in feeds.items()
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    inferred = onnx.shape_inference.infer_shapes(model)
+    for output in inferred.graph.output:
+        if not output.type.HasField("tensor_type"):
+            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    return inferred
+
+
+def node(
+    op_type: str, count: int, outputs: int = 1, domain: str = "", **attributes: Any
+) -> onnx.NodeProto:
+    """A node with inputs x0.. and outputs y0.."""
+    return helper.make_node(
+        op_type, [f"x{i}" for i in range(count)], [f"y{i}" for i in range(outputs)],
+        name="/case/op", domain=domain, **attributes,
+    )  # fmt: skip
+
+
+def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """ONNX Runtime's outputs."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(None, dict(feeds))
+
+
+def assert_close(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
+    """Equal shapes and dtypes; values within tolerance of the largest finite magnitude."""
+    assert got.shape == want.shape
+    assert got.dtype == want.dtype
+    finite = np.abs(want[np.isfinite(want)].astype(np.float64))
+    scale = max(1.0, float(finite.max())) if finite.size else 1.0
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
+
+
+def compare(
+    path: Path,
+    op_type: str,
+    *inputs: np.ndarray | None,
+    const: Sequence[int] = (),
+    outputs: int = 1,
+    opset: int = 17,
+    domain: str = "",
+    precision: DType = DType.F32,
+    tolerance: float = 2e-5,
+    **attributes: Any,
+) -> Graph:
+    """Import a one-operator model and hold NumPy's answer to its graph against ONNX Runtime.
+
+    inputs: arrays, or None for an input that is left out; those numbered in ``const``
+    are initializers.
+    """
+    given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
+    constants = {name: array for name, array in given.items() if int(name[1:]) in const}
+    feeds = {name: array for name, array in given.items() if name not in constants}
+    one = node(op_type, len(inputs), outputs, domain, **attributes)
+    one.input[:] = [name if name in given else "" for name in one.input]
+    domains = [domain] if domain else []
+    model = model_of([one], feeds, constants, list(one.output), opset, domains)
+    return compare_model(path, model, feeds, precision, tolerance)
+
+
+def compare_model(
+    path: Path,
+    model: onnx.ModelProto,
+    feeds: Mapping[str, np.ndarray],
+    precision: DType = DType.F32,
+    tolerance: float = 2e-5,
+) -> Graph:
+    """As ``compare``, for a whole model; the graph must also survive its text form."""
+    want = run_reference(model, feeds)
+    for output, array in zip(model.graph.output, want, strict=True):
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        output.CopyFrom(helper.make_tensor_value_info(output.name, kind, array.shape))
+    file = path / "case.onnx"
+    onnx.save(model, file)
+    graph = import_onnx(file, precision=precision)
+    check_graph(graph)
+    constants = {item.name: item for item in graph.constants}
+    assert parse_graph(print_graph(graph), constants) == graph
+    got = evaluate(graph, feeds)
+    for output, expected in zip(model.graph.output, want, strict=True):
+        assert_close(got[output.name], expected, tolerance)
+    return graph

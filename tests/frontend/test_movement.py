@@ -1,0 +1,199 @@
+"""Movement against ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.frontend.cases import compare, floats, ints
+from wsc.ir.graph import Gather, Move
+
+
+def at(*items: int) -> np.ndarray:
+    return np.array(items, np.int64)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (-1,), (0, -1), (2, 0, 1, 4), (1, 24)])
+def test_reshape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    compare(tmp_path, "Reshape", floats(2, 3, 4), at(*shape), const=[1])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 3, -1])
+def test_flatten(tmp_path: Path, axis: int) -> None:
+    compare(tmp_path, "Flatten", floats(2, 3, 4), axis=axis)
+
+
+@pytest.mark.parametrize("axes", [None, (1,), (-1, 1)])
+def test_squeeze(tmp_path: Path, axes: tuple[int, ...] | None) -> None:
+    compare(tmp_path, "Squeeze", floats(2, 1, 3, 1), None if axes is None else at(*axes), const=[1])
+    if axes is not None:
+        compare(tmp_path, "Squeeze", floats(2, 1, 3, 1), opset=11, axes=axes)
+
+
+@pytest.mark.parametrize("axes", [(0,), (-1, 1), (0, 4)])
+def test_unsqueeze(tmp_path: Path, axes: tuple[int, ...]) -> None:
+    compare(tmp_path, "Unsqueeze", floats(2, 3, 4), at(*axes), const=[1])
+    compare(tmp_path, "Unsqueeze", floats(2, 3, 4), opset=11, axes=axes)
+
+
+@pytest.mark.parametrize("perm", [None, [1, 0, 2], [2, 0, 1]])
+def test_transpose(tmp_path: Path, perm: list[int] | None) -> None:
+    compare(tmp_path, "Transpose", floats(2, 3, 4), **({} if perm is None else {"perm": perm}))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (3, 1), (5, 2, 3, 4)])
+def test_expand(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    compare(tmp_path, "Expand", floats(1, 3, 1), at(*shape), const=[1])
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "axes", "steps"),
+    [
+        ((1,), (5,), (0,), (2,)),
+        ((-1,), (-(2**63),), (1,), (-1,)),
+        ((-1,), (-(2**31),), (0,), (-2,)),
+        ((0, 1), (2**63 - 1, -1), None, None),
+        ((4,), (1,), (-1,), (-1,)),
+        ((-100,), (3,), (0,), None),
+    ],
+)
+def test_slice(
+    tmp_path: Path,
+    starts: tuple[int, ...],
+    ends: tuple[int, ...],
+    axes: tuple[int, ...] | None,
+    steps: tuple[int, ...] | None,
+) -> None:
+    arrays = [None if item is None else at(*item) for item in (starts, ends, axes, steps)]
+    compare(tmp_path, "Slice", floats(7, 6), *arrays, const=[1, 2, 3, 4])
+
+
+def test_old_slice(tmp_path: Path) -> None:
+    compare(tmp_path, "Slice", floats(7, 6), opset=9, starts=[1, 0], ends=[5, 3], axes=[1, 0])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_concat(tmp_path: Path, axis: int) -> None:
+    shapes = [[2, 3, 4] for _ in range(3)]
+    for number, shape in enumerate(shapes):
+        shape[axis] = number + 1
+    compare(tmp_path, "Concat", *(floats(*shape) for shape in shapes), axis=axis)
+
+
+def test_split(tmp_path: Path) -> None:
+    compare(tmp_path, "Split", floats(7, 3), at(2, 4, 1), const=[1], outputs=3)
+    compare(tmp_path, "Split", floats(3, 6), outputs=2, axis=-1)
+    compare(tmp_path, "Split", floats(3, 7), outputs=3, opset=18, axis=1, num_outputs=3)
+    compare(tmp_path, "Split", floats(7, 3), outputs=2, opset=11, split=[3, 4])
+
+
+def test_tile(tmp_path: Path) -> None:
+    compare(tmp_path, "Tile", floats(2, 3), at(3, 2), const=[1])
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_depth_to_space(tmp_path: Path, mode: str) -> None:
+    compare(tmp_path, "DepthToSpace", floats(1, 8, 2, 3), blocksize=2, mode=mode)
+
+
+def test_space_to_depth(tmp_path: Path) -> None:
+    compare(tmp_path, "SpaceToDepth", floats(1, 2, 4, 6), blocksize=2)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
+@pytest.mark.parametrize("pads", [(1, 0, 0, 2), (0, 2, 3, 1), (0, -1, 1, 2)])
+def test_pad(tmp_path: Path, mode: str, pads: tuple[int, ...]) -> None:
+    compare(tmp_path, "Pad", floats(5, 4), at(*pads), const=[1], mode=mode)
+
+
+def test_pad_values_axes_and_wrap(tmp_path: Path) -> None:
+    value = np.array(7.5, np.float32)
+    compare(tmp_path, "Pad", floats(5, 4), at(1, 2), value, at(1), const=[1, 2, 3], opset=18)
+    compare(tmp_path, "Pad", floats(5, 4), at(1, 2, 0, 3), const=[1], opset=19, mode="wrap")
+    compare(tmp_path, "Pad", floats(5, 4), opset=10, pads=[1, 0, 0, 2], value=2.0)
+
+
+@pytest.mark.parametrize(
+    ("indices", "primitive"),
+    [(at(1, 2, 3), Move), (at(4, 2, 0), Move), (np.array(-1), Move), (at(3, 0, 4), Gather),
+     (at(2, 2), Gather), (np.array([[0, 1], [2, 3]]), Move)],
+)  # fmt: skip
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gather_of_constants(
+    tmp_path: Path, indices: np.ndarray, primitive: type, axis: int
+) -> None:
+    graph = compare(tmp_path, "Gather", floats(5, 6), indices, const=[1], axis=axis)
+    assert [type(node.op) for node in graph.nodes] == [primitive]
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_gather(tmp_path: Path, axis: int) -> None:
+    compare(tmp_path, "Gather", floats(5, 6), ints(2, 3, low=-5, high=5), axis=axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_gather_elements(tmp_path: Path, axis: int) -> None:
+    indices = ints(2, 3, 3, low=-2, high=2)
+    compare(tmp_path, "GatherElements", floats(2, 3, 4), indices, axis=axis)
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+def test_gather_nd(tmp_path: Path, batch: int) -> None:
+    compare(tmp_path, "GatherND", floats(2, 3, 4), ints(2, 5, 2, low=-2, high=2), batch_dims=batch)
+    compare(tmp_path, "GatherND", floats(2, 3, 4), ints(2, 1, low=-2, high=2), batch_dims=batch)
+
+
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("k", [-1, 0, 2])
+def test_trilu(tmp_path: Path, upper: int, k: int) -> None:
+    compare(tmp_path, "Trilu", floats(2, 4, 5), np.array(k), const=[1], upper=upper)
+
+
+def test_one_hot(tmp_path: Path) -> None:
+    values = np.array([0.5, 2.0], np.float32)
+    depth = np.array(6)
+    for axis in (-1, 0, 1):
+        compare(
+            tmp_path, "OneHot", ints(2, 3, low=-6, high=7), depth, values, const=[1, 2], axis=axis
+        )
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric",
+         "nearest_mode": "floor"},
+        {"mode": "nearest"},
+        {"mode": "linear"},
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
+        {"mode": "cubic"},
+        {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
+        {"mode": "nearest", "nearest_mode": "ceil"},
+        {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("sizes", [(1, 2, 6, 8), (1, 2, 5, 7), (1, 2, 2, 3)])
+def test_resize(tmp_path: Path, attributes: dict[str, Any], sizes: tuple[int, ...]) -> None:
+    compare(tmp_path, "Resize", floats(1, 2, 3, 4), None, None, at(*sizes), const=[3], **attributes)
+
+
+def test_resize_by_scales(tmp_path: Path) -> None:
+    scales = np.array([1, 1, 2, 1.5], np.float32)
+    compare(tmp_path, "Resize", floats(1, 2, 3, 4), None, scales, const=[2], mode="linear")
+    compare(tmp_path, "Upsample", floats(1, 2, 3, 4), scales, const=[1], opset=9, mode="nearest")
+
+
+def test_scatter_nd(tmp_path: Path) -> None:
+    indices = at(3, 0, -2).reshape(3, 1)
+    compare(tmp_path, "ScatterND", floats(5, 4), indices, floats(3, 4), const=[1])
+    pairs = np.array([[0, 1], [4, -1]])
+    compare(tmp_path, "ScatterND", floats(5, 4), pairs, floats(2), const=[1])
+
+
+def test_scatter_elements(tmp_path: Path) -> None:
+    indices = np.array([[0, 2, 1], [-1, 0, 3]])
+    compare(tmp_path, "ScatterElements", floats(5, 4), indices, floats(2, 3), const=[1], axis=1)

@@ -1,0 +1,162 @@
+"""Reductions, softmaxes, normalisations and pools against ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isa.types import DType
+from tests.frontend.cases import compare, floats, ints
+
+REDUCTIONS = [
+    "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+    "ReduceSumSquare", "ReduceLogSumExp", "ReduceLogSum",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("op_type", REDUCTIONS)
+@pytest.mark.parametrize("axes", [None, (1,), (0, -1)])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_reduction(
+    tmp_path: Path, op_type: str, axes: tuple[int, ...] | None, keepdims: int
+) -> None:
+    array = None if axes is None else np.array(axes, np.int64)
+    x = floats(2, 3, 4, low=0.5)
+    compare(tmp_path, op_type, x, array, const=[1], opset=18, keepdims=keepdims)
+
+
+@pytest.mark.parametrize("op_type", ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"])
+def test_old_and_integer_reductions(tmp_path: Path, op_type: str) -> None:
+    compare(tmp_path, op_type, floats(2, 3, 4), opset=11, axes=[0, 2])
+    compare(tmp_path, op_type, ints(2, 3, 4, dtype=np.int32), opset=11, axes=[1], keepdims=0)
+
+
+def test_no_axes_means_no_reduction(tmp_path: Path) -> None:
+    compare(tmp_path, "ReduceSum", floats(2, 3), opset=18, noop_with_empty_axes=1)
+
+
+@pytest.mark.parametrize("op_type", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_arg_extremum(tmp_path: Path, op_type: str, axis: int, last: int, keepdims: int) -> None:
+    x = ints(4, 7, low=0, high=3).astype(np.float32)
+    compare(tmp_path, op_type, x, axis=axis, select_last_index=last, keepdims=keepdims)
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_top_k(tmp_path: Path, largest: int, axis: int) -> None:
+    x = ints(4, 7, low=0, high=5).astype(np.float32)
+    compare(tmp_path, "TopK", x, np.array([3]), const=[1], outputs=2, axis=axis, largest=largest)
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_cum_sum(tmp_path: Path, exclusive: int, reverse: int) -> None:
+    axis = np.array(1)
+    flags = {"exclusive": exclusive, "reverse": reverse}
+    compare(tmp_path, "CumSum", floats(2, 5, 3), axis, const=[1], **flags)
+    compare(tmp_path, "CumSum", ints(2, 5), axis, const=[1], **flags)
+
+
+@pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax", "Hardmax"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_softmax(tmp_path: Path, op_type: str, axis: int) -> None:
+    compare(tmp_path, op_type, floats(2, 5, 3, low=-30, high=30), axis=axis)
+    if op_type != "Hardmax":
+        compare(tmp_path, op_type, floats(2, 5, 3), opset=11, axis=axis)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("bias", [False, True])
+def test_layer_normalization(tmp_path: Path, axis: int, bias: bool) -> None:
+    shape = (3, 8)[axis:] if axis < 0 else (3, 8)
+    arrays = [floats(2, 3, 8), floats(*shape), *([floats(*shape)] if bias else [])]
+    compare(tmp_path, "LayerNormalization", *arrays, const=[1, 2], axis=axis, epsilon=1e-6)
+
+
+def test_layer_normalization_of_large_values_in_f16(tmp_path: Path) -> None:
+    x = floats(2, 512, low=-900, high=900)
+    scale = np.ones(512, np.float32)
+    compare(
+        tmp_path, "LayerNormalization", x, scale, const=[1], precision=DType.F16, tolerance=5e-3
+    )
+
+
+@pytest.mark.parametrize("const", [[1, 2, 3, 4], []])
+def test_batch_normalization(tmp_path: Path, const: list[int]) -> None:
+    x, stats = floats(2, 3, 4, 5), [floats(3), floats(3), floats(3), floats(3, low=0.2)]
+    graph = compare(tmp_path, "BatchNormalization", x, *stats, const=const)
+    assert len(graph.nodes) == 1 or not const
+
+
+def test_instance_normalization(tmp_path: Path) -> None:
+    compare(tmp_path, "InstanceNormalization", floats(2, 3, 4, 5), floats(3), floats(3))
+
+
+def test_group_normalization(tmp_path: Path) -> None:
+    x = floats(2, 6, 4, 5)
+    compare(tmp_path, "GroupNormalization", x, floats(6), floats(6), opset=21, num_groups=3)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_lp_normalization(tmp_path: Path, p: int) -> None:
+    compare(tmp_path, "LpNormalization", floats(2, 3, 4), p=p, axis=1)
+
+
+def test_other_normalizations(tmp_path: Path) -> None:
+    compare(tmp_path, "MeanVarianceNormalization", floats(2, 3, 4, 5), tolerance=1e-4)
+    compare(tmp_path, "LRN", floats(1, 7, 3, 3), size=3, alpha=0.1, beta=0.7, bias=1.5)
+    x = floats(2, 3, 8)
+    microsoft = {"domain": "com.microsoft", "epsilon": 1e-5}
+    compare(tmp_path, "SkipLayerNormalization", x, floats(2, 3, 8), floats(8), floats(8),
+            floats(8), **microsoft)  # fmt: skip
+    compare(tmp_path, "SimplifiedLayerNormalization", x, floats(8), epsilon=1e-5)
+    compare(tmp_path, "SkipSimplifiedLayerNormalization", x, floats(2, 3, 8), floats(8),
+            **microsoft)  # fmt: skip
+
+
+POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((1, 2, 6, 7), {"kernel_shape": [2, 3]}),
+    ((1, 2, 6, 7), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ((1, 2, 7, 7), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 1, 1, 0],
+                    "ceil_mode": 1}),
+    ((1, 2, 8), {"kernel_shape": [3], "strides": [2], "ceil_mode": 1}),
+    ((1, 2, 9), {"kernel_shape": [2], "strides": [3], "ceil_mode": 1}),
+    ((1, 2, 9), {"kernel_shape": [3], "auto_pad": "SAME_UPPER", "strides": [2]}),
+    ((1, 2, 4, 5, 6), {"kernel_shape": [2, 2, 2], "strides": [1, 2, 2]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "attributes"), POOLS)
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
+def test_pool(
+    tmp_path: Path, op_type: str, shape: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    compare(tmp_path, op_type, floats(*shape), opset=19, **attributes)
+
+
+@pytest.mark.parametrize(("shape", "attributes"), POOLS[:4])
+def test_average_pool_that_counts_its_padding(
+    tmp_path: Path, shape: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    compare(tmp_path, "AveragePool", floats(*shape), opset=19, count_include_pad=1, **attributes)
+
+
+def test_dilated_max_pool_of_negative_values(tmp_path: Path) -> None:
+    x = floats(1, 2, 9, low=-5, high=-1)
+    compare(tmp_path, "MaxPool", x, kernel_shape=[3], dilations=[2], pads=[1, 1])
+
+
+@pytest.mark.parametrize("op_type", ["GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"])
+def test_global_pool(tmp_path: Path, op_type: str) -> None:
+    compare(tmp_path, op_type, floats(2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_lp_pool(tmp_path: Path, p: int) -> None:
+    compare(tmp_path, "LpPool", floats(1, 2, 6), kernel_shape=[2], p=p)
