@@ -100,7 +100,8 @@ def expr(value: ExprLike) -> Expr:
         return Name(value)
     if isinstance(value, (int, np.integer)):
         return Int(int(value))
-    raise TypeError(f"an operand expression is made of integers, names and expressions, not {type(value).__name__}")
+    given = type(value).__name__
+    raise TypeError(f"an operand expression is made of integers, names, expressions; not {given}")
 
 
 def apply(op: str, left: Any, right: Any) -> Any:
@@ -116,7 +117,7 @@ def binary(op: str, left: ExprLike, right: ExprLike) -> Expr:
     if isinstance(b, Int):
         if (op in "+-" and b.value == 0) or (op in "*/" and b.value == 1):
             return a
-        if op == "*" and b.value == 0 or op == "%" and b.value == 1:
+        if (op == "*" and b.value == 0) or (op == "%" and b.value == 1):
             return Int(0)
         if op == "-" and b.value < 0:
             return binary("+", a, -b.value)
@@ -255,9 +256,7 @@ def _terms(node: Expr, sign: int) -> Iterator[tuple[int, Expr]]:
         yield sign, node
 
 
-def _stride(
-    term: Expr, dims: set[str], registers: frozenset[str], whole: Expr
-) -> tuple[str, Expr]:
+def _stride(term: Expr, dims: set[str], registers: frozenset[str], whole: Expr) -> tuple[str, Expr]:
     if len(dims) == 1:
         dim = next(iter(dims))
         if term == Name(dim):

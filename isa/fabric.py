@@ -184,7 +184,7 @@ def _integer(leaf: Evidence, least: int, path: Path) -> int | tuple[int, ...]:
     if not good or many != isinstance(value, list):
         kind = "a list of integers" if many else "an integer"
         raise FabricError(f"{path}: '{leaf.key}' must be {kind}, at least {least}; got {value!r}")
-    return tuple(values) if many else value
+    return tuple(map(int, values)) if many else int(value)
 
 
 def _take(leaves: dict[str, Evidence], key: str, path: Path) -> Evidence:

@@ -119,7 +119,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Hardware loop: ``body`` runs with register ``register`` = 0 .. count-1 (count <= 0: not at all)."""
+    """Hardware loop: ``body`` runs with ``register`` = 0 .. count-1 (count <= 0: not at all)."""
 
     register: str
     count: Expr
@@ -279,6 +279,8 @@ class EdgeTensor:
 
 
 class Direction(Enum):
+    """FEED: from the edge into the fabric. DRAIN: from the fabric to the edge."""
+
     FEED = "feed"
     DRAIN = "drain"
 

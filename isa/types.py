@@ -30,6 +30,7 @@ class DType(Enum):
 
     @property
     def is_float(self) -> bool:
+        """Whether it is a floating-point type."""
         return self is not DType.I32
 
 

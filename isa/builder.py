@@ -1,0 +1,363 @@
+"""What the parser builds from each grammar rule: statements, declarations, the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from isa import expr as ex
+from isa.diagnostics import AssemblyError, Source
+from isa.operands import (
+    Children,
+    OperandBuilder,
+    build_node,
+    build_semaphore,
+    build_string,
+    present,
+)
+from isa.program import (
+    ISA_VERSION,
+    Asynchronous,
+    Call,
+    Direction,
+    EdgeTensor,
+    If,
+    Kind,
+    Location,
+    Lookup,
+    Loop,
+    Op,
+    Operand,
+    Procedure,
+    Program,
+    Region,
+    Route,
+    Scalar,
+    Statement,
+    Tensor,
+    Transfer,
+)
+from isa.table import BY_NAME
+from isa.types import Control, DType, Side
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The items of a text, gathered by kind in the order of the text."""
+
+    header: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    constants: dict[str, int] = field(default_factory=dict[str, int])
+    colors: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    edge: list[EdgeTensor] = field(default_factory=list[EdgeTensor])
+    tensors: list[Tensor] = field(default_factory=list[Tensor])
+    regions: list[Region] = field(default_factory=list[Region])
+    routes: list[Route] = field(default_factory=list[Route])
+    procedures: list[Procedure] = field(default_factory=list[Procedure])
+    mains: dict[str, tuple[Statement, ...]] = field(
+        default_factory=dict[str, tuple[Statement, ...]]
+    )
+    main_places: dict[str, Location] = field(default_factory=dict[str, Location])
+    transfers: list[Transfer] = field(default_factory=list[Transfer])
+
+
+class Builder(OperandBuilder):
+    """One method a grammar rule. ``places`` keeps where names without an object stand."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.begin("", Source())
+
+    def begin(self, file: str, source: Source) -> None:
+        """Forget the last text and expect a new one."""
+        self.file = file
+        self.source = source
+        self.parts = _Parts()
+        self.places: dict[tuple[str, str], Location] = {}
+
+    def fail(self, message: str, token: Any) -> AssemblyError:
+        """An error at a token."""
+        return AssemblyError([self.source.diagnostic(message, self.where(token), str(token))])
+
+    # Header.
+
+    def start(self, children: Children) -> Program:
+        """The whole text; every item has added itself to the parts by now."""
+        parts, version = self.parts, children[0]
+        if int(version) != ISA_VERSION:
+            message = f"this is version {version} of the assembly; wsc reads version {ISA_VERSION}"
+            raise self.fail(message, version)
+        if "fabric" not in parts.header:
+            message = 'the fabric is not named; a line such as fabric "wse2" 32x32 is missing'
+            raise self.fail(message, version)
+        for name, token in parts.main_places.items():
+            if name not in {region.name for region in parts.regions}:
+                raise AssemblyError(
+                    [self.source.diagnostic(f"there is no region '{name}'", token, name)]
+                )
+        fabric, width, height = parts.header["fabric"]
+        return Program(
+            fabric=fabric,
+            width=int(width),
+            height=int(height),
+            precision=DType(parts.header.get("precision", ("f32",))[0]),
+            model=parts.header.get("model", ("",))[0],
+            constants=tuple(parts.constants.items()),
+            edge_tensors=tuple(parts.edge),
+            colors=tuple(parts.colors),
+            tensors=tuple(parts.tensors),
+            regions=tuple(replace(r, main=parts.mains.get(r.name, ())) for r in parts.regions),
+            routes=tuple(parts.routes),
+            procedures=tuple(parts.procedures),
+            transfers=tuple(parts.transfers),
+        )
+
+    def _once(self, token: Any, *values: str) -> None:
+        if str(token) in self.parts.header:
+            raise self.fail(f"the {token} is given twice", token)
+        self.parts.header[str(token)] = values
+
+    def fabric(self, children: Children) -> None:
+        """``fabric "wse2" 4x2``."""
+        self._once(children[0], build_string(children[1]), *str(children[2]).split("x"))
+
+    def precision(self, children: Children) -> None:
+        """``precision f32``."""
+        self._once(children[0], str(children[1]))
+
+    def model(self, children: Children) -> None:
+        """``model "name"``."""
+        self._once(children[0], build_string(children[1]))
+
+    # Declarations.
+
+    def const(self, children: Children) -> None:
+        """``const B = 16``; earlier constants may be used, and the value is kept."""
+        token, value = children
+        name = str(token)
+        if name in self.parts.constants:
+            raise self.fail(f"the constant '{name}' is defined twice", token)
+        try:
+            self.parts.constants[name] = int(ex.evaluate(value, self.parts.constants))
+        except KeyError as error:
+            message = f"a constant is made of integers and earlier constants; {error} is neither"
+            raise self.fail(message, token) from error
+        except ZeroDivisionError as error:
+            raise self.fail(str(error), token) from error
+        self.places["constant", name] = self.where(token)
+
+    def color(self, children: Children) -> None:
+        """``color east = 0``."""
+        name, number = str(children[0]), int(children[1])
+        if ("color", name) in self.places:
+            raise self.fail(f"the color '{name}' is defined twice", children[0])
+        self.parts.colors.append((name, number))
+        self.places["color", name] = self.where(children[0])
+
+    def value(self, children: Children) -> None:
+        """``input a : f32[16] "float32"``."""
+        kind, name, dtype, shape, host = children
+        self.parts.edge.append(
+            EdgeTensor(
+                name,
+                Kind(str(kind)),
+                DType(str(dtype)),
+                shape,
+                "" if host is None else build_string(host),
+                where=self.where(kind),
+            )
+        )
+
+    def weight(self, children: Children) -> None:
+        """``weight w : f32[3] "file" key "name" at 0 as "float32"``."""
+        name, dtype, shape, file, key, offset, host = children
+        self.parts.edge.append(
+            EdgeTensor(
+                name,
+                Kind.WEIGHT,
+                DType(str(dtype)),
+                shape,
+                "" if host is None else build_string(host),
+                build_string(file),
+                "" if key is None else build_string(key),
+                None if offset is None else int(offset),
+                where=self.where(file),
+            )
+        )
+
+    def tensor(self, children: Children) -> None:
+        """``tensor h : f32[128 y:8] at 64 size 32 @"node"``."""
+        name, dtype, dims, address, size, node = children
+        tensor = Tensor(
+            str(name),
+            DType(str(dtype)),
+            dims,
+            int(address),
+            int(size),
+            build_node(node),
+            self.where(name),
+        )
+        self.parts.tensors.append(tensor)
+
+    def region(self, children: Children) -> None:
+        """``region all at 0,0 size 4x2``."""
+        name, left, top, size = children
+        width, height = map(int, str(size).split("x"))
+        region = Region(str(name), int(left), int(top), width, height, where=self.where(name))
+        self.parts.regions.append(region)
+
+    def route(self, children: Children) -> None:
+        """``route east in all when x == 0 : RAMP -> E``."""
+        color, region, guard, *positions = children
+        where = self.where(color)
+        self.parts.routes.append(Route(str(color), str(region), guard, tuple(positions), where))
+
+    # Code.
+
+    def procedure(self, children: Children) -> None:
+        """``proc name(a, b)`` ... ``end``; the comment under the head is the documentation."""
+        name, *parameters, newline, body = present(children)
+        self.parts.procedures.append(
+            Procedure(
+                str(name),
+                tuple(map(str, parameters)),
+                body,
+                _documentation(str(newline)),
+                self.where(name),
+            )
+        )
+
+    def main(self, children: Children) -> None:
+        """``main all`` ... ``end``."""
+        name, body = children
+        if str(name) in self.parts.mains:
+            raise self.fail(f"region '{name}' has two mains", name)
+        self.parts.mains[str(name)] = body
+        self.parts.main_places[str(name)] = self.where(name)
+
+    def block(self, children: Children) -> tuple[Statement, ...]:
+        """Statements."""
+        return tuple(children)
+
+    def line(self, children: Children) -> Op:
+        """An instruction of the main thread."""
+        return children[0]
+
+    def asynchronous(self, children: Children) -> Op:
+        """``async 1 -> s2: instruction``."""
+        token, unit, semaphore, op = children
+        signal = None if semaphore is None else build_semaphore(semaphore)
+        mark = Asynchronous(int(unit), signal)
+        return replace(op, asynchronous=mark, where=self.where(token))
+
+    def loop(self, children: Children) -> Loop:
+        """``loop i: n`` ... ``end``."""
+        token, register, count, body = children
+        return Loop(str(register), count, body, self.where(token))
+
+    def conditional(self, children: Children) -> If:
+        """``if a < b`` ... ``else`` ... ``end``."""
+        token, left, relation, right, then, otherwise = children
+        return If(left, str(relation), right, then, otherwise or (), self.where(token))
+
+    def call(self, children: Children) -> Call:
+        """``call name(a = 1) @"node"``."""
+        token, procedure, *arguments, node = children
+        given = tuple(present(arguments))
+        return Call(str(procedure), given, build_node(node), self.where(token))
+
+    def argument(self, children: Children) -> tuple[str, ex.Expr]:
+        """``a = 1``."""
+        return str(children[0]), children[1]
+
+    def scalar_op(self, children: Children) -> Op:
+        """``i.add r, a, b``."""
+        token, register, *values = children
+        return self._op(token, tuple(map(Scalar, values)), register=str(register))
+
+    def load_op(self, children: Children) -> Op:
+        """``i.load r, [a]``."""
+        token, register, address = children
+        return self._op(token, (address,), register=str(register))
+
+    def store_op(self, children: Children) -> Op:
+        """``i.store [a], r``."""
+        token, address, value = children
+        return self._op(token, (address, Scalar(value)))
+
+    def vector_op(self, children: Children) -> Op:
+        """``add.f32 [a], <b>, [c] for i:n``."""
+        token, *operands, dims = children
+        return self._op(token, tuple(operands), dims=dims or ())
+
+    def send_op(self, children: Children) -> Op:
+        """``send.f32 (x, y) s1: [a], [b] for i:n``."""
+        token, column, row, semaphore, target, source, dims = children
+        return self._op(
+            token,
+            (target, source),
+            dims=dims or (),
+            target=(column, row),
+            semaphore=build_semaphore(semaphore),
+        )
+
+    def control_op(self, children: Children) -> Op:
+        """``control advance <c>``."""
+        token, control, color = children
+        return self._op(token, (), color=str(color), control=Control(str(control)))
+
+    def semaphore_op(self, children: Children) -> Op:
+        """``wait s1, n``."""
+        token, semaphore, count = children
+        return self._op(token, (Scalar(count),), semaphore=build_semaphore(semaphore))
+
+    def _op(self, token: Any, operands: tuple[Operand, ...], **more: Any) -> Op:
+        name, dtype = str(token), None
+        if name not in BY_NAME:
+            name, _, suffix = name.rpartition(".")
+            dtype = DType(suffix)
+        return Op(name, dtype, operands, where=self.where(token), **more)
+
+    # The edge's schedule.
+
+    def transfer(self, children: Children) -> None:
+        """``feed c in all side N from a[i] for i:n``."""
+        (token, color, region, side, guard, tensor, offset, repeat, lookup, dims, then, final,
+         node) = children  # fmt: skip
+        self.parts.transfers.append(
+            Transfer(
+                Direction(str(token)),
+                str(color),
+                str(region),
+                Side(str(side)),
+                guard,
+                tensor,
+                offset,
+                dims or (),
+                repeat,
+                lookup,
+                Control.NONE if then is None else Control(str(then)),
+                Control.NONE if final is None else Control(str(final)),
+                build_node(node),
+                self.where(token),
+            )
+        )
+
+    def repeat(self, children: Children) -> tuple[str, int]:
+        """``repeat r:2``."""
+        return str(children[0]), int(children[1])
+
+    def lookup(self, children: Children) -> Lookup:
+        """``lookup row:128 by idx side W port 0``."""
+        row, count, color, side, port = children
+        return Lookup(str(row), int(count), str(color), Side(str(side)), int(port))
+
+
+def _documentation(newline: str) -> tuple[str, ...]:
+    """The comment lines directly under a procedure's head."""
+    lines: list[str] = []
+    for text in newline.split("\n")[1:]:
+        stripped = text.strip()
+        if not stripped.startswith(";"):
+            break
+        lines.append(stripped[1:].removeprefix(" "))
+    return tuple(lines)

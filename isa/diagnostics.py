@@ -1,0 +1,105 @@
+"""Errors in assembly text: place, fact, limit, the source line and a caret."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isa.program import Location
+
+MOST = 20  # problems reported at once; more of them help nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem.
+
+    location: where it is; line 0 for an object that was built and not parsed.
+    source_line: the text of that line, without its end; may be empty.
+    width: how many characters the caret underlines, from ``location.column`` on.
+    """
+
+    message: str
+    location: Location
+    source_line: str = ""
+    width: int = 1
+
+    def render(self) -> str:
+        """``file:line:column: message``, then the line and a caret where they are known."""
+        place = self.location
+        prefix = place.file or "<program>"
+        if place.line:
+            prefix += f":{place.line}:{place.column}"
+        text = f"{prefix}: {self.message}"
+        if not self.source_line.strip():
+            return text
+        if not place.line:
+            return f"{text}\n  {self.source_line.strip()}"
+        line = self.source_line.expandtabs(1)
+        room = max(1, len(line) + 1 - place.column)
+        return f"{text}\n{line}\n{' ' * (place.column - 1)}{'^' * max(1, min(self.width, room))}"
+
+
+class AssemblyError(Exception):
+    """Text or a program that cannot be accepted, with everything found wrong in it."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        """All diagnostics, one after the other."""
+        return "\n".join(item.render() for item in self.diagnostics)
+
+
+class Source:
+    """The lines behind locations, for carets: the text given, or the files on disk."""
+
+    def __init__(self, text: str | None = None) -> None:
+        self._text = None if text is None else text.split("\n")
+        self._files: dict[str, list[str]] = {}
+
+    def line(self, where: Location) -> str:
+        """The source line of a location; empty when it is not to be had."""
+        lines = self._lines(where.file)
+        return lines[where.line - 1].rstrip("\r") if 0 < where.line <= len(lines) else ""
+
+    def _lines(self, file: str) -> list[str]:
+        if self._text is not None:
+            return self._text
+        if file not in self._files:
+            path = Path(file)
+            try:
+                text = path.read_text(encoding="utf-8") if file else ""
+            except (OSError, UnicodeDecodeError):
+                text = ""  # the caret is a service; the message stands without it
+            self._files[file] = text.split("\n")
+        return self._files[file]
+
+    def diagnostic(
+        self, message: str, where: Location, word: str = "", fallback: str = ""
+    ) -> Diagnostic:
+        """A diagnostic at ``word``, looked for from ``where`` on in its line.
+
+        fallback: text to show for an object that has no line.
+        """
+        if not where.line:
+            return Diagnostic(message, where, fallback)
+        line = self.line(where)
+        found = word and re.compile(rf"(?<!\w){re.escape(word)}(?!\w)").search(
+            line, max(0, where.column - 1)
+        )
+        if found:
+            where = Location(where.file, where.line, found.start() + 1)
+            return Diagnostic(message, where, line, len(word))
+        first = re.compile(r"[\w.]+").match(line, max(0, where.column - 1))
+        return Diagnostic(message, where, line, len(first[0]) if first else 1)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'fmac'?`` when a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,265 @@
+"""Names: every one that is used is defined once, where it may be used.
+
+The parser runs this on what it built, and the verifier on programs that no parser saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+from isa import expr as ex
+from isa.diagnostics import Diagnostic, Source, nearest
+from isa.operands import IDENTIFIER
+from isa.printer import print_statement, print_transfer
+from isa.program import (
+    NOWHERE,
+    Call,
+    Fabric,
+    If,
+    Location,
+    Loop,
+    Mem,
+    Op,
+    Procedure,
+    Program,
+    Route,
+    Scalar,
+    Statement,
+    Transfer,
+)
+from isa.table import BY_NAME, Form
+
+Places = Mapping[tuple[str, str], Location]
+
+
+def check_names(program: Program, source: Source, places: Places) -> list[Diagnostic]:
+    """All problems with names.
+
+    places: where constants and colors, which are not objects of their own, are defined.
+    """
+    return _Names(program, source, places).run()
+
+
+def assigned(body: tuple[Statement, ...]) -> list[tuple[str, Location]]:
+    """The registers that statements assign or loop over, with the places, in text order."""
+    found: list[tuple[str, Location]] = []
+    for statement in body:
+        if isinstance(statement, Op) and statement.register is not None:
+            found.append((statement.register, statement.where))
+        elif isinstance(statement, Loop):
+            found += [(statement.register, statement.where), *assigned(statement.body)]
+        elif isinstance(statement, If):
+            found += assigned(statement.then) + assigned(statement.otherwise)
+    return found
+
+
+class _Names:
+    def __init__(self, program: Program, source: Source, places: Places) -> None:
+        self.program = program
+        self.source = source
+        self.places = places
+        self.found: list[Diagnostic] = []
+        self.colors = {name for name, _ in program.colors}
+        self.regions = {region.name for region in program.regions}
+        self.edge = {tensor.name for tensor in program.edge_tensors}
+        self.procedures = {procedure.name: procedure for procedure in program.procedures}
+        self.static = {
+            **dict.fromkeys(ex.RESERVED, "coordinate"),
+            **{name: "constant" for name, _ in program.constants},
+            **{tensor.name: "tensor" for tensor in program.tensors},
+        }
+
+    def run(self) -> list[Diagnostic]:
+        self._definitions()
+        for route in self.program.routes:
+            self._route(route)
+        for procedure in self.program.procedures:
+            self._procedure(procedure)
+        for region in self.program.regions:
+            self._scope(region.main, ())
+        for transfer in self.program.transfers:
+            self._transfer(transfer)
+        return sorted(self.found, key=lambda item: (item.location.line, item.location.column))
+
+    def say(self, message: str, where: Location, word: str = "", fallback: str = "") -> None:
+        self.found.append(self.source.diagnostic(message, where, word, fallback))
+
+    # Definitions.
+
+    def _definitions(self) -> None:
+        program, place = self.program, self.places
+        constants = [(n, place.get(("constant", n), NOWHERE)) for n, _ in program.constants]
+        colors = [(n, place.get(("color", n), NOWHERE)) for n, _ in program.colors]
+        tensors = [(tensor.name, tensor.where) for tensor in program.tensors]
+        self._unique("constant", constants)
+        self._unique("color", colors)
+        self._unique("tensor", tensors, {name for name, _ in program.constants})
+        self._unique("region", [(region.name, region.where) for region in program.regions])
+        self._unique("procedure", [(p.name, p.where) for p in program.procedures])
+        edge = [(tensor.name, tensor.where) for tensor in program.edge_tensors]
+        self._unique("edge tensor", edge, free=True)
+
+    def _unique(
+        self,
+        kind: str,
+        names: Iterable[tuple[str, Location]],
+        taken: Iterable[str] = (),
+        free: bool = False,
+    ) -> None:
+        """Each name once. free: any text will do, since it can be put in quotes."""
+        seen, others = set[str](), set(taken)
+        for name, where in names:
+            if name in seen:
+                self.say(f"the {kind} '{name}' is defined twice", where, name)
+            elif name in others:
+                self.say(f"the {kind} '{name}' has the name of a constant", where, name)
+            elif not free:
+                self._plain(kind, name, where)
+            seen.add(name)
+
+    def _plain(self, kind: str, name: str, where: Location) -> None:
+        if name in ex.RESERVED:
+            reserved = "x and y are the tile's coordinates, W and H the region's size"
+            self.say(f"'{name}' is taken and can be no {kind}: {reserved}", where, name)
+        elif not IDENTIFIER.fullmatch(name):
+            self.say(f"the {kind} '{name}' is not named by letters, digits and _", where)
+
+    def _local(self, kind: str, name: str, where: Location, taken: Mapping[str, str]) -> None:
+        """A name that is defined within a procedure, an instruction or a transfer."""
+        if name in taken and name not in ex.RESERVED:
+            self.say(f"the {kind} '{name}' has the name of a {taken[name]}", where, name)
+        else:
+            self._plain(kind, name, where)
+
+    # Uses.
+
+    def _known(self, kind: str, name: str, known: Iterable[str], where: Location, of: str) -> None:
+        names = list(known)
+        if name not in names:
+            self.say(f"there is no {kind} '{name}'{nearest(name, names)}", where, name, of)
+
+    def _expression(
+        self, node: ex.Expr, allowed: Mapping[str, str], where: Location, of: str
+    ) -> None:
+        for name in dict.fromkeys(ex.names(node)):
+            if name not in allowed:
+                message = (
+                    f"'{name}' is not a constant, tensor, register or iteration name here"
+                    f"{nearest(name, allowed)}"
+                )
+                self.say(message, where, name, of)
+
+    def _route(self, route: Route) -> None:
+        of = f"route {route.color} in {route.region}"
+        self._known("color", route.color, self.colors, route.where, of)
+        self._known("region", route.region, self.regions, route.where, of)
+        if route.guard is not None:
+            self._expression(route.guard, self.static, route.where, of)
+
+    def _transfer(self, transfer: Transfer) -> None:
+        where, of = transfer.where, print_transfer(transfer)
+        self._known("color", transfer.color, self.colors, where, of)
+        self._known("region", transfer.region, self.regions, where, of)
+        self._known("edge tensor", transfer.tensor, self.edge, where, of)
+        if transfer.guard is not None:
+            self._expression(transfer.guard, self.static, where, of)
+        outer = dict(self.static)
+        if transfer.repeat:
+            self._local("iteration name", transfer.repeat[0], where, outer)
+            outer[transfer.repeat[0]] = "repetition"
+        inner = dict(outer)
+        if transfer.lookup:
+            self._known("color", transfer.lookup.color, self.colors, where, of)
+            self._local("row name", transfer.lookup.row, where, inner)
+            inner[transfer.lookup.row] = "row name"
+        for dim in transfer.dims:
+            self._expression(dim.extent, outer, where, of)
+            self._local("iteration name", dim.name, where, inner)
+            inner[dim.name] = "iteration name"
+        self._expression(transfer.offset, inner, where, of)
+
+    def _procedure(self, procedure: Procedure) -> None:
+        twice = {p for p in procedure.parameters if procedure.parameters.count(p) > 1}
+        for name in sorted(twice):
+            self.say(f"the parameter '{name}' is given twice", procedure.where, name)
+        for name in procedure.parameters:
+            self._local("parameter", name, procedure.where, self.static)
+        self._scope(procedure.body, procedure.parameters)
+
+    def _scope(self, body: tuple[Statement, ...], parameters: tuple[str, ...]) -> None:
+        places: dict[str, Location] = {}
+        for name, where in assigned(body):
+            places.setdefault(name, where)
+        for name, where in places.items():
+            if name not in parameters:
+                self._local("register", name, where, self.static)
+        registers = dict.fromkeys(chain(parameters, places), "register")
+        self._block(body, {**self.static, **registers})
+
+    def _block(self, body: tuple[Statement, ...], names: Mapping[str, str]) -> None:
+        for statement in body:
+            if isinstance(statement, Op):
+                self._op(statement, names)
+            elif isinstance(statement, Loop):
+                self._expression(
+                    statement.count, names, statement.where, f"loop {statement.register}"
+                )
+                self._block(statement.body, names)
+            elif isinstance(statement, If):
+                for side in (statement.left, statement.right):
+                    self._expression(side, names, statement.where, "if")
+                self._block(statement.then, names)
+                self._block(statement.otherwise, names)
+            else:
+                self._call(statement, names)
+
+    def _call(self, call: Call, names: Mapping[str, str]) -> None:
+        where, of = call.where, print_statement(call)
+        self._known("procedure", call.procedure, self.procedures, where, of)
+        given = [name for name, _ in call.arguments]
+        for _, value in call.arguments:
+            self._expression(value, names, where, of)
+        procedure = self.procedures.get(call.procedure)
+        if procedure is None:
+            return
+        for name in dict.fromkeys(given):
+            if name not in procedure.parameters:
+                close = nearest(name, procedure.parameters)
+                self.say(f"'{procedure.name}' has no parameter '{name}'{close}", where, name, of)
+            elif given.count(name) > 1:
+                self.say(f"the argument '{name}' is given twice", where, name, of)
+        for name in procedure.parameters:
+            if name not in given:
+                message = f"the argument '{name}' of '{procedure.name}' is missing"
+                self.say(message, where, procedure.name, of)
+
+    def _op(self, op: Op, names: Mapping[str, str]) -> None:
+        if op.name not in BY_NAME:
+            self.say(f"there is no instruction '{op.name}'{nearest(op.name, BY_NAME)}", op.where)
+            return
+        shape_known = len(op.operands) >= 2 or BY_NAME[op.name].form is not Form.STORE
+        of = print_statement(op) if shape_known and (op.operands or op.color) else op.name
+        inner = dict(names)
+        for dim in op.dims:
+            self._expression(dim.extent, names, op.where, of)
+            if inner.get(dim.name) == "iteration name":
+                message = f"the iteration name '{dim.name}' is given twice"
+                self.say(message, op.where, dim.name, of)
+            else:
+                self._local("iteration name", dim.name, op.where, inner)
+            inner[dim.name] = "iteration name"
+        for expression in op.target or ():
+            self._expression(expression, names, op.where, of)
+        if op.color is not None:
+            self._known("color", op.color, self.colors, op.where, of)
+        for operand in op.operands:
+            if isinstance(operand, Mem):
+                self._expression(operand.address, inner, op.where, of)
+            elif isinstance(operand, Scalar):
+                self._expression(operand.value, names, op.where, of)
+            elif isinstance(operand, Fabric):
+                self._known("color", operand.color, self.colors, op.where, of)
+                for name in operand.dims or ():
+                    iteration = [dim.name for dim in op.dims]
+                    self._known("iteration name", name, iteration, op.where, of)

@@ -1,0 +1,117 @@
+"""Text -> program. The grammar is ``grammar.lark``; mnemonics come from the table."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from isa.builder import Builder
+from isa.diagnostics import MOST, AssemblyError, Source
+from isa.expr import BINARY, FUNCTIONS
+from isa.names import check_names
+from isa.program import Program
+from isa.syntax_errors import explain
+from isa.table import BY_NAME, TABLE, Form
+from isa.types import Control, DType
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+GRAMMAR = Path(__file__).with_name("grammar.lark")
+_LOCK = Lock()  # the parser's actions are bound to one builder
+
+_FORM_TERMINALS = {
+    Form.SCALAR: "SCALAR_OP",
+    Form.LOAD: "LOAD_OP",
+    Form.STORE: "STORE_OP",
+    Form.VECTOR: "VECTOR_OP",
+    Form.SEND: "SEND_OP",
+    Form.CONTROL: "CONTROL_OP",
+    Form.SEMAPHORE: "SEMAPHORE_OP",
+}
+
+
+def parse(text: str, file: str = "<text>") -> Program:
+    """The program that ``text`` describes, every object with its location in ``file``.
+
+    Raises:
+        AssemblyError: the text does not follow the grammar, or uses a name that is
+            unknown, reserved or taken; with line, column and caret.
+    """
+    from lark.exceptions import UnexpectedInput
+
+    source = Source(text)
+    with _LOCK, _no_collection():
+        lark, builder = _machinery()
+        builder.begin(file, source)
+        try:
+            tree: Any = lark.parse(text if text.endswith("\n") else text + "\n")
+        except UnexpectedInput as error:
+            raise AssemblyError([explain(error, lark, text, file, source)]) from None
+        places = builder.places
+    assert isinstance(tree, Program)
+    problems = check_names(tree, source, places)
+    if problems:
+        raise AssemblyError(problems[:MOST])
+    return tree
+
+
+def grammar_text() -> str:
+    """The whole grammar: the file, and the terminals that the tables define."""
+    lines = [GRAMMAR.read_text(encoding="utf-8"), "// generated from the tables in Python"]
+    for form, terminal in _FORM_TERMINALS.items():
+        words = [word for row in TABLE if row.form is form for word in mnemonics(row.name)]
+        lines.append(f"{terminal}: /{_alternatives(words)}/")
+    lines += [
+        f"DTYPE: /{_alternatives([dtype.value for dtype in DType])}/",
+        f"CONTROL: /{_alternatives([c.value for c in Control if c is not Control.NONE])}/",
+        f"FUNCTION.2: /({'|'.join(FUNCTIONS)})(?=[ \\t]*\\()/",
+        f"RELATION: /{'|'.join(sorted(relations(), key=len, reverse=True))}/",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def relations() -> list[str]:
+    """The operators that compare."""
+    return [operator for operator, (level, _) in BINARY.items() if level == 1]
+
+
+def mnemonics(name: str) -> list[str]:
+    """The mnemonics of a row, with their type suffixes."""
+    row = BY_NAME[name]
+    if row.form not in (Form.VECTOR, Form.SEND):
+        return [name]
+    return [f"{name}.{dtype.value}" for dtype in row.types]
+
+
+def _alternatives(words: list[str]) -> str:
+    longest_first = sorted(words, key=len, reverse=True)
+    return f"({'|'.join(map(re.escape, longest_first))})\\b(?!\\.)"
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without garbage collection: nothing that is parsed is garbage, and looking costs a third."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@cache
+def _machinery() -> tuple[Lark, Builder]:
+    """The parser's tables, made once, and the builder that its actions are bound to."""
+    from lark import Lark
+
+    builder = Builder()
+    lark = Lark(grammar_text(), parser="lalr", transformer=builder)  # type: ignore[arg-type]
+    return lark, builder

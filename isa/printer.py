@@ -1,0 +1,258 @@
+"""Program -> text: canonical, readable, and read back identically by the parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from isa.expr import show
+from isa.operands import (
+    comma,
+    show_asynchronous,
+    show_dims,
+    show_edge_name,
+    show_extent,
+    show_node,
+    show_operand,
+    show_position,
+    show_semaphore,
+    show_string,
+)
+from isa.program import (
+    Call,
+    EdgeTensor,
+    Kind,
+    Loop,
+    Op,
+    Operand,
+    Procedure,
+    Program,
+    Region,
+    Route,
+    Scalar,
+    Statement,
+    Tensor,
+    Transfer,
+)
+from isa.table import BY_NAME, Form
+from isa.types import Control
+
+INDENT = "  "
+
+Source = Program | EdgeTensor | Tensor | Region | Route | Procedure | Statement | Transfer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One printed line, the object that it shows and the ONNX node that caused it.
+
+    source is None for headings, ``end`` and declarations without an object of their own.
+    """
+
+    text: str
+    source: Source = None
+    node: str = ""
+
+
+def print_program(program: Program) -> str:
+    """The canonical text. ``parse`` of it is ``program``, locations aside."""
+    return "".join(f"{line.text}\n" for line in listing(program))
+
+
+def print_statement(statement: Statement) -> str:
+    """One statement; several lines for loops and branches, without an end of line."""
+    return "\n".join(line.text for line in _statement(statement, ""))
+
+
+def listing(program: Program) -> list[Line]:
+    """The lines of the canonical text, each with what it shows."""
+    sections: tuple[tuple[str, Iterator[Line]], ...] = (
+        ("", _header(program)),
+        ("Constants.", _constants(program)),
+        ("Tensors outside the fabric: inputs, outputs, weights.", _edge(program)),
+        ("Colors.", _colors(program)),
+        ("Tensors in the SRAM of each tile: layout, byte address, bytes.", _tensors(program)),
+        ("Rectangles of tiles.", _regions(program)),
+        ("Routes.", map(_route, program.routes)),
+        ("Procedures.", _procedures(program)),
+        ("What each region's main threads run.", _mains(program)),
+        ("What the edge feeds and drains, in this order at each port.", _transfers(program)),
+    )
+    lines: list[Line] = []
+    for title, section in sections:
+        body = list(section)
+        if body and title:
+            lines += [Line(""), Line(f"; {title}")]
+        lines += body
+    return lines
+
+
+def print_operation(op: Op) -> str:
+    """One instruction of the table."""
+    suffix = f".{op.dtype.value}" if op.dtype else ""
+    return f"{show_asynchronous(op.asynchronous)}{op.name}{suffix} {_operands(op)}"
+
+
+def _operands(op: Op) -> str:
+    form = BY_NAME[op.name].form
+    values = op.operands
+    match form:
+        case Form.SCALAR:
+            return comma([op.register or "", *map(_plain, values)])
+        case Form.LOAD:
+            return comma([op.register or "", *map(show_operand, values)])
+        case Form.STORE:
+            return f"{show_operand(values[0])}, {_plain(values[1])}"
+        case Form.VECTOR:
+            return comma(map(show_operand, values)) + show_dims(op.dims)
+        case Form.SEND:
+            tile = comma(map(show, op.target or ()))
+            space = comma(map(show_operand, values)) + show_dims(op.dims)
+            return f"({tile}) {show_semaphore(op.semaphore or 0)}: {space}"
+        case Form.CONTROL:
+            return f"{op.control.value} <{op.color}>"
+        case Form.SEMAPHORE:
+            return f"{show_semaphore(op.semaphore or 0)}, {_plain(values[0])}"
+
+
+def _plain(operand: Operand) -> str:
+    """An integer operand of an instruction that has no others: without braces."""
+    return show(operand.value) if isinstance(operand, Scalar) else show_operand(operand)
+
+
+def _header(program: Program) -> Iterator[Line]:
+    yield Line(f"wsc {program.version}")
+    yield Line(f"fabric {show_string(program.fabric)} {program.width}x{program.height}", program)
+    yield Line(f"precision {program.precision.value}")
+    if program.model:
+        yield Line(f"model {show_string(program.model)}")
+
+
+def _aligned(heads: Iterable[str]) -> list[str]:
+    """Names padded to one width, so that the declarations of a section line up."""
+    names = list(heads)
+    width = min(24, max(map(len, names), default=0))
+    return [name.ljust(width) for name in names]
+
+
+def _constants(program: Program) -> Iterator[Line]:
+    heads = _aligned(name for name, _ in program.constants)
+    for head, (_, value) in zip(heads, program.constants, strict=True):
+        yield Line(f"const {head} = {value}")
+
+
+def _edge(program: Program) -> Iterator[Line]:
+    heads = _aligned(f"{t.kind.value} {show_edge_name(t.name)}" for t in program.edge_tensors)
+    for head, tensor in zip(heads, program.edge_tensors, strict=True):
+        text = f"{head} : {tensor.dtype.value}[{comma(map(str, tensor.shape))}]"
+        yield Line(text + _behind(tensor), tensor)
+
+
+def _behind(tensor: EdgeTensor) -> str:
+    """What the host sees of an edge tensor: its type there and, for a weight, the place."""
+    if tensor.kind is not Kind.WEIGHT:
+        return f" {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
+    text = f" {show_string(tensor.file)}"
+    if tensor.key:
+        text += f" key {show_string(tensor.key)}"
+    if tensor.byte_offset is not None:
+        text += f" at {tensor.byte_offset}"
+    return text + (f" as {show_string(tensor.host_dtype)}" if tensor.host_dtype else "")
+
+
+def _colors(program: Program) -> Iterator[Line]:
+    heads = _aligned(name for name, _ in program.colors)
+    for head, (_, number) in zip(heads, program.colors, strict=True):
+        yield Line(f"color {head} = {number}")
+
+
+def _tensors(program: Program) -> Iterator[Line]:
+    heads = _aligned(tensor.name for tensor in program.tensors)
+    for head, tensor in zip(heads, program.tensors, strict=True):
+        layout = f"{tensor.dtype.value}[{comma(map(show_extent, tensor.dims))}]"
+        place = f"at {tensor.address} size {tensor.bytes}"
+        text = f"tensor {head} : {layout} {place}{show_node(tensor.node)}"
+        yield Line(text, tensor, tensor.node)
+
+
+def _regions(program: Program) -> Iterator[Line]:
+    for region in program.regions:
+        corner, size = f"{region.left},{region.top}", f"{region.width}x{region.height}"
+        yield Line(f"region {region.name} at {corner} size {size}", region)
+
+
+def _route(route: Route) -> Line:
+    guard = "" if route.guard is None else f" when {show(route.guard)}"
+    positions = " | ".join(map(show_position, route.positions))
+    return Line(f"route {route.color} in {route.region}{guard} : {positions}", route)
+
+
+def _procedures(program: Program) -> Iterator[Line]:
+    for index, procedure in enumerate(program.procedures):
+        if index:
+            yield Line("")
+        yield Line(f"proc {procedure.name}({comma(procedure.parameters)})", procedure)
+        for line in procedure.doc:
+            yield Line(f"{INDENT}; {line}".rstrip(), procedure)
+        yield from _block(procedure.body, INDENT)
+        yield Line("end")
+
+
+def _mains(program: Program) -> Iterator[Line]:
+    for index, region in enumerate(region for region in program.regions if region.main):
+        if index:
+            yield Line("")
+        yield Line(f"main {region.name}", region)
+        yield from _block(region.main, INDENT)
+        yield Line("end")
+
+
+def _block(body: tuple[Statement, ...], indent: str) -> Iterator[Line]:
+    for statement in body:
+        yield from _statement(statement, indent)
+
+
+def _statement(statement: Statement, indent: str) -> Iterator[Line]:
+    if isinstance(statement, Op):
+        yield Line(indent + print_operation(statement), statement)
+    elif isinstance(statement, Call):
+        arguments = comma(f"{name} = {show(value)}" for name, value in statement.arguments)
+        text = f"{indent}call {statement.procedure}({arguments}){show_node(statement.node)}"
+        yield Line(text, statement, statement.node)
+    elif isinstance(statement, Loop):
+        yield Line(f"{indent}loop {statement.register}: {show(statement.count)}", statement)
+        yield from _block(statement.body, indent + INDENT)
+        yield Line(f"{indent}end")
+    else:
+        left, right = show(statement.left, 2), show(statement.right, 2)
+        yield Line(f"{indent}if {left} {statement.relation} {right}", statement)
+        yield from _block(statement.then, indent + INDENT)
+        if statement.otherwise:
+            yield Line(f"{indent}else")
+            yield from _block(statement.otherwise, indent + INDENT)
+        yield Line(f"{indent}end")
+
+
+def _transfers(program: Program) -> Iterator[Line]:
+    for transfer in program.transfers:
+        yield Line(print_transfer(transfer), transfer, transfer.node)
+
+
+def print_transfer(transfer: Transfer) -> str:
+    """One entry of the edge's schedule."""
+    guard = "" if transfer.guard is None else f" when {show(transfer.guard)}"
+    text = f"{transfer.direction.value} {transfer.color} in {transfer.region}"
+    text += f" side {transfer.side.value}{guard}"
+    text += f" from {show_edge_name(transfer.tensor)}[{show(transfer.offset)}]"
+    if transfer.repeat:
+        text += f" repeat {transfer.repeat[0]}:{transfer.repeat[1]}"
+    if transfer.lookup:
+        rows = transfer.lookup
+        text += f" lookup {rows.row}:{rows.count} by {rows.color}"
+        text += f" side {rows.side.value} port {rows.port}"
+    text += show_dims(transfer.dims)
+    if transfer.then is not Control.NONE:
+        text += f" then {transfer.then.value}"
+    if transfer.final is not Control.NONE:
+        text += f" final {transfer.final.value}"
+    return text + show_node(transfer.node)
