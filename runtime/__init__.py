@@ -1,0 +1,22 @@
+"""The simulated fabric: loads a program, moves wavelets, counts cycles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.api import RunResult, run
+    from runtime.image import Image, load
+
+__all__ = ["Image", "RunResult", "load", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: reading a program needs no engine."""
+    if name in ("run", "RunResult"):
+        import runtime.api as module  # noqa: PLC0415
+    elif name in ("load", "Image"):
+        import runtime.image as module  # noqa: PLC0415
+    else:
+        raise AttributeError(f"module 'runtime' has no attribute '{name}'")
+    return getattr(module, name)

@@ -1,0 +1,409 @@
+"""The meaning of every scalar and vector instruction, once, for one element.
+
+Constant folding calls these functions as they are; the runtime compiles the same
+functions with Numba. They are plain Python over scalars and ``math``:
+
+- class ``FLOAT`` (element types f32 and f16): floating operands are f32 values
+  (``numpy.float32`` when interpreted), and the caller rounds the result to f32, and for
+  an f16 destination then to f16. Transcendental functions are taken in double
+  precision, so that the result is the f32 nearest to the true value but for rare ties.
+- class ``INT``: operands are 32-bit integers, the caller wraps the result to 32 bits.
+
+Every function is total, except that the rows of ``DIVIDES`` need a second operand
+that is not zero. A row of ``isa.table`` without a function stops the import.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from isa.table import BY_NAME, TABLE, Form, Instr, operand_type
+from isa.types import DType
+
+INT32_MAX, INT32_MIN = 2147483647, -2147483648
+
+
+class Class(Enum):
+    """Type class of a value function."""
+
+    FLOAT = "float"
+    INT = "int"
+
+
+def class_of(dtype: DType) -> Class:
+    """The type class of an element type."""
+    return Class.FLOAT if dtype.is_float else Class.INT
+
+
+Function = Callable[..., Any]
+VALUES: dict[tuple[str, Class], Function] = {}
+DIVIDES = frozenset({"i.div", "i.mod", "div", "mod", "rem"})  # INT class: b = 0 is an error
+_BOTH = (Class.FLOAT, Class.INT)
+
+
+def _value(name: str, *classes: Class) -> Callable[[Function], Function]:
+    def register(function: Function) -> Function:
+        for kind in classes:
+            VALUES[name, kind] = function
+        return function
+
+    return register
+
+
+def _total(name: str) -> Callable[[Function], Function]:
+    return _value(name, Class.FLOAT)
+
+
+def _whole(*names: str) -> Callable[[Function], Function]:
+    def register(function: Function) -> Function:
+        for name in names:
+            VALUES[name, Class.INT] = function
+        return function
+
+    return register
+
+
+# --- moves and conversions ----------------------------------------------------------
+
+
+@_whole("i.set")
+@_value("widen", Class.FLOAT)
+@_value("narrow", Class.FLOAT)
+@_value("mov", *_BOTH)
+def _mov(a: Any) -> Any:
+    return a
+
+
+@_total("to_int")
+def _to_int(a: Any) -> Any:
+    if a != a:
+        return 0
+    if a >= 2147483648.0:
+        return INT32_MAX
+    if a <= -2147483648.0:
+        return INT32_MIN
+    return int(a)
+
+
+@_total("from_int")
+def _from_int(a: Any) -> Any:
+    return a * 1.0
+
+
+# --- arithmetic ---------------------------------------------------------------------
+
+
+@_whole("i.add")
+@_value("add", *_BOTH)
+def _add(a: Any, b: Any) -> Any:
+    return a + b
+
+
+@_whole("i.sub")
+@_value("sub", *_BOTH)
+def _sub(a: Any, b: Any) -> Any:
+    return a - b
+
+
+@_whole("i.mul")
+@_value("mul", *_BOTH)
+def _mul(a: Any, b: Any) -> Any:
+    return a * b
+
+
+@_total("fmac")
+def _fmac(d: Any, a: Any, b: Any) -> Any:
+    return d + a * b
+
+
+@_total("div")
+def _div(a: Any, b: Any) -> Any:
+    if b != 0.0:
+        return a / b
+    if a != a or a == 0.0:
+        return math.nan
+    return math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+@_total("recip")
+def _recip(a: Any) -> Any:
+    if a != 0.0:
+        return 1.0 / a
+    return math.copysign(math.inf, a)
+
+
+@_whole("i.div")
+def _floor_div(a: Any, b: Any) -> Any:
+    return a // b
+
+
+@_whole("i.mod", "mod")
+def _floor_mod(a: Any, b: Any) -> Any:
+    return a - b * (a // b)
+
+
+@_whole("div")
+def _truncated_div(a: Any, b: Any) -> Any:
+    quotient = abs(a) // abs(b)
+    return -quotient if (a < 0) != (b < 0) else quotient
+
+
+@_whole("rem")
+def _truncated_rem(a: Any, b: Any) -> Any:
+    remainder = abs(a) % abs(b)
+    return -remainder if a < 0 else remainder
+
+
+@_total("rem")
+def _fmod(a: Any, b: Any) -> Any:
+    if a != a or b != b or b == 0.0 or abs(a) == math.inf:
+        return math.nan
+    return math.copysign(abs(a) % abs(b), a)
+
+
+@_total("mod")
+def _modulo(a: Any, b: Any) -> Any:
+    if a != a or b != b or b == 0.0 or abs(a) == math.inf:
+        return math.nan
+    remainder = math.copysign(abs(a) % abs(b), a)
+    if remainder == 0.0:
+        return math.copysign(0.0, b)
+    return remainder + b if (remainder < 0.0) != (b < 0.0) else remainder
+
+
+@_whole("i.min")
+@_value("min", *_BOTH)
+def _min(a: Any, b: Any) -> Any:
+    if a != a:
+        return a
+    return b if b < a or b != b else a
+
+
+@_whole("i.max")
+@_value("max", *_BOTH)
+def _max(a: Any, b: Any) -> Any:
+    if a != a:
+        return a
+    return b if b > a or b != b else a
+
+
+@_value("neg", *_BOTH)
+def _neg(a: Any) -> Any:
+    return -a
+
+
+@_value("abs", *_BOTH)
+def _abs(a: Any) -> Any:
+    return abs(a)
+
+
+@_value("sign", *_BOTH)
+def _sign(a: Any) -> Any:
+    if a > 0:
+        return 1
+    return -1 if a < 0 else a
+
+
+# --- rounding -----------------------------------------------------------------------
+
+
+@_total("floor")
+def _floor(a: Any) -> Any:
+    if a != a or abs(a) >= 8388608.0:
+        return a * 1.0
+    return math.copysign(math.floor(a) * 1.0, a)
+
+
+@_total("ceil")
+def _ceil(a: Any) -> Any:
+    if a != a or abs(a) >= 8388608.0:
+        return a * 1.0
+    return math.copysign(math.ceil(a) * 1.0, a)
+
+
+@_total("round")
+def _round(a: Any) -> Any:
+    if a != a or abs(a) >= 8388608.0:
+        return a * 1.0
+    below = math.floor(a)
+    rest = a - below
+    up = rest > 0.5 or (rest == 0.5 and below % 2 == 1)
+    return math.copysign((below + 1 if up else below) * 1.0, a)
+
+
+# --- special functions --------------------------------------------------------------
+
+
+@_total("sqrt")
+def _sqrt(a: Any) -> Any:
+    return math.sqrt(a * 1.0) if a >= 0.0 else math.nan
+
+
+@_total("exp")
+def _exp(a: Any) -> Any:
+    return math.inf if a > 128.0 else math.exp(a * 1.0)
+
+
+@_total("log")
+def _log(a: Any) -> Any:
+    if a > 0.0:
+        return math.log(a * 1.0)
+    return -math.inf if a == 0.0 else math.nan
+
+
+@_total("pow")
+def _pow(a: Any, b: Any) -> Any:
+    if b == 0.0 or a == 1.0:
+        return 1.0
+    if a != a or b != b:
+        return math.nan
+    size = abs(a)
+    whole = abs(b) >= 16777216.0 or math.floor(b) == b if abs(b) < math.inf else True
+    if a < 0.0 and size < math.inf and not whole:
+        return math.nan
+    odd = abs(b) < 16777216.0 and whole and abs(b) % 2.0 != 0.0
+    if size == 1.0:
+        value = 1.0
+    elif (size == 0.0 or size == math.inf) or abs(b) == math.inf:
+        value = math.inf if (size > 1.0) == (b > 0.0) else 0.0
+    elif b * math.log(size * 1.0) > 700.0:
+        value = math.inf
+    else:
+        value = math.pow(size * 1.0, b * 1.0)
+    return math.copysign(value, a) if odd else value
+
+
+@_total("tanh")
+def _tanh(a: Any) -> Any:
+    return math.tanh(a * 1.0)
+
+
+@_total("erf")
+def _erf(a: Any) -> Any:
+    return math.erf(a * 1.0)
+
+
+@_total("sin")
+def _sin(a: Any) -> Any:
+    return math.sin(a * 1.0) if abs(a) < math.inf else math.nan
+
+
+@_total("cos")
+def _cos(a: Any) -> Any:
+    return math.cos(a * 1.0) if abs(a) < math.inf else math.nan
+
+
+@_total("atan")
+def _atan(a: Any) -> Any:
+    return math.atan(a * 1.0)
+
+
+# --- comparisons and logic ------------------------------------------------------------
+
+
+@_value("lt", *_BOTH)
+def _lt(a: Any, b: Any) -> Any:
+    return 1 if a < b else 0
+
+
+@_value("le", *_BOTH)
+def _le(a: Any, b: Any) -> Any:
+    return 1 if a <= b else 0
+
+
+@_value("eq", *_BOTH)
+def _eq(a: Any, b: Any) -> Any:
+    return 1 if a == b else 0
+
+
+@_total("isnan")
+def _isnan(a: Any) -> Any:
+    return 1 if a != a else 0
+
+
+@_whole("i.and", "and")
+def _and(a: Any, b: Any) -> Any:
+    return a & b
+
+
+@_whole("i.or", "or")
+def _or(a: Any, b: Any) -> Any:
+    return a | b
+
+
+@_whole("i.xor", "xor")
+def _xor(a: Any, b: Any) -> Any:
+    return a ^ b
+
+
+@_whole("i.shl", "shl")
+def _shl(a: Any, b: Any) -> Any:
+    return a << (b & 31)
+
+
+@_whole("i.shr", "shr")
+def _shr(a: Any, b: Any) -> Any:
+    return a >> (b & 31)
+
+
+@_value("select", *_BOTH)
+def _select(c: Any, a: Any, b: Any) -> Any:
+    return a if c != 0 else b
+
+
+# --- totality and the interpreted form --------------------------------------------------
+
+
+def classes(row: Instr) -> tuple[Class, ...]:
+    """Type classes that a row needs value functions for; none if it computes nothing."""
+    if row.form not in (Form.SCALAR, Form.VECTOR):
+        return ()
+    return tuple(dict.fromkeys(class_of(dtype) for dtype in row.types))
+
+
+def _missing() -> list[str]:
+    wanted = [(row.name, kind) for row in TABLE for kind in classes(row)]
+    return [f"{name} ({kind.value})" for name, kind in wanted if (name, kind) not in VALUES]
+
+
+if _missing():
+    raise ImportError(f"isa.values: no value function for {', '.join(_missing())}")
+
+
+def wrap(value: int) -> int:
+    """The 32-bit two's complement integer with the low 32 bits of ``value``."""
+    return (int(value) + 2**31) % 2**32 - 2**31
+
+
+def evaluate(name: str, dtype: DType, *args: Any) -> Any:
+    """The value of one element, interpreted: what the runtime stores for these operands.
+
+    Args:
+        name: a SCALAR or VECTOR row; dtype: its element type T.
+        args: the sources (before them the old destination, if the row accumulates).
+
+    Returns:
+        An int, or a NumPy scalar of the destination's element type.
+
+    Raises:
+        ZeroDivisionError: an integer row of ``DIVIDES`` with b = 0.
+    """
+    row = BY_NAME[name]
+    roles = row.operands if row.accumulates else row.operands[1:]
+    carried = [
+        np.float32(operand_type(role, dtype).numpy.type(arg))
+        if operand_type(role, dtype).is_float
+        else int(arg)
+        for role, arg in zip(roles, args, strict=True)
+    ]
+    with np.errstate(all="ignore"):
+        result = VALUES[name, class_of(dtype)](*carried)
+        target = operand_type(row.operands[0], dtype)
+        if target.is_float:
+            return target.numpy.type(np.float32(result))
+    return wrap(result)

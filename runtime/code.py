@@ -1,0 +1,567 @@
+"""Programs as flat tables: one instruction a row, once for each region.
+
+Structured loops and ifs become branches, procedures become register windows, and every
+operand becomes a *reference*: a static part, kept in a pool as a constant, a row, a
+column or a rectangle of values, plus registers. The layout of the tables is the
+``IntEnum``s below; the engines index with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from isa.expr import Expr, Int, NotAffine, evaluate, show, split
+from isa.fabric import Fabric as Machine
+from isa.program import (
+    Call,
+    Fabric,
+    If,
+    Location,
+    Loop,
+    Mem,
+    Op,
+    Operand,
+    Procedure,
+    Program,
+    Real,
+    Region,
+    Scalar,
+    Statement,
+)
+from isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Form, Timing, operand_type
+from isa.types import Control, DType
+from runtime.errors import LoadError, place
+
+MAX_DIMS = 8
+DTYPES = (DType.F32, DType.F16, DType.I32)
+TYPE_INDEX = {dtype: number for number, dtype in enumerate(DTYPES)}
+CONTROL_INDEX = {control: number for number, control in enumerate(Control)}
+RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
+CLASS_INDEX = {timing: number for number, timing in enumerate(Timing)}
+# Structured control is counted as if it were rows behind those of the table.
+COUNTED = (*(row.name for row in TABLE), "loop", "if", "call")
+
+
+class Kind(IntEnum):
+    """What the engine does with a row of the instruction table."""
+
+    SCALAR = 0
+    LOAD = 1
+    STORE = 2
+    VECTOR = 3
+    SEND = 4
+    CONTROL = 5
+    WAIT = 6
+    SIGNAL = 7
+    LOOP = 8
+    NEXT = 9
+    IF = 10
+    JUMP = 11
+    CALL = 12
+    RETURN = 13
+    END = 14
+
+
+class Col(IntEnum):
+    """Columns of the instruction table (int32)."""
+
+    KIND = 0
+    OPCODE = 1  # row of COUNTED
+    DTYPE = 2
+    TIMING = 3
+    A = 4  # destination register, branch target, or semaphore
+    B = 5  # reference: left, address, count, target x
+    C = 6  # reference: right, target y
+    D = 7  # relation, loop nest, window, semaphore of a send, or control
+    OPERANDS = 8  # first row of the operand table
+    COUNT = 9  # operands, or arguments of a call
+    DIMS = 10  # first of the references to the extents
+    RANK = 11  # dimensions, or registers of the called procedure
+    UNIT = 12  # stream unit, 0 for the main thread
+    DONE = 13  # semaphore signalled when done, or -1
+    LEVEL = 14  # outer dimensions that form rows; -1 without fabric operand
+    STATEMENT = 15  # statement of main, or -1 within a procedure
+    COLOR = 16
+
+
+class Ocol(IntEnum):
+    """Columns of the operand table (int32)."""
+
+    KIND = 0  # 0 memory, 1 fabric, 2 integer, 3 real
+    TYPE = 1
+    VALUE = 2  # reference to address or integer, or index of the real
+    COLOR = 3
+    ADVANCE = 4  # outer dimensions with which a fabric operand advances
+    STRIDES = 5  # first of the references to the strides
+
+
+@dataclass(frozen=True, slots=True)
+class MainStatement:
+    """An operation, call, loop head or guard of some region's main: a line of the report."""
+
+    region: str
+    text: str
+    node: str
+    where: Location
+
+
+@dataclass(slots=True)
+class Code:
+    """The flat program. See ``Col`` and ``Ocol`` for the columns."""
+
+    rows: np.ndarray
+    operands: np.ndarray
+    refs: np.ndarray  # pool base, x stride, y stride, first register, registers
+    lists: np.ndarray  # references of dims, strides and arguments
+    registers: np.ndarray
+    pool: np.ndarray
+    reals: np.ndarray
+    entries: dict[str, int]
+    statements: tuple[MainStatement, ...]
+    where: list[Location]
+    units: int
+    sends: bool
+
+
+def window(parameters: Iterable[str], body: Iterable[Statement]) -> tuple[str, ...]:
+    """Registers of a procedure: its parameters, then what it assigns or loops over."""
+    return tuple(dict.fromkeys([*parameters, *_assigned(body)]))
+
+
+def _assigned(body: Iterable[Statement]) -> Iterator[str]:
+    for statement in body:
+        if isinstance(statement, Op) and statement.register is not None:
+            yield statement.register
+        elif isinstance(statement, Loop):
+            yield statement.register
+            yield from _assigned(statement.body)
+        elif isinstance(statement, If):
+            yield from _assigned(statement.then)
+            yield from _assigned(statement.otherwise)
+
+
+class Pool:
+    """Values of static expressions: a constant, one value a column, a row, or a tile."""
+
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+        self.size = 0
+        self.known: dict[tuple[object, ...], int] = {}
+
+    def add(self, value: object) -> tuple[int, int, int]:
+        """Keep a broadcastable (rows, columns) value; (base, x stride, y stride)."""
+        array = np.asarray(value)
+        if array.size and (array.max() > 2**31 - 1 or array.min() < -(2**31)):
+            raise LoadError(f"an operand's value {array.max()} does not fit 32 bits")
+        flat = np.ascontiguousarray(array, dtype=np.int32).ravel()
+        strides = (0, 0)
+        if array.ndim == 2:
+            rows, columns = array.shape
+            strides = (1 if columns > 1 else 0, columns if rows > 1 else 0)
+        key = (flat.tobytes(), strides)
+        if key not in self.known:
+            self.known[key] = self.size
+            self.parts.append(flat)
+            self.size += flat.size
+        return self.known[key], *strides
+
+    def array(self) -> np.ndarray:
+        """All values."""
+        return np.concatenate([*self.parts, np.zeros(1, np.int32)])
+
+
+@dataclass(slots=True)
+class _Scope:
+    """Where a row stands: register window and loop nest of its procedure."""
+
+    registers: dict[str, int]
+    nest: int = 0
+    statement: int = -1
+
+
+@dataclass(slots=True)
+class _Tables:
+    rows: list[list[int]] = field(default_factory=list)
+    operands: list[list[int]] = field(default_factory=list)
+    refs: list[list[int]] = field(default_factory=list)
+    lists: list[int] = field(default_factory=list)
+    registers: list[int] = field(default_factory=list)
+    reals: list[float] = field(default_factory=list)
+    where: list[Location] = field(default_factory=list)
+    statements: list[MainStatement] = field(default_factory=list)
+
+
+class Coder:
+    """Flattens the code of one region into tables that all regions share."""
+
+    def __init__(
+        self, program: Program, machine: Machine, region: Region, tables: _Tables, pool: Pool
+    ) -> None:
+        self.machine, self.region, self.tables, self.pool = machine, region, tables, pool
+        self.procedures = {procedure.name: procedure for procedure in program.procedures}
+        self.colors = {name: index for index, (name, _) in enumerate(program.colors)}
+        self.env = static_environment(program, region)
+        self.cache: dict[tuple[Expr, tuple[int, ...]], int] = {}
+        self.starts: dict[str, int] = {}
+        self.calls: list[tuple[int, str]] = []
+
+    def region_code(self) -> int:
+        """Emit main and every procedure that it reaches; the row where main starts."""
+        entry = len(self.tables.rows)
+        main = _Scope(self._window(self.region.name, window((), self.region.main)))
+        self._block(self.region.main, main, top=True)
+        self._row(Kind.END, NO_PLACE)
+        done = 0
+        while done < len(self.calls):
+            row, name = self.calls[done]
+            done += 1
+            if name not in self.starts:
+                self._procedure(self.procedures[name])
+            self.tables.rows[row][Col.A] = self.starts[name]
+        return entry
+
+    def _procedure(self, procedure: Procedure) -> None:
+        self.starts[procedure.name] = len(self.tables.rows)
+        names = window(procedure.parameters, procedure.body)
+        self._block(procedure.body, _Scope(self._window(procedure.name, names)))
+        self._row(Kind.RETURN, procedure.where)
+
+    def _window(self, owner: str, names: tuple[str, ...]) -> dict[str, int]:
+        if len(names) > self.machine.window:
+            raise LoadError(
+                f"'{owner}' uses {len(names)} registers; "
+                f"a window of fabric '{self.machine.name}' has {self.machine.window}"
+            )
+        return {name: index for index, name in enumerate(names)}
+
+    # --- rows -------------------------------------------------------------------
+
+    def _row(self, kind: Kind, where: Location, **columns: int) -> int:
+        row = [0] * len(Col)
+        row[Col.KIND] = kind
+        row[Col.DONE] = row[Col.LEVEL] = row[Col.STATEMENT] = -1
+        for name, value in columns.items():
+            row[Col[name]] = value
+        self.tables.rows.append(row)
+        self.tables.where.append(where)
+        return len(self.tables.rows) - 1
+
+    def _block(self, body: Iterable[Statement], scope: _Scope, top: bool = False) -> None:
+        for statement in body:
+            if top:
+                scope.statement = self._report(statement)
+            if isinstance(statement, Op):
+                self._op(statement, scope)
+            elif isinstance(statement, Loop):
+                self._loop(statement, scope, top)
+            elif isinstance(statement, If):
+                self._if(statement, scope, top)
+            else:
+                self._call(statement, scope)
+
+    def _report(self, statement: Statement) -> int:
+        if isinstance(statement, Op):
+            text, node = statement.name, ""
+        elif isinstance(statement, Call):
+            text, node = f"call {statement.procedure}", statement.node
+        elif isinstance(statement, Loop):
+            text, node = f"loop {statement.register}: {show(statement.count)}", ""
+        else:
+            text, node = "if", ""
+        line = MainStatement(self.region.name, text, node, statement.where)
+        self.tables.statements.append(line)
+        return len(self.tables.statements) - 1
+
+    def _loop(self, loop: Loop, scope: _Scope, top: bool) -> None:
+        if scope.nest >= self.machine.loop_depth:
+            raise LoadError(
+                f"{place(loop.where)}loops nest deeper than {self.machine.loop_depth}, "
+                f"the loop depth of fabric '{self.machine.name}'"
+            )
+        register = scope.registers[loop.register]
+        head = self._row(
+            Kind.LOOP, loop.where, OPCODE=COUNTED.index("loop"), D=scope.nest,
+            TIMING=CLASS_INDEX[CONTROL_TIMING["loop"]], C=register,
+            B=self._ref(loop.count, scope, loop.where), STATEMENT=scope.statement,
+        )  # fmt: skip
+        scope.nest += 1
+        statement = scope.statement
+        self._block(loop.body, scope, top)
+        scope.nest -= 1
+        if len(self.tables.rows) == head + 1:  # an empty body runs in no time
+            self.tables.rows[head][Col.A] = head + 1
+            return
+        self._row(
+            Kind.NEXT, loop.where, A=head + 1, C=register, D=scope.nest, STATEMENT=statement
+        )
+        self.tables.rows[head][Col.A] = len(self.tables.rows)
+
+    def _if(self, guard: If, scope: _Scope, top: bool) -> None:
+        head = self._row(
+            Kind.IF, guard.where, OPCODE=COUNTED.index("if"), D=RELATIONS.index(guard.relation),
+            TIMING=CLASS_INDEX[CONTROL_TIMING["if"]], STATEMENT=scope.statement,
+            B=self._ref(guard.left, scope, guard.where),
+            C=self._ref(guard.right, scope, guard.where),
+        )  # fmt: skip
+        self._block(guard.then, scope, top)
+        if not guard.otherwise:
+            self.tables.rows[head][Col.A] = len(self.tables.rows)
+            return
+        jump = self._row(Kind.JUMP, guard.where)
+        self.tables.rows[head][Col.A] = len(self.tables.rows)
+        self._block(guard.otherwise, scope, top)
+        self.tables.rows[jump][Col.A] = len(self.tables.rows)
+
+    def _call(self, call: Call, scope: _Scope) -> None:
+        if call.procedure not in self.procedures:
+            raise LoadError(f"{place(call.where)}no procedure '{call.procedure}'")
+        parameters = self.procedures[call.procedure].parameters
+        given = dict(call.arguments)
+        if set(given) != set(parameters):
+            raise LoadError(
+                f"{place(call.where)}'{call.procedure}' takes ({', '.join(parameters)}), "
+                f"the call gives ({', '.join(given)})"
+            )
+        first = self._list([self._ref(given[name], scope, call.where) for name in parameters])
+        row = self._row(
+            Kind.CALL, call.where, OPCODE=COUNTED.index("call"), DIMS=first,
+            TIMING=CLASS_INDEX[CONTROL_TIMING["call"]], COUNT=len(parameters),
+            D=len(scope.registers), STATEMENT=scope.statement,
+            RANK=len(window(parameters, self.procedures[call.procedure].body)),
+        )  # fmt: skip
+        self.calls.append((row, call.procedure))
+
+    # --- instructions -------------------------------------------------------------
+
+    def _op(self, op: Op, scope: _Scope) -> None:
+        instr = BY_NAME[op.name]
+        common = {
+            "OPCODE": OPCODE[op.name],
+            "TIMING": CLASS_INDEX[instr.timing],
+            "STATEMENT": scope.statement,
+        }
+        if instr.form is Form.VECTOR:
+            self._vector(op, scope, common)
+        elif instr.form is Form.SEND:
+            self._send(op, scope, common)
+        elif instr.form is Form.CONTROL:
+            assert op.color is not None
+            self._row(
+                Kind.CONTROL, op.where, COLOR=self._color(op.color, op.where), LEVEL=0,
+                D=CONTROL_INDEX[op.control], **common,
+            )  # fmt: skip
+        elif instr.form is Form.SEMAPHORE:
+            kind = Kind.WAIT if op.name == "wait" else Kind.SIGNAL
+            semaphore = self._semaphore(op.semaphore, op.where)
+            self._row(kind, op.where, A=semaphore, B=self._integer(op, 0, scope), **common)
+        else:
+            self._scalar(op, scope, common)
+
+    def _scalar(self, op: Op, scope: _Scope, common: dict[str, int]) -> None:
+        form = BY_NAME[op.name].form
+        kind = {Form.SCALAR: Kind.SCALAR, Form.LOAD: Kind.LOAD, Form.STORE: Kind.STORE}[form]
+        target = -1 if op.register is None else scope.registers[op.register]
+        left = self._integer(op, 0, scope)
+        right = self._integer(op, 1, scope) if len(op.operands) > 1 else left
+        self._row(kind, op.where, A=target, B=left, C=right, **common)
+
+    def _integer(self, op: Op, index: int, scope: _Scope) -> int:
+        operand = op.operands[index]
+        if isinstance(operand, Mem):
+            return self._ref(operand.address, scope, op.where)
+        if isinstance(operand, Scalar):
+            return self._ref(operand.value, scope, op.where)
+        raise LoadError(f"{place(op.where)}{op.name} takes integer operands")
+
+    def _vector(self, op: Op, scope: _Scope, common: dict[str, int]) -> None:
+        assert op.dtype is not None
+        roles = BY_NAME[op.name].operands
+        advances = [self._advance(operand, op) for operand in op.operands]
+        if BY_NAME[op.name].accumulates and not isinstance(op.operands[0], Mem):
+            raise LoadError(f"{place(op.where)}{op.name} accumulates in memory only")
+        types = [operand_type(role, op.dtype) for role in roles]
+        self._iterated(Kind.VECTOR, op, types, max(advances), scope, common)
+
+    def _send(self, op: Op, scope: _Scope, common: dict[str, int]) -> None:
+        assert op.dtype is not None
+        assert op.target is not None
+        common |= {
+            "B": self._ref(op.target[0], scope, op.where),
+            "C": self._ref(op.target[1], scope, op.where),
+            "D": self._semaphore(op.semaphore, op.where),
+        }
+        self._iterated(Kind.SEND, op, [op.dtype] * 2, -1, scope, common)
+
+    def _iterated(
+        self, kind: Kind, op: Op, types: list[DType], level: int, scope: _Scope,
+        common: dict[str, int],
+    ) -> None:  # fmt: skip
+        if len(op.dims) > min(MAX_DIMS, self.machine.dimensions):
+            raise LoadError(
+                f"{place(op.where)}{len(op.dims)} iteration names; fabric "
+                f"'{self.machine.name}' has {self.machine.dimensions}"
+            )
+        dims = self._list([self._ref(dim.extent, scope, op.where) for dim in op.dims])
+        first = len(self.tables.operands)
+        for operand, dtype in zip(op.operands, types, strict=True):
+            self.tables.operands.append(self._operand(operand, dtype, op, scope))
+        unit, done = 0, -1
+        if op.asynchronous is not None:
+            unit = op.asynchronous.unit
+            if not 1 <= unit <= self.machine.stream_units:
+                raise LoadError(
+                    f"{place(op.where)}no stream unit {unit}: fabric "
+                    f"'{self.machine.name}' has 1 to {self.machine.stream_units}"
+                )
+            if op.asynchronous.semaphore is not None:
+                done = self._semaphore(op.asynchronous.semaphore, op.where)
+        assert op.dtype is not None
+        self._row(
+            kind, op.where, DTYPE=TYPE_INDEX[op.dtype], OPERANDS=first,
+            COUNT=len(op.operands), DIMS=dims, RANK=len(op.dims), UNIT=unit, DONE=done,
+            LEVEL=level, **common,
+        )  # fmt: skip
+
+    def _advance(self, operand: Operand, op: Op) -> int:
+        if not isinstance(operand, Fabric):
+            return -1
+        if operand.dims is None:
+            return len(op.dims)
+        outer = tuple(dim.name for dim in op.dims[: len(operand.dims)])
+        if operand.dims != outer:
+            raise LoadError(
+                f"{place(op.where)}<{operand.color}> can only advance with the outermost "
+                "iteration names, in their order"
+            )
+        return len(outer)
+
+    def _operand(self, operand: Operand, dtype: DType, op: Op, scope: _Scope) -> list[int]:
+        row = [0] * len(Ocol)
+        row[Ocol.TYPE] = TYPE_INDEX[dtype]
+        if isinstance(operand, Mem):
+            dims = tuple(dim.name for dim in op.dims)
+            row[Ocol.VALUE], strides = self._address(operand.address, dims, scope, op.where)
+            row[Ocol.STRIDES] = self._list(strides)
+        elif isinstance(operand, Fabric):
+            row[Ocol.KIND] = 1
+            row[Ocol.COLOR] = self._color(operand.color, op.where)
+            row[Ocol.ADVANCE] = self._advance(operand, op)
+        elif isinstance(operand, Scalar):
+            row[Ocol.KIND] = 2
+            row[Ocol.VALUE] = self._ref(operand.value, scope, op.where)
+        else:
+            assert isinstance(operand, Real)
+            row[Ocol.KIND] = 3
+            row[Ocol.VALUE] = len(self.tables.reals)
+            self.tables.reals.append(operand.value)
+        return row
+
+    def _address(
+        self, address: Expr, dims: tuple[str, ...], scope: _Scope, where: Location
+    ) -> tuple[int, list[int]]:
+        try:
+            affine = split(address, frozenset(scope.registers), dims)
+        except NotAffine as error:
+            raise LoadError(f"{place(where)}{error}") from error
+        base = self._affine(affine.static, affine.registers, scope, where)
+        zero = Int(0)
+        strides = [self._ref(affine.strides.get(dim, zero), scope, where) for dim in dims]
+        return base, strides
+
+    def _color(self, name: str, where: Location) -> int:
+        if name not in self.colors:
+            raise LoadError(f"{place(where)}no color '{name}'")
+        return self.colors[name]
+
+    def _semaphore(self, number: int | None, where: Location) -> int:
+        if number is None or not 0 <= number < self.machine.semaphores:
+            raise LoadError(
+                f"{place(where)}no semaphore s{number}: fabric '{self.machine.name}' "
+                f"has s0 to s{self.machine.semaphores - 1}"
+            )
+        return number
+
+    # --- references -----------------------------------------------------------------
+
+    def _list(self, refs: list[int]) -> int:
+        self.tables.lists.extend(refs)
+        return len(self.tables.lists) - len(refs)
+
+    def _ref(self, node: Expr, scope: _Scope, where: Location) -> int:
+        try:
+            affine = split(node, frozenset(scope.registers))
+        except NotAffine as error:
+            raise LoadError(f"{place(where)}{error}") from error
+        return self._affine(affine.static, affine.registers, scope, where)
+
+    def _affine(
+        self, static: Expr, registers: tuple[str, ...], scope: _Scope, where: Location
+    ) -> int:
+        numbers = tuple(scope.registers[name] for name in registers)
+        key = (static, numbers)
+        if key not in self.cache:
+            value = static_value(static, self.env, where)
+            first = len(self.tables.registers)
+            self.tables.registers.extend(numbers)
+            self.cache[key] = len(self.tables.refs)
+            self.tables.refs.append([*self.pool.add(value), first, len(numbers)])
+        return self.cache[key]
+
+
+NO_PLACE = Location()
+
+
+def static_environment(program: Program, region: Region) -> dict[str, object]:
+    """Values of every static name: integers, and broadcastable rows and columns for x and y."""
+    env: dict[str, object] = dict(program.constants)
+    env |= {tensor.name: tensor.address for tensor in program.tensors}
+    env |= {"W": region.width, "H": region.height}
+    env["x"] = np.arange(region.width, dtype=np.int64)[None, :]
+    env["y"] = np.arange(region.height, dtype=np.int64)[:, None]
+    return env
+
+
+def static_value(node: Expr, env: dict[str, object], where: Location) -> object:
+    """Evaluate a static expression for all tiles of a region at once.
+
+    Raises:
+        LoadError: a name that is not static here, or a division by zero.
+    """
+    try:
+        return evaluate(node, env)
+    except KeyError as error:
+        raise LoadError(f"{place(where)}unknown name {error} in {show(node)}") from error
+    except ZeroDivisionError as error:
+        raise LoadError(f"{place(where)}{error}") from error
+
+
+def flatten(program: Program, machine: Machine) -> Code:
+    """Flatten the code of every region."""
+    tables, pool = _Tables(), Pool()
+    entries = {
+        region.name: Coder(program, machine, region, tables, pool).region_code()
+        for region in program.regions
+    }
+    rows = _table(tables.rows, len(Col))
+    return Code(
+        rows=rows,
+        operands=_table(tables.operands, len(Ocol)),
+        refs=_table(tables.refs, 5),
+        lists=np.array([*tables.lists, 0], dtype=np.int32),
+        registers=np.array([*tables.registers, 0], dtype=np.int32),
+        pool=pool.array(),
+        reals=np.array([*tables.reals, 0.0], dtype=np.float64),
+        entries=entries,
+        statements=tuple(tables.statements),
+        where=tables.where,
+        units=int(rows[:, Col.UNIT].max(initial=0)),
+        sends=bool((rows[:, Col.KIND] == Kind.SEND).any()),
+    )
+
+
+def _table(rows: list[list[int]], columns: int) -> np.ndarray:
+    return np.array(rows or [[0] * columns], dtype=np.int32).reshape(-1, columns)

@@ -1,0 +1,171 @@
+"""What a run counts: cycles by cause, work done, traffic, energy, and cycles by statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isa.table import Timing
+from isa.types import DType
+from runtime.code import COUNTED, MainStatement
+
+if TYPE_CHECKING:
+    from runtime.engine.layout import State
+    from runtime.image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class StatementCycles:
+    """One statement of some region's main: an operation, call, loop head or guard.
+
+    start, end: first cycle in which a tile was at it, and the cycle in which the last
+    one left it. busy: busy cycles of main threads in it, summed over tiles. macs,
+    elements: multiply-accumulates and all vector elements that it executed, those of
+    its stream units included.
+    """
+
+    statement: MainStatement
+    start: int
+    end: int
+    busy: int
+    macs: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counters of one run; per-tile arrays have the shape [height, width].
+
+    busy, stalled_input, stalled_output, waiting, idle: cycles of each main thread; they
+    sum to ``cycles``. waiting is for a semaphore or a stream unit, idle after its end.
+    links: wavelets that left each tile on N, E, S, W, to its core, and from its core
+    [height, width, 6]; dynamic_links: N, E, S, W and to the core, headers included.
+    energy: picojoules by cause.
+    """
+
+    cycles: int
+    busy: np.ndarray
+    stalled_input: np.ndarray
+    stalled_output: np.ndarray
+    waiting: np.ndarray
+    idle: np.ndarray
+    unit_busy: np.ndarray
+    macs_f32: int
+    macs_f16: int
+    elements: int
+    instructions: dict[str, int]
+    links: np.ndarray
+    dynamic_links: np.ndarray
+    io_bytes_in: int
+    io_bytes_out: int
+    sram_bytes: int
+    sram_high_water: int
+    energy: dict[str, float]
+    utilization: float
+    statements: tuple[StatementCycles, ...] = field(repr=False, default=())
+
+    @property
+    def busy_fraction(self) -> float:
+        """Busy cycles of main threads over tiles x cycles."""
+        return float(self.busy.sum()) / max(self.busy.size * self.cycles, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The totals, ready for JSON."""
+        return {
+            "cycles": self.cycles,
+            "busy": int(self.busy.sum()),
+            "stalled_input": int(self.stalled_input.sum()),
+            "stalled_output": int(self.stalled_output.sum()),
+            "waiting": int(self.waiting.sum()),
+            "idle": int(self.idle.sum()),
+            "macs": self.macs_f32 + self.macs_f16,
+            "elements": self.elements,
+            "instructions": self.instructions,
+            "wavelet_hops": int(self.links[..., :4].sum()),
+            "dynamic_hops": int(self.dynamic_links[..., :4].sum()),
+            "io_bytes_in": self.io_bytes_in,
+            "io_bytes_out": self.io_bytes_out,
+            "sram_high_water": self.sram_high_water,
+            "energy_picojoules": sum(self.energy.values()),
+            "utilization": self.utilization,
+            "busy_fraction": self.busy_fraction,
+        }
+
+
+def collect(image: Image, state: State, cycles: int) -> Counters:
+    """Read the counters out of an engine's state after ``cycles`` cycles."""
+    from runtime.engine.layout import C, G, Reason, T, U  # noqa: PLC0415 - engines import us
+
+    shape = (image.program.height, image.program.width)
+    table, units = state.counters.copy(), int(state.g[G.UNITS])
+    main = state.unit[::units]
+    columns = {
+        Reason.INPUT: C.INPUT, Reason.OUTPUT: C.OUTPUT, Reason.DYNAMIC: C.OUTPUT,
+        Reason.SEMAPHORE: C.WAITING, Reason.UNIT: C.WAITING,
+    }  # fmt: skip
+    for reason, column in columns.items():  # waits that had not ended
+        held = main[:, U.REASON] == reason
+        table[held, column] += np.maximum(cycles - main[held, U.SINCE], 0)
+    stalls = table[:, [C.INPUT, C.OUTPUT, C.WAITING]].sum(axis=1)
+    busy = np.minimum(table[:, C.BUSY], cycles - stalls)
+    idle = cycles - stalls - busy
+
+    def grid(values: np.ndarray) -> np.ndarray:
+        return values.reshape(*shape, *values.shape[1:])
+
+    macs = int(table[:, C.MACS_F32].sum()), int(table[:, C.MACS_F16].sum())
+    dynamic = state.dyn_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    return Counters(
+        cycles=cycles, busy=grid(busy), stalled_input=grid(table[:, C.INPUT]),
+        stalled_output=grid(table[:, C.OUTPUT]), waiting=grid(table[:, C.WAITING]),
+        idle=grid(idle), unit_busy=grid(table[:, C.UNIT_BUSY]),
+        macs_f32=macs[0], macs_f16=macs[1], elements=int(table[:, C.ELEMENTS].sum()),
+        instructions={
+            name: int(count) for name, count in zip(COUNTED, state.counted, strict=True) if count
+        },
+        links=grid(state.links), dynamic_links=grid(dynamic),
+        io_bytes_in=int(state.g[G.BYTES_IN]), io_bytes_out=int(state.g[G.BYTES_OUT]),
+        sram_bytes=int(table[:, C.SRAM].sum()),
+        sram_high_water=int(state.tile[:, T.TOP].max(initial=0)),
+        energy=_energy(image, state, table, cycles), utilization=_utilization(image, macs, cycles),
+        statements=_statements(image, state),
+    )  # fmt: skip
+
+
+def _energy(image: Image, state: State, table: np.ndarray, cycles: int) -> dict[str, float]:
+    from runtime.engine.layout import C, G  # noqa: PLC0415 - engines import us
+
+    each = image.fabric.energy
+    operations = int(table[:, C.ELEMENTS].sum() + table[:, C.SCALARS].sum())
+    return {
+        "multiply_accumulate": float(
+            table[:, C.MACS_F32].sum() * each["multiply_accumulate_f32"]
+            + table[:, C.MACS_F16].sum() * each["multiply_accumulate_f16"]
+        ),
+        "operation": operations * each["operation"],
+        "sram": float(table[:, C.SRAM].sum()) * each["sram_byte"],
+        "hop": float(table[:, C.HOPS].sum()) * each["hop"],
+        "io": float(state.g[G.BYTES_IN] + state.g[G.BYTES_OUT]) * each["io_byte"],
+        "static": image.tiles * cycles * each["static_tile_cycle"],
+    }
+
+
+def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:
+    """Multiply-accumulates done over those that tiles x cycles could have done."""
+    timing = image.fabric.timing[Timing.MULTIPLY_ACCUMULATE]
+    needed = (
+        macs[0] * timing.cycles / timing.group[DType.F32]
+        + macs[1] * timing.cycles / timing.group[DType.F16]
+    )
+    return needed / max(image.tiles * cycles, 1)
+
+
+def _statements(image: Image, state: State) -> tuple[StatementCycles, ...]:
+    rows = state.statements.tolist()
+    return tuple(
+        StatementCycles(statement, *row)
+        for statement, row in zip(image.code.statements, rows, strict=False)
+        if row[1] > 0 or row[2] > 0
+    )

@@ -1,0 +1,193 @@
+"""Reports: what stopped a run, and who waits for whom when nothing can move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from isa.program import Location
+from isa.types import Side
+from runtime.code import COUNTED
+from runtime.engine.layout import Fault, G, Mode, Reason, State, U
+from runtime.errors import place
+from runtime.image import Image
+from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+
+MOST_LINES, MOST_TILES = 24, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that waits: where, what it says, and the line it stands on."""
+
+    tile: int
+    text: str
+    where: Location
+
+
+def finished(image: Image, state: State) -> bool:
+    """Whether every thread, unit and transfer has ended and no wavelet is left."""
+    halted = (state.unit[:: state.g[G.UNITS], U.MODE] == Mode.HALT).all()
+    modes = state.unit[:, U.MODE]
+    idle = ((modes == Mode.HALT) | (modes == Mode.IDLE)).all()
+    return bool(
+        halted
+        and idle
+        and state.g[G.QUEUES_LEFT] == 0
+        and not state.fifos[:, Fcol.COUNT].any()
+        and not state.dyn[:, 1].any()
+    )
+
+
+def coordinates(image: Image, tile: int) -> str:
+    """``(x, y)`` in the program's rectangle."""
+    return f"({tile % image.program.width}, {tile // image.program.width})"
+
+
+# --- deadlock ---------------------------------------------------------------------------
+
+
+def report(image: Image, state: State, cycle: int) -> str:
+    """Who waits for whom, grouped: equal waits of several tiles share a line."""
+    groups: dict[tuple[str, Location], list[int]] = {}
+    for wait in (*_units(image, state), *_edge(image, state), *_wavelets(image, state)):
+        groups.setdefault((wait.text, wait.where), []).append(wait.tile)
+    lines = [f"deadlock in cycle {cycle}: nothing can move any more"]
+    for (text, where), tiles in list(groups.items())[:MOST_LINES]:
+        named = ", ".join(coordinates(image, tile) for tile in tiles[:MOST_TILES])
+        more = f" and {len(tiles) - MOST_TILES} more" if len(tiles) > MOST_TILES else ""
+        lines.append(f"  {place(where)}tile{'s' * (len(tiles) > 1)} {named}{more}: {text}")
+    if len(groups) > MOST_LINES:
+        lines.append(f"  and {len(groups) - MOST_LINES} more kinds of waits")
+    return "\n".join(lines)
+
+
+def _color(image: Image, state: State, slot: int) -> str:
+    return image.program.colors[int(state.slots[slot, Scol.COLOR])][0]
+
+
+def _units(image: Image, state: State) -> Iterator[Wait]:
+    units = int(state.g[G.UNITS])
+    for me in np.nonzero(state.unit[:, U.REASON] != Reason.NONE)[0].tolist():
+        tile, unit = divmod(me, units)
+        row = int(state.unit[me, U.ROW])
+        name = COUNTED[int(state.rows[row, 1])]
+        who = "main thread" if unit == 0 else f"stream unit {unit}"
+        what = _reason(image, state, tile, me)
+        yield Wait(tile, f"{who} at '{name}' waits for {what}", image.code.where[row])
+
+
+def _reason(image: Image, state: State, tile: int, me: int) -> str:
+    reason, what = int(state.unit[me, U.REASON]), int(state.unit[me, U.WHAT])
+    if reason == Reason.INPUT:
+        return f"a wavelet of color '{_color(image, state, what)}'"
+    if reason == Reason.OUTPUT:
+        return f"room in the output queue of color '{_color(image, state, what)}'"
+    if reason == Reason.SEMAPHORE:
+        at = tile * int(state.g[G.SEMAPHORES]) + what
+        has = int(state.semaphores[at, 0] + state.semaphores[at, 1])
+        return f"semaphore s{what}: needs {int(state.unit[me, U.NEED])}, has {has}"
+    if reason == Reason.UNIT:
+        return f"stream unit {what} to be free"
+    return "room in the dynamic network"
+
+
+def _edge(image: Image, state: State) -> Iterator[Wait]:
+    """Transfers that are not done."""
+    for queue in state.queues[state.queues[:, Qcol.RECORD] < state.queues[:, Qcol.END]]:
+        slot = int(queue[Qcol.SLOT])
+        shape = state.shapes[state.records[queue[Qcol.RECORD], Rcol.SHAPE]]
+        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
+        color = _color(image, state, slot)
+        direction = int(shape[Hcol.DIRECTION])
+        if direction == FEED and shape[Hcol.LOOKUP] >= 0:
+            what = f"the feed of '{transfer.tensor}' waits for index values or room"
+        elif direction == FEED:
+            what = f"the feed of '{transfer.tensor}' waits for room in the router"
+        elif direction == DRAIN:
+            what = f"the drain into '{transfer.tensor}' waits for wavelets"
+        else:
+            what = f"the lookup in '{transfer.tensor}' waits for index values"
+        tile = int(state.slots[slot, Scol.TILE])
+        yield Wait(tile, f"{what} (color '{color}')", transfer.where)
+
+
+def _wavelets(image: Image, state: State) -> Iterator[Wait]:
+    """Routers whose head cannot move, and queues that no one reads."""
+    for slot in range(int(state.slot_first[-1])):
+        tile, color = int(state.slots[slot, Scol.TILE]), _color(image, state, slot)
+        where = image.program.routes[int(state.slots[slot, Scol.ROUTE])].where
+        held = int(state.fifos[slot, Fcol.COUNT])
+        if held:
+            sides = ", ".join(_blocked(state, slot)) or "the switch"
+            yield Wait(tile, f"router holds {held} of color '{color}', waits for {sides}", where)
+        queue = int(state.slots[slot, Scol.INPUT])
+        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and state.slots[slot, Scol.READER] < 0:
+            count = int(state.fifos[queue, Fcol.COUNT])
+            yield Wait(tile, f"{count} of color '{color}' that no instruction takes", where)
+        queue = int(state.slots[slot, Scol.OUTPUT])
+        if queue >= 0 and state.fifos[queue, Fcol.COUNT]:
+            count = int(state.fifos[queue, Fcol.COUNT])
+            text = f"{count} of color '{color}' wait for the router to accept from the core"
+            yield Wait(tile, text, where)
+
+
+def _blocked(state: State, slot: int) -> Iterator[str]:
+    pending = int(state.slots[slot, Scol.PENDING])
+    for side in Side:
+        if not pending >> side.index & 1:
+            continue
+        if side is Side.RAMP:
+            yield "the core's input queue"
+            continue
+        beyond = int(state.slots[slot, Scol.NEXT + side.index])
+        if beyond == NOWHERE:
+            yield f"{side.value}, where the neighbour has no route"
+        elif beyond == OUTSIDE or beyond <= -2:
+            yield f"{side.value}, where no transfer takes it"
+        elif state.fifos[beyond, Fcol.COUNT] >= state.fifos[beyond, Fcol.DEPTH]:
+            yield f"{side.value}, where the neighbour's buffer is full"
+        else:
+            yield f"{side.value}, where the neighbour does not accept it"
+
+
+# --- faults -----------------------------------------------------------------------------
+
+
+def describe_fault(image: Image, state: State) -> tuple[str, Location]:
+    """Message and place of the fault that stopped a run."""
+    g = state.g
+    code, tile, unit = Fault(int(g[G.ERROR])), int(g[G.ERROR_TILE]), int(g[G.ERROR_UNIT])
+    row, a, b = int(g[G.ERROR_ROW]), int(g[G.ERROR_A]), int(g[G.ERROR_B])
+    if code is Fault.LOOKUP:
+        transfer = image.program.transfers[row]
+        rows = {t.name: t for t in image.program.edge_tensors}[transfer.tensor].shape[0]
+        what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
+        who, where = "edge", transfer.where
+    else:
+        who = "main thread" if unit == 0 else f"stream unit {unit}"
+        where = image.code.where[row]
+        what = f"'{COUNTED[int(state.rows[row, 1])]}': {_fault_text(image, code, a, b)}"
+    lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "
+    return lead + what, where
+
+
+def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
+    if code is Fault.QUEUE:
+        color = image.program.colors[a][0]
+        way = "to" if b == Scol.OUTPUT else "from"
+        return f"no route {way} the router for color '{color}' in this tile"
+    return {
+        Fault.ADDRESS: f"SRAM address {a} is out of range, the program's data has {b} bytes",
+        Fault.ALIGNMENT: f"SRAM address {a} or a stride is no multiple of {b} bytes",
+        Fault.NEGATIVE: f"the count {a} is negative",
+        Fault.TARGET: f"the target tile ({a}, {b}) is outside the region",
+        Fault.CALLS: f"calls nest deeper than {a}",
+        Fault.REGISTERS: f"the register windows need more than {a} registers",
+        Fault.DIVISION: f"division of {a} by zero",
+    }[code]
+
+

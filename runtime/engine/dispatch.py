@@ -1,0 +1,71 @@
+"""One compiled function over all value functions, generated from the instruction table.
+
+``apply_float(opcode, a, b, c)`` and ``apply_int(opcode, a, b, c)`` are written out as
+source from ``isa.table`` and ``isa.values``: no instruction is named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import float32, float64, int32, int64, njit
+
+from isa.table import OPCODE, TABLE, Form, Operand
+from isa.values import DIVIDES, VALUES, Class, classes
+
+JIT: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"}
+jit = njit(**JIT)
+inlined = njit(**JIT, forceinline=True)
+
+
+def _source(kind: Class) -> tuple[str, dict[str, Any]]:
+    carrier = "float64" if kind is Class.FLOAT else "int64"
+    space: dict[str, Any] = {
+        "float32": float32, "float64": float64, "int32": int32, "int64": int64,
+    }  # fmt: skip
+    lines = [f"def apply(opcode, a, b, c):\n    result = {carrier}(0)"]
+    word = "if"
+    for row in TABLE:
+        if kind not in classes(row):
+            continue
+        opcode = OPCODE[row.name]
+        space[f"value_{opcode}"] = inlined(VALUES[row.name, kind])
+        roles = row.operands if row.accumulates else row.operands[1:]
+        into = _carry(row.operands[0], kind)
+        args = ", ".join(f"{_carry(r, kind)}({n})" for r, n in zip(roles, "abc", strict=False))
+        lines.append(f"    {word} opcode == {opcode}:")
+        lines.append(f"        result = {carrier}({into}(value_{opcode}({args})))")
+        word = "elif"
+    lines.append("    return result\n")
+    return "\n".join(lines), space
+
+
+def _carry(role: Operand, kind: Class) -> str:
+    """Type in which the function takes or gives an operand of this role."""
+    if kind is Class.INT:
+        return "int64"
+    return "int64" if role is Operand.FLAG else "float32"
+
+
+def _generate(kind: Class) -> Callable[..., Any]:
+    source, space = _source(kind)
+    exec(compile(source, f"<apply {kind.value}>", "exec"), space)  # noqa: S102 - see module
+    return jit(space["apply"])
+
+
+apply_float = _generate(Class.FLOAT)
+apply_int = _generate(Class.INT)
+
+fmac_value = inlined(VALUES["fmac", Class.FLOAT])
+add_value = inlined(VALUES["add", Class.FLOAT])
+
+
+def _flags(names: frozenset[str]) -> np.ndarray:
+    return np.array([row.name in names for row in TABLE], dtype=np.uint8)
+
+
+DIVIDING = _flags(DIVIDES)
+ACCUMULATING = _flags(frozenset(row.name for row in TABLE if row.accumulates))
+COMPUTES = _flags(frozenset(row.name for row in TABLE if row.form is Form.VECTOR))

@@ -1,0 +1,206 @@
+"""Compiled primitives that all phases of a cycle share: FIFOs, wake-ups, faults.
+
+Visiting order never shows: an entry of a FIFO carries the cycle from which it can be
+seen, and a FIFO remembers the cycle of its last pop, so that a slot freed in this cycle
+does not look free before the next.
+"""
+
+from __future__ import annotations
+
+from runtime.engine.bits import int64
+from runtime.engine.dispatch import inlined, jit
+from runtime.engine.layout import NEVER, WHEEL, Fault, G, Reason, State, T, U
+from runtime.routes import Fcol, Scol
+
+RAMP = 4
+
+
+@jit
+def fault(s: State, code: Fault, tile: int, unit: int, row: int, a: int, b: int) -> None:
+    """Stop the run at the end of this cycle; of several faults the first tile's counts."""
+    g = s.g
+    if g[G.ERROR] == 0 or tile < g[G.ERROR_TILE]:
+        g[G.ERROR] = code
+        g[G.ERROR_TILE] = tile
+        g[G.ERROR_UNIT] = unit
+        g[G.ERROR_ROW] = row
+        g[G.ERROR_A] = a
+        g[G.ERROR_B] = b
+
+
+@inlined
+def delay(seed: int, where: int, count: int) -> int:
+    """Random extra cycles, a hash of the seed, the place and how many passed before."""
+    if seed == 0:
+        return 0
+    h = int64(seed) * 0x9E3779B1 + int64(where) * 0x85EBCA77 + int64(count) * 0xC2B2AE3D
+    h = (h ^ (h >> 15)) & 0x7FFFFFFF
+    h = (h * 0x2C1B3C6D) & 0x7FFFFFFFFFFF
+    h = h ^ (h >> 13)
+    if h & 3 != 0:
+        return 0
+    return (h >> 5) & 7
+
+
+@inlined
+def room(fifos: Fcol, f: int, t: int) -> bool:
+    """Whether the state before cycle t has a free slot that accepts."""
+    used = fifos[f, Fcol.COUNT] + (1 if fifos[f, Fcol.POPPED] == t else 0)
+    return used < fifos[f, Fcol.DEPTH] and t >= fifos[f, Fcol.OPEN]
+
+
+@inlined
+def push(s: State, f: int, value: int, control: int, visible: int) -> None:
+    """Append a wavelet that can be seen from cycle ``visible`` on."""
+    fifos = s.fifos
+    cell = fifos[f, Fcol.HEAD] + fifos[f, Fcol.COUNT]
+    if cell >= fifos[f, Fcol.DEPTH]:
+        cell -= fifos[f, Fcol.DEPTH]
+    cell += fifos[f, Fcol.OFFSET]
+    s.cell_value[cell] = value
+    s.cell_control[cell] = control
+    s.cell_time[cell] = visible
+    fifos[f, Fcol.COUNT] += 1
+    fifos[f, Fcol.PUSHED] += 1
+
+
+@inlined
+def pop(fifos: Fcol, f: int, t: int) -> None:
+    """Drop the head in cycle t."""
+    head = fifos[f, Fcol.HEAD] + 1
+    fifos[f, Fcol.HEAD] = 0 if head == fifos[f, Fcol.DEPTH] else head
+    fifos[f, Fcol.COUNT] -= 1
+    fifos[f, Fcol.POPPED] = t
+
+
+@inlined
+def activate(s: State, tile: int) -> None:
+    """Put a tile on the list of routers to visit in the next cycle."""
+    if s.tile[tile, T.LISTED] == 0:
+        s.tile[tile, T.LISTED] = 1
+        which = s.g[G.WHICH]
+        s.active[which, s.g[G.ROUTERS]] = tile
+        s.g[G.ROUTERS] += 1
+
+
+@inlined
+def activate_port(s: State, port: int) -> None:
+    """Put an edge port on the list of feeding ports."""
+    if s.port_listed[port] == 0:
+        s.port_listed[port] = 1
+        s.port_active[s.g[G.PORT_WHICH], s.g[G.PORTS]] = port
+        s.g[G.PORTS] += 1
+
+
+@inlined
+def ready(s: State, slot: int) -> None:
+    """The head of a router buffer may be able to move."""
+    tile = s.slots[slot, Scol.TILE]
+    s.tile[tile, T.READY] |= 1 << s.slots[slot, Scol.BIT]
+    activate(s, tile)
+
+
+@jit
+def wake_feed(s: State, queue: int) -> None:
+    """An edge queue may be able to feed."""
+    port = s.queues[queue, 0]
+    s.port_mask[port] |= 1 << s.queues[queue, 2]
+    activate_port(s, port)
+
+
+@inlined
+def wake_upstream(s: State, slot: int) -> None:
+    """A router buffer has room or accepts from another side: whoever feeds it may move."""
+    slots = s.slots
+    position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
+    side = s.positions[position, 0]
+    if side == RAMP:
+        tile = slots[slot, Scol.TILE]
+        s.tile[tile, T.RISING] |= 1 << slots[slot, Scol.BIT]
+        activate(s, tile)
+        return
+    before = slots[slot, Scol.NEXT + side]
+    if before >= 0:
+        if s.fifos[before, Fcol.COUNT] > 0:
+            ready(s, before)
+    elif -(1 << 30) < before <= -2:
+        wake_feed(s, -2 - before)
+
+
+@inlined
+def unlink(s: State, tile: int) -> None:
+    """Take a tile out of the timing wheel."""
+    bucket = s.tile[tile, T.BUCKET]
+    if bucket >= 0:
+        after, before = s.tile[tile, T.NEXT], s.tile[tile, T.PREVIOUS]
+        if before >= 0:
+            s.tile[before, T.NEXT] = after
+        else:
+            s.wheel[bucket] = after
+        if after >= 0:
+            s.tile[after, T.PREVIOUS] = before
+        s.tile[tile, T.BUCKET] = -1
+
+
+@jit
+def schedule(s: State, tile: int, time: int) -> None:
+    """Visit a tile's units in cycle ``time``, if not earlier."""
+    if s.tile[tile, T.BUCKET] >= 0 and s.tile[tile, T.WAKE] <= time:
+        return
+    unlink(s, tile)
+    s.tile[tile, T.WAKE] = time
+    horizon = s.g[G.NOW] + WHEEL - 1
+    bucket = (time if time < horizon else horizon) & (WHEEL - 1)
+    first = s.wheel[bucket]
+    s.tile[tile, T.NEXT] = first
+    s.tile[tile, T.PREVIOUS] = -1
+    s.tile[tile, T.BUCKET] = bucket
+    if first >= 0:
+        s.tile[first, T.PREVIOUS] = tile
+    s.wheel[bucket] = tile
+
+
+@inlined
+def wake_unit(s: State, tile: int, unit: int, time: int) -> None:
+    """End a unit's wait in cycle ``time``; it then looks again."""
+    row = tile * s.g[G.UNITS] + unit
+    if s.unit[row, U.WAKE] > time:
+        s.unit[row, U.WAKE] = time
+        schedule(s, tile, time)
+
+
+@inlined
+def fold(s: State, semaphore: int, t: int) -> None:
+    """Make the additions of earlier cycles visible."""
+    if s.semaphores[semaphore, 2] < t:
+        s.semaphores[semaphore, 0] += s.semaphores[semaphore, 1]
+        s.semaphores[semaphore, 1] = 0
+
+
+@jit
+def add_semaphore(s: State, tile: int, number: int, count: int, t: int) -> None:
+    """Add to a semaphore at the end of cycle t."""
+    semaphore = tile * s.g[G.SEMAPHORES] + number
+    fold(s, semaphore, t)
+    s.semaphores[semaphore, 1] += count
+    s.semaphores[semaphore, 2] = t
+    main = tile * s.g[G.UNITS]
+    if s.unit[main, U.REASON] == Reason.SEMAPHORE and s.unit[main, U.WHAT] == number:
+        wake_unit(s, tile, 0, t + 1)
+
+
+@inlined
+def block(s: State, me: int, reason: Reason, what: int, t: int) -> None:
+    """Wait until woken; the cycles from t on count for the reason."""
+    s.unit[me, U.REASON] = reason
+    s.unit[me, U.WHAT] = what
+    s.unit[me, U.SINCE] = t
+    s.unit[me, U.WAKE] = NEVER
+
+
+@inlined
+def moved(s: State, t: int) -> None:
+    """Note that something happened in cycle t."""
+    s.g[G.LAST] = max(s.g[G.LAST], t)
+
+

@@ -1,0 +1,345 @@
+"""One cycle of the edge: ports, their shared bandwidth, and lookups."""
+
+from __future__ import annotations
+
+from runtime.engine.bits import (
+    float_bits,
+    half_bits,
+    int32,
+    int64,
+    load_f32,
+    load_f64,
+    load_i8,
+    load_i16,
+    load_i32,
+    load_i64,
+    load_u8,
+    load_u16,
+    store_i32,
+    store_u16,
+)
+from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_common import (
+    activate_port,
+    delay,
+    fault,
+    moved,
+    push,
+    ready,
+    room,
+    wake_feed,
+)
+from runtime.engine.kernel_router import first_after, serve
+from runtime.engine.layout import NEVER, Fault, G, State
+from runtime.routes import Fcol, Scol
+from runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
+
+
+@inlined
+def side_of(port: int, width: int, height: int) -> int:
+    """0..3 for a port on N, E, S, W."""
+    if port < width:
+        return 0
+    if port < width + height:
+        return 1
+    return 2 if port < 2 * width + height else 3
+
+
+@inlined
+def offset(s: State, queue: int) -> int:
+    """Element that the cursor of a queue points at."""
+    q = s.queues
+    record = q[queue, Qcol.RECORD]
+    shape = s.records[record, Rcol.SHAPE]
+    at = s.records[record, Rcol.BASE] + q[queue, Qcol.REPEAT] * s.records[record, Rcol.STEP]
+    for d in range(s.shapes[shape, Hcol.RANK]):
+        at += q[queue, Qcol.INDEX + d] * s.shapes[shape, Hcol.STEP + d]
+    if s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.DIRECTION] == FEED:
+        at += s.lookup_value[value_wanted(s, queue)] * s.shapes[shape, Hcol.STRIDE]
+    return at
+
+
+@inlined
+def value_wanted(s: State, queue: int) -> int:
+    """Number of the lookup value that the cursor of a feeding queue needs."""
+    record = s.queues[queue, Qcol.RECORD]
+    shape = s.records[record, Rcol.SHAPE]
+    before = s.records[record, Rcol.BEFORE] + s.queues[queue, Qcol.REPEAT]
+    number = before * s.shapes[shape, Hcol.ROWS] + s.queues[queue, Qcol.ROW]
+    return s.lookups[s.shapes[shape, Hcol.LOOKUP], 0] + number
+
+
+@jit
+def settle(s: State, queue: int) -> None:
+    """Move the cursor over whatever has no elements, to what is to be done next."""
+    q = s.queues
+    while q[queue, Qcol.RECORD] < q[queue, Qcol.END] and q[queue, Qcol.STATE] == 0:
+        record = q[queue, Qcol.RECORD]
+        shape = s.records[record, Rcol.SHAPE]
+        repeats = s.records[record, Rcol.REPEAT]
+        if q[queue, Qcol.REPEAT] >= repeats:
+            q[queue, Qcol.REPEAT] = 0
+            if s.records[record, Rcol.LAST] != 0 and s.shapes[shape, Hcol.FINAL] != 0:
+                q[queue, Qcol.STATE] = 2
+                return
+            q[queue, Qcol.RECORD] += 1
+            continue
+        empty = s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.ROWS] == 0
+        empty = empty and s.shapes[shape, Hcol.DIRECTION] == FEED
+        for d in range(s.shapes[shape, Hcol.RANK]):
+            empty = empty or s.shapes[shape, Hcol.EXTENT + d] <= 0
+        if not empty:
+            break
+        end_repetition(s, queue, shape)
+    if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
+        s.g[G.QUEUES_LEFT] -= 1
+    elif q[queue, Qcol.STATE] == 0:
+        shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+        if s.shapes[shape, Hcol.DIRECTION] != FEED:
+            slot = q[queue, Qcol.SLOT]
+            if s.fifos[slot, Fcol.COUNT] > 0:
+                ready(s, slot)
+            return
+        wake_feed(s, queue)
+
+
+@inlined
+def end_repetition(s: State, queue: int, shape: int) -> None:
+    """All elements of a repetition are done."""
+    if s.shapes[shape, Hcol.THEN] != 0:
+        s.queues[queue, Qcol.STATE] = 1
+    else:
+        s.queues[queue, Qcol.REPEAT] += 1
+
+
+@jit
+def advance(s: State, queue: int) -> None:
+    """Move the cursor behind an element or control wavelet."""
+    q = s.queues
+    state = q[queue, Qcol.STATE]
+    q[queue, Qcol.STATE] = 0
+    if state == 1:
+        q[queue, Qcol.REPEAT] += 1
+        settle(s, queue)
+        return
+    if state == 2:
+        q[queue, Qcol.RECORD] += 1
+        settle(s, queue)
+        return
+    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+    d = s.shapes[shape, Hcol.RANK] - 1
+    while d >= 0:
+        q[queue, Qcol.INDEX + d] += 1
+        if q[queue, Qcol.INDEX + d] < s.shapes[shape, Hcol.EXTENT + d]:
+            return
+        q[queue, Qcol.INDEX + d] = 0
+        d -= 1
+    if s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.DIRECTION] == FEED:
+        q[queue, Qcol.ROW] += 1
+        if q[queue, Qcol.ROW] < s.shapes[shape, Hcol.ROWS]:
+            return
+        q[queue, Qcol.ROW] = 0
+    end_repetition(s, queue, shape)
+    settle(s, queue)
+
+
+@jit
+def fetch(s: State, tensor: int, element: int) -> int:
+    """The wavelet of an element, converted from the type in which it is stored."""
+    base, storage, kind = s.tensors[tensor, 0], s.tensors[tensor, 1], s.tensors[tensor, 2]
+    if storage == 0 and kind == 0:
+        return load_i32(base + 4 * element)
+    if storage == 1 and kind == 1:
+        return load_u16(base + 2 * element)
+    whole, real = int64(0), 0.0
+    if storage == 0:
+        real = load_f32(base + 4 * element) * 1.0
+    elif storage == 1:
+        real = s.half[load_u16(base + 2 * element)] * 1.0
+    elif storage == 4:
+        real = load_f64(base + 8 * element)
+    elif storage == 2:
+        whole = load_i32(base + 4 * element)
+    elif storage == 3:
+        whole = load_i64(base + 8 * element)
+    elif storage == 6:
+        whole = load_i8(base + element)
+    elif storage == 8:
+        whole = load_i16(base + 2 * element)
+    elif storage == 9:
+        whole = load_u16(base + 2 * element)
+    else:
+        whole = load_u8(base + element)
+    is_real = storage == 0 or storage == 1 or storage == 4
+    if kind == 2:
+        return int64(int32(int64(real) if is_real else whole))
+    value = real if is_real else whole * 1.0
+    return int64(float_bits(value) if kind == 0 else half_bits(value))
+
+
+@inlined
+def size_of(s: State, queue: int) -> int:
+    """Bytes that the next wavelet of a queue takes of the bandwidth."""
+    if s.queues[queue, Qcol.STATE] != 0:
+        return 4
+    shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
+    if s.shapes[shape, Hcol.DIRECTION] == INDEX:
+        return 4
+    return 2 if s.tensors[s.shapes[shape, Hcol.TENSOR], 2] == 1 else 4
+
+
+@jit
+def feeds(s: State, queue: int, t: int) -> int:
+    """1: a queue can feed in cycle t; 0: not until it is woken; 2: maybe in the next."""
+    q = s.queues
+    record = q[queue, Qcol.RECORD]
+    if record == q[queue, Qcol.END]:
+        return 0
+    shape = s.records[record, Rcol.SHAPE]
+    if s.shapes[shape, Hcol.DIRECTION] != FEED:
+        return 0
+    if q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0:
+        lookup = s.shapes[shape, Hcol.LOOKUP]
+        wanted = value_wanted(s, queue)
+        if wanted >= s.lookups[lookup, 0] + s.lookup_count[lookup]:
+            return 0
+        if s.lookup_time[wanted] >= t:
+            return 2
+    slot = q[queue, Qcol.SLOT]
+    if not room(s.fifos, slot, t):
+        return 2 if s.fifos[slot, Fcol.POPPED] == t else 0
+    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
+    side = side_of(q[queue, Qcol.PORT], s.g[G.WIDTH], s.g[G.HEIGHT])
+    return 1 if s.positions[position, 0] == side else 0
+
+
+@jit
+def request_feeds(s: State, current: int, count: int, t: int) -> int:
+    """Every listed port names the queue that it would serve; how many did."""
+    requests = 0
+    for index in range(count):
+        port = s.port_active[current, index]
+        s.port_listed[port] = 0
+        mask, wanted, bit = s.port_mask[port], 0, 0
+        while (mask >> bit) != 0:
+            if (mask >> bit) & 1:
+                answer = feeds(s, s.port_first[port] + bit, t)
+                if answer == 1:
+                    wanted |= 1 << bit
+                elif answer == 0:
+                    s.port_mask[port] &= ~(1 << bit)
+            bit += 1
+        if wanted != 0:
+            chosen = first_after(wanted, s.port_turn[port])
+            s.request_in[port] = s.port_first[port] + chosen
+            requests += 1
+        if s.port_mask[port] != 0:
+            activate_port(s, port)
+    return requests
+
+
+@jit
+def feed(s: State, port: int, queue: int, t: int) -> None:
+    """One wavelet enters the fabric."""
+    q = s.queues
+    slot = q[queue, Qcol.SLOT]
+    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+    value, control = int64(0), 0
+    if q[queue, Qcol.STATE] == 0:
+        value = fetch(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue))
+        s.g[G.MOVED] += 1
+    else:
+        column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
+        control = s.shapes[shape, column]
+        s.fifos[slot, Fcol.OPEN] = NEVER
+    extra = delay(s.g[G.SEED], slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
+    push(s, slot, value, control, t + 1 + extra)
+    ready(s, slot)
+    s.port_turn[port] = q[queue, Qcol.BIT]
+    advance(s, queue)
+    if s.port_mask[port] != 0:
+        activate_port(s, port)
+
+
+@jit
+def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
+    """One wavelet leaves the fabric."""
+    q, fifos = s.queues, s.fifos
+    tile = s.slots[slot, Scol.TILE]
+    value = s.cell_value[fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]]
+    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+    if s.shapes[shape, Hcol.DIRECTION] == INDEX:
+        index_arrived(s, s.shapes[shape, Hcol.LOOKUP], shape, value, tile, t)
+    else:
+        tensor = s.shapes[shape, Hcol.TENSOR]
+        at = offset(s, queue)
+        if s.tensors[tensor, 2] == 1:
+            store_u16(s.tensors[tensor, 0] + 2 * at, value & 0xFFFF)
+        else:
+            store_i32(s.tensors[tensor, 0] + 4 * at, value)
+        s.g[G.MOVED] += 1
+    s.turns[tile, side] = s.slots[slot, Scol.BIT]
+    s.links[tile, side] += 1
+    advance(s, queue)
+    serve(s, slot, side, t)
+
+
+@jit
+def index_arrived(s: State, lookup: int, shape: int, value: int, tile: int, t: int) -> None:
+    """A lookup has one more value; the queues that serve it may go on."""
+    if value < 0 or value >= s.lookups[lookup, 2]:
+        fault(s, Fault.LOOKUP, tile, -1, s.shapes[shape, Hcol.TRANSFER], value, 0)
+        return
+    at = s.lookups[lookup, 0] + s.lookup_count[lookup]
+    s.lookup_value[at] = value
+    s.lookup_time[at] = t
+    s.lookup_count[lookup] += 1
+    for queue in range(s.queues.shape[0]):
+        record = s.queues[queue, Qcol.RECORD]
+        if record < s.queues[queue, Qcol.END]:
+            other = s.records[record, Rcol.SHAPE]
+            if s.shapes[other, Hcol.LOOKUP] == lookup and s.shapes[other, Hcol.DIRECTION] == FEED:
+                wake_feed(s, queue)
+
+
+@jit
+def edge_phase(s: State, inward: int, outward: int, t: int) -> None:
+    """Share the bandwidth of this cycle among the ports that asked for it."""
+    g = s.g
+    rate = g[G.IO]
+    most = rate if rate > 4 else 4
+    waited = t - g[G.CREDIT_TIME]
+    g[G.CREDIT_TIME] = t
+    g[G.CREDIT_IN] = min(g[G.CREDIT_IN] + (waited - 1) * rate, most) + rate
+    g[G.CREDIT_OUT] = min(g[G.CREDIT_OUT] + (waited - 1) * rate, most) + rate
+    ports = s.port_turn.shape[0]
+    if inward > 0:
+        start = g[G.TURN_IN]
+        for step in range(1, ports + 1):
+            port = start + step if start + step < ports else start + step - ports
+            queue = s.request_in[port]
+            if queue >= 0:
+                s.request_in[port] = -1
+                size = size_of(s, queue)
+                if g[G.CREDIT_IN] >= size:
+                    g[G.CREDIT_IN] -= size
+                    g[G.BYTES_IN] += size
+                    g[G.TURN_IN] = port
+                    feed(s, port, queue, t)
+    if outward > 0:
+        start = g[G.TURN_OUT]
+        for step in range(1, ports + 1):
+            port = start + step if start + step < ports else start + step - ports
+            slot = s.request_out[port]
+            if slot >= 0:
+                s.request_out[port] = -1
+                side = side_of(port, g[G.WIDTH], g[G.HEIGHT])
+                queue = -2 - s.slots[slot, Scol.NEXT + side]
+                size = size_of(s, queue)
+                if g[G.CREDIT_OUT] >= size:
+                    g[G.CREDIT_OUT] -= size
+                    g[G.BYTES_OUT] += size
+                    g[G.TURN_OUT] = port
+                    drain(s, slot, side, queue, t)
+    moved(s, t)
+

@@ -1,0 +1,245 @@
+"""One cycle of the static network: ramps, links and switch positions."""
+
+from __future__ import annotations
+
+from isa.types import Control
+from runtime.code import CONTROL_INDEX
+from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_common import (
+    RAMP,
+    activate,
+    delay,
+    moved,
+    pop,
+    push,
+    ready,
+    room,
+    wake_unit,
+    wake_upstream,
+)
+from runtime.engine.layout import NEVER, C, G, State, T
+from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from runtime.schedule import FEED, Hcol, Qcol, Rcol
+
+ADVANCE = CONTROL_INDEX[Control.ADVANCE]
+RESET = CONTROL_INDEX[Control.RESET]
+INTO_ROUTER = 5  # column of links and turns for core -> router
+
+
+@inlined
+def first_after(mask: int, last: int) -> int:
+    """The first set bit at or after the one that follows ``last``, round robin."""
+    later = mask & ~((2 << last) - 1) if last >= 0 else mask
+    chosen = later if later != 0 else mask
+    bit = 0
+    while (chosen >> bit) & 1 == 0:
+        bit += 1
+    return bit
+
+
+@jit
+def serve(s: State, slot: int, side: int, t: int) -> None:
+    """The head has left on one side; when it was the last one, the buffer moves on."""
+    slots, fifos = s.slots, s.fifos
+    slots[slot, Scol.PENDING] &= ~(1 << side)
+    if slots[slot, Scol.PENDING] == 0:
+        head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
+        if s.cell_control[head] != 0:
+            if s.cell_control[head] == RESET:
+                slots[slot, Scol.POSITION] = 0
+            fifos[slot, Fcol.OPEN] = t + 1
+        drop(s, slot, t)
+
+
+@inlined
+def drop(s: State, slot: int, t: int) -> None:
+    """Pop a router buffer and wake whoever feeds it."""
+    pop(s.fifos, slot, t)
+    if s.fifos[slot, Fcol.COUNT] == 0:
+        s.tile[s.slots[slot, Scol.TILE], T.READY] &= ~(1 << s.slots[slot, Scol.BIT])
+    wake_upstream(s, slot)
+
+
+@inlined
+def rise(s: State, tile: int, t: int) -> None:
+    """The link from the core into the router."""
+    slots, fifos = s.slots, s.fifos
+    rising = s.tile[tile, T.RISING]
+    first = s.slot_first[tile]
+    wanted = 0
+    bit = 0
+    while (rising >> bit) != 0:
+        if (rising >> bit) & 1:
+            slot = first + bit
+            queue = slots[slot, Scol.OUTPUT]
+            if queue < 0 or fifos[queue, Fcol.COUNT] == 0:
+                s.tile[tile, T.RISING] &= ~(1 << bit)
+            elif s.cell_time[fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]] <= t:
+                position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
+                if room(fifos, slot, t) and s.positions[position, 0] == RAMP:
+                    wanted |= 1 << bit
+                elif fifos[slot, Fcol.POPPED] != t:
+                    s.tile[tile, T.RISING] &= ~(1 << bit)
+        bit += 1
+    if wanted == 0:
+        return
+    bit = first_after(wanted, s.turns[tile, INTO_ROUTER])
+    s.turns[tile, INTO_ROUTER] = bit
+    slot = first + bit
+    queue = slots[slot, Scol.OUTPUT]
+    head = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
+    control = s.cell_control[head]
+    extra = delay(s.g[G.SEED], slot * 8 + INTO_ROUTER, fifos[slot, Fcol.PUSHED])
+    push(s, slot, s.cell_value[head], control, t + s.g[G.RAMP] + extra)
+    if control != 0:
+        fifos[slot, Fcol.OPEN] = NEVER
+    pop(fifos, queue, t)
+    s.links[tile, INTO_ROUTER] += 1
+    ready(s, slot)
+    if slots[slot, Scol.WRITER] >= 0:
+        wake_unit(s, tile, slots[slot, Scol.WRITER], t + 1)
+    moved(s, t)
+
+
+@inlined
+def takes(s: State, queue: int) -> bool:
+    """Whether the current record of an edge queue takes wavelets."""
+    record = s.queues[queue, Qcol.RECORD]
+    if record == s.queues[queue, Qcol.END]:
+        return False
+    return s.shapes[s.records[record, Rcol.SHAPE], Hcol.DIRECTION] != FEED
+
+
+@inlined
+def can_leave(s: State, slot: int, side: int, control: int, t: int) -> int:
+    """1: the head can leave on this side; 0: it cannot; 2: it may in the next cycle."""
+    slots, fifos = s.slots, s.fifos
+    if side == RAMP:
+        if control != 0:
+            return 1
+        queue = slots[slot, Scol.INPUT]
+        if room(fifos, queue, t):
+            return 1
+        return 2 if fifos[queue, Fcol.POPPED] == t else 0
+    beyond = slots[slot, Scol.NEXT + side]
+    if beyond >= 0:
+        if room(fifos, beyond, t):
+            position = slots[beyond, Scol.FIRST] + slots[beyond, Scol.POSITION]
+            return 1 if s.positions[position, 0] == (side + 2) & 3 else 0
+        return 2 if fifos[beyond, Fcol.POPPED] == t else 0
+    if beyond == NOWHERE:
+        return 0
+    if control != 0:
+        return 1
+    if beyond == OUTSIDE:
+        return 0
+    return 1 if takes(s, -2 - beyond) else 0
+
+
+@inlined
+def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
+    """Move the head over one link; over the edge it only asks for bandwidth."""
+    slots, fifos = s.slots, s.fifos
+    head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
+    control = s.cell_control[head]
+    beyond = slots[slot, Scol.NEXT + side] if side != RAMP else 0
+    if side == RAMP:
+        if control == 0:
+            queue = slots[slot, Scol.INPUT]
+            extra = delay(s.g[G.SEED], slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
+            visible = t + s.g[G.RAMP] + extra
+            push(s, queue, s.cell_value[head], 0, visible)
+            if slots[slot, Scol.READER] >= 0:
+                front = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
+                wake_unit(s, tile, slots[slot, Scol.READER], s.cell_time[front])
+    elif beyond >= 0:
+        extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
+        push(s, beyond, s.cell_value[head], control, t + 1 + extra)
+        if control != 0:
+            fifos[beyond, Fcol.OPEN] = NEVER
+        ready(s, beyond)
+        s.counters[tile, C.HOPS] += 1
+    elif control == 0:
+        port = s.queues[-2 - beyond, Qcol.PORT]
+        s.request_out[port] = slot
+        s.g[G.REQUESTS] += 1
+        return
+    s.turns[tile, side] = slots[slot, Scol.BIT]
+    s.links[tile, side] += 1
+    serve(s, slot, side, t)
+    moved(s, t)
+
+
+@inlined
+def visit(s: State, tile: int, t: int) -> None:
+    """Decide and move for one router."""
+    slots, fifos = s.slots, s.fifos
+    first = s.slot_first[tile]
+    mask = s.tile[tile, T.READY]
+    north, east, south, west, ramp = 0, 0, 0, 0, 0
+    bit = -1
+    while (mask >> (bit + 1)) != 0:
+        bit += 1
+        if (mask >> bit) & 1 == 0:
+            continue
+        slot = first + bit
+        head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
+        if s.cell_time[head] > t:
+            continue
+        control = s.cell_control[head]
+        if slots[slot, Scol.PENDING] == 0:
+            if control == ADVANCE and slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1:
+                slots[slot, Scol.POSITION] += 1
+                fifos[slot, Fcol.OPEN] = t + 1
+                drop(s, slot, t)
+                moved(s, t)
+                continue
+            position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
+            slots[slot, Scol.PENDING] = s.positions[position, 1]
+        pending = slots[slot, Scol.PENDING]
+        hope = 0
+        for side in range(5):
+            if (pending >> side) & 1:
+                answer = can_leave(s, slot, side, control, t)
+                hope |= answer
+                if answer == 1:
+                    one = 1 << bit
+                    if side == 0:
+                        north |= one
+                    elif side == 1:
+                        east |= one
+                    elif side == 2:
+                        south |= one
+                    elif side == 3:
+                        west |= one
+                    else:
+                        ramp |= one
+        if hope == 0:
+            s.tile[tile, T.READY] &= ~(1 << bit)
+    for side in range(5):
+        wanted = north
+        if side == 1:
+            wanted = east
+        elif side == 2:
+            wanted = south
+        elif side == 3:
+            wanted = west
+        elif side == 4:
+            wanted = ramp
+        if wanted != 0:
+            bit = first_after(wanted, s.turns[tile, side])
+            deliver(s, tile, first + bit, side, t)
+
+
+@jit
+def router_phase(s: State, current: int, count: int, t: int) -> None:
+    """One cycle of all routers on the current list."""
+    for index in range(count):
+        tile = s.active[current, index]
+        s.tile[tile, T.LISTED] = 0
+        if s.tile[tile, T.RISING] != 0:
+            rise(s, tile, t)
+        if s.tile[tile, T.READY] != 0:
+            visit(s, tile, t)
+        if s.tile[tile, T.READY] != 0 or s.tile[tile, T.RISING] != 0:
+            activate(s, tile)

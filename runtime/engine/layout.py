@@ -1,0 +1,250 @@
+"""The state of a run: one tuple of flat arrays, and the columns of those that have some."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from runtime.code import MAX_DIMS
+
+NEVER = 1 << 62
+WHEEL = 4096  # cycles that the timing wheel looks ahead
+
+
+class T(IntEnum):
+    """Columns of the tile table (int64)."""
+
+    X = 0
+    Y = 1
+    PC = 2
+    DEPTH = 3
+    FRAME = 4  # first register of the window
+    STATEMENT = 5
+    WAKE = 6
+    NEXT = 7
+    PREVIOUS = 8
+    BUCKET = 9
+    READY = 10  # slots whose router buffer may be able to move
+    RISING = 11  # slots whose output queue may be able to move
+    LISTED = 12
+    REGION = 13
+    ROUTING = 14  # in the list of tiles with dynamic traffic
+    TOP = 15  # highest SRAM byte touched
+
+
+class U(IntEnum):
+    """Columns of the unit table (int64)."""
+
+    MODE = 0
+    WAKE = 1
+    ROW = 2
+    REASON = 3
+    SINCE = 4
+    WHAT = 5  # slot, semaphore or unit that it waits for
+    STATEMENT = 6
+    STEPS = 7  # steps of a row
+    CYCLES = 8  # cycles of a row
+    LEFT = 9  # rows to go
+    TARGET = 10
+    PHASE = 11
+    LENGTH = 12  # cycles of an instruction without fabric operand, from its start
+    NEED = 13  # count that a wait needs
+    EXTENT = 14
+    INDEX = 14 + MAX_DIMS
+    BASE = 14 + 2 * MAX_DIMS
+    SLOT = BASE + 4
+    HELD = SLOT + 4
+    STRIDE = HELD + 4
+    SIZE = STRIDE + 4 * MAX_DIMS
+
+
+class Mode(IntEnum):
+    """What a unit is doing."""
+
+    IDLE = 0
+    FETCH = 1
+    START = 2
+    ROWS = 3
+    SENDING = 4
+    CONTROL = 5
+    FINISH = 6
+    HALT = 7
+
+
+class Reason(IntEnum):
+    """What a unit waits for."""
+
+    NONE = 0
+    INPUT = 1
+    OUTPUT = 2
+    SEMAPHORE = 3
+    UNIT = 4
+    DYNAMIC = 5
+
+
+class C(IntEnum):
+    """Columns of the tile counters (int64)."""
+
+    BUSY = 0
+    INPUT = 1
+    OUTPUT = 2
+    WAITING = 3
+    MACS_F32 = 4
+    MACS_F16 = 5
+    ELEMENTS = 6
+    SRAM = 7  # bytes read and written
+    UNIT_BUSY = 8
+    SCALARS = 9
+    HOPS = 10
+    END = 11
+
+
+class P(IntEnum):
+    """Columns of the statement counters (int64)."""
+
+    START = 0
+    END = 1
+    BUSY = 2
+    MACS = 3
+    ELEMENTS = 4
+
+
+class G(IntEnum):
+    """Globals (int64)."""
+
+    NOW = 0
+    ROUTERS = 1  # tiles in the current router list
+    WHICH = 2
+    PORTS = 3
+    PORT_WHICH = 4
+    DYNAMICS = 5
+    DYNAMIC_WHICH = 6
+    LAST = 7  # cycle after the last event
+    ERROR = 8
+    ERROR_TILE = 9
+    ERROR_UNIT = 10
+    ERROR_ROW = 11
+    ERROR_A = 12
+    ERROR_B = 13
+    CREDIT_IN = 14
+    CREDIT_OUT = 15
+    CREDIT_TIME = 16
+    TURN_IN = 17
+    TURN_OUT = 18
+    REQUESTS = 19
+    QUEUES_LEFT = 20
+    BYTES_IN = 21
+    BYTES_OUT = 22
+    MOVED = 23  # elements that crossed the edge
+    SEED = 24
+    SHUFFLE = 25
+    WIDTH = 26
+    HEIGHT = 27
+    RAMP = 28
+    IO = 29
+    UNITS = 30
+    WINDOW = 31
+    REGISTERS = 32
+    CALLS = 33
+    LOOPS = 34
+    SEMAPHORES = 35
+    BYTES = 36
+    COLORS = 37
+    ISSUE = 38
+    DEPTH = 39  # of a dynamic buffer
+    TILES = 40
+    DUE = 41
+    SIZE = 42
+
+
+class Fault(IntEnum):
+    """What stopped a run."""
+
+    NONE = 0
+    ADDRESS = 1
+    ALIGNMENT = 2
+    NEGATIVE = 3
+    TARGET = 4
+    CALLS = 5
+    REGISTERS = 6
+    DIVISION = 7
+    LOOKUP = 8
+    QUEUE = 9
+
+
+class D(IntEnum):
+    """Columns of the dynamic network's input buffers (int64)."""
+
+    HEAD = 0
+    COUNT = 1
+    POPPED = 2
+    OUTPUT = 3  # output that the message under way takes, or -1
+    PUSHED = 4
+
+
+class State(NamedTuple):
+    """Everything that the compiled loops read and write."""
+
+    g: np.ndarray
+    rows: np.ndarray
+    operands: np.ndarray
+    refs: np.ndarray
+    lists: np.ndarray
+    registers: np.ndarray
+    pool: np.ndarray
+    reals: np.ndarray
+    timing: np.ndarray
+    regions: np.ndarray
+    tile: np.ndarray
+    unit: np.ndarray
+    regs: np.ndarray
+    frames: np.ndarray
+    loops: np.ndarray
+    semaphores: np.ndarray  # value, added, cycle of the last addition
+    bytes: np.ndarray
+    f32: np.ndarray
+    i32: np.ndarray
+    u16: np.ndarray
+    half: np.ndarray
+    slots: np.ndarray
+    slot_first: np.ndarray
+    slot_of: np.ndarray
+    positions: np.ndarray
+    fifos: np.ndarray
+    cell_value: np.ndarray
+    cell_time: np.ndarray
+    cell_control: np.ndarray
+    turns: np.ndarray  # last slot served for N, E, S, W, to the core, from the core
+    wheel: np.ndarray
+    due: np.ndarray
+    active: np.ndarray  # two lists of tiles
+    records: np.ndarray
+    shapes: np.ndarray
+    queues: np.ndarray
+    port_first: np.ndarray
+    port_mask: np.ndarray
+    port_turn: np.ndarray
+    port_listed: np.ndarray
+    port_active: np.ndarray
+    request_in: np.ndarray
+    request_out: np.ndarray
+    lookups: np.ndarray
+    lookup_count: np.ndarray
+    lookup_value: np.ndarray
+    lookup_time: np.ndarray
+    tensors: np.ndarray  # address, storage code, fabric type
+    dyn: np.ndarray
+    dyn_value: np.ndarray
+    dyn_kind: np.ndarray
+    dyn_time: np.ndarray
+    dyn_hold: np.ndarray  # input that holds each output, or -1; then the last served
+    dyn_message: np.ndarray  # address, stride, element type, semaphore of an arriving message
+    dyn_lock: np.ndarray  # unit that holds the ramp queue (-1 none), cycle of its release
+    dyn_active: np.ndarray
+    counted: np.ndarray
+    counters: np.ndarray
+    statements: np.ndarray
+    links: np.ndarray  # wavelets out on N, E, S, W, to the core, from the core
+    dyn_links: np.ndarray

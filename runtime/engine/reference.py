@@ -1,0 +1,226 @@
+"""The reference engine: evaluate, then commit, cycle by cycle. It specifies time."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import isa.table
+import isa.types
+import isa.values
+import runtime.code
+import runtime.routes
+import runtime.schedule
+from isa.program import Kind as Edge
+from runtime.counters import Counters, collect
+from runtime.engine import (
+    Options,
+    Outcome,
+    bits,
+    deadlock,
+    dispatch,
+    kernel_common,
+    kernel_core,
+    kernel_dynamic,
+    kernel_edge,
+    kernel_router,
+    kernel_run,
+    kernel_vector,
+    layout,
+)
+from runtime.engine.layout import NEVER, WHEEL, C, D, G, Mode, P, State, T, U
+from runtime.errors import CycleLimit, Deadlock, ExecutionFault
+from runtime.image import NO_REGION, Image
+from runtime.schedule import Qcol
+from runtime.store import STORAGE, make_outputs
+
+# Everything that decides what the compiled loop does.
+_COMPILED: tuple[ModuleType, ...] = (
+    bits, dispatch, kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_router,
+    kernel_run, kernel_vector, layout, isa.table, isa.types, isa.values, runtime.code,
+    runtime.routes, runtime.schedule,
+)  # fmt: skip
+_SLICE_SECONDS = 0.25
+_FIRST_SLICE = 2000
+
+
+def _stamp_cache(function: Any) -> None:
+    """Tie the compiled loop on disk to every source that it was made from.
+
+    Numba looks only at the file of the function itself, and would go on using stale
+    code after a change to a value function or to another phase.
+    """
+    digest = hashlib.sha256()
+    for module in _COMPILED:
+        digest.update(Path(inspect.getfile(module)).read_bytes())
+    file = function._cache._cache_file
+    file._source_stamp = (digest.hexdigest(), 0)
+
+
+_stamp_cache(kernel_run.run_until)
+
+
+class ReferenceEngine:
+    """Steps an image cycle by cycle; see ``runtime.engine.Engine``."""
+
+    def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
+        """Run to the end; the errors are those of the ``Engine`` protocol."""
+        outputs = make_outputs(image.program)
+        state = make_state(image, inputs, outputs, options)
+        cycles = _drive(image, state, options)
+        return Outcome(outputs, cycles, _counters(image, state, cycles))
+
+
+def _drive(image: Image, state: State, options: Options) -> int:
+    """Run in slices, so that progress is shown and an interrupt is heard."""
+    g, limit = state.g, options.max_cycles or NEVER
+    length = _FIRST_SLICE
+    while True:
+        before = time.perf_counter()
+        until = min(max(int(g[G.NOW]), 0) + length, limit)
+        status = kernel_run.run_until(state, until)
+        spent = time.perf_counter() - before
+        if status == kernel_run.FAULTED:
+            message, where = deadlock.describe_fault(image, state)
+            raise ExecutionFault(message, int(g[G.NOW]), where)
+        if status == kernel_run.QUIET:
+            cycles = int(g[G.LAST]) + 1
+            if not deadlock.finished(image, state):
+                raise Deadlock(deadlock.report(image, state, cycles), cycles)
+            return cycles
+        if g[G.NOW] >= limit:
+            counters = _counters(image, state, limit)
+            raise CycleLimit(f"the run did not end within {limit} cycles", limit, counters)
+        if options.progress is not None:
+            total = image.schedule.elements
+            options.progress(int(g[G.NOW]), int(g[G.MOVED]) / total if total else 0.0)
+        length = min(max(int(length * _SLICE_SECONDS / max(spent, 1e-4)), 1), 2 * length)
+
+
+def _counters(image: Image, state: State, cycles: int) -> Counters:
+    return collect(image, state, cycles)
+
+
+# --- building the state ---------------------------------------------------------------
+
+
+def make_state(
+    image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray], options: Options
+) -> State:
+    """Fresh state for a run; the arrays of the image that a run changes are copied."""
+    tiles, fabric, code = image.tiles, image.fabric, image.code
+    units = code.units + 1
+    sram = np.zeros(tiles * image.data_bytes, dtype=np.uint8)
+    ports = len(image.schedule.port_first) - 1
+    moving = tiles if code.sends else 0
+    cells = moving * 5 * fabric.dynamic_buffer_depth
+    waiting = int(image.schedule.lookups[:, 1].sum()) + 1
+    statements = np.zeros((max(len(code.statements), 1), len(P)), dtype=np.int64)
+    statements[:, P.START] = NEVER
+    dyn = np.zeros((max(moving * 5, 1), len(D)), dtype=np.int64)
+    dyn[:, D.POPPED] = dyn[:, D.OUTPUT] = -1
+    return State(
+        g=_globals(image, options, units),
+        rows=code.rows, operands=code.operands, refs=code.refs, lists=code.lists,
+        registers=code.registers, pool=code.pool, reals=code.reals,
+        timing=image.timing, regions=image.regions,
+        tile=_tiles(image), unit=_units(image, units),
+        regs=np.zeros(tiles * fabric.registers + 1, np.int32),
+        frames=np.zeros(tiles * fabric.call_depth * 2, np.int32),
+        loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int32),
+        semaphores=np.zeros((tiles * fabric.semaphores, 3), np.int64),
+        bytes=sram, f32=sram.view(np.float32), i32=sram.view(np.int32), u16=sram.view(np.uint16),
+        half=bits.HALF,
+        slots=image.routes.slots.copy(), slot_first=image.routes.slot_first,
+        slot_of=image.routes.slot_of, positions=image.routes.positions,
+        fifos=image.routes.fifos.copy(),
+        cell_value=np.zeros(image.routes.cells, np.int32),
+        cell_time=np.zeros(image.routes.cells, np.int64),
+        cell_control=np.zeros(image.routes.cells, np.int8),
+        turns=np.full((tiles, 6), -1, np.int8),
+        wheel=np.full(WHEEL, -1, np.int32), due=np.zeros(tiles, np.int32),
+        active=np.zeros((2, tiles), np.int32),
+        records=image.schedule.records, shapes=image.schedule.shapes,
+        queues=image.schedule.queues.copy(), port_first=image.schedule.port_first,
+        port_mask=np.zeros(ports, np.int64), port_turn=np.full(ports, -1, np.int64),
+        port_listed=np.zeros(ports, np.int8), port_active=np.zeros((2, ports), np.int32),
+        request_in=np.full(ports, -1, np.int64), request_out=np.full(ports, -1, np.int64),
+        lookups=image.schedule.lookups,
+        lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
+        lookup_value=np.zeros(waiting, np.int64), lookup_time=np.zeros(waiting, np.int64),
+        tensors=_tensors(image, inputs, outputs),
+        dyn=dyn, dyn_value=np.zeros(cells + 1, np.int64), dyn_kind=np.zeros(cells + 1, np.int8),
+        dyn_time=np.zeros(cells + 1, np.int64),
+        dyn_hold=np.full((max(moving, 1), 10), -1, np.int8),
+        dyn_message=np.zeros((max(moving, 1), 4), np.int64),
+        dyn_lock=np.full((max(moving, 1), 2), -1, np.int64),
+        dyn_active=np.zeros((2, max(moving, 1)), np.int32),
+        counted=np.zeros(len(runtime.code.COUNTED), np.int64),
+        counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
+        links=np.zeros((tiles, 6), np.int64),
+        dyn_links=np.zeros((max(moving, 1), 5), np.int64),
+    )  # fmt: skip
+
+
+def _globals(image: Image, options: Options, units: int) -> np.ndarray:
+    fabric, program = image.fabric, image.program
+    g = np.zeros(int(G.SIZE), dtype=np.int64)
+    g[G.NOW] = g[G.CREDIT_TIME] = g[G.LAST] = -1
+    g[G.TURN_IN] = g[G.TURN_OUT] = 2 * (program.width + program.height) - 1
+    g[G.QUEUES_LEFT] = int((image.schedule.queues[:, Qcol.END] > 0).sum())
+    g[G.SEED] = 0 if options.delays is None else options.delays * 2 + 1
+    g[G.SHUFFLE] = 0 if options.shuffle is None else options.shuffle * 2 + 1
+    g[G.WIDTH], g[G.HEIGHT] = program.width, program.height
+    g[G.RAMP], g[G.IO] = fabric.ramp_latency, fabric.io_bytes_per_cycle
+    g[G.UNITS], g[G.WINDOW], g[G.REGISTERS] = units, fabric.window, fabric.registers
+    g[G.CALLS], g[G.LOOPS], g[G.SEMAPHORES] = (
+        fabric.call_depth,
+        fabric.loop_depth,
+        fabric.semaphores,
+    )
+    g[G.BYTES], g[G.COLORS] = image.data_bytes, max(len(program.colors), 1)
+    g[G.ISSUE], g[G.DEPTH] = fabric.issue_cycles, fabric.dynamic_buffer_depth
+    g[G.TILES] = image.tiles
+    return g
+
+
+def _tiles(image: Image) -> np.ndarray:
+    tile = np.zeros((image.tiles, len(T)), dtype=np.int64)
+    tile[:, T.X], tile[:, T.Y], tile[:, T.REGION] = image.tile_x, image.tile_y, image.tile_region
+    tile[:, T.PC] = np.maximum(image.entry, 0)
+    tile[:, T.STATEMENT] = tile[:, T.BUCKET] = -1
+    return tile
+
+
+def _units(image: Image, units: int) -> np.ndarray:
+    unit = np.zeros((image.tiles, units, int(U.SIZE)), dtype=np.int64)
+    unit[:, :, U.WAKE] = NEVER
+    unit[:, :, U.SLOT : U.SLOT + 4] = -1
+    runs = image.tile_region != NO_REGION
+    unit[runs, 0, U.MODE] = Mode.FETCH
+    unit[runs, 0, U.WAKE] = 0
+    unit[~runs, 0, U.MODE] = Mode.HALT
+    return unit.reshape(-1, int(U.SIZE))
+
+
+def _tensors(
+    image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Address, storage code and fabric type of every edge tensor."""
+    table = np.zeros((max(len(image.program.edge_tensors), 1), 3), dtype=np.int64)
+    for number, tensor in enumerate(image.program.edge_tensors):
+        if tensor.kind is Edge.WEIGHT:
+            data = image.weights[tensor.name].data
+        else:
+            data = (inputs if tensor.kind is Edge.INPUT else outputs)[tensor.name]
+        assert data.size == math.prod(tensor.shape)
+        kind = runtime.code.TYPE_INDEX[tensor.dtype]
+        table[number] = data.ctypes.data, STORAGE.index(data.dtype), kind
+    return table

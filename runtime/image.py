@@ -1,0 +1,111 @@
+"""The loaded image: a program as flat tables for one fabric, ready for any engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isa.fabric import Fabric, find_fabric
+from isa.program import Program
+from isa.table import Timing
+from runtime.code import DTYPES, Code, flatten
+from runtime.errors import LoadError
+from runtime.routes import Routes, build_routes, region_tiles
+from runtime.schedule import Schedule, build_schedule
+from runtime.store import Mapped, map_weights
+
+NO_REGION = -1
+
+
+@dataclass(slots=True)
+class Image:
+    """A loaded program. An engine copies what it changes, so an image can run again.
+
+    tile_x, tile_y: coordinates within the tile's region. entry: first row of its main,
+    -1 for tiles without region. timing: rows of (startup, cycles, group f32, f16, i32)
+    in the order of ``Timing``. data_bytes: bytes of SRAM kept for each tile.
+    """
+
+    program: Program
+    fabric: Fabric
+    code: Code
+    routes: Routes
+    schedule: Schedule
+    weights: dict[str, Mapped]
+    tile_x: np.ndarray
+    tile_y: np.ndarray
+    tile_region: np.ndarray
+    entry: np.ndarray
+    regions: np.ndarray
+    timing: np.ndarray
+    data_bytes: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the program's rectangle."""
+        return self.program.width * self.program.height
+
+
+def load(program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None) -> Image:
+    """Flatten a program for a fabric and map its weights.
+
+    Args:
+        fabric: None takes the one that the program names.
+        weights_dir: folder of the weight files; None stands for the current one.
+
+    Raises:
+        LoadError: the program breaks a limit of the fabric, or a weight is missing.
+        isa.fabric.FabricError: the fabric that the program names cannot be read.
+    """
+    machine = fabric or find_fabric(program.fabric)
+    if program.width > machine.width or program.height > machine.height:
+        raise LoadError(
+            f"the program wants {program.width}x{program.height} tiles; fabric "
+            f"'{machine.name}' has {machine.width}x{machine.height}"
+        )
+    code = flatten(program, machine)
+    if code.sends and not machine.dynamic:
+        raise LoadError(f"the program sends, but fabric '{machine.name}' has no dynamic network")
+    routes = build_routes(program, machine)
+    schedule = build_schedule(program, routes)
+    tiles = program.width * program.height
+    tile_x, tile_y = np.zeros(tiles, np.int32), np.zeros(tiles, np.int32)
+    owner, entry = np.full(tiles, NO_REGION, np.int32), np.full(tiles, -1, np.int32)
+    for number, region in enumerate(program.regions):
+        grid = region_tiles(program, region)
+        if (owner[grid] != NO_REGION).any():
+            raise LoadError(f"region '{region.name}' overlaps another")
+        tile_x[grid] = np.arange(region.width)[None, :]
+        tile_y[grid] = np.arange(region.height)[:, None]
+        owner[grid], entry[grid] = number, code.entries[region.name]
+    regions = np.array(
+        [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
+    )
+    return Image(
+        program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
+        weights=map_weights(program, weights_dir or Path()), tile_x=tile_x, tile_y=tile_y,
+        tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
+        data_bytes=_data_bytes(program, machine),
+    )  # fmt: skip
+
+
+def _timing(machine: Fabric) -> np.ndarray:
+    rows = [
+        (timing.startup, timing.cycles, *(timing.group.get(dtype, 1) for dtype in DTYPES))
+        for timing in (machine.timing[row] for row in Timing)
+    ]
+    return np.array(rows, dtype=np.int64)
+
+
+def _data_bytes(program: Program, machine: Fabric) -> int:
+    """SRAM kept for each tile: up to the last tensor, or all of it if none is declared."""
+    if not program.tensors:
+        return machine.sram_bytes // 8 * 8
+    top = max(tensor.address + tensor.bytes for tensor in program.tensors)
+    if top > machine.sram_bytes:
+        raise LoadError(
+            f"tensors reach byte {top}; a tile of fabric '{machine.name}' has {machine.sram_bytes}"
+        )
+    return -(-top // 8) * 8

@@ -1,0 +1,189 @@
+"""Routes as tables: a compact list of color slots for each tile, and who is next to whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from isa.fabric import Fabric
+from isa.program import Program, Region, Route
+from isa.types import Side
+from runtime.code import static_environment, static_value
+from runtime.errors import LoadError, place
+
+NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer
+
+
+class Scol(IntEnum):
+    """Columns of the slot table (int32); a slot is a color with a route in some tile."""
+
+    TILE = 0
+    COLOR = 1  # index into the program's colors
+    BIT = 2  # place among the slots of its tile, in the order of color numbers
+    FIRST = 3  # first row of the position table
+    POSITIONS = 4
+    POSITION = 5  # current switch position
+    PENDING = 6  # sides that the head wavelet has still to be delivered on
+    INPUT = 7  # FIFO of the core's input queue, or -1
+    OUTPUT = 8  # FIFO of the core's output queue, or -1
+    READER = 9  # unit that waits for a wavelet, or -1
+    WRITER = 10  # unit that waits for room, or -1
+    NEXT = 11  # 4 columns: slot beyond N, E, S, W; NOWHERE; OUTSIDE; or -2 - edge queue
+    ROUTE = 15  # row of Program.routes
+
+
+class Fcol(IntEnum):
+    """Columns of the FIFO table (int64)."""
+
+    HEAD = 0
+    COUNT = 1
+    DEPTH = 2
+    OFFSET = 3  # first cell
+    POPPED = 4  # cycle of the last pop
+    PUSHED = 5  # wavelets that ever entered
+    OPEN = 6  # cycle from which it accepts (a control wavelet closes it)
+
+
+@dataclass(slots=True)
+class Routes:
+    """slot_first[tile] .. slot_first[tile + 1]: its slots. slot_of[tile, color]: slot or -1."""
+
+    slots: np.ndarray
+    slot_first: np.ndarray
+    slot_of: np.ndarray
+    positions: np.ndarray  # receive side, mask of send sides
+    fifos: np.ndarray
+    cells: int
+
+
+def region_tiles(program: Program, region: Region) -> np.ndarray:
+    """Tile numbers (y * width + x in the program's rectangle) of a region, [rows, columns]."""
+    rows = np.arange(region.top, region.top + region.height)[:, None]
+    columns = np.arange(region.left, region.left + region.width)[None, :]
+    return rows * program.width + columns
+
+
+def guarded(program: Program, region: Region, guard: object, where: object) -> np.ndarray:
+    """Where a static guard holds, [rows, columns]."""
+    env = static_environment(program, region)
+    value = 1 if guard is None else static_value(guard, env, where)  # type: ignore[arg-type]
+    return np.broadcast_to(np.asarray(value) != 0, (region.height, region.width))
+
+
+def build_routes(program: Program, fabric: Fabric) -> Routes:
+    """Evaluate every route for all tiles.
+
+    Raises:
+        LoadError: two routes for one tile and color, or more queues than the fabric has.
+    """
+    tiles, colors = program.width * program.height, len(program.colors)
+    route_of = np.full((tiles, max(colors, 1)), -1, dtype=np.int32)
+    index = {name: number for number, (name, _) in enumerate(program.colors)}
+    positions: list[tuple[int, int]] = []
+    firsts: list[int] = []
+    for number, route in enumerate(program.routes):
+        if route.color not in index:
+            raise LoadError(f"{place(route.where)}no color '{route.color}'")
+        region = program.region(route.region)
+        chosen = region_tiles(program, region)[guarded(program, region, route.guard, route.where)]
+        taken = route_of[chosen, index[route.color]] >= 0
+        if taken.any():
+            tile = int(chosen[taken][0])
+            raise LoadError(
+                f"{place(route.where)}color '{route.color}' has two routes in tile "
+                f"({tile % program.width}, {tile // program.width})"
+            )
+        route_of[chosen, index[route.color]] = number
+        firsts.append(len(positions))
+        positions += [_position(route, place) for place in range(len(route.positions))]
+    order = np.argsort([number for _, number in program.colors], kind="stable")
+    slots, first, slot_of = _slots(route_of, order, tiles)
+    _routes_of(slots, program, firsts)
+    _neighbours(slots, slot_of, program)
+    table = np.array(positions or [(0, 0)], dtype=np.int32)
+    fifos, cells = _fifos(slots, first, table, program, fabric)
+    return Routes(slots, first, slot_of.ravel(), table, fifos, cells)
+
+
+def _position(route: Route, number: int) -> tuple[int, int]:
+    position = route.positions[number]
+    return position.receive.index, sum(1 << side.index for side in set(position.send))
+
+
+def _slots(
+    route_of: np.ndarray, order: np.ndarray, tiles: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ordered = route_of[:, order] if len(order) else route_of
+    tile, rank = np.nonzero(ordered >= 0)
+    slots = np.zeros((max(len(tile), 1), 16), dtype=np.int32)
+    slots[:, Scol.READER] = slots[:, Scol.WRITER] = -1
+    slots[:, Scol.INPUT] = slots[:, Scol.OUTPUT] = -1
+    first = np.zeros(tiles + 1, dtype=np.int32)
+    np.cumsum(np.bincount(tile, minlength=tiles), out=first[1:])
+    slot_of = np.full(route_of.shape, -1, dtype=np.int32)
+    if len(tile):
+        slots[:, Scol.TILE] = tile
+        slots[:, Scol.COLOR] = order[rank]
+        slots[:, Scol.BIT] = np.arange(len(tile)) - first[tile]
+        slots[:, Scol.ROUTE] = ordered[tile, rank]
+        slot_of[tile, order[rank]] = np.arange(len(tile))
+    return slots, first, slot_of
+
+
+def _routes_of(slots: np.ndarray, program: Program, firsts: list[int]) -> None:
+    if program.routes:
+        counts = np.array([len(route.positions) for route in program.routes], dtype=np.int32)
+        slots[:, Scol.FIRST] = np.array(firsts, dtype=np.int32)[slots[:, Scol.ROUTE]]
+        slots[:, Scol.POSITIONS] = counts[slots[:, Scol.ROUTE]]
+
+
+def _neighbours(slots: np.ndarray, slot_of: np.ndarray, program: Program) -> None:
+    x, y = slots[:, Scol.TILE] % program.width, slots[:, Scol.TILE] // program.width
+    for side in list(Side)[:4]:
+        dx, dy = side.step
+        nx, ny = x + dx, y + dy
+        inside = (nx >= 0) & (nx < program.width) & (ny >= 0) & (ny < program.height)
+        beyond = slot_of[np.where(inside, ny * program.width + nx, 0), slots[:, Scol.COLOR]]
+        beyond = np.where(beyond < 0, NOWHERE, beyond)
+        slots[:, Scol.NEXT + side.index] = np.where(inside, beyond, OUTSIDE)
+
+
+def _fifos(
+    slots: np.ndarray, first: np.ndarray, positions: np.ndarray, program: Program, fabric: Fabric
+) -> tuple[np.ndarray, int]:
+    """One FIFO a slot for the router; then the queues of the core where a route needs them."""
+    ramp = Side.RAMP.index
+    to_core = np.zeros(len(slots), dtype=bool)
+    from_core = np.zeros(len(slots), dtype=bool)
+    most = int(slots[:, Scol.POSITIONS].max(initial=0))
+    for step in range(most):
+        has = slots[:, Scol.POSITIONS] > step
+        row = positions[np.where(has, slots[:, Scol.FIRST] + step, 0)]
+        to_core |= has & (row[:, 1] >> ramp & 1 == 1)
+        from_core |= has & (row[:, 0] == ramp)
+    depths = [np.full(len(slots), fabric.router_buffer_depth)]
+    made = len(slots)
+    for mask, column, queues, what in (
+        (to_core, Scol.INPUT, fabric.input_queues, "input"),
+        (from_core, Scol.OUTPUT, fabric.output_queues, "output"),
+    ):
+        chosen = np.nonzero(mask)[0]
+        before = np.concatenate([[0], np.cumsum(mask)])
+        number = before[chosen] - before[first[slots[chosen, Scol.TILE]]]
+        if len(chosen) and number.max() >= len(queues):
+            tile = int(slots[chosen[number.argmax()], Scol.TILE])
+            raise LoadError(
+                f"tile ({tile % program.width}, {tile // program.width}) needs "
+                f"{number.max() + 1} {what} queues; fabric '{fabric.name}' has {len(queues)}"
+            )
+        slots[chosen, column] = made + np.arange(len(chosen))
+        depths.append(np.array(queues)[number] if len(chosen) else np.zeros(0, dtype=int))
+        made += len(chosen)
+    depth = np.concatenate(depths)
+    fifos = np.zeros((made, 8), dtype=np.int64)
+    fifos[:, Fcol.DEPTH] = depth
+    fifos[:, Fcol.OFFSET] = np.cumsum(depth) - depth
+    fifos[:, Fcol.POPPED] = -1
+    return fifos, int(depth.sum())

@@ -1,0 +1,150 @@
+"""Edge tensors: what the host gives and takes, and weights, mapped and never copied whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isa.program import EdgeTensor, Kind, Program
+from isa.types import DType
+from runtime.errors import InputError, LoadError, place
+
+# Storage formats that the edge reads, in the order of their codes in the engines.
+STORAGE = tuple(
+    np.dtype(name) for name in ("f4", "f2", "i4", "i8", "f8", "u1", "i1", "?", "i2", "u2")
+)
+_SAFETENSORS = {
+    "F32": "f4", "F16": "f2", "I32": "i4", "I64": "i8", "F64": "f8", "U8": "u1", "I8": "i1",
+    "BOOL": "?", "I16": "i2", "U16": "u2",
+}  # fmt: skip
+_HEADER_LIMIT = 100_000_000
+
+
+@dataclass(slots=True)
+class Mapped:
+    """One tensor of the store: a flat array (maybe mapped), and its type on the fabric."""
+
+    tensor: EdgeTensor
+    data: np.ndarray
+
+
+def _host_dtype(tensor: EdgeTensor) -> np.dtype:
+    return np.dtype(tensor.host_dtype) if tensor.host_dtype else tensor.dtype.numpy
+
+
+def map_weights(program: Program, folder: Path) -> dict[str, Mapped]:
+    """Map every weight of the program from the files beside it.
+
+    Raises:
+        LoadError: a file or key is missing, leaves the folder, is too short, or has a
+            shape other than the program says.
+    """
+    return {
+        tensor.name: Mapped(tensor, _weight(tensor, folder))
+        for tensor in program.edge_tensors
+        if tensor.kind is Kind.WEIGHT
+    }
+
+
+def _weight(tensor: EdgeTensor, folder: Path) -> np.ndarray:
+    lead = f"{place(tensor.where)}weight '{tensor.name}'"
+    path = folder / tensor.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise LoadError(f"{lead}: '{tensor.file}' leaves the folder {folder}")
+    if not path.is_file():
+        raise LoadError(f"{lead}: no file {path}")
+    count = math.prod(tensor.shape)
+    if tensor.byte_offset is not None:
+        dtype, start = _host_dtype(tensor), tensor.byte_offset
+    else:
+        dtype, start, shape = _header(path, tensor.key, lead)
+        if shape != tensor.shape:
+            raise LoadError(f"{lead}: shape {list(tensor.shape)} wanted, {list(shape)} in {path}")
+    if dtype not in STORAGE:
+        raise LoadError(f"{lead}: elements of type {dtype} cannot be served")
+    if start + count * dtype.itemsize > path.stat().st_size:
+        raise LoadError(f"{lead}: {path} ends before its data")
+    if count == 0:
+        return np.zeros(0, dtype)
+    raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start, shape=(count * dtype.itemsize,))
+    return raw.view(dtype)
+
+
+def _header(path: Path, key: str, lead: str) -> tuple[np.dtype, int, tuple[int, ...]]:
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 2 <= size <= min(_HEADER_LIMIT, path.stat().st_size):
+            raise LoadError(f"{lead}: {path} is not a safetensors file")
+        try:
+            header = json.loads(file.read(size))
+        except ValueError as error:
+            raise LoadError(f"{lead}: {path} is not a safetensors file") from error
+    entry = header.get(key)
+    if not isinstance(entry, dict):
+        raise LoadError(f"{lead}: no key '{key}' in {path}")
+    if entry["dtype"] not in _SAFETENSORS:
+        raise LoadError(f"{lead}: elements of type {entry['dtype']} cannot be served")
+    dtype = np.dtype(_SAFETENSORS[entry["dtype"]])
+    return dtype, 8 + size + int(entry["data_offsets"][0]), tuple(entry["shape"])
+
+
+def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Check the inputs and convert them to the types that travel on the fabric.
+
+    Returns:
+        Name to a flat array of the fabric's element type.
+
+    Raises:
+        InputError: an unknown or missing name, a wrong shape or dtype, or an integer
+            that does not fit 32 bits.
+    """
+    wanted = {t.name: t for t in program.edge_tensors if t.kind is Kind.INPUT}
+    known = ", ".join(wanted) or "none"
+    for name in inputs:
+        if name not in wanted:
+            raise InputError(f"no input '{name}'; the program's inputs: {known}")
+    missing = [name for name in wanted if name not in inputs]
+    if missing:
+        raise InputError(f"input '{missing[0]}' is missing; the program's inputs: {known}")
+    return {name: _input(tensor, np.asarray(inputs[name])) for name, tensor in wanted.items()}
+
+
+def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
+    dtype = _host_dtype(tensor)
+    if array.shape != tensor.shape:
+        raise InputError(
+            f"input '{tensor.name}': shape {list(tensor.shape)} wanted, got {list(array.shape)}"
+        )
+    if array.dtype != dtype:
+        raise InputError(f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}")
+    if tensor.dtype is DType.I32 and array.size and array.dtype.kind in "iu":
+        low, high = int(array.min()), int(array.max())
+        if low < -(2**31) or high >= 2**31:
+            raise InputError(
+                f"input '{tensor.name}': {low if low < -(2**31) else high} does not fit "
+                "32 bits, the integer of the fabric"
+            )
+    return np.ascontiguousarray(array).astype(tensor.dtype.numpy).ravel()
+
+
+def make_outputs(program: Program) -> dict[str, np.ndarray]:
+    """Zeroed flat arrays of the fabric's types, for DRAIN transfers to fill."""
+    return {
+        tensor.name: np.zeros(math.prod(tensor.shape), tensor.dtype.numpy)
+        for tensor in program.edge_tensors
+        if tensor.kind is Kind.OUTPUT
+    }
+
+
+def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs in the shapes and types that the host sees."""
+    tensors = {tensor.name: tensor for tensor in program.edge_tensors}
+    return {
+        name: array.reshape(tensors[name].shape).astype(_host_dtype(tensors[name]))
+        for name, array in flat.items()
+    }
