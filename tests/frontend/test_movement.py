@@ -28,7 +28,8 @@ def test_flatten(tmp_path: Path, axis: int) -> None:
 
 @pytest.mark.parametrize("axes", [None, (1,), (-1, 1)])
 def test_squeeze(tmp_path: Path, axes: tuple[int, ...] | None) -> None:
-    compare(tmp_path, "Squeeze", floats(2, 1, 3, 1), None if axes is None else at(*axes), const=[1])
+    given = [] if axes is None else [at(*axes)]
+    compare(tmp_path, "Squeeze", floats(2, 1, 3, 1), *given, const=[1])
     if axes is not None:
         compare(tmp_path, "Squeeze", floats(2, 1, 3, 1), opset=11, axes=axes)
 

@@ -115,7 +115,7 @@ def test_other_normalizations(tmp_path: Path) -> None:
     microsoft = {"domain": "com.microsoft", "epsilon": 1e-5}
     compare(tmp_path, "SkipLayerNormalization", x, floats(2, 3, 8), floats(8), floats(8),
             floats(8), **microsoft)  # fmt: skip
-    compare(tmp_path, "SimplifiedLayerNormalization", x, floats(8), epsilon=1e-5)
+    compare(tmp_path, "RMSNormalization", x, floats(8), opset=23, axis=-1)
     compare(tmp_path, "SkipSimplifiedLayerNormalization", x, floats(2, 3, 8), floats(8),
             **microsoft)  # fmt: skip
 

@@ -77,6 +77,8 @@ def _register_rows() -> None:
     def binary(op_type: str, row: str, doc: str, since: int, wraps: bool) -> None:
         def lower(call: Call) -> Value:
             kind = call.onnx_type(0) if wraps else None
+            if row == "mul" and call.arg(0) == call.arg(1):
+                return call.build.map(lambda a: wrap(wide_square(a), kind), call.arg(0))
             return call.build.map(lambda a, b: wrap(a.op(row, b), kind), call.arg(0), call.arg(1))
 
         lower.__doc__ = doc
@@ -190,6 +192,12 @@ def dropout(call: Call) -> Value:
 # --- powers and casts ---------------------------------------------------------------
 
 
+def wide_square(x: Term) -> Term:
+    """x * x, in f32 where x is f16: its range is twice that of x, at both ends."""
+    wide = x.cast(DType.F32) if x.dtype.is_float else x
+    return wide * wide
+
+
 def power(x: Term, exponent: float) -> Term:
     """x to a constant power, by products and roots where these are exact and cheap."""
     if exponent == 0:
@@ -212,7 +220,8 @@ def pow_(call: Call) -> Value:
     base, exponent = call.arg(0), call.maybe_static(1)
     if exponent is not None and exponent.size == 1 and exponent.ndim <= base.rank:
         constant = exponent.reshape(()).item()
-        return call.build.map(lambda x: power(x, constant), base)
+        body = wide_square if constant == 2 else lambda x: power(x, constant)
+        return call.build.map(body, base)
     require(base.dtype.is_float, "power of an integer by a tensor")
     return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, call.arg(1))
 

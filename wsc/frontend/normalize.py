@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from isa.types import DType
+from wsc.frontend.elementwise import wide_square
 from wsc.frontend.pool import slide
 from wsc.frontend.reduce import index_of, iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
@@ -59,11 +59,6 @@ def hardmax(call: Call) -> Value:
     return build.map(lambda h: h.cast(call.float_type), flags)
 
 
-def _wide_square(x: Term) -> Term:
-    wide = x.cast(DType.F32)
-    return wide * wide
-
-
 def standardize(
     build: GraphBuilder, x: Value, axes: Sequence[int], epsilon: float
 ) -> tuple[Value, Value, Value]:
@@ -76,7 +71,7 @@ def standardize(
     total = build.reduce(Reduction.SUM, x, axes, True, "sum")
     mean = build.map(lambda s: s * scale, total, hint="mean")
     centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
-    squares = build.map(_wide_square, centred, hint="square")
+    squares = build.map(wide_square, centred, hint="square")
     variance = build.reduce(Reduction.SUM, squares, axes, True, "variance")
     inverse = build.map(lambda v: (v * scale + epsilon).sqrt().recip(), variance, hint="inverse")
     return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
@@ -109,7 +104,6 @@ def layer_normalization(call: Call) -> list[Value]:
 
 
 @lowering("RMSNormalization", since=23)
-@lowering("SimplifiedLayerNormalization", domain="com.microsoft")
 def rms_normalization(call: Call) -> Value:
     """x / sqrt(mean(x^2) + epsilon) * scale over the last axes."""
     x = call.arg(0)
@@ -121,7 +115,7 @@ def rms_normalization(call: Call) -> Value:
 def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> Value:
     axes = list(range(first, x.rank))
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
-    squares = build.map(_wide_square, x, hint="square")
+    squares = build.map(wide_square, x, hint="square")
     total = build.reduce(Reduction.SUM, squares, axes, True, "sum")
     inverse = build.map(lambda s: (s * scale + epsilon).sqrt().recip(), total, hint="inverse")
     return build.map(lambda v, i: v * i, x, inverse, hint="unit")
@@ -206,7 +200,7 @@ def lp_normalization(call: Call) -> Value:
     """x divided by its p-norm along an axis (p is 1 or 2)."""
     build, x, p = call.build, call.arg(0), call.integer("p", 2)
     axis = normal_axis(call.integer("axis", -1), x.rank)
-    each = build.map(lambda v: v * v if p == 2 else v.abs(), x, hint="each")
+    each = build.map(lambda v: wide_square(v) if p == 2 else v.abs(), x, hint="each")
     total = build.reduce(Reduction.SUM, each, [axis], True, "sum")
     return build.map(lambda v, s: v / (s.sqrt() if p == 2 else s), x, total)
 
@@ -228,6 +222,6 @@ def local_response_normalization(call: Call) -> Value:
         call.number("beta", 0.75),
         call.number("bias", 1.0),
     )
-    squares = build.map(lambda v: v * v, x, hint="square")
+    squares = build.map(wide_square, x, hint="square")
     total = slide(build, squares, 1, size, (size - 1) // 2, "sum")
     return build.map(lambda v, s: v / (s * (alpha / size) + bias).op("pow", beta), x, total)

@@ -50,9 +50,15 @@ def _activations(call: Call, defaults: tuple[str, ...], directions: int) -> list
         function, alpha, beta = _ACTIVATIONS[name.lower()]
         alpha = 0.0 if alpha is None else next(alphas, alpha)
         beta = 0.0 if beta is None else next(betas, beta)
-        return lambda x: function(x.max(-clip).min(clip) if clip else x, alpha, beta)
+        return lambda x: function(x, alpha, beta)
 
-    return [bound(name) for name in names]
+    def clipped(function: Activation) -> Activation:
+        return lambda x: function(x.max(-clip).min(clip))
+
+    functions = [bound(name) for name in names]
+    # As in ONNX Runtime, the gates are clipped and the cell on its way out is not.
+    gates = {0, 1} | ({3, 4} if len(defaults) == 3 else {2, 3})
+    return [clipped(f) if clip and i in gates else f for i, f in enumerate(functions)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from isa.types import DType
+from wsc.frontend.elementwise import wide_square
 from wsc.frontend.registry import Call, lowering, normal_axis
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
@@ -63,7 +64,7 @@ def reduce_mean(call: Call) -> Value:
 @lowering("ReduceSumSquare")
 def reduce_sum_square(call: Call) -> Value:
     """Sum of squares over axes."""
-    return _reduced(call, Reduction.SUM, lambda x: x * x)[0]
+    return _reduced(call, Reduction.SUM, wide_square)[0]
 
 
 @lowering("ReduceL1")
@@ -75,7 +76,7 @@ def reduce_l1(call: Call) -> Value:
 @lowering("ReduceL2")
 def reduce_l2(call: Call) -> Value:
     """Euclidean length over axes."""
-    total = _reduced(call, Reduction.SUM, lambda x: x * x)[0]
+    total = _reduced(call, Reduction.SUM, wide_square)[0]
     return call.build.map(lambda x: x.sqrt(), total)
 
 

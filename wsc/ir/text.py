@@ -182,9 +182,9 @@ def _move(step: MoveStep) -> str:
 
 
 def parse_graph(
-    text: str, constants: Mapping[str, Constant] | None = None, file: str = ""
+    text: str, constants: Mapping[str, Constant] | None = None, file: str = "", check: bool = True
 ) -> Graph:
-    """The graph that ``text`` describes, checked line by line.
+    """The graph that ``text`` describes, checked line by line (unless told not to).
 
     constants: name -> constant whose values and source are attached again; the load of
     any other constant raises LookupError. file: name for messages. Raises
@@ -205,7 +205,8 @@ def parse_graph(
         ),
         tuple(item for item, _ in lines if isinstance(item, Node)),
     )  # fmt: skip
-    _check(graph, lines, text, file)
+    if check:
+        _check(lines, text, file)
     return graph
 
 
@@ -236,7 +237,7 @@ def _attached(constant: Constant, known: Mapping[str, Constant]) -> Constant:
     return Constant(constant.name, constant.type, found.load, found.source)
 
 
-def _check(graph: Graph, lines: Sequence[tuple[Any, Token]], text: str, file: str) -> None:
+def _check(lines: Sequence[tuple[Any, Token]], text: str, file: str) -> None:
     types: dict[str, Type] = {}
     names: set[str] = set()
     for item, token in lines:
