@@ -37,7 +37,7 @@ def show(item: Any) -> str:
     if isinstance(item, tuple):
         inside = ", ".join(show(part) for part in item)
         return f"({inside},)" if len(item) == 1 else f"({inside})"
-    if isinstance(item, float) and item != item or item in (float("inf"), float("-inf")):
+    if (isinstance(item, float) and item != item) or item in (float("inf"), float("-inf")):
         return f"float({str(item)!r})"
     if not is_dataclass(item):
         return repr(item)

@@ -234,7 +234,13 @@ def _accumulate(
 
 
 def _own(task: ContractTask, asm: Asm, within: Expr, room: int, half: Name, words: Expr) -> None:
-    """The owner: sums from the west are added as they come, those from the east are stored."""
+    """The owner: sums from the west are added as they come, those from the east are stored.
+
+    The chain's units change here. All earlier blocks must be done first, or a later one
+    could be counted in their place.
+    """
+    asm.wait(CHAIN_DONE, 1)
+    asm.signal(CHAIN_DONE, 1)
     offset = asm.let("offset", within * (room * 4))
     sums = Name(task.sums or task.out.buffer)
     asm.call("take_east_add_f32_async", target=offset + sums, source=half, count=words)

@@ -20,7 +20,7 @@ from wsc.kernels.flows import ROOT_X, ROOT_Y
 CHAIN_DONE = 0
 ARRIVED = 1
 STORED = 2
-UP_UNIT, DOWN_UNIT, ARRIVAL_UNIT = 0, 1, 2
+UP_UNIT, DOWN_UNIT, ARRIVAL_UNIT = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)

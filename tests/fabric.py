@@ -1,0 +1,57 @@
+"""Whole-path comparison: compile a small model, run it on the simulated fabric, ask ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import wsc
+from isa.fabric import find_fabric
+from isa.types import DType
+from tests.frontend.cases import run_reference
+from wsc.frontend import import_model
+from wsc.pipeline import run_passes
+
+TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
+
+
+def build(model: onnx.ModelProto, fabric: str, precision: DType = DType.F32) -> Any:
+    """Compile a model in memory; the API's program."""
+    import onnx_ir
+
+    graph = import_model(onnx_ir.from_proto(model), precision)
+    description = find_fabric(fabric)
+    compiled = run_passes(graph, description, description.name, precision, "case")
+    return wsc.Program(compiled.program, compiled.fabric, compiled.constants)
+
+
+def difference(got: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest difference, relative to the largest magnitude of the wanted output."""
+    assert got.shape == wanted.shape, f"shape {got.shape}, wanted {wanted.shape}"
+    if not wanted.size:
+        return 0.0
+    wanted = wanted.astype(np.float64)
+    scale = float(np.max(np.abs(wanted))) or 1.0
+    return float(np.max(np.abs(got.astype(np.float64) - wanted))) / scale
+
+
+def compare(
+    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], fabric: str,
+    precision: DType = DType.F32,
+) -> Any:  # fmt: skip
+    """Run on the fabric and in ONNX Runtime; the fabric's run, when they agree."""
+    run = build(model, fabric, precision).run(dict(feeds))
+    wanted = run_reference(model, feeds)
+    for output, value in zip(model.graph.output, wanted, strict=True):
+        error = difference(run.outputs[output.name], value)
+        assert error <= TOLERANCE[precision], f"{output.name}: {error:.3g} on {fabric}"
+    return run
+
+
+def network(path: Path) -> onnx.ModelProto:
+    """A model from a file."""
+    return onnx.load(path)

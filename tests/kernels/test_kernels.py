@@ -1,0 +1,135 @@
+"""Every kernel over odd shapes and fabrics, against ONNX Runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper
+
+from isa.types import DType
+from tests.fabric import compare
+from tests.frontend.cases import floats, ints, model_of, node
+
+FABRICS = ("1x1", "4x3", "1x5", "6x1", "7x7")
+
+
+def case(op, feeds, constants=None, outputs=("y0",), **attributes):  # type: ignore[no-untyped-def]
+    constants = constants or {}
+    count = len(feeds) + len(constants)
+    return model_of([node(op, count, len(outputs), **attributes)], feeds, constants, outputs)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (16, 24, 40), (2, 33, 1), (1, 50, 9)])
+def test_streamed_matmul(shape: tuple[int, int, int], fabric: str) -> None:
+    m, k, n = shape
+    feeds, weights = {"x0": floats(m, k)}, {"x1": floats(k, n)}
+    compare(case("MatMul", feeds, weights), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shapes", [((5, 7), (7, 3)), ((3, 5, 8), (3, 8, 6)), ((2, 3, 4, 5), (5, 7))])
+def test_resident_matmul(shapes, fabric: str) -> None:  # type: ignore[no-untyped-def]
+    feeds = {"x0": floats(*shapes[0]), "x1": floats(*shapes[1])}
+    compare(case("MatMul", feeds), feeds, fabric)
+
+
+CONVOLUTIONS = [
+    ((1, 3, 9, 10), (5, 3, 3, 3), {"pads": [1, 1, 1, 1]}),
+    ((2, 4, 8, 8), (6, 4, 1, 1), {"strides": [2, 2]}),
+    ((1, 6, 11, 7), (6, 1, 3, 3), {"group": 6, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    ((1, 4, 12, 6), (8, 2, 3, 2), {"group": 2, "dilations": [2, 1], "pads": [0, 1, 2, 0]}),
+    ((1, 5, 20), (7, 5, 3), {"pads": [1, 1], "strides": [2]}),
+]
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shape,weights,attributes", CONVOLUTIONS)
+def test_convolution(shape, weights, attributes, fabric: str) -> None:  # type: ignore[no-untyped-def]
+    feeds = {"x0": floats(*shape)}
+    constants = {"x1": floats(*weights), "x2": floats(weights[0])}
+    compare(case("Conv", feeds, constants, **attributes), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_pooling(op: str, fabric: str) -> None:
+    feeds = {"x0": floats(1, 5, 11, 9)}
+    model = case(op, feeds, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1])
+    compare(model, feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd"])
+@pytest.mark.parametrize("axes", [[0], [1], [2], [0, 2], [0, 1, 2]])
+def test_reduction(op: str, axes: list[int], fabric: str) -> None:
+    feeds = {"x0": floats(4, 9, 7)}
+    if op == "ReduceSum":
+        model = case(op, feeds, {"x1": np.array(axes, np.int64)}, keepdims=0)
+    else:
+        model = case(op, feeds, axes=axes, keepdims=1)
+    compare(model, feeds, fabric)
+
+
+MOVES = [
+    ("Transpose", (4, 9, 7), {}, {"perm": [2, 0, 1]}),
+    ("Reshape", (4, 9, 8), {"x1": np.array([6, 48])}, {}),
+    ("Reshape", (6, 384), {"x1": np.array([6, 12, 32])}, {}),
+    ("Slice", (9, 14), {"x1": np.array([1, 12]), "x2": np.array([8, 0]), "x3": np.array([0, 1]),
+                        "x4": np.array([3, -2])}, {}),
+    ("Expand", (1, 7), {"x1": np.array([3, 5, 7])}, {}),
+    ("Tile", (3, 4), {"x1": np.array([2, 3])}, {}),
+    ("Pad", (5, 6), {"x1": np.array([1, 2, 0, 3]), "x2": np.float32(2.5)}, {}),
+    ("Pad", (1, 12), {"x1": np.array([0, 3, 0, 4])}, {"mode": "reflect"}),
+    ("Flatten", (3, 4, 5), {}, {"axis": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("op,shape,constants,attributes", MOVES)
+def test_movement(op, shape, constants, attributes, fabric: str) -> None:  # type: ignore[no-untyped-def]
+    feeds = {"x0": floats(*shape)}
+    compare(case(op, feeds, constants, **attributes), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_concat(axis: int, fabric: str) -> None:
+    shapes = [[3, 5, 4] for _ in range(3)]
+    for number, shape in enumerate(shapes):
+        shape[axis] += number
+    feeds = {f"x{i}": floats(*shape) for i, shape in enumerate(shapes)}
+    compare(case("Concat", feeds, axis=axis), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gather_on_fabric(axis: int, fabric: str) -> None:
+    feeds = {"x0": floats(6, 10), "x1": ints(2, 4, low=-6, high=6)}
+    compare(case("Gather", feeds, axis=axis), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+def test_lookup_in_the_weight_store(fabric: str) -> None:
+    feeds = {"x0": ints(3, 11, low=-90, high=90)}
+    table = numpy_helper.from_array(floats(100, 17), "table")
+    model = model_of([helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")], feeds,
+                     {}, ["y0"])  # fmt: skip
+    model.graph.initializer.append(table)
+    compare(model, feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("op", ["Softmax", "Erf", "HardSwish", "Sigmoid"])
+def test_activation(op: str, fabric: str) -> None:
+    feeds = {"x0": floats(5, 6, 13)}
+    compare(case(op, feeds), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", ["4x3", "7x7"])
+@pytest.mark.parametrize("shape", [(5, 7, 3), (16, 24, 40), (1, 50, 9)])
+def test_half_precision(shape: tuple[int, int, int], fabric: str) -> None:
+    m, k, n = shape
+    feeds, weights = {"x0": floats(m, k)}, {"x1": floats(k, n)}
+    compare(case("MatMul", feeds, weights), feeds, fabric, DType.F16)
+    compare(case("Softmax", feeds), feeds, fabric, DType.F16)
