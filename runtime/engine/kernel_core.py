@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from runtime.code import Col, Kind, Ocol
 from runtime.engine.bits import int32, int64
 from runtime.engine.dispatch import DIVIDING, apply_int, inlined, jit
@@ -480,14 +482,14 @@ def core_phase(s: State, t: int) -> None:
     tile = s.wheel[bucket]
     while tile >= 0:
         following = s.tile[tile, T.NEXT]
-        s.due[count] = tile
+        s.due[0, count] = tile
         count += 1
         tile = following
     if g[G.SHUFFLE] != 0:
-        shuffle(s.due, count, g[G.SHUFFLE] + t)
+        shuffle(s.due, 0, count, g[G.SHUFFLE] + t)
     units = g[G.UNITS]
     for index in range(count):
-        tile = s.due[index]
+        tile = s.due[0, index]
         unlink(s, tile)
         base = tile * units
         for unit in range(1, units):
@@ -507,11 +509,11 @@ def core_phase(s: State, t: int) -> None:
 
 
 @jit
-def shuffle(items: T, count: int, seed: int) -> None:
+def shuffle(items: np.ndarray, which: int, count: int, seed: int) -> None:
     """Visit in a random order, to show that the order does not matter."""
     h = int64(seed) & 0x7FFFFFFF
     for index in range(count - 1, 0, -1):
         h = (h * 1103515245 + 12345) & 0x7FFFFFFF
         other = (h >> 8) % (index + 1)
-        items[index], items[other] = items[other], items[index]
+        items[which, index], items[which, other] = items[which, other], items[which, index]
 

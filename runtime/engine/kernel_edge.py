@@ -294,7 +294,7 @@ def index_arrived(s: State, lookup: int, shape: int, value: int, tile: int, t: i
     s.lookup_value[at] = value
     s.lookup_time[at] = t
     s.lookup_count[lookup] += 1
-    for queue in range(s.queues.shape[0]):
+    for queue in range(s.g[G.QUEUES]):
         record = s.queues[queue, Qcol.RECORD]
         if record < s.queues[queue, Qcol.END]:
             other = s.records[record, Rcol.SHAPE]
@@ -312,7 +312,7 @@ def edge_phase(s: State, inward: int, outward: int, t: int) -> None:
     g[G.CREDIT_TIME] = t
     g[G.CREDIT_IN] = min(g[G.CREDIT_IN] + (waited - 1) * rate, most) + rate
     g[G.CREDIT_OUT] = min(g[G.CREDIT_OUT] + (waited - 1) * rate, most) + rate
-    ports = s.port_turn.shape[0]
+    ports = g[G.PORT_COUNT]
     if inward > 0:
         start = g[G.TURN_IN]
         for step in range(1, ports + 1):

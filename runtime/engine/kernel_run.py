@@ -22,8 +22,7 @@ def start(s: State) -> None:
     for tile in range(g[G.TILES]):
         if s.unit[tile * g[G.UNITS], U.MODE] == Mode.FETCH:
             schedule(s, tile, 0)
-    left = g[G.QUEUES_LEFT]
-    for queue in range(left):
+    for queue in range(g[G.QUEUES]):
         settle(s, queue)
 
 
@@ -39,8 +38,8 @@ def static_cycle(s: State, t: int) -> None:
     g[G.PORTS] = 0
     g[G.REQUESTS] = 0
     if g[G.SHUFFLE] != 0:
-        shuffle(s.active[current], count, g[G.SHUFFLE] + 2 * t)
-        shuffle(s.port_active[port_list], ports, g[G.SHUFFLE] + 3 * t)
+        shuffle(s.active, current, count, g[G.SHUFFLE] + 2 * t)
+        shuffle(s.port_active, port_list, ports, g[G.SHUFFLE] + 3 * t)
     requests = request_feeds(s, port_list, ports, t) if ports > 0 else 0
     if count > 0:
         router_phase(s, current, count, t)
@@ -78,7 +77,7 @@ def run_until(s: State, until: int) -> int:
             g[G.DYNAMIC_WHICH] = 1 - current
             g[G.DYNAMICS] = 0
             if g[G.SHUFFLE] != 0:
-                shuffle(s.dyn_active[current], count, g[G.SHUFFLE] + 5 * t)
+                shuffle(s.dyn_active, current, count, g[G.SHUFFLE] + 5 * t)
             dynamic_phase(s, current, count, t)
         if g[G.ERROR] != 0:
             return FAULTED

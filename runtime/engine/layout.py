@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtime.code import MAX_DIMS
+from runtime.code import MAX_DIMS, Col, Ocol
+from runtime.schedule import Hcol, Qcol, Rcol
 
 NEVER = 1 << 62
 WHEEL = 4096  # cycles that the timing wheel looks ahead
@@ -155,8 +156,9 @@ class G(IntEnum):
     ISSUE = 38
     DEPTH = 39  # of a dynamic buffer
     TILES = 40
-    DUE = 41
-    SIZE = 42
+    QUEUES = 41
+    PORT_COUNT = 42
+    SIZE = 43
 
 
 class Fault(IntEnum):
@@ -248,3 +250,40 @@ class State(NamedTuple):
     statements: np.ndarray
     links: np.ndarray  # wavelets out on N, E, S, W, to the core, from the core
     dyn_links: np.ndarray
+
+
+# Element type and rank of every field; COLUMNS: the fixed numbers of columns.
+FIELDS: dict[str, tuple[str, int]] = {
+    name: ("int64", 1)
+    for name in State._fields
+} | {
+    name: ("int64", 2)
+    for name in (
+        "timing", "tile", "unit", "semaphores", "fifos", "records", "shapes", "queues", "lookups",
+        "tensors", "dyn", "dyn_message", "dyn_lock", "counters", "statements", "links", "dyn_links",
+    )
+} | {
+    name: ("int32", 2)
+    for name in (
+        "rows", "operands", "refs", "regions", "slots", "positions", "active", "port_active",
+        "dyn_active", "due",
+    )
+} | {
+    name: ("int32", 1)
+    for name in (
+        "lists", "registers", "pool", "regs", "frames", "loops", "i32", "slot_first", "slot_of",
+        "cell_value", "wheel",
+    )
+} | {
+    "reals": ("float64", 1), "bytes": ("uint8", 1), "f32": ("float32", 1), "u16": ("uint16", 1),
+    "half": ("float32", 1), "cell_control": ("int8", 1), "turns": ("int8", 2),
+    "port_listed": ("int8", 1), "dyn_kind": ("int8", 1), "dyn_hold": ("int8", 2),
+}  # fmt: skip
+COLUMNS: dict[str, int] = {
+    "rows": len(Col), "operands": len(Ocol), "refs": 5, "timing": 5, "regions": 4,
+    "tile": len(T), "unit": int(U.SIZE), "semaphores": 3, "slots": 16, "positions": 2,
+    "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
+    "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
+    "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "links": 6,
+    "dyn_links": 5,
+}  # fmt: skip

@@ -34,8 +34,10 @@ from runtime.engine import (
     kernel_run,
     kernel_vector,
     layout,
+    pointer,
 )
 from runtime.engine.layout import NEVER, WHEEL, C, D, G, Mode, P, State, T, U
+from runtime.engine.pointer import Pointer
 from runtime.errors import CycleLimit, Deadlock, ExecutionFault
 from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
@@ -44,7 +46,7 @@ from runtime.store import STORAGE, make_outputs
 # Everything that decides what the compiled loop does.
 _COMPILED: tuple[ModuleType, ...] = (
     bits, dispatch, kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_router,
-    kernel_run, kernel_vector, layout, isa.table, isa.types, isa.values, runtime.code,
+    kernel_run, kernel_vector, layout, pointer, isa.table, isa.types, isa.values, runtime.code,
     runtime.routes, runtime.schedule,
 )  # fmt: skip
 _SLICE_SECONDS = 0.25
@@ -81,11 +83,11 @@ class ReferenceEngine:
 def _drive(image: Image, state: State, options: Options) -> int:
     """Run in slices, so that progress is shown and an interrupt is heard."""
     g, limit = state.g, options.max_cycles or NEVER
-    length = _FIRST_SLICE
+    length, address = _FIRST_SLICE, Pointer(state)
     while True:
         before = time.perf_counter()
         until = min(max(int(g[G.NOW]), 0) + length, limit)
-        status = kernel_run.run_until(state, until)
+        status = kernel_run.run_until(address, until)
         spent = time.perf_counter() - before
         if status == kernel_run.FAULTED:
             message, where = deadlock.describe_fault(image, state)
@@ -145,7 +147,7 @@ def make_state(
         cell_time=np.zeros(image.routes.cells, np.int64),
         cell_control=np.zeros(image.routes.cells, np.int8),
         turns=np.full((tiles, 6), -1, np.int8),
-        wheel=np.full(WHEEL, -1, np.int32), due=np.zeros(tiles, np.int32),
+        wheel=np.full(WHEEL, -1, np.int32), due=np.zeros((1, tiles), np.int32),
         active=np.zeros((2, tiles), np.int32),
         records=image.schedule.records, shapes=image.schedule.shapes,
         queues=image.schedule.queues.copy(), port_first=image.schedule.port_first,
@@ -188,6 +190,8 @@ def _globals(image: Image, options: Options, units: int) -> np.ndarray:
     g[G.BYTES], g[G.COLORS] = image.data_bytes, max(len(program.colors), 1)
     g[G.ISSUE], g[G.DEPTH] = fabric.issue_cycles, fabric.dynamic_buffer_depth
     g[G.TILES] = image.tiles
+    g[G.QUEUES] = g[G.QUEUES_LEFT]
+    g[G.PORT_COUNT] = 2 * (program.width + program.height)
     return g
 
 
