@@ -11,7 +11,7 @@ import onnx_ir as ir
 from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
-from wsc.frontend.load import load_model
+from wsc.frontend.load import CALL_KEY, load_model
 from wsc.frontend.registry import Call, Unsupported, find
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
@@ -147,10 +147,14 @@ class _Importer:
             return
         call = Call(node, self.build, self.precision, self._opset(entry.domain), self._fetch)
         try:
-            with self.build.at(name, (name,)):
+            with self.build.at(name, (node.metadata_props.get(CALL_KEY, name),)):
                 result = entry.function(call)
         except (Unsupported, IRError) as error:
             self._refuse(node, name, str(error))
+            return
+        except (ValueError, IndexError) as error:
+            # What the checker lets through: too few pads, a kernel of another rank.
+            self._refuse(node, name, f"malformed node: {error}")
             return
         results = (result,) if isinstance(result, Value) else result
         for output, value in zip(node.outputs, results, strict=False):
@@ -168,7 +172,9 @@ class _Importer:
 
     def _name(self, number: int, node: ir.Node) -> str:
         """The node's own name; a node made while folding takes that of its first output."""
-        return node.name or node.outputs[0].name or f"{node.op_type}_{number}"
+        name = node.name or node.outputs[0].name or f"{node.op_type}_{number}"
+        call = node.metadata_props.get(CALL_KEY)
+        return f"{call}/{name}" if call else name
 
 
 def _domain(node: ir.Node) -> str:

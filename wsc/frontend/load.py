@@ -24,6 +24,8 @@ FOLD_INPUT_LIMIT = 1 << 17
 FOLD_OUTPUT_LIMIT = 1 << 21
 # Left alone by default because they make models larger; here they make shapes static.
 ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Expand", "Range"})
+# Metadata of an inlined node: the name of the call that it came from.
+CALL_KEY = "wsc.call"
 STANDARD = ("", "ai.onnx")
 
 
@@ -53,7 +55,7 @@ def load_model(
 
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
-    common.InlinePass()(model)
+    _inline(model)
     # Shapes written by exporters carry stale symbolic names: infer them all anew.
     for node in model.graph.all_nodes():
         for output in node.outputs:
@@ -72,6 +74,17 @@ def simplify(model: ir.Model) -> ir.Model:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     remove_unused_nodes(model)
     return model
+
+
+def _inline(model: ir.Model) -> None:
+    """Inline functions; every node remembers the call in the main graph that it came from."""
+    for node in model.graph:
+        if node.op_identifier() in model.functions:
+            node.metadata_props[CALL_KEY] = node.name or node.outputs[0].name or node.op_type
+    try:
+        common.InlinePass()(model)
+    except (ValueError, ir.passes.PreconditionError) as error:
+        raise CompileError(f"the model's functions cannot be inlined: {error}") from None
 
 
 def _should_fold(node: ir.Node) -> bool | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isa.types import DType
-from wsc.ir.check import broadcast, infer
+from wsc.ir.check import IRError, broadcast, infer
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -357,7 +357,7 @@ class GraphBuilder:
             labels = spec.split()
             for label, size in zip(labels, value.shape, strict=True):
                 if label != "." and extents.setdefault(label, size) != size:
-                    raise ValueError(f"label {label} is both {extents[label]} and {size}")
+                    raise IRError(f"label {label} is both {extents[label]} and {size}")
             indices.append(
                 tuple(Index(()) if label == "." else plain_index(label) for label in labels)
             )
