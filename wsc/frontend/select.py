@@ -116,6 +116,6 @@ def scatter_elements(call: Call) -> Value:
     """Data with elements replaced at constant indices."""
     data, indices = call.arg(0), call.static(1, "indices").astype(np.int64)
     axis = normal_axis(call.integer("axis", 0), data.rank)
-    places: list[np.ndarray] = list(np.indices(indices.shape))
+    places = [np.asarray(place) for place in np.indices(indices.shape)]
     places[axis] = np.where(indices < 0, indices + data.shape[axis], indices)
     return _place(call, np.asarray(np.ravel_multi_index(tuple(places), data.shape)), 1)
