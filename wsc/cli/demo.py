@@ -96,7 +96,7 @@ def readings(program: wsc.Program, count: int, console: Console) -> Iterator[Rea
             reference=int(reference.argmax()),
             error=float(np.abs(ours - reference).max() / np.abs(reference).max()),
             cycles=run.cycles,
-            utilization=run.utilization,
+            utilization=run.counters.utilization,
         )
 
 

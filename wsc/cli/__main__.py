@@ -1,0 +1,5 @@
+"""``python -m wsc.cli`` is ``wsc``."""
+
+from wsc.cli.main import main
+
+main()

@@ -1,0 +1,229 @@
+"""What the commands share: options, reading and writing files, progress."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+_VERBOSE = "wsc.verbose"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+PLAIN_WIDTH = 200  # columns of a table that goes into a pipe
+
+
+class Refusal(click.ClickException):
+    """Something that the user can repair; one clear message, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Print ``error: message`` on standard error."""
+        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+
+
+# --- options ----------------------------------------------------------------------
+
+
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[_VERBOSE] = value or context.meta.get(_VERBOSE, False)
+
+
+def verbose() -> bool:
+    """Whether ``-v`` was given to the command that runs."""
+    return bool(click.get_current_context().meta.get(_VERBOSE, False))
+
+
+def general(function: _Command) -> _Command:
+    """The options that every command has. ``--debug`` is looked at by the group."""
+    function = click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=_remember, help="Say more."
+    )(function)
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+    )(function)
+
+
+def model_options(function: _Command) -> _Command:
+    """``--fabric``, ``--dim``, ``--bind`` and ``--precision``."""
+    for option in (
+        click.option(
+            "--precision", type=click.Choice(["f32", "f16"]), default="f32", show_default=True,
+            help="Element type of every float; f16 accumulates in f32.",
+        ),
+        bind_option("Bake an input in as a constant. May be repeated."),
+        click.option(
+            "--dim", "dims", multiple=True, metavar="NAME=N",
+            help="Size of a symbolic dimension (or INPUT.AXIS=N). May be repeated.",
+        ),
+        click.option(
+            "--fabric", metavar="NAME|WxH|FILE.toml",
+            help="Preset, tiles of the default preset, or a description. "
+            "Without it a small square is chosen for the model.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def bind_option(text: str) -> Callable[[_Command], _Command]:
+    """``--bind INPUT=FILE.npy``, with the help text of the command."""
+    return click.option("--bind", "bind", multiple=True, metavar="INPUT=FILE.npy", help=text)
+
+
+def read_dims(values: Iterable[str]) -> dict[str, int]:
+    """``NAME=N`` of each ``--dim``; a Refusal for anything else and for contradictions."""
+    dims: dict[str, int] = {}
+    for value in values:
+        name, _, size = value.rpartition("=")
+        if not name or not re.fullmatch(r"-?\d+", size):
+            raise Refusal(f"--dim {value}: wants NAME=N with a whole number N")
+        if dims.setdefault(name, int(size)) != int(size):
+            raise Refusal(f"--dim {name} is given as both {dims[name]} and {size}")
+    return dims
+
+
+def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
+    """The array of each ``NAME=FILE.npy`` of a flag."""
+    arrays: dict[str, np.ndarray] = {}
+    for value in values:
+        name, mark, file = value.partition("=")
+        if not name or not mark or not file:
+            raise Refusal(f"{flag} {value}: wants NAME=FILE.npy")
+        if name in arrays:
+            raise Refusal(f"{flag} {name} is given twice")
+        arrays[name] = _read_array(f"{flag} {name}", Path(file))
+    return arrays
+
+
+def _read_array(what: str, path: Path) -> np.ndarray:
+    from numpy.lib import format as npy
+
+    try:
+        with path.open("rb") as file:
+            if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+                raise Refusal(f"{what}: {path} is not a .npy file")
+            file.seek(0)
+            return npy.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise Refusal(f"{what}: {path} cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError) as error:
+        raise Refusal(f"{what}: {path} is damaged or holds objects ({error})") from error
+
+
+# --- output -----------------------------------------------------------------------
+
+
+def require_folder(path: Path) -> None:
+    """A Refusal, before long work, if a file at ``path`` could not be written."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise Refusal(f"{path}: is a folder, not a file to write")
+    if not folder.is_dir():
+        raise Refusal(f"{path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise Refusal(f"{path}: the folder {folder} is not writable")
+
+
+@contextmanager
+def appearing(path: Path) -> Generator[Path]:
+    """A temporary path beside ``path`` that takes its name at the end, if all went well."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)  # mkstemp keeps others out; a result is for everyone
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A ``.npy`` file name for each name: letters, digits, ``. _ -``, and no two alike."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "_"
+        unique, number = stem, 1
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{stem}_{number}"
+        taken.add(unique.casefold())
+        found[name] = f"{unique}.npy"
+    return found
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Path]:
+    """Write each array as ``NAME.npy`` into the folder: all of them, or none."""
+    from contextlib import ExitStack
+
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / file for name, file in file_names(arrays).items()}
+    with ExitStack() as stack:
+        for name, array in arrays.items():
+            with stack.enter_context(appearing(paths[name])).open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+    return paths
+
+
+# --- the terminal -----------------------------------------------------------------
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that keeps long lines whole, and is wide when it is no terminal."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
+
+
+def plain_table(*headings: str, right: Iterable[str] = ()) -> Table:
+    """A table without frames; the columns named in ``right`` hold numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    numbers = set(right)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in numbers else "left")
+    return table
+
+
+def print_table(to: Console, table: Table) -> None:
+    """Print a table; in a pipe its lines carry no spaces at their ends."""
+    if to.is_terminal:
+        to.print(table, soft_wrap=False, no_wrap=False)
+        return
+    with to.capture() as capture:
+        to.print(table, soft_wrap=False, no_wrap=True, overflow="ignore", crop=False)
+    for line in capture.get().splitlines():
+        to.print(line.rstrip())
+
+
+@contextmanager
+def working(text: str) -> Generator[Callable[[str], None]]:
+    """A line that says what goes on, on a terminal alone; call the result to change it."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda _: None
+        return
+    with screen.status(text) as status:
+        yield status.update

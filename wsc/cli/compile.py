@@ -1,0 +1,179 @@
+"""``wsc compile``: an ONNX model to assembly, with the IR after each pass on demand."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsc.cli.common import (
+    Refusal,
+    appearing,
+    general,
+    model_options,
+    read_arrays,
+    read_dims,
+    require_folder,
+    verbose,
+    working,
+)
+
+if TYPE_CHECKING:
+    from wsc.api import Program
+    from wsc.pipeline import Stage
+
+EVERY = "all"
+
+
+class Recorder:
+    """Keeps each pass's result and seconds. A new ``import`` starts a new try on a larger mesh."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.stages: dict[str, Stage] = {}
+        self.seconds: dict[str, float] = {}
+        self.tries = 0
+        self._say = say
+        self._last = time.perf_counter()
+
+    def __call__(self, name: str, stage: Stage) -> None:
+        """Take the result of a pass."""
+        if name == "import":
+            self.tries += 1
+            self.stages.clear()
+        self.note(name if name != "import" or self.tries == 1 else "smaller meshes")
+        self.stages[name] = stage
+        self._say(f"compiling: {name} done")
+
+    def note(self, name: str) -> None:
+        """Book the time since the last call under ``name``."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def pass_names() -> list[str]:
+    """The passes, in order, ``import`` first."""
+    from isa.fabric import DEFAULT, find_fabric
+    from isa.types import DType
+    from wsc.pipeline import passes
+
+    steps = passes(find_fabric(DEFAULT), DEFAULT, DType.F32, "")
+    return ["import", *(step.name for step in steps)]
+
+
+def stage_text(stage: Stage) -> str:
+    """The text form of what a pass gave."""
+    from isa.printer import print_program
+    from isa.program import Program as Assembly
+    from wsc.ir.graph import Graph
+    from wsc.ir.task_text import print_placed
+    from wsc.ir.text import print_graph
+
+    if isinstance(stage, Graph):
+        return print_graph(stage)
+    return print_program(stage) if isinstance(stage, Assembly) else print_placed(stage)
+
+
+def dump(stages: dict[str, Stage], folder: Path) -> None:
+    """One numbered file a pass: ``00-import.txt``, ``01-simplify.txt``, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (name, stage) in enumerate(stages.items()):
+        with appearing(folder / f"{number:02d}-{name}.txt") as partial:
+            partial.write_text(stage_text(stage), encoding="utf-8")
+
+
+def show(stages: dict[str, Stage], wanted: str) -> None:
+    """Print the IR after one pass, or after all of them under headings, to standard output."""
+    for name, stage in stages.items():
+        if wanted in (name, EVERY):
+            if wanted == EVERY:
+                click.echo(f"; after {name}")
+            click.echo(stage_text(stage), nl=False)
+
+
+@click.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT.wsa",
+    help="Where the assembly goes; the weights go beside it. [default: the model's name]",
+)  # fmt: skip
+@model_options
+@click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
+@click.option(
+    "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write the IR after each pass into numbered files.",
+)  # fmt: skip
+@general
+def command(
+    model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
+    bind: tuple[str, ...], precision: str, print_ir_after: str | None, dump_ir: Path | None,
+) -> None:  # fmt: skip
+    """Compile MODEL, an ONNX file, to mesh assembly.
+
+    The result is OUT.wsa, a text, and the weights beside it in OUT.safetensors (or
+    references to the model's own external data). What was chosen and what it takes is
+    printed on standard error.
+    """
+    output = output or Path(f"{model.stem}.wsa")
+    require_folder(output)
+    sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
+    if print_ir_after not in (None, EVERY, *pass_names()):
+        known = ", ".join([*pass_names(), EVERY])
+        raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
+    from wsc.api import compile as compile_model
+
+    with working("compiling") as say:
+        recorder = Recorder(say)
+        try:
+            program = compile_model(
+                model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
+                observe=recorder,
+            )  # fmt: skip
+        finally:  # what the passes gave until one of them refused is what one wants to see
+            if dump_ir is not None:
+                dump(recorder.stages, dump_ir)
+            if print_ir_after is not None:
+                show(recorder.stages, print_ir_after)
+        recorder.note("verify")
+        program.save(output)
+    for head, text in summary(program, output, fabric is None, recorder):
+        click.echo(f"{head:<9} {text}", err=True)
+
+
+def summary(
+    program: Program, output: Path, chosen: bool, recorder: Recorder
+) -> list[tuple[str, str]]:
+    """What was made, one line a fact."""
+    from isa.program import Kind
+    from wsc.inspect import sram_use
+
+    assembly = program.assembly
+    size = f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}"
+    times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
+    use = sram_use(assembly, program.fabric)
+    weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
+    elements = sum(math.prod(tensor.shape) for tensor in weights)
+    stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
+    files = ", ".join(sorted({tensor.file for tensor in weights})) or "none"
+    lines = [
+        ("fabric", size + (", chosen for the model" if chosen else "")),
+        ("passes", times),
+        ("assembly", f"{output}: {program.text.count(chr(10)):,} lines"),
+        (
+            "sram",
+            f"{use.total:,} of {use.limit:,} bytes a tile: {use.data:,} data, {use.code:,} code",
+        ),
+        ("weights", f"{stored:,} bytes, {elements:,} elements in {files}"),
+    ]
+    if verbose():
+        parts = {
+            "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),
+            "colors": len(assembly.colors), "routes": len(assembly.routes),
+            "transfers": len(assembly.transfers),
+        }  # fmt: skip
+        lines.append(("parts", ", ".join(f"{count} {name}" for name, count in parts.items())))
+    return lines

@@ -1,0 +1,83 @@
+"""``wsc fabrics``: the fabrics, their numbers, and the evidence for each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsc.cli.common import console, general, plain_table, print_table
+
+if TYPE_CHECKING:
+    from isa.fabric import Fabric
+
+GRADES = "P primary source, S second hand, D derived from other rows, A assumed"
+
+
+@click.command("fabrics")
+@click.argument("name", required=False, metavar="[NAME|WxH|FILE.toml]")
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@general
+def command(name: str | None, as_json: bool) -> None:
+    """List the fabrics that ship with wsc, or every number of one with its evidence."""
+    from isa.fabric import find_fabric, presets
+
+    fabrics = [find_fabric(name)] if name else [find_fabric(preset) for preset in presets()]
+    if as_json:
+        described = [as_object(fabric) for fabric in fabrics]
+        click.echo(json.dumps(described[0] if name else described, indent=2))
+    elif name:
+        show_one(fabrics[0])
+    else:
+        show_all(fabrics)
+
+
+def as_object(fabric: Fabric) -> dict[str, Any]:
+    """A fabric for JSON."""
+    return {
+        "name": fabric.name, "title": fabric.title, "width": fabric.width,
+        "height": fabric.height, "source": fabric.source,
+        "numbers": [
+            {
+                "key": item.key, "value": item.value, "grade": item.grade.value,
+                "note": item.note,
+            }
+            for item in fabric.evidence
+        ],
+    }  # fmt: skip
+
+
+def show_all(fabrics: list[Fabric]) -> None:
+    """One row a fabric."""
+    table = plain_table(
+        "fabric", "tiles", "clock", "SRAM a tile", "colors", "I/O a cycle", "P/S/D/A", "title",
+        right=("clock", "SRAM a tile", "colors", "I/O a cycle"),
+    )  # fmt: skip
+    for fabric in fabrics:
+        grades = [item.grade.value for item in fabric.evidence]
+        table.add_row(
+            fabric.name, f"{fabric.width}x{fabric.height}", f"{fabric.clock_hertz / 1e9:g} GHz",
+            f"{fabric.sram_bytes:,} B", str(fabric.colors), f"{fabric.io_bytes_per_cycle:,} B",
+            "/".join(str(grades.count(grade)) for grade in "PSDA"), fabric.title,
+        )  # fmt: skip
+    screen = console()
+    print_table(screen, table)
+    screen.print(f"\nnumbers by grade of evidence: {GRADES}")
+    screen.print("wsc fabrics NAME shows every number; a size such as 16x16 means tiles of wse2")
+
+
+def show_one(fabric: Fabric) -> None:
+    """Every number, its grade and note."""
+    screen = console()
+    screen.print(f"{fabric.name}: {fabric.title}")
+    screen.print(f"{fabric.width}x{fabric.height} tiles; {fabric.source}\n")
+    table = plain_table("number", "value", "grade", "note", right=("value",))
+    for item in fabric.evidence:
+        value = item.value
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if isinstance(value, int) and abs(value) >= 1_000_000:
+            text = f"{value:,}"
+        table.add_row(item.key, text, item.grade.value, item.note)
+    print_table(screen, table)
+    screen.print(f"\ngrades: {GRADES}")

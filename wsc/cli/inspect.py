@@ -1,0 +1,305 @@
+"""``wsc inspect``: what a program does, by tile, by kernel, by ONNX node, by stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsc.cli.common import Refusal, console, general, plain_table, print_table
+from wsc.cli.run import shortened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from isa.program import Program as Assembly
+    from isa.program import Tensor
+    from wsc.api import Program
+    from wsc.inspect import Numbered
+
+PICTURE = (64, 24)  # most marks of a picture of the mesh, across and down
+BAR = 64  # marks of the SRAM map
+FEW = 3  # nodes named beside a line; more of them are counted
+
+
+@click.command("inspect")
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa")
+@click.option("--tile", metavar="X,Y", help="What this tile holds, routes and is called with.")
+@click.option("--kernel", metavar="NAME", help="A procedure, its call sites and their nodes.")
+@click.option("--node", metavar="ONNX_NODE", help="The lines, tiles and streams of an ONNX node.")
+@click.option("--streams", is_flag=True, help="The edge's schedule, with bytes and cycles.")
+@general
+def command(
+    program: Path, tile: str | None, kernel: str | None, node: str | None, streams: bool
+) -> None:
+    """Show what PROGRAM.wsa does; without an option, a summary.
+
+    Line numbers are those of the text that `wsc compile` writes. "<-" names the ONNX
+    nodes that caused a line; for lines of a procedure, the nodes that call it.
+    """
+    place = None if tile is None else _coordinates(tile)
+    from wsc.api import load
+
+    loaded = load(program)
+    screen = console()
+    if place is not None:
+        show_tile(screen, loaded, *place)
+    if kernel is not None:
+        show_kernel(screen, loaded.assembly, kernel)
+    if node is not None:
+        show_node(screen, loaded, node)
+    if streams:
+        show_streams(screen, loaded)
+    if place is None and kernel is None and node is None and not streams:
+        show_summary(screen, loaded)
+
+
+def _coordinates(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+),(\d+)", text.replace(" ", ""))
+    if not found:
+        raise Refusal(f"--tile {text}: wants X,Y")
+    return int(found[1]), int(found[2])
+
+
+# --- summary ----------------------------------------------------------------------
+
+
+def show_summary(screen: Console, program: Program) -> None:
+    """Sizes, edge tensors, SRAM, colors, procedures."""
+    from isa.program import Direction, Kind
+    from wsc.inspect import call_counts, direction_bytes, sram_use
+
+    assembly, fabric = program.assembly, program.fabric
+    use, moved = sram_use(assembly, fabric), direction_bytes(assembly)
+    kinds = {kind: [t for t in assembly.edge_tensors if t.kind is kind] for kind in Kind}
+    screen.print(f"model      {assembly.model or '(none)'}")
+    screen.print(f"fabric     {assembly.width}x{assembly.height} tiles of {fabric.name}")
+    screen.print(f"precision  {assembly.precision.value}")
+    for kind in (Kind.INPUT, Kind.OUTPUT):
+        for tensor in kinds[kind]:
+            shape = ", ".join(map(str, tensor.shape))
+            host = tensor.host_dtype or tensor.dtype.numpy.name
+            screen.print(f"{kind.value:<10} {tensor.name}: {host}[{shape}]")
+    screen.print(
+        f"edge       {len(kinds[Kind.WEIGHT])} weights, {len(assembly.transfers)} transfers, "
+        f"{moved[Direction.FEED]:,} bytes in, {moved[Direction.DRAIN]:,} out"
+    )
+    screen.print(
+        f"text       {program.text.count(chr(10)):,} lines, {len(assembly.procedures)} procedures, "
+        f"{len(assembly.tensors)} tensors, {len(assembly.routes)} routes"
+    )
+    screen.print(
+        f"SRAM       {use.data:,} bytes of data + {use.code:,} of code, "
+        f"of {use.limit:,} in each tile"
+    )
+    screen.print(f"           {sram_bar(assembly.tensors, use.code, use.limit)}")
+    screen.print("           # tensors, : gaps between them, c code, . free\n")
+    _show_colors(screen, assembly)
+    counts = call_counts(assembly)
+    table = plain_table("procedure", "calls", "what it does", right=("calls",))
+    for procedure in assembly.procedures:
+        text = procedure.doc[0] if procedure.doc else ""
+        table.add_row(procedure.name, str(counts[procedure.name]), text)
+    if assembly.procedures:
+        print_table(screen, table)
+
+
+def _show_colors(screen: Console, assembly: Assembly) -> None:
+    table = plain_table("color", "number", "routes", "transfers", right=("number", "routes"))
+    for name, number in assembly.colors:
+        routes = sum(route.color == name for route in assembly.routes)
+        streams = [item for item in assembly.transfers if item.color == name]
+        kinds = sorted({item.direction.value for item in streams})
+        shown = f"{len(streams)} ({', '.join(kinds)})" if streams else ""
+        table.add_row(name, str(number), str(routes), shown)
+    if assembly.colors:
+        print_table(screen, table)
+        screen.print()
+
+
+def sram_bar(tensors: Iterable[Tensor], code: int, limit: int) -> str:
+    """One line over the SRAM of a tile: which parts tensors ever use, code behind them."""
+    marks = ["."] * BAR
+    ends = [tensor.address + tensor.bytes for tensor in tensors]
+    top = max(ends, default=0)
+
+    def paint(first: int, last: int, mark: str) -> None:
+        for place in range(first * BAR // limit, min(-(-last * BAR // limit), BAR)):
+            marks[place] = mark
+
+    paint(0, top, ":")
+    paint(top, top + code, "c")
+    for tensor in tensors:
+        if tensor.bytes:
+            paint(tensor.address, tensor.address + tensor.bytes, "#")
+    return "[" + "".join(marks) + "]"
+
+
+# --- a tile -----------------------------------------------------------------------
+
+
+def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
+    """Tensors with index ranges, routes, arguments that depend on the place, streams."""
+    from isa.operands import show_position
+    from wsc.inspect import tile_view
+
+    view = tile_view(program.assembly, x, y)
+    region = view.region
+    screen.print(
+        f"tile {x},{y}: x = {view.x}, y = {view.y} of region {region.name} "
+        f"({region.width}x{region.height} at {region.left},{region.top})\n"
+    )
+    table = plain_table("tensor", "type", "at", "bytes", "holds", "node", right=("at", "bytes"))
+    for item in view.tensors:
+        tensor = item.tensor
+        ranges = item.ranges
+        text = "nothing" if ranges is None else ", ".join(f"{a}:{b}" for a, b in ranges)
+        table.add_row(
+            tensor.name, tensor.dtype.value, str(tensor.address), str(tensor.bytes),
+            text if ranges is None else f"[{text}]", shortened(tensor.node),
+        )  # fmt: skip
+    print_table(screen, table)
+    screen.print()
+    table = plain_table("color", "number", "route", right=("number",))
+    for route, number in view.routes:
+        table.add_row(route.color, str(number), " | ".join(map(show_position, route.positions)))
+    print_table(screen, table)
+    if view.streams:
+        screen.print()
+        table = plain_table("edge", "color", "side", "tensor", "elements", right=("elements",))
+        for transfer, elements in view.streams:
+            table.add_row(
+                transfer.direction.value, transfer.color, transfer.side.value, transfer.tensor,
+                f"{elements:,}",
+            )  # fmt: skip
+        print_table(screen, table)
+    if view.calls:
+        screen.print("\narguments that depend on the tile:")
+    for call, values in view.calls:
+        line = f"{call.where.line}: " if call.where.line else ""
+        shown = ", ".join(f"{name} = {value}" for name, value in values)
+        screen.print(f"  {line}call {call.procedure}({shown}){arrow(call.node)}")
+
+
+# --- a kernel, a node -------------------------------------------------------------
+
+
+def arrow(nodes: str | Sequence[str]) -> str:
+    """``  <- node, node and 3 more``; nothing without a node."""
+    named = [nodes] if isinstance(nodes, str) and nodes else list(nodes)
+    if not named:
+        return ""
+    more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
+    return f"  <- {', '.join(named[:FEW])}{more}"
+
+
+def _print_lines(screen: Console, lines: Iterable[Numbered]) -> None:
+    """Numbered lines with the nodes behind them; a node that the line itself ends in, once."""
+    for item in lines:
+        behind = "" if item.line.node else arrow(item.nodes)
+        screen.print(f"{item.number:>6}  {item.line.text}{behind}")
+
+
+def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
+    """A procedure's listing and every call of it."""
+    from wsc.inspect import call_sites, kernel_lines
+
+    lines = kernel_lines(assembly, name)
+    for item in lines:
+        first = item is lines[0]
+        screen.print(f"{item.number:>6}  {item.line.text}{arrow(item.nodes) if first else ''}")
+    sites = call_sites(assembly, name)
+    screen.print(f"\ncalled {len(sites)} time{'s' * (len(sites) != 1)}:")
+    _print_lines(screen, sites)
+    nodes = lines[0].nodes
+    screen.print(f"\nfor {len(nodes)} ONNX node{'s' * (len(nodes) != 1)}:")
+    for node in nodes:
+        screen.print(f"        {node}")
+
+
+def show_node(screen: Console, program: Program, name: str) -> None:
+    """From an ONNX node to its lines, procedures, tensors, tiles and streams."""
+    from wsc.inspect import node_view, stream_cycles
+
+    assembly = program.assembly
+    view = node_view(assembly, name)
+    screen.print(f"node {view.name}\n\nlines:")
+    _print_lines(screen, view.lines)
+    if view.procedures:
+        screen.print("\nprocedures that these call:")
+        for procedure, first, last in view.procedures:
+            screen.print(f"  {procedure}: lines {first}-{last}")
+    if view.colors:
+        screen.print(f"\ncolors: {', '.join(view.colors)}")
+    if view.streams:
+        screen.print("\nstreams:")
+    for transfer, moved in view.streams:
+        cycles = stream_cycles(moved, program.fabric)
+        screen.print(
+            f"  {transfer.direction.value} {transfer.tensor} on {transfer.color}, "
+            f"side {transfer.side.value}: {moved.bytes:,} bytes, {moved.wavelets:,} wavelets at "
+            f"the busiest port, at least {cycles:,} cycles"
+        )
+    _show_placement(screen, program, view.tensors)
+
+
+def _show_placement(
+    screen: Console, program: Program,
+    tensors: Sequence[tuple[Tensor, tuple[int, ...], tuple[int, ...]]],
+) -> None:  # fmt: skip
+    """Where tensors lie; those that lie alike share one picture."""
+    from wsc.inspect import picture, span
+
+    assembly = program.assembly
+    places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Tensor]] = {}
+    for tensor, columns, rows in tensors:
+        places.setdefault((columns, rows), []).append(tensor)
+    for (columns, rows), alike in places.items():
+        screen.print(f"\ntiles with data: x {span(columns)}; y {span(rows)}")
+        for tensor in alike:
+            first = tensor.address
+            screen.print(f"  {tensor.name}: bytes {first}-{first + tensor.bytes - 1} of each tile")
+        for line in picture(columns, rows, assembly.width, assembly.height, PICTURE):
+            screen.print(f"  {line}")
+
+
+# --- streams ----------------------------------------------------------------------
+
+
+def show_streams(screen: Console, program: Program) -> None:
+    """The edge's schedule in the order of the text, with sizes."""
+    from isa.program import Transfer
+    from wsc.inspect import direction_bytes, numbered, stream_cycles
+    from wsc.report import traffic
+
+    assembly = program.assembly
+    numbers = ("line", "ports", "a port", "bytes", "cycles")
+    table = plain_table(
+        "line", "edge", "color", "side", "tensor", "ports", "a port", "bytes", "cycles", "node",
+        right=numbers,
+    )  # fmt: skip
+    for item in numbered(assembly):
+        transfer = item.line.source
+        if not isinstance(transfer, Transfer):
+            continue
+        moved = traffic(assembly, transfer)
+        table.add_row(
+            str(item.number), transfer.direction.value, transfer.color, transfer.side.value,
+            shortened(transfer.tensor, 44), str(int((moved.ports > 0).sum())),
+            f"{int(moved.ports.max(initial=0)):,}", f"{moved.bytes:,}",
+            f"{stream_cycles(moved, program.fabric):,}", shortened(transfer.node, 44),
+        )  # fmt: skip
+    print_table(screen, table)
+    rate = program.fabric.io_bytes_per_cycle
+    for direction, total in direction_bytes(assembly).items():
+        screen.print(
+            f"{direction.value}: {total:,} bytes, at least {-(-total // rate):,} cycles at "
+            f"{rate:,} bytes a cycle"
+        )
+    screen.print(
+        'elements "a port": the busiest one; cycles: the larger of its wavelets and the '
+        "bytes over the edge's bandwidth"
+    )

@@ -1,0 +1,377 @@
+"""``wsc run``: execute an assembly file, report where the cycles went, compare."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsc.cli.common import (
+    Refusal,
+    bind_option,
+    console,
+    general,
+    plain_table,
+    print_table,
+    read_arrays,
+    verbose,
+    working,
+    write_arrays,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime.api import RunResult
+    from wsc.api import Program
+    from wsc.compare import Comparison, Reference
+    from wsc.report import KernelRow
+
+MOST_ROWS = 12  # of the table of kernels, without --all
+INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
+WIDE = 60  # characters of a node's name in a table
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run with what is said about it."""
+
+    program: Program
+    result: RunResult
+    engine: str
+    seed: int | None
+    drawn: tuple[str, ...]
+    files: Mapping[str, Path]
+    rows: Sequence[KernelRow]
+    compared: Sequence[Comparison] | None
+
+
+@click.command("run")
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Draw the inputs that are not given. [default: 0, if none is given]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write each output as NAME.npy; characters that do not belong in a file name become _.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.onnx",
+    help="Hold the outputs against ONNX Runtime; exit 1 beyond the tolerance.",
+)
+@bind_option("With --compare: the values of an input that was baked in. May be repeated.")
+@click.option(
+    "--delays",
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="Delay wavelets at random: other cycles, the same values.",
+)
+@click.option("--engine", default="reference", show_default=True, metavar="NAME")
+@click.option("--max-cycles", type=click.IntRange(min=1), metavar="N", help="Stop there.")
+@click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@general
+def command(
+    program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
+    compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str,
+    max_cycles: int | None, every: bool,
+) -> int:  # fmt: skip
+    """Run PROGRAM.wsa on the simulated fabric.
+
+    Inputs come from --input, or are drawn from --seed: floats from the standard normal
+    distribution, integers from 0 to 15 (and below the rows of any table in the weight
+    store), booleans as either; inputs with "mask" in their name are all ones.
+
+    With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
+    or 2e-2 (f16) of the output's largest magnitude; else the exit code is 1.
+    """
+    given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
+    if output is not None and output.exists() and not output.is_dir():
+        raise Refusal(f"-o {output}: is a file, not a folder")
+    if baked and compare is None:
+        raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
+    loaded = _load(program)
+    used = seed if seed is not None or given else 0
+    arrays, drawn = _inputs(loaded, given, used)
+    reference = None if compare is None else _reference(loaded, compare, baked)
+    result = _execute(loaded, arrays, engine, delays, max_cycles)
+    compared = None if reference is None else _compare(loaded, reference, result, arrays | baked)
+    files = {} if output is None else write_arrays(output, result.outputs)
+    from wsc.report import kernel_rows
+
+    rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements)
+    shown_seed = used if drawn else None
+    finished = Finished(loaded, result, engine, shown_seed, drawn, files, rows, compared)
+    if as_json:
+        click.echo(json.dumps(as_object(finished), indent=2, allow_nan=False))
+    else:
+        show(finished, every)
+    return int(compared is not None and not all(item.agrees for item in compared))
+
+
+# --- doing it ---------------------------------------------------------------------
+
+
+def _load(path: Path) -> Program:
+    from wsc.api import load
+
+    with working(f"reading {path}"):
+        return load(path)
+
+
+def _execute(
+    program: Program, arrays: dict[str, np.ndarray], engine: str, delays: int | None,
+    max_cycles: int | None,
+) -> RunResult:  # fmt: skip
+    with working("running") as say:
+
+        def progress(cycle: int, fraction: float) -> None:
+            say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
+
+        return program.run(
+            arrays, engine=engine, delays=delays, max_cycles=max_cycles, progress=progress
+        )
+
+
+def _inputs(
+    program: Program, given: dict[str, np.ndarray], seed: int | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The arrays given and those drawn; the names of the latter."""
+    from isa.program import Kind
+
+    tensors = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
+    missing = [tensor.name for tensor in tensors if tensor.name not in given]
+    if missing and seed is None:
+        flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
+        raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
+    if seed is None:
+        return given, ()
+    drawn = draw(program, seed)
+    return {**{name: drawn[name] for name in missing}, **given}, tuple(missing)
+
+
+def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
+    """Inputs for a program; each depends on the seed and on its place alone."""
+    import numpy as np
+
+    from isa.program import Kind
+
+    assembly = program.assembly
+    rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
+    tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
+    bound = min([INTEGER_BOUND, *tables])
+    arrays: dict[str, np.ndarray] = {}
+    for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
+        random = np.random.default_rng([seed, place])
+        dtype = np.dtype(tensor.host_dtype or tensor.dtype.numpy)
+        if "mask" in tensor.name.lower():
+            values: Any = np.ones(tensor.shape)
+        elif dtype.kind == "b":
+            values = random.integers(0, 2, tensor.shape)
+        elif dtype.kind in "iu":
+            values = random.integers(0, bound, tensor.shape)
+        else:
+            values = random.standard_normal(tensor.shape)
+        arrays[tensor.name] = np.asarray(values).astype(dtype)
+    return arrays
+
+
+def _names(program: Program, kind: str) -> list[str]:
+    return [t.name for t in program.assembly.edge_tensors if t.kind.value == kind]
+
+
+def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> Reference:
+    """ONNX Runtime with the model, checked against the program before the long work."""
+    from wsc.compare import Reference
+
+    reference = Reference(model)
+    reference.require([*_names(program, "input"), *baked], _names(program, "output"))
+    return reference
+
+
+def _compare(
+    program: Program, reference: Reference, result: RunResult, arrays: dict[str, np.ndarray]
+) -> list[Comparison]:
+    from wsc.compare import compare
+
+    expected = reference.run(arrays, list(result.outputs))
+    precision = program.assembly.precision
+    return [
+        compare(name, value, expected[name], precision) for name, value in result.outputs.items()
+    ]
+
+
+# --- saying it --------------------------------------------------------------------
+
+
+def fabric_name(program: Program) -> str:
+    """The rectangle and the fabric that it is of."""
+    return f"{program.assembly.width}x{program.assembly.height} tiles of {program.fabric.name}"
+
+
+def as_object(finished: Finished) -> dict[str, Any]:
+    """Everything known about a run, for JSON."""
+    result, counters = finished.result, finished.result.counters
+    assembly, fabric = finished.program.assembly, finished.program.fabric
+    made: dict[str, Any] = {
+        "cycles": result.cycles,
+        "outputs": [
+            {
+                "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
+                "file": str(finished.files[name]) if name in finished.files else None,
+            }
+            for name, array in result.outputs.items()
+        ],
+        "utilization": counters.utilization,
+        "wall_seconds": result.wall_seconds,
+        "engine": finished.engine,
+        "fabric": {
+            "name": fabric.name, "width": assembly.width, "height": assembly.height,
+            "clock_hertz": fabric.clock_hertz,
+        },
+        "precision": assembly.precision.value,
+        "model": assembly.model,
+        "seconds_on_the_fabric": result.cycles / fabric.clock_hertz,
+        "seed": finished.seed,
+        "drawn_inputs": list(finished.drawn),
+        "io_bytes": {"in": counters.io_bytes_in, "out": counters.io_bytes_out},
+        "energy_picojoules": {**counters.energy, "total": math.fsum(counters.energy.values())},
+        "counters": counters.as_dict(),
+        "kernels": [row.as_dict() for row in finished.rows],
+    }  # fmt: skip
+    if finished.compared is not None:
+        made["comparison"] = [item.as_dict() for item in finished.compared]
+        made["agrees"] = all(item.agrees for item in finished.compared)
+    return made
+
+
+def show(finished: Finished, every: bool) -> None:
+    """The report for people, on standard output."""
+    screen = console()
+    result, counters = finished.result, finished.result.counters
+    table = plain_table("output", "shape", "dtype", "least", "largest", "file")
+    for name, array in result.outputs.items():
+        shape = "x".join(map(str, array.shape)) or "scalar"
+        low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
+        file = str(finished.files.get(name, ""))
+        table.add_row(name, shape, array.dtype.name, low, high, file)
+    print_table(screen, table)
+    clock = finished.program.fabric.clock_hertz
+    seconds = _short_time(result.cycles / clock)
+    screen.print()
+    facts = [
+        ("fabric", fabric_name(finished.program)),
+        ("cycles", f"{result.cycles:,} ({seconds} at {clock / 1e9:g} GHz)"),
+        ("utilization", f"{counters.utilization:.2%} of all multiply-accumulates possible"),
+        ("main threads", _thread_shares(counters)),
+        ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
+        ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),
+        ("simulated", f"in {result.wall_seconds:.2f} s by the {finished.engine} engine"),
+    ]
+    if finished.drawn:
+        facts.append(("drawn", f"{', '.join(finished.drawn)} from seed {finished.seed}"))
+    if verbose():
+        instructions = ", ".join(f"{n:,} {name}" for name, n in counters.instructions.items())
+        facts.append(("executed", instructions))
+        energy = ", ".join(f"{name} {value * 1e-6:,.3f}" for name, value in counters.energy.items())
+        facts.append(("energy, uJ", energy))
+    for head, text in facts:
+        screen.print(f"{head:<13} {text}")
+    screen.print()
+    show_kernels(finished, every)
+    if finished.compared is not None:
+        show_comparison(finished.compared)
+
+
+def _thread_shares(counters: Any) -> str:
+    total = max(counters.busy.size * counters.cycles, 1)
+    parts = {
+        "busy": counters.busy, "stalled on input": counters.stalled_input,
+        "stalled on output": counters.stalled_output, "waiting": counters.waiting,
+        "idle": counters.idle,
+    }  # fmt: skip
+    return ", ".join(f"{array.sum() / total:.1%} {name}" for name, array in parts.items())
+
+
+def _short_time(seconds: float) -> str:
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def show_kernels(finished: Finished, every: bool) -> None:
+    """One row for each call: its cycles, its roofline, and where the other cycles go."""
+    from wsc.report import busy_shares, mac_rate
+
+    assembly, total = finished.program.assembly, max(finished.result.cycles, 1)
+    rate, tiles = mac_rate(finished.program.fabric, assembly.precision), assembly.width
+    tiles *= assembly.height
+    longest = sorted(finished.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
+    rows = list(finished.rows) if every else sorted(longest, key=lambda row: row.number)
+    numbers = ("line", "start", "cycles", "share", "MACs", "of bound", "mac", "other", "wait")
+    table = plain_table(
+        "line", "kernel", "node", "start", "cycles", "share", "MACs", "bound by", "of bound",
+        "mac", "other", "wait", right=numbers,
+    )  # fmt: skip
+    for row in rows:
+        parts = busy_shares(row, rate, tiles)
+        bounded = row.bound.roofline > 0
+        table.add_row(
+            str(row.line or ""), row.procedure, shortened(row.node), f"{row.start:,}",
+            f"{row.cycles:,}", f"{row.cycles / total:.1%}", f"{row.total_macs:,}",
+            row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
+            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
+        )  # fmt: skip
+    screen = console()
+    print_table(screen, table)
+    left = len(finished.rows) - len(rows)
+    if left:
+        screen.print(f"{left} shorter rows are left out; --all shows them")
+
+
+def shortened(text: str, most: int = WIDE) -> str:
+    """The end of a long name, which tells nodes apart."""
+    return text if len(text) <= most else "..." + text[3 - most :]
+
+
+def show_comparison(compared: Sequence[Comparison]) -> None:
+    """The errors of each output, and the verdict."""
+    screen = console()
+    table = plain_table(
+        "output", "max abs error", "relative", "tolerance", "at", "here", "ONNX Runtime", "",
+        right=("max abs error", "relative", "tolerance", "here", "ONNX Runtime"),
+    )  # fmt: skip
+    for item in compared:
+        table.add_row(
+            item.name, f"{item.absolute:.3e}", f"{item.relative:.3e}", f"{item.tolerance:g}",
+            ",".join(map(str, item.index)), f"{item.ours:.7g}", f"{item.reference:.7g}",
+            "agrees" if item.agrees else "DIFFERS",
+        )  # fmt: skip
+    screen.print()
+    print_table(screen, table)
+    worst = max(compared, key=lambda item: item.relative, default=None)
+    if worst is None:
+        return
+    beyond = sum(not item.agrees for item in compared)
+    verdict = f"{beyond} of {len(compared)} outputs differ" if beyond else "all outputs agree"
+    screen.print(
+        f"{verdict} with ONNX Runtime; worst: {worst.name}, {worst.relative:.3e} of its "
+        f"largest magnitude {worst.magnitude:.6g}"
+    )

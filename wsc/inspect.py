@@ -1,0 +1,360 @@
+"""Questions about a program: what a tile holds, what a node became, what the edge plays.
+
+Plain data about an ``isa.program.Program``; ``wsc.cli.inspect`` shows it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isa.code_size import calls, code_bytes, reachable
+from isa.expr import Expr, evaluate, names
+from isa.fabric import Fabric
+from isa.printer import Line, listing
+from isa.program import (
+    Call,
+    Direction,
+    Extent,
+    Procedure,
+    Program,
+    Region,
+    Route,
+    Tensor,
+    Transfer,
+)
+from isa.types import Side
+from wsc.errors import CompileError
+from wsc.report import Traffic, colors_of, static_environment, traffic
+
+
+@dataclass(frozen=True, slots=True)
+class SramUse:
+    """Bytes of the fullest tile. data: up to the end of the last tensor."""
+
+    data: int
+    code: int
+    limit: int
+
+    @property
+    def total(self) -> int:
+        """Data and code."""
+        return self.data + self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A line of the canonical text: its number from 1 on, and the nodes that caused it."""
+
+    number: int
+    line: Line
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TileTensor:
+    """What one tile holds of a tensor: [first, last) in each dimension, None where nothing."""
+
+    tensor: Tensor
+    ranges: tuple[tuple[int, int], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TileView:
+    """One tile. x, y: within ``region``. arguments: values of those that depend on the place."""
+
+    region: Region
+    x: int
+    y: int
+    tensors: tuple[TileTensor, ...]
+    routes: tuple[tuple[Route, int], ...]
+    calls: tuple[tuple[Call, tuple[tuple[str, int], ...]], ...]
+    streams: tuple[tuple[Transfer, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What became of an ONNX node. tensors: each with the columns and rows that hold data."""
+
+    name: str
+    lines: tuple[Numbered, ...]
+    procedures: tuple[tuple[str, int, int], ...]
+    tensors: tuple[tuple[Tensor, tuple[int, ...], tuple[int, ...]], ...]
+    streams: tuple[tuple[Transfer, Traffic], ...]
+    colors: tuple[str, ...]
+
+
+def sram_use(program: Program, fabric: Fabric) -> SramUse:
+    """SRAM of the fullest tile."""
+    data = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
+    code = max(code_bytes(program, fabric).values(), default=0)
+    return SramUse(data, code, fabric.sram_bytes)
+
+
+def split_nodes(node: str) -> tuple[str, ...]:
+    """The ONNX nodes in one provenance mark: fused nodes are joined by commas."""
+    return tuple(part for part in node.split(",") if part)
+
+
+def numbered(program: Program) -> list[Numbered]:
+    """The canonical text with line numbers; lines of procedures carry their callers' nodes."""
+    callers = callers_nodes(program)
+    found: list[Numbered] = []
+    owner = ""
+    for number, line in enumerate(listing(program), 1):
+        if isinstance(line.source, Procedure):
+            owner = line.source.name
+        nodes = callers.get(owner, ()) if owner else split_nodes(line.node)
+        found.append(Numbered(number, line, nodes))
+        if owner and line.text == "end":
+            owner = ""
+    return found
+
+
+def callers_nodes(program: Program) -> dict[str, tuple[str, ...]]:
+    """Procedure -> the nodes of every call of a main that can reach it, in text order."""
+    bodies = {procedure.name: procedure.body for procedure in program.procedures}
+    reached = {name: [name, *reachable(body, bodies)] for name, body in bodies.items()}
+    found: dict[str, dict[str, None]] = {name: {} for name in bodies}
+    for region in program.regions:
+        for call in calls(region.main):
+            for name in reached.get(call.procedure, ()):
+                found[name].update(dict.fromkeys(split_nodes(call.node)))
+    return {name: tuple(nodes) for name, nodes in found.items()}
+
+
+def call_counts(program: Program) -> dict[str, int]:
+    """Procedure -> calls of it in the text."""
+    counts = dict.fromkeys((procedure.name for procedure in program.procedures), 0)
+    bodies = [region.main for region in program.regions]
+    for body in [*bodies, *(procedure.body for procedure in program.procedures)]:
+        for call in calls(body):
+            counts[call.procedure] += 1
+    return counts
+
+
+# --- one tile ---------------------------------------------------------------------
+
+
+def held(extent: Extent, x: int, y: int) -> tuple[int, int]:
+    """The indices [first, last) of a dimension that a tile holds; empty if first >= last."""
+    place = {"x": x, "y": y}.get(extent.axis or "", 0) * extent.step + extent.offset
+    return max(place, 0), min(place + extent.length, extent.size)
+
+
+def holds(tensor: Tensor, x: int, y: int) -> tuple[tuple[int, int], ...] | None:
+    """The index ranges that a tile holds, None if it holds nothing."""
+    ranges = tuple(held(extent, x, y) for extent in tensor.dims)
+    return ranges if all(first < last for first, last in ranges) else None
+
+
+def region_at(program: Program, x: int, y: int) -> Region:
+    """The region of a tile of the program's rectangle.
+
+    Raises:
+        CompileError: the tile lies outside, or belongs to no region.
+    """
+    if not (0 <= x < program.width and 0 <= y < program.height):
+        raise CompileError(
+            f"--tile {x},{y}: the program uses {program.width}x{program.height} tiles, "
+            f"0,0 to {program.width - 1},{program.height - 1}"
+        )
+    for region in program.regions:
+        inside = 0 <= x - region.left < region.width and 0 <= y - region.top < region.height
+        if inside:
+            return region
+    raise CompileError(f"--tile {x},{y}: the tile belongs to no region")
+
+
+def tile_view(program: Program, x: int, y: int) -> TileView:
+    """What the tile at x, y of the program's rectangle holds and does."""
+    region = region_at(program, x, y)
+    x, y = x - region.left, y - region.top
+    env = {**static_environment(program, region.width, region.height), "x": x, "y": y}
+    routes: list[tuple[Route, int]] = []
+    colors = dict(program.colors)
+    for route in program.routes:
+        if route.region == region.name and _true(route.guard, env):
+            routes.append((route, colors[route.color]))
+    return TileView(
+        region, x, y,
+        tuple(TileTensor(tensor, holds(tensor, x, y)) for tensor in program.tensors),
+        tuple(sorted(routes, key=lambda item: item[1])),
+        tuple(_placed_calls(region, env)),
+        tuple(_streams_at(program, region, x, y)),
+    )  # fmt: skip
+
+
+def _true(guard: Expr | None, env: Mapping[str, Any]) -> bool:
+    return guard is None or bool(evaluate(guard, env))
+
+
+def _placed_calls(
+    region: Region, env: Mapping[str, Any]
+) -> Iterator[tuple[Call, tuple[tuple[str, int], ...]]]:
+    """Calls with arguments that depend on x or y alone, and the values of those arguments."""
+    for call in calls(region.main):
+        values = tuple(
+            (name, int(evaluate(value, env)))
+            for name, value in call.arguments
+            if {"x", "y"} & set(names(value)) and set(names(value)) <= set(env)
+        )
+        if values:
+            yield call, values
+
+
+def _streams_at(program: Program, region: Region, x: int, y: int) -> Iterator[tuple[Transfer, int]]:
+    """Transfers through the tile's outward sides, with the elements that pass there."""
+    outward = {
+        Side.NORTH: y == 0, Side.SOUTH: y == region.height - 1,
+        Side.WEST: x == 0, Side.EAST: x == region.width - 1,
+    }  # fmt: skip
+    for transfer in program.transfers:
+        if transfer.region == region.name and outward[transfer.side]:
+            port = x if transfer.side in (Side.NORTH, Side.SOUTH) else y
+            elements = int(traffic(program, transfer).ports[port])
+            if elements:
+                yield transfer, elements
+
+
+# --- one kernel, one node ---------------------------------------------------------
+
+
+def kernel_lines(program: Program, name: str) -> list[Numbered]:
+    """The lines of a procedure.
+
+    Raises:
+        CompileError: there is no such procedure; near names are given.
+    """
+    known = [procedure.name for procedure in program.procedures]
+    if name not in known:
+        raise CompileError(f"--kernel {name}: no such procedure{suggestion(name, known)}")
+    return _procedure_lines(numbered(program), name)
+
+
+def _procedure_lines(lines: Sequence[Numbered], name: str) -> list[Numbered]:
+    found: list[Numbered] = []
+    for item in lines:
+        source = item.line.source
+        if found or (isinstance(source, Procedure) and source.name == name):
+            found.append(item)
+            if item.line.text == "end":
+                break
+    return found
+
+
+def call_sites(program: Program, name: str) -> list[Numbered]:
+    """The lines that call a procedure, in mains and in other procedures."""
+    return [
+        item
+        for item in numbered(program)
+        if isinstance(item.line.source, Call) and item.line.source.procedure == name
+    ]
+
+
+def all_nodes(program: Program) -> list[str]:
+    """Every ONNX node that a line names, in text order."""
+    found: dict[str, None] = {}
+    for line in listing(program):
+        found.update(dict.fromkeys(split_nodes(line.node)))
+    return list(found)
+
+
+def node_view(program: Program, name: str) -> NodeView:
+    """Lines, procedures, tensors and streams of an ONNX node.
+
+    Raises:
+        CompileError: no line comes from a node of that name; near names are given.
+    """
+    known = all_nodes(program)
+    wanted = set(split_nodes(name)) if set(split_nodes(name)) <= set(known) else {name}
+    if not wanted <= set(known):
+        raise CompileError(f"--node {name}: no line comes from it{suggestion(name, known)}")
+    lines = numbered(program)
+    own = [item for item in lines if wanted & set(split_nodes(item.line.node))]
+    bodies = {procedure.name: procedure.body for procedure in program.procedures}
+    called = [item.line.source for item in own if isinstance(item.line.source, Call)]
+    procedures: dict[str, None] = {}
+    for call in called:
+        procedures[call.procedure] = None
+        procedures.update(reachable(bodies[call.procedure], bodies))
+    places: list[tuple[str, int, int]] = []
+    for procedure in procedures:
+        body = _procedure_lines(lines, procedure)
+        places.append((procedure, body[0].number, body[-1].number))
+    tensors = [item.line.source for item in own if isinstance(item.line.source, Tensor)]
+    streams = [item.line.source for item in own if isinstance(item.line.source, Transfer)]
+    used = set[str]().union(*(colors_of(bodies[procedure]) for procedure in procedures))
+    used |= {transfer.color for transfer in streams}
+    return NodeView(
+        name, tuple(own), tuple(places),
+        tuple((tensor, *occupied(program, tensor)) for tensor in tensors),
+        tuple((transfer, traffic(program, transfer)) for transfer in streams),
+        tuple(color for color, _ in program.colors if color in used),
+    )  # fmt: skip
+
+
+def occupied(program: Program, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Columns and rows (of the largest region) whose tiles hold a part of the tensor.
+
+    Extents along x and along y are independent, so the tiles are all pairs of the two.
+    """
+    largest = max(program.regions, key=lambda region: region.width * region.height)
+
+    def kept(axis: str, count: int) -> tuple[int, ...]:
+        extents = [extent for extent in tensor.dims if extent.axis == axis]
+        spans = {
+            place: [held(extent, place, place) for extent in extents] for place in range(count)
+        }
+        return tuple(place for place, found in spans.items() if all(a < b for a, b in found))
+
+    return kept("x", largest.width), kept("y", largest.height)
+
+
+def picture(
+    columns: Iterable[int], rows: Iterable[int], width: int, height: int, most: tuple[int, int]
+) -> list[str]:
+    """The mesh as text, ``#`` where a tile holds data; a mark may stand for several tiles."""
+    wide, high = -(-width // most[0]), -(-height // most[1])
+    marked = np.zeros((-(-height // high), -(-width // wide)), bool)
+    across = np.unique(np.fromiter(columns, np.int64) // wide)
+    marked[np.ix_(np.unique(np.fromiter(rows, np.int64) // high), across)] = True
+    return ["".join("#" if mark else "." for mark in line) for line in marked]
+
+
+def span(numbers: Sequence[int]) -> str:
+    """``0-7, 12`` for rising numbers."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts) or "none"
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """The names that are meant most likely, or how many there are."""
+    inside = [item for item in known if name.lower() in item.lower()][:5]
+    near = inside or difflib.get_close_matches(name, known, n=5, cutoff=0.4)
+    return "; did you mean " + ", ".join(f"'{item}'" for item in near) + "?" if near else ""
+
+
+# --- streams ----------------------------------------------------------------------
+
+
+def stream_cycles(moved: Traffic, fabric: Fabric) -> int:
+    """Cycles that a transfer takes at least: its busiest port, or the edge's bandwidth."""
+    return max(moved.wavelets, -(-moved.bytes // fabric.io_bytes_per_cycle))
+
+
+def direction_bytes(program: Program) -> dict[Direction, int]:
+    """Bytes over the edge in each direction."""
+    total = dict.fromkeys(Direction, 0)
+    for transfer in program.transfers:
+        total[transfer.direction] += traffic(program, transfer).bytes
+    return total

@@ -1,0 +1,328 @@
+"""Where a run's cycles went: one row for each call of main, against its roofline.
+
+The roofline of a call is the largest of three bounds (``wsc.cost.Bound``):
+
+compute
+    its multiply-accumulates, spread evenly over the tiles of the mesh, at the rate of
+    the core for the network's precision;
+link
+    the wavelets of its edge transfers over the busiest port, one a cycle;
+I/O
+    the bytes of its edge transfers, in the direction that has more of them, at the
+    fabric's bandwidth.
+
+Which transfers belong to a call follows from the node that both name, the colors that
+the called procedure uses, and the order, which is the same in main and at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from isa.code_size import reachable
+from isa.expr import evaluate
+from isa.fabric import Fabric
+from isa.program import Call, Direction, If, Location, Loop, Op, Program, Statement, Transfer
+from isa.program import Fabric as Queue
+from isa.table import Timing
+from isa.types import Control, DType, Side
+from wsc.cost import Bound
+
+
+class CountedStatement(Protocol):
+    """A statement of main, as the runtime's counters name it."""
+
+    @property
+    def region(self) -> str:
+        """The region that runs it."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """Its head, as in ``call load``."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The ONNX node that caused it."""
+        ...
+
+    @property
+    def where(self) -> Location:
+        """Its place in the text."""
+        ...
+
+
+class Measured(Protocol):
+    """What the runtime counted for one statement of main."""
+
+    @property
+    def statement(self) -> CountedStatement:
+        """Which one."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """First cycle in which a tile was at it."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """Cycle in which the last tile left it."""
+        ...
+
+    @property
+    def busy(self) -> int:
+        """Busy cycles of main threads, summed over tiles."""
+        ...
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, summed over tiles."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a transfer moves. ports: elements at each port of its side, from x or y = 0 on.
+
+    wavelets: the most at one port, control wavelets included. bytes: over all ports.
+    """
+
+    ports: np.ndarray
+    wavelets: int
+    bytes: int
+
+    @property
+    def elements(self) -> int:
+        """Elements over all ports."""
+        return int(self.ports.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRow:
+    """One call (or other statement) of main.
+
+    busy, macs: busy cycles of the main thread and multiply-accumulates of a tile, mean
+    over the tiles of the mesh. bound: what the resources would need at least.
+    """
+
+    number: int
+    line: int
+    procedure: str
+    node: str
+    start: int
+    end: int
+    busy: float
+    total_macs: int
+    bound: Bound
+
+    @property
+    def cycles(self) -> int:
+        """From the first tile's arrival to the last one's departure."""
+        return self.end - self.start
+
+    @property
+    def utilization(self) -> float:
+        """Roofline over cycles."""
+        return self.bound.roofline / self.cycles if self.cycles else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row for JSON."""
+        return {
+            "line": self.line, "kernel": self.procedure, "node": self.node,
+            "start": self.start, "cycles": self.cycles, "macs": self.total_macs,
+            "bounds": {
+                "compute": self.bound.compute, "link": self.bound.link, "io": self.bound.io,
+            },
+            "bound_by": self.bound.limit if self.bound.roofline else None,
+            "utilization": self.utilization, "busy_cycles_per_tile": self.busy,
+        }  # fmt: skip
+
+
+def static_environment(program: Program, width: int, height: int) -> dict[str, Any]:
+    """Constants, tensor addresses, and the size of a region; x and y are left to the caller."""
+    addresses = {tensor.name: tensor.address for tensor in program.tensors}
+    return {**dict(program.constants), **addresses, "W": width, "H": height}
+
+
+def traffic(program: Program, transfer: Transfer) -> Traffic:
+    """Evaluate a transfer's extents at every port."""
+    region = program.region(transfer.region)
+    env = static_environment(program, region.width, region.height)
+    across = transfer.side in (Side.NORTH, Side.SOUTH)
+    count = region.width if across else region.height
+    along = np.arange(count, dtype=np.int64)
+    env["x"] = along if across else (0 if transfer.side is Side.WEST else region.width - 1)
+    env["y"] = (0 if transfer.side is Side.NORTH else region.height - 1) if across else along
+    open_ports = np.ones(count, bool)
+    if transfer.guard is not None:
+        open_ports = np.broadcast_to(np.asarray(evaluate(transfer.guard, env)) != 0, (count,))
+    repeats = 1
+    if transfer.repeat is not None:
+        name, repeats = transfer.repeat
+        env[name] = np.arange(repeats, dtype=np.int64)[:, None]
+    size: Any = np.ones((repeats, count), np.int64)
+    for dim in transfer.dims:
+        size = size * np.maximum(evaluate(dim.extent, env), 0)
+    rows = transfer.lookup.count if transfer.lookup is not None else 1
+    ports = np.where(open_ports, size.sum(axis=0) * rows, 0)
+    controls = repeats * (transfer.then is not Control.NONE)
+    controls += transfer.final is not Control.NONE
+    types = {tensor.name: tensor.dtype for tensor in program.edge_tensors}
+    width = types[transfer.tensor].bytes
+    most = int(ports.max(initial=0)) + controls * bool(open_ports.any())
+    return Traffic(ports, most, int(ports.sum()) * width)
+
+
+def statements(body: Iterable[Statement]) -> Iterator[Statement]:
+    """Statements of a main, those in loops and branches behind their heads."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, Loop):
+            yield from statements(statement.body)
+        elif isinstance(statement, If):
+            yield from statements(statement.then)
+            yield from statements(statement.otherwise)
+
+
+def colors_of(body: Iterable[Statement]) -> set[str]:
+    """The colors that statements name, called procedures not included."""
+    found: set[str] = set()
+    for statement in statements(body):
+        if isinstance(statement, Op):
+            found |= {item.color for item in statement.operands if isinstance(item, Queue)}
+            found |= {statement.color} - {None}  # type: ignore[arg-type]
+    return found
+
+
+def call_colors(program: Program) -> dict[str, set[str]]:
+    """Procedure -> the colors that it and what it calls use."""
+    bodies = {procedure.name: procedure.body for procedure in program.procedures}
+    own = {name: colors_of(body) for name, body in bodies.items()}
+    return {
+        name: own[name].union(*(own[other] for other in reachable(body, bodies)))
+        for name, body in bodies.items()
+    }
+
+
+def call_transfers(program: Program) -> dict[int, list[int]]:
+    """Number of a call -> numbers of its transfers.
+
+    Calls are numbered through the mains of all regions in the order of the text.
+    """
+    colors = call_colors(program)
+    calls: dict[tuple[str, str], list[tuple[int, Call]]] = {}
+    for number, (region, call) in enumerate(all_calls(program)):
+        calls.setdefault((region, call.node), []).append((number, call))
+    streams: dict[tuple[str, str], list[int]] = {}
+    for number, transfer in enumerate(program.transfers):
+        streams.setdefault((transfer.region, transfer.node), []).append(number)
+    found: dict[int, list[int]] = {}
+    for key, numbers in streams.items():
+        users = [
+            number
+            for number, call in calls.get(key, [])
+            if any(program.transfers[n].color in colors.get(call.procedure, ()) for n in numbers)
+        ]
+        for place, transfer in enumerate(numbers):
+            if users:
+                user = users[place * len(users) // len(numbers)]
+                found.setdefault(user, []).append(transfer)
+    return found
+
+
+def all_calls(program: Program) -> list[tuple[str, Call]]:
+    """(region, call) of every call in a main, in the order of the text."""
+    return [
+        (region.name, statement)
+        for region in program.regions
+        for statement in statements(region.main)
+        if isinstance(statement, Call)
+    ]
+
+
+def mac_rate(fabric: Fabric, dtype: DType) -> float:
+    """Multiply-accumulates of one tile in a cycle."""
+    timing = fabric.timing[Timing.MULTIPLY_ACCUMULATE]
+    return timing.group[dtype] / timing.cycles
+
+
+def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) -> tuple[int, int]:
+    """(link, I/O) cycles that these transfers need at least."""
+    ports: dict[tuple[str, Side, Direction], np.ndarray] = {}
+    total = dict.fromkeys(Direction, 0)
+    for transfer in transfers:
+        moved = traffic(program, transfer)
+        key = (transfer.region, transfer.side, transfer.direction)
+        ports[key] = ports.get(key, 0) + moved.ports
+        total[transfer.direction] += moved.bytes
+    link = max((int(array.max(initial=0)) for array in ports.values()), default=0)
+    return link, -(-max(total.values()) // fabric.io_bytes_per_cycle)
+
+
+def kernel_rows(program: Program, fabric: Fabric, measured: Sequence[Measured]) -> list[KernelRow]:
+    """One row for each statement of main that ran, in the order of the text."""
+    tiles = program.width * program.height
+    rate = mac_rate(fabric, program.precision)
+    streams = call_transfers(program)
+    rows: list[KernelRow] = []
+    for number, call, item in _matched(program, measured):
+        transfers = [program.transfers[n] for n in streams.get(number, ())]
+        link, io = edge_bound(program, fabric, transfers)
+        compute = round(item.macs / (tiles * rate))
+        name = call.procedure if call is not None else item.statement.text
+        rows.append(
+            KernelRow(
+                number=len(rows), line=item.statement.where.line, procedure=name,
+                node=item.statement.node, start=item.start, end=item.end,
+                busy=item.busy / tiles, total_macs=item.macs, bound=Bound(compute, link, io),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _matched(
+    program: Program, measured: Sequence[Measured]
+) -> Iterator[tuple[int, Call | None, Measured]]:
+    """Each counted statement with the call that it is (and that call's number), if it is one.
+
+    The counters keep the order of the text and leave out what never ran.
+    """
+    calls = all_calls(program)
+    number = 0
+    for item in measured:
+        named = item.statement
+        if not named.text.startswith("call "):
+            yield -1, None, item
+            continue
+        while number < len(calls) and not _same(*calls[number], named):
+            number += 1
+        if number == len(calls):
+            yield -1, None, item
+            continue
+        yield number, calls[number][1], item
+        number += 1
+
+
+def _same(region: str, call: Call, named: CountedStatement) -> bool:
+    return (region, f"call {call.procedure}", call.node, call.where) == (
+        named.region, named.text, named.node, named.where,
+    )  # fmt: skip
+
+
+def busy_shares(row: KernelRow, rate: float, tiles: int) -> Mapping[str, float]:
+    """Parts of a row's cycles, mean over the tiles of the mesh; they sum to one.
+
+    mac: multiply-accumulates at full rate. other: the rest of the busy cycles. wait:
+    main threads stalled, waiting, or not at this statement.
+    """
+    if not row.cycles:
+        return {"mac": 0.0, "other": 0.0, "wait": 0.0}
+    mac = row.total_macs / (tiles * rate * row.cycles)
+    busy = row.busy / row.cycles
+    return {"mac": mac, "other": max(busy - mac, 0.0), "wait": max(1.0 - max(busy, mac), 0.0)}
