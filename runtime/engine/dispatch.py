@@ -10,14 +10,43 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit
+from numba import float32, float64, int32, int64, njit, types
 
 from isa.table import OPCODE, TABLE, Form, Operand
 from isa.values import DIVIDES, VALUES, Class, classes
 
 JIT: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"}
-jit = njit(**JIT)
-inlined = njit(**JIT, forceinline=True)
+
+
+def _wide(kind: types.Type) -> types.Type:
+    """Literals, enums and narrow integers are all int64 to a compiled function."""
+    plain = types.unliteral(kind)
+    if isinstance(plain, (types.Integer, types.IntEnumMember)):
+        return types.int64
+    return plain
+
+
+def _single(dispatcher: Any) -> Any:
+    """Compile one version for all integer types, not one for each literal argument."""
+    inner = dispatcher.get_call_template
+
+    def template(args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
+        return inner(tuple(_wide(arg) for arg in args), kws)
+
+    dispatcher.get_call_template = template
+    return dispatcher
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a phase or a helper."""
+    return _single(njit(**JIT)(function))
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a small helper into its callers."""
+    return _single(njit(**JIT, forceinline=True)(function))
+
+
 
 
 def _source(kind: Class) -> tuple[str, dict[str, Any]]:

@@ -73,7 +73,7 @@ def pop(fifos: Fcol, f: int, t: int) -> None:
     fifos[f, Fcol.POPPED] = t
 
 
-@inlined
+@jit
 def activate(s: State, tile: int) -> None:
     """Put a tile on the list of routers to visit in the next cycle."""
     if s.tile[tile, T.LISTED] == 0:
@@ -83,7 +83,7 @@ def activate(s: State, tile: int) -> None:
         s.g[G.ROUTERS] += 1
 
 
-@inlined
+@jit
 def activate_port(s: State, port: int) -> None:
     """Put an edge port on the list of feeding ports."""
     if s.port_listed[port] == 0:
@@ -92,7 +92,7 @@ def activate_port(s: State, port: int) -> None:
         s.g[G.PORTS] += 1
 
 
-@inlined
+@jit
 def ready(s: State, slot: int) -> None:
     """The head of a router buffer may be able to move."""
     tile = s.slots[slot, Scol.TILE]
@@ -108,7 +108,7 @@ def wake_feed(s: State, queue: int) -> None:
     activate_port(s, port)
 
 
-@inlined
+@jit
 def wake_upstream(s: State, slot: int) -> None:
     """A router buffer has room or accepts from another side: whoever feeds it may move."""
     slots = s.slots
@@ -127,7 +127,7 @@ def wake_upstream(s: State, slot: int) -> None:
         wake_feed(s, -2 - before)
 
 
-@inlined
+@jit
 def unlink(s: State, tile: int) -> None:
     """Take a tile out of the timing wheel."""
     bucket = s.tile[tile, T.BUCKET]
@@ -160,7 +160,7 @@ def schedule(s: State, tile: int, time: int) -> None:
     s.wheel[bucket] = tile
 
 
-@inlined
+@jit
 def wake_unit(s: State, tile: int, unit: int, time: int) -> None:
     """End a unit's wait in cycle ``time``; it then looks again."""
     row = tile * s.g[G.UNITS] + unit
@@ -189,7 +189,7 @@ def add_semaphore(s: State, tile: int, number: int, count: int, t: int) -> None:
         wake_unit(s, tile, 0, t + 1)
 
 
-@inlined
+@jit
 def block(s: State, me: int, reason: Reason, what: int, t: int) -> None:
     """Wait until woken; the cycles from t on count for the reason."""
     s.unit[me, U.REASON] = reason

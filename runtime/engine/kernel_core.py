@@ -27,7 +27,7 @@ from runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, St
 from runtime.routes import Fcol, Scol
 
 
-@inlined
+@jit
 def resume(s: State, tile: int, unit: int, me: int, t: int) -> None:
     """Account for a wait that has ended, or is looked at again."""
     reason = s.unit[me, U.REASON]
@@ -42,7 +42,7 @@ def resume(s: State, tile: int, unit: int, me: int, t: int) -> None:
         s.unit[me, U.REASON] = Reason.NONE
 
 
-@inlined
+@jit
 def spend(s: State, tile: int, unit: int, me: int, cycles: int, t: int) -> None:
     """Be busy for some cycles."""
     s.unit[me, U.WAKE] = t + cycles
@@ -54,7 +54,7 @@ def spend(s: State, tile: int, unit: int, me: int, cycles: int, t: int) -> None:
     moved(s, t + cycles - 1)
 
 
-@inlined
+@jit
 def finish(s: State, tile: int, unit: int, me: int, t: int) -> None:
     """A stream unit is done; its signal is visible from this cycle on."""
     s.unit[me, U.MODE] = Mode.IDLE
@@ -136,7 +136,7 @@ def take_inputs(s: State, tile: int, me: int, row: int, t: int) -> None:
                 activate(s, tile)
 
 
-@inlined
+@jit
 def emit(s: State, tile: int, slot: int, value: int, control: int, t: int) -> None:
     """Put a wavelet into a core's output queue."""
     s.slots[slot, Scol.WRITER] = -1
@@ -230,7 +230,7 @@ def step_unit(s: State, tile: int, unit: int, me: int, t: int) -> None:
 # --- the main thread ---------------------------------------------------------------------
 
 
-@inlined
+@jit
 def enter_statement(s: State, tile: int, me: int, statement: int, t: int) -> None:
     """The main thread goes on with another statement of main."""
     old = s.tile[tile, T.STATEMENT]
@@ -242,7 +242,7 @@ def enter_statement(s: State, tile: int, me: int, statement: int, t: int) -> Non
     s.tile[tile, T.STATEMENT] = statement
 
 
-@inlined
+@jit
 def holds(relation: int, left: int, right: int) -> bool:
     """The relations in the order of ``runtime.code.RELATIONS``."""
     if relation == 0:
@@ -256,7 +256,7 @@ def holds(relation: int, left: int, right: int) -> bool:
     return left > right if relation == 4 else left >= right
 
 
-@inlined
+@jit
 def call(s: State, tile: int, row: int, pc: int) -> int:
     """Enter a procedure: a new window, arguments first, all else zero. The next row."""
     g, rows = s.g, s.rows
@@ -281,7 +281,7 @@ def call(s: State, tile: int, row: int, pc: int) -> int:
     return rows[row, Col.A]
 
 
-@inlined
+@jit
 def memory_word(s: State, tile: int, row: int) -> int:
     """Index of the word that ``i.load`` or ``i.store`` addresses, or -1 after a fault."""
     address = reference(s, s.rows[row, Col.B], tile)
@@ -362,7 +362,7 @@ def issue(s: State, tile: int, me: int, row: int, t: int) -> bool:
     return True
 
 
-@inlined
+@jit
 def prepare(s: State, tile: int, row: int, unit: int) -> bool:
     """Capture the operands; for a send also its target."""
     if not capture(s, tile, row, unit):

@@ -21,7 +21,7 @@ def dyn_room(s: State, f: int, t: int) -> bool:
     return used < s.g[G.DEPTH]
 
 
-@inlined
+@jit
 def dyn_push(s: State, f: int, value: int, kind: int, visible: int) -> None:
     """Append a wavelet to an input buffer and put its tile on the list."""
     cell = s.dyn[f, D.HEAD] + s.dyn[f, D.COUNT]
@@ -36,7 +36,7 @@ def dyn_push(s: State, f: int, value: int, kind: int, visible: int) -> None:
     dyn_activate(s, f // 5)
 
 
-@inlined
+@jit
 def dyn_activate(s: State, tile: int) -> None:
     """Visit a tile's dynamic router in the next cycle."""
     if s.tile[tile, T.ROUTING] == 0:
@@ -45,7 +45,7 @@ def dyn_activate(s: State, tile: int) -> None:
         s.g[G.DYNAMICS] += 1
 
 
-@inlined
+@jit
 def wake_senders(s: State, tile: int, t: int) -> None:
     """Units that wait for the ramp queue may look again."""
     base = tile * s.g[G.UNITS]
@@ -54,7 +54,7 @@ def wake_senders(s: State, tile: int, t: int) -> None:
             wake_unit(s, tile, unit, t)
 
 
-@inlined
+@jit
 def element_bits(s: State, me: int, row: int, base: int) -> int:
     """The next element of a message, from SRAM."""
     rank, at = s.rows[row, Col.RANK], base + s.unit[me, U.BASE + 1]
@@ -65,7 +65,7 @@ def element_bits(s: State, me: int, row: int, base: int) -> int:
     return int64(s.i32[at >> 2])
 
 
-@inlined
+@jit
 def message_place(s: State, me: int, row: int) -> int:
     """Second header: address, stride, element type and semaphore, in one word."""
     rank, at, stride = s.rows[row, Col.RANK], s.unit[me, U.BASE], int64(0)
@@ -115,7 +115,7 @@ def send_step(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None
         end_message(s, tile, me, d, t)
 
 
-@inlined
+@jit
 def end_message(s: State, tile: int, me: int, d: int, t: int) -> None:
     """Release the ramp queue and step to the next message."""
     u = s.unit
@@ -157,7 +157,7 @@ def beyond_tile(s: State, tile: int, side: int) -> int:
     return tile + s.g[G.WIDTH] if side == 2 else tile - 1
 
 
-@inlined
+@jit
 def arrive(s: State, tile: int, value: int, kind: int, t: int) -> None:
     """A wavelet reaches its core."""
     m = s.dyn_message
@@ -177,7 +177,7 @@ def arrive(s: State, tile: int, value: int, kind: int, t: int) -> None:
     add_semaphore(s, tile, m[tile, 3], 1, t)
 
 
-@inlined
+@jit
 def dyn_move(s: State, tile: int, source: int, out: int, t: int) -> None:
     """Move the head of an input through an output."""
     f, depth = tile * 5 + source, s.g[G.DEPTH]
@@ -203,7 +203,7 @@ def dyn_move(s: State, tile: int, source: int, out: int, t: int) -> None:
     moved(s, t)
 
 
-@inlined
+@jit
 def dyn_visit(s: State, tile: int, t: int) -> bool:
     """Decide and move for one dynamic router; whether it has anything left."""
     wanted = 0  # five bits of inputs for each output

@@ -45,7 +45,7 @@ def side_of(port: int, width: int, height: int) -> int:
     return 2 if port < 2 * width + height else 3
 
 
-@inlined
+@jit
 def offset(s: State, queue: int) -> int:
     """Element that the cursor of a queue points at."""
     q = s.queues
@@ -59,7 +59,7 @@ def offset(s: State, queue: int) -> int:
     return at
 
 
-@inlined
+@jit
 def value_wanted(s: State, queue: int) -> int:
     """Number of the lookup value that the cursor of a feeding queue needs."""
     record = s.queues[queue, Qcol.RECORD]
@@ -103,7 +103,7 @@ def settle(s: State, queue: int) -> None:
         wake_feed(s, queue)
 
 
-@inlined
+@jit
 def end_repetition(s: State, queue: int, shape: int) -> None:
     """All elements of a repetition are done."""
     if s.shapes[shape, Hcol.THEN] != 0:

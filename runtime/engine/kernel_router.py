@@ -51,7 +51,7 @@ def serve(s: State, slot: int, side: int, t: int) -> None:
         drop(s, slot, t)
 
 
-@inlined
+@jit
 def drop(s: State, slot: int, t: int) -> None:
     """Pop a router buffer and wake whoever feeds it."""
     pop(s.fifos, slot, t)
@@ -60,7 +60,7 @@ def drop(s: State, slot: int, t: int) -> None:
     wake_upstream(s, slot)
 
 
-@inlined
+@jit
 def rise(s: State, tile: int, t: int) -> None:
     """The link from the core into the router."""
     slots, fifos = s.slots, s.fifos
@@ -136,7 +136,7 @@ def can_leave(s: State, slot: int, side: int, control: int, t: int) -> int:
     return 1 if takes(s, -2 - beyond) else 0
 
 
-@inlined
+@jit
 def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
     """Move the head over one link; over the edge it only asks for bandwidth."""
     slots, fifos = s.slots, s.fifos
@@ -170,7 +170,7 @@ def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
     moved(s, t)
 
 
-@inlined
+@jit
 def visit(s: State, tile: int, t: int) -> None:
     """Decide and move for one router."""
     slots, fifos = s.slots, s.fifos

@@ -26,7 +26,7 @@ def start(s: State) -> None:
         settle(s, queue)
 
 
-@inlined
+@jit
 def static_cycle(s: State, t: int) -> None:
     """Routers and edge; each reads what the last cycle left and lists who is next."""
     g = s.g

@@ -104,7 +104,7 @@ def capture(s: State, tile: int, row: int, unit: int) -> bool:
     return True
 
 
-@inlined
+@jit
 def measure(s: State, row: int, me: int, total: int) -> None:
     """Steps and cycles of a row, number of rows, and the whole duration."""
     rows, u = s.rows, s.unit
@@ -235,7 +235,7 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
             return last
 
 
-@inlined
+@jit
 def line(
     s: State, tile: int, row: int, me: int, opcode: int, n: int,
     d0: int, a0: int, b0: int, c0: int, dd: int, da: int, db: int, dc: int,
@@ -271,7 +271,7 @@ def line(
     )  # fmt: skip
 
 
-@inlined
+@jit
 def mov_line(
     s: State, n: int, d0: int, a0: int, dd: int, da: int, td: int, xa: int, memory: int
 ) -> int:
@@ -342,7 +342,7 @@ def int_row(
     return last
 
 
-@inlined
+@jit
 def account(s: State, tile: int, row: int, me: int, done: int) -> None:
     """Count ``done`` executed steps."""
     rows, statement = s.rows, s.unit[me, U.STATEMENT]

@@ -252,28 +252,21 @@ class State(NamedTuple):
     dyn_links: np.ndarray
 
 
-# Element type and rank of every field; COLUMNS: the fixed numbers of columns.
+# Element type and rank of every field; COLUMNS: the fixed numbers of columns. Tables are
+# int64 throughout, so that each compiled function has one signature.
 FIELDS: dict[str, tuple[str, int]] = {
     name: ("int64", 1)
     for name in State._fields
 } | {
     name: ("int64", 2)
     for name in (
-        "timing", "tile", "unit", "semaphores", "fifos", "records", "shapes", "queues", "lookups",
-        "tensors", "dyn", "dyn_message", "dyn_lock", "counters", "statements", "links", "dyn_links",
+        "rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots",
+        "positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active",
+        "lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters",
+        "statements", "links", "dyn_links",
     )
 } | {
-    name: ("int32", 2)
-    for name in (
-        "rows", "operands", "refs", "regions", "slots", "positions", "active", "port_active",
-        "dyn_active", "due",
-    )
-} | {
-    name: ("int32", 1)
-    for name in (
-        "lists", "registers", "pool", "regs", "frames", "loops", "i32", "slot_first", "slot_of",
-        "cell_value", "wheel",
-    )
+    name: ("int32", 1) for name in ("pool", "regs", "i32", "cell_value")
 } | {
     "reals": ("float64", 1), "bytes": ("uint8", 1), "f32": ("float32", 1), "u16": ("uint16", 1),
     "half": ("float32", 1), "cell_control": ("int8", 1), "turns": ("int8", 2),

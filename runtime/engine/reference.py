@@ -130,29 +130,29 @@ def make_state(
     dyn[:, D.POPPED] = dyn[:, D.OUTPUT] = -1
     return State(
         g=_globals(image, options, units),
-        rows=code.rows, operands=code.operands, refs=code.refs, lists=code.lists,
-        registers=code.registers, pool=code.pool, reals=code.reals,
-        timing=image.timing, regions=image.regions,
+        rows=_wide(code.rows), operands=_wide(code.operands), refs=_wide(code.refs),
+        lists=_wide(code.lists), registers=_wide(code.registers), pool=code.pool,
+        reals=code.reals, timing=image.timing, regions=_wide(image.regions),
         tile=_tiles(image), unit=_units(image, units),
         regs=np.zeros(tiles * fabric.registers + 1, np.int32),
-        frames=np.zeros(tiles * fabric.call_depth * 2, np.int32),
-        loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int32),
+        frames=np.zeros(tiles * fabric.call_depth * 2, np.int64),
+        loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
         semaphores=np.zeros((tiles * fabric.semaphores, 3), np.int64),
         bytes=sram, f32=sram.view(np.float32), i32=sram.view(np.int32), u16=sram.view(np.uint16),
         half=bits.HALF,
-        slots=image.routes.slots.copy(), slot_first=image.routes.slot_first,
-        slot_of=image.routes.slot_of, positions=image.routes.positions,
+        slots=_wide(image.routes.slots), slot_first=_wide(image.routes.slot_first),
+        slot_of=_wide(image.routes.slot_of), positions=_wide(image.routes.positions),
         fifos=image.routes.fifos.copy(),
         cell_value=np.zeros(image.routes.cells, np.int32),
         cell_time=np.zeros(image.routes.cells, np.int64),
         cell_control=np.zeros(image.routes.cells, np.int8),
         turns=np.full((tiles, 6), -1, np.int8),
-        wheel=np.full(WHEEL, -1, np.int32), due=np.zeros((1, tiles), np.int32),
-        active=np.zeros((2, tiles), np.int32),
+        wheel=np.full(WHEEL, -1, np.int64), due=np.zeros((1, tiles), np.int64),
+        active=np.zeros((2, tiles), np.int64),
         records=image.schedule.records, shapes=image.schedule.shapes,
         queues=image.schedule.queues.copy(), port_first=image.schedule.port_first,
         port_mask=np.zeros(ports, np.int64), port_turn=np.full(ports, -1, np.int64),
-        port_listed=np.zeros(ports, np.int8), port_active=np.zeros((2, ports), np.int32),
+        port_listed=np.zeros(ports, np.int8), port_active=np.zeros((2, ports), np.int64),
         request_in=np.full(ports, -1, np.int64), request_out=np.full(ports, -1, np.int64),
         lookups=image.schedule.lookups,
         lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
@@ -163,12 +163,16 @@ def make_state(
         dyn_hold=np.full((max(moving, 1), 10), -1, np.int8),
         dyn_message=np.zeros((max(moving, 1), 4), np.int64),
         dyn_lock=np.full((max(moving, 1), 2), -1, np.int64),
-        dyn_active=np.zeros((2, max(moving, 1)), np.int32),
+        dyn_active=np.zeros((2, max(moving, 1)), np.int64),
         counted=np.zeros(len(runtime.code.COUNTED), np.int64),
         counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
         links=np.zeros((tiles, 6), np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
     )  # fmt: skip
+
+
+def _wide(table: np.ndarray) -> np.ndarray:
+    return np.array(table, dtype=np.int64)
 
 
 def _globals(image: Image, options: Options, units: int) -> np.ndarray:
