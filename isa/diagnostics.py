@@ -79,6 +79,15 @@ class Source:
             self._files[file] = text.split("\n")
         return self._files[file]
 
+    def declaration(self, file: str, keyword: str, name: str) -> tuple[Location, str]:
+        """Where the line ``keyword name`` stands and that line; nowhere if it is not found."""
+        pattern = re.compile(rf"\s*{keyword}\s+({re.escape(name)})(?!\w)")
+        for number, line in enumerate(self._lines(file), start=1):
+            found = pattern.match(line)
+            if found:
+                return Location(file, number, found.start(1) + 1), line
+        return Location(file), ""
+
     def diagnostic(
         self, message: str, where: Location, word: str = "", fallback: str = ""
     ) -> Diagnostic:

@@ -256,15 +256,24 @@ def _terms(node: Expr, sign: int) -> Iterator[tuple[int, Expr]]:
         yield sign, node
 
 
+def _factors(node: Expr) -> Iterator[Expr]:
+    if isinstance(node, Binary) and node.op == "*":
+        yield from _factors(node.left)
+        yield from _factors(node.right)
+    else:
+        yield node
+
+
 def _stride(term: Expr, dims: set[str], registers: frozenset[str], whole: Expr) -> tuple[str, Expr]:
     if len(dims) == 1:
         dim = next(iter(dims))
-        if term == Name(dim):
-            return dim, Int(1)
-        if isinstance(term, Binary) and term.op == "*":
-            for left, right in ((term.left, term.right), (term.right, term.left)):
-                if left == Name(dim):
-                    used = set(names(right))
-                    if isinstance(right, Name) or not used & registers:
-                        return dim, right
+        factors = list(_factors(term))
+        if Name(dim) in factors:
+            factors.remove(Name(dim))
+            stride: Expr = Int(1)
+            for factor in factors:
+                stride = stride * factor
+            used = set(names(stride))
+            if dim not in used and (isinstance(stride, Name) or not used & registers):
+                return dim, stride
     raise NotAffine(f"{show(whole)}: {show(term)} is not an iteration name times a stride")

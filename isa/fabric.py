@@ -177,9 +177,9 @@ def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidenc
 
 
 def _integer(leaf: Evidence, least: int, path: Path) -> int | tuple[int, ...]:
-    value = leaf.value
+    value: Any = leaf.value
     many = leaf.key.endswith("_queues")
-    values = value if many and isinstance(value, list) else [value]
+    values: list[Any] = value if many and isinstance(value, list) else [value]
     good = all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in values)
     if not good or many != isinstance(value, list):
         kind = "a list of integers" if many else "an integer"

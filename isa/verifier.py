@@ -1,0 +1,54 @@
+"""What a well-formed program is: the checks, in the order in which they build on each other."""
+
+from __future__ import annotations
+
+from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
+from isa.fabric import Fabric
+from isa.names import check_names
+from isa.program import Program
+from isa.verify import layout, routes, shape, tiles, transfers, waits, windows
+from isa.verify.context import Context
+
+# First what stands in the text alone: later checks rely on it.
+DECLARED = (
+    layout.rectangle,  # the tiles exist
+    layout.regions,  # each tile has one program
+    layout.colors,  # each stream has a channel
+    layout.tensors,  # data has a place
+    shape.instructions,  # each instruction can be encoded
+    windows.registers,  # each register has a value
+    windows.loops,  # hardware loops nest as deep as the hardware
+    windows.call_tree,  # calls end, and their windows fit
+    layout.memory,  # data and code fit into SRAM together
+)
+
+
+def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
+    """Check a program against the machine it is for.
+
+    text: the source that it was parsed from, for carets; without it the files that its
+    locations name are read, and objects without a location are shown as printed.
+
+    Raises:
+        AssemblyError: with up to ``MOST`` problems.
+    """
+    source = Source(text)
+    _stop(check_names(program, source, {}))
+    context = Context(program, fabric, source)
+    for check in DECLARED:
+        check(context)
+    _stop(context.found)
+    network = routes.build(context)  # the routes of every tile; one each for a color
+    routes.ends(context, network)  # they lead somewhere, and something feeds them
+    routes.queues(context, network)  # the ramp has a queue for each color that uses it
+    transfers.transfers(context, network)  # the edge meets routes, and stays within its tensors
+    code = tiles.sites(context)  # what each tile runs
+    tiles.code(context, network, code)  # addresses lie in SRAM, colors are connected
+    routes.circles(context, network)  # no stream bites its own tail
+    waits.through_cores(context, network, code)  # nor do streams that cores pass on
+    _stop(context.found)
+
+
+def _stop(found: list[Diagnostic]) -> None:
+    if found:
+        raise AssemblyError(found[:MOST])

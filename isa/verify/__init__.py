@@ -1,0 +1,1 @@
+"""The checks of the verifier, by what they look at."""

@@ -1,0 +1,96 @@
+"""Checks of declarations: the rectangle, regions, colors, tensors, SRAM."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from isa.code_size import code_bytes
+from isa.program import Kind
+from isa.verify.context import Context
+
+
+def rectangle(context: Context) -> None:
+    """The program's rectangle of tiles fits on the fabric."""
+    program, fabric = context.program, context.fabric
+    if not (1 <= program.width <= fabric.width and 1 <= program.height <= fabric.height):
+        message = (
+            f"the program's {program.width}x{program.height} tiles do not fit on fabric "
+            f"'{fabric.name}', which has {fabric.width}x{fabric.height}"
+        )
+        name = f'"{program.fabric}"'
+        context.say_declared(message, "fabric", name, name)
+
+
+def regions(context: Context) -> None:
+    """Regions lie within the rectangle and do not overlap."""
+    program = context.program
+    for region in program.regions:
+        right, bottom = region.left + region.width, region.top + region.height
+        if min(region.width, region.height) < 1 or min(region.left, region.top) < 0:
+            context.say(f"region '{region.name}' has no tiles", region)
+        elif right > program.width or bottom > program.height:
+            context.say(
+                f"region '{region.name}' ends at {right},{bottom}, beyond the program's "
+                f"{program.width}x{program.height} tiles",
+                region,
+            )
+    for one, two in combinations(program.regions, 2):
+        across = one.left < two.left + two.width and two.left < one.left + one.width
+        down = one.top < two.top + two.height and two.top < one.top + one.height
+        if across and down:
+            context.say(f"region '{two.name}' overlaps region '{one.name}'", two)
+
+
+def colors(context: Context) -> None:
+    """Color numbers exist on the fabric, and each is used once."""
+    limit = context.fabric.colors
+    owner: dict[int, str] = {}
+    for name, number in context.program.colors:
+        if not 0 <= number < limit:
+            message = f"color c{number} is beyond c{limit - 1}, the last color of fabric "
+            context.say_declared(f"{message}'{context.fabric.name}'", "color", name, name)
+        elif number in owner:
+            message = f"colors '{owner[number]}' and '{name}' are both c{number}"
+            context.say_declared(message, "color", name, name)
+        owner.setdefault(number, name)
+
+
+def tensors(context: Context) -> None:
+    """Tensors are aligned, hold their elements, and have layouts that the text can show."""
+    for tensor in context.program.tensors:
+        need = tensor.dtype.bytes
+        for extent in tensor.dims:
+            need *= extent.length
+            if extent.axis not in (None, "x", "y") or (extent.axis is None and extent.step):
+                context.say(f"'{tensor.name}' is laid along an axis that is not x or y", tensor)
+        if tensor.bytes < need:
+            context.say(
+                f"'{tensor.name}' needs {need} bytes in each tile and has {tensor.bytes}", tensor
+            )
+        if tensor.address < 0 or tensor.address % tensor.dtype.bytes:
+            context.say(
+                f"'{tensor.name}' at byte {tensor.address} is not aligned to its "
+                f"{tensor.dtype.bytes}-byte elements",
+                tensor,
+            )
+    for tensor in context.program.edge_tensors:
+        stored = tensor.file or tensor.key or tensor.byte_offset is not None
+        if tensor.kind is not Kind.WEIGHT and stored:
+            context.say(f"'{tensor.name}' is no weight, so it has no file", tensor)
+        if any(size < 0 for size in tensor.shape):
+            context.say(f"'{tensor.name}' has a negative size", tensor)
+
+
+def memory(context: Context) -> None:
+    """The highest tensor and the code fit in SRAM together."""
+    there = context.fabric.sram_bytes
+    ends = [(tensor.address + tensor.bytes, tensor.name) for tensor in context.program.tensors]
+    data, last = max(ends, default=(0, ""))
+    for name, code in code_bytes(context.program, context.fabric).items():
+        if data + code > there:
+            up_to = f" (up to the end of '{last}')" if last else ""
+            context.say(
+                f"region '{name}' needs {data + code} bytes of SRAM in each tile, {data} of data"
+                f"{up_to} and {code} of code, and there are {there}",
+                context.regions[name],
+            )

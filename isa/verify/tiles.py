@@ -1,0 +1,249 @@
+"""Checks of code in the tiles that run it: addresses within SRAM, colors that reach the ramp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isa import expr as ex
+from isa.code_size import calls, reachable
+from isa.names import assigned
+from isa.program import Call, Fabric, If, Loop, Mem, Op, Region, Statement
+from isa.table import BY_NAME, Form, operand_type
+from isa.types import DType, Side
+from isa.verify.context import Context, Mask, first
+from isa.verify.routes import Network
+
+
+@dataclass(slots=True)
+class Reach:
+    """Which tiles may run something. exact: they all do; else a register decides."""
+
+    mask: Mask
+    exact: bool = True
+
+
+@dataclass(slots=True)
+class Site:
+    """An instruction as a region runs it."""
+
+    region: Region
+    scope: str
+    op: Op
+    registers: frozenset[str]
+    reach: Reach
+
+
+@dataclass
+class _Walk:
+    """Walks a region's code, callers before callees, with the tiles that reach each line."""
+
+    context: Context
+    region: Region
+    environment: Mapping[str, Any]
+    entered: dict[str, Reach] = field(default_factory=dict[str, Reach])
+
+    def sites(self) -> Iterator[Site]:
+        region, bodies = self.region, self.context.bodies
+        everywhere = Reach(np.ones((1, 1), bool))
+        names = frozenset(name for name, _ in assigned(region.main))
+        yield from self._block(region.main, "main", names, everywhere)
+        procedures = {p.name: p for p in self.context.program.procedures}
+        for name in _callers_first(region.main, bodies):
+            registers = (n for n, _ in assigned(bodies[name]))
+            names = frozenset((*procedures[name].parameters, *registers))
+            yield from self._block(bodies[name], name, names, self.entered[name])
+
+    def _block(
+        self, body: tuple[Statement, ...], scope: str, registers: frozenset[str], reach: Reach
+    ) -> Iterator[Site]:
+        for statement in body:
+            if isinstance(statement, Op):
+                yield Site(self.region, scope, statement, registers, reach)
+            elif isinstance(statement, Call):
+                before = self.entered.get(statement.procedure)
+                mask = reach.mask if before is None else before.mask | reach.mask
+                exact = reach.exact and (before is None or before.exact)
+                self.entered[statement.procedure] = Reach(mask, exact)
+            elif isinstance(statement, Loop):
+                runs = self._where(">", statement.count, ex.Int(0), registers, statement)
+                yield from self._block(statement.body, scope, registers, _narrow(reach, runs))
+            else:
+                holds = self._where(
+                    statement.relation, statement.left, statement.right, registers, statement
+                )
+                fails = None if holds is None else ~holds
+                yield from self._block(statement.then, scope, registers, _narrow(reach, holds))
+                yield from self._block(statement.otherwise, scope, registers, _narrow(reach, fails))
+
+    def _where(
+        self,
+        relation: str,
+        left: ex.Expr,
+        right: ex.Expr,
+        registers: frozenset[str],
+        item: If | Loop,
+    ) -> Mask | None:
+        """Where a comparison holds; None if registers decide."""
+        node = ex.Binary(relation, left, right)
+        if set(ex.names(node)) & registers:
+            return None
+        return np.atleast_2d(self.context.guard_values(node, self.environment, item))
+
+
+def _narrow(reach: Reach, mask: Mask | None) -> Reach:
+    return Reach(reach.mask, False) if mask is None else Reach(reach.mask & mask, reach.exact)
+
+
+def _callers_first(
+    main: tuple[Statement, ...], bodies: dict[str, tuple[Statement, ...]]
+) -> list[str]:
+    """The reachable procedures, each behind all that call it."""
+    names = reachable(main, bodies)
+    waiting = dict.fromkeys(names, 0)
+    callees = {name: {call.procedure for call in calls(bodies[name])} for name in names}
+    for called in callees.values():
+        for name in called:
+            waiting[name] += 1
+    ready = [name for name, count in waiting.items() if not count]
+    order: list[str] = []
+    while ready:
+        order.append(ready.pop(0))
+        for name in sorted(callees[order[-1]]):
+            waiting[name] -= 1
+            if not waiting[name]:
+                ready.append(name)
+    return order
+
+
+def sites(context: Context) -> list[Site]:
+    """Every instruction of every region, with the tiles that run it."""
+    found: list[Site] = []
+    for region in context.program.regions:
+        found += _Walk(context, region, context.environment(region)).sites()
+    return found
+
+
+def code(context: Context, network: Network, found: list[Site]) -> None:
+    """Static addresses lie in SRAM and are aligned; colors in use reach the ramp."""
+    environments = {r.name: context.environment(r) for r in context.program.regions}
+    ramp = _Ramp(context, network)
+    for site in found:
+        reach, extents = _steps(context, site, environments[site.region.name])
+        if not reach.mask.any():
+            continue
+        for index, operand in enumerate(site.op.operands):
+            if isinstance(operand, Mem):
+                _address(context, site, operand, _type(site.op, index), reach, extents,
+                         environments[site.region.name])  # fmt: skip
+            elif isinstance(operand, Fabric):
+                ramp.check(site, operand.color, index == 0, reach)
+        if site.op.color is not None:
+            ramp.check(site, site.op.color, True, reach)
+
+
+def _type(op: Op, index: int) -> DType:
+    row = BY_NAME[op.name]
+    if row.form is Form.SEND and op.dtype is not None:
+        return op.dtype
+    return DType.I32 if op.dtype is None else operand_type(row.operands[index], op.dtype)
+
+
+def _steps(context: Context, site: Site, env: Mapping[str, Any]) -> tuple[Reach, dict[str, Any]]:
+    """The tiles where the instruction has a step, and the static extents by name."""
+    reach, extents = site.reach, dict[str, Any]()
+    for dim in site.op.dims:
+        if set(ex.names(dim.extent)) & site.registers:
+            reach = Reach(reach.mask, False)
+            continue
+        value = context.value(dim.extent, env, site.op)
+        extents[dim.name] = 0 if value is None else value
+        reach = Reach(reach.mask & np.atleast_2d(np.asarray(extents[dim.name]) > 0), reach.exact)
+    return reach, extents
+
+
+def _address(
+    context: Context,
+    site: Site,
+    operand: Mem,
+    dtype: DType,
+    reach: Reach,
+    extents: dict[str, Any],
+    env: Mapping[str, Any],
+) -> None:
+    split = ex.split(operand.address, site.registers, tuple(dim.name for dim in site.op.dims))
+    used = {name for stride in split.strides.values() for name in ex.names(stride)}
+    if split.registers or used & site.registers or not set(split.strides) <= set(extents):
+        return  # decided when it runs
+    least = context.value(split.static, env, site.op)
+    if least is None:
+        return
+    greatest, odd = least, np.asarray(least) % dtype.bytes != 0
+    for name, stride in split.strides.items():
+        step = context.value(stride, env, site.op)
+        if step is None:
+            return
+        span = (np.asarray(extents[name]) - 1) * step
+        odd = odd | ((np.asarray(step) % dtype.bytes != 0) & (np.asarray(extents[name]) > 1))
+        least, greatest = least + np.minimum(span, 0), greatest + np.maximum(span, 0)
+    text = f"[{ex.show(operand.address)}]"
+    limit = context.fabric.sram_bytes
+    outside = reach.mask & ((np.asarray(least) < 0) | (np.asarray(greatest) > limit - dtype.bytes))
+    if outside.any():
+        shape, (x, y) = outside.shape, first(outside)
+        low = int(np.broadcast_to(least, shape)[y, x])
+        high = int(np.broadcast_to(greatest, shape)[y, x]) + dtype.bytes
+        place = _tile(site.region, outside, x, y)
+        message = f"{text} covers bytes {low} to {high - 1}{place}, and SRAM ends at {limit - 1}"
+        context.say(message, site.op)
+    elif (reach.mask & odd).any():
+        message = f"{text} is not aligned to {dtype.bytes}-byte elements"
+        context.say(message + _tile(site.region, odd, *first(reach.mask & odd)), site.op)
+
+
+def _tile(region: Region, mask: Mask, x: int, y: int) -> str:
+    """`` in tile x,y`` where the tile matters."""
+    return "" if mask.size == 1 else f" in tile {region.left + x},{region.top + y}"
+
+
+class _Ramp:
+    """Whether a core's queues for a color are connected by a route."""
+
+    def __init__(self, context: Context, network: Network) -> None:
+        self.context = context
+        self.network = network
+        self.known: dict[tuple[str, str, bool], Mask] = {}
+        self.said: set[tuple[int, str, bool]] = set()
+
+    def connected(self, region: Region, color: str, output: bool) -> Mask:
+        """Where in the region a route takes the color from the ramp, or brings it there."""
+        key = region.name, color, output
+        if key not in self.known:
+            network = self.network
+            if color in network.paths:
+                test = network.receives if output else network.sends
+                mask = test(color, Side.RAMP)[self.context.tiles(region)]
+            else:
+                mask = np.zeros((1, 1), bool)
+            self.known[key] = mask[:1, :1] if mask.all() or not mask.any() else mask
+        return self.known[key]
+
+    def check(self, site: Site, color: str, output: bool, reach: Reach) -> None:
+        there = self.connected(site.region, color, output)
+        missing = reach.mask & ~there
+        wrong = missing.any() if reach.exact else not (reach.mask & there).any()
+        key = id(site.op), color, output
+        if not wrong or key in self.said:
+            return
+        self.said.add(key)
+        region, (x, y) = site.region, first(missing)
+        way = "from the ramp" if output else "to the ramp"
+        self.context.say(
+            f"no route leads '{color}' {way} in tile {region.left + x},{region.top + y}, "
+            f"which runs this",
+            site.op,
+            color,
+        )

@@ -1,0 +1,114 @@
+"""Checks of procedures: registers, windows, calls, loops."""
+
+from __future__ import annotations
+
+from isa import expr as ex
+from isa.code_size import calls
+from isa.names import assigned
+from isa.program import Call, If, Loop, Mem, Op, Procedure, Region, Scalar, Statement
+from isa.verify.context import Context
+from isa.verify.shape import body_of, scopes
+
+
+def registers(context: Context) -> None:
+    """No register is read before any line sets it, and a window holds all of a procedure."""
+    limit = context.fabric.window
+    for scope, names in scopes(context):
+        if len(names) > limit:
+            message = f"'{scope.name}' uses {len(names)} registers, and a window has {limit}"
+            context.say(message, scope)
+        parameters = scope.parameters if isinstance(scope, Procedure) else ()
+        _flow(context, body_of(scope), names, set(parameters))
+
+
+def _flow(
+    context: Context, body: tuple[Statement, ...], names: frozenset[str], known: set[str]
+) -> None:
+    """Follow the text; what a branch or a loop may set counts as set behind it."""
+    for statement in body:
+        for node in _read(statement):
+            for name in ex.names(node):
+                if name in names and name not in known:
+                    context.say(f"register '{name}' is read before it is set", statement, name)
+                    known.add(name)
+        if isinstance(statement, Op) and statement.register is not None:
+            known.add(statement.register)
+        elif isinstance(statement, Loop):
+            known.add(statement.register)
+            _flow(context, statement.body, names, known)
+        elif isinstance(statement, If):
+            other = set(known)
+            _flow(context, statement.then, names, known)
+            _flow(context, statement.otherwise, names, other)
+            known |= other
+
+
+def _read(statement: Statement) -> list[ex.Expr]:
+    if isinstance(statement, Loop):
+        return [statement.count]
+    if isinstance(statement, If):
+        return [statement.left, statement.right]
+    if isinstance(statement, Call):
+        return [value for _, value in statement.arguments]
+    nodes = [dim.extent for dim in statement.dims] + list(statement.target or ())
+    nodes += [operand.address for operand in statement.operands if isinstance(operand, Mem)]
+    return nodes + [o.value for o in statement.operands if isinstance(o, Scalar)]
+
+
+def loops(context: Context) -> None:
+    """Hardware loops nest no deeper than the fabric allows."""
+    limit = context.fabric.loop_depth
+
+    def walk(body: tuple[Statement, ...], depth: int) -> None:
+        for statement in body:
+            if isinstance(statement, Loop):
+                if depth == limit:
+                    name = context.fabric.name
+                    message = f"loops nest {depth + 1} deep, and fabric '{name}' has {limit}"
+                    context.say(message, statement)
+                walk(statement.body, depth + 1)
+            elif isinstance(statement, If):
+                walk(statement.then, depth)
+                walk(statement.otherwise, depth)
+
+    for scope, _ in scopes(context):
+        walk(body_of(scope), 0)
+
+
+def call_tree(context: Context) -> None:
+    """No procedure calls itself; calls nest within the limits, their windows within the file."""
+    sizes = {scope.name: len(names) for scope, names in scopes(context) if _called(scope)}
+    depth: dict[str, int] = {}
+    words: dict[str, int] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in depth:
+            return
+        deepest = widest = 0
+        for call in calls(context.bodies[name]):
+            callee = call.procedure
+            if callee in (*path, name):
+                start = [*path, name].index(callee)
+                circle = " -> ".join([*[*path, name][start:], callee])
+                context.say(f"a procedure may not call itself: {circle}", call, callee)
+                continue
+            visit(callee, (*path, name))
+            deepest, widest = max(deepest, depth[callee]), max(widest, words[callee])
+        depth[name], words[name] = 1 + deepest, sizes[name] + widest
+
+    for name in context.bodies:
+        visit(name, ())
+    fabric = context.fabric
+    for region in context.program.regions:
+        own = len({name for name, _ in assigned(region.main)})
+        for call in calls(region.main):
+            if depth[call.procedure] > fabric.call_depth:
+                message = f"calls nest {depth[call.procedure]} deep, and fabric '{fabric.name}'"
+                context.say(f"{message} has {fabric.call_depth}", call, call.procedure)
+            if own + words[call.procedure] > fabric.registers:
+                message = f"the windows of this call take {own + words[call.procedure]} registers"
+                context.say(f"{message}, and a tile has {fabric.registers}", call, call.procedure)
+
+
+def _called(scope: Procedure | Region) -> bool:
+    return isinstance(scope, Procedure)
