@@ -221,6 +221,7 @@ class Scheduler:
             if varies or name in {n for s in affine.strides.values() for n in names(s)}:
                 raise NotAffine(name)
         except NotAffine:
+            step = Int(0)  # the name is evaluated, row by row, with the rest
             affine = self._split(transfer, (*row, *dims))
             env = env | {name: np.arange(count, dtype=np.int64)[None, :]}
             ragged = True
