@@ -77,7 +77,7 @@ class ContractTask:
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
     accumulator: f32 buffer: two chunks (reduce), or the f32 sums of an f16 result.
-    arrivals: f32 buffer of the sums that arrive from the east at the owner (reduce).
+    arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
       result itself holds them.
     """

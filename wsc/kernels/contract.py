@@ -198,10 +198,10 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
             with asm.when(X, ">", owner):
                 asm.call("chain_west_add_f32", source=half_base, count=words)
             with asm.otherwise():
-                _own(task, asm, within, room, half_base, words)
+                _own(task, asm, part, within, room, half_base, words)
         asm.set(half_base, 2 * Name(task.accumulator) + half - half_base)
     asm.wait(CHAIN_DONE, 2)
-    _finish(task, asm, owners, -(-block // task.chunk), block * room)
+    _finish(task, asm, owners, block, room)
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = (
         "Blocks of outputs, one owner column after the other; partial sums run along the row",
@@ -233,7 +233,9 @@ def _accumulate(
     )  # fmt: skip
 
 
-def _own(task: ContractTask, asm: Asm, within: Expr, room: int, half: Name, words: Expr) -> None:
+def _own(
+    task: ContractTask, asm: Asm, part: Expr, within: Expr, room: int, half: Name, words: Expr
+) -> None:
     """The owner: sums from the west are added as they come, those from the east are stored.
 
     The chain's units change here. All earlier blocks must be done first, or a later one
@@ -241,20 +243,29 @@ def _own(task: ContractTask, asm: Asm, within: Expr, room: int, half: Name, word
     """
     asm.wait(CHAIN_DONE, 1)
     asm.signal(CHAIN_DONE, 1)
-    offset = asm.let("offset", within * (room * 4))
     sums = Name(task.sums or task.out.buffer)
-    asm.call("take_east_add_f32_async", target=offset + sums, source=half, count=words)
     with asm.when(X, "<", W - 1):
-        asm.call("arrive_west_f32", target=offset + Name(task.arrivals), count=words)
+        with asm.when(part, ">", 0):
+            before = asm.let("before", (within - task.chunk) * (room * 4))
+            _add_arrivals(task, asm, sums + before, task.chunk * room)
+        asm.call("arrive_west_f32", target=Name(task.arrivals), count=words)
+    offset = asm.let("offset", within * (room * 4))
+    asm.call("take_east_add_f32_async", target=sums + offset, source=half, count=words)
 
 
-def _finish(task: ContractTask, asm: Asm, owners: int, parts: int, room: int) -> None:
-    """Add the two halves of the owner's sums, and round to f16 where that is the result."""
-    sums = At(Name(task.sums or task.out.buffer), {"i": 4})
+def _add_arrivals(task: ContractTask, asm: Asm, sums: Expr, words: int) -> None:
+    """Add the sums that came from the east to those that came from the west."""
+    asm.wait(ARRIVED, 1)
+    arrivals = At(Name(task.arrivals), {"i": 4})
+    asm.vector("add", F32, At(sums, {"i": 4}), At(sums, {"i": 4}), arrivals, dims=[("i", words)])
+
+
+def _finish(task: ContractTask, asm: Asm, owners: int, block: int, room: int) -> None:
+    """Add the last part's two halves, and round to f16 where that is the result."""
+    sums = Name(task.sums or task.out.buffer)
+    last = (-(-block // task.chunk) - 1) * task.chunk
     with asm.when(X, "<", minimum(owners, W - 1)):
-        asm.wait(ARRIVED, parts)
-        arrivals = At(Name(task.arrivals), {"i": 4})
-        asm.vector("add", F32, sums, sums, arrivals, dims=[("i", room)])
+        _add_arrivals(task, asm, sums + last * room * 4, (block - last) * room)
     if task.sums:
         out = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
-        asm.vector("narrow", task.out.dtype, out, sums, dims=[("i", room)])
+        asm.vector("narrow", task.out.dtype, out, At(sums, {"i": 4}), dims=[("i", block * room)])

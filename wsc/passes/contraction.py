@@ -13,7 +13,7 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.layout import Mesh, View, block, local_size, whole
 
-SHARE_OF_SRAM = 0.5  # prefer layouts that leave the other half to values that live longer
+SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
 
@@ -85,29 +85,49 @@ class Choice:
         return replace(
             task,
             accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
-            arrivals=buffer(f"{name}.east", DType.F32, words * 4),
+            arrivals=buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
             sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
         )
+
+
+REFERENCE = 16  # tiles along each side of the mesh on which forms are compared
 
 
 def choose_contraction(
     op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
     cost: CostModel,
 ) -> Choice | None:  # fmt: skip
-    """The cheapest way that fits, by the cost model; None if none fits.
+    """The form that the cost model prefers, laid out on the mesh; None if none fits.
+
+    Forms are compared on a mesh of one fixed size, so that the text of a network is the
+    same on every fabric; one that does not fit the real mesh gives way to the next.
 
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
-    mesh = Mesh(cost.fabric.width, cost.fabric.height)
-    found = [
-        choice
-        for x, y in product(_x_options(op), _y_options(op, streamed))
-        if x[0] != y or not y
-        for choice in [_evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)]
-        if choice.bytes <= cost.fabric.sram_bytes
-    ]
-    roomy = cost.fabric.sram_bytes * SHARE_OF_SRAM
-    return min(found, key=lambda c: (c.bytes > roomy, c.cycles, c.bytes), default=None)
+    fabric = cost.fabric
+    mesh = Mesh(fabric.width, fabric.height)
+    sides = (min(fabric.width, 2) - 1, min(fabric.height, 2) - 1)
+    model = CostModel(replace(fabric, width=REFERENCE ** sides[0], height=REFERENCE ** sides[1]))
+    reference = Mesh(model.fabric.width, model.fabric.height)
+    moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
+    ranked: list[tuple[tuple[bool, int, int], Choice]] = []
+    for x, y in product(_x_options(op), _y_options(op, streamed)):
+        if y and x[0] == y:
+            continue
+        guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, x, y)
+        real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)
+        crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+        if real.bytes <= fabric.sram_bytes:
+            ranked.append(((crowded, guess.cycles, guess.bytes), real))
+    return min(ranked, key=lambda item: item[0])[1] if ranked else None
+
+
+def _on(view: View, mesh: Mesh) -> View:
+    """The view as it would lie on another mesh."""
+    extents = tuple(
+        block(e.size, e.axis, mesh) if e.axis else e for e in view.extents
+    )
+    return replace(view, extents=extents)
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -196,18 +216,17 @@ def _evaluate(
         parts = -(-sizes[n_label] // chunk)
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
-    total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype, reduce)
-    total += 2 * chunk * per_output * 4 if reduce else 0
+    total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
+    total += 3 * chunk * per_output * 4 if reduce else 0
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
     return Choice(x_label, y, reduce, n_label, chunk, want_a, want_b, out, bound, cycles, total)
 
 
-def out_bytes(dtype: DType, reduce: bool) -> int:
+def out_bytes(dtype: DType) -> int:
     """Bytes for one output word with the sums that go with it."""
-    wide = 4 if dtype is DType.F16 else 0
-    return dtype.bytes + wide + (4 if reduce else 0)
+    return dtype.bytes + (4 if dtype is DType.F16 else 0)
 
 
 def _fresh_bytes(at: View | None, wanted: tuple[Extent, ...], type_: Type) -> int:
