@@ -81,7 +81,7 @@ class Col(IntEnum):
     COUNT = 9  # operands, or arguments of a call
     DIMS = 10  # first of the references to the extents
     RANK = 11  # dimensions, or registers of the called procedure
-    UNIT = 12  # stream unit, 0 for the main thread
+    UNIT = 12  # stream unit + 1, 0 for the main thread
     DONE = 13  # semaphore signalled when done, or -1
     LEVEL = 14  # outer dimensions that form rows; -1 without fabric operand
     STATEMENT = 15  # statement of main, or -1 within a procedure
@@ -412,11 +412,12 @@ class Coder:
         unit, done = 0, -1
         if op.asynchronous is not None:
             unit = op.asynchronous.unit
-            if not 1 <= unit <= self.machine.stream_units:
+            if not 0 <= unit < self.machine.stream_units:
                 raise LoadError(
                     f"{place(op.where)}no stream unit {unit}: fabric "
-                    f"'{self.machine.name}' has 1 to {self.machine.stream_units}"
+                    f"'{self.machine.name}' has 0 to {self.machine.stream_units - 1}"
                 )
+            unit += 1  # 0 is the main thread
             if op.asynchronous.semaphore is not None:
                 done = self._semaphore(op.asynchronous.semaphore, op.where)
         assert op.dtype is not None

@@ -75,7 +75,7 @@ def _units(image: Image, state: State) -> Iterator[Wait]:
         tile, unit = divmod(me, units)
         row = int(state.unit[me, U.ROW])
         name = COUNTED[int(state.rows[row, 1])]
-        who = "main thread" if unit == 0 else f"stream unit {unit}"
+        who = "main thread" if unit == 0 else f"stream unit {unit - 1}"
         what = _reason(image, state, tile, me)
         yield Wait(tile, f"{who} at '{name}' waits for {what}", image.code.where[row])
 
@@ -91,7 +91,7 @@ def _reason(image: Image, state: State, tile: int, me: int) -> str:
         has = int(state.semaphores[at, 0] + state.semaphores[at, 1])
         return f"semaphore s{what}: needs {int(state.unit[me, U.NEED])}, has {has}"
     if reason == Reason.UNIT:
-        return f"stream unit {what} to be free"
+        return f"stream unit {what - 1} to be free"
     return "room in the dynamic network"
 
 
@@ -168,7 +168,7 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
         who, where = "edge", transfer.where
     else:
-        who = "main thread" if unit == 0 else f"stream unit {unit}"
+        who = "main thread" if unit == 0 else f"stream unit {unit - 1}"
         where = image.code.where[row]
         what = f"'{COUNTED[int(state.rows[row, 1])]}': {_fault_text(image, code, a, b)}"
     lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "

@@ -33,10 +33,10 @@ def delay(seed: int, where: int, count: int) -> int:
     """Random extra cycles, a hash of the seed, the place and how many passed before."""
     if seed == 0:
         return 0
-    h = int64(seed) * 0x9E3779B1 + int64(where) * 0x85EBCA77 + int64(count) * 0xC2B2AE3D
-    h = (h ^ (h >> 15)) & 0x7FFFFFFF
-    h = (h * 0x2C1B3C6D) & 0x7FFFFFFFFFFF
-    h = h ^ (h >> 13)
+    h = int64(seed) * 0x1E3779B97F4A7C15 + int64(where) * 0x2545F4914F6CDD1D + int64(count)
+    h = (h ^ ((h >> 30) & 0x3FFFFFFFF)) * 0x3F58476D1CE4E5B9
+    h = (h ^ ((h >> 27) & 0x1FFFFFFFFF)) * 0x14D049BB133111EB
+    h = (h >> 31) & 0x7FFFFFFF
     if h & 3 != 0:
         return 0
     return (h >> 5) & 7
