@@ -179,12 +179,13 @@ def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidenc
 def _integer(leaf: Evidence, least: int, path: Path) -> int | tuple[int, ...]:
     value: Any = leaf.value
     many = leaf.key.endswith("_queues")
-    values: list[Any] = value if many and isinstance(value, list) else [value]
+    listed = isinstance(value, list)
+    values: tuple[Any, ...] = tuple(value) if listed else (value,)
     good = all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in values)
-    if not good or many != isinstance(value, list):
+    if not good or many != listed or not values:
         kind = "a list of integers" if many else "an integer"
         raise FabricError(f"{path}: '{leaf.key}' must be {kind}, at least {least}; got {value!r}")
-    return tuple(map(int, values)) if many else int(value)
+    return values if many else values[0]
 
 
 def _take(leaves: dict[str, Evidence], key: str, path: Path) -> Evidence:
