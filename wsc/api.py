@@ -88,8 +88,9 @@ def _write_whole(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CompileError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:  # an interrupt leaves nothing behind either
+        partial.unlink(missing_ok=True)
 
 
 def compile(  # noqa: A001 - the name of the command

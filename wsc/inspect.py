@@ -17,6 +17,7 @@ from isa.expr import Expr, evaluate, names
 from isa.fabric import Fabric
 from isa.printer import Line, listing
 from isa.program import (
+    NOWHERE,
     Call,
     Direction,
     Extent,
@@ -48,7 +49,12 @@ class SramUse:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A line of the canonical text: its number from 1 on, and the nodes that caused it."""
+    """A line of the canonical text, and the nodes that caused it.
+
+    number: of that line in the file that the program was read from, or in the canonical
+    text if it was not read; 0 for lines (``end``, comments) of a file that is laid out
+    in another way.
+    """
 
     number: int
     line: Line
@@ -103,9 +109,10 @@ def split_nodes(node: str) -> tuple[str, ...]:
 def numbered(program: Program) -> list[Numbered]:
     """The canonical text with line numbers; lines of procedures carry their callers' nodes."""
     callers = callers_nodes(program)
+    lines = listing(program)
     found: list[Numbered] = []
     owner = ""
-    for number, line in enumerate(listing(program), 1):
+    for number, line in zip(_line_numbers(lines), lines, strict=True):
         if isinstance(line.source, Procedure):
             owner = line.source.name
         nodes = callers.get(owner, ()) if owner else split_nodes(line.node)
@@ -113,6 +120,21 @@ def numbered(program: Program) -> list[Numbered]:
         if owner and line.text == "end":
             owner = ""
     return found
+
+
+def _line_numbers(lines: Sequence[Line]) -> list[int]:
+    """Numbers in the file if the lines were parsed, else in the canonical text."""
+    canonical = list(range(1, len(lines) + 1))
+    places: list[int] = []
+    seen: set[int] = set()
+    for line in lines:
+        where = getattr(line.source, "where", NOWHERE)
+        # A region is declared, and then named once more at the head of its main.
+        again = id(line.source) in seen
+        seen.add(id(line.source))
+        places.append(0 if again else where.line)
+    as_printed = all(place in (0, number) for place, number in zip(places, canonical, strict=True))
+    return canonical if as_printed else places
 
 
 def callers_nodes(program: Program) -> dict[str, tuple[str, ...]]:
@@ -285,7 +307,7 @@ def node_view(program: Program, name: str) -> NodeView:
     places: list[tuple[str, int, int]] = []
     for procedure in procedures:
         body = _procedure_lines(lines, procedure)
-        places.append((procedure, body[0].number, body[-1].number))
+        places.append((procedure, body[0].number, max(item.number for item in body)))
     tensors = [item.line.source for item in own if isinstance(item.line.source, Tensor)]
     streams = [item.line.source for item in own if isinstance(item.line.source, Transfer)]
     used = set[str]().union(*(colors_of(bodies[procedure]) for procedure in procedures))

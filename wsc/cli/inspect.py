@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Show what PROGRAM.wsa does; without an option, a summary.
 
-    Line numbers are those of the text that `wsc compile` writes. "<-" names the ONNX
-    nodes that caused a line; for lines of a procedure, the nodes that call it.
+    Line numbers are those of the file. "<-" names the ONNX nodes that caused a line;
+    for lines of a procedure, the nodes that call it.
     """
     place = None if tile is None else _coordinates(tile)
     from wsc.api import load
@@ -200,7 +200,7 @@ def _print_lines(screen: Console, lines: Iterable[Numbered]) -> None:
     """Numbered lines with the nodes behind them; a node that the line itself ends in, once."""
     for item in lines:
         behind = "" if item.line.node else arrow(item.nodes)
-        screen.print(f"{item.number:>6}  {item.line.text}{behind}")
+        screen.print(f"{item.number or '':>6}  {item.line.text}{behind}")
 
 
 def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
@@ -210,7 +210,8 @@ def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
     lines = kernel_lines(assembly, name)
     for item in lines:
         first = item is lines[0]
-        screen.print(f"{item.number:>6}  {item.line.text}{arrow(item.nodes) if first else ''}")
+        behind = arrow(item.nodes) if first else ""
+        screen.print(f"{item.number or '':>6}  {item.line.text}{behind}")
     sites = call_sites(assembly, name)
     screen.print(f"\ncalled {len(sites)} time{'s' * (len(sites) != 1)}:")
     _print_lines(screen, sites)

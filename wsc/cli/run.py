@@ -65,7 +65,7 @@ class Finished:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Write each output as NAME.npy; characters that do not belong in a file name become _.",
 )

@@ -1,0 +1,89 @@
+"""Rooflines: what a transfer moves, and which transfers belong to a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isa.fabric import find_fabric
+from isa.parser import parse
+from isa.program import Location
+from tests.cli.helpers import TWICE
+from wsc.report import busy_shares, call_transfers, edge_bound, kernel_rows, traffic
+
+
+@dataclass(frozen=True)
+class Named:
+    region: str
+    text: str
+    node: str
+    where: Location
+
+
+@dataclass(frozen=True)
+class Counted:
+    statement: Named
+    start: int
+    end: int
+    busy: int
+    macs: int
+
+
+def _ragged(transfer: str) -> str:
+    return TWICE.replace("feed into in all side N from a[x*2 + i] for i:2", transfer)
+
+
+def test_traffic_of_a_plain_transfer() -> None:
+    program = parse(TWICE)
+    moved = traffic(program, program.transfers[0])
+    assert (moved.ports.tolist(), moved.wavelets, moved.bytes) == ([2, 2, 2, 2], 2, 32)
+
+
+def test_traffic_with_guard_repeats_and_ragged_blocks() -> None:
+    text = _ragged(
+        "feed into in all side N when x > 0 from a[r*4 + i] repeat r:3 "
+        "for i:max(0, min(4, 6 - r*4)) then advance final reset"
+    )
+    program = parse(text)
+    moved = traffic(program, program.transfers[0])
+    assert moved.ports.tolist() == [0, 6, 6, 6]
+    assert moved.wavelets == 6 + 3 + 1
+    assert moved.bytes == 18 * 4
+
+
+def test_traffic_on_another_side_counts_rows() -> None:
+    program = parse(TWICE.replace("drain back in all side N", "drain back in all side W"))
+    assert traffic(program, program.transfers[1]).ports.tolist() == [2, 2]
+
+
+def test_transfers_belong_to_the_call_of_their_node_and_colors() -> None:
+    assert call_transfers(parse(TWICE)) == {0: [0], 2: [1]}
+
+
+def test_transfers_of_one_node_are_dealt_in_order() -> None:
+    call = '  call take(at = buf, count = 2) @"a"\n'
+    feed = 'feed into in all side N from a[x*2 + i] for i:2 @"a"\n'
+    text = TWICE.replace(call, call * 2).replace(feed, feed * 4)
+    assert call_transfers(parse(text)) == {0: [0, 1], 1: [2, 3], 3: [4]}
+
+
+def test_the_bound_of_the_edge() -> None:
+    program, fabric = parse(TWICE), find_fabric("4x2")
+    assert edge_bound(program, fabric, program.transfers) == (2, 1)
+    assert edge_bound(program, fabric, []) == (0, 0)
+
+
+def test_rows_skip_what_never_ran() -> None:
+    program, fabric = parse(TWICE), find_fabric("4x2")
+    give = program.regions[0].main[2].then[0]  # type: ignore[union-attr]
+    named = Named("all", "call give", "r", give.where)
+    rows = kernel_rows(program, fabric, [Counted(named, 10, 20, 16, 32)])
+    assert len(rows) == 1
+    row = rows[0]
+    assert (row.procedure, row.node, row.line) == ("give", "r", give.where.line)
+    assert (row.bound.compute, row.bound.link, row.bound.io) == (4, 2, 1)
+    assert row.bound.limit == "compute"
+    assert np.isclose(row.utilization, 0.4)
+    shares = busy_shares(row, rate=1, tiles=8)
+    assert shares == {"mac": 0.4, "other": 0.0, "wait": 0.6}
