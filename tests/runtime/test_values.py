@@ -1,0 +1,157 @@
+"""The value functions against NumPy, interpreted and compiled."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from isa.table import BY_NAME, OPCODE, TABLE, Form, Operand
+from isa.types import DType
+from isa.values import DIVIDES, VALUES, Class, classes, evaluate
+
+REALS = [0.0, -0.0, 0.5, -0.5, 1.0, 1.5, 2.5, -2.5, 3.7, -7.25, 1e-3, 60.0, -90.0, 1e9, 3e38]
+SPECIAL = [math.inf, -math.inf, math.nan]
+WHOLE = [0, 1, -1, 2, -2, 7, -7, 31, 33, 1000, -12345, 2**31 - 1, -(2**31)]
+
+erf = np.vectorize(math.erf, otypes=[float])
+FLOAT_ORACLE = {
+    "mov": lambda a: a, "widen": lambda a: a, "narrow": lambda a: a,
+    "from_int": lambda a: a, "add": np.add, "sub": np.subtract, "mul": np.multiply,
+    "div": np.divide, "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum,
+    "pow": np.power, "fmac": lambda d, a, b: d + a * b, "neg": np.negative, "abs": np.abs,
+    "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
+    "recip": lambda a: np.float32(1) / a, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
+    "tanh": np.tanh, "erf": erf, "sin": np.sin, "cos": np.cos, "atan": np.arctan,
+    "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
+    "select": lambda c, a, b: np.where(c != 0, a, b),
+}  # fmt: skip
+INT_ORACLE = {
+    "mov": lambda a: a, "add": np.add, "sub": np.subtract, "mul": np.multiply,
+    "div": lambda a, b: int(math.trunc(a / b)) if abs(a) < 2**52 else a // b,
+    "mod": lambda a, b: a % b, "rem": np.fmod, "min": np.minimum, "max": np.maximum,
+    "neg": np.negative, "abs": np.abs, "sign": np.sign, "lt": np.less, "le": np.less_equal,
+    "eq": np.equal, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "shl": lambda a, b: a << (b & 31), "shr": lambda a, b: a >> (b & 31),
+    "select": lambda c, a, b: np.where(c != 0, a, b),
+}  # fmt: skip
+DOUBLE = {"exp", "log", "tanh", "erf", "sin", "cos", "atan", "pow", "sqrt"}
+
+
+def arity(name: str) -> int:
+    row = BY_NAME[name]
+    return len(row.operands) - (0 if row.accumulates else 1)
+
+
+def samples(name: str, kind: Class) -> list[tuple]:
+    pool = REALS + SPECIAL if kind is Class.FLOAT else WHOLE
+    count = arity(name)
+    if count == 1:
+        return [(a,) for a in (WHOLE if name == "from_int" else pool)]
+    if count == 2:
+        return [(a, b) for a in pool for b in pool]
+    first = [0, 1, -3] if name == "select" else pool[:9]
+    return [(a, b, c) for a in first for b in pool[:9] for c in pool[:9]]
+
+
+def test_every_row_has_a_function() -> None:
+    for row in TABLE:
+        for kind in classes(row):
+            assert (row.name, kind) in VALUES
+        assert bool(classes(row)) == (row.form in (Form.SCALAR, Form.VECTOR))
+
+
+def float_args(name: str, args: tuple, dtype: DType) -> tuple:
+    row = BY_NAME[name]
+    roles = row.operands if row.accumulates else row.operands[1:]
+    return tuple(
+        np.int64(arg)
+        if role is Operand.FLAG
+        else np.float32(arg if role is Operand.ACCUMULATOR else dtype.numpy.type(arg))
+        for role, arg in zip(roles, args, strict=True)
+    )
+
+
+@pytest.mark.parametrize("dtype", [DType.F32, DType.F16])
+@pytest.mark.parametrize("name", sorted(FLOAT_ORACLE))
+def test_float_rows_agree_with_numpy(name: str, dtype: DType) -> None:
+    row = BY_NAME[name]
+    if dtype not in row.types:
+        pytest.skip("no such type")
+    with np.errstate(all="ignore"):
+        for args in samples(name, Class.FLOAT):
+            if name == "pow" and args == (-math.inf, 0.5):
+                continue  # NumPy takes a square root here; C's pow gives inf, and so do we
+            got = evaluate(name, dtype, *args)
+            carried = float_args(name, args, dtype)
+            if name in DOUBLE:
+                carried = tuple(np.float64(arg) for arg in carried)
+            want = FLOAT_ORACLE[name](*carried)
+            if row.operands[0] is Operand.FLAG:
+                assert got == int(want), (name, args)
+                continue
+            want = np.float32(want)
+            if row.operands[0] is Operand.SAME:
+                want = dtype.numpy.type(want)
+            assert np.array_equal(got, want, equal_nan=True), (name, args, got, want)
+
+
+@pytest.mark.parametrize("name", sorted(INT_ORACLE))
+def test_integer_rows_agree_with_numpy(name: str) -> None:
+    for args in samples(name, Class.INT):
+        if name in DIVIDES and args[1] == 0:
+            continue
+        wide = INT_ORACLE[name](*(np.int64(arg) for arg in args))
+        want = np.int64(wide).astype(np.int32)
+        assert evaluate(name, DType.I32, *args) == want, (name, args)
+
+
+def test_to_int_saturates() -> None:
+    cases = {1.9: 1, -1.9: -1, 1e20: 2**31 - 1, -1e20: -(2**31), math.nan: 0}
+    for value, want in cases.items():
+        assert evaluate("to_int", DType.F32, value) == want
+
+
+def test_compiled_equals_interpreted() -> None:
+    from runtime.engine.dispatch import apply_float, apply_int
+
+    with np.errstate(all="ignore"):
+        for row in TABLE:
+            for kind in classes(row):
+                for args in samples(row.name, kind)[::3]:
+                    if kind is Class.INT and row.name in DIVIDES and args[1] == 0:
+                        continue
+                    padded = (*args, 0, 0)[:3]
+                    if kind is Class.INT:
+                        got = apply_int(OPCODE[row.name], *padded)
+                        want = evaluate(row.name, DType.I32, *args)
+                        assert np.int64(got).astype(np.int32) == want, (row.name, args)
+                        continue
+                    dtype = row.types[0]
+                    carried = (*float_args(row.name, args, dtype), 0.0, 0.0)[:3]
+                    got = apply_float(OPCODE[row.name], *(float(arg) for arg in carried))
+                    want = evaluate(row.name, dtype, *args)
+                    assert np.array_equal(
+                        np.asarray(want).dtype.type(got), want, equal_nan=True
+                    ), (row.name, args, got, want)
+
+
+def test_f16_conversions_are_exact() -> None:
+    from runtime.engine.bits import HALF, half_bits
+
+    every = np.arange(65536, dtype=np.uint16)
+    values = every.view(np.float16)
+    assert np.array_equal(HALF, values.astype(np.float32), equal_nan=True)
+    for bits, value in zip(every.tolist(), HALF.tolist(), strict=True):
+        if not math.isnan(value):
+            assert half_bits(value) == bits
+    middles = (HALF[:-1].astype(np.float64) + HALF[1:]) / 2
+    rng = np.random.default_rng(1)
+    spread = rng.normal(size=20000) * 10.0 ** rng.uniform(-9, 6, 20000)
+    with np.errstate(all="ignore"):
+        tried = np.concatenate([middles, spread, [65519.9, 65520.0, 2.0**-25, 2.0**-25.1]])
+        tried = tried[~np.isnan(tried)].astype(np.float32)
+        for number, want in zip(tried, tried.astype(np.float16).view(np.uint16), strict=True):
+            assert half_bits(float(number)) == want, number
+    assert math.isnan(HALF[half_bits(math.nan)])
