@@ -81,7 +81,7 @@ def settle(s: State, queue: int) -> None:
             q[queue, Qcol.REPEAT] = 0
             if s.records[record, Rcol.LAST] != 0 and s.shapes[shape, Hcol.FINAL] != 0:
                 q[queue, Qcol.STATE] = 2
-                return
+                break
             q[queue, Qcol.RECORD] += 1
             continue
         empty = s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.ROWS] == 0
@@ -93,14 +93,14 @@ def settle(s: State, queue: int) -> None:
         end_repetition(s, queue, shape)
     if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
         s.g[G.QUEUES_LEFT] -= 1
-    elif q[queue, Qcol.STATE] == 0:
-        shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
-        if s.shapes[shape, Hcol.DIRECTION] != FEED:
-            slot = q[queue, Qcol.SLOT]
-            if s.fifos[slot, Fcol.COUNT] > 0:
-                ready(s, slot)
-            return
+        return
+    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+    if s.shapes[shape, Hcol.DIRECTION] == FEED:
         wake_feed(s, queue)
+        return
+    slot = q[queue, Qcol.SLOT]
+    if s.fifos[slot, Fcol.COUNT] > 0:
+        ready(s, slot)
 
 
 @jit

@@ -68,3 +68,8 @@ def test_a_model_that_does_not_fit(tmp_path: Path) -> None:
 def test_options_of_models_are_not_for_programs(tmp_path: Path) -> None:
     program = text_file(tmp_path / "t.wsa", TWICE)
     refused(wsc("check", program, "--dim", "a=1"), "for models")
+
+
+def test_a_dimension_that_the_model_does_not_have(tmp_path: Path) -> None:
+    result = wsc("check", mlp(tmp_path, "batch"), "--dim", "btch=4")
+    refused(result, "--dim btch: the model has no such dimension", "--dim batch=N")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from wsc.ir.tasks import (
@@ -23,6 +24,7 @@ from wsc.kernels.elementwise import emit_map
 from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
+from wsc.kernels.registers import assigned, compact
 from wsc.kernels.transfer import emit_load, emit_lookup, emit_store
 
 KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
@@ -39,4 +41,5 @@ KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
 
 def emit(task: Task, context: Context) -> Emission:
     """Instructions and edge transfers of one task."""
-    return KERNELS[type(task)](task, context)
+    emission = KERNELS[type(task)](task, context)
+    return replace(emission, body=compact(emission.body, assigned(emission.body)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, ExprLike, Int, Name, maximum, minimum
+from isa.expr import Expr, Int, Name, X, Y, maximum, minimum
 from isa.program import Extent, Op, Scalar
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.tasks import MoveTask
@@ -169,17 +169,18 @@ def plan(task: MoveTask, found: IndexMap) -> Plan:
 def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:
     """No element leaves its tile."""
     found = index_map(task, mesh)
-    chosen = plan(task, found)
-    return all(_own_only(task, found, chosen, axis, mesh) for axis in ("x", "y"))
+    return all(_own_only(task, found, axis, mesh) for axis in ("x", "y"))
 
 
-def _own_only(task: MoveTask, found: IndexMap, chosen: Plan, axis: str, mesh: Mesh) -> bool:
-    if mesh.count(axis) == 1:
-        return True
+def _own_only(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
+    """Nothing leaves its coordinate along an axis: one tile, all in every tile, or aligned."""
+    return mesh.count(axis) == 1 or task.value.on(axis) is None or _aligned(task, found, axis, mesh)
+
+
+def _aligned(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
+    """The same dimension in the same blocks along an axis, before and after."""
     source, dim = task.value.on(axis), task.out.on(axis)
-    if source is None:
-        return True  # every tile has it all and takes what it needs
-    if dim is None:
+    if source is None or dim is None:
         return False
     extent, form = task.out.extents[dim], found.target[dim]
     own = variable(axis, 0, mesh.count(axis) - 1) * task.value.extents[source].step
@@ -196,12 +197,13 @@ class _Mover:
         self.map = index_map(task, self.mesh)
         self.plan = plan(task, self.map)
         self.asm = Asm(context.fabric.dimensions)
-        self.names: dict[str, ExprLike] = {"x": "x", "y": "y"}
+        self.names: dict[str, Expr] = {"x": X, "y": Y}
         self.low: dict[str, Expr] = {v: Int(0) for v in self.plan.vector}
         self.high: dict[str, Expr] = {v: self.map.sizes[v] for v in self.plan.vector}
         self.tile: dict[str, Expr] = {}
         self.first: dict[str, Expr] = {}  # axis -> first index that the target tile holds
-        self.local = {a: _own_only(task, self.map, self.plan, a, self.mesh) for a in "xy"}
+        self.local = {a: _own_only(task, self.map, a, self.mesh) for a in "xy"}
+        self.aligned = {a: _aligned(task, self.map, a, self.mesh) for a in "xy"}
 
     def emit(self) -> None:
         """Fill, meet, send, wait."""
@@ -215,6 +217,10 @@ class _Mover:
         if remote and task.barrier:
             asm.call("barrier", buffer=Name(SYNC))
         with ExitStack() as stack:
+            for name, room in self.map.rooms.items():
+                count = self.map.sizes[name]
+                if room == 1 and not isinstance(count, Int):  # some tiles hold none
+                    stack.enter_context(asm.when(count, ">", 0))
             for name in self.plan.loops:
                 self.names[name] = stack.enter_context(asm.loop(name, self.map.sizes[name]))
             self._guards(stack)
@@ -254,7 +260,7 @@ class _Mover:
         name = self.plan.interval.get(axis)
         form = self.map.target[dim]
         base = asm.let("base", to_expr(form.without(name) if name else form, self.names))
-        if self.local[axis] and not replicated:
+        if self.aligned[axis]:
             self.tile[axis] = own
         elif replicated or tiles == 1:
             self.tile[axis] = own
@@ -343,7 +349,7 @@ class _Mover:
         for number, stride in enumerate(task.value.strides):
             name = f"s{number}"
             if name in fixed:
-                source = source + fixed[name] * stride  # type: ignore[operator]
+                source = source + fixed[name] * stride
         target: Expr = Int(0)
         strides: dict[str, int] = {}
         for dim, (extent, stride) in enumerate(
@@ -351,10 +357,9 @@ class _Mover:
         ):
             form = self.map.target[dim]
             begin = self.first.get(extent.axis or "", Int(extent.offset))
-            if extent.axis and self.local[extent.axis] and self.task.value.on(extent.axis) is not None:
+            if extent.axis and self.aligned[extent.axis]:
                 (name,) = form.direct() - {extent.axis} or {""}
-                local = fixed[name] if name else Int(0)
-                target = target + local * stride  # type: ignore[operator]
+                target = target + (fixed[name] if name else Int(0)) * stride
             else:
                 target = target + (to_expr(form, fixed) - begin) * stride
             for name in self.plan.vector:

@@ -93,9 +93,10 @@ def emit_store(task: Store, context: Context) -> Emission:
                 with asm.when(X, "==", 0):
                     send()
     offset, walk = _walk(task.value, context, tensor.shape)
+    if not across:  # the first column sends; the other ports take nothing
+        walk = (Dim("once", binary("==", X, 0)), *walk)
     drain = Transfer(
-        Direction.DRAIN, COLLECT.name, REGION, Side.NORTH,
-        None if across else binary("==", X, 0), task.target, offset, walk,
+        Direction.DRAIN, COLLECT.name, REGION, Side.NORTH, None, task.target, offset, walk,
         repeat=(ROW, context.mesh.height) if split else None, node=task.origin,
     )  # fmt: skip
     return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))

@@ -49,7 +49,7 @@ class Emit:
         """The program."""
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         emissions = [emit(task, context) for task in placed.tasks]
-        shared = share(emissions)
+        shared = share(emissions, self.fabric.window)
         procedures = [*library(shared.procedures), *shared.procedures]
         transfers = [transfer for emission in emissions for transfer in emission.transfers]
         routing = route(flows_of([p.body for p in procedures], transfers), self.fabric)

@@ -11,23 +11,9 @@ from dataclasses import dataclass, field, replace
 from isa.expr import Expr, Int, Name, names, split
 from isa.program import Call, Dim, If, Loop, Mem, Op, Operand, Procedure, Scalar, Statement
 from wsc.kernels.asm import Emission
+from wsc.kernels.registers import assigned
 
 Rewrite = Callable[[Expr, tuple[str, ...], str], Expr]
-MAX_PARAMETERS = 40
-
-
-def assigned(body: tuple[Statement, ...]) -> set[str]:
-    """Registers that a body assigns."""
-    found: set[str] = set()
-    for statement in body:
-        if isinstance(statement, Op) and statement.register:
-            found.add(statement.register)
-        if isinstance(statement, Loop):
-            found.add(statement.register)
-            found |= assigned(statement.body)
-        if isinstance(statement, If):
-            found |= assigned(statement.then) | assigned(statement.otherwise)
-    return found
 
 
 def rewrite(body: tuple[Statement, ...], change: Rewrite) -> tuple[Statement, ...]:
@@ -130,8 +116,11 @@ class Shared:
     calls: list[Call] = field(default_factory=list)
 
 
-def share(emissions: list[Emission]) -> Shared:
-    """Outline every body into a procedure, one for all that differ only in numbers."""
+def share(emissions: list[Emission], window: int) -> Shared:
+    """Outline every body into a procedure, one for all that differ only in numbers.
+
+    window: registers that one procedure may have, its parameters included.
+    """
     instances = [take_apart(emission) for emission in emissions]
     groups: dict[object, list[int]] = {}
     for number, instance in enumerate(instances):
@@ -140,7 +129,7 @@ def share(emissions: list[Emission]) -> Shared:
     procedures: list[Procedure] = []
     used: dict[str, int] = {}
     for members in groups.values():
-        for part in _limited(members, instances):
+        for part in _limited(members, instances, window):
             stem = instances[part[0]].emission.name
             used[stem] = used.get(stem, 0) + 1
             name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
@@ -148,11 +137,14 @@ def share(emissions: list[Emission]) -> Shared:
     return Shared(procedures, [calls[i] for i in range(len(emissions))])
 
 
-def _limited(members: list[int], instances: list[Instance]) -> list[list[int]]:
+def _limited(
+    members: list[int], instances: list[Instance], window: int
+) -> list[list[int]]:
     """Groups whose procedures would need too many parameters fall apart into their members."""
     columns = _columns([instances[i] for i in members])
     differing = {column for column in columns if len(set(column)) > 1}
-    if len(differing) <= MAX_PARAMETERS:
+    registers = len(assigned(instances[members[0]].emission.body))
+    if len(differing) + registers <= window:
         return [members]
     return [[i] for i in members]
 
