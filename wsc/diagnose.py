@@ -154,7 +154,13 @@ def _dimensions(
             if dim.dim_value > 0 or dim.dim_param in known or placed in known:
                 continue
             found.setdefault(dim.dim_param or placed, []).append(f"{value.name!r} axis {axis}")
+    symbols = {dim.dim_param for shape in shapes.values() for dim in shape if dim.dim_param}
+    places = {f"{name}.{axis}" for name, shape in shapes.items() for axis in range(len(shape))}
+    unknown = [name for name in dims if name not in symbols and name not in places]
     return [
-        f"dimension {name!r} has no size ({', '.join(places)}): --dim {name}=N"
-        for name, places in found.items()
+        *(f"--dim {name}: the model has no such dimension" for name in unknown),
+        *(
+            f"dimension {name!r} has no size ({', '.join(axes)}): --dim {name}=N"
+            for name, axes in found.items()
+        ),
     ]
