@@ -148,8 +148,6 @@ class Builder(OperandBuilder):
     def color(self, children: Children) -> None:
         """``color east = 0``."""
         name, number = str(children[0]), int(children[1])
-        if ("color", name) in self.places:
-            raise self.fail(f"the color '{name}' is defined twice", children[0])
         self.parts.colors.append((name, number))
         self.places["color", name] = self.where(children[0])
 

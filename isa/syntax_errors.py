@@ -31,6 +31,7 @@ _WORDS = {
     "VALUE": "'input' or 'output'",
     "TRANSFER": "'feed' or 'drain'",
 }
+_READABLE = 5
 _EXPRESSION = {"NAME", "INT", "SIGN", "FUNCTION", "LPAR"}
 _OPERAND = {"LSQB", "LESSTHAN", "LBRACE", "FLOAT"}
 _OPERATORS = {"SIGN", "FACTOR", "RELATION"}
@@ -40,15 +41,19 @@ def explain(error: UnexpectedInput, lark: Lark, text: str, file: str, source: So
     """The diagnostic for the first place where the text leaves the grammar."""
     expected = {str(name) for name in getattr(error, "allowed", None) or error_expected(error)}
     position = error.pos_in_stream
-    if position is None or position >= len(text):
-        where = Location(file, text.count("\n") + 1, len(text) - text.rfind("\n"))
-        return Diagnostic(f"the text ends, but {_list(expected, lark)} was expected", where)
+    at_end = getattr(getattr(error, "token", None), "type", "") == "$END"
+    if at_end or position is None or position >= len(text):
+        lines = text.rstrip("\n").split("\n")
+        where = Location(file, len(lines), len(lines[-1]) + 1)
+        message = f"the text ends, but {_list(expected, lark)} was expected"
+        return Diagnostic(message, where, lines[-1])
     where = Location(file, error.line, error.column)
     word = _word(text, position)
     message = _unknown(word, expected)
     if not message:
         shown = f"'{word}'" if word else "the end of the line"
-        message = f"expected {_list(expected, lark)}, not {shown}"
+        wanted = _list(expected, lark)
+        message = f"expected {wanted}, not {shown}" if wanted else f"{shown} is not expected here"
     return Diagnostic(message, where, source.line(where), max(1, len(word)))
 
 
@@ -94,7 +99,7 @@ def _typed() -> list[str]:
 
 
 def _list(expected: set[str], lark: Lark) -> str:
-    """The expected terminals as a phrase."""
+    """The expected terminals as a phrase; empty where so many are that it would not help."""
     left, phrases = set(expected), list[str]()
     if "VECTOR_OP" in left:
         left = {name for name in left if name not in ("LOOP", "IF", "CALL", "ASYNC")}
@@ -109,6 +114,8 @@ def _list(expected: set[str], lark: Lark) -> str:
     if left - _OPERATORS:
         left -= _OPERATORS
     phrases += sorted(dict.fromkeys(_phrase(name, lark) for name in left))
+    if len(phrases) > _READABLE:
+        return ""
     if len(phrases) < 2:
         return "".join(phrases)
     return f"{', '.join(phrases[:-1])} or {phrases[-1]}"

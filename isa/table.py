@@ -135,8 +135,13 @@ TABLE: tuple[Instr, ...] = (
     _binary("max", ALL, Timing.ARITHMETIC, "d = max(a, b), NaN if either is", on_unit=True),
     _binary("pow", FLOATS, Timing.SPECIAL, "d = a to the power b"),
     Instr(
-        "fmac", Form.VECTOR, FLOATS, (_ACC, _T, _T), Timing.MULTIPLY_ACCUMULATE,
-        "d.f32 += a * b, product and sum rounded to f32", accumulates=True,
+        "fmac",
+        Form.VECTOR,
+        FLOATS,
+        (_ACC, _T, _T),
+        Timing.MULTIPLY_ACCUMULATE,
+        "d.f32 += a * b, product and sum rounded to f32",
+        accumulates=True,
     ),
     _unary("neg", ALL, Timing.ARITHMETIC, "d = -a"),
     _unary("abs", ALL, Timing.ARITHMETIC, "d = |a|"),
@@ -166,7 +171,11 @@ TABLE: tuple[Instr, ...] = (
     Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
     # Networks and synchronisation.
     Instr(
-        "send", Form.SEND, ALL, (_T, _T), Timing.SEND,
+        "send",
+        Form.SEND,
+        ALL,
+        (_T, _T),
+        Timing.SEND,
         "store [src] at [dst] in tile (x, y); each word arrived adds 1 to its semaphore",
         on_unit=True,
     ),

@@ -242,8 +242,15 @@ def edges_of(network: Network, color: str, base: int = 0) -> tuple[int, Indices,
 
 
 def show_tiles(tiles: list[int], width: int) -> str:
-    """``0,0 -> 1,0 -> ...`` with the first tile again at the end; long circles in short."""
-    names = [f"{tile % width},{tile // width}" for tile in [*tiles, tiles[0]]]
+    """``0,0 -> 4,0 -> ...`` with the first tile again at the end: the corners of a closed walk."""
+    points = [(tile % width, tile // width) for tile in tiles]
+    around = zip([points[-1], *points[:-1]], points, [*points[1:], points[0]], strict=True)
+    corners = [here for before, here, after in around if _step(before, here) != _step(here, after)]
+    names = [f"{x},{y}" for x, y in corners or points[:1]]
     if len(names) > 12:
         names = [*names[:6], "...", *names[-5:]]
-    return " -> ".join(names)
+    return " -> ".join([*names, names[0]])
+
+
+def _step(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
+    return two[0] - one[0], two[1] - one[1]

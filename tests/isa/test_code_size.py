@@ -1,0 +1,42 @@
+"""Bytes of code, in the figures of fabric tiny: 4 scalar, 8 vector, 8 descriptor, 4, 4."""
+
+from isa.code_size import code_bytes
+from isa.fabric import find_fabric
+from isa.parser import parse
+
+TEXT = """wsc 1
+fabric "tiny" 2x1
+color a = 0
+tensor buf : f32[4] at 0 size 16
+region left at 0,0 size 1x1
+region right at 1,0 size 1x1
+
+proc leaf(base)
+  mov.f32 [base + 4*i], 0.0 for i:4
+end
+
+proc middle()
+  call leaf(base = buf)
+  call leaf(base = buf)
+end
+
+main left
+  loop t: 3
+    call middle()
+  end
+end
+
+main right
+  if x == 0
+    signal s0, 1
+  else
+    control advance <a>
+  end
+end
+"""
+
+
+def test_reachable_procedures_count_once():
+    sizes = code_bytes(parse(TEXT), find_fabric("tiny"))
+    leaf, middle = 8 + 8 + 4, 2 * (4 + 4)
+    assert sizes == {"left": 4 + 4 + middle + leaf, "right": 4 + 4 + 4 + 4}

@@ -1,0 +1,13 @@
+"""The generated reference is not stale, and names every instruction."""
+
+from isa.reference import PAGE, reference
+from isa.table import TABLE
+
+
+def test_the_reference_is_fresh():
+    assert PAGE.read_text() == reference(), "stale; python -m isa.reference makes it anew"
+
+
+def test_every_instruction_is_in_it():
+    for row in TABLE:
+        assert f"`{row.name}`" in reference()

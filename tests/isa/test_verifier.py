@@ -1,0 +1,92 @@
+"""The verifier on large fabrics, and what it must not refuse. Refusals are in tests/errors."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isa.diagnostics import AssemblyError
+from isa.fabric import find_fabric
+from isa.parser import parse
+from isa.verifier import verify
+from isa.verify.graph import find_cycle
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
+
+
+def test_a_full_wafer_takes_seconds():
+    text = (PROGRAMS / "stencil.wsa").read_text()
+    for old, new in {
+        "6x5": "750x994", "[20, 24]": "[3976, 3000]", "const N = 24": "const N = 3000",
+        "repeat n:6": "repeat n:750", "24 x:4": "3000 x:4", "20 y:4": "3976 y:4",
+    }.items():  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    program = parse(text)
+    start = time.process_time()
+    verify(program, find_fabric("wse2"), text)
+    assert time.process_time() - start < 10
+
+
+def test_a_circle_anywhere_on_a_full_wafer_is_found():
+    text = """wsc 1
+fabric "wse2" 750x994
+color a = 0
+region all at 0,0 size 750x994
+route a in all when (x == 300)*(y > 400)*(y < 900) : S -> N
+route a in all when (x == 700)*(y > 400)*(y < 900) : N -> S
+route a in all when (y == 400)*(x > 300)*(x < 700) : W -> E
+route a in all when (y == 900)*(x > 300)*(x < 700) : E -> W
+route a in all when (x == 300)*(y == 400) : S -> E
+route a in all when (x == 700)*(y == 400) : W -> S
+route a in all when (x == 700)*(y == 900) : N -> W
+route a in all when (x == 300)*(y == 900) : E -> N
+"""
+    with pytest.raises(AssemblyError, match=r"'a' runs in a circle: tiles (\d+,\d+ -> ){4}"):
+        verify(parse(text), find_fabric("wse2"), text)
+
+
+def test_two_tiles_may_take_turns_on_a_color():
+    """Each switch position starts or ends at a core: no wavelet runs in a circle."""
+    text = """wsc 1
+fabric "tiny" 2x1
+color a = 0
+tensor buf : f32[1] at 0 size 4
+region all at 0,0 size 2x1
+route a in all when x == 0 : RAMP -> E | E -> RAMP
+route a in all when x == 1 : W -> RAMP | RAMP -> W
+main all
+  if x == 0
+    mov.f32 <a>, [buf]
+    control advance <a>
+    mov.f32 [buf], <a>
+  else
+    mov.f32 [buf], <a>
+    mov.f32 <a>, [buf]
+  end
+end
+"""
+    verify(parse(text), find_fabric("tiny"), text)
+
+
+def test_without_a_dynamic_network_nothing_is_sent():
+    from dataclasses import replace
+
+    text = (PROGRAMS / "remote.wsa").read_text()
+    fabric = replace(find_fabric("tiny"), dynamic=False)
+    with pytest.raises(AssemblyError, match="has no dynamic network"):
+        verify(parse(text), fabric, text)
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=14))
+def test_cycles_are_found_if_and_only_if_there_are_some(edges):
+    import networkx as nx
+
+    tails, heads = (np.array([edge[side] for edge in edges], np.int64) for side in (0, 1))
+    cycle = find_cycle(8, tails, heads)
+    assert bool(cycle) != nx.is_directed_acyclic_graph(nx.DiGraph(edges))
+    for node, following in zip(cycle, [*cycle[1:], *cycle[:1]], strict=True):
+        assert (node, following) in edges
