@@ -64,7 +64,7 @@ def _failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 def test_interrupt_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
     _failing(monkeypatch, KeyboardInterrupt())
     result = wsc("ops")
-    assert (result.exit_code, result.stderr.strip()) == (130, "interrupted")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 def test_a_defect_is_one_line_unless_debug(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +75,17 @@ def test_a_defect_is_one_line_unless_debug(monkeypatch: pytest.MonkeyPatch) -> N
         "error: a defect of wsc, please report it: KeyError: 'lost'; --debug shows where\n"
     )
     assert "Traceback" in loud.stderr
+
+
+@pytest.mark.parametrize("name", ["ops", "fabrics"])
+def test_a_reader_that_goes_away_is_no_failed_comparison(name: str) -> None:
+    command = [sys.executable, "-m", "wsc.cli", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == b""
+        assert run.wait() == 141
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,11 @@ def console(stderr: bool = False) -> Console:
     """A console that keeps long lines whole, and is wide when it is no terminal."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1, which means another thing here
+
+    made = Screen(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
     if not made.is_terminal:
         made.width = PLAIN_WIDTH
     return made

@@ -52,6 +52,10 @@ class LazyGroup(click.Group):
         """Run the command; a reader that went away is no error of ours."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # behind the ^C
+            raise click.Abort from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
