@@ -14,9 +14,9 @@ __all__ = ["Image", "RunResult", "load", "run"]
 def __getattr__(name: str) -> Any:
     """Import on first use: reading a program needs no engine."""
     if name in ("run", "RunResult"):
-        import runtime.api as module  # noqa: PLC0415
+        import runtime.api as module
     elif name in ("load", "Image"):
-        import runtime.image as module  # noqa: PLC0415
+        import runtime.image as module
     else:
         raise AttributeError(f"module 'runtime' has no attribute '{name}'")
     return getattr(module, name)

@@ -167,7 +167,7 @@ class Pool:
             self.known[key] = self.size
             self.parts.append(flat)
             self.size += flat.size
-        return self.known[key], *strides
+        return self.known[key], strides[0], strides[1]
 
     def array(self) -> np.ndarray:
         """All values."""
@@ -295,9 +295,7 @@ class Coder:
         if len(self.tables.rows) == head + 1:  # an empty body runs in no time
             self.tables.rows[head][Col.A] = head + 1
             return
-        self._row(
-            Kind.NEXT, loop.where, A=head + 1, C=register, D=scope.nest, STATEMENT=statement
-        )
+        self._row(Kind.NEXT, loop.where, A=head + 1, C=register, D=scope.nest, STATEMENT=statement)
         self.tables.rows[head][Col.A] = len(self.tables.rows)
 
     def _if(self, guard: If, scope: _Scope, top: bool) -> None:

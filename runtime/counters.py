@@ -96,7 +96,7 @@ class Counters:
 
 def collect(image: Image, state: State, cycles: int) -> Counters:
     """Read the counters out of an engine's state after ``cycles`` cycles."""
-    from runtime.engine.layout import C, G, Reason, T, U  # noqa: PLC0415 - engines import us
+    from runtime.engine.layout import C, G, Reason, T, U
 
     shape = (image.program.height, image.program.width)
     table, units = state.counters.copy(), int(state.g[G.UNITS])
@@ -135,7 +135,7 @@ def collect(image: Image, state: State, cycles: int) -> Counters:
 
 
 def _energy(image: Image, state: State, table: np.ndarray, cycles: int) -> dict[str, float]:
-    from runtime.engine.layout import C, G  # noqa: PLC0415 - engines import us
+    from runtime.engine.layout import C, G
 
     each = image.fabric.energy
     operations = int(table[:, C.ELEMENTS].sum() + table[:, C.SCALARS].sum())

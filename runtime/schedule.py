@@ -180,9 +180,7 @@ class Scheduler:
         shape = self._shape(number, INDEX, [count], [1], (0, 0), (made, 0, 0))
         one = slice(lookup.port, lookup.port + 1)
         slots = self._slots(tiles[one], lookup.color, transfer)
-        ports = port_number(
-            lookup.side.index, along[one], self.program.width, self.program.height
-        )
+        ports = port_number(lookup.side.index, along[one], self.program.width, self.program.height)
         record = np.array([[0, 1, 0, shape, 1, 0]], dtype=np.int64)
         self.entries.append(_Entry(ports, slots, record))
         return made

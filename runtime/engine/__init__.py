@@ -60,6 +60,6 @@ def find_engine(name: str) -> Engine:
     """The engine of that name; compiled code is loaded only now."""
     if name not in ENGINES:
         raise RuntimeFault(f"no engine '{name}'; there is: {', '.join(ENGINES)}")
-    from runtime.engine.reference import ReferenceEngine  # noqa: PLC0415 - imports Numba
+    from runtime.engine.reference import ReferenceEngine
 
     return ReferenceEngine()

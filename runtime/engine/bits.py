@@ -6,36 +6,42 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float32, int32, int64, types
+from numba import types
 from numba.extending import intrinsic
 
-from runtime.engine.dispatch import inlined, jit
+from runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 """The f32 value of every f16 encoding."""
 
 
 @intrinsic
-def float_bits(_context: Any, value: Any) -> Any:
+def _float_bits(_context: Any, value: Any) -> Any:
     """The 32 bits of an f32, as a signed integer."""
 
     def code(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
 
-    return int32(float32), code
+    return types.int32(types.float32), code
 
 
 @intrinsic
-def bits_float(_context: Any, value: Any) -> Any:
+def _bits_float(_context: Any, value: Any) -> Any:
     """The f32 with these 32 bits."""
 
     def code(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.FloatType())
 
-    return float32(int32), code
+    return types.float32(types.int32), code
+
+
+float_bits: Any = _float_bits
+bits_float: Any = _bits_float
 
 
 def _loader(result: Any, width: Any, signed: bool | None) -> Any:
+    """A load from an address; integers are widened to 64 bits."""
+
     @intrinsic
     def load(_context: Any, address: Any) -> Any:
         def code(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
@@ -110,10 +116,10 @@ def half_bits(value: float) -> int:
 def decode(bits: int, kind: int, half: np.ndarray) -> float:
     """The value of a wavelet or word: kind 0 f32, 1 f16, 2 i32."""
     if kind == 0:
-        return float(bits_float(int32(bits))) * 1.0
+        return float64(bits_float(int32(bits)))
     if kind == 1:
-        return float(half[bits & 0xFFFF]) * 1.0
-    return float(int32(bits)) * 1.0
+        return float64(half[bits & 0xFFFF])
+    return float64(int32(bits))
 
 
 @inlined

@@ -189,5 +189,3 @@ def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
         Fault.REGISTERS: f"the register windows need more than {a} registers",
         Fault.DIVISION: f"division of {a} by zero",
     }[code]
-
-

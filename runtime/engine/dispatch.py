@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
-from numba import float32, float64, int32, int64, njit, types
+from numba import njit, types
 
 from isa.table import OPCODE, TABLE, Form, Operand
 from isa.values import DIVIDES, VALUES, Class, classes
+
+# Casts of the compiled code. They have no stubs: to a type checker they can be anything.
+float32: Any = numba.float32
+float64: Any = numba.float64
+int32: Any = numba.int32
+int64: Any = numba.int64
 
 JIT: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"}
 
@@ -45,8 +52,6 @@ def jit(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a small helper into its callers."""
     return _single(njit(**JIT, forceinline=True)(function))
-
-
 
 
 def _source(kind: Class) -> tuple[str, dict[str, Any]]:

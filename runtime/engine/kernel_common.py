@@ -7,8 +7,9 @@ does not look free before the next.
 
 from __future__ import annotations
 
-from runtime.engine.bits import int64
-from runtime.engine.dispatch import inlined, jit
+import numpy as np
+
+from runtime.engine.dispatch import inlined, int64, jit
 from runtime.engine.layout import NEVER, WHEEL, Fault, G, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
@@ -43,7 +44,7 @@ def delay(seed: int, where: int, count: int) -> int:
 
 
 @inlined
-def room(fifos: Fcol, f: int, t: int) -> bool:
+def room(fifos: np.ndarray, f: int, t: int) -> bool:
     """Whether the state before cycle t has a free slot that accepts."""
     used = fifos[f, Fcol.COUNT] + (1 if fifos[f, Fcol.POPPED] == t else 0)
     return used < fifos[f, Fcol.DEPTH] and t >= fifos[f, Fcol.OPEN]
@@ -65,7 +66,7 @@ def push(s: State, f: int, value: int, control: int, visible: int) -> None:
 
 
 @inlined
-def pop(fifos: Fcol, f: int, t: int) -> None:
+def pop(fifos: np.ndarray, f: int, t: int) -> None:
     """Drop the head in cycle t."""
     head = fifos[f, Fcol.HEAD] + 1
     fifos[f, Fcol.HEAD] = 0 if head == fifos[f, Fcol.DEPTH] else head
@@ -202,5 +203,3 @@ def block(s: State, me: int, reason: Reason, what: int, t: int) -> None:
 def moved(s: State, t: int) -> None:
     """Note that something happened in cycle t."""
     s.g[G.LAST] = max(s.g[G.LAST], t)
-
-

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.code import Col, Kind, Ocol
-from runtime.engine.bits import int32, int64
-from runtime.engine.dispatch import DIVIDING, apply_int, inlined, jit
+from runtime.engine.dispatch import DIVIDING, apply_int, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     activate,
     add_semaphore,
@@ -73,10 +72,10 @@ def finish(s: State, tile: int, unit: int, me: int, t: int) -> None:
 @inlined
 def starts_group(s: State, me: int, advance: int, level: int) -> bool:
     """Whether an operand that advances with fewer dimensions takes a new wavelet here."""
+    moved_on = 0
     for d in range(advance, level):
-        if s.unit[me, U.INDEX + d] != 0:
-            return False
-    return True
+        moved_on |= s.unit[me, U.INDEX + d]
+    return moved_on == 0
 
 
 @inlined
@@ -109,11 +108,11 @@ def row_ready(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bool
                 block(s, me, Reason.INPUT, slot, t)
                 s.unit[me, U.WAKE] = seen
                 return False
-        if k == 0 and ends_group(s, me, advance, level):
-            if not room(s.fifos, s.slots[slot, Scol.OUTPUT], t):
-                block(s, me, Reason.OUTPUT, slot, t)
-                s.slots[slot, Scol.WRITER] = unit
-                return False
+        emits = k == 0 and ends_group(s, me, advance, level)
+        if emits and not room(s.fifos, s.slots[slot, Scol.OUTPUT], t):
+            block(s, me, Reason.OUTPUT, slot, t)
+            s.slots[slot, Scol.WRITER] = unit
+            return False
     return True
 
 
@@ -516,4 +515,3 @@ def shuffle(items: np.ndarray, which: int, count: int, seed: int) -> None:
         h = (h * 1103515245 + 12345) & 0x7FFFFFFF
         other = (h >> 8) % (index + 1)
         items[which, index], items[which, other] = items[which, other], items[which, index]
-

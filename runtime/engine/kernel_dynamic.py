@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from runtime.code import MAX_DIMS, Col, Ocol
-from runtime.engine.bits import int32, int64
-from runtime.engine.dispatch import inlined, jit
+from runtime.engine.dispatch import inlined, int32, int64, jit
 from runtime.engine.kernel_common import RAMP, add_semaphore, block, delay, moved, wake_unit
 from runtime.engine.kernel_router import first_after
 from runtime.engine.kernel_vector import store

@@ -5,8 +5,6 @@ from __future__ import annotations
 from runtime.engine.bits import (
     float_bits,
     half_bits,
-    int32,
-    int64,
     load_f32,
     load_f64,
     load_i8,
@@ -18,7 +16,7 @@ from runtime.engine.bits import (
     store_i32,
     store_u16,
 )
-from runtime.engine.dispatch import inlined, jit
+from runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     activate_port,
     delay,
@@ -153,9 +151,9 @@ def fetch(s: State, tensor: int, element: int) -> int:
         return load_u16(base + 2 * element)
     whole, real = int64(0), 0.0
     if storage == 0:
-        real = load_f32(base + 4 * element) * 1.0
+        real = float64(load_f32(base + 4 * element))
     elif storage == 1:
-        real = s.half[load_u16(base + 2 * element)] * 1.0
+        real = float64(s.half[load_u16(base + 2 * element)])
     elif storage == 4:
         real = load_f64(base + 8 * element)
     elif storage == 2:
@@ -174,7 +172,7 @@ def fetch(s: State, tensor: int, element: int) -> int:
     if kind == 2:
         return int64(int32(int64(real) if is_real else whole))
     value = real if is_real else whole * 1.0
-    return int64(float_bits(value) if kind == 0 else half_bits(value))
+    return int64(float_bits(float32(value)) if kind == 0 else half_bits(value))
 
 
 @inlined
@@ -342,4 +340,3 @@ def edge_phase(s: State, inward: int, outward: int, t: int) -> None:
                     g[G.TURN_OUT] = port
                     drain(s, slot, side, queue, t)
     moved(s, t)
-

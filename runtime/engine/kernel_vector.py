@@ -6,21 +6,18 @@ import numpy as np
 
 from isa.table import OPCODE
 from runtime.code import MAX_DIMS, Col, Ocol
-from runtime.engine.bits import (
-    bits_float,
-    decode,
-    encode,
-    float32,
-    int32,
-    int64,
-)
+from runtime.engine.bits import bits_float, decode, encode
 from runtime.engine.dispatch import (
     ACCUMULATING,
     DIVIDING,
     apply_float,
     apply_int,
+    float32,
+    float64,
     fmac_value,
     inlined,
+    int32,
+    int64,
     jit,
 )
 from runtime.engine.kernel_common import fault
@@ -154,10 +151,10 @@ def float_row(
 def load(s: State, address: int, kind: int) -> float:
     """An element of SRAM as a float64 (f32, f16 and i32 all fit)."""
     if kind == 0:
-        return s.f32[address >> 2] * 1.0
+        return float64(s.f32[address >> 2])
     if kind == 1:
-        return s.half[s.u16[address >> 1]] * 1.0
-    return s.i32[address >> 2] * 1.0
+        return float64(s.half[s.u16[address >> 1]])
+    return float64(s.i32[address >> 2])
 
 
 @inlined
@@ -279,10 +276,8 @@ def mov_line(
     last = xa
     for i in range(n):
         if memory & 2:
-            if td == 1:
-                last = int64(s.u16[(a0 + i * da) >> 1])
-            else:
-                last = int64(s.i32[(a0 + i * da) >> 2])
+            at = a0 + i * da
+            last = int64(s.u16[at >> 1]) if td == 1 else int64(s.i32[at >> 2])
         if memory & 1:
             store(s, d0 + i * dd, td, last)
     return last
@@ -360,4 +355,3 @@ def account(s: State, tile: int, row: int, me: int, done: int) -> None:
             size = 2 if s.operands[operand, Ocol.TYPE] == 1 else 4
             touched += 2 * size if k == 0 and ACCUMULATING[rows[row, Col.OPCODE]] else size
     s.counters[tile, C.SRAM] += done * touched
-

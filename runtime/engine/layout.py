@@ -254,24 +254,31 @@ class State(NamedTuple):
 
 # Element type and rank of every field; COLUMNS: the fixed numbers of columns. Tables are
 # int64 throughout, so that each compiled function has one signature.
+_TABLES = (
+    *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots"),
+    *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
+    *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
+    *("statements", "links", "dyn_links"),
+)
+_NARROW: dict[str, tuple[str, int]] = {
+    "pool": ("int32", 1),
+    "regs": ("int32", 1),
+    "i32": ("int32", 1),
+    "cell_value": ("int32", 1),
+    "reals": ("float64", 1),
+    "bytes": ("uint8", 1),
+    "f32": ("float32", 1),
+    "u16": ("uint16", 1),
+    "half": ("float32", 1),
+    "cell_control": ("int8", 1),
+    "turns": ("int8", 2),
+    "port_listed": ("int8", 1),
+    "dyn_kind": ("int8", 1),
+    "dyn_hold": ("int8", 2),
+}
 FIELDS: dict[str, tuple[str, int]] = {
-    name: ("int64", 1)
-    for name in State._fields
-} | {
-    name: ("int64", 2)
-    for name in (
-        "rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots",
-        "positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active",
-        "lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters",
-        "statements", "links", "dyn_links",
-    )
-} | {
-    name: ("int32", 1) for name in ("pool", "regs", "i32", "cell_value")
-} | {
-    "reals": ("float64", 1), "bytes": ("uint8", 1), "f32": ("float32", 1), "u16": ("uint16", 1),
-    "half": ("float32", 1), "cell_control": ("int8", 1), "turns": ("int8", 2),
-    "port_listed": ("int8", 1), "dyn_kind": ("int8", 1), "dyn_hold": ("int8", 2),
-}  # fmt: skip
+    name: _NARROW.get(name, ("int64", 2 if name in _TABLES else 1)) for name in State._fields
+}
 COLUMNS: dict[str, int] = {
     "rows": len(Col), "operands": len(Ocol), "refs": 5, "timing": 5, "regions": 4,
     "tile": len(T), "unit": int(U.SIZE), "semaphores": 3, "slots": 16, "positions": 2,

@@ -14,16 +14,16 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import lower_getattr_generic
+from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
+    infer_getattr,
     models,
     register_model,
     typeof_impl,
     unbox,
 )
-from numba.core.imputils import lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import infer_getattr
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
 

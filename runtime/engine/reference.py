@@ -66,7 +66,8 @@ def _stamp_cache(function: Any) -> None:
     file._source_stamp = (digest.hexdigest(), 0)
 
 
-_stamp_cache(kernel_run.run_until)
+_run_until: Any = kernel_run.run_until  # compiled, it takes the pointer to a state
+_stamp_cache(_run_until)
 
 
 class ReferenceEngine:
@@ -87,7 +88,7 @@ def _drive(image: Image, state: State, options: Options) -> int:
     while True:
         before = time.perf_counter()
         until = min(max(int(g[G.NOW]), 0) + length, limit)
-        status = kernel_run.run_until(address, until)
+        status = _run_until(address, until)
         spent = time.perf_counter() - before
         if status == kernel_run.FAULTED:
             message, where = deadlock.describe_fault(image, state)

@@ -71,7 +71,7 @@ def test_a_shared_link_is_served_in_turn() -> None:
     result = runtime.run(program(merge(count), "3x1"), {}, fabric=wide_io())
     assert (result.outputs["r"][0] == 1).all()
     assert (result.outputs["r"][1] == 2).all()
-    waited = [row for row in result.counters.statements if row.statement.text == "wait"][0]
+    waited = next(row for row in result.counters.statements if row.statement.text == "wait")
     # Both streams need 2 * count cycles on the link and end together.
     assert 2 * count <= waited.end <= 2 * count + 20
     assert result.counters.links[0, 1, 1] == 2 * count

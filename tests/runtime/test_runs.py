@@ -104,9 +104,7 @@ def test_lookup_serves_the_rows_asked_for() -> None:
 def test_lookup_out_of_range_names_transfer_and_value() -> None:
     table = np.zeros((10, 4), np.float32)
     with pytest.raises(ExecutionFault, match=r"lookup in 'table': index 10 is outside \[0, 10\)"):
-        runtime.run(
-            program(TABLE, "2x1"), {"ids": np.array([1, 10, 2], np.int64), "table": table}
-        )
+        runtime.run(program(TABLE, "2x1"), {"ids": np.array([1, 10, 2], np.int64), "table": table})
 
 
 def core(body: str, registers: str = "", size: str = "1x1") -> Program:
