@@ -14,11 +14,13 @@ def find_cycle(nodes: int, tails: Indices, heads: Indices) -> list[int]:
     Nodes without edges into them are removed in rounds until none is left, or until
     every remaining node has one from another that remains. Time O(nodes + edges).
     """
+    names, tails, heads = _compact(nodes, tails, heads)
     order = np.argsort(tails, kind="stable")
-    heads = heads[order]
-    starts = np.searchsorted(tails[order], np.arange(nodes + 1))
-    into = np.bincount(heads, minlength=nodes)
-    removed = np.zeros(nodes, dtype=bool)
+    tails, heads = tails[order], heads[order]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(tails, minlength=names.size))])
+    into = np.bincount(heads, minlength=names.size)
+    removed = np.zeros(names.size, dtype=bool)
+    place = np.zeros(names.size, dtype=np.int64)
     front = np.flatnonzero(into == 0)
     while front.size:
         removed[front] = True
@@ -26,10 +28,22 @@ def find_cycle(nodes: int, tails: Indices, heads: Indices) -> list[int]:
         offsets = np.repeat(starts[front + 1] - np.cumsum(lengths), lengths)
         targets = heads[offsets + np.arange(lengths.sum())]
         np.subtract.at(into, targets, 1)
-        front = np.unique(targets[into[targets] == 0])
+        free = targets[into[targets] == 0]
+        # Each node once: of its entries, the one whose number was written last stays.
+        place[free] = np.arange(free.size)
+        front = free[place[free] == np.arange(free.size)]
     if removed.all():
         return []
-    return _trace(np.flatnonzero(~removed), tails[order], heads, removed)
+    return names[_trace(np.flatnonzero(~removed), tails, heads, removed)].tolist()
+
+
+def _compact(nodes: int, tails: Indices, heads: Indices) -> tuple[Indices, Indices, Indices]:
+    """The nodes that have edges, and the edges in terms of their positions in that list."""
+    used = np.zeros(nodes, dtype=bool)
+    used[tails] = True
+    used[heads] = True
+    number = np.cumsum(used) - 1
+    return np.flatnonzero(used), number[tails], number[heads]
 
 
 def _trace(

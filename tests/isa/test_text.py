@@ -50,6 +50,7 @@ def test_every_instruction_reads_back(op):
     assert parse(text).regions[0].main[-1] == op
 
 
+@settings(deadline=None)
 @given(strategies.plain)
 def test_expressions_read_back(node):
     names = [*strategies.CONSTANTS, *strategies.TENSORS, *strategies.REGISTERS]
@@ -60,6 +61,7 @@ def test_expressions_read_back(node):
     assert last.operands == (operands.Scalar(node),)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8")))
 def test_strings_and_nodes_read_back(text):
     assert operands.build_string(operands.show_string(text)) == text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isa.diagnostics import AssemblyError
@@ -81,6 +81,7 @@ def test_without_a_dynamic_network_nothing_is_sent():
         verify(parse(text), fabric, text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=14))
 def test_cycles_are_found_if_and_only_if_there_are_some(edges):
     import networkx as nx
