@@ -242,7 +242,7 @@ def programs(draw):
             for name in TENSORS
         ),
         regions=tuple(
-            Region(name, *(draw(numbers) for _ in range(4)), draw(bodies)) for name in REGIONS
+            Region(name, *(draw(numbers) for _ in range(4)), main=draw(bodies)) for name in REGIONS
         ),
         routes=tuple(draw(st.lists(routes, max_size=4))),
         procedures=(Procedure("p0", PARAMETERS, draw(bodies), draw(documentation)),),
