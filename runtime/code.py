@@ -2,19 +2,17 @@
 
 Structured loops and ifs become branches, procedures become register windows, and every
 operand becomes a *reference*: a static part, kept in a pool as a constant, a row, a
-column or a rectangle of values, plus registers. The layout of the tables is the
-``IntEnum``s below; the engines index with them.
+column or a rectangle of values, plus registers. ``runtime.tables`` has the columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 
-from isa.expr import Expr, Int, NotAffine, evaluate, show, split
+from isa.expr import Expr, Int, NotAffine, show, split
 from isa.fabric import Fabric as Machine
 from isa.program import (
     Call,
@@ -32,71 +30,21 @@ from isa.program import (
     Scalar,
     Statement,
 )
-from isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Form, Timing, operand_type
-from isa.types import Control, DType
+from isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
+from isa.types import DType
 from runtime.errors import LoadError, place
-
-MAX_DIMS = 8
-DTYPES = (DType.F32, DType.F16, DType.I32)
-TYPE_INDEX = {dtype: number for number, dtype in enumerate(DTYPES)}
-CONTROL_INDEX = {control: number for number, control in enumerate(Control)}
-RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
-CLASS_INDEX = {timing: number for number, timing in enumerate(Timing)}
-# Structured control is counted as if it were rows behind those of the table.
-COUNTED = (*(row.name for row in TABLE), "loop", "if", "call")
-
-
-class Kind(IntEnum):
-    """What the engine does with a row of the instruction table."""
-
-    SCALAR = 0
-    LOAD = 1
-    STORE = 2
-    VECTOR = 3
-    SEND = 4
-    CONTROL = 5
-    WAIT = 6
-    SIGNAL = 7
-    LOOP = 8
-    NEXT = 9
-    IF = 10
-    JUMP = 11
-    CALL = 12
-    RETURN = 13
-    END = 14
-
-
-class Col(IntEnum):
-    """Columns of the instruction table (int32)."""
-
-    KIND = 0
-    OPCODE = 1  # row of COUNTED
-    DTYPE = 2
-    TIMING = 3
-    A = 4  # destination register, branch target, or semaphore
-    B = 5  # reference: left, address, count, target x
-    C = 6  # reference: right, target y
-    D = 7  # relation, loop nest, window, semaphore of a send, or control
-    OPERANDS = 8  # first row of the operand table
-    COUNT = 9  # operands, or arguments of a call
-    DIMS = 10  # first of the references to the extents
-    RANK = 11  # dimensions, or registers of the called procedure
-    UNIT = 12  # stream unit + 1, 0 for the main thread
-    DONE = 13  # semaphore signalled when done, or -1
-    LEVEL = 14  # outer dimensions that form rows; -1 without fabric operand
-    STATEMENT = 15  # statement of main, or -1 within a procedure
-    COLOR = 16
-
-
-class Ocol(IntEnum):
-    """Columns of the operand table (int32)."""
-
-    KIND = 0  # 0 memory, 1 fabric, 2 integer, 3 real
-    TYPE = 1
-    VALUE = 2  # reference to address or integer, or index of the real
-    COLOR = 3
-    ADVANCE = 4  # outer dimensions with which a fabric operand advances
-    STRIDES = 5  # first of the references to the strides
+from runtime.static import Pool, static_environment, static_value
+from runtime.tables import (
+    CLASS_INDEX,
+    CONTROL_INDEX,
+    COUNTED,
+    MAX_DIMS,
+    RELATIONS,
+    TYPE_INDEX,
+    Col,
+    Kind,
+    Ocol,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,36 +90,6 @@ def _assigned(body: Iterable[Statement]) -> Iterator[str]:
         elif isinstance(statement, If):
             yield from _assigned(statement.then)
             yield from _assigned(statement.otherwise)
-
-
-class Pool:
-    """Values of static expressions: a constant, one value a column, a row, or a tile."""
-
-    def __init__(self) -> None:
-        self.parts: list[np.ndarray] = []
-        self.size = 0
-        self.known: dict[tuple[object, ...], int] = {}
-
-    def add(self, value: object) -> tuple[int, int, int]:
-        """Keep a broadcastable (rows, columns) value; (base, x stride, y stride)."""
-        array = np.asarray(value)
-        if array.size and (array.max() > 2**31 - 1 or array.min() < -(2**31)):
-            raise LoadError(f"an operand's value {array.max()} does not fit 32 bits")
-        flat = np.ascontiguousarray(array, dtype=np.int32).ravel()
-        strides = (0, 0)
-        if array.ndim == 2:
-            rows, columns = array.shape
-            strides = (1 if columns > 1 else 0, columns if rows > 1 else 0)
-        key = (flat.tobytes(), strides)
-        if key not in self.known:
-            self.known[key] = self.size
-            self.parts.append(flat)
-            self.size += flat.size
-        return self.known[key], strides[0], strides[1]
-
-    def array(self) -> np.ndarray:
-        """All values."""
-        return np.concatenate([*self.parts, np.zeros(1, np.int32)])
 
 
 @dataclass(slots=True)
@@ -512,30 +430,6 @@ class Coder:
 
 
 NO_PLACE = Location()
-
-
-def static_environment(program: Program, region: Region) -> dict[str, object]:
-    """Values of every static name: integers, and broadcastable rows and columns for x and y."""
-    env: dict[str, object] = dict(program.constants)
-    env |= {tensor.name: tensor.address for tensor in program.tensors}
-    env |= {"W": region.width, "H": region.height}
-    env["x"] = np.arange(region.width, dtype=np.int64)[None, :]
-    env["y"] = np.arange(region.height, dtype=np.int64)[:, None]
-    return env
-
-
-def static_value(node: Expr, env: dict[str, object], where: Location) -> object:
-    """Evaluate a static expression for all tiles of a region at once.
-
-    Raises:
-        LoadError: a name that is not static here, or a division by zero.
-    """
-    try:
-        return evaluate(node, env)
-    except KeyError as error:
-        raise LoadError(f"{place(where)}unknown name {error} in {show(node)}") from error
-    except ZeroDivisionError as error:
-        raise LoadError(f"{place(where)}{error}") from error
 
 
 def flatten(program: Program, machine: Machine) -> Code:

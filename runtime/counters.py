@@ -9,7 +9,8 @@ import numpy as np
 
 from isa.table import Timing
 from isa.types import DType
-from runtime.code import COUNTED, MainStatement
+from runtime.code import MainStatement
+from runtime.tables import COUNTED
 
 if TYPE_CHECKING:
     from runtime.engine.layout import State

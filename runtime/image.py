@@ -10,11 +10,12 @@ import numpy as np
 from isa.fabric import Fabric, find_fabric
 from isa.program import Program
 from isa.table import Timing
-from runtime.code import DTYPES, Code, flatten
+from runtime.code import Code, flatten
 from runtime.errors import LoadError
 from runtime.routes import Routes, build_routes, region_tiles
 from runtime.schedule import Schedule, build_schedule
 from runtime.store import Mapped, map_weights
+from runtime.tables import DTYPES
 
 NO_REGION = -1
 

@@ -10,8 +10,8 @@ import numpy as np
 from isa.fabric import Fabric
 from isa.program import Program, Region, Route
 from isa.types import Side
-from runtime.code import static_environment, static_value
 from runtime.errors import LoadError, place
+from runtime.static import static_environment, static_value
 
 NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer
 

@@ -14,9 +14,10 @@ import numpy as np
 from isa.expr import Expr, Int, NotAffine, names, split
 from isa.program import Direction, Program, Region, Transfer
 from isa.types import Side
-from runtime.code import CONTROL_INDEX, MAX_DIMS, static_environment, static_value
 from runtime.errors import LoadError, place
 from runtime.routes import Routes, Scol, region_tiles
+from runtime.static import static_environment, static_value
+from runtime.tables import CONTROL_INDEX, MAX_DIMS
 
 FEED, DRAIN, INDEX = 0, 1, 2
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from isa.program import Location
 from isa.types import Side
-from runtime.code import COUNTED
 from runtime.engine.layout import Fault, G, Mode, Reason, State, U
 from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from runtime.tables import COUNTED
 
 MOST_LINES, MOST_TILES = 24, 4
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.code import MAX_DIMS, Col, Ocol
 from runtime.engine.dispatch import inlined, int32, int64, jit
 from runtime.engine.kernel_common import RAMP, add_semaphore, block, delay, moved, wake_unit
 from runtime.engine.kernel_router import first_after
 from runtime.engine.kernel_vector import store
 from runtime.engine.layout import C, D, G, P, Reason, State, T, U
+from runtime.tables import MAX_DIMS, Col, Ocol
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
 LAST_SERVED = 5  # columns of dyn_hold behind the five holders

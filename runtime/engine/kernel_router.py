@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from isa.types import Control
-from runtime.code import CONTROL_INDEX
 from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import (
     RAMP,
@@ -20,6 +19,7 @@ from runtime.engine.kernel_common import (
 from runtime.engine.layout import NEVER, C, G, State, T
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
+from runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 RESET = CONTROL_INDEX[Control.RESET]

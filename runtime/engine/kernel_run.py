@@ -6,9 +6,9 @@ from numba import njit
 
 from runtime.engine.dispatch import JIT, inlined, jit
 from runtime.engine.kernel_common import schedule
-from runtime.engine.kernel_core import core_phase, shuffle
 from runtime.engine.kernel_dynamic import dynamic_phase
 from runtime.engine.kernel_edge import edge_phase, request_feeds, settle
+from runtime.engine.kernel_main import core_phase, shuffle
 from runtime.engine.kernel_router import router_phase
 from runtime.engine.layout import WHEEL, G, Mode, State, U
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from isa.table import OPCODE
-from runtime.code import MAX_DIMS, Col, Ocol
 from runtime.engine.bits import bits_float, decode, encode
 from runtime.engine.dispatch import (
     ACCUMULATING,
@@ -22,6 +21,7 @@ from runtime.engine.dispatch import (
 )
 from runtime.engine.kernel_common import fault
 from runtime.engine.layout import C, Fault, G, P, State, T, U
+from runtime.tables import MAX_DIMS, Col, Ocol
 
 MOV, FMAC = OPCODE["mov"], OPCODE["fmac"]
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3

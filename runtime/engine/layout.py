@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtime.code import MAX_DIMS, Col, Ocol
 from runtime.schedule import Hcol, Qcol, Rcol
+from runtime.tables import MAX_DIMS, Col, Ocol
 
 NEVER = 1 << 62
 WHEEL = 4096  # cycles that the timing wheel looks ahead

@@ -15,9 +15,9 @@ import numpy as np
 import isa.table
 import isa.types
 import isa.values
-import runtime.code
 import runtime.routes
 import runtime.schedule
+import runtime.tables
 from isa.program import Kind as Edge
 from runtime.counters import Counters, collect
 from runtime.engine import (
@@ -30,6 +30,7 @@ from runtime.engine import (
     kernel_core,
     kernel_dynamic,
     kernel_edge,
+    kernel_main,
     kernel_router,
     kernel_run,
     kernel_vector,
@@ -45,12 +46,13 @@ from runtime.store import STORAGE, make_outputs
 
 # Everything that decides what the compiled loop does.
 _COMPILED: tuple[ModuleType, ...] = (
-    bits, dispatch, kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_router,
-    kernel_run, kernel_vector, layout, pointer, isa.table, isa.types, isa.values, runtime.code,
-    runtime.routes, runtime.schedule,
-)  # fmt: skip
+    *(bits, dispatch, layout, pointer),
+    *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
+    *(kernel_run, kernel_vector),
+    *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
+)
 _SLICE_SECONDS = 0.25
-_FIRST_SLICE = 2000
+_FIRST_SLICE = 1_000_000  # tile-cycles
 
 
 def _stamp_cache(function: Any) -> None:
@@ -84,7 +86,7 @@ class ReferenceEngine:
 def _drive(image: Image, state: State, options: Options) -> int:
     """Run in slices, so that progress is shown and an interrupt is heard."""
     g, limit = state.g, options.max_cycles or NEVER
-    length, address = _FIRST_SLICE, Pointer(state)
+    length, address = max(_FIRST_SLICE // image.tiles, 1), Pointer(state)
     while True:
         before = time.perf_counter()
         until = min(max(int(g[G.NOW]), 0) + length, limit)
@@ -97,6 +99,8 @@ def _drive(image: Image, state: State, options: Options) -> int:
             cycles = int(g[G.LAST]) + 1
             if not deadlock.finished(image, state):
                 raise Deadlock(deadlock.report(image, state, cycles), cycles)
+            if options.progress is not None:
+                options.progress(cycles, 1.0)
             return cycles
         if g[G.NOW] >= limit:
             counters = _counters(image, state, limit)
@@ -165,7 +169,7 @@ def make_state(
         dyn_message=np.zeros((max(moving, 1), 4), np.int64),
         dyn_lock=np.full((max(moving, 1), 2), -1, np.int64),
         dyn_active=np.zeros((2, max(moving, 1)), np.int64),
-        counted=np.zeros(len(runtime.code.COUNTED), np.int64),
+        counted=np.zeros(len(runtime.tables.COUNTED), np.int64),
         counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
         links=np.zeros((tiles, 6), np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
@@ -230,6 +234,6 @@ def _tensors(
         else:
             data = (inputs if tensor.kind is Edge.INPUT else outputs)[tensor.name]
         assert data.size == math.prod(tensor.shape)
-        kind = runtime.code.TYPE_INDEX[tensor.dtype]
+        kind = runtime.tables.TYPE_INDEX[tensor.dtype]
         table[number] = data.ctypes.data, STORAGE.index(data.dtype), kind
     return table

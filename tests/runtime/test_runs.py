@@ -357,3 +357,14 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
     text = body.replace("color o = 1\n", "").replace("color c = 0\n", "color c = 0\ncolor o = 1\n")
     result = runtime.run(program(text, "1x3"), {"a": a}, fabric=wide_io())
     assert (result.outputs["r"] == a).all()
+
+
+def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
+    from runtime.engine import kernel_run, reference
+
+    stamp = kernel_run.run_until._cache._cache_file._source_stamp
+    assert len(stamp[0]) == 64
+    named = {module.__name__ for module in reference._COMPILED}
+    folder = Path(reference.__file__).parent
+    assert {f"runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
+    assert {"isa.values", "isa.table", "runtime.tables", "runtime.engine.dispatch"} <= named
