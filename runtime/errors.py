@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from isa.program import Location
+
+if TYPE_CHECKING:
+    from runtime.counters import Counters
 
 
 class RuntimeFault(Exception):
@@ -37,7 +42,7 @@ class Deadlock(RuntimeFault):
 class CycleLimit(RuntimeFault):
     """The run reached ``max_cycles``; ``counters`` holds what was counted until then."""
 
-    def __init__(self, message: str, cycle: int, counters: object) -> None:
+    def __init__(self, message: str, cycle: int, counters: Counters) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.counters = counters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -362,7 +363,8 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
     from runtime.engine import kernel_run, reference
 
-    stamp = kernel_run.run_until._cache._cache_file._source_stamp
+    compiled: Any = kernel_run.run_until
+    stamp = compiled._cache._cache_file._source_stamp
     assert len(stamp[0]) == 64
     named = {module.__name__ for module in reference._COMPILED}
     folder = Path(reference.__file__).parent
