@@ -112,7 +112,7 @@ def choose_contraction(
     moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
-        if y and x[0] == y:
+        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
             continue
         guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, x, y)
         real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)
@@ -244,12 +244,13 @@ def _relayout(
         return 0
     if at is None:
         return local_size(wanted)
-    words = 1
     held = local_size(at.extents)
+    total = 0
     for axis in ("x", "y"):
         source = next((e for e in at.extents if e.axis == axis), None)
         target = next((e for e in wanted if e.axis == axis), None)
-        if source is not None and target is None:
-            words *= min(mesh.count(axis), source.size)
+        if source is not None and target is None:  # to the root of each line, then broadcast
+            held = max(held, local_size(wanted))
+            total += cost.broadcast(local_size(wanted), mesh.count(axis))
     run = max((e.length for e in wanted if e.axis is None), default=1)
-    return cost.move(held * words, held * words // max(1, run))
+    return total + cost.move(held, held // max(1, run))
