@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from isa.expr import Expr, Int, Name, X, Y, maximum, minimum
-from isa.program import Extent, Op, Scalar
+from isa.program import Extent, Fabric, Op, Scalar
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.tasks import MoveTask
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, quotient, remainder, to_expr, variable
-from wsc.kernels.library import STORED
+from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
 from wsc.layout import Mesh, coordinate, start, valid
 
 
@@ -203,6 +203,12 @@ class _Mover:
         self.tile: dict[str, Expr] = {}
         self.first: dict[str, Expr] = {}  # axis -> first index that the target tile holds
         self.local = {a: _own_only(task, self.map, a, self.mesh) for a in "xy"}
+        # Along these axes everyone needs what only some have: to the root first. The row's
+        # broadcast comes first, for the row of roots alone if columns follow.
+        self.spread = [
+            axis for axis in "xy"
+            if task.out.on(axis) is None and task.value.on(axis) is not None and self.mesh.count(axis) > 1
+        ]
         self.aligned = {a: _aligned(task, self.map, a, self.mesh) for a in "xy"}
 
     def emit(self) -> None:
@@ -228,7 +234,37 @@ class _Mover:
                 self._target(axis, stack)
             self._transfer(remote)
         if remote:
+            self._wait()
+        if self.spread == ["x", "y"]:
+            with asm.when(COLUMN.along, "==", COLUMN.root):
+                self._broadcast(ROW)
+            self._broadcast(COLUMN)
+        else:
+            for axis in self.spread:
+                self._broadcast(LINES[axis])
+
+    def _wait(self) -> None:
+        """Wait for the words that come; of a line that is broadcast to, only its root gets any."""
+        asm = self.asm
+        with ExitStack() as stack:
+            for axis in self.spread:
+                line = LINES[axis]
+                stack.enter_context(asm.when(line.along, "==", line.root))
             asm.wait(STORED, asm.let("expected", self._expected()))
+
+    def _broadcast(self, line: Line) -> None:
+        """The root of each line has the whole; it sends it to the others.
+
+        Every tile of the line needs the same words. One multicast carries them once over each
+        link, where messages to each tile would carry them once for each.
+        """
+        asm, out = self.asm, self.task.out
+        memory = At(Name(out.buffer), {"i": out.dtype.bytes})
+        dims = [("i", Int(out.local_size))]
+        with asm.when(line.along, "==", line.root):
+            asm.vector("mov", out.dtype, Fabric(line.cast), memory, dims=dims)
+        with asm.otherwise():
+            asm.vector("mov", out.dtype, memory, Fabric(line.cast), dims=dims)
 
     def _guards(self, stack: ExitStack) -> None:
         asm = self.asm
@@ -253,8 +289,8 @@ class _Mover:
         own, tiles = coordinate(axis), self.mesh.count(axis)
         replicated = self.task.value.on(axis) is None
         if dim is None:
-            everyone = not replicated and tiles > 1
-            self.tile[axis] = stack.enter_context(asm.loop("to", tiles)) if everyone else own
+            spread = not replicated and tiles > 1
+            self.tile[axis] = LINES[axis].root if spread else own
             return
         extent = self.task.out.extents[dim]
         name = self.plan.interval.get(axis)
