@@ -28,11 +28,11 @@ class Network:
 
     @property
     def path(self) -> Path:
-        """The model's file. Skips the test if the package is not installed."""
+        """The model's file. Fails the test if the package is not installed."""
         try:
             listed = files(self.distribution) or []
         except PackageNotFoundError:
-            pytest.skip(f"{self.distribution} is not installed")
+            pytest.fail(f"{self.distribution} is not installed; make test installs it")
         (found,) = [item for item in listed if str(item).endswith(self.path_end)]
         return Path(str(found.locate()))
 

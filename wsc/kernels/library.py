@@ -57,14 +57,15 @@ def _parity(asm: Asm, line: Line, emit: Callable[[str, str], None]) -> None:
 def chain(line: Line, upwards: bool, op: str, dtype: DType) -> Procedure:
     """``chain_east_add_f32(source, count)``: add what arrives to the source and pass it on.
 
-    Asynchronous; signals ``CHAIN_DONE``. The first tile of the chain only sends.
+    Asynchronous; signals ``CHAIN_DONE``. The first tile of the chain only sends. The last tile
+    of the line has no neighbour to send to, and never calls it; the guard says so.
     """
     towards = line.up if upwards else line.down
     unit = Asynchronous(UP_UNIT if upwards else DOWN_UNIT, CHAIN_DONE)
     asm = Asm(6)
     source, count = asm.register("source"), asm.register("count")
     memory, dims = words(asm, source, count, dtype)
-    first = Int(0) if upwards else line.size - 1
+    first, last = (Int(0), line.size - 1) if upwards else (line.size - 1, Int(0))
 
     def emit(send: str, receive: str) -> None:
         out, came = Fabric(f"{towards}_{send}"), Fabric(f"{towards}_{receive}")
@@ -73,7 +74,8 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType) -> Procedure:
         with asm.otherwise():
             asm.vector(op, dtype, out, came, memory, dims=dims, asynchronous=unit)
 
-    _parity(asm, line, emit)
+    with asm.when(line.along, "!=", last):
+        _parity(asm, line, emit)
     return Procedure(
         f"chain_{towards}_{op}_{dtype.value}", (source.name, count.name), asm.body,
         (f"Pass count words {towards}: those that arrive, combined with the source.",),

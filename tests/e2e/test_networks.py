@@ -1,0 +1,41 @@
+"""The four real networks, whole: compiled, run on the simulated fabric, held against ONNX Runtime.
+
+Each at its full input: f32 on a square and on a rectangle that is neither square nor a power
+of two, f16 on the square. Nothing is skipped: a package that is missing fails its tests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import wsc
+from isa.types import DType
+from tests.fabric import TOLERANCE, difference
+from tests.networks import NETWORKS, Network
+
+CASES = [("16x16", DType.F32), ("20x12", DType.F32), ("16x16", DType.F16)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fabric", "precision"), CASES, ids=[f"{fabric}-{kind.value}" for fabric, kind in CASES]
+)
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_outputs_agree_with_onnx_runtime(
+    network: Network, fabric: str, precision: DType
+) -> None:
+    feeds = network.feeds()
+    program = wsc.compile(
+        network.path, fabric=fabric, dims=dict(network.dims), precision=precision.value
+    )
+    run = program.run(feeds)
+    session = onnxruntime.InferenceSession(network.path)
+    names = [item.name for item in session.get_outputs()]
+    assert list(run.outputs) == names
+    for name, wanted in zip(names, session.run(None, feeds), strict=True):
+        wanted = np.asarray(wanted)
+        assert run.outputs[name].dtype == wanted.dtype
+        error = difference(run.outputs[name], wanted)
+        assert error <= TOLERANCE[precision], f"{name}: {error:.3g}"
