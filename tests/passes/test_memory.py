@@ -1,0 +1,185 @@
+"""Addresses: nothing that is read later is overwritten; maps write in place where they may."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isa.fabric import find_fabric
+from isa.program import Extent
+from isa.types import DType
+from wsc.errors import CompileError
+from wsc.ir.graph import Arg, Ref, Step
+from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
+from wsc.kernels.context import SYNC
+from wsc.kernels.elementwise import temporaries
+from wsc.layout import Buffer, Mesh, View, dense_strides, whole
+from wsc.passes.memory import Allocate
+
+FABRIC = find_fabric("4x3")
+
+
+def view(name: str, rows: int, columns: int, dtype: DType = DType.F32, turned: bool = False) -> View:
+    extents: tuple[Extent, ...] = (whole(rows), whole(columns))
+    return View(name, dtype, extents, dense_strides(extents, dtype, (1, 0) if turned else (0, 1)))
+
+
+def placed(tasks: list[Task]) -> Placed:
+    sizes: dict[str, Buffer] = {SYNC: Buffer(SYNC, DType.I32, 4)}
+    for task in tasks:
+        for item in views(task):
+            room = -(-item.local_size * item.dtype.bytes // 4) * 4
+            sizes[item.buffer] = Buffer(item.buffer, item.dtype, room)
+        for name in scratch(task):
+            sizes[name] = Buffer(name, DType.F32, task.out.local_size * 4)  # type: ignore[union-attr]
+    return Placed("p", Mesh(4, 3), (), tuple(sizes.values()), tuple(tasks))
+
+
+def map_task(body: tuple[Step, ...], inputs: tuple[View, ...], out: View) -> MapTask:
+    place = temporaries(body, tuple(item.dtype for item in inputs), out.dtype)
+    return MapTask(body, inputs, out, tuple(f"{out.buffer}_{i}" for i in range(max(place) + 1)))
+
+
+class Sram:
+    """Who wrote each byte last; reading what another has overwritten fails."""
+
+    def __init__(self, program: Placed) -> None:
+        self.at = program.addresses
+        self.bytes = {buffer.name: buffer.bytes for buffer in program.buffers}
+        self.owner: dict[int, object] = {}
+
+    def _range(self, buffer: str) -> range:
+        return range(self.at[buffer], self.at[buffer] + self.bytes[buffer])
+
+    def write(self, buffer: str, what: object) -> None:
+        self.owner |= {byte: what for byte in self._range(buffer)}
+
+    def read(self, buffer: str, what: object) -> None:
+        lost = [byte for byte in self._range(buffer) if self.owner.get(byte) != what]
+        assert not lost, f"{what} in {buffer} is overwritten at {lost[0]}: {self.owner.get(lost[0])}"
+
+    def meet(self, one: str, other: str) -> bool:
+        a, b = self._range(one), self._range(other)
+        return a.start < b.stop and b.start < a.stop
+
+
+def run(program: Placed) -> None:
+    """Execute the program's reads and writes; a map's steps one after the other."""
+    sram = Sram(program)
+    holds: dict[str, object] = {SYNC: SYNC}
+    sram.write(SYNC, SYNC)
+    for number, task in enumerate(program.tasks):
+        sram.read(SYNC, SYNC)
+        if isinstance(task, MapTask):
+            _run_map(sram, task, number, holds)
+        elif isinstance(task, MoveTask):
+            sram.read(task.value.buffer, holds[task.value.buffer])
+            assert not sram.meet(task.value.buffer, task.out.buffer)
+            sram.write(task.out.buffer, number)
+            holds[task.out.buffer] = number
+        elif isinstance(task, Store):
+            sram.read(task.value.buffer, holds[task.value.buffer])
+
+
+def _run_map(sram: Sram, task: MapTask, number: int, holds: dict[str, object]) -> None:
+    place = temporaries(task.body, tuple(v.dtype for v in task.inputs), task.out.dtype)
+    where = [task.out.buffer if spot == -1 else task.scratch[spot] for spot in place]
+    for step, (current, target) in enumerate(zip(task.body, where, strict=True)):
+        for arg in current.args:
+            if isinstance(arg, Ref):
+                sram.read(where[arg.step], (number, arg.step))
+            elif isinstance(arg, Arg):
+                source = task.inputs[arg.index]
+                sram.read(source.buffer, holds[source.buffer])
+                if sram.meet(source.buffer, target):  # in place: the same element, at one place
+                    assert sram.at[source.buffer] == sram.at[target]
+                    assert (source.extents, source.strides) == (task.out.extents, task.out.strides)
+                    assert source.dtype.bytes == task.out.dtype.bytes
+        sram.write(target, (number, step))
+    holds[task.out.buffer] = (number, len(task.body) - 1)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Placed:
+    """Loads by movement, then maps and moves of earlier values of several layouts."""
+    dtypes = st.sampled_from([DType.F32, DType.F16])
+    made = [view("v0", draw(st.integers(1, 5)), draw(st.integers(1, 5)), draw(dtypes))]
+    start = view("start", 1, 1, made[0].dtype)
+    tasks: list[Task] = [
+        MoveTask(view(SYNC, 1, 1, DType.I32), (), start),
+        MoveTask(start, (), made[0]),
+    ]
+    for number in range(1, draw(st.integers(2, 12))):
+        source = draw(st.sampled_from(made))
+        rows, columns = source.shape
+        turned = draw(st.booleans())
+        if draw(st.integers(0, 3)) == 0:
+            out = view(f"v{number}", columns, rows, source.dtype, turned)
+            tasks.append(MoveTask(source, (), out))
+        else:
+            alike = [v for v in made if v.shape == source.shape and v.dtype is source.dtype]
+            inputs = tuple(draw(st.lists(st.sampled_from(alike), min_size=1, max_size=3)))
+            out = view(f"v{number}", rows, columns, source.dtype, turned)
+            tasks.append(map_task(draw(bodies(len(inputs), source.dtype)), inputs, out))
+        made.append(out)
+    for name in sorted(draw(st.sets(st.sampled_from([v.buffer for v in made])))):
+        tasks.append(Store(next(v for v in made if v.buffer == name), name))
+    return placed(tasks)
+
+
+@st.composite
+def bodies(draw: st.DrawFn, inputs: int, dtype: DType) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for number in range(draw(st.integers(1, 5))):
+        known = [Arg(i) for i in range(inputs)] + [Ref(i) for i in range(number)]
+        args = draw(st.lists(st.sampled_from(known), min_size=2, max_size=2))
+        if number:  # so that no step is dead
+            args[0] = Ref(number - 1)
+        steps.append(Step("add", dtype, tuple(args)))
+    return tuple(steps)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(programs())
+def test_nothing_is_overwritten_that_is_read_later(program: Placed) -> None:
+    run(Allocate(FABRIC).apply(program))
+
+
+def addresses(tasks: list[Task]) -> dict[str, int]:
+    return Allocate(FABRIC).apply(placed(tasks)).addresses
+
+
+NEGATE = (Step("neg", DType.F32, (Arg(0),)),)
+SOURCE = view("s", 1, 1)
+
+
+def test_a_map_writes_over_an_input_that_dies() -> None:
+    a, b = view("a", 4, 4), view("b", 4, 4)
+    at = addresses([MoveTask(SOURCE, (), a), map_task(NEGATE, (a,), b), Store(b, "o")])
+    assert at["a"] == at["b"]
+
+
+@pytest.mark.parametrize(
+    "case", ["read later", "read by a later step", "another layout", "another size"]
+)
+def test_a_map_keeps_away_from_an_input(case: str) -> None:
+    a, b = view("a", 4, 4), view("b", 4, 4, turned=case == "another layout")
+    body = NEGATE
+    after: list[Task] = [Store(b, "o")]
+    if case == "read later":
+        after.append(Store(a, "p"))
+    elif case == "read by a later step":
+        body = (*NEGATE, Step("add", DType.F32, (Ref(0), Arg(0))))
+    elif case == "another size":
+        a = view("a", 4, 1)
+    at = addresses([MoveTask(SOURCE, (), a), map_task(body, (a,), b), *after])
+    size = a.local_size * 4
+    assert at["b"] + 64 <= at["a"] or at["a"] + size <= at["b"]
+
+
+def test_too_much_is_refused_with_the_bytes_and_the_node() -> None:
+    a, b = view("a", 100, 70), view("b", 70, 100)
+    program = placed([MoveTask(SOURCE, (), a), MoveTask(a, (), b), Store(b, "o")])
+    with pytest.raises(CompileError, match=r"need 560\d\d bytes of each tile.* has 49152"):
+        Allocate(FABRIC).apply(program)

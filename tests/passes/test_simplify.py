@@ -1,0 +1,113 @@
+"""Graph text in, graph text out: what is simplified, and what is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isa.types import DType
+from tests.conftest import Golden
+from tests.oracle import evaluate
+from wsc.ir.graph import Constant, Graph, Type
+from wsc.ir.text import parse_graph, print_graph
+from wsc.passes.simplify import MAX_BODY, Simplify
+
+HEAD = 'graph "g"\ninput %x : f32[2,6] from "float32"\ninput %y : f32[2,6] from "float32"\n'
+
+CASES = {
+    "maps_of_one_reader_fuse": """\
+%a = map(%x, %y) { add.f32 $0 $1 } : f32[2,6]  // "/Add"
+%b = map(%a) { exp.f32 $0; mul.f32 #0 #0 } : f32[2,6]  // "/Exp" "/Mul"
+%r = map(%y, %b) { sub.f32 $1 $0 } : f32[2,6]  // "/Sub"
+output "r" = %r as "float32"
+""",
+    "a_map_with_two_readers_is_not_fused": """\
+%a = map(%x) { exp.f32 $0 } : f32[2,6]
+%b = map(%a) { neg.f32 $0 } : f32[2,6]
+%s = reduce.sum(%a) [a, b] -> [a, _] where a=2 b=6 : f32[2,1]
+%r = map(%b, %s) { div.f32 $0 $1 } : f32[2,6]
+output "r" = %r as "float32"
+""",
+    "a_map_that_is_an_output_is_not_fused": """\
+%a = map(%x) { exp.f32 $0 } : f32[2,6]
+%r = map(%a) { neg.f32 $0 } : f32[2,6]
+output "a" = %a as "float32"
+output "r" = %r as "float32"
+""",
+    "a_map_of_another_shape_is_not_fused": """\
+%s = reduce.sum(%x) [a, b] -> [a, _] where a=2 b=6 : f32[2,1]
+%a = map(%s) { recip.f32 $0 } : f32[2,1]
+%r = map(%x, %a) { mul.f32 $0 $1 } : f32[2,6]
+output "r" = %r as "float32"
+""",
+    "moves_become_one": """\
+%a = move(%x) reshape[2,2,3] : f32[2,2,3]  // "/Reshape"
+%b = move(%a) transpose[1,0,2] : f32[2,2,3]  // "/Transpose"
+%c = move(%b) transpose[1,0,2] : f32[2,2,3]
+%d = move(%c) reshape[4,3] : f32[4,3]
+%r = move(%d) slice[0:4:1, 1:2:1] : f32[4,2]
+output "r" = %r as "float32"
+""",
+    "a_move_after_a_pad_is_not_composed": """\
+%a = move(%x) pad[0:1, 0:0]=0 : f32[3,6]
+%r = move(%a) reshape[9,2] : f32[9,2]
+output "r" = %r as "float32"
+""",
+    "a_reshape_behind_a_pad_is_split_off": """\
+%r = move(%x) transpose[1,0] pad[1:1, 0:0]=0 transpose[1,0] reshape[4,4] : f32[4,4]  // "/Pad"
+output "r" = %r as "float32"
+""",
+    "one_element_constants_become_literals": """\
+const %half : f32[]
+const %row : f32[6]
+%r = map(%x, %half, %row) { mul.f32 $0 $1; add.f32 #0 $2 } : f32[2,6]
+output "r" = %r as "float32"
+""",
+    "what_nobody_reads_goes": """\
+const %row : f32[6]
+%a = map(%x, %row) { add.f32 $0 $1 } : f32[2,6]
+%b = reduce.sum(%a) [a, b] -> [a, _] where a=2 b=6 : f32[2,1]
+%r = map(%y) { neg.f32 $0 } : f32[2,6]
+output "r" = %r as "float32"
+""",
+}
+
+
+def constants() -> dict[str, Constant]:
+    half, row = np.array(0.5, np.float32), np.arange(6, dtype=np.float32)
+    return {
+        "half": Constant("half", Type(DType.F32, ()), lambda: half),
+        "row": Constant("row", Type(DType.F32, (6,)), lambda: row),
+    }
+
+
+def read(body: str) -> Graph:
+    return parse_graph(HEAD + body, constants())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text_in_text_out(name: str, golden: Golden) -> None:
+    graph = read(CASES[name])
+    simple = Simplify().apply(graph)
+    golden(f"passes/simplify/{name}.txt", f"{print_graph(graph)}\n=>\n\n{print_graph(simple)}")
+    rng = np.random.default_rng(1)
+    feeds = {key: rng.normal(size=(2, 6)).astype(np.float32) for key in ("x", "y")}
+    wanted = evaluate(graph, feeds)
+    for key, value in evaluate(simple, feeds).items():
+        np.testing.assert_array_equal(value, wanted[key])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_left_to_do(name: str) -> None:
+    simple = Simplify().apply(read(CASES[name]))
+    assert Simplify().apply(simple) == simple
+
+
+def test_a_body_does_not_grow_beyond_its_limit() -> None:
+    lines = "".join(
+        f"%v{i + 1} = map(%{f'v{i}' if i else 'x'}) {{ exp.f32 $0 }} : f32[2,6]\n"
+        for i in range(MAX_BODY + 1)
+    )
+    graph = read(lines + f'output "r" = %v{MAX_BODY + 1} as "float32"\n')
+    first, second = Simplify().apply(graph).nodes
+    assert [len(first.op.body), len(second.op.body)] == [MAX_BODY, 1]  # type: ignore[union-attr]
