@@ -1,0 +1,1 @@
+"""Benchmarks of compiler and simulator: ``python -m benchmarks`` (or ``make bench``)."""

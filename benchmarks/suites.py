@@ -1,0 +1,224 @@
+"""The benchmarks: each measures in processes of its own and gives a table with its targets."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.process import measured
+from benchmarks.report import Result, Target, number
+
+GIB = 2**30
+STREAMED = "matmul_streamed"
+NAMES = ("minilm", "magika", "orientation", "silero")
+
+
+@functools.cache
+def folder() -> Path:
+    """Where compiled programs lie until the benchmarks end."""
+    made = tempfile.TemporaryDirectory(prefix="wsc-bench-")
+    folder.made = made  # type: ignore[attr-defined]  # removed with the process
+    return Path(made.name)
+
+
+@functools.cache
+def compiled(network: str, fabric: str, precision: str) -> tuple[str, dict[str, Any]]:
+    """Path of a compiled network, and what compiling it took."""
+    path = str(folder() / f"{network}-{fabric}-{precision}.wsa")
+    found = measured(
+        "compile",
+        {"network": network, "fabric": fabric, "precision": precision, "output": path},
+    )
+    return path, found
+
+
+@functools.cache
+def ran(network: str, fabric: str, precision: str) -> dict[str, Any]:
+    """What a run of a network gave and took."""
+    path, _ = compiled(network, fabric, precision)
+    return measured("run", {"network": network, "path": path, "precision": precision})
+
+
+def gib(found: dict[str, Any]) -> float:
+    """Peak memory in GiB."""
+    return found["peak_bytes"] / GIB
+
+
+def minilm(quick: bool) -> Result:
+    """MiniLM at 128 tokens on a mesh of the size that the targets name."""
+    fabric = "8x8" if quick else "32x32"
+    _, made = compiled("minilm", fabric, "f32")
+    run = ran("minilm", fabric, "f32")
+    rows = [
+        [what, f"{found['seconds']:.1f}", f"{found['process_seconds']:.1f}", f"{gib(found):.2f}"]
+        for what, found in (("compile", made), ("run", run))
+    ]
+    targets = [
+        Target(f"MiniLM, 128 tokens, {fabric}, compile", made["process_seconds"], 20, "s"),
+        Target(f"MiniLM, 128 tokens, {fabric}, run", run["process_seconds"], 180, "s"),
+        Target("the larger peak memory of the two", max(gib(made), gib(run)), 4, "GiB"),
+    ]
+    error = max(run["errors"].values())
+    notes = [
+        f"{run['cycles']:,} cycles; largest error {error:.1e} of the output's largest "
+        "magnitude. Work: without starting Python and imports. The targets are held against "
+        "the whole process, with the engine's compiled code on disk (see cold start below)."
+    ]
+    return Result(
+        "minilm", f"MiniLM, 128 tokens, {fabric}, f32",
+        ("", "seconds of work", "seconds of the process", "peak GiB"), rows, targets, notes,
+        raw={"compile": made, "run": run},
+    )  # fmt: skip
+
+
+def text(quick: bool) -> Result:
+    """The size of the text, and the cost of compiling for a whole wafer."""
+    sizes = ("4x4", "8x8") if quick else ("8x8", "32x32", "750x994")
+    rows: list[list[str]] = []
+    raw: dict[str, Any] = {}
+    for fabric in sizes:
+        path, made = compiled("minilm", fabric, "f32")
+        read = measured("parse", {"path": path})
+        raw[fabric] = {"compile": made, "parse": read}
+        rows.append(
+            [
+                fabric, f"{made['lines']:,}", f"{read['parse_seconds']:.2f}",
+                f"{read['verify_seconds']:.2f}", f"{made['seconds']:.1f}", f"{gib(made):.2f}",
+            ]
+        )  # fmt: skip
+    lines = [raw[fabric]["compile"]["lines"] for fabric in sizes]
+    parses = [raw[fabric]["parse"]["parse_seconds"] for fabric in sizes]
+    small, large = raw[sizes[-2]]["compile"], raw[sizes[-1]]["compile"]
+    pair = f"{sizes[-1]} over {sizes[-2]}"
+    targets = [
+        Target("lines of MiniLM's assembly, the longest", max(lines), 5000, "lines"),
+        Target("difference in lines between meshes", 100 * (max(lines) / min(lines) - 1), 2, "%"),
+        Target("parse, the slowest", max(parses), 2, "s"),
+        Target(f"compile seconds, {pair}", large["seconds"] / small["seconds"], 2, "times"),
+        Target(f"peak memory, {pair}", large["peak_bytes"] / small["peak_bytes"], 2, "times"),
+    ]
+    return Result(
+        "text", "MiniLM's text on meshes of different sizes",
+        ("mesh", "lines", "parse s", "verify s", "compile s", "compile peak GiB"),
+        rows, targets, raw=raw,
+    )  # fmt: skip
+
+
+def utilisation(quick: bool) -> Result:
+    """Each streamed matmul against its roofline, and where its other cycles go."""
+    fabric = "4x4" if quick else "16x16"
+    rows: list[list[str]] = []
+    targets: list[Target] = []
+    raw: dict[str, Any] = {}
+    for precision in ("f32",) if quick else ("f32", "f16"):
+        kernels = ran("minilm", fabric, precision)["kernels"]
+        streamed = [row for row in kernels if row["kernel"].startswith(STREAMED)]
+        raw[precision] = streamed
+        for row in streamed:
+            bounds, shares = row["bounds"], row["shares"]
+            rows.append(
+                [
+                    f"{precision} {short(row['node'])}", f"{row['cycles']:,}",
+                    *(f"{bounds[name]:,}" for name in ("compute", "link", "io")),
+                    row["bound_by"], f"{row['utilization']:.0%}",
+                    *(f"{shares[name]:.0%}" for name in ("mac", "other", "wait")),
+                ]
+            )  # fmt: skip
+        least = 100 * min(row["utilization"] for row in streamed)
+        what = f"lowest of MiniLM's {len(streamed)} streamed matmuls on {fabric}, {precision}"
+        targets.append(Target(what, least, 50, "% of roofline", at_least=True))
+    notes = [
+        "compute, link, I/O: cycles that each resource alone would need; the roofline is the "
+        "largest. Of the cycles: mac, multiply-accumulates at full rate; other, the rest of "
+        "the busy cycles (start-up, clearing, issue, sums, and rows that do not fill the "
+        "core's width); wait, main threads stalled on the fabric or a semaphore, or not yet "
+        "(no longer) at this statement."
+    ]
+    return Result(
+        "utilisation", f"Streamed matmuls of MiniLM, 128 tokens, {fabric}",
+        ("matmul", "cycles", "compute", "link", "I/O", "bound by", "of bound", "mac", "other",
+         "wait"),
+        rows, targets, notes, raw=raw,
+    )  # fmt: skip
+
+
+def short(node: str) -> str:
+    """The part of a node's name that tells layers apart."""
+    return node if len(node) <= 48 else "..." + node[-45:]
+
+
+def networks(quick: bool) -> Result:
+    """The four real networks against ONNX Runtime."""
+    fabric = "16x16"
+    rows: list[list[str]] = []
+    targets: list[Target] = []
+    raw: dict[str, Any] = {}
+    for name in ("magika", "silero") if quick else NAMES:
+        for precision, tolerance in (("f32", 1e-4), ("f16", 2e-2)):
+            path_and_made = compiled(name, fabric, precision)
+            made, run = path_and_made[1], ran(name, fabric, precision)
+            error = max(run["errors"].values())
+            rows.append(
+                [
+                    name, precision, f"{run['cycles']:,}", f"{run['utilization']:.1%}",
+                    f"{error:.1e}", f"{made['lines']:,}", f"{made['seconds']:.1f}",
+                    f"{run['seconds']:.1f}", f"{gib(run):.2f}",
+                ]
+            )  # fmt: skip
+            raw[f"{name} {precision}"] = {"compile": made, "run": run}
+            what = f"{name} {precision}, error against ONNX Runtime"
+            targets.append(Target(what, error, tolerance, "of the largest magnitude"))
+    return Result(
+        "networks", f"The four networks on {fabric}",
+        ("network", "precision", "cycles", "utilisation", "error", "lines", "compile s",
+         "run s", "run peak GiB"),
+        rows, targets, left=2, raw=raw,
+    )  # fmt: skip
+
+
+def engine(quick: bool) -> Result:
+    """How fast the reference engine steps, and what its first start costs."""
+    size, scale = ("8x8", 1) if quick else ("32x32", 4)
+    rows: list[list[str]] = []
+    raw: dict[str, Any] = {}
+    patterns = (("saturated links", 5000 * scale), ("streamed fmac", 1000 * scale))
+    for program, count in patterns:
+        settings = {"program": program, "size": size, "count": count, "repeats": 2}
+        found = measured("engine", settings)
+        raw[program] = found
+        cells = found["tiles"] * found["cycles"]
+        rows.append(
+            [
+                f"{program}, {size}", f"{found['cycles']:,}", f"{found['seconds']:.2f}",
+                *(f"{found[name] / found['seconds'] / 1e6:.1f}" for name in ("hops", "links")),
+                f"{cells / found['seconds'] / 1e6:.1f}",
+                f"{found['macs'] / found['seconds'] / 1e6:.1f}",
+            ]
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="wsc-cold-") as cache:
+        settings = {"program": "streamed fmac", "size": "2x2", "count": 8, "repeats": 1}
+        cold = measured("engine", settings, {"NUMBA_CACHE_DIR": cache})
+        warm = measured("engine", settings, {"NUMBA_CACHE_DIR": cache})
+    raw["cold"], raw["warm"] = cold, warm
+    notes = [
+        "Events: wavelets that crossed a link between two tiles (hops), or any link, ramps "
+        "included. One process on one core, the better of three runs.",
+        f"Cold start (a 2x2 program in a new process with an empty Numba cache): "
+        f"{number(cold['process_seconds'])} s; with the cache filled: "
+        f"{number(warm['process_seconds'])} s.",
+    ]
+    return Result(
+        "engine", "Speed of the reference engine",
+        ("program", "cycles", "seconds", "M hops/s", "M link events/s", "M tile-cycles/s",
+         "M MACs/s"),
+        rows, notes=notes, raw=raw,
+    )  # fmt: skip
+
+
+SUITES: dict[str, Callable[[bool], Result]] = {
+    "minilm": minilm, "text": text, "utilisation": utilisation, "networks": networks,
+    "engine": engine,
+}  # fmt: skip

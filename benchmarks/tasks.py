@@ -1,0 +1,107 @@
+"""The tasks that ``benchmarks.process`` runs: ``python -m benchmarks.tasks NAME JSON``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.process import peak_bytes
+
+Task = Callable[..., dict[str, Any]]
+
+
+def compile_network(network: str, fabric: str, precision: str, output: str) -> dict[str, Any]:
+    """Compile one of the four networks and save it; seconds of the work alone."""
+    import wsc
+    from tests.networks import NETWORKS
+
+    (chosen,) = [item for item in NETWORKS if item.name == network]
+    start = time.perf_counter()
+    program = wsc.compile(chosen.path, fabric=fabric, dims=dict(chosen.dims), precision=precision)
+    program.save(output)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "lines": len(program.text.splitlines())}
+
+
+def parse(path: str) -> dict[str, Any]:
+    """Parse a saved program; then verify it."""
+    from isa.fabric import find_fabric
+    from isa.parser import parse as parse_text
+    from isa.verifier import verify
+
+    text = Path(path).read_text(encoding="utf-8")
+    start = time.perf_counter()
+    program = parse_text(text, path)
+    parsed = time.perf_counter()
+    verify(program, find_fabric(program.fabric).sized(program.width, program.height))
+    return {"parse_seconds": parsed - start, "verify_seconds": time.perf_counter() - parsed}
+
+
+def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
+    """Run a saved program on the network's own input; errors against ONNX Runtime."""
+    import wsc
+    from isa.types import DType
+    from tests.networks import NETWORKS
+    from wsc.compare import Reference, compare
+    from wsc.report import busy_shares, kernel_rows, mac_rate
+
+    (chosen,) = [item for item in NETWORKS if item.name == network]
+    feeds = chosen.feeds()
+    start = time.perf_counter()
+    program = wsc.load(path)
+    run = program.run(feeds)
+    seconds = time.perf_counter() - start
+    peak = peak_bytes()  # before ONNX Runtime comes in
+    reference = Reference(chosen.path)
+    expected = reference.run(feeds, list(run.outputs))
+    kind = DType(precision)
+    errors = {
+        name: compare(name, value, expected[name], kind).relative
+        for name, value in run.outputs.items()
+    }
+    assembly = program.assembly
+    tiles, rate = assembly.width * assembly.height, mac_rate(program.fabric, kind)
+    rows = [
+        row.as_dict() | {"shares": dict(busy_shares(row, rate, tiles))}
+        for row in kernel_rows(assembly, program.fabric, run.counters.statements)
+    ]
+    return {
+        "seconds": seconds, "cycles": run.cycles, "utilization": run.counters.utilization,
+        "errors": errors, "kernels": rows, "counters": run.counters.as_dict(),
+        "own_peak_bytes": peak,
+    }  # fmt: skip
+
+
+def engine(program: str, size: str, count: int, repeats: int) -> dict[str, Any]:
+    """Seconds of a written program: the first run of this process, then the best of more."""
+    start = time.perf_counter()
+    import runtime
+    from benchmarks.patterns import PATTERNS
+
+    pattern = PATTERNS[program](size, count)
+    image = runtime.load(pattern.program, pattern.fabric)
+    loaded = time.perf_counter()
+    result = runtime.run(image, pattern.inputs)
+    first = time.perf_counter() - loaded
+    walls = [runtime.run(image, pattern.inputs).wall_seconds for _ in range(repeats)]
+    counters = result.counters
+    return {
+        "load_seconds": loaded - start, "first_seconds": first, "seconds": min([first, *walls]),
+        "cycles": result.cycles, "tiles": counters.busy.size,
+        "hops": int(counters.links[..., :4].sum()), "links": int(counters.links.sum()),
+        "macs": counters.macs_f32 + counters.macs_f16,
+    }  # fmt: skip
+
+
+TASKS: dict[str, Task] = {
+    "compile": compile_network, "parse": parse, "run": run_network, "engine": engine,
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    found = TASKS[sys.argv[1]](**json.loads(sys.argv[2]))
+    print(json.dumps({"peak_bytes": found.pop("own_peak_bytes", peak_bytes()), **found}))
