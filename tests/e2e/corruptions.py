@@ -29,7 +29,6 @@ from isa.program import (
     Loop,
     Mem,
     Op,
-    Procedure,
     Program,
     Real,
     Route,
@@ -105,7 +104,7 @@ def put(program: Program, site: Site, *new: Statement) -> Program:
 
 
 def _with(items: tuple[T, ...], number: int, item: T) -> tuple[T, ...]:
-    return items[:number] + (item,) + items[number + 1 :]
+    return (*items[:number], item, *items[number + 1 :])
 
 
 def probe(program: Program, site: Site, semaphore: int) -> Program:
@@ -343,5 +342,3 @@ def without_call(program: Program, number: int) -> Program:
     (region,) = program.regions
     main = region.main[:number] + region.main[number + 1 :]
     return program.with_(regions=(replace(region, main=main),))
-
-

@@ -6,7 +6,7 @@ Partial outputs are under test with the commands (``tests/cli``, ``test_bad_inpu
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,11 +121,9 @@ SMALL: dict[str, Callable[[], tuple[onnx.ModelProto, Feeds]]] = {
 
 
 @pytest.fixture(scope="module", params=SMALL)
-def small(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ready]:
+def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ready:
     """A small network on 6 x 5 tiles: every route of a reduction carries something there."""
-    yield ready(*SMALL[request.param](), "6x5", tmp_path_factory.mktemp("small"))
+    return ready(*SMALL[request.param](), "6x5", tmp_path_factory.mktemp("small"))
 
 
 def same(one: Feeds, other: Feeds) -> bool:
@@ -170,7 +168,7 @@ def test_a_corruption_shows(small: Ready, kind: str) -> None:
 
 
 def test_there_are_enough_corruptions(small: Ready) -> None:
-    """At least seventy in each network; kinds of which there are fewer count with what they have."""
+    """Seventy in each network; a kind of which there are fewer counts with what it has."""
     semaphore = unused_semaphore(small.fabric)
     assert sum(min(SAMPLES, len(candidates(small.program, k, semaphore))) for k in KINDS) >= 70
 

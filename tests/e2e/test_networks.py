@@ -23,9 +23,7 @@ CASES = [("16x16", DType.F32), ("20x12", DType.F32), ("16x16", DType.F16)]
     ("fabric", "precision"), CASES, ids=[f"{fabric}-{kind.value}" for fabric, kind in CASES]
 )
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
-def test_outputs_agree_with_onnx_runtime(
-    network: Network, fabric: str, precision: DType
-) -> None:
+def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precision: DType) -> None:
     feeds = network.feeds()
     program = wsc.compile(
         network.path, fabric=fabric, dims=dict(network.dims), precision=precision.value

@@ -17,7 +17,7 @@ NAMES = ("a", "b", "c")
 POINTS = 200
 
 ranges = st.tuples(st.integers(-6, 6), st.integers(0, 8)).map(lambda r: (r[0], r[0] + r[1]))
-spaces = st.fixed_dictionaries({name: ranges for name in NAMES})
+spaces = st.fixed_dictionaries(dict.fromkeys(NAMES, ranges))
 divisors = st.integers(1, 12)
 
 

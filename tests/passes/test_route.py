@@ -1,0 +1,86 @@
+"""Routing: which flows may share a color, and the cycles that are named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from isa.expr import Int, Name, X, Y, binary
+from isa.fabric import find_fabric
+from isa.program import Fabric as Queue
+from isa.program import If, Loop, Mem, Op, Position
+from isa.types import DType, Side
+from wsc.errors import CompileError
+from wsc.kernels.flows import FLOWS, Flow, Path
+from wsc.passes.route import SAMPLE, find_cycle, flows_of, route, route_table
+
+N, E, S, WEST, RAMP = Side.NORTH, Side.EAST, Side.SOUTH, Side.WEST, Side.RAMP
+FABRIC = find_fabric("8x8")
+
+
+def numbers(*names: str) -> list[int]:
+    routing = route(list(names), FABRIC)
+    number = dict(routing.colors)
+    return [number[routing.color_of[name]] for name in names]
+
+
+def test_flows_that_meet_in_a_tile_get_their_own_colors() -> None:
+    assert numbers("weights", "scatter", "collect") == [0, 1, 2]
+
+
+def test_halves_of_a_column_share_colors() -> None:
+    routing = route(["south_even", "south_odd", "north_even", "north_odd"], FABRIC)
+    assert routing.colors == (("south_even_or_north_odd", 0), ("south_odd_or_north_even", 1))
+    assert {item.color for item in routing.routes} == {name for name, _ in routing.colors}
+
+
+@pytest.mark.parametrize("mesh", [(1, 1), (1, 5), (6, 1), (4, 3), (7, 7), (16, 9)])
+def test_flows_of_one_color_meet_on_no_mesh(mesh: tuple[int, int]) -> None:
+    routing = route(list(FLOWS), FABRIC)
+    for one, other in combinations(FLOWS, 2):
+        if routing.color_of[one] == routing.color_of[other]:
+            assert not route_table(FLOWS[one], *mesh).keys() & route_table(FLOWS[other], *mesh)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_no_flow_of_the_library_is_cyclic(name: str) -> None:
+    for mesh in ((1, 1), (2, 1), (1, 2), (3, 5), (SAMPLE, SAMPLE)):
+        assert find_cycle(route_table(FLOWS[name], *mesh)) is None
+
+
+def ring() -> Flow:
+    """Round the four tiles at the north-west corner."""
+    corners = {(0, 0): (S, E), (1, 0): (WEST, S), (1, 1): (N, WEST), (0, 1): (E, N)}
+    paths = tuple(
+        Path(
+            binary("==", X, x) * binary("==", Y, y),
+            (Position(receive, (send, RAMP)),),
+        )
+        for (x, y), (receive, send) in corners.items()
+    )
+    return Flow("ring", "a stream that bites its tail", paths)
+
+
+def test_a_cycle_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FLOWS, "ring", ring())
+    with pytest.raises(CompileError) as caught:
+        route(["ring"], FABRIC)
+    message = str(caught.value)
+    assert message.startswith("flow 'ring' waits for itself in the cycle ")
+    for tile in ("(0,0)", "(1,0)", "(1,1)", "(0,1)"):
+        assert tile in message
+
+
+def test_too_few_colors_are_refused_with_both_numbers() -> None:
+    with pytest.raises(CompileError, match=r"routing needs 3 colors, but fabric '8x8' has 2"):
+        route(["weights", "scatter", "collect"], replace(FABRIC, name="8x8", colors=2))
+
+
+def test_flows_are_found_in_every_block() -> None:
+    memory = Mem(Name("a"))
+    move = Op("mov", DType.F32, (memory, Queue("weights")))
+    send = Op("control", color="collect")
+    body = (Loop("i", Int(3), (If(X, "<", Int(1), (move,), (send,)),)),)
+    assert flows_of([body], []) == ["weights", "collect"]
