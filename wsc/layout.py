@@ -57,11 +57,13 @@ def start(extent: Extent, at: ExprLike | None = None) -> Expr:
 
 
 def valid(extent: Extent, mesh: Mesh, at: ExprLike | None = None) -> Expr:
-    """Number of indices within [0, size) that a tile holds; a plain extent only."""
-    if extent.axis is None:
+    """Number of indices within [0, size) that a tile holds; a plain extent only.
+
+    An expression over the coordinate even where the blocks divide the size: so the text
+    of a program keeps its form from mesh to mesh.
+    """
+    if extent.axis is None or mesh.count(extent.axis) == 1:
         return Int(extent.size)
-    if extent.step * mesh.count(extent.axis) == extent.size:
-        return Int(extent.step)
     first = start(extent, at)
     return maximum(0, minimum(extent.step, extent.size - first))
 

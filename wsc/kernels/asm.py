@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, ExprLike, Int, Name, NotAffine, expr, names, split
+from isa.expr import Expr, ExprLike, Int, Name, NotAffine, binary, expr, names, split
 from isa.program import (
     Asynchronous,
     Call,
@@ -29,6 +29,7 @@ from isa.program import (
 from isa.types import Control, DType
 
 MAX_REGISTERS_IN_OPERAND = 2
+FLAT = frozenset({"i"})  # the usual name of a walk over a whole buffer
 SCALAR_OPS = {
     "+": "i.add", "-": "i.sub", "*": "i.mul", "/": "i.div", "%": "i.mod",
     "min": "i.min", "max": "i.max",
@@ -109,6 +110,26 @@ class Asm:
         if not set(names(node)) & self.registers:
             return node
         return self.set(self.register(hint), node)
+
+    def times(self, hint: str, value: ExprLike, factor: int) -> Expr:
+        """``value * factor``; an instruction even for a factor of one, if it needs a register.
+
+        For factors that depend on the mesh, so that the text keeps its form.
+        """
+        return self._always(hint, "*", value, factor)
+
+    def over(self, hint: str, value: ExprLike, divisor: int) -> Expr:
+        """``floor(value / divisor)``, likewise."""
+        return self._always(hint, "/", value, divisor)
+
+    def _always(self, hint: str, op: str, value: ExprLike, number: int) -> Expr:
+        node = expr(value)
+        if not set(names(node)) & self.registers:
+            return binary(op, node, number)
+        left = self.value(node)
+        register = self.register(hint)
+        self._scalar(SCALAR_OPS[op], register, left, Int(number))
+        return register
 
     def value(self, value: ExprLike) -> Expr:
         """An expression that an operand can hold: static, plus at most two registers."""
@@ -198,14 +219,16 @@ class Asm:
         asynchronous: Asynchronous | None = None,
         target: tuple[Expr, Expr] | None = None,
         semaphore: int | None = None,
+        keep: frozenset[str] = frozenset(),
     ) -> None:
         """One vector instruction over ``dims`` (outermost first), in as few dimensions as it can.
 
-        Dimensions of extent one go; neighbours that every operand walks as one merge;
+        Dimensions of extent one go, but for those in ``keep`` (whose extent is one on this mesh
+        only: dropping them would give each mesh a text of its own) and the flat ``i``; neighbours that every operand walks as one merge;
         what is still beyond the machine's number of dimensions becomes hardware loops.
         """
         operands: list[Source] = [destination, *sources]
-        space = [(key, expr(size)) for key, size in dims if expr(size) != Int(1)]
+        space = [(key, expr(size)) for key, size in dims if key in keep | FLAT or expr(size) != Int(1)]
         space, operands = merge(space, operands)
         if len(space) > self.max_dims:
             key, size = space[0]
@@ -214,7 +237,7 @@ class Asm:
                 self.vector(
                     name, dtype, inner[0], *inner[1:],  # type: ignore[arg-type]
                     dims=space[1:], asynchronous=asynchronous, target=target,
-                    semaphore=semaphore,
+                    semaphore=semaphore, keep=keep,
                 )  # fmt: skip
             return
         keys = [key for key, _ in space]

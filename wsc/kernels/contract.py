@@ -151,7 +151,7 @@ def _local(task: ContractTask, context: Context) -> Emission:
     tokens = [(label, Int(labels.room(label))) for label in inner]
     asm.vector(
         "fmac", dtype, total, operand(task.index_a, task.a), _weights(task, [*outer, *summed]),
-        dims=[*steps, *tokens],
+        dims=[*steps, *tokens], keep=frozenset(labels.split),
     )  # fmt: skip
     if task.accumulator:
         asm.vector("narrow", dtype, At(out.base, {"i": dtype.bytes}), At(total.base, {"i": 4}),
@@ -180,9 +180,9 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     asm.signal(CHAIN_DONE, 2)
     half_base = asm.set(asm.register("half"), Name(task.accumulator))
     with asm.loop("owner", owners) as owner, asm.loop("part", -(-block // task.chunk)) as part:
-        within = asm.set(asm.register("within"), part * task.chunk)
-        first = asm.set(asm.register("first"), owner * block)
-        asm.set(first, first + within)
+        within = asm.times("within", part, task.chunk)
+        begin = asm.times("begin", owner, block)
+        first = asm.set(asm.register("first"), begin + within)
         count = asm.set(asm.register("count"), Int(labels.size[n]) - first)
         left = asm.set(asm.register("left"), Int(block) - within)
         asm.set(count, minimum(count, left))
@@ -229,7 +229,7 @@ def _accumulate(
     tokens = [(label, Int(labels.room(label))) for label in inner]
     asm.vector(
         "fmac", task.a.dtype, total, operand(task.index_a, task.a), weights,
-        dims=[(task.n_label, count), *steps, *tokens],
+        dims=[(task.n_label, count), *steps, *tokens], keep=frozenset(labels.split),
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from isa.expr import Expr, Int, Name
-from isa.program import Extent
 from isa.table import BY_NAME, Operand, operand_type
 from isa.types import DType
 from wsc.ir.graph import Arg, Lit, Ref, Step
@@ -53,14 +52,22 @@ def temporaries(body: tuple[Step, ...], inputs: tuple[DType, ...], out: DType) -
     return place
 
 
-def loops(out: View, mesh: Mesh) -> list[tuple[str, Expr]]:
-    """The iteration space over a tile's part of a view, by decreasing stride."""
+DIVISIONS = ("div", "mod", "rem")
+
+
+def loops(task: MapTask, mesh: Mesh) -> list[tuple[str, Expr]]:
+    """The iteration space over a tile's part of the result, by decreasing stride.
+
+    The whole block, also where the last tiles hold less: what lies behind the data is
+    never read, and whole blocks are one long row. Not where it could divide by a zero.
+    """
+    out = task.out
+    exact = any(step.op in DIVISIONS and not step.dtype.is_float for step in task.body)
     order = sorted(range(len(out.extents)), key=lambda i: -out.strides[i])
-    return [(f"d{i}", _count(out.extents[i], mesh)) for i in order]
-
-
-def _count(extent: Extent, mesh: Mesh) -> Expr:
-    return valid(extent, mesh)
+    return [
+        (f"d{i}", valid(out.extents[i], mesh) if exact else Int(out.extents[i].length))
+        for i in order
+    ]
 
 
 def input_operand(view: View, out: View) -> At:
@@ -80,7 +87,8 @@ def emit_map(task: MapTask, context: Context) -> Emission:
     place = temporaries(
         task.body, tuple(view.dtype for view in task.inputs), task.out.dtype
     )
-    space = loops(task.out, context.mesh)
+    space = loops(task, context.mesh)
+    split = frozenset(f"d{i}" for i, extent in enumerate(task.out.extents) if extent.axis)
     dense = {f"d{i}": stride for i, stride in enumerate(task.out.strides)}
 
     def result(number: int) -> At:
@@ -93,7 +101,7 @@ def emit_map(task: MapTask, context: Context) -> Emission:
 
     for number, step in enumerate(task.body):
         sources = [_source(arg, step, k, task, result) for k, arg in enumerate(step.args)]
-        asm.vector(step.op, step.dtype, result(number), *sources, dims=space)
+        asm.vector(step.op, step.dtype, result(number), *sources, dims=space, keep=split)
     names = "_".join(dict.fromkeys(step.op for step in task.body[:3]))
     return Emission(f"map_{names}", asm.body, doc=("Elementwise, each tile on its own block.",))
 

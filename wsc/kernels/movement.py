@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, Int, Name, X, Y, maximum, minimum
+from isa.expr import Expr, Int, Name, maximum, minimum
 from isa.program import Extent, Fabric, Op, Scalar
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.tasks import MoveTask
@@ -20,16 +20,16 @@ from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, quotient, remainder, to_expr, variable
 from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
-from wsc.layout import Mesh, coordinate, start, valid
+from wsc.layout import Mesh, coordinate, is_plain, start, valid
 
 
 @dataclass(slots=True)
 class IndexMap:
     """Where a source index goes.
 
-    target: destination index, one form for each dimension. sizes: variable -> number of
-    values (source dimensions ``s0``.., copies of an expansion ``e0``..), counted
-    within the tile. between: forms that must lie in [low, high). divisible: forms that a
+    target: destination index, one form for each dimension, over the source index (``s0``..)
+    and copies of an expansion (``e3``..). sizes: variable -> number of values in this tile.
+    rooms: the same over all tiles, so that a choice that rests on it holds for any mesh. between: forms that must lie in [low, high). divisible: forms that a
     number must divide. box: the destination range that is reached at all.
     """
 
@@ -45,13 +45,9 @@ def index_map(task: MoveTask, mesh: Mesh) -> IndexMap:
     """The map of a task, from the tile's own variables to the destination's indices."""
     found = IndexMap([], {}, {})
     for number, extent in enumerate(task.value.extents):
-        room = extent.step if extent.axis else extent.size
-        form = variable(f"s{number}", 0, room - 1)
         found.sizes[f"s{number}"] = valid(extent, mesh)
-        found.rooms[f"s{number}"] = room
-        if extent.axis:
-            form = form + variable(extent.axis, 0, mesh.count(extent.axis) - 1) * extent.step
-        found.target.append(form)
+        found.rooms[f"s{number}"] = extent.size
+        found.target.append(variable(f"s{number}", 0, extent.size - 1))
     shape = task.value.shape
     found.box = [(0, size) for size in shape]
     for step in task.steps:
@@ -182,11 +178,11 @@ def _aligned(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
     source, dim = task.value.on(axis), task.out.on(axis)
     if source is None or dim is None:
         return False
-    extent, form = task.out.extents[dim], found.target[dim]
-    own = variable(axis, 0, mesh.count(axis) - 1) * task.value.extents[source].step
-    aligned = form == own + variable(f"s{source}", 0, task.value.extents[source].step - 1)
+    extent = task.out.extents[dim]
+    size = task.value.extents[source].size
     same = extent.step == task.value.extents[source].step
-    return aligned and same and extent.offset == 0 and extent.length == extent.step
+    straight = found.target[dim] == variable(f"s{source}", 0, size - 1)
+    return straight and same and extent.offset == 0 and extent.length == extent.step
 
 
 class _Mover:
@@ -197,7 +193,7 @@ class _Mover:
         self.map = index_map(task, self.mesh)
         self.plan = plan(task, self.map)
         self.asm = Asm(context.fabric.dimensions)
-        self.names: dict[str, Expr] = {"x": X, "y": Y}
+        self.names: dict[str, Expr] = {}  # loop variable -> its register, counted in the tile
         self.low: dict[str, Expr] = {v: Int(0) for v in self.plan.vector}
         self.high: dict[str, Expr] = {v: self.map.sizes[v] for v in self.plan.vector}
         self.tile: dict[str, Expr] = {}
@@ -223,10 +219,6 @@ class _Mover:
         if remote and task.barrier:
             asm.call("barrier", buffer=Name(SYNC))
         with ExitStack() as stack:
-            for name, room in self.map.rooms.items():
-                count = self.map.sizes[name]
-                if room == 1 and not isinstance(count, Int):  # some tiles hold none
-                    stack.enter_context(asm.when(count, ">", 0))
             for name in self.plan.loops:
                 self.names[name] = stack.enter_context(asm.loop(name, self.map.sizes[name]))
             self._guards(stack)
@@ -266,20 +258,30 @@ class _Mover:
         with asm.otherwise():
             asm.vector("mov", out.dtype, memory, Fabric(line.cast), dims=dims)
 
+    def _index(self, form: Ix) -> Expr:
+        """A form of loop variables as an expression; those count from the tile's first index."""
+        return to_expr(form, {v: self._origin(v) + self.names[v] for v in form.variables()})
+
+    def _origin(self, variable: str) -> Expr:
+        """Source index of this tile's first value of a variable."""
+        if variable.startswith("s"):
+            return start(self.task.value.extents[int(variable[1:])])
+        return Int(0)
+
     def _guards(self, stack: ExitStack) -> None:
         asm = self.asm
         for form, divisor in self.map.divisible:
-            value = asm.let("part", to_expr(form, self.names) % divisor)
+            value = asm.let("part", self._index(form) % divisor)
             stack.enter_context(asm.when(value, "==", 0))
         for form, low, high in self.map.between:
             inside = [v for v in self.plan.vector if v in form.direct()]
             if inside:
                 name = inside[0]
-                rest = asm.let("rest", to_expr(form.without(name), self.names))
+                rest = asm.let("rest", self._index(form.without(name)) + self._origin(name))
                 self.low[name] = asm.let("low", maximum(self.low[name], low - rest))
                 self.high[name] = asm.let("high", minimum(self.high[name], high - rest))
                 continue
-            value = asm.let("at", to_expr(form, self.names))
+            value = asm.let("at", self._index(form))
             stack.enter_context(asm.when(value, ">=", low))
             stack.enter_context(asm.when(value, "<", high))
 
@@ -295,30 +297,34 @@ class _Mover:
         extent = self.task.out.extents[dim]
         name = self.plan.interval.get(axis)
         form = self.map.target[dim]
-        base = asm.let("base", to_expr(form.without(name) if name else form, self.names))
+        base = self._index(form.without(name)) + self._origin(name) if name else self._index(form)
+        base = asm.let("base", base)
         if self.aligned[axis]:
             self.tile[axis] = own
         elif replicated or tiles == 1:
             self.tile[axis] = own
             self._narrow(extent, axis, name, base, stack)
         else:
-            first = asm.let("first", base + (self.low[name] if name else 0))
-            last = asm.let("last", base + (self.high[name] - 1 if name else 0))
+            if name is None and is_plain(extent):  # one tile holds it
+                self.tile[axis] = asm.over("to", base, extent.step)
+                self.first[axis] = asm.times("begin", self.tile[axis], extent.step)
+                return
+            first = asm.let("first", base + self.low[name]) if name else base
+            last = asm.let("last", base + (self.high[name] - 1)) if name else base
             self._tiles(extent, axis, first, last, stack)
             self._narrow(extent, axis, name, base, stack)
-        self.first[axis] = start(extent, self.tile[axis])
+        if axis not in self.first:
+            self.first[axis] = start(extent, self.tile[axis])
 
     def _tiles(
         self, extent: Extent, axis: str, first: Expr, last: Expr, stack: ExitStack
     ) -> None:
         """Loop over the tiles that hold any index in [first, last]."""
         asm, tiles = self.asm, self.mesh.count(axis)
-        if first == last and extent.length == extent.step and extent.offset == 0:
-            self.tile[axis] = asm.let("to", first // extent.step)
-            return
         reach = extent.step - extent.offset - extent.length
-        low = asm.let("from", maximum(0, (first + reach) // extent.step))
-        high = asm.let("upto", minimum(tiles, (last + (extent.step - extent.offset)) // extent.step))
+        low = asm.let("from", maximum(0, asm.over("from", first + reach, extent.step)))
+        beyond = asm.over("upto", last + (extent.step - extent.offset), extent.step)
+        high = asm.let("upto", minimum(tiles, beyond))
         counter = stack.enter_context(asm.loop("next", asm.let("many", high - low)))
         self.tile[axis] = asm.set(asm.register("to"), low + counter)
 
@@ -327,7 +333,9 @@ class _Mover:
     ) -> None:
         """Keep only what the target tile holds."""
         asm = self.asm
-        begin = asm.let("begin", start(extent, self.tile[axis]))
+        begin = asm.times("begin", self.tile[axis], extent.step) + extent.offset
+        begin = asm.let("begin", begin)
+        self.first[axis] = begin
         if name is None:
             value = asm.let("at", base - begin)
             stack.enter_context(asm.when(value, ">=", 0))
@@ -380,24 +388,24 @@ class _Mover:
     def _addresses(self) -> tuple[At, At]:
         """Source and destination over the vector variables, from where those begin."""
         asm, task = self.asm, self.task
-        fixed = dict(self.names) | dict(self.low)
+        fixed = self.names | self.low  # variable -> position in the tile
+        index = {name: self._origin(name) + at for name, at in fixed.items()}
         source: Expr = Int(0)
         for number, stride in enumerate(task.value.strides):
-            name = f"s{number}"
-            if name in fixed:
-                source = source + fixed[name] * stride
+            if f"s{number}" in fixed:
+                source = source + fixed[f"s{number}"] * stride
         target: Expr = Int(0)
         strides: dict[str, int] = {}
         for dim, (extent, stride) in enumerate(
             zip(task.out.extents, task.out.strides, strict=True)
         ):
             form = self.map.target[dim]
-            begin = self.first.get(extent.axis or "", Int(extent.offset))
             if extent.axis and self.aligned[extent.axis]:
-                (name,) = form.direct() - {extent.axis} or {""}
-                target = target + (fixed[name] if name else Int(0)) * stride
+                (name,) = form.direct() or {""}
+                target = target + fixed.get(name, Int(0)) * stride
             else:
-                target = target + (to_expr(form, fixed) - begin) * stride
+                begin = self.first.get(extent.axis or "", Int(extent.offset))
+                target = target + (to_expr(form, index) - begin) * stride
             for name in self.plan.vector:
                 strides[name] = strides.get(name, 0) + form.coefficient(name) * stride
         steps = {f"s{i}": stride for i, stride in enumerate(task.value.strides)}

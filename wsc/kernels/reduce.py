@@ -71,13 +71,16 @@ def _local(task: ReduceTask, context: Context, asm: Asm, target: str, wide: DTyp
     counts: dict[str, Expr] = {label: Int(size) for label, size in sizes.items()}
     for label, extent in zip(task.labels, task.out.extents, strict=True):
         if label:
-            counts[label] = valid(extent, context.mesh)
+            counts[label] = Int(extent.length)
     for entry, extent in zip(task.index, task.value.extents, strict=True):
         if extent.axis and len(entry.terms) == 1 and entry.terms[0][0] not in outs:
             counts[entry.terms[0][0]] = valid(extent, context.mesh)
     order = sorted(sizes, key=lambda label: (label not in outs, -source.strides.get(label, 0)))
     dims = [(label, counts[label]) for label in order]
+    keep = frozenset(
+        label for label, extent in zip(task.labels, task.out.extents, strict=True) if extent.axis
+    )
     if task.kind is Reduction.SUM and task.value.dtype is DType.F16:
-        asm.vector("fmac", DType.F16, total, source, 1.0, dims=dims)
+        asm.vector("fmac", DType.F16, total, source, 1.0, dims=dims, keep=keep)
     else:
-        asm.vector(OPS[task.kind], wide, total, total, source, dims=dims)
+        asm.vector(OPS[task.kind], wide, total, total, source, dims=dims, keep=keep)
