@@ -28,8 +28,8 @@ from benchmarks.suites import SUITES
     help="Write the tables as a page, too.",
 )  # fmt: skip
 def main(names: tuple[str, ...], quick: bool, output: Path, page: Path | None) -> None:
-    """Run the benchmarks NAME... (all of them without a name): minilm, text,
-    utilisation, networks, engine. A target that is missed is said to be missed; the exit
+    """Run the benchmarks NAME... (all of them without a name): engine, minilm, text,
+    utilisation, networks. A target that is missed is said to be missed; the exit
     code is 0 all the same."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     found = machine()

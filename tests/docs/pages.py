@@ -30,7 +30,7 @@ import contextlib
 import io
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,20 @@ def select(text: str, ranges: str) -> str:
             kept.update(hits)
             continue
         after = range(hits[0] + 1, len(lines))
-        kept.update(range(hits[0], 1 + next(i for i in after if re.search(found["last"], lines[i]))))
+        end = next(i for i in after if re.search(found["last"], lines[i]))
+        kept.update(range(hits[0], end + 1))
     return "".join(f"{line}\n" for line in _with_gaps(lines, sorted(kept)))
 
 
-def _with_gaps(lines: list[str], kept: Iterable[int]) -> Iterable[str]:
-    last: int | None = None
-    for i in kept:
-        if last is not None and i != last + 1:
+def _with_gaps(lines: list[str], kept: list[int]) -> Iterator[str]:
+    """The lines kept. Blank lines between them stay one; where more was left out, ``...``."""
+    for place, i in enumerate(kept):
+        between = lines[kept[place - 1] + 1 : i] if place else []
+        if any(line.strip("─ ") for line in between):
             yield "..."
+        elif "" in (line.strip() for line in between):
+            yield ""
         yield lines[i].rstrip()
-        last = i
 
 
 class Page:

@@ -1,0 +1,26 @@
+"""The front page: its commands run, and its excerpts are what they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import models
+from tests.docs.pages import Page
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_front_page_shows_what_its_commands_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "digits.onnx").write_bytes(models.DIGITS.read_bytes())
+    text = README.read_text(encoding="utf-8")
+    rendered = Page(tmp_path).render(text)
+    if request.config.getoption("--rewrite"):
+        README.write_text(rendered, encoding="utf-8")
+        return
+    assert rendered == text, "README.md differs; pytest --rewrite takes what came out"
