@@ -253,6 +253,13 @@ def test_small_models_agree_with_onnx_runtime(
     compare(model, drawn(model), fabric, kind)
 
 
+@pytest.mark.parametrize("fabric", FABRICS)
+def test_a_split_dimension_of_one_has_one_holder(fabric: str) -> None:
+    """Tiles beyond the first hold nothing of it, and send nothing."""
+    model = builders.transformer_encoder(1, 1, 1, 1, expansion=2)
+    compare(model, drawn(model), fabric)
+
+
 # --- 6. size ---------------------------------------------------------------------------
 
 GROWING = ("8x8", "32x32", "750x994")

@@ -219,6 +219,10 @@ class _Mover:
         if remote and task.barrier:
             asm.call("barrier", buffer=Name(SYNC))
         with ExitStack() as stack:
+            for name, room in self.map.rooms.items():
+                count = self.map.sizes[name]
+                if room == 1 and not isinstance(count, Int):  # a single index: the other
+                    stack.enter_context(asm.when(count, ">", 0))  # tiles have none to send
             for name in self.plan.loops:
                 self.names[name] = stack.enter_context(asm.loop(name, self.map.sizes[name]))
             self._guards(stack)
