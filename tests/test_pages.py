@@ -1,4 +1,4 @@
-"""The pages at the top of the tree point at files that exist."""
+"""The pages point at files that exist."""
 
 from __future__ import annotations
 
@@ -11,8 +11,23 @@ ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#]+)")
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for folder in (".", "docs", "docs/adr")
+    for path in (ROOT / folder).glob("*.md")
+)
+FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    missing = [link for link in LINK.findall(text) if not (ROOT / link).exists()]
+    path = ROOT / page
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    missing = [link for link in LINK.findall(text) if not (path.parent / link).exists()]
     assert not missing
+
+
+def test_every_page_of_docs_is_in_its_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"]
+    assert [name for name in pages if f"]({name})" not in index] == []
