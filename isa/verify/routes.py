@@ -214,9 +214,17 @@ def circles(context: Context, network: Network) -> None:
 
 
 def _may_turn(network: Network, color: str) -> bool:
-    """A circle needs both ways of an axis."""
-    used = {side for side in NEIGHBOURS if network.sends(color, side).any()}
-    return {Side.EAST, Side.WEST} <= used or {Side.NORTH, Side.SOUTH} <= used
+    """A circle uses all four directions.
+
+    It comes back to where it began, so each way along an axis needs the other; and no route
+    sends back where it received from, so a turn from one way to the other needs both axes.
+    """
+    return all(network.sends(color, side).any() for side in NEIGHBOURS)
+
+
+def ways(network: Network, colors: list[str]) -> set[Side]:
+    """The sides on which any of the colors leaves any tile, the ramp aside."""
+    return {side for side in NEIGHBOURS for color in colors if network.sends(color, side).any()}
 
 
 def edges_of(network: Network, color: str, base: int = 0) -> tuple[int, Indices, Indices]:

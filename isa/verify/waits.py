@@ -10,7 +10,7 @@ from isa.program import Fabric, Op
 from isa.types import Side
 from isa.verify.context import SIDES, Context, Mask, bit
 from isa.verify.graph import Indices, find_cycle
-from isa.verify.routes import Network, edges_of, show_tiles
+from isa.verify.routes import Network, edges_of, show_tiles, ways
 from isa.verify.tiles import Site
 
 
@@ -66,7 +66,21 @@ def _in_circles(links: list[tuple[str, str]]) -> list[str]:
     return sorted(loops.union(*parts))
 
 
+def _one_way(network: Network, colors: list[str]) -> bool:
+    """The colors go one way along each axis at most, and no router sends a ramp to itself.
+
+    Each hop then brings a wavelet further along, and what is passed on in a core goes on to
+    a hop: no circle can close.
+    """
+    used = ways(network, colors)
+    both = {Side.EAST, Side.WEST} <= used or {Side.NORTH, Side.SOUTH} <= used
+    returned = any((network.paths[c][Side.RAMP] & bit(Side.RAMP)).any() for c in colors)
+    return not both and not returned
+
+
 def _check(context: Context, network: Network, kernel: _Kernel, colors: list[str]) -> None:
+    if _one_way(network, colors):
+        return
     height, width = context.program.height, context.program.width
     area = height * width
     tails: list[Indices] = []

@@ -30,10 +30,16 @@ def test_flows_that_meet_in_a_tile_get_their_own_colors() -> None:
     assert numbers("weights", "scatter", "collect") == [0, 1, 2]
 
 
-def test_halves_of_a_column_share_colors() -> None:
-    routing = route(["south_even", "south_odd", "north_even", "north_odd"], FABRIC)
-    assert routing.colors == (("south_even_or_north_odd", 0), ("south_odd_or_north_even", 1))
+def test_flows_that_meet_nowhere_share_a_color() -> None:
+    routing = route(["indices", "north_even"], FABRIC)
+    assert routing.colors == (("indices_or_north_even", 0),)
     assert {item.color for item in routing.routes} == {name for name, _ in routing.colors}
+
+
+def test_flows_that_go_opposite_ways_share_no_color() -> None:
+    """The halves of a column meet nowhere, but one runs south and the other north."""
+    assert numbers("south_even", "north_odd") == [0, 1]
+    assert numbers("south_even", "south_odd", "north_even", "north_odd") == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("mesh", [(1, 1), (1, 5), (6, 1), (4, 3), (7, 7), (16, 9)])

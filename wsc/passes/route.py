@@ -1,7 +1,8 @@
 """Routing: the flows that kernels use become routes and colors.
 
-Two flows interfere when both pass through some tile, where each needs its own route; an
-interference graph is colored, and flows that do not interfere may share a color. A flow's own
+Two flows interfere when both pass through some tile, where each needs its own route, or
+when they go opposite ways; an interference graph is colored, and flows that do not interfere
+may share a color. A flow's own
 paths must not close a cycle: a channel dependency graph shows that, or names the cycle.
 """
 
@@ -72,6 +73,19 @@ def route_table(flow: Flow, width: int, height: int) -> Table:
     return table
 
 
+def opposite(one: Table, two: Table) -> bool:
+    """Two flows go opposite ways along an axis.
+
+    They do not share a color, so that a color keeps one direction along each axis:
+    wavelets that only go on can close no circle of waits, on any mesh.
+    """
+    first, second = (
+        {side for positions in table.values() for _, sends in positions for side in sends}
+        for table in (one, two)
+    )
+    return any(side is not Side.RAMP and side.opposite in second for side in first)
+
+
 def find_cycle(table: Table) -> list[tuple[int, int]] | None:
     """A cycle of tiles in which a wavelet could wait for itself, or None."""
     graph: nx.DiGraph = nx.DiGraph()
@@ -125,6 +139,6 @@ def _color(tables: dict[str, Table]) -> dict[str, int]:
     items = list(tables.items())
     for i, (first, one) in enumerate(items):
         for second, two in items[i + 1 :]:
-            if one.keys() & two.keys():
+            if one.keys() & two.keys() or opposite(one, two):
                 graph.add_edge(first, second)
     return nx.greedy_color(graph, strategy=lambda g, _: list(g.nodes))
