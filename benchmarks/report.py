@@ -117,7 +117,8 @@ def machine_lines(found: dict[str, Any]) -> list[str]:
     return [
         f"{found['cores']} cores ({found['processor']}){memory}, {found['system']}, "
         f"Python {found['python']}, {packages}.",
-        f"Commit {found['commit'] or 'unknown'}, measured {found['date']}; load average when the run began: {found['load_average']} "
+        f"Commit {found['commit'] or 'unknown'}, measured {found['date']}; "
+        f"load average when the run began: {found['load_average']} "
         "(other work on the machine makes seconds longer; CPU seconds hardly, and cycles never).",
     ]
 

@@ -120,6 +120,12 @@ def table(read: list[Reading]) -> Table:
     return result
 
 
+def _nearby(path: Path) -> Path:
+    """The path from here, if it is below: the text then says the same on every machine."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def show_program(console: Console, program: wsc.Program, file: Path, seconds: float) -> None:
     """Say what was compiled, and show an excerpt of it."""
     lines = len(program.text.splitlines())
@@ -145,7 +151,7 @@ def main(fabric: str, precision: str, samples: int, output: Path) -> None:
     """Compile the digits network, run it on real images, compare with ONNX Runtime."""
     console = Console(soft_wrap=True, highlight=False)
     start = time.perf_counter()
-    program = wsc.compile(str(models.DIGITS), fabric=fabric, dims={}, precision=precision)
+    program = wsc.compile(_nearby(models.DIGITS), fabric=fabric, dims={}, precision=precision)
     output.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(output))
     show_program(console, program, output, time.perf_counter() - start)
@@ -163,8 +169,8 @@ def main(fabric: str, precision: str, samples: int, output: Path) -> None:
     )
     console.print(
         f"{sum(r.cycles for r in read) // len(read):,} cycles an image, "
-        f"{np.mean([r.utilization for r in read]):.1%} utilisation; "
-        f"simulated in {seconds:.1f} s"
+        f"{np.mean([r.utilization for r in read]):.1%} utilisation; simulated in {seconds:.1f} s "
+        "(the engine is compiled at its first use, which takes a minute or more)"
     )
     console.print(f"go on with: wsc inspect {output} --node conv0")
     if not worst <= TOLERANCE[precision]:
