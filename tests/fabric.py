@@ -1,4 +1,4 @@
-"""Whole-path comparison: compile a small model, run it on the simulated fabric, ask ONNX Runtime."""
+"""The whole path: compile a small model, run it on the simulated fabric, ask ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The public API: compile a model, look at the text, save it, run it.
 
-    program = wsc.compile("model.onnx", fabric="16x16", dims={"batch": 1})
-    print(program.text)
-    run = program.run({"x": array})
-    run.outputs["y"], run.cycles
+program = wsc.compile("model.onnx", fabric="16x16", dims={"batch": 1})
+print(program.text)
+run = program.run({"x": array})
+run.outputs["y"], run.cycles
 """
 
 from __future__ import annotations

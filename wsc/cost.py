@@ -70,9 +70,7 @@ class CostModel:
         row = self.fabric.timing[timing]
         return row.startup + row.row(elements, dtype)
 
-    def contraction(
-        self, outputs: int, summed: int, tokens: int, dtype: DType
-    ) -> int:
+    def contraction(self, outputs: int, summed: int, tokens: int, dtype: DType) -> int:
         """Multiply-accumulates of one tile: a row of ``tokens`` for each of outputs x summed."""
         row = self.fabric.timing[Timing.MULTIPLY_ACCUMULATE]
         return row.startup + outputs * summed * row.row(tokens, dtype)

@@ -15,7 +15,7 @@ from isa.types import DType
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.passes.emit import Emit
-from wsc.passes.memory import Allocate
+from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.simplify import Simplify
 
@@ -64,6 +64,7 @@ def run_passes(
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
+    check_room_for_code(stage, fabric)
     verify(stage, fabric)
     return Compiled(stage, graph.constants, fabric)
 

@@ -28,7 +28,9 @@ def test_streamed_matmul(shape: tuple[int, int, int], fabric: str) -> None:
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
-@pytest.mark.parametrize("shapes", [((5, 7), (7, 3)), ((3, 5, 8), (3, 8, 6)), ((2, 3, 4, 5), (5, 7))])
+@pytest.mark.parametrize(
+    "shapes", [((5, 7), (7, 3)), ((3, 5, 8), (3, 8, 6)), ((2, 3, 4, 5), (5, 7))]
+)
 def test_resident_matmul(shapes, fabric: str) -> None:  # type: ignore[no-untyped-def]
     feeds = {"x0": floats(*shapes[0]), "x1": floats(*shapes[1])}
     compare(case("MatMul", feeds), feeds, fabric)
@@ -44,7 +46,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
-@pytest.mark.parametrize("shape,weights,attributes", CONVOLUTIONS)
+@pytest.mark.parametrize(("shape", "weights", "attributes"), CONVOLUTIONS)
 def test_convolution(shape, weights, attributes, fabric: str) -> None:  # type: ignore[no-untyped-def]
     feeds = {"x0": floats(*shape)}
     constants = {"x1": floats(*weights), "x2": floats(weights[0])}
@@ -86,7 +88,7 @@ MOVES = [
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
-@pytest.mark.parametrize("op,shape,constants,attributes", MOVES)
+@pytest.mark.parametrize(("op", "shape", "constants", "attributes"), MOVES)
 def test_movement(op, shape, constants, attributes, fabric: str) -> None:  # type: ignore[no-untyped-def]
     feeds = {"x0": floats(*shape)}
     compare(case(op, feeds, constants, **attributes), feeds, fabric)

@@ -6,7 +6,7 @@ A kernel never prints text. It calls the methods below with integers, expression
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -161,7 +161,7 @@ class Asm:
     # --- control --------------------------------------------------------------
 
     @contextmanager
-    def loop(self, hint: str, count: ExprLike) -> Iterator[Name]:
+    def loop(self, hint: str, count: ExprLike) -> Generator[Name]:
         """A hardware loop; gives its counter."""
         register, bound = self.register(hint), self.value(count)
         self._blocks.append([])
@@ -171,7 +171,7 @@ class Asm:
             self.add(Loop(register.name, bound, block))
 
     @contextmanager
-    def when(self, left: ExprLike, relation: str, right: ExprLike) -> Iterator[None]:
+    def when(self, left: ExprLike, relation: str, right: ExprLike) -> Generator[None]:
         """A guarded block."""
         a, b = self.value(left), self.value(right)
         self._blocks.append([])
@@ -181,10 +181,11 @@ class Asm:
             self.add(If(a, relation, b, block))
 
     @contextmanager
-    def otherwise(self) -> Iterator[None]:
+    def otherwise(self) -> Generator[None]:
         """The other half of the guard that ended just before."""
         guard = self._blocks[-1].pop()
-        assert isinstance(guard, If) and not guard.otherwise
+        assert isinstance(guard, If)
+        assert not guard.otherwise
         self._blocks.append([])
         yield
         block = tuple(self._blocks.pop())
@@ -224,11 +225,14 @@ class Asm:
         """One vector instruction over ``dims`` (outermost first), in as few dimensions as it can.
 
         Dimensions of extent one go, but for those in ``keep`` (whose extent is one on this mesh
-        only: dropping them would give each mesh a text of its own) and the flat ``i``; neighbours that every operand walks as one merge;
-        what is still beyond the machine's number of dimensions becomes hardware loops.
+        only: dropping them would give each mesh a text of its own) and the flat ``i``.
+        Neighbours that every operand walks as one merge. What is still beyond the machine's
+        number of dimensions becomes hardware loops.
         """
         operands: list[Source] = [destination, *sources]
-        space = [(key, expr(size)) for key, size in dims if key in keep | FLAT or expr(size) != Int(1)]
+        space = [
+            (key, expr(size)) for key, size in dims if key in keep | FLAT or expr(size) != Int(1)
+        ]
         space, operands = merge(space, operands)
         if len(space) > self.max_dims:
             key, size = space[0]
@@ -243,10 +247,14 @@ class Asm:
         keys = [key for key, _ in space]
         self.add(
             Op(
-                name, dtype, tuple(self._finished(operand, keys) for operand in operands),
+                name,
+                dtype,
+                tuple(self._finished(operand, keys) for operand in operands),
                 tuple(Dim(key, self.value(size)) for key, size in space),
-                asynchronous=asynchronous, target=target, semaphore=semaphore,
-            )  # fmt: skip
+                asynchronous=asynchronous,
+                target=target,
+                semaphore=semaphore,
+            )
         )
 
     def _stepped(self, operand: Source, key: str, counter: Name) -> Source:

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isa.expr import Expr, Int, Name, W, X, maximum, minimum
-from isa.program import Direction, Dim, Extent, Fabric, Transfer
+from isa.program import Dim, Direction, Extent, Fabric, Transfer
 from isa.types import DType, Side
 from wsc.ir.graph import Index
-from wsc.ir.tasks import ContractTask, Placed
+from wsc.ir.tasks import ContractTask
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import REGION, WEIGHTS
@@ -101,7 +101,9 @@ def weight_feed(
         if label == task.x_label:
             offset = offset + labels.first(label) * strides[label]
         stride = strides.get(label, 0)
-        dims.append(Dim(label, labels.count(label) if label == task.x_label else Int(labels.size[label])))
+        dims.append(
+            Dim(label, labels.count(label) if label == task.x_label else Int(labels.size[label]))
+        )
         offset = offset + Name(label) * stride
     return Transfer(
         Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.weight, offset, tuple(dims),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from isa.expr import Expr, Int, Name
 from isa.table import BY_NAME, Operand, operand_type
 from isa.types import DType
@@ -84,9 +86,7 @@ def input_operand(view: View, out: View) -> At:
 def emit_map(task: MapTask, context: Context) -> Emission:
     """The body's steps, each over the whole of the tile's block."""
     asm = Asm(context.fabric.dimensions)
-    place = temporaries(
-        task.body, tuple(view.dtype for view in task.inputs), task.out.dtype
-    )
+    place = temporaries(task.body, tuple(view.dtype for view in task.inputs), task.out.dtype)
     space = loops(task, context.mesh)
     split = frozenset(f"d{i}" for i, extent in enumerate(task.out.extents) if extent.axis)
     dense = {f"d{i}": stride for i, stride in enumerate(task.out.strides)}
@@ -95,9 +95,7 @@ def emit_map(task: MapTask, context: Context) -> Emission:
         if place[number] == -1:
             return At(Name(task.out.buffer), dense)
         scale = 4 // task.out.dtype.bytes  # temporaries hold four bytes an element
-        return At(
-            Name(task.scratch[place[number]]), {k: s * scale for k, s in dense.items()}
-        )
+        return At(Name(task.scratch[place[number]]), {k: s * scale for k, s in dense.items()})
 
     for number, step in enumerate(task.body):
         sources = [_source(arg, step, k, task, result) for k, arg in enumerate(step.args)]
@@ -106,7 +104,9 @@ def emit_map(task: MapTask, context: Context) -> Emission:
     return Emission(f"map_{names}", asm.body, doc=("Elementwise, each tile on its own block.",))
 
 
-def _source(arg: Arg | Ref | Lit, step: Step, position: int, task: MapTask, result) -> Source:  # type: ignore[no-untyped-def]
+def _source(
+    arg: Arg | Ref | Lit, step: Step, position: int, task: MapTask, result: Callable[[int], At]
+) -> Source:
     if isinstance(arg, Arg):
         return input_operand(task.inputs[arg.index], task.out)
     if isinstance(arg, Ref):

@@ -131,4 +131,3 @@ FLOWS: dict[str, Flow] = {
         _cast("row_cast", WEST, E, ROOT_X), _cast("column_cast", N, S, ROOT_Y),
     )
 }  # fmt: skip
-

@@ -6,6 +6,7 @@ remainders; most of them vanish because the ranges of the variables are known.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isa.expr import Expr, ExprLike, Int, expr
@@ -100,7 +101,7 @@ def atom_range(atom: Atom) -> tuple[int, int]:
     low, high = atom.inner.range
     if isinstance(atom, Quotient):
         return low // atom.divisor, high // atom.divisor
-    return (low, high) if 0 <= low and high < atom.divisor else (0, atom.divisor - 1)
+    return (low, high) if low >= 0 and high < atom.divisor else (0, atom.divisor - 1)
 
 
 def variable(name: str, low: int, high: int) -> Ix:
@@ -137,7 +138,7 @@ def remainder(form: Ix, divisor: int) -> Ix:
     return Ix(((Remainder(rest, divisor), 1),))
 
 
-def to_expr(form: Ix, names: dict[str, ExprLike]) -> Expr:
+def to_expr(form: Ix, names: Mapping[str, ExprLike]) -> Expr:
     """The form as an operand expression over ``names``."""
     total: Expr = Int(0)
     for atom, coefficient in form.terms:

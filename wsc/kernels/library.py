@@ -25,7 +25,7 @@ UP_UNIT, DOWN_UNIT, ARRIVAL_UNIT = 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row or a column as chains see it: coordinate, size, root and the flows towards both ends."""
+    """A row or a column as chains see it: coordinate, size, root, flows towards both ends."""
 
     name: str
     along: Name

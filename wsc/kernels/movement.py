@@ -29,8 +29,9 @@ class IndexMap:
 
     target: destination index, one form for each dimension, over the source index (``s0``..)
     and copies of an expansion (``e3``..). sizes: variable -> number of values in this tile.
-    rooms: the same over all tiles, so that a choice that rests on it holds for any mesh. between: forms that must lie in [low, high). divisible: forms that a
-    number must divide. box: the destination range that is reached at all.
+    rooms: the same over all tiles, so that a choice that rests on it holds for any mesh.
+    between: forms that must lie in [low, high). divisible: forms that a number must
+    divide. box: the destination range that is reached at all.
     """
 
     target: list[Ix]
@@ -74,10 +75,8 @@ def _apply(found: IndexMap, step: MoveStep, shape: tuple[int, ...]) -> tuple[int
         return step.shape
     if isinstance(step, Pad):
         found.target = [form + low for form, low in zip(found.target, step.low, strict=True)]
-        found.box = [(a + l, b + l) for (a, b), l in zip(found.box, step.low, strict=True)]
-        return tuple(
-            a + n + b for a, n, b in zip(step.low, shape, step.high, strict=True)
-        )
+        found.box = [(a + n, b + n) for (a, b), n in zip(found.box, step.low, strict=True)]
+        return tuple(a + n + b for a, n, b in zip(step.low, shape, step.high, strict=True))
     return _slice(found, step, shape)
 
 
@@ -104,9 +103,7 @@ def _sliced(box: tuple[int, int], begin: int, count: int, stride: int) -> tuple[
     return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
 
-def reshape_index(
-    index: list[Ix], old: tuple[int, ...], new: tuple[int, ...]
-) -> list[Ix]:
+def reshape_index(index: list[Ix], old: tuple[int, ...], new: tuple[int, ...]) -> list[Ix]:
     """Row-major position of an index in ``old``, taken apart again in ``new``."""
     position = Ix()
     for form, size in zip(index, old, strict=True):
@@ -152,10 +149,10 @@ def plan(task: MoveTask, found: IndexMap) -> Plan:
         if kept is not None:
             interval[axis] = kept
     for form, _, _ in found.between:
-        inside = [v for v in vector & form.direct()]
+        inside = vector & form.direct()
         simple = [v for v in inside if form.coefficient(v) == 1]
         kept = max(simple, key=lambda v: (found.rooms[v], v), default=None)
-        vector -= set(inside) - {kept}
+        vector -= inside - {kept}
     interval = {axis: v for axis, v in interval.items() if v in vector}
     ordered = sorted(vector, key=lambda v: (found.rooms[v], v))
     loops = [v for v in found.rooms if v not in vector and found.rooms[v] > 1]
@@ -202,8 +199,11 @@ class _Mover:
         # Along these axes everyone needs what only some have: to the root first. The row's
         # broadcast comes first, for the row of roots alone if columns follow.
         self.spread = [
-            axis for axis in "xy"
-            if task.out.on(axis) is None and task.value.on(axis) is not None and self.mesh.count(axis) > 1
+            axis
+            for axis in "xy"
+            if task.out.on(axis) is None
+            and task.value.on(axis) is not None
+            and self.mesh.count(axis) > 1
         ]
         self.aligned = {a: _aligned(task, self.map, a, self.mesh) for a in "xy"}
 
@@ -320,9 +320,7 @@ class _Mover:
         if axis not in self.first:
             self.first[axis] = start(extent, self.tile[axis])
 
-    def _tiles(
-        self, extent: Extent, axis: str, first: Expr, last: Expr, stack: ExitStack
-    ) -> None:
+    def _tiles(self, extent: Extent, axis: str, first: Expr, last: Expr, stack: ExitStack) -> None:
         """Loop over the tiles that hold any index in [first, last]."""
         asm, tiles = self.asm, self.mesh.count(axis)
         reach = extent.step - extent.offset - extent.length
@@ -440,4 +438,3 @@ def emit_move(task: MoveTask, context: Context) -> Emission:
         else "Send each element to the tiles that need it; wait for those that come.",
     )
     return Emission("copy" if local else "move", mover.asm.body, doc=doc)
-

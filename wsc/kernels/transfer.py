@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
 from isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
 from isa.types import Control, DType, Side
@@ -82,7 +84,10 @@ def emit_store(task: Store, context: Context) -> Emission:
     asm = Asm(context.fabric.dimensions)
     memory, dims = _tile_space(task.value, context)
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
-    send = lambda: asm.vector("mov", task.value.dtype, Fabric(COLLECT.name), memory, dims=dims)  # noqa: E731
+
+    def send() -> None:
+        asm.vector("mov", task.value.dtype, Fabric(COLLECT.name), memory, dims=dims)
+
     if split:
         _collect(asm, send, across)
     else:
@@ -102,7 +107,7 @@ def emit_store(task: Store, context: Context) -> Emission:
     return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
 
 
-def _collect(asm: Asm, send, across: bool) -> None:  # type: ignore[no-untyped-def]
+def _collect(asm: Asm, send: Callable[[], None], across: bool) -> None:
     def block() -> None:
         send()
         with asm.when(Y, "<", H - 1):
@@ -137,8 +142,9 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
         stride = strides[number + 1]
         offset = offset + start(extent) * stride + Name(f"d{number}") * stride
         dims.append(Dim(f"d{number}", valid(extent, context.mesh)))
+    offset, walk = _drop_ones(offset, dims)
     feed = Transfer(
-        Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.table, *_drop_ones(offset, dims),
+        Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.table, offset, walk,
         lookup=Lookup("row", count, INDICES.name, Side.WEST, 0), node=task.origin,
     )  # fmt: skip
     doc = ("Row numbers go out, rows come in; each tile keeps the rows of its tokens.",)

@@ -1,0 +1,1 @@
+"""The passes, from graph to program; ``wsc.pipeline`` puts them in order."""

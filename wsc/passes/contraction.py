@@ -26,8 +26,7 @@ def wanted_extents(
     split: label -> mesh axis.
     """
     return tuple(
-        _wanted(entry, size, sizes, split, mesh)
-        for entry, size in zip(index, shape, strict=True)
+        _wanted(entry, size, sizes, split, mesh) for entry, size in zip(index, shape, strict=True)
     )
 
 
@@ -124,9 +123,7 @@ def choose_contraction(
 
 def _on(view: View, mesh: Mesh) -> View:
     """The view as it would lie on another mesh."""
-    extents = tuple(
-        block(e.size, e.axis, mesh) if e.axis else e for e in view.extents
-    )
+    extents = tuple(block(e.size, e.axis, mesh) if e.axis else e for e in view.extents)
     return replace(view, extents=extents)
 
 
@@ -167,9 +164,9 @@ def _y_options(op: Contract, streamed: bool) -> list[str]:
     in_b = _labels_of(op.index_b)
     options = [""]
     for label, size in op.extents:
-        if size > 1 and label in op.out:
-            if label not in in_b or (not streamed and _alone(op.index_a, label)):
-                options.append(label)
+        own = label not in in_b or (not streamed and _alone(op.index_a, label))
+        if size > 1 and label in op.out and own:
+            options.append(label)
     return options
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-
 from isa.fabric import Fabric
 from isa.program import (
     Call,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from isa.code_size import code_bytes
 from isa.fabric import Fabric
+from isa.program import Program
 from wsc.errors import CompileError
 from wsc.ir.graph import Arg
 from wsc.ir.tasks import MapTask, Placed, scratch, views
@@ -53,12 +55,21 @@ class Allocate:
         top = max(lives, key=lambda life: life.address + life.bytes)
         if top.address + top.bytes <= self.fabric.sram_bytes:
             return
-        node = next(b.node for b in placed.buffers if b.name == top.names[0])
+        node = placed.tasks[_fullest(placed, lives)].origin
         raise CompileError(
             f"node '{node}': the values alive there need {top.address + top.bytes} bytes of each "
             f"tile, but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use "
             f"more tiles (now {placed.mesh.width}x{placed.mesh.height}) or a smaller precision"
         )
+
+
+def _fullest(placed: Placed, lives: list[Life]) -> int:
+    """The task at which the most bytes are alive."""
+
+    def alive(number: int) -> int:
+        return sum(life.bytes for life in lives if life.first <= number <= life.last)
+
+    return max(range(len(placed.tasks)), key=alive)
 
 
 def lifetimes(placed: Placed) -> list[Life]:
@@ -76,7 +87,11 @@ def lifetimes(placed: Placed) -> list[Life]:
         group[name] = Life([name], sizes[name].bytes, first[name], last[name])
     for number, task in enumerate(placed.tasks):
         over = overwritten(task, number, group) if isinstance(task, MapTask) else None
-        if isinstance(task, MapTask) and over is not None and group[task.out.buffer].first == number:
+        if (
+            isinstance(task, MapTask)
+            and over is not None
+            and group[task.out.buffer].first == number
+        ):
             life, result = group[over], group[task.out.buffer]
             life.names += result.names
             life.last = result.last
@@ -102,8 +117,10 @@ def overwritten(task: MapTask, number: int, group: dict[str, Life]) -> str | Non
         )
         life = group.get(view.buffer)
         others = sum(other.buffer == view.buffer for other in task.inputs)
-        if same and not read_later and others == 1 and life is not None and life.last == number:
-            if life.bytes == task.out.local_size * task.out.dtype.bytes:
+        dies = life is not None and life.last == number
+        if same and not read_later and others == 1 and life is not None and dies:
+            whole = life.bytes == task.out.local_size * task.out.dtype.bytes
+            if whole:
                 return task.inputs[index].buffer
     return None
 
@@ -124,3 +141,23 @@ def assign(lives: list[Life]) -> None:
             address = max(address, end)
         life.address = -(-address // ALIGNMENT) * ALIGNMENT
         placed.append(life)
+
+
+def check_room_for_code(program: Program, fabric: Fabric) -> None:
+    """Data and code share the SRAM of a tile.
+
+    Raises:
+        CompileError: they do not fit together; names the node whose tensor lies highest.
+    """
+    code = max(code_bytes(program, fabric).values(), default=0)
+    top = max(program.tensors, key=lambda t: t.address + t.bytes)
+    data = top.address + top.bytes
+    if data + code > fabric.sram_bytes:
+        highest = max(
+            program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.node else (0, 0)
+        )
+        raise CompileError(
+            f"node '{highest.node}': {data} bytes of values and {code} bytes of code are "
+            f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}; use "
+            f"more tiles (now {program.width}x{program.height}) or a smaller precision"
+        )

@@ -121,9 +121,15 @@ class Placer:
             self.origin = output.name
             view = self.view(output.value)
             self.tasks.append(Store(view, output.name, output.name))
-        used = {getattr(t, key, None) for t in self.tasks for key in ("source", "weight", "table", "target")}
+        used = {
+            getattr(t, key, None)
+            for t in self.tasks
+            for key in ("source", "weight", "table", "target")
+        }
         edge = tuple(t for t in self.edge.values() if t.name in used or t.kind is not Kind.WEIGHT)
-        return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tuple(self.tasks))
+        return Placed(
+            self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tuple(self.tasks)
+        )
 
     def _edges(self) -> None:
         for item in self.graph.inputs:
@@ -215,7 +221,8 @@ class Placer:
         origin, self.origin = self.origin, ",".join(node.origin) or node.name
         try:
             pads = isinstance(node.op, Concat) or any(
-                isinstance(step, Pad) for step in node.op.steps  # type: ignore[union-attr]
+                isinstance(step, Pad)
+                for step in node.op.steps  # type: ignore[union-attr]
             )
             if pads and fill is not None:
                 plain = default_extents(self.types[value].shape, self.mesh)
@@ -227,7 +234,9 @@ class Placer:
                 assert isinstance(node.op, Move)
                 source = self.view(node.inputs[0])
                 pad = next((s.value for s in node.op.steps if isinstance(s, Pad)), None)
-                view = self._moved(value, source, node.op.steps, extents, fill if pad is None else pad)
+                view = self._moved(
+                    value, source, node.op.steps, extents, fill if pad is None else pad
+                )
         finally:
             self.origin = origin
         if fill is None and value not in self.homes:
@@ -418,7 +427,10 @@ class Placer:
         numbers = self._positive(self.bring(indices, home), self.types[data].shape[0], node.output)
         features = self.types[data].shape[1:]
         big = max(range(len(shape)), key=lambda i: shape[i], default=None)
-        rows = [block(s, "y", self.mesh) if i == big and s > 1 else whole(s) for i, s in enumerate(shape)]
+        rows = [
+            block(s, "y", self.mesh) if i == big and s > 1 else whole(s)
+            for i, s in enumerate(shape)
+        ]
         wide = max(range(len(features)), key=lambda i: features[i], default=None)
         columns = [
             block(s, "x", self.mesh) if i == wide and s > 1 else whole(s)
@@ -450,5 +462,3 @@ def _no_windows(op: Contract) -> bool:
         entry.offset == 0 and len(entry.terms) <= 1 and all(c == 1 for _, c in entry.terms)
         for entry in (*op.index_a, *op.index_b)
     )
-
-

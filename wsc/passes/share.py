@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from isa.expr import Expr, Int, Name, names, split
-from isa.program import Call, Dim, If, Loop, Mem, Op, Operand, Procedure, Scalar, Statement
+from isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
 from wsc.kernels.asm import Emission
 from wsc.kernels.registers import assigned
 
@@ -137,9 +137,7 @@ def share(emissions: list[Emission], window: int) -> Shared:
     return Shared(procedures, [calls[i] for i in range(len(emissions))])
 
 
-def _limited(
-    members: list[int], instances: list[Instance], window: int
-) -> list[list[int]]:
+def _limited(members: list[int], instances: list[Instance], window: int) -> list[list[int]]:
     """Groups whose procedures would need too many parameters fall apart into their members."""
     columns = _columns([instances[i] for i in members])
     differing = {column for column in columns if len(set(column)) > 1}
@@ -170,7 +168,9 @@ def _outline(
     for row, number in enumerate(numbers):
         arguments = tuple((parameter, column[row]) for column, parameter in parameters.items())
         calls[number] = Call(name, arguments)
-    return Procedure(name, tuple(parameters.values()), put_together(first, values), first.emission.doc)
+    return Procedure(
+        name, tuple(parameters.values()), put_together(first, values), first.emission.doc
+    )
 
 
 def _fresh(role: str, taken: set[str]) -> str:

@@ -81,11 +81,11 @@ def compose_moves(graph: Graph) -> Graph:
         if isinstance(node.op, Move):
             before = producers.get(node.inputs[0])
             steps = node.op.steps
-            if before is not None and isinstance(before.op, Move):
-                if not any(isinstance(step, Pad) for step in before.op.steps):
-                    origin = tuple(dict.fromkeys(before.origin + node.origin))
-                    node = replace(node, inputs=before.inputs, origin=origin)
-                    steps = before.op.steps + steps
+            earlier = before.op.steps if before and isinstance(before.op, Move) else ()
+            if before and earlier and not any(isinstance(step, Pad) for step in earlier):
+                origin = tuple(dict.fromkeys(before.origin + node.origin))
+                node = replace(node, inputs=before.inputs, origin=origin)
+                steps = earlier + steps
             node = replace(node, op=Move(_tidy(steps)))
         producers[node.output] = node
         nodes.append(node)
@@ -139,7 +139,9 @@ def _with_literals(node: Node, small: dict) -> Node:  # type: ignore[type-arg]
             return Lit(values[arg.index]) if arg.index in values else Arg(place[arg.index])
         return arg
 
-    body = tuple(replace(step, args=tuple(change(arg) for arg in step.args)) for step in node.op.body)
+    body = tuple(
+        replace(step, args=tuple(change(arg) for arg in step.args)) for step in node.op.body
+    )
     return replace(node, op=Map(body), inputs=tuple(kept))
 
 
@@ -176,7 +178,8 @@ def _absorb(node: Node, producers: dict[str, Node], readers: dict[str, int]) -> 
 
 
 def _fused(before: Node, node: Node) -> Node:
-    assert isinstance(before.op, Map) and isinstance(node.op, Map)
+    assert isinstance(before.op, Map)
+    assert isinstance(node.op, Map)
     inputs = list(before.inputs) + [n for n in node.inputs if n != before.output]
     inputs = list(dict.fromkeys(inputs))
     shift = len(before.op.body)
@@ -213,5 +216,3 @@ def drop_dead(graph: Graph) -> Graph:
             needed.update(node.inputs)
     constants = tuple(c for c in graph.constants if c.name in needed)
     return graph.with_(nodes=tuple(reversed(kept)), constants=constants)
-
-
