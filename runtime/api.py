@@ -27,6 +27,11 @@ class RunResult:
     counters: Counters
     wall_seconds: float
 
+    @property
+    def utilization(self) -> float:
+        """Multiply-accumulates done, over those that all tiles could have done in the time."""
+        return self.counters.utilization
+
 
 def run(
     program: Program | Image,
