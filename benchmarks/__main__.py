@@ -47,7 +47,7 @@ def main(names: tuple[str, ...], quick: bool, output: Path, page: Path | None) -
     console.print(f"{time.perf_counter() - start:.0f} s in all; figures in {output}", markup=False)
     console.print(f"targets missed: {'; '.join(missed) or 'none'}", markup=False)
     if page is not None:
-        command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", "benchmarks", *names, *(["--quick"] * quick)])
         page.write_text(markdown(results, found, command), encoding="utf-8")
 
 
