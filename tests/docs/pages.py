@@ -43,6 +43,7 @@ from tests.cli.helpers import done, wsc
 BLOCK = re.compile(
     r"(?:^<!-- (?P<how>[^\n]+) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.M | re.S
 )
+WORST = re.compile(r"; worst: .*")  # the last bits of ONNX Runtime depend on the processor
 RANGE = re.compile(r"/(?P<first>.+?)/(?:\.\./(?P<last>.+?)/)?$")
 
 
@@ -110,7 +111,7 @@ class Page:
         for line in commands:
             program, *arguments = shlex.split(line[2:], comments=True)
             assert program == "wsc", f"only wsc commands run: {line}"
-            output += f"{line}\n{done(wsc(*arguments)).output}"
+            output += f"{line}\n{WORST.sub('; worst: ...', done(wsc(*arguments)).output)}"
         return select(output, rf"/^\$ / | {ranges}" if ranges else r"/^\$ /")
 
     def _python(self, body: str) -> None:
