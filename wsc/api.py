@@ -19,6 +19,7 @@ from isa.fabric import Fabric, find_fabric
 from isa.program import Program as Assembly
 from isa.types import DType
 from wsc.errors import CompileError
+from wsc.files import appearing
 from wsc.ir.graph import Constant
 from wsc.pipeline import Compiled, Observer, run_passes
 
@@ -83,14 +84,11 @@ class Program:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with appearing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CompileError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:  # an interrupt leaves nothing behind either
-        partial.unlink(missing_ok=True)
 
 
 def compile(  # noqa: A001 - the name of the command

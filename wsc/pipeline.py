@@ -17,6 +17,7 @@ from wsc.ir.tasks import Placed
 from wsc.passes.emit import Emit
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
+from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
 
 Stage = Graph | Placed | Program
@@ -38,7 +39,8 @@ def passes(fabric: Fabric, fabric_name: str, precision: DType, model: str) -> tu
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         Place(fabric),  # layouts before addresses: sizes in each tile follow from layouts
         Allocate(fabric),  # addresses before kernels: instructions name them
-        Emit(fabric, fabric_name, precision, model),  # kernels, routes, edge schedule
+        Emit(fabric, fabric_name, precision, model),  # kernels and the streams that they consume
+        AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
 

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from isa.program import EdgeTensor, Kind
 from wsc.errors import CompileError
+from wsc.files import appearing
 from wsc.ir.graph import Constant
 
 
@@ -21,11 +24,9 @@ def write_weights(
     Raises:
         CompileError: the file cannot be written.
     """
-    from safetensors.numpy import save_file
-
     table = {constant.name: constant for constant in constants}
     target = program.with_suffix(".safetensors")
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     result: list[EdgeTensor] = []
     for tensor in tensors:
         constant = table.get(tensor.key)
@@ -41,11 +42,17 @@ def write_weights(
         arrays[tensor.key] = array.reshape(tensor.shape)
         result.append(replace(tensor, file=target.name))
     if arrays:
-        partial = target.with_name(target.name + ".part")
-        try:
-            save_file(arrays, partial)
-            partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise CompileError(f"{target}: cannot be written ({error.strerror})") from error
+        _save(arrays, target)
     return tuple(result)
+
+
+def _save(arrays: dict[str, np.ndarray], target: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        with appearing(target) as partial:
+            save_file(arrays, partial)
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CompileError(f"{target}: cannot be written ({reason})") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from wsc.files import appearing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,22 +135,6 @@ def require_folder(path: Path) -> None:
         raise Refusal(f"{path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise Refusal(f"{path}: the folder {folder} is not writable")
-
-
-@contextmanager
-def appearing(path: Path) -> Generator[Path]:
-    """A temporary path beside ``path`` that takes its name at the end, if all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)  # mkstemp keeps others out; a result is for everyone
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:

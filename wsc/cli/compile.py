@@ -12,7 +12,6 @@ import click
 
 from wsc.cli.common import (
     Refusal,
-    appearing,
     general,
     model_options,
     read_arrays,
@@ -21,6 +20,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.files import appearing
 
 if TYPE_CHECKING:
     from wsc.api import Program

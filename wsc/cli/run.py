@@ -144,9 +144,13 @@ def _execute(
         def progress(cycle: int, fraction: float) -> None:
             say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
+        def compiling() -> None:
+            say("compiling the engine (once, about a minute)")
+
         return program.run(
-            arrays, engine=engine, delays=delays, max_cycles=max_cycles, progress=progress
-        )
+            arrays, engine=engine, delays=delays, max_cycles=max_cycles, progress=progress,
+            compiling=compiling,
+        )  # fmt: skip
 
 
 def _inputs(

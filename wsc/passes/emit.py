@@ -1,23 +1,11 @@
-"""From placed tasks to a program: kernels, procedures, routes, edge schedule, memory map."""
+"""From placed tasks to a program: kernels, procedures, weight streams, memory map."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from isa.fabric import Fabric
-from isa.program import (
-    Call,
-    If,
-    Loop,
-    Operand,
-    Procedure,
-    Program,
-    Region,
-    Statement,
-    Tensor,
-    Transfer,
-)
-from isa.program import Fabric as Queue
+from isa.program import Procedure, Program, Region, Tensor
 from isa.types import DType
 from wsc.ir.tasks import Placed, views
 from wsc.kernels import emit
@@ -25,7 +13,7 @@ from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
 from wsc.kernels.library import LIBRARY, called
 from wsc.layout import whole
-from wsc.passes.route import Routing, flows_of, route
+from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import share
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -33,9 +21,13 @@ WEIGHTS_FILE = "weights.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Kernels become procedures and calls; flows become routes; buffers become tensors.
+    """Kernels become procedures and calls, their streams the edge's schedule, buffers tensors.
 
-    Requires addresses; ensures a program that the verifier accepts.
+    The weight store plays the streams in the order in which the kernels consume them, each as
+    soon as the routers' buffers have room: so the next kernel's first weights wait at every
+    ramp while this one computes.
+
+    Requires addresses; ensures a program in which every flow has a color of its own.
     """
 
     fabric: Fabric
@@ -49,14 +41,13 @@ class Emit:
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         emissions = [emit(task, context) for task in placed.tasks]
         shared = share(emissions, self.fabric.window)
-        procedures = [*library(shared.procedures), *shared.procedures]
-        transfers = [transfer for emission in emissions for transfer in emission.transfers]
-        routing = route(flows_of([p.body for p in procedures], transfers), self.fabric)
+        procedures = (*library(shared.procedures), *shared.procedures)
+        transfers = tuple(transfer for emission in emissions for transfer in emission.transfers)
+        flows = flows_of([procedure.body for procedure in procedures], transfers)
         main = tuple(
             replace(call, node=task.origin)
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         )
-        region = Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main)
         return Program(
             fabric=self.fabric_name,
             width=placed.mesh.width,
@@ -66,12 +57,12 @@ class Emit:
             edge_tensors=tuple(
                 replace(t, file=WEIGHTS_FILE) if t.key else t for t in placed.edge_tensors
             ),
-            colors=routing.colors,
+            colors=tuple((flow, number) for number, flow in enumerate(flows)),
             tensors=tensors(placed),
-            regions=(region,),
-            routes=routing.routes,
-            procedures=tuple(recolor_procedure(p, routing) for p in procedures),
-            transfers=tuple(recolor_transfer(t, routing) for t in transfers),
+            regions=(Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main),),
+            routes=routes_of(flows),
+            procedures=procedures,
+            transfers=transfers,
         )
 
 
@@ -107,40 +98,3 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
         address = placed.addresses[buffer.name]
         found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.node))
     return tuple(found)
-
-
-def recolor_transfer(transfer: Transfer, routing: Routing) -> Transfer:
-    """The transfer with its flow's color."""
-    lookup = transfer.lookup
-    if lookup is not None:
-        lookup = replace(lookup, color=routing.color_of[lookup.color])
-    return replace(transfer, color=routing.color_of[transfer.color], lookup=lookup)
-
-
-def recolor_procedure(procedure: Procedure, routing: Routing) -> Procedure:
-    """The procedure with colors in place of flows."""
-    return replace(procedure, body=_recolor(procedure.body, routing.color_of))
-
-
-def _recolor(body: tuple[Statement, ...], colors: dict[str, str]) -> tuple[Statement, ...]:
-    return tuple(_recolored(statement, colors) for statement in body)
-
-
-def _recolored(statement: Statement, colors: dict[str, str]) -> Statement:
-    if isinstance(statement, Loop):
-        return replace(statement, body=_recolor(statement.body, colors))
-    if isinstance(statement, If):
-        return replace(
-            statement,
-            then=_recolor(statement.then, colors),
-            otherwise=_recolor(statement.otherwise, colors),
-        )
-    if isinstance(statement, Call):
-        return statement
-    color = colors[statement.color] if statement.color is not None else None
-    operands = tuple(_queue(operand, colors) for operand in statement.operands)
-    return replace(statement, color=color, operands=operands)
-
-
-def _queue(operand: Operand, colors: dict[str, str]) -> Operand:
-    return replace(operand, color=colors[operand.color]) if isinstance(operand, Queue) else operand

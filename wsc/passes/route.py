@@ -8,19 +8,42 @@ paths must not close a cycle: a channel dependency graph shows that, or names th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
 
 from isa.expr import evaluate
 from isa.fabric import Fabric
+from isa.program import Call, If, Loop, Op, Operand, Procedure, Program, Route, Statement, Transfer
 from isa.program import Fabric as Queue
-from isa.program import If, Loop, Op, Route, Statement, Transfer
 from isa.types import Side
 from wsc.errors import CompileError
 from wsc.kernels.flows import FLOWS, REGION, Flow
+
+
+@dataclass(frozen=True, slots=True)
+class AssignColors:
+    """Flows that never meet share a color, and no flow waits for itself.
+
+    Requires a program in which each flow has a color of its name; ensures that its colors
+    are within the fabric's, and that a color keeps one direction along each axis.
+    """
+
+    fabric: Fabric
+    name: str = "route"
+
+    def apply(self, program: Program) -> Program:
+        """The program with colors in place of flows."""
+        routing = route([name for name, _ in program.colors], self.fabric)
+        return program.with_(
+            colors=routing.colors,
+            routes=routing.routes,
+            procedures=tuple(recolor_procedure(p, routing) for p in program.procedures),
+            transfers=tuple(recolor_transfer(t, routing) for t in program.transfers),
+        )
+
 
 SAMPLE = 8  # flows are patterns of x, y, W, H; a small mesh shows all of their cases
 
@@ -126,12 +149,17 @@ def route(names: list[str], fabric: Fabric) -> Routing:
         groups.setdefault(number[name], []).append(name)
     color_of = {name: "_or_".join(group) for group in groups.values() for name in group}
     colors = tuple(("_or_".join(group), key) for key, group in sorted(groups.items()))
-    routes = tuple(
-        Route(color_of[name], REGION, path.guard, path.positions)
+    return Routing(colors, routes_of(names, color_of), color_of)
+
+
+def routes_of(names: list[str], color_of: Mapping[str, str] | None = None) -> tuple[Route, ...]:
+    """The routes of flows, each in its color (by default one of its own name)."""
+    routes = (
+        Route(color_of[name] if color_of else name, REGION, path.guard, path.positions)
         for name in names
         for path in FLOWS[name].paths
     )
-    return Routing(colors, tuple(dict.fromkeys(routes)), color_of)
+    return tuple(dict.fromkeys(routes))
 
 
 def _color(tables: dict[str, Table]) -> dict[str, int]:
@@ -149,3 +177,40 @@ def _color(tables: dict[str, Table]) -> dict[str, int]:
 def _as_listed(graph: nx.Graph, _colors: object) -> list[str]:
     """Flows get their colors in the library's order."""
     return list(graph.nodes)
+
+
+def recolor_transfer(transfer: Transfer, routing: Routing) -> Transfer:
+    """The transfer with its flow's color."""
+    lookup = transfer.lookup
+    if lookup is not None:
+        lookup = replace(lookup, color=routing.color_of[lookup.color])
+    return replace(transfer, color=routing.color_of[transfer.color], lookup=lookup)
+
+
+def recolor_procedure(procedure: Procedure, routing: Routing) -> Procedure:
+    """The procedure with colors in place of flows."""
+    return replace(procedure, body=_recolor(procedure.body, routing.color_of))
+
+
+def _recolor(body: tuple[Statement, ...], colors: dict[str, str]) -> tuple[Statement, ...]:
+    return tuple(_recolored(statement, colors) for statement in body)
+
+
+def _recolored(statement: Statement, colors: dict[str, str]) -> Statement:
+    if isinstance(statement, Loop):
+        return replace(statement, body=_recolor(statement.body, colors))
+    if isinstance(statement, If):
+        return replace(
+            statement,
+            then=_recolor(statement.then, colors),
+            otherwise=_recolor(statement.otherwise, colors),
+        )
+    if isinstance(statement, Call):
+        return statement
+    color = colors[statement.color] if statement.color is not None else None
+    operands = tuple(_queue(operand, colors) for operand in statement.operands)
+    return replace(statement, color=color, operands=operands)
+
+
+def _queue(operand: Operand, colors: dict[str, str]) -> Operand:
+    return replace(operand, color=colors[operand.color]) if isinstance(operand, Queue) else operand
