@@ -76,7 +76,10 @@ def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> li
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    return session.run(None, dict(feeds))
+    outputs = session.run(None, dict(feeds))
+    arrays = [output for output in outputs if isinstance(output, np.ndarray)]
+    assert len(arrays) == len(outputs)  # no sequences, maps or sparse tensors
+    return arrays
 
 
 def assert_close(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_gelu(tmp_path: Path, approximate: str) -> None:
         ("ThresholdedRelu", {"alpha": 0.4}),
     ],
 )
-def test_activation_attributes(tmp_path: Path, op_type: str, attributes: dict[str, float]) -> None:
+def test_activation_attributes(tmp_path: Path, op_type: str, attributes: dict[str, Any]) -> None:
     compare(tmp_path, op_type, floats(11), **attributes)
 
 
@@ -199,7 +200,7 @@ def test_quantize(tmp_path: Path, dtype: type, axis: int | None) -> None:
     size = () if axis is None else (3,)
     scale = floats(*size, low=0.01, high=0.05)
     zero = ints(*size, low=0, high=9, dtype=dtype)
-    attributes = {} if axis is None else {"axis": axis}
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     compare(tmp_path, "QuantizeLinear", floats(2, 3, 4), scale, zero, **attributes)
     x = ints(2, 3, 4, low=0, high=100, dtype=dtype)
     compare(tmp_path, "DequantizeLinear", x, scale, zero, **attributes)

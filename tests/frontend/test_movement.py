@@ -42,7 +42,8 @@ def test_unsqueeze(tmp_path: Path, axes: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("perm", [None, [1, 0, 2], [2, 0, 1]])
 def test_transpose(tmp_path: Path, perm: list[int] | None) -> None:
-    compare(tmp_path, "Transpose", floats(2, 3, 4), **({} if perm is None else {"perm": perm}))
+    attributes: dict[str, Any] = {} if perm is None else {"perm": perm}
+    compare(tmp_path, "Transpose", floats(2, 3, 4), **attributes)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (3, 1), (5, 2, 3, 4)])

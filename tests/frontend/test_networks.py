@@ -25,6 +25,7 @@ def test_outputs_agree(network: Network, precision: DType) -> None:
     session = onnxruntime.InferenceSession(network.path)
     names = [item.name for item in session.get_outputs()]
     for name, want in zip(names, session.run(None, feeds), strict=True):
+        assert isinstance(want, np.ndarray)
         assert got[name].shape == want.shape
         assert got[name].dtype == want.dtype
         assert np.abs(got[name] - want).max() <= TOLERANCE[precision] * np.abs(want).max()

@@ -58,7 +58,7 @@ def test_top_k(tmp_path: Path, largest: int, axis: int) -> None:
 @pytest.mark.parametrize("reverse", [0, 1])
 def test_cum_sum(tmp_path: Path, exclusive: int, reverse: int) -> None:
     axis = np.array(1)
-    flags = {"exclusive": exclusive, "reverse": reverse}
+    flags: dict[str, Any] = {"exclusive": exclusive, "reverse": reverse}
     compare(tmp_path, "CumSum", floats(2, 5, 3), axis, const=[1], **flags)
     compare(tmp_path, "CumSum", ints(2, 5), axis, const=[1], **flags)
 

@@ -17,7 +17,8 @@ NAMES = ("a", "b", "c")
 POINTS = 200
 
 ranges = st.tuples(st.integers(-6, 6), st.integers(0, 8)).map(lambda r: (r[0], r[0] + r[1]))
-spaces = st.fixed_dictionaries(dict.fromkeys(NAMES, ranges))
+of_names: dict[str, st.SearchStrategy[tuple[int, int]]] = dict.fromkeys(NAMES, ranges)
+spaces = st.fixed_dictionaries(of_names)
 divisors = st.integers(1, 12)
 
 

@@ -90,9 +90,9 @@ def _block(draw: st.DrawFn, known: tuple[str, ...], depth: int, count: list[int]
             body = draw(_block((*names, register), depth - 1, count))
             statements.append(Loop(register, Int(draw(st.integers(0, 3))), body))
         else:
-            inner = [draw(_block(tuple(names), depth - 1, count)) for _ in range(2)]
+            then, otherwise = (draw(_block(tuple(names), depth - 1, count)) for _ in range(2))
             relation = draw(st.sampled_from(["==", "<", ">="]))
-            statements.append(If(draw(values), relation, draw(values), *inner))
+            statements.append(If(draw(values), relation, draw(values), then, otherwise))
     return tuple(statements)
 
 
