@@ -44,6 +44,7 @@ def run(
     max_cycles: int | None = None,
     progress: Callable[[int, float], None] | None = None,
     shuffle: int | None = None,
+    compiling: Callable[[], None] | None = None,
 ) -> RunResult:
     """Execute a program on the simulated fabric.
 
@@ -56,6 +57,8 @@ def run(
         max_cycles: stop with ``CycleLimit`` there.
         progress: called with (cycle, fraction of the edge's elements moved).
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
+        compiling: called if the engine itself must be compiled, which takes about a minute
+            and is kept for later runs.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.
@@ -65,7 +68,7 @@ def run(
     started = time.perf_counter()
     image = program if isinstance(program, Image) else load(program, fabric, weights_dir)
     flat = check_inputs(image.program, inputs)
-    options = Options(delays, max_cycles, progress, shuffle)
+    options = Options(delays, max_cycles, progress, shuffle, compiling)
     outcome = find_engine(engine).run(image, flat, options)
     outputs = host_outputs(image.program, outcome.outputs)
     return RunResult(outputs, outcome.cycles, outcome.counters, time.perf_counter() - started)

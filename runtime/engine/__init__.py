@@ -24,12 +24,14 @@ class Options:
     delays: seed of random delays, None for none. max_cycles: stop with an error there.
     progress: called with (cycle, fraction of the edge's elements moved) now and then.
     shuffle: seed of a random order of visiting tiles, which must never show.
+    compiling: called before the engine's code is compiled, once for an installation.
     """
 
     delays: int | None = None
     max_cycles: int | None = None
     progress: Progress | None = None
     shuffle: int | None = None
+    compiling: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 import time
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
-import isa.table
-import isa.types
-import isa.values
-import runtime.routes
-import runtime.schedule
 import runtime.tables
 from isa.program import Kind as Edge
 from runtime.counters import Counters, collect
-from runtime.engine import (
-    Options,
-    Outcome,
-    bits,
-    deadlock,
-    dispatch,
-    kernel_common,
-    kernel_core,
-    kernel_dynamic,
-    kernel_edge,
-    kernel_main,
-    kernel_router,
-    kernel_run,
-    kernel_vector,
-    layout,
-    pointer,
-)
+from runtime.engine import Options, Outcome, bits, compiled, deadlock, kernel_run
 from runtime.engine.layout import NEVER, WHEEL, C, D, G, Mode, P, State, T, U
 from runtime.engine.pointer import Pointer
 from runtime.errors import CycleLimit, Deadlock, ExecutionFault
@@ -44,32 +18,8 @@ from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
 from runtime.store import STORAGE, make_outputs
 
-# Everything that decides what the compiled loop does.
-_COMPILED: tuple[ModuleType, ...] = (
-    *(bits, dispatch, layout, pointer),
-    *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
-    *(kernel_run, kernel_vector),
-    *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
-)
 _SLICE_SECONDS = 0.25
 _FIRST_SLICE = 1_000_000  # tile-cycles
-
-
-def _stamp_cache(function: Any) -> None:
-    """Tie the compiled loop on disk to every source that it was made from.
-
-    Numba looks only at the file of the function itself, and would go on using stale
-    code after a change to a value function or to another phase.
-    """
-    digest = hashlib.sha256()
-    for module in _COMPILED:
-        digest.update(Path(inspect.getfile(module)).read_bytes())
-    file = function._cache._cache_file
-    file._source_stamp = (digest.hexdigest(), 0)
-
-
-_run_until: Any = kernel_run.run_until  # compiled, it takes the pointer to a state
-_stamp_cache(_run_until)
 
 
 class ReferenceEngine:
@@ -79,6 +29,7 @@ class ReferenceEngine:
         """Run to the end; the errors are those of the ``Engine`` protocol."""
         outputs = make_outputs(image.program)
         state = make_state(image, inputs, outputs, options)
+        compiled.prepare(options.compiling)
         cycles = _drive(image, state, options)
         return Outcome(outputs, cycles, _counters(image, state, cycles))
 
@@ -90,7 +41,7 @@ def _drive(image: Image, state: State, options: Options) -> int:
     while True:
         before = time.perf_counter()
         until = min(max(int(g[G.NOW]), 0) + length, limit)
-        status = _run_until(address, until)
+        status = compiled.run_until(address, until)
         spent = time.perf_counter() - before
         if status == kernel_run.FAULTED:
             message, where = deadlock.describe_fault(image, state)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from models import builders
+from runtime.engine import compiled
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
 
 
@@ -67,6 +70,22 @@ def test_the_report_for_people(twice: Path) -> None:
     for word in ("cycles", "utilization", "energy", "take", "/twice/Add", "bound by", "executed"):
         assert word in text
     assert "\x1b" not in text
+
+
+def test_a_terminal_hears_that_the_engine_is_compiled(
+    twice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(compiling: Callable[[], None] | None) -> None:
+        assert compiling is not None
+        compiling()
+
+    monkeypatch.setattr(compiled, "prepare", prepare)
+    assert done(wsc("run", twice)).stderr == ""  # no terminal
+    said: list[str] = []
+    monkeypatch.setattr("wsc.cli.run.working", lambda text: nullcontext(said.append))
+    done(wsc("run", twice))
+    assert said[0] == "compiling the engine (once, about a minute)"
+    assert all(line.startswith("running: cycle") for line in said[1:])
 
 
 def test_comparison_with_the_model(tmp_path: Path) -> None:

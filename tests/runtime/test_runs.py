@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -361,12 +360,11 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 
 
 def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
-    from runtime.engine import kernel_run, reference
+    from runtime.engine import compiled
 
-    compiled: Any = kernel_run.run_until
-    stamp = compiled._cache._cache_file._source_stamp
+    stamp = compiled.run_until._cache._cache_file._source_stamp
     assert len(stamp[0]) == 64
-    named = {module.__name__ for module in reference._COMPILED}
-    folder = Path(reference.__file__).parent
+    named = {module.__name__ for module in compiled._SOURCES}
+    folder = Path(compiled.__file__).parent
     assert {f"runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
     assert {"isa.values", "isa.table", "runtime.tables", "runtime.engine.dispatch"} <= named
