@@ -10,13 +10,13 @@ import pytest
 from tests.cli.helpers import array_file, files, text_file
 from wsc.cli.common import (
     Refusal,
-    appearing,
     file_names,
     read_arrays,
     read_dims,
     require_folder,
     write_arrays,
 )
+from wsc.files import appearing
 
 
 def test_dims() -> None:
