@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from isa.expr import Expr, Name, evaluate
 from wsc.kernels.index import Ix, Quotient, quotient, remainder, to_expr, variable
-from wsc.kernels.movement import reshape_index
+from wsc.kernels.index_map import reshape_index
 
 NAMES = ("a", "b", "c")
 POINTS = 200

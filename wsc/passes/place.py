@@ -46,7 +46,7 @@ from wsc.ir.tasks import (
 )
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.movement import stays_in_tile
+from wsc.kernels.index_map import stays_in_tile
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,

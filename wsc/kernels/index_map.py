@@ -1,0 +1,170 @@
+"""Where the elements of a movement go: the index map, and which of its variables are simple."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from isa.expr import Expr, Int
+from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
+from wsc.ir.tasks import MoveTask
+from wsc.kernels.index import Ix, quotient, remainder, variable
+from wsc.layout import Mesh, valid
+
+
+@dataclass(slots=True)
+class IndexMap:
+    """Where a source index goes.
+
+    target: destination index, one form for each dimension, over the source index (``s0``..)
+    and copies of an expansion (``e3``..). sizes: variable -> number of values in this tile.
+    rooms: the same over all tiles, so that a choice that rests on it holds for any mesh.
+    between: forms that must lie in [low, high). divisible: forms that a number must
+    divide. box: the destination range that is reached at all.
+    """
+
+    target: list[Ix]
+    sizes: dict[str, Expr]
+    rooms: dict[str, int]
+    between: list[tuple[Ix, int, int]] = field(default_factory=list)
+    divisible: list[tuple[Ix, int]] = field(default_factory=list)
+    box: list[tuple[int, int]] = field(default_factory=list)
+
+
+def index_map(task: MoveTask, mesh: Mesh) -> IndexMap:
+    """The map of a task, from the tile's own variables to the destination's indices."""
+    found = IndexMap([], {}, {})
+    for number, extent in enumerate(task.value.extents):
+        found.sizes[f"s{number}"] = valid(extent, mesh)
+        found.rooms[f"s{number}"] = extent.size
+        found.target.append(variable(f"s{number}", 0, extent.size - 1))
+    shape = task.value.shape
+    found.box = [(0, size) for size in shape]
+    for step in task.steps:
+        shape = _apply(found, step, shape)
+    return found
+
+
+def _apply(found: IndexMap, step: MoveStep, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(step, Transpose):
+        found.target = [found.target[i] for i in step.perm]
+        found.box = [found.box[i] for i in step.perm]
+        return tuple(shape[i] for i in step.perm)
+    if isinstance(step, Reshape):
+        found.target = reshape_index(found.target, shape, step.shape)
+        found.box = [(0, size) for size in step.shape]
+        return step.shape
+    if isinstance(step, Expand):
+        for dim, (old, new) in enumerate(zip(shape, step.shape, strict=True)):
+            if old != new:
+                name = f"e{len(found.sizes)}"
+                found.sizes[name], found.rooms[name] = Int(new), new
+                found.target[dim] = variable(name, 0, new - 1)
+                found.box[dim] = (0, new)
+        return step.shape
+    if isinstance(step, Pad):
+        found.target = [form + low for form, low in zip(found.target, step.low, strict=True)]
+        found.box = [(a + n, b + n) for (a, b), n in zip(found.box, step.low, strict=True)]
+        return tuple(a + n + b for a, n, b in zip(step.low, shape, step.high, strict=True))
+    return _slice(found, step, shape)
+
+
+def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, ...]:
+    for dim, size in enumerate(shape):
+        begin, count, stride = step.starts[dim], step.sizes[dim], step.steps[dim]
+        if (begin, count, stride) == (0, size, 1):
+            continue
+        form = found.target[dim] + -begin if stride > 0 else found.target[dim] * -1 + begin
+        if abs(stride) > 1:
+            found.divisible.append((form, abs(stride)))
+            form = quotient(form, abs(stride))
+        low, high = form.range
+        if low < 0 or high >= count:
+            found.between.append((form, 0, count))
+        found.target[dim] = form
+        found.box[dim] = _sliced(found.box[dim], begin, count, stride)
+    return step.sizes
+
+
+def _sliced(box: tuple[int, int], begin: int, count: int, stride: int) -> tuple[int, int]:
+    """The positions i of a slice whose element begin + i*stride lies in the box."""
+    inside = [i for i in range(count) if box[0] <= begin + i * stride < box[1]]
+    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def reshape_index(index: list[Ix], old: tuple[int, ...], new: tuple[int, ...]) -> list[Ix]:
+    """Row-major position of an index in ``old``, taken apart again in ``new``."""
+    position = Ix()
+    for form, size in zip(index, old, strict=True):
+        position = position * size + form
+    digits: list[Ix] = []
+    below = 1
+    for number, size in reversed(list(enumerate(new))):
+        digit = quotient(position, below)
+        outermost = all(other == 1 for other in new[:number])
+        digits.append(digit if outermost and size > 1 else remainder(digit, size))
+        below *= size
+    return digits[::-1]
+
+
+@dataclass(slots=True)
+class Plan:
+    """Which variables are vector dimensions and which are loops.
+
+    interval: axis -> the vector variable that runs along the destination's split dimension.
+    """
+
+    vector: list[str]
+    loops: list[str]
+    interval: dict[str, str]
+
+
+def plan(task: MoveTask, found: IndexMap) -> Plan:
+    """Choose the vector variables: those that the map treats simply."""
+    vector = {name for name, room in found.rooms.items() if room > 1}
+    forms = [*found.target, *(form for form, _, _ in found.between)]
+    for form in forms:
+        vector -= form.nested()
+    for form, _ in found.divisible:
+        vector -= form.variables()
+    interval: dict[str, str] = {}
+    for dim, form in enumerate(found.target):
+        axis = task.out.extents[dim].axis
+        if axis is None:
+            continue
+        unit = [v for v in vector & form.direct() if form.coefficient(v) == 1]
+        kept = max(unit, key=lambda v: (found.rooms[v], v), default=None)
+        vector -= form.direct() - {kept}
+        if kept is not None:
+            interval[axis] = kept
+    for form, _, _ in found.between:
+        inside = vector & form.direct()
+        simple = [v for v in inside if form.coefficient(v) == 1]
+        kept = max(simple, key=lambda v: (found.rooms[v], v), default=None)
+        vector -= inside - {kept}
+    interval = {axis: v for axis, v in interval.items() if v in vector}
+    ordered = sorted(vector, key=lambda v: (found.rooms[v], v))
+    loops = [v for v in found.rooms if v not in vector and found.rooms[v] > 1]
+    return Plan(ordered, loops, interval)
+
+
+def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:
+    """No element leaves its tile."""
+    found = index_map(task, mesh)
+    return all(own_only(task, found, axis, mesh) for axis in ("x", "y"))
+
+
+def own_only(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
+    """Nothing leaves its coordinate along an axis: one tile, all in every tile, or aligned."""
+    return mesh.count(axis) == 1 or task.value.on(axis) is None or aligned(task, found, axis, mesh)
+
+
+def aligned(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
+    """The same dimension in the same blocks along an axis, before and after."""
+    source, dim = task.value.on(axis), task.out.on(axis)
+    if source is None or dim is None:
+        return False
+    extent = task.out.extents[dim]
+    size = task.value.extents[source].size
+    same = extent.step == task.value.extents[source].step
+    straight = found.target[dim] == variable(f"s{source}", 0, size - 1)
+    return straight and same and extent.offset == 0 and extent.length == extent.step
