@@ -21,6 +21,14 @@ from wsc.ir.text import parse_graph, print_graph
 RNG = np.random.default_rng(20)
 
 
+_FIRST = RNG.bit_generator.state
+
+
+def reseed() -> None:
+    """Draw the same numbers again: a test's inputs do not depend on which tests ran before."""
+    RNG.bit_generator.state = _FIRST
+
+
 def floats(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
     """Random float32 values between ``low`` and ``high``."""
     return RNG.uniform(low, high, shape).astype(np.float32)
