@@ -39,7 +39,7 @@ def placed(tasks: list[Task]) -> Placed:
 
 
 def map_task(body: tuple[Step, ...], inputs: tuple[View, ...], out: View) -> MapTask:
-    place = temporaries(body, tuple(item.dtype for item in inputs), out.dtype)
+    place = temporaries(body, out.dtype)
     return MapTask(body, inputs, out, tuple(f"{out.buffer}_{i}" for i in range(max(place) + 1)))
 
 
@@ -85,7 +85,7 @@ def run(program: Placed) -> None:
 
 
 def _run_map(sram: Sram, task: MapTask, number: int, holds: dict[str, object]) -> None:
-    place = temporaries(task.body, tuple(v.dtype for v in task.inputs), task.out.dtype)
+    place = temporaries(task.body, task.out.dtype)
     where = [task.out.buffer if spot == -1 else task.scratch[spot] for spot in place]
     for step, (current, target) in enumerate(zip(task.body, where, strict=True)):
         for arg in current.args:

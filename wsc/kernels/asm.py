@@ -257,6 +257,11 @@ class Asm:
             )
         )
 
+    def fill(self, base: Expr, dtype: DType, value: float, count: ExprLike) -> None:
+        """Set ``count`` contiguous elements from ``base`` on to one value."""
+        literal: Source = float(value) if dtype.is_float else Int(int(value))
+        self.vector("mov", dtype, At(base, {"i": dtype.bytes}), literal, dims=[("i", count)])
+
     def _stepped(self, operand: Source, key: str, counter: Name) -> Source:
         if isinstance(operand, At) and operand.strides.get(key, 0):
             offset = self.let("step", counter * operand.strides[key])

@@ -148,7 +148,7 @@ def _local(task: ContractTask, context: Context) -> Emission:
     else:
         total = out
     room = task.out.local_size
-    asm.vector("mov", F32, At(total.base, {"i": 4}), 0.0, dims=[("i", room)])
+    asm.fill(total.base, F32, 0, room)
     steps = [(label, labels.count(label)) for label in (*outer, *summed)]
     tokens = [(label, Int(labels.room(label))) for label in inner]
     asm.vector(
@@ -192,7 +192,7 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         asm.set(count, maximum(count, 0))
         words = asm.set(asm.register("words"), count * room)
         asm.wait(CHAIN_DONE, 1)
-        asm.vector("mov", F32, At(half_base, {"i": 4}), 0.0, dims=[("i", words)])
+        asm.fill(half_base, F32, 0, words)
         _accumulate(task, asm, labels, (outer, summed, inner), first, count, half_base)
         with asm.when(X, "<", owner):
             asm.call("chain_east_add_f32", source=half_base, count=words)

@@ -19,7 +19,7 @@ def result_type(step: Step) -> DType:
     return operand_type(BY_NAME[step.op].operands[0], step.dtype)
 
 
-def temporaries(body: tuple[Step, ...], inputs: tuple[DType, ...], out: DType) -> list[int]:
+def temporaries(body: tuple[Step, ...], out: DType) -> list[int]:
     """Where each step's result goes: -1 is the output buffer, k >= 0 the k-th temporary.
 
     A temporary is free again after the last step that reads it. The output buffer serves
@@ -86,7 +86,7 @@ def input_operand(view: View, out: View) -> At:
 def emit_map(task: MapTask, context: Context) -> Emission:
     """The body's steps, each over the whole of the tile's block."""
     asm = Asm(context.fabric.dimensions)
-    place = temporaries(task.body, tuple(view.dtype for view in task.inputs), task.out.dtype)
+    place = temporaries(task.body, task.out.dtype)
     space = loops(task, context.mesh)
     split = frozenset(f"d{i}" for i, extent in enumerate(task.out.extents) if extent.axis)
     dense = {f"d{i}": stride for i, stride in enumerate(task.out.strides)}

@@ -50,11 +50,8 @@ class _Mover:
     def emit(self) -> None:
         """Fill, meet, send, wait."""
         task, asm = self.task, self.asm
-        size = task.out.local_size
         if task.fill is not None:
-            value = float(task.fill) if task.out.dtype.is_float else Int(int(task.fill))
-            flat = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
-            asm.vector("mov", task.out.dtype, flat, value, dims=[("i", size)])
+            asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
         remote = not (self.local["x"] and self.local["y"])
         if remote and task.barrier:
             asm.call("barrier", buffer=Name(SYNC))

@@ -36,7 +36,7 @@ def emit_reduce(task: ReduceTask, context: Context) -> Emission:
     target = task.accumulator or task.out.buffer
     room = local_size(task.out.extents)
     flat = At(Name(target), {"i": wide.bytes})
-    asm.vector("mov", wide, flat, _literal(neutral(task.kind, wide)), dims=[("i", room)])
+    asm.fill(Name(target), wide, neutral(task.kind, wide), room)
     _local(task, context, asm, target, wide)
     negated = task.kind is Reduction.MIN
     if task.axes and negated:
@@ -53,10 +53,6 @@ def emit_reduce(task: ReduceTask, context: Context) -> Emission:
     over = " and ".join(LINES[axis].name + "s" for axis in task.axes)
     doc = (f"Reduce each tile's part{', then over ' + over if over else ''}.",)
     return Emission(f"reduce_{task.kind.value}", asm.body, doc=doc)
-
-
-def _literal(value: float | int) -> float | Expr:
-    return value if isinstance(value, float) else Int(value)
 
 
 def _local(task: ReduceTask, context: Context, asm: Asm, target: str, wide: DType) -> None:

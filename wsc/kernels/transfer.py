@@ -8,7 +8,7 @@ from isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substit
 from isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
 from isa.types import Control, DType, Side
 from wsc.ir.tasks import Load, LookupTask, Store
-from wsc.kernels.asm import Asm, At, Emission, Source
+from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
 from wsc.layout import View, is_plain, start, valid
@@ -60,9 +60,7 @@ def emit_load(task: Load, context: Context) -> Emission:
     asm = Asm(context.fabric.dimensions)
     memory, dims = _tile_space(task.out, context)
     if not all(is_plain(extent) for extent in task.out.extents):
-        flat = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
-        blank: Source = float(task.fill) if task.out.dtype.is_float else Int(int(task.fill))
-        asm.vector("mov", task.out.dtype, flat, blank, dims=[("i", task.out.local_size)])
+        asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
     split = task.out.on("y") is not None
     flow = SCATTER if split else WEIGHTS
     asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)

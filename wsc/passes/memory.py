@@ -102,7 +102,7 @@ def lifetimes(placed: Placed) -> list[Life]:
 
 def overwritten(task: MapTask, number: int, group: dict[str, Life]) -> str | None:
     """An input that dies at this map and that its result may overwrite element by element."""
-    place = temporaries(task.body, tuple(v.dtype for v in task.inputs), task.out.dtype)
+    place = temporaries(task.body, task.out.dtype)
     written = place.index(-1)
     for index, view in enumerate(task.inputs):
         read_later = any(

@@ -276,7 +276,7 @@ class Placer:
         extents = self._map_extents(node)
         inputs = [self.bring(name, self._aligned(name, extents)) for name in node.inputs]
         out = self.fresh(node.output, node.type.dtype, extents)
-        place = temporaries(node.op.body, tuple(v.dtype for v in inputs), out.dtype)
+        place = temporaries(node.op.body, out.dtype)
         size = out.local_size * 4
         scratch = tuple(
             self.buffer(f"{node.output}.tmp{i}", DType.F32, size) for i in range(max(place) + 1)
@@ -379,7 +379,7 @@ class Placer:
             if not streamed:
                 op, a, b = node.op, *node.inputs
         choice = choose_contraction(
-            op, self.types[a], self.types[b], streamed, self._where(a), self._where(b), self.cost
+            op, self.types[a], self.types[b], streamed, self.current(a), self.current(b), self.cost
         )
         if choice is None:
             raise CompileError(
@@ -393,10 +393,6 @@ class Placer:
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
         self.homes[node.output] = out
-
-    def _where(self, value: str) -> View | None:
-        """Where a value is or would come from without a layout of its own."""
-        return self.current(value)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
