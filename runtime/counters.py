@@ -10,6 +10,7 @@ import numpy as np
 from isa.table import Timing
 from isa.types import DType
 from runtime.code import MainStatement
+from runtime.routes import Scol
 from runtime.tables import COUNTED
 
 if TYPE_CHECKING:
@@ -36,6 +37,19 @@ class StatementCycles:
 
 
 @dataclass(frozen=True, slots=True)
+class ColorLinks:
+    """Traffic of one color: arrays [height, width, 6], sides as in ``Counters.links``.
+
+    wavelets: that left. lost: cycles in which one could have left, but another color took
+    the link.
+    """
+
+    color: str
+    wavelets: np.ndarray
+    lost: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """Counters of one run; per-tile arrays have the shape [height, width].
 
@@ -43,6 +57,8 @@ class Counters:
     sum to ``cycles``. waiting is for a semaphore or a stream unit, idle after its end.
     links: wavelets that left each tile on N, E, S, W, to its core, and from its core
     [height, width, 6]; dynamic_links: N, E, S, W and to the core, headers included.
+    colors: the same by color, and the cycles that each color could have taken the link
+    but another took it.
     energy: picojoules by cause.
     """
 
@@ -58,6 +74,7 @@ class Counters:
     elements: int
     instructions: dict[str, int]
     links: np.ndarray
+    colors: tuple[ColorLinks, ...]
     dynamic_links: np.ndarray
     io_bytes_in: int
     io_bytes_out: int
@@ -85,6 +102,12 @@ class Counters:
             "elements": self.elements,
             "instructions": self.instructions,
             "wavelet_hops": int(self.links[..., :4].sum()),
+            "colors": {
+                links.color: {
+                    "wavelets": int(links.wavelets.sum()), "lost": int(links.lost.sum())
+                }
+                for links in self.colors
+            },
             "dynamic_hops": int(self.dynamic_links[..., :4].sum()),
             "io_bytes_in": self.io_bytes_in,
             "io_bytes_out": self.io_bytes_out,
@@ -116,6 +139,7 @@ def collect(image: Image, state: State, cycles: int) -> Counters:
     def grid(values: np.ndarray) -> np.ndarray:
         return values.reshape(*shape, *values.shape[1:])
 
+    colors = _colors(image, state, shape)
     macs = int(table[:, C.MACS_F32].sum()), int(table[:, C.MACS_F16].sum())
     dynamic = state.dyn_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
     return Counters(
@@ -126,7 +150,8 @@ def collect(image: Image, state: State, cycles: int) -> Counters:
         instructions={
             name: int(count) for name, count in zip(COUNTED, state.counted, strict=True) if count
         },
-        links=grid(state.links), dynamic_links=grid(dynamic),
+        links=sum((c.wavelets for c in colors), np.zeros((*shape, 6), np.int64)),
+        colors=colors, dynamic_links=grid(dynamic),
         io_bytes_in=int(state.g[G.BYTES_IN]), io_bytes_out=int(state.g[G.BYTES_OUT]),
         sram_bytes=int(table[:, C.SRAM].sum()),
         sram_high_water=int(state.tile[:, T.TOP].max(initial=0)),
@@ -147,10 +172,29 @@ def _energy(image: Image, state: State, table: np.ndarray, cycles: int) -> dict[
         ),
         "operation": operations * each["operation"],
         "sram": float(table[:, C.SRAM].sum()) * each["sram_byte"],
-        "hop": float(table[:, C.HOPS].sum()) * each["hop"],
+        "hop": float(_hops(state) + state.dyn_links[:, :4].sum()) * each["hop"],
         "io": float(state.g[G.BYTES_IN] + state.g[G.BYTES_OUT]) * each["io_byte"],
         "static": image.tiles * cycles * each["static_tile_cycle"],
     }
+
+
+def _hops(state: State) -> int:
+    """Wavelets that went over a link between two tiles."""
+    inside = state.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
+    return int(state.moves[:, :4][inside].sum())
+
+
+def _colors(image: Image, state: State, shape: tuple[int, int]) -> tuple[ColorLinks, ...]:
+    """The counts of the slots, spread over the tiles."""
+    found: list[ColorLinks] = []
+    slots = image.routes.slots[: int(image.routes.slot_first[-1])]
+    for number, (name, _) in enumerate(image.program.colors):
+        mine = np.nonzero(slots[:, Scol.COLOR] == number)[0]
+        wavelets, lost = np.zeros((2, image.tiles, 6), dtype=np.int64)
+        wavelets[slots[mine, Scol.TILE]] = state.moves[mine]
+        lost[slots[mine, Scol.TILE]] = state.lost[mine]
+        found.append(ColorLinks(name, wavelets.reshape(*shape, 6), lost.reshape(*shape, 6)))
+    return tuple(found)
 
 
 def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:

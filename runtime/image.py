@@ -15,7 +15,7 @@ from runtime.errors import LoadError
 from runtime.routes import Routes, build_routes, region_tiles
 from runtime.schedule import Schedule, build_schedule
 from runtime.store import Mapped, map_weights
-from runtime.tables import DTYPES
+from runtime.tables import DTYPES, Col, Kind
 
 NO_REGION = -1
 
@@ -69,7 +69,9 @@ def load(program: Program, fabric: Fabric | None = None, weights_dir: Path | Non
     code = flatten(program, machine)
     if code.sends and not machine.dynamic:
         raise LoadError(f"the program sends, but fabric '{machine.name}' has no dynamic network")
-    routes = build_routes(program, machine)
+    control = code.rows[:, Col.KIND] == Kind.CONTROL
+    sent = frozenset(code.rows[control, Col.COLOR].tolist())
+    routes = build_routes(program, machine, sent)
     schedule = build_schedule(program, routes)
     tiles = program.width * program.height
     tile_x, tile_y = np.zeros(tiles, np.int32), np.zeros(tiles, np.int32)

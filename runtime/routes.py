@@ -9,7 +9,7 @@ import numpy as np
 
 from isa.fabric import Fabric
 from isa.program import Program, Region, Route
-from isa.types import Side
+from isa.types import Control, Side
 from runtime.errors import LoadError, place
 from runtime.static import static_environment, static_value
 
@@ -31,7 +31,7 @@ class Scol(IntEnum):
     READER = 9  # unit that waits for a wavelet, or -1
     WRITER = 10  # unit that waits for room, or -1
     NEXT = 11  # 4 columns: slot beyond N, E, S, W; NOWHERE; OUTSIDE; or -2 - edge queue
-    ROUTE = 15  # row of Program.routes
+    GUIDED = 15  # the color has switch positions or control wavelets somewhere
 
 
 class Fcol(IntEnum):
@@ -44,13 +44,18 @@ class Fcol(IntEnum):
     POPPED = 4  # cycle of the last pop
     PUSHED = 5  # wavelets that ever entered
     OPEN = 6  # cycle from which it accepts (a control wavelet closes it)
+    SERVED = 7  # of a router buffer: last cycle in which the head left on some side
 
 
 @dataclass(slots=True)
 class Routes:
-    """slot_first[tile] .. slot_first[tile + 1]: its slots. slot_of[tile, color]: slot or -1."""
+    """slot_first[tile] .. slot_first[tile + 1]: its slots. slot_of[tile, color]: slot or -1.
+
+    route_of[slot]: row of ``Program.routes``.
+    """
 
     slots: np.ndarray
+    route_of: np.ndarray
     slot_first: np.ndarray
     slot_of: np.ndarray
     positions: np.ndarray  # receive side, mask of send sides
@@ -72,8 +77,17 @@ def guarded(program: Program, region: Region, guard: object, where: object) -> n
     return np.broadcast_to(np.asarray(value) != 0, (region.height, region.width))
 
 
-def build_routes(program: Program, fabric: Fabric) -> Routes:
-    """Evaluate every route for all tiles.
+def guided_colors(program: Program, sent: frozenset[int]) -> frozenset[int]:
+    """Colors with switch positions, or with control wavelets of the edge or (``sent``) of cores."""
+    index = {name: number for number, (name, _) in enumerate(program.colors)}
+    switched = {index[route.color] for route in program.routes if len(route.positions) > 1}
+    none = (Control.NONE, Control.NONE)
+    fed = {index[t.color] for t in program.transfers if (t.then, t.final) != none}
+    return sent | switched | fed
+
+
+def build_routes(program: Program, fabric: Fabric, sent: frozenset[int]) -> Routes:
+    """Evaluate every route for all tiles; ``sent``: colors on which cores send control wavelets.
 
     Raises:
         LoadError: two routes for one tile and color, or more queues than the fabric has.
@@ -99,12 +113,14 @@ def build_routes(program: Program, fabric: Fabric) -> Routes:
         firsts.append(len(positions))
         positions += [_position(route, place) for place in range(len(route.positions))]
     order = np.argsort([number for _, number in program.colors], kind="stable")
-    slots, first, slot_of = _slots(route_of, order, tiles)
-    _routes_of(slots, program, firsts)
+    slots, route, first, slot_of = _slots(route_of, order, tiles)
+    _routes_of(slots, route, program, firsts)
+    guided = np.array(sorted(guided_colors(program, sent)), dtype=np.int32)
+    slots[:, Scol.GUIDED] = np.isin(slots[:, Scol.COLOR], guided)
     _neighbours(slots, slot_of, program)
     table = np.array(positions or [(0, 0)], dtype=np.int32)
     fifos, cells = _fifos(slots, first, table, program, fabric)
-    return Routes(slots, first, slot_of.ravel(), table, fifos, cells)
+    return Routes(slots, route, first, slot_of.ravel(), table, fifos, cells)
 
 
 def _position(route: Route, number: int) -> tuple[int, int]:
@@ -114,7 +130,7 @@ def _position(route: Route, number: int) -> tuple[int, int]:
 
 def _slots(
     route_of: np.ndarray, order: np.ndarray, tiles: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     ordered = route_of[:, order] if len(order) else route_of
     tile, rank = np.nonzero(ordered >= 0)
     slots = np.zeros((max(len(tile), 1), 16), dtype=np.int32)
@@ -127,16 +143,17 @@ def _slots(
         slots[:, Scol.TILE] = tile
         slots[:, Scol.COLOR] = order[rank]
         slots[:, Scol.BIT] = np.arange(len(tile)) - first[tile]
-        slots[:, Scol.ROUTE] = ordered[tile, rank]
         slot_of[tile, order[rank]] = np.arange(len(tile))
-    return slots, first, slot_of
+    return slots, ordered[tile, rank], first, slot_of
 
 
-def _routes_of(slots: np.ndarray, program: Program, firsts: list[int]) -> None:
-    if program.routes:
+def _routes_of(
+    slots: np.ndarray, route: np.ndarray, program: Program, firsts: list[int]
+) -> None:
+    if program.routes and len(route):
         counts = np.array([len(route.positions) for route in program.routes], dtype=np.int32)
-        slots[:, Scol.FIRST] = np.array(firsts, dtype=np.int32)[slots[:, Scol.ROUTE]]
-        slots[:, Scol.POSITIONS] = counts[slots[:, Scol.ROUTE]]
+        slots[:, Scol.FIRST] = np.array(firsts, dtype=np.int32)[route]
+        slots[:, Scol.POSITIONS] = counts[route]
 
 
 def _neighbours(slots: np.ndarray, slot_of: np.ndarray, program: Program) -> None:

@@ -55,13 +55,17 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("reference",)
+ENGINES = ("fast", "reference")
 
 
 def find_engine(name: str) -> Engine:
     """The engine of that name; compiled code is loaded only now."""
     if name not in ENGINES:
         raise RuntimeFault(f"no engine '{name}'; there is: {', '.join(ENGINES)}")
-    from runtime.engine.reference import ReferenceEngine
+    if name == "reference":
+        from runtime.engine.reference import ReferenceEngine
 
-    return ReferenceEngine()
+        return ReferenceEngine()
+    from runtime.engine.fast import FastEngine
+
+    return FastEngine()

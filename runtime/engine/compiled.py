@@ -1,4 +1,4 @@
-"""The compiled loop: on disk, tied to its sources, and compiled by one process alone."""
+"""The engines' compiled loops: on disk, tied to their sources, compiled by one process alone."""
 
 from __future__ import annotations
 
@@ -21,66 +21,74 @@ import runtime.tables
 from runtime.engine import (
     bits,
     dispatch,
+    kernel_ahead,
     kernel_common,
     kernel_core,
     kernel_dynamic,
     kernel_edge,
+    kernel_flow,
+    kernel_lookahead,
     kernel_main,
     kernel_router,
     kernel_run,
+    kernel_unit,
     kernel_vector,
     layout,
     pointer,
 )
 
-# Everything that decides what the compiled loop does.
-_SOURCES: tuple[ModuleType, ...] = (
+# Everything that decides what a compiled loop does.
+_SHARED: tuple[ModuleType, ...] = (
     *(bits, dispatch, layout, pointer),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_run, kernel_vector),
     *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
 )
-_SIGNATURE = (pointer.STATE, types.int64)
+_AHEAD: tuple[ModuleType, ...] = (kernel_ahead, kernel_flow, kernel_lookahead, kernel_unit)
 
 
-def _stamp_cache(function: Any) -> None:
-    """Tie the compiled loop on disk to every source that it was made from.
+class Loop:
+    """One compiled function of (pointer to a state, work), called with a ``Pointer``."""
 
-    Numba looks only at the file of the function itself, and would go on using stale
-    code after a change to a value function or to another phase.
-    """
-    digest = hashlib.sha256()
-    for module in _SOURCES:
-        digest.update(Path(inspect.getfile(module)).read_bytes())
-    file = function._cache._cache_file
-    file._source_stamp = (digest.hexdigest(), 0)
+    signature = (pointer.STATE, types.int64)
 
+    def __init__(self, function: Any, sources: tuple[ModuleType, ...]) -> None:
+        self.function, self.sources = function, sources
+        self._stamp_cache()
 
-run_until: Any = kernel_run.run_until  # compiled, it takes the pointer to a state
-_stamp_cache(run_until)
+    def _stamp_cache(self) -> None:
+        """Tie the compiled loop on disk to every source that it was made from.
 
+        Numba looks only at the file of the function itself, and would go on using stale
+        code after a change to a value function or to another phase.
+        """
+        digest = hashlib.sha256()
+        for module in self.sources:
+            digest.update(Path(inspect.getfile(module)).read_bytes())
+        self.function._cache._cache_file._source_stamp = (digest.hexdigest(), 0)
 
-def prepare(compiling: Callable[[], None] | None = None) -> None:
-    """Load the loop from disk, or compile it, which takes about a minute.
+    def prepare(self, compiling: Callable[[], None] | None = None) -> Any:
+        """The loop from disk, or compiled, which takes a while.
 
-    Of several processes one compiles and the others wait for it; ``compiling`` is called
-    before that.
-    """
-    if run_until.signatures:
-        return
-    if _is_on_disk():
-        run_until.compile(_SIGNATURE)
-        return
-    if compiling is not None:
-        compiling()
-    with _alone(Path(run_until._cache.cache_path) / "kernel_run.lock"):
-        run_until.compile(_SIGNATURE)  # looks on the disk once more
+        Of several processes one compiles and the others wait for it; ``compiling`` is called
+        before that.
+        """
+        function = self.function
+        if function.signatures:
+            return function
+        if self._is_on_disk():
+            function.compile(self.signature)
+            return function
+        if compiling is not None:
+            compiling()
+        with _alone(Path(function._cache.cache_path) / f"{function.__name__}.lock"):
+            function.compile(self.signature)  # looks on the disk once more
+        return function
 
-
-def _is_on_disk() -> bool:
-    cache = run_until._cache
-    key = cache._index_key(_SIGNATURE, run_until.targetctx.codegen())
-    return cache._cache_file.load(key) is not None
+    def _is_on_disk(self) -> bool:
+        cache = self.function._cache
+        key = cache._index_key(self.signature, self.function.targetctx.codegen())
+        return cache._cache_file.load(key) is not None
 
 
 @contextmanager
@@ -95,3 +103,7 @@ def _alone(lock: Path) -> Generator[None]:
 
             fcntl.flock(stack.enter_context(lock.open("w")), fcntl.LOCK_EX)
         yield
+
+
+REFERENCE = Loop(kernel_run.run_until, _SHARED)
+FAST = Loop(kernel_ahead.run_ahead, _SHARED + _AHEAD)

@@ -119,7 +119,7 @@ def _wavelets(image: Image, state: State) -> Iterator[Wait]:
     """Routers whose head cannot move, and queues that no one reads."""
     for slot in range(int(state.slot_first[-1])):
         tile, color = int(state.slots[slot, Scol.TILE]), _color(image, state, slot)
-        where = image.program.routes[int(state.slots[slot, Scol.ROUTE])].where
+        where = image.program.routes[int(image.routes.route_of[slot])].where
         held = int(state.fifos[slot, Fcol.COUNT])
         if held:
             sides = ", ".join(_blocked(state, slot)) or "the switch"

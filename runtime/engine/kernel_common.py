@@ -1,8 +1,8 @@
 """Compiled primitives that all phases of a cycle share: FIFOs, wake-ups, faults.
 
-Visiting order never shows: an entry of a FIFO carries the cycle from which it can be
-seen, and a FIFO remembers the cycle of its last pop, so that a slot freed in this cycle
-does not look free before the next.
+Order of visits never shows: a full cell of a FIFO carries the cycle from which its wavelet
+can be seen, an empty one the cycle from which it can be filled again, so that what is freed
+in this cycle does not look free before the next.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.engine.dispatch import inlined, int64, jit
-from runtime.engine.layout import NEVER, WHEEL, Fault, G, Reason, State, T, U
+from runtime.engine.layout import NEVER, WHEEL, Fault, G, L, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
 RAMP = 4
@@ -20,8 +20,12 @@ RAMP = 4
 def fault(s: State, code: Fault, tile: int, unit: int, row: int, a: int, b: int) -> None:
     """Stop the run at the end of this cycle; of several faults the first tile's counts."""
     g = s.g
-    if g[G.ERROR] == 0 or tile < g[G.ERROR_TILE]:
+    time = g[G.LOCAL]
+    sooner = time < g[G.ERROR_TIME] or (time == g[G.ERROR_TIME] and tile < g[G.ERROR_TILE])
+    if g[G.ERROR] == 0 or sooner:
         g[G.ERROR] = code
+        g[G.ERROR_TIME] = time
+        g[G.LIMIT] = min(g[G.LIMIT], time + 1)
         g[G.ERROR_TILE] = tile
         g[G.ERROR_UNIT] = unit
         g[G.ERROR_ROW] = row
@@ -44,20 +48,34 @@ def delay(seed: int, where: int, count: int) -> int:
 
 
 @inlined
-def room(fifos: np.ndarray, f: int, t: int) -> bool:
-    """Whether the state before cycle t has a free slot that accepts."""
-    used = fifos[f, Fcol.COUNT] + (1 if fifos[f, Fcol.POPPED] == t else 0)
-    return used < fifos[f, Fcol.DEPTH] and t >= fifos[f, Fcol.OPEN]
+def head_cell(fifos: np.ndarray, f: int) -> int:
+    """The cell of the oldest wavelet."""
+    return fifos[f, Fcol.OFFSET] + fifos[f, Fcol.HEAD]
+
+
+@inlined
+def tail_cell(fifos: np.ndarray, f: int) -> int:
+    """The cell that is filled next; of a full FIFO the head's."""
+    cell = fifos[f, Fcol.HEAD] + fifos[f, Fcol.COUNT]
+    if cell >= fifos[f, Fcol.DEPTH]:
+        cell -= fifos[f, Fcol.DEPTH]
+    return fifos[f, Fcol.OFFSET] + cell
+
+
+@inlined
+def room(s: State, f: int, t: int) -> bool:
+    """Whether the state before cycle t has a free cell and accepts."""
+    fifos = s.fifos
+    if fifos[f, Fcol.COUNT] >= fifos[f, Fcol.DEPTH] or t < fifos[f, Fcol.OPEN]:
+        return False
+    return s.cell_time[tail_cell(fifos, f)] <= t
 
 
 @inlined
 def push(s: State, f: int, value: int, control: int, visible: int) -> None:
     """Append a wavelet that can be seen from cycle ``visible`` on."""
     fifos = s.fifos
-    cell = fifos[f, Fcol.HEAD] + fifos[f, Fcol.COUNT]
-    if cell >= fifos[f, Fcol.DEPTH]:
-        cell -= fifos[f, Fcol.DEPTH]
-    cell += fifos[f, Fcol.OFFSET]
+    cell = tail_cell(fifos, f)
     s.cell_value[cell] = value
     s.cell_control[cell] = control
     s.cell_time[cell] = visible
@@ -66,8 +84,10 @@ def push(s: State, f: int, value: int, control: int, visible: int) -> None:
 
 
 @inlined
-def pop(fifos: np.ndarray, f: int, t: int) -> None:
-    """Drop the head in cycle t."""
+def pop(s: State, f: int, t: int) -> None:
+    """Drop the head in cycle t; its cell is free from the next on."""
+    fifos = s.fifos
+    s.cell_time[head_cell(fifos, f)] = t + 1
     head = fifos[f, Fcol.HEAD] + 1
     fifos[f, Fcol.HEAD] = 0 if head == fifos[f, Fcol.DEPTH] else head
     fifos[f, Fcol.COUNT] -= 1
@@ -93,9 +113,62 @@ def activate_port(s: State, port: int) -> None:
         s.g[G.PORTS] += 1
 
 
+@inlined
+def beyond(s: State, t: int) -> bool:
+    """Whether cycle t is not to be simulated; notes that something could have gone on then."""
+    if t < s.g[G.LIMIT]:
+        return False
+    if t < NEVER:
+        s.g[G.PARKED] = 1
+    return True
+
+
+@jit
+def enqueue(s: State, task: int) -> None:
+    """A slot, output queue or unit may be able to go on (the engine that runs ahead)."""
+    if s.queued[task] == 0:
+        g = s.g
+        s.queued[task] = 1
+        s.tasks[(g[G.FIRST_TASK] + g[G.TASKS]) & g[G.TASK_MASK]] = task
+        g[G.TASKS] += 1
+
+
+@jit
+def look_at(s: State, item: int, due: int) -> None:
+    """Look at a link's or port's contenders in cycle ``due``; see ``kernel_events``."""
+    g = s.g
+    node = g[G.NODE]
+    g[G.NODE] = s.nodes[node, 1]
+    horizon = g[G.NOW] + WHEEL - 1
+    bucket = (due if due < horizon else horizon) & (WHEEL - 1)
+    s.nodes[node, 0] = item
+    s.nodes[node, 1] = s.events[bucket]
+    s.nodes[node, 2] = due
+    s.events[bucket] = node
+
+
+@jit
+def look_at_port(s: State, port: int, due: int) -> None:
+    """Look at the queues of a port in cycle ``due``, if not earlier."""
+    if s.port_due[port] > due:
+        s.port_due[port] = due
+        look_at(s, s.g[G.TILES] * 6 + port, due)
+
+
+@jit
+def look_at_link(s: State, link: int, due: int) -> None:
+    """Look at the contenders of a link in cycle ``due``, if not earlier."""
+    if s.link[link, L.DUE] > due:
+        s.link[link, L.DUE] = due
+        look_at(s, link, due)
+
+
 @jit
 def ready(s: State, slot: int) -> None:
     """The head of a router buffer may be able to move."""
+    if s.g[G.AHEAD] != 0:
+        enqueue(s, slot)
+        return
     tile = s.slots[slot, Scol.TILE]
     s.tile[tile, T.READY] |= 1 << s.slots[slot, Scol.BIT]
     activate(s, tile)
@@ -105,6 +178,9 @@ def ready(s: State, slot: int) -> None:
 def wake_feed(s: State, queue: int) -> None:
     """An edge queue may be able to feed."""
     port = s.queues[queue, 0]
+    if s.g[G.AHEAD] != 0:
+        look_at_port(s, port, s.g[G.NOW] + 1)
+        return
     s.port_mask[port] |= 1 << s.queues[queue, 2]
     activate_port(s, port)
 
@@ -116,6 +192,9 @@ def wake_upstream(s: State, slot: int) -> None:
     position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
     side = s.positions[position, 0]
     if side == RAMP:
+        if s.g[G.AHEAD] != 0:
+            enqueue(s, s.g[G.SLOTS] + slot)
+            return
         tile = slots[slot, Scol.TILE]
         s.tile[tile, T.RISING] |= 1 << slots[slot, Scol.BIT]
         activate(s, tile)

@@ -101,7 +101,7 @@ def row_ready(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bool
                 s.unit[me, U.WAKE] = seen
                 return False
         emits = k == 0 and ends_group(s, me, advance, level)
-        if emits and not room(s.fifos, s.slots[slot, Scol.OUTPUT], t):
+        if emits and not room(s, s.slots[slot, Scol.OUTPUT], t):
             block(s, me, Reason.OUTPUT, slot, t)
             s.slots[slot, Scol.WRITER] = unit
             return False
@@ -121,7 +121,7 @@ def take_inputs(s: State, tile: int, me: int, row: int, t: int) -> None:
             head = s.fifos[queue, Fcol.OFFSET] + s.fifos[queue, Fcol.HEAD]
             s.unit[me, U.HELD + k] = s.cell_value[head]
             s.slots[slot, Scol.READER] = -1
-            pop(s.fifos, queue, t)
+            pop(s, queue, t)
             if s.fifos[slot, Fcol.COUNT] > 0:
                 s.tile[tile, T.READY] |= 1 << s.slots[slot, Scol.BIT]
                 activate(s, tile)
@@ -196,9 +196,7 @@ def step_unit(s: State, tile: int, unit: int, me: int, t: int) -> None:
         return
     if mode == Mode.START:
         begin(s, tile, unit, me, row, t)
-        if u[me, U.WAKE] > t:
-            return
-        mode = u[me, U.MODE]
+        return
     if mode == Mode.ROWS:
         run_row(s, tile, unit, me, row, t)
     elif mode == Mode.SENDING:
@@ -209,7 +207,7 @@ def step_unit(s: State, tile: int, unit: int, me: int, t: int) -> None:
             spend(s, tile, unit, me, u[me, U.CYCLES], t)
     elif mode == Mode.CONTROL:
         slot = u[me, U.SLOT]
-        if room(s.fifos, s.slots[slot, Scol.OUTPUT], t):
+        if room(s, s.slots[slot, Scol.OUTPUT], t):
             emit(s, tile, slot, 0, s.rows[row, Col.D], t)
             u[me, U.MODE] = Mode.FETCH
             spend(s, tile, unit, me, 1, t)

@@ -198,7 +198,6 @@ def dyn_move(s: State, tile: int, source: int, out: int, t: int) -> None:
         there = beyond_tile(s, tile, out) * 5 + ((out + 2) & 3)
         extra = delay(s.g[G.SEED], -7 - there, s.dyn[there, D.PUSHED])
         dyn_push(s, there, value, kind, t + 1 + extra)
-        s.counters[tile, C.HOPS] += 1
     moved(s, t)
 
 

@@ -28,7 +28,7 @@ from runtime.engine.kernel_common import (
     wake_feed,
 )
 from runtime.engine.kernel_router import first_after, serve
-from runtime.engine.layout import NEVER, Fault, G, State
+from runtime.engine.layout import NEVER, Fault, G, K, State
 from runtime.routes import Fcol, Scol
 from runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
 
@@ -91,6 +91,7 @@ def settle(s: State, queue: int) -> None:
         end_repetition(s, queue, shape)
     if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
         s.g[G.QUEUES_LEFT] -= 1
+        s.color[s.slots[q[queue, Qcol.SLOT], Scol.COLOR], K.FEEDS] -= 1
         return
     shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
     if s.shapes[shape, Hcol.DIRECTION] == FEED:
@@ -204,7 +205,7 @@ def feeds(s: State, queue: int, t: int) -> int:
         if s.lookup_time[wanted] >= t:
             return 2
     slot = q[queue, Qcol.SLOT]
-    if not room(s.fifos, slot, t):
+    if not room(s, slot, t):
         return 2 if s.fifos[slot, Fcol.POPPED] == t else 0
     position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
     side = side_of(q[queue, Qcol.PORT], s.g[G.WIDTH], s.g[G.HEIGHT])
@@ -252,6 +253,8 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
         s.fifos[slot, Fcol.OPEN] = NEVER
     extra = delay(s.g[G.SEED], slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
     push(s, slot, value, control, t + 1 + extra)
+    if s.slots[slot, Scol.GUIDED] != 0:
+        s.color[s.slots[slot, Scol.COLOR], K.FLYING] += 1
     ready(s, slot)
     s.port_turn[port] = q[queue, Qcol.BIT]
     advance(s, queue)
@@ -277,9 +280,10 @@ def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
             store_i32(s.tensors[tensor, 0] + 4 * at, value)
         s.g[G.MOVED] += 1
     s.turns[tile, side] = s.slots[slot, Scol.BIT]
-    s.links[tile, side] += 1
+    s.moves[slot, side] += 1
     advance(s, queue)
-    serve(s, slot, side, t)
+    fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
+    serve(s, slot, side, fifos[slot, Fcol.SERVED])
 
 
 @jit

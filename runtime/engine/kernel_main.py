@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import DIVIDING, apply_int, int32, int64, jit
+from runtime.engine.dispatch import DIVIDING, apply_int, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     add_semaphore,
     block,
     delay,
+    enqueue,
     fault,
     fold,
     moved,
     schedule,
     unlink,
 )
-from runtime.engine.kernel_core import begin, resume, spend, step_unit
+from runtime.engine.kernel_core import resume, spend, step_unit
 from runtime.engine.kernel_vector import capture, reference
 from runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, State, T, U
 from runtime.routes import Scol
@@ -150,6 +151,8 @@ def issue(s: State, tile: int, me: int, row: int, t: int) -> bool:
     start = t + max(s.g[G.ISSUE], 1)
     start += delay(s.g[G.SEED], -1 - other, t)
     s.unit[other, U.WAKE] = start
+    if s.g[G.AHEAD] != 0:
+        enqueue(s, 2 * s.g[G.SLOTS] + other)
     spend(s, tile, 0, me, max(s.g[G.ISSUE], 1), t)
     return True
 
@@ -187,11 +190,15 @@ def start_control(s: State, tile: int, me: int, row: int, t: int) -> None:
 
 
 @jit
-def fetch_main(s: State, tile: int, me: int, t: int) -> None:
-    """Run the main thread until an instruction takes time."""
+def sequence(s: State, tile: int, me: int, t: int) -> None:
+    """Run the main thread in cycle t, until an instruction takes time, waits or is a vector one.
+
+    A vector instruction or send is only prepared; whoever keeps the unit's time starts it.
+    """
     rows, u = s.rows, s.unit
     frame0 = tile * s.g[G.REGISTERS]
-    while s.g[G.ERROR] == 0 or s.g[G.ERROR_TILE] != tile:
+    s.g[G.LOCAL] = t
+    while not stopped(s, tile, t):
         row = s.tile[tile, T.PC]
         kind, statement = rows[row, Col.KIND], rows[row, Col.STATEMENT]
         if statement >= 0 and statement != s.tile[tile, T.STATEMENT]:
@@ -230,7 +237,7 @@ def fetch_main(s: State, tile: int, me: int, t: int) -> None:
             else:
                 if not prepare(s, tile, row, 0):
                     return
-                begin(s, tile, 0, me, row, t)
+                u[me, U.MODE] = Mode.START
             cycles = int64(0)
         elif kind == Kind.CONTROL:
             start_control(s, tile, me, row, t)
@@ -259,11 +266,15 @@ def fetch_main(s: State, tile: int, me: int, t: int) -> None:
         if cycles > 0:
             s.counters[tile, C.SCALARS] += 1
             spend(s, tile, 0, me, cycles, t)
-        if u[me, U.WAKE] > t:
+        if u[me, U.WAKE] > t or u[me, U.MODE] != Mode.FETCH:
             return
-        step_unit(s, tile, 0, me, t)
-        if u[me, U.WAKE] > t:
-            return
+
+
+@inlined
+def stopped(s: State, tile: int, t: int) -> bool:
+    """Whether a fault in this tile ends its part of the run before cycle t is over."""
+    g = s.g
+    return g[G.ERROR] != 0 and g[G.ERROR_TILE] == tile and g[G.ERROR_TIME] <= t
 
 
 @jit
@@ -285,14 +296,14 @@ def core_phase(s: State, t: int) -> None:
         unlink(s, tile)
         base = tile * units
         for unit in range(1, units):
-            if s.unit[base + unit, U.WAKE] <= t:
+            while s.unit[base + unit, U.WAKE] <= t and not stopped(s, tile, t):
                 step_unit(s, tile, unit, base + unit, t)
-        if s.unit[base, U.WAKE] <= t:
+        while s.unit[base, U.WAKE] <= t and not stopped(s, tile, t):
             resume(s, tile, 0, base, t)
-            if s.unit[base, U.MODE] != Mode.FETCH:
+            if s.unit[base, U.MODE] == Mode.FETCH:
+                sequence(s, tile, base, t)
+            else:
                 step_unit(s, tile, 0, base, t)
-            if s.unit[base, U.MODE] == Mode.FETCH and s.unit[base, U.WAKE] <= t:
-                fetch_main(s, tile, base, t)
         soonest = NEVER
         for unit in range(units):
             soonest = min(soonest, s.unit[base + unit, U.WAKE])

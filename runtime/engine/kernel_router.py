@@ -16,7 +16,7 @@ from runtime.engine.kernel_common import (
     wake_unit,
     wake_upstream,
 )
-from runtime.engine.layout import NEVER, C, G, State, T
+from runtime.engine.layout import NEVER, G, K, State, T
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
 from runtime.tables import CONTROL_INDEX
@@ -54,10 +54,22 @@ def serve(s: State, slot: int, side: int, t: int) -> None:
 @jit
 def drop(s: State, slot: int, t: int) -> None:
     """Pop a router buffer and wake whoever feeds it."""
-    pop(s.fifos, slot, t)
-    if s.fifos[slot, Fcol.COUNT] == 0:
+    pop(s, slot, t)
+    if s.slots[slot, Scol.GUIDED] != 0:
+        s.color[s.slots[slot, Scol.COLOR], K.FLYING] -= 1
+    if s.g[G.AHEAD] == 0 and s.fifos[slot, Fcol.COUNT] == 0:
         s.tile[s.slots[slot, Scol.TILE], T.READY] &= ~(1 << s.slots[slot, Scol.BIT])
     wake_upstream(s, slot)
+
+
+@inlined
+def lose(s: State, first: int, losers: int, side: int) -> None:
+    """Count a cycle in which colors could have taken a link that another took."""
+    bit = 0
+    while (losers >> bit) != 0:
+        if (losers >> bit) & 1:
+            s.lost[first + bit, side] += 1
+        bit += 1
 
 
 @jit
@@ -76,7 +88,7 @@ def rise(s: State, tile: int, t: int) -> None:
                 s.tile[tile, T.RISING] &= ~(1 << bit)
             elif s.cell_time[fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]] <= t:
                 position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
-                if room(fifos, slot, t) and s.positions[position, 0] == RAMP:
+                if room(s, slot, t) and s.positions[position, 0] == RAMP:
                     wanted |= 1 << bit
                 elif fifos[slot, Fcol.POPPED] != t:
                     s.tile[tile, T.RISING] &= ~(1 << bit)
@@ -85,6 +97,7 @@ def rise(s: State, tile: int, t: int) -> None:
         return
     bit = first_after(wanted, s.turns[tile, INTO_ROUTER])
     s.turns[tile, INTO_ROUTER] = bit
+    lose(s, first, wanted & ~(1 << bit), INTO_ROUTER)
     slot = first + bit
     queue = slots[slot, Scol.OUTPUT]
     head = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
@@ -93,8 +106,8 @@ def rise(s: State, tile: int, t: int) -> None:
     push(s, slot, s.cell_value[head], control, t + s.g[G.RAMP] + extra)
     if control != 0:
         fifos[slot, Fcol.OPEN] = NEVER
-    pop(fifos, queue, t)
-    s.links[tile, INTO_ROUTER] += 1
+    pop(s, queue, t)
+    s.moves[slot, INTO_ROUTER] += 1
     ready(s, slot)
     if slots[slot, Scol.WRITER] >= 0:
         wake_unit(s, tile, slots[slot, Scol.WRITER], t + 1)
@@ -118,12 +131,12 @@ def can_leave(s: State, slot: int, side: int, control: int, t: int) -> int:
         if control != 0:
             return 1
         queue = slots[slot, Scol.INPUT]
-        if room(fifos, queue, t):
+        if room(s, queue, t):
             return 1
         return 2 if fifos[queue, Fcol.POPPED] == t else 0
     beyond = slots[slot, Scol.NEXT + side]
     if beyond >= 0:
-        if room(fifos, beyond, t):
+        if room(s, beyond, t):
             position = slots[beyond, Scol.FIRST] + slots[beyond, Scol.POSITION]
             return 1 if s.positions[position, 0] == (side + 2) & 3 else 0
         return 2 if fifos[beyond, Fcol.POPPED] == t else 0
@@ -158,14 +171,13 @@ def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
         if control != 0:
             fifos[beyond, Fcol.OPEN] = NEVER
         ready(s, beyond)
-        s.counters[tile, C.HOPS] += 1
     elif control == 0:
         port = s.queues[-2 - beyond, Qcol.PORT]
         s.request_out[port] = slot
         s.g[G.REQUESTS] += 1
         return
     s.turns[tile, side] = slots[slot, Scol.BIT]
-    s.links[tile, side] += 1
+    s.moves[slot, side] += 1
     serve(s, slot, side, t)
     moved(s, t)
 
@@ -228,6 +240,7 @@ def visit(s: State, tile: int, t: int) -> None:
             wanted = ramp
         if wanted != 0:
             bit = first_after(wanted, s.turns[tile, side])
+            lose(s, first, wanted & ~(1 << bit), side)
             deliver(s, tile, first + bit, side, t)
 
 

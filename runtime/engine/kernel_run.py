@@ -68,6 +68,7 @@ def run_until(s: State, until: int) -> int:
         start(s)
     while g[G.NOW] < until:
         t = g[G.NOW]
+        g[G.LOCAL] = t
         if s.wheel[t & (WHEEL - 1)] >= 0:
             core_phase(s, t)
         if g[G.ROUTERS] > 0 or g[G.PORTS] > 0:

@@ -58,7 +58,8 @@ class U(IntEnum):
     SLOT = BASE + 4
     HELD = SLOT + 4
     STRIDE = HELD + 4
-    SIZE = STRIDE + 4 * MAX_DIMS
+    AT = STRIDE + 4 * MAX_DIMS  # addresses of the next row
+    SIZE = AT + 4
 
 
 class Mode(IntEnum):
@@ -98,8 +99,7 @@ class C(IntEnum):
     SRAM = 7  # bytes read and written
     UNIT_BUSY = 8
     SCALARS = 9
-    HOPS = 10
-    END = 11
+    END = 10
 
 
 class P(IntEnum):
@@ -158,7 +158,40 @@ class G(IntEnum):
     TILES = 40
     QUEUES = 41
     PORT_COUNT = 42
-    SIZE = 43
+    LOCAL = 43  # cycle in which the unit that is being run is
+    ERROR_TIME = 44
+    AHEAD = 45  # 1 in the engine that runs ahead
+    LIMIT = 46  # no one starts anything from this cycle on
+    TASKS = 47  # tasks that wait
+    FIRST_TASK = 48
+    TASK_MASK = 49
+    NODE = 50  # first free node of the queue of events
+    SLOTS = 51
+    FEEDING = 52  # ports that asked in this cycle
+    BEGUN = 53
+    PARKED = 54  # something waits for nothing but the limit
+    SIZE = 55
+
+
+class L(IntEnum):
+    """Columns of the link table (int64): tile * 6 + side, as in ``State.moves``."""
+
+    MASK = 0  # slots of the tile that could ever use it
+    FREE = 1  # cycle from which it is free
+    DUE = 2  # cycle in which its contenders are looked at, or NEVER
+    OWNER = 3  # slot that has it for itself
+    SAFE = 4  # until this cycle
+
+
+class K(IntEnum):
+    """Columns of the color table (int64)."""
+
+    FLYING = 0  # wavelets in routers, of guided colors
+    FEEDS = 1  # edge queues that are not done
+    FIRST = 2  # first of its slots that have an output queue, in ``emitters``
+    EMITTERS = 3
+    SAFE = 4  # no core emits before this cycle
+    LOOK = 5  # cycle of the next look
 
 
 class Fault(IntEnum):
@@ -248,7 +281,18 @@ class State(NamedTuple):
     counted: np.ndarray
     counters: np.ndarray
     statements: np.ndarray
-    links: np.ndarray  # wavelets out on N, E, S, W, to the core, from the core
+    moves: np.ndarray  # wavelets of a slot out on N, E, S, W, to the core, from the core
+    lost: np.ndarray  # and cycles that it lost to other colors on these links
+    # Of the engine that runs ahead:
+    link: np.ndarray
+    origins: np.ndarray  # where a slot's wavelets come from (see ``lookahead``), and hops
+    color: np.ndarray
+    emitters: np.ndarray
+    tasks: np.ndarray  # ring of slots, output queues and units that may be able to go on
+    queued: np.ndarray
+    events: np.ndarray  # wheel of links and ports: first node of each cycle
+    nodes: np.ndarray  # link or port, next node, cycle
+    port_due: np.ndarray
     dyn_links: np.ndarray
 
 
@@ -258,7 +302,7 @@ _TABLES = (
     *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots"),
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
-    *("statements", "links", "dyn_links"),
+    *("statements", "moves", "lost", "link", "origins", "color", "nodes", "dyn_links"),
 )
 _NARROW: dict[str, tuple[str, int]] = {
     "pool": ("int32", 1),
@@ -275,6 +319,7 @@ _NARROW: dict[str, tuple[str, int]] = {
     "port_listed": ("int8", 1),
     "dyn_kind": ("int8", 1),
     "dyn_hold": ("int8", 2),
+    "queued": ("int8", 1),
 }
 FIELDS: dict[str, tuple[str, int]] = {
     name: _NARROW.get(name, ("int64", 2 if name in _TABLES else 1)) for name in State._fields
@@ -284,6 +329,6 @@ COLUMNS: dict[str, int] = {
     "tile": len(T), "unit": int(U.SIZE), "semaphores": 3, "slots": 16, "positions": 2,
     "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
     "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
-    "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "links": 6,
-    "dyn_links": 5,
+    "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "moves": 6,
+    "lost": 6, "link": len(L), "origins": 2, "color": len(K), "nodes": 3, "dyn_links": 5,
 }  # fmt: skip

@@ -1,0 +1,143 @@
+"""The loop of the engine that runs ahead: what is known is done, then the next cycle's order.
+
+All that waits for no order (routers, ramps, units) is run to where it is blocked. Then
+the earliest cycle is taken in which an order matters: contenders for a link, ports that
+share the edge's bandwidth, the dynamic network, signals. Whatever follows happens in that
+cycle or later, so its contenders are all known.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from runtime.engine.dispatch import JIT, inlined, jit
+from runtime.engine.kernel_common import beyond, look_at, schedule, unlink
+from runtime.engine.kernel_dynamic import dynamic_phase
+from runtime.engine.kernel_edge import edge_phase, settle
+from runtime.engine.kernel_flow import advance_output, advance_slot, link_event, port_event
+from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
+from runtime.engine.kernel_unit import run_unit, visit_core
+from runtime.engine.layout import NEVER, WHEEL, G, L, Mode, State, T, U
+
+
+@jit
+def begin_run(s: State) -> None:
+    """Put every main thread and every edge queue in its first state."""
+    g = s.g
+    for queue in range(g[G.QUEUES]):
+        settle(s, queue)
+    for tile in range(g[G.TILES]):
+        if s.unit[tile * g[G.UNITS], U.MODE] == Mode.FETCH:
+            run_unit(s, tile, 0, tile * g[G.UNITS])
+
+
+@jit
+def work(s: State, most: int) -> bool:
+    """Do what waits for no order; False if that was more than ``most`` tasks."""
+    g = s.g
+    slots = g[G.SLOTS]
+    for _ in range(most):
+        if g[G.TASKS] == 0:
+            return True
+        task = s.tasks[g[G.FIRST_TASK]]
+        g[G.FIRST_TASK] = (g[G.FIRST_TASK] + 1) & g[G.TASK_MASK]
+        g[G.TASKS] -= 1
+        s.queued[task] = 0
+        if task < slots:
+            advance_slot(s, task)
+        elif task < 2 * slots:
+            advance_output(s, task - slots)
+        else:
+            me = task - 2 * slots
+            tile = me // g[G.UNITS]
+            run_unit(s, tile, me - tile * g[G.UNITS], me)
+    return False
+
+
+@jit
+def visit_cores(s: State, t: int) -> None:
+    """The tiles whose units have something to do in the order of time."""
+    bucket, count = t & (WHEEL - 1), 0
+    tile = s.wheel[bucket]
+    while tile >= 0:
+        s.due[0, count] = tile
+        count += 1
+        tile = s.tile[tile, T.NEXT]
+    for index in range(count):
+        tile = s.due[0, index]
+        unlink(s, tile)
+        if s.tile[tile, T.WAKE] > t:
+            schedule(s, tile, s.tile[tile, T.WAKE])
+        else:
+            visit_core(s, tile, t)
+
+
+@jit
+def visit_links(s: State, t: int) -> None:
+    """The links and ports whose contenders are looked at in this cycle; then the edge."""
+    g, nodes = s.g, s.nodes
+    bucket = t & (WHEEL - 1)
+    node = s.events[bucket]
+    s.events[bucket] = -1
+    links = g[G.TILES] * 6
+    g[G.FEEDING] = 0
+    g[G.REQUESTS] = 0
+    while node >= 0:
+        item, following, due = nodes[node, 0], nodes[node, 1], nodes[node, 2]
+        nodes[node, 1] = g[G.NODE]
+        g[G.NODE] = node
+        node = following
+        if due > t:
+            look_at(s, item, due)
+        elif item >= links:
+            if s.port_due[item - links] == t:
+                s.port_due[item - links] = NEVER
+                port_event(s, item - links, t)
+        elif s.link[item, L.DUE] == t:
+            s.link[item, L.DUE] = NEVER
+            link_event(s, item, t)
+    if g[G.FEEDING] > 0 or g[G.REQUESTS] > 0:
+        edge_phase(s, g[G.FEEDING], g[G.REQUESTS], t)
+
+
+@inlined
+def next_event(s: State, t: int) -> int:
+    """The next cycle in which an order matters, or NEVER."""
+    if s.g[G.DYNAMICS] > 0:
+        return t + 1
+    for ahead in range(1, WHEEL + 1):
+        bucket = (t + ahead) & (WHEEL - 1)
+        if s.wheel[bucket] >= 0 or s.events[bucket] >= 0:
+            return t + ahead
+    return NEVER
+
+
+@njit(**JIT, cache=True)
+def run_ahead(s: State, most: int) -> int:
+    """Run about ``most`` tasks and cycles; RUNNING, QUIET (nothing can ever move) or FAULTED."""
+    g = s.g
+    if g[G.BEGUN] == 0:
+        g[G.BEGUN] = 1
+        begin_run(s)
+    while most > 0:
+        before = g[G.TASKS]
+        if not work(s, most):
+            return RUNNING
+        most -= before + 1
+        t = next_event(s, g[G.NOW])
+        if beyond(s, t):
+            if g[G.ERROR] != 0:
+                g[G.NOW] = g[G.ERROR_TIME]
+                return FAULTED
+            return QUIET
+        g[G.NOW] = g[G.LOCAL] = t
+        if s.wheel[t & (WHEEL - 1)] >= 0:
+            visit_cores(s, t)
+        if s.events[t & (WHEEL - 1)] >= 0:
+            visit_links(s, t)
+        if g[G.DYNAMICS] > 0:
+            current, count = g[G.DYNAMIC_WHICH], g[G.DYNAMICS]
+            g[G.DYNAMIC_WHICH] = 1 - current
+            g[G.DYNAMICS] = 0
+            dynamic_phase(s, current, count, t)
+    return RUNNING

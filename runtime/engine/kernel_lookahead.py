@@ -1,0 +1,148 @@
+"""Until when a color has a link for itself: what lets it run ahead of the others.
+
+A link that several colors could use must be served in the order of time, unless it is
+known that no other color can come before some cycle. Each bound here is a truth about
+the rest of the run, so a link may keep it:
+
+- what is ever done from now on is done in the current cycle or later;
+- a main thread issues nothing before the end of the instruction that it is in;
+- a wavelet takes a cycle for each hop, and the ramp's latency at its ends;
+- all slots of a tree of routes see the same wavelets, so that equal counts of wavelets
+  at its root and at a slot mean that none is under way between them.
+"""
+
+from __future__ import annotations
+
+from runtime.engine.dispatch import inlined, jit
+from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
+from runtime.routes import Fcol, Scol
+from runtime.schedule import Qcol
+
+NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
+PATIENCE = 64  # cycles between two looks at all cores that emit a color
+
+
+@inlined
+def unit_time(s: State, me: int) -> int:
+    """Cycle before which a unit does nothing more."""
+    since = s.unit[me, U.SINCE] if s.unit[me, U.REASON] != Reason.NONE else s.unit[me, U.WAKE]
+    return max(since, s.g[G.NOW])
+
+
+@inlined
+def end_bound(s: State, me: int) -> int:
+    """Cycle before which a unit does not end its instruction."""
+    mode, time = s.unit[me, U.MODE], unit_time(s, me)
+    if mode == Mode.ROWS:
+        return time + s.unit[me, U.LEFT] * s.unit[me, U.CYCLES]
+    if mode == Mode.START:
+        return time + s.unit[me, U.LENGTH]
+    return time
+
+
+@jit
+def issue_bound(s: State, tile: int) -> int:
+    """Cycle before which a main thread starts no other instruction."""
+    me = tile * s.g[G.UNITS]
+    if s.unit[me, U.MODE] == Mode.HALT:
+        return NEVER
+    reason, what = s.unit[me, U.REASON], s.unit[me, U.WHAT]
+    if reason == Reason.UNIT:
+        return max(unit_time(s, me), end_bound(s, me + what))
+    return end_bound(s, me)
+
+
+@jit
+def emit_bound(s: State, tile: int, slot: int) -> int:
+    """Cycle before which the core of a tile puts nothing into the output queue of a slot."""
+    me = tile * s.g[G.UNITS]
+    u = s.unit
+    bound = issue_bound(s, tile)
+    mode = u[me, U.MODE]
+    if u[me, U.SLOT] == slot and mode != Mode.HALT and mode != Mode.FETCH:
+        bound = unit_time(s, me)
+    for unit in range(1, s.g[G.UNITS]):
+        mode = u[me + unit, U.MODE]
+        if u[me + unit, U.SLOT] == slot and mode != Mode.IDLE and mode != Mode.FINISH:
+            bound = min(bound, unit_time(s, me + unit))
+    return bound
+
+
+@jit
+def guided_bound(s: State, color: int) -> int:
+    """Cycle before which a color with switches moves nowhere; 0 while it does."""
+    k, g = s.color, s.g
+    if k[color, K.FLYING] != 0 or k[color, K.FEEDS] != 0:
+        return 0
+    if k[color, K.EMITTERS] == 0:
+        return NEVER
+    if g[G.NOW] >= k[color, K.LOOK]:
+        bound = NEVER
+        for index in range(k[color, K.FIRST], k[color, K.FIRST] + k[color, K.EMITTERS]):
+            slot = s.emitters[index]
+            if s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] != 0:
+                bound = 0
+                break
+            bound = min(bound, emit_bound(s, s.slots[slot, Scol.TILE], slot))
+        k[color, K.SAFE] = bound
+        k[color, K.LOOK] = g[G.NOW] + max(PATIENCE, k[color, K.EMITTERS] >> 4)
+    return k[color, K.SAFE]
+
+
+@jit
+def arrival_bound(s: State, slot: int) -> int:
+    """Cycle before which the head of an empty router buffer cannot leave; 0 if unknown."""
+    if s.fifos[slot, Fcol.COUNT] != 0:
+        return 0
+    if s.slots[slot, Scol.GUIDED] != 0:
+        return guided_bound(s, s.slots[slot, Scol.COLOR])
+    origin, hops = s.origins[slot, 0], s.origins[slot, 1]
+    if origin == NO_ORIGIN:
+        return NEVER
+    if origin == UNKNOWN:
+        return 0
+    seen = s.fifos[slot, Fcol.PUSHED]
+    if origin < 0:
+        queue = -2 - origin
+        first = s.queues[queue, Qcol.SLOT]
+        if s.fifos[first, Fcol.PUSHED] != seen:
+            return 0
+        if s.queues[queue, Qcol.RECORD] == s.queues[queue, Qcol.END]:
+            return NEVER
+        return s.g[G.NOW] + 1 + hops
+    queue = s.slots[origin, Scol.OUTPUT]
+    if s.fifos[queue, Fcol.PUSHED] != seen:
+        return 0
+    return emit_bound(s, s.slots[origin, Scol.TILE], origin) + 1 + s.g[G.RAMP] + hops
+
+
+@jit
+def others_bound(s: State, link: int, side: int, mask: int, first: int) -> int:
+    """Cycle before which none of some slots wants a link."""
+    bound, bit = NEVER, 0
+    while (mask >> bit) != 0 and bound > s.g[G.NOW]:
+        if (mask >> bit) & 1:
+            slot = first + bit
+            if side < 5:
+                bound = min(bound, arrival_bound(s, slot))
+            elif s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] != 0:
+                bound = 0
+            else:
+                bound = min(bound, emit_bound(s, s.slots[slot, Scol.TILE], slot) + 1)
+        bit += 1
+    return bound
+
+
+@inlined
+def alone(s: State, link: int, side: int, slot: int, first: int, t: int) -> bool:
+    """Whether a slot has a link for itself up to and in cycle t."""
+    k = s.link
+    mask = k[link, L.MASK] & ~(1 << (slot - first))
+    if mask == 0:
+        return True
+    if k[link, L.DUE] != NEVER:
+        return False
+    if k[link, L.OWNER] != slot or k[link, L.SAFE] <= t:
+        k[link, L.OWNER] = slot
+        k[link, L.SAFE] = others_bound(s, link, side, mask, first)
+    return t < k[link, L.SAFE]

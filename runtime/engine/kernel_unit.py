@@ -1,0 +1,282 @@
+"""Units that run ahead of time: rows, instructions and the main thread, as far as is known."""
+
+from __future__ import annotations
+
+from runtime.engine.dispatch import inlined, int32, jit
+from runtime.engine.kernel_common import (
+    beyond,
+    block,
+    enqueue,
+    head_cell,
+    moved,
+    pop,
+    push,
+    schedule,
+    tail_cell,
+)
+from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
+from runtime.engine.kernel_main import sequence
+from runtime.engine.kernel_vector import FABRIC, MEMORY, account, line, steps
+from runtime.engine.layout import NEVER, C, G, Mode, P, Reason, State, U
+from runtime.routes import Fcol, Scol
+from runtime.tables import MAX_DIMS, Col, Ocol
+
+TURN = 4096  # instructions or rows of a unit before others have their turn
+AGAIN = -1
+
+
+@jit
+def wait_row(s: State, unit: int, me: int, row: int, t: int) -> int:
+    """The cycle in which the queues let a row start that could start in cycle t.
+
+    Returns:
+        NEVER if the unit is blocked, because a cycle is not known or beyond the limit.
+    """
+    level, operand = s.rows[row, Col.LEVEL], s.rows[row, Col.OPERANDS]
+    count, tile = s.rows[row, Col.COUNT], me // s.g[G.UNITS]
+    for turn in range(1, count + 1):
+        k = turn if turn < count else 0
+        if s.operands[operand + k, Ocol.KIND] != FABRIC:
+            continue
+        advance, slot = s.operands[operand + k, Ocol.ADVANCE], s.unit[me, U.SLOT + k]
+        time, reason, column = t, Reason.INPUT, C.INPUT
+        if k > 0:
+            if not starts_group(s, me, advance, level):
+                continue
+            queue = s.slots[slot, Scol.INPUT]
+            time = NEVER
+            if s.fifos[queue, Fcol.COUNT] > 0:
+                time = s.cell_time[head_cell(s.fifos, queue)]
+            else:
+                s.slots[slot, Scol.READER] = unit
+        elif ends_group(s, me, advance, level):
+            queue = s.slots[slot, Scol.OUTPUT]
+            time, reason, column = NEVER, Reason.OUTPUT, C.OUTPUT
+            if s.fifos[queue, Fcol.COUNT] < s.fifos[queue, Fcol.DEPTH]:
+                time = s.cell_time[tail_cell(s.fifos, queue)]
+            else:
+                s.slots[slot, Scol.WRITER] = unit
+        if time > t:
+            if beyond(s, time):
+                block(s, me, reason, slot, t)
+                return NEVER
+            if unit == 0:
+                s.counters[tile, column] += time - t
+            t = time
+    return t
+
+
+@inlined
+def take(s: State, slot: int, t: int) -> int:
+    """Take a wavelet from a core's input queue in cycle t."""
+    queue = s.slots[slot, Scol.INPUT]
+    value = s.cell_value[head_cell(s.fifos, queue)]
+    s.slots[slot, Scol.READER] = -1
+    pop(s, queue, t)
+    if s.fifos[slot, Fcol.COUNT] > 0:
+        enqueue(s, slot)
+    return value
+
+
+@inlined
+def put(s: State, slot: int, value: int, control: int, t: int) -> None:
+    """Put a wavelet into a core's output queue in cycle t."""
+    s.slots[slot, Scol.WRITER] = -1
+    push(s, s.slots[slot, Scol.OUTPUT], int32(value), control, t + 1)
+    enqueue(s, s.g[G.SLOTS] + slot)
+
+
+@jit
+def step_index(s: State, me: int, row: int, level: int) -> None:
+    """Go to the next row: the outer indices, and the addresses of the operands."""
+    u = s.unit
+    d = level - 1
+    count = s.rows[row, Col.COUNT]
+    while d >= 0:
+        u[me, U.INDEX + d] += 1
+        around = u[me, U.INDEX + d] == u[me, U.EXTENT + d]
+        by = 1 - u[me, U.EXTENT + d] if around else 1
+        for k in range(count):
+            u[me, U.AT + k] += by * u[me, U.STRIDE + k * MAX_DIMS + d]
+        if not around:
+            return
+        u[me, U.INDEX + d] = 0
+        d -= 1
+
+
+@jit
+def row_steps(s: State, tile: int, row: int, me: int, level: int) -> int:
+    """Execute a row; the bits of its last result."""
+    rows, u = s.rows, s.unit
+    rank, count, operand = rows[row, Col.RANK], rows[row, Col.COUNT], rows[row, Col.OPERANDS]
+    if rank > level + 1:
+        return steps(s, tile, row, me, level)
+    base, memory = tile * s.g[G.BYTES], 0
+    n = u[me, U.EXTENT + level] if rank > level else 1
+    inner = U.STRIDE + level
+    inside = rank > level
+    at0, at1, at2, at3 = base + u[me, U.AT], base, base, base
+    x1, x2, x3 = 0, 0, 0
+    t1, t2, t3 = 2, 2, 2
+    d0, d1, d2, d3 = 0, 0, 0, 0
+    if s.operands[operand, Ocol.KIND] == MEMORY:
+        memory = 1
+        d0 = u[me, inner] if inside else 0
+    if count > 1:
+        at1, x1, t1 = base + u[me, U.AT + 1], u[me, U.HELD + 1], s.operands[operand + 1, Ocol.TYPE]
+        memory |= 2 if s.operands[operand + 1, Ocol.KIND] == MEMORY else 0
+        d1 = u[me, inner + MAX_DIMS] if inside else 0
+    if count > 2:
+        at2, x2, t2 = base + u[me, U.AT + 2], u[me, U.HELD + 2], s.operands[operand + 2, Ocol.TYPE]
+        memory |= 4 if s.operands[operand + 2, Ocol.KIND] == MEMORY else 0
+        d2 = u[me, inner + 2 * MAX_DIMS] if inside else 0
+    if count > 3:
+        at3, x3, t3 = base + u[me, U.AT + 3], u[me, U.HELD + 3], s.operands[operand + 3, Ocol.TYPE]
+        memory |= 8 if s.operands[operand + 3, Ocol.KIND] == MEMORY else 0
+        d3 = u[me, inner + 3 * MAX_DIMS] if inside else 0
+    return line(
+        s, tile, row, me, rows[row, Col.OPCODE], n, at0, at1, at2, at3, d0, d1, d2, d3,
+        s.operands[operand, Ocol.TYPE], t1, t2, t3, x1, x2, x3, memory,
+    )  # fmt: skip
+
+
+@jit
+def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
+    """Run the rows of an instruction from cycle t on; whether all are done."""
+    u = s.unit
+    row, ended = u[me, U.ROW], t
+    level, operand = s.rows[row, Col.LEVEL], s.rows[row, Col.OPERANDS]
+    count = s.rows[row, Col.COUNT]
+    cycles, done, left = u[me, U.CYCLES], 0, u[me, U.LEFT]
+    s.g[G.LOCAL] = t
+    while done < left:
+        start = wait_row(s, unit, me, row, t)
+        if start == NEVER:
+            break
+        t = start
+        for k in range(1, count):
+            if s.operands[operand + k, Ocol.KIND] == FABRIC and starts_group(
+                s, me, s.operands[operand + k, Ocol.ADVANCE], level
+            ):
+                u[me, U.HELD + k] = take(s, u[me, U.SLOT + k], t)
+        last = row_steps(s, tile, row, me, level)
+        slot = u[me, U.SLOT]
+        if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
+            put(s, slot, last, 0, t)
+        step_index(s, me, row, level)
+        done += 1
+        t += cycles
+        ended = t
+        if beyond(s, t):
+            break
+    u[me, U.LEFT] = left - done
+    if u[me, U.REASON] == Reason.NONE:
+        u[me, U.WAKE] = t
+    if done > 0:
+        account(s, tile, row, me, u[me, U.STEPS] * done)
+        busy = cycles * done
+        if unit == 0:
+            s.counters[tile, C.BUSY] += busy
+            s.statements[u[me, U.STATEMENT], P.BUSY] += busy
+        else:
+            s.counters[tile, C.UNIT_BUSY] += busy
+        moved(s, ended - 1)
+    return done == left
+
+
+@jit
+def send_control(s: State, tile: int, me: int, t: int) -> bool:
+    """Put a control wavelet into its queue, in cycle t or later; False while blocked."""
+    u = s.unit
+    slot = u[me, U.SLOT]
+    queue = s.slots[slot, Scol.OUTPUT]
+    time = NEVER
+    if s.fifos[queue, Fcol.COUNT] < s.fifos[queue, Fcol.DEPTH]:
+        time = max(t, s.cell_time[tail_cell(s.fifos, queue)])
+    else:
+        s.slots[slot, Scol.WRITER] = 0
+    if beyond(s, time):
+        block(s, me, Reason.OUTPUT, slot, t)
+        return False
+    s.counters[tile, C.OUTPUT] += time - t
+    put(s, slot, 0, s.rows[u[me, U.ROW], Col.D], time)
+    u[me, U.MODE] = Mode.FETCH
+    u[me, U.WAKE] = time + 1
+    s.counters[tile, C.BUSY] += 1
+    s.statements[u[me, U.STATEMENT], P.BUSY] += 1
+    moved(s, time)
+    return True
+
+
+@jit
+def run_unit(s: State, tile: int, unit: int, me: int) -> None:
+    """Run a unit until it waits, ends, or needs the order of time."""
+    u, g = s.unit, s.g
+    reason = u[me, U.REASON]
+    if reason > Reason.OUTPUT:
+        return
+    if reason != Reason.NONE:
+        u[me, U.WAKE] = u[me, U.SINCE]
+        u[me, U.REASON] = Reason.NONE
+    for _ in range(TURN):
+        t, mode = u[me, U.WAKE], u[me, U.MODE]
+        if mode == Mode.FINISH or mode == Mode.SENDING:
+            schedule(s, tile, max(t, g[G.NOW] + 1))
+            return
+        if mode == Mode.IDLE or mode == Mode.HALT or beyond(s, t):
+            return
+        g[G.LOCAL] = t
+        if mode == Mode.ROWS:
+            if not run_rows(s, tile, unit, me, t):
+                return
+            u[me, U.MODE] = Mode.FETCH if unit == 0 else Mode.FINISH
+        elif mode == Mode.START:
+            begin(s, tile, unit, me, u[me, U.ROW], t)
+            if u[me, U.MODE] == Mode.ROWS:
+                for k in range(s.rows[u[me, U.ROW], Col.COUNT]):
+                    u[me, U.AT + k] = u[me, U.BASE + k]
+        elif mode == Mode.CONTROL:
+            if not send_control(s, tile, me, t):
+                return
+        else:
+            sequence(s, tile, me, t)
+            if u[me, U.REASON] != Reason.NONE:
+                if u[me, U.WAKE] < NEVER:
+                    schedule(s, tile, max(u[me, U.WAKE], g[G.NOW] + 1))
+                return
+            if g[G.ERROR] != 0 and g[G.LIMIT] <= t + 1:
+                return
+    enqueue(s, 2 * g[G.SLOTS] + me)
+
+
+@jit
+def visit_core(s: State, tile: int, t: int) -> None:
+    """What the units of a tile do in the order of time: signals, messages, ends of waits."""
+    u, units = s.unit, s.g[G.UNITS]
+    base = tile * units
+    for unit in range(1, units):
+        me = base + unit
+        if u[me, U.WAKE] <= t:
+            mode = u[me, U.MODE]
+            if mode == Mode.FINISH:
+                finish(s, tile, unit, me, t)
+            elif mode == Mode.SENDING:
+                step_unit(s, tile, unit, me, t)
+    reason = u[base, U.REASON]
+    if u[base, U.WAKE] <= t:
+        if u[base, U.MODE] == Mode.SENDING:
+            step_unit(s, tile, 0, base, t)
+            if u[base, U.MODE] == Mode.FETCH:
+                enqueue(s, 2 * s.g[G.SLOTS] + base)
+        elif reason > Reason.OUTPUT:
+            time = max(t, u[base, U.SINCE])
+            resume(s, tile, 0, base, time)
+            u[base, U.WAKE] = time
+            enqueue(s, 2 * s.g[G.SLOTS] + base)
+    soonest = NEVER
+    for unit in range(units):
+        mode, reason = u[base + unit, U.MODE], u[base + unit, U.REASON]
+        if mode == Mode.FINISH or mode == Mode.SENDING or reason > Reason.OUTPUT:
+            soonest = min(soonest, u[base + unit, U.WAKE])
+    if soonest < NEVER:
+        schedule(s, tile, max(soonest, t + 1))
