@@ -103,9 +103,7 @@ class Counters:
             "instructions": self.instructions,
             "wavelet_hops": int(self.links[..., :4].sum()),
             "colors": {
-                links.color: {
-                    "wavelets": int(links.wavelets.sum()), "lost": int(links.lost.sum())
-                }
+                links.color: {"wavelets": int(links.wavelets.sum()), "lost": int(links.lost.sum())}
                 for links in self.colors
             },
             "dynamic_hops": int(self.dynamic_links[..., :4].sum()),

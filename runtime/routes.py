@@ -147,9 +147,7 @@ def _slots(
     return slots, ordered[tile, rank], first, slot_of
 
 
-def _routes_of(
-    slots: np.ndarray, route: np.ndarray, program: Program, firsts: list[int]
-) -> None:
+def _routes_of(slots: np.ndarray, route: np.ndarray, program: Program, firsts: list[int]) -> None:
     if program.routes and len(route):
         counts = np.array([len(route.positions) for route in program.routes], dtype=np.int32)
         slots[:, Scol.FIRST] = np.array(firsts, dtype=np.int32)[route]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import Side
+from isa.types import DType, Side
 from runtime.engine import Options
 from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.layout import NEVER, WHEEL, G, K, L, State
+from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
+from runtime.engine.layout import NEVER, WHEEL, F, G, K, L, State
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
-from runtime.schedule import Qcol
+from runtime.schedule import FEED, Hcol, Qcol, Rcol
+from runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 
 RAMP = Side.RAMP.index
 
@@ -21,23 +23,72 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
     """The state with the tables that running ahead needs."""
     g, slots = state.g, len(state.slots)
     ports = len(image.schedule.port_first) - 1
-    tasks = 2 * slots + len(state.unit)
+    tasks = 2 * slots + len(state.unit) + ports
     ring = 1 << max(tasks - 1, 1).bit_length()
     nodes = np.zeros((4 * (image.tiles * 6 + ports) + 1024, 3), np.int64)
     nodes[:, 1] = np.arange(1, len(nodes) + 1)
     nodes[-1, 1] = -1
-    color, emitters = _colors(image)
+    color, color_slots, color_queues = _colors(image)
     g[G.AHEAD], g[G.TASK_MASK], g[G.SLOTS] = 1, ring - 1, slots
+    g[G.UNIT_TASKS] = 2 * slots
+    g[G.PORT_TASKS] = 2 * slots + len(state.unit)
+    g[G.FREE_IN], g[G.FREE_OUT] = _bandwidth(image)
     g[G.LIMIT] = options.max_cycles or NEVER
     return engine_state(
         state,
         {
             "link": _links(image), "origins": _origins(image), "color": color,
-            "emitters": emitters, "tasks": np.zeros(ring, np.int64),
+            "color_slots": color_slots, "color_queues": color_queues, "tasks": np.zeros(ring, np.int64),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
+            "port_free": np.zeros(ports, np.int64),
+            "port_owner": np.full(ports, -1, np.int64), "port_safe": np.zeros(ports, np.int64),
+            "forms": _forms(image),
         },
     )  # fmt: skip
+
+
+def _bandwidth(image: Image) -> tuple[bool, bool]:
+    """Whether all ports that feed, and all that drain, could move a wavelet every cycle."""
+    schedule = image.schedule
+    shapes = schedule.shapes[schedule.records[:, Rcol.SHAPE]]
+    feeding: set[int] = set()
+    draining: set[int] = set()
+    for queue in schedule.queues[schedule.queues[:, Qcol.END] > 0]:
+        ways = shapes[int(queue[Qcol.RECORD]) : int(queue[Qcol.END]), Hcol.DIRECTION]
+        if (ways == FEED).any():
+            feeding.add(int(queue[Qcol.PORT]))
+        if (ways != FEED).any():
+            draining.add(int(queue[Qcol.PORT]))
+    rate = image.fabric.io_bytes_per_cycle
+    return 4 * len(feeding) <= rate, 4 * len(draining) <= rate
+
+
+def _forms(image: Image) -> np.ndarray:
+    """What the rows of each instruction have in common; see ``layout.F``."""
+    code = image.code
+    forms = np.zeros((len(code.rows), len(F)), dtype=np.int64)
+    forms[:, F.INPUT] = forms[:, F.SECOND] = -1
+    for number, row in enumerate(code.rows.tolist()):
+        if row[Col.KIND] != Kind.VECTOR or row[Col.LEVEL] < 0:
+            continue
+        first = row[Col.OPERANDS]
+        operands = code.operands[first : first + row[Col.COUNT]].tolist()
+        queues = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == FABRIC]
+        memory = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == MEMORY]
+        inputs = [k for k in queues if k > 0]
+        each = all(operands[k][Ocol.ADVANCE] == row[Col.LEVEL] for k in queues)
+        form = forms[number]
+        form[F.SIMPLE] = each and row[Col.RANK] <= row[Col.LEVEL] + 1 and len(inputs) <= 2
+        if inputs:
+            form[F.INPUT] = inputs[0]
+        if len(inputs) > 1:
+            form[F.SECOND] = inputs[1]
+        form[F.EMITS] = 0 in queues
+        form[F.MEMORY] = sum(1 << k for k in memory)
+        single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == TYPE_INDEX[DType.F32]
+        form[F.AXPY] = single and 0 in memory and len(memory) == 2
+    return forms
 
 
 def _used(image: Image) -> np.ndarray:
@@ -92,17 +143,22 @@ def _origins(image: Image) -> np.ndarray:
     return found
 
 
-def _colors(image: Image) -> tuple[np.ndarray, np.ndarray]:
-    slots = image.routes.slots
+def _colors(image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The color table, the slots in the order of colors, and the edge queues so too."""
+    slots, queues = image.routes.slots, image.schedule.queues
     color = np.zeros((max(len(image.program.colors), 1), len(K)), dtype=np.int64)
-    fed = image.schedule.queues
-    fed = fed[fed[:, Qcol.END] > 0]
-    np.add.at(color[:, K.FEEDS], slots[fed[:, Qcol.SLOT], Scol.COLOR], 1)
-    senders = np.nonzero(slots[:, Scol.OUTPUT] >= 0)[0]
-    order = senders[np.argsort(slots[senders, Scol.COLOR], kind="stable")]
-    color[:, K.EMITTERS] = np.bincount(slots[order, Scol.COLOR], minlength=len(color))
-    color[:, K.FIRST] = np.cumsum(color[:, K.EMITTERS]) - color[:, K.EMITTERS]
-    return color, np.append(order, 0)
+    routed = np.nonzero(slots[:, Scol.POSITIONS] > 0)[0]
+    used = np.nonzero(queues[:, Qcol.END] > 0)[0]
+    orders: list[np.ndarray] = []
+    for which, colors, first in (
+        (routed, slots[routed, Scol.COLOR], K.FIRST),
+        (used, slots[queues[used, Qcol.SLOT], Scol.COLOR], K.FEEDERS),
+    ):
+        counts = np.bincount(colors, minlength=len(color))
+        color[:, first] = np.cumsum(counts) - counts
+        color[:, first + 1] = counts
+        orders.append(np.append(which[np.argsort(colors, kind="stable")], 0))
+    return color, orders[0], orders[1]
 
 
 def count_moves(image: Image, state: State) -> None:

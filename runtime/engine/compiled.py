@@ -31,6 +31,7 @@ from runtime.engine import (
     kernel_main,
     kernel_router,
     kernel_run,
+    kernel_times,
     kernel_unit,
     kernel_vector,
     layout,
@@ -44,7 +45,13 @@ _SHARED: tuple[ModuleType, ...] = (
     *(kernel_run, kernel_vector),
     *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
 )
-_AHEAD: tuple[ModuleType, ...] = (kernel_ahead, kernel_flow, kernel_lookahead, kernel_unit)
+_AHEAD: tuple[ModuleType, ...] = (
+    kernel_ahead,
+    kernel_flow,
+    kernel_lookahead,
+    kernel_times,
+    kernel_unit,
+)
 
 
 class Loop:

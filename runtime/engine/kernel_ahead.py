@@ -14,10 +14,18 @@ from runtime.engine.dispatch import JIT, inlined, jit
 from runtime.engine.kernel_common import beyond, look_at, schedule, unlink
 from runtime.engine.kernel_dynamic import dynamic_phase
 from runtime.engine.kernel_edge import edge_phase, settle
-from runtime.engine.kernel_flow import advance_output, advance_slot, link_event, port_event
+from runtime.engine.kernel_flow import (
+    advance_guided,
+    advance_output,
+    advance_plain,
+    advance_port,
+    link_event,
+    port_event,
+)
 from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
 from runtime.engine.kernel_unit import run_unit, visit_core
 from runtime.engine.layout import NEVER, WHEEL, G, L, Mode, State, T, U
+from runtime.routes import Scol
 
 
 @jit
@@ -44,11 +52,16 @@ def work(s: State, most: int) -> bool:
         g[G.TASKS] -= 1
         s.queued[task] = 0
         if task < slots:
-            advance_slot(s, task)
+            if s.slots[task, Scol.GUIDED] == 0:
+                advance_plain(s, task)
+            else:
+                advance_guided(s, task)
         elif task < 2 * slots:
             advance_output(s, task - slots)
+        elif task >= g[G.PORT_TASKS]:
+            advance_port(s, task - g[G.PORT_TASKS])
         else:
-            me = task - 2 * slots
+            me = task - g[G.UNIT_TASKS]
             tile = me // g[G.UNITS]
             run_unit(s, tile, me - tile * g[G.UNITS], me)
     return False

@@ -134,9 +134,30 @@ def enqueue(s: State, task: int) -> None:
 
 
 @jit
+def free_stale_nodes(s: State) -> None:
+    """Free the nodes of looks that an earlier look has replaced."""
+    g, nodes, links = s.g, s.nodes, s.g[G.TILES] * 6
+    for bucket in range(WHEEL):
+        node, kept = s.events[bucket], -1
+        while node >= 0:
+            item, following = nodes[node, 0], nodes[node, 1]
+            due = s.link[item, L.DUE] if item < links else s.port_due[item - links]
+            if due == nodes[node, 2]:
+                nodes[node, 1] = kept
+                kept = node
+            else:
+                nodes[node, 1] = g[G.NODE]
+                g[G.NODE] = node
+            node = following
+        s.events[bucket] = kept
+
+
+@jit
 def look_at(s: State, item: int, due: int) -> None:
-    """Look at a link's or port's contenders in cycle ``due``; see ``kernel_events``."""
+    """Look at a link's or port's contenders in cycle ``due``; see ``kernel_flow``."""
     g = s.g
+    if g[G.NODE] < 0:
+        free_stale_nodes(s)
     node = g[G.NODE]
     g[G.NODE] = s.nodes[node, 1]
     horizon = g[G.NOW] + WHEEL - 1
@@ -179,7 +200,7 @@ def wake_feed(s: State, queue: int) -> None:
     """An edge queue may be able to feed."""
     port = s.queues[queue, 0]
     if s.g[G.AHEAD] != 0:
-        look_at_port(s, port, s.g[G.NOW] + 1)
+        enqueue(s, s.g[G.PORT_TASKS] + port)
         return
     s.port_mask[port] |= 1 << s.queues[queue, 2]
     activate_port(s, port)

@@ -21,6 +21,7 @@ from runtime.engine.kernel_common import (
     activate_port,
     delay,
     fault,
+    head_cell,
     moved,
     push,
     ready,
@@ -28,7 +29,7 @@ from runtime.engine.kernel_common import (
     wake_feed,
 )
 from runtime.engine.kernel_router import first_after, serve
-from runtime.engine.layout import NEVER, Fault, G, K, State
+from runtime.engine.layout import NEVER, Fault, G, State
 from runtime.routes import Fcol, Scol
 from runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
 
@@ -91,7 +92,6 @@ def settle(s: State, queue: int) -> None:
         end_repetition(s, queue, shape)
     if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
         s.g[G.QUEUES_LEFT] -= 1
-        s.color[s.slots[q[queue, Qcol.SLOT], Scol.COLOR], K.FEEDS] -= 1
         return
     shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
     if s.shapes[shape, Hcol.DIRECTION] == FEED:
@@ -253,8 +253,6 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
         s.fifos[slot, Fcol.OPEN] = NEVER
     extra = delay(s.g[G.SEED], slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
     push(s, slot, value, control, t + 1 + extra)
-    if s.slots[slot, Scol.GUIDED] != 0:
-        s.color[s.slots[slot, Scol.COLOR], K.FLYING] += 1
     ready(s, slot)
     s.port_turn[port] = q[queue, Qcol.BIT]
     advance(s, queue)
@@ -263,14 +261,13 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
 
 
 @jit
-def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
-    """One wavelet leaves the fabric."""
-    q, fifos = s.queues, s.fifos
-    tile = s.slots[slot, Scol.TILE]
-    value = s.cell_value[fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]]
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+def take_out(s: State, slot: int, cell: int, queue: int, t: int) -> None:
+    """Store a wavelet that leaves, or hand it to a lookup, and go on in the schedule."""
+    value = s.cell_value[cell]
+    shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
     if s.shapes[shape, Hcol.DIRECTION] == INDEX:
-        index_arrived(s, s.shapes[shape, Hcol.LOOKUP], shape, value, tile, t)
+        lookup = s.shapes[shape, Hcol.LOOKUP]
+        index_arrived(s, lookup, shape, value, s.slots[slot, Scol.TILE], t)
     else:
         tensor = s.shapes[shape, Hcol.TENSOR]
         at = offset(s, queue)
@@ -279,9 +276,16 @@ def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
         else:
             store_i32(s.tensors[tensor, 0] + 4 * at, value)
         s.g[G.MOVED] += 1
-    s.turns[tile, side] = s.slots[slot, Scol.BIT]
-    s.moves[slot, side] += 1
     advance(s, queue)
+
+
+@jit
+def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
+    """One wavelet leaves the fabric in its port's turn."""
+    fifos = s.fifos
+    take_out(s, slot, head_cell(fifos, slot), queue, t)
+    s.turns[s.slots[slot, Scol.TILE], side] = s.slots[slot, Scol.BIT]
+    s.moves[slot, side] += 1
     fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
     serve(s, slot, side, fifos[slot, Fcol.SERVED])
 

@@ -22,62 +22,18 @@ from runtime.engine.kernel_common import (
     pop,
     push,
     tail_cell,
+    wake_upstream,
 )
-from runtime.engine.kernel_edge import side_of, value_wanted
-from runtime.engine.kernel_lookahead import alone
+from runtime.engine.kernel_edge import feed, size_of, take_out
+from runtime.engine.kernel_lookahead import alone, color_bound
 from runtime.engine.kernel_router import INTO_ROUTER, drop, first_after, lose, serve, takes
-from runtime.engine.layout import NEVER, G, K, L, State
+from runtime.engine.kernel_times import feed_time, head_time, leave_time, rise_time
+from runtime.engine.layout import NEVER, G, L, State
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from runtime.schedule import FEED, Hcol, Qcol, Rcol
+from runtime.schedule import Qcol
 from runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
-
-
-@inlined
-def free_from(s: State, f: int) -> int:
-    """First cycle in which a FIFO takes a wavelet, NEVER while that is not known."""
-    if s.fifos[f, Fcol.COUNT] >= s.fifos[f, Fcol.DEPTH]:
-        return NEVER
-    return max(s.cell_time[tail_cell(s.fifos, f)], s.fifos[f, Fcol.OPEN])
-
-
-@inlined
-def accepts(s: State, slot: int, side: int) -> bool:
-    """Whether the current position of a slot takes wavelets from a side."""
-    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
-    return s.positions[position, 0] == side
-
-
-@inlined
-def head_time(s: State, slot: int) -> int:
-    """First cycle in which the head of a router buffer can leave."""
-    fifos = s.fifos
-    return max(s.cell_time[head_cell(fifos, slot)], fifos[slot, Fcol.POPPED] + 1)
-
-
-@jit
-def leave_time(s: State, slot: int, side: int) -> int:
-    """First cycle in which the head can leave on a side; NEVER while that is not known."""
-    slots = s.slots
-    time = head_time(s, slot)
-    beyond = slots[slot, Scol.INPUT] if side == RAMP else slots[slot, Scol.NEXT + side]
-    if beyond >= 0 and slots[slot, Scol.GUIDED] == 0:
-        return max(time, free_from(s, beyond))
-    control = s.cell_control[head_cell(s.fifos, slot)]
-    if side == RAMP:
-        return time if control != 0 else max(time, free_from(s, beyond))
-    if beyond >= 0:
-        if not accepts(s, beyond, (side + 2) & 3):
-            return NEVER
-        return max(time, free_from(s, beyond))
-    if beyond == NOWHERE:
-        return NEVER
-    if control != 0:
-        return time
-    if beyond == OUTSIDE or not takes(s, -2 - beyond):
-        return NEVER
-    return time
 
 
 @jit
@@ -93,14 +49,13 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
             extra = delay(s.g[G.SEED], slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
             push(s, queue, s.cell_value[head], 0, t + s.g[G.RAMP] + extra)
             if slots[slot, Scol.READER] >= 0:
-                enqueue(s, 2 * s.g[G.SLOTS] + tile * s.g[G.UNITS] + slots[slot, Scol.READER])
+                enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.READER])
     else:
         beyond = slots[slot, Scol.NEXT + side]
         if beyond >= 0:
             extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
             push(s, beyond, s.cell_value[head], control, t + 1 + extra)
             if guided != 0:
-                s.color[slots[slot, Scol.COLOR], K.FLYING] += 1
                 if control != 0:
                     fifos[beyond, Fcol.OPEN] = NEVER
             enqueue(s, beyond)
@@ -115,11 +70,10 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
 
 
 @jit
-def advance_slot(s: State, slot: int) -> None:
-    """Move the heads of a router buffer as far as is known."""
+def advance_guided(s: State, slot: int) -> None:
+    """Absorb control wavelets at the head of a guided slot, and queue for its links."""
     slots, fifos = s.slots, s.fifos
     tile = slots[slot, Scol.TILE]
-    first = s.slot_first[tile]
     while fifos[slot, Fcol.COUNT] > 0:
         time = head_time(s, slot)
         if beyond(s, time):
@@ -140,33 +94,107 @@ def advance_slot(s: State, slot: int) -> None:
         side = 0
         while (pending >> side) != 0:
             if (pending >> side) & 1:
-                go(s, tile, slot, side, first)
+                link = tile * 6 + side
+                due = max(leave_time(s, slot, side), s.link[link, L.FREE])
+                if not beyond(s, due):
+                    look_at_link(s, link, max(due, s.g[G.NOW] + 1))
             side += 1
-        if slots[slot, Scol.PENDING] != 0:
-            return
-
-
-@inlined
-def go(s: State, tile: int, slot: int, side: int, first: int) -> None:
-    """Move the head over one link if it has that for itself, or queue for it."""
-    time, link = leave_time(s, slot, side), tile * 6 + side
-    time = max(time, s.link[link, L.FREE])
-    if beyond(s, time):
         return
-    inside = side == RAMP or s.slots[slot, Scol.NEXT + side] >= 0
-    if inside and s.slots[slot, Scol.GUIDED] == 0 and alone(s, link, side, slot, first, time):
-        depart(s, slot, side, time)
-    else:
-        look_at_link(s, link, max(time, s.g[G.NOW] + 1))
 
 
 @jit
-def rise_time(s: State, slot: int) -> int:
-    """First cycle in which the head of a core's output queue can enter the router."""
-    queue = s.slots[slot, Scol.OUTPUT]
-    if s.slots[slot, Scol.GUIDED] != 0 and not accepts(s, slot, RAMP):
-        return NEVER
-    return max(s.cell_time[head_cell(s.fifos, queue)], free_from(s, slot))
+def advance_plain(s: State, slot: int) -> None:
+    """Move the heads of a router buffer without switches as far as is known."""
+    slots, fifos, g, times = s.slots, s.fifos, s.g, s.cell_time
+    count = fifos[slot, Fcol.COUNT]
+    if count == 0:
+        return
+    tile, send = slots[slot, Scol.TILE], s.positions[slots[slot, Scol.FIRST], 1]
+    offset, depth = fifos[slot, Fcol.OFFSET], fifos[slot, Fcol.DEPTH]
+    head, popped = fifos[slot, Fcol.HEAD], fifos[slot, Fcol.POPPED]
+    pending, served = slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED]
+    left = count
+    while left > 0:
+        cell = offset + head
+        time = max(times[cell], popped + 1)
+        if beyond(s, time):
+            break
+        if pending == 0:
+            pending, served = send, 0
+        side = 0
+        while (pending >> side) != 0:
+            if (pending >> side) & 1:
+                at = go_plain(s, slot, tile, side, time, cell)
+                if at >= 0:
+                    pending &= ~(1 << side)
+                    served = max(served, at)
+            side += 1
+        if pending != 0:
+            break
+        popped = served
+        times[cell] = popped + 1
+        head = 0 if head + 1 == depth else head + 1
+        left -= 1
+    slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED] = pending, served
+    if left < count:
+        fifos[slot, Fcol.HEAD], fifos[slot, Fcol.COUNT] = head, left
+        fifos[slot, Fcol.POPPED] = popped
+        wake_upstream(s, slot)
+    if served > g[G.LAST]:
+        g[G.LAST] = served
+
+
+@inlined
+def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) -> int:
+    """Move a head over one link if it has that for itself, or queue for it: its cycle, or -1."""
+    fifos, link = s.fifos, tile * 6 + side
+    to = s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
+    if to < 0:
+        return leave_plain(s, slot, tile, side, time, cell)
+    if fifos[to, Fcol.COUNT] >= fifos[to, Fcol.DEPTH]:
+        return -1
+    tail = tail_cell(fifos, to)
+    at = max(time, s.cell_time[tail], s.link[link, L.FREE])
+    if beyond(s, at):
+        return -1
+    bit = 1 << s.slots[slot, Scol.BIT]
+    if s.link[link, L.MASK] != bit:
+        if not alone(s, link, side, slot, s.slot_first[tile], at):
+            look_at_link(s, link, max(at, s.g[G.NOW] + 1))
+            return -1
+        s.turns[tile, side] = s.slots[slot, Scol.BIT]
+    s.link[link, L.FREE] = at + 1
+    where, hop = slot * 8 + RAMP, s.g[G.RAMP]
+    if side != RAMP:
+        where, hop = to * 8 + side, 1
+    visible = at + hop + delay(s.g[G.SEED], where, fifos[to, Fcol.PUSHED])
+    s.cell_value[tail], s.cell_time[tail] = s.cell_value[cell], visible
+    fifos[to, Fcol.COUNT] += 1
+    fifos[to, Fcol.PUSHED] += 1
+    if side != RAMP:
+        enqueue(s, to)
+    elif s.slots[slot, Scol.READER] >= 0:
+        enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + s.slots[slot, Scol.READER])
+    return at
+
+
+@jit
+def leave_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) -> int:
+    """``go_plain`` over the edge."""
+    link, to = tile * 6 + side, s.slots[slot, Scol.NEXT + side]
+    if to == NOWHERE or to == OUTSIDE or not takes(s, -2 - to):
+        return -1
+    at = max(time, s.link[link, L.FREE])
+    if beyond(s, at):
+        return -1
+    if s.g[G.FREE_OUT] == 0 or not alone(s, link, side, slot, s.slot_first[tile], at):
+        look_at_link(s, link, max(at, s.g[G.NOW] + 1))
+        return -1
+    s.link[link, L.FREE] = at + 1
+    s.g[G.LOCAL] = at
+    s.g[G.BYTES_OUT] += size_of(s, -2 - to)
+    take_out(s, slot, cell, -2 - to, at)
+    return at
 
 
 @jit
@@ -180,7 +208,6 @@ def rise_at(s: State, slot: int, t: int) -> None:
     push(s, slot, s.cell_value[head], control, t + s.g[G.RAMP] + extra)
     if slots[slot, Scol.GUIDED] != 0:
         s.moves[slot, INTO_ROUTER] += 1
-        s.color[slots[slot, Scol.COLOR], K.FLYING] += 1
         if control != 0:
             fifos[slot, Fcol.OPEN] = NEVER
     pop(s, queue, t)
@@ -188,7 +215,7 @@ def rise_at(s: State, slot: int, t: int) -> None:
     s.turns[tile, INTO_ROUTER] = slots[slot, Scol.BIT]
     enqueue(s, slot)
     if slots[slot, Scol.WRITER] >= 0:
-        enqueue(s, 2 * s.g[G.SLOTS] + tile * s.g[G.UNITS] + slots[slot, Scol.WRITER])
+        enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.WRITER])
     moved(s, t)
 
 
@@ -242,9 +269,7 @@ def link_event(s: State, link: int, t: int) -> None:
 
 
 @jit
-def serve_link(
-    s: State, link: int, tile: int, side: int, wanted: int, soonest: int, t: int
-) -> int:
+def serve_link(s: State, link: int, tile: int, side: int, wanted: int, soonest: int, t: int) -> int:
     """The next color in turn takes the link; the cycle of the next look at it."""
     first = s.slot_first[tile]
     bit = first_after(wanted, s.turns[tile, side])
@@ -266,26 +291,36 @@ def serve_link(
 
 
 @jit
-def feed_time(s: State, queue: int) -> int:
-    """First cycle in which an edge queue can feed; NEVER while that is not known."""
-    q = s.queues
-    record = q[queue, Qcol.RECORD]
-    if record == q[queue, Qcol.END]:
-        return NEVER
-    shape = s.records[record, Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] != FEED:
-        return NEVER
-    time = 0
-    if q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0:
-        lookup = s.shapes[shape, Hcol.LOOKUP]
-        wanted = value_wanted(s, queue)
-        if wanted >= s.lookups[lookup, 0] + s.lookup_count[lookup]:
-            return NEVER
-        time = s.lookup_time[wanted] + 1
-    slot = q[queue, Qcol.SLOT]
-    if not accepts(s, slot, side_of(q[queue, Qcol.PORT], s.g[G.WIDTH], s.g[G.HEIGHT])):
-        return NEVER
-    return max(time, free_from(s, slot))
+def has_port(s: State, port: int, queue: int, t: int) -> bool:
+    """Whether a queue has a port for itself up to and in cycle t."""
+    if s.g[G.FREE_IN] == 0 or s.port_due[port] != NEVER:
+        return False
+    if s.port_owner[port] != queue or s.port_safe[port] <= t:
+        bound = NEVER
+        for other in range(s.port_first[port], s.port_first[port + 1]):
+            if other != queue and s.queues[other, Qcol.RECORD] != s.queues[other, Qcol.END]:
+                color = s.slots[s.queues[other, Qcol.SLOT], Scol.COLOR]
+                bound = min(bound, color_bound(s, color))
+        s.port_owner[port], s.port_safe[port] = queue, bound
+    return t < s.port_safe[port]
+
+
+@jit
+def advance_port(s: State, port: int) -> None:
+    """Feed as far as is known, if there is nothing to share; otherwise queue for it."""
+    g = s.g
+    for queue in range(s.port_first[port], s.port_first[port + 1]):
+        while True:
+            time = max(feed_time(s, queue), s.port_free[port], g[G.NOW])
+            if beyond(s, time):
+                break
+            if not has_port(s, port, queue, time):
+                look_at_port(s, port, max(time, g[G.NOW] + 1))
+                break
+            g[G.BYTES_IN] += size_of(s, queue)
+            s.port_free[port] = time + 1
+            feed(s, port, queue, time)
+            moved(s, time)
 
 
 @jit
@@ -293,13 +328,17 @@ def port_event(s: State, port: int, t: int) -> None:
     """A port names the queue that it would serve in cycle t."""
     wanted, soonest, first = 0, NEVER, s.port_first[port]
     for queue in range(first, s.port_first[port + 1]):
-        time = feed_time(s, queue)
+        time = max(feed_time(s, queue), s.port_free[port])
         if time <= t:
             wanted |= 1 << (queue - first)
         else:
             soonest = min(soonest, time)
+    chosen = first_after(wanted, s.port_turn[port]) if wanted != 0 else 0
+    if wanted == 1 << chosen and has_port(s, port, first + chosen, t):
+        enqueue(s, s.g[G.PORT_TASKS] + port)
+        return
     if wanted != 0:
-        s.request_in[port] = first + first_after(wanted, s.port_turn[port])
+        s.request_in[port] = first + chosen
         s.g[G.FEEDING] += 1
         soonest = t + 1
     if not beyond(s, soonest):

@@ -14,12 +14,13 @@ the rest of the run, so a link may keep it:
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_times import feed_time, leave_time, rise_time
 from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
 from runtime.routes import Fcol, Scol
-from runtime.schedule import Qcol
+from runtime.schedule import Hcol, Qcol, Rcol
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
-PATIENCE = 64  # cycles between two looks at all cores that emit a color
+PATIENCE = 64  # cycles between two looks at all slots of a color
 
 
 @inlined
@@ -69,24 +70,74 @@ def emit_bound(s: State, tile: int, slot: int) -> int:
 
 
 @jit
-def guided_bound(s: State, color: int) -> int:
-    """Cycle before which a color with switches moves nowhere; 0 while it does."""
+def read_bound(s: State, tile: int, slot: int) -> int:
+    """Cycle before which the core of a tile takes nothing from the input queue of a slot."""
+    me = tile * s.g[G.UNITS]
+    u = s.unit
+    bound = issue_bound(s, tile)
+    for unit in range(s.g[G.UNITS]):
+        mode = u[me + unit, U.MODE]
+        if mode == Mode.ROWS or mode == Mode.START:
+            for k in range(1, 4):
+                if u[me + unit, U.SLOT + k] == slot:
+                    bound = min(bound, unit_time(s, me + unit))
+    return bound
+
+
+@jit
+def still_bound(s: State, slot: int) -> int:
+    """Cycle before which nothing of a slot moves, if all others stand still; 0 if it does."""
+    slots, fifos = s.slots, s.fifos
+    tile, bound = slots[slot, Scol.TILE], NEVER
+    if fifos[slot, Fcol.COUNT] > 0:
+        pending, side = slots[slot, Scol.PENDING], 0
+        if pending == 0:
+            return 0
+        while (pending >> side) != 0:
+            if (pending >> side) & 1 and leave_time(s, slot, side) != NEVER:
+                return 0
+            side += 1
+    if slots[slot, Scol.INPUT] >= 0:
+        bound = read_bound(s, tile, slot)
+    queue = slots[slot, Scol.OUTPUT]
+    if queue >= 0:
+        if fifos[queue, Fcol.COUNT] > 0 and rise_time(s, slot) != NEVER:
+            return 0
+        bound = min(bound, emit_bound(s, tile, slot))
+    return bound
+
+
+@jit
+def color_bound(s: State, color: int) -> int:
+    """Cycle before which nothing of a color moves anywhere; 0 if something does.
+
+    What stands still waits for a core that takes from a queue, puts into one, or for an
+    index value. The look at all slots is repeated only after some cycles.
+    """
     k, g = s.color, s.g
-    if k[color, K.FLYING] != 0 or k[color, K.FEEDS] != 0:
-        return 0
-    if k[color, K.EMITTERS] == 0:
-        return NEVER
-    if g[G.NOW] >= k[color, K.LOOK]:
-        bound = NEVER
-        for index in range(k[color, K.FIRST], k[color, K.FIRST] + k[color, K.EMITTERS]):
-            slot = s.emitters[index]
-            if s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] != 0:
-                bound = 0
-                break
-            bound = min(bound, emit_bound(s, s.slots[slot, Scol.TILE], slot))
-        k[color, K.SAFE] = bound
-        k[color, K.LOOK] = g[G.NOW] + max(PATIENCE, k[color, K.EMITTERS] >> 4)
-    return k[color, K.SAFE]
+    if g[G.NOW] < k[color, K.LOOK]:
+        return k[color, K.SAFE]
+    bound = NEVER
+    for index in range(k[color, K.FIRST], k[color, K.FIRST] + k[color, K.SLOTS]):
+        bound = min(bound, still_bound(s, s.color_slots[index]))
+        if bound <= g[G.NOW]:
+            break
+    for index in range(k[color, K.FEEDERS], k[color, K.FEEDERS] + k[color, K.QUEUES]):
+        queue = s.color_queues[index]
+        if feed_time(s, queue) != NEVER or waits_for_index(s, queue):
+            bound = 0
+    k[color, K.SAFE] = bound
+    k[color, K.LOOK] = g[G.NOW] + max(PATIENCE, k[color, K.SLOTS] >> 4)
+    return bound
+
+
+@inlined
+def waits_for_index(s: State, queue: int) -> bool:
+    """Whether the next element of an edge queue needs an index value."""
+    record = s.queues[queue, Qcol.RECORD]
+    if record == s.queues[queue, Qcol.END]:
+        return False
+    return s.shapes[s.records[record, Rcol.SHAPE], Hcol.LOOKUP] >= 0
 
 
 @jit
@@ -95,7 +146,7 @@ def arrival_bound(s: State, slot: int) -> int:
     if s.fifos[slot, Fcol.COUNT] != 0:
         return 0
     if s.slots[slot, Scol.GUIDED] != 0:
-        return guided_bound(s, s.slots[slot, Scol.COLOR])
+        return color_bound(s, s.slots[slot, Scol.COLOR])
     origin, hops = s.origins[slot, 0], s.origins[slot, 1]
     if origin == NO_ORIGIN:
         return NEVER

@@ -152,7 +152,7 @@ def issue(s: State, tile: int, me: int, row: int, t: int) -> bool:
     start += delay(s.g[G.SEED], -1 - other, t)
     s.unit[other, U.WAKE] = start
     if s.g[G.AHEAD] != 0:
-        enqueue(s, 2 * s.g[G.SLOTS] + other)
+        enqueue(s, s.g[G.UNIT_TASKS] + other)
     spend(s, tile, 0, me, max(s.g[G.ISSUE], 1), t)
     return True
 

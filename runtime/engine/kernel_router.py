@@ -16,7 +16,7 @@ from runtime.engine.kernel_common import (
     wake_unit,
     wake_upstream,
 )
-from runtime.engine.layout import NEVER, G, K, State, T
+from runtime.engine.layout import NEVER, G, State, T
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
 from runtime.tables import CONTROL_INDEX
@@ -55,8 +55,6 @@ def serve(s: State, slot: int, side: int, t: int) -> None:
 def drop(s: State, slot: int, t: int) -> None:
     """Pop a router buffer and wake whoever feeds it."""
     pop(s, slot, t)
-    if s.slots[slot, Scol.GUIDED] != 0:
-        s.color[s.slots[slot, Scol.COLOR], K.FLYING] -= 1
     if s.g[G.AHEAD] == 0 and s.fifos[slot, Fcol.COUNT] == 0:
         s.tile[s.slots[slot, Scol.TILE], T.READY] &= ~(1 << s.slots[slot, Scol.BIT])
     wake_upstream(s, slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.engine.bits import bits_float
 from runtime.engine.dispatch import inlined, int32, jit
 from runtime.engine.kernel_common import (
     beyond,
@@ -16,8 +17,8 @@ from runtime.engine.kernel_common import (
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence
-from runtime.engine.kernel_vector import FABRIC, MEMORY, account, line, steps
-from runtime.engine.layout import NEVER, C, G, Mode, P, Reason, State, U
+from runtime.engine.kernel_vector import FABRIC, MEMORY, account, axpy, line, steps
+from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.tables import MAX_DIMS, Col, Ocol
 
@@ -141,10 +142,122 @@ def row_steps(s: State, tile: int, row: int, me: int, level: int) -> int:
 
 
 @jit
+def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bool:
+    """``run_rows`` where every queue advances with every row, which is most of all work."""
+    u, fifos, times = s.unit, s.fifos, s.cell_time
+    first, second, emits = s.forms[row, F.INPUT], s.forms[row, F.SECOND], s.forms[row, F.EMITS]
+    level, cycles, left = s.rows[row, Col.LEVEL], u[me, U.CYCLES], u[me, U.LEFT]
+    slot1 = u[me, U.SLOT + first] if first >= 0 else 0
+    slot2 = u[me, U.SLOT + second] if second >= 0 else 0
+    slot0 = u[me, U.SLOT] if emits else 0
+    q1 = s.slots[slot1, Scol.INPUT] if first >= 0 else 0
+    q2 = s.slots[slot2, Scol.INPUT] if second >= 0 else 0
+    q0 = s.slots[slot0, Scol.OUTPUT] if emits else 0
+    axpy_form, inside = s.forms[row, F.AXPY], s.rows[row, Col.RANK] > level
+    done, ended, blocked = 0, t, Reason.NONE
+    what = 0
+    while done < left:
+        if first >= 0:
+            what, blocked = slot1, Reason.INPUT
+            if fifos[q1, Fcol.COUNT] == 0:
+                s.slots[slot1, Scol.READER] = unit
+                break
+            time = times[head_cell(fifos, q1)]
+            if time > t:
+                if beyond(s, time):
+                    break
+                s.counters[tile, C.INPUT] += time - t if unit == 0 else 0
+                t = time
+        if second >= 0:
+            what, blocked = slot2, Reason.INPUT
+            if fifos[q2, Fcol.COUNT] == 0:
+                s.slots[slot2, Scol.READER] = unit
+                break
+            time = times[head_cell(fifos, q2)]
+            if time > t:
+                if beyond(s, time):
+                    break
+                s.counters[tile, C.INPUT] += time - t if unit == 0 else 0
+                t = time
+        if emits:
+            what, blocked = slot0, Reason.OUTPUT
+            if fifos[q0, Fcol.COUNT] >= fifos[q0, Fcol.DEPTH]:
+                s.slots[slot0, Scol.WRITER] = unit
+                break
+            time = times[tail_cell(fifos, q0)]
+            if time > t:
+                if beyond(s, time):
+                    break
+                s.counters[tile, C.OUTPUT] += time - t if unit == 0 else 0
+                t = time
+        blocked = Reason.NONE
+        if first >= 0:
+            u[me, U.HELD + first] = s.cell_value[head_cell(fifos, q1)]
+            pop(s, q1, t)
+        if second >= 0:
+            u[me, U.HELD + second] = s.cell_value[head_cell(fifos, q2)]
+            pop(s, q2, t)
+        if axpy_form and inside:
+            k = 3 - first
+            scale = bits_float(int32(u[me, U.HELD + first]))
+            base = tile * s.g[G.BYTES]
+            axpy(
+                s.f32, u[me, U.EXTENT + level], (base + u[me, U.AT]) >> 2,
+                u[me, U.STRIDE + level] >> 2, (base + u[me, U.AT + k]) >> 2,
+                u[me, U.STRIDE + k * MAX_DIMS + level] >> 2, scale,
+            )  # fmt: skip
+        else:
+            s.g[G.LOCAL] = t
+            last = row_steps(s, tile, row, me, level)
+            if emits:
+                push(s, q0, int32(last), 0, t + 1)
+        step_index(s, me, row, level)
+        done += 1
+        t += cycles
+        ended = t
+        if beyond(s, t):
+            break
+    if blocked != Reason.NONE:
+        block(s, me, blocked, what, t)
+    if done > 0:
+        settle_rows(s, tile, unit, me, row, done, ended)
+        if first >= 0:
+            s.slots[slot1, Scol.READER] = unit if blocked == Reason.INPUT and what == slot1 else -1
+            if fifos[slot1, Fcol.COUNT] > 0:
+                enqueue(s, slot1)
+        if second >= 0:
+            s.slots[slot2, Scol.READER] = unit if blocked == Reason.INPUT and what == slot2 else -1
+            if fifos[slot2, Fcol.COUNT] > 0:
+                enqueue(s, slot2)
+        if emits:
+            s.slots[slot0, Scol.WRITER] = unit if blocked == Reason.OUTPUT else -1
+            enqueue(s, s.g[G.SLOTS] + slot0)
+    u[me, U.LEFT] = left - done
+    if blocked == Reason.NONE:
+        u[me, U.WAKE] = t
+    return done == left
+
+
+@jit
+def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, ended: int) -> None:
+    """Account for rows that were run."""
+    account(s, tile, row, me, s.unit[me, U.STEPS] * done)
+    busy = s.unit[me, U.CYCLES] * done
+    if unit == 0:
+        s.counters[tile, C.BUSY] += busy
+        s.statements[s.unit[me, U.STATEMENT], P.BUSY] += busy
+    else:
+        s.counters[tile, C.UNIT_BUSY] += busy
+    moved(s, ended - 1)
+
+
+@jit
 def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
     """Run the rows of an instruction from cycle t on; whether all are done."""
     u = s.unit
     row, ended = u[me, U.ROW], t
+    if s.forms[row, F.SIMPLE] != 0:
+        return stream_rows(s, tile, unit, me, row, t)
     level, operand = s.rows[row, Col.LEVEL], s.rows[row, Col.OPERANDS]
     count = s.rows[row, Col.COUNT]
     cycles, done, left = u[me, U.CYCLES], 0, u[me, U.LEFT]
@@ -173,14 +286,7 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
     if u[me, U.REASON] == Reason.NONE:
         u[me, U.WAKE] = t
     if done > 0:
-        account(s, tile, row, me, u[me, U.STEPS] * done)
-        busy = cycles * done
-        if unit == 0:
-            s.counters[tile, C.BUSY] += busy
-            s.statements[u[me, U.STATEMENT], P.BUSY] += busy
-        else:
-            s.counters[tile, C.UNIT_BUSY] += busy
-        moved(s, ended - 1)
+        settle_rows(s, tile, unit, me, row, done, ended)
     return done == left
 
 
@@ -246,7 +352,7 @@ def run_unit(s: State, tile: int, unit: int, me: int) -> None:
                 return
             if g[G.ERROR] != 0 and g[G.LIMIT] <= t + 1:
                 return
-    enqueue(s, 2 * g[G.SLOTS] + me)
+    enqueue(s, g[G.UNIT_TASKS] + me)
 
 
 @jit
@@ -267,12 +373,12 @@ def visit_core(s: State, tile: int, t: int) -> None:
         if u[base, U.MODE] == Mode.SENDING:
             step_unit(s, tile, 0, base, t)
             if u[base, U.MODE] == Mode.FETCH:
-                enqueue(s, 2 * s.g[G.SLOTS] + base)
+                enqueue(s, s.g[G.UNIT_TASKS] + base)
         elif reason > Reason.OUTPUT:
             time = max(t, u[base, U.SINCE])
             resume(s, tile, 0, base, time)
             u[base, U.WAKE] = time
-            enqueue(s, 2 * s.g[G.SLOTS] + base)
+            enqueue(s, s.g[G.UNIT_TASKS] + base)
     soonest = NEVER
     for unit in range(units):
         mode, reason = u[base + unit, U.MODE], u[base + unit, U.REASON]

@@ -170,7 +170,11 @@ class G(IntEnum):
     FEEDING = 52  # ports that asked in this cycle
     BEGUN = 53
     PARKED = 54  # something waits for nothing but the limit
-    SIZE = 55
+    UNIT_TASKS = 55  # first task of a unit
+    PORT_TASKS = 56  # first task of a port
+    FREE_IN = 57  # 1 if the edge's bandwidth is enough for all ports that feed
+    FREE_OUT = 58  # and for all that drain
+    SIZE = 59
 
 
 class L(IntEnum):
@@ -183,14 +187,25 @@ class L(IntEnum):
     SAFE = 4  # until this cycle
 
 
+class F(IntEnum):
+    """Columns of the table of forms: what the rows of an instruction have in common."""
+
+    SIMPLE = 0  # every queue advances with every row, and a row has one dimension at most
+    INPUT = 1  # number of the first operand from a queue, or -1
+    SECOND = 2  # of the second
+    EMITS = 3
+    MEMORY = 4  # bits of the operands in memory
+    AXPY = 5  # an f32 multiply-accumulate into memory with one factor held
+
+
 class K(IntEnum):
     """Columns of the color table (int64)."""
 
-    FLYING = 0  # wavelets in routers, of guided colors
-    FEEDS = 1  # edge queues that are not done
-    FIRST = 2  # first of its slots that have an output queue, in ``emitters``
-    EMITTERS = 3
-    SAFE = 4  # no core emits before this cycle
+    FIRST = 0  # first of its slots in ``color_slots``
+    SLOTS = 1
+    FEEDERS = 2  # first of its edge queues in ``color_queues``
+    QUEUES = 3
+    SAFE = 4  # nothing of it moves before this cycle
     LOOK = 5  # cycle of the next look
 
 
@@ -287,12 +302,17 @@ class State(NamedTuple):
     link: np.ndarray
     origins: np.ndarray  # where a slot's wavelets come from (see ``lookahead``), and hops
     color: np.ndarray
-    emitters: np.ndarray
+    color_slots: np.ndarray
+    color_queues: np.ndarray
     tasks: np.ndarray  # ring of slots, output queues and units that may be able to go on
     queued: np.ndarray
     events: np.ndarray  # wheel of links and ports: first node of each cycle
     nodes: np.ndarray  # link or port, next node, cycle
     port_due: np.ndarray
+    port_free: np.ndarray  # cycle from which a port is free
+    port_owner: np.ndarray  # queue that has a port for itself
+    port_safe: np.ndarray  # until this cycle
+    forms: np.ndarray  # of each row of the code
     dyn_links: np.ndarray
 
 
@@ -302,7 +322,7 @@ _TABLES = (
     *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots"),
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
-    *("statements", "moves", "lost", "link", "origins", "color", "nodes", "dyn_links"),
+    *("statements", "moves", "lost", "link", "origins", "color", "nodes", "forms", "dyn_links"),
 )
 _NARROW: dict[str, tuple[str, int]] = {
     "pool": ("int32", 1),
@@ -330,5 +350,6 @@ COLUMNS: dict[str, int] = {
     "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
     "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
     "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "moves": 6,
-    "lost": 6, "link": len(L), "origins": 2, "color": len(K), "nodes": 3, "dyn_links": 5,
+    "lost": 6, "link": len(L), "origins": 2, "color": len(K), "nodes": 3,
+    "forms": len(F), "dyn_links": 5,
 }  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import runtime.tables
 from isa.program import Kind as Edge
 from runtime.engine import Options, bits
-from runtime.engine.layout import NEVER, WHEEL, C, D, G, K, L, Mode, P, State, T, U
+from runtime.engine.layout import NEVER, WHEEL, C, D, F, G, K, L, Mode, P, State, T, U
 from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
 from runtime.store import STORAGE
@@ -72,9 +72,12 @@ def make_state(
         lost=np.zeros((len(image.routes.slots), 6), np.int64),
         link=np.zeros((0, len(L)), np.int64), origins=np.zeros((0, 2), np.int64),
         color=np.zeros((max(len(image.program.colors), 1), len(K)), np.int64),
-        emitters=np.zeros(0, np.int64), tasks=np.zeros(0, np.int64),
+        color_slots=np.zeros(0, np.int64), color_queues=np.zeros(0, np.int64),
+        port_owner=np.zeros(0, np.int64), port_safe=np.zeros(0, np.int64),
+        tasks=np.zeros(0, np.int64),
         queued=np.zeros(0, np.int8), events=np.zeros(0, np.int64),
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
+        port_free=np.zeros(0, np.int64), forms=np.zeros((0, len(F)), np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
     )  # fmt: skip
 
