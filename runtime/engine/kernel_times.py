@@ -1,0 +1,89 @@
+"""First cycles in which a wavelet could leave a stage, of what is known now."""
+
+from __future__ import annotations
+
+from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_common import RAMP, head_cell, tail_cell
+from runtime.engine.kernel_edge import side_of, value_wanted
+from runtime.engine.kernel_router import takes
+from runtime.engine.layout import NEVER, G, State
+from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from runtime.schedule import FEED, Hcol, Qcol, Rcol
+
+
+@inlined
+def free_from(s: State, f: int) -> int:
+    """First cycle in which a FIFO takes a wavelet, NEVER while that is not known."""
+    if s.fifos[f, Fcol.COUNT] >= s.fifos[f, Fcol.DEPTH]:
+        return NEVER
+    return max(s.cell_time[tail_cell(s.fifos, f)], s.fifos[f, Fcol.OPEN])
+
+
+@inlined
+def accepts(s: State, slot: int, side: int) -> bool:
+    """Whether the current position of a slot takes wavelets from a side."""
+    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
+    return s.positions[position, 0] == side
+
+
+@inlined
+def head_time(s: State, slot: int) -> int:
+    """First cycle in which the head of a router buffer can leave."""
+    fifos = s.fifos
+    return max(s.cell_time[head_cell(fifos, slot)], fifos[slot, Fcol.POPPED] + 1)
+
+
+@jit
+def leave_time(s: State, slot: int, side: int) -> int:
+    """First cycle in which the head can leave on a side; NEVER while that is not known."""
+    slots = s.slots
+    time = head_time(s, slot)
+    beyond = slots[slot, Scol.INPUT] if side == RAMP else slots[slot, Scol.NEXT + side]
+    if beyond >= 0 and slots[slot, Scol.GUIDED] == 0:
+        return max(time, free_from(s, beyond))
+    control = s.cell_control[head_cell(s.fifos, slot)]
+    if side == RAMP:
+        return time if control != 0 else max(time, free_from(s, beyond))
+    if beyond >= 0:
+        if not accepts(s, beyond, (side + 2) & 3):
+            return NEVER
+        return max(time, free_from(s, beyond))
+    if beyond == NOWHERE:
+        return NEVER
+    if control != 0:
+        return time
+    if beyond == OUTSIDE or not takes(s, -2 - beyond):
+        return NEVER
+    return time
+
+
+@jit
+def rise_time(s: State, slot: int) -> int:
+    """First cycle in which the head of a core's output queue can enter the router."""
+    queue = s.slots[slot, Scol.OUTPUT]
+    if s.slots[slot, Scol.GUIDED] != 0 and not accepts(s, slot, RAMP):
+        return NEVER
+    return max(s.cell_time[head_cell(s.fifos, queue)], free_from(s, slot))
+
+
+@jit
+def feed_time(s: State, queue: int) -> int:
+    """First cycle in which an edge queue can feed; NEVER while that is not known."""
+    q = s.queues
+    record = q[queue, Qcol.RECORD]
+    if record == q[queue, Qcol.END]:
+        return NEVER
+    shape = s.records[record, Rcol.SHAPE]
+    if s.shapes[shape, Hcol.DIRECTION] != FEED:
+        return NEVER
+    time = 0
+    if q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0:
+        lookup = s.shapes[shape, Hcol.LOOKUP]
+        wanted = value_wanted(s, queue)
+        if wanted >= s.lookups[lookup, 0] + s.lookup_count[lookup]:
+            return NEVER
+        time = s.lookup_time[wanted] + 1
+    slot = q[queue, Qcol.SLOT]
+    if not accepts(s, slot, side_of(q[queue, Qcol.PORT], s.g[G.WIDTH], s.g[G.HEIGHT])):
+        return NEVER
+    return max(time, free_from(s, slot))
