@@ -37,8 +37,10 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
     return engine_state(
         state,
         {
+            "quiet": np.zeros(slots, np.int64), "occupied": np.zeros((image.tiles, 2), np.int64),
             "link": _links(image), "origins": _origins(image), "color": color,
-            "color_slots": color_slots, "color_queues": color_queues, "tasks": np.zeros(ring, np.int64),
+            "color_slots": color_slots, "color_queues": color_queues,
+            "tasks": np.zeros(ring, np.int64),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
             "port_free": np.zeros(ports, np.int64),
@@ -111,7 +113,7 @@ def _links(image: Image) -> np.ndarray:
         where = slots[mine, Scol.TILE].astype(np.int64)
         link[side::6, L.MASK] = np.bincount(where, bits[mine], image.tiles).astype(np.int64)
     link[:, L.DUE] = NEVER
-    link[:, L.OWNER] = -1
+    link[:, L.OWNER] = link[:, L.RIVAL] = -1
     return link
 
 

@@ -46,11 +46,7 @@ _SHARED: tuple[ModuleType, ...] = (
     *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
 )
 _AHEAD: tuple[ModuleType, ...] = (
-    kernel_ahead,
-    kernel_flow,
-    kernel_lookahead,
-    kernel_times,
-    kernel_unit,
+    *(kernel_ahead, kernel_flow, kernel_lookahead, kernel_times, kernel_unit),
 )
 
 

@@ -152,6 +152,18 @@ def free_stale_nodes(s: State) -> None:
         s.events[bucket] = kept
 
 
+@inlined
+def filled(s: State, slot: int) -> None:
+    """Note that a router buffer holds wavelets."""
+    s.occupied[s.slots[slot, Scol.TILE], 0] |= 1 << s.slots[slot, Scol.BIT]
+
+
+@inlined
+def emptied(s: State, slot: int) -> None:
+    """Note that a router buffer holds none."""
+    s.occupied[s.slots[slot, Scol.TILE], 0] &= ~(1 << s.slots[slot, Scol.BIT])
+
+
 @jit
 def look_at(s: State, item: int, due: int) -> None:
     """Look at a link's or port's contenders in cycle ``due``; see ``kernel_flow``."""
@@ -188,6 +200,7 @@ def look_at_link(s: State, link: int, due: int) -> None:
 def ready(s: State, slot: int) -> None:
     """The head of a router buffer may be able to move."""
     if s.g[G.AHEAD] != 0:
+        filled(s, slot)
         enqueue(s, slot)
         return
     tile = s.slots[slot, Scol.TILE]

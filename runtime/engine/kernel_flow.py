@@ -14,7 +14,9 @@ from runtime.engine.kernel_common import (
     RAMP,
     beyond,
     delay,
+    emptied,
     enqueue,
+    filled,
     head_cell,
     look_at_link,
     look_at_port,
@@ -55,9 +57,9 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
         if beyond >= 0:
             extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
             push(s, beyond, s.cell_value[head], control, t + 1 + extra)
-            if guided != 0:
-                if control != 0:
-                    fifos[beyond, Fcol.OPEN] = NEVER
+            if control != 0:
+                fifos[beyond, Fcol.OPEN] = NEVER
+            filled(s, beyond)
             enqueue(s, beyond)
     link = tile * 6 + side
     s.link[link, L.FREE] = t + 1
@@ -139,6 +141,8 @@ def advance_plain(s: State, slot: int) -> None:
     if left < count:
         fifos[slot, Fcol.HEAD], fifos[slot, Fcol.COUNT] = head, left
         fifos[slot, Fcol.POPPED] = popped
+        if left == 0:
+            emptied(s, slot)
         wake_upstream(s, slot)
     if served > g[G.LAST]:
         g[G.LAST] = served
@@ -159,7 +163,7 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
         return -1
     bit = 1 << s.slots[slot, Scol.BIT]
     if s.link[link, L.MASK] != bit:
-        if not alone(s, link, side, slot, s.slot_first[tile], at):
+        if not alone(s, tile, side, slot, at):
             look_at_link(s, link, max(at, s.g[G.NOW] + 1))
             return -1
         s.turns[tile, side] = s.slots[slot, Scol.BIT]
@@ -172,6 +176,7 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
     fifos[to, Fcol.COUNT] += 1
     fifos[to, Fcol.PUSHED] += 1
     if side != RAMP:
+        filled(s, to)
         enqueue(s, to)
     elif s.slots[slot, Scol.READER] >= 0:
         enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + s.slots[slot, Scol.READER])
@@ -182,12 +187,12 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
 def leave_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) -> int:
     """``go_plain`` over the edge."""
     link, to = tile * 6 + side, s.slots[slot, Scol.NEXT + side]
-    if to == NOWHERE or to == OUTSIDE or not takes(s, -2 - to):
+    if to in (NOWHERE, OUTSIDE) or not takes(s, -2 - to):
         return -1
     at = max(time, s.link[link, L.FREE])
     if beyond(s, at):
         return -1
-    if s.g[G.FREE_OUT] == 0 or not alone(s, link, side, slot, s.slot_first[tile], at):
+    if s.g[G.FREE_OUT] == 0 or not alone(s, tile, side, slot, at):
         look_at_link(s, link, max(at, s.g[G.NOW] + 1))
         return -1
     s.link[link, L.FREE] = at + 1
@@ -213,6 +218,9 @@ def rise_at(s: State, slot: int, t: int) -> None:
     pop(s, queue, t)
     s.link[tile * 6 + INTO_ROUTER, L.FREE] = t + 1
     s.turns[tile, INTO_ROUTER] = slots[slot, Scol.BIT]
+    if fifos[queue, Fcol.COUNT] == 0:
+        s.occupied[tile, 1] &= ~(1 << slots[slot, Scol.BIT])
+    filled(s, slot)
     enqueue(s, slot)
     if slots[slot, Scol.WRITER] >= 0:
         enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.WRITER])
@@ -231,7 +239,7 @@ def advance_output(s: State, slot: int) -> None:
         if beyond(s, time):
             return
         mine = s.slots[slot, Scol.GUIDED] == 0
-        if not mine or not alone(s, link, INTO_ROUTER, slot, s.slot_first[tile], time):
+        if not mine or not alone(s, tile, INTO_ROUTER, slot, time):
             look_at_link(s, link, max(time, s.g[G.NOW] + 1))
             return
         rise_at(s, slot, time)
@@ -253,6 +261,7 @@ def link_event(s: State, link: int, t: int) -> None:
     """Serve one of the colors that could use a link in cycle t."""
     tile, side = link // 6, link % 6
     first, mask = s.slot_first[tile], s.link[link, L.MASK]
+    mask &= s.occupied[tile, 1 if side == INTO_ROUTER else 0]
     wanted, soonest, bit = 0, NEVER, 0
     while (mask >> bit) != 0:
         if (mask >> bit) & 1:

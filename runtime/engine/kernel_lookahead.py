@@ -14,6 +14,7 @@ the rest of the run, so a link may keep it:
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_times import feed_time, leave_time, rise_time
 from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
 from runtime.routes import Fcol, Scol
@@ -53,6 +54,18 @@ def issue_bound(s: State, tile: int) -> int:
     return end_bound(s, me)
 
 
+@inlined
+def row_bound(s: State, me: int) -> int:
+    """Cycle before which a unit starts no row: one that waits for input, not before it comes."""
+    time = unit_time(s, me)
+    if s.unit[me, U.REASON] == Reason.INPUT:
+        slot = s.unit[me, U.WHAT]
+        empty = s.fifos[slot, Fcol.COUNT] == 0
+        if empty and s.fifos[s.slots[slot, Scol.INPUT], Fcol.COUNT] == 0:
+            time = max(time, s.quiet[slot] + s.g[G.RAMP])
+    return time
+
+
 @jit
 def emit_bound(s: State, tile: int, slot: int) -> int:
     """Cycle before which the core of a tile puts nothing into the output queue of a slot."""
@@ -65,7 +78,7 @@ def emit_bound(s: State, tile: int, slot: int) -> int:
     for unit in range(1, s.g[G.UNITS]):
         mode = u[me + unit, U.MODE]
         if u[me + unit, U.SLOT] == slot and mode != Mode.IDLE and mode != Mode.FINISH:
-            bound = min(bound, unit_time(s, me + unit))
+            bound = min(bound, row_bound(s, me + unit))
     return bound
 
 
@@ -142,7 +155,7 @@ def waits_for_index(s: State, queue: int) -> bool:
 
 @jit
 def arrival_bound(s: State, slot: int) -> int:
-    """Cycle before which the head of an empty router buffer cannot leave; 0 if unknown."""
+    """Cycle before which an empty router buffer has no head that can leave; 0 if unknown."""
     if s.fifos[slot, Fcol.COUNT] != 0:
         return 0
     if s.slots[slot, Scol.GUIDED] != 0:
@@ -168,32 +181,45 @@ def arrival_bound(s: State, slot: int) -> int:
 
 
 @jit
-def others_bound(s: State, link: int, side: int, mask: int, first: int) -> int:
-    """Cycle before which none of some slots wants a link."""
+def rival_bound(s: State, side: int, slot: int, t: int) -> int:
+    """Cycle before which a slot that has no wavelet now wants no link on a side."""
+    if side == INTO_ROUTER:
+        return emit_bound(s, s.slots[slot, Scol.TILE], slot) + 1
+    if s.quiet[slot] <= t:
+        s.quiet[slot] = arrival_bound(s, slot)
+    return s.quiet[slot]
+
+
+@jit
+def ask_others(s: State, link: int, side: int, slot: int, mask: int, first: int, t: int) -> bool:
+    """Whether no other slot comes up to cycle t; the one that last stood in the way first."""
+    k = s.link
+    rival = k[link, L.RIVAL]
+    if rival >= 0 and rival != slot and rival_bound(s, side, rival, t) <= t:
+        return False
     bound, bit = NEVER, 0
-    while (mask >> bit) != 0 and bound > s.g[G.NOW]:
+    while (mask >> bit) != 0:
         if (mask >> bit) & 1:
-            slot = first + bit
-            if side < 5:
-                bound = min(bound, arrival_bound(s, slot))
-            elif s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] != 0:
-                bound = 0
-            else:
-                bound = min(bound, emit_bound(s, s.slots[slot, Scol.TILE], slot) + 1)
+            soonest = rival_bound(s, side, first + bit, t)
+            if soonest <= t:
+                k[link, L.RIVAL] = first + bit
+                return False
+            bound = min(bound, soonest)
         bit += 1
-    return bound
+    k[link, L.OWNER], k[link, L.SAFE] = slot, bound
+    return True
 
 
 @inlined
-def alone(s: State, link: int, side: int, slot: int, first: int, t: int) -> bool:
+def alone(s: State, tile: int, side: int, slot: int, t: int) -> bool:
     """Whether a slot has a link for itself up to and in cycle t."""
-    k = s.link
+    k, link, first = s.link, tile * 6 + side, s.slot_first[tile]
+    if k[link, L.OWNER] == slot and t < k[link, L.SAFE]:
+        return True
     mask = k[link, L.MASK] & ~(1 << (slot - first))
     if mask == 0:
         return True
-    if k[link, L.DUE] != NEVER:
+    here = s.occupied[tile, 1 if side == INTO_ROUTER else 0]
+    if k[link, L.DUE] != NEVER or (here & mask) != 0:
         return False
-    if k[link, L.OWNER] != slot or k[link, L.SAFE] <= t:
-        k[link, L.OWNER] = slot
-        k[link, L.SAFE] = others_bound(s, link, side, mask, first)
-    return t < k[link, L.SAFE]
+    return ask_others(s, link, side, slot, mask, first, t)

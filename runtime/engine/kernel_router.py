@@ -8,6 +8,7 @@ from runtime.engine.kernel_common import (
     RAMP,
     activate,
     delay,
+    emptied,
     moved,
     pop,
     push,
@@ -55,8 +56,11 @@ def serve(s: State, slot: int, side: int, t: int) -> None:
 def drop(s: State, slot: int, t: int) -> None:
     """Pop a router buffer and wake whoever feeds it."""
     pop(s, slot, t)
-    if s.g[G.AHEAD] == 0 and s.fifos[slot, Fcol.COUNT] == 0:
-        s.tile[s.slots[slot, Scol.TILE], T.READY] &= ~(1 << s.slots[slot, Scol.BIT])
+    if s.fifos[slot, Fcol.COUNT] == 0:
+        if s.g[G.AHEAD] != 0:
+            emptied(s, slot)
+        else:
+            s.tile[s.slots[slot, Scol.TILE], T.READY] &= ~(1 << s.slots[slot, Scol.BIT])
     wake_upstream(s, slot)
 
 

@@ -84,6 +84,7 @@ def put(s: State, slot: int, value: int, control: int, t: int) -> None:
     """Put a wavelet into a core's output queue in cycle t."""
     s.slots[slot, Scol.WRITER] = -1
     push(s, s.slots[slot, Scol.OUTPUT], int32(value), control, t + 1)
+    s.occupied[s.slots[slot, Scol.TILE], 1] |= 1 << s.slots[slot, Scol.BIT]
     enqueue(s, s.g[G.SLOTS] + slot)
 
 
@@ -231,6 +232,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
                 enqueue(s, slot2)
         if emits:
             s.slots[slot0, Scol.WRITER] = unit if blocked == Reason.OUTPUT else -1
+            s.occupied[tile, 1] |= 1 << s.slots[slot0, Scol.BIT]
             enqueue(s, s.g[G.SLOTS] + slot0)
     u[me, U.LEFT] = left - done
     if blocked == Reason.NONE:

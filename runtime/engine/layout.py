@@ -185,6 +185,7 @@ class L(IntEnum):
     DUE = 2  # cycle in which its contenders are looked at, or NEVER
     OWNER = 3  # slot that has it for itself
     SAFE = 4  # until this cycle
+    RIVAL = 5  # slot that last stood in the way
 
 
 class F(IntEnum):
@@ -301,6 +302,8 @@ class State(NamedTuple):
     # Of the engine that runs ahead:
     link: np.ndarray
     origins: np.ndarray  # where a slot's wavelets come from (see ``lookahead``), and hops
+    quiet: np.ndarray  # of each slot: cycle before which its buffer stays empty
+    occupied: np.ndarray  # of each tile: slots with wavelets, and with wavelets in output queues
     color: np.ndarray
     color_slots: np.ndarray
     color_queues: np.ndarray
@@ -322,7 +325,18 @@ _TABLES = (
     *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots"),
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
-    *("statements", "moves", "lost", "link", "origins", "color", "nodes", "forms", "dyn_links"),
+    *(
+        "statements",
+        "moves",
+        "lost",
+        "link",
+        "origins",
+        "occupied",
+        "color",
+        "nodes",
+        "forms",
+        "dyn_links",
+    ),
 )
 _NARROW: dict[str, tuple[str, int]] = {
     "pool": ("int32", 1),
@@ -350,6 +364,7 @@ COLUMNS: dict[str, int] = {
     "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
     "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
     "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "moves": 6,
-    "lost": 6, "link": len(L), "origins": 2, "color": len(K), "nodes": 3,
+    "lost": 6, "link": len(L), "origins": 2,
+    "occupied": 2, "color": len(K), "nodes": 3,
     "forms": len(F), "dyn_links": 5,
 }  # fmt: skip

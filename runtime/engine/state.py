@@ -72,6 +72,7 @@ def make_state(
         lost=np.zeros((len(image.routes.slots), 6), np.int64),
         link=np.zeros((0, len(L)), np.int64), origins=np.zeros((0, 2), np.int64),
         color=np.zeros((max(len(image.program.colors), 1), len(K)), np.int64),
+        quiet=np.zeros(0, np.int64), occupied=np.zeros((0, 2), np.int64),
         color_slots=np.zeros(0, np.int64), color_queues=np.zeros(0, np.int64),
         port_owner=np.zeros(0, np.int64), port_safe=np.zeros(0, np.int64),
         tasks=np.zeros(0, np.int64),
