@@ -37,6 +37,7 @@ from runtime.engine import (
     layout,
     pointer,
 )
+from runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
@@ -85,7 +86,8 @@ class Loop:
         if compiling is not None:
             compiling()
         with _alone(Path(function._cache.cache_path) / f"{function.__name__}.lock"):
-            function.compile(self.signature)  # looks on the disk once more
+            with finishing_only(function.__name__):
+                function.compile(self.signature)  # looks on the disk once more
         return function
 
     def _is_on_disk(self) -> bool:

@@ -23,6 +23,8 @@ int32: Any = numba.int32
 int64: Any = numba.int64
 
 JIT: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"}
+# What is never called from Python needs no wrappers, which cost as much as the function.
+_INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def _wide(kind: types.Type) -> types.Type:
@@ -46,12 +48,12 @@ def _single(dispatcher: Any) -> Any:
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a phase or a helper."""
-    return _single(njit(**JIT)(function))
+    return _single(njit(**_INNER)(function))
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a small helper into its callers."""
-    return _single(njit(**JIT, forceinline=True)(function))
+    return _single(njit(**_INNER, forceinline=True)(function))
 
 
 def _source(kind: Class) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import inlined, int64, jit
+from runtime.engine.dispatch import inlined, int32, int64, jit
 from runtime.engine.layout import NEVER, WHEEL, Fault, G, L, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
@@ -63,12 +63,24 @@ def tail_cell(fifos: np.ndarray, f: int) -> int:
 
 
 @inlined
+def value_in(s: State, cell: int) -> int:
+    """The 32 bits of a wavelet, as a signed number."""
+    return int64(int32(s.cells[cell, 1]))
+
+
+@inlined
+def control_in(s: State, cell: int) -> int:
+    """What a control wavelet asks for; 0 for data."""
+    return s.cells[cell, 1] >> 32
+
+
+@inlined
 def room(s: State, f: int, t: int) -> bool:
     """Whether the state before cycle t has a free cell and accepts."""
     fifos = s.fifos
     if fifos[f, Fcol.COUNT] >= fifos[f, Fcol.DEPTH] or t < fifos[f, Fcol.OPEN]:
         return False
-    return s.cell_time[tail_cell(fifos, f)] <= t
+    return s.cells[tail_cell(fifos, f), 0] <= t
 
 
 @inlined
@@ -76,9 +88,8 @@ def push(s: State, f: int, value: int, control: int, visible: int) -> None:
     """Append a wavelet that can be seen from cycle ``visible`` on."""
     fifos = s.fifos
     cell = tail_cell(fifos, f)
-    s.cell_value[cell] = value
-    s.cell_control[cell] = control
-    s.cell_time[cell] = visible
+    s.cells[cell, 0] = visible
+    s.cells[cell, 1] = int64(value) & 0xFFFFFFFF | int64(control) << 32
     fifos[f, Fcol.COUNT] += 1
     fifos[f, Fcol.PUSHED] += 1
 
@@ -87,7 +98,7 @@ def push(s: State, f: int, value: int, control: int, visible: int) -> None:
 def pop(s: State, f: int, t: int) -> None:
     """Drop the head in cycle t; its cell is free from the next on."""
     fifos = s.fifos
-    s.cell_time[head_cell(fifos, f)] = t + 1
+    s.cells[head_cell(fifos, f), 0] = t + 1
     head = fifos[f, Fcol.HEAD] + 1
     fifos[f, Fcol.HEAD] = 0 if head == fifos[f, Fcol.DEPTH] else head
     fifos[f, Fcol.COUNT] -= 1

@@ -10,6 +10,7 @@ from runtime.engine.kernel_common import (
     pop,
     push,
     room,
+    value_in,
 )
 from runtime.engine.kernel_dynamic import send_step
 from runtime.engine.kernel_vector import FABRIC, account, steps
@@ -95,7 +96,7 @@ def row_ready(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bool
                 block(s, me, Reason.INPUT, slot, t)
                 s.slots[slot, Scol.READER] = unit
                 return False
-            seen = s.cell_time[s.fifos[queue, Fcol.OFFSET] + s.fifos[queue, Fcol.HEAD]]
+            seen = s.cells[s.fifos[queue, Fcol.OFFSET] + s.fifos[queue, Fcol.HEAD], 0]
             if seen > t:
                 block(s, me, Reason.INPUT, slot, t)
                 s.unit[me, U.WAKE] = seen
@@ -119,7 +120,7 @@ def take_inputs(s: State, tile: int, me: int, row: int, t: int) -> None:
             slot = s.unit[me, U.SLOT + k]
             queue = s.slots[slot, Scol.INPUT]
             head = s.fifos[queue, Fcol.OFFSET] + s.fifos[queue, Fcol.HEAD]
-            s.unit[me, U.HELD + k] = s.cell_value[head]
+            s.unit[me, U.HELD + k] = value_in(s, head)
             s.slots[slot, Scol.READER] = -1
             pop(s, queue, t)
             if s.fifos[slot, Fcol.COUNT] > 0:

@@ -7,7 +7,7 @@ from runtime.engine.kernel_common import RAMP, add_semaphore, block, delay, move
 from runtime.engine.kernel_router import first_after
 from runtime.engine.kernel_vector import store
 from runtime.engine.layout import C, D, G, P, Reason, State, T, U
-from runtime.tables import MAX_DIMS, Col, Ocol
+from runtime.tables import Col, Ocol
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
 LAST_SERVED = 5  # columns of dyn_hold behind the five holders
@@ -58,7 +58,7 @@ def element_bits(s: State, me: int, row: int, base: int) -> int:
     """The next element of a message, from SRAM."""
     rank, at = s.rows[row, Col.RANK], base + s.unit[me, U.BASE + 1]
     for d in range(rank):
-        at += s.unit[me, U.INDEX + d] * s.unit[me, U.STRIDE + MAX_DIMS + d]
+        at += s.unit[me, U.INDEX + d] * s.unit[me, U.STRIDE + 4 * d + 1]
     if s.operands[s.rows[row, Col.OPERANDS] + 1, Ocol.TYPE] == 1:
         return int64(s.u16[at >> 1])
     return int64(s.i32[at >> 2])
@@ -69,9 +69,9 @@ def message_place(s: State, me: int, row: int) -> int:
     """Second header: address, stride, element type and semaphore, in one word."""
     rank, at, stride = s.rows[row, Col.RANK], s.unit[me, U.BASE], int64(0)
     for d in range(rank - 1):
-        at += s.unit[me, U.INDEX + d] * s.unit[me, U.STRIDE + d]
+        at += s.unit[me, U.INDEX + d] * s.unit[me, U.STRIDE + 4 * d]
     if rank > 0:
-        stride = s.unit[me, U.STRIDE + rank - 1]
+        stride = s.unit[me, U.STRIDE + 4 * (rank - 1)]
     kind = int64(s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE])
     packed = at | (stride & 0xFFFFFF) << 24 | kind << 48
     return packed | int64(s.rows[row, Col.D]) << 50

@@ -26,6 +26,7 @@ from runtime.engine.kernel_common import (
     push,
     ready,
     room,
+    value_in,
     wake_feed,
 )
 from runtime.engine.kernel_router import first_after, serve
@@ -263,7 +264,7 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
 @jit
 def take_out(s: State, slot: int, cell: int, queue: int, t: int) -> None:
     """Store a wavelet that leaves, or hand it to a lookup, and go on in the schedule."""
-    value = s.cell_value[cell]
+    value = value_in(s, cell)
     shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
     if s.shapes[shape, Hcol.DIRECTION] == INDEX:
         lookup = s.shapes[shape, Hcol.LOOKUP]

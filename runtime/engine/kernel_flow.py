@@ -13,6 +13,7 @@ from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import (
     RAMP,
     beyond,
+    control_in,
     delay,
     emptied,
     enqueue,
@@ -24,6 +25,7 @@ from runtime.engine.kernel_common import (
     pop,
     push,
     tail_cell,
+    value_in,
     wake_upstream,
 )
 from runtime.engine.kernel_edge import feed, size_of, take_out
@@ -44,19 +46,19 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
     slots, fifos = s.slots, s.fifos
     tile = slots[slot, Scol.TILE]
     head = head_cell(fifos, slot)
-    control, guided = s.cell_control[head], slots[slot, Scol.GUIDED]
+    control, guided = control_in(s, head), slots[slot, Scol.GUIDED]
     if side == RAMP:
         if control == 0:
             queue = slots[slot, Scol.INPUT]
             extra = delay(s.g[G.SEED], slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
-            push(s, queue, s.cell_value[head], 0, t + s.g[G.RAMP] + extra)
+            push(s, queue, value_in(s, head), 0, t + s.g[G.RAMP] + extra)
             if slots[slot, Scol.READER] >= 0:
                 enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.READER])
     else:
         beyond = slots[slot, Scol.NEXT + side]
         if beyond >= 0:
             extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
-            push(s, beyond, s.cell_value[head], control, t + 1 + extra)
+            push(s, beyond, value_in(s, head), control, t + 1 + extra)
             if control != 0:
                 fifos[beyond, Fcol.OPEN] = NEVER
             filled(s, beyond)
@@ -81,7 +83,7 @@ def advance_guided(s: State, slot: int) -> None:
         if beyond(s, time):
             return
         if slots[slot, Scol.PENDING] == 0:
-            if s.cell_control[head_cell(fifos, slot)] == ADVANCE and (
+            if control_in(s, head_cell(fifos, slot)) == ADVANCE and (
                 slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1
             ):
                 slots[slot, Scol.POSITION] += 1
@@ -107,7 +109,7 @@ def advance_guided(s: State, slot: int) -> None:
 @jit
 def advance_plain(s: State, slot: int) -> None:
     """Move the heads of a router buffer without switches as far as is known."""
-    slots, fifos, g, times = s.slots, s.fifos, s.g, s.cell_time
+    slots, fifos, g, cells = s.slots, s.fifos, s.g, s.cells
     count = fifos[slot, Fcol.COUNT]
     if count == 0:
         return
@@ -118,7 +120,7 @@ def advance_plain(s: State, slot: int) -> None:
     left = count
     while left > 0:
         cell = offset + head
-        time = max(times[cell], popped + 1)
+        time = max(cells[cell, 0], popped + 1)
         if beyond(s, time):
             break
         if pending == 0:
@@ -134,7 +136,7 @@ def advance_plain(s: State, slot: int) -> None:
         if pending != 0:
             break
         popped = served
-        times[cell] = popped + 1
+        cells[cell, 0] = popped + 1
         head = 0 if head + 1 == depth else head + 1
         left -= 1
     slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED] = pending, served
@@ -158,7 +160,7 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
     if fifos[to, Fcol.COUNT] >= fifos[to, Fcol.DEPTH]:
         return -1
     tail = tail_cell(fifos, to)
-    at = max(time, s.cell_time[tail], s.link[link, L.FREE])
+    at = max(time, s.cells[tail, 0], s.link[link, L.FREE])
     if beyond(s, at):
         return -1
     bit = 1 << s.slots[slot, Scol.BIT]
@@ -172,7 +174,7 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
     if side != RAMP:
         where, hop = to * 8 + side, 1
     visible = at + hop + delay(s.g[G.SEED], where, fifos[to, Fcol.PUSHED])
-    s.cell_value[tail], s.cell_time[tail] = s.cell_value[cell], visible
+    s.cells[tail, 0], s.cells[tail, 1] = visible, s.cells[cell, 1]
     fifos[to, Fcol.COUNT] += 1
     fifos[to, Fcol.PUSHED] += 1
     if side != RAMP:
@@ -208,9 +210,9 @@ def rise_at(s: State, slot: int, t: int) -> None:
     slots, fifos = s.slots, s.fifos
     tile, queue = slots[slot, Scol.TILE], slots[slot, Scol.OUTPUT]
     head = head_cell(fifos, queue)
-    control = s.cell_control[head]
+    control = control_in(s, head)
     extra = delay(s.g[G.SEED], slot * 8 + INTO_ROUTER, fifos[slot, Fcol.PUSHED])
-    push(s, slot, s.cell_value[head], control, t + s.g[G.RAMP] + extra)
+    push(s, slot, value_in(s, head), control, t + s.g[G.RAMP] + extra)
     if slots[slot, Scol.GUIDED] != 0:
         s.moves[slot, INTO_ROUTER] += 1
         if control != 0:
@@ -289,7 +291,7 @@ def serve_link(s: State, link: int, tile: int, side: int, wanted: int, soonest: 
         enqueue(s, s.g[G.SLOTS] + slot)
     else:
         beyond = s.slots[slot, Scol.NEXT + side] if side != RAMP else 0
-        if beyond <= OUTSIDE and s.cell_control[head_cell(s.fifos, slot)] == 0:
+        if beyond <= OUTSIDE and control_in(s, head_cell(s.fifos, slot)) == 0:
             s.request_out[s.queues[-2 - beyond, Qcol.PORT]] = slot
             s.g[G.REQUESTS] += 1
             enqueue(s, slot)

@@ -7,6 +7,7 @@ from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import (
     RAMP,
     activate,
+    control_in,
     delay,
     emptied,
     moved,
@@ -14,6 +15,7 @@ from runtime.engine.kernel_common import (
     push,
     ready,
     room,
+    value_in,
     wake_unit,
     wake_upstream,
 )
@@ -45,8 +47,8 @@ def serve(s: State, slot: int, side: int, t: int) -> None:
     slots[slot, Scol.PENDING] &= ~(1 << side)
     if slots[slot, Scol.PENDING] == 0:
         head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
-        if s.cell_control[head] != 0:
-            if s.cell_control[head] == RESET:
+        if control_in(s, head) != 0:
+            if control_in(s, head) == RESET:
                 slots[slot, Scol.POSITION] = 0
             fifos[slot, Fcol.OPEN] = t + 1
         drop(s, slot, t)
@@ -88,7 +90,7 @@ def rise(s: State, tile: int, t: int) -> None:
             queue = slots[slot, Scol.OUTPUT]
             if queue < 0 or fifos[queue, Fcol.COUNT] == 0:
                 s.tile[tile, T.RISING] &= ~(1 << bit)
-            elif s.cell_time[fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]] <= t:
+            elif s.cells[fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD], 0] <= t:
                 position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
                 if room(s, slot, t) and s.positions[position, 0] == RAMP:
                     wanted |= 1 << bit
@@ -103,9 +105,9 @@ def rise(s: State, tile: int, t: int) -> None:
     slot = first + bit
     queue = slots[slot, Scol.OUTPUT]
     head = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
-    control = s.cell_control[head]
+    control = control_in(s, head)
     extra = delay(s.g[G.SEED], slot * 8 + INTO_ROUTER, fifos[slot, Fcol.PUSHED])
-    push(s, slot, s.cell_value[head], control, t + s.g[G.RAMP] + extra)
+    push(s, slot, value_in(s, head), control, t + s.g[G.RAMP] + extra)
     if control != 0:
         fifos[slot, Fcol.OPEN] = NEVER
     pop(s, queue, t)
@@ -156,20 +158,20 @@ def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
     """Move the head over one link; over the edge it only asks for bandwidth."""
     slots, fifos = s.slots, s.fifos
     head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
-    control = s.cell_control[head]
+    control = control_in(s, head)
     beyond = slots[slot, Scol.NEXT + side] if side != RAMP else 0
     if side == RAMP:
         if control == 0:
             queue = slots[slot, Scol.INPUT]
             extra = delay(s.g[G.SEED], slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
             visible = t + s.g[G.RAMP] + extra
-            push(s, queue, s.cell_value[head], 0, visible)
+            push(s, queue, value_in(s, head), 0, visible)
             if slots[slot, Scol.READER] >= 0:
                 front = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
-                wake_unit(s, tile, slots[slot, Scol.READER], s.cell_time[front])
+                wake_unit(s, tile, slots[slot, Scol.READER], s.cells[front, 0])
     elif beyond >= 0:
         extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
-        push(s, beyond, s.cell_value[head], control, t + 1 + extra)
+        push(s, beyond, value_in(s, head), control, t + 1 + extra)
         if control != 0:
             fifos[beyond, Fcol.OPEN] = NEVER
         ready(s, beyond)
@@ -198,9 +200,9 @@ def visit(s: State, tile: int, t: int) -> None:
             continue
         slot = first + bit
         head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
-        if s.cell_time[head] > t:
+        if s.cells[head, 0] > t:
             continue
-        control = s.cell_control[head]
+        control = control_in(s, head)
         if slots[slot, Scol.PENDING] == 0:
             if control == ADVANCE and slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1:
                 slots[slot, Scol.POSITION] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import RAMP, head_cell, tail_cell
+from runtime.engine.kernel_common import RAMP, control_in, head_cell, tail_cell
 from runtime.engine.kernel_edge import side_of, value_wanted
 from runtime.engine.kernel_router import takes
 from runtime.engine.layout import NEVER, G, State
@@ -16,7 +16,7 @@ def free_from(s: State, f: int) -> int:
     """First cycle in which a FIFO takes a wavelet, NEVER while that is not known."""
     if s.fifos[f, Fcol.COUNT] >= s.fifos[f, Fcol.DEPTH]:
         return NEVER
-    return max(s.cell_time[tail_cell(s.fifos, f)], s.fifos[f, Fcol.OPEN])
+    return max(s.cells[tail_cell(s.fifos, f), 0], s.fifos[f, Fcol.OPEN])
 
 
 @inlined
@@ -30,7 +30,7 @@ def accepts(s: State, slot: int, side: int) -> bool:
 def head_time(s: State, slot: int) -> int:
     """First cycle in which the head of a router buffer can leave."""
     fifos = s.fifos
-    return max(s.cell_time[head_cell(fifos, slot)], fifos[slot, Fcol.POPPED] + 1)
+    return max(s.cells[head_cell(fifos, slot), 0], fifos[slot, Fcol.POPPED] + 1)
 
 
 @jit
@@ -41,7 +41,7 @@ def leave_time(s: State, slot: int, side: int) -> int:
     beyond = slots[slot, Scol.INPUT] if side == RAMP else slots[slot, Scol.NEXT + side]
     if beyond >= 0 and slots[slot, Scol.GUIDED] == 0:
         return max(time, free_from(s, beyond))
-    control = s.cell_control[head_cell(s.fifos, slot)]
+    control = control_in(s, head_cell(s.fifos, slot))
     if side == RAMP:
         return time if control != 0 else max(time, free_from(s, beyond))
     if beyond >= 0:
@@ -63,7 +63,7 @@ def rise_time(s: State, slot: int) -> int:
     queue = s.slots[slot, Scol.OUTPUT]
     if s.slots[slot, Scol.GUIDED] != 0 and not accepts(s, slot, RAMP):
         return NEVER
-    return max(s.cell_time[head_cell(s.fifos, queue)], free_from(s, slot))
+    return max(s.cells[head_cell(s.fifos, queue), 0], free_from(s, slot))
 
 
 @jit

@@ -14,13 +14,14 @@ from runtime.engine.kernel_common import (
     push,
     schedule,
     tail_cell,
+    value_in,
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence
 from runtime.engine.kernel_vector import FABRIC, MEMORY, account, axpy, line, steps
 from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
 from runtime.routes import Fcol, Scol
-from runtime.tables import MAX_DIMS, Col, Ocol
+from runtime.tables import Col, Ocol
 
 TURN = 4096  # instructions or rows of a unit before others have their turn
 AGAIN = -1
@@ -47,14 +48,14 @@ def wait_row(s: State, unit: int, me: int, row: int, t: int) -> int:
             queue = s.slots[slot, Scol.INPUT]
             time = NEVER
             if s.fifos[queue, Fcol.COUNT] > 0:
-                time = s.cell_time[head_cell(s.fifos, queue)]
+                time = s.cells[head_cell(s.fifos, queue), 0]
             else:
                 s.slots[slot, Scol.READER] = unit
         elif ends_group(s, me, advance, level):
             queue = s.slots[slot, Scol.OUTPUT]
             time, reason, column = NEVER, Reason.OUTPUT, C.OUTPUT
             if s.fifos[queue, Fcol.COUNT] < s.fifos[queue, Fcol.DEPTH]:
-                time = s.cell_time[tail_cell(s.fifos, queue)]
+                time = s.cells[tail_cell(s.fifos, queue), 0]
             else:
                 s.slots[slot, Scol.WRITER] = unit
         if time > t:
@@ -71,7 +72,7 @@ def wait_row(s: State, unit: int, me: int, row: int, t: int) -> int:
 def take(s: State, slot: int, t: int) -> int:
     """Take a wavelet from a core's input queue in cycle t."""
     queue = s.slots[slot, Scol.INPUT]
-    value = s.cell_value[head_cell(s.fifos, queue)]
+    value = value_in(s, head_cell(s.fifos, queue))
     s.slots[slot, Scol.READER] = -1
     pop(s, queue, t)
     if s.fifos[slot, Fcol.COUNT] > 0:
@@ -99,7 +100,7 @@ def step_index(s: State, me: int, row: int, level: int) -> None:
         around = u[me, U.INDEX + d] == u[me, U.EXTENT + d]
         by = 1 - u[me, U.EXTENT + d] if around else 1
         for k in range(count):
-            u[me, U.AT + k] += by * u[me, U.STRIDE + k * MAX_DIMS + d]
+            u[me, U.AT + k] += by * u[me, U.STRIDE + 4 * d + k]
         if not around:
             return
         u[me, U.INDEX + d] = 0
@@ -115,7 +116,7 @@ def row_steps(s: State, tile: int, row: int, me: int, level: int) -> int:
         return steps(s, tile, row, me, level)
     base, memory = tile * s.g[G.BYTES], 0
     n = u[me, U.EXTENT + level] if rank > level else 1
-    inner = U.STRIDE + level
+    inner = U.STRIDE + 4 * level
     inside = rank > level
     at0, at1, at2, at3 = base + u[me, U.AT], base, base, base
     x1, x2, x3 = 0, 0, 0
@@ -127,15 +128,15 @@ def row_steps(s: State, tile: int, row: int, me: int, level: int) -> int:
     if count > 1:
         at1, x1, t1 = base + u[me, U.AT + 1], u[me, U.HELD + 1], s.operands[operand + 1, Ocol.TYPE]
         memory |= 2 if s.operands[operand + 1, Ocol.KIND] == MEMORY else 0
-        d1 = u[me, inner + MAX_DIMS] if inside else 0
+        d1 = u[me, inner + 1] if inside else 0
     if count > 2:
         at2, x2, t2 = base + u[me, U.AT + 2], u[me, U.HELD + 2], s.operands[operand + 2, Ocol.TYPE]
         memory |= 4 if s.operands[operand + 2, Ocol.KIND] == MEMORY else 0
-        d2 = u[me, inner + 2 * MAX_DIMS] if inside else 0
+        d2 = u[me, inner + 2] if inside else 0
     if count > 3:
         at3, x3, t3 = base + u[me, U.AT + 3], u[me, U.HELD + 3], s.operands[operand + 3, Ocol.TYPE]
         memory |= 8 if s.operands[operand + 3, Ocol.KIND] == MEMORY else 0
-        d3 = u[me, inner + 3 * MAX_DIMS] if inside else 0
+        d3 = u[me, inner + 3] if inside else 0
     return line(
         s, tile, row, me, rows[row, Col.OPCODE], n, at0, at1, at2, at3, d0, d1, d2, d3,
         s.operands[operand, Ocol.TYPE], t1, t2, t3, x1, x2, x3, memory,
@@ -145,7 +146,7 @@ def row_steps(s: State, tile: int, row: int, me: int, level: int) -> int:
 @jit
 def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bool:
     """``run_rows`` where every queue advances with every row, which is most of all work."""
-    u, fifos, times = s.unit, s.fifos, s.cell_time
+    u, fifos, cells = s.unit, s.fifos, s.cells
     first, second, emits = s.forms[row, F.INPUT], s.forms[row, F.SECOND], s.forms[row, F.EMITS]
     level, cycles, left = s.rows[row, Col.LEVEL], u[me, U.CYCLES], u[me, U.LEFT]
     slot1 = u[me, U.SLOT + first] if first >= 0 else 0
@@ -163,7 +164,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if fifos[q1, Fcol.COUNT] == 0:
                 s.slots[slot1, Scol.READER] = unit
                 break
-            time = times[head_cell(fifos, q1)]
+            time = cells[head_cell(fifos, q1), 0]
             if time > t:
                 if beyond(s, time):
                     break
@@ -174,7 +175,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if fifos[q2, Fcol.COUNT] == 0:
                 s.slots[slot2, Scol.READER] = unit
                 break
-            time = times[head_cell(fifos, q2)]
+            time = cells[head_cell(fifos, q2), 0]
             if time > t:
                 if beyond(s, time):
                     break
@@ -185,7 +186,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if fifos[q0, Fcol.COUNT] >= fifos[q0, Fcol.DEPTH]:
                 s.slots[slot0, Scol.WRITER] = unit
                 break
-            time = times[tail_cell(fifos, q0)]
+            time = cells[tail_cell(fifos, q0), 0]
             if time > t:
                 if beyond(s, time):
                     break
@@ -193,10 +194,10 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
                 t = time
         blocked = Reason.NONE
         if first >= 0:
-            u[me, U.HELD + first] = s.cell_value[head_cell(fifos, q1)]
+            u[me, U.HELD + first] = value_in(s, head_cell(fifos, q1))
             pop(s, q1, t)
         if second >= 0:
-            u[me, U.HELD + second] = s.cell_value[head_cell(fifos, q2)]
+            u[me, U.HELD + second] = value_in(s, head_cell(fifos, q2))
             pop(s, q2, t)
         if axpy_form and inside:
             k = 3 - first
@@ -204,8 +205,8 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             base = tile * s.g[G.BYTES]
             axpy(
                 s.f32, u[me, U.EXTENT + level], (base + u[me, U.AT]) >> 2,
-                u[me, U.STRIDE + level] >> 2, (base + u[me, U.AT + k]) >> 2,
-                u[me, U.STRIDE + k * MAX_DIMS + level] >> 2, scale,
+                u[me, U.STRIDE + 4 * level] >> 2, (base + u[me, U.AT + k]) >> 2,
+                u[me, U.STRIDE + 4 * level + k] >> 2, scale,
             )  # fmt: skip
         else:
             s.g[G.LOCAL] = t
@@ -300,7 +301,7 @@ def send_control(s: State, tile: int, me: int, t: int) -> bool:
     queue = s.slots[slot, Scol.OUTPUT]
     time = NEVER
     if s.fifos[queue, Fcol.COUNT] < s.fifos[queue, Fcol.DEPTH]:
-        time = max(t, s.cell_time[tail_cell(s.fifos, queue)])
+        time = max(t, s.cells[tail_cell(s.fifos, queue), 0])
     else:
         s.slots[slot, Scol.WRITER] = 0
     if beyond(s, time):

@@ -61,7 +61,7 @@ def capture(s: State, tile: int, row: int, unit: int) -> bool:
         kind, of = s.operands[operand, Ocol.KIND], s.operands[operand, Ocol.TYPE]
         u[me, U.SLOT + k] = -1
         for d in range(MAX_DIMS):
-            u[me, U.STRIDE + k * MAX_DIMS + d] = 0
+            u[me, U.STRIDE + 4 * d + k] = 0
         if kind == MEMORY:
             base = reference(s, s.operands[operand, Ocol.VALUE], tile)
             u[me, U.BASE + k] = base
@@ -69,7 +69,7 @@ def capture(s: State, tile: int, row: int, unit: int) -> bool:
             odd = base
             for d in range(rank):
                 stride = reference(s, s.lists[s.operands[operand, Ocol.STRIDES] + d], tile)
-                u[me, U.STRIDE + k * MAX_DIMS + d] = stride
+                u[me, U.STRIDE + 4 * d + k] = stride
                 span = (u[me, U.EXTENT + d] - 1) * stride
                 low += min(span, 0)
                 high += max(span, 0)
@@ -187,7 +187,7 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
             memory |= 1 << k
             at += u[me, U.BASE + k]
             for d in range(first):
-                at += u[me, U.INDEX + d] * u[me, U.STRIDE + k * MAX_DIMS + d]
+                at += u[me, U.INDEX + d] * u[me, U.STRIDE + 4 * d + k]
         of, held = s.operands[operand + k, Ocol.TYPE], u[me, U.HELD + k]
         if k == 0:
             d0, td = at, of
@@ -200,9 +200,9 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
     n = u[me, U.EXTENT + rank - 1] if rank > first else int64(1)
     dd, da, db, dc = int64(0), int64(0), int64(0), int64(0)
     if rank > first:
-        inner = U.STRIDE + rank - 1
-        dd, da = u[me, inner], u[me, inner + MAX_DIMS]
-        db, dc = u[me, inner + 2 * MAX_DIMS], u[me, inner + 3 * MAX_DIMS]
+        inner = U.STRIDE + 4 * (rank - 1)
+        dd, da = u[me, inner], u[me, inner + 1]
+        db, dc = u[me, inner + 2], u[me, inner + 3]
         if count < 4:
             dc = int64(0)
         if count < 3:
@@ -217,13 +217,13 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
         )  # fmt: skip
         d = rank - 2
         while d >= first:
-            stride = U.STRIDE + d
+            stride = U.STRIDE + 4 * d
             u[me, U.INDEX + d] += 1
             back = 1 - u[me, U.EXTENT + d] if u[me, U.INDEX + d] == u[me, U.EXTENT + d] else 1
             d0 += back * u[me, stride] if memory & 1 else 0
-            a0 += back * u[me, stride + MAX_DIMS] if memory & 2 else 0
-            b0 += back * u[me, stride + 2 * MAX_DIMS] if memory & 4 else 0
-            c0 += back * u[me, stride + 3 * MAX_DIMS] if memory & 8 else 0
+            a0 += back * u[me, stride + 1] if memory & 2 else 0
+            b0 += back * u[me, stride + 2] if memory & 4 else 0
+            c0 += back * u[me, stride + 3] if memory & 8 else 0
             if u[me, U.INDEX + d] < u[me, U.EXTENT + d]:
                 break
             u[me, U.INDEX + d] = 0

@@ -36,30 +36,30 @@ class T(IntEnum):
 
 
 class U(IntEnum):
-    """Columns of the unit table (int64)."""
+    """Columns of the unit table (int64), in the order of how often they are used."""
 
     MODE = 0
     WAKE = 1
-    ROW = 2
-    REASON = 3
-    SINCE = 4
-    WHAT = 5  # slot, semaphore or unit that it waits for
-    STATEMENT = 6
-    STEPS = 7  # steps of a row
-    CYCLES = 8  # cycles of a row
-    LEFT = 9  # rows to go
-    TARGET = 10
-    PHASE = 11
-    LENGTH = 12  # cycles of an instruction without fabric operand, from its start
-    NEED = 13  # count that a wait needs
-    EXTENT = 14
-    INDEX = 14 + MAX_DIMS
-    BASE = 14 + 2 * MAX_DIMS
-    SLOT = BASE + 4
-    HELD = SLOT + 4
-    STRIDE = HELD + 4
-    AT = STRIDE + 4 * MAX_DIMS  # addresses of the next row
-    SIZE = AT + 4
+    REASON = 2
+    SINCE = 3
+    WHAT = 4  # slot, semaphore or unit that it waits for
+    ROW = 5
+    LEFT = 6  # rows to go
+    CYCLES = 7  # cycles of a row
+    SLOT = 8  # of each operand: its queue's
+    AT = 12  # addresses of the next row
+    HELD = 16  # its value, if it is held
+    STEPS = 20  # steps of a row
+    STATEMENT = 21
+    TARGET = 22
+    PHASE = 23
+    LENGTH = 24  # cycles of an instruction without fabric operand, from its start
+    NEED = 25  # count that a wait needs
+    BASE = 26
+    INDEX = 32
+    EXTENT = INDEX + MAX_DIMS
+    STRIDE = EXTENT + MAX_DIMS  # of each dimension, for four operands
+    SIZE = STRIDE + 4 * MAX_DIMS
 
 
 class Mode(IntEnum):
@@ -264,9 +264,7 @@ class State(NamedTuple):
     slot_of: np.ndarray
     positions: np.ndarray
     fifos: np.ndarray
-    cell_value: np.ndarray
-    cell_time: np.ndarray
-    cell_control: np.ndarray
+    cells: np.ndarray  # cycle from which it can be seen, or filled; value and control
     turns: np.ndarray  # last slot served for N, E, S, W, to the core, from the core
     wheel: np.ndarray
     due: np.ndarray
@@ -322,33 +320,22 @@ class State(NamedTuple):
 # Element type and rank of every field; COLUMNS: the fixed numbers of columns. Tables are
 # int64 throughout, so that each compiled function has one signature.
 _TABLES = (
-    *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "slots"),
+    *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "cells"),
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
-    *(
-        "statements",
-        "moves",
-        "lost",
-        "link",
-        "origins",
-        "occupied",
-        "color",
-        "nodes",
-        "forms",
-        "dyn_links",
-    ),
+    *("statements", "moves", "lost", "dyn_links", "link", "origins", "occupied", "color"),
+    *("nodes", "forms"),
 )
 _NARROW: dict[str, tuple[str, int]] = {
     "pool": ("int32", 1),
     "regs": ("int32", 1),
     "i32": ("int32", 1),
-    "cell_value": ("int32", 1),
+    "slots": ("int32", 2),
     "reals": ("float64", 1),
     "bytes": ("uint8", 1),
     "f32": ("float32", 1),
     "u16": ("uint16", 1),
     "half": ("float32", 1),
-    "cell_control": ("int8", 1),
     "turns": ("int8", 2),
     "port_listed": ("int8", 1),
     "dyn_kind": ("int8", 1),
@@ -360,7 +347,7 @@ FIELDS: dict[str, tuple[str, int]] = {
 }
 COLUMNS: dict[str, int] = {
     "rows": len(Col), "operands": len(Ocol), "refs": 5, "timing": 5, "regions": 4,
-    "tile": len(T), "unit": int(U.SIZE), "semaphores": 3, "slots": 16, "positions": 2,
+    "tile": len(T), "unit": int(U.SIZE), "semaphores": 3, "slots": 16, "cells": 2, "positions": 2,
     "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
     "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
     "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "moves": 6,
