@@ -1,0 +1,128 @@
+"""Collectives: simulated cycles of hand-written programs and of the compiler's kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import runtime
+from isa.fabric import Fabric, find_fabric
+from isa.parser import parse
+from isa.printer import print_program
+from isa.program import Fabric as Queue
+from isa.program import If, Loop, Op, Program, Statement
+from isa.table import BY_NAME
+from isa.verifier import verify
+from wsc.kernels.collective_program import compile_collective
+
+PROGRAMS = Path(__file__).parent.parent / "docs" / "collectives"
+TILES = (4, 8, 16, 32, 64, 128, 256, 512)
+WORDS = (1, 4, 16, 64, 256, 1024, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A collective of ``words`` on a rectangle."""
+
+    name: str
+    width: int
+    height: int
+    words: int
+
+
+def mesh(name: str, tiles: int) -> tuple[int, int]:
+    """The rectangle for a number of tiles: one row, or as square as powers of two allow."""
+    if name != "broadcast_2d":
+        return tiles, 1
+    height = 1 << (tiles.bit_length() - 1) // 2
+    return tiles // height, height
+
+
+@cache
+def wide() -> Fabric:
+    """The WSE-2 with so much bandwidth at the edge that all tiles have their input at once."""
+    return replace(find_fabric("wse2"), io_bytes_per_cycle=1 << 20)
+
+
+def kernel(case: Case) -> Program:
+    """The compiler's program; through its text, so that lines can be told apart."""
+    made = compile_collective(case.name, case.width, case.height, case.words)
+    return parse(print_program(made), case.name)
+
+
+def _ops(body: tuple[Statement, ...]) -> Iterator[Op]:
+    for statement in body:
+        if isinstance(statement, Loop):
+            yield from _ops(statement.body)
+        elif isinstance(statement, If):
+            yield from _ops(statement.then)
+            yield from _ops(statement.otherwise)
+        elif isinstance(statement, Op):
+            yield statement
+
+
+def _uses(op: Op, color: str) -> bool:
+    return color == op.color or any(
+        isinstance(operand, Queue) and operand.color == color for operand in op.operands
+    )
+
+
+def _sends(op: Op) -> bool:
+    return op.dtype is not None and isinstance(op.operands[0], Queue)
+
+
+def collective_ops(program: Program) -> list[Op]:
+    """The instructions between the first statement of main, which loads, and the output."""
+    (region,) = program.regions
+    ops = list(_ops(region.main[1:]))
+    return [op for op in ops if not _uses(op, "out")]
+
+
+def cycles(program: Program, result: runtime.RunResult, fabric: Fabric) -> int:
+    """Cycles from the first word that a core sends until the last result is in SRAM.
+
+    Issue and start-up of the first instruction, and the guards before it, are the program's
+    and not the collective's.
+    """
+    ops = {op.where.line: op for op in collective_ops(program)}
+    rows = [row for row in result.counters.statements if row.statement.where.line in ops]
+    sends = [row for row in rows if _sends(ops[row.statement.where.line])]
+    first = min(sends, key=lambda row: row.start)
+    op = ops[first.statement.where.line]
+    entry = fabric.timing[BY_NAME[op.name].timing].startup
+    entry += fabric.issue_cycles if op.asynchronous else 0
+    return max(row.end for row in rows) - first.start - entry
+
+
+def expected(case: Case, a: np.ndarray) -> np.ndarray:
+    """What NumPy says of inputs whose sums are exact."""
+    if case.name == "broadcast":
+        return np.broadcast_to(a, (case.width, case.words))
+    if case.name == "broadcast_2d":
+        return np.broadcast_to(a, (case.height, case.width, case.words))
+    total = a.sum(axis=0)
+    return np.broadcast_to(total, a.shape) if case.name == "ring" else total
+
+
+def inputs(program: Program) -> np.ndarray:
+    """Small integers, so that f32 sums do not depend on their order."""
+    shape = program.edge_tensors[0].shape
+    return np.random.default_rng(5).integers(-1000, 1000, shape).astype(np.float32)
+
+
+def measure(case: Case, program: Program, delays: int | None = None) -> int:
+    """Verify and run a program; its cycles.
+
+    Raises:
+        AssertionError: a value is not what NumPy gives.
+    """
+    fabric = wide()
+    verify(program, fabric.sized(case.width, case.height))
+    a = inputs(program)
+    result = runtime.run(program, {"a": a}, fabric=fabric, delays=delays)
+    np.testing.assert_array_equal(result.outputs["r"], expected(case, a), err_msg=str(case))
+    return cycles(program, result, fabric)
