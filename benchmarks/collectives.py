@@ -14,10 +14,10 @@ from isa.fabric import Fabric, find_fabric
 from isa.parser import parse
 from isa.printer import print_program
 from isa.program import Fabric as Queue
-from isa.program import If, Loop, Op, Program, Statement
+from isa.program import Extent, If, Loop, Op, Program, Statement
 from isa.table import BY_NAME
 from isa.verifier import verify
-from wsc.kernels.collective_program import compile_collective
+from wsc.kernels.collective_program import compile_collective, group_of
 
 PROGRAMS = Path(__file__).parent.parent / "docs" / "collectives"
 TILES = (4, 8, 16, 32, 64, 128, 256, 512)
@@ -126,3 +126,33 @@ def measure(case: Case, program: Program, delays: int | None = None) -> int:
     result = runtime.run(program, {"a": a}, fabric=fabric, delays=delays)
     np.testing.assert_array_equal(result.outputs["r"], expected(case, a), err_msg=str(case))
     return cycles(program, result, fabric)
+
+
+def written(case: Case) -> Program:
+    """The hand-written program, for another number of tiles and of words.
+
+    Only what depends on them changes: the rectangle, the constants, the shapes and the room
+    of tensors. The texts have different numbers of tiles and words, so a shape tells which is which.
+    """
+    path = PROGRAMS / f"{case.name}.wsa"
+    program = parse(path.read_text(encoding="utf-8"), str(path))
+    words = dict(program.constants)["B"]
+    sizes = {program.width: case.width, program.height: case.height, words: case.words}
+    constants = {"B": case.words}
+    if case.name == "two_phase":
+        constants["G"] = group_of(case.width)
+    if case.name == "ring":
+        constants["N"] = max(1, case.words // case.width)
+    return program.with_(
+        width=case.width,
+        height=case.height,
+        constants=tuple((key, constants.get(key, value)) for key, value in program.constants),
+        regions=tuple(replace(r, width=case.width, height=case.height) for r in program.regions),
+        edge_tensors=tuple(
+            replace(t, shape=tuple(sizes[n] for n in t.shape)) for t in program.edge_tensors
+        ),
+        tensors=tuple(
+            replace(t, dims=(Extent(case.words),), bytes=case.words * t.dtype.bytes)
+            for t in program.tensors
+        ),
+    )
