@@ -14,7 +14,7 @@ from isa.fabric import Fabric, find_fabric
 from isa.parser import parse
 from isa.printer import print_program
 from isa.program import Fabric as Queue
-from isa.program import Extent, If, Loop, Op, Program, Statement
+from isa.program import Call, Extent, If, Loop, Op, Program, Statement
 from isa.table import BY_NAME
 from isa.verifier import verify
 from wsc.kernels.collective_program import compile_collective, group_of
@@ -54,32 +54,31 @@ def kernel(case: Case) -> Program:
     return parse(print_program(made), case.name)
 
 
-def _ops(body: tuple[Statement, ...]) -> Iterator[Op]:
+def _leaves(body: tuple[Statement, ...]) -> Iterator[Op | Call]:
     for statement in body:
         if isinstance(statement, Loop):
-            yield from _ops(statement.body)
+            yield from _leaves(statement.body)
         elif isinstance(statement, If):
-            yield from _ops(statement.then)
-            yield from _ops(statement.otherwise)
-        elif isinstance(statement, Op):
+            yield from _leaves(statement.then)
+            yield from _leaves(statement.otherwise)
+        else:
             yield statement
 
 
-def _uses(op: Op, color: str) -> bool:
-    return color == op.color or any(
-        isinstance(operand, Queue) and operand.color == color for operand in op.operands
-    )
+def _sends(statement: Op | Call, color: str | None = None) -> bool:
+    """Whether a vector instruction sends, in any color or in this one."""
+    if isinstance(statement, Call) or statement.dtype is None:
+        return False
+    target = statement.operands[0]
+    return isinstance(target, Queue) and color in (None, target.color)
 
 
-def _sends(op: Op) -> bool:
-    return op.dtype is not None and isinstance(op.operands[0], Queue)
-
-
-def collective_ops(program: Program) -> list[Op]:
-    """The instructions between the first statement of main, which loads, and the output."""
+def collective_code(program: Program) -> list[Op | Call]:
+    """What stands between the first statement of main, which loads, and the output."""
     (region,) = program.regions
-    ops = list(_ops(region.main[1:]))
-    return [op for op in ops if not _uses(op, "out")]
+    code = list(_leaves(region.main[1:]))
+    end = next(n for n, statement in enumerate(code) if _sends(statement, "out"))
+    return code[:end]
 
 
 def cycles(program: Program, result: runtime.RunResult, fabric: Fabric) -> int:
@@ -88,14 +87,21 @@ def cycles(program: Program, result: runtime.RunResult, fabric: Fabric) -> int:
     Issue and start-up of the first instruction, and the guards before it, are the program's
     and not the collective's.
     """
-    ops = {op.where.line: op for op in collective_ops(program)}
-    rows = [row for row in result.counters.statements if row.statement.where.line in ops]
-    sends = [row for row in rows if _sends(ops[row.statement.where.line])]
-    first = min(sends, key=lambda row: row.start)
-    op = ops[first.statement.where.line]
-    entry = fabric.timing[BY_NAME[op.name].timing].startup
-    entry += fabric.issue_cycles if op.asynchronous else 0
-    return max(row.end for row in rows) - first.start - entry
+    code = {statement.where.line: statement for statement in collective_code(program)}
+    counted = {row.statement.where.line: row for row in result.counters.statements}
+    rows = {line: counted[line] for line in code if line in counted}
+    starts = [
+        rows[line].start + _entry(op, fabric)
+        for line, op in code.items()
+        if line in rows and isinstance(op, Op) and _sends(op)
+    ]
+    return max(row.end for row in rows.values()) - min(starts)
+
+
+def _entry(op: Op, fabric: Fabric) -> int:
+    """Cycles before an instruction's first row."""
+    startup = fabric.timing[BY_NAME[op.name].timing].startup
+    return startup + (fabric.issue_cycles if op.asynchronous else 0)
 
 
 def expected(case: Case, a: np.ndarray) -> np.ndarray:

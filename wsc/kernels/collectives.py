@@ -257,8 +257,8 @@ def star(vector: Vector) -> Collective:
 def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
     """Chains within groups of ``group`` neighbours, then a chain over their first tiles.
 
-    The leader furthest ahead passes the sums of its group on as they come; the others first
-    finish their group's.
+    Every leader first finishes its group's sums. Were the one furthest ahead to pass them on
+    as they come, its words would only take turns on links from the next group's chain.
 
     Raises:
         CompileError: the tiles do not make two or more whole groups of two or more.
@@ -283,8 +283,8 @@ def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
         sends = leader * _is(number % 2, "==", 1 - parity) * _is(number, ">", 0)
         draft.route(color, sends, (RAMP, axis.back))
 
-    def whole(parity: int) -> None:
-        draft.forward(leads[1 - parity], colors[0])
+    def begin(parity: int) -> None:
+        draft.send(leads[1 - parity])
 
     def onward(parity: int) -> None:
         draft.forward(leads[1 - parity], leads[parity])
@@ -292,14 +292,14 @@ def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
     with draft.where(place, ">", 0):
         _pass_on(draft, place, last, colors)
     with draft.asm.otherwise():
-        with draft.where(x, ">=", size - group):
-            draft.by_parity(number, whole)
+        draft.accumulate(colors[0])
+        with draft.where(x, "==", 0):
+            draft.accumulate(leads[0])
         with draft.asm.otherwise():
-            draft.accumulate(colors[0])
-            with draft.where(x, "==", 0):
-                draft.accumulate(leads[0])
-            with draft.asm.otherwise():
+            with draft.where(x, "<", size - group):
                 draft.by_parity(number, onward)
+            with draft.asm.otherwise():
+                draft.by_parity(number, begin)
     return draft.finished()
 
 
