@@ -29,8 +29,8 @@ from benchmarks.suites import SUITES
 )  # fmt: skip
 def main(names: tuple[str, ...], quick: bool, output: Path, page: Path | None) -> None:
     """Run the benchmarks NAME... (all of them without a name): engine, minilm, text,
-    utilisation, networks. A target that is missed is said to be missed; the exit
-    code is 0 all the same."""
+    utilisation, networks, collectives. A target that is missed is said to be missed; the exit
+    code is 0 all the same. Asked for by name, collectives writes docs/collectives.md."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     found = machine()
     for line in machine_lines(found):
@@ -43,6 +43,10 @@ def main(names: tuple[str, ...], quick: bool, output: Path, page: Path | None) -
         show(result, console)
         results.append(result)
     write(output, results, found, time.perf_counter() - start)
+    for result in results:
+        if result.name in names and not quick:
+            for path, text in result.files.items():
+                path.write_text(text, encoding="utf-8")
     missed = [target.what for result in results for target in result.targets if not target.met]
     console.print(f"{time.perf_counter() - start:.0f} s in all; figures in {output}", markup=False)
     console.print(f"targets missed: {'; '.join(missed) or 'none'}", markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,11 +17,13 @@ from isa.program import Fabric as Queue
 from isa.program import Call, Extent, If, Loop, Op, Program, Statement
 from isa.table import BY_NAME
 from isa.verifier import verify
+from wsc.collectives import Machine
 from wsc.kernels.collective_program import compile_collective, group_of
 
 PROGRAMS = Path(__file__).parent.parent / "docs" / "collectives"
 TILES = (4, 8, 16, 32, 64, 128, 256, 512)
 WORDS = (1, 4, 16, 64, 256, 1024, 4096)
+CYCLES, PART = 5, 0.04  # agreement is within either
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +164,62 @@ def written(case: Case) -> Program:
             for t in program.tensors
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A case with its cycles: of the hand-written program, of the kernel, and by both formulas.
+
+    machine: the published formula, where the machine has no rule of its own.
+    """
+
+    case: Case
+    written: int
+    kernel: int
+    published: float
+    machine: float
+
+    @property
+    def off_published(self) -> float:
+        """Cycles of whichever program is further from what was published, less those."""
+        return max(self.written - self.published, self.kernel - self.published, key=abs)
+
+    @property
+    def off_machine(self) -> float:
+        """The same for the machine's formula."""
+        return max(self.written - self.machine, self.kernel - self.machine, key=abs)
+
+
+def agrees(off: float, model: float) -> bool:
+    """Within five cycles, or four percent of the model."""
+    return abs(off) <= max(CYCLES, PART * model)
+
+
+def formulas(case: Case) -> tuple[float, float]:
+    """What was published, and what the machine's rules make of it."""
+    machine = Machine(wide())
+    published = machine.published
+    if case.name == "broadcast_2d":
+        model = published.broadcast_2d(case.words, case.width, case.height)
+        return model, model
+    model = getattr(published, case.name)(case.words, case.width)
+    if case.name == "two_phase":
+        return model, machine.two_phase(case.words, case.width, group_of(case.width))
+    if case.name in ("broadcast", "chain"):
+        return model, model
+    return model, getattr(machine, case.name)(case.words, case.width)
+
+
+def cell(case: Case) -> Cell:
+    """Simulate a case both ways."""
+    return Cell(case, measure(case, written(case)), measure(case, kernel(case)), *formulas(case))
+
+
+def grid(names: Iterable[str], tiles: Iterable[int], words: Iterable[int]) -> list[Cell]:
+    """All cases of some collectives."""
+    return [
+        cell(Case(name, *mesh(name, size), count))
+        for name in names
+        for size in tiles
+        for count in words
+    ]

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -48,7 +48,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One benchmark's outcome. left: columns that hold text. raw: everything, for JSON."""
+    """One benchmark's outcome. left: columns that hold text. raw: everything, for JSON.
+
+    files: pages of its own, which a full run of this benchmark by name writes.
+    """
 
     name: str
     title: str
@@ -58,6 +61,7 @@ class Result:
     notes: Sequence[str] = ()
     left: int = 1
     raw: Any = field(default=None, repr=False)
+    files: Mapping[Path, str] = field(default_factory=dict[Path, str], repr=False)
 
 
 def number(value: float) -> str:
@@ -140,7 +144,8 @@ def show(result: Result, console: Console) -> None:
     console.print()
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A table; its first ``left`` columns hold text."""
     rule = ["---" if place < left else "---:" for place in range(len(headings))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rule, *rows])
 
@@ -155,9 +160,9 @@ def markdown(results: Sequence[Result], found: dict[str, Any], command: str) -> 
         "\n".join(machine_lines(found)),
     ]
     if targets:
-        parts += ["## Targets", _markdown_table(("what", "wanted", "measured", ""), targets, 1)]
+        parts += ["## Targets", markdown_table(("what", "wanted", "measured", ""), targets, 1)]
     for result in results:
         parts.append(f"## {result.title}")
-        parts.append(_markdown_table(result.headings, result.rows, result.left))
+        parts.append(markdown_table(result.headings, result.rows, result.left))
         parts += list(result.notes)
     return "\n\n".join(parts) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +227,30 @@ def engine(quick: bool) -> Result:
     )  # fmt: skip
 
 
+def collectives(quick: bool) -> Result:
+    """Collectives against formulas: all agree with the machine's, or the target is missed."""
+    from benchmarks.collectives import TILES, WORDS, grid
+    from benchmarks.collectives_page import DOCS, HEADINGS, TITLES, count, page, plot, summary_rows
+
+    cells = grid(TITLES, TILES[:5:2] if quick else TILES, WORDS[::2][:3] if quick else WORDS)
+    targets = [
+        Target(
+            "collectives within 4 % or 5 cycles of the machine's formula",
+            100 * count(cells, True) / len(cells), 100, "%", at_least=True,
+        )
+    ]  # fmt: skip
+    return Result(
+        "collectives", "Collectives against formulas", HEADINGS, summary_rows(cells), targets,
+        raw=[asdict(cell) for cell in cells],
+        files={
+            DOCS / "collectives.md": page(cells, "python -m benchmarks collectives"),
+            DOCS / "collectives.svg": plot(cells),
+        },
+    )  # fmt: skip
+
+
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
     "engine": engine, "minilm": minilm, "text": text, "utilisation": utilisation,
-    "networks": networks,
+    "networks": networks, "collectives": collectives,
 }  # fmt: skip
