@@ -13,8 +13,8 @@ import runtime
 from isa.fabric import Fabric, find_fabric
 from isa.parser import parse
 from isa.printer import print_program
-from isa.program import Fabric as Queue
 from isa.program import Call, Extent, If, Loop, Op, Program, Statement
+from isa.program import Fabric as Queue
 from isa.table import BY_NAME
 from isa.verifier import verify
 from wsc.collectives import Machine
@@ -140,7 +140,8 @@ def written(case: Case) -> Program:
     """The hand-written program, for another number of tiles and of words.
 
     Only what depends on them changes: the rectangle, the constants, the shapes and the room
-    of tensors. The texts have different numbers of tiles and words, so a shape tells which is which.
+    of tensors. The texts have different numbers of tiles and of words, so that shapes can be
+    told apart.
     """
     path = PROGRAMS / f"{case.name}.wsa"
     program = parse(path.read_text(encoding="utf-8"), str(path))

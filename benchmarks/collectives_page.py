@@ -55,47 +55,54 @@ The program comes near it because a tile that sends passes its last sums on as t
 rounds of a long vector are under way at once.
 
 The machine's formula adds up tile 0's rounds j = 0, 1, ...; round 0 begins after 2 T + 2 cycles,
-and each other one `max(B + gap, 2 T + 1 + 2^j)` after the one before it. The gap:
+and each other one `max(B + gap, 2 T + 1 + 2^j)` after the one before it, where the published
+one takes the larger of two sums. The gap:
 
 - Rounds 0 and 1 share a color. The control wavelet that lets round 1 pass follows after the
-  start-up of the instruction that sends it, and a cycle to act. (In later rounds that share a
-  color, words that wait in the buffers hide it.)
+  start-up of the instruction that sends it, and takes a cycle to act. (In later rounds that
+  share a color, words that wait in the buffers hide it.)
 - Rounds 2, 4, ... have a color of their own: an instruction must start. And their first words
-  come early. They fill four slots in each router on the way and the queue at the ramp, and for that
-  they take turns on links from the round before: on the order of 4 * 2^(j-1) cycles, once.
-  That is the price for passing on what comes: it is largest in the middle of the table, where a vector is
-  as long as the way.
+  come early. They fill four slots in each router on the way and the queue at the ramp, and for
+  that they take turns on links from the round before: in the order of 4 * 2^(j-1) cycles,
+  once. That is the price for passing on what comes, and largest where a vector is about as long
+  as the way.
 - A ramp's queues hold 6, 6, 4, 4, 2, ... words, and a word takes a slot for T + 1 cycles. With
   512 tiles tile 0 receives five colors; the fifth, in a queue of two, passes two words in three
-  cycles.""",
-    "two_phase": """\
-Published, for groups of sqrt(P): `max(2 B, 2 B - 2 B / sqrt(P) + P - 1) + (2 T + 1)(2 sqrt(P) - 2)`.
-The groups here are the divisor of P that is nearest to the square root: 2, 2, 4, 4, 8, 8, 16, 16.
+  cycles.
 
-The machine's formula is `2 B + (2 T + 2)(S - 1) + (2 T + 1 + S)(P / S - 1) + 5` for groups of S: a
-chain within the group, a chain over the leaders, and 5 cycles of guards and start-up between.
+What is left (up to 4 %) is how words of two rounds share links.""",
+    "two_phase": """\
+Published, for groups of sqrt P:
+`max(2 B, 2 B - 2 B / sqrt P + P - 1) + (2 T + 1)(2 sqrt P - 2)`. The groups here are the divisor
+of P that is nearest to the square root: 2, 2, 4, 4, 8, 8, 16, 16.
+
+The machine's formula is `2 B + (2 T + 2)(S - 1) + (2 T + 1 + S)(P / S - 1) + 5` for groups of S:
+a chain within the group, a chain over the leaders, and 5 cycles of guards and start-up between.
 The published one takes the larger of contention (2 B) and distance (P - 1); here a leader meets
-both, for it sends nothing before its second vector comes. The last leader could pass its group's
-sums on as they come, which saves B cycles for short vectors; for long ones its words then take turns
-on links from the chain of the next group, and fill 4 S slots there: that was measured to cost more.""",
+both, for it sends nothing before its second vector comes. So they differ most where 2 B and P
+are alike, and B is not small. The last leader could pass its group's sums on as they come, which
+saves B cycles for short vectors. For long ones its words would then take turns on links from the
+chain of the next group and fill 4 S slots there, which costs more than it saves.""",
     "star": """\
 Published: `B (P - 1) + 2 T + 1`, for large B. From 256 words on the two agree.
 
-The machine's formula is `B (P - 1) + 2 T + 2 + s (P - 2)`: between two vectors a control wavelet switches
-a router. It follows when the core has started the instruction for it, and the router takes a cycle
-to act on it and a cycle to get the next word: s = 3, or 2 where vector and control fit
-into the tile's buffers (6 words) and wait there. No color is left over for each sender to have its own,
-and a reader of two colors in turn would start an instruction for each vector, which costs as much.""",
+The machine's formula is `B (P - 1) + 2 T + 2 + s (P - 2)`: between two vectors a control wavelet
+switches a router. It follows when the core has started the instruction for it, and the router
+takes a cycle to act on it, and gets the next word in the cycle after: s = 3, or 2 where a vector
+fits into the tile's buffers (6 words), so that the control wavelet waits behind it. The fabric
+has too few colors to give each sender one, and a reader that takes two colors in turn starts an
+instruction for each vector, which costs as much.""",
     "ring": """\
-Published: `2 (P - 1) B / P + 4 P - 6 + 2 (P - 1)(2 T + 1)`: 2 (P - 1) rounds, each a chunk of B / P words,
-a passage through two ramps, and the hops.
+Published: `2 (P - 1) B / P + 4 P - 6 + 2 (P - 1)(2 T + 1)`: 2 (P - 1) rounds, each with a chunk
+of B / P words and a passage through two ramps; and the hops.
 
-The machine's formula adds 4 cycles a round: issue (2) and start-up (2) of the instruction
-that sends, which cannot begin before the chunk is complete. Passing words on as they come, as
-a chain does, would avoid them, but in a ring all tiles could then wait for room in each
-other's queues, in a circle; the verifier refuses such a program. And there are no parts of
-words: with fewer words than tiles a round still moves one. (With one or two chunks
-none passes the way back twice: 3 P - 4 hops instead of 4 P - 6.)""",
+The machine's formula adds 4 cycles a round: issue (2) and start-up (2) of the instruction that
+sends, which cannot begin before the chunk is complete. Passing words on as they come, as a chain
+does, would avoid them, but in a ring all tiles could then wait for room in each other's queues,
+in a circle; the verifier refuses such a program. And there are no parts of words: with fewer
+words than tiles, a round still moves one. (With one or two chunks none passes the way back twice:
+3 P - 4 hops instead of 4 P - 6.) So the published formula is met where chunks are
+long: from about 100 words a tile on.""",
 }
 
 

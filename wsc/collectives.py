@@ -121,23 +121,25 @@ class Machine:
         round j - 1 began at their sender, are there: 2 T + 1 + 2^j cycles later. Between rounds
         of one color there is a control wavelet, but that costs only where nothing waits in
         the buffers behind it: next to tile 0. A round on another color has an instruction to
-        start. And its first words have come while the round before was under way: they have
-        taken turns on its links, as many as fill the buffers, less those of that
-        round's words which were in buffers already. A fifth queue at the ramp passes only as
-        many words as it holds in the time that one needs.
+        start, at its sender too if that was busy. And its first words have come while the
+        round before was under way: they have taken turns on its links, as many as fill
+        the buffers, less those of that round's words which were in buffers already. A fifth
+        queue at the ramp passes only as many words as it holds in the time that one needs.
         """
-        depth, taken = self.published.depth, 0.0
-        rounds = tiles.bit_length() - 1
-        cycles = float(depth + 1)
-        for number in range(1, rounds):
-            distance, gap = depth + 2**number, 0.0
+        start = self._startup + self._branch
+        taken, busy = 0, False
+        cycles = float(self.published.depth + 1)
+        for number in range(1, tiles.bit_length() - 1):
+            ready, gap = self.published.depth + 2**number, 0
             if number == 1:
-                gap = 2 + self._startup
+                gap = 3 + self._startup
             elif number % 2 == 0:
-                taken = max(0.0, self._early(words, number) - taken)
-                gap = self._startup + self._branch + taken
-            cycles += max(words + gap, distance)
-        return cycles + words * self._slowness((rounds - 1) // 2)
+                taken = max(0, self._early(words, number) - taken)
+                gap = start + taken
+                ready += start if busy else 0
+            busy = words + gap >= ready
+            cycles += max(words + gap, ready)
+        return cycles + words * self._slowness((tiles.bit_length() - 2) // 2)
 
     def _early(self, words: int, number: int) -> int:
         """Words of a round that come before the one before it has ended."""

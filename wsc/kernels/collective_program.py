@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import log2
 
-from isa.expr import H, Int, Name, W, X, Y, binary
+from isa.expr import H, Int, Name, W, X, Y
 from isa.fabric import find_fabric
 from isa.program import (
     Dim,
@@ -22,6 +22,7 @@ from isa.program import (
     Program,
     Region,
     Route,
+    Statement,
     Tensor,
     Transfer,
 )
@@ -30,10 +31,11 @@ from isa.verifier import verify
 from wsc.errors import CompileError
 from wsc.kernels import collectives
 from wsc.kernels.asm import Asm, At
-from wsc.kernels.collectives import COLUMN, ROW, Collective, Vector
+from wsc.kernels.draft import BUFFER, COLUMN, ROW, Collective, Vector, relation
 from wsc.kernels.flows import REGION
+from wsc.kernels.tree import tree
 
-BUFFER = "v"
+FIRST = X + Y  # zero in tile 0 alone, and the number of a tile in its line
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ SHAPES: dict[str, Shape] = {
     "broadcast_2d": Shape(lambda v, _: collectives.broadcast_2d(v), False, True),
     "chain": Shape(lambda v, _: collectives.chain(v), True, False),
     "star": Shape(lambda v, _: collectives.star(v), True, False),
-    "tree": Shape(lambda v, n: collectives.tree(v, n, enter=_outward(v)), True, False),
+    "tree": Shape(lambda v, n: tree(v, n, enter=_outward(v)), True, False),
     "two_phase": Shape(lambda v, n: collectives.two_phase(v, n, group_of(n)), True, False),
     "ring": Shape(collectives.ring, True, True),
 }
@@ -95,7 +97,7 @@ def compile_collective(
     axis = ROW if flat or height == 1 else COLUMN
     tiles = max(width, height)
     shape = SHAPES[name]
-    vector = Vector(words, axis, Name(BUFFER), dtype, op)
+    vector = Vector(words, axis, BUFFER, dtype, op)
     program = _around(name, shape, shape.emit(vector, tiles), vector, width, height)
     program = replace(program, fabric=fabric)
     verify(program, find_fabric(fabric).sized(width, height))
@@ -110,25 +112,10 @@ def _around(
     entry = made.colors[0] if name == "tree" else "load"
     colors = (*made.colors, *(("load",) if entry == "load" else ()), "out")
     flat = name == "broadcast_2d"
-    lead = (height, width) if flat else (max(width, height),)
-    one, many = (words,), (*lead, words)
-    body = Asm(6)
-    memory = At(Name(BUFFER), {"i": dtype.bytes})
-    x = X + Y  # zero in tile 0 alone
-    if shape.from_all:
-        body.vector("mov", dtype, memory, Fabric(entry), dims=[("i", words)])
-    else:
-        with body.when(x, "==", 0):
-            body.vector("mov", dtype, memory, Fabric(entry), dims=[("i", words)])
-    after = Asm(6)
-    if shape.to_all:
-        after.vector("mov", dtype, Fabric("out"), memory, dims=[("i", words)])
-        if flat:
-            with after.when(Y, ">", 0):
-                after.control(Control.ADVANCE, "out")
-    else:
-        with after.when(x, "==", 0):
-            after.vector("mov", dtype, Fabric("out"), memory, dims=[("i", words)])
+    one = (words,)
+    many = (height, width, words) if flat else (max(width, height), words)
+    before, after = _load(shape, vector, entry), _store(shape, vector, flat)
+    host = str(dtype.numpy)
     return Program(
         fabric="",
         width=width,
@@ -136,39 +123,66 @@ def _around(
         precision=dtype,
         model=name,
         edge_tensors=(
-            EdgeTensor("a", Kind.INPUT, dtype, many if shape.from_all else one, str(dtype.numpy)),
-            EdgeTensor("r", Kind.OUTPUT, dtype, many if shape.to_all else one, str(dtype.numpy)),
+            EdgeTensor("a", Kind.INPUT, dtype, many if shape.from_all else one, host),
+            EdgeTensor("r", Kind.OUTPUT, dtype, many if shape.to_all else one, host),
         ),
         colors=tuple((color, number) for number, color in enumerate(colors)),
-        tensors=(Tensor(BUFFER, dtype, (Extent(words),), 0, words * dtype.bytes),),
-        regions=(Region(REGION, 0, 0, width, height, (*body.body, *made.body, *after.body)),),
+        tensors=(Tensor(BUFFER.name, dtype, (Extent(words),), 0, words * dtype.bytes),),
+        regions=(Region(REGION, 0, 0, width, height, (*before, *made.body, *after)),),
         routes=(*made.routes, *_ends(shape, vector, entry, flat)),
         transfers=_transfers(shape, vector, entry, flat),
     )
 
 
+def _load(shape: Shape, vector: Vector, entry: str) -> tuple[Statement, ...]:
+    """Fill the buffer from the edge, in tile 0 or in all."""
+    asm = Asm(6)
+    memory, dims = At(BUFFER, {"i": vector.dtype.bytes}), [("i", vector.words)]
+    if shape.from_all:
+        asm.vector("mov", vector.dtype, memory, Fabric(entry), dims=dims)
+    else:
+        with asm.when(FIRST, "==", 0):
+            asm.vector("mov", vector.dtype, memory, Fabric(entry), dims=dims)
+    return asm.body
+
+
+def _store(shape: Shape, vector: Vector, flat: bool) -> tuple[Statement, ...]:
+    """Send the buffer to the edge, from tile 0 or from all."""
+    asm = Asm(6)
+    memory, dims = At(BUFFER, {"i": vector.dtype.bytes}), [("i", vector.words)]
+    if not shape.to_all:
+        with asm.when(FIRST, "==", 0):
+            asm.vector("mov", vector.dtype, Fabric("out"), memory, dims=dims)
+        return asm.body
+    asm.vector("mov", vector.dtype, Fabric("out"), memory, dims=dims)
+    if flat:
+        with asm.when(Y, ">", 0):
+            asm.control(Control.ADVANCE, "out")
+    return asm.body
+
+
 def _ends(shape: Shape, vector: Vector, entry: str, flat: bool) -> tuple[Route, ...]:
     """Routes of input and output: up and down a row, west to east along a column."""
     outward = _outward(vector)
-    first = None if shape.from_all else binary("==", X + Y, 0)
+    first = None if shape.from_all else relation(FIRST, "==", 0)
     load = Route("load", REGION, first, (Position(outward, (Side.RAMP,)),))
     away = outward.opposite
     own, others = Position(Side.RAMP, (away,)), Position(away.opposite, (away,))
     if flat:  # nearest first: a tile's own vector, then those of the tiles above it
         out = (
-            Route("out", REGION, binary(">", Y, 0), (own, others)),
-            Route("out", REGION, binary("==", Y, 0), (own,)),
+            Route("out", REGION, relation(Y, ">", 0), (own, others)),
+            Route("out", REGION, relation(Y, "==", 0), (own,)),
         )
     else:
-        guard = None if shape.to_all else binary("==", X + Y, 0)
+        guard = None if shape.to_all else relation(FIRST, "==", 0)
         out = (Route("out", REGION, guard, (own,)),)
     return (*((load,) if entry == "load" else ()), *out)
 
 
 def _transfers(shape: Shape, vector: Vector, entry: str, flat: bool) -> tuple[Transfer, ...]:
     outward = _outward(vector)
-    first = binary("==", X + Y, 0)
-    offset = (X + Y) * vector.words + Name("i")
+    first = relation(FIRST, "==", 0)
+    offset = FIRST * vector.words + Name("i")
     dims = (Dim("i", Int(vector.words)),)
     feed = Transfer(
         Direction.FEED, entry, REGION, outward, None if shape.from_all else first, "a",
