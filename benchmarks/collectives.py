@@ -150,6 +150,7 @@ def written(case: Case) -> Program:
     constants = {"B": case.words}
     if case.name == "two_phase":
         constants["G"] = group_of(case.width)
+        constants["EARLY"] = int(Machine(wide()).early(case.words, constants["G"]))
     if case.name == "ring":
         constants["N"] = max(1, case.words // case.width)
     return program.with_(

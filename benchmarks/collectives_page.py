@@ -70,19 +70,22 @@ one takes the larger of two sums. The gap:
   512 tiles tile 0 receives five colors; the fifth, in a queue of two, passes two words in three
   cycles.
 
-What is left (up to 4 %) is how words of two rounds share links.""",
+What is left is how words of more than two rounds share links.""",
     "two_phase": """\
 Published, for groups of sqrt P:
 `max(2 B, 2 B - 2 B / sqrt P + P - 1) + (2 T + 1)(2 sqrt P - 2)`. The groups here are the divisor
 of P that is nearest to the square root: 2, 2, 4, 4, 8, 8, 16, 16.
 
-The machine's formula is `2 B + (2 T + 2)(S - 1) + (2 T + 1 + S)(P / S - 1) + 5` for groups of S:
-a chain within the group, a chain over the leaders, and 5 cycles of guards and start-up between.
-The published one takes the larger of contention (2 B) and distance (P - 1); here a leader meets
-both, for it sends nothing before its second vector comes. So they differ most where 2 B and P
-are alike, and B is not small. The last leader could pass its group's sums on as they come, which
-saves B cycles for short vectors. For long ones its words would then take turns on links from the
-chain of the next group and fill 4 S slots there, which costs more than it saves.""",
+The machine's formula, for groups of S, is `(2 T + 2)(S - 1) + (2 T + 1 + S)(P / S - 1)`, a chain
+within the group and one over the leaders, and
+
+- `2 B + 5` for long vectors: each leader takes one vector after the other, with 5 cycles of
+  guards and start-up between. The published formula takes the larger of contention (2 B) and
+  distance (P - 1); here a leader meets both, for it sends nothing before its second vector
+  comes. So they differ most where 2 B and P are alike.
+- `B` for vectors of up to 2 T + 1 + S words: the last leader passes its group's sums on as they
+  come, and no other waits for them. For longer ones those words would take turns on links from
+  the chain of the next group, and fill 4 S slots there, which costs more than it saves.""",
     "star": """\
 Published: `B (P - 1) + 2 T + 1`, for large B. From 256 words on the two agree.
 

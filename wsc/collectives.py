@@ -26,19 +26,19 @@ class Published:
         """What passing through a core costs beside the hops: down a ramp and up another."""
         return 2 * self.ramp + 1
 
-    def broadcast(self, words: int, tiles: int) -> float:
+    def broadcast(self, words: int, tiles: int) -> int:
         """``B + P + 2 T``."""
         return words + tiles + 2 * self.ramp
 
-    def broadcast_2d(self, words: int, width: int, height: int) -> float:
+    def broadcast_2d(self, words: int, width: int, height: int) -> int:
         """``B + M + N - 2 + 2 T + 1`` for M x N tiles."""
         return words + width + height - 2 + self.depth
 
-    def chain(self, words: int, tiles: int) -> float:
+    def chain(self, words: int, tiles: int) -> int:
         """``B + (2 T + 2)(P - 1)``."""
         return words + (self.depth + 1) * (tiles - 1)
 
-    def star(self, words: int, tiles: int) -> float:
+    def star(self, words: int, tiles: int) -> int:
         """``B (P - 1) + 2 T + 1``, for large B."""
         return words * (tiles - 1) + self.depth
 
@@ -93,16 +93,27 @@ class Machine:
         switch = 2 if words <= held else 1 + self._startup
         return words * (tiles - 1) + self.published.depth + 1 + switch * max(0, tiles - 2)
 
+    def early(self, words: int, group: int) -> bool:
+        """Whether the last leader of a two-phase reduce should pass sums on as they come.
+
+        Yes, if the vector is no longer than its words' way to the next leader: that one has
+        then finished its own group's sums when they arrive.
+        """
+        return words <= self.published.depth + group
+
     def two_phase(self, words: int, tiles: int, group: int) -> float:
         """Both phases one after the other, each a chain; the second has longer links.
 
         The published model takes the larger of contention and distance where a leader
-        meets both: it sends nothing before its second vector comes.
+        meets both: it sends nothing before its second vector comes. In a short vector's
+        second phase no leader waits for the first.
         """
         leaders = tiles // group
-        first = self.published.chain(words, group)
-        second = words + (self.published.depth + group) * (leaders - 1)
-        return first + second + 3 * self._branch + self._startup
+        first = (self.published.depth + 1) * (group - 1)
+        second = (self.published.depth + group) * (leaders - 1)
+        if self.early(words, group):
+            return first + second + words
+        return first + second + 2 * words + 3 * self._branch + self._startup
 
     def ring(self, words: int, tiles: int) -> float:
         """Each round issues and starts an instruction that sends, and moves whole words.

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from math import log2
 
 from isa.expr import H, Int, Name, W, X, Y
-from isa.fabric import find_fabric
+from isa.fabric import Fabric, find_fabric
 from isa.program import (
     Dim,
     Direction,
     EdgeTensor,
     Extent,
-    Fabric,
     Kind,
     Position,
     Program,
@@ -26,8 +25,10 @@ from isa.program import (
     Tensor,
     Transfer,
 )
+from isa.program import Fabric as Queue
 from isa.types import Control, DType, Side
 from isa.verifier import verify
+from wsc.collectives import Machine
 from wsc.errors import CompileError
 from wsc.kernels import collectives
 from wsc.kernels.asm import Asm, At
@@ -42,7 +43,7 @@ FIRST = X + Y  # zero in tile 0 alone, and the number of a tile in its line
 class Shape:
     """What a collective takes and gives: vectors of one tile, or of all of them."""
 
-    emit: Callable[[Vector, int], Collective]
+    emit: Callable[[Vector, int, Fabric], Collective]
     from_all: bool
     to_all: bool
 
@@ -56,14 +57,20 @@ def group_of(tiles: int) -> int:
     return min(divisors, key=lambda group: abs(log2(group) - log2(tiles) / 2), default=tiles)
 
 
+def _two_phase(vector: Vector, tiles: int, fabric: Fabric) -> Collective:
+    group = group_of(tiles)
+    early = Machine(fabric).early(vector.words, group)
+    return collectives.two_phase(vector, tiles, group, early)
+
+
 SHAPES: dict[str, Shape] = {
-    "broadcast": Shape(lambda v, _: collectives.broadcast(v), False, True),
-    "broadcast_2d": Shape(lambda v, _: collectives.broadcast_2d(v), False, True),
-    "chain": Shape(lambda v, _: collectives.chain(v), True, False),
-    "star": Shape(lambda v, _: collectives.star(v), True, False),
-    "tree": Shape(lambda v, n: tree(v, n, enter=_outward(v)), True, False),
-    "two_phase": Shape(lambda v, n: collectives.two_phase(v, n, group_of(n)), True, False),
-    "ring": Shape(collectives.ring, True, True),
+    "broadcast": Shape(lambda v, _n, _f: collectives.broadcast(v), False, True),
+    "broadcast_2d": Shape(lambda v, _n, _f: collectives.broadcast_2d(v), False, True),
+    "chain": Shape(lambda v, _n, _f: collectives.chain(v), True, False),
+    "star": Shape(lambda v, _n, _f: collectives.star(v), True, False),
+    "tree": Shape(lambda v, n, _f: tree(v, n, enter=_outward(v)), True, False),
+    "two_phase": Shape(_two_phase, True, False),
+    "ring": Shape(lambda v, n, _f: collectives.ring(v, n), True, True),
 }
 
 
@@ -98,9 +105,11 @@ def compile_collective(
     tiles = max(width, height)
     shape = SHAPES[name]
     vector = Vector(words, axis, BUFFER, dtype, op)
-    program = _around(name, shape, shape.emit(vector, tiles), vector, width, height)
+    machine = find_fabric(fabric)
+    made = shape.emit(vector, tiles, machine)
+    program = _around(name, shape, made, vector, width, height)
     program = replace(program, fabric=fabric)
-    verify(program, find_fabric(fabric).sized(width, height))
+    verify(program, machine.sized(width, height))
     return program
 
 
@@ -139,10 +148,10 @@ def _load(shape: Shape, vector: Vector, entry: str) -> tuple[Statement, ...]:
     asm = Asm(6)
     memory, dims = At(BUFFER, {"i": vector.dtype.bytes}), [("i", vector.words)]
     if shape.from_all:
-        asm.vector("mov", vector.dtype, memory, Fabric(entry), dims=dims)
+        asm.vector("mov", vector.dtype, memory, Queue(entry), dims=dims)
     else:
         with asm.when(FIRST, "==", 0):
-            asm.vector("mov", vector.dtype, memory, Fabric(entry), dims=dims)
+            asm.vector("mov", vector.dtype, memory, Queue(entry), dims=dims)
     return asm.body
 
 
@@ -152,9 +161,9 @@ def _store(shape: Shape, vector: Vector, flat: bool) -> tuple[Statement, ...]:
     memory, dims = At(BUFFER, {"i": vector.dtype.bytes}), [("i", vector.words)]
     if not shape.to_all:
         with asm.when(FIRST, "==", 0):
-            asm.vector("mov", vector.dtype, Fabric("out"), memory, dims=dims)
+            asm.vector("mov", vector.dtype, Queue("out"), memory, dims=dims)
         return asm.body
-    asm.vector("mov", vector.dtype, Fabric("out"), memory, dims=dims)
+    asm.vector("mov", vector.dtype, Queue("out"), memory, dims=dims)
     if flat:
         with asm.when(Y, ">", 0):
             asm.control(Control.ADVANCE, "out")

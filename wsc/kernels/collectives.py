@@ -130,11 +130,13 @@ def star(vector: Vector) -> Collective:
     return draft.finished()
 
 
-def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
+def two_phase(vector: Vector, tiles: int, group: int, early: bool = False) -> Collective:
     """Chains within groups of ``group`` neighbours, then a chain over their first tiles.
 
-    Every leader first finishes its group's sums. Were the one furthest ahead to pass them on
-    as they come, its words would only take turns on links from the next group's chain.
+    early: the leader furthest ahead passes its group's sums on as they come. That saves time
+    as long as the other leaders have finished their groups' sums when the first words are
+    there; for longer vectors those words only take turns on links from the next group's chain.
+    ``wsc.collectives.Machine.early`` knows.
 
     Raises:
         CompileError: the tiles do not make two or more whole groups of two or more.
@@ -145,10 +147,32 @@ def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
             "whole groups of two or more tiles are needed"
         )
     draft = Draft(vector)
-    (x, size), axis = draft.place, vector.axis
-    number, place = x // group, x % group
+    x, size = draft.place
+    place = x % group
     last = relation(place, "==", group - 1)
     colors = _link(draft, place, last)
+    leads = _lead(draft, group)
+
+    def whole(parity: int) -> None:
+        draft.forward(leads[1 - parity], colors[0])
+
+    with draft.asm.when(place, ">", 0):
+        _pass_on(draft, place, last, colors)
+    with draft.asm.otherwise():
+        if early:
+            with draft.asm.when(x, ">=", size - group):
+                draft.by_parity(x // group, whole)
+            with draft.asm.otherwise():
+                _second_phase(draft, group, colors[0], leads)
+        else:
+            _second_phase(draft, group, colors[0], leads)
+    return draft.finished()
+
+
+def _lead(draft: Draft, group: int) -> tuple[Fabric, Fabric]:
+    """Two colors between leaders: received by even groups', and by odd ones'."""
+    (x, size), axis = draft.place, draft.vector.axis
+    number, place = x // group, x % group
     leads = draft.color("lead_even"), draft.color("lead_odd")
     more = relation(x, "<", size - group)  # there is a group ahead
     for parity, color in enumerate(leads):
@@ -158,6 +182,12 @@ def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
         draft.route(color, passes, (axis.ahead, axis.back))
         sends = leader * relation(number % 2, "==", 1 - parity) * relation(number, ">", 0)
         draft.route(color, sends, (RAMP, axis.back))
+    return leads
+
+
+def _second_phase(draft: Draft, group: int, came: Fabric, leads: tuple[Fabric, Fabric]) -> None:
+    """A leader that first finishes its group's sums."""
+    x, size = draft.place
 
     def begin(parity: int) -> None:
         draft.send(leads[1 - parity])
@@ -165,18 +195,14 @@ def two_phase(vector: Vector, tiles: int, group: int) -> Collective:
     def onward(parity: int) -> None:
         draft.forward(leads[1 - parity], leads[parity])
 
-    with draft.asm.when(place, ">", 0):
-        _pass_on(draft, place, last, colors)
+    draft.accumulate(came)
+    with draft.asm.when(x, "==", 0):
+        draft.accumulate(leads[0])
     with draft.asm.otherwise():
-        draft.accumulate(colors[0])
-        with draft.asm.when(x, "==", 0):
-            draft.accumulate(leads[0])
+        with draft.asm.when(x, "<", size - group):
+            draft.by_parity(x // group, onward)
         with draft.asm.otherwise():
-            with draft.asm.when(x, "<", size - group):
-                draft.by_parity(number, onward)
-            with draft.asm.otherwise():
-                draft.by_parity(number, begin)
-    return draft.finished()
+            draft.by_parity(x // group, begin)
 
 
 def ring(vector: Vector, tiles: int) -> Collective:
