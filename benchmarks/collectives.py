@@ -122,7 +122,9 @@ def inputs(program: Program) -> np.ndarray:
     return np.random.default_rng(5).integers(-1000, 1000, shape).astype(np.float32)
 
 
-def measure(case: Case, program: Program, delays: int | None = None) -> int:
+def measure(
+    case: Case, program: Program, delays: int | None = None, engine: str = "reference"
+) -> int:
     """Verify and run a program; its cycles.
 
     Raises:
@@ -131,7 +133,7 @@ def measure(case: Case, program: Program, delays: int | None = None) -> int:
     fabric = wide()
     verify(program, fabric.sized(case.width, case.height))
     a = inputs(program)
-    result = runtime.run(program, {"a": a}, fabric=fabric, delays=delays)
+    result = runtime.run(program, {"a": a}, fabric=fabric, delays=delays, engine=engine)
     np.testing.assert_array_equal(result.outputs["r"], expected(case, a), err_msg=str(case))
     return cycles(program, result, fabric)
 

@@ -70,7 +70,9 @@ one takes the larger of two sums. The gap:
   512 tiles tile 0 receives five colors; the fifth, in a queue of two, passes two words in three
   cycles.
 
-What is left is how words of more than two rounds share links.""",
+The start-ups, distances and queues are counts. How many turns the early words take is an
+approximation (those that fill the buffers, less those with which the round before has
+filled them): it is what remains of the differences.""",
     "two_phase": """\
 Published, for groups of sqrt P:
 `max(2 B, 2 B - 2 B / sqrt P + P - 1) + (2 T + 1)(2 sqrt P - 2)`. The groups here are the divisor
@@ -115,8 +117,8 @@ def page(cells: Sequence[Cell], command: str) -> str:
     parts = [HEAD.format(command=f"Written by `{command}`."), _summary(cells, names)]
     for name in names:
         mine = [c for c in cells if c.case.name == name]
-        parts += [f"## {TITLES[name]}", f"[{name}.wsa](collectives/{name}.wsa). {NOTES[name]}"]
-        parts.append(_table(mine))
+        parts += [f"## {TITLES[name]}", f"Program: [{name}.wsa](collectives/{name}.wsa)."]
+        parts += [NOTES[name], _table(mine)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
@@ -166,10 +168,10 @@ def summary_rows(cells: Sequence[Cell]) -> list[list[str]]:
 
 def _summary(cells: Sequence[Cell], names: Sequence[str]) -> str:
     text = (
-        f"To agree is to be within {PART:.0%} or within {CYCLES} cycles. *Worst*: of those "
-        f"that are more than {CYCLES} cycles off, the largest part; if there are none, the most "
-        "cycles. *The machine's*: the published formula, or where the machine differs one "
-        "that says why, below."
+        f"To agree is to be within {PART:.0%} or within {CYCLES} cycles. *Worst*: of those that "
+        f"are more than {CYCLES} cycles off,\nthe largest part; if there are none, the most "
+        "cycles. *The machine's*: the published formula, or where the\nmachine differs one that "
+        "follows from its rules, explained below."
     )
     return f"{text}\n\n{markdown_table(HEADINGS, summary_rows(cells), 1)}"
 

@@ -22,7 +22,7 @@ from benchmarks.collectives import (
 )
 from benchmarks.collectives_page import DOCS, TITLES, page, plot, summary_rows
 
-TILES, WORDS = (4, 16, 32), (1, 16, 256)
+TILES, WORDS = (4, 32), (1, 16, 256)
 EXACT = ("broadcast", "broadcast_2d", "chain")
 
 
@@ -52,6 +52,13 @@ def test_delays_change_no_value(name: str) -> None:
     for program in (written(case), kernel(case)):
         usual = measure(case, program)
         assert {measure(case, program, delays) for delays in (1, 2, 3)} != {usual}
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_engines_agree_to_the_cycle(name: str) -> None:
+    case = Case(name, *mesh(name, 16), 64)
+    for program in (written(case), kernel(case)):
+        assert measure(case, program, engine="fast") == measure(case, program)
 
 
 @pytest.mark.parametrize(

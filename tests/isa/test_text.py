@@ -19,7 +19,11 @@ from isa.verifier import verify
 from tests.isa import strategies
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = sorted((ROOT / "tests/programs").glob("*.wsa"))
+PROGRAMS = sorted(
+    path
+    for folder in ("tests/programs", "docs/collectives")
+    for path in (ROOT / folder).glob("*.wsa")
+)
 HEAD = 'wsc 1\nfabric "tiny" 1x1\n'
 
 
@@ -68,7 +72,7 @@ def test_strings_and_nodes_read_back(text):
     assert operands.build_node(operands.show_node(text).strip() or None) == text
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_hand_written_programs_verify_and_round_trip(path):
     text = path.read_text()
     assert text.startswith(";")
