@@ -254,3 +254,6 @@ SUITES: dict[str, Callable[[bool], Result]] = {
     "engine": engine, "minilm": minilm, "text": text, "utilisation": utilisation,
     "networks": networks, "collectives": collectives,
 }  # fmt: skip
+
+# In full only by name: minutes in which nothing is measured that another machine would change.
+BY_NAME = frozenset({"collectives"})
