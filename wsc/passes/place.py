@@ -256,8 +256,11 @@ class Placer:
         axis, shape = node.op.axis, self.types[value].shape
         out = self.fresh(value, self.types[value].dtype, extents)
         before, met = 0, False
+        # All sources first: once the tiles have met, the moves into ``out`` must follow one
+        # another, or what they store early is counted by another move's wait.
+        sources = {name: self.view(name) for name in node.inputs}
         for name in node.inputs:
-            source = self.view(name)
+            source = sources[name]
             size = self.types[name].shape[axis]
             if not size:
                 continue
