@@ -12,20 +12,24 @@ import numpy as np
 from isa.fabric import Fabric
 from isa.program import Program
 from runtime.counters import Counters
-from runtime.engine import Options, find_engine
+from runtime.engine import CHECKING, Options, choose_engine, find_engine
 from runtime.image import Image, load
+from runtime.memory import require_for_run
 from runtime.store import check_inputs, host_outputs
+from runtime.trace import Trace, TraceRequest
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
-    only when the image was given."""
+    only when the image was given. trace: what was recorded, if that was asked for."""
 
     outputs: dict[str, np.ndarray]
     cycles: int
     counters: Counters
     wall_seconds: float
+    engine: str
+    trace: Trace | None = None
 
     @property
     def utilization(self) -> float:
@@ -39,12 +43,15 @@ def run(
     *,
     weights_dir: Path | None = None,
     fabric: Fabric | None = None,
-    engine: str = "reference",
+    engine: str | None = None,
     delays: int | None = None,
     max_cycles: int | None = None,
     progress: Callable[[int, float], None] | None = None,
     shuffle: int | None = None,
     compiling: Callable[[], None] | None = None,
+    check_races: bool = False,
+    trace: TraceRequest | None = None,
+    max_memory: int | None = None,
 ) -> RunResult:
     """Execute a program on the simulated fabric.
 
@@ -52,23 +59,34 @@ def run(
         program: a program, or an image that ``runtime.load`` made of one.
         inputs: one array for each input, in the host's shape and dtype.
         weights_dir, fabric: as for ``runtime.load``.
-        engine: name of the engine.
+        engine: name of the engine; None takes the default one, or the one that checks races.
         delays: seed of random delays; they change cycles and never values.
         max_cycles: stop with ``CycleLimit`` there.
         progress: called with (cycle, fraction of the edge's elements moved).
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
         compiling: called if the engine itself must be compiled, which takes about a minute
             and is kept for later runs.
+        check_races: end with ``Race`` if units or remote stores share memory without order.
+        trace: what to record; the result then has a ``trace``.
+        max_memory: bytes that the run may take; None stands for what the machine has free.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.
         LoadError: the program does not fit the fabric, or a weight is missing.
-        ExecutionFault, Deadlock, CycleLimit: the run did not end well.
+        MemoryLimit: the run would take more than ``max_memory``.
+        ExecutionFault, Deadlock, CycleLimit, Race: the run did not end well.
+        Interrupted: a ``KeyboardInterrupt`` that says where the run was.
     """
     started = time.perf_counter()
-    image = program if isinstance(program, Image) else load(program, fabric, weights_dir)
+    name = choose_engine(engine, check_races)
+    if isinstance(program, Image):
+        image = program
+    else:
+        image = load(program, fabric, weights_dir, max_memory)
+    options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
+    require_for_run(image, options, name != CHECKING, max_memory)
     flat = check_inputs(image.program, inputs)
-    options = Options(delays, max_cycles, progress, shuffle, compiling)
-    outcome = find_engine(engine).run(image, flat, options)
+    outcome = find_engine(name).run(image, flat, options)
     outputs = host_outputs(image.program, outcome.outputs)
-    return RunResult(outputs, outcome.cycles, outcome.counters, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return RunResult(outputs, outcome.cycles, outcome.counters, seconds, name, outcome.trace)

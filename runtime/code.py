@@ -69,6 +69,7 @@ class Code:
     pool: np.ndarray
     reals: np.ndarray
     entries: dict[str, int]
+    procedures: tuple[list[int], list[str]]  # first rows in order, and names; mains have none
     statements: tuple[MainStatement, ...]
     where: list[Location]
     units: int
@@ -435,10 +436,13 @@ NO_PLACE = Location()
 def flatten(program: Program, machine: Machine) -> Code:
     """Flatten the code of every region."""
     tables, pool = _Tables(), Pool()
-    entries = {
-        region.name: Coder(program, machine, region, tables, pool).region_code()
-        for region in program.regions
-    }
+    entries: dict[str, int] = {}
+    starts: dict[int, str] = {0: ""}
+    for region in program.regions:
+        coder = Coder(program, machine, region, tables, pool)
+        entries[region.name] = coder.region_code()
+        starts[entries[region.name]] = ""
+        starts |= {row: name for name, row in coder.starts.items()}
     rows = _table(tables.rows, len(Col))
     return Code(
         rows=rows,
@@ -449,6 +453,7 @@ def flatten(program: Program, machine: Machine) -> Code:
         pool=pool.array(),
         reals=np.array([*tables.reals, 0.0], dtype=np.float64),
         entries=entries,
+        procedures=(sorted(starts), [starts[row] for row in sorted(starts)]),
         statements=tuple(tables.statements),
         where=tables.where,
         units=int(rows[:, Col.UNIT].max(initial=0)),

@@ -115,6 +115,33 @@ class Counters:
             "busy_fraction": self.busy_fraction,
         }
 
+    def per_tile(self) -> dict[str, Any]:
+        """The arrays [height][width], ready for JSON."""
+        arrays = {
+            "busy": self.busy, "stalled_input": self.stalled_input,
+            "stalled_output": self.stalled_output, "waiting": self.waiting, "idle": self.idle,
+            "stream_units_busy": self.unit_busy,
+        }  # fmt: skip
+        sides = ("north", "east", "south", "west", "to_core", "from_core")
+        return {
+            **{name: array.tolist() for name, array in arrays.items()},
+            "wavelets": {side: self.links[..., i].tolist() for i, side in enumerate(sides)},
+            "colors": {
+                links.color: {
+                    what: {
+                        side: counts[..., i].tolist()
+                        for i, side in enumerate(sides)
+                        if counts[..., i].any()
+                    }
+                    for what, counts in (("wavelets", links.wavelets), ("lost", links.lost))
+                }
+                for links in self.colors
+            },
+            "dynamic_wavelets": {
+                side: self.dynamic_links[..., i].tolist() for i, side in enumerate(sides[:5])
+            },
+        }
+
 
 def collect(image: Image, state: State, cycles: int) -> Counters:
     """Read the counters out of an engine's state after ``cycles`` cycles."""
@@ -154,7 +181,7 @@ def collect(image: Image, state: State, cycles: int) -> Counters:
         sram_bytes=int(table[:, C.SRAM].sum()),
         sram_high_water=int(state.tile[:, T.TOP].max(initial=0)),
         energy=_energy(image, state, table, cycles), utilization=_utilization(image, macs, cycles),
-        statements=_statements(image, state),
+        statements=collect_statements(image, state, cycles),
     )  # fmt: skip
 
 
@@ -205,10 +232,18 @@ def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:
     return needed / max(image.tiles * cycles, 1)
 
 
-def _statements(image: Image, state: State) -> tuple[StatementCycles, ...]:
-    rows = state.statements.tolist()
+def collect_statements(image: Image, state: State, cycles: int) -> tuple[StatementCycles, ...]:
+    """The statements of main that ran, in the order of the text.
+
+    One that some tile is still in, when a run is stopped, lasts until ``cycles``.
+    """
+    from runtime.engine.layout import P, T
+
+    table = state.statements[: len(image.code.statements)].copy()
+    inside = np.unique(state.tile[:, T.STATEMENT])
+    table[inside[inside >= 0], P.END] = cycles
     return tuple(
         StatementCycles(statement, *row)
-        for statement, row in zip(image.code.statements, rows, strict=False)
-        if row[1] > 0 or row[2] > 0
+        for statement, row in zip(image.code.statements, table.tolist(), strict=True)
+        if row[P.END] > 0 or row[P.BUSY] > 0
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isa.program import Location
 
 if TYPE_CHECKING:
     from runtime.counters import Counters
+    from runtime.trace import Trace
 
 
 class RuntimeFault(Exception):
@@ -40,12 +42,51 @@ class Deadlock(RuntimeFault):
 
 
 class CycleLimit(RuntimeFault):
-    """The run reached ``max_cycles``; ``counters`` holds what was counted until then."""
+    """The run reached ``max_cycles``; ``counters`` holds what was counted until then.
+
+    trace: what was recorded, if a trace was asked for.
+    """
 
     def __init__(self, message: str, cycle: int, counters: Counters) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.counters = counters
+        self.trace: Trace | None = None
+
+
+class MemoryLimit(RuntimeFault):
+    """The run would take more memory than there is, or than it may; nothing was taken."""
+
+    def __init__(self, message: str, needed: int, limit: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.limit = limit
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A race: one sentence, the cycle in which it was first seen, and both source lines."""
+
+    text: str
+    cycle: int
+    places: tuple[Location, Location]
+
+
+class Race(RuntimeFault):
+    """Units, or remote stores, share memory with nothing between them that orders them."""
+
+    def __init__(self, message: str, races: tuple[Finding, ...]) -> None:
+        super().__init__(message)
+        self.races = races
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run; the message says where it was."""
+
+
+def spot(where: Location) -> str:
+    """``file:line``, or ``line 3`` where the text had no file."""
+    return f"{where.file}:{where.line}" if where.file else f"line {where.line}"
 
 
 def place(where: Location) -> str:

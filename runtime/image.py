@@ -12,6 +12,7 @@ from isa.program import Program
 from isa.table import Timing
 from runtime.code import Code, flatten
 from runtime.errors import LoadError
+from runtime.memory import require_for_program
 from runtime.routes import Routes, build_routes, region_tiles
 from runtime.schedule import Schedule, build_schedule
 from runtime.store import Mapped, map_weights
@@ -49,15 +50,20 @@ class Image:
         return self.program.width * self.program.height
 
 
-def load(program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None) -> Image:
+def load(
+    program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
+    max_memory: int | None = None,
+) -> Image:  # fmt: skip
     """Flatten a program for a fabric and map its weights.
 
     Args:
         fabric: None takes the one that the program names.
         weights_dir: folder of the weight files; None stands for the current one.
+        max_memory: bytes that a run of it may take; None stands for what the machine has free.
 
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing.
+        MemoryLimit: a run would take more than ``max_memory``.
         isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
     machine = fabric or find_fabric(program.fabric)
@@ -66,6 +72,8 @@ def load(program: Program, fabric: Fabric | None = None, weights_dir: Path | Non
             f"the program wants {program.width}x{program.height} tiles; fabric "
             f"'{machine.name}' has {machine.width}x{machine.height}"
         )
+    data_bytes = _data_bytes(program, machine)
+    require_for_program(program, machine, data_bytes, max_memory)
     code = flatten(program, machine)
     if code.sends and not machine.dynamic:
         raise LoadError(f"the program sends, but fabric '{machine.name}' has no dynamic network")
@@ -90,7 +98,7 @@ def load(program: Program, fabric: Fabric | None = None, weights_dir: Path | Non
         program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
         weights=map_weights(program, weights_dir or Path()), tile_x=tile_x, tile_y=tile_y,
         tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
-        data_bytes=_data_bytes(program, machine),
+        data_bytes=data_bytes,
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def compare(
     precision: DType = DType.F32,
 ) -> Any:  # fmt: skip
     """Run on the fabric and in ONNX Runtime; the fabric's run, when they agree."""
-    run = build(model, fabric, precision).run(dict(feeds))
+    run = build(model, fabric, precision).run(dict(feeds), check_races=True)
     wanted = run_reference(model, feeds)
     for output, value in zip(model.graph.output, wanted, strict=True):
         error = difference(run.outputs[output.name], value)

@@ -13,6 +13,7 @@ from runtime.errors import RuntimeFault
 if TYPE_CHECKING:
     from runtime.counters import Counters
     from runtime.image import Image
+    from runtime.trace import Trace, TraceRequest
 
 Progress = Callable[[int, float], None]
 
@@ -25,6 +26,7 @@ class Options:
     progress: called with (cycle, fraction of the edge's elements moved) now and then.
     shuffle: seed of a random order of visiting tiles, which must never show.
     compiling: called before the engine's code is compiled, once for an installation.
+    check_races: look for races; the reference engine alone can. trace: what to record.
     """
 
     delays: int | None = None
@@ -32,15 +34,18 @@ class Options:
     progress: Progress | None = None
     shuffle: int | None = None
     compiling: Callable[[], None] | None = None
+    check_races: bool = False
+    trace: TraceRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run leaves: flat outputs in the fabric's types, and the counters."""
+    """What a run leaves: flat outputs in the fabric's types, the counters, and the trace."""
 
     outputs: dict[str, np.ndarray]
     cycles: int
     counters: Counters
+    trace: Trace | None = None
 
 
 class Engine(Protocol):
@@ -56,6 +61,19 @@ class Engine(Protocol):
 
 
 ENGINES = ("fast", "reference")
+DEFAULT = "reference"
+CHECKING = "reference"  # the engine that looks for races
+
+
+def choose_engine(name: str | None, check_races: bool) -> str:
+    """The engine to take when ``name`` was asked for, or nothing was.
+
+    Raises:
+        RuntimeFault: races are to be looked for, and the engine asked for does not.
+    """
+    if check_races and name not in (None, CHECKING):
+        raise RuntimeFault(f"races are looked for by the {CHECKING} engine, not by '{name}'")
+    return name or (CHECKING if check_races else DEFAULT)
 
 
 def find_engine(name: str) -> Engine:

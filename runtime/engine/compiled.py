@@ -29,21 +29,24 @@ from runtime.engine import (
     kernel_flow,
     kernel_lookahead,
     kernel_main,
+    kernel_races,
     kernel_router,
     kernel_run,
     kernel_times,
+    kernel_trace,
     kernel_unit,
     kernel_vector,
     layout,
+    observed,
     pointer,
 )
 from runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
-    *(bits, dispatch, layout, pointer),
+    *(bits, dispatch, layout, observed, pointer),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
-    *(kernel_run, kernel_vector),
+    *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
 )
 _AHEAD: tuple[ModuleType, ...] = (

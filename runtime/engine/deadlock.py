@@ -47,6 +47,11 @@ def coordinates(image: Image, tile: int) -> str:
     return f"({tile % image.program.width}, {tile // image.program.width})"
 
 
+def unit_name(unit: int) -> str:
+    """A unit of a tile as people know it."""
+    return "main thread" if unit == 0 else f"stream unit {unit - 1}"
+
+
 # --- deadlock ---------------------------------------------------------------------------
 
 
@@ -75,7 +80,7 @@ def _units(image: Image, state: State) -> Iterator[Wait]:
         tile, unit = divmod(me, units)
         row = int(state.unit[me, U.ROW])
         name = COUNTED[int(state.rows[row, 1])]
-        who = "main thread" if unit == 0 else f"stream unit {unit - 1}"
+        who = unit_name(unit)
         what = _reason(image, state, tile, me)
         yield Wait(tile, f"{who} at '{name}' waits for {what}", image.code.where[row])
 
@@ -168,7 +173,7 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
         who, where = "edge", transfer.where
     else:
-        who = "main thread" if unit == 0 else f"stream unit {unit - 1}"
+        who = unit_name(unit)
         where = image.code.where[row]
         what = f"'{COUNTED[int(state.rows[row, 1])]}': {_fault_text(image, code, a, b)}"
     lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "

@@ -12,10 +12,12 @@ from runtime.counters import Counters, collect
 from runtime.engine import Options, deadlock
 from runtime.engine.kernel_run import FAULTED, QUIET
 from runtime.engine.layout import NEVER, G, State
+from runtime.engine.observe import observed_run
 from runtime.errors import CycleLimit, Deadlock, ExecutionFault
 from runtime.image import Image
 
 _SLICE_SECONDS = 0.25
+_MOST_WORK = 1 << 40  # the loops return before that when they have done much
 
 Slice = Callable[[int], int]
 """Runs for so much work (of the engine's own unit) and returns the loop's status."""
@@ -31,8 +33,16 @@ def drive(
     settle: brings counts that the engine keeps otherwise into the state.
 
     Raises:
-        ExecutionFault, Deadlock, CycleLimit: the run did not end well.
+        ExecutionFault, Deadlock, CycleLimit, Race, Interrupted: the run did not end well.
     """
+    with observed_run(image, state, options):
+        return _drive(image, state, options, step, first, settle)
+
+
+def _drive(
+    image: Image, state: State, options: Options, step: Slice, first: int,
+    settle: Callable[[], None],
+) -> tuple[int, Counters]:  # fmt: skip
     g, limit, work = state.g, options.max_cycles or NEVER, first
     while True:
         before = time.perf_counter()
@@ -56,7 +66,7 @@ def drive(
         if options.progress is not None:
             total = image.schedule.elements
             options.progress(int(g[G.NOW]), int(g[G.MOVED]) / total if total else 0.0)
-        work = min(max(int(work * _SLICE_SECONDS / max(spent, 1e-4)), 1), 2 * work)
+        work = min(max(int(work * _SLICE_SECONDS / max(spent, 1e-4)), 1), 2 * work, _MOST_WORK)
 
 
 def engine_state(state: State, values: dict[str, Any]) -> State:

@@ -15,6 +15,7 @@ from runtime.engine.pointer import Pointer
 from runtime.engine.state import make_state
 from runtime.image import Image
 from runtime.store import make_outputs
+from runtime.trace import read_trace
 
 _FIRST_SLICE = 200_000  # tasks
 
@@ -35,4 +36,4 @@ class FastEngine:
         cycles, counters = drive(
             image, state, options, step, _FIRST_SLICE, lambda: count_moves(image, state)
         )
-        return Outcome(outputs, cycles, counters)
+        return Outcome(outputs, cycles, counters, read_trace(image, state, cycles))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from numba import njit
 
 from runtime.engine.dispatch import JIT, inlined, jit
-from runtime.engine.kernel_common import beyond, look_at, schedule, unlink
+from runtime.engine.kernel_common import MOST_VISITS, beyond, look_at, schedule, unlink
 from runtime.engine.kernel_dynamic import dynamic_phase
 from runtime.engine.kernel_edge import edge_phase, settle
 from runtime.engine.kernel_flow import (
@@ -47,6 +47,8 @@ def work(s: State, most: int) -> bool:
     for _ in range(most):
         if g[G.TASKS] == 0:
             return True
+        if g[G.VISITS] >= MOST_VISITS:
+            return False
         task = s.tasks[g[G.FIRST_TASK]]
         g[G.FIRST_TASK] = (g[G.FIRST_TASK] + 1) & g[G.TASK_MASK]
         g[G.TASKS] -= 1
@@ -132,8 +134,10 @@ def run_ahead(s: State, most: int) -> int:
     if g[G.BEGUN] == 0:
         g[G.BEGUN] = 1
         begin_run(s)
-    while most > 0:
+    g[G.VISITS] = 0
+    while most > 0 and g[G.VISITS] < MOST_VISITS:
         before = g[G.TASKS]
+        g[G.VISITS] += before + 1 + g[G.DYNAMICS]
         if not work(s, most):
             return RUNNING
         most -= before + 1

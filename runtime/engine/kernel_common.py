@@ -14,6 +14,7 @@ from runtime.engine.layout import NEVER, WHEEL, Fault, G, L, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
 RAMP = 4
+MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
 @jit

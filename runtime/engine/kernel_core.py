@@ -13,6 +13,8 @@ from runtime.engine.kernel_common import (
     value_in,
 )
 from runtime.engine.kernel_dynamic import send_step
+from runtime.engine.kernel_races import claim, put, took, touch_steps
+from runtime.engine.kernel_trace import BUSY, record
 from runtime.engine.kernel_vector import FABRIC, account, steps
 from runtime.engine.layout import NEVER, C, G, Mode, P, Reason, State, T, U
 from runtime.routes import Fcol, Scol
@@ -31,6 +33,7 @@ def resume(s: State, tile: int, unit: int, me: int, t: int) -> None:
             elif reason == Reason.OUTPUT or reason == Reason.DYNAMIC:
                 column = C.OUTPUT
             s.counters[tile, column] += t - s.unit[me, U.SINCE]
+        record(s, me, reason, s.unit[me, U.SINCE], t - s.unit[me, U.SINCE])
         s.unit[me, U.REASON] = Reason.NONE
 
 
@@ -44,6 +47,7 @@ def spend(s: State, tile: int, unit: int, me: int, cycles: int, t: int) -> None:
     else:
         s.counters[tile, C.UNIT_BUSY] += cycles
     moved(s, t + cycles - 1)
+    record(s, me, BUSY, t, cycles)
 
 
 @jit
@@ -122,6 +126,8 @@ def take_inputs(s: State, tile: int, me: int, row: int, t: int) -> None:
             head = s.fifos[queue, Fcol.OFFSET] + s.fifos[queue, Fcol.HEAD]
             s.unit[me, U.HELD + k] = value_in(s, head)
             s.slots[slot, Scol.READER] = -1
+            if s.g[G.RACES] != 0:
+                took(s, tile, me, row, slot, head)
             pop(s, queue, t)
             if s.fifos[slot, Fcol.COUNT] > 0:
                 s.tile[tile, T.READY] |= 1 << s.slots[slot, Scol.BIT]
@@ -145,11 +151,15 @@ def run_row(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
         return
     u, level = s.unit, s.rows[row, Col.LEVEL]
     take_inputs(s, tile, me, row, t)
+    if s.g[G.RACES] != 0:
+        touch_steps(s, tile, row, me, level)
     last = steps(s, tile, row, me, level)
     slot = u[me, U.SLOT]
     operand = s.rows[row, Col.OPERANDS]
     if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
         emit(s, tile, slot, last, 0, t)
+        if s.g[G.RACES] != 0:
+            put(s, tile, me, row, slot)
     account(s, tile, row, me, u[me, U.STEPS])
     u[me, U.LEFT] -= 1
     d = level - 1
@@ -177,9 +187,13 @@ def begin(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
         u[me, U.MODE] = Mode.SENDING
         spend(s, tile, unit, me, startup, t)
     elif s.rows[row, Col.LEVEL] >= 0:
+        if s.g[G.RACES] != 0:
+            claim(s, tile, me, row)
         u[me, U.MODE] = Mode.ROWS
         spend(s, tile, unit, me, startup, t)
     else:
+        if s.g[G.RACES] != 0:
+            touch_steps(s, tile, row, me, 0)
         steps(s, tile, row, me, 0)
         account(s, tile, row, me, u[me, U.STEPS] * u[me, U.LEFT])
         u[me, U.MODE] = after
@@ -210,6 +224,8 @@ def step_unit(s: State, tile: int, unit: int, me: int, t: int) -> None:
         slot = u[me, U.SLOT]
         if room(s, s.slots[slot, Scol.OUTPUT], t):
             emit(s, tile, slot, 0, s.rows[row, Col.D], t)
+            if s.g[G.RACES] != 0:
+                put(s, tile, me, row, slot)
             u[me, U.MODE] = Mode.FETCH
             spend(s, tile, unit, me, 1, t)
         else:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, int32, int64, jit
 from runtime.engine.kernel_common import RAMP, add_semaphore, block, delay, moved, wake_unit
+from runtime.engine.kernel_races import (
+    MESSAGE_BITS,
+    close_message,
+    open_message,
+    stored,
+    touch,
+)
 from runtime.engine.kernel_router import first_after
 from runtime.engine.kernel_vector import store
 from runtime.engine.layout import C, D, G, P, Reason, State, T, U
+from runtime.engine.observed import Does
 from runtime.tables import Col, Ocol
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
@@ -53,15 +61,19 @@ def wake_senders(s: State, tile: int, t: int) -> None:
             wake_unit(s, tile, unit, t)
 
 
-@jit
-def element_bits(s: State, me: int, row: int, base: int) -> int:
-    """The next element of a message, from SRAM."""
-    rank, at = s.rows[row, Col.RANK], base + s.unit[me, U.BASE + 1]
-    for d in range(rank):
+@inlined
+def element_address(s: State, me: int, row: int) -> int:
+    """Where the next element of a message lies in the tile's SRAM."""
+    at = s.unit[me, U.BASE + 1]
+    for d in range(s.rows[row, Col.RANK]):
         at += s.unit[me, U.INDEX + d] * s.unit[me, U.STRIDE + 4 * d + 1]
-    if s.operands[s.rows[row, Col.OPERANDS] + 1, Ocol.TYPE] == 1:
-        return int64(s.u16[at >> 1])
-    return int64(s.i32[at >> 2])
+    return at
+
+
+@inlined
+def element_bits(s: State, at: int, size: int) -> int:
+    """An element from SRAM."""
+    return int64(s.u16[at >> 1]) if size == 2 else int64(s.i32[at >> 2])
 
 
 @jit
@@ -92,17 +104,20 @@ def send_step(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None
     moved(s, t)
     if u[me, U.PHASE] == 0:
         s.dyn_lock[tile, 0] = unit
-        dyn_push(s, f, u[me, U.TARGET], HEADER, visible)
+        dyn_push(s, f, u[me, U.TARGET] | open_message(s, me, row), HEADER, visible)
         u[me, U.PHASE] = 1
         return
     if u[me, U.PHASE] == 1:
         dyn_push(s, f, message_place(s, me, row), PLACE, visible)
         u[me, U.PHASE] = 2
         return
-    bits = element_bits(s, me, row, tile * s.g[G.BYTES])
+    size = 2 if s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE] == 1 else 4
+    at = element_address(s, me, row)
+    if s.g[G.RACES] != 0:
+        touch(s, tile, me, row, at, size, Does.READ)
+    bits = element_bits(s, tile * s.g[G.BYTES] + at, size)
     s.counters[tile, C.ELEMENTS] += 1
     s.statements[u[me, U.STATEMENT], P.ELEMENTS] += 1
-    size = 2 if s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE] == 1 else 4
     s.counters[tile, C.SRAM] += size
     d = s.rows[row, Col.RANK] - 1
     last = True
@@ -161,6 +176,8 @@ def arrive(s: State, tile: int, value: int, kind: int, t: int) -> None:
     """A wavelet reaches its core."""
     m = s.dyn_message
     if kind == HEADER:
+        if s.g[G.RACES] != 0:
+            s.race_current[tile] = value >> MESSAGE_BITS
         return
     if kind == PLACE:
         m[tile, 0] = value & 0xFFFFFF
@@ -170,6 +187,10 @@ def arrive(s: State, tile: int, value: int, kind: int, t: int) -> None:
         return
     store(s, tile * s.g[G.BYTES] + m[tile, 0], m[tile, 2], int64(int32(value)))
     size = 2 if m[tile, 2] == 1 else 4
+    if s.g[G.RACES] != 0:
+        stored(s, tile, m[tile, 0], size, m[tile, 3])
+        if kind == LAST:
+            close_message(s, tile)
     s.tile[tile, T.TOP] = max(s.tile[tile, T.TOP], m[tile, 0] + size)
     s.counters[tile, C.SRAM] += size
     m[tile, 0] += m[tile, 1]
@@ -214,7 +235,7 @@ def dyn_visit(s: State, tile: int, t: int) -> bool:
             continue
         out = s.dyn[f, D.OUTPUT]
         if out < 0:
-            out = way(s, tile, s.dyn_value[cell])
+            out = way(s, tile, s.dyn_value[cell] & ((1 << MESSAGE_BITS) - 1))
             if s.dyn_hold[tile, out] >= 0:
                 continue
         if out != RAMP:

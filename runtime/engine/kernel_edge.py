@@ -29,6 +29,7 @@ from runtime.engine.kernel_common import (
     value_in,
     wake_feed,
 )
+from runtime.engine.kernel_races import blank
 from runtime.engine.kernel_router import first_after, serve
 from runtime.engine.layout import NEVER, Fault, G, State
 from runtime.routes import Fcol, Scol
@@ -254,6 +255,8 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
         s.fifos[slot, Fcol.OPEN] = NEVER
     extra = delay(s.g[G.SEED], slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
     push(s, slot, value, control, t + 1 + extra)
+    if s.g[G.RACES] != 0:
+        blank(s, slot)
     ready(s, slot)
     s.port_turn[port] = q[queue, Qcol.BIT]
     advance(s, queue)

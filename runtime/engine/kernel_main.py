@@ -17,8 +17,10 @@ from runtime.engine.kernel_common import (
     unlink,
 )
 from runtime.engine.kernel_core import resume, spend, step_unit
+from runtime.engine.kernel_races import issued, signalled, touch, waited
 from runtime.engine.kernel_vector import capture, reference
 from runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, State, T, U
+from runtime.engine.observed import Does
 from runtime.routes import Scol
 from runtime.tables import Col, Kind
 
@@ -105,6 +107,9 @@ def scalar(s: State, tile: int, row: int) -> None:
         return
     word = memory_word(s, tile, row)
     if word >= 0:
+        if s.g[G.RACES] != 0:
+            does = Does.READ if kind == Kind.LOAD else Does.WRITE
+            touch(s, tile, tile * s.g[G.UNITS], row, (word << 2) - tile * s.g[G.BYTES], 4, does)
         if kind == Kind.LOAD:
             s.regs[target] = s.i32[word]
         else:
@@ -122,6 +127,8 @@ def semaphore(s: State, tile: int, me: int, row: int, t: int) -> bool:
         return False
     if rows[row, Col.KIND] == Kind.SIGNAL:
         add_semaphore(s, tile, number, count, t)
+        if s.g[G.RACES] != 0:
+            signalled(s, tile, number, count)
         return True
     at = tile * s.g[G.SEMAPHORES] + number
     fold(s, at, t)
@@ -132,6 +139,8 @@ def semaphore(s: State, tile: int, me: int, row: int, t: int) -> bool:
             s.unit[me, U.WAKE] = t + 1
         return False
     s.semaphores[at, 0] -= count
+    if s.g[G.RACES] != 0:
+        waited(s, tile, row, number, count)
     return True
 
 
@@ -145,6 +154,8 @@ def issue(s: State, tile: int, me: int, row: int, t: int) -> bool:
         return False
     if not prepare(s, tile, row, unit):
         return False
+    if s.g[G.RACES] != 0:
+        issued(s, tile, me, other, row)
     s.unit[other, U.ROW] = row
     s.unit[other, U.STATEMENT] = s.unit[me, U.STATEMENT]
     s.unit[other, U.MODE] = Mode.START
@@ -288,6 +299,7 @@ def core_phase(s: State, t: int) -> None:
         s.due[0, count] = tile
         count += 1
         tile = following
+    g[G.VISITS] += count
     if g[G.SHUFFLE] != 0:
         shuffle(s.due, 0, count, g[G.SHUFFLE] + t)
     units = g[G.UNITS]

@@ -19,6 +19,7 @@ from runtime.engine.kernel_common import (
     wake_unit,
     wake_upstream,
 )
+from runtime.engine.kernel_races import pass_on
 from runtime.engine.layout import NEVER, G, State, T
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
@@ -108,6 +109,8 @@ def rise(s: State, tile: int, t: int) -> None:
     control = control_in(s, head)
     extra = delay(s.g[G.SEED], slot * 8 + INTO_ROUTER, fifos[slot, Fcol.PUSHED])
     push(s, slot, value_in(s, head), control, t + s.g[G.RAMP] + extra)
+    if s.g[G.RACES] != 0:
+        pass_on(s, head, slot)
     if control != 0:
         fifos[slot, Fcol.OPEN] = NEVER
     pop(s, queue, t)
@@ -166,12 +169,16 @@ def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
             extra = delay(s.g[G.SEED], slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
             visible = t + s.g[G.RAMP] + extra
             push(s, queue, value_in(s, head), 0, visible)
+            if s.g[G.RACES] != 0:
+                pass_on(s, head, queue)
             if slots[slot, Scol.READER] >= 0:
                 front = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
                 wake_unit(s, tile, slots[slot, Scol.READER], s.cells[front, 0])
     elif beyond >= 0:
         extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
         push(s, beyond, value_in(s, head), control, t + 1 + extra)
+        if s.g[G.RACES] != 0:
+            pass_on(s, head, beyond)
         if control != 0:
             fifos[beyond, Fcol.OPEN] = NEVER
         ready(s, beyond)

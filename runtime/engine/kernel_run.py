@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from runtime.engine.dispatch import JIT, inlined, jit
-from runtime.engine.kernel_common import schedule
+from runtime.engine.kernel_common import MOST_VISITS, schedule
 from runtime.engine.kernel_dynamic import dynamic_phase
 from runtime.engine.kernel_edge import edge_phase, request_feeds, settle
 from runtime.engine.kernel_main import core_phase, shuffle
@@ -61,14 +61,16 @@ def next_time(s: State, t: int, until: int) -> int:
 
 @njit(**JIT, cache=True)
 def run_until(s: State, until: int) -> int:
-    """Step to cycle ``until``; RUNNING, QUIET (nothing can ever move) or FAULTED."""
+    """Step to cycle ``until`` at most; RUNNING, QUIET (nothing can ever move) or FAULTED."""
     g = s.g
+    g[G.VISITS] = 0
     if g[G.NOW] < 0:
         g[G.NOW] = 0
         start(s)
-    while g[G.NOW] < until:
+    while g[G.NOW] < until and g[G.VISITS] < MOST_VISITS:
         t = g[G.NOW]
         g[G.LOCAL] = t
+        g[G.VISITS] += g[G.ROUTERS] + g[G.PORTS] + g[G.DYNAMICS]
         if s.wheel[t & (WHEEL - 1)] >= 0:
             core_phase(s, t)
         if g[G.ROUTERS] > 0 or g[G.PORTS] > 0:

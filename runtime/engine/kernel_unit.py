@@ -18,6 +18,7 @@ from runtime.engine.kernel_common import (
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence
+from runtime.engine.kernel_trace import BUSY, record
 from runtime.engine.kernel_vector import FABRIC, MEMORY, account, axpy, line, steps
 from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
 from runtime.routes import Fcol, Scol
@@ -64,6 +65,7 @@ def wait_row(s: State, unit: int, me: int, row: int, t: int) -> int:
                 return NEVER
             if unit == 0:
                 s.counters[tile, column] += time - t
+            record(s, me, reason, t, time - t)
             t = time
     return t
 
@@ -169,6 +171,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
                 if beyond(s, time):
                     break
                 s.counters[tile, C.INPUT] += time - t if unit == 0 else 0
+                record(s, me, Reason.INPUT, t, time - t)
                 t = time
         if second >= 0:
             what, blocked = slot2, Reason.INPUT
@@ -180,6 +183,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
                 if beyond(s, time):
                     break
                 s.counters[tile, C.INPUT] += time - t if unit == 0 else 0
+                record(s, me, Reason.INPUT, t, time - t)
                 t = time
         if emits:
             what, blocked = slot0, Reason.OUTPUT
@@ -191,6 +195,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
                 if beyond(s, time):
                     break
                 s.counters[tile, C.OUTPUT] += time - t if unit == 0 else 0
+                record(s, me, Reason.OUTPUT, t, time - t)
                 t = time
         blocked = Reason.NONE
         if first >= 0:
@@ -214,6 +219,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if emits:
                 push(s, q0, int32(last), 0, t + 1)
         step_index(s, me, row, level)
+        record(s, me, BUSY, t, cycles)
         done += 1
         t += cycles
         ended = t
@@ -252,6 +258,7 @@ def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, en
     else:
         s.counters[tile, C.UNIT_BUSY] += busy
     moved(s, ended - 1)
+    s.g[G.VISITS] += done
 
 
 @jit
@@ -280,6 +287,7 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
         if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
             put(s, slot, last, 0, t)
         step_index(s, me, row, level)
+        record(s, me, BUSY, t, cycles)
         done += 1
         t += cycles
         ended = t
@@ -308,6 +316,8 @@ def send_control(s: State, tile: int, me: int, t: int) -> bool:
         block(s, me, Reason.OUTPUT, slot, t)
         return False
     s.counters[tile, C.OUTPUT] += time - t
+    record(s, me, Reason.OUTPUT, t, time - t)
+    record(s, me, BUSY, time, 1)
     put(s, slot, 0, s.rows[u[me, U.ROW], Col.D], time)
     u[me, U.MODE] = Mode.FETCH
     u[me, U.WAKE] = time + 1
@@ -335,6 +345,7 @@ def run_unit(s: State, tile: int, unit: int, me: int) -> None:
         if mode == Mode.IDLE or mode == Mode.HALT or beyond(s, t):
             return
         g[G.LOCAL] = t
+        g[G.VISITS] += 1
         if mode == Mode.ROWS:
             if not run_rows(s, tile, unit, me, t):
                 return

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runtime.engine.observed import E, M, N, R, Seen
 from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import MAX_DIMS, Col, Ocol
 
@@ -174,7 +175,13 @@ class G(IntEnum):
     PORT_TASKS = 56  # first task of a port
     FREE_IN = 57  # 1 if the edge's bandwidth is enough for all ports that feed
     FREE_OUT = 58  # and for all that drain
-    SIZE = 59
+    TRACE = 59  # entries that each traced unit has room for; 0 when nothing is traced
+    RACES = 60  # room for findings; 0 when races are not looked for
+    RACE_COUNT = 61
+    RACE_FREE = 62  # first free message
+    RACE_SHIFT = 63  # of an address to its granule, the smallest element of the program
+    VISITS = 64  # of units and routers, or instructions and rows, since the loop was entered
+    SIZE = 65
 
 
 class L(IntEnum):
@@ -292,6 +299,21 @@ class State(NamedTuple):
     dyn_message: np.ndarray  # address, stride, element type, semaphore of an arriving message
     dyn_lock: np.ndarray  # unit that holds the ramp queue (-1 none), cycle of its release
     dyn_active: np.ndarray
+    traced: np.ndarray  # for each unit: its part of the trace
+    trace: np.ndarray
+    race_shadow: np.ndarray  # for each granule: writer, its tag, a tag for each reader
+    race_clock: np.ndarray  # for each thread: the epochs of all threads that it knows
+    race_cell: np.ndarray  # the same for each wavelet, by cell
+    race_message: np.ndarray  # for each message
+    race_counted: np.ndarray  # for each semaphore: what its remote stores knew
+    race_messages: np.ndarray
+    race_counts: np.ndarray
+    race_pending: (
+        np.ndarray
+    )  # for each unit: semaphore + 1 that main does not know it has signalled
+    race_current: np.ndarray  # for each tile: the message that arrives
+    race_queue: np.ndarray  # for each slot: thread + 1 and tag of who took last, and who put
+    race_found: np.ndarray
     counted: np.ndarray
     counters: np.ndarray
     statements: np.ndarray
@@ -325,6 +347,7 @@ _TABLES = (
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
     *("statements", "moves", "lost", "dyn_links", "link", "origins", "occupied", "color"),
     *("nodes", "forms"),
+    *("traced", "trace", "race_messages", "race_counts", "race_queue", "race_found"),
 )
 _NARROW: dict[str, tuple[str, int]] = {
     "pool": ("int32", 1),
@@ -341,6 +364,10 @@ _NARROW: dict[str, tuple[str, int]] = {
     "dyn_kind": ("int8", 1),
     "dyn_hold": ("int8", 2),
     "queued": ("int8", 1),
+    "race_clock": ("int32", 1),
+    "race_cell": ("int32", 1),
+    "race_message": ("int32", 1),
+    "race_counted": ("int32", 1),
 }
 FIELDS: dict[str, tuple[str, int]] = {
     name: _NARROW.get(name, ("int64", 2 if name in _TABLES else 1)) for name in State._fields
@@ -354,4 +381,6 @@ COLUMNS: dict[str, int] = {
     "lost": 6, "link": len(L), "origins": 2,
     "occupied": 2, "color": len(K), "nodes": 3,
     "forms": len(F), "dyn_links": 5,
+    "traced": len(R), "trace": len(E), "race_messages": len(M), "race_counts": len(N),
+    "race_queue": 4, "race_found": int(Seen.SIZE),
 }  # fmt: skip

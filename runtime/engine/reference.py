@@ -11,6 +11,7 @@ from runtime.engine.pointer import Pointer
 from runtime.engine.state import make_state
 from runtime.image import Image
 from runtime.store import make_outputs
+from runtime.trace import read_trace
 
 _FIRST_SLICE = 1_000_000  # tile-cycles
 
@@ -29,4 +30,4 @@ class ReferenceEngine:
             return loop(address, min(max(int(state.g[G.NOW]), 0) + cycles, limit))
 
         cycles, counters = drive(image, state, options, step, max(_FIRST_SLICE // image.tiles, 1))
-        return Outcome(outputs, cycles, counters)
+        return Outcome(outputs, cycles, counters, read_trace(image, state, cycles))

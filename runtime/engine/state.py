@@ -10,6 +10,7 @@ import runtime.tables
 from isa.program import Kind as Edge
 from runtime.engine import Options, bits
 from runtime.engine.layout import NEVER, WHEEL, C, D, F, G, K, L, Mode, P, State, T, U
+from runtime.engine.observe import observers
 from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
 from runtime.store import STORAGE
@@ -30,8 +31,9 @@ def make_state(
     statements[:, P.START] = NEVER
     dyn = np.zeros((max(moving * 5, 1), len(D)), dtype=np.int64)
     dyn[:, D.POPPED] = dyn[:, D.OUTPUT] = -1
+    g = _globals(image, options, units)
     return State(
-        g=_globals(image, options, units),
+        g=g,
         rows=_wide(code.rows), operands=_wide(code.operands), refs=_wide(code.refs),
         lists=_wide(code.lists), registers=_wide(code.registers), pool=code.pool,
         reals=code.reals, timing=image.timing, regions=_wide(image.regions),
@@ -78,6 +80,7 @@ def make_state(
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
         port_free=np.zeros(0, np.int64), forms=np.zeros((0, len(F)), np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
+        **observers(image, options, g),
     )  # fmt: skip
 
 

@@ -1,0 +1,246 @@
+"""How much memory a run will take, found before it is taken; too much is refused."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isa.fabric import Fabric
+from isa.program import If, Kind, Loop, Op, Program, Statement
+from isa.table import BY_NAME, Form
+from isa.types import Side
+from runtime.errors import MemoryLimit
+from runtime.routes import guarded
+
+if TYPE_CHECKING:
+    from runtime.engine import Options
+    from runtime.image import Image
+
+_WORD = 8  # the tables of a run are int64
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the tables of a run grow with.
+
+    units: threads of a tile, main included. slots: colors with a route, over all tiles.
+    queues: of the cores. cells: wavelets that all FIFOs hold. pool: values of static operands.
+    """
+
+    tiles: int
+    units: int
+    colors: int
+    slots: int
+    queues: int
+    cells: int
+    pool: int
+    records: int
+    sends: bool
+    data_bytes: int
+
+
+def sizes_of(image: Image) -> Sizes:
+    """The sizes of a loaded program."""
+    routes, schedule = image.routes, image.schedule
+    return Sizes(
+        tiles=image.tiles, units=image.code.units + 1, colors=max(len(image.program.colors), 1),
+        slots=len(routes.slots), queues=len(routes.fifos) - len(routes.slots), cells=routes.cells,
+        pool=image.code.pool.size, records=len(schedule.records), sends=image.code.sends,
+        data_bytes=image.data_bytes,
+    )  # fmt: skip
+
+
+def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
+    """The sizes that a program will have: guards are evaluated, static operands are left out."""
+    tiles = program.width * program.height
+    slots = queues = cells = 0
+    deep = {"input": max(fabric.input_queues), "output": max(fabric.output_queues)}
+    for route in program.routes:
+        region = program.region(route.region)
+        count = int(guarded(program, region, route.guard, route.where).sum())
+        inward = any(Side.RAMP in position.send for position in route.positions)
+        outward = any(position.receive is Side.RAMP for position in route.positions)
+        slots += count
+        queues += count * (inward + outward)
+        depth = fabric.router_buffer_depth + inward * deep["input"] + outward * deep["output"]
+        cells += count * depth
+    operations = [
+        op
+        for body in (
+            *(region.main for region in program.regions),
+            *(procedure.body for procedure in program.procedures),
+        )
+        for op in _operations(body)
+    ]
+    units = [op.asynchronous.unit + 1 for op in operations if op.asynchronous is not None]
+    return Sizes(
+        tiles=tiles, units=max(units, default=0) + 1, colors=max(len(program.colors), 1),
+        slots=slots, queues=queues, cells=cells, pool=0, records=0,
+        sends=any(BY_NAME[op.name].form is Form.SEND for op in operations), data_bytes=data_bytes,
+    )  # fmt: skip
+
+
+def _operations(body: Iterable[Statement]) -> Iterator[Op]:
+    for statement in body:
+        if isinstance(statement, Op):
+            yield statement
+        elif isinstance(statement, Loop):
+            yield from _operations(statement.body)
+        elif isinstance(statement, If):
+            yield from _operations(statement.then)
+            yield from _operations(statement.otherwise)
+
+
+def image_bytes(sizes: Sizes) -> int:
+    """Bytes of a loaded program; weights are mapped, and do not count."""
+    from runtime.schedule import Rcol
+
+    each_tile = 4 * (4 + sizes.colors + 1)  # place, region, entry; slots by color
+    tables = 4 * 17 * sizes.slots + 4 * sizes.pool + _WORD * len(Rcol) * sizes.records
+    return sizes.tiles * each_tile + tables + _WORD * 8 * (sizes.slots + sizes.queues)
+
+
+def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
+    """Bytes of a run's state, without traces and the race check; see ``make_state``."""
+    from runtime.engine.layout import COLUMNS
+
+    columns = {name: COLUMNS[name] for name in ("tile", "counters", "unit")}
+    nests = (fabric.call_depth + 1) * fabric.loop_depth
+    each_tile = (
+        _WORD * (columns["tile"] + columns["counters"])
+        + _WORD * sizes.units * columns["unit"]
+        + _WORD * (2 * fabric.call_depth + nests + 3 * fabric.semaphores + sizes.colors)
+        + 4 * fabric.registers
+        + COLUMNS["turns"]
+        + _WORD * (1 + 1 + 2)  # first slot, due, active
+        + sizes.data_bytes
+    )
+    if sizes.sends:
+        words = 5 * COLUMNS["dyn"] + COLUMNS["dyn_message"] + COLUMNS["dyn_lock"] + 2
+        each_tile += _WORD * (words + COLUMNS["dyn_links"]) + COLUMNS["dyn_hold"]
+        each_tile += 5 * fabric.dynamic_buffer_depth * (_WORD + _WORD + 1)
+    each_slot = _WORD * (COLUMNS["slots"] + COLUMNS["moves"] + COLUMNS["lost"])
+    fifos = _WORD * COLUMNS["fifos"] * (sizes.slots + sizes.queues)
+    cells = sizes.cells * (4 + _WORD + 1)
+    return sizes.tiles * each_tile + each_slot * sizes.slots + fifos + cells
+
+
+def ahead_bytes(sizes: Sizes) -> int:
+    """Bytes that the engine that runs ahead adds to a state; see ``with_lookahead``."""
+    from runtime.engine.layout import COLUMNS
+
+    tasks = 2 * sizes.slots + sizes.tiles * sizes.units
+    ring = _WORD << max(tasks - 1, 1).bit_length()
+    each_link = _WORD * (COLUMNS["link"] + 4 * COLUMNS["nodes"])
+    each_slot = _WORD * (COLUMNS["origins"] + 2)
+    each_tile = 6 * each_link + _WORD * COLUMNS["occupied"]
+    return tasks + ring + each_tile * sizes.tiles + each_slot * sizes.slots
+
+
+def edge_bytes(program: Program) -> int:
+    """Bytes of inputs and outputs in the fabric's types."""
+    return sum(
+        math.prod(tensor.shape) * tensor.dtype.bytes
+        for tensor in program.edge_tensors
+        if tensor.kind is not Kind.WEIGHT
+    )
+
+
+def observer_bytes(image: Image, options: Options) -> int:
+    """Bytes of the tables for the trace and the race check that a run asks for."""
+    from runtime.engine.layout import COLUMNS, FIELDS
+    from runtime.engine.observe import race_sizes
+
+    units, total = image.code.units + 1, 0
+    if options.trace is not None:
+        traced = image.tiles * units * COLUMNS["traced"]
+        total += _WORD * (traced + options.trace.events * COLUMNS["trace"])
+    if options.check_races:
+        for name, shape in race_sizes(image, units).items():
+            total += int(np.prod(shape)) * np.dtype(FIELDS[name][0]).itemsize
+    return total
+
+
+def require_memory(needed: dict[str, int], limit: int | None) -> None:
+    """Refuse what would not fit.
+
+    needed: bytes by what they are for. limit: bytes; None stands for what the machine has free.
+
+    Raises:
+        MemoryLimit: it is more, with the numbers.
+    """
+    room = available_bytes() if limit is None else limit
+    total = sum(needed.values())
+    if room is None or total <= room:
+        return
+    parts = ", ".join(f"{_text(count)} for {what}" for what, count in needed.items() if count)
+    whose = "may be taken" if limit is not None else "are free on this machine"
+    raise MemoryLimit(
+        f"the run would take {_text(total)} of memory ({parts}); {_text(room)} {whose}",
+        total, room,
+    )  # fmt: skip
+
+
+def require_for_program(
+    program: Program, fabric: Fabric, data_bytes: int, limit: int | None
+) -> None:
+    """Refuse, before it is loaded, a program that could not run."""
+    sizes = expected_sizes(program, fabric, data_bytes)
+    require_memory(_parts(sizes, fabric, program, True), limit)
+
+
+def require_for_run(image: Image, options: Options, ahead: bool, limit: int | None) -> None:
+    """Refuse, before its state is made, a run that would not fit.
+
+    ahead: whether the engine runs ahead. limit: includes what is loaded.
+    """
+    parts = _parts(sizes_of(image), image.fabric, image.program, ahead)
+    if limit is None:
+        del parts["the program"]  # it is no longer free
+    require_memory(parts | {"traces and checks": observer_bytes(image, options)}, limit)
+
+
+def _parts(sizes: Sizes, fabric: Fabric, program: Program, ahead: bool) -> dict[str, int]:
+    sram = sizes.tiles * sizes.data_bytes
+    rest = state_bytes(sizes, fabric) - sram + edge_bytes(program)
+    return {
+        "the program": image_bytes(sizes),
+        f"the SRAM of {sizes.tiles:,} tiles": sram,
+        "the rest of the state": rest + (ahead_bytes(sizes) if ahead else 0),
+    }
+
+
+def available_bytes() -> int | None:
+    """Memory that can still be had, or None where the system does not say."""
+    found: list[int] = []
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * 1024)
+    group = Path("/sys/fs/cgroup")
+    most, used = (_lines(group / name) for name in ("memory.max", "memory.current"))
+    if most and used and most[0].isdigit() and used[0].isdigit():
+        found.append(max(int(most[0]) - int(used[0]), 0))
+    if not found and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(found, default=None)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+
+
+def _text(count: int) -> str:
+    for unit, name in ((_GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count >= unit:
+            return f"{count / unit:,.1f} {name}"
+    return f"{count} bytes"

@@ -1,0 +1,318 @@
+"""What chosen tiles did, cycle by cycle, as a file that Perfetto and Chrome's viewer open.
+
+The file has the JSON form of the Trace Event Format ("complete" events of phase ``X``, and
+metadata). A tile is a process, its main thread and stream units are threads; the first
+process holds the statements of main over the whole region. One cycle is shown as one
+microsecond: the format counts in those, and cycles stay whole numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from runtime.counters import StatementCycles, collect_statements
+from runtime.errors import RuntimeFault
+from runtime.tables import COUNTED, Col
+
+if TYPE_CHECKING:
+    from runtime.engine.layout import State
+    from runtime.image import Image
+
+DEFAULT_TILES = "corners;middle"
+DEFAULT_EVENTS = 200_000
+STATES = (
+    "busy", "stalled on input", "stalled on output", "waiting for a semaphore",
+    "waiting for a unit", "stalled on the dynamic network",
+)  # fmt: skip
+_REGION, _FIRST_TILE = 1, 2  # numbers of processes in the file
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRequest:
+    """Which tiles to record, and the most entries to keep, shared evenly by their units.
+
+    tiles: parts joined by ``;``, each ``X,Y`` in the program's rectangle, where ``*`` stands
+    for all and ``A-B`` for some; or ``corners``, ``middle``, ``all``.
+    """
+
+    tiles: str = DEFAULT_TILES
+    events: int = DEFAULT_EVENTS
+
+    def chosen(self, width: int, height: int) -> tuple[int, ...]:
+        """Numbers of the tiles, y * width + x, in order.
+
+        Raises:
+            RuntimeFault: a part is not understood, or names no tile of the rectangle.
+        """
+        columns, rows = sorted({0, width - 1}), sorted({0, height - 1})
+        named = {
+            "corners": [(x, y) for y in rows for x in columns],
+            "middle": [(width // 2, height // 2)],
+            "all": [(x, y) for y in range(height) for x in range(width)],
+        }
+        tiles: set[int] = set()
+        for part in (part.strip() for part in self.tiles.split(";")):
+            places = named.get(part)
+            if places is None:
+                x, comma, y = part.partition(",")
+                if not comma:
+                    raise RuntimeFault(f"tiles '{part}': X,Y is wanted, or {', '.join(named)}")
+                places = [
+                    (i, j) for j in _span(part, y, height, "y") for i in _span(part, x, width, "x")
+                ]
+            tiles.update(y * width + x for x, y in places)
+        return tuple(sorted(tiles))
+
+
+def _span(part: str, text: str, size: int, axis: str) -> range:
+    text = text.strip()
+    if text == "*":
+        return range(size)
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if not found:
+        raise RuntimeFault(f"tiles '{part}': '{text}' is no number, A-B or *")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not first <= last < size:
+        raise RuntimeFault(f"tiles '{part}': {axis} lies in 0 to {size - 1}")
+    return range(first, last + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTrace:
+    """One unit of a tile (0: the main thread).
+
+    entries: rows of (begin, length, state, row of the program, statement of main), in the
+    order of time. lost: entries beyond the room, the first of them in cycle ``since``.
+    """
+
+    tile: int
+    unit: int
+    entries: np.ndarray
+    lost: int
+    since: int
+
+    def cycles(self) -> dict[str, int]:
+        """Cycles in each state."""
+        sums = np.bincount(self.entries[:, 2], self.entries[:, 1], len(STATES)).astype(int)
+        return dict(zip(STATES, sums.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a run recorded."""
+
+    image: Image
+    units: tuple[UnitTrace, ...]
+    statements: tuple[StatementCycles, ...]
+    cycles: int
+
+    @property
+    def left_out(self) -> str:
+        """A sentence on entries for which there was no room; empty if all are there."""
+        lost = sum(unit.lost for unit in self.units)
+        if not lost:
+            return ""
+        kept = sum(len(unit.entries) for unit in self.units)
+        since = min(unit.since for unit in self.units if unit.lost)
+        return (
+            f"{lost:,} of {lost + kept:,} entries of the trace are left out, the first of them in "
+            f"cycle {since:,}; choose fewer tiles, or room for more"
+        )
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The events of the file, metadata first in each process."""
+        yield from _region_events(self)
+        for unit in self.units:
+            if unit.unit == 0:
+                x, y = unit.tile % self.image.program.width, unit.tile // self.image.program.width
+                yield from _process(_FIRST_TILE + unit.tile, f"tile ({x}, {y})")
+            yield from _UnitWriter(self.image, unit).events()
+
+    def write(self, file: IO[str]) -> None:
+        """Write the JSON object."""
+        file.write('{"traceEvents":[\n')
+        for number, event in enumerate(self.events()):
+            file.write((",\n" if number else "") + json.dumps(event, separators=(",", ":")))
+        notes = {
+            "time": "1 us in this file is 1 cycle",
+            "clock_hertz": self.image.fabric.clock_hertz,
+            "cycles": self.cycles,
+            "left_out": self.left_out,
+        }
+        file.write(f'\n],"displayTimeUnit":"ns","otherData":{json.dumps(notes)}}}\n')
+
+
+def read_trace(image: Image, state: State, cycles: int) -> Trace | None:
+    """Take the recorded entries out of an engine's state; None when nothing was asked for.
+
+    Waits that had not ended count up to ``cycles``; nothing reaches beyond.
+    """
+    from runtime.engine.layout import G, Reason, U
+    from runtime.engine.observed import E, R
+
+    room = int(state.g[G.TRACE])
+    if not room:
+        return None
+    units: list[UnitTrace] = []
+    for me in np.nonzero(state.traced[:, R.FIRST] >= 0)[0].tolist():
+        first, used, lost, since = state.traced[me].tolist()
+        entries = state.trace[first : first + used]
+        unit = state.unit[me]
+        if unit[U.REASON] != Reason.NONE and not lost:
+            since_wait, end = int(unit[U.SINCE]), cycles - int(unit[U.SINCE])
+            wait = (since_wait, end, int(unit[U.REASON]), int(unit[U.ROW]), int(unit[U.STATEMENT]))
+            entries = np.vstack([entries, np.array([wait], np.int64)])
+        entries = entries[entries[:, E.BEGIN] < cycles].copy()
+        entries[:, E.LENGTH] = np.minimum(entries[:, E.LENGTH], cycles - entries[:, E.BEGIN])
+        tile, number = divmod(me, int(state.g[G.UNITS]))
+        units.append(UnitTrace(tile, number, entries, lost, since))
+    return Trace(image, tuple(units), collect_statements(image, state, cycles), cycles)
+
+
+# --- the file's events --------------------------------------------------------------------
+
+
+def _process(pid: int, name: str) -> Iterator[dict[str, Any]]:
+    yield {"ph": "M", "pid": pid, "name": "process_name", "args": {"name": name}}
+    yield {"ph": "M", "pid": pid, "name": "process_sort_index", "args": {"sort_index": pid}}
+
+
+def _thread(pid: int, tid: int, name: str) -> Iterator[dict[str, Any]]:
+    yield {"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": name}}
+    yield {
+        "ph": "M", "pid": pid, "tid": tid, "name": "thread_sort_index", "args": {"sort_index": tid},
+    }  # fmt: skip
+
+
+def _slice(
+    pid: int, tid: int, name: str, category: str, begin: int, end: int, args: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "ph": "X", "pid": pid, "tid": tid, "name": name, "cat": category, "ts": begin,
+        "dur": end - begin, "args": args,
+    }  # fmt: skip
+
+
+def _region_events(trace: Trace) -> Iterator[dict[str, Any]]:
+    """The statements of main over all tiles; those that overlap in time lie on other tracks."""
+    yield from _process(_REGION, "statements of main, all tiles")
+    ends: list[int] = []
+    for item in sorted(trace.statements, key=lambda item: item.start):
+        end = min(item.end, trace.cycles)
+        if end <= item.start:
+            continue
+        track = next((i for i, last in enumerate(ends) if last <= item.start), len(ends))
+        if track == len(ends):
+            ends.append(0)
+            yield from _thread(_REGION, track, f"track {track}")
+        ends[track] = end
+        statement = item.statement
+        args = {
+            "line": statement.where.line, "node": statement.node, "region": statement.region,
+            "busy cycles of main threads": item.busy, "multiply-accumulates": item.macs,
+        }  # fmt: skip
+        yield _slice(_REGION, track, statement.text, "statement", item.start, end, args)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A slice that may still grow."""
+
+    name: str
+    category: str
+    begin: int
+    args: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _UnitWriter:
+    """Nests a unit's entries: statement of main, procedures, instruction, what it waited for."""
+
+    image: Image
+    trace: UnitTrace
+    statement: int = -1
+    stack: list[_Open] = field(default_factory=list)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The unit's track; of slices that begin together, the outer one comes first."""
+        pid, tid = _FIRST_TILE + self.trace.tile, self.trace.unit
+        yield from _thread(pid, tid, "main thread" if tid == 0 else f"stream unit {tid - 1}")
+        depth = {"statement": 0, "procedure": 1, "instruction": 2, "wait": 3}
+        found = [*self._slices()]
+        found.reverse()  # an inner procedure ends first
+        found.sort(key=lambda event: (event["ts"], -event["dur"], depth[event["cat"]]))
+        yield from found
+
+    def _slices(self) -> Iterator[dict[str, Any]]:
+        pid, tid = _FIRST_TILE + self.trace.tile, self.trace.unit
+        end = 0
+        for group in self._instructions():
+            begin, _, _, row, statement = group[0]
+            if tid == 0:
+                yield from self._enter(row, statement, begin, end)
+            end = group[-1][0] + group[-1][1]
+            yield self._instruction(group, begin, end)
+            for at, length, state, _, _ in group:
+                if state:
+                    yield _slice(pid, tid, STATES[state], "wait", at, at + length, {})
+        yield from self._close(0, end)
+
+    def _instructions(self) -> Iterator[list[list[int]]]:
+        """Entries of one row that follow each other without a gap."""
+        group: list[list[int]] = []
+        for entry in self.trace.entries.tolist():
+            if group and (entry[3:] != group[-1][3:] or entry[0] != group[-1][0] + group[-1][1]):
+                yield group
+                group = []
+            group.append(entry)
+        if group:
+            yield group
+
+    def _instruction(self, group: list[list[int]], begin: int, end: int) -> dict[str, Any]:
+        _, _, _, row, statement = group[0]
+        args: dict[str, Any] = {"line": self.image.code.where[row].line}
+        node = self.image.code.statements[statement].node if statement >= 0 else ""
+        if node:
+            args["node"] = node
+        for _, length, state, _, _ in group:
+            args[STATES[state]] = args.get(STATES[state], 0) + length
+        name = COUNTED[int(self.image.code.rows[row, Col.OPCODE])]
+        return _slice(
+            _FIRST_TILE + self.trace.tile, self.trace.unit, name, "instruction", begin, end, args
+        )
+
+    def _enter(self, row: int, statement: int, begin: int, end: int) -> Iterator[dict[str, Any]]:
+        """Close and open slices until the stack is that of this row."""
+        if statement != self.statement:
+            yield from self._close(0, end)
+            self.statement = statement
+            if statement >= 0:
+                item = self.image.code.statements[statement]
+                args = {"line": item.where.line, "node": item.node}
+                self.stack.append(_Open(item.text, "statement", begin, args))
+        starts, names = self.image.code.procedures
+        owner = names[bisect_right(starts, row) - 1]
+        base = 1 if statement >= 0 else 0
+        if not owner or (self.stack and self.stack[0].name == f"call {owner}"):
+            yield from self._close(base, end)
+            return
+        depth = next(
+            (i for i in range(len(self.stack) - 1, base - 1, -1) if self.stack[i].name == owner), -1
+        )
+        if depth >= 0:
+            yield from self._close(depth + 1, end)
+        else:
+            self.stack.append(_Open(owner, "procedure", begin, {}))
+
+    def _close(self, depth: int, end: int) -> Iterator[dict[str, Any]]:
+        pid, tid = _FIRST_TILE + self.trace.tile, self.trace.unit
+        while len(self.stack) > depth:
+            item = self.stack.pop()
+            yield _slice(pid, tid, item.name, item.category, item.begin, end, item.args)

@@ -1,0 +1,137 @@
+"""Where a run ends that does not end well: cycles, deadlock after a long time, memory."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+import models
+import runtime
+import wsc
+from isa.parser import parse
+from runtime.engine import Options
+from runtime.engine.ahead import with_lookahead
+from runtime.engine.state import make_state
+from runtime.errors import CycleLimit, Deadlock, MemoryLimit
+from runtime.memory import (
+    ahead_bytes,
+    available_bytes,
+    edge_bytes,
+    expected_sizes,
+    image_bytes,
+    observer_bytes,
+    sizes_of,
+    state_bytes,
+)
+from runtime.store import check_inputs, make_outputs
+from runtime.trace import TraceRequest
+from tests.runtime.programs import program
+from tests.runtime.test_runs import WRITTEN, random_inputs
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_the_cycles_of_a_stopped_run_are_accounted_for(path: Path) -> None:
+    image = runtime.load(parse(path.read_text(encoding="utf-8")))
+    inputs = random_inputs(image.program)
+    whole = runtime.run(image, inputs)
+    for limit in sorted({1, 2, 3, 5, 9, 17, 33, 65, 129, whole.cycles // 2, whole.cycles - 1}):
+        if limit >= whole.cycles:
+            continue
+        with pytest.raises(CycleLimit, match=f"did not end within {limit} cycles") as caught:
+            runtime.run(image, inputs, max_cycles=limit)
+        counters = caught.value.counters
+        stalls = counters.stalled_input + counters.stalled_output + counters.waiting
+        assert counters.cycles == limit
+        assert (counters.busy + stalls + counters.idle == limit).all()
+        for part in (counters.busy, stalls, counters.idle):
+            assert (part >= 0).all()
+        for row in counters.statements:
+            assert 0 <= row.start <= limit
+            assert row.start <= row.end
+
+
+def test_a_deadlock_after_a_billion_cycles_of_nothing() -> None:
+    body = """
+color c = 0
+tensor t : f32[8] at 0 size 32
+region all at 0,0 size 3x1
+route c in all when x == 0 : RAMP -> E
+route c in all when x > 0 : W -> RAMP
+main all
+  if x == 1
+    loop k: 1000
+      div.f32 [t], [t], 1.0 for i:125, j:1000
+    end
+    mov.f32 [t], <c>
+  end
+end
+"""
+    began = time.perf_counter()
+    with pytest.raises(Deadlock, match="waits for a wavelet of color 'c'") as caught:
+        runtime.run(program(body, "3x1"), {})
+    assert caught.value.cycle > 1_000_000_000
+    assert time.perf_counter() - began < 60
+
+
+def test_too_little_memory_is_said_before_it_is_taken() -> None:
+    image = runtime.load(program("region all at 0,0 size 8x8\nmain all\nend\n", "8x8"))
+    with pytest.raises(MemoryLimit, match=r"would take 3\.\d MiB of memory") as caught:
+        runtime.run(image, {}, max_memory=1 << 20)
+    assert caught.value.limit == 1 << 20
+    assert caught.value.needed > 64 * 48 * 1024  # no tensors: all of the SRAM is kept
+    assert "3.0 MiB for the SRAM of 64 tiles" in str(caught.value)
+    assert "1.0 MiB may be taken" in str(caught.value)
+    runtime.run(image, {}, max_memory=caught.value.needed)
+
+
+def test_a_wafer_is_refused_before_it_is_loaded() -> None:
+    text = "tensor t : f32[12000] at 0 size 48000\nregion all at 0,0 size 750x994\nmain all\nend\n"
+    began = time.perf_counter()
+    with pytest.raises(MemoryLimit, match=r"33\.3 GiB for the SRAM of 745,500 tiles"):
+        runtime.load(program(text, "750x994"), max_memory=8 << 30)
+    assert time.perf_counter() - began < 5
+
+
+def test_without_a_limit_the_machines_memory_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (available_bytes() or 0) > 1 << 20
+    monkeypatch.setattr("runtime.memory.available_bytes", lambda: 1 << 16)
+    with pytest.raises(MemoryLimit, match=r"64\.0 KiB are free on this machine"):
+        runtime.load(program("region all at 0,0 size 8x8\nmain all\nend\n", "8x8"))
+
+
+OPTIONS = {
+    "plain": Options(), "ahead": Options(), "races": Options(check_races=True),
+    "trace": Options(trace=TraceRequest()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
+    fabric = "12x9" if name == "races" else "40x33"
+    wsc.compile(models.DIGITS, fabric=fabric).save(tmp_path / "digits.wsa")
+    loaded = wsc.load(tmp_path / "digits.wsa")
+    inputs = {"image": models.digits_samples()[0][:1]}
+    gc.collect()
+    tracemalloc.start()
+    try:
+        image = runtime.load(loaded.assembly, loaded.fabric, tmp_path)
+        flat = check_inputs(image.program, inputs)
+        state = make_state(image, flat, make_outputs(image.program), OPTIONS[name])
+        if name == "ahead":
+            state = with_lookahead(image, state, OPTIONS[name])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(state.g)
+    extra = observer_bytes(image, OPTIONS[name]) + edge_bytes(image.program)
+    for sizes in (
+        sizes_of(image),
+        expected_sizes(loaded.assembly, loaded.fabric, image.data_bytes),
+    ):
+        estimate = image_bytes(sizes) + state_bytes(sizes, image.fabric) + extra
+        estimate += ahead_bytes(sizes) if name == "ahead" else 0
+        assert 0.75 * taken < estimate < 1.25 * taken, f"{estimate:,} for {taken:,}"

@@ -1,0 +1,243 @@
+"""Traces: well-formed, nested, complete, and equal to the counters."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import runtime
+from isa.parser import parse
+from isa.program import Program
+from runtime.errors import CycleLimit, RuntimeFault
+from runtime.trace import STATES, Trace, TraceRequest
+from tests.runtime.test_runs import WRITTEN, random_inputs
+
+COLUMNS = {
+    "busy": "busy", "stalled on input": "stalled_input", "stalled on output": "stalled_output",
+    "stalled on the dynamic network": "stalled_output", "waiting for a semaphore": "waiting",
+    "waiting for a unit": "waiting",
+}  # fmt: skip
+
+
+def written(path: Path) -> Program:
+    return parse(path.read_text(encoding="utf-8"), path.name)
+
+
+def traced(path: Path, request: TraceRequest | None = None, **options: Any) -> runtime.RunResult:
+    program = written(path)
+    inputs = random_inputs(program)
+    return runtime.run(program, inputs, trace=request or TraceRequest("all"), **options)
+
+
+def document(trace: Trace) -> dict[str, Any]:
+    file = io.StringIO()
+    trace.write(file)
+    return json.loads(file.getvalue())
+
+
+def tracks(found: dict[str, Any]) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    made: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for event in found["traceEvents"]:
+        if event["ph"] == "X":
+            made[event["pid"], event["tid"]].append(event)
+    return made
+
+
+def assert_nested(events: list[dict[str, Any]]) -> None:
+    """Each slice lies within the one that is open when it begins, or after it."""
+    open_until: list[int] = []
+    for event in sorted(events, key=lambda event: (event["ts"], -event["dur"])):
+        end = event["ts"] + event["dur"]
+        assert event["dur"] > 0
+        while open_until and open_until[-1] <= event["ts"]:
+            open_until.pop()
+        assert not open_until or end <= open_until[-1], event
+        open_until.append(end)
+
+
+def assert_sums(trace: Trace, counters: runtime.counters.Counters) -> None:
+    """The states of every main thread, against its tile's counters."""
+    width = trace.image.program.width
+    for unit in trace.units:
+        y, x = divmod(unit.tile, width)
+        sums: dict[str, int] = defaultdict(int)
+        for state, cycles in unit.cycles().items():
+            sums[COLUMNS[state]] += cycles
+        if unit.unit == 0:
+            wanted = {name: int(getattr(counters, name)[y, x]) for name in sums}
+            assert dict(sums) == wanted, (x, y)
+            assert sum(sums.values()) + counters.idle[y, x] == counters.cycles
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_slices_nest_and_add_up(path: Path) -> None:
+    result = traced(path)
+    assert result.trace is not None
+    found = document(result.trace)
+    for (pid, _), events in tracks(found).items():
+        if pid == 1:  # over all tiles: side by side
+            assert all(one["ts"] + one["dur"] <= other["ts"] for one, other in pairwise(events))
+        else:
+            assert_nested(events)
+        assert max(event["ts"] + event["dur"] for event in events) <= result.cycles
+    assert_sums(result.trace, result.counters)
+    assert found["otherData"]["cycles"] == result.cycles
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_the_units_of_a_tile_are_busy_as_counted(path: Path) -> None:
+    result = traced(path, delays=4)
+    assert result.trace is not None
+    busy = np.zeros_like(result.counters.unit_busy).ravel()
+    for unit in result.trace.units:
+        if unit.unit:
+            busy[unit.tile] += unit.cycles()["busy"]
+    assert (busy.reshape(result.counters.unit_busy.shape) == result.counters.unit_busy).all()
+
+
+@pytest.mark.parametrize("delays", [None, 3])
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_both_engines_record_the_same(path: Path, delays: int | None) -> None:
+    fast, reference = (
+        traced(path, engine=engine, delays=delays).trace for engine in ("fast", "reference")
+    )
+    assert fast is not None
+    assert reference is not None
+    for one, other in zip(fast.units, reference.units, strict=True):
+        assert one.entries.tolist() == other.entries.tolist(), (one.tile, one.unit)
+
+
+def test_instructions_tell_their_line_and_their_states() -> None:
+    path = next(path for path in WRITTEN if path.stem == "async")
+    result = traced(path, TraceRequest("0,1"))
+    assert result.trace is not None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = tracks(document(result.trace))
+    main = found[2 + 1, 0]
+    names = {event["name"] for event in main if event["cat"] == "instruction"}
+    assert {"mov", "wait", "mul", "i.mod", "loop", "if"} <= names
+    for event in main:
+        if event["cat"] == "instruction":
+            assert event["name"].removeprefix("i.") in lines[event["args"]["line"] - 1]
+            states = [event["args"].get(state, 0) for state in STATES]
+            assert sum(states) == event["dur"]
+    waits = {event["name"] for event in main if event["cat"] == "wait"}
+    assert "waiting for a semaphore" in waits
+    unit = found[2 + 1, 1]
+    assert {event["name"] for event in unit if event["cat"] == "instruction"} == {"mov"}
+
+
+def test_calls_are_slices_around_their_instructions() -> None:
+    path = next(path for path in WRITTEN if path.stem == "stencil")
+    result = traced(path, TraceRequest("2,2"))
+    assert result.trace is not None
+    (main,) = (
+        t for (pid, tid), t in tracks(document(result.trace)).items() if pid > 1 and tid == 0
+    )
+    calls = [event for event in main if event["name"] == "call average"]
+    assert len(calls) == 3  # iterations
+    for call in calls:
+        inside = [
+            event["name"]
+            for event in main
+            if event["cat"] == "instruction"
+            and call["ts"] <= event["ts"]
+            and event["ts"] + event["dur"] <= call["ts"] + call["dur"]
+        ]
+        assert inside == ["call", "add", "add", "add", "mul"]
+
+
+def test_nested_procedures_are_nested_slices() -> None:
+    program = parse("""
+wsc 1
+fabric "wse2" 1x1
+precision f32
+region all at 0,0 size 1x1
+proc inner(n)
+  i.set a, n
+end
+proc outer()
+  call inner(n = 1)
+  call inner(n = 2)
+  i.set b, 1
+end
+main all
+  call outer() @"here"
+end
+""")
+    result = runtime.run(program, {}, trace=TraceRequest())
+    assert result.trace is not None
+    events = tracks(document(result.trace))[2, 0]
+    assert_nested(events)
+    kinds = [
+        (event["name"], event["cat"])
+        for event in sorted(events, key=lambda e: (e["ts"], -e["dur"]))
+    ]
+    assert kinds == [
+        ("call outer", "statement"), ("call", "instruction"), ("call", "instruction"),
+        ("inner", "procedure"), ("i.set", "instruction"), ("call", "instruction"),
+        ("inner", "procedure"), ("i.set", "instruction"), ("i.set", "instruction"),
+    ]  # fmt: skip
+    assert events[0]["args"]["node"] == "here"
+
+
+@pytest.mark.parametrize("part", [0.003, 0.1, 0.35, 0.7, 0.99])
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_a_run_that_is_stopped_adds_up_too(path: Path, part: float) -> None:
+    limit = max(int(traced(path).cycles * part), 1)
+    with pytest.raises(CycleLimit) as caught:
+        traced(path, max_cycles=limit)
+    error = caught.value
+    assert error.trace is not None
+    assert_sums(error.trace, error.counters)
+    for (pid, _), events in tracks(document(error.trace)).items():
+        if pid > 1:
+            assert_nested(events)
+        assert max(event["ts"] + event["dur"] for event in events) <= error.cycle
+
+
+def test_a_trace_that_is_full_says_what_it_leaves_out() -> None:
+    path = next(path for path in WRITTEN if path.stem == "life")
+    whole, part = traced(path).trace, traced(path, TraceRequest("all", 1000)).trace
+    assert whole is not None
+    assert part is not None
+    assert not whole.left_out
+    kept = sum(len(unit.entries) for unit in part.units)
+    assert kept <= 1000
+    assert "entries of the trace are left out, the first of them in cycle" in part.left_out
+    assert document(part)["otherData"]["left_out"] == part.left_out
+    for all_of, some in zip(whole.units, part.units, strict=True):
+        count = len(some.entries) - 1  # the last one may have grown
+        assert (some.entries[:count] == all_of.entries[:count]).all()
+
+
+TILES = [
+    ("0,0", 7, 5, [0]), ("corners", 3, 3, [0, 2, 6, 8]), ("middle", 5, 3, [7]),
+    ("1,*", 3, 2, [1, 4]), ("*,1", 3, 2, [3, 4, 5]), ("0-1,1", 3, 2, [3, 4]),
+    ("all", 2, 2, [0, 1, 2, 3]), ("0,0; middle ;0,0", 3, 1, [0, 1]), ("corners;middle", 1, 1, [0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "width", "height", "wanted"), TILES)
+def test_tiles_are_chosen(text: str, width: int, height: int, wanted: list[int]) -> None:
+    assert list(TraceRequest(text).chosen(width, height)) == wanted
+
+
+REFUSED = [
+    ("3,0", "x lies in 0 to 2"), ("0,2", "y lies in 0 to 1"), ("2-1,0", "x lies in"),
+    ("edge", "X,Y is wanted, or corners, middle, all"), ("a,0", "'a' is no number, A-B or *"),
+    ("", "X,Y is wanted"), ("-1,0", "'-1' is no number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_tiles_that_are_not_there_are_refused(text: str, message: str) -> None:
+    with pytest.raises(RuntimeFault, match=message.replace("*", r"\*")):
+        TraceRequest(text).chosen(3, 2)
