@@ -135,7 +135,7 @@ class KernelRow:
         """The row for JSON."""
         return {
             "line": self.line, "kernel": self.procedure, "node": self.node,
-            "start": self.start, "cycles": self.cycles, "macs": self.total_macs,
+            "start": self.start, "end": self.end, "cycles": self.cycles, "macs": self.total_macs,
             "bounds": {
                 "compute": self.bound.compute, "link": self.bound.link, "io": self.bound.io,
             },

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from models import builders
-from runtime.engine import compiled
+from runtime.engine import DEFAULT, compiled
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
 
 
@@ -39,7 +41,7 @@ def test_json_has_what_scripts_need(twice: Path) -> None:
     assert found["cycles"] > 0
     assert found["utilization"] == 0
     assert found["wall_seconds"] > 0
-    assert found["engine"] == "reference"
+    assert found["engine"] == DEFAULT
     assert found["fabric"]["width"] == 4
     assert (found["seed"], found["drawn_inputs"]) == (0, ["a"])
     assert found["io_bytes"] == {"in": 32, "out": 32}
@@ -75,14 +77,17 @@ def test_the_report_for_people(twice: Path) -> None:
 def test_a_terminal_hears_that_the_engine_is_compiled(
     twice: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepare(compiling: Callable[[], None] | None) -> None:
+    load = compiled.Loop.prepare
+
+    def prepare(loop: compiled.Loop, compiling: Callable[[], None] | None = None) -> Any:
         assert compiling is not None
         compiling()
+        return load(loop)
 
-    monkeypatch.setattr(compiled, "prepare", prepare)
+    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
     assert done(wsc("run", twice)).stderr == ""  # no terminal
     said: list[str] = []
-    monkeypatch.setattr("wsc.cli.run.working", lambda text: nullcontext(said.append))
+    monkeypatch.setattr("wsc.cli.execute.working", lambda text: nullcontext(said.append))
     done(wsc("run", twice))
     assert said[0] == "compiling the engine (once, about a minute)"
     assert all(line.startswith("running: cycle") for line in said[1:])
@@ -110,9 +115,96 @@ def test_an_input_that_was_baked_in(tmp_path: Path) -> None:
     done(wsc("run", program, "--compare", model, "--bind", f"b={values}"))
 
 
-def test_a_limit_of_cycles(twice: Path, tmp_path: Path) -> None:
-    refused(wsc("run", twice, "--max-cycles", 3, "-o", tmp_path / "out"), "3")
+def test_a_limit_of_cycles_keeps_what_was_counted(twice: Path, tmp_path: Path) -> None:
+    result = done(wsc("run", twice, "--max-cycles", 9, "-o", tmp_path / "out"), 2)
+    assert result.stderr == "error: the run did not end within 9 cycles\n"
+    assert result.stdout.startswith("the run did not end within 9 cycles; what was counted until")
+    assert re.search(r"^cycles +9 \(", result.stdout, re.M)
+    assert re.search(r"^main threads +\d.*% idle$", result.stdout, re.M)
+    assert "take" in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_a_limit_of_cycles_in_json(twice: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "t.json"
+    arguments = ("run", twice, "--max-cycles", 9, "--json", "--trace", trace)
+    result = done(wsc(*arguments), 2)
+    found = json.loads(result.stdout)
+    assert found["stopped"] == "the run did not end within 9 cycles"
+    assert found["outputs"] == []
+    assert found["cycles"] == found["counters"]["cycles"] == 9
+    tiles = found["tiles"]
+    states = ("busy", "stalled_input", "stalled_output", "waiting", "idle")
+    assert (np.sum([tiles[name] for name in states], axis=0) == 9).all()
+    ends = [e["ts"] + e["dur"] for e in json.loads(trace.read_text())["traceEvents"] if "ts" in e]
+    assert max(ends) <= 9
+
+
+def test_json_has_every_counter(twice: Path) -> None:
+    found = _json(twice)
+    assert found["stopped"] is None
+    tiles, counters = found["tiles"], found["counters"]
+    for name in ("busy", "stalled_input", "stalled_output", "waiting", "idle"):
+        assert np.array(tiles[name]).shape == (2, 4)
+        assert np.array(tiles[name]).sum() == counters[name]
+    mesh = [tiles["wavelets"][side] for side in ("north", "east", "south", "west")]
+    assert np.array(mesh).sum() == counters["wavelet_hops"] > 0
+    assert np.array(tiles["wavelets"]["to_core"]).sum() == 16
+    assert counters["sram_high_water"] == 8
+    row = found["kernels"][0]
+    assert row["start"] == 0
+    assert row["end"] - row["start"] == row["cycles"] > 0
+    assert (row["bound_by"], row["bounds"]["io"]) == ("link", 1)
+
+
+def test_a_trace_of_chosen_tiles(twice: Path, tmp_path: Path) -> None:
+    for name in ("t.json", "t.json.gz"):
+        done(wsc("run", twice, "--trace", tmp_path / name, "--trace-tiles", "0,*; 3,1"))
+    plain = (tmp_path / "t.json").read_bytes()
+    assert gzip.decompress((tmp_path / "t.json.gz").read_bytes()) == plain
+    events = json.loads(plain)["traceEvents"]
+    named = [e["args"]["name"] for e in events if e["name"] == "process_name"]
+    assert named == ["statements of main, all tiles", "tile (0, 0)", "tile (0, 1)", "tile (3, 1)"]
+    double = next(e for e in events if e["name"] == "call double" and e["pid"] > 1)
+    assert double["args"] == {"line": 37, "node": "/twice/Add"}
+    assert files(tmp_path) == ["t.json", "t.json.gz", "twice.wsa"]
+
+
+def test_a_trace_that_is_full_is_told(twice: Path, tmp_path: Path) -> None:
+    arguments = (twice, "--trace", tmp_path / "t.json", "--trace-events", 20)
+    assert "entries of the trace are left out" in done(wsc("run", *arguments)).stdout
+    found = _json(*arguments)["trace"]
+    assert found["file"] == str(tmp_path / "t.json")
+    assert "are left out" in found["left_out"]
+
+
+def test_traces_that_cannot_be(twice: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "t.json"
+    refused(wsc("run", twice, "--trace", trace, "--trace-tiles", "4,0"), "x lies in 0 to 3")
+    refused(wsc("run", twice, "--trace", tmp_path / "no" / "t.json"), "there is no folder")
+    refused(wsc("run", twice, "--trace-tiles", "all"), "--trace FILE")
+    assert files(tmp_path) == ["twice.wsa"]
+
+
+def test_races_are_told(twice: Path, tmp_path: Path) -> None:
+    done(wsc("run", twice, "--check-races", "--delays", 1))
+    race = TWICE.replace("  mov.f32 [at + i*4], <into>", "  async 0: mov.f32 [at + i*4], <into>")
+    program = text_file(tmp_path / "race.wsa", race)
+    refused(
+        wsc("run", program, "--check-races", "-o", tmp_path / "out"),
+        "race.wsa:27", "race.wsa:22", "SRAM byte 0 of 'buf'", "with no synchronisation",
+    )  # fmt: skip
+    done(wsc("run", program))
+    assert not (tmp_path / "out").exists()
+    refused(wsc("run", twice, "--check-races", "--engine", "fast"), "by the reference engine")
+
+
+def test_memory_that_may_not_be_taken(twice: Path) -> None:
+    refused(wsc("run", twice, "--max-memory", "10K"), "10.0 KiB may be taken", "8 tiles")
+    done(wsc("run", twice, "--max-memory", "1.5G"))
+    result = wsc("run", twice, "--max-memory", "much")
+    assert result.exit_code == 2
+    assert "is no number of bytes" in result.stderr
 
 
 def test_an_engine_that_does_not_exist(twice: Path) -> None:

@@ -78,6 +78,19 @@ def model_options(function: _Command) -> _Command:
     return function
 
 
+class Memory(click.ParamType):
+    """A number of bytes: ``500M``, ``1.5G``, or plain."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """The number; powers of 1024."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", str(value))
+        if not found:
+            self.fail(f"{value!r} is no number of bytes, as in 500M or 1.5G", param, ctx)
+        return int(float(found[1]) * 1024 ** " KMG".index(found[2] or " "))
+
+
 def bind_option(text: str) -> Callable[[_Command], _Command]:
     """``--bind INPUT=FILE.npy``, with the help text of the command."""
     return click.option("--bind", "bind", multiple=True, metavar="INPUT=FILE.npy", help=text)
@@ -209,10 +222,16 @@ def print_table(to: Console, table: Table) -> None:
 
 @contextmanager
 def working(text: str) -> Generator[Callable[[str], None]]:
-    """A line that says what goes on, on a terminal alone; call the result to change it."""
+    """A line that says what goes on, on a terminal alone; call the result to change it.
+
+    An interrupt says what it interrupted, if it does not know better.
+    """
     screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield lambda _: None
-        return
-    with screen.status(text) as status:
-        yield status.update
+    try:
+        if screen.is_terminal:
+            with screen.status(text) as status:
+                yield status.update
+        else:
+            yield lambda _: None
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(str(error) or f"interrupted while {text}") from None

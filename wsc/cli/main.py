@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a comparison failed, 2 anything that the user has to repai
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -52,10 +53,10 @@ class LazyGroup(click.Group):
         """Run the command; a reader that went away is no error of ours."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             if sys.stderr.isatty():
                 click.echo(err=True)  # behind the ^C
-            raise click.Abort from None
+            raise click.Abort(str(error)) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
@@ -74,8 +75,8 @@ class LazyGroup(click.Group):
         debug = "--debug" in arguments
         try:
             code = super().main(arguments, *rest, standalone_mode=False, **extra)
-        except click.Abort:
-            click.echo("interrupted", err=True)
+        except click.Abort as error:
+            click.echo(str(error) or "interrupted", err=True)
             return INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the last place where an error can be told
             _tell(error, debug)
@@ -127,7 +128,10 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Entry point of the ``wsc`` script."""
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        gc.freeze()  # else the interpreter's last collection takes a second after an interrupt
     raise AssertionError("the group leaves by sys.exit")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsc.cli.common import (
+    Memory,
     Refusal,
     bind_option,
     console,
@@ -19,10 +20,12 @@ from wsc.cli.common import (
     plain_table,
     print_table,
     read_arrays,
+    require_folder,
     verbose,
     working,
     write_arrays,
 )
+from wsc.cli.execute import execute, trace_request, write_trace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,12 +46,13 @@ class Finished:
 
     program: Program
     result: RunResult
-    engine: str
     seed: int | None
     drawn: tuple[str, ...]
     files: Mapping[str, Path]
     rows: Sequence[KernelRow]
     compared: Sequence[Comparison] | None
+    trace: Path | None
+    stopped: str  # why it did not end, or empty
 
 
 @click.command("run")
@@ -83,14 +87,49 @@ class Finished:
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )
-@click.option("--engine", default="reference", show_default=True, metavar="NAME")
-@click.option("--max-cycles", type=click.IntRange(min=1), metavar="N", help="Stop there.")
+@click.option("--engine", metavar="NAME", help="Another engine than the default one.")
+@click.option(
+    "--max-cycles",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Stop there, with what was counted until then; exit 2.",
+)
+@click.option(
+    "--max-memory",
+    type=Memory(),
+    metavar="BYTES",
+    help="Refuse to take more; K, M and G are understood. [default: what is free]",
+)
+@click.option(
+    "--check-races",
+    is_flag=True,
+    help="Find memory that is shared without synchronisation; the reference engine, slower.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Record what tiles did, for ui.perfetto.dev; compressed if FILE ends in .gz.",
+)
+@click.option(
+    "--trace-tiles",
+    metavar="TILES",
+    help='Tiles to record, as in "0,0;3,*;4-6,2;middle"; also corners, all. '
+    "[default: corners;middle]",
+)
+@click.option(
+    "--trace-events",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most entries to record, shared by all units of these tiles. [default: 200000]",
+)
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
-    compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str,
-    max_cycles: int | None, every: bool,
+    compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
+    max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
+    trace_tiles: str | None, trace_events: int | None, every: bool,
 ) -> int:  # fmt: skip
     """Run PROGRAM.wsa on the simulated fabric.
 
@@ -100,28 +139,47 @@ def command(
 
     With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
     or 2e-2 (f16) of the output's largest magnitude; else the exit code is 1.
+
+    In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
     if output is not None and output.exists() and not output.is_dir():
         raise Refusal(f"-o {output}: is a file, not a folder")
     if baked and compare is None:
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
+    if trace is not None:
+        require_folder(trace)
+    elif trace_tiles is not None or trace_events is not None:
+        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
     loaded = _load(program)
     used = seed if seed is not None or given else 0
     arrays, drawn = _inputs(loaded, given, used)
     reference = None if compare is None else _reference(loaded, compare, baked)
-    result = _execute(loaded, arrays, engine, delays, max_cycles)
-    compared = None if reference is None else _compare(loaded, reference, result, arrays | baked)
-    files = {} if output is None else write_arrays(output, result.outputs)
+    options: dict[str, Any] = {
+        "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
+        "check_races": check_races,
+        "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
+    }  # fmt: skip
+    result, stopped = execute(loaded, arrays, options)
+    compared = files = None
+    if not stopped:
+        compared = reference and _compare(loaded, reference, result, arrays | baked)
+        files = output and write_arrays(output, result.outputs)
+    if trace is not None:
+        write_trace(trace, result)
     from wsc.report import kernel_rows
 
     rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements)
     shown_seed = used if drawn else None
-    finished = Finished(loaded, result, engine, shown_seed, drawn, files, rows, compared)
+    finished = Finished(
+        loaded, result, shown_seed, drawn, files or {}, rows, compared, trace, stopped
+    )
     if as_json:
         click.echo(json.dumps(as_object(finished), indent=2, allow_nan=False))
     else:
         show(finished, every)
+    if stopped:
+        raise Refusal(stopped)
     return int(compared is not None and not all(item.agrees for item in compared))
 
 
@@ -129,28 +187,10 @@ def command(
 
 
 def _load(path: Path) -> Program:
-    from wsc.api import load
-
     with working(f"reading {path}"):
+        from wsc.api import load
+
         return load(path)
-
-
-def _execute(
-    program: Program, arrays: dict[str, np.ndarray], engine: str, delays: int | None,
-    max_cycles: int | None,
-) -> RunResult:  # fmt: skip
-    with working("running") as say:
-
-        def progress(cycle: int, fraction: float) -> None:
-            say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
-
-        def compiling() -> None:
-            say("compiling the engine (once, about a minute)")
-
-        return program.run(
-            arrays, engine=engine, delays=delays, max_cycles=max_cycles, progress=progress,
-            compiling=compiling,
-        )  # fmt: skip
 
 
 def _inputs(
@@ -244,7 +284,8 @@ def as_object(finished: Finished) -> dict[str, Any]:
         ],
         "utilization": counters.utilization,
         "wall_seconds": result.wall_seconds,
-        "engine": finished.engine,
+        "engine": result.engine,
+        "stopped": finished.stopped or None,
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
             "clock_hertz": fabric.clock_hertz,
@@ -257,8 +298,11 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "io_bytes": {"in": counters.io_bytes_in, "out": counters.io_bytes_out},
         "energy_picojoules": {**counters.energy, "total": math.fsum(counters.energy.values())},
         "counters": counters.as_dict(),
+        "tiles": counters.per_tile(),
         "kernels": [row.as_dict() for row in finished.rows],
     }  # fmt: skip
+    if finished.trace is not None and result.trace is not None:
+        made["trace"] = {"file": str(finished.trace), "left_out": result.trace.left_out or None}
     if finished.compared is not None:
         made["comparison"] = [item.as_dict() for item in finished.compared]
         made["agrees"] = all(item.agrees for item in finished.compared)
@@ -269,13 +313,16 @@ def show(finished: Finished, every: bool) -> None:
     """The report for people, on standard output."""
     screen = console()
     result, counters = finished.result, finished.result.counters
+    if finished.stopped:
+        screen.print(f"{finished.stopped}; what was counted until then:")
     table = plain_table("output", "shape", "dtype", "least", "largest", "file")
     for name, array in result.outputs.items():
         shape = "x".join(map(str, array.shape)) or "scalar"
         low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
         file = str(finished.files.get(name, ""))
         table.add_row(name, shape, array.dtype.name, low, high, file)
-    print_table(screen, table)
+    if result.outputs:
+        print_table(screen, table)
     clock = finished.program.fabric.clock_hertz
     seconds = _short_time(result.cycles / clock)
     screen.print()
@@ -286,8 +333,12 @@ def show(finished: Finished, every: bool) -> None:
         ("main threads", _thread_shares(counters)),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),
-        ("simulated", f"in {result.wall_seconds:.2f} s by the {finished.engine} engine"),
+        ("simulated", f"in {result.wall_seconds:.2f} s by the {result.engine} engine"),
     ]
+    if finished.trace is not None and result.trace is not None:
+        facts.append(("trace", f"{finished.trace}: open it at https://ui.perfetto.dev"))
+        if result.trace.left_out:
+            facts.append(("", result.trace.left_out))
     if finished.drawn:
         facts.append(("drawn", f"{', '.join(finished.drawn)} from seed {finished.seed}"))
     if verbose():

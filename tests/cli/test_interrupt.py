@@ -1,0 +1,116 @@
+"""Ctrl-C, for real: a signal to a process of its own, on a terminal that says how far it is."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from models import builders
+from runtime.engine import ENGINES
+from tests.cli.helpers import TWICE, files, saved, text_file
+from wsc.cli.main import INTERRUPTED
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 240  # seconds until the engine is compiled, on a machine that does other things too
+ENDLESS = TWICE.replace("main all\n", "main all\n  loop k: 1000000000\n    i.set now, k\n  end\n")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    said: str
+    seconds: float  # from the signal on
+
+
+def interrupt(folder: Path, at: str, *arguments: object, later: float = 0.0) -> Ended:
+    """The fastest of a few tries: whoever else uses the machine may hold up one of them."""
+    ended = _interrupt(folder, at, *arguments, later=later)
+    for _ in range(2):
+        if ended.seconds >= 1:
+            again = _interrupt(folder, at, *arguments, later=later)
+            ended = min(ended, again, key=lambda one: one.seconds)
+    return ended
+
+
+def _interrupt(folder: Path, at: str, *arguments: object, later: float = 0.0) -> Ended:
+    """Run ``wsc``, send SIGINT some time after its status line has said ``at``."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wsc.cli.main", *map(str, arguments)],
+        cwd=folder, stderr=theirs, stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"},
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        began = time.monotonic()
+        while at.encode() not in said:
+            said += os.read(ours, 4096)
+            assert time.monotonic() - began < PATIENCE, said
+        time.sleep(later)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        while True:
+            try:
+                said += os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+        code = process.wait(PATIENCE)
+        return Ended(code, said.decode(), time.monotonic() - sent)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_says_where_it_was_and_leaves_nothing(tmp_path: Path, engine: str) -> None:
+    text_file(tmp_path / "endless.wsa", ENDLESS)
+    arguments = ("run", "endless.wsa", "-o", "out", "--trace", "trace.json", "--engine", engine)
+    ended = interrupt(tmp_path, "running: cycle", *arguments)
+    assert ended.code == INTERRUPTED
+    assert re.search(r"interrupted in cycle [1-9]", ended.said)
+    assert (
+        "0% of the edge's elements moved; 8 of 8 tiles in 'i.set' at endless.wsa:37" in ended.said
+    )
+    assert "Traceback" not in ended.said
+    assert files(tmp_path) == ["endless.wsa"]
+    assert ended.seconds < 1, ended
+
+
+def test_while_a_large_program_is_read(tmp_path: Path) -> None:
+    text_file(
+        tmp_path / "large.wsa",
+        TWICE.replace("main all\n", "main all\n" + "  i.set a, 1\n" * 30_000),
+    )
+    ended = interrupt(tmp_path, "reading", "run", "large.wsa", "-o", "out", later=0.3)
+    assert (ended.code, files(tmp_path)) == (INTERRUPTED, ["large.wsa"])
+    assert "interrupted while reading large.wsa" in ended.said
+    assert ended.seconds < 1, ended
+
+
+def test_while_a_model_is_compiled(tmp_path: Path) -> None:
+    saved(builders.transformer_encoder(8, 64, 4, 32), tmp_path / "model.onnx")
+    ended = interrupt(
+        tmp_path,
+        "compiling",
+        "compile",
+        "model.onnx",
+        "-o",
+        "out.wsa",
+        "--fabric",
+        "16x16",
+        later=0.3,
+    )
+    assert (ended.code, files(tmp_path)) == (INTERRUPTED, ["model.onnx"])
+    assert "interrupted while compiling" in ended.said
+    assert ended.seconds < 1, ended

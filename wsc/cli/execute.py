@@ -1,0 +1,71 @@
+"""Running a program for ``wsc run``: progress, a run that is cut short, and its trace."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wsc.cli.common import working
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime.api import RunResult
+    from runtime.errors import CycleLimit
+    from runtime.trace import TraceRequest
+    from wsc.api import Program
+
+
+def execute(
+    program: Program, arrays: dict[str, np.ndarray], options: dict[str, Any]
+) -> tuple[RunResult, str]:
+    """The run, and why it stopped before its end: then it has counters but no outputs."""
+    from runtime.errors import CycleLimit
+
+    started = time.perf_counter()
+    with working("running") as say:
+
+        def progress(cycle: int, fraction: float) -> None:
+            say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
+
+        def compiling() -> None:
+            say("compiling the engine (once, about a minute)")
+
+        try:
+            return program.run(arrays, progress=progress, compiling=compiling, **options), ""
+        except CycleLimit as error:
+            return _unfinished(error, options, time.perf_counter() - started), str(error)
+
+
+def _unfinished(error: CycleLimit, options: dict[str, Any], seconds: float) -> RunResult:
+    from runtime.api import RunResult
+    from runtime.engine import choose_engine
+
+    engine = choose_engine(options["engine"], options["check_races"])
+    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace)
+
+
+def trace_request(program: Program, tiles: str | None, events: int | None) -> TraceRequest:
+    """What to record; tiles that are not there are refused before the long work."""
+    from runtime.trace import DEFAULT_EVENTS, DEFAULT_TILES, TraceRequest
+
+    request = TraceRequest(tiles or DEFAULT_TILES, events or DEFAULT_EVENTS)
+    request.chosen(program.assembly.width, program.assembly.height)
+    return request
+
+
+def write_trace(path: Path, result: RunResult) -> None:
+    """Write the trace whole, or not at all."""
+    import gzip
+
+    from wsc.files import appearing
+
+    assert result.trace is not None
+    with working(f"writing {path}"), appearing(path) as partial:
+        if path.suffix == ".gz":
+            with gzip.open(partial, "wt", encoding="utf-8") as file:
+                result.trace.write(file)
+        else:
+            with partial.open("w", encoding="utf-8") as file:
+                result.trace.write(file)
