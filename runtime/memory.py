@@ -126,9 +126,9 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
         words = 5 * COLUMNS["dyn"] + COLUMNS["dyn_message"] + COLUMNS["dyn_lock"] + 2
         each_tile += _WORD * (words + COLUMNS["dyn_links"]) + COLUMNS["dyn_hold"]
         each_tile += 5 * fabric.dynamic_buffer_depth * (_WORD + _WORD + 1)
-    each_slot = _WORD * (COLUMNS["slots"] + COLUMNS["moves"] + COLUMNS["lost"])
+    each_slot = 4 * COLUMNS["slots"] + _WORD * (COLUMNS["moves"] + COLUMNS["lost"])
     fifos = _WORD * COLUMNS["fifos"] * (sizes.slots + sizes.queues)
-    cells = sizes.cells * (4 + _WORD + 1)
+    cells = sizes.cells * _WORD * COLUMNS["cells"]
     return sizes.tiles * each_tile + each_slot * sizes.slots + fifos + cells
 
 
