@@ -29,8 +29,9 @@ from isa.program import (
     Transfer,
 )
 from isa.types import Side
+from wsc.cost.edge import Traffic, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.report import Traffic, colors_of, static_environment, traffic
+from wsc.report import colors_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from isa.fabric import find_fabric
 from isa.parser import parse
 from isa.program import Location
 from tests.cli.helpers import TWICE
-from wsc.report import busy_shares, call_transfers, edge_bound, kernel_rows, traffic
+from wsc.cost.edge import traffic
+from wsc.report import busy_shares, call_transfers, edge_bound, kernel_rows
 
 
 @dataclass(frozen=True)

@@ -273,8 +273,8 @@ def _show_placement(
 def show_streams(screen: Console, program: Program) -> None:
     """The edge's schedule in the order of the text, with sizes."""
     from isa.program import Transfer
+    from wsc.cost.edge import traffic
     from wsc.inspect import direction_bytes, numbered, stream_cycles
-    from wsc.report import traffic
 
     assembly = program.assembly
     numbers = ("line", "ports", "a port", "bytes", "cycles")

@@ -1,8 +1,10 @@
-"""The cost model: predicted cycles of a kernel on a mesh, in one place.
+"""The formulas of the cost model: cycles of instructions and of collectives on a fabric.
 
-Formulas follow the kernels in ``wsc/kernels`` and the published models of chains and
-broadcasts (B wavelets over P tiles with ramp latency T_R: a chain takes
-``B + (2 T_R + 2)(P - 1)``, a broadcast ``B + P + 2 T_R``). Ragged blocks count as full.
+The collectives follow the published models of chains and broadcasts (B wavelets over P tiles
+with ramp latency T_R: a chain takes ``B + (2 T_R + 2)(P - 1)``, a broadcast
+``B + P + 2 T_R``). Forms of kernels are compared with whole blocks of them, before there
+is a program (ragged blocks count as full); ``wsc.cost.predict`` applies their parts
+(``hop``, ``ramp``, ``rows``, ``edge_interval``) to each instruction of a finished one.
 """
 
 from __future__ import annotations
@@ -46,13 +48,31 @@ class CostModel:
 
     fabric: Fabric
 
+    @property
+    def ramp(self) -> int:
+        """From one core's output to another's input: both ramps."""
+        return 2 * self.fabric.ramp_latency
+
+    @property
+    def hop(self) -> int:
+        """What each core of a chain adds to the time of a wavelet: both ramps, link and row."""
+        return self.ramp + 2
+
+    def rows(self, timing: Timing, steps: int, dtype: DType) -> int:
+        """Cycles of one row of a vector instruction; see ``ClassTiming.row``."""
+        return self.fabric.timing[timing].row(steps, dtype)
+
+    def edge_interval(self, ports: float, dtype: DType) -> float:
+        """Cycles between two wavelets of a port when ``ports`` of them share the bandwidth."""
+        return max(1.0, ports * dtype.bytes / self.fabric.io_bytes_per_cycle)
+
     def chain(self, words: int, tiles: int) -> int:
         """A chain reduce of ``words`` over ``tiles`` in a line."""
-        return words + (2 * self.fabric.ramp_latency + 2) * max(0, tiles - 1)
+        return words + self.hop * max(0, tiles - 1)
 
     def broadcast(self, words: int, tiles: int) -> int:
         """A broadcast of ``words`` over ``tiles`` in a line."""
-        return words + tiles + 2 * self.fabric.ramp_latency
+        return words + tiles + self.ramp
 
     def all_reduce(self, words: int, tiles: int) -> int:
         """Two half chains to the middle, then a broadcast to both ends."""

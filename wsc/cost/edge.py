@@ -1,0 +1,87 @@
+"""What each transfer moves over the edge: elements at every port, bytes in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isa.expr import evaluate
+from isa.program import If, Loop, Op, Program, Statement, Transfer
+from isa.types import Control, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a transfer moves. ports: elements at each port of its side, from x or y = 0 on.
+
+    wavelets: the most at one port, control wavelets included. bytes: over all ports.
+    """
+
+    ports: np.ndarray
+    wavelets: int
+    bytes: int
+
+    @property
+    def elements(self) -> int:
+        """Elements over all ports."""
+        return int(self.ports.sum())
+
+
+def static_environment(program: Program, width: int, height: int) -> dict[str, Any]:
+    """Constants, tensor addresses, and the size of a region; x and y are left to the caller."""
+    addresses = {tensor.name: tensor.address for tensor in program.tensors}
+    return {**dict(program.constants), **addresses, "W": width, "H": height}
+
+
+def traffic(program: Program, transfer: Transfer) -> Traffic:
+    """Evaluate a transfer's extents at every port."""
+    region = program.region(transfer.region)
+    env = static_environment(program, region.width, region.height)
+    across = transfer.side in (Side.NORTH, Side.SOUTH)
+    count = region.width if across else region.height
+    along = np.arange(count, dtype=np.int64)
+    env["x"] = along if across else (0 if transfer.side is Side.WEST else region.width - 1)
+    env["y"] = (0 if transfer.side is Side.NORTH else region.height - 1) if across else along
+    open_ports = np.ones(count, bool)
+    if transfer.guard is not None:
+        open_ports = np.broadcast_to(np.asarray(evaluate(transfer.guard, env)) != 0, (count,))
+    repeats = 1
+    if transfer.repeat is not None:
+        name, repeats = transfer.repeat
+        env[name] = np.arange(repeats, dtype=np.int64)[:, None]
+    size: Any = np.ones((repeats, count), np.int64)
+    for dim in transfer.dims:
+        size = size * np.maximum(evaluate(dim.extent, env), 0)
+    rows = transfer.lookup.count if transfer.lookup is not None else 1
+    ports = np.where(open_ports, size.sum(axis=0) * rows, 0)
+    controls = repeats * (transfer.then is not Control.NONE)
+    controls += transfer.final is not Control.NONE
+    types = {tensor.name: tensor.dtype for tensor in program.edge_tensors}
+    width = types[transfer.tensor].bytes
+    most = int(ports.max(initial=0)) + controls * bool(open_ports.any())
+    return Traffic(ports, most, int(ports.sum()) * width)
+
+
+def statements(body: Iterable[Statement]) -> Iterator[Statement]:
+    """Statements of a main, those in loops and branches behind their heads."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, Loop):
+            yield from statements(statement.body)
+        elif isinstance(statement, If):
+            yield from statements(statement.then)
+            yield from statements(statement.otherwise)
+
+
+def assigned(body: Iterable[Statement]) -> set[str]:
+    """Registers that statements assign, called procedures not included."""
+    found: set[str] = set()
+    for statement in statements(body):
+        if isinstance(statement, Op) and statement.register:
+            found.add(statement.register)
+        if isinstance(statement, Loop):
+            found.add(statement.register)
+    return found

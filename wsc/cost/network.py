@@ -1,0 +1,92 @@
+"""Times of remote stores: messages X then Y, and the links that they share.
+
+A link carries one wavelet a cycle, so what crosses it ends no earlier than the first of it comes
+plus all of it; a message is there when the last link of its way that is so late has let
+it pass. Each sampled tile stands for its neighbours: along a line their messages share links,
+across it they do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsc.cost.tiles import Axis
+
+HEADERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages of some sampled tiles, one entry for each tile.
+
+    row, column: index of the sending tile among the sampled ones. to_x, to_y: target's
+    coordinates. wavelets: headers included. first, last: cycles in which the first and
+    the last wavelet leave the core.
+    """
+
+    row: np.ndarray
+    column: np.ndarray
+    to_x: np.ndarray
+    to_y: np.ndarray
+    wavelets: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+
+def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray:
+    """[rows, columns]: cycle in which the last message has arrived; -inf where none does.
+
+    ramp: cycles from a core into the network.
+    """
+    found = np.full((len(y.places), len(x.places)), -np.inf)
+    if not batches:
+        return found
+    row, column, to_x, to_y, wavelets, first, last = (
+        np.concatenate([getattr(batch, name) for batch in batches])
+        for name in Messages.__slots__
+    )  # fmt: skip
+    at_x, at_y = x.nearest(to_x), y.nearest(to_y)
+    across = np.abs(to_x - x.places[column])
+    hops = across + np.abs(to_y - y.places[row])
+    begin = first + ramp
+    # Along its row a message shares links with those of the columns that its tile stands for.
+    end = last + ramp
+    end = np.maximum(end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places)))
+    weight = wavelets * x.weight[column] * y.weight[row] / x.weight[at_x]
+    end = np.maximum(
+        end, _line(at_x, row, at_y, weight, begin + across, len(y.places)) - across
+    )
+    whole = weight / y.weight[at_y]
+    end += hops + 1.0
+    target = (at_y, at_x)
+    arrived, load = np.full(found.shape, np.inf), np.zeros(found.shape)
+    np.minimum.at(arrived, target, begin + hops)
+    np.add.at(load, target, whole)
+    np.maximum.at(found, target, end)
+    some = np.isfinite(found)
+    return np.where(some, np.maximum(found, np.where(some, arrived, 0) + load + 1.0), -np.inf)
+
+
+def _line(
+    line: np.ndarray, start: np.ndarray, stop: np.ndarray, wavelets: np.ndarray,
+    begin: np.ndarray, places: int,
+) -> np.ndarray:  # fmt: skip
+    """For each message the cycle in which the latest link of its way along a line is through.
+
+    line: which line it runs on. start, stop: places on it. begin: when it starts there.
+    """
+    latest = np.full(len(line), -np.inf)
+    lines = int(line.max()) + 1
+    for link in range(places - 1):  # between the places link and link + 1
+        for ahead in (True, False):
+            low, high = (start, stop) if ahead else (stop, start)
+            over = (low <= link) & (high > link)
+            if not over.any():
+                continue
+            load, soonest = np.zeros(lines), np.full(lines, np.inf)
+            np.add.at(load, line[over], wavelets[over])
+            np.minimum.at(soonest, line[over], begin[over])
+            latest[over] = np.maximum(latest[over], (load + soonest)[line[over]])
+    return latest

@@ -1,0 +1,338 @@
+"""Times of streams between tiles, and between tiles and the edge.
+
+A stream is known by the time of its first and of its last wavelet: rows of one instruction
+take their wavelets at an even pace, that of the slowest of its partners. Arrays have the shape
+[rows, columns] of the sampled tiles, and hold cycles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wsc.cost.model import CostModel
+from wsc.cost.tiles import Axis, Lanes
+
+ABSENT = np.inf  # of a token: it is not there
+PROMISED = np.nan  # of a time: it will be known when the stream's partners are
+
+
+@dataclass(slots=True)
+class Work:
+    """A vector instruction that is about to run in some tiles.
+
+    start: first cycle in which a row may start. count: rows, each of ``pace`` cycles.
+    done: cycle in which it is over; ``PROMISED`` until known.
+    """
+
+    lanes: Lanes
+    start: np.ndarray
+    count: np.ndarray
+    pace: np.ndarray
+    done: np.ndarray
+
+    @property
+    def alone(self) -> np.ndarray:
+        """End of the instruction if nothing keeps it waiting."""
+        return self.start + self.count * self.pace
+
+    @property
+    def known(self) -> bool:
+        """Whether the end is known in all its tiles."""
+        return not np.isnan(self.done[self.lanes.mask]).any()
+
+
+@dataclass(slots=True)
+class Posted:
+    """One instruction on a chain: what it is, whether it receives and whether it sends."""
+
+    work: Work
+    receives: bool
+    sends: bool
+
+
+class Chain:
+    """Streams from neighbour to neighbour in one direction: each core receives, adds, passes on.
+
+    slack: wavelets that lie between two cores when the second does not take them.
+    """
+
+    def __init__(self, shape: tuple[int, int], axis: Axis, turn: tuple[bool, bool], hop: int,
+                 slack: int) -> None:  # fmt: skip
+        self.turn, self.hop, self.slack = turn, hop, slack
+        upright, backwards = turn
+        gaps = axis.gaps if not backwards else np.append(0, axis.gaps[:0:-1])
+        self.delay = gaps * float(hop)
+        self.first, self.last = np.zeros(shape), np.zeros(shape)
+        self.sent = np.zeros(shape, bool)  # by the tile, not yet received by the next one
+        self.posted: list[Posted] = []
+
+    def _view(self, array: np.ndarray) -> np.ndarray:
+        """The array as [along the chain, across it]."""
+        upright, backwards = self.turn
+        array = array if upright else array.T
+        return array[::-1] if backwards else array
+
+    def busy(self, lanes: Lanes) -> bool:
+        """Whether an earlier instruction of these tiles has not found its partners yet."""
+        return any((item.work.lanes.mask & lanes.mask).any() for item in self.posted)
+
+    def resolve(self) -> bool:
+        """Find the times of all instructions whose partners are there; whether there were any."""
+        if not self.posted:
+            return False
+        shape = self.first.shape
+        todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
+        start, count, pace, done = (np.zeros(shape) for _ in range(4))
+        for item in self.posted:
+            at = item.work.lanes.mask & np.isnan(item.work.done)
+            todo |= at
+            receives |= at & item.receives
+            sends |= at & item.sends
+            for target, source in ((start, item.work.start), (count, item.work.count),
+                                   (pace, item.work.pace)):  # fmt: skip
+                np.copyto(target, source, where=at)
+        found = self._sweep(todo, receives, sends, start, count, pace, done)
+        if not found.any():
+            return False
+        for item in self.posted:
+            at = item.work.lanes.mask & found & np.isnan(item.work.done)
+            np.copyto(item.work.done, done, where=at)
+        self.posted = [item for item in self.posted if not item.work.known]
+        return True
+
+    def _sweep(self, *arrays: np.ndarray) -> np.ndarray:
+        """Go along the chain once; where times are found now."""
+        todo, receives, sends, start, count, pace, done = map(self._view, arrays)
+        sent, first, last = map(self._view, (self.sent, self.first, self.last))
+        found = np.zeros(self.first.shape, bool)
+        marks = self._view(found)
+        for place in range(len(todo)):
+            here = todo[place]
+            if not here.any():
+                continue
+            begin, more = start[place], np.maximum(count[place] - 1, 0) * pace[place]
+            final = begin + more
+            if place:
+                ready = here & (~receives[place] | sent[place - 1])
+                took = ready & receives[place]
+                came = self.delay[place]
+                begin = np.where(took, np.maximum(begin, first[place - 1] + came), begin)
+                final = np.where(
+                    took, np.maximum(begin + more, last[place - 1] + came), begin + more
+                )
+                held = start[place] + np.maximum(count[place] - self.slack, 0) * pace[place]
+                before = took & marks[place - 1]
+                done[place - 1] = np.where(
+                    before, np.maximum(done[place - 1], held), done[place - 1]
+                )
+                sent[place - 1] &= ~took
+            else:
+                ready = here & ~receives[place]
+            done[place] = np.where(ready, final + pace[place], done[place])
+            first[place] = np.where(ready & sends[place], begin, first[place])
+            last[place] = np.where(ready & sends[place], final, last[place])
+            sent[place] |= ready & sends[place]
+            marks[place] = ready
+        return found
+
+
+class Cast:
+    """A multicast from the middle of each row or column to both of its ends."""
+
+    def __init__(self, shape: tuple[int, int], axis: Axis, along: int, ramp: int, slack: int) -> None:
+        root = (axis.size - 1) // 2
+        self.along, self.slack = along, slack
+        self.place = int(axis.nearest(np.array([root]))[0])
+        distance = np.abs(axis.places - root) + float(ramp)
+        self.delay = distance[None, :] if along else distance[:, None]
+        self.first, self.last = np.zeros(shape), np.zeros(shape)
+        self.sent, self.received = np.zeros(shape, int), np.zeros(shape, int)
+
+    def _root(self, array: np.ndarray) -> np.ndarray:
+        place = slice(self.place, self.place + 1)
+        return array[:, place] if self.along else array[place, :]
+
+    def send(self, work: Work) -> None:
+        """The root's part; it ends when its wavelets are in the queue."""
+        at = work.lanes.mask
+        np.copyto(self.first, work.start, where=at)
+        np.copyto(self.last, work.alone - work.pace, where=at)
+        self.sent += at
+        np.copyto(work.done, work.alone, where=at)
+
+    def ready(self, work: Work) -> bool:
+        """Whether the roots of these tiles have sent."""
+        some = work.lanes.mask & (work.count > 0)
+        return bool((self._root(self.sent) > self.received)[some].all())
+
+    def receive(self, work: Work, time: np.ndarray) -> None:
+        """The others' part; roots that are held up by them wait, in ``time``."""
+        at = work.lanes.mask
+        some = at & (work.count > 0)
+        came = self._root(self.last) + self.delay + work.pace
+        begun = self._root(self.first) + self.delay + work.count * work.pace
+        whole = np.maximum(work.alone, np.maximum(came, begun))
+        np.copyto(work.done, np.where(some, whole, work.alone), where=at)
+        self.received += some
+        held = work.start + np.maximum(work.count - self.slack, 0) * work.pace
+        held = np.where(some, held, -np.inf).max(axis=self.along, keepdims=True)
+        root = self._root(time)
+        np.maximum(root, held, out=root)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What the edge feeds (or takes) at each sampled column on one color, in its order.
+
+    upto: elements up to the end of each transfer [transfers, columns]. interval: cycles
+    between two wavelets of a port while that transfer runs. lookup: whether its rows wait
+    for numbers from the fabric. done: elements of each column so far.
+    """
+
+    upto: np.ndarray
+    interval: np.ndarray
+    lookup: np.ndarray
+    done: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = np.zeros(self.upto.shape[1])
+
+    def current(self, wanted: np.ndarray) -> int:
+        """The transfer that the next elements belong to, of the column that wants the most."""
+        column = int(np.argmax(wanted))
+        if not len(self.upto):
+            return -1
+        at = int(np.searchsorted(self.upto[:, column], self.done[column] + 0.5))
+        return min(at, len(self.upto) - 1)
+
+
+class Multicast:
+    """Weights down the columns: every tile of a column takes every wavelet.
+
+    A tile may be ahead of the slowest of its column by what lies in queues and buffers.
+    fed: cycle in which the edge has fed the last wavelet so far, by column.
+    """
+
+    def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
+        self.schedule = schedule
+        self.latency = (rows.places + model.fabric.ramp_latency + 1.0)[:, None]
+        ahead = rows.places[:, None] - rows.places[None, :]  # of tile j to the south of tile i
+        depth = model.fabric.router_buffer_depth
+        self.slack = queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
+        self.fed = np.zeros(len(schedule.done))
+        self.taken = np.zeros((len(rows.places), len(schedule.done)))
+        self.asked = -np.inf  # cycle in which the numbers of a lookup are at the edge
+
+    def take(self, work: Work) -> None:
+        """Times of an instruction that takes wavelets in all its rows."""
+        at = work.lanes.mask & (work.count > 0)
+        np.copyto(work.done, work.alone, where=work.lanes.mask)
+        if not at.any():
+            return
+        count = np.where(at, work.count, 0.0)
+        wanted = count.max(axis=0)
+        now = self.schedule.current(wanted)
+        interval = float(self.schedule.interval[now])
+        if self.schedule.lookup[now]:
+            self.fed = np.maximum(self.fed, self.asked)
+        upto = self.taken + count
+        pace = np.maximum(work.pace, interval)
+        start = np.where(at, work.start, -np.inf)
+        latest = start.max(axis=0)
+        if (self.taken == self.taken[:1]).all() and (count == count[:1]).all():
+            free = np.maximum(wanted - self.slack[0, 0, 0], 0) * pace.max(axis=0)
+            self.fed = np.maximum(self.fed + wanted * interval, latest + free)
+            last = np.broadcast_to(self.fed, at.shape)
+            held = self._held(start, wanted, work.pace)
+        else:
+            last = self.fed + (upto - self.schedule.done) * interval
+            held = -np.inf
+            if (upto == upto[:1]).all():
+                self.fed = self.fed + (upto[0] - self.schedule.done) * interval
+        done = np.maximum(np.maximum(work.alone, last + self.latency + work.pace), held)
+        np.copyto(work.done, done, where=at)
+        self.taken = upto
+        if (upto == upto[:1]).all():
+            self.schedule.done = upto[0].copy()
+
+    def _held(self, start: np.ndarray, wanted: np.ndarray, pace: np.ndarray) -> np.ndarray:
+        """No tile ends long before the slowest of its column."""
+        if np.ptp(start) == 0:
+            return start
+        rest = np.maximum(wanted - self.slack, 0) * pace.max()
+        return (start[None, :, :] + rest).max(axis=1)
+
+
+class Scatter:
+    """Blocks down the columns, one tile after the other: each takes its own."""
+
+    CONTROL = 2.0  # cycles that a port loses behind each block: the control wavelet, and its turn
+
+    def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
+        self.rows, self.schedule = rows, schedule
+        self.latency = rows.places + model.fabric.ramp_latency + 1.0
+        self.slack = queue + 1.0 + model.fabric.router_buffer_depth * rows.places
+        self.fed = np.zeros(len(schedule.done))
+
+    def take(self, work: Work) -> None:
+        """Times of the instruction with which tiles take their blocks."""
+        at = work.lanes.mask
+        count = np.where(at, work.count, 0.0)
+        now = self.schedule.current(count.max(axis=0))
+        interval = float(self.schedule.interval[now])
+        gaps = self.rows.gaps
+        for row in range(len(count)):
+            own = count[row]
+            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + self.CONTROL)
+            pace = np.maximum(work.pace[row], interval)
+            held = work.start[row] + np.maximum(own - self.slack[row], 0) * pace
+            last = np.maximum(self.fed + skipped + own * interval, np.where(own > 0, held, -np.inf))
+            came = last + self.latency[row] + work.pace[row]
+            done = np.where(own > 0, np.maximum(work.alone[row], came), work.alone[row])
+            np.copyto(work.done[row], done, where=at[row])
+            self.fed = last + self.CONTROL
+        self.schedule.done = np.where(
+            at.any(axis=0), self.schedule.upto[now], self.schedule.done
+        )
+
+
+class Collect:
+    """Blocks up the columns to the north edge, the northern tile's first.
+
+    left: cycle in which the last wavelet so far left the fabric, by column.
+    """
+
+    CONTROL = 3.0  # between two blocks: the control wavelet goes, the switch turns, the next comes
+
+    def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
+        self.rows, self.schedule = rows, schedule
+        self.latency = rows.places + model.fabric.ramp_latency + 1.0
+        self.slack = queue + model.fabric.router_buffer_depth
+        self.left = np.zeros(len(schedule.done))
+
+    def give(self, work: Work) -> None:
+        """Times of the instruction with which tiles give their blocks."""
+        at = work.lanes.mask
+        count = np.where(at, work.count, 0.0)
+        now = self.schedule.current(count.max(axis=0))
+        interval = float(self.schedule.interval[now]) if now >= 0 else 1.0
+        gaps = self.rows.gaps
+        for row in range(len(count)):
+            here = at[row]
+            if not here.any():
+                continue
+            own = count[row]
+            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + self.CONTROL)
+            pace = np.maximum(work.pace[row], interval)
+            begin = self.left + skipped + self.CONTROL * (row > 0)
+            held = begin + np.maximum(own - self.slack, 0) * pace
+            came = work.alone[row] + self.latency[row]
+            last = np.maximum(came, np.maximum(begin, work.start[row]) + own * pace)
+            np.copyto(work.done[row], np.maximum(work.alone[row], held), where=here)
+            self.left = np.where(here, last, self.left)
+        if now >= 0:
+            self.schedule.done = np.where(
+                at.any(axis=0), self.schedule.upto[now], self.schedule.done
+            )

@@ -1,0 +1,85 @@
+"""Representative tiles: all of a small mesh, of a large one a grid of rows and columns.
+
+Tiles of a program do the same but for what depends on their coordinates, and most of that
+changes at the ends and in the middle. A sampled coordinate stands for its neighbours. Gaps
+between sampled coordinates are odd, so that even and odd tiles keep taking turns along a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MOST = 24  # coordinates of one axis; all of them on axes that have no more
+NEAR = 3  # neighbours of both ends, and of the middle, that are always taken
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Sampled coordinates of one axis of ``size`` tiles.
+
+    places: increasing coordinates. weight: tiles that each stands for; they sum to ``size``.
+    """
+
+    size: int
+    places: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def complete(self) -> bool:
+        """Whether every coordinate is sampled."""
+        return len(self.places) == self.size
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """Distance of each place from the one before; the first has 0."""
+        return np.diff(self.places, prepend=self.places[:1])
+
+    def nearest(self, coordinates: np.ndarray) -> np.ndarray:
+        """Index of the place that stands for each coordinate."""
+        middle = (self.places[1:] + self.places[:-1] + 1) // 2
+        return np.searchsorted(middle, coordinates, side="right")
+
+
+def sample(size: int, most: int = MOST) -> Axis:
+    """The representative coordinates of an axis."""
+    if size <= most:
+        return Axis(size, np.arange(size), np.ones(size))
+    root, last = (size - 1) // 2, size - 1
+    wanted = {*range(NEAR), *range(root - NEAR + 1, root + NEAR), *range(last - NEAR + 1, size)}
+    spread = np.linspace(0, last, most - len(wanted) + 2).round().astype(int).tolist()
+    places: list[int] = []
+    for place in sorted({*wanted, *spread}):
+        if not places or (place - places[-1]) % 2:
+            places.append(place)
+        elif place in wanted and places[-1] not in wanted:
+            places[-1:] = [place] if (place - places[-2]) % 2 else [places[-1], place - 1, place]
+        elif place in wanted and place - places[-1] > 1:
+            places += [place - 1, place]
+    found = np.array(sorted(set(places)))
+    edges = np.concatenate([[0], (found[1:] + found[:-1] + 1) // 2, [size]])
+    return Axis(size, found, np.diff(edges).astype(float))
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Some of the sampled tiles, as a mask of shape [rows, columns].
+
+    whole: all of them. parts: how guards have divided them before, by statement.
+    """
+
+    mask: np.ndarray
+    whole: bool
+    parts: dict[int, tuple[Lanes | None, Lanes | None]] = field(default_factory=dict)
+
+    def divide(self, held: np.ndarray) -> tuple[Lanes | None, Lanes | None]:
+        """The tiles where ``held`` is true and the others; None for no tile."""
+        held = np.broadcast_to(held, self.mask.shape)
+        inside = self.mask & held
+        if not inside.any():
+            return None, self
+        outside = self.mask & ~held
+        if not outside.any():
+            return self, None
+        return Lanes(inside, False), Lanes(outside, False)
