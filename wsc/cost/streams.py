@@ -223,6 +223,7 @@ class Multicast:
         self.slack = queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
         self.fed = np.zeros(len(schedule.done))
         self.taken = np.zeros((len(rows.places), len(schedule.done)))
+        self.before = (self.taken - np.inf, self.taken, self.taken)  # start, pace, taken
         self.asked = -np.inf  # cycle in which the numbers of a lookup are at the edge
 
     def take(self, work: Work) -> None:
@@ -232,37 +233,42 @@ class Multicast:
         if not at.any():
             return
         count = np.where(at, work.count, 0.0)
-        wanted = count.max(axis=0)
-        now = self.schedule.current(wanted)
+        now = self.schedule.current(count.max(axis=0))
         interval = float(self.schedule.interval[now])
         if self.schedule.lookup[now]:
             self.fed = np.maximum(self.fed, self.asked)
         upto = self.taken + count
-        pace = np.maximum(work.pace, interval)
         start = np.where(at, work.start, -np.inf)
-        latest = start.max(axis=0)
-        if (self.taken == self.taken[:1]).all() and (count == count[:1]).all():
-            free = np.maximum(wanted - self.slack[0, 0, 0], 0) * pace.max(axis=0)
-            self.fed = np.maximum(self.fed + wanted * interval, latest + free)
-            last = np.broadcast_to(self.fed, at.shape)
-            held = self._held(start, wanted, work.pace)
-        else:
-            last = self.fed + (upto - self.schedule.done) * interval
-            held = -np.inf
-            if (upto == upto[:1]).all():
-                self.fed = self.fed + (upto[0] - self.schedule.done) * interval
+        last = self.fed + (upto - self.schedule.done) * interval
+        held = -np.inf
+        if (upto == upto[:1]).all() and (self.taken == self.taken[:1]).all():
+            pace = np.maximum(work.pace, interval)
+            paced = self._slowest(start, upto[0], pace, self.slack[:1])[0]
+            last = np.maximum(last[0], paced)
+            self.fed = last
+            held = self._slowest(start, upto[0], work.pace, self.slack)
+        elif (upto == upto[:1]).all():
+            self.fed = last[0]
+        self.before = (start, np.maximum(work.pace, interval), self.taken)
         done = np.maximum(np.maximum(work.alone, last + self.latency + work.pace), held)
         np.copyto(work.done, done, where=at)
         self.taken = upto
         if (upto == upto[:1]).all():
             self.schedule.done = upto[0].copy()
 
-    def _held(self, start: np.ndarray, wanted: np.ndarray, pace: np.ndarray) -> np.ndarray:
-        """No tile ends long before the slowest of its column."""
-        if np.ptp(start) == 0:
-            return start
-        rest = np.maximum(wanted - self.slack, 0) * pace.max()
-        return (start[None, :, :] + rest).max(axis=1)
+    def _slowest(
+        self, start: np.ndarray, upto: np.ndarray, pace: np.ndarray, slack: np.ndarray
+    ) -> np.ndarray:
+        """When the tiles of each column have taken all but ``slack`` wavelets: the latest of them.
+
+        slack: [tiles that are ahead, tiles that may be slow, 1]. What was taken before this
+        instruction was taken by the one before.
+        """
+        place = upto - slack
+        now = start[None] + (place - self.taken[None]) * pace[None]
+        begun, before, taken = self.before
+        then = begun[None] + np.maximum(place - taken[None], 0) * before[None]
+        return np.where(place > self.taken[None], now, then).max(axis=1)
 
 
 class Scatter:

@@ -1,0 +1,102 @@
+"""Small models, one for each kind of kernel that the compiler emits, and small networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from models import builders
+from tests.frontend.cases import floats, ints, model_of, node
+
+Feeds = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model by name, with inputs for it."""
+
+    name: str
+    build: Callable[[], tuple[onnx.ModelProto, Feeds]]
+
+
+def _single(op: str, shapes: list[tuple[int, ...]], constants: Feeds | None = None,
+            **attributes: object) -> Callable[[], tuple[onnx.ModelProto, Feeds]]:  # fmt: skip
+    def build() -> tuple[onnx.ModelProto, Feeds]:
+        feeds = {f"x{i}": floats(*shape) for i, shape in enumerate(shapes)}
+        fixed = constants or {}
+        count = len(feeds) + len(fixed)
+        return model_of([node(op, count, 1, **attributes)], feeds, fixed, ("y0",)), feeds
+
+    return build
+
+
+def _built(make: Callable[[], onnx.ModelProto]) -> Callable[[], tuple[onnx.ModelProto, Feeds]]:
+    def build() -> tuple[onnx.ModelProto, Feeds]:
+        model = make()
+        feeds = {
+            value.name: floats(*(dim.dim_value for dim in value.type.tensor_type.shape.dim))
+            for value in model.graph.input
+        }
+        return model, feeds
+
+    return build
+
+
+def _gather() -> tuple[onnx.ModelProto, Feeds]:
+    feeds = {"x0": floats(16, 40), "x1": ints(2, 12, low=-6, high=6)}
+    return model_of([node("Gather", 2, 1, axis=0)], feeds, {}, ("y0",)), feeds
+
+
+def _lookup() -> tuple[onnx.ModelProto, Feeds]:
+    feeds = {"x0": ints(3, 21, low=-90, high=90)}
+    made = helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")
+    model = model_of([made], feeds, {}, ["y0"])
+    model.graph.initializer.append(numpy_helper.from_array(floats(100, 34), "table"))
+    return model, feeds
+
+
+def _matmul(m: int, k: int, n: int) -> Case:
+    return Case(f"matmul-{m}x{k}x{n}", _single("MatMul", [(m, k)], {"x1": floats(k, n)}))
+
+
+KERNELS = (
+    _matmul(5, 7, 3),
+    _matmul(16, 24, 40),
+    _matmul(1, 250, 90),
+    _matmul(64, 64, 64),
+    Case("resident", _single("MatMul", [(3, 25, 48), (3, 48, 36)])),
+    Case("resident-small", _single("MatMul", [(5, 7), (7, 3)])),
+    Case("conv-padded", _single("Conv", [(1, 3, 9, 10)], {"x1": floats(5, 3, 3, 3),
+                                "x2": floats(5)}, pads=[1, 1, 1, 1])),
+    Case("conv-wide", _single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3),
+                              "x2": floats(24)}, pads=[1, 1, 1, 1])),
+    Case("conv-depthwise", _single("Conv", [(1, 12, 14, 11)], {"x1": floats(12, 1, 3, 3),
+                                   "x2": floats(12)}, group=12, strides=[2, 2])),
+    Case("conv-1d", _single("Conv", [(1, 10, 40)], {"x1": floats(14, 10, 3), "x2": floats(14)},
+                            pads=[1, 1], strides=[2])),
+    Case("maxpool", _single("MaxPool", [(1, 5, 11, 9)], kernel_shape=[3, 2], strides=[2, 1])),
+    Case("reduce-rows", _single("ReduceMax", [(8, 19, 27)], axes=[1])),
+    Case("reduce-all", _single("ReduceMean", [(8, 19, 27)], axes=[0, 1, 2])),
+    Case("reduce-features", _single("ReduceMin", [(8, 19, 27)], axes=[2])),
+    Case("softmax", _single("Softmax", [(5, 16, 33)])),
+    Case("erf", _single("Erf", [(5, 16, 33)])),
+    Case("transpose", _single("Transpose", [(8, 18, 21)], perm=[2, 0, 1])),
+    Case("reshape", _single("Reshape", [(8, 18, 16)], {"x1": np.array([12, 192])})),
+    Case("slice", _single("Slice", [(18, 28)], {"x1": np.array([1, 12]), "x2": np.array([16, 0]),
+                          "x3": np.array([0, 1]), "x4": np.array([3, -2])})),
+    Case("tile", _single("Tile", [(6, 8)], {"x1": np.array([2, 3])})),
+    Case("concat", _single("Concat", [(6, 5, 8), (6, 7, 8)], axis=1)),
+    Case("gather", _gather),
+    Case("lookup", _lookup),
+)  # fmt: skip
+
+NETWORKS = (
+    Case("mlp", _built(lambda: builders.mlp((64, 96, 48, 10), batch=12))),
+    Case("cnn", _built(lambda: builders.cnn((1, 16, 16), (6, 12), kernel=3, hidden=(40,)))),
+    Case("transformer", _built(lambda: builders.transformer_encoder(2, 48, 4, 24))),
+    Case("lstm", _built(lambda: builders.lstm(20, 24, 6))),
+)
