@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from isa.program import Direction, Program
+from isa.expr import evaluate
+from isa.program import Program
 from isa.types import Side
 from wsc.cost.edge import traffic
 from wsc.cost.model import CostModel
 from wsc.cost.streams import Cast, Chain, Collect, Multicast, Posted, Scatter, Schedule, Work
 from wsc.cost.tiles import Axis
+from wsc.kernels.flows import FLOWS, SHARED
 
 CHAINS = {  # family -> (along x, against the coordinate)
     "east": (True, False), "west": (True, True), "south": (False, False), "north": (False, True),
@@ -21,6 +23,11 @@ CHAINS = {  # family -> (along x, against the coordinate)
 
 class Unpredictable(ValueError):
     """A program that does what the cost model has no formula for; the text says what."""
+
+
+def flows_of_color(color: str) -> list[str]:
+    """The flows that share a color, whose name the routing pass makes of theirs."""
+    return color.split(SHARED)
 
 
 class Streams:
@@ -47,9 +54,10 @@ class Streams:
         self.scatter = Scatter(model, y, self._schedule("scatter"), self._input("scatter"))
         self.collect = Collect(model, y, self._schedule("collect"), self._output("collect"))
 
-    def _rank(self, color: str, leaves: bool) -> int:
-        """Place of a color's queue among those of a tile: colors get queues by their numbers."""
+    def _rank(self, flow: str, leaves: bool) -> int:
+        """Place of a flow's queue among those of a tile: colors get queues by their numbers."""
         numbers = dict(self.program.colors)
+        color = next((color for color in numbers if flow in flows_of_color(color)), "")
         used = {
             numbers[route.color]
             for route in self.program.routes
@@ -58,22 +66,41 @@ class Streams:
         }
         return sorted(used).index(numbers[color]) if numbers.get(color) in used else 0
 
-    def _input(self, color: str) -> int:
+    def _input(self, flow: str) -> int:
         queues = self.model.fabric.input_queues
-        return queues[min(self._rank(color, False), len(queues) - 1)]
+        return queues[min(self._rank(flow, False), len(queues) - 1)]
 
-    def _output(self, color: str) -> int:
+    def _output(self, flow: str) -> int:
         queues = self.model.fabric.output_queues
-        return queues[min(self._rank(color, True), len(queues) - 1)]
+        return queues[min(self._rank(flow, True), len(queues) - 1)]
 
-    def _schedule(self, color: str) -> Schedule:
+    def _flow(self, color: str, work: Work, leaves: bool) -> str:
+        """The flow that a color carries at these tiles, where flows share it."""
+        shared = flows_of_color(color)
+        if len(shared) == 1:
+            return shared[0]
+        row, column = np.argwhere(work.lanes.mask)[0]
+        env = {"x": int(self.x.places[column]), "y": int(self.y.places[row])}
+        env |= {"W": self.x.size, "H": self.y.size}
+        for name in shared:
+            for path in FLOWS[name].paths if name in FLOWS else ():
+                here = path.guard is None or evaluate(path.guard, env)
+                if here and any(
+                    Side.RAMP is p.receive if leaves else Side.RAMP in p.send
+                    for p in path.positions
+                ):
+                    return name
+        return color
+
+    def _schedule(self, flow: str) -> Schedule:
         upto: list[np.ndarray] = []
         intervals: list[float] = []
         lookup: list[bool] = []
         total = np.zeros(len(self.x.places))
         types = {tensor.name: tensor.dtype for tensor in self.program.edge_tensors}
         for transfer in self.program.transfers:
-            if transfer.color != color or transfer.side is not Side.NORTH:
+            named = flow in flows_of_color(transfer.color)
+            if not named or transfer.side is not Side.NORTH:
                 continue
             moved = traffic(self.program, transfer)
             total = total + moved.ports[self.x.places]
@@ -86,6 +113,8 @@ class Streams:
 
     def run(self, walk: Any, work: Work, receives: str, sends: str) -> Generator[None]:
         """Bring an instruction to the streams that it takes part in."""
+        receives = receives and self._flow(receives, work, False)
+        sends = sends and self._flow(sends, work, True)
         family = (receives or sends).rpartition("_")[0]
         if not receives and not sends:
             np.copyto(work.done, work.alone, where=work.lanes.mask)
@@ -134,11 +163,11 @@ class Streams:
 
     def hops(self, receives: str, sends: str, words: np.ndarray) -> float:
         """Links that wavelets cross, for an instruction of ``words`` in each sampled tile."""
-        family = (receives or sends).rpartition("_")[0]
-        if family in self.chains:
+        flow = flows_of_color(receives or sends)[0]
+        if flow.rpartition("_")[0] in self.chains:
             return float(words.sum()) if sends else 0.0
-        if receives in ("weights", *self.casts):
+        if receives and (flow == "weights" or flow in self.casts):
             return float(words.sum())  # each tile's copy came over one link
-        if receives == "scatter" or sends == "collect":
+        if flow in ("scatter", "collect"):
             return float((words * (self.y.places[:, None] + 1)).sum())
         return 0.0

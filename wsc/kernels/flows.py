@@ -16,6 +16,7 @@ from isa.types import Side
 N, E, S, WEST, RAMP = Side.NORTH, Side.EAST, Side.SOUTH, Side.WEST, Side.RAMP
 
 REGION = "all"
+SHARED = "_or_"  # between the names of flows in the name of a color that they share
 ROOT_X = (W - 1) // 2
 ROOT_Y = (H - 1) // 2
 

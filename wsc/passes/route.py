@@ -20,7 +20,7 @@ from isa.program import Call, If, Loop, Op, Operand, Procedure, Program, Route, 
 from isa.program import Fabric as Queue
 from isa.types import Side
 from wsc.errors import CompileError
-from wsc.kernels.flows import FLOWS, REGION, Flow
+from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ def route(names: list[str], fabric: Fabric) -> Routing:
     groups: dict[int, list[str]] = {}
     for name in names:
         groups.setdefault(number[name], []).append(name)
-    color_of = {name: "_or_".join(group) for group in groups.values() for name in group}
-    colors = tuple(("_or_".join(group), key) for key, group in sorted(groups.items()))
+    color_of = {name: SHARED.join(group) for group in groups.values() for name in group}
+    colors = tuple((SHARED.join(group), key) for key, group in sorted(groups.items()))
     return Routing(colors, routes_of(names, color_of), color_of)
 
 
