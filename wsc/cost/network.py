@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.cost.tiles import Axis
+from wsc.cost.wormhole import Mesh, Message
 
 HEADERS = 2
 
@@ -22,7 +23,8 @@ class Messages:
     """Messages of some sampled tiles, one entry for each tile.
 
     row, column: index of the sending tile among the sampled ones. to_x, to_y: target's
-    coordinates. wavelets: headers included. first, last: cycles in which the first and
+    coordinates. count: messages, one after the other. wavelets: of all of them, headers
+    included. first, last: cycles in which the first and
     the last wavelet leave the core.
     """
 
@@ -30,6 +32,7 @@ class Messages:
     column: np.ndarray
     to_x: np.ndarray
     to_y: np.ndarray
+    count: np.ndarray
     wavelets: np.ndarray
     first: np.ndarray
     last: np.ndarray
@@ -43,7 +46,7 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray
     found = np.full((len(y.places), len(x.places)), -np.inf)
     if not batches:
         return found
-    row, column, to_x, to_y, wavelets, first, last = (
+    row, column, to_x, to_y, _, wavelets, first, last = (
         np.concatenate([getattr(batch, name) for batch in batches])
         for name in Messages.__slots__
     )  # fmt: skip
@@ -90,3 +93,50 @@ def _line(
             np.minimum.at(soonest, line[over], begin[over])
             latest[over] = np.maximum(latest[over], (load + soonest)[line[over]])
     return latest
+
+
+def simulate(
+    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What ``arrivals`` gives, and the cycles in which the senders' last wavelets are off.
+
+    For meshes whose tiles are all sampled.
+    """
+    width, height = len(x.places), len(y.places)
+    mesh = Mesh(width, height, depth, ramp)
+    sends: list[list[tuple[int, int, float, float]]] = [[] for _ in range(width * height)]
+    for batch in batches:
+        source = batch.row * width + batch.column
+        target = batch.to_y * width + batch.to_x
+        for s, d, n, w, f, e in zip(*(a.tolist() for a in (
+            source, target, batch.count, batch.wavelets, batch.first, batch.last)), strict=True):
+            length = int(w // n)
+            step = (e - f + 1) / n
+            for k in range(int(n)):
+                sends[s].append((d, length, f + k * step, f + (k + 1) * step - 1))
+    position = [0] * (width * height)
+    late = [0.0] * (width * height)  # how much a sender is behind its plan
+    ends = np.full(width * height, -np.inf)
+
+    def inject(sender: int) -> None:
+        if position[sender] == len(sends[sender]):
+            return
+        target, length, first, _ = sends[sender][position[sender]]
+        message = Message(sender, mesh.way(sender, target), length)
+        mesh.request(message, first + late[sender] + ramp)
+
+    def sent(message: Message, passed: float) -> None:
+        sender = message.sender
+        _, length, _, last = sends[sender][position[sender]]
+        end = max(last + late[sender], passed - ramp - min(length, depth) + 1)
+        late[sender] = end - last
+        ends[sender] = end + 1
+        position[sender] += 1
+        inject(sender)
+
+    for sender in range(width * height):
+        inject(sender)
+    mesh.run(sent)
+    came = np.array(mesh.arrived)
+    found = np.where(came >= 0, came + 1.0, -np.inf)
+    return found.reshape(height, width), ends.reshape(height, width)

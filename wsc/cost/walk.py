@@ -23,7 +23,7 @@ from isa.values import VALUES, Class
 from wsc.cost.edge import assigned, static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
-from wsc.cost.network import HEADERS, Messages, arrivals
+from wsc.cost.network import HEADERS, Messages, arrivals, simulate
 from wsc.cost.streams import ABSENT, PROMISED, Work
 from wsc.cost.tiles import Lanes, sample
 
@@ -495,7 +495,10 @@ class Walk:
         to_x, to_y = (np.broadcast_to(self._code(t)(frame), size)[at] for t in op.target)
         sent = np.broadcast_to(wavelets, size)[at].astype(float)
         self.messages.append(
-            Messages(rows, columns, to_x, to_y, sent, first[at], self.time[at] - 1)
+            Messages(
+                rows, columns, to_x, to_y, np.broadcast_to(messages, size)[at], sent, first[at],
+                self.time[at] - 1,
+            )
         )
         weight = self.weight[at]
         stored = float((weight * np.broadcast_to(messages * words, size)[at]).sum())
@@ -506,7 +509,13 @@ class Walk:
         self.tally.hops += float((weight * sent * far).sum())
 
     def _arrived(self, lanes: Lanes) -> None:
-        came = arrivals(self.messages, self.x, self.y, self.fabric.ramp_latency)
+        ramp = self.fabric.ramp_latency
+        if self.x.complete and self.y.complete:
+            depth = self.fabric.dynamic_buffer_depth
+            came, ends = simulate(self.messages, self.x, self.y, depth, ramp)
+            self.time = np.maximum(self.time, ends)
+        else:
+            came = arrivals(self.messages, self.x, self.y, ramp)
         self.messages = []
         np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
 

@@ -1,0 +1,141 @@
+"""Messages on the dynamic network one by one: who holds which link from when to when.
+
+A message holds each output on its way from the cycle in which its header passes to the one in
+which its last wavelet does. Behind a header that waits, its wavelets fill the buffers
+on the way and hold the links there; messages behind it in a buffer wait too. Headers that want
+the same output get it in the order in which they come. So a message takes a few steps
+for each router, whatever its length.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+RAMP = 4
+
+
+@dataclass(slots=True)
+class Message:
+    """One message. way: outputs in order, the core's at the end. need: when the last wavelet
+    will have passed each, as far as known. stage: the output that its header goes for."""
+
+    sender: int
+    way: list[int]
+    wavelets: int
+    need: list[float] = field(default_factory=list)
+    stage: int = 0
+    released: int = 0
+    pushed: float = 0.0
+
+
+class Mesh:
+    """The routers of a width x height mesh while messages pass.
+
+    depth: wavelets of an input buffer. ramp: cycles from a core into its router.
+    """
+
+    def __init__(self, width: int, height: int, depth: int, ramp: int) -> None:
+        self.width, self.depth, self.ramp = width, depth, ramp
+        outputs = width * height * 5
+        self.held = [False] * outputs
+        self.waiting: list[deque[Message] | None] = [None] * outputs
+        # Messages in the input buffer behind each output; those of cores stand alone.
+        self.buffered: list[deque[tuple[float, Message]] | None] = [None] * outputs
+        self.events: list[tuple[float, int, int, Message]] = []  # time, order, stage left or -1
+        self.count = 0
+        self.arrived = [-1.0] * (width * height)
+        self.ways: dict[tuple[int, int], list[int]] = {}
+
+    def way(self, source: int, target: int) -> list[int]:
+        """The outputs that a message passes: along x, along y, to the core."""
+        known = self.ways.get((source, target))
+        if known is not None:
+            return known
+        width = self.width
+        (y, x), (to_y, to_x) = divmod(source, width), divmod(target, width)
+        made: list[int] = []
+        while x != to_x:
+            step = 1 if to_x > x else -1
+            made.append((y * width + x) * 5 + (1 if step > 0 else 3))
+            x += step
+        while y != to_y:
+            step = 1 if to_y > y else -1
+            made.append((y * width + x) * 5 + (2 if step > 0 else 0))
+            y += step
+        made.append(target * 5 + RAMP)
+        self.ways[source, target] = made
+        return made
+
+    def request(self, message: Message, time: float) -> None:
+        """The header is at the head of its buffer from ``time`` on."""
+        self.count += 1
+        heapq.heappush(self.events, (time, self.count, -1, message))
+
+    def run(self, sent: Callable[[Message, float], None]) -> None:
+        """Until all is quiet. sent: called when the core knows the cycle of its last wavelet."""
+        while self.events:
+            time, _, left, message = heapq.heappop(self.events)
+            if left >= 0:
+                self._release(message, left, time, sent)
+                continue
+            output = message.way[message.stage]
+            if self.held[output]:
+                queue = self.waiting[output]
+                if queue is None:
+                    queue = self.waiting[output] = deque()
+                queue.append(message)
+            else:
+                self._grant(message, output, time, sent)
+
+    def _grant(
+        self, message: Message, output: int, time: float, sent: Callable[[Message, float], None]
+    ) -> None:
+        self.held[output] = True
+        stage, more, depth = message.stage, message.wavelets - 1, self.depth
+        need = message.need
+        need.append(time + more)
+        last = stage == len(message.way) - 1
+        for before in range(message.released, stage):
+            bound = time + more - depth * (stage - before)
+            if bound > need[before]:
+                need[before] = bound
+        while message.released <= stage:
+            before = message.released
+            if not last and depth * (stage + 1 - before) <= more:
+                break
+            self.count += 1
+            heapq.heappush(self.events, (need[before] + 1, self.count, before, message))
+            message.released += 1
+            if before == 0:
+                sent(message, need[0])
+        if last:
+            tile = output // 5
+            self.arrived[tile] = max(self.arrived[tile], time + more)
+            return
+        message.stage += 1
+        queue = self.buffered[output]
+        if queue is None:
+            queue = self.buffered[output] = deque()
+        queue.append((time + 1, message))
+        if len(queue) == 1:
+            self.request(message, time + 1)
+
+    def _release(
+        self, message: Message, stage: int, time: float, sent: Callable[[Message, float], None]
+    ) -> None:
+        """The last wavelet has passed an output: free it, and the buffer before it."""
+        output = message.way[stage]
+        self.held[output] = False
+        queue = self.waiting[output]
+        if queue:
+            self._grant(queue.popleft(), output, time, sent)
+        if stage:
+            buffer = self.buffered[message.way[stage - 1]]
+            assert buffer is not None
+            buffer.popleft()
+            if buffer:
+                came, following = buffer[0]
+                self.request(following, max(came, time))
