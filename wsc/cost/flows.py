@@ -10,7 +10,7 @@ import numpy as np
 from isa.expr import evaluate
 from isa.program import Program
 from isa.types import Side
-from wsc.cost.edge import traffic
+from wsc.cost.edge import static_environment, traffic
 from wsc.cost.model import CostModel
 from wsc.cost.streams import Cast, Chain, Collect, Multicast, Posted, Scatter, Schedule, Work
 from wsc.cost.tiles import Axis
@@ -36,43 +36,61 @@ class Streams:
     def __init__(self, program: Program, model: CostModel, x: Axis, y: Axis) -> None:
         shape = (len(y.places), len(x.places))
         self.program, self.model, self.x, self.y = program, model, x, y
-        fabric = model.fabric
-        between = self._output("east_even") + 2 * fabric.router_buffer_depth
+        self.inputs, self.outputs = self._depths(False), self._depths(True)
+        self.intervals = {
+            color: model.queue_interval(np.maximum(depth, 1)) for color, depth in self.inputs.items()
+        }
         self.chains = {
             family: Chain(
                 shape, x if along else y, (not along, backwards), model.hop,
-                between + self._input(f"{family}_even"),
+                self._between(f"{family}_even", 2),
             )
             for family, (along, backwards) in CHAINS.items()
         }  # fmt: skip
         self.casts = {
-            name: Cast(shape, axis, along, model.ramp + 2,
-                       self._output(name) + fabric.router_buffer_depth + self._input(name))
+            name: Cast(shape, axis, along, model.ramp + 2, self._between(name, 1))
             for name, axis, along in (("row_cast", x, 1), ("column_cast", y, 0))
         }  # fmt: skip
-        self.weights = Multicast(model, y, self._schedule("weights"), self._input("weights"))
-        self.scatter = Scatter(model, y, self._schedule("scatter"), self._input("scatter"))
-        self.collect = Collect(model, y, self._schedule("collect"), self._output("collect"))
+        self.weights = Multicast(model, y, self._schedule("weights"), self._depth("weights", False))
+        self.scatter = Scatter(model, y, self._schedule("scatter"), self._depth("scatter", False))
+        self.collect = Collect(model, y, self._schedule("collect"), self._depth("collect", True))
 
-    def _rank(self, flow: str, leaves: bool) -> int:
-        """Place of a flow's queue among those of a tile: colors get queues by their numbers."""
-        numbers = dict(self.program.colors)
-        color = next((color for color in numbers if flow in flows_of_color(color)), "")
-        used = {
-            numbers[route.color]
-            for route in self.program.routes
-            for position in route.positions
-            if (Side.RAMP is position.receive if leaves else Side.RAMP in position.send)
-        }
-        return sorted(used).index(numbers[color]) if numbers.get(color) in used else 0
+    def _depths(self, leaves: bool) -> dict[str, np.ndarray]:
+        """Color -> words of its queue in each sampled tile; 0 where it has none.
 
-    def _input(self, flow: str) -> int:
-        queues = self.model.fabric.input_queues
-        return queues[min(self._rank(flow, False), len(queues) - 1)]
+        At each tile the colors that cross the ramp get the queues in the order of their numbers.
+        """
+        fabric = self.model.fabric
+        queues = np.array(fabric.output_queues if leaves else fabric.input_queues)
+        taken = np.zeros((len(self.y.places), len(self.x.places)), int)
+        env = static_environment(self.program, self.x.size, self.y.size)
+        env |= {"x": self.x.places[None, :], "y": self.y.places[:, None]}
+        found: dict[str, np.ndarray] = {}
+        for color, _ in sorted(self.program.colors, key=lambda item: item[1]):
+            here = np.zeros(taken.shape, bool)
+            for route in self.program.routes:
+                crosses = any(
+                    Side.RAMP is p.receive if leaves else Side.RAMP in p.send
+                    for p in route.positions
+                )
+                if route.color == color and crosses:
+                    here |= True if route.guard is None else evaluate(route.guard, env) != 0
+            found[color] = np.where(here, queues[np.minimum(taken, len(queues) - 1)], 0)
+            taken += here
+        return found
 
-    def _output(self, flow: str) -> int:
-        queues = self.model.fabric.output_queues
-        return queues[min(self._rank(flow, True), len(queues) - 1)]
+    def _depth(self, flow: str, leaves: bool) -> int:
+        """Words of the shallowest queue that a flow has."""
+        depths = self.outputs if leaves else self.inputs
+        for color, depth in depths.items():
+            if flow in flows_of_color(color) and depth.any():
+                return int(depth[depth > 0].min())
+        return 0
+
+    def _between(self, flow: str, routers: int) -> int:
+        """Wavelets that lie between two cores when the second does not take them."""
+        ends = self._depth(flow, True) + self._depth(flow, False)
+        return ends + routers * self.model.fabric.router_buffer_depth
 
     def _flow(self, color: str, work: Work, leaves: bool) -> str:
         """The flow that a color carries at these tiles, where flows share it."""
@@ -113,6 +131,8 @@ class Streams:
 
     def run(self, walk: Any, work: Work, receives: str, sends: str) -> Generator[None]:
         """Bring an instruction to the streams that it takes part in."""
+        if receives:
+            work.pace = np.maximum(work.pace, self.intervals[receives])
         receives = receives and self._flow(receives, work, False)
         sends = sends and self._flow(sends, work, True)
         family = (receives or sends).rpartition("_")[0]

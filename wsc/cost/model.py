@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from isa.fabric import Fabric
 from isa.table import Timing
@@ -61,6 +64,14 @@ class CostModel:
     def rows(self, timing: Timing, steps: int, dtype: DType) -> int:
         """Cycles of one row of a vector instruction; see ``ClassTiming.row``."""
         return self.fabric.timing[timing].row(steps, dtype)
+
+    def queue_interval(self, depth: Any) -> Any:
+        """Cycles between two wavelets that a core takes from a queue of ``depth`` words.
+
+        A wavelet on the ramp has its slot already, and the slot is free again in the cycle
+        after it was taken.
+        """
+        return np.maximum(1.0, (self.fabric.ramp_latency + 1) / depth)
 
     def edge_interval(self, ports: float, dtype: DType) -> float:
         """Cycles between two wavelets of a port when ``ports`` of them share the bandwidth."""
