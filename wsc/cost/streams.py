@@ -293,9 +293,10 @@ class Scatter:
             own = count[row]
             skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + self.CONTROL)
             pace = np.maximum(work.pace[row], interval)
-            held = work.start[row] + np.maximum(own - self.slack[row], 0) * pace
-            last = np.maximum(self.fed + skipped + own * interval, np.where(own > 0, held, -np.inf))
-            came = last + self.latency[row] + work.pace[row]
+            late = own - self.slack[row]
+            held = np.where(late > 0, work.start[row] + late * pace, -np.inf)
+            last = np.maximum(self.fed + skipped + own * interval, held)
+            came = last + self.latency[row] + work.pace[row] - interval
             done = np.where(own > 0, np.maximum(work.alone[row], came), work.alone[row])
             np.copyto(work.done[row], done, where=at[row])
             self.fed = last + self.CONTROL
