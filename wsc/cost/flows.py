@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from isa.expr import evaluate
-from isa.program import Program
-from isa.types import Side
+from isa.program import Program, Transfer
+from isa.types import Control, Side
 from wsc.cost.edge import static_environment, traffic
 from wsc.cost.model import CostModel
 from wsc.cost.streams import Cast, Chain, Collect, Multicast, Posted, Scatter, Schedule, Work
 from wsc.cost.tiles import Axis
 from wsc.kernels.flows import FLOWS, SHARED
 
+CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes
 CHAINS = {  # family -> (along x, against the coordinate)
     "east": (True, False), "west": (True, True), "south": (False, False), "north": (False, True),
 }  # fmt: skip
@@ -51,6 +52,7 @@ class Streams:
             name: Cast(shape, axis, along, model.ramp + 2, self._between(name, 1))
             for name, axis, along in (("row_cast", x, 1), ("column_cast", y, 0))
         }  # fmt: skip
+        self.controls = sum(map(self._control_bytes, program.transfers))
         self.weights = Multicast(model, y, self._schedule("weights"), self._depth("weights", False))
         self.scatter = Scatter(model, y, self._schedule("scatter"), self._depth("scatter", False))
         self.collect = Collect(model, y, self._schedule("collect"), self._depth("collect", True))
@@ -109,6 +111,18 @@ class Streams:
                 ):
                     return name
         return color
+
+    def _control_bytes(self, transfer: Transfer) -> int:
+        """Bandwidth that a transfer's control wavelets take, at all of its ports."""
+        repeats = 1 if transfer.repeat is None else transfer.repeat[1]
+        each = repeats * (transfer.then is not Control.NONE)
+        each += transfer.final is not Control.NONE
+        if not each:
+            return 0
+        env = static_environment(self.program, self.x.size, self.y.size)
+        env |= {"x": np.arange(self.x.size), "y": 0}
+        held = 1 if transfer.guard is None else evaluate(transfer.guard, env) != 0
+        return int(np.broadcast_to(held, self.x.size).sum()) * each * CONTROL_BYTES
 
     def _schedule(self, flow: str) -> Schedule:
         upto: list[np.ndarray] = []
@@ -186,8 +200,10 @@ class Streams:
         flow = flows_of_color(receives or sends)[0]
         if flow.rpartition("_")[0] in self.chains:
             return float(words.sum()) if sends else 0.0
-        if receives and (flow == "weights" or flow in self.casts):
+        if receives and flow in self.casts:
             return float(words.sum())  # each tile's copy came over one link
+        if flow == "weights":
+            return float(words[1:].sum()) + float(words[0].sum()) * (1 - 1 / self.y.weight[0])
         if flow in ("scatter", "collect"):
-            return float((words * (self.y.places[:, None] + 1)).sum())
+            return float((words * self.y.places[:, None]).sum())
         return 0.0

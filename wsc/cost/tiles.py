@@ -66,12 +66,18 @@ def sample(size: int, most: int = MOST) -> Axis:
 class Lanes:
     """Some of the sampled tiles, as a mask of shape [rows, columns].
 
-    whole: all of them. parts: how guards have divided them before, by statement.
+    weight: tiles of the mesh that each stands for, zero outside of the mask. whole: all sampled
+    tiles. parts: how guards have divided them before, by statement.
     """
 
     mask: np.ndarray
-    whole: bool
-    parts: dict[int, tuple[Lanes | None, Lanes | None]] = field(default_factory=dict)
+    weight: np.ndarray
+    whole: bool = False
+    tiles: float = field(init=False)
+    parts: dict[int, tuple[Lanes | None, Lanes | None]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tiles = float(self.weight.sum())
 
     def divide(self, held: np.ndarray) -> tuple[Lanes | None, Lanes | None]:
         """The tiles where ``held`` is true and the others; None for no tile."""
@@ -82,4 +88,4 @@ class Lanes:
         outside = self.mask & ~held
         if not outside.any():
             return self, None
-        return Lanes(inside, False), Lanes(outside, False)
+        return Lanes(inside, self.weight * inside), Lanes(outside, self.weight * outside)

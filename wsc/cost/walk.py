@@ -23,7 +23,7 @@ from isa.values import VALUES, Class
 from wsc.cost.edge import assigned, static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
-from wsc.cost.network import HEADERS, Messages, arrivals, simulate
+from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
 from wsc.cost.streams import ABSENT, PROMISED, Work
 from wsc.cost.tiles import Lanes, sample
 
@@ -56,7 +56,6 @@ class Tally:
     scalars: float = 0.0
     sram: float = 0.0
     hops: float = 0.0
-    busy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,6 @@ class Walk:
         self.program, self.fabric, self.model = program, fabric, CostModel(fabric)
         self.x, self.y = sample(region.width), sample(region.height)
         shape = (len(self.y.places), len(self.x.places))
-        self.weight = self.y.weight[:, None] * self.x.weight[None, :]
         self.env = static_environment(program, region.width, region.height)
         self.env |= {"x": self.x.places[None, :], "y": self.y.places[:, None]}
         self.procedures = {procedure.name: procedure for procedure in program.procedures}
@@ -110,6 +108,7 @@ class Walk:
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
+        self._known = Patterns()
         self.works: list[tuple[Work, int, np.ndarray | None]] = []
         self.progress, self.forced = 0, False
         self.tally = Tally()
@@ -118,7 +117,8 @@ class Walk:
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
         self._current: Span | None = None
-        self.all = Lanes(np.ones(shape, bool), True)
+        weight = self.y.weight[:, None] * self.x.weight[None, :]
+        self.all = Lanes(np.ones(shape, bool), weight, whole=True)
 
     # --- driving --------------------------------------------------------------
 
@@ -141,6 +141,13 @@ class Walk:
                     self.forced = False
                 seen = self.progress
             self._settle()
+
+    @property
+    def end(self) -> int:
+        """The cycle in which everything is done: threads, units, wavelets on their way out."""
+        units = self.unit[np.isfinite(self.unit)]
+        ends = (self.time.max(), units.max(initial=0), self.streams.drained)
+        return round(float(max(ends)))
 
     def _main(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
         for statement in body:
@@ -216,8 +223,15 @@ class Walk:
         else:
             self.time += cycles * lanes.mask
 
+    def _single(self, lanes: Lanes, timing: Timing) -> None:
+        """A scalar, control or synchronising instruction."""
+        self._spend(lanes, self.fabric.timing[timing].startup)
+        self.tally.scalars += lanes.tiles
+
     def _scalar(self, op: Op, form: Form, frame: Frame, lanes: Lanes) -> None:
-        self._spend(lanes, self.fabric.timing[BY_NAME[op.name].timing].startup)
+        self._single(lanes, BY_NAME[op.name].timing)
+        if form in (Form.LOAD, Form.STORE):
+            self.tally.sram += lanes.tiles * DType.I32.bytes
         if form is Form.STORE:
             return
         assert op.register is not None
@@ -239,7 +253,7 @@ class Walk:
 
     def _call(self, call: Call, frame: Frame, lanes: Lanes) -> Steps:
         procedure = self.procedures[call.procedure]
-        self._spend(lanes, self.fabric.timing[CONTROL_TIMING["call"]].startup)
+        self._single(lanes, CONTROL_TIMING["call"])
         values = {name: self._code(argument)(frame) for name, argument in call.arguments}
         outer, mine = self._registers, _registers(procedure)
         window = dict.fromkeys(mine, 0) | values
@@ -251,7 +265,7 @@ class Walk:
         self._registers = outer
 
     def _if(self, guard: If, frame: Frame, lanes: Lanes, body: Any) -> Steps:
-        self._spend(lanes, self.fabric.timing[CONTROL_TIMING["if"]].startup)
+        self._single(lanes, CONTROL_TIMING["if"])
         then, otherwise = self._divide(guard, frame, lanes)
         mine = self._registers
         groups = [(guard.then, then), (guard.otherwise, otherwise)]
@@ -287,7 +301,7 @@ class Walk:
         return parts
 
     def _loop(self, loop: Loop, frame: Frame, lanes: Lanes, body: Any) -> Steps:
-        self._spend(lanes, self.fabric.timing[CONTROL_TIMING["loop"]].startup)
+        self._single(lanes, CONTROL_TIMING["loop"])
         count = self._code(loop.count)(frame)
         most = int(np.max(np.where(lanes.mask, count, 0)))
         for turn in range(most):
@@ -347,7 +361,9 @@ class Walk:
         group = timing.group[made.dtype]
         steps = rows * inner
         pace = np.maximum(1, -(-inner // group)) * timing.cycles
-        return Shape(np.where(steps > 0, rows, 0), pace, steps, np.where(steps > 0, words, 0))
+        if isinstance(steps, np.ndarray):
+            return Shape(np.where(steps > 0, rows, 0), pace, steps, np.where(steps > 0, words, 0))
+        return Shape(rows if steps else 0, int(pace), steps, words if steps else 0)
 
     def _vector(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         made = self._prepare(op)
@@ -384,8 +400,11 @@ class Walk:
             np.copyto(self.time, work.done, where=lanes.mask)
 
     def _count(self, op: Op, made: Prepared, shape: Shape, lanes: Lanes) -> None:
-        weight = self.weight if lanes.whole else self.weight * lanes.mask
-        done = float((weight * shape.steps).sum())
+        weight = lanes.weight
+        if isinstance(shape.steps, np.ndarray):
+            done = float((weight * shape.steps).sum())
+        else:
+            done = lanes.tiles * shape.steps
         if op.name == "fmac":
             self.tally.macs[made.dtype] += done
             if self._current is not None:
@@ -426,7 +445,7 @@ class Walk:
         np.copyto(self.time, np.maximum(self.time, self.unit[unit]), where=lanes.mask)
 
     def _signal(self, op: Op, frame: Frame, lanes: Lanes) -> None:
-        self._spend(lanes, self.fabric.timing[Timing.SYNCHRONISE].startup)
+        self._single(lanes, Timing.SYNCHRONISE)
         if op.semaphore in self.network:
             return
         count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
@@ -446,7 +465,7 @@ class Walk:
             if isinstance(count, np.ndarray):
                 raise Unpredictable("tiles wait for different counts")
             yield from self._take(op.semaphore, int(count), lanes)
-        self._spend(lanes, self.fabric.timing[Timing.SYNCHRONISE].startup)
+        self._single(lanes, Timing.SYNCHRONISE)
 
     def _take(self, semaphore: int, count: int, lanes: Lanes) -> Steps:
         mask = lanes.mask
@@ -500,7 +519,7 @@ class Walk:
                 self.time[at] - 1,
             )
         )
-        weight = self.weight[at]
+        weight = lanes.weight[at]
         stored = float((weight * np.broadcast_to(messages * words, size)[at]).sum())
         assert op.dtype is not None
         self.tally.elements += stored
@@ -512,7 +531,7 @@ class Walk:
         ramp = self.fabric.ramp_latency
         if self.x.complete and self.y.complete:
             depth = self.fabric.dynamic_buffer_depth
-            came, ends = simulate(self.messages, self.x, self.y, depth, ramp)
+            came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp)
             self.time = np.maximum(self.time, ends)
         else:
             came = arrivals(self.messages, self.x, self.y, ramp)

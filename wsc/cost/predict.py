@@ -1,0 +1,113 @@
+"""What a program will do, said before it runs: cycles by call, traffic, energy.
+
+A kernel's cycles are those by which it makes the run longer: from the cycle in which the last
+tile has left the calls before it to the one in which the last tile has left it. Neighbours
+overlap, so these, and no other share of the time, add up to the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from isa.fabric import Fabric
+from isa.program import Call, Direction, Program
+from isa.table import Timing
+from isa.types import DType
+from wsc.cost.edge import statements, traffic
+from wsc.cost.flows import Unpredictable
+from wsc.cost.walk import Walk
+
+__all__ = ["CallPrediction", "Prediction", "Unpredictable", "added", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPrediction:
+    """One call of main. start: first cycle of the first tile; end: cycle in which the last one
+    leaves; added: by how much that makes the run longer. macs: over all tiles."""
+
+    call: Call
+    start: int
+    end: int
+    added: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A predicted run. calls: those of main in the order of the text, that run at all or not.
+
+    sampled: whether the tiles walked are a sample of the mesh. energy: picojoules by cause.
+    """
+
+    cycles: int
+    calls: tuple[CallPrediction, ...]
+    macs: int
+    utilization: float
+    io_bytes_in: int
+    io_bytes_out: int
+    energy: dict[str, float]
+    sampled: bool
+
+
+def added(ends: Iterable[float]) -> list[int]:
+    """By how much each of successive parts of a run makes it longer."""
+    found: list[int] = []
+    latest = 0
+    for end in ends:
+        whole = max(latest, round(end) if end > 0 else 0)
+        found.append(whole - latest)
+        latest = whole
+    return found
+
+
+def predict(program: Program, fabric: Fabric) -> Prediction:
+    """Predict a verified program's run on a fabric.
+
+    Raises:
+        Unpredictable: it does what the cost model has no formula for; hand-written programs may.
+    """
+    walk = Walk(program, fabric)
+    walk.run()
+    (region,) = program.regions
+    calls = [item for item in statements(region.main) if isinstance(item, Call)]
+    spans = [walk.spans.get(id(call)) for call in calls]
+    ends = [0.0 if span is None else span.end for span in spans]
+    found = tuple(
+        CallPrediction(call, 0, 0, 0, 0)
+        if span is None
+        else CallPrediction(call, round(span.start), round(span.end), more, round(span.macs))
+        for call, span, more in zip(calls, spans, added(ends), strict=True)
+    )
+    cycles = walk.end
+    moved = dict.fromkeys(Direction, 0)
+    for transfer in program.transfers:
+        moved[transfer.direction] += traffic(program, transfer).bytes
+    # Numbers for lookups, and control wavelets, take the edge's bandwidth as well.
+    io = (moved[Direction.FEED] + walk.streams.controls, moved[Direction.DRAIN] + _asked(program))
+    tally, timing = walk.tally, fabric.timing[Timing.MULTIPLY_ACCUMULATE]
+    tiles = program.width * program.height
+    needed = sum(tally.macs[kind] * timing.cycles / timing.group[kind] for kind in DType)
+    return Prediction(
+        cycles, found, round(sum(tally.macs.values())), needed / max(tiles * cycles, 1), *io,
+        _energy(walk, fabric, sum(io), tiles * cycles), not (walk.x.complete and walk.y.complete),
+    )  # fmt: skip
+
+
+def _asked(program: Program) -> int:
+    """Bytes of the numbers that lookups send out."""
+    return sum(t.lookup.count * DType.I32.bytes for t in program.transfers if t.lookup is not None)
+
+
+def _energy(walk: Walk, fabric: Fabric, io: int, tile_cycles: int) -> dict[str, float]:
+    """Counts times the fabric's figures, by cause, as the runtime's counters have it."""
+    tally, each = walk.tally, fabric.energy
+    return {
+        "multiply_accumulate": tally.macs[DType.F32] * each["multiply_accumulate_f32"]
+        + tally.macs[DType.F16] * each["multiply_accumulate_f16"],
+        "operation": (tally.elements + tally.scalars) * each["operation"],
+        "sram": tally.sram * each["sram_byte"],
+        "hop": tally.hops * each["hop"],
+        "io": io * each["io_byte"],
+        "static": tile_cycles * each["static_tile_cycle"],
+    }
