@@ -1,4 +1,4 @@
-"""Where a run's cycles went: one row for each call of main, against its roofline.
+"""Where a run's cycles went: one row for each call of main, against roofline and prediction.
 
 The roofline of a call is the largest of three bounds (``wsc.cost.Bound``):
 
@@ -31,6 +31,7 @@ from isa.table import Timing
 from isa.types import DType, Side
 from wsc.cost import Bound
 from wsc.cost.edge import statements, traffic
+from wsc.cost.predict import Prediction, added
 
 
 class CountedStatement(Protocol):
@@ -91,7 +92,9 @@ class KernelRow:
     """One call (or other statement) of main.
 
     busy, macs: busy cycles of the main thread and multiply-accumulates of a tile, mean
-    over the tiles of the mesh. bound: what the resources would need at least.
+    over the tiles of the mesh. bound: what the resources would need at least. added: cycles by
+    which it made the run longer (``wsc.cost.predict``); predicted: what the cost model
+    says of them, None where it says nothing.
     """
 
     number: int
@@ -103,6 +106,8 @@ class KernelRow:
     busy: float
     total_macs: int
     bound: Bound
+    added: int = 0
+    predicted: int | None = None
 
     @property
     def cycles(self) -> int:
@@ -124,6 +129,7 @@ class KernelRow:
             },
             "bound_by": self.bound.limit if self.bound.roofline else None,
             "utilization": self.utilization, "busy_cycles_per_tile": self.busy,
+            "added_cycles": self.added, "predicted_cycles": self.predicted,
         }  # fmt: skip
 
 
@@ -202,13 +208,18 @@ def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) 
     return link, -(-max(total.values()) // fabric.io_bytes_per_cycle)
 
 
-def kernel_rows(program: Program, fabric: Fabric, measured: Sequence[Measured]) -> list[KernelRow]:
+def kernel_rows(
+    program: Program, fabric: Fabric, measured: Sequence[Measured],
+    prediction: Prediction | None = None,
+) -> list[KernelRow]:  # fmt: skip
     """One row for each statement of main that ran, in the order of the text."""
     tiles = program.width * program.height
     rate = mac_rate(fabric, program.precision)
     streams = call_transfers(program)
     rows: list[KernelRow] = []
-    for number, call, item in _matched(program, measured):
+    grown = added(item.end for item in measured)
+    for (number, call, item), more in zip(_matched(program, measured), grown, strict=True):
+        known = None if prediction is None or call is None else prediction.calls[number].added
         transfers = [program.transfers[n] for n in streams.get(number, ())]
         link, io = edge_bound(program, fabric, transfers)
         compute = round(item.macs / (tiles * rate))
@@ -218,6 +229,7 @@ def kernel_rows(program: Program, fabric: Fabric, measured: Sequence[Measured]) 
                 number=len(rows), line=item.statement.where.line, procedure=name,
                 node=item.statement.node, start=item.start, end=item.end,
                 busy=item.busy / tiles, total_macs=item.macs, bound=Bound(compute, link, io),
+                added=more, predicted=known,
             )
         )  # fmt: skip
     return rows

@@ -118,12 +118,12 @@ def simulate(
     late = [0.0] * (width * height)  # how much a sender is behind its plan
     ends = np.full(width * height, -np.inf)
 
-    def inject(sender: int) -> None:
+    def inject(sender: int, free: float) -> None:
         if position[sender] == len(sends[sender]):
             return
         target, length, first, _ = sends[sender][position[sender]]
         message = Message(sender, mesh.way(sender, target), length)
-        mesh.request(message, first + late[sender] + ramp)
+        mesh.request(message, max(first + late[sender] + ramp, free))
 
     def sent(message: Message, passed: float) -> None:
         sender = message.sender
@@ -132,10 +132,10 @@ def simulate(
         late[sender] = end - last
         ends[sender] = end + 1
         position[sender] += 1
-        inject(sender)
+        inject(sender, passed + 1)
 
     for sender in range(width * height):
-        inject(sender)
+        inject(sender, 0.0)
     mesh.run(sent)
     came = np.array(mesh.arrived)
     found = np.where(came >= 0, came + 1.0, -np.inf)

@@ -315,7 +315,8 @@ class Collect:
 
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.rows, self.schedule = rows, schedule
-        self.latency = rows.places + model.fabric.ramp_latency + 1.0
+        self.lead = model.fabric.ramp_latency + 1.0  # from the instruction's row to the link
+        self.latency = rows.places + 1.0
         self.slack = queue + model.fabric.router_buffer_depth
         self.left = np.zeros(len(schedule.done))
 
@@ -326,6 +327,7 @@ class Collect:
         now = self.schedule.current(count.max(axis=0))
         interval = float(self.schedule.interval[now]) if now >= 0 else 1.0
         gaps = self.rows.gaps
+        free = self.left - self.latency[0]  # when the way out of the row is free
         for row in range(len(count)):
             here = at[row]
             if not here.any():
@@ -333,12 +335,14 @@ class Collect:
             own = count[row]
             skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + self.CONTROL)
             pace = np.maximum(work.pace[row], interval)
-            begin = self.left + skipped + self.CONTROL * (row > 0)
-            held = begin + np.maximum(own - self.slack, 0) * pace
-            came = work.alone[row] + self.latency[row]
-            last = np.maximum(came, np.maximum(begin, work.start[row]) + own * pace)
+            begin = free + skipped + self.CONTROL * (row > 0)
+            late = own + 1 - self.slack  # the control wavelet behind the block needs room, too
+            held = np.where(late > 0, begin + late * pace, -np.inf)
+            ready = work.start[row] + self.lead
+            last = np.maximum(work.alone[row] + self.lead, np.maximum(begin, ready) + own * pace)
             np.copyto(work.done[row], np.maximum(work.alone[row], held), where=here)
-            self.left = np.where(here, last, self.left)
+            free = np.where(here, last, free)
+            self.left = np.where(here, last + self.latency[row], self.left)
         if now >= 0:
             self.schedule.done = np.where(
                 at.any(axis=0), self.schedule.upto[now], self.schedule.done

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 RAMP = 4
+ASKS = -1  # an event: a header asks for its output; stages from 0 on are left; below, the
+# output that leads to stage ASKS - event is to be looked at again
 
 
 @dataclass(slots=True)
@@ -42,9 +44,10 @@ class Mesh:
         outputs = width * height * 5
         self.held = [False] * outputs
         self.waiting: list[deque[Message] | None] = [None] * outputs
+        self.still = [0] * outputs  # wavelets of messages behind an output that wait for the next
         # Messages in the input buffer behind each output; those of cores stand alone.
         self.buffered: list[deque[tuple[float, Message]] | None] = [None] * outputs
-        self.events: list[tuple[float, int, int, Message]] = []  # time, order, stage left or -1
+        self.events: list[tuple[float, int, int, Message]] = []
         self.count = 0
         self.arrived = [-1.0] * (width * height)
         self.ways: dict[tuple[int, int], list[int]] = {}
@@ -71,8 +74,11 @@ class Mesh:
 
     def request(self, message: Message, time: float) -> None:
         """The header is at the head of its buffer from ``time`` on."""
+        self._push(time, ASKS, message)
+
+    def _push(self, time: float, what: int, message: Message) -> None:
         self.count += 1
-        heapq.heappush(self.events, (time, self.count, -1, message))
+        heapq.heappush(self.events, (time, self.count, what, message))
 
     def run(self, sent: Callable[[Message, float], None]) -> None:
         """Until all is quiet. sent: called when the core knows the cycle of its last wavelet."""
@@ -80,20 +86,35 @@ class Mesh:
             time, _, left, message = heapq.heappop(self.events)
             if left >= 0:
                 self._release(message, left, time, sent)
-                continue
-            output = message.way[message.stage]
-            if self.held[output]:
+            elif left == ASKS:
+                output = message.way[message.stage]
                 queue = self.waiting[output]
                 if queue is None:
                     queue = self.waiting[output] = deque()
                 queue.append(message)
+                self._serve(output, time, sent)
             else:
-                self._grant(message, output, time, sent)
+                self._serve(message.way[ASKS - left - 1], time, sent)
+
+    def _serve(self, output: int, time: float, sent: Callable[[Message, float], None]) -> None:
+        """Let the first header that waits for an output pass, if the buffer behind has room."""
+        queue = self.waiting[output]
+        if self.held[output] or not queue:
+            return
+        still = self.still[output]
+        if still and still + min(queue[0].wavelets, self.depth) > self.depth:
+            return
+        self._grant(queue.popleft(), output, time, sent)
 
     def _grant(
         self, message: Message, output: int, time: float, sent: Callable[[Message, float], None]
     ) -> None:
         self.held[output] = True
+        if message.stage:  # it begins to leave the buffer before, where others may follow
+            before = message.way[message.stage - 1]
+            self.still[before] -= message.wavelets
+            if self.waiting[before]:
+                self._push(time + 1, ASKS - message.stage, message)
         stage, more, depth = message.stage, message.wavelets - 1, self.depth
         need = message.need
         need.append(time + more)
@@ -106,8 +127,7 @@ class Mesh:
             before = message.released
             if not last and depth * (stage + 1 - before) <= more:
                 break
-            self.count += 1
-            heapq.heappush(self.events, (need[before] + 1, self.count, before, message))
+            self._push(need[before] + 1, before, message)
             message.released += 1
             if before == 0:
                 sent(message, need[0])
@@ -120,6 +140,7 @@ class Mesh:
         if queue is None:
             queue = self.buffered[output] = deque()
         queue.append((time + 1, message))
+        self.still[output] += message.wavelets
         if len(queue) == 1:
             self.request(message, time + 1)
 
@@ -129,9 +150,7 @@ class Mesh:
         """The last wavelet has passed an output: free it, and the buffer before it."""
         output = message.way[stage]
         self.held[output] = False
-        queue = self.waiting[output]
-        if queue:
-            self._grant(queue.popleft(), output, time, sent)
+        self._serve(output, time, sent)
         if stage:
             buffer = self.buffered[message.way[stage - 1]]
             assert buffer is not None
