@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.api import RunResult
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
+    from wsc.cost.predict import Prediction
     from wsc.report import KernelRow
 
 MOST_ROWS = 12  # of the table of kernels, without --all
@@ -42,7 +43,7 @@ WIDE = 60  # characters of a node's name in a table
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run with what is said about it."""
+    """A run with what is said about it. predicted: or why the cost model says nothing."""
 
     program: Program
     result: RunResult
@@ -50,6 +51,7 @@ class Finished:
     drawn: tuple[str, ...]
     files: Mapping[str, Path]
     rows: Sequence[KernelRow]
+    predicted: Prediction | str
     compared: Sequence[Comparison] | None
     trace: Path | None
     stopped: str  # why it did not end, or empty
@@ -169,10 +171,12 @@ def command(
         write_trace(trace, result)
     from wsc.report import kernel_rows
 
-    rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements)
+    predicted = _predicted(loaded)
+    known = None if isinstance(predicted, str) else predicted
+    rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements, known)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files or {}, rows, compared, trace, stopped
+        loaded, result, shown_seed, drawn, files or {}, rows, predicted, compared, trace, stopped
     )
     if as_json:
         click.echo(json.dumps(as_object(finished), indent=2, allow_nan=False))
@@ -261,6 +265,17 @@ def _compare(
     ]
 
 
+def _predicted(program: Program) -> Prediction | str:
+    """What the cost model says of the program, or why it says nothing."""
+    from wsc.cost.predict import Unpredictable, predict
+
+    with working("predicting"):
+        try:
+            return predict(program.assembly, program.fabric)
+        except Unpredictable as reason:
+            return str(reason)
+
+
 # --- saying it --------------------------------------------------------------------
 
 
@@ -273,8 +288,10 @@ def as_object(finished: Finished) -> dict[str, Any]:
     """Everything known about a run, for JSON."""
     result, counters = finished.result, finished.result.counters
     assembly, fabric = finished.program.assembly, finished.program.fabric
+    predicted = finished.predicted
     made: dict[str, Any] = {
         "cycles": result.cycles,
+        "predicted_cycles": None if isinstance(predicted, str) else predicted.cycles,
         "outputs": [
             {
                 "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
@@ -329,6 +346,7 @@ def show(finished: Finished, every: bool) -> None:
     facts = [
         ("fabric", fabric_name(finished.program)),
         ("cycles", f"{result.cycles:,} ({seconds} at {clock / 1e9:g} GHz)"),
+        ("predicted", _prediction_text(finished)),
         ("utilization", f"{counters.utilization:.2%} of all multiply-accumulates possible"),
         ("main threads", _thread_shares(counters)),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
@@ -352,6 +370,20 @@ def show(finished: Finished, every: bool) -> None:
     show_kernels(finished, every)
     if finished.compared is not None:
         show_comparison(finished.compared)
+
+
+def _prediction_text(finished: Finished) -> str:
+    predicted, cycles = finished.predicted, finished.result.cycles
+    if isinstance(predicted, str):
+        return f"nothing: {predicted}"
+    return f"{predicted.cycles:,} cycles, {difference(predicted.cycles, cycles)}"
+
+
+def difference(predicted: int, measured: int) -> str:
+    """How far a prediction lies from what was measured, in percent of that."""
+    if predicted == measured:
+        return "0.0%"
+    return f"{predicted / measured - 1:+.1%}" if measured else f"{predicted:+,}"
 
 
 def _thread_shares(counters: Any) -> str:
@@ -380,10 +412,13 @@ def show_kernels(finished: Finished, every: bool) -> None:
     tiles *= assembly.height
     longest = sorted(finished.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
     rows = list(finished.rows) if every else sorted(longest, key=lambda row: row.number)
-    numbers = ("line", "start", "cycles", "share", "MACs", "of bound", "mac", "other", "wait")
+    numbers = (
+        "line", "start", "cycles", "share", "MACs", "of bound", "mac", "other", "wait", "added",
+        "predicted", "off",
+    )  # fmt: skip
     table = plain_table(
         "line", "kernel", "node", "start", "cycles", "share", "MACs", "bound by", "of bound",
-        "mac", "other", "wait", right=numbers,
+        "mac", "other", "wait", "added", "predicted", "off", right=numbers,
     )  # fmt: skip
     for row in rows:
         parts = busy_shares(row, rate, tiles)
@@ -392,7 +427,11 @@ def show_kernels(finished: Finished, every: bool) -> None:
             str(row.line or ""), row.procedure, shortened(row.node), f"{row.start:,}",
             f"{row.cycles:,}", f"{row.cycles / total:.1%}", f"{row.total_macs:,}",
             row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
-            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
+            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")), f"{row.added:,}",
+            *(
+                ("", "") if row.predicted is None
+                else (f"{row.predicted:,}", difference(row.predicted, row.added))
+            ),
         )  # fmt: skip
     screen = console()
     print_table(screen, table)

@@ -153,6 +153,10 @@ class Streams:
         if not receives and not sends:
             np.copyto(work.done, work.alone, where=work.lanes.mask)
         elif family in self.chains:
+            if family == "south":
+                waiting = np.minimum(work.count, self.chains[family].slack)
+                words = waiting if sends else work.count - waiting
+                walk.postpone(self.scatter.shared(work, words, walk.time))
             yield from self._chain(walk, family, work, receives, sends)
         elif receives in self.casts:
             while not self.casts[receives].ready(work):
@@ -161,9 +165,13 @@ class Streams:
         elif sends in self.casts:
             self.casts[sends].send(work)
         elif receives == "weights":
+            words = np.minimum(work.count[:1], self.weights.slack[0])
+            late = self.scatter.shared(work, self._stepped(words, work), walk.time)
+            walk.postpone(late)
             self.weights.take(work)
         elif receives == "scatter":
             self.scatter.take(work)
+            walk.scattering()
         elif sends == "collect":
             self.collect.give(work)
         elif sends == "indices":
@@ -172,6 +180,11 @@ class Streams:
             self.weights.asked = float(work.start[at].max()) + self.model.fabric.ramp_latency + 3
         else:
             raise Unpredictable(f"color '{receives or sends}' is no flow of the compiler's kernels")
+
+    def _stepped(self, words: np.ndarray, work: Work) -> np.ndarray:
+        """What each row adds to the words that the rows above have taken ahead of those below."""
+        ahead = np.broadcast_to(words, work.count.shape)
+        return np.diff(ahead, axis=0, append=ahead[-1:]) + np.eye(len(ahead))[:, :1] * ahead[:1]
 
     def _chain(
         self, walk: Any, family: str, work: Work, receives: str, sends: str

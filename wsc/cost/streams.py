@@ -281,6 +281,30 @@ class Scatter:
         self.latency = rows.places + model.fabric.ramp_latency + 1.0
         self.slack = queue + 1.0 + model.fabric.router_buffer_depth * rows.places
         self.fed = np.zeros(len(schedule.done))
+        self.ended = np.full((len(rows.places), len(schedule.done)), -np.inf)
+
+    def shared(self, work: Work, words: np.ndarray, time: np.ndarray) -> float:
+        """Tiles of the north that have their block send or take ``words`` over the same links.
+
+        Blocks for the south that are still on their way come so much later, in ``time`` too.
+
+        Returns:
+            By how much the last block does.
+        """
+        at = work.lanes.mask & (work.count > 0)
+        start = np.where(at, work.start, np.inf)
+        if not (self.ended > start.min(axis=0)).any():
+            return 0.0
+        before = start[:, None, :] < self.ended[None, :, :]  # [a tile, tiles that it delays]
+        places = self.rows.places
+        before &= (places[:, None] < places[None, :])[:, :, None]
+        late = (before * np.broadcast_to(words, at.shape)[:, None, :]).sum(axis=0)
+        late = np.where(self.ended > -np.inf, late, 0.0)
+        self.ended += late
+        time += late
+        work.start = work.start + late
+        self.fed = self.fed + late.max(axis=0)
+        return float(late.max())
 
     def take(self, work: Work) -> None:
         """Times of the instruction with which tiles take their blocks."""
@@ -299,6 +323,7 @@ class Scatter:
             came = last + self.latency[row] + work.pace[row] - interval
             done = np.where(own > 0, np.maximum(work.alone[row], came), work.alone[row])
             np.copyto(work.done[row], done, where=at[row])
+            np.copyto(self.ended[row], done, where=at[row] & (own > 0))
             self.fed = last + self.CONTROL
         self.schedule.done = np.where(
             at.any(axis=0), self.schedule.upto[now], self.schedule.done

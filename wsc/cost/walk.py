@@ -117,6 +117,7 @@ class Walk:
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
         self._current: Span | None = None
+        self._scatter: Span | None = None
         weight = self.y.weight[:, None] * self.x.weight[None, :]
         self.all = Lanes(np.ones(shape, bool), weight, whole=True)
 
@@ -162,6 +163,20 @@ class Walk:
                 yield from self._block((statement,), frame, lanes)
                 span.end = max(span.end, float(self.time[lanes.mask].max()))
             self._current = outer
+
+    def scattering(self) -> None:
+        """The statement that runs now takes blocks from the edge, which later ones may delay."""
+        self._scatter = self._current
+
+    def postpone(self, cycles: float) -> None:
+        """The last blocks of that statement come later, and what follows them."""
+        if not cycles:
+            return
+        after = False
+        for span in self.spans.values():
+            after |= span is self._scatter
+            if after and span is not self._current:
+                span.end += cycles
 
     def _nested(self, statement: Loop | If, frame: Frame, lanes: Lanes) -> Steps:
         if isinstance(statement, If):
