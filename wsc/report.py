@@ -124,9 +124,7 @@ class KernelRow:
         return {
             "line": self.line, "kernel": self.procedure, "node": self.node,
             "start": self.start, "end": self.end, "cycles": self.cycles, "macs": self.total_macs,
-            "bounds": {
-                "compute": self.bound.compute, "link": self.bound.link, "io": self.bound.io,
-            },
+            "bounds": self.bound.as_dict(),
             "bound_by": self.bound.limit if self.bound.roofline else None,
             "utilization": self.utilization, "busy_cycles_per_tile": self.busy,
             "added_cycles": self.added, "predicted_cycles": self.predicted,
@@ -214,25 +212,71 @@ def kernel_rows(
 ) -> list[KernelRow]:  # fmt: skip
     """One row for each statement of main that ran, in the order of the text."""
     tiles = program.width * program.height
-    rate = mac_rate(fabric, program.precision)
     streams = call_transfers(program)
     rows: list[KernelRow] = []
     grown = added(item.end for item in measured)
     for (number, call, item), more in zip(_matched(program, measured), grown, strict=True):
         known = None if prediction is None or call is None else prediction.calls[number].added
-        transfers = [program.transfers[n] for n in streams.get(number, ())]
-        link, io = edge_bound(program, fabric, transfers)
-        compute = round(item.macs / (tiles * rate))
         name = call.procedure if call is not None else item.statement.text
         rows.append(
             KernelRow(
                 number=len(rows), line=item.statement.where.line, procedure=name,
                 node=item.statement.node, start=item.start, end=item.end,
-                busy=item.busy / tiles, total_macs=item.macs, bound=Bound(compute, link, io),
+                busy=item.busy / tiles, total_macs=item.macs, bound=_bound(program, fabric, item.macs, streams.get(number, ())),
                 added=more, predicted=known,
             )
         )  # fmt: skip
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatedRow:
+    """One call of main as predicted. cycles: those that it adds to the run; macs: in all."""
+
+    number: int
+    line: int
+    procedure: str
+    node: str
+    start: int
+    cycles: int
+    macs: int
+    bound: Bound
+
+    @property
+    def utilization(self) -> float:
+        """Roofline over cycles; above one where it overlaps with what runs before it."""
+        return self.bound.roofline / self.cycles if self.cycles else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row for JSON."""
+        return {
+            "line": self.line, "kernel": self.procedure, "node": self.node,
+            "start": self.start, "predicted_cycles": self.cycles, "macs": self.macs,
+            "bounds": self.bound.as_dict(),
+            "bound_by": self.bound.limit if self.bound.roofline else None,
+            "utilization": self.utilization,
+        }  # fmt: skip
+
+
+def estimated_rows(
+    program: Program, fabric: Fabric, prediction: Prediction
+) -> list[EstimatedRow]:
+    """One row for each call of main, in the order of the text."""
+    streams = call_transfers(program)
+    return [
+        EstimatedRow(
+            number, item.call.where.line, item.call.procedure, item.call.node, item.start,
+            item.added, item.macs, _bound(program, fabric, item.macs, streams.get(number, ())),
+        )
+        for number, item in enumerate(prediction.calls)
+    ]  # fmt: skip
+
+
+def _bound(program: Program, fabric: Fabric, macs: int, streams: Iterable[int]) -> Bound:
+    """What the resources need at least for so many multiply-accumulates and these transfers."""
+    link, io = edge_bound(program, fabric, [program.transfers[n] for n in streams])
+    rate = mac_rate(fabric, program.precision) * program.width * program.height
+    return Bound(round(macs / rate), link, io)
 
 
 def _matched(

@@ -14,6 +14,8 @@ from tests.frontend.cases import floats, ints, model_of, node
 
 Feeds = dict[str, np.ndarray]
 
+FABRICS = ("1x1", "1x5", "6x1", "4x3", "7x7", "12x12")
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -21,6 +21,7 @@ from wsc.cli.common import Refusal, general
 COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
     "run": "Run an assembly file on the simulated fabric.",
+    "estimate": "Predict what a model costs on a fabric, without executing it.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
     "ops": "List the ONNX operators that can be compiled.",
@@ -122,6 +123,7 @@ def cli() -> None:
     \b
     wsc compile model.onnx --fabric 16x16 -o model.wsa
     wsc run model.wsa --compare model.onnx
+    wsc estimate model.onnx --fabric wse2
     wsc inspect model.wsa --node /layer/MatMul
     """
 

@@ -341,7 +341,7 @@ def show(finished: Finished, every: bool) -> None:
     if result.outputs:
         print_table(screen, table)
     clock = finished.program.fabric.clock_hertz
-    seconds = _short_time(result.cycles / clock)
+    seconds = short_time(result.cycles / clock)
     screen.print()
     facts = [
         ("fabric", fabric_name(finished.program)),
@@ -396,7 +396,8 @@ def _thread_shares(counters: Any) -> str:
     return ", ".join(f"{array.sum() / total:.1%} {name}" for name, array in parts.items())
 
 
-def _short_time(seconds: float) -> str:
+def short_time(seconds: float) -> str:
+    """Three digits and a unit."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"

@@ -203,6 +203,13 @@ class Streams:
         """Find times of chains that are complete; whether there were any."""
         return any([chain.resolve() for chain in self.chains.values()])
 
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """Set the clocks of all streams between tiles, and of the weights, on."""
+        for stream in (*self.chains.values(), *self.casts.values()):
+            stream.first += cycles
+            stream.last += cycles
+        self.weights.advance(cycles, words)
+
     @property
     def drained(self) -> float:
         """Cycle in which the last wavelet has left the fabric."""

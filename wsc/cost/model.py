@@ -41,8 +41,12 @@ class Bound:
     @property
     def limit(self) -> str:
         """Which resource bounds: compute, link or io."""
-        named = {"compute": self.compute, "link": self.link, "io": self.io}
+        named = self.as_dict()
         return max(named, key=lambda key: named[key])
+
+    def as_dict(self) -> dict[str, int]:
+        """The three by name."""
+        return {"compute": self.compute, "link": self.link, "io": self.io}
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,6 +256,14 @@ class Multicast:
         if (upto == upto[:1]).all():
             self.schedule.done = upto[0].copy()
 
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """As if ``words`` had been taken by each tile in so many cycles."""
+        self.fed = self.fed + cycles.max(axis=0)
+        start, pace, taken = self.before
+        self.before = (start + cycles, pace, taken + words)
+        self.taken = self.taken + words
+        self.schedule.done = self.schedule.done + words[0]
+
     def _slowest(
         self, start: np.ndarray, upto: np.ndarray, pace: np.ndarray, slack: np.ndarray
     ) -> np.ndarray:

@@ -20,10 +20,11 @@ from isa.program import Fabric as Queue
 from isa.table import BY_NAME, CONTROL_TIMING, Form, Operand, Timing, operand_type
 from isa.types import DType
 from isa.values import VALUES, Class
-from wsc.cost.edge import assigned, static_environment
+from wsc.cost.edge import assigned, statements, static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
 from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
+from wsc.cost.steady import LONG, Rhythm
 from wsc.cost.streams import ABSENT, PROMISED, Work
 from wsc.cost.tiles import Lanes, sample
 
@@ -116,8 +117,9 @@ class Walk:
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
-        self._current: Span | None = None
+        self.current: Span | None = None
         self._scatter: Span | None = None
+        self._sending: dict[int, bool] = {}
         weight = self.y.weight[:, None] * self.x.weight[None, :]
         self.all = Lanes(np.ones(shape, bool), weight, whole=True)
 
@@ -154,7 +156,7 @@ class Walk:
         for statement in body:
             span = self.spans.setdefault(id(statement), Span(statement))
             span.start = min(span.start, float(self.time[lanes.mask].min()))
-            outer, self._current = self._current, span
+            outer, self.current = self.current, span
             head = float(self.time[lanes.mask].max())
             if isinstance(statement, Loop | If):
                 yield from self._nested(statement, frame, lanes)
@@ -162,11 +164,11 @@ class Walk:
             else:
                 yield from self._block((statement,), frame, lanes)
                 span.end = max(span.end, float(self.time[lanes.mask].max()))
-            self._current = outer
+            self.current = outer
 
     def scattering(self) -> None:
         """The statement that runs now takes blocks from the edge, which later ones may delay."""
-        self._scatter = self._current
+        self._scatter = self.current
 
     def postpone(self, cycles: float) -> None:
         """The last blocks of that statement come later, and what follows them."""
@@ -175,7 +177,7 @@ class Walk:
         after = False
         for span in self.spans.values():
             after |= span is self._scatter
-            if after and span is not self._current:
+            if after and span is not self.current:
                 span.end += cycles
 
     def _nested(self, statement: Loop | If, frame: Frame, lanes: Lanes) -> Steps:
@@ -319,7 +321,12 @@ class Walk:
         self._single(lanes, CONTROL_TIMING["loop"])
         count = self._code(loop.count)(frame)
         most = int(np.max(np.where(lanes.mask, count, 0)))
-        for turn in range(most):
+        rhythm = None
+        if most > LONG and not isinstance(count, np.ndarray) and not self._sends(loop):
+            rhythm = Rhythm.of(self._compared(loop), most)
+        turn = -1
+        while turn < most - 1:
+            turn += 1
             group: Lanes | None = lanes
             if isinstance(count, np.ndarray):
                 group, _ = lanes.divide(count > turn)
@@ -327,6 +334,40 @@ class Walk:
                 return
             frame[loop.register] = turn
             yield from body(loop.body, frame, group)
+            if rhythm is not None:
+                turn += rhythm.skip(self, turn)
+
+    def _compared(self, loop: Loop) -> list[int]:
+        """The sampled coordinates that guards in a loop compare with its counter."""
+        guards = [item for item in statements(loop.body) if isinstance(item, If)]
+        sides = [{*names(guard.left), *names(guard.right)} for guard in guards]
+        with_counter = [side for side in sides if loop.register in side]
+        found: list[int] = []
+        for name, axis in (("x", self.x), ("y", self.y)):
+            if any(name in side for side in with_counter):
+                found += axis.places.tolist()
+        return found
+
+    def _sends(self, loop: Loop) -> bool:
+        """Whether a loop sends remote stores, which are followed one by one."""
+        known = self._sending.get(id(loop))
+        if known is None:
+            found = [item for item in statements(loop.body) if isinstance(item, Op | Call)]
+            known = any(isinstance(i, Op) and BY_NAME[i.name].form is Form.SEND for i in found)
+            self._sending[id(loop)] = known
+        return known
+
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """Set each tile's clocks on, as if all had gone on as before and taken ``words``."""
+        self.time += cycles
+        self.unit += cycles
+        for tokens in self.tokens.values():
+            for token in tokens:
+                token += cycles
+        for work, _, _ in self.works:
+            work.start = work.start + cycles
+            work.done += cycles  # what is promised stays so
+        self.streams.advance(cycles, words)
 
     # --- vectors --------------------------------------------------------------
 
@@ -422,8 +463,8 @@ class Walk:
             done = lanes.tiles * shape.steps
         if op.name == "fmac":
             self.tally.macs[made.dtype] += done
-            if self._current is not None:
-                self._current.macs += done
+            if self.current is not None:
+                self.current.macs += done
         else:
             self.tally.elements += done
         self.tally.sram += done * made.touched
@@ -559,8 +600,6 @@ def _registers(procedure: Procedure) -> frozenset[str]:
 
 
 def _operations(program: Program) -> list[Op]:
-    from wsc.cost.edge import statements
-
     bodies = [region.main for region in program.regions]
     bodies += [procedure.body for procedure in program.procedures]
     return [item for body in bodies for item in statements(body) if isinstance(item, Op)]

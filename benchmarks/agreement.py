@@ -1,0 +1,116 @@
+"""``python -m benchmarks.agreement``: predictions against runs; writes the table and its page.
+
+Every kind of kernel on rectangles of several shapes, small networks, and the four real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import click
+
+from benchmarks.report import markdown_table
+from isa.fabric import DEFAULT
+from isa.types import DType
+from tests.cost.cases import FABRICS, KERNELS, NETWORKS
+from wsc.cost.agreement import FLOOR, KERNEL, TABLE, Agreement, Checked, Pair, dump, pairs, summarised
+
+PAGE = Path(__file__).parents[1] / "docs" / "agreement.md"
+REAL = (("16x16", "f32"), ("16x16", "f16"))
+COMMAND = "python -m benchmarks.agreement"
+
+
+@click.command()
+@click.option("--engine", default=None, metavar="NAME", help="The runtime's engine.")
+@click.option("--small", is_flag=True, help="Leave the four real networks out; write nothing.")
+def main(engine: str | None, small: bool) -> None:
+    """Predict, run, compare; write wsc/cost/agreement.json and docs/agreement.md."""
+    found: list[Pair] = []
+    networks: list[Checked] = []
+    for name, fabric, precision, whole, program, feeds in programs(small):
+        ran, calls = compared(program, feeds, {} if engine is None else {"engine": engine})
+        found += calls
+        click.echo(f"{name} {fabric} {precision}: {ran.predicted:,}, {ran.measured:,} measured")
+        for pair in calls:
+            if not pair.agrees:
+                click.echo(f"  {pair.name}: {pair.predicted:,}, {pair.measured:,} measured")
+        if whole:
+            networks.append(Checked(name, fabric, precision, ran.predicted, ran.measured))
+    sides = [tuple(map(int, fabric.split("x"))) for fabric in (*FABRICS, *(f for f, _ in REAL))]
+    largest = (max(width for width, _ in sides), max(height for _, height in sides))
+    agreement = Agreement(DEFAULT, largest, summarised(found), tuple(networks))
+    click.echo(page(agreement))
+    if not small:
+        TABLE.write_text(dump(agreement), encoding="utf-8")
+        PAGE.write_text(page(agreement), encoding="utf-8")
+
+
+def programs(small: bool) -> Iterator[tuple]:
+    """(name, fabric, precision, whether a network, program, inputs)."""
+    from tests.fabric import build
+
+    for case, fabric, precision in product(KERNELS + NETWORKS, FABRICS, ("f32", "f16")):
+        model, feeds = case.build()
+        yield (
+            case.name, fabric, precision, case in NETWORKS,
+            build(model, fabric, DType(precision)), feeds,
+        )  # fmt: skip
+    if small:
+        return
+    import wsc
+    from tests.networks import NETWORKS as TRAINED
+
+    for network, (fabric, precision) in product(TRAINED, REAL):
+        program = wsc.compile(
+            network.path, fabric=fabric, dims=dict(network.dims), precision=precision
+        )
+        yield network.name, fabric, precision, True, program, network.feeds()
+
+
+def compared(program, feeds, options) -> tuple[Pair, list[Pair]]:
+    """Whole run and calls, predicted and measured."""
+    from wsc.cost.predict import predict
+
+    prediction = predict(program.assembly, program.fabric)
+    run = program.run(feeds, **options)
+    ends = [item.end for item in run.counters.statements]
+    return Pair("", prediction.cycles, run.cycles), pairs(prediction, ends)
+
+
+def page(agreement: Agreement) -> str:
+    """The table for readers."""
+    kinds = [
+        [
+            item.kind, f"{item.calls:,}", f"{item.cycles:,}", f"{item.mean:.1%}",
+            f"{item.worst:.1%}", str(item.beyond),
+        ]
+        for item in agreement.kinds
+    ]  # fmt: skip
+    networks = [
+        [
+            item.network, item.fabric, item.precision, f"{item.predicted:,}",
+            f"{item.measured:,}", f"{item.predicted / item.measured - 1:+.2%}",
+        ]
+        for item in agreement.networks
+    ]  # fmt: skip
+    width, height = agreement.largest
+    parts = [
+        "# Predictions against runs",
+        f"Written by `{COMMAND}`, with the numbers of `{agreement.fabric}` on rectangles of up to "
+        f"{width}x{height} tiles; [cost.md](cost.md) says what is predicted and how. "
+        f"Beyond: calls that are off by more than {KERNEL:.0%} and more than {FLOOR} cycles. Mean "
+        f"and worst are those of calls of {FLOOR / KERNEL:,.0f} cycles and more.",
+        "## Kernels",
+        markdown_table(("kernel", "calls", "cycles", "mean", "worst", "beyond"), kinds, 1),
+        "## Networks",
+        markdown_table(
+            ("network", "fabric", "precision", "predicted", "measured", "off"), networks, 3
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()

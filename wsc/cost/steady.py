@@ -1,0 +1,90 @@
+"""Long loops that have found their rhythm: the turns between two changes are not walked.
+
+The text of a program is the same on every mesh; what grows is the count of its loops, of which
+one turn is like another one a few turns later (buffers take turns) until a coordinate is
+reached.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from wsc.cost.walk import Walk
+
+LONG = 64  # turns of a loop below which every one is walked
+PERIOD = 4
+TOLERANCE = 0.5  # cycles by which two periods of a tile may differ
+
+
+@dataclass(slots=True)
+class Mark:
+    """Where a walk was after a turn: times, words taken, work done."""
+
+    time: np.ndarray
+    taken: np.ndarray
+    tally: np.ndarray
+    macs: float
+
+
+@dataclass(slots=True)
+class Rhythm:
+    """Watches the turns of one loop.
+
+    changes: turns at which tiles begin to do something else, in order; the last one is the end.
+    """
+
+    changes: list[int]
+    marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=2 * PERIOD + 1))
+
+    @staticmethod
+    def of(places: Iterable[int], count: int) -> Rhythm:
+        """For a loop of ``count`` turns that may compare its counter with coordinates."""
+        inside = {turn for place in places for turn in (place, place + 1) if turn < count}
+        return Rhythm([*sorted(inside | {count - 1}), count])
+
+    def skip(self, walk: Walk, turn: int) -> int:
+        """Turns that need no walk after ``turn``; the walk's clocks are set on by as many."""
+        following = self.changes[bisect_right(self.changes, turn)]
+        if turn in self.changes:
+            self.marks.clear()
+        self.marks.append(_mark(walk))
+        periods = (following - turn - 1) // PERIOD - 1
+        if len(self.marks) <= 2 * PERIOD or periods < 2:
+            return 0
+        first, middle, last = (self.marks[place] for place in (0, PERIOD, 2 * PERIOD))
+        one, two = middle.time - first.time, last.time - middle.time
+        if np.abs(two - one).max() > TOLERANCE:
+            return 0
+        walk.advance(two * periods, (last.taken - middle.taken) * periods)
+        more = (last.tally - middle.tally) * periods
+        _set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * periods)
+        self.marks.clear()
+        return periods * PERIOD
+
+
+def _mark(walk: Walk) -> Mark:
+    macs = walk.current.macs if walk.current is not None else 0.0
+    return Mark(walk.time.copy(), walk.streams.weights.taken.copy(), _tally(walk), macs)
+
+
+def _tally(walk: Walk) -> np.ndarray:
+    values = [getattr(walk.tally, item.name) for item in fields(walk.tally) if item.name != "macs"]
+    return np.array([*values, *walk.tally.macs.values()])
+
+
+def _set_tally(walk: Walk, values: np.ndarray, macs: float) -> None:
+    names = [item.name for item in fields(walk.tally) if item.name != "macs"]
+    numbers = values.tolist()
+    for name, value in zip(names, numbers, strict=False):
+        setattr(walk.tally, name, value)
+    for dtype, value in zip(walk.tally.macs, numbers[len(names) :], strict=True):
+        walk.tally.macs[dtype] = value
+    if walk.current is not None:
+        walk.current.macs = macs
