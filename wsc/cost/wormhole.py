@@ -43,6 +43,7 @@ class Mesh:
         self.width, self.depth, self.ramp = width, depth, ramp
         outputs = width * height * 5
         self.held = [False] * outputs
+        self.served = [-2] * outputs
         self.waiting: list[deque[Message] | None] = [None] * outputs
         self.still = [0] * outputs  # wavelets of messages behind an output that wait for the next
         # Messages in the input buffer behind each output; those of cores stand alone.
@@ -104,7 +105,13 @@ class Mesh:
         still = self.still[output]
         if still and still + min(queue[0].wavelets, self.depth) > self.depth:
             return
-        self._grant(queue.popleft(), output, time, sent)
+        message = queue[0]
+        if len(queue) > 1:  # round robin: not from the input that was served last
+            last = self.served[output]
+            message = next((m for m in queue if _input(m) != last), message)
+        queue.remove(message)
+        self.served[output] = _input(message)
+        self._grant(message, output, time, sent)
 
     def _grant(
         self, message: Message, output: int, time: float, sent: Callable[[Message, float], None]
@@ -158,3 +165,8 @@ class Mesh:
             if buffer:
                 came, following = buffer[0]
                 self.request(following, max(came, time))
+
+
+def _input(message: Message) -> int:
+    """The output behind which the message's header waits; -1 for its core."""
+    return message.way[message.stage - 1] if message.stage else -1
