@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,17 @@ from benchmarks.report import markdown_table
 from isa.fabric import DEFAULT
 from isa.types import DType
 from tests.cost.cases import FABRICS, KERNELS, NETWORKS
-from wsc.cost.agreement import FLOOR, KERNEL, TABLE, Agreement, Checked, Pair, dump, pairs, summarised
+from wsc.cost.agreement import (
+    FLOOR,
+    KERNEL,
+    TABLE,
+    Agreement,
+    Checked,
+    Pair,
+    dump,
+    pairs,
+    summarised,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "agreement.md"
 REAL = (("16x16", "f32"), ("16x16", "f16"))
@@ -47,7 +58,7 @@ def main(engine: str | None, small: bool) -> None:
         PAGE.write_text(page(agreement), encoding="utf-8")
 
 
-def programs(small: bool) -> Iterator[tuple]:
+def programs(small: bool) -> Iterator[tuple[Any, ...]]:
     """(name, fabric, precision, whether a network, program, inputs)."""
     from tests.fabric import build
 
@@ -69,7 +80,9 @@ def programs(small: bool) -> Iterator[tuple]:
         yield network.name, fabric, precision, True, program, network.feeds()
 
 
-def compared(program, feeds, options) -> tuple[Pair, list[Pair]]:
+def compared(
+    program: Any, feeds: dict[str, Any], options: dict[str, Any]
+) -> tuple[Pair, list[Pair]]:
     """Whole run and calls, predicted and measured."""
     from wsc.cost.predict import predict
 

@@ -222,8 +222,8 @@ def kernel_rows(
             KernelRow(
                 number=len(rows), line=item.statement.where.line, procedure=name,
                 node=item.statement.node, start=item.start, end=item.end,
-                busy=item.busy / tiles, total_macs=item.macs, bound=_bound(program, fabric, item.macs, streams.get(number, ())),
-                added=more, predicted=known,
+                busy=item.busy / tiles, total_macs=item.macs, added=more, predicted=known,
+                bound=_bound(program, fabric, item.macs, streams.get(number, ())),
             )
         )  # fmt: skip
     return rows
@@ -258,9 +258,7 @@ class EstimatedRow:
         }  # fmt: skip
 
 
-def estimated_rows(
-    program: Program, fabric: Fabric, prediction: Prediction
-) -> list[EstimatedRow]:
+def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> list[EstimatedRow]:
     """One row for each call of main, in the order of the text."""
     streams = call_transfers(program)
     return [

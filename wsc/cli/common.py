@@ -60,8 +60,8 @@ def model_options(function: _Command) -> _Command:
     """``--fabric``, ``--dim``, ``--bind`` and ``--precision``."""
     for option in (
         click.option(
-            "-p", "--precision", type=click.Choice(["f32", "f16"]), default="f32", show_default=True,
-            help="Element type of every float; f16 accumulates in f32.",
+            "-p", "--precision", type=click.Choice(["f32", "f16"]), default="f32",
+            show_default=True, help="Element type of every float; f16 accumulates in f32.",
         ),
         bind_option("Bake an input in as a constant. May be repeated."),
         click.option(

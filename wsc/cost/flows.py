@@ -39,7 +39,8 @@ class Streams:
         self.program, self.model, self.x, self.y = program, model, x, y
         self.inputs, self.outputs = self._depths(False), self._depths(True)
         self.intervals = {
-            color: model.queue_interval(np.maximum(depth, 1)) for color, depth in self.inputs.items()
+            color: model.queue_interval(np.maximum(depth, 1))
+            for color, depth in self.inputs.items()
         }
         self.chains = {
             family: Chain(
@@ -201,7 +202,8 @@ class Streams:
 
     def resolve(self) -> bool:
         """Find times of chains that are complete; whether there were any."""
-        return any([chain.resolve() for chain in self.chains.values()])
+        found = [chain.resolve() for chain in self.chains.values()]
+        return any(found)
 
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
         """Set the clocks of all streams between tiles, and of the weights, on."""

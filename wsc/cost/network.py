@@ -57,11 +57,11 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray
     begin = first + ramp
     # Along its row a message shares links with those of the columns that its tile stands for.
     end = last + ramp
-    end = np.maximum(end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places)))
-    weight = wavelets * x.weight[column] * y.weight[row] / x.weight[at_x]
     end = np.maximum(
-        end, _line(at_x, row, at_y, weight, begin + across, len(y.places)) - across
+        end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places))
     )
+    weight = wavelets * x.weight[column] * y.weight[row] / x.weight[at_x]
+    end = np.maximum(end, _line(at_x, row, at_y, weight, begin + across, len(y.places)) - across)
     whole = weight / y.weight[at_y]
     end += hops + 1.0
     target = (at_y, at_x)
@@ -109,8 +109,13 @@ def simulate(
     for batch in batches:
         source = batch.row * width + batch.column
         target = batch.to_y * width + batch.to_x
-        for s, d, n, w, f, e in zip(*(a.tolist() for a in (
-            source, target, batch.count, batch.wavelets, batch.first, batch.last)), strict=True):
+        for s, d, n, w, f, e in zip(
+            *(
+                a.tolist()
+                for a in (source, target, batch.count, batch.wavelets, batch.first, batch.last)
+            ),
+            strict=True,
+        ):
             length = int(w // n)
             step = (e - f + 1) / n
             for k in range(int(n)):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from wsc.cost.walk import Walk
+    from wsc.cost.threads import Threads
 
 LONG = 64  # turns of a loop below which every one is walked
 PERIOD = 4
@@ -49,7 +49,7 @@ class Rhythm:
         inside = {turn for place in places for turn in (place, place + 1) if turn < count}
         return Rhythm([*sorted(inside | {count - 1}), count])
 
-    def skip(self, walk: Walk, turn: int) -> int:
+    def skip(self, walk: Threads, turn: int) -> int:
         """Turns that need no walk after ``turn``; the walk's clocks are set on by as many."""
         following = self.changes[bisect_right(self.changes, turn)]
         if turn in self.changes:
@@ -69,17 +69,17 @@ class Rhythm:
         return periods * PERIOD
 
 
-def _mark(walk: Walk) -> Mark:
+def _mark(walk: Threads) -> Mark:
     macs = walk.current.macs if walk.current is not None else 0.0
     return Mark(walk.time.copy(), walk.streams.weights.taken.copy(), _tally(walk), macs)
 
 
-def _tally(walk: Walk) -> np.ndarray:
+def _tally(walk: Threads) -> np.ndarray:
     values = [getattr(walk.tally, item.name) for item in fields(walk.tally) if item.name != "macs"]
     return np.array([*values, *walk.tally.macs.values()])
 
 
-def _set_tally(walk: Walk, values: np.ndarray, macs: float) -> None:
+def _set_tally(walk: Threads, values: np.ndarray, macs: float) -> None:
     names = [item.name for item in fields(walk.tally) if item.name != "macs"]
     numbers = values.tolist()
     for name, value in zip(names, numbers, strict=False):

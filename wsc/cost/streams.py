@@ -61,7 +61,7 @@ class Chain:
     def __init__(self, shape: tuple[int, int], axis: Axis, turn: tuple[bool, bool], hop: int,
                  slack: int) -> None:  # fmt: skip
         self.turn, self.hop, self.slack = turn, hop, slack
-        upright, backwards = turn
+        _, backwards = turn
         gaps = axis.gaps if not backwards else np.append(0, axis.gaps[:0:-1])
         self.delay = gaps * float(hop)
         self.first, self.last = np.zeros(shape), np.zeros(shape)
@@ -141,7 +141,9 @@ class Chain:
 class Cast:
     """A multicast from the middle of each row or column to both of its ends."""
 
-    def __init__(self, shape: tuple[int, int], axis: Axis, along: int, ramp: int, slack: int) -> None:
+    def __init__(
+        self, shape: tuple[int, int], axis: Axis, along: int, ramp: int, slack: int
+    ) -> None:
         root = (axis.size - 1) // 2
         self.along, self.slack = along, slack
         self.place = int(axis.nearest(np.array([root]))[0])
@@ -333,9 +335,7 @@ class Scatter:
             np.copyto(work.done[row], done, where=at[row])
             np.copyto(self.ended[row], done, where=at[row] & (own > 0))
             self.fed = last + self.CONTROL
-        self.schedule.done = np.where(
-            at.any(axis=0), self.schedule.upto[now], self.schedule.done
-        )
+        self.schedule.done = np.where(at.any(axis=0), self.schedule.upto[now], self.schedule.done)
 
 
 class Collect:

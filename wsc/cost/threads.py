@@ -1,0 +1,431 @@
+"""What one instruction does to the times of the tiles that walk: no value of SRAM is computed.
+
+Registers that are the same in all tiles are integers, others arrays that broadcast to [rows,
+columns] of the sampled tiles. Instructions that may have to wait for what other tiles have yet
+to do are generators, and yield until they can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isa.expr import Binary, Expr, Name, apply, evaluate, names
+from isa.fabric import Fabric
+from isa.program import Fabric as Queue
+from isa.program import Mem, Op, Program, Statement
+from isa.table import BY_NAME, Form, Timing, operand_type
+from isa.types import DType
+from isa.values import VALUES, Class
+from wsc.cost.edge import statements, static_environment
+from wsc.cost.flows import Streams, Unpredictable
+from wsc.cost.model import CostModel
+from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
+from wsc.cost.streams import ABSENT, PROMISED, Work
+from wsc.cost.tiles import Lanes, sample
+
+Frame = dict[str, Any]
+Code = Callable[[Frame], Any]
+Steps = Generator[None]
+MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
+OPERATORS = {
+    "i.set": "", "i.add": "+", "i.sub": "-", "i.mul": "*", "i.div": "/", "i.mod": "%",
+    "i.min": "min", "i.max": "max",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Span:
+    """One statement of main: when the first tile reached it and the last one left it."""
+
+    statement: Statement
+    start: float = np.inf
+    end: float = -np.inf
+    macs: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Work done, summed over all tiles of the mesh (those not sampled included)."""
+
+    macs: dict[DType, float] = field(default_factory=lambda: dict.fromkeys(DType, 0.0))
+    elements: float = 0.0
+    scalars: float = 0.0
+    sram: float = 0.0
+    hops: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Rows of a vector instruction: how many, cycles of each, steps in all; ints or arrays."""
+
+    rows: Any
+    pace: Any
+    steps: Any
+    words: Any
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A vector instruction, read once.
+
+    level: dimensions that make rows. advance: those with which its queue advances. touched:
+    bytes of SRAM for each step. shape: when it is the same whatever the registers hold.
+    """
+
+    extents: tuple[Code, ...]
+    level: int
+    advance: int
+    timing: Timing
+    dtype: DType
+    receives: str
+    sends: str
+    touched: int
+    shape: Shape | None = None
+
+
+class Threads:
+    """Main threads and units of the sampled tiles: their times, semaphores, streams."""
+
+    def __init__(self, program: Program, fabric: Fabric) -> None:
+        if len(program.regions) != 1:
+            raise Unpredictable("the program has more than one region")
+        (region,) = program.regions
+        self.program, self.fabric, self.model = program, fabric, CostModel(fabric)
+        self.x, self.y = sample(region.width), sample(region.height)
+        shape = (len(self.y.places), len(self.x.places))
+        self.env = static_environment(program, region.width, region.height)
+        self.env |= {"x": self.x.places[None, :], "y": self.y.places[:, None]}
+        self.procedures = {procedure.name: procedure for procedure in program.procedures}
+        self.time = np.zeros(shape)
+        self.unit = np.zeros((fabric.stream_units + 1, *shape))
+        self.tokens: dict[int, list[np.ndarray]] = {}
+        self.network = {
+            op.semaphore for op in _operations(program) if BY_NAME[op.name].form is Form.SEND
+        }
+        self.streams = Streams(program, self.model, self.x, self.y)
+        self.messages: list[Messages] = []
+        self._known = Patterns()
+        self.works: list[tuple[Work, int, np.ndarray | None]] = []
+        self.progress, self.forced = 0, False
+        self.tally = Tally()
+        self.spans: dict[int, Span] = {}
+        self._codes: dict[int, tuple[Expr, Code]] = {}
+        self._prepared: dict[int, tuple[Op, Prepared]] = {}
+        self._registers: frozenset[str] = frozenset()
+        self.current: Span | None = None
+        self._scatter: Span | None = None
+        self._sending: dict[int, bool] = {}
+        weight = self.y.weight[:, None] * self.x.weight[None, :]
+        self.all = Lanes(np.ones(shape, bool), weight, whole=True)
+
+    # --- expressions ----------------------------------------------------------
+
+    def _code(self, node: Expr) -> Code:
+        found = self._codes.get(id(node))
+        if found is not None and found[0] is node:
+            return found[1]
+        code = self._compile(node)
+        self._codes[id(node)] = (node, code)
+        return code
+
+    def _compile(self, node: Expr) -> Code:
+        if not set(names(node)) & self._registers:
+            value = evaluate(node, self.env)
+            if isinstance(value, np.ndarray) and np.ptp(value) == 0:
+                value = int(value.flat[0])
+            return lambda frame: value
+        if isinstance(node, Name):
+            name = node.name
+            return lambda frame: frame[name]
+        assert isinstance(node, Binary)
+        left, right, op = self._compile(node.left), self._compile(node.right), node.op
+        return lambda frame: apply(op, left(frame), right(frame))
+
+    # --- time and scalars -----------------------------------------------------
+
+    def _spend(self, lanes: Lanes, cycles: Any) -> None:
+        if lanes.whole:
+            self.time += cycles
+        else:
+            self.time += cycles * lanes.mask
+
+    def _single(self, lanes: Lanes, timing: Timing) -> None:
+        """A scalar, control or synchronising instruction."""
+        self._spend(lanes, self.fabric.timing[timing].startup)
+        self.tally.scalars += lanes.tiles
+
+    def _scalar(self, op: Op, form: Form, frame: Frame, lanes: Lanes) -> None:
+        self._single(lanes, BY_NAME[op.name].timing)
+        if form in (Form.LOAD, Form.STORE):
+            self.tally.sram += lanes.tiles * DType.I32.bytes
+        if form is Form.STORE:
+            return
+        assert op.register is not None
+        if form is Form.LOAD:
+            value: Any = 0  # what lies in SRAM is not known: a first index
+        else:
+            values = [self._code(operand.value)(frame) for operand in op.operands]  # type: ignore[union-attr]
+            operator = OPERATORS.get(op.name)
+            if operator == "":
+                value = values[0]
+            elif operator is not None:
+                value = apply(operator, *values)
+            else:
+                value = VALUES[op.name, Class.INT](*values)
+        old = frame.get(op.register, 0)
+        if not lanes.whole and old is not value:
+            value = np.where(lanes.mask, value, old)
+        frame[op.register] = value
+
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """Set each tile's clocks on, as if all had gone on as before and taken ``words``."""
+        self.time += cycles
+        self.unit += cycles
+        for tokens in self.tokens.values():
+            for token in tokens:
+                token += cycles
+        for work, _, _ in self.works:
+            work.start = work.start + cycles
+            work.done += cycles  # what is promised stays so
+        self.streams.advance(cycles, words)
+
+    # --- vectors --------------------------------------------------------------
+
+    def _prepare(self, op: Op) -> Prepared:
+        found = self._prepared.get(id(op))
+        if found is not None and found[0] is op:
+            return found[1]
+        row = BY_NAME[op.name]
+        assert op.dtype is not None
+        order = [dim.name for dim in op.dims]
+        receives, sends, level, advance, touched = "", "", -1, len(order), 0
+        for place, (operand, role) in enumerate(zip(op.operands, row.operands, strict=True)):
+            if isinstance(operand, Mem):
+                size = operand_type(role, op.dtype).bytes
+                touched += 2 * size if place == 0 and row.accumulates else size
+            if isinstance(operand, Queue):
+                level = max(level, len(order) if operand.dims is None else len(operand.dims))
+                advance = len(order) if operand.dims is None else len(operand.dims)
+                if place == 0:
+                    sends = operand.color
+                elif receives:
+                    raise Unpredictable("an instruction takes from two queues")
+                else:
+                    receives = operand.color
+        level = level if level >= 0 else max(len(order) - 1, 0)
+        extents = tuple(self._code(dim.extent) for dim in op.dims)
+        made = Prepared(extents, level, advance, row.timing, op.dtype, receives, sends, touched)
+        if not any(set(names(dim.extent)) & self._registers for dim in op.dims):
+            made.shape = self._shape(made, {})
+        self._prepared[id(op)] = (op, made)
+        return made
+
+    def _shape(self, made: Prepared, frame: Frame) -> Shape:
+        rows: Any = 1
+        inner: Any = 1
+        words: Any = 1
+        for place, code in enumerate(made.extents):
+            extent = code(frame)
+            extent = np.maximum(extent, 0) if isinstance(extent, np.ndarray) else max(extent, 0)
+            if place < made.level:
+                rows = rows * extent
+            else:
+                inner = inner * extent
+            if place < made.advance:
+                words = words * extent
+        timing = self.fabric.timing[made.timing]
+        group = timing.group[made.dtype]
+        steps = rows * inner
+        pace = np.maximum(1, -(-inner // group)) * timing.cycles
+        if isinstance(steps, np.ndarray):
+            return Shape(np.where(steps > 0, rows, 0), pace, steps, np.where(steps > 0, words, 0))
+        return Shape(rows if steps else 0, int(pace), steps, words if steps else 0)
+
+    def _vector(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
+        made = self._prepare(op)
+        shape = made.shape if made.shape is not None else self._shape(made, frame)
+        self._count(op, made, shape, lanes)
+        startup = self.fabric.timing[made.timing].startup
+        mark = op.asynchronous
+        if mark is None and not made.receives and not made.sends:
+            self._spend(lanes, np.maximum(startup + shape.rows * shape.pace, 1))
+            return
+        token = None
+        if mark is not None:
+            yield from self._free(mark.unit, lanes)
+            self._spend(lanes, max(self.fabric.issue_cycles, 1))
+        size = self.time.shape
+        start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
+        work = Work(
+            lanes, start, np.broadcast_to(shape.rows, size), np.broadcast_to(shape.pace, size),
+            np.full(size, PROMISED),
+        )  # fmt: skip
+        if mark is not None:
+            np.copyto(self.unit[mark.unit], PROMISED, where=lanes.mask)
+            if mark.semaphore is not None:
+                token = np.where(lanes.mask, PROMISED, ABSENT)
+                self.tokens.setdefault(mark.semaphore, []).append(token)
+            self.works.append((work, mark.unit, token))
+        yield from self.streams.run(self, work, made.receives, made.sends)
+        self.progress += 1
+        if mark is None:
+            while not work.known:
+                self._settle()
+                if not work.known:
+                    yield
+            np.copyto(self.time, work.done, where=lanes.mask)
+
+    def _count(self, op: Op, made: Prepared, shape: Shape, lanes: Lanes) -> None:
+        weight = lanes.weight
+        if isinstance(shape.steps, np.ndarray):
+            done = float((weight * shape.steps).sum())
+        else:
+            done = lanes.tiles * shape.steps
+        if op.name == "fmac":
+            self.tally.macs[made.dtype] += done
+            if self.current is not None:
+                self.current.macs += done
+        else:
+            self.tally.elements += done
+        self.tally.sram += done * made.touched
+        if made.sends or made.receives:
+            words = weight * shape.words
+            self.tally.hops += self.streams.hops(made.receives, made.sends, words)
+
+    def _control(self, lanes: Lanes) -> None:
+        self._spend(lanes, self.fabric.timing[Timing.MOVE].startup + 1)
+
+    # --- waiting --------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Find out what can be known by now."""
+        while self.streams.resolve():
+            self.progress += 1
+        rest: list[tuple[Work, int, np.ndarray | None]] = []
+        for work, unit, token in self.works:
+            at = work.lanes.mask & ~np.isnan(work.done)
+            fresh = at & np.isnan(self.unit[unit])
+            np.copyto(self.unit[unit], work.done, where=fresh)
+            if token is not None:
+                np.copyto(token, work.done, where=at & np.isnan(token))
+            if not work.known:
+                rest.append((work, unit, token))
+        self.works = rest
+
+    def _free(self, unit: int, lanes: Lanes) -> Steps:
+        """Main threads wait until a unit has done what it was given before."""
+        while np.isnan(self.unit[unit][lanes.mask]).any():
+            self._settle()
+            if np.isnan(self.unit[unit][lanes.mask]).any():
+                yield
+        np.copyto(self.time, np.maximum(self.time, self.unit[unit]), where=lanes.mask)
+
+    def _signal(self, op: Op, frame: Frame, lanes: Lanes) -> None:
+        self._single(lanes, Timing.SYNCHRONISE)
+        if op.semaphore in self.network:
+            return
+        count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
+        if isinstance(count, np.ndarray) or not 0 <= count <= MOST_TOKENS:
+            raise Unpredictable("a semaphore counts words without remote stores")
+        assert op.semaphore is not None
+        for _ in range(int(count)):
+            token = np.where(lanes.mask, self.time, ABSENT)
+            self.tokens.setdefault(op.semaphore, []).append(token)
+
+    def _wait(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
+        assert op.semaphore is not None
+        if op.semaphore in self.network:
+            self._arrived(lanes)
+        else:
+            count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
+            if isinstance(count, np.ndarray):
+                raise Unpredictable("tiles wait for different counts")
+            yield from self._take(op.semaphore, int(count), lanes)
+        self._single(lanes, Timing.SYNCHRONISE)
+
+    def _take(self, semaphore: int, count: int, lanes: Lanes) -> Steps:
+        mask = lanes.mask
+        while True:
+            if any(np.isnan(token[mask]).any() for token in self.tokens.get(semaphore, [])):
+                self._settle()
+            held = [t for t in self.tokens.get(semaphore, []) if not (t == ABSENT).all()]
+            self.tokens[semaphore] = held
+            table = np.stack([np.full(mask.shape, ABSENT), *held])
+            promised = np.isnan(table)[:, mask].any()
+            enough = (np.isfinite(table).sum(axis=0)[mask] >= count).all()
+            if enough and (self.forced or not promised):
+                break
+            yield
+        order = np.argsort(table, axis=0)  # promised ones come last
+        for place in range(count):
+            chosen = order[place]
+            when = np.take_along_axis(table, chosen[None], axis=0)[0]
+            np.copyto(self.time, np.maximum(self.time, when), where=mask)
+            for number, token in enumerate(held, 1):
+                token[mask & (chosen == number)] = ABSENT
+        self.progress += 1
+
+    # --- remote stores --------------------------------------------------------
+
+    def _send(self, op: Op, frame: Frame, lanes: Lanes) -> None:
+        if op.asynchronous is not None:
+            raise Unpredictable("a stream unit sends remote stores")
+        assert op.target is not None
+        extents: Any = [np.maximum(self._code(dim.extent)(frame), 0) for dim in op.dims]
+        words: Any = extents[-1] if extents else 1
+        messages: Any = 1
+        for extent in extents[:-1]:
+            messages = messages * extent
+        messages = np.where(words > 0, messages, 0)
+        wavelets = messages * (words + HEADERS)
+        timing = self.fabric.timing[Timing.SEND]
+        busy = np.maximum(timing.startup + wavelets * timing.cycles, 1)
+        first = self.time + timing.startup
+        self._spend(lanes, busy)
+        size = self.time.shape
+        at = lanes.mask & (np.broadcast_to(wavelets, size) > 0)
+        rows, columns = np.nonzero(at)
+        if not len(rows):
+            return
+        to_x, to_y = (np.broadcast_to(self._code(t)(frame), size)[at] for t in op.target)
+        sent = np.broadcast_to(wavelets, size)[at].astype(float)
+        self.messages.append(
+            Messages(
+                rows,
+                columns,
+                to_x,
+                to_y,
+                np.broadcast_to(messages, size)[at],
+                sent,
+                first[at],
+                self.time[at] - 1,
+            )
+        )
+        weight = lanes.weight[at]
+        stored = float((weight * np.broadcast_to(messages * words, size)[at]).sum())
+        assert op.dtype is not None
+        self.tally.elements += stored
+        self.tally.sram += 2 * stored * op.dtype.bytes
+        far = np.abs(to_x - self.x.places[columns]) + np.abs(to_y - self.y.places[rows])
+        self.tally.hops += float((weight * sent * far).sum())
+
+    def _arrived(self, lanes: Lanes) -> None:
+        ramp = self.fabric.ramp_latency
+        if self.x.complete and self.y.complete:
+            depth = self.fabric.dynamic_buffer_depth
+            came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp)
+            self.time = np.maximum(self.time, ends)
+        else:
+            came = arrivals(self.messages, self.x, self.y, ramp)
+        self.messages = []
+        np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
+
+
+def _operations(program: Program) -> list[Op]:
+    bodies = [region.main for region in program.regions]
+    bodies += [procedure.body for procedure in program.procedures]
+    return [item for body in bodies for item in statements(body) if isinstance(item, Op)]
