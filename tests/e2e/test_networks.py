@@ -1,5 +1,7 @@
 """The four real networks, whole: compiled, run on the simulated fabric, held against ONNX Runtime.
 
+Predicted cycles are held against those of the same runs.
+
 Each at its full input: f32 on a square and on a rectangle that is neither square nor a power
 of two, f16 on the square. Nothing is skipped: a package that is missing fails its tests.
 """
@@ -14,6 +16,9 @@ import wsc
 from isa.types import DType
 from tests.fabric import TOLERANCE, difference
 from tests.networks import NETWORKS, Network
+from wsc.cost.agreement import NETWORK as TOLERATED
+from wsc.cost.agreement import kind, pairs
+from wsc.cost.predict import predict
 
 CASES = [("16x16", DType.F32), ("20x12", DType.F32), ("16x16", DType.F16)]
 
@@ -28,7 +33,14 @@ def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precisio
     program = wsc.compile(
         network.path, fabric=fabric, dims=dict(network.dims), precision=precision.value
     )
+    prediction = predict(program.assembly, program.fabric)
     run = program.run(feeds)
+    assert abs(prediction.cycles / run.cycles - 1) <= TOLERATED
+    calls = pairs(prediction, [item.end for item in run.counters.statements])
+    beyond = [call for call in calls if not call.agrees]
+    # Redistributions may crowd the dynamic network, where the model is less exact.
+    assert {kind(call.name) for call in beyond} <= {"move"}
+    assert sum(call.measured for call in beyond) <= 0.02 * run.cycles
     session = onnxruntime.InferenceSession(network.path)
     names = [item.name for item in session.get_outputs()]
     assert list(run.outputs) == names

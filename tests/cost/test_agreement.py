@@ -1,0 +1,54 @@
+"""The table of agreement: what it holds, and what is said from it."""
+
+from __future__ import annotations
+
+import json
+
+from isa.parser import parse
+from tests.cli.helpers import TWICE
+from wsc.cost.agreement import (
+    KERNEL,
+    NETWORK,
+    TABLE,
+    Agreement,
+    Checked,
+    Kind,
+    Pair,
+    dump,
+    kind,
+    load,
+    summarised,
+)
+
+
+def test_kinds() -> None:
+    names = ("move", "move_12", "map_add_max_3", "reduce_sum", "matmul_streamed_2")
+    assert [kind(n) for n in names] == ["move", "move", "map", "reduce_sum", "matmul_streamed"]
+
+
+def test_short_kernels_have_a_floor_and_count_in_no_mean() -> None:
+    short, exact, off = Pair("move", 30, 10), Pair("move_2", 1000, 1000), Pair("move_3", 600, 1000)
+    assert short.agrees
+    assert exact.agrees
+    assert not off.agrees
+    assert summarised([short, exact, off]) == (Kind("move", 3, 2010, 0.2, 0.4, 1),)
+
+
+def test_the_table_that_ships() -> None:
+    agreement = load()
+    assert dump(agreement) == TABLE.read_text(encoding="utf-8")
+    assert json.loads(TABLE.read_text(encoding="utf-8"))["fabric"] == agreement.fabric
+    assert {"matmul_streamed", "move", "load", "store", "map"} <= {k.kind for k in agreement.kinds}
+    assert all(item.off <= NETWORK for item in agreement.networks)
+    assert all(item.mean <= KERNEL for item in agreement.kinds)
+
+
+def test_what_was_never_checked_is_said() -> None:
+    found = Agreement("wse2", (2, 2), (Kind("take", 9, 900, 0.01, 0.02, 0),),
+                      (Checked("mlp", "2x2", "f32", 103, 100),))  # fmt: skip
+    said = "\n".join(found.sentences(parse(TWICE), "narrow"))
+    assert "off by 1.0% on average and 2.0% at worst (take) in 9 calls" in said
+    assert "1 whole networks by 3.0% at worst (mlp on 2x2)" in said
+    assert "never checked: double, give" in said
+    assert "the numbers of 'wse2'" in said
+    assert "no mesh beyond 2x2" in said

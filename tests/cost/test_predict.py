@@ -1,0 +1,105 @@
+"""Predictions against runs: every kind of kernel, several shapes of mesh, both precisions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from isa.fabric import find_fabric
+from isa.parser import parse
+from isa.types import DType
+from tests.cli.helpers import TWICE
+from tests.cost.cases import KERNELS, NETWORKS, Case
+from tests.fabric import build
+from wsc.cost import threads
+from wsc.cost.agreement import FLOOR, NETWORK, pairs
+from wsc.cost.predict import Unpredictable, added, predict
+from wsc.cost.tiles import sample
+
+# A mesh of each shape: no neighbour, one column, one row, neither square nor even, square.
+SHAPES = [("1x1", "f32"), ("1x5", "f16"), ("6x1", "f32"), ("4x3", "f32"), ("7x7", "f32")]
+SHAPES += [("4x3", "f16")]
+FEW = [("1x5", "f32"), ("7x7", "f16"), ("4x3", "f32")]
+
+
+@pytest.mark.parametrize(("fabric", "precision"), SHAPES)
+@pytest.mark.parametrize("case", KERNELS, ids=lambda case: case.name)
+def test_kernels(case: Case, fabric: str, precision: str) -> None:
+    model, feeds = case.build()
+    program = build(model, fabric, DType(precision))
+    prediction = predict(program.assembly, program.fabric)
+    run = program.run(feeds)
+    assert prediction.macs == run.counters.macs_f32 + run.counters.macs_f16
+    found = pairs(prediction, [item.end for item in run.counters.statements])
+    assert [pair for pair in found if not pair.agrees] == []
+    assert abs(prediction.cycles - run.cycles) <= max(NETWORK * run.cycles, FLOOR)
+
+
+@pytest.mark.parametrize(("fabric", "precision"), FEW)
+@pytest.mark.parametrize("case", NETWORKS, ids=lambda case: case.name)
+def test_networks(case: Case, fabric: str, precision: str) -> None:
+    model, feeds = case.build()
+    program = build(model, fabric, DType(precision))
+    prediction = predict(program.assembly, program.fabric)
+    run = program.run(feeds)
+    found = pairs(prediction, [item.end for item in run.counters.statements])
+    beyond = [pair for pair in found if not pair.agrees]
+    # One kind is known to be off by more: a redistribution in which messages crowd a small mesh.
+    assert {pair.name.rstrip("_0123456789") for pair in beyond} <= {"move"}
+    assert all(pair.off < 0.12 for pair in beyond)
+    assert abs(prediction.cycles / run.cycles - 1) <= NETWORK
+    counters = run.counters
+    assert (prediction.io_bytes_in, prediction.io_bytes_out) == (
+        counters.io_bytes_in, counters.io_bytes_out,
+    )  # fmt: skip
+    assert prediction.utilization == pytest.approx(counters.utilization, rel=NETWORK)
+    for cause in ("multiply_accumulate", "operation", "sram", "io"):
+        assert prediction.energy[cause] == pytest.approx(counters.energy[cause])
+    assert prediction.energy["hop"] == pytest.approx(counters.energy["hop"], rel=0.05)
+
+
+def test_the_shares_of_a_run_add_up() -> None:
+    assert added([10, 7, 30, 30, 31]) == [10, 0, 20, 0, 1]
+
+
+def test_a_number_of_the_fabric_changes_the_prediction() -> None:
+    model, _ = NETWORKS[0].build()
+    program = build(model, "7x7")
+    fabric = program.fabric
+    whole = predict(program.assembly, fabric).cycles
+    narrow = replace(fabric, io_bytes_per_cycle=4)
+    assert predict(program.assembly, narrow).cycles > 2 * whole
+    slow = replace(fabric, ramp_latency=6)
+    assert whole < predict(program.assembly, slow).cycles < 2 * whole
+
+
+@pytest.mark.parametrize("case", NETWORKS[:3], ids=lambda case: case.name)
+def test_a_sample_of_tiles_stands_for_a_large_mesh(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = case.build()
+    program = build(model, "40x30")
+    some = predict(program.assembly, program.fabric)
+    monkeypatch.setattr(threads, "sample", lambda size: sample(size, most=size))
+    whole = predict(program.assembly, program.fabric)
+    assert (some.sampled, whole.sampled) == (True, False)
+    assert some.cycles == pytest.approx(whole.cycles, rel=0.1)
+    assert some.macs == pytest.approx(whole.macs, rel=0.1)
+    assert sum(some.energy.values()) == pytest.approx(sum(whole.energy.values()), rel=0.1)
+
+
+def test_a_sampled_mesh_against_a_run() -> None:
+    model, feeds = NETWORKS[0].build()
+    program = build(model, "30x26")
+    prediction = predict(program.assembly, program.fabric)
+    run = program.run(feeds)
+    assert prediction.sampled
+    assert abs(prediction.cycles / run.cycles - 1) <= 0.1
+
+
+def test_what_no_formula_covers_is_said() -> None:
+    with pytest.raises(Unpredictable, match="color 'into' is no flow"):
+        predict(parse(TWICE), find_fabric("4x2"))
+
+

@@ -1,0 +1,38 @@
+"""Which tiles stand for a mesh."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wsc.cost.tiles import Lanes, sample
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 24])
+def test_small_axes_are_taken_whole(size: int) -> None:
+    axis = sample(size)
+    assert axis.complete
+    assert axis.places.tolist() == list(range(size))
+    assert axis.weight.sum() == size
+
+
+@pytest.mark.parametrize("size", [25, 26, 32, 33, 127, 512, 750, 994, 1170])
+def test_large_axes(size: int) -> None:
+    axis = sample(size)
+    places, root = axis.places.tolist(), (size - 1) // 2
+    assert not axis.complete
+    assert len(places) <= 24
+    assert {0, 1, root, size - 1} <= set(places)
+    assert (axis.gaps[1:] % 2 == 1).all()  # even and odd tiles take turns
+    assert axis.weight.sum() == size
+    assert np.array_equal(axis.nearest(axis.places), np.arange(len(places)))
+
+
+def test_lanes_divide() -> None:
+    lanes = Lanes(np.ones((2, 3), bool), np.full((2, 3), 4.0), whole=True)
+    left, right = lanes.divide(np.array([[True, False, False]]))
+    assert left is not None
+    assert right is not None
+    assert (left.tiles, right.tiles) == (8.0, 16.0)
+    assert lanes.divide(np.array([[True]])) == (lanes, None)
+    assert left.divide(np.array([[False]])) == (None, left)

@@ -1,0 +1,69 @@
+"""Remote stores against runs of small programs that do nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from isa.fabric import find_fabric
+from isa.parser import parse
+from runtime.api import run
+from wsc.cost.predict import predict
+
+TEXT = """\
+wsc 1
+fabric "wse2" 1x{height}
+precision f32
+model "sends"
+
+tensor buf : f32[4096] at 0 size 16384
+
+region all at 0,0 size 1x{height}
+
+proc sends()
+{body}
+  wait s2, {words}
+end
+
+main all
+  call sends()
+end
+"""
+SEND = """\
+  if {when}
+    send.f32 (x, {to}) s2: [buf + 8192 + j*64 + i*4], [buf + j*64 + i*4] for j:{count}, i:{length}
+  end
+"""
+
+
+def _deviation(height: int, sends: list[tuple[str, str]], senders: str, count: int,
+               length: int) -> float:  # fmt: skip
+    body = "".join(SEND.format(when=w, to=t, count=count, length=length) for w, t in sends)
+    words = f"({senders})*{count * length}"
+    program = parse(TEXT.format(height=height, body=body.rstrip("\n"), words=words))
+    fabric = find_fabric("wse2").sized(1, height)
+    return predict(program, fabric).cycles / run(program, {}, fabric=fabric).cycles - 1
+
+
+LENGTHS = [(32, 1), (32, 2), (32, 5), (24, 12)]
+
+
+@pytest.mark.parametrize(("count", "length"), LENGTHS)
+@pytest.mark.parametrize("height", [2, 3, 5])
+def test_all_to_one(height: int, count: int, length: int) -> None:
+    sends = [("y > 0", "0")]
+    assert abs(_deviation(height, sends, f"(y == 0)*{height - 1}", count, length)) < 0.02
+
+
+@pytest.mark.parametrize(("count", "length"), LENGTHS)
+@pytest.mark.parametrize("height", [3, 5, 9])
+def test_to_both_neighbours(height: int, count: int, length: int) -> None:
+    sends = [("y > 0", "y - 1"), ("y < H - 1", "y + 1")]
+    assert abs(_deviation(height, sends, "(y > 0) + (y < H - 1)", count, length)) < 0.05
+
+
+@pytest.mark.parametrize(("count", "length"), LENGTHS)
+def test_over_a_neighbour(count: int, length: int) -> None:
+    """Messages that wait for others in the buffers of a tile between: known to be less exact."""
+    sends = [("y > 1", "y - 2"), ("y > 0", "y - 1"), ("y < H - 1", "y + 1"), ("y < H - 2", "y + 2")]
+    senders = "(y > 1) + (y > 0) + (y < H - 1) + (y < H - 2)"
+    assert abs(_deviation(14, sends, senders, count, length)) < 0.2
