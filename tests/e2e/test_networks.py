@@ -38,9 +38,9 @@ def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precisio
     assert abs(prediction.cycles / run.cycles - 1) <= TOLERATED
     calls = pairs(prediction, [item.end for item in run.counters.statements])
     beyond = [call for call in calls if not call.agrees]
-    # Redistributions may crowd the dynamic network, where the model is less exact.
-    assert {kind(call.name) for call in beyond} <= {"move"}
-    assert sum(call.measured for call in beyond) <= 0.02 * run.cycles
+    # Where the model is less exact, and by how much at most: see docs/cost.md.
+    assert {kind(call.name) for call in beyond} <= {"move", "convolution_streamed"}
+    assert sum(abs(call.predicted - call.measured) for call in beyond) <= 0.03 * run.cycles
     session = onnxruntime.InferenceSession(network.path)
     names = [item.name for item in session.get_outputs()]
     assert list(run.outputs) == names
