@@ -102,5 +102,3 @@ def test_a_sampled_mesh_against_a_run() -> None:
 def test_what_no_formula_covers_is_said() -> None:
     with pytest.raises(Unpredictable, match="color 'into' is no flow"):
         predict(parse(TWICE), find_fabric("4x2"))
-
-
