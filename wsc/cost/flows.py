@@ -193,6 +193,8 @@ class Streams:
         chain = self.chains[family]
         empty = work.lanes.mask & (work.count == 0)
         np.copyto(work.done, work.alone, where=empty)
+        if work.known:  # no words in any tile: nothing is sent
+            return
         while chain.busy(work.lanes):
             if chain.resolve():
                 walk.progress += 1

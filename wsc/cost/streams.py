@@ -76,7 +76,10 @@ class Chain:
 
     def busy(self, lanes: Lanes) -> bool:
         """Whether an earlier instruction of these tiles has not found its partners yet."""
-        return any((item.work.lanes.mask & lanes.mask).any() for item in self.posted)
+        return any(
+            (item.work.lanes.mask & lanes.mask & np.isnan(item.work.done)).any()
+            for item in self.posted
+        )
 
     def resolve(self) -> bool:
         """Find the times of all instructions whose partners are there; whether there were any."""
