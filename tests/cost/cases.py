@@ -71,7 +71,6 @@ KERNELS = (
     _matmul(16, 24, 40),
     _matmul(1, 250, 90),
     _matmul(64, 64, 64),
-    _matmul(300, 30, 46),  # the last owner has parts without words on some meshes
     Case("resident", _single("MatMul", [(3, 25, 48), (3, 48, 36)])),
     Case("resident-small", _single("MatMul", [(5, 7), (7, 3)])),
     Case("conv-padded", _single("Conv", [(1, 3, 9, 10)], {"x1": floats(5, 3, 3, 3),
