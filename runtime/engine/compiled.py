@@ -88,9 +88,9 @@ class Loop:
             return function
         if compiling is not None:
             compiling()
-        with _alone(Path(function._cache.cache_path) / f"{function.__name__}.lock"):
-            with finishing_only(function.__name__):
-                function.compile(self.signature)  # looks on the disk once more
+        lock = Path(function._cache.cache_path) / f"{function.__name__}.lock"
+        with _alone(lock), finishing_only(function.__name__):
+            function.compile(self.signature)  # looks on the disk once more
         return function
 
     def _is_on_disk(self) -> bool:

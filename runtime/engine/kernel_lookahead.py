@@ -14,6 +14,7 @@ the rest of the run, so a link may keep it:
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_common import RAMP
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_times import feed_time, leave_time, rise_time
 from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
@@ -181,10 +182,31 @@ def arrival_bound(s: State, slot: int) -> int:
 
 
 @jit
-def rival_bound(s: State, side: int, slot: int, t: int) -> int:
-    """Cycle before which a slot that has no wavelet now wants no link on a side."""
+def present_bound(s: State, side: int, slot: int) -> int:
+    """``rival_bound`` of a slot with wavelets: when its head can leave, or a cell is freed."""
+    tile = s.slots[slot, Scol.TILE]
     if side == INTO_ROUTER:
+        time = rise_time(s, slot)
+        return time if time != NEVER else s.g[G.NOW] + 1
+    if (s.slots[slot, Scol.PENDING] >> side) & 1 == 0:
+        return 0
+    time = leave_time(s, slot, side)
+    if time != NEVER:
+        return time
+    if side == RAMP and s.slots[slot, Scol.GUIDED] == 0:
+        return read_bound(s, tile, slot) + 1
+    return s.g[G.NOW] + 1
+
+
+@jit
+def rival_bound(s: State, side: int, slot: int, t: int) -> int:
+    """Cycle before which a slot wants no link on a side."""
+    if side == INTO_ROUTER:
+        if s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] > 0:
+            return present_bound(s, side, slot)
         return emit_bound(s, s.slots[slot, Scol.TILE], slot) + 1
+    if s.fifos[slot, Fcol.COUNT] > 0:
+        return present_bound(s, side, slot)
     if s.quiet[slot] <= t:
         s.quiet[slot] = arrival_bound(s, slot)
     return s.quiet[slot]
@@ -219,7 +241,6 @@ def alone(s: State, tile: int, side: int, slot: int, t: int) -> bool:
     mask = k[link, L.MASK] & ~(1 << (slot - first))
     if mask == 0:
         return True
-    here = s.occupied[tile, 1 if side == INTO_ROUTER else 0]
-    if k[link, L.DUE] != NEVER or (here & mask) != 0:
+    if k[link, L.DUE] <= t:
         return False
     return ask_others(s, link, side, slot, mask, first, t)
