@@ -1,0 +1,117 @@
+"""One program on both engines: what either of them tells must be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+import runtime
+from isa.program import Kind, Program
+from runtime.counters import Counters
+from runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
+from runtime.image import Image
+
+ENGINES = ("reference", "fast")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended. error: class and message. counters: None where an error has none."""
+
+    error: str
+    cycle: int
+    outputs: Mapping[str, np.ndarray]
+    counters: Counters | None
+
+
+def ending(
+    image: Image, inputs: Mapping[str, np.ndarray], engine: str, *,
+    delays: int | None = None, max_cycles: int | None = None,
+) -> Ending:  # fmt: skip
+    """Run on one engine, to the end or to an error."""
+    try:
+        run = runtime.run(image, inputs, engine=engine, delays=delays, max_cycles=max_cycles)
+    except (ExecutionFault, Deadlock, CycleLimit) as error:
+        counters = error.counters if isinstance(error, CycleLimit) else None
+        return Ending(_told(error), error.cycle, {}, counters)
+    return Ending("", run.cycles, run.outputs, run.counters)
+
+
+def _told(error: RuntimeFault) -> str:
+    where = f" at line {error.where.line}" if isinstance(error, ExecutionFault) else ""
+    return f"{type(error).__name__}{where}: {error}"
+
+
+def differences(one: object, other: object, name: str) -> Iterator[str]:
+    """Every place in which two values differ; dataclasses, tuples and mappings are walked."""
+    if type(one) is not type(other):
+        yield f"{name}: {one!r:.300} and {other!r:.300}"
+    elif isinstance(one, np.ndarray):
+        assert isinstance(other, np.ndarray)
+        yield from _arrays(one, other, name)
+    elif is_dataclass(one):
+        for item in fields(one):
+            mine, others = getattr(one, item.name), getattr(other, item.name)
+            yield from differences(mine, others, f"{name}.{item.name}")
+    elif isinstance(one, Mapping):
+        assert isinstance(other, Mapping)
+        if list(one) != list(other):
+            yield f"{name}: {list(one)} and {list(other)}"
+            return
+        for key in one:
+            yield from differences(one[key], other[key], f"{name}.{key}")
+    elif isinstance(one, tuple):
+        assert isinstance(other, tuple)
+        if len(one) != len(other):
+            yield f"{name}: {len(one)} and {len(other)} items"
+        for number, (mine, others) in enumerate(zip(one, other, strict=False)):
+            yield from differences(mine, others, f"{name}[{_label(mine, number)}]")
+    elif one != other:
+        yield f"{name}:\n{one}\nand\n{other}" if isinstance(one, str) else f"{name}: {one} {other}"
+
+
+def _label(item: object, number: int) -> str:
+    color = getattr(item, "color", None)
+    return color if isinstance(color, str) else str(number)
+
+
+def _arrays(one: np.ndarray, other: np.ndarray, name: str) -> Iterator[str]:
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        yield f"{name}: {one.dtype}{one.shape} and {other.dtype}{other.shape}"
+    elif one.tobytes() != other.tobytes():
+        bits = np.dtype(f"u{one.itemsize}")
+        places = np.argwhere(np.ascontiguousarray(one).view(bits) != other.view(bits))
+        at = tuple(int(i) for i in places[0])
+        yield f"{name}: {len(places)} differ, first at {at}: {one[at]} and {other[at]}"
+
+
+def assert_agree(
+    program: Program | Image, inputs: Mapping[str, np.ndarray], *,
+    delays: int | None = None, max_cycles: int | None = None, **load: Any,
+) -> Ending:  # fmt: skip
+    """Run on both engines and compare outputs to the bit, cycles, all counters, or the error.
+
+    Returns how the reference ended. ``load`` goes to ``runtime.load``.
+    """
+    image = program if isinstance(program, Image) else runtime.load(program, **load)
+    ends = [ending(image, inputs, e, delays=delays, max_cycles=max_cycles) for e in ENGINES]
+    found = list(differences(*ends, "run"))
+    case = f"delays={delays}, max_cycles={max_cycles}"
+    assert not found, f"{' and '.join(ENGINES)} differ ({case}):\n" + "\n".join(found[:20])
+    return ends[0]
+
+
+def random_inputs(written: Program, seed: int = 7) -> dict[str, np.ndarray]:
+    """Values for all inputs: normal, and zeros and ones for integers."""
+    rng = np.random.default_rng(seed)
+    inputs: dict[str, np.ndarray] = {}
+    for tensor in written.edge_tensors:
+        if tensor.kind is Kind.INPUT:
+            dtype = np.dtype(tensor.host_dtype)
+            whole = rng.integers(0, 2, tensor.shape)
+            values = whole if dtype.kind in "iu" else rng.normal(size=tensor.shape)
+            inputs[tensor.name] = np.asarray(values).astype(dtype)
+    return inputs
