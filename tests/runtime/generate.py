@@ -70,7 +70,7 @@ def generate(seed: int) -> Case:
     width, height = rng.choice(SIZES)
     plan = Plan(rng, fabric, width, height)
     pieces = []
-    for _ in range(rng.choice((2, 5, 9, 14))):
+    for _ in range(rng.choice((2, 5, 9, 14, 20))):
         flow = rng.choice(KINDS)(plan)
         places = sorted(rng.random() for _ in flow)
         pieces += zip(places, flow, strict=True)

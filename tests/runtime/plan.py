@@ -99,6 +99,8 @@ class Plan:
         self.transfers: list[str] = []
         self.procedures: dict[str, str] = {}
         self.regions = self._regions()
+        self.crowded = rng.randrange(width), rng.randrange(height)
+        self.crowding = rng.choice((0.0, 0.5, 0.9))
         self.fed = dict.fromkeys(BYTES, 0)
         self.drained = 0
         self.spare = 1  # queues that are kept for the results
@@ -121,8 +123,11 @@ class Plan:
         raise AssertionError(at)
 
     def spot(self) -> Spot:
-        """Any tile."""
-        return self.rng.randrange(self.width), self.rng.randrange(self.height)
+        """Any tile, those of the crowded row and column before others."""
+        x, y = self.rng.randrange(self.width), self.rng.randrange(self.height)
+        if self.rng.random() < self.crowding:
+            return (self.crowded[0], y) if self.rng.random() < 0.5 else (x, self.crowded[1])
+        return x, y
 
     def inside(self, at: Spot) -> bool:
         """Whether there is such a tile."""

@@ -115,7 +115,7 @@ def cast(plan: Plan) -> list[Piece]:
     kept = plan.tree(color, root, receive, leaves)
     if not kept:
         return []
-    count = rng.choice((1, 3, 8, 16, 24, 40, 64))
+    count = rng.choice((1, 3, 8, 16, 24, 40, 64, 90))
     for at, side in kept:
         if side != "RAMP":
             plan.drain(color, at, side, count, dtype)
@@ -134,6 +134,20 @@ def cast(plan: Plan) -> list[Piece]:
         return emit
 
     return [piece(part) for part in cut(rng, count, 3)]
+
+
+def through(plan: Plan) -> list[Piece]:
+    """From a port to the one across, along the crowded row or column, and past all cores."""
+    rng, color, dtype = plan.rng, plan.color(), plan.rng.choice(tuple(BYTES))
+    x, y = plan.crowded
+    start, end = rng.choice(("NS", "SN", "WE", "EW"))
+    ports = {"N": (x, 0), "S": (x, plan.height - 1), "W": (0, y), "E": (plan.width - 1, y)}
+    if not plan.tree(color, ports[start], start, [(ports[end], end)]):
+        return []
+    count = rng.choice((5, 30, 100))
+    plan.feed(color, ports[start], start, count, dtype)
+    plan.drain(color, ports[end], end, count, dtype)
+    return []
 
 
 def chain(plan: Plan) -> list[Piece]:
@@ -373,5 +387,5 @@ def work(plan: Plan) -> list[Piece]:
 
 
 KINDS: tuple[Callable[[Plan], list[Piece]], ...] = (
-    *(cast,) * 5, *(chain,) * 2, deal, deal, gather, lookup, *(messages,) * 3, work,
+    *(cast,) * 6, *(through,) * 2, *(chain,) * 2, deal, deal, gather, lookup, *(messages,) * 3, work,
 )  # fmt: skip

@@ -1,0 +1,151 @@
+"""The two engines are one machine: the same outputs, cycles, counters and errors on everything."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import models
+import runtime
+from benchmarks.patterns import PATTERNS
+from isa.parser import parse
+from isa.types import DType
+from models import builders
+from runtime.image import Image
+from tests.fabric import build, network
+from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
+from tests.runtime.generate import generate
+from tests.runtime.programs import broadcast, chain, with_io
+
+WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
+Feeds = dict[str, np.ndarray]
+
+
+def cut_short(image: Image, inputs: Feeds, whole: Ending, seed: int) -> None:
+    """Compare what was counted when the run ends somewhere on the way."""
+    if whole.cycle > 1:
+        limit = random.Random(seed).randrange(1, whole.cycle)
+        stopped = assert_agree(image, inputs, max_cycles=limit)
+        assert stopped.cycle <= limit
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_written_programs(path: Path) -> None:
+    image = runtime.load(parse(path.read_text(encoding="utf-8")))
+    inputs = random_inputs(image.program)
+    whole = assert_agree(image, inputs)
+    assert not whole.error
+    for seed in range(6):
+        delayed = assert_agree(image, inputs, delays=seed)
+        assert not list(differences(whole.outputs, delayed.outputs, "outputs"))
+        cut_short(image, inputs, whole, seed)
+
+
+@pytest.mark.parametrize("rate", [1, 6, 16, 1 << 20])
+def test_written_programs_at_other_bandwidths(rate: int) -> None:
+    for path in WRITTEN:
+        program = parse(path.read_text(encoding="utf-8"))
+        assert_agree(program, random_inputs(program), fabric=with_io(rate))
+
+
+@pytest.mark.parametrize("tiles", [2, 3, 9, 32])
+@pytest.mark.parametrize("count", [1, 5, 64])
+def test_collectives(tiles: int, count: int) -> None:
+    for made in (broadcast(tiles, count), chain(tiles, count)):
+        assert not assert_agree(made, {}).error
+        assert_agree(made, {}, delays=count)
+
+
+@pytest.mark.parametrize("size", ["4x4", "3x7", "12x5"])
+@pytest.mark.parametrize("name", PATTERNS)
+def test_benchmark_patterns(name: str, size: str) -> None:
+    pattern = PATTERNS[name](size, 96)
+    image = runtime.load(pattern.program, pattern.fabric)
+    whole = assert_agree(image, pattern.inputs)
+    assert not whole.error
+    assert_agree(image, pattern.inputs, delays=1)
+    cut_short(image, pattern.inputs, whole, 2)
+
+
+# --- random programs -------------------------------------------------------------------
+
+BLOCK, BLOCKS = 25, 20
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_random_programs(block: int) -> None:
+    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+        case = generate(seed)
+        image, inputs = runtime.load(case.program, case.fabric), case.inputs
+        whole = assert_agree(image, inputs)
+        delayed = assert_agree(image, inputs, delays=seed)
+        if not whole.error:
+            found = list(differences(whole.outputs, delayed.outputs, "outputs"))
+            assert not found, f"delays change values: {found}"
+        if seed % 3 == 0:
+            cut_short(image, inputs, whole, seed)
+
+
+def test_random_programs_do_what_they_are_for() -> None:
+    """Of the first fifty, most end well, and what is hard for an engine is in many."""
+    seen = dict.fromkeys(("well", "lost", "unit", "send", "switch", "edge"), 0)
+    for seed in range(50):
+        case = generate(seed)
+        end = ending(runtime.load(case.program, case.fabric), case.inputs, "reference")
+        if end.counters is None:
+            continue
+        counters = end.counters
+        seen["well"] += 1
+        seen["lost"] += any(links.lost.any() for links in counters.colors)
+        seen["unit"] += bool(counters.unit_busy.any())
+        seen["send"] += bool(counters.dynamic_links.any())
+        seen["switch"] += "control" in counters.instructions or "advance" in case.text
+        seen["edge"] += counters.io_bytes_in > 0
+    assert seen["well"] >= 35, seen
+    assert min(seen.values()) >= 20, seen
+
+
+def test_the_same_seed_makes_the_same_program() -> None:
+    assert generate(5) == generate(5)
+    assert generate(5).text != generate(6).text
+
+
+# --- compiled networks -----------------------------------------------------------------
+
+NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
+    "mlp": lambda: builders.mlp((30, 37, 11, 5), batch=3),
+    "cnn": lambda: builders.cnn((1, 12, 10), (3, 4), kernel=3, padding=1, hidden=(11,), classes=6),
+    "encoder": lambda: builders.transformer_encoder(1, 18, 3, 7, expansion=2),
+    "lstm": lambda: builders.lstm(5, 9, 3),
+    "digits": lambda: network(Path(models.DIGITS)),
+}
+
+
+def feeds_of(model: onnx.ModelProto) -> Feeds:
+    """Inputs of the model's shapes, one for a dimension without size."""
+    rng, feeds = np.random.default_rng(9), Feeds()
+    for item in model.graph.input:
+        shape = [dim.dim_value or 1 for dim in item.type.tensor_type.shape.dim]
+        feeds[item.name] = rng.normal(size=shape).astype(np.float32)
+    return feeds
+
+
+@pytest.mark.parametrize("precision", [DType.F32, DType.F16], ids=lambda kind: kind.value)
+@pytest.mark.parametrize("fabric", ["5x3", "4x4", "1x4", "7x1"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(name: str, fabric: str, precision: DType, tmp_path: Path) -> None:
+    model = NETWORKS[name]()
+    built = build(model, fabric, precision)
+    built.save(tmp_path / "program.wsa")
+    image = runtime.load(built.assembly, built.fabric, tmp_path)
+    feeds = feeds_of(model)
+    whole = assert_agree(image, feeds)
+    assert not whole.error
+    delayed = assert_agree(image, feeds, delays=1)
+    assert not list(differences(whole.outputs, delayed.outputs, "outputs"))
+    cut_short(image, feeds, whole, 3)
