@@ -173,7 +173,9 @@ def deliver(s: State, tile: int, slot: int, side: int, t: int) -> None:
                 pass_on(s, head, queue)
             if slots[slot, Scol.READER] >= 0:
                 front = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
-                wake_unit(s, tile, slots[slot, Scol.READER], s.cells[front, 0])
+                # A reader that found its wavelet may wait for another queue by now.
+                seen = max(s.cells[front, 0], t + 1)
+                wake_unit(s, tile, slots[slot, Scol.READER], seen)
     elif beyond >= 0:
         extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
         push(s, beyond, value_in(s, head), control, t + 1 + extra)
