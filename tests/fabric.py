@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import wsc
 from isa.fabric import find_fabric
 from isa.types import DType
 from tests.frontend.cases import run_reference
+from tests.runtime.agreement import Ending, assert_agree
 from wsc.frontend import import_model
 from wsc.pipeline import run_passes
 
@@ -42,14 +44,21 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
 def compare(
     model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], fabric: str,
     precision: DType = DType.F32,
-) -> Any:  # fmt: skip
-    """Run on the fabric and in ONNX Runtime; the fabric's run, when they agree."""
-    run = build(model, fabric, precision).run(dict(feeds), check_races=True)
+) -> Ending:  # fmt: skip
+    """Run on both engines and in ONNX Runtime; how the fabric's run ended, when all agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = build(model, fabric, precision)
+        program.save(Path(folder) / "program.wsa")
+        end = assert_agree(
+            program.assembly, feeds, check_races=True, fabric=program.fabric,
+            weights_dir=Path(folder),
+        )  # fmt: skip
+    assert not end.error, end.error
     wanted = run_reference(model, feeds)
     for output, value in zip(model.graph.output, wanted, strict=True):
-        error = difference(run.outputs[output.name], value)
+        error = difference(end.outputs[output.name], value)
         assert error <= TOLERANCE[precision], f"{output.name}: {error:.3g} on {fabric}"
-    return run
+    return end
 
 
 def network(path: Path) -> onnx.ModelProto:

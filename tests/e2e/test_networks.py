@@ -8,6 +8,8 @@ of two, f16 on the square. Nothing is skipped: a package that is missing fails i
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -16,6 +18,7 @@ import wsc
 from isa.types import DType
 from tests.fabric import TOLERANCE, difference
 from tests.networks import NETWORKS, Network
+from tests.runtime.agreement import assert_agree
 from wsc.cost.agreement import NETWORK as TOLERATED
 from wsc.cost.agreement import kind, pairs
 from wsc.cost.predict import predict
@@ -49,3 +52,15 @@ def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precisio
         assert run.outputs[name].dtype == wanted.dtype
         error = difference(run.outputs[name], wanted)
         assert error <= TOLERANCE[precision], f"{name}: {error:.3g}"
+
+
+@pytest.mark.slow
+def test_the_engines_agree_on_a_real_network(tmp_path: Path) -> None:
+    """The smallest of the four, on few tiles: outputs to the bit, cycles, all counters."""
+    (silero,) = [item for item in NETWORKS if item.name == "silero"]
+    program = wsc.compile(silero.path, fabric="4x4", dims=dict(silero.dims), precision="f16")
+    program.save(tmp_path / "program.wsa")
+    end = assert_agree(
+        program.assembly, silero.feeds(), fabric=program.fabric, weights_dir=tmp_path
+    )
+    assert not end.error

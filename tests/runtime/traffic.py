@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 from tests.runtime.plan import (
     BYTES,
@@ -87,7 +88,8 @@ def consume(plan: Plan, tile: Tile, color: str, count: int, dtype: str) -> None:
         if thread == 0 and dtype != "i32":
             near = tile.take(4 * wide)
             source = f"[{CONSTANTS[dtype]} + {step}*i]"
-            ways.append(f"fmac.{dtype} [{near} + 4*i], {source}, <{color}: k> for k:{part}, i:{wide}")
+            sums = f"fmac.{dtype} [{near} + 4*i], {source}, <{color}: k>"
+            ways.append(f"{sums} for k:{part}, i:{wide}")
             ways.append(f"exp.{dtype} {held}, <{color}> for i:{part}")
         tile.issue(thread, rng.choice(ways), at)
 
@@ -156,7 +158,7 @@ def chain(plan: Plan) -> list[Piece]:
     colors = plan.color(), plan.color()
     if colors[0] == colors[1] or not line or not all(plan.free(c, line) for c in colors):
         return []
-    for number, (here, there) in enumerate(zip(line, line[1:], strict=False)):
+    for number, (here, there) in enumerate(pairwise(line)):
         color, side = colors[number % 2], side_of(here, there)
         if not (plan.claim(color, here, [("RAMP", side)])
                 and plan.claim(color, there, [(OPPOSITE[side], "RAMP")])):  # fmt: skip
@@ -193,23 +195,11 @@ def deal(plan: Plan) -> list[Piece]:
     if rng.random() < 0.6 or not line:
         line = plan.path(at, plan.spot())
     edge = line[0] == at
-    if not plan.free(color, line):
+    switches = _switches(plan, color, line, side if edge else "RAMP")
+    if not switches:
         return []
-    came, switches = side if edge else "RAMP", list[list[Position]]()
-    for number, here in enumerate(line):
-        on = side_of(here, line[number + 1]) if number + 1 < len(line) else ""
-        core = "" if came == "RAMP" else "RAMP"
-        both = ", ".join(name for name in (core, on) if name)
-        forms = [[core, on], [both, on], [core, both, on], [on, core]]
-        chosen = rng.choice([f for f in forms if all(f)] or [[core or on]])
-        switches.append([(came, send) for send in chosen])
-        came = OPPOSITE[on] if on else ""
-    for here, positions in zip(line, switches, strict=True):
-        if not plan.claim(color, here, positions):
-            for other in line:
-                plan.routes.pop((other, color), None)
-            return []
-    count, blocks, rounds = rng.choice((1, 2, 5, 9)), rng.randint(1, len(line) + 1), rng.choice((1, 2))
+    count, blocks = rng.choice((1, 2, 5, 9)), rng.randint(1, len(line) + 1)
+    rounds = rng.choice((1, 2))
     items = (["data"] * count + ["advance"]) * blocks + ["reset"]
     got = dealt(switches, items * rounds)
     if edge:
@@ -231,6 +221,27 @@ def deal(plan: Plan) -> list[Piece]:
                 consume(plan, plan.tiles[here], color, taken, dtype)
 
     return [emit]
+
+
+def _switches(plan: Plan, color: str, line: list[Spot], came: str) -> list[list[Position]]:
+    """Claimed routes of one to three positions along a line, which the first tile gets ``came``."""
+    if not plan.free(color, line):
+        return []
+    switches: list[list[Position]] = []
+    for number, here in enumerate(line):
+        on = side_of(here, line[number + 1]) if number + 1 < len(line) else ""
+        core = "" if came == "RAMP" else "RAMP"
+        both = ", ".join(name for name in (core, on) if name)
+        forms = [[core, on], [both, on], [core, both, on], [on, core]]
+        chosen = plan.rng.choice([f for f in forms if all(f)] or [[core or on]])
+        switches.append([(came, send) for send in chosen])
+        came = OPPOSITE[on] if on else ""
+    for here, positions in zip(line, switches, strict=True):
+        if not plan.claim(color, here, positions):
+            for other in line:
+                plan.routes.pop((other, color), None)
+            return []
+    return switches
 
 
 def dealt(switches: list[list[Position]], items: list[str]) -> list[int]:
@@ -305,12 +316,11 @@ def lookup(plan: Plan) -> list[Piece]:
     name, x, y = plan.region(served_at)
     if ask == get or plan.region(port_at)[0] != name:
         return []
+    before = dict(plan.routes)
     if not plan.tree(ask, asker, "RAMP", [(port_at, port_side)]):
         return []
     if not plan.tree(get, served_at, served_side, [(taker, "RAMP")]):
-        for at, color in list(plan.routes):
-            if color == ask:
-                del plan.routes[at, color]
+        plan.routes = before
         return []
     rows, wide = rng.randint(1, 6), rng.choice((1, 4, WIDE))
     _, px, py = plan.region(port_at)
@@ -372,7 +382,7 @@ def work(plan: Plan) -> list[Piece]:
     rng, tile = plan.rng, plan.tiles[plan.spot()]
     at, n = tile.take(32), rng.randint(1, 12)
     ways = (
-        f"i.set a, 0\nloop q: {n}\n i.add a, a, q\n if a > {rng.randint(0, 9)}\n  i.mul a, a, 2\n end\nend",
+        f"i.set a, 0\nloop q: {n}\n i.add a, a, q\n if a > {n}\n  i.mul a, a, 2\n end\nend",
         f"mul.f32 [{at} + 4*i], [4*i], 2.5 for i:8",
         f"exp.f32 [{at} + 4*i], [4*i] for i:{min(n, 8)}",
         f"loop q: {n}\n mov.f32 [{at}], {{q}}\n i.load b, [{at}]\nend",
@@ -387,5 +397,6 @@ def work(plan: Plan) -> list[Piece]:
 
 
 KINDS: tuple[Callable[[Plan], list[Piece]], ...] = (
-    *(cast,) * 6, *(through,) * 2, *(chain,) * 2, deal, deal, gather, lookup, *(messages,) * 3, work,
+    *(cast,) * 6, *(through,) * 2, *(chain,) * 2, *(deal,) * 2, gather, lookup,
+    *(messages,) * 3, work,
 )  # fmt: skip
