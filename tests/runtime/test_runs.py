@@ -9,24 +9,12 @@ import pytest
 
 import runtime
 from isa.parser import parse
-from isa.program import Kind, Program
+from isa.program import Program
 from runtime.errors import CycleLimit, Deadlock, ExecutionFault, InputError, LoadError
-from tests.runtime.programs import program, wide_io
+from tests.runtime.agreement import random_inputs
+from tests.runtime.programs import chain, program, wide_io
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
-
-
-def random_inputs(written: Program) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(7)
-    inputs = {}
-    for tensor in written.edge_tensors:
-        if tensor.kind is Kind.INPUT:
-            dtype = np.dtype(tensor.host_dtype)
-            whole = rng.integers(0, 2, tensor.shape)
-            inputs[tensor.name] = (
-                whole if dtype.kind in "iu" else rng.normal(size=tensor.shape)
-            ).astype(dtype)
-    return inputs
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -368,3 +356,8 @@ def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
     folder = Path(compiled.__file__).parent
     assert {f"runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
     assert {"isa.values", "isa.table", "runtime.tables", "runtime.engine.dispatch"} <= named
+
+
+def test_a_reader_that_waits_for_room_is_woken_in_time() -> None:
+    """With these delays, inputs arrive at tiles whose output is full just then."""
+    assert runtime.run(chain(32, 64), {}, engine="reference", delays=64).cycles < 1000
