@@ -86,21 +86,20 @@ def generate(seed: int) -> Case:
 
 
 def _fabric(rng: random.Random) -> Fabric:
-    """A preset with other depths, latencies, bandwidths and cycles."""
+    """A preset, as it is or with other numbers; with room for any of the programs."""
     base = replace(find_fabric(rng.choice(("tiny", "wse2"))), sram_bytes=1 << 16)
-    if rng.random() < 0.2:
-        return base
+    return base if rng.random() < 0.2 else varied(rng, base)
 
-    def depths(least: int) -> tuple[int, ...]:
-        return tuple(rng.choice((1, 2, 3, 6)) for _ in range(rng.randint(least, 8)))
 
+def varied(rng: random.Random, base: Fabric) -> Fabric:
+    """A fabric with other depths, latencies, bandwidths and cycles."""
     return replace(
         base,
         router_buffer_depth=rng.choice((2, 2, 3, 4, 7)),
         dynamic_buffer_depth=rng.choice((2, 2, 3, 4)),
         ramp_latency=rng.choice((1, 2, 2, 3, 5)),
-        input_queues=depths(3),
-        output_queues=depths(3),
+        input_queues=tuple(rng.choice((1, 2, 3, 6)) for _ in base.input_queues),
+        output_queues=tuple(rng.choice((1, 2, 3, 6)) for _ in base.output_queues),
         io_bytes_per_cycle=rng.choice((1, 3, 4, 6, 10, 16, 64, 1 << 20)),
         issue_cycles=rng.choice((0, 1, 2, 4)),
         timing=_timing(rng, base),

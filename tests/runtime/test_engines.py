@@ -12,14 +12,17 @@ import pytest
 
 import models
 import runtime
+import wsc
 from benchmarks.patterns import PATTERNS
 from isa.parser import parse
 from isa.types import DType
 from models import builders
+from runtime.errors import LoadError
 from runtime.image import Image
+from tests.e2e.corruptions import candidates
 from tests.fabric import build, network
 from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
-from tests.runtime.generate import generate
+from tests.runtime.generate import generate, varied
 from tests.runtime.programs import broadcast, chain, with_io
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
@@ -149,3 +152,47 @@ def test_networks(name: str, fabric: str, precision: DType, tmp_path: Path) -> N
     delayed = assert_agree(image, feeds, delays=1)
     assert not list(differences(whole.outputs, delayed.outputs, "outputs"))
     cut_short(image, feeds, whole, 3)
+
+
+# --- a network on other machines, and networks that are broken -------------------------
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[wsc.Program, Feeds]:
+    """Attention over seven tokens on 3 x 4 tiles: streams, chains, remote stores, switches."""
+    model = NETWORKS["encoder"]()
+    built = build(model, "3x4")
+    built.save(tmp_path_factory.mktemp("encoder") / "program.wsa")
+    return built, feeds_of(model)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_network_on_other_fabrics(encoder: tuple[wsc.Program, Feeds], seed: int) -> None:
+    built, feeds = encoder
+    fabric = varied(random.Random(seed), built.fabric)
+    end = assert_agree(
+        built.assembly, feeds, fabric=fabric, weights_dir=built.folder, delays=seed or None
+    )
+    assert not end.error
+
+
+# Those that change neither addresses nor who waits for whom: no new race, so that both
+# engines have to say the same, and not only to notice.
+BROKEN = (
+    "opcode", "extent", "literal", "wait", "route removed", "side dropped", "switch reversed",
+    "feed color", "feed extent", "no advance", "order",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_networks(encoder: tuple[wsc.Program, Feeds], kind: str) -> None:
+    built, feeds = encoder
+    found = candidates(built.assembly, kind, built.fabric.semaphores - 1)
+    assert found
+    random.Random(kind).shuffle(found)
+    for corruption in found[:3]:
+        try:
+            image = runtime.load(corruption.program, built.fabric, built.folder)
+        except LoadError:
+            continue
+        assert_agree(image, feeds, max_cycles=40_000)
