@@ -29,11 +29,14 @@ class Ending:
 
 def ending(
     image: Image, inputs: Mapping[str, np.ndarray], engine: str, *,
-    delays: int | None = None, max_cycles: int | None = None,
+    delays: int | None = None, max_cycles: int | None = None, check_races: bool = False,
 ) -> Ending:  # fmt: skip
     """Run on one engine, to the end or to an error."""
     try:
-        run = runtime.run(image, inputs, engine=engine, delays=delays, max_cycles=max_cycles)
+        run = runtime.run(
+            image, inputs, engine=engine, delays=delays, max_cycles=max_cycles,
+            check_races=check_races,
+        )  # fmt: skip
     except (ExecutionFault, Deadlock, CycleLimit) as error:
         counters = error.counters if isinstance(error, CycleLimit) else None
         return Ending(_told(error), error.cycle, {}, counters)
@@ -90,14 +93,22 @@ def _arrays(one: np.ndarray, other: np.ndarray, name: str) -> Iterator[str]:
 
 def assert_agree(
     program: Program | Image, inputs: Mapping[str, np.ndarray], *,
-    delays: int | None = None, max_cycles: int | None = None, **load: Any,
+    delays: int | None = None, max_cycles: int | None = None, check_races: bool = False,
+    **load: Any,
 ) -> Ending:  # fmt: skip
     """Run on both engines and compare outputs to the bit, cycles, all counters, or the error.
 
-    Returns how the reference ended. ``load`` goes to ``runtime.load``.
+    Returns how the reference ended, which alone can check races. ``load`` goes to
+    ``runtime.load``.
     """
     image = program if isinstance(program, Image) else runtime.load(program, **load)
-    ends = [ending(image, inputs, e, delays=delays, max_cycles=max_cycles) for e in ENGINES]
+    ends = [
+        ending(
+            image, inputs, engine, delays=delays, max_cycles=max_cycles,
+            check_races=check_races and engine == "reference",
+        )
+        for engine in ENGINES
+    ]  # fmt: skip
     found = list(differences(*ends, "run"))
     case = f"delays={delays}, max_cycles={max_cycles}"
     assert not found, f"{' and '.join(ENGINES)} differ ({case}):\n" + "\n".join(found[:20])
