@@ -61,7 +61,7 @@ class Engine(Protocol):
 
 
 ENGINES = ("fast", "reference")
-DEFAULT = "reference"
+DEFAULT = "fast"
 CHECKING = "reference"  # the engine that looks for races
 
 

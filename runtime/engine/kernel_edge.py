@@ -259,6 +259,8 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
         blank(s, slot)
     ready(s, slot)
     s.port_turn[port] = q[queue, Qcol.BIT]
+    if s.g[G.AHEAD] != 0:
+        s.port_free[port] = t + 1
     advance(s, queue)
     if s.port_mask[port] != 0:
         activate_port(s, port)

@@ -329,7 +329,6 @@ def advance_port(s: State, port: int) -> None:
                 look_at_port(s, port, max(time, g[G.NOW] + 1))
                 break
             g[G.BYTES_IN] += size_of(s, queue)
-            s.port_free[port] = time + 1
             feed(s, port, queue, time)
             moved(s, time)
 

@@ -283,9 +283,11 @@ def sequence(s: State, tile: int, me: int, t: int) -> None:
 
 @inlined
 def stopped(s: State, tile: int, t: int) -> bool:
-    """Whether a fault in this tile ends its part of the run before cycle t is over."""
+    """Whether a fault, here or in a tile that counts before this one, ends a tile's run."""
     g = s.g
-    return g[G.ERROR] != 0 and g[G.ERROR_TILE] == tile and g[G.ERROR_TIME] <= t
+    if g[G.ERROR] == 0 or g[G.ERROR_TIME] > t:
+        return False
+    return g[G.ERROR_TIME] < t or g[G.ERROR_TILE] <= tile
 
 
 @jit

@@ -7,13 +7,13 @@ from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from runtime.engine import compiled
 
 
-class Loop:
+class Function:
     """Stands for the compiled loop of one process; ``disk`` is what all of them share."""
+
+    __name__ = "loop"
 
     def __init__(self, folder: Path, disk: list[str], go: Event) -> None:
         self.signatures: list[Any] = []
@@ -34,25 +34,25 @@ class Loop:
         self.signatures.append(signature)
 
 
-def test_compiled_once_then_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_once_then_loaded(tmp_path: Path) -> None:
     go, disk, said = Event(), [], []
     go.set()
     for did, spoken in (("compiled", 1), ("loaded", 1)):
-        loop = Loop(tmp_path, disk, go)
-        monkeypatch.setattr(compiled, "run_until", loop)
+        function = Function(tmp_path, disk, go)
+        loop = compiled.Loop(function, ())
         for _ in range(2):  # the second call finds it ready
-            compiled.prepare(lambda: said.append("compiling"))
-        assert (loop.did, len(loop.signatures), len(said)) == (did, 1, spoken)
+            assert loop.prepare(lambda: said.append("compiling")) is function
+        assert (function.did, len(function.signatures), len(said)) == (did, 1, spoken)
 
 
 def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
     go, disk = Event(), []
-    first, second = Loop(tmp_path, disk, go), Loop(tmp_path, disk, go)
+    first, second = Function(tmp_path, disk, go), Function(tmp_path, disk, go)
     threads: list[Thread] = []
     for loop in (first, second):
 
-        def work(loop: Loop = loop) -> None:
-            with compiled._alone(tmp_path / "kernel_run.lock"):
+        def work(loop: Function = loop) -> None:
+            with compiled._alone(tmp_path / "loop.lock"):
                 loop.compile("signature")
 
         threads.append(Thread(target=work))
@@ -72,5 +72,5 @@ def test_without_locks_each_works_for_itself(tmp_path: Path) -> None:
 
 
 def test_a_run_uses_the_signature_that_was_prepared() -> None:
-    compiled.prepare()
-    assert list(compiled.run_until.signatures) == [compiled._SIGNATURE]
+    for loop in (compiled.REFERENCE, compiled.FAST):
+        assert list(loop.prepare().signatures) == [loop.signature]

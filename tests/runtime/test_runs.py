@@ -350,9 +350,13 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
     from runtime.engine import compiled
 
-    stamp = compiled.run_until._cache._cache_file._source_stamp
-    assert len(stamp[0]) == 64
-    named = {module.__name__ for module in compiled._SOURCES}
+    stamps = [
+        loop.function._cache._cache_file._source_stamp[0]
+        for loop in (compiled.REFERENCE, compiled.FAST)
+    ]
+    assert [len(stamp) for stamp in stamps] == [64, 64] and stamps[0] != stamps[1]
+    named = {module.__name__ for module in compiled.FAST.sources}
+    assert {module.__name__ for module in compiled.REFERENCE.sources} <= named
     folder = Path(compiled.__file__).parent
     assert {f"runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
     assert {"isa.values", "isa.table", "runtime.tables", "runtime.engine.dispatch"} <= named
