@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -102,7 +103,53 @@ def streamed(size: str, count: int) -> Pattern:
     return Pattern(parse(STREAMED.format(size=size, count=count)), wide, {"w": weights})
 
 
+UNIFORM = """\
+wsc 1
+fabric "wse2" {size}
+precision f32
+const MESSAGES = {count}
+const PAUSE = {pause}
+tensor from_tile : f32[{tiles}, 8] at 0 size {bytes}
+tensor words : f32[8] at {bytes} size 32
+region all at 0,0 size {size}
+main all
+  i.add r, 12345, x*7919 + y*104729
+  loop n: MESSAGES
+    ; the next target, from a linear congruential generator
+    i.mul r, r, 1103515245
+    i.add r, r, 12345
+    i.shr h, r, 16
+    i.mod tx, h, W
+    i.mul r, r, 1103515245
+    i.add r, r, 12345
+    i.shr h, r, 16
+    i.mod ty, h, H
+    send.f32 (tx, ty) s0: [from_tile + 32*y*W + 32*x + 4*i], [words + 4*i] for i:8
+    loop p: PAUSE
+      i.add idle, p, 0
+    end
+  end
+end
+"""
+UNIFORM_FLITS, UNIFORM_CYCLES = 10, 34  # of a message; of the loop without its pause
+
+
+def uniform(size: str, count: int, percent: int) -> Pattern:
+    """Messages of ten flits, two of them headers, to random tiles over the dynamic network.
+
+    percent: flits that each tile injects in 100 cycles, up to 29, and while the network
+    takes them.
+    """
+    width, height = (int(part) for part in size.split("x"))
+    pause = max(100 * UNIFORM_FLITS // percent - UNIFORM_CYCLES, 0)
+    text = UNIFORM.format(
+        size=size, count=count, pause=pause, tiles=width * height, bytes=32 * width * height
+    )
+    return Pattern(parse(text), find_fabric("wse2"))
+
+
 PATTERNS: dict[str, Callable[[str, int], Pattern]] = {
     "saturated links": saturated,
     "streamed fmac": streamed,
+    **{f"uniform load {percent} %": partial(uniform, percent=percent) for percent in (5, 15, 29)},
 }

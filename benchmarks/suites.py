@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.process import measured
-from benchmarks.report import Result, Target, number
+from benchmarks.report import Result, Target
 
 GIB = 2**30
 STREAMED = "matmul_streamed"
@@ -188,42 +188,112 @@ def networks(quick: bool) -> Result:
     )  # fmt: skip
 
 
+ENGINES = ("reference", "fast")
+
+
+def _engine_row(program: str, size: str, count: int, raw: dict[str, Any]) -> list[str]:
+    """One program on both engines, one after the other."""
+    found = {
+        name: measured(
+            "engine",
+            {"program": program, "size": size, "count": count, "repeats": 2, "name": name},
+        )
+        for name in ENGINES
+    }
+    raw[f"{program} {size}"] = found
+    seconds = {name: found[name]["cpu_seconds"] for name in ENGINES}
+    fast = found["fast"]
+    assert fast["cycles"] == found["reference"]["cycles"]
+    events = fast["links"] + fast["flit_hops"] + fast["flits"]
+    return [
+        f"{program}, {size}", f"{fast['cycles']:,}", f"{events / 1e6:.1f}",
+        *(f"{seconds[name]:.2f}" for name in ENGINES),
+        *(f"{events / seconds[name] / 1e6:.1f}" for name in ENGINES),
+        f"{seconds['reference'] / seconds['fast']:.2f}",
+    ]  # fmt: skip
+
+
 def engine(quick: bool) -> Result:
-    """How fast the reference engine steps, and what its first start costs."""
-    size, scale = ("8x8", 1) if quick else ("32x32", 4)
+    """Both engines side by side, and what a first start costs."""
+    scale = 1 if quick else 4
+    sizes = ("8x8",) if quick else ("32x32", "128x128")
     rows: list[list[str]] = []
     raw: dict[str, Any] = {}
-    patterns = (("saturated links", 5000 * scale), ("streamed fmac", 1000 * scale))
-    for program, count in patterns:
-        settings = {"program": program, "size": size, "count": count, "repeats": 2}
-        found = measured("engine", settings)
-        raw[program] = found
-        cells = found["tiles"] * found["cycles"]
-        rows.append(
-            [
-                f"{program}, {size}", f"{found['cycles']:,}", f"{found['cpu_seconds']:.2f}",
-                *(f"{found[name] / found['cpu_seconds'] / 1e6:.1f}" for name in ("hops", "links")),
-                f"{cells / found['cpu_seconds'] / 1e6:.1f}",
-                f"{found['macs'] / found['cpu_seconds'] / 1e6:.1f}",
-            ]
-        )  # fmt: skip
+    for program, count in (("saturated links", 1000 * scale), ("streamed fmac", 500 * scale)):
+        for number, size in enumerate(sizes):
+            rows.append(_engine_row(program, size, count >> 3 * number, raw))
+    for size in ("8x8",) if quick else ("8x8", "16x16", "32x32"):
+        for percent in (5, 15, 29):
+            rows.append(_engine_row(f"uniform load {percent} %", size, 100 * scale, raw))
     with tempfile.TemporaryDirectory(prefix="wsc-cold-") as cache:
         settings = {"program": "streamed fmac", "size": "2x2", "count": 8, "repeats": 1}
         cold = measured("engine", settings, {"NUMBA_CACHE_DIR": cache})
         warm = measured("engine", settings, {"NUMBA_CACHE_DIR": cache})
     raw["cold"], raw["warm"] = cold, warm
+    ratios = [
+        raw[f"streamed fmac {size}"]["reference"]["cpu_seconds"]
+        / raw[f"streamed fmac {size}"]["fast"]["cpu_seconds"]
+        for size in sizes
+    ]
+    first = raw[f"streamed fmac {sizes[0]}"]["fast"]
+    targets = [
+        Target(
+            "streamed fmac, fast over reference, the lesser", min(ratios), 3, "times",
+            at_least=True,
+        ),
+        Target(
+            f"link events of streamed fmac, {sizes[0]}",
+            first["links"] / first["cpu_seconds"] / 1e6, 60, "M/s", at_least=True,
+        ),
+        Target("cold start of a process", cold["process_seconds"], 20, "s"),
+    ]  # fmt: skip
     notes = [
-        "Events: wavelets that crossed a link between two tiles (hops), or any link, ramps "
-        "included. One core; seconds of CPU, the better of two runs, loading excluded.",
+        "Events: wavelets over any link, ramps included, and flits of the dynamic network over "
+        "a hop or to a core. One core; seconds of CPU, the better of two runs, loading excluded.",
         f"Cold start (a 2x2 program in a new process with an empty Numba cache): "
         f"{number(cold['process_seconds'])} s; with the cache filled: "
         f"{number(warm['process_seconds'])} s.",
     ]
     return Result(
-        "engine", "Speed of the reference engine",
-        ("program", "cycles", "CPU s", "M hops/s", "M link events/s", "M tile-cycles/s",
-         "M MACs/s"),
-        rows, notes=notes, raw=raw,
+        "engine", "The engines side by side",
+        ("program", "cycles", "M events", "reference CPU s", "fast CPU s", "reference M/s",
+         "fast M/s", "ratio"),
+        rows, targets, notes=notes, raw=raw,
+    )  # fmt: skip
+
+
+def wafer(quick: bool) -> Result:
+    """About three billion multiply-accumulates on a whole wafer, and the way there."""
+    sizes = ("8x8", "16x16") if quick else ("32x32", "128x128", "375x497", "750x994")
+    rows: list[list[str]] = []
+    raw: dict[str, Any] = {}
+    for size in sizes:
+        found = measured(
+            "engine", {"program": "streamed fmac", "size": size, "count": 250, "repeats": 1}
+        )
+        raw[size] = found
+        rows.append(
+            [
+                size, f"{found['cycles']:,}", f"{found['macs'] / 1e9:.2f}",
+                f"{found['load_seconds']:.1f}", f"{found['cpu_seconds']:.1f}",
+                f"{found['links'] / found['cpu_seconds'] / 1e6:.1f}",
+                f"{found['process_seconds']:.1f}", f"{gib(found):.2f}",
+            ]
+        )  # fmt: skip
+    last = raw[sizes[-1]]
+    targets = [
+        Target(
+            f"streamed fmac on {sizes[-1]}, loading and one run",
+            last["load_seconds"] + last["first_seconds"], 90, "s",
+        ),
+        Target(f"loading for {sizes[-1]}", last["load_seconds"], 20, "s"),
+        Target("peak memory", gib(last), 12, "GiB"),
+    ]  # fmt: skip
+    return Result(
+        "wafer", "A streamed multiply-accumulate on meshes up to the wafer, fast engine",
+        ("mesh", "cycles", "G MACs", "load s", "run CPU s", "M link events/s",
+         "process s (two runs)", "peak GiB"),
+        rows, targets, raw=raw,
     )  # fmt: skip
 
 
@@ -251,8 +321,8 @@ def collectives(quick: bool) -> Result:
 
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
-    "engine": engine, "minilm": minilm, "text": text, "utilisation": utilisation,
-    "networks": networks, "collectives": collectives,
+    "engine": engine, "wafer": wafer, "minilm": minilm, "text": text,
+    "utilisation": utilisation, "networks": networks, "collectives": collectives,
 }  # fmt: skip
 
 # In full only by name: minutes in which nothing is measured that another machine would change.

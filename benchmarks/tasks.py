@@ -90,7 +90,7 @@ def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def engine(program: str, size: str, count: int, repeats: int) -> dict[str, Any]:
+def engine(program: str, size: str, count: int, repeats: int, name: str = "fast") -> dict[str, Any]:
     """Seconds of a written program: the first run of this process, then CPU seconds of more."""
     start = time.perf_counter()
     import runtime
@@ -99,18 +99,20 @@ def engine(program: str, size: str, count: int, repeats: int) -> dict[str, Any]:
     pattern = PATTERNS[program](size, count)
     image = runtime.load(pattern.program, pattern.fabric)
     loaded = time.perf_counter()
-    result = runtime.run(image, pattern.inputs)
+    result = runtime.run(image, pattern.inputs, engine=name)
     first = time.perf_counter() - loaded
     best = math.inf
     for _ in range(repeats):
         watch = Watch()
-        runtime.run(image, pattern.inputs)
+        runtime.run(image, pattern.inputs, engine=name)
         best = min(best, watch.spent()["cpu_seconds"])
     counters = result.counters
     return {
         "load_seconds": loaded - start, "first_seconds": first, "cpu_seconds": best,
         "cycles": result.cycles, "tiles": counters.busy.size,
         "hops": int(counters.links[..., :4].sum()), "links": int(counters.links.sum()),
+        "flit_hops": int(counters.dynamic_links[..., :4].sum()),
+        "flits": int(counters.dynamic_links[..., 4].sum()),
         "macs": counters.macs_f32 + counters.macs_f16,
     }  # fmt: skip
 

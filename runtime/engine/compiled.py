@@ -89,7 +89,7 @@ class Loop:
         if compiling is not None:
             compiling()
         lock = Path(function._cache.cache_path) / f"{function.__name__}.lock"
-        with _alone(lock), finishing_only(function.__name__):
+        with _alone(lock), finishing_only(function):
             function.compile(self.signature)  # looks on the disk once more
         return function
 

@@ -31,7 +31,7 @@ from runtime.engine.kernel_common import (
 )
 from runtime.engine.kernel_races import blank
 from runtime.engine.kernel_router import first_after, serve
-from runtime.engine.layout import NEVER, Fault, G, State
+from runtime.engine.layout import NEVER, Fault, G, L, State
 from runtime.routes import Fcol, Scol
 from runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
 
@@ -290,8 +290,11 @@ def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
     """One wavelet leaves the fabric in its port's turn."""
     fifos = s.fifos
     take_out(s, slot, head_cell(fifos, slot), queue, t)
-    s.turns[s.slots[slot, Scol.TILE], side] = s.slots[slot, Scol.BIT]
+    tile = s.slots[slot, Scol.TILE]
+    s.turns[tile, side] = s.slots[slot, Scol.BIT]
     s.moves[slot, side] += 1
+    if s.g[G.AHEAD] != 0:
+        s.link[tile * 6 + side, L.FREE] = t + 1
     fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
     serve(s, slot, side, fifos[slot, Fcol.SERVED])
 

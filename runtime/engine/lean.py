@@ -29,8 +29,9 @@ def _closure(library: Any) -> list[Any]:
 
 
 @contextmanager
-def finishing_only(name: str) -> Generator[None]:
-    """While the block lasts, only the function of that name is optimised and emitted."""
+def finishing_only(function: Any) -> Generator[None]:
+    """While the block lasts, only this jitted function is optimised and emitted."""
+    name = function.py_func.__qualname__
     finalize, set_env = CPUCodeLibrary.finalize, JITCPUCodegen.set_env
 
     def lean_finalize(library: Any) -> None:

@@ -14,6 +14,7 @@ class Function:
     """Stands for the compiled loop of one process; ``disk`` is what all of them share."""
 
     __name__ = "loop"
+    py_func = print  # it has a qualified name
 
     def __init__(self, folder: Path, disk: list[str], go: Event) -> None:
         self.signatures: list[Any] = []

@@ -354,7 +354,8 @@ def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
         loop.function._cache._cache_file._source_stamp[0]
         for loop in (compiled.REFERENCE, compiled.FAST)
     ]
-    assert [len(stamp) for stamp in stamps] == [64, 64] and stamps[0] != stamps[1]
+    assert [len(stamp) for stamp in stamps] == [64, 64]
+    assert stamps[0] != stamps[1]
     named = {module.__name__ for module in compiled.FAST.sources}
     assert {module.__name__ for module in compiled.REFERENCE.sources} <= named
     folder = Path(compiled.__file__).parent

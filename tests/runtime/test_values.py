@@ -119,22 +119,33 @@ def test_to_int_saturates() -> None:
         assert evaluate("to_int", DType.F32, value) == want
 
 
-def callable_from_here(inner: Any, count: int) -> Any:
-    """A compiled function that the engines alone call has no way in from Python; this one has."""
-    from numba import njit
+def from_python(inner: Any, arguments: str) -> Any:
+    """A compiled function that engines alone call has no way in from Python; this one has.
 
-    if count == 1:
-        return njit(lambda a: inner(a))
-    return njit(lambda a, b, c, d: inner(a, b, c, d))
+    arguments: their types, as in ``"iff"``: integers and reals.
+    """
+    from numba import njit, types
+
+    from runtime.engine.lean import finishing_only
+
+    def way_in(a: Any, b: Any, c: Any, d: Any) -> Any:
+        return inner(a, b, c, d)
+
+    def way_in_for_one(a: Any) -> Any:
+        return inner(a)
+
+    kinds = {"i": types.int64, "f": types.float64}
+    compiled = njit(way_in if len(arguments) == 4 else way_in_for_one)
+    with finishing_only(compiled):
+        compiled.compile(tuple(kinds[letter] for letter in arguments))
+    return compiled
 
 
 def test_compiled_equals_interpreted() -> None:
     from runtime.engine import dispatch
 
-    apply_float, apply_int = (
-        callable_from_here(dispatch.apply_float, 4),
-        callable_from_here(dispatch.apply_int, 4),
-    )
+    apply_float = from_python(dispatch.apply_float, "ifff")
+    apply_int = from_python(dispatch.apply_int, "iiii")
     with np.errstate(all="ignore"):
         for row in TABLE:
             for kind in classes(row):
@@ -158,7 +169,7 @@ def test_compiled_equals_interpreted() -> None:
 def test_f16_conversions_are_exact() -> None:
     from runtime.engine import bits as compiled
 
-    HALF, half_bits = compiled.HALF, callable_from_here(compiled.half_bits, 1)
+    HALF, half_bits = compiled.HALF, from_python(compiled.half_bits, "f")
     every = np.arange(65536, dtype=np.uint16)
     values = every.view(np.float16)
     assert np.array_equal(HALF, values.astype(np.float32), equal_nan=True)
