@@ -198,6 +198,7 @@ def leave_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int)
         look_at_link(s, link, max(at, s.g[G.NOW] + 1))
         return -1
     s.link[link, L.FREE] = at + 1
+    s.turns[tile, side] = s.slots[slot, Scol.BIT]
     s.g[G.LOCAL] = at
     s.g[G.BYTES_OUT] += size_of(s, -2 - to)
     take_out(s, slot, cell, -2 - to, at)
