@@ -224,7 +224,7 @@ def engine(quick: bool) -> Result:
             rows.append(_engine_row(program, size, count >> 3 * number, raw))
     for size in ("8x8",) if quick else ("8x8", "16x16", "32x32"):
         for percent in (5, 15, 29):
-            rows.append(_engine_row(f"uniform load {percent} %", size, 100 * scale, raw))
+            rows.append(_engine_row(f"uniform load {percent} %", size, 10 * scale, raw))
     with tempfile.TemporaryDirectory(prefix="wsc-cold-") as cache:
         settings = {"program": "streamed fmac", "size": "2x2", "count": 8, "repeats": 1}
         cold = measured("engine", settings, {"NUMBA_CACHE_DIR": cache})

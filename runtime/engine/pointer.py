@@ -18,10 +18,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.typing import templates
 from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
-    infer_global,
     signature,
 )
 from numba.extending import (
@@ -35,6 +35,9 @@ from numba.extending import (
 from numba.np.numpy_support import from_dtype
 
 from runtime.engine.layout import COLUMNS, FIELDS, State
+
+# Numba has no stubs for this decorator.
+_types: Any = templates.infer_global
 
 _ORDER = {name: number for number, name in enumerate(FIELDS)}
 
@@ -137,7 +140,7 @@ def _is_index(index: Any, ndim: int) -> bool:
     return isinstance(index, types.BaseTuple) and len(index) == ndim
 
 
-@infer_global(operator.getitem)
+@_types(operator.getitem)
 class _GetItem(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         table, index = args
@@ -146,7 +149,7 @@ class _GetItem(AbstractTemplate):
         return None
 
 
-@infer_global(operator.setitem)
+@_types(operator.setitem)
 class _SetItem(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         table, index, _value = args
