@@ -135,7 +135,7 @@ def from_python(inner: Any, arguments: str) -> Any:
         return inner(a)
 
     kinds = {"i": types.int64, "f": types.float64}
-    compiled = njit(way_in if len(arguments) == 4 else way_in_for_one)
+    compiled: Any = njit(way_in if len(arguments) == 4 else way_in_for_one)
     with finishing_only(compiled):
         compiled.compile(tuple(kinds[letter] for letter in arguments))
     return compiled
