@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 a comparison failed, 2 anything that the user has to repai
 
 from __future__ import annotations
 
-import gc
+import atexit
 import os
 import sys
 import traceback
@@ -128,12 +128,26 @@ def cli() -> None:
     """
 
 
+def _leave_interrupted() -> NoReturn:
+    """End the process at once, with its exit code.
+
+    The interpreter's own end takes a second, and forgets the code if the interrupt came
+    while a module made functions from strings, as dataclasses do: it then ends by SIGINT.
+    """
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - there is no public way
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
 def main() -> NoReturn:
     """Entry point of the ``wsc`` script."""
     try:
         cli.main()
-    finally:
-        gc.freeze()  # else the interpreter's last collection takes a second after an interrupt
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave_interrupted()
+        raise
     raise AssertionError("the group leaves by sys.exit")
 
 
