@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isa.fabric import Fabric
-from isa.program import Call, If, Loop, Mem, Op, Program, Statement
+from isa.program import Call, Loop, Mem, Op, Program, Statement, statements
 from isa.table import BY_NAME, Form
 
 
@@ -30,15 +30,7 @@ def block_bytes(body: tuple[Statement, ...], fabric: Fabric) -> int:
 
 def calls(body: tuple[Statement, ...]) -> list[Call]:
     """The calls in statements, in text order, those in loops and branches included."""
-    found: list[Call] = []
-    for statement in body:
-        if isinstance(statement, Call):
-            found.append(statement)
-        elif isinstance(statement, Loop):
-            found += calls(statement.body)
-        elif isinstance(statement, If):
-            found += calls(statement.then) + calls(statement.otherwise)
-    return found
+    return [statement for statement in statements(body) if isinstance(statement, Call)]
 
 
 def reachable(

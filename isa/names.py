@@ -27,6 +27,7 @@ from isa.program import (
     Scalar,
     Statement,
     Transfer,
+    assigned,
 )
 from isa.table import BY_NAME, Form
 
@@ -39,19 +40,6 @@ def check_names(program: Program, source: Source, places: Places) -> list[Diagno
     places: where constants and colors, which are not objects of their own, are defined.
     """
     return _Names(program, source, places).run()
-
-
-def assigned(body: tuple[Statement, ...]) -> list[tuple[str, Location]]:
-    """The registers that statements assign or loop over, with the places, in text order."""
-    found: list[tuple[str, Location]] = []
-    for statement in body:
-        if isinstance(statement, Op) and statement.register is not None:
-            found.append((statement.register, statement.where))
-        elif isinstance(statement, Loop):
-            found += [(statement.register, statement.where), *assigned(statement.body)]
-        elif isinstance(statement, If):
-            found += assigned(statement.then) + assigned(statement.otherwise)
-    return found
 
 
 class _Names:
@@ -188,9 +176,7 @@ class _Names:
         self._scope(procedure.body, procedure.parameters)
 
     def _scope(self, body: tuple[Statement, ...], parameters: tuple[str, ...]) -> None:
-        places: dict[str, Location] = {}
-        for name, where in assigned(body):
-            places.setdefault(name, where)
+        places = assigned(body)
         for name, where in places.items():
             if name not in parameters:
                 self._local("register", name, where, self.static)

@@ -7,7 +7,7 @@ column or a rectangle of values, plus registers. ``runtime.tables`` has the colu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,7 @@ from isa.program import (
     Region,
     Scalar,
     Statement,
+    assigned,
 )
 from isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
 from isa.types import DType
@@ -78,19 +79,7 @@ class Code:
 
 def window(parameters: Iterable[str], body: Iterable[Statement]) -> tuple[str, ...]:
     """Registers of a procedure: its parameters, then what it assigns or loops over."""
-    return tuple(dict.fromkeys([*parameters, *_assigned(body)]))
-
-
-def _assigned(body: Iterable[Statement]) -> Iterator[str]:
-    for statement in body:
-        if isinstance(statement, Op) and statement.register is not None:
-            yield statement.register
-        elif isinstance(statement, Loop):
-            yield statement.register
-            yield from _assigned(statement.body)
-        elif isinstance(statement, If):
-            yield from _assigned(statement.then)
-            yield from _assigned(statement.otherwise)
+    return tuple(dict.fromkeys([*parameters, *assigned(body)]))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isa.fabric import Fabric
-from isa.program import If, Kind, Loop, Op, Program, Statement
+from isa.program import Kind, Op, Program, statements
 from isa.table import BY_NAME, Form
 from isa.types import Side
 from runtime.errors import MemoryLimit
@@ -77,7 +76,8 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
             *(region.main for region in program.regions),
             *(procedure.body for procedure in program.procedures),
         )
-        for op in _operations(body)
+        for op in statements(body)
+        if isinstance(op, Op)
     ]
     units = [op.asynchronous.unit + 1 for op in operations if op.asynchronous is not None]
     return Sizes(
@@ -85,17 +85,6 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         slots=slots, queues=queues, cells=cells, pool=0, records=0,
         sends=any(BY_NAME[op.name].form is Form.SEND for op in operations), data_bytes=data_bytes,
     )  # fmt: skip
-
-
-def _operations(body: Iterable[Statement]) -> Iterator[Op]:
-    for statement in body:
-        if isinstance(statement, Op):
-            yield statement
-        elif isinstance(statement, Loop):
-            yield from _operations(statement.body)
-        elif isinstance(statement, If):
-            yield from _operations(statement.then)
-            yield from _operations(statement.otherwise)
 
 
 def image_bytes(sizes: Sizes) -> int:

@@ -25,12 +25,12 @@ import numpy as np
 
 from isa.code_size import reachable
 from isa.fabric import Fabric
-from isa.program import Call, Direction, Location, Op, Program, Statement, Transfer
+from isa.program import Call, Direction, Location, Op, Program, Statement, Transfer, statements
 from isa.program import Fabric as Queue
 from isa.table import Timing
 from isa.types import DType, Side
 from wsc.cost import Bound
-from wsc.cost.edge import statements, traffic
+from wsc.cost.edge import traffic
 from wsc.cost.predict import Prediction, added
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from isa import expr as ex
-from isa.names import assigned
 from isa.program import (
     Fabric,
     If,
@@ -18,6 +17,7 @@ from isa.program import (
     Region,
     Scalar,
     Statement,
+    assigned,
 )
 from isa.table import BY_NAME, Form, Instr, operand_type
 from isa.types import Control
@@ -37,10 +37,9 @@ _WORDS = {Mem: "[address]", Fabric: "<color>", Scalar: "an integer", Real: "a nu
 def scopes(context: Context) -> Iterator[tuple[Procedure | Region, frozenset[str]]]:
     """Each procedure and main with its registers."""
     for procedure in context.program.procedures:
-        names = (name for name, _ in assigned(procedure.body))
-        yield procedure, frozenset((*procedure.parameters, *names))
+        yield procedure, frozenset((*procedure.parameters, *assigned(procedure.body)))
     for region in context.program.regions:
-        yield region, frozenset(name for name, _ in assigned(region.main))
+        yield region, frozenset(assigned(region.main))
 
 
 def body_of(scope: Procedure | Region) -> tuple[Statement, ...]:

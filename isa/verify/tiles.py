@@ -10,8 +10,7 @@ import numpy as np
 
 from isa import expr as ex
 from isa.code_size import calls, reachable
-from isa.names import assigned
-from isa.program import Call, Fabric, If, Loop, Mem, Op, Region, Statement
+from isa.program import Call, Fabric, If, Loop, Mem, Op, Region, Statement, assigned
 from isa.table import BY_NAME, Form, operand_type
 from isa.types import DType, Side
 from isa.verify.context import Context, Mask, first
@@ -49,12 +48,11 @@ class _Walk:
     def sites(self) -> Iterator[Site]:
         region, bodies = self.region, self.context.bodies
         everywhere = Reach(np.ones((1, 1), bool))
-        names = frozenset(name for name, _ in assigned(region.main))
+        names = frozenset(assigned(region.main))
         yield from self._block(region.main, "main", names, everywhere)
         procedures = {p.name: p for p in self.context.program.procedures}
         for name in _callers_first(region.main, bodies):
-            registers = (n for n, _ in assigned(bodies[name]))
-            names = frozenset((*procedures[name].parameters, *registers))
+            names = frozenset((*procedures[name].parameters, *assigned(bodies[name])))
             yield from self._block(bodies[name], name, names, self.entered[name])
 
     def _block(

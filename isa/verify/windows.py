@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from isa import expr as ex
 from isa.code_size import calls
-from isa.names import assigned
-from isa.program import Call, If, Loop, Mem, Op, Procedure, Region, Scalar, Statement
+from isa.program import Call, If, Loop, Mem, Op, Procedure, Region, Scalar, Statement, assigned
 from isa.verify.context import Context
 from isa.verify.shape import body_of, scopes
 
@@ -100,7 +99,7 @@ def call_tree(context: Context) -> None:
         visit(name, ())
     fabric = context.fabric
     for region in context.program.regions:
-        own = len({name for name, _ in assigned(region.main)})
+        own = len(assigned(region.main))
         for call in calls(region.main):
             if depth[call.procedure] > fabric.call_depth:
                 message = f"calls nest {depth[call.procedure]} deep, and fabric '{fabric.name}'"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from isa.expr import evaluate
-from isa.program import If, Loop, Op, Program, Statement, Transfer
+from isa.program import Program, Transfer
 from isa.types import Control, Side
 
 
@@ -63,25 +62,3 @@ def traffic(program: Program, transfer: Transfer) -> Traffic:
     width = types[transfer.tensor].bytes
     most = int(ports.max(initial=0)) + controls * bool(open_ports.any())
     return Traffic(ports, most, int(ports.sum()) * width)
-
-
-def statements(body: Iterable[Statement]) -> Iterator[Statement]:
-    """Statements of a main, those in loops and branches behind their heads."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, Loop):
-            yield from statements(statement.body)
-        elif isinstance(statement, If):
-            yield from statements(statement.then)
-            yield from statements(statement.otherwise)
-
-
-def assigned(body: Iterable[Statement]) -> set[str]:
-    """Registers that statements assign, called procedures not included."""
-    found: set[str] = set()
-    for statement in statements(body):
-        if isinstance(statement, Op) and statement.register:
-            found.add(statement.register)
-        if isinstance(statement, Loop):
-            found.add(statement.register)
-    return found

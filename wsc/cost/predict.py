@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from isa.fabric import Fabric
-from isa.program import Call, Direction, Program
+from isa.program import Call, Direction, Program, statements
 from isa.table import Timing
 from isa.types import DType
-from wsc.cost.edge import statements, traffic
+from wsc.cost.edge import traffic
 from wsc.cost.flows import Unpredictable
 from wsc.cost.walk import Walk
 

@@ -16,11 +16,11 @@ import numpy as np
 from isa.expr import Binary, Expr, Name, apply, evaluate, names
 from isa.fabric import Fabric
 from isa.program import Fabric as Queue
-from isa.program import Mem, Op, Program, Statement
+from isa.program import Mem, Op, Program, Statement, statements
 from isa.table import BY_NAME, Form, Timing, operand_type
 from isa.types import DType
 from isa.values import VALUES, Class
-from wsc.cost.edge import statements, static_environment
+from wsc.cost.edge import static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
 from wsc.cost.network import HEADERS, Messages, Patterns, arrivals

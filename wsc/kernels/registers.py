@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from isa import program
 from isa.expr import Expr, Name, names, substitute
 from isa.program import Call, Dim, If, Loop, Mem, Op, Operand, Scalar, Statement
 
 
 def assigned(body: tuple[Statement, ...]) -> set[str]:
     """Registers that a body assigns."""
-    found: set[str] = set()
-    for statement in body:
-        if isinstance(statement, Op) and statement.register:
-            found.add(statement.register)
-        if isinstance(statement, Loop):
-            found.add(statement.register)
-            found |= assigned(statement.body)
-        if isinstance(statement, If):
-            found |= assigned(statement.then) | assigned(statement.otherwise)
-    return found
+    return set(program.assigned(body))
 
 
 class _Ranges:

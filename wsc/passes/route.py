@@ -16,7 +16,19 @@ import networkx as nx
 
 from isa.expr import evaluate
 from isa.fabric import Fabric
-from isa.program import Call, If, Loop, Op, Operand, Procedure, Program, Route, Statement, Transfer
+from isa.program import (
+    Call,
+    If,
+    Loop,
+    Op,
+    Operand,
+    Procedure,
+    Program,
+    Route,
+    Statement,
+    Transfer,
+    statements,
+)
 from isa.program import Fabric as Queue
 from isa.types import Side
 from wsc.errors import CompileError
@@ -70,13 +82,8 @@ def flows_of(bodies: Iterable[tuple[Statement, ...]], transfers: Iterable[Transf
 
 
 def _collect(body: tuple[Statement, ...], used: set[str]) -> None:
-    for statement in body:
-        if isinstance(statement, Loop):
-            _collect(statement.body, used)
-        elif isinstance(statement, If):
-            _collect(statement.then, used)
-            _collect(statement.otherwise, used)
-        elif isinstance(statement, Op):
+    for statement in statements(body):
+        if isinstance(statement, Op):
             used.update(o.color for o in statement.operands if isinstance(o, Queue))
             if statement.color is not None:
                 used.add(statement.color)
