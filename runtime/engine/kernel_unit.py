@@ -25,7 +25,6 @@ from runtime.routes import Fcol, Scol
 from runtime.tables import Col, Ocol
 
 TURN = 4096  # instructions or rows of a unit before others have their turn
-AGAIN = -1
 
 
 @jit
@@ -271,12 +270,11 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
     level, operand = s.rows[row, Col.LEVEL], s.rows[row, Col.OPERANDS]
     count = s.rows[row, Col.COUNT]
     cycles, done, left = u[me, U.CYCLES], 0, u[me, U.LEFT]
-    s.g[G.LOCAL] = t
     while done < left:
         start = wait_row(s, unit, me, row, t)
         if start == NEVER:
             break
-        t = start
+        t = s.g[G.LOCAL] = start
         for k in range(1, count):
             if s.operands[operand + k, Ocol.KIND] == FABRIC and starts_group(
                 s, me, s.operands[operand + k, Ocol.ADVANCE], level

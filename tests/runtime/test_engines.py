@@ -23,7 +23,7 @@ from tests.e2e.corruptions import candidates
 from tests.fabric import build, network
 from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
 from tests.runtime.generate import generate, varied
-from tests.runtime.programs import broadcast, chain, with_io
+from tests.runtime.programs import broadcast, chain, program, with_io
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]
@@ -73,6 +73,26 @@ def test_benchmark_patterns(name: str, size: str) -> None:
     assert not whole.error
     assert_agree(image, pattern.inputs, delays=1)
     cut_short(image, pattern.inputs, whole, 2)
+
+
+def test_a_fault_in_a_later_row_has_the_cycle_of_that_row() -> None:
+    text = """
+input a : i32[2] "int32"
+input b : i32[4] "int32"
+color ca = 0
+color cb = 1
+tensor r : i32[4] at 0 size 16
+region all at 0,0 size 1x1
+route ca in all : N -> RAMP
+route cb in all : N -> RAMP
+main all
+  div.i32 [r + 8*j + 4*k], <ca: j>, <cb: j, k> for j:2, k:2
+end
+feed ca in all side N from a[i] for i:2
+feed cb in all side N from b[i] for i:4
+"""
+    given = {"a": np.array([8, 9], np.int32), "b": np.array([1, 2, 3, 0], np.int32)}
+    assert "division of 9 by zero" in assert_agree(program(text, "1x1"), given).error
 
 
 # --- random programs -------------------------------------------------------------------
