@@ -10,6 +10,7 @@ from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
+from runtime.engine.state import zeros
 from runtime.engine.layout import NEVER, WHEEL, F, G, K, L, State
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
@@ -28,7 +29,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
     nodes = np.zeros((4 * (image.tiles * 6 + ports) + 1024, 3), np.int64)
     nodes[:, 1] = np.arange(1, len(nodes) + 1)
     nodes[-1, 1] = -1
-    color, color_slots, color_queues = _colors(image)
+    stream, table, stream_slots, stream_queues = _streams(image)
     g[G.AHEAD], g[G.TASK_MASK], g[G.SLOTS] = 1, ring - 1, slots
     g[G.UNIT_TASKS] = 2 * slots
     g[G.PORT_TASKS] = 2 * slots + len(state.unit)
@@ -38,8 +39,8 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
         state,
         {
             "quiet": np.zeros(slots, np.int64), "occupied": np.zeros((image.tiles, 2), np.int64),
-            "link": _links(image), "origins": _origins(image), "color": color,
-            "color_slots": color_slots, "color_queues": color_queues,
+            "link": _links(image), "origins": _origins(image), "stream": stream,
+            "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
             "tasks": np.zeros(ring, np.int64),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
@@ -106,7 +107,7 @@ def _used(image: Image) -> np.ndarray:
 
 def _links(image: Image) -> np.ndarray:
     slots, used = image.routes.slots, _used(image)
-    link = np.zeros((image.tiles * 6, len(L)), dtype=np.int64)
+    link = zeros((image.tiles * 6, int(L.SIZE)))
     bits = np.left_shift(np.int64(1), slots[:, Scol.BIT].astype(np.int64)).astype(np.float64)
     for side in range(6):
         mine = (used >> side & 1).astype(bool)
@@ -145,22 +146,48 @@ def _origins(image: Image) -> np.ndarray:
     return found
 
 
-def _colors(image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The color table, the slots in the order of colors, and the edge queues so too."""
+def _streams(image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The stream of each slot, the stream table, and slots and edge queues in its order.
+
+    A stream is what hangs together: slots of a color whose wavelets could ever meet.
+    """
     slots, queues = image.routes.slots, image.schedule.queues
-    color = np.zeros((max(len(image.program.colors), 1), len(K)), dtype=np.int64)
+    stream = _connected(slots, _used(image))
+    count = int(stream.max(initial=-1)) + 1
+    table = np.zeros((max(count, 1), len(K)), dtype=np.int64)
     routed = np.nonzero(slots[:, Scol.POSITIONS] > 0)[0]
     used = np.nonzero(queues[:, Qcol.END] > 0)[0]
     orders: list[np.ndarray] = []
-    for which, colors, first in (
-        (routed, slots[routed, Scol.COLOR], K.FIRST),
-        (used, slots[queues[used, Qcol.SLOT], Scol.COLOR], K.FEEDERS),
+    for which, streams, first in (
+        (routed, stream[routed], K.FIRST),
+        (used, stream[queues[used, Qcol.SLOT]], K.FEEDERS),
     ):
-        counts = np.bincount(colors, minlength=len(color))
-        color[:, first] = np.cumsum(counts) - counts
-        color[:, first + 1] = counts
-        orders.append(np.append(which[np.argsort(colors, kind="stable")], 0))
-    return color, orders[0], orders[1]
+        counts = np.bincount(streams, minlength=len(table))
+        table[:, first] = np.cumsum(counts) - counts
+        table[:, first + 1] = counts
+        orders.append(np.append(which[np.argsort(streams, kind="stable")], 0))
+    return stream, table, orders[0], orders[1]
+
+
+def _connected(slots: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Numbers of the connected components of the slots, over the sides that they send on."""
+    label = np.arange(len(slots))
+    edges: list[tuple[np.ndarray, np.ndarray]] = []
+    for side in range(4):
+        to = slots[:, Scol.NEXT + side]
+        sends = np.nonzero((used >> side & 1 == 1) & (to >= 0))[0]
+        edges.append((sends, to[sends].astype(np.int64)))
+    while True:
+        before = label.copy()
+        for sends, to in edges:  # one slot at most sends to another over a side
+            least = np.minimum(label[sends], label[to])
+            label[sends] = np.minimum(label[sends], least)
+            label[to] = np.minimum(label[to], least)
+            np.minimum.at(label, before[sends], least)
+            np.minimum.at(label, before[to], least)
+        label = label[label]
+        if (label == before).all():
+            return np.unique(label, return_inverse=True)[1].astype(np.int64)
 
 
 def count_moves(image: Image, state: State) -> None:

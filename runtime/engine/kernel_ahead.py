@@ -24,8 +24,11 @@ from runtime.engine.kernel_flow import (
 )
 from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
 from runtime.engine.kernel_unit import run_unit, visit_core
-from runtime.engine.layout import NEVER, WHEEL, G, L, Mode, State, T, U
+from runtime.engine.layout import FRONT, NEVER, WHEEL, G, L, Mode, State, T, U
 from runtime.routes import Scol
+
+
+REFILL = 16
 
 
 @jit
@@ -40,6 +43,17 @@ def begin_run(s: State) -> None:
 
 
 @jit
+def refill(s: State) -> None:
+    """Move some of the tasks that wait longest into the front."""
+    g = s.g
+    some = min(g[G.STACKED], REFILL)
+    for index in range(some):
+        g[G.STACKED] -= 1
+        s.front[(g[G.FIRST_TASK] + index) & (FRONT - 1)] = s.tasks[g[G.STACKED]]
+    g[G.FRONT] = some
+
+
+@jit
 def work(s: State, most: int) -> bool:
     """Do what waits for no order; False if that was more than ``most`` tasks."""
     g = s.g
@@ -49,9 +63,12 @@ def work(s: State, most: int) -> bool:
             return True
         if g[G.VISITS] >= MOST_VISITS:
             return False
-        task = s.tasks[g[G.FIRST_TASK]]
-        g[G.FIRST_TASK] = (g[G.FIRST_TASK] + 1) & g[G.TASK_MASK]
         g[G.TASKS] -= 1
+        if g[G.FRONT] == 0:
+            refill(s)
+        task = s.front[g[G.FIRST_TASK]]
+        g[G.FIRST_TASK] = (g[G.FIRST_TASK] + 1) & (FRONT - 1)
+        g[G.FRONT] -= 1
         s.queued[task] = 0
         if task < slots:
             if s.slots[task, Scol.GUIDED] == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.engine.dispatch import inlined, int32, int64, jit
-from runtime.engine.layout import NEVER, WHEEL, Fault, G, L, Reason, State, T, U
+from runtime.engine.layout import FRONT, NEVER, WHEEL, Fault, G, L, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
 RAMP = 4
@@ -141,7 +141,12 @@ def enqueue(s: State, task: int) -> None:
     if s.queued[task] == 0:
         g = s.g
         s.queued[task] = 1
-        s.tasks[(g[G.FIRST_TASK] + g[G.TASKS]) & g[G.TASK_MASK]] = task
+        if g[G.FRONT] < FRONT:
+            s.front[(g[G.FIRST_TASK] + g[G.FRONT]) & (FRONT - 1)] = task
+            g[G.FRONT] += 1
+        else:
+            s.tasks[g[G.STACKED]] = task
+            g[G.STACKED] += 1
         g[G.TASKS] += 1
 
 

@@ -29,7 +29,7 @@ from runtime.engine.kernel_common import (
     wake_upstream,
 )
 from runtime.engine.kernel_edge import feed, size_of, take_out
-from runtime.engine.kernel_lookahead import alone, color_bound
+from runtime.engine.kernel_lookahead import alone, stream_bound
 from runtime.engine.kernel_router import INTO_ROUTER, drop, first_after, lose, serve, takes
 from runtime.engine.kernel_times import feed_time, head_time, leave_time, rise_time
 from runtime.engine.layout import NEVER, G, L, State
@@ -61,8 +61,9 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
             push(s, beyond, value_in(s, head), control, t + 1 + extra)
             if control != 0:
                 fifos[beyond, Fcol.OPEN] = NEVER
-            filled(s, beyond)
-            enqueue(s, beyond)
+            if fifos[beyond, Fcol.COUNT] == 1:
+                filled(s, beyond)
+                enqueue(s, beyond)
     link = tile * 6 + side
     s.link[link, L.FREE] = t + 1
     if guided != 0:
@@ -145,7 +146,8 @@ def advance_plain(s: State, slot: int) -> None:
         fifos[slot, Fcol.POPPED] = popped
         if left == 0:
             emptied(s, slot)
-        wake_upstream(s, slot)
+        if count == depth:  # only who found it full waits for this
+            wake_upstream(s, slot)
     if served > g[G.LAST]:
         g[G.LAST] = served
 
@@ -175,11 +177,13 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
         where, hop = to * 8 + side, 1
     visible = at + hop + delay(s.g[G.SEED], where, fifos[to, Fcol.PUSHED])
     s.cells[tail, 0], s.cells[tail, 1] = visible, s.cells[cell, 1]
-    fifos[to, Fcol.COUNT] += 1
+    held = fifos[to, Fcol.COUNT]
+    fifos[to, Fcol.COUNT] = held + 1
     fifos[to, Fcol.PUSHED] += 1
     if side != RAMP:
-        filled(s, to)
-        enqueue(s, to)
+        if held == 0:  # else its head waits for something else
+            filled(s, to)
+            enqueue(s, to)
     elif s.slots[slot, Scol.READER] >= 0:
         enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + s.slots[slot, Scol.READER])
     return at
@@ -218,14 +222,16 @@ def rise_at(s: State, slot: int, t: int) -> None:
         s.moves[slot, INTO_ROUTER] += 1
         if control != 0:
             fifos[slot, Fcol.OPEN] = NEVER
+    if fifos[slot, Fcol.COUNT] == 1:  # else its head waits for something else
+        filled(s, slot)
+        enqueue(s, slot)
+    full = fifos[queue, Fcol.COUNT] == fifos[queue, Fcol.DEPTH]
     pop(s, queue, t)
     s.link[tile * 6 + INTO_ROUTER, L.FREE] = t + 1
     s.turns[tile, INTO_ROUTER] = slots[slot, Scol.BIT]
     if fifos[queue, Fcol.COUNT] == 0:
         s.occupied[tile, 1] &= ~(1 << slots[slot, Scol.BIT])
-    filled(s, slot)
-    enqueue(s, slot)
-    if slots[slot, Scol.WRITER] >= 0:
+    if full and slots[slot, Scol.WRITER] >= 0:
         enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.WRITER])
     moved(s, t)
 
@@ -265,24 +271,27 @@ def link_event(s: State, link: int, t: int) -> None:
     tile, side = link // 6, link % 6
     first, mask = s.slot_first[tile], s.link[link, L.MASK]
     mask &= s.occupied[tile, 1 if side == INTO_ROUTER else 0]
-    wanted, soonest, bit = 0, NEVER, 0
+    wanted, later, bit = 0, 0, 0
     while (mask >> bit) != 0:
         if (mask >> bit) & 1:
             time = max(contender_time(s, first + bit, side), s.link[link, L.FREE])
             if time <= t:
                 wanted |= 1 << bit
-            else:
-                soonest = min(soonest, time)
+            elif time < NEVER:
+                later |= 1 << bit
         bit += 1
     if wanted != 0:
-        soonest = serve_link(s, link, tile, side, wanted, soonest, t)
-    if not beyond(s, soonest):
-        look_at_link(s, link, soonest)
+        later |= serve_link(s, link, tile, side, wanted, t)
+    bit = 0
+    while (later >> bit) != 0:
+        if (later >> bit) & 1:
+            enqueue(s, first + bit + (s.g[G.SLOTS] if side == INTO_ROUTER else 0))
+        bit += 1
 
 
 @jit
-def serve_link(s: State, link: int, tile: int, side: int, wanted: int, soonest: int, t: int) -> int:
-    """The next color in turn takes the link; the cycle of the next look at it."""
+def serve_link(s: State, link: int, tile: int, side: int, wanted: int, t: int) -> int:
+    """The next color in turn takes the link; those that have to try again."""
     first = s.slot_first[tile]
     bit = first_after(wanted, s.turns[tile, side])
     losers, slot = wanted & ~(1 << bit), first + bit
@@ -290,16 +299,14 @@ def serve_link(s: State, link: int, tile: int, side: int, wanted: int, soonest: 
     if side == INTO_ROUTER:
         rise_at(s, slot, t)
         enqueue(s, s.g[G.SLOTS] + slot)
-    else:
-        beyond = s.slots[slot, Scol.NEXT + side] if side != RAMP else 0
-        if beyond <= OUTSIDE and control_in(s, head_cell(s.fifos, slot)) == 0:
-            s.request_out[s.queues[-2 - beyond, Qcol.PORT]] = slot
-            s.g[G.REQUESTS] += 1
-            enqueue(s, slot)
-            return t + 1
-        depart(s, slot, side, t)
-        enqueue(s, slot)
-    return t + 1 if losers != 0 else soonest
+        return losers
+    to = s.slots[slot, Scol.NEXT + side] if side != RAMP else 0
+    if to <= OUTSIDE and control_in(s, head_cell(s.fifos, slot)) == 0:
+        s.request_out[s.queues[-2 - to, Qcol.PORT]] = slot
+        s.g[G.REQUESTS] += 1
+        return losers | 1 << bit
+    depart(s, slot, side, t)
+    return losers | 1 << bit
 
 
 @jit
@@ -311,8 +318,7 @@ def has_port(s: State, port: int, queue: int, t: int) -> bool:
         bound = NEVER
         for other in range(s.port_first[port], s.port_first[port + 1]):
             if other != queue and s.queues[other, Qcol.RECORD] != s.queues[other, Qcol.END]:
-                color = s.slots[s.queues[other, Qcol.SLOT], Scol.COLOR]
-                bound = min(bound, color_bound(s, color))
+                bound = min(bound, stream_bound(s, s.stream[s.queues[other, Qcol.SLOT]]))
         s.port_owner[port], s.port_safe[port] = queue, bound
     return t < s.port_safe[port]
 

@@ -1,4 +1,4 @@
-"""Until when a color has a link for itself: what lets it run ahead of the others.
+"""Until when a slot has a link for itself: what lets it run ahead of the others.
 
 A link that several colors could use must be served in the order of time, unless it is
 known that no other color can come before some cycle. Each bound here is a truth about
@@ -111,8 +111,8 @@ def still_bound(s: State, slot: int) -> int:
             if (pending >> side) & 1 and leave_time(s, slot, side) != NEVER:
                 return 0
             side += 1
-    if slots[slot, Scol.INPUT] >= 0:
-        bound = read_bound(s, tile, slot)
+        if pending >> RAMP & 1:
+            bound = read_bound(s, tile, slot)
     queue = slots[slot, Scol.OUTPUT]
     if queue >= 0:
         if fifos[queue, Fcol.COUNT] > 0 and rise_time(s, slot) != NEVER:
@@ -122,26 +122,26 @@ def still_bound(s: State, slot: int) -> int:
 
 
 @jit
-def color_bound(s: State, color: int) -> int:
-    """Cycle before which nothing of a color moves anywhere; 0 if something does.
+def stream_bound(s: State, stream: int) -> int:
+    """Cycle before which nothing of a stream moves; 0 if something does.
 
     What stands still waits for a core that takes from a queue, puts into one, or for an
     index value. The look at all slots is repeated only after some cycles.
     """
-    k, g = s.color, s.g
-    if g[G.NOW] < k[color, K.LOOK]:
-        return k[color, K.SAFE]
+    k, g = s.streams, s.g
+    if g[G.NOW] < k[stream, K.LOOK]:
+        return k[stream, K.SAFE]
     bound = NEVER
-    for index in range(k[color, K.FIRST], k[color, K.FIRST] + k[color, K.SLOTS]):
-        bound = min(bound, still_bound(s, s.color_slots[index]))
+    for index in range(k[stream, K.FIRST], k[stream, K.FIRST] + k[stream, K.SLOTS]):
+        bound = min(bound, still_bound(s, s.stream_slots[index]))
         if bound <= g[G.NOW]:
             break
-    for index in range(k[color, K.FEEDERS], k[color, K.FEEDERS] + k[color, K.QUEUES]):
-        queue = s.color_queues[index]
+    for index in range(k[stream, K.FEEDERS], k[stream, K.FEEDERS] + k[stream, K.QUEUES]):
+        queue = s.stream_queues[index]
         if feed_time(s, queue) != NEVER or waits_for_index(s, queue):
             bound = 0
-    k[color, K.SAFE] = bound
-    k[color, K.LOOK] = g[G.NOW] + max(PATIENCE, k[color, K.SLOTS] >> 4)
+    k[stream, K.SAFE] = bound
+    k[stream, K.LOOK] = g[G.NOW] + max(PATIENCE, k[stream, K.SLOTS] >> 4)
     return bound
 
 
@@ -160,7 +160,7 @@ def arrival_bound(s: State, slot: int) -> int:
     if s.fifos[slot, Fcol.COUNT] != 0:
         return 0
     if s.slots[slot, Scol.GUIDED] != 0:
-        return color_bound(s, s.slots[slot, Scol.COLOR])
+        return stream_bound(s, s.stream[slot])
     origin, hops = s.origins[slot, 0], s.origins[slot, 1]
     if origin == NO_ORIGIN:
         return NEVER
@@ -188,13 +188,16 @@ def present_bound(s: State, side: int, slot: int) -> int:
     if side == INTO_ROUTER:
         time = rise_time(s, slot)
         return time if time != NEVER else s.g[G.NOW] + 1
-    if (s.slots[slot, Scol.PENDING] >> side) & 1 == 0:
-        return 0
+    pending, after = s.slots[slot, Scol.PENDING], 0
+    if (pending >> side) & 1 == 0:
+        if pending != 1 << RAMP:
+            return s.g[G.NOW] + 1
+        side, after = RAMP, 1  # the next may want the link when the head is in the core
     time = leave_time(s, slot, side)
     if time != NEVER:
-        return time
-    if side == RAMP and s.slots[slot, Scol.GUIDED] == 0:
-        return read_bound(s, tile, slot) + 1
+        return time + after
+    if side == RAMP:
+        return read_bound(s, tile, slot) + 1 + after
     return s.g[G.NOW] + 1
 
 

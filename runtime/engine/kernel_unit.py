@@ -75,8 +75,9 @@ def take(s: State, slot: int, t: int) -> int:
     queue = s.slots[slot, Scol.INPUT]
     value = value_in(s, head_cell(s.fifos, queue))
     s.slots[slot, Scol.READER] = -1
+    full = s.fifos[queue, Fcol.COUNT] == s.fifos[queue, Fcol.DEPTH]
     pop(s, queue, t)
-    if s.fifos[slot, Fcol.COUNT] > 0:
+    if full and s.fifos[slot, Fcol.COUNT] > 0:
         enqueue(s, slot)
     return value
 
@@ -85,9 +86,11 @@ def take(s: State, slot: int, t: int) -> int:
 def put(s: State, slot: int, value: int, control: int, t: int) -> None:
     """Put a wavelet into a core's output queue in cycle t."""
     s.slots[slot, Scol.WRITER] = -1
-    push(s, s.slots[slot, Scol.OUTPUT], int32(value), control, t + 1)
-    s.occupied[s.slots[slot, Scol.TILE], 1] |= 1 << s.slots[slot, Scol.BIT]
-    enqueue(s, s.g[G.SLOTS] + slot)
+    queue = s.slots[slot, Scol.OUTPUT]
+    push(s, queue, int32(value), control, t + 1)
+    if s.fifos[queue, Fcol.COUNT] == 1:  # else its head waits for something else
+        s.occupied[s.slots[slot, Scol.TILE], 1] |= 1 << s.slots[slot, Scol.BIT]
+        enqueue(s, s.g[G.SLOTS] + slot)
 
 
 @jit
@@ -157,6 +160,9 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     q2 = s.slots[slot2, Scol.INPUT] if second >= 0 else 0
     q0 = s.slots[slot0, Scol.OUTPUT] if emits else 0
     axpy_form, inside = s.forms[row, F.AXPY], s.rows[row, Col.RANK] > level
+    empty0 = emits != 0 and fifos[q0, Fcol.COUNT] == 0
+    full1 = first >= 0 and fifos[q1, Fcol.COUNT] == fifos[q1, Fcol.DEPTH]
+    full2 = second >= 0 and fifos[q2, Fcol.COUNT] == fifos[q2, Fcol.DEPTH]
     done, ended, blocked = 0, t, Reason.NONE
     what = 0
     while done < left:
@@ -230,16 +236,17 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
         settle_rows(s, tile, unit, me, row, done, ended)
         if first >= 0:
             s.slots[slot1, Scol.READER] = unit if blocked == Reason.INPUT and what == slot1 else -1
-            if fifos[slot1, Fcol.COUNT] > 0:
+            if full1 and fifos[slot1, Fcol.COUNT] > 0:
                 enqueue(s, slot1)
         if second >= 0:
             s.slots[slot2, Scol.READER] = unit if blocked == Reason.INPUT and what == slot2 else -1
-            if fifos[slot2, Fcol.COUNT] > 0:
+            if full2 and fifos[slot2, Fcol.COUNT] > 0:
                 enqueue(s, slot2)
         if emits:
             s.slots[slot0, Scol.WRITER] = unit if blocked == Reason.OUTPUT else -1
-            s.occupied[tile, 1] |= 1 << s.slots[slot0, Scol.BIT]
-            enqueue(s, s.g[G.SLOTS] + slot0)
+            if empty0:
+                s.occupied[tile, 1] |= 1 << s.slots[slot0, Scol.BIT]
+                enqueue(s, s.g[G.SLOTS] + slot0)
     u[me, U.LEFT] = left - done
     if blocked == Reason.NONE:
         u[me, U.WAKE] = t

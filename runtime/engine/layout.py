@@ -12,6 +12,7 @@ from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import MAX_DIMS, Col, Ocol
 
 NEVER = 1 << 62
+FRONT = 256  # tasks
 WHEEL = 4096  # cycles that the timing wheel looks ahead
 
 
@@ -181,7 +182,9 @@ class G(IntEnum):
     RACE_FREE = 62  # first free message
     RACE_SHIFT = 63  # of an address to its granule, the smallest element of the program
     VISITS = 64  # of units and routers, or instructions and rows, since the loop was entered
-    SIZE = 65
+    FRONT = 65
+    STACKED = 66
+    SIZE = 67
 
 
 class L(IntEnum):
@@ -193,6 +196,7 @@ class L(IntEnum):
     OWNER = 3  # slot that has it for itself
     SAFE = 4  # until this cycle
     RIVAL = 5  # slot that last stood in the way
+    SIZE = 8  # a cache line
 
 
 class F(IntEnum):
@@ -207,11 +211,11 @@ class F(IntEnum):
 
 
 class K(IntEnum):
-    """Columns of the color table (int64)."""
+    """Columns of the stream table (int64)."""
 
-    FIRST = 0  # first of its slots in ``color_slots``
+    FIRST = 0  # first of its slots in ``stream_slots``
     SLOTS = 1
-    FEEDERS = 2  # first of its edge queues in ``color_queues``
+    FEEDERS = 2  # first of its edge queues in ``stream_queues``
     QUEUES = 3
     SAFE = 4  # nothing of it moves before this cycle
     LOOK = 5  # cycle of the next look
@@ -324,9 +328,11 @@ class State(NamedTuple):
     origins: np.ndarray  # where a slot's wavelets come from (see ``lookahead``), and hops
     quiet: np.ndarray  # of each slot: cycle before which its buffer stays empty
     occupied: np.ndarray  # of each tile: slots with wavelets, and with wavelets in output queues
-    color: np.ndarray
-    color_slots: np.ndarray
-    color_queues: np.ndarray
+    stream: np.ndarray  # of each slot: its stream, the slots that its wavelets could ever meet
+    streams: np.ndarray
+    stream_slots: np.ndarray
+    stream_queues: np.ndarray
+    front: np.ndarray
     tasks: np.ndarray  # ring of slots, output queues and units that may be able to go on
     queued: np.ndarray
     events: np.ndarray  # wheel of links and ports: first node of each cycle
@@ -345,7 +351,7 @@ _TABLES = (
     *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "cells"),
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
-    *("statements", "moves", "lost", "dyn_links", "link", "origins", "occupied", "color"),
+    *("statements", "moves", "lost", "dyn_links", "link", "origins", "occupied", "streams"),
     *("nodes", "forms"),
     *("traced", "trace", "race_messages", "race_counts", "race_queue", "race_found"),
 )
@@ -378,8 +384,8 @@ COLUMNS: dict[str, int] = {
     "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
     "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
     "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "moves": 6,
-    "lost": 6, "link": len(L), "origins": 2,
-    "occupied": 2, "color": len(K), "nodes": 3,
+    "lost": 6, "link": int(L.SIZE), "origins": 2,
+    "occupied": 2, "streams": len(K), "nodes": 3,
     "forms": len(F), "dyn_links": 5,
     "traced": len(R), "trace": len(E), "race_messages": len(M), "race_counts": len(N),
     "race_queue": 4, "race_found": int(Seen.SIZE),

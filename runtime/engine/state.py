@@ -16,6 +16,26 @@ from runtime.schedule import Qcol
 from runtime.store import STORAGE
 
 
+LINE = 64  # bytes of a cache line
+
+
+def zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """An int64 array that begins with a cache line, so that a row of eight lies in one."""
+    size = math.prod(shape) * 8
+    raw = np.zeros(size + LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size].view(np.int64).reshape(shape)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that begins with a cache line."""
+    raw = np.empty(array.nbytes + LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % LINE
+    copy = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 def make_state(
     image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray], options: Options
 ) -> State:
@@ -44,10 +64,10 @@ def make_state(
         semaphores=np.zeros((tiles * fabric.semaphores, 3), np.int64),
         bytes=sram, f32=sram.view(np.float32), i32=sram.view(np.int32), u16=sram.view(np.uint16),
         half=bits.HALF,
-        slots=image.routes.slots.copy(), slot_first=_wide(image.routes.slot_first),
+        slots=aligned(image.routes.slots), slot_first=_wide(image.routes.slot_first),
         slot_of=_wide(image.routes.slot_of), positions=_wide(image.routes.positions),
-        fifos=image.routes.fifos.copy(),
-        cells=np.zeros((image.routes.cells, 2), np.int64),
+        fifos=aligned(image.routes.fifos),
+        cells=zeros((image.routes.cells, 2)),
         turns=np.full((tiles, 6), -1, np.int8),
         wheel=np.full(WHEEL, -1, np.int64), due=np.zeros((1, tiles), np.int64),
         active=np.zeros((2, tiles), np.int64),
@@ -70,12 +90,13 @@ def make_state(
         counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
         moves=np.zeros((len(image.routes.slots), 6), np.int64),
         lost=np.zeros((len(image.routes.slots), 6), np.int64),
-        link=np.zeros((0, len(L)), np.int64), origins=np.zeros((0, 2), np.int64),
-        color=np.zeros((max(len(image.program.colors), 1), len(K)), np.int64),
+        link=np.zeros((0, int(L.SIZE)), np.int64), origins=np.zeros((0, 2), np.int64),
+        streams=np.zeros((max(len(image.program.colors), 1), len(K)), np.int64),
         quiet=np.zeros(0, np.int64), occupied=np.zeros((0, 2), np.int64),
-        color_slots=np.zeros(0, np.int64), color_queues=np.zeros(0, np.int64),
+        stream=np.zeros(0, np.int64), stream_slots=np.zeros(0, np.int64),
+        stream_queues=np.zeros(0, np.int64),
         port_owner=np.zeros(0, np.int64), port_safe=np.zeros(0, np.int64),
-        tasks=np.zeros(0, np.int64),
+        tasks=np.zeros(0, np.int64), front=np.zeros(256, np.int64),
         queued=np.zeros(0, np.int8), events=np.zeros(0, np.int64),
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
         port_free=np.zeros(0, np.int64), forms=np.zeros((0, len(F)), np.int64),
