@@ -10,8 +10,8 @@ from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
+from runtime.engine.layout import FRONT, NEVER, WHEEL, F, G, K, L, State
 from runtime.engine.state import zeros
-from runtime.engine.layout import NEVER, WHEEL, F, G, K, L, State
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
@@ -25,12 +25,11 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
     g, slots = state.g, len(state.slots)
     ports = len(image.schedule.port_first) - 1
     tasks = 2 * slots + len(state.unit) + ports
-    ring = 1 << max(tasks - 1, 1).bit_length()
     nodes = np.zeros((4 * (image.tiles * 6 + ports) + 1024, 3), np.int64)
     nodes[:, 1] = np.arange(1, len(nodes) + 1)
     nodes[-1, 1] = -1
     stream, table, stream_slots, stream_queues = _streams(image)
-    g[G.AHEAD], g[G.TASK_MASK], g[G.SLOTS] = 1, ring - 1, slots
+    g[G.AHEAD], g[G.SLOTS] = 1, slots
     g[G.UNIT_TASKS] = 2 * slots
     g[G.PORT_TASKS] = 2 * slots + len(state.unit)
     g[G.FREE_IN], g[G.FREE_OUT] = _bandwidth(image)
@@ -41,7 +40,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "quiet": np.zeros(slots, np.int64), "occupied": np.zeros((image.tiles, 2), np.int64),
             "link": _links(image), "origins": _origins(image), "stream": stream,
             "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
-            "tasks": np.zeros(ring, np.int64),
+            "front": np.zeros(FRONT, np.int64), "tasks": np.zeros(tasks, np.int64),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
             "port_free": np.zeros(ports, np.int64),
@@ -153,8 +152,7 @@ def _streams(image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     """
     slots, queues = image.routes.slots, image.schedule.queues
     stream = _connected(slots, _used(image))
-    count = int(stream.max(initial=-1)) + 1
-    table = np.zeros((max(count, 1), len(K)), dtype=np.int64)
+    table = np.zeros((int(stream.max(initial=0)) + 1, len(K)), dtype=np.int64)
     routed = np.nonzero(slots[:, Scol.POSITIONS] > 0)[0]
     used = np.nonzero(queues[:, Qcol.END] > 0)[0]
     orders: list[np.ndarray] = []

@@ -27,8 +27,7 @@ from runtime.engine.kernel_unit import run_unit, visit_core
 from runtime.engine.layout import FRONT, NEVER, WHEEL, G, L, Mode, State, T, U
 from runtime.routes import Scol
 
-
-REFILL = 16
+REFILL = 16  # tasks that come to the front when it is empty
 
 
 @jit
@@ -44,7 +43,7 @@ def begin_run(s: State) -> None:
 
 @jit
 def refill(s: State) -> None:
-    """Move some of the tasks that wait longest into the front."""
+    """Bring tasks to the empty front, the youngest first: what they touch is still at hand."""
     g = s.g
     some = min(g[G.STACKED], REFILL)
     for index in range(some):
@@ -64,6 +63,7 @@ def work(s: State, most: int) -> bool:
         if g[G.VISITS] >= MOST_VISITS:
             return False
         g[G.TASKS] -= 1
+        g[G.VISITS] += 1
         if g[G.FRONT] == 0:
             refill(s)
         task = s.front[g[G.FIRST_TASK]]
@@ -154,7 +154,7 @@ def run_ahead(s: State, most: int) -> int:
     g[G.VISITS] = 0
     while most > 0 and g[G.VISITS] < MOST_VISITS:
         before = g[G.TASKS]
-        g[G.VISITS] += before + 1 + g[G.DYNAMICS]
+        g[G.VISITS] += 1
         if not work(s, most):
             return RUNNING
         most -= before + 1
@@ -173,5 +173,6 @@ def run_ahead(s: State, most: int) -> int:
             current, count = g[G.DYNAMIC_WHICH], g[G.DYNAMICS]
             g[G.DYNAMIC_WHICH] = 1 - current
             g[G.DYNAMICS] = 0
+            g[G.VISITS] += count
             dynamic_phase(s, current, count, t)
     return RUNNING

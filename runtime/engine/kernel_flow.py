@@ -55,15 +55,15 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
             if slots[slot, Scol.READER] >= 0:
                 enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.READER])
     else:
-        beyond = slots[slot, Scol.NEXT + side]
-        if beyond >= 0:
-            extra = delay(s.g[G.SEED], beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
-            push(s, beyond, value_in(s, head), control, t + 1 + extra)
+        to = slots[slot, Scol.NEXT + side]
+        if to >= 0:
+            extra = delay(s.g[G.SEED], to * 8 + side, fifos[to, Fcol.PUSHED])
+            push(s, to, value_in(s, head), control, t + 1 + extra)
             if control != 0:
-                fifos[beyond, Fcol.OPEN] = NEVER
-            if fifos[beyond, Fcol.COUNT] == 1:
-                filled(s, beyond)
-                enqueue(s, beyond)
+                fifos[to, Fcol.OPEN] = NEVER
+            if fifos[to, Fcol.COUNT] == 1:
+                filled(s, to)
+                enqueue(s, to)
     link = tile * 6 + side
     s.link[link, L.FREE] = t + 1
     if guided != 0:
@@ -281,7 +281,7 @@ def link_event(s: State, link: int, t: int) -> None:
                 later |= 1 << bit
         bit += 1
     if wanted != 0:
-        later |= serve_link(s, link, tile, side, wanted, t)
+        later |= serve_link(s, tile, side, wanted, t)
     bit = 0
     while (later >> bit) != 0:
         if (later >> bit) & 1:
@@ -290,7 +290,7 @@ def link_event(s: State, link: int, t: int) -> None:
 
 
 @jit
-def serve_link(s: State, link: int, tile: int, side: int, wanted: int, t: int) -> int:
+def serve_link(s: State, tile: int, side: int, wanted: int, t: int) -> int:
     """The next color in turn takes the link; those that have to try again."""
     first = s.slot_first[tile]
     bit = first_after(wanted, s.turns[tile, side])

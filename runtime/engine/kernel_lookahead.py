@@ -189,6 +189,8 @@ def present_bound(s: State, side: int, slot: int) -> int:
         time = rise_time(s, slot)
         return time if time != NEVER else s.g[G.NOW] + 1
     pending, after = s.slots[slot, Scol.PENDING], 0
+    if pending == 0:
+        return 0
     if (pending >> side) & 1 == 0:
         if pending != 1 << RAMP:
             return s.g[G.NOW] + 1

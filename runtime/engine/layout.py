@@ -12,7 +12,7 @@ from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import MAX_DIMS, Col, Ocol
 
 NEVER = 1 << 62
-FRONT = 256  # tasks
+FRONT = 256  # tasks in the front, a power of two: few enough for their tiles to stay in the cache
 WHEEL = 4096  # cycles that the timing wheel looks ahead
 
 
@@ -164,9 +164,9 @@ class G(IntEnum):
     ERROR_TIME = 44
     AHEAD = 45  # 1 in the engine that runs ahead
     LIMIT = 46  # no one starts anything from this cycle on
-    TASKS = 47  # tasks that wait
-    FIRST_TASK = 48
-    TASK_MASK = 49
+    TASKS = 47  # tasks that wait, in the front and behind it
+    FIRST_TASK = 48  # place of the first in the front
+    FRONT = 49  # tasks in the front
     NODE = 50  # first free node of the queue of events
     SLOTS = 51
     FEEDING = 52  # ports that asked in this cycle
@@ -182,9 +182,8 @@ class G(IntEnum):
     RACE_FREE = 62  # first free message
     RACE_SHIFT = 63  # of an address to its granule, the smallest element of the program
     VISITS = 64  # of units and routers, or instructions and rows, since the loop was entered
-    FRONT = 65
-    STACKED = 66
-    SIZE = 67
+    STACKED = 65  # tasks behind the front
+    SIZE = 66
 
 
 class L(IntEnum):
@@ -332,8 +331,8 @@ class State(NamedTuple):
     streams: np.ndarray
     stream_slots: np.ndarray
     stream_queues: np.ndarray
-    front: np.ndarray
-    tasks: np.ndarray  # ring of slots, output queues and units that may be able to go on
+    front: np.ndarray  # ring of slots, output queues, units and ports that may be able to go on
+    tasks: np.ndarray  # those for which it had no room
     queued: np.ndarray
     events: np.ndarray  # wheel of links and ports: first node of each cycle
     nodes: np.ndarray  # link or port, next node, cycle

@@ -13,10 +13,11 @@ import pytest
 import models
 import runtime
 import wsc
-from benchmarks.patterns import PATTERNS
+from benchmarks.patterns import PATTERNS, streamed
 from isa.parser import parse
 from isa.types import DType
 from models import builders
+from runtime.engine.kernel_common import MOST_VISITS
 from runtime.errors import LoadError
 from runtime.image import Image
 from tests.e2e.corruptions import candidates
@@ -93,6 +94,15 @@ feed cb in all side N from b[i] for i:4
 """
     given = {"a": np.array([8, 9], np.int32), "b": np.array([1, 2, 3, 0], np.int32)}
     assert "division of 9 by zero" in assert_agree(program(text, "1x1"), given).error
+
+
+def test_more_tiles_than_a_slice_has_visits() -> None:
+    pattern = streamed("500x500", 2)
+    image = runtime.load(pattern.program, pattern.fabric)
+    assert image.tiles > MOST_VISITS
+    assert runtime.run(image, pattern.inputs, engine="fast").cycles == (
+        runtime.run(image, pattern.inputs, engine="reference").cycles
+    )
 
 
 # --- random programs -------------------------------------------------------------------
