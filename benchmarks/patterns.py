@@ -66,16 +66,17 @@ main all
 end
 """
 
+TOKENS = 16  # of the streamed multiply-accumulate
 STREAMED = """\
 wsc 1
 fabric "wse2" {size}
 precision f32
 const K = {count}
-const T = 16
+const T = {tokens}
 input w : f32[{count}] "float32"
 color weights = 0
-tensor acc : f32[16] at 0 size 64
-tensor act : f32[16] at 64 size 64
+tensor acc : f32[{tokens}] at 0 size {bytes}
+tensor act : f32[{tokens}] at {bytes} size {bytes}
 region all at 0,0 size {size}
 route weights in all when y < H - 1 : N -> RAMP, S
 route weights in all when y == H - 1 : N -> RAMP
@@ -100,7 +101,8 @@ def streamed(size: str, count: int) -> Pattern:
     """Weights down every column, each a multiply-accumulate over 16 tokens in every tile."""
     wide = replace(find_fabric("wse2"), io_bytes_per_cycle=1 << 20)
     weights = np.linspace(-1, 1, count, dtype=np.float32)
-    return Pattern(parse(STREAMED.format(size=size, count=count)), wide, {"w": weights})
+    text = STREAMED.format(size=size, count=count, tokens=TOKENS, bytes=4 * TOKENS)
+    return Pattern(parse(text), wide, {"w": weights})
 
 
 UNIFORM = """\

@@ -117,8 +117,43 @@ def engine(program: str, size: str, count: int, repeats: int, name: str = "fast"
     }  # fmt: skip
 
 
+def plain(size: str, count: int, repeats: int) -> dict[str, Any]:
+    """``streamed fmac`` as a plain compiled loop: its copies and sums, no time and no queues."""
+    import numpy as np
+    from numba import njit
+
+    from benchmarks.patterns import TOKENS
+
+    width, height = (int(part) for part in size.split("x"))
+
+    @njit  # pyright: ignore[reportUntypedFunctionDecorator]
+    def loop(weights: Any, tiles: Any, activations: Any, sums: Any) -> None:
+        for x in range(tiles.shape[0]):
+            for k in range(len(weights)):
+                value = weights[k]
+                for y in range(tiles.shape[1]):
+                    tiles[x, y, 0] = value  # over the link, and up the ramp
+                    tiles[x, y, 1] = tiles[x, y, 0]
+                    value = tiles[x, y, 1]
+                    for i in range(sums.shape[2]):
+                        sums[x, y, i] += activations[x, y, i] * value
+
+    tiles = np.zeros((width, height, 2), np.float32)
+    activations = np.full((width, height, TOKENS), 1.5, np.float32)
+    sums = np.zeros_like(activations)
+    weights = np.linspace(-1, 1, count, dtype=np.float32)
+    loop(weights, tiles, activations, sums)
+    best = math.inf
+    for _ in range(repeats):
+        watch = Watch()
+        loop(weights, tiles, activations, sums)
+        best = min(best, watch.spent()["cpu_seconds"])
+    return {"cpu_seconds": best}
+
+
 TASKS: dict[str, Task] = {
     "compile": compile_network, "parse": parse, "run": run_network, "engine": engine,
+    "plain": plain,
 }  # fmt: skip
 
 
