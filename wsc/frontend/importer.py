@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from isa.types import DType
@@ -30,19 +31,19 @@ _INTEGERS = frozenset(
 
 
 def import_onnx(
-    path: str | Path,
+    model: str | Path | onnx.ModelProto,
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
 ) -> Graph:
-    """The graph of an ONNX file.
+    """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. Raises CompileError for a model that
     does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(path, dims, bind), precision)
+    return import_model(load_model(model, dims, bind), precision)
 
 
 def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:

@@ -30,22 +30,18 @@ STANDARD = ("", "ai.onnx")
 
 
 def load_model(
-    path: str | Path,
+    source: str | Path | onnx.ModelProto,
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
-    path: an ``.onnx`` file; external data stay mapped beside it. dims: symbolic
-    dimension (or ``INPUT.AXIS``) -> size. bind: input name -> values baked in.
-    Raises CompileError for a file, model, dimension or input that does not do.
+    source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
+    memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
+    input name -> values baked in. Raises CompileError for a file, model, dimension or
+    input that does not do.
     """
-    path = Path(path)
-    proto = _read(path)
-    _refuse_outside_data(proto, path)
-    _refuse_unknown_operators(proto)
-    _check(path)
-    model = ir.load(path)
+    model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
     _drop_initialized_inputs(model.graph)
     bind_inputs(model.graph, bind or {}, dims or {})
     bind_dims(model.graph, dims or {})
@@ -98,6 +94,25 @@ def _should_fold(node: ir.Node) -> bool | None:
 # --- reading and refusing ----------------------------------------------------------
 
 
+def _from_memory(proto: onnx.ModelProto) -> ir.Model:
+    what = f"model {proto.graph.name!r}"
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise CompileError(f"{what}: {tensor.name!r} has external data: compile the file")
+    _refuse_unknown_operators(proto)
+    _check(proto, what)
+    return ir.from_proto(proto)
+
+
+def _from_file(path: str | Path) -> ir.Model:
+    path = Path(path)
+    proto = _read(path)
+    _refuse_outside_data(proto, path)
+    _refuse_unknown_operators(proto)
+    _check(str(path), str(path))
+    return ir.load(path)
+
+
 def _read(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise CompileError(f"{path}: no such file")
@@ -112,12 +127,12 @@ def _read(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _check(path: Path) -> None:
+def _check(model: str | onnx.ModelProto, what: str) -> None:
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         reason = " ".join(str(error).split("\n\n==>")[0].split())
-        raise CompileError(f"{path}: fails ONNX's checker: {reason}") from None
+        raise CompileError(f"{what}: fails ONNX's checker: {reason}") from None
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
