@@ -6,7 +6,8 @@
 Everything that depends on an input of a run is computed by instructions of the program.
 Operands that determine a shape (``wsc.shape_operands``) and symbolic dimensions are the
 exception that static shapes want: they are constants of the program, taken from the first
-run's inputs, and ``Representation.bound`` lists them.
+run's inputs, and ``Representation.bound`` lists them. An input without elements holds no
+value: it is a constant too.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Representation(BackendRep):
             CompileError: the model cannot be lowered or does not fit.
         """
         bind = {item.name: feeds[item.name] for item in self.bound}
+        bind |= {name: array for name, array in feeds.items() if array.size == 0 and array.dtype != object}
         dims = {
             f"{name}.{axis}": int(feeds[name].shape[axis])
             for name, axis in self._open
@@ -82,7 +84,7 @@ class Representation(BackendRep):
         feeds = self.feeds(inputs)
         self.program = self.compiled(feeds)
         bound = {item.name for item in self.bound}
-        given = {name: array for name, array in feeds.items() if name not in bound}
+        given = {name: a for name, a in feeds.items() if name not in bound and a.size}
         result = self.program.run(given, **kwargs)
         self.cycles = result.cycles
         return tuple(result.outputs[name] for name in self.outputs)
@@ -103,12 +105,12 @@ class Representation(BackendRep):
 
 
 def _open_dimensions(model: onnx.ModelProto) -> list[tuple[str, int]]:
-    """(input, axis) of every dimension of an input that has no size in the model."""
+    """(input, axis) of every dimension of an input that is symbolic or zero in the model."""
     return [
         (value.name, axis)
         for value in model.graph.input
         for axis, dim in enumerate(value.type.tensor_type.shape.dim)
-        if not dim.HasField("dim_value")
+        if dim.dim_value < 1
     ]
 
 
