@@ -59,7 +59,11 @@ class Representation(BackendRep):
             CompileError: the model cannot be lowered or does not fit.
         """
         bind = {item.name: feeds[item.name] for item in self.bound}
-        bind |= {name: array for name, array in feeds.items() if array.size == 0 and array.dtype != object}
+        bind |= {
+            name: array
+            for name, array in feeds.items()
+            if array.size == 0 and array.dtype != object
+        }
         dims = {
             f"{name}.{axis}": int(feeds[name].shape[axis])
             for name, axis in self._open

@@ -14,20 +14,10 @@ from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
 from wsc.frontend.load import CALL_KEY, load_model
 from wsc.frontend.registry import Call, Unsupported, find
+from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
-
-_FLOATS = frozenset(
-    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16}
-)
-_INTEGERS = frozenset(
-    {
-        ir.DataType.BOOL, ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32,
-        ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32,
-        ir.DataType.UINT64,
-    }
-)  # fmt: skip
 
 
 def import_onnx(
@@ -54,9 +44,9 @@ def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
 
 def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
     """Element type in the graph of an ONNX element type. Raises Unsupported if none."""
-    if dtype in _FLOATS:
+    if dtype in FLOATS:
         return precision
-    if dtype in _INTEGERS:
+    if dtype in INTEGERS:
         return DType.I32
     raise Unsupported(f"element type {dtype.name if dtype else 'unknown'}")
 
@@ -110,6 +100,11 @@ class _Importer:
         shown = self._fetch(value)
         if declared is None:
             declared = ir.DataType.FLOAT if shown.dtype.is_float else ir.DataType.INT64
+        if shown.dtype.is_float:
+            producer = value.producer()
+            origin = () if producer is None else (producer.name or name,)
+            with self.build.at(f"{name}.{declared.name.lower()}", origin):
+                shown = self.build.map(lambda x: rounded(x, declared), shown)
         return GraphOutput(name, shown.name, declared.numpy().name)
 
     def _fetch(self, value: ir.Value) -> Value:
