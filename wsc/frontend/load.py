@@ -52,6 +52,7 @@ def load_model(
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
+    _keep_cast_attributes(model)
     # Shapes written by exporters carry stale symbolic names: infer them all anew.
     for node in model.graph.all_nodes():
         for output in node.outputs:
@@ -81,6 +82,21 @@ def _inline(model: ir.Model) -> None:
         common.InlinePass()(model)
     except (ValueError, ir.passes.PreconditionError) as error:
         raise CompileError(f"the model's functions cannot be inlined: {error}") from None
+
+
+def _keep_cast_attributes(model: ir.Model) -> None:
+    """CastLike with attributes becomes Cast here: the folding that follows would lose them."""
+    nodes = [
+        node for node in model.graph.all_nodes() if node.op_type == "CastLike" and node.attributes
+    ]
+    if nodes:
+        common.ShapeInferencePass()(model)
+    for node in nodes:
+        like = node.inputs[1]
+        if node.domain in STANDARD and like is not None and like.dtype is not None:
+            node.op_type = "Cast"
+            node.resize_inputs(1)
+            node.attributes.add(ir.AttrInt64("to", like.dtype))
 
 
 def _should_fold(node: ir.Node) -> bool | None:
