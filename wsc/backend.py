@@ -40,38 +40,32 @@ class Representation(BackendRep):
         self.model, self.fabric, self.precision = model, fabric, precision
         self.bound: tuple[ShapeOperand, ...] = tuple(shape_operands(model))
         constant = {tensor.name for tensor in model.graph.initializer}
-        self.inputs = tuple(v.name for v in model.graph.input if v.name not in constant)
-        self.outputs = tuple(value.name for value in model.graph.output)
+        self._inputs = [value for value in model.graph.input if value.name not in constant]
         self.program: api.Program | None = None
         self.cycles: int | None = None
         self._programs: dict[_Key, api.Program] = {}
-        self._open = _open_dimensions(model)
-        if not self.bound and not self._open:
+        if not self.bound and not any(_is_open(value) for value in self._inputs):
             self.program = self._programs[()] = self._compile({}, {})
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(value.name for value in self._inputs)
 
     def _compile(self, bind: dict[str, np.ndarray], dims: dict[str, int]) -> api.Program:
         return api.compile(self.model, self.fabric, dims, self.precision, bind)
 
-    def compiled(self, feeds: Mapping[str, np.ndarray]) -> api.Program:
-        """The program for these inputs: their bound values and their open dimensions.
+    def compiled(self, feeds: Mapping[str, Any]) -> api.Program:
+        """The program for these inputs: their bound values, open dimensions and lengths.
 
         Raises:
             CompileError: the model cannot be lowered or does not fit.
         """
-        bind = {item.name: feeds[item.name] for item in self.bound}
-        bind |= {
-            name: array
-            for name, array in feeds.items()
-            if array.size == 0 and array.dtype != object
-        }
-        dims = {
-            f"{name}.{axis}": int(feeds[name].shape[axis])
-            for name, axis in self._open
-            if name not in bind and axis < feeds[name].ndim
-        }
+        arrays, dims = self._spread(feeds)
+        bind = self._constants(arrays)
+        dims = {place: n for place, n in dims.items() if place.rpartition(".")[0] not in bind}
         values = [(name, array.shape, array.tobytes()) for name, array in bind.items()]
-        sizes = [(place, (size,), b"") for place, size in dims.items()]
-        key = (*values, *sizes)
+        key = (*values, *((place, (size,), b"") for place, size in dims.items()))
         if key not in self._programs:
             self._programs[key] = self._compile(bind, dims)
         return self._programs[key]
@@ -79,7 +73,8 @@ class Representation(BackendRep):
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Outputs in the order of the model. inputs: arrays in that order, or by name.
 
-        kwargs: options of ``runtime.run``.
+        A sequence is a list of arrays, an empty optional None. kwargs: options of
+        ``runtime.run``.
 
         Raises:
             CompileError: inputs are missing, or the model cannot be lowered.
@@ -87,35 +82,84 @@ class Representation(BackendRep):
         """
         feeds = self.feeds(inputs)
         self.program = self.compiled(feeds)
-        bound = {item.name for item in self.bound}
-        given = {name: a for name, a in feeds.items() if name not in bound and a.size}
+        arrays, _ = self._spread(feeds)
+        constants = self._constants(arrays)
+        given = {name: array for name, array in arrays.items() if name not in constants}
         result = self.program.run(given, **kwargs)
         self.cycles = result.cycles
-        return tuple(result.outputs[name] for name in self.outputs)
+        return tuple(_joined(value, result.outputs) for value in self.model.graph.output)
 
-    def feeds(self, inputs: Any) -> dict[str, np.ndarray]:
+    def feeds(self, inputs: Any) -> dict[str, Any]:
         """Inputs by name. Raises CompileError if some are missing that are needed now."""
         if isinstance(inputs, Mapping):
             feeds: dict[str, Any] = dict(inputs)
         else:
             values: list[Any] = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-            if len(values) != len(self.inputs):
-                raise CompileError(f"{len(self.inputs)} inputs wanted, got {len(values)}")
+            if len(values) != len(self._inputs):
+                raise CompileError(f"{len(self._inputs)} inputs wanted, got {len(values)}")
             feeds = dict(zip(self.inputs, values, strict=True))
-        missing = [item.name for item in self.bound if item.name not in feeds]
+        needed = [item.name for item in self.bound]
+        needed += [value.name for value in self._inputs if _is_open(value)]
+        missing = [name for name in needed if name not in feeds]
         if missing:
             raise CompileError(f"input {missing[0]!r}, which decides a shape, is missing")
-        return {name: np.asarray(value) for name, value in feeds.items()}
+        return feeds
+
+    def _constants(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is baked in: bound operands, and tensors without elements."""
+        bound = {item.name for item in self.bound}
+        return {
+            name: array
+            for name, array in arrays.items()
+            if name in bound or (array.size == 0 and array.dtype != object)
+        }
+
+    def _spread(self, feeds: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """The tensors of the inputs by the program's names, and what is open in the model.
+
+        Sequence ``x`` is ``x.0``, ``x.1`` and so on, its length dimension ``x``.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        dims: dict[str, int] = {}
+        for name, given in feeds.items():
+            value = next((value for value in self._inputs if value.name == name), None)
+            if given is None or isinstance(given, (list, tuple)):
+                parts = list(given or ())
+                dims[name] = len(parts)
+                for number, part in enumerate(parts):
+                    array = arrays[f"{name}.{number}"] = np.asarray(part)
+                    for axis, size in enumerate(array.shape):
+                        dims[f"{name}.{number}.{axis}"] = size
+                continue
+            array = arrays[name] = np.asarray(given)
+            for axis, dim in enumerate([] if value is None else _dimensions(value.type)):
+                if dim.dim_value < 1 and axis < array.ndim:
+                    dims[f"{name}.{axis}"] = array.shape[axis]
+        return arrays, dims
 
 
-def _open_dimensions(model: onnx.ModelProto) -> list[tuple[str, int]]:
-    """(input, axis) of every dimension of an input that is symbolic or zero in the model."""
-    return [
-        (value.name, axis)
-        for value in model.graph.input
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
-        if dim.dim_value < 1
-    ]
+def _dimensions(kind: onnx.TypeProto) -> list[onnx.TensorShapeProto.Dimension]:
+    """The dimensions of a tensor, or of the tensor of an optional."""
+    if kind.HasField("optional_type"):
+        return _dimensions(kind.optional_type.elem_type)
+    return list(kind.tensor_type.shape.dim)
+
+
+def _is_open(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input has dimensions or a length that the model does not tell."""
+    symbolic = any(dim.dim_value < 1 for dim in _dimensions(value.type))
+    return symbolic or not value.type.HasField("tensor_type")
+
+
+def _joined(value: onnx.ValueInfoProto, outputs: Mapping[str, np.ndarray]) -> Any:
+    """An output as the model has it: an array, the list of a sequence, None for no element."""
+    kind = value.type
+    if kind.HasField("optional_type"):
+        kind = kind.optional_type.elem_type
+    if kind.HasField("sequence_type"):
+        names = [f"{value.name}.{number}" for number in range(len(outputs))]
+        return [outputs[name] for name in names if name in outputs]
+    return outputs.get(value.name)
 
 
 class WaferBackend(Backend):

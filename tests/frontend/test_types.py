@@ -17,8 +17,9 @@ from wsc.errors import CompileError
 
 RNG = np.random.default_rng(8)
 REALS = np.array(
-    [0.0, -0.0, 0.3, 0.48, 1.0, 1.0625, 1.1875, -2.5, 3.7, 5.0, -6.5, 240, 248, 449, 464, 465, 70000,
-     -57344, 61440, 65519, 65520, 1e-7, -1e-9, 2.0**-17, 1e6, -3e38, 1e38, np.nan, np.inf, -np.inf],
+    [0.0, -0.0, 0.3, 0.48, 1.0, 1.0625, 1.1875, -2.5, 3.7, 5.0, -6.5, 240, 248, 449, 464, 465,
+     70000, -57344, 61440, 65519, 65520, 1e-7, -1e-9, 2.0**-17, 1e6,
+     -3e38, 1e38, np.nan, np.inf, -np.inf],
     np.float32,
 )  # fmt: skip
 FORMATS = ["BFLOAT16", "FLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -19,7 +20,7 @@ SPECIAL = [math.inf, -math.inf, math.nan]
 WHOLE = [0, 1, -1, 2, -2, 7, -7, 31, 33, 1000, -12345, 2**31 - 1, -(2**31)]
 
 erf = np.vectorize(math.erf, otypes=[float])
-FLOAT_ORACLE = {
+FLOAT_ORACLE: dict[str, Callable[..., Any]] = {
     "mov": lambda a: a, "widen": lambda a: a, "narrow": lambda a: a,
     "from_int": lambda a: a, "add": np.add, "sub": np.subtract, "mul": np.multiply,
     "div": np.divide, "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum,
@@ -38,7 +39,7 @@ FLOAT_ORACLE = {
     "to_e5m2fnuz": lambda a: a.astype(ml_dtypes.float8_e5m2fnuz),
     "to_e2m1": lambda a: np.float32(0) if np.isnan(a) else a.astype(ml_dtypes.float4_e2m1fn),
 }  # fmt: skip
-INT_ORACLE = {
+INT_ORACLE: dict[str, Callable[..., Any]] = {
     "mov": lambda a: a, "add": np.add, "sub": np.subtract, "mul": np.multiply,
     "div": lambda a, b: math.trunc(a / b) if abs(a) < 2**52 else a // b,
     "mod": lambda a, b: a % b, "rem": np.fmod, "min": np.minimum, "max": np.maximum,

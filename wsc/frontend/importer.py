@@ -145,6 +145,7 @@ class _Importer:
         try:
             with self.build.at(name, (node.metadata_props.get(CALL_KEY, name),)):
                 result = entry.function(call)
+                call.require_all_read()
         except (Unsupported, IRError) as error:
             self._refuse(node, name, str(error))
             return
