@@ -106,7 +106,7 @@ def _gist(text: str) -> str:
 def other_values(array: Any, rng: np.random.Generator) -> Any:
     """Values like those of an input: floats within their range, other types in another order.
 
-    A float keeps its sign where all do, and an index stays within bounds.
+    A float keeps its sign where all do, and whole where all are; an index stays within bounds.
     """
     if isinstance(array, list):
         return [other_values(item, rng) for item in array]
@@ -119,6 +119,8 @@ def other_values(array: Any, rng: np.random.Generator) -> Any:
         low, high = float(finite.min()), float(finite.max())
         if low == high:
             low, high = sorted((0.5 * low, 1.5 * high)) if low else (0.0, 1.0)
+        if (finite == np.floor(finite)).all():  # they may be indices
+            return rng.integers(int(low), int(high) + 1, array.shape).astype(array.dtype)
         return rng.uniform(low, high, array.shape).astype(array.dtype)
     return rng.permutation(array.reshape(-1)).reshape(array.shape)
 

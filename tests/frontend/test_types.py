@@ -48,11 +48,10 @@ def run(
     if then:
         nodes.append(helper.make_node("Cast", ["h"], ["y"], to=then))
     kind = then or target or helper.np_dtype_to_tensor_dtype(inputs[0].dtype)
-    shape = inputs[0].shape
-    model = model_of(nodes, feeds, kind, shape)
+    model = model_of(nodes, feeds, int(kind), inputs[0].shape)
     with np.errstate(all="ignore"):
         want = np.asarray(ReferenceEvaluator(model).run(None, feeds)[0])
-        model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", kind, want.shape))
+        model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", int(kind), want.shape))
         (got,) = backend.run_model(model, list(inputs))
     return got, want
 
@@ -179,12 +178,10 @@ def test_outputs_of_narrow_floats_are_rounded_by_the_program() -> None:
     y = RNG.standard_normal(64).astype(ml_dtypes.bfloat16)
     got, want = run("Mul", x, y)
     same(got, want)
-    assert "to_bf16" in backend.prepare(
-        model_of(
-            [helper.make_node("Mul", ["a", "b"], ["y"])], {"a": x, "b": y},
-            TensorProto.BFLOAT16, (64,),
-        )
-    ).program.text  # fmt: skip
+    node = helper.make_node("Mul", ["a", "b"], ["y"])
+    rep = backend.prepare(model_of([node], {"a": x, "b": y}, TensorProto.BFLOAT16, (64,)))
+    assert rep.program is not None
+    assert "to_bf16" in rep.program.text
 
 
 @pytest.mark.parametrize(
