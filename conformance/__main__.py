@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from conformance.page import markdown, show
 from conformance.pool import run_all
-from conformance.run import FAILED, PASSED, REFUSED, Record
+from conformance.run import FAILED, PASSED, REFUSED, Record, choose
 from conformance.suite import SUITES, load_cases
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -33,10 +33,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--json", "lines", type=_FILE, metavar="FILE.jsonl", help="A line for each test.")
 @click.option("--markdown", "page", type=_FILE, metavar="FILE.md", help="Write the page.")
+@click.option(
+    "--choose", "chosen_file", type=_FILE, metavar="FILE.txt",
+    help="Write the names of a few tests: the quickest that passes of each operator.",
+)  # fmt: skip
 @click.option("--verbose", is_flag=True, help="List every test that does not pass.")
 def main(
     suites: tuple[str, ...], pattern: str, fabric: str, jobs: int, limit: float,
-    with_random: bool, lines: Path | None, page: Path | None, verbose: bool,
+    with_random: bool, lines: Path | None, page: Path | None, chosen_file: Path | None,
+    verbose: bool,
 ) -> None:  # fmt: skip
     """Run ONNX's own backend tests on the simulated fabric."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
@@ -66,6 +71,8 @@ def main(
         lines.parent.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(record.as_dict()) + "\n" for record in records)
         lines.write_text(text, encoding="utf-8")
+    if chosen_file is not None:
+        chosen_file.write_text("\n".join(choose(records)) + "\n", encoding="utf-8")
     if page is not None:
         page.write_text(markdown(records, fabric, chosen, pattern), encoding="utf-8")
 
