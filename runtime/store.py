@@ -133,7 +133,10 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
     if tensor.dtype is DType.I32 and array.dtype.kind == "u":
         array = array.astype(np.uint32).view(np.int32)  # unsigned words keep their bits
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array).astype(tensor.dtype.numpy).ravel()
+        words = np.ascontiguousarray(array).astype(tensor.dtype.numpy).ravel()
+    if dtype == np.float64 and (np.isinf(words) & np.isfinite(array.ravel())).any():
+        raise InputError(f"input '{tensor.name}': a value beyond {tensor.dtype.value}'s range")
+    return words
 
 
 def make_outputs(program: Program) -> dict[str, np.ndarray]:

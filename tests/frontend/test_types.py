@@ -193,6 +193,11 @@ def test_whole_numbers_beyond_a_word_are_refused(array: np.ndarray, what: str) -
         run("Neg" if array.dtype == np.int64 else "Identity", array)
 
 
+def test_doubles_beyond_the_range_of_floats_are_refused() -> None:
+    with pytest.raises(InputError, match="a value beyond f32's range"):
+        run("Neg", np.array([1.0, 1e300]))
+
+
 def test_what_has_no_words_is_refused() -> None:
     with pytest.raises(CompileError, match="no such words here"):
         run("BitCast", np.ones(2, np.float64), to=TensorProto.INT64, target=TensorProto.INT64)

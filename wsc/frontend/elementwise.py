@@ -51,6 +51,19 @@ _BINARY = {
 _WRAPPING = {"Add": ("add", "a + b."), "Sub": ("sub", "a - b."), "Mul": ("mul", "a * b.")}
 
 
+def operands(call: Call) -> tuple[Value, Value]:
+    """Both operands; before opset 7 attributes say along which axes of a the second stands."""
+    a, b = call.arg(0), call.arg(1)
+    if call.opset >= 7:
+        return a, b
+    if not call.integer("broadcast", 0):
+        require(a.shape == b.shape, f"shapes {a.shape} and {b.shape} without broadcast")
+    axis = call.integer("axis", a.rank - b.rank)
+    behind = a.rank - (axis % max(a.rank, 1)) - b.rank
+    require(behind >= 0, f"{b.rank} dimensions from axis {axis} of {a.rank}")
+    return a, call.build.reshape(b, (*b.shape, *(1,) * behind))
+
+
 def _register_rows() -> None:
     def unary(op_type: str, row: str, doc: str) -> None:
         def lower(call: Call) -> Value:
@@ -59,50 +72,48 @@ def _register_rows() -> None:
         lower.__doc__ = doc
         lowering(op_type)(lower)
 
-    def binary(op_type: str, row: str, doc: str, since: int, wraps: bool) -> None:
+    def binary(op_type: str, row: str, doc: str, wraps: bool) -> None:
         def lower(call: Call) -> Value:
             kind = call.onnx_type(0) if wraps else None
-            if row == "mul" and call.arg(0) == call.arg(1):
-                return call.build.map(lambda a: wrap(wide_square(a), kind), call.arg(0))
-            return call.build.map(lambda a, b: wrap(a.op(row, b), kind), call.arg(0), call.arg(1))
+            left, right = operands(call)
+            if row == "mul" and left == right:
+                return call.build.map(lambda a: wrap(wide_square(a), kind), left)
+            return call.build.map(lambda a, b: wrap(a.op(row, b), kind), left, right)
 
         lower.__doc__ = doc
-        lowering(op_type, since=since)(lower)
+        lowering(op_type)(lower)
 
     for op_type, (row, doc) in _UNARY.items():
         unary(op_type, row, doc)
-    # Before opset 7 broadcasting followed attributes.
     for op_type, (row, doc) in _BINARY.items():
-        binary(op_type, row, doc, 7, wraps=False)
+        binary(op_type, row, doc, wraps=False)
     for op_type, (row, doc) in _WRAPPING.items():
-        binary(op_type, row, doc, 7, wraps=True)
+        binary(op_type, row, doc, wraps=True)
 
 
 _register_rows()
 
 
 def _compare(call: Call, row: str, first: int) -> Value:
-    kind = call.onnx_type(0)
+    kind, both = call.onnx_type(0), operands(call)
     return call.build.map(
-        lambda a, b: ordered(a, kind).op(row, ordered(b, kind)),
-        call.arg(first),
-        call.arg(1 - first),
+        lambda a, b: ordered(a, kind).op(row, ordered(b, kind)), both[first], both[1 - first]
     )
 
 
-@lowering("Less", since=7)
+@lowering("Less")
 def less(call: Call) -> Value:
     """a < b."""
     return _compare(call, "lt", 0)
 
 
-@lowering("LessOrEqual", since=7)
+@lowering("LessOrEqual", since=12)
 def less_or_equal(call: Call) -> Value:
     """a <= b."""
     return _compare(call, "le", 0)
 
 
-@lowering("Greater", since=7)
+@lowering("Greater")
 def greater(call: Call) -> Value:
     """a > b."""
     return _compare(call, "lt", 1)
@@ -131,11 +142,11 @@ def sign(call: Call) -> Value:
     return call.build.map(lambda x: x.op("sign"), call.arg(0))
 
 
-@lowering("Div", since=7)
+@lowering("Div")
 def div(call: Call) -> Value:
     """a / b; integers towards zero."""
     kind = call.onnx_type(0)
-    return call.build.map(lambda a, b: divide(a, b, kind), call.arg(0), call.arg(1))
+    return call.build.map(lambda a, b: divide(a, b, kind), *operands(call))
 
 
 @lowering("Not")
@@ -182,7 +193,7 @@ def mod(call: Call) -> Value:
     return call.build.map(lambda a, b: a.op(row, b), call.arg(0), call.arg(1))
 
 
-@lowering("Max", "Min", since=8)
+@lowering("Max", "Min")
 def extremum(call: Call) -> Value:
     """Elementwise largest or smallest of any number of inputs."""
     row, kind = call.node.op_type.lower(), call.onnx_type(0)
@@ -193,13 +204,13 @@ def extremum(call: Call) -> Value:
     return call.build.map(body, *call.args())
 
 
-@lowering("Sum", since=8)
+@lowering("Sum")
 def sum_(call: Call) -> Value:
     """Elementwise sum of any number of inputs."""
     return call.build.map(lambda *xs: reduce(lambda a, b: a + b, xs), *call.args())
 
 
-@lowering("Mean", since=8)
+@lowering("Mean")
 def mean(call: Call) -> Value:
     """Elementwise mean of any number of inputs."""
     scale = 1 / len(call)
@@ -252,16 +263,16 @@ def power(x: Term, exponent: float) -> Term:
     return x.op("pow", exponent)
 
 
-@lowering("Pow", since=7)
+@lowering("Pow")
 def pow_(call: Call) -> Value:
     """a to the power b."""
-    base, exponent = call.arg(0), call.maybe_static(1)
+    (base, other), exponent = operands(call), call.maybe_static(1)
     if exponent is not None and exponent.size == 1 and exponent.ndim <= base.rank:
         constant = exponent.reshape(()).item()
         body = wide_square if constant == 2 else lambda x: power(x, constant)
         return call.build.map(body, base)
     require(base.dtype.is_float, "power of an integer by a tensor")
-    return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, call.arg(1))
+    return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, other)
 
 
 @lowering("Clip", since=6)
@@ -311,10 +322,14 @@ def is_inf(call: Call) -> Value:
     return call.build.map(body, call.arg(0))
 
 
-@lowering("PRelu", since=7)
+@lowering("PRelu")
 def prelu(call: Call) -> Value:
-    """x < 0 ? slope * x : x."""
-    return call.build.map(lambda x, s: (x < 0).select(s * x, x), call.arg(0), call.arg(1))
+    """x < 0 ? slope * x : x; before opset 7 a slope for each channel."""
+    x, slope = call.arg(0), call.arg(1)
+    if call.opset < 7 and slope.type.size > 1:
+        require(slope.rank == 1 and x.rank > 1, f"slopes of shape {slope.shape}")
+        slope = call.build.reshape(slope, (*slope.shape, *(1,) * (x.rank - 2)))
+    return call.build.map(lambda v, s: (v < 0).select(s * v, v), x, slope)
 
 
 @lowering("Tan")

@@ -38,6 +38,7 @@ def normal_axis(axis: int, rank: int) -> int:
 
 
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+_LEGACY = frozenset({"consumed_inputs"})  # opset 1 told so what may be overwritten
 _WEIGHTS_SAY = frozenset({"kernel_shape"})
 # Attributes that a lowering may pass over: another input or attribute says the same, or they
 # matter in training, or for an output or a mode that is not there.
@@ -177,7 +178,7 @@ class Call:
         for index, value in enumerate(self.node.inputs):
             if value is not None and index not in self._looked:
                 raise Unsupported(f"input {index} is not known")
-        quiet = WITHOUT_EFFECT.get(self.node.op_type, frozenset())
+        quiet = WITHOUT_EFFECT.get(self.node.op_type, frozenset()) | _LEGACY
         for name, attribute in self.node.attributes.items():
             if name in self._read or name in quiet or attribute.type in _GRAPHS:
                 continue
