@@ -49,7 +49,7 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks
 
 # Further options, as in: make conformance CONFORMANCE="--filter softmax --fabric 3x5"
-CONFORMANCE ?= --markdown docs/conformance.md
+CONFORMANCE ?= --suite all --markdown docs/conformance.md
 
 conformance: $(VENV)/test.stamp
 	$(BIN)/python -m conformance --jobs $(WORKERS) $(CONFORMANCE)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.run import FAILED, PASSED, REFUSED, Record
+from conformance.suite import SUITES
 
 _STATUSES = (PASSED, FAILED, REFUSED)
 
@@ -99,7 +100,9 @@ def markdown(records: Sequence[Record], fabric: str, suites: Sequence[str], patt
     """The page."""
     import onnx
 
-    options = "".join(f" --suite {suite}" for suite in suites if list(suites) != ["node"])
+    chosen = () if list(suites) == ["node"] else suites
+    chosen = ("all",) if list(suites) == list(SUITES[:-1]) else chosen
+    options = "".join(f" --suite {suite}" for suite in chosen)
     options += f" --filter '{pattern}'" if pattern else ""
     options += f" --fabric {fabric}" if fabric != "4x4" else ""
     lines = [
