@@ -1,6 +1,7 @@
 # make demo   compile a small trained network, run it on real samples, compare
 # make test   the tests
 # make lint   ruff, pyright (strict), import-linter
+# make conformance  ONNX's own backend tests, and docs/conformance.md
 # make bench  the benchmarks, as a table and JSON
 #
 # Everything is installed into .venv; the stamp files there make re-runs fast.
@@ -18,7 +19,7 @@ WORKERS ?= 2
 # Further options, as in: make test TESTS="tests/isa -k round"
 TESTS ?=
 
-.PHONY: all demo test lint lint-rules lint-format lint-imports lint-types bench clean
+.PHONY: all demo test lint lint-rules lint-format lint-imports lint-types bench conformance clean
 
 all: test lint
 
@@ -46,6 +47,12 @@ lint-types: $(VENV)/lint.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks
+
+# Further options, as in: make conformance CONFORMANCE="--filter softmax --fabric 3x5"
+CONFORMANCE ?= --suite all --markdown docs/conformance.md
+
+conformance: $(VENV)/test.stamp
+	$(BIN)/python -m conformance --jobs $(WORKERS) $(CONFORMANCE)
 
 clean:
 	rm -rf $(VENV)

@@ -170,7 +170,7 @@ def evaluate(node: Expr, env: Mapping[str, Any]) -> Any:
         return env[node.name]
     assert isinstance(node, Binary)
     right = evaluate(node.right, env)
-    if node.op in "/%" and not np.all(right):
+    if node.op in "/%" and not (right if isinstance(right, int) else np.all(right)):
         raise ZeroDivisionError(f"division by zero in {show(node)}")
     return apply(node.op, evaluate(node.left, env), right)
 

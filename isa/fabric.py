@@ -10,6 +10,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -214,11 +215,17 @@ def read_fabric(path: Path) -> Fabric:
             is unknown, out of range or without a grade.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _described(path, path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FabricError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FabricError(f"{path}: not a TOML file: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _described(path: Path, text: str) -> Fabric:
+    """The fabric of a description: many small models are compiled for the same one."""
+    raw = tomllib.loads(text)
     name, title = str(raw.pop("name", path.stem)), str(raw.pop("title", ""))
     leaves = _leaves(raw, "", path)
     evidence = tuple(leaves.values())

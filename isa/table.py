@@ -124,6 +124,15 @@ TABLE: tuple[Instr, ...] = (
     Instr("narrow", Form.VECTOR, (F16,), (_T, _ACC), Timing.MOVE, "d.f16 = a.f32, to nearest even"),
     Instr("to_int", Form.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a towards zero"),
     Instr("from_int", Form.VECTOR, FLOATS, (_T, _FLAG), Timing.ARITHMETIC, "d = a.i32, to nearest"),
+    Instr("bits", Form.VECTOR, (F32,), (_FLAG, _T), Timing.MOVE, "d.i32 = the 32 bits of a"),
+    Instr("from_bits", Form.VECTOR, (F32,), (_T, _FLAG), Timing.MOVE, "d = the f32 of 32 bits"),
+    # The nearest value of a narrower format, halves to even; the result stays f32.
+    _unary("to_bf16", (F32,), Timing.ARITHMETIC, "d = a rounded to bf16"),
+    _unary("to_e4m3fn", (F32,), Timing.ARITHMETIC, "d = a rounded to E4M3FN, NaN beyond 448"),
+    _unary("to_e4m3fnuz", (F32,), Timing.ARITHMETIC, "d = a rounded to E4M3FNUZ, NaN beyond 240"),
+    _unary("to_e5m2", (F32,), Timing.ARITHMETIC, "d = a rounded to E5M2, infinite beyond 57344"),
+    _unary("to_e5m2fnuz", (F32,), Timing.ARITHMETIC, "d = a rounded to E5M2FNUZ, NaN beyond 57344"),
+    _unary("to_e2m1", (F32,), Timing.ARITHMETIC, "d = a rounded to E2M1, at most 6, NaN to 0"),
     # Vector arithmetic.
     _binary("add", ALL, Timing.ARITHMETIC, "d = a + b", on_unit=True),
     _binary("sub", ALL, Timing.ARITHMETIC, "d = a - b"),
@@ -131,6 +140,8 @@ TABLE: tuple[Instr, ...] = (
     _binary("div", ALL, Timing.DIVIDE, "d = a / b; integers towards zero"),
     _binary("mod", ALL, Timing.DIVIDE, "d = remainder with the sign of b"),
     _binary("rem", ALL, Timing.DIVIDE, "d = remainder with the sign of a (C fmod)"),
+    _binary("divu", (I32,), Timing.DIVIDE, "d = a / b of unsigned words"),
+    _binary("remu", (I32,), Timing.DIVIDE, "d = remainder of unsigned words"),
     _binary("min", ALL, Timing.ARITHMETIC, "d = min(a, b), NaN if either is"),
     _binary("max", ALL, Timing.ARITHMETIC, "d = max(a, b), NaN if either is", on_unit=True),
     _binary("pow", FLOATS, Timing.SPECIAL, "d = a to the power b"),
@@ -168,6 +179,7 @@ TABLE: tuple[Instr, ...] = (
     _binary("xor", (I32,), Timing.ARITHMETIC, "d = a ^ b"),
     _binary("shl", (I32,), Timing.ARITHMETIC, "d = a << (b & 31)"),
     _binary("shr", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), arithmetic"),
+    _binary("shru", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), zeros come in"),
     Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
     # Networks and synchronisation.
     Instr(

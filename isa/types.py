@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
+import ml_dtypes
 import numpy as np
+
+# With this import NumPy knows bfloat16, the formats of fp8 and fp4, and int4 by name.
+HOST_BF16 = np.dtype(ml_dtypes.bfloat16)
 
 
 class DType(Enum):

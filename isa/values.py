@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from isa.rounding import FORMATS, rounding
 from isa.table import BY_NAME, TABLE, Form, Instr, operand_type
 from isa.types import DType
 
@@ -42,7 +43,9 @@ def class_of(dtype: DType) -> Class:
 
 Function = Callable[..., Any]
 VALUES: dict[tuple[str, Class], Function] = {}
-DIVIDES = frozenset({"i.div", "i.mod", "div", "mod", "rem"})  # INT class: b = 0 is an error
+DIVIDES = frozenset(
+    {"i.div", "i.mod", "div", "mod", "rem", "divu", "remu"}
+)  # INT class: b = 0 is an error
 _BOTH = (Class.FLOAT, Class.INT)
 
 
@@ -93,6 +96,20 @@ def _to_int(a: Any) -> Any:
 @_total("from_int")
 def _from_int(a: Any) -> Any:
     return a * 1.0
+
+
+@_total("bits")
+def _bits(a: Any) -> Any:
+    return np.float32(a).view(np.int32)
+
+
+@_total("from_bits")
+def _from_bits(a: Any) -> Any:
+    return np.int32(a).view(np.float32)
+
+
+for _name, _format in FORMATS.items():
+    VALUES[_name, Class.FLOAT] = rounding(_format)
 
 
 # --- arithmetic ---------------------------------------------------------------------
@@ -157,6 +174,16 @@ def _truncated_div(a: Any, b: Any) -> Any:
 def _truncated_rem(a: Any, b: Any) -> Any:
     remainder = abs(a) % abs(b)
     return -remainder if a < 0 else remainder
+
+
+@_whole("divu")
+def _unsigned_div(a: Any, b: Any) -> Any:
+    return (a & 0xFFFFFFFF) // (b & 0xFFFFFFFF)
+
+
+@_whole("remu")
+def _unsigned_rem(a: Any, b: Any) -> Any:
+    return (a & 0xFFFFFFFF) % (b & 0xFFFFFFFF)
 
 
 @_total("rem")
@@ -349,6 +376,11 @@ def _shl(a: Any, b: Any) -> Any:
 @_whole("i.shr", "shr")
 def _shr(a: Any, b: Any) -> Any:
     return a >> (b & 31)
+
+
+@_whole("shru")
+def _shru(a: Any, b: Any) -> Any:
+    return (a & 0xFFFFFFFF) >> (b & 31)
 
 
 @_value("select", *_BOTH)

@@ -12,7 +12,7 @@ import numpy as np
 
 from isa.program import EdgeTensor, Kind, Program
 from isa.types import DType
-from runtime.errors import InputError, LoadError, place
+from runtime.errors import InputError, LoadError, OutputError, place
 
 # Storage formats that the edge reads, in the order of their codes in the engines.
 STORAGE = tuple(
@@ -124,12 +124,19 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
         raise InputError(f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}")
     if tensor.dtype is DType.I32 and array.size and array.dtype.kind in "iu":
         low, high = int(array.min()), int(array.max())
-        if low < -(2**31) or high >= 2**31:
+        above = 2**32 if array.dtype.kind == "u" else 2**31
+        if low < -(2**31) or high >= above:
             raise InputError(
                 f"input '{tensor.name}': {low if low < -(2**31) else high} does not fit "
                 "32 bits, the integer of the fabric"
             )
-    return np.ascontiguousarray(array).astype(tensor.dtype.numpy).ravel()
+    if tensor.dtype is DType.I32 and array.dtype.kind == "u":
+        array = array.astype(np.uint32).view(np.int32)  # unsigned words keep their bits
+    with np.errstate(over="ignore"):
+        words = np.ascontiguousarray(array).astype(tensor.dtype.numpy).ravel()
+    if dtype == np.float64 and (np.isinf(words) & np.isfinite(array.ravel())).any():
+        raise InputError(f"input '{tensor.name}': a value beyond {tensor.dtype.value}'s range")
+    return words
 
 
 def make_outputs(program: Program) -> dict[str, np.ndarray]:
@@ -142,9 +149,29 @@ def make_outputs(program: Program) -> dict[str, np.ndarray]:
 
 
 def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs in the shapes and types that the host sees."""
+    """Outputs in the shapes and types that the host sees.
+
+    Raises:
+        OutputError: an output holds a value that its host type does not have: the edge
+            changes encodings and computes nothing.
+    """
     tensors = {tensor.name: tensor for tensor in program.edge_tensors}
     return {
-        name: array.reshape(tensors[name].shape).astype(_host_dtype(tensors[name]))
+        name: _output(tensors[name], array).reshape(tensors[name].shape)
         for name, array in flat.items()
     }
+
+
+def _output(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
+    dtype = _host_dtype(tensor)
+    if dtype == array.dtype:
+        return array
+    if tensor.dtype is DType.I32 and dtype.kind == "u" and dtype.itemsize >= 4:
+        return array.view(np.uint32).astype(dtype)
+    with np.errstate(all="ignore"):
+        shown = array.astype(dtype)
+        back = shown.astype(array.dtype)
+    wrong = (back != array) & ((back == back) | (array == array))
+    if wrong.any():
+        raise OutputError(f"output '{tensor.name}': {array[wrong][0]} is no value of {dtype}")
+    return shown

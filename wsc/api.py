@@ -24,6 +24,8 @@ from wsc.ir.graph import Constant
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from runtime.api import RunResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
@@ -92,11 +94,12 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def compile(  # noqa: A001 - the name of the command
-    model: str | Path, fabric: str | Fabric | None = None, dims: dict[str, int] | None = None,
+    model: str | Path | ModelProto, fabric: str | Fabric | None = None,
+    dims: dict[str, int] | None = None,
     precision: str = "f32", bind: dict[str, np.ndarray] | None = None,
     observe: Observer | None = None,
 ) -> Program:  # fmt: skip
-    """Compile an ONNX file.
+    """Compile an ONNX file, or a model in memory.
 
     fabric: preset, ``WxH`` tiles of the default preset, a TOML file, or a ``Fabric``; None
     chooses a small rectangle for the model. dims: values of symbolic dimensions.
@@ -111,8 +114,8 @@ def compile(  # noqa: A001 - the name of the command
     if precision not in (DType.F32.value, DType.F16.value):
         raise CompileError(f"precision '{precision}' is not known: f32 or f16")
     kind = DType(precision)
-    graph = import_onnx(Path(model), dims, bind, kind)
-    name = str(model)
+    graph = import_onnx(model, dims, bind, kind)
+    name = str(model) if isinstance(model, (str, Path)) else model.graph.name
     if fabric is None:
         return _smallest(graph, kind, name, observe)
     chosen = find_fabric(fabric) if isinstance(fabric, str) else fabric

@@ -12,6 +12,7 @@ from typing import Any
 
 from numba import types
 
+import isa.rounding
 import isa.table
 import isa.types
 import isa.values
@@ -47,7 +48,15 @@ _SHARED: tuple[ModuleType, ...] = (
     *(bits, dispatch, layout, observed, pointer),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
-    *(isa.table, isa.types, isa.values, runtime.tables, runtime.routes, runtime.schedule),
+    *(
+        isa.rounding,
+        isa.table,
+        isa.types,
+        isa.values,
+        runtime.tables,
+        runtime.routes,
+        runtime.schedule,
+    ),
 )
 _AHEAD: tuple[ModuleType, ...] = (
     *(kernel_ahead, kernel_flow, kernel_lookahead, kernel_times, kernel_unit),

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from isa.types import DType
 from tests.frontend.cases import compare, floats, ints
+from wsc import backend
 from wsc.ir.graph import Lit, Map
 
 
@@ -235,3 +237,30 @@ def test_masks_stay_finite_in_f16(tmp_path: Path) -> None:
     (node,) = graph.nodes
     assert isinstance(node.op, Map)
     assert node.op.body[0].args[1] == Lit(-65504.0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [((4,), {}), ((3, 4), {}), ((2,), {"axis": 0}), ((3,), {"axis": 1}), ((1, 1), {"axis": 0})],
+)
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Div", "Pow"])
+def test_broadcast_by_attributes(op_type: str, shape: tuple[int, ...], attributes: Any) -> None:
+    """Before opset 7 attributes said where the second operand stands in the first."""
+    a, b = floats(2, 3, 4, low=0.5), floats(*shape, low=0.5)
+    operator = helper.make_node(op_type, ["a", "b"], ["y"], None, None, None, None, **attributes)
+    operator.attribute.append(helper.make_attribute("broadcast", 1))
+    infos = [helper.make_tensor_value_info(n, 1, list(v.shape)) for n, v in (("a", a), ("b", b))]
+    result = helper.make_tensor_value_info("y", 1, [2, 3, 4])
+    graph = helper.make_graph([operator], "old", infos, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 6)])
+    (got,) = backend.run_model(model, [a, b])
+    behind = 3 - attributes.get("axis", 3 - b.ndim) - b.ndim
+    rows = {
+        "Add": np.add,
+        "Sub": np.subtract,
+        "Mul": np.multiply,
+        "Div": np.divide,
+        "Pow": np.power,
+    }
+    want = rows[op_type](a, b.reshape(*b.shape, *(1,) * behind))
+    np.testing.assert_allclose(got, want, rtol=1e-5)

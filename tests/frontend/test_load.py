@@ -284,3 +284,16 @@ def test_every_lowering_is_documented() -> None:
     for entry in listed:
         assert entry.doc.endswith("."), entry.op_type
         assert entry.family
+
+
+def test_what_a_lowering_has_never_heard_of_is_refused(tmp_path: Path) -> None:
+    """Newer opsets add attributes and inputs; passing over them would give wrong results."""
+    domain = "com.microsoft"
+    for inputs, attributes, what in (
+        (["x"], {"sharpness": 2}, "attribute sharpness = 2"),
+        (["x", "x"], {}, "input 1"),
+    ):
+        gelu = helper.make_node("Gelu", inputs, ["y"], None, None, domain, None, **attributes)
+        path = save(tmp_path, [gelu], {"x": [2, 3]}, ["y"], domains=(domain,))
+        with pytest.raises(UnsupportedOperators, match=f"Gelu .*: {what} is not known"):
+            import_onnx(path)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
+from isa.rounding import FORMATS
 from isa.table import BY_NAME, OPCODE, TABLE, Form, Operand
 from isa.types import DType
 from isa.values import DIVIDES, VALUES, Class, classes, evaluate
@@ -17,7 +20,7 @@ SPECIAL = [math.inf, -math.inf, math.nan]
 WHOLE = [0, 1, -1, 2, -2, 7, -7, 31, 33, 1000, -12345, 2**31 - 1, -(2**31)]
 
 erf = np.vectorize(math.erf, otypes=[float])
-FLOAT_ORACLE = {
+FLOAT_ORACLE: dict[str, Callable[..., Any]] = {
     "mov": lambda a: a, "widen": lambda a: a, "narrow": lambda a: a,
     "from_int": lambda a: a, "add": np.add, "sub": np.subtract, "mul": np.multiply,
     "div": np.divide, "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum,
@@ -27,14 +30,25 @@ FLOAT_ORACLE = {
     "tanh": np.tanh, "erf": erf, "sin": np.sin, "cos": np.cos, "atan": np.arctan,
     "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
     "select": lambda c, a, b: np.where(c != 0, a, b),
+    "bits": lambda a: a.view(np.int32),
+    "from_bits": lambda a: a.astype(np.int32).view(np.float32),
+    "to_bf16": lambda a: a.astype(ml_dtypes.bfloat16),
+    "to_e4m3fn": lambda a: a.astype(ml_dtypes.float8_e4m3fn),
+    "to_e4m3fnuz": lambda a: a.astype(ml_dtypes.float8_e4m3fnuz),
+    "to_e5m2": lambda a: a.astype(ml_dtypes.float8_e5m2),
+    "to_e5m2fnuz": lambda a: a.astype(ml_dtypes.float8_e5m2fnuz),
+    "to_e2m1": lambda a: np.float32(0) if np.isnan(a) else a.astype(ml_dtypes.float4_e2m1fn),
 }  # fmt: skip
-INT_ORACLE = {
+INT_ORACLE: dict[str, Callable[..., Any]] = {
     "mov": lambda a: a, "add": np.add, "sub": np.subtract, "mul": np.multiply,
     "div": lambda a, b: math.trunc(a / b) if abs(a) < 2**52 else a // b,
     "mod": lambda a, b: a % b, "rem": np.fmod, "min": np.minimum, "max": np.maximum,
     "neg": np.negative, "abs": np.abs, "sign": np.sign, "lt": np.less, "le": np.less_equal,
     "eq": np.equal, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "shl": lambda a, b: a << (b & 31), "shr": lambda a, b: a >> (b & 31),
+    "divu": lambda a, b: np.uint32(a) // np.uint32(b),
+    "remu": lambda a, b: np.uint32(a) % np.uint32(b),
+    "shru": lambda a, b: np.uint32(a) >> np.uint32(b & 31),
     "select": lambda c, a, b: np.where(c != 0, a, b),
 }  # fmt: skip
 DOUBLE = {"exp", "log", "tanh", "erf", "sin", "cos", "atan", "pow", "sqrt"}
@@ -49,7 +63,7 @@ def samples(name: str, kind: Class) -> list[tuple]:
     pool = REALS + SPECIAL if kind is Class.FLOAT else WHOLE
     count = arity(name)
     if count == 1:
-        return [(a,) for a in (WHOLE if name == "from_int" else pool)]
+        return [(a,) for a in (WHOLE if name in ("from_int", "from_bits") else pool)]
     if count == 2:
         return [(a, b) for a in pool for b in pool]
     first = [0, 1, -3] if name == "select" else pool[:9]
@@ -111,6 +125,25 @@ def test_integer_rows_agree_with_numpy(name: str) -> None:
         wide = INT_ORACLE[name](*(np.int64(arg) for arg in args))
         want = np.int64(wide).astype(np.int32)
         assert evaluate(name, DType.I32, *args) == want, (name, args)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_neighbourhood_rounds_as_ml_dtypes_does(name: str) -> None:
+    """Every value of the format, the middles between them, and what lies just beside these."""
+    rows = FLOAT_ORACLE[name]
+    form = FORMATS[name]
+    span = 127 if name == "to_bf16" else 20
+    digits = np.arange(2**form.digits, 2 ** (form.digits + 1), 1 if form.digits < 7 else 9)
+    grid = (digits[:, None] * 2.0 ** np.arange(-span - 8, span - 7)).ravel()
+    half = grid * (1 + 2.0 ** -(form.digits + 1))
+    with np.errstate(all="ignore"):
+        tried = np.concatenate([grid, half]).astype(np.float32)
+        beside = [np.nextafter(tried, np.float32(to)) for to in (0, math.inf)]
+        for value in np.concatenate([tried, *beside, -tried]):
+            want = np.float32(rows(value))
+            got = evaluate(name, DType.F32, value)
+            assert np.array_equal(got, want, equal_nan=True), (value, got, want)
+            assert math.isnan(want) or np.signbit(got) == np.signbit(want), (value, got, want)
 
 
 def test_to_int_saturates() -> None:

@@ -15,6 +15,7 @@ FAMILIES = (
     "activation",
     "attention",
     "contract",
+    "convert",
     "elementwise",
     "movement",
     "normalize",

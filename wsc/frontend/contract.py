@@ -61,9 +61,10 @@ def fused_matmul(call: Call) -> Value:
     return product if alpha == 1 else call.build.map(lambda x: x * alpha, product, hint="scale")
 
 
-@lowering("Gemm", since=7)
+@lowering("Gemm")
 def gemm(call: Call) -> Value:
     """alpha * a' b' + beta * c."""
+    call.integer("broadcast", 0)  # before opset 7; c is broadcast either way
     flip_a, flip_b = bool(call.integer("transA", 0)), bool(call.integer("transB", 0))
     alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     product = matmul(call.build, call.arg(0), call.arg(1), "product", flip_a, flip_b)

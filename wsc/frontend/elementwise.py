@@ -6,37 +6,25 @@ import math
 from functools import reduce
 
 import numpy as np
-import onnx_ir as ir
 
 from isa.types import DType
 from wsc.frontend.registry import Call, lowering, require
+from wsc.frontend.types import (
+    I32_MAX,
+    I32_MIN,
+    UNSIGNED,
+    divide,
+    ordered,
+    right_shift,
+    width,
+    wrap,
+)
 from wsc.ir.build import Value
 from wsc.ir.terms import Term
-
-_WIDTHS = {
-    ir.DataType.UINT8: (8, False),
-    ir.DataType.UINT16: (16, False),
-    ir.DataType.INT8: (8, True),
-    ir.DataType.INT16: (16, True),
-}
-_I32_MAX, _I32_MIN = 2**31 - 1, -(2**31)
-
-
-def wrap(term: Term, dtype: ir.DataType | None) -> Term:
-    """An i32 result cut to the width of a narrow ONNX integer; other types unchanged."""
-    if dtype is None or dtype not in _WIDTHS:
-        return term
-    bits, signed = _WIDTHS[dtype]
-    if not signed:
-        return term & ((1 << bits) - 1)
-    return term.op("shl", 32 - bits).op("shr", 32 - bits)
-
 
 # --- operators that are a row of the instruction table ------------------------------
 
 _UNARY = {
-    "Abs": ("abs", "|x|."),
-    "Sign": ("sign", "-1, 0 or 1."),
     "Floor": ("floor", "Largest integer not above x."),
     "Ceil": ("ceil", "Smallest integer not below x."),
     "Round": ("round", "Nearest integer, halves to even."),
@@ -53,17 +41,27 @@ _UNARY = {
 }
 _BINARY = {
     "Equal": ("eq", "a == b."),
-    "Less": ("lt", "a < b."),
-    "LessOrEqual": ("le", "a <= b."),
     "And": ("and", "Logical and."),
     "Or": ("or", "Logical or."),
     "Xor": ("xor", "Exclusive or."),
     "BitwiseAnd": ("and", "a & b."),
     "BitwiseOr": ("or", "a | b."),
     "BitwiseXor": ("xor", "a ^ b."),
-    "Div": ("div", "a / b; integers towards zero."),
 }
 _WRAPPING = {"Add": ("add", "a + b."), "Sub": ("sub", "a - b."), "Mul": ("mul", "a * b.")}
+
+
+def operands(call: Call) -> tuple[Value, Value]:
+    """Both operands; before opset 7 attributes say along which axes of a the second stands."""
+    a, b = call.arg(0), call.arg(1)
+    if call.opset >= 7:
+        return a, b
+    if not call.integer("broadcast", 0):
+        require(a.shape == b.shape, f"shapes {a.shape} and {b.shape} without broadcast")
+    axis = call.integer("axis", a.rank - b.rank)
+    behind = a.rank - (axis % max(a.rank, 1)) - b.rank
+    require(behind >= 0, f"{b.rank} dimensions from axis {axis} of {a.rank}")
+    return a, call.build.reshape(b, (*b.shape, *(1,) * behind))
 
 
 def _register_rows() -> None:
@@ -74,38 +72,81 @@ def _register_rows() -> None:
         lower.__doc__ = doc
         lowering(op_type)(lower)
 
-    def binary(op_type: str, row: str, doc: str, since: int, wraps: bool) -> None:
+    def binary(op_type: str, row: str, doc: str, wraps: bool) -> None:
         def lower(call: Call) -> Value:
             kind = call.onnx_type(0) if wraps else None
-            if row == "mul" and call.arg(0) == call.arg(1):
-                return call.build.map(lambda a: wrap(wide_square(a), kind), call.arg(0))
-            return call.build.map(lambda a, b: wrap(a.op(row, b), kind), call.arg(0), call.arg(1))
+            left, right = operands(call)
+            if row == "mul" and left == right:
+                return call.build.map(lambda a: wrap(wide_square(a), kind), left)
+            return call.build.map(lambda a, b: wrap(a.op(row, b), kind), left, right)
 
         lower.__doc__ = doc
-        lowering(op_type, since=since)(lower)
+        lowering(op_type)(lower)
 
     for op_type, (row, doc) in _UNARY.items():
         unary(op_type, row, doc)
-    # Before opset 7 broadcasting followed attributes.
     for op_type, (row, doc) in _BINARY.items():
-        binary(op_type, row, doc, 7, wraps=False)
+        binary(op_type, row, doc, wraps=False)
     for op_type, (row, doc) in _WRAPPING.items():
-        binary(op_type, row, doc, 7, wraps=True)
+        binary(op_type, row, doc, wraps=True)
 
 
 _register_rows()
 
 
-@lowering("Greater", since=7)
+def _compare(call: Call, row: str, first: int) -> Value:
+    kind, both = call.onnx_type(0), operands(call)
+    return call.build.map(
+        lambda a, b: ordered(a, kind).op(row, ordered(b, kind)), both[first], both[1 - first]
+    )
+
+
+@lowering("Less")
+def less(call: Call) -> Value:
+    """a < b."""
+    return _compare(call, "lt", 0)
+
+
+@lowering("LessOrEqual", since=12)
+def less_or_equal(call: Call) -> Value:
+    """a <= b."""
+    return _compare(call, "le", 0)
+
+
+@lowering("Greater")
 def greater(call: Call) -> Value:
     """a > b."""
-    return call.build.map(lambda a, b: a > b, call.arg(0), call.arg(1))
+    return _compare(call, "lt", 1)
 
 
 @lowering("GreaterOrEqual", since=12)
 def greater_or_equal(call: Call) -> Value:
     """a >= b."""
-    return call.build.map(lambda a, b: a >= b, call.arg(0), call.arg(1))
+    return _compare(call, "le", 1)
+
+
+@lowering("Abs")
+def absolute(call: Call) -> Value:
+    """|x|."""
+    kind = call.onnx_type(0)
+    if kind in UNSIGNED:
+        return call.arg(0)
+    return call.build.map(lambda x: wrap(x.abs(), kind), call.arg(0))
+
+
+@lowering("Sign")
+def sign(call: Call) -> Value:
+    """-1, 0 or 1."""
+    if call.onnx_type(0) in UNSIGNED:
+        return call.build.map(lambda x: x.eq(0).negated(), call.arg(0))
+    return call.build.map(lambda x: x.op("sign"), call.arg(0))
+
+
+@lowering("Div")
+def div(call: Call) -> Value:
+    """a / b; integers towards zero."""
+    kind = call.onnx_type(0)
+    return call.build.map(lambda a, b: divide(a, b, kind), *operands(call))
 
 
 @lowering("Not")
@@ -123,13 +164,16 @@ def bitwise_not(call: Call) -> Value:
 
 @lowering("BitShift", since=11)
 def bit_shift(call: Call) -> Value:
-    """Shift of unsigned integers of 8 or 16 bits."""
+    """Shift of integers; by as many bits as the type has, or more, nothing is left but the sign."""
     kind = call.onnx_type(0)
-    require(kind in _WIDTHS, "only 8 and 16-bit integers are shifted as ONNX wants it")
-    row = "shl" if call.text("direction", "LEFT") == "LEFT" else "shr"
+    left = call.text("direction", "LEFT") == "LEFT"
+    bits, signed = width(kind)
 
     def body(a: Term, b: Term) -> Term:
-        return (b < 32).select(wrap(a.op(row, b), kind), 0)
+        inside = (b >= 0) & (b < bits)
+        if left:
+            return inside.select(wrap(a.op("shl", b), kind), 0)
+        return inside.select(a.op(right_shift(kind), b), a.op("shr", 31) if signed else 0)
 
     return call.build.map(body, call.arg(0), call.arg(1))
 
@@ -145,23 +189,28 @@ def neg(call: Call) -> Value:
 def mod(call: Call) -> Value:
     """Remainder with the sign of b, or with fmod=1 of a."""
     row = "rem" if call.integer("fmod", 0) else "mod"
+    row = "remu" if call.onnx_type(0) in UNSIGNED else row
     return call.build.map(lambda a, b: a.op(row, b), call.arg(0), call.arg(1))
 
 
-@lowering("Max", "Min", since=8)
+@lowering("Max", "Min")
 def extremum(call: Call) -> Value:
     """Elementwise largest or smallest of any number of inputs."""
-    row = call.node.op_type.lower()
-    return call.build.map(lambda *xs: reduce(lambda a, b: a.op(row, b), xs), *call.args())
+    row, kind = call.node.op_type.lower(), call.onnx_type(0)
+
+    def body(*xs: Term) -> Term:
+        return ordered(reduce(lambda a, b: a.op(row, b), [ordered(x, kind) for x in xs]), kind)
+
+    return call.build.map(body, *call.args())
 
 
-@lowering("Sum", since=8)
+@lowering("Sum")
 def sum_(call: Call) -> Value:
     """Elementwise sum of any number of inputs."""
     return call.build.map(lambda *xs: reduce(lambda a, b: a + b, xs), *call.args())
 
 
-@lowering("Mean", since=8)
+@lowering("Mean")
 def mean(call: Call) -> Value:
     """Elementwise mean of any number of inputs."""
     scale = 1 / len(call)
@@ -189,7 +238,7 @@ def dropout(call: Call) -> Value:
     return call.arg(0)
 
 
-# --- powers and casts ---------------------------------------------------------------
+# --- powers ---------------------------------------------------------------
 
 
 def wide_square(x: Term) -> Term:
@@ -214,55 +263,37 @@ def power(x: Term, exponent: float) -> Term:
     return x.op("pow", exponent)
 
 
-@lowering("Pow", since=7)
+@lowering("Pow")
 def pow_(call: Call) -> Value:
     """a to the power b."""
-    base, exponent = call.arg(0), call.maybe_static(1)
+    (base, other), exponent = operands(call), call.maybe_static(1)
     if exponent is not None and exponent.size == 1 and exponent.ndim <= base.rank:
         constant = exponent.reshape(()).item()
         body = wide_square if constant == 2 else lambda x: power(x, constant)
         return call.build.map(body, base)
     require(base.dtype.is_float, "power of an integer by a tensor")
-    return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, call.arg(1))
-
-
-@lowering("Cast", "CastLike")
-def cast(call: Call) -> Value:
-    """Another element type; floats go to integers towards zero."""
-    like = call.node.op_type == "CastLike"
-    target = call.onnx_type(1) if like else ir.DataType(call.integer("to", 0))
-    require(target is not None, "the target type is unknown")
-    assert target is not None
-    x, source = call.arg(0), call.onnx_type(0)
-    if target.is_floating_point():
-        return call.build.map(lambda v: v.cast(call.float_type), x)
-    require(target.is_integer() or target is ir.DataType.BOOL, f"cast to {target.name}")
-    if target is ir.DataType.BOOL:
-        if source is ir.DataType.BOOL:
-            return x
-        return call.build.map(lambda v: v.eq(0).eq(0), x)
-    if source is ir.DataType.BOOL:
-        return x
-    return call.build.map(lambda v: wrap(v.cast(DType.I32), target), x)
+    return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, other)
 
 
 @lowering("Clip", since=6)
 def clip(call: Call) -> Value:
     """min(max(x, low), high)."""
-    x = call.arg(0)
+    x, kind = call.arg(0), call.onnx_type(0)
     if call.opset < 11:
         low, high = call.number("min", -math.inf), call.number("max", math.inf)
         return call.build.map(lambda v: _clip(v, low, high), x)
     bounds = [call.maybe_static(1), call.maybe_static(2)]
     known = [b is not None or not call.has(i + 1) for i, b in enumerate(bounds)]
-    if all(known):
+    if all(known) and kind not in UNSIGNED:
         fixed = [None if b is None else b.reshape(()).item() for b in bounds]
         return call.build.map(lambda v: _clip(v, *fixed), x)
     extra = [call.arg(i) for i in (1, 2) if call.has(i)]
     rows = [row for i, row in ((1, "max"), (2, "min")) if call.has(i)]
 
     def body(v: Term, *limits: Term) -> Term:
-        return reduce(lambda a, part: a.op(part[0], part[1]), zip(rows, limits, strict=True), v)
+        for row, limit in zip(rows, limits, strict=True):
+            v = ordered(ordered(v, kind).op(row, ordered(limit, kind)), kind)
+        return v
 
     return call.build.map(body, x, *extra)
 
@@ -270,10 +301,10 @@ def clip(call: Call) -> Value:
 def _clip(x: Term, low: float | None, high: float | None) -> Term:
     """Bounds that the element type cannot exceed are left out."""
     integer = not x.dtype.is_float
-    if low is not None and low > (_I32_MIN if integer else -math.inf):
-        x = x.max(min(low, _I32_MAX) if integer else low)
-    if high is not None and high < (_I32_MAX if integer else math.inf):
-        x = x.min(max(high, _I32_MIN) if integer else high)
+    if low is not None and low > (I32_MIN if integer else -math.inf):
+        x = x.max(min(low, I32_MAX) if integer else low)
+    if high is not None and high < (I32_MAX if integer else math.inf):
+        x = x.min(max(high, I32_MIN) if integer else high)
     return x
 
 
@@ -291,53 +322,14 @@ def is_inf(call: Call) -> Value:
     return call.build.map(body, call.arg(0))
 
 
-@lowering("QuantizeLinear", since=10)
-def quantize_linear(call: Call) -> Value:
-    """round(x / scale) + zero point, saturated (8 and 16-bit targets)."""
-    kind = call.onnx_type(2) or ir.DataType.UINT8
-    require(kind in _WIDTHS, f"quantized type {kind.name}")
-    bits, signed = _WIDTHS[kind]
-    low = -(1 << (bits - 1)) if signed else 0
-    scale, zero = (_along_axis(call, index) for index in (1, 2))
-
-    def body(x: Term, s: Term, z: Term | None = None) -> Term:
-        shifted = (x / s).op("round")
-        if z is not None:
-            shifted = shifted + z.cast(x.dtype)
-        return shifted.max(low).min(low + (1 << bits) - 1).cast(DType.I32)
-
-    inputs = [value for value in (call.arg(0), scale, zero) if value is not None]
-    return call.build.map(body, *inputs)
-
-
-@lowering("DequantizeLinear", since=10)
-def dequantize_linear(call: Call) -> Value:
-    """(x - zero point) * scale."""
-    scale, zero = (_along_axis(call, index) for index in (1, 2))
-
-    def body(x: Term, s: Term, z: Term | None = None) -> Term:
-        return (x if z is None else x - z).cast(s.dtype) * s
-
-    inputs = [value for value in (call.arg(0), scale, zero) if value is not None]
-    return call.build.map(body, *inputs)
-
-
-def _along_axis(call: Call, index: int) -> Value | None:
-    """A scale or zero point shaped to broadcast along the node's axis."""
-    value = call.maybe(index)
-    if value is None or value.type.size == 1:
-        return value if value is None else call.build.reshape(value, ())
-    x = call.arg(0)
-    require(value.rank == 1 and not call.integer("block_size", 0), "blocked quantization")
-    axis = call.integer("axis", 1) % x.rank
-    shape = [x.shape[axis] if i == axis else 1 for i in range(x.rank)]
-    return call.build.reshape(value, shape)
-
-
-@lowering("PRelu", since=7)
+@lowering("PRelu")
 def prelu(call: Call) -> Value:
-    """x < 0 ? slope * x : x."""
-    return call.build.map(lambda x, s: (x < 0).select(s * x, x), call.arg(0), call.arg(1))
+    """x < 0 ? slope * x : x; before opset 7 a slope for each channel."""
+    x, slope = call.arg(0), call.arg(1)
+    if call.opset < 7 and slope.type.size > 1:
+        require(slope.rank == 1 and x.rank > 1, f"slopes of shape {slope.shape}")
+        slope = call.build.reshape(slope, (*slope.shape, *(1,) * (x.rank - 2)))
+    return call.build.map(lambda v, s: (v < 0).select(s * v, v), x, slope)
 
 
 @lowering("Tan")

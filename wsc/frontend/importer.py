@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from isa.types import DType
@@ -13,36 +14,26 @@ from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
 from wsc.frontend.load import CALL_KEY, load_model
 from wsc.frontend.registry import Call, Unsupported, find
+from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
 
-_FLOATS = frozenset(
-    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16}
-)
-_INTEGERS = frozenset(
-    {
-        ir.DataType.BOOL, ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32,
-        ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32,
-        ir.DataType.UINT64,
-    }
-)  # fmt: skip
-
 
 def import_onnx(
-    path: str | Path,
+    model: str | Path | onnx.ModelProto,
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
 ) -> Graph:
-    """The graph of an ONNX file.
+    """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. Raises CompileError for a model that
     does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(path, dims, bind), precision)
+    return import_model(load_model(model, dims, bind), precision)
 
 
 def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
@@ -53,9 +44,9 @@ def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
 
 def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
     """Element type in the graph of an ONNX element type. Raises Unsupported if none."""
-    if dtype in _FLOATS:
+    if dtype in FLOATS:
         return precision
-    if dtype in _INTEGERS:
+    if dtype in INTEGERS:
         return DType.I32
     raise Unsupported(f"element type {dtype.name if dtype else 'unknown'}")
 
@@ -109,6 +100,11 @@ class _Importer:
         shown = self._fetch(value)
         if declared is None:
             declared = ir.DataType.FLOAT if shown.dtype.is_float else ir.DataType.INT64
+        if shown.dtype.is_float:
+            producer = value.producer()
+            origin = () if producer is None else (producer.name or name,)
+            with self.build.at(f"{name}.{declared.name.lower()}", origin):
+                shown = self.build.map(lambda x: rounded(x, declared), shown)
         return GraphOutput(name, shown.name, declared.numpy().name)
 
     def _fetch(self, value: ir.Value) -> Value:
@@ -149,6 +145,7 @@ class _Importer:
         try:
             with self.build.at(name, (node.metadata_props.get(CALL_KEY, name),)):
                 result = entry.function(call)
+                call.require_all_read()
         except (Unsupported, IRError) as error:
             self._refuse(node, name, str(error))
             return

@@ -30,22 +30,18 @@ STANDARD = ("", "ai.onnx")
 
 
 def load_model(
-    path: str | Path,
+    source: str | Path | onnx.ModelProto,
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
-    path: an ``.onnx`` file; external data stay mapped beside it. dims: symbolic
-    dimension (or ``INPUT.AXIS``) -> size. bind: input name -> values baked in.
-    Raises CompileError for a file, model, dimension or input that does not do.
+    source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
+    memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
+    input name -> values baked in. Raises CompileError for a file, model, dimension or
+    input that does not do.
     """
-    path = Path(path)
-    proto = _read(path)
-    _refuse_outside_data(proto, path)
-    _refuse_unknown_operators(proto)
-    _check(path)
-    model = ir.load(path)
+    model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
     _drop_initialized_inputs(model.graph)
     bind_inputs(model.graph, bind or {}, dims or {})
     bind_dims(model.graph, dims or {})
@@ -56,6 +52,7 @@ def load_model(
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
+    _keep_cast_attributes(model)
     # Shapes written by exporters carry stale symbolic names: infer them all anew.
     for node in model.graph.all_nodes():
         for output in node.outputs:
@@ -87,6 +84,21 @@ def _inline(model: ir.Model) -> None:
         raise CompileError(f"the model's functions cannot be inlined: {error}") from None
 
 
+def _keep_cast_attributes(model: ir.Model) -> None:
+    """CastLike with attributes becomes Cast here: the folding that follows would lose them."""
+    nodes = [
+        node for node in model.graph.all_nodes() if node.op_type == "CastLike" and node.attributes
+    ]
+    if nodes:
+        common.ShapeInferencePass()(model)
+    for node in nodes:
+        like = node.inputs[1]
+        if node.domain in STANDARD and like is not None and like.dtype is not None:
+            node.op_type = "Cast"
+            node.resize_inputs(1)
+            node.attributes.add(ir.AttrInt64("to", like.dtype))
+
+
 def _should_fold(node: ir.Node) -> bool | None:
     for value in node.inputs:
         tensor = None if value is None else value.const_value
@@ -96,6 +108,25 @@ def _should_fold(node: ir.Node) -> bool | None:
 
 
 # --- reading and refusing ----------------------------------------------------------
+
+
+def _from_memory(proto: onnx.ModelProto) -> ir.Model:
+    what = f"model {proto.graph.name!r}"
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise CompileError(f"{what}: {tensor.name!r} has external data: compile the file")
+    _refuse_unknown_operators(proto)
+    _check(proto, what)
+    return ir.from_proto(proto)
+
+
+def _from_file(path: str | Path) -> ir.Model:
+    path = Path(path)
+    proto = _read(path)
+    _refuse_outside_data(proto, path)
+    _refuse_unknown_operators(proto)
+    _check(str(path), str(path))
+    return ir.load(path)
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -112,12 +143,12 @@ def _read(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _check(path: Path) -> None:
+def _check(model: str | onnx.ModelProto, what: str) -> None:
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         reason = " ".join(str(error).split("\n\n==>")[0].split())
-        raise CompileError(f"{path}: fails ONNX's checker: {reason}") from None
+        raise CompileError(f"{what}: fails ONNX's checker: {reason}") from None
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -166,6 +166,15 @@ def batch_normalization(call: Call) -> Value:
     return build.map(lambda v, s, b, m, d: (v - m) * (s / (d + epsilon).sqrt()) + b, x, *wide)
 
 
+@lowering("BatchNormalization", until=6)
+def batch_normalization_in_test(call: Call) -> Value:
+    """As the newer form, where an attribute says that it is inference."""
+    require(bool(call.integer("is_test", 0)), "training mode")
+    result = batch_normalization(call)
+    assert isinstance(result, Value)  # one output: training was refused
+    return result
+
+
 @lowering("InstanceNormalization", since=6)
 def instance_normalization(call: Call) -> Value:
     """Each channel of each sample normalised over its space."""

@@ -47,7 +47,7 @@ def max_pool(call: Call) -> Value:
     return pool(call.build, call.arg(0), Reduction.MAX, _spatial(call), "")
 
 
-@lowering("AveragePool", since=7)
+@lowering("AveragePool")
 def average_pool(call: Call) -> Value:
     """Mean of each window, with or without its padding."""
     spatial = _spatial(call)

@@ -9,6 +9,7 @@ import numpy as np
 from isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.registry import Call, lowering, normal_axis
+from wsc.frontend.types import UNSIGNED, ordered
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Body
@@ -25,7 +26,18 @@ def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[V
     if before is not None:
         x = call.build.map(before, x, hint="each")
     count = math.prod(x.shape[axis] for axis in axes)
-    return call.build.reduce(kind, x, axes, bool(call.integer("keepdims", 1)), kind.value), count
+    keep = bool(call.integer("keepdims", 1))
+    return _reduce(call, kind, x, axes, keep), count
+
+
+def _reduce(call: Call, kind: Reduction, x: Value, axes: list[int], keep: bool) -> Value:
+    """A reduction by the order of the operand's ONNX type."""
+    build, onnx_type = call.build, call.onnx_type(0)
+    if kind not in (Reduction.MAX, Reduction.MIN) or onnx_type not in UNSIGNED:
+        return build.reduce(kind, x, axes, keep, kind.value)
+    flipped = build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
+    best = build.reduce(kind, flipped, axes, keep, kind.value)
+    return build.map(lambda v: ordered(v, onnx_type), best, hint="word")
 
 
 @lowering("ReduceSum")
@@ -112,6 +124,8 @@ def arg_extremum(call: Call) -> Value:
     axis = normal_axis(call.integer("axis", 0), x.rank)
     kind = Reduction.MAX if call.node.op_type == "ArgMax" else Reduction.MIN
     last = bool(call.integer("select_last_index", 0))
+    onnx_type = call.onnx_type(0)
+    x = call.build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
     return index_of(call.build, x, axis, kind, last, bool(call.integer("keepdims", 1)))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from isa.types import DType
@@ -36,6 +37,53 @@ def normal_axis(axis: int, rank: int) -> int:
     return axis % rank
 
 
+_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+_LEGACY = frozenset({"consumed_inputs"})  # opset 1 told so what may be overwritten
+_WEIGHTS_SAY = frozenset({"kernel_shape"})
+# Attributes that a lowering may pass over: another input or attribute says the same, or they
+# matter in training, or for an output or a mode that is not there.
+WITHOUT_EFFECT: dict[str, frozenset[str]] = {
+    "BatchNormalization": frozenset({"momentum"}),
+    "Cast": frozenset({"saturate", "round_mode"}),
+    "Constant": frozenset({"value", "value_float", "value_int", "value_ints", "value_floats"}),
+    "Conv": _WEIGHTS_SAY,
+    "ConvInteger": _WEIGHTS_SAY,
+    "ConvTranspose": _WEIGHTS_SAY,
+    "DequantizeLinear": frozenset({"axis", "block_size"}),
+    "Dropout": frozenset({"ratio", "seed"}),
+    "Gemm": frozenset({"beta"}),
+    "GRU": frozenset({"hidden_size"}),
+    "LSTM": frozenset({"hidden_size"}),
+    "MaxPool": frozenset({"storage_order"}),
+    "QLinearConv": _WEIGHTS_SAY,
+    "QuantizeLinear": frozenset({"axis", "block_size", "precision", "saturate"}),
+    "RNN": frozenset({"hidden_size"}),
+    "Resize": frozenset(
+        {"cubic_coeff_a", "exclude_outside", "extrapolation_value", "nearest_mode"}
+    ),
+    "Split": frozenset({"num_outputs"}),
+    **dict.fromkeys(
+        ("GroupNormalization", "LayerNormalization", "RMSNormalization"), frozenset({"stash_type"})
+    ),
+    **dict.fromkeys(
+        (f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min",
+                                      "Prod", "Sum", "SumSquare")),
+        frozenset({"noop_with_empty_axes"}),
+    ),
+}  # fmt: skip
+
+
+def _default(node: ir.Node, opset: int, name: str) -> object:
+    """The default of an attribute, None where the schema has none."""
+    if not onnx.defs.has(node.op_type, opset, node.domain):
+        return None
+    known = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes.get(name)
+    if known is None or not known.default_value.type:
+        return None
+    value = onnx.helper.get_attribute_value(known.default_value)
+    return value.decode() if isinstance(value, bytes) else value
+
+
 class Call:
     """One ONNX node with its inputs already in the graph.
 
@@ -53,13 +101,19 @@ class Call:
     ) -> None:
         self.node, self.build, self.float_type, self.opset = node, build, float_type, opset
         self._fetch = fetch
+        self._read: set[str] = set()
+        self._looked: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.node.inputs)
 
+    def _operand(self, index: int) -> ir.Value | None:
+        self._looked.add(index)
+        return self.node.inputs[index] if index < len(self.node.inputs) else None
+
     def has(self, index: int) -> bool:
         """Whether the node has this input."""
-        return index < len(self.node.inputs) and self.node.inputs[index] is not None
+        return self._operand(index) is not None
 
     def wants(self, index: int) -> bool:
         """Whether anything reads this output."""
@@ -70,7 +124,7 @@ class Call:
 
     def arg(self, index: int) -> Value:
         """An input as a value of the graph."""
-        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        value = self._operand(index)
         if value is None:
             raise Unsupported(f"input {index} is missing")
         return self._fetch(value)
@@ -81,11 +135,12 @@ class Call:
 
     def args(self) -> list[Value]:
         """All inputs that are there."""
+        self._looked.update(range(len(self)))
         return [self._fetch(value) for value in self.node.inputs if value is not None]
 
     def maybe_static(self, index: int) -> np.ndarray | None:
         """An input's values in its ONNX dtype if they are known now, else None."""
-        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        value = self._operand(index)
         if value is None:
             return None
         if value.const_value is not None:
@@ -105,44 +160,64 @@ class Call:
 
     def onnx_type(self, index: int) -> ir.DataType | None:
         """ONNX element type of an input, where it is known."""
-        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        value = self._operand(index)
         return None if value is None else value.dtype
 
     # --- attributes ----------------------------------------------------------------
 
+    def _attribute(self, name: str) -> ir.Attr | None:
+        self._read.add(name)
+        return self.node.attributes.get(name)
+
+    def require_all_read(self) -> None:
+        """Raise Unsupported for an attribute or input that the lowering has not looked at.
+
+        It would change the result, unless it has its default or ``WITHOUT_EFFECT`` has it. A
+        newer opset or an exporter may have some that a lowering has never heard of.
+        """
+        for index, value in enumerate(self.node.inputs):
+            if value is not None and index not in self._looked:
+                raise Unsupported(f"input {index} is not known")
+        quiet = WITHOUT_EFFECT.get(self.node.op_type, frozenset()) | _LEGACY
+        for name, attribute in self.node.attributes.items():
+            if name in self._read or name in quiet or attribute.type in _GRAPHS:
+                continue
+            if attribute.value != _default(self.node, self.opset, name):
+                raise Unsupported(f"attribute {name} = {attribute.value} is not known")
+
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return default if attribute is None else int(attribute.as_int())
 
     def integers(self, name: str) -> list[int] | None:
         """A list of integers, or None if the node does not have it."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return None if attribute is None else [int(item) for item in attribute.as_ints()]
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return default if attribute is None else float(attribute.as_float())
 
     def numbers(self, name: str) -> list[float] | None:
         """A list of floats, or None if the node does not have it."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return None if attribute is None else [float(item) for item in attribute.as_floats()]
 
     def text(self, name: str, default: str) -> str:
         """A string attribute."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return default if attribute is None else attribute.as_string()
 
     def texts(self, name: str) -> list[str] | None:
         """A list of strings, or None if the node does not have it."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return None if attribute is None else list(attribute.as_strings())
 
     def tensor(self, name: str) -> np.ndarray | None:
         """A tensor attribute, or None if the node does not have it."""
-        attribute = self.node.attributes.get(name)
+        attribute = self._attribute(name)
         return None if attribute is None else attribute.as_tensor().numpy()
 
     def axes(self, index: int, rank: int) -> list[int] | None:

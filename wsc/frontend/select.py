@@ -10,6 +10,7 @@ from isa.types import DType
 from wsc.frontend.movement import row_strides, take
 from wsc.frontend.reduce import index_of, iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
+from wsc.frontend.types import ordered
 from wsc.ir.build import Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
@@ -42,6 +43,8 @@ def top_k(call: Call) -> list[Value]:
     count = int(call.static(1, "k").reshape(()).item())
     axis = normal_axis(call.integer("axis", -1), x.rank)
     require(1 <= count <= min(TOP_K_LIMIT, x.shape[axis]), f"k = {count}")
+    onnx_type = call.onnx_type(0)
+    x = build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
     largest = bool(call.integer("largest", 1))
     kind = Reduction.MAX if largest else Reduction.MIN
     limit = math.inf if x.dtype.is_float else 2**31 - 1
@@ -56,7 +59,9 @@ def top_k(call: Call) -> list[Value]:
             lambda v, i, best: i.eq(best).select(worst, v), x, places, indices[-1],
             hint=f"rest{rank}",
         )  # fmt: skip
-    return [build.concat(values, axis, "values"), build.concat(indices, axis, "indices")]
+    found = build.concat(values, axis, "values")
+    found = build.map(lambda v: ordered(v, onnx_type), found, hint="word")
+    return [found, build.concat(indices, axis, "indices")]
 
 
 @lowering("GatherND", since=11)

@@ -66,14 +66,16 @@ def convert(array: np.ndarray, dtype: DType) -> np.ndarray:
     """``array`` in the element type of the graph (the same array where it already is).
 
     A finite float beyond f16's range saturates, so that a mask of -3e38 stays finite.
-    Raises OverflowError if an integer does not fit i32.
+    Raises OverflowError if an integer does not fit 32 bits.
     """
     if array.dtype == dtype.numpy:
         return array
-    if dtype is DType.I32 and array.size and array.dtype != np.bool_:
+    if dtype is DType.I32 and array.size and array.dtype.kind in "iu":
         low, high = int(array.min()), int(array.max())
-        if low < -(2**31) or high >= 2**31:
+        above = 2**32 if array.dtype.kind == "u" else 2**31
+        if low < -(2**31) or high >= above:
             raise OverflowError(f"{low if low < -(2**31) else high} does not fit 32 bits")
+        return array.astype(np.int64).astype(np.int32)  # unsigned ones keep their bits
     if dtype is DType.F16:
         wide = array.astype(np.float32)
         clipped = np.clip(wide, -F16_MAX, F16_MAX)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from isa.expr import Expr, Int, Name
 from isa.table import BY_NAME, Operand, operand_type
 from isa.types import DType
+from isa.values import DIVIDES
 from wsc.ir.graph import Arg, Lit, Ref, Step
 from wsc.ir.tasks import MapTask
 from wsc.kernels.asm import Asm, At, Emission, Source
@@ -54,9 +55,6 @@ def temporaries(body: tuple[Step, ...], out: DType) -> list[int]:
     return place
 
 
-DIVISIONS = ("div", "mod", "rem")
-
-
 def loops(task: MapTask, mesh: Mesh) -> list[tuple[str, Expr]]:
     """The iteration space over a tile's part of the result, by decreasing stride.
 
@@ -64,7 +62,7 @@ def loops(task: MapTask, mesh: Mesh) -> list[tuple[str, Expr]]:
     never read, and whole blocks are one long row. Not where it could divide by a zero.
     """
     out = task.out
-    exact = any(step.op in DIVISIONS and not step.dtype.is_float for step in task.body)
+    exact = any(step.op in DIVIDES and not step.dtype.is_float for step in task.body)
     order = sorted(range(len(out.extents)), key=lambda i: -out.strides[i])
     return [
         (f"d{i}", valid(out.extents[i], mesh) if exact else Int(out.extents[i].length))

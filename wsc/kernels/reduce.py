@@ -40,19 +40,27 @@ def emit_reduce(task: ReduceTask, context: Context) -> Emission:
     _local(task, context, asm, target, wide)
     negated = task.kind is Reduction.MIN
     if task.axes and negated:
-        asm.vector("neg", wide, flat, flat, dims=[("i", room)])
+        _reverse(asm, wide, flat, room)
     op = "max" if negated else OPS[task.kind]
     for axis in task.axes:
         name = f"{LINES[axis].name}_all_{op}_{wide.value}"
         asm.call(name, buffer=Name(target), count=room)
     if task.axes and negated:
-        asm.vector("neg", wide, flat, flat, dims=[("i", room)])
+        _reverse(asm, wide, flat, room)
     if task.accumulator:
         out = At(Name(task.out.buffer), {"i": dtype.bytes})
         asm.vector("narrow", dtype, out, flat, dims=[("i", room)])
     over = " and ".join(LINES[axis].name + "s" for axis in task.axes)
     doc = (f"Reduce each tile's part{', then over ' + over if over else ''}.",)
     return Emission(f"reduce_{task.kind.value}", asm.body, doc=doc)
+
+
+def _reverse(asm: Asm, dtype: DType, flat: At, room: int) -> None:
+    """Turn the order around, so that a minimum is a maximum; -2^31 has no negative."""
+    if dtype.is_float:
+        asm.vector("neg", dtype, flat, flat, dims=[("i", room)])
+    else:
+        asm.vector("xor", dtype, flat, flat, Int(-1), dims=[("i", room)])
 
 
 def _local(task: ReduceTask, context: Context, asm: Asm, target: str, wide: DType) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import networkx as nx
@@ -132,15 +133,22 @@ def find_cycle(table: Table) -> list[tuple[int, int]] | None:
         return None
 
 
+@lru_cache(maxsize=256)
+def _sampled(flow: Flow) -> tuple[Table, list[tuple[int, int]] | None]:
+    """A flow's table and cycle on the mesh of the sample: programs share their flows."""
+    table = route_table(flow, SAMPLE, SAMPLE)
+    return table, find_cycle(table)
+
+
 def route(names: list[str], fabric: Fabric) -> Routing:
     """Routes and colors for the named flows.
 
     Raises:
         CompileError: more colors are needed than the fabric has, or a flow is cyclic.
     """
-    tables = {name: route_table(FLOWS[name], SAMPLE, SAMPLE) for name in names}
-    for name, table in tables.items():
-        cycle = find_cycle(table)
+    sampled = {name: _sampled(FLOWS[name]) for name in names}
+    tables = {name: table for name, (table, _) in sampled.items()}
+    for name, (_, cycle) in sampled.items():
         if cycle is not None:
             tiles = " -> ".join(f"({x},{y})" for x, y in cycle)
             raise CompileError(f"flow '{name}' waits for itself in the cycle {tiles}")

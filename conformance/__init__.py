@@ -1,0 +1,1 @@
+"""ONNX's own backend test suite, run through ``wsc.backend``: ``python -m conformance``."""

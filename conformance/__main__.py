@@ -1,0 +1,81 @@
+"""``python -m conformance``: run the tests, print a table, write JSON lines and a page."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from conformance.page import markdown, show
+from conformance.pool import run_all
+from conformance.run import FAILED, PASSED, REFUSED, Record, choose
+from conformance.suite import SUITES, load_cases
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.option(
+    "--suite", "suites", multiple=True, type=click.Choice([*SUITES, "all"]), default=("node",),
+    show_default=True, help="Which tests; 'all' leaves out the large networks of 'light'.",
+)  # fmt: skip
+@click.option("--filter", "pattern", default="", metavar="REGEX", help="Names that it matches.")
+@click.option("--fabric", default="4x4", show_default=True, help="As for wsc compile.")
+@click.option("--jobs", default=2, show_default=True, help="Processes.")
+@click.option("--limit", default=60.0, show_default=True, help="Seconds for one test.")
+@click.option(
+    "--random", "with_random", is_flag=True, help="Try other values for each that passes."
+)
+@click.option("--json", "lines", type=_FILE, metavar="FILE.jsonl", help="A line for each test.")
+@click.option("--markdown", "page", type=_FILE, metavar="FILE.md", help="Write the page.")
+@click.option(
+    "--choose", "chosen_file", type=_FILE, metavar="FILE.txt",
+    help="Write the names of a few tests: the quickest that passes of each operator.",
+)  # fmt: skip
+@click.option("--verbose", is_flag=True, help="List every test that does not pass.")
+def main(
+    suites: tuple[str, ...], pattern: str, fabric: str, jobs: int, limit: float,
+    with_random: bool, lines: Path | None, page: Path | None, chosen_file: Path | None,
+    verbose: bool,
+) -> None:  # fmt: skip
+    """Run ONNX's own backend tests on the simulated fabric."""
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
+    started = time.perf_counter()
+    chosen = SUITES[:-1] if "all" in suites else tuple(dict.fromkeys(suites))
+    cases = load_cases(chosen, pattern)
+    if not cases:
+        raise click.ClickException(f"no test matches {pattern!r}")
+    records: list[Record] = []
+    counts = dict.fromkeys((PASSED, FAILED, REFUSED), 0)
+    columns = ("{task.description}", "{task.fields[counts]}")
+    with Progress(
+        TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]),
+        TimeElapsedColumn(), console=console, auto_refresh=False, transient=True,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("tests", total=len(cases), counts="")
+        for record in run_all(cases, fabric, jobs, limit, with_random):
+            records.append(record)
+            counts[record.status] += 1
+            text = "  ".join(f"{count} {status}" for status, count in counts.items())
+            progress.update(task, advance=1, counts=text, refresh=True)
+    order = {case.name: number for number, case in enumerate(cases)}
+    records.sort(key=lambda record: order[record.name])
+    show(records, console, verbose)
+    console.print(f"{time.perf_counter() - started:.0f} s", markup=False)
+    if lines is not None:
+        lines.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(record.as_dict()) + "\n" for record in records)
+        lines.write_text(text, encoding="utf-8")
+    if chosen_file is not None:
+        chosen_file.write_text("\n".join(choose(records)) + "\n", encoding="utf-8")
+    if page is not None:
+        page.write_text(markdown(records, fabric, chosen, pattern), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
