@@ -14,7 +14,9 @@ __all__ = ["FAMILIES", "import_model", "import_onnx", "load_lowerings"]
 FAMILIES = (
     "activation",
     "attention",
+    "constant",
     "contract",
+    "control",
     "convert",
     "elementwise",
     "movement",
@@ -24,6 +26,7 @@ FAMILIES = (
     "reduce",
     "resize",
     "select",
+    "sequence",
 )
 
 
