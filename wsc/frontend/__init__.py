@@ -22,6 +22,7 @@ FAMILIES = (
     "elementwise",
     "flex_attention",
     "linear_attention",
+    "loss",
     "movement",
     "normalize",
     "pool",
@@ -31,6 +32,7 @@ FAMILIES = (
     "rotary",
     "select",
     "sequence",
+    "training",
 )
 
 
