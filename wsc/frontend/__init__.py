@@ -15,6 +15,7 @@ FAMILIES = (
     "activation",
     "attention",
     "attention_contrib",
+    "classic",
     "constant",
     "contract",
     "contrib",
@@ -37,6 +38,7 @@ FAMILIES = (
     "select",
     "sequence",
     "training",
+    "trees",
 )
 
 
