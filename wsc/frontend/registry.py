@@ -86,6 +86,7 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
     "MatMulNBits": frozenset({"accuracy_level"}),
     "MultiHeadAttention": frozenset({"mask_filter_value"}),
     "MaxPool": frozenset({"storage_order"}),
+    "Optional": frozenset({"type"}),
     "QLinearConv": _WEIGHTS_SAY,
     "QuantizeLinear": frozenset({"axis", "block_size", "precision", "saturate"}),
     "RNN": frozenset({"hidden_size"}),
@@ -93,6 +94,7 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
         {"cubic_coeff_a", "exclude_outside", "extrapolation_value", "nearest_mode"}
     ),
     "SVMRegressor": frozenset({"kernel_params", "kernel_type", "n_targets"}),
+    "SequenceEmpty": frozenset({"dtype"}),
     "Split": frozenset({"num_outputs"}),
     "SplitToSequence": frozenset({"keepdims"}),
     **dict.fromkeys(
