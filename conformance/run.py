@@ -94,11 +94,18 @@ def _judge(case: Case, fabric: str, record: Record, with_random: bool) -> None:
         record.compile_seconds = round(record.compile_seconds + time.perf_counter() - started, 4)
         outputs = rep.run(inputs)
         record.cycles = rep.cycles or 0
-        Runner.assert_similar_outputs(expected, outputs, case.rtol, case.atol, case.name)
+        Runner.assert_similar_outputs(
+            _flat(expected), _flat(outputs), case.rtol, case.atol, case.name
+        )
     record.bound = [(item.op_type, item.index, item.why) for item in rep.bound]
     record.status = PASSED
     if with_random:
         record.random, record.random_reason = _random(case, model, rep, sets[0][0])
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    """Outputs with the tensors of sequences one by one: the runner takes no scalars in these."""
+    return [item for value in values for item in (value if isinstance(value, list) else [value])]
 
 
 def _refusal(error: CompileError | InputError) -> str:
@@ -162,7 +169,11 @@ def _random(
         outputs = rep.run(feeds)
         arrays = [item if isinstance(item, list) else np.asarray(item) for item in expected]
         Runner.assert_similar_outputs(
-            arrays, outputs, max(case.rtol, RANDOM_RTOL), max(case.atol, RANDOM_ATOL), case.name
+            _flat(arrays),
+            _flat(outputs),
+            max(case.rtol, RANDOM_RTOL),
+            max(case.atol, RANDOM_ATOL),
+            case.name,
         )
     except Exception as error:  # noqa: BLE001 - any way to fail is a difference
         return "differed", f"{type(error).__name__}: {_gist(str(error))}"

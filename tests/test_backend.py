@@ -93,6 +93,34 @@ def test_operands_of_another_shape_compile_again() -> None:
     assert rep.program is first
 
 
+def test_a_number_that_a_length_is_computed_from_is_bound() -> None:
+    """As the start of a range, whose elements it is part of too."""
+    nodes = [
+        helper.make_node("Sub", ["limit", "start"], ["count"]),
+        helper.make_node("Range", ["zero", "count", "one"], ["steps"]),
+        helper.make_node("Add", ["steps", "start"], ["y"]),
+    ]
+    feeds = {name: np.array(n) for name, n in (("limit", 7), ("start", 3), ("zero", 0), ("one", 1))}
+    assert [item.name for item in shape_operands(model_of(nodes, feeds))] == list(feeds)
+
+
+def test_the_condition_of_a_loop_with_a_scan_output_is_bound() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    case (int64 n, bool c, float[3] x) => (float[3] y, float[k, 3] z) {
+        y, z = Loop (n, c, x) <
+            body = turn (int64 i, bool d, float[3] a) => (bool e, float[3] b, float[3] s) {
+                e = Identity(d) b = Add(a, a) s = Neg(b)
+            }
+        >
+    }"""
+    model = onnx.parser.parse_model(text)
+    assert [item.name for item in shape_operands(model)] == ["n", "c"]
+    x = np.ones(3, np.float32)
+    y, z = backend.prepare(model, fabric="2x2").run([np.array(2), np.array(True), x])
+    np.testing.assert_allclose(y, 4 * x)
+    np.testing.assert_allclose(z, [-2 * x, -4 * x])
+
+
 def test_data_that_reach_a_shape_are_not_bound() -> None:
     """s is a shape and a summand: binding it would compute the sum on the host."""
     nodes = [

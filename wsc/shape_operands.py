@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 _AXES = "the axes decide which dimensions remain"
 _REDUCTIONS = (
@@ -35,6 +35,7 @@ SHAPE_OPERANDS: dict[tuple[str, int], str] = {
     ("HammingWindow", 0): "the length of the window",
     ("HannWindow", 0): "the length of the window",
     ("Loop", 0): "the trip count, which sizes the scan outputs",
+    ("Loop", 1): "whether there is a first turn, which sizes the scan outputs",
     ("MaxUnpool", 2): "the shape of the result",
     ("MelWeightMatrix", 0): "the number of bands, a size of the result",
     ("MelWeightMatrix", 1): "the length of the transform, which sizes the result",
@@ -72,7 +73,7 @@ _VALUE_BLIND = frozenset({"Shape", "Size"})
 
 @dataclass(frozen=True, slots=True)
 class ShapeOperand:
-    """A graph input that feeds nothing but operands that determine shapes.
+    """A graph input that determines shapes.
 
     op_type, index: the first of these operands; why: what it decides.
     """
@@ -88,26 +89,39 @@ class ShapeOperand:
 
 @dataclass(slots=True)
 class _Uses:
-    """Who reads what in a graph and in the graphs of its nodes' attributes."""
+    """Who reads what in a graph and in the graphs of its nodes' attributes.
+
+    passed: what a branch gives -> what its If gives.
+    """
 
     readers: dict[str, list[tuple[NodeProto, int]]] = field(default_factory=dict)
     results: set[str] = field(default_factory=set)
-    seen: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+    passed: dict[str, list[str]] = field(default_factory=dict)
+    only: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+    among: dict[str, tuple[str, int] | None] = field(default_factory=dict)
 
     def collect(self, graph: GraphProto) -> None:
         self.results.update(output.name for output in graph.output)
+        self._nodes(graph)
+
+    def _nodes(self, graph: GraphProto) -> None:
         for node in graph.node:
             for index, name in enumerate(node.input):
                 self.readers.setdefault(name, []).append((node, index))
             for inner in _inner_graphs(node):
-                self.collect(inner)
+                if node.op_type != "If":
+                    self.collect(inner)
+                    continue
+                self._nodes(inner)
+                for mine, outer in zip(inner.output, node.output, strict=False):
+                    self.passed.setdefault(mine.name, []).append(outer)
 
     def operand(self, name: str) -> tuple[str, int] | None:
         """The first shape operand behind a value that reaches nothing else, else None."""
-        if name not in self.seen:
-            self.seen[name] = None  # what a cycle would find
-            self.seen[name] = self._find(name)
-        return self.seen[name]
+        if name not in self.only:
+            self.only[name] = None  # what a cycle would find
+            self.only[name] = self._find(name)
+        return self.only[name]
 
     def _find(self, name: str) -> tuple[str, int] | None:
         if name in self.results:
@@ -117,14 +131,57 @@ class _Uses:
             standard = node.domain in ("", "ai.onnx")
             if standard and node.op_type in _VALUE_BLIND:
                 continue
-            if standard and (node.op_type, index) in SHAPE_OPERANDS:
+            if _decides(node, index):
                 found.append((node.op_type, index))
                 continue
             behind = [self.operand(output) for output in node.output if output]
             if None in behind or not behind or any(_inner_graphs(node)):
                 return None
             found.extend(item for item in behind if item is not None)
+        for outer in self.passed.get(name, []):
+            behind_it = self.operand(outer)
+            if behind_it is None:
+                return None
+            found.append(behind_it)
         return found[0] if found else None
+
+    def reached(self, name: str) -> tuple[str, int] | None:
+        """A shape operand that depends on a value, whatever else does, or None."""
+        if name not in self.among:
+            self.among[name] = None
+            self.among[name] = self._reach(name)
+        return self.among[name]
+
+    def _reach(self, name: str) -> tuple[str, int] | None:
+        onward = list(self.passed.get(name, []))
+        for node, index in self.readers.get(name, []):
+            if _decides(node, index):
+                return node.op_type, index
+            if node.op_type not in _VALUE_BLIND and not any(_inner_graphs(node)):
+                onward += [output for output in node.output if output]
+        return next((item for output in onward if (item := self.reached(output))), None)
+
+
+def _decides(node: NodeProto, index: int) -> bool:
+    """Whether an input of a node determines a shape."""
+    if node.domain not in ("", "ai.onnx") or (node.op_type, index) not in SHAPE_OPERANDS:
+        return False
+    return node.op_type != "Loop" or _has_lengths(node)
+
+
+def _has_lengths(loop: NodeProto) -> bool:
+    """Whether the number of turns shows in a length: of a scan output, or of a sequence."""
+    carried = len(loop.input) - 2
+    bodies = list(_inner_graphs(loop))
+    kept = [item for body in bodies for item in body.output[1 : 1 + carried]]
+    return len(loop.output) > carried or any(not item.type.HasField("tensor_type") for item in kept)
+
+
+def _is_scalar(value: ValueInfoProto) -> bool:
+    """Whether an input is a single number."""
+    kind = value.type.tensor_type
+    sizes = [dim.dim_value for dim in kind.shape.dim]
+    return kind.HasField("shape") and sizes in ([], [1])
 
 
 def _inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -137,8 +194,10 @@ def _inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
 def shape_operands(model: ModelProto) -> list[ShapeOperand]:
     """The graph inputs that may be bound: they feed shape operands and nothing else.
 
-    They may do so through nodes whose results feed shape operands alone. An input with
-    an initializer is constant already.
+    They may do so through nodes whose results feed shape operands alone. A single number
+    may feed other nodes too, as the start of a range does when the number of its elements
+    is computed from it: without its value there is no shape. An input with an initializer
+    is constant already.
     """
     uses = _Uses()
     uses.collect(model.graph)
@@ -146,6 +205,8 @@ def shape_operands(model: ModelProto) -> list[ShapeOperand]:
     found: list[ShapeOperand] = []
     for value in model.graph.input:
         operand = None if value.name in constant else uses.operand(value.name)
+        if operand is None and value.name not in constant and _is_scalar(value):
+            operand = uses.reached(value.name)
         if operand is not None:
             found.append(ShapeOperand(value.name, *operand, SHAPE_OPERANDS[operand]))
     return found

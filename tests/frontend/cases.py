@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from isa.types import DType
 from tests.oracle import evaluate
@@ -46,8 +47,13 @@ def model_of(
     outputs: Sequence[str],
     opset: int = 17,
     domains: Sequence[str] = (),
+    dtype: Any = np.float32,
+    version: int = 1,
 ) -> onnx.ModelProto:
-    """A model with these inputs and initializers whose output shapes are left open."""
+    """A model with these inputs and initializers whose output shapes are left open.
+
+    dtype: of the outputs where shape inference does not tell it. version: of the domains.
+    """
     graph = helper.make_graph(
         list(nodes),
         "case",
@@ -60,12 +66,12 @@ def model_of(
         [helper.make_empty_tensor_value_info(name) for name in outputs],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, version) for d in domains)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     inferred = onnx.shape_inference.infer_shapes(model)
     for output in inferred.graph.output:
         if not output.type.HasField("tensor_type"):
-            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            output.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return inferred
 
 
@@ -90,6 +96,16 @@ def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> li
     return arrays
 
 
+def run_evaluator(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs of ONNX's reference evaluator, for what ONNX Runtime does not have."""
+    outputs = ReferenceEvaluator(model).run(None, dict(feeds))
+    assert isinstance(outputs, list)
+    return [np.asarray(output) for output in outputs]
+
+
+Oracle = Callable[[onnx.ModelProto, Mapping[str, np.ndarray]], list[np.ndarray]]
+
+
 def assert_close(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
     """Equal shapes and dtypes; values within tolerance of the largest finite magnitude."""
     assert got.shape == want.shape
@@ -109,12 +125,16 @@ def compare(
     domain: str = "",
     precision: DType = DType.F32,
     tolerance: float = 2e-5,
+    dtype: Any = np.float32,
+    oracle: Oracle = run_reference,
+    version: int = 1,
     **attributes: Any,
 ) -> Graph:
     """Import a one-operator model and hold NumPy's answer to its graph against ONNX Runtime.
 
     inputs: arrays, or None for an input that is left out; those numbered in ``const``
-    are initializers.
+    are initializers. dtype: of the outputs of an operator that ONNX does not know. oracle:
+    whose answer is right. version: of the domain.
     """
     given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
     constants = {name: array for name, array in given.items() if int(name[1:]) in const}
@@ -122,8 +142,8 @@ def compare(
     one = node(op_type, len(inputs), outputs, domain, **attributes)
     one.input[:] = [name if name in given else "" for name in one.input]
     domains = [domain] if domain else []
-    model = model_of([one], feeds, constants, list(one.output), opset, domains)
-    return compare_model(path, model, feeds, precision, tolerance)
+    model = model_of([one], feeds, constants, list(one.output), opset, domains, dtype, version)
+    return compare_model(path, model, feeds, precision, tolerance, oracle)
 
 
 def compare_model(
@@ -132,9 +152,10 @@ def compare_model(
     feeds: Mapping[str, np.ndarray],
     precision: DType = DType.F32,
     tolerance: float = 2e-5,
+    oracle: Oracle = run_reference,
 ) -> Graph:
     """As ``compare``, for a whole model; the graph must also survive its text form."""
-    want = run_reference(model, feeds)
+    want = oracle(model, feeds)
     for output, array in zip(model.graph.output, want, strict=True):
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         output.CopyFrom(helper.make_tensor_value_info(output.name, kind, array.shape))

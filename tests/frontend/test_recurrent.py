@@ -75,3 +75,19 @@ def test_peepholes(tmp_path: Path) -> None:
 def test_full_sequence_lengths(tmp_path: Path) -> None:
     lengths = np.full(BATCH, STEPS, np.int32)
     compare(tmp_path, "RNN", *arrays(1, 1, 0), lengths, const=[4], outputs=2, hidden_size=HIDDEN)
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("const", [True, False])
+def test_sequences_that_end_early(
+    tmp_path: Path, op_type: str, direction: str, const: bool
+) -> None:  # fmt: skip
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op_type]
+    outputs = 3 if op_type == "LSTM" else 2
+    x, w, r, b, *states = arrays(gates, 2 if direction == "bidirectional" else 1, outputs - 1)
+    lengths = np.array([STEPS, 1, STEPS - 1], np.int32)
+    compare(
+        tmp_path, op_type, x, w, r, b, lengths, *states, const=[4] if const else [],
+        outputs=outputs, hidden_size=HIDDEN, direction=direction,
+    )  # fmt: skip

@@ -116,6 +116,13 @@ def swish(call: Call) -> Value:
     return call.build.map(lambda x: x * (x * alpha).sigmoid(), call.arg(0))
 
 
+@lowering("SwiGLU", since=28)
+def swiglu(call: Call) -> Value:
+    """Swish(a) * b."""
+    alpha = call.number("alpha", 1.0)
+    return call.build.map(lambda a, b: a * (a * alpha).sigmoid() * b, call.arg(0), call.arg(1))
+
+
 @lowering("Softplus")
 def softplus(call: Call) -> Value:
     """log(1 + exp(x))."""

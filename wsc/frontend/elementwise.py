@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 
 from isa.types import DType
-from wsc.frontend.registry import Call, lowering, require
+from wsc.frontend.registry import Call, Item, lowering, require
 from wsc.frontend.types import (
     I32_MAX,
     I32_MIN,
@@ -224,9 +224,9 @@ def where(call: Call) -> Value:
 
 
 @lowering("Identity")
-def identity(call: Call) -> Value:
+def identity(call: Call) -> Item:
     """x."""
-    return call.arg(0)
+    return call.item(0)
 
 
 @lowering("Dropout", since=7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
 from wsc.frontend.load import CALL_KEY, load_model
-from wsc.frontend.registry import Call, Unsupported, find
+from wsc.frontend.registry import Call, Item, Many, Unsupported, find
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
@@ -51,6 +51,10 @@ def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
     raise Unsupported(f"element type {dtype.name if dtype else 'unknown'}")
 
 
+class _Refused(Exception):
+    """A node of an inner graph was refused, and is in the list."""
+
+
 class _Importer:
     def __init__(self, model: ir.Model, precision: DType) -> None:
         if not precision.is_float:
@@ -58,7 +62,7 @@ class _Importer:
         self.graph, self.precision = model.graph, precision
         self.opsets = {"" if key == "ai.onnx" else key: n for key, n in model.opset_imports.items()}
         self.build = GraphBuilder(self.graph.name or "main")
-        self.values: dict[ir.Value, Value] = {}
+        self.values: dict[ir.Value, Item] = {}
         self.poisoned: set[ir.Value] = set()
         self.refused: dict[tuple[str, str, str], list[str]] = {}
 
@@ -66,7 +70,7 @@ class _Importer:
         for value in self.graph.inputs:
             self._input(value)
         for number, node in enumerate(self.graph):
-            self._node(number, node)
+            self._node(number, node, "", ())
         if self.refused:
             raise UnsupportedOperators(
                 [
@@ -74,7 +78,7 @@ class _Importer:
                     for (domain, op_type, reason), nodes in self.refused.items()
                 ]
             )
-        outputs = [self._output(value) for value in self.graph.outputs]
+        outputs = [shown for value in self.graph.outputs for shown in self._output(value)]
         graph = self.build.finish(outputs)
         check_graph(graph)
         return graph
@@ -94,10 +98,15 @@ class _Importer:
         host = value.dtype.numpy().name
         self.values[value] = self.build.input(name, Type(dtype, shape), host)
 
-    def _output(self, value: ir.Value) -> GraphOutput:
-        name = str(value.name)
+    def _output(self, value: ir.Value) -> list[GraphOutput]:
+        """The outputs that a value makes: a sequence is NAME.0, NAME.1 and so on."""
+        name, item = str(value.name), self._fetch(value)
+        if isinstance(item, Many):
+            return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
+        return [self._shown(name, value, item)] if isinstance(item, Value) else []
+
+    def _shown(self, name: str, value: ir.Value, shown: Value) -> GraphOutput:
         declared = value.dtype
-        shown = self._fetch(value)
         if declared is None:
             declared = ir.DataType.FLOAT if shown.dtype.is_float else ir.DataType.INT64
         if shown.dtype.is_float:
@@ -107,8 +116,8 @@ class _Importer:
                 shown = self.build.map(lambda x: rounded(x, declared), shown)
         return GraphOutput(name, shown.name, declared.numpy().name)
 
-    def _fetch(self, value: ir.Value) -> Value:
-        """The graph's value of an ONNX value; initializers enter when they are first read."""
+    def _fetch(self, value: ir.Value) -> Item:
+        """What an ONNX value stands for; initializers enter when they are first read."""
         if value not in self.values:
             self.values[value] = self._initializer(value)
         return self.values[value]
@@ -131,21 +140,31 @@ class _Importer:
             _source(tensor, dtype),
         )
 
-    def _node(self, number: int, node: ir.Node) -> None:
+    def _node(self, number: int, node: ir.Node, scope: str, origin: tuple[str, ...]) -> None:
+        """Lower a node. scope: prefix of its name. origin: of an inner graph, its outer node."""
         if any(value in self.poisoned for value in node.inputs if value is not None):
             self._check_known(number, node)
             self.poisoned.update(node.outputs)
             return
-        name = self._name(number, node)
+        name = scope + self._name(number, node)
         entry = find(_domain(node), node.op_type, self._opset(_domain(node)))
         if isinstance(entry, str):
             self._refuse(node, name, entry)
             return
-        call = Call(node, self.build, self.precision, self._opset(entry.domain), self._fetch)
+        origin = origin or (node.metadata_props.get(CALL_KEY, name),)
+
+        def lower(graph: ir.Graph, inputs: Sequence[Item], part: str) -> list[Item]:
+            return self._inner(graph, inputs, f"{name}/{part}/", origin)
+
+        opset = self._opset(entry.domain)
+        call = Call(node, self.build, self.precision, opset, self._fetch, lower)
         try:
-            with self.build.at(name, (node.metadata_props.get(CALL_KEY, name),)):
+            with self.build.at(name, origin):
                 result = entry.function(call)
                 call.require_all_read()
+        except _Refused:
+            self.poisoned.update(node.outputs)
+            return
         except (Unsupported, IRError) as error:
             self._refuse(node, name, str(error))
             return
@@ -153,10 +172,23 @@ class _Importer:
             # What the checker lets through: too few pads, a kernel of another rank.
             self._refuse(node, name, f"malformed node: {error}")
             return
-        results = (result,) if isinstance(result, Value) else result
+        results = (result,) if isinstance(result, Item) else result
         for output, value in zip(node.outputs, results, strict=False):
             if value is not None:
                 self.values[output] = value
+
+    def _inner(
+        self, graph: ir.Graph, inputs: Sequence[Item], scope: str, origin: tuple[str, ...]
+    ) -> list[Item]:
+        """The outputs of a node's graph; its nodes are lowered anew at each call."""
+        if len(inputs) != len(graph.inputs):
+            raise Unsupported(f"a graph of {len(graph.inputs)} inputs, given {len(inputs)}")
+        self.values.update(zip(graph.inputs, inputs, strict=True))
+        for number, node in enumerate(graph):
+            self._node(number, node, scope, origin)
+        if any(value in self.poisoned for value in graph.outputs):
+            raise _Refused
+        return [self._fetch(value) for value in graph.outputs]
 
     def _check_known(self, number: int, node: ir.Node) -> None:
         entry = find(_domain(node), node.op_type, self._opset(_domain(node)))

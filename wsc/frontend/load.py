@@ -18,12 +18,16 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend.bind import bind_dims, bind_inputs, require_static
 from wsc.frontend.registry import find
+from wsc.frontend.spread import spread_inputs
+from wsc.frontend.strays import declare_strays
 
 # Folding looks at tensors of shapes, masks and position tables; weights stay where they are.
 FOLD_INPUT_LIMIT = 1 << 17
 FOLD_OUTPUT_LIMIT = 1 << 21
 # Left alone by default because they make models larger; here they make shapes static.
 ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Expand", "Range"})
+# Their results are no tensors: lowering resolves them.
+NEVER_FOLDED = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "SequenceInsert"})
 # Metadata of an inlined node: the name of the call that it came from.
 CALL_KEY = "wsc.call"
 STANDARD = ("", "ai.onnx")
@@ -43,8 +47,9 @@ def load_model(
     """
     model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
     _drop_initialized_inputs(model.graph)
-    bind_inputs(model.graph, bind or {}, dims or {})
-    bind_dims(model.graph, dims or {})
+    dims = spread_inputs(model.graph, dims or {})
+    bind_inputs(model.graph, bind or {}, dims)
+    bind_dims(model.graph, dims)
     require_static(model.graph)
     return simplify(model)
 
@@ -100,6 +105,8 @@ def _keep_cast_attributes(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
+    if node.op_type in NEVER_FOLDED:
+        return False
     for value in node.inputs:
         tensor = None if value is None else value.const_value
         if tensor is not None and tensor.size > FOLD_INPUT_LIMIT:
@@ -144,6 +151,7 @@ def _read(path: Path) -> onnx.ModelProto:
 
 
 def _check(model: str | onnx.ModelProto, what: str) -> None:
+    declare_strays()
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:

@@ -36,16 +36,20 @@ def softmax_(call: Call) -> Value:
     return softmax(call.build, x, _softmax_axes(call, x))
 
 
-@lowering("LogSoftmax")
-def log_softmax(call: Call) -> Value:
-    """log of Softmax along an axis."""
-    build, x = call.build, call.arg(0)
-    axes = _softmax_axes(call, x)
+def log_softmax_of(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
+    """x - max - log(sum(exp(x - max))) over some axes."""
     largest = build.reduce(Reduction.MAX, x, axes, True, "max")
     shifted = build.map(lambda v, m: v - m, x, largest, hint="shift")
     each = build.map(lambda v: v.exp(), shifted, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")
     return build.map(lambda v, s: v - s.log(), shifted, total)
+
+
+@lowering("LogSoftmax")
+def log_softmax(call: Call) -> Value:
+    """log of Softmax along an axis."""
+    x = call.arg(0)
+    return log_softmax_of(call.build, x, _softmax_axes(call, x))
 
 
 @lowering("Hardmax", since=13)
@@ -104,21 +108,24 @@ def layer_normalization(call: Call) -> list[Value]:
 
 
 @lowering("RMSNormalization", since=23)
-def rms_normalization(call: Call) -> Value:
+@lowering("SimplifiedLayerNormalization")
+@lowering("SimplifiedLayerNormalization", domain="com.microsoft")
+def rms_normalization(call: Call) -> list[Value]:
     """x / sqrt(mean(x^2) + epsilon) * scale over the last axes."""
     x = call.arg(0)
     first = normal_axis(call.integer("axis", -1), x.rank)
-    epsilon = call.number("epsilon", 1e-5)
-    return affine(call.build, _rms(call.build, x, first, epsilon), call.arg(1), None)
+    unit, inverse = _rms(call.build, x, first, call.number("epsilon", 1e-5))
+    return [affine(call.build, unit, call.arg(1), None), inverse]
 
 
-def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> Value:
+def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> tuple[Value, Value]:
+    """(x / sqrt(mean(x^2) + epsilon), 1 / sqrt(mean(x^2) + epsilon)) over the last axes."""
     axes = list(range(first, x.rank))
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
     squares = build.map(wide_square, x, hint="square")
     total = build.reduce(Reduction.SUM, squares, axes, True, "sum")
     inverse = build.map(lambda s: (s * scale + epsilon).sqrt().recip(), total, hint="inverse")
-    return build.map(lambda v, i: v * i, x, inverse, hint="unit")
+    return build.map(lambda v, i: v * i, x, inverse, hint="unit"), inverse
 
 
 @lowering("SkipLayerNormalization", domain="com.microsoft")
@@ -134,9 +141,9 @@ def skip_layer_normalization(call: Call) -> list[Value | None]:
 def skip_rms_normalization(call: Call) -> list[Value | None]:
     """RMS normalisation of x + skip (+ bias) over the last axis."""
     total = _skip_sum(call, 3)
-    unit = _rms(call.build, total, total.rank - 1, call.number("epsilon", 1e-5))
-    require(not call.wants(1) and not call.wants(2), "mean outputs")
-    return [affine(call.build, unit, call.arg(2), None), None, None, total]
+    unit, inverse = _rms(call.build, total, total.rank - 1, call.number("epsilon", 1e-5))
+    require(not call.wants(1), "the mean output")
+    return [affine(call.build, unit, call.arg(2), None), None, inverse, total]
 
 
 def _skip_sum(call: Call, bias: int) -> Value:

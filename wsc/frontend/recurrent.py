@@ -61,22 +61,28 @@ def _activations(call: Call, defaults: tuple[str, ...], directions: int) -> list
     return [clipped(f) if clip and i in gates else f for i, f in enumerate(functions)]
 
 
+Recur = Callable[[Value, int, int, str], Value]
+
+
 @dataclass(frozen=True, slots=True)
 class _Direction:
     """One direction of a recurrent node: its part of every input.
 
     inputs: [T, G, B, H], the projected inputs with their biases, a gate at a time.
-    weight: [G, H, H]. recurrent_bias: [G, 1, H] if it is not in ``inputs``.
+    recur: hidden [B, H], first gate, count, hint -> [count, B, H]. recurrent_bias:
+    [G, 1, H] if it is not in ``inputs``. lengths: [B, 1] where sequences end before the
+    last step.
     """
 
     build: GraphBuilder
     inputs: Value
-    weight: Value
+    recur: Recur
     recurrent_bias: Value | None
     activations: list[Activation]
     hidden: Value
     cell: Value | None
     peepholes: list[Value]
+    lengths: Value | None
     reverse: bool
 
     def steps(self) -> Iterator[tuple[int, Value]]:
@@ -88,67 +94,109 @@ class _Direction:
             shape = Reshape((gates, batch, size))
             yield t, self.build.move(self.inputs, part, shape, hint=f"in{t}")
 
+    def kept(self, t: int, new: Value, old: Value, hint: str) -> Value:
+        """The new state of the sequences that reach step t, the old one of the others."""
+        if self.lengths is None:
+            return new
+        return self.build.map(
+            lambda n, a, b: (n > t).select(a, b), self.lengths, new, old, hint=f"{hint}{t}"
+        )
+
+    def shown(self, t: int, state: Value) -> Value:
+        """What the output has at step t: zeros behind the end of a sequence."""
+        if self.lengths is None:
+            return state
+        return self.build.map(
+            lambda n, a: (n > t).select(a, 0), self.lengths, state, hint=f"shown{t}"
+        )
+
     def gate(self, gates: Value, number: int, hint: str) -> Value:
         """One gate [B, H] of [G, B, H]."""
         _, batch, size = gates.shape
         part = Slice((number, 0, 0), (1, batch, size), (1, 1, 1))
         return self.build.move(gates, part, Reshape((batch, size)), hint=hint)
 
-    def recur(self, hidden: Value, first: int, count: int, hint: str) -> Value:
-        """hidden [B, H] through ``count`` gates of the recurrent weights: [count, B, H]."""
-        weight = self.build.slice_axis(self.weight, 0, first, count, hint=f"gates{first}")
-        return self.build.contract(hidden, weight, "b k", "g h k", "g b h", hint)
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The products of one direction.
+
+    size: H. project: x [T, B, I], hint -> [T, G, B, H]. recur: hidden [B, H], first gate,
+    count, hint -> [count, B, H].
+    """
+
+    size: int
+    project: Callable[[Value, str], Value]
+    recur: Recur
+
+
+def _plain_weights(call: Call, gates: int, d: int) -> Weights:
+    """Inputs 1 and 2 of the node: W [D, G*H, I] and R [D, G*H, H]."""
+    build, weight = call.build, call.arg(1)
+    size = weight.shape[1] // gates
+    own = build.move(
+        weight,
+        Slice((d, 0, 0), (1, *weight.shape[1:]), (1, 1, 1)),
+        Reshape((gates, size, weight.shape[2])),
+        hint=f"w{d}",
+    )
+    recurrent = build.move(
+        call.arg(2),
+        Slice((d, 0, 0), (1, gates * size, size), (1, 1, 1)),
+        Reshape((gates, size, size)),
+        hint=f"r{d}",
+    )
+
+    def project(x: Value, hint: str) -> Value:
+        return build.contract(x, own, "t b i", "g h i", "t g b h", hint)
+
+    def recur(hidden: Value, first: int, count: int, hint: str) -> Value:
+        part = build.slice_axis(recurrent, 0, first, count, hint=f"gates{first}")
+        return build.contract(hidden, part, "b k", "g h k", "g b h", hint)
+
+    return Weights(size, project, recur)
 
 
 Cell = Callable[[_Direction], tuple[list[Value], Value, Value | None]]
 
 
 def _directions(
-    call: Call, gates: int, defaults: tuple[str, ...], fused_bias: bool
-) -> list[_Direction]:
-    build, weight = call.build, call.arg(1)
+    call: Call, gates: int, defaults: tuple[str, ...], fused_bias: bool,
+    weights: Callable[[Call, int, int], Weights] = _plain_weights,
+) -> list[_Direction]:  # fmt: skip
+    build = call.build
     direction = call.text("direction", "forward")
-    count, size = weight.shape[0], weight.shape[1] // gates
+    count = call.arg(1).shape[0]
     require(count == (2 if direction == "bidirectional" else 1), "weights of another direction")
     x = call.arg(0)
     if call.integer("layout", 0):
         x = build.transpose(x, (1, 0, 2), "time")
     steps, batch, _ = x.shape
-    _require_full(call, steps)
+    lengths = _lengths(call, steps, batch)
     functions = _activations(call, defaults, count)
     share = len(functions) // count
     result: list[_Direction] = []
     for d in range(count):
-        own = build.move(
-            weight,
-            Slice((d, 0, 0), (1, *weight.shape[1:]), (1, 1, 1)),
-            Reshape((gates, size, weight.shape[2])),
-            hint=f"w{d}",
-        )
-        inputs = build.contract(x, own, "t b i", "g h i", "t g b h", f"project{d}")
-        inputs, recurrent_bias = _biased(call, inputs, d, fused_bias)
-        recurrent = build.move(
-            call.arg(2),
-            Slice((d, 0, 0), (1, gates * size, size), (1, 1, 1)),
-            Reshape((gates, size, size)),
-            hint=f"r{d}",
-        )
-        cell = _state(call, 6, d, batch, size) if gates == 4 else None
-        peepholes = _peepholes(call, d, size) if gates == 4 else []
+        own = weights(call, gates, d)
+        inputs, recurrent_bias = _biased(call, own.project(x, f"project{d}"), d, fused_bias)
+        cell = _state(call, 6, d, batch, own.size) if gates == 4 else None
+        peepholes = _peepholes(call, d, own.size) if gates == 4 else []
         result.append(
             _Direction(
-                build, inputs, recurrent, recurrent_bias, functions[d * share : (d + 1) * share],
-                _state(call, 5, d, batch, size), cell, peepholes,
+                build, inputs, own.recur, recurrent_bias, functions[d * share : (d + 1) * share],
+                _state(call, 5, d, batch, own.size), cell, peepholes, lengths,
                 direction == "reverse" or d == 1,
             )
         )  # fmt: skip
     return result
 
 
-def _require_full(call: Call, steps: int) -> None:
-    if call.has(4):
-        lengths = call.maybe_static(4)
-        require(lengths is not None and bool((lengths == steps).all()), "sequences of many lengths")
+def _lengths(call: Call, steps: int, batch: int) -> Value | None:
+    """The lengths of the sequences [B, 1], or None if all of them are full."""
+    known = call.maybe_static(4)
+    if not call.has(4) or (known is not None and bool((known == steps).all())):
+        return None
+    return call.build.reshape(call.arg(4), (batch, 1), "lengths")
 
 
 def _biased(call: Call, inputs: Value, d: int, fused: bool) -> tuple[Value, Value | None]:
@@ -225,8 +273,13 @@ def _run(call: Call, directions: list[_Direction], cell: Cell) -> list[Value]:
 @lowering("LSTM", since=7)
 def lstm(call: Call) -> list[Value]:
     """Long short-term memory, any direction, with peepholes."""
+    return lstm_of(call, _plain_weights)
+
+
+def lstm_of(call: Call, weights: Callable[[Call, int, int], Weights]) -> list[Value]:
+    """An LSTM with these products; all other inputs and attributes are those of the standard."""
     couple = bool(call.integer("input_forget", 0))
-    directions = _directions(call, 4, ("Sigmoid", "Tanh", "Tanh"), fused_bias=True)
+    directions = _directions(call, 4, ("Sigmoid", "Tanh", "Tanh"), True, weights)
     return _run(call, directions, lambda direction: _lstm(direction, couple))
 
 
@@ -249,9 +302,10 @@ def _lstm(d: _Direction, couple: bool) -> tuple[list[Value], Value, Value | None
         gates = build.map(lambda a, b: a + b, projected, recurrent, hint=f"gates{t}")
         i, o, forget, c = (d.gate(gates, n, f"{name}{t}") for n, name in enumerate("iofc"))
         peep_i, peep_o, peep_f = ([p] for p in d.peepholes) if d.peepholes else ([], [], [])
-        cell = build.map(new_cell, i, forget, c, cell, *peep_i, *peep_f, hint=f"cell{t}")
-        hidden = build.map(new_hidden, o, cell, *peep_o, hint=f"hidden{t}")
-        outputs.append(hidden)
+        new = build.map(new_cell, i, forget, c, cell, *peep_i, *peep_f, hint=f"cell{t}")
+        seen = build.map(new_hidden, o, new, *peep_o, hint=f"hidden{t}")
+        cell, hidden = d.kept(t, new, cell, "kept_cell"), d.kept(t, seen, hidden, "kept")
+        outputs.append(d.shown(t, hidden))
     return outputs, hidden, cell
 
 
@@ -282,8 +336,9 @@ def _gru_reset_after(d: _Direction) -> tuple[list[Value], Value, Value | None]:
             for side, value in (("in_", projected), ("re_", recurrent))
             for n, name in enumerate("zrh")
         ]
-        hidden = build.map(update, *parts, hidden, hint=f"hidden{t}")
-        outputs.append(hidden)
+        new = build.map(update, *parts, hidden, hint=f"hidden{t}")
+        hidden = d.kept(t, new, hidden, "kept")
+        outputs.append(d.shown(t, hidden))
     return outputs, hidden, None
 
 
@@ -301,8 +356,9 @@ def _gru_reset_before(d: _Direction) -> tuple[list[Value], Value, Value | None]:
         zr, rr = (d.gate(recurrent, n, f"re_{name}{t}") for n, name in enumerate("zr"))
         reset = build.map(lambda a, b, old: f(a + b) * old, r, rr, hidden, hint=f"reset{t}")
         candidate = d.gate(d.recur(reset, 2, 1, f"again{t}"), 0, f"re_h{t}")
-        hidden = build.map(update, z, zr, h, candidate, hidden, hint=f"hidden{t}")
-        outputs.append(hidden)
+        new = build.map(update, z, zr, h, candidate, hidden, hint=f"hidden{t}")
+        hidden = d.kept(t, new, hidden, "kept")
+        outputs.append(d.shown(t, hidden))
     return outputs, hidden, None
 
 
@@ -318,6 +374,7 @@ def _rnn(d: _Direction) -> tuple[list[Value], Value, Value | None]:
     for t, projected in d.steps():
         recurrent = d.recur(hidden, 0, 1, f"recur{t}")
         parts = (d.gate(projected, 0, f"x{t}"), d.gate(recurrent, 0, f"r{t}"))
-        hidden = d.build.map(lambda a, b: f(a + b), *parts, hint=f"hidden{t}")
-        outputs.append(hidden)
+        new = d.build.map(lambda a, b: f(a + b), *parts, hint=f"hidden{t}")
+        hidden = d.kept(t, new, hidden, "kept")
+        outputs.append(d.shown(t, hidden))
     return outputs, hidden, None

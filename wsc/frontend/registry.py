@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -37,33 +38,74 @@ def normal_axis(axis: int, rank: int) -> int:
     return axis % rank
 
 
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A sequence: how many tensors it has is known, and which."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An optional without an element."""
+
+
+# What an ONNX value stands for. An optional with an element is that element.
+Item = Value | Many | Absent
+Lower = Callable[[ir.Graph, Sequence[Item], str], list[Item]]
+
+
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LEGACY = frozenset({"consumed_inputs"})  # opset 1 told so what may be overwritten
 _WEIGHTS_SAY = frozenset({"kernel_shape"})
 # Attributes that a lowering may pass over: another input or attribute says the same, or they
 # matter in training, or for an output or a mode that is not there.
 WITHOUT_EFFECT: dict[str, frozenset[str]] = {
+    "Attention": frozenset({"mask_filter_value", "qk_matmul_output_mode"}),
     "BatchNormalization": frozenset({"momentum"}),
     "Cast": frozenset({"saturate", "round_mode"}),
     "Constant": frozenset({"value", "value_float", "value_int", "value_ints", "value_floats"}),
     "Conv": _WEIGHTS_SAY,
     "ConvInteger": _WEIGHTS_SAY,
     "ConvTranspose": _WEIGHTS_SAY,
+    "DynamicQuantizeLSTM": frozenset({"hidden_size"}),
+    "EmbedLayerNormalization": frozenset({"mask_index_type"}),
+    "FusedConv": frozenset({"activation_params", *_WEIGHTS_SAY}),
+    "FusedGemm": frozenset({"activation_gamma", "beta"}),
     "DequantizeLinear": frozenset({"axis", "block_size"}),
     "Dropout": frozenset({"ratio", "seed"}),
     "Gemm": frozenset({"beta"}),
     "GRU": frozenset({"hidden_size"}),
+    "GroupQueryAttention": frozenset(
+        {"kv_cache_bit_width", "k_quant_type", "qk_norm_epsilon", "rotary_interleaved",
+         "v_quant_type"}
+    ),
     "LSTM": frozenset({"hidden_size"}),
+    "LabelEncoder": frozenset({"default_float", "default_int64", "default_string"}),
+    "LinearAttention": frozenset({"chunk_size"}),
+    "LinearClassifier": frozenset({"classlabels_strings", "multi_class"}),
+    "MatMulNBits": frozenset({"accuracy_level"}),
+    "MultiHeadAttention": frozenset({"mask_filter_value"}),
     "MaxPool": frozenset({"storage_order"}),
+    "Optional": frozenset({"type"}),
     "QLinearConv": _WEIGHTS_SAY,
     "QuantizeLinear": frozenset({"axis", "block_size", "precision", "saturate"}),
     "RNN": frozenset({"hidden_size"}),
     "Resize": frozenset(
         {"cubic_coeff_a", "exclude_outside", "extrapolation_value", "nearest_mode"}
     ),
+    "SVMRegressor": frozenset({"kernel_params", "kernel_type", "n_targets"}),
+    "SequenceEmpty": frozenset({"dtype"}),
     "Split": frozenset({"num_outputs"}),
+    "SplitToSequence": frozenset({"keepdims"}),
     **dict.fromkeys(
-        ("GroupNormalization", "LayerNormalization", "RMSNormalization"), frozenset({"stash_type"})
+        ("GroupNormalization", "LayerNormalization", "RMSNormalization",
+         "SimplifiedLayerNormalization"),
+        frozenset({"stash_type"}),
+    ),
+    **dict.fromkeys(
+        ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
+        frozenset({"classlabels_strings", "nodes_hitrates", "nodes_hitrates_as_tensor"}),
     ),
     **dict.fromkeys(
         (f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min",
@@ -97,10 +139,11 @@ class Call:
         build: GraphBuilder,
         float_type: DType,
         opset: int,
-        fetch: Callable[[ir.Value], Value],
+        fetch: Callable[[ir.Value], Item],
+        lower: Lower,
     ) -> None:
         self.node, self.build, self.float_type, self.opset = node, build, float_type, opset
-        self._fetch = fetch
+        self._fetch, self._lower = fetch, lower
         self._read: set[str] = set()
         self._looked: set[int] = set()
 
@@ -122,12 +165,29 @@ class Call:
         output = self.node.outputs[index]
         return bool(output.uses()) or output.is_graph_output()
 
-    def arg(self, index: int) -> Value:
-        """An input as a value of the graph."""
+    def item(self, index: int) -> Item:
+        """An input that may be a sequence or an optional."""
         value = self._operand(index)
         if value is None:
             raise Unsupported(f"input {index} is missing")
         return self._fetch(value)
+
+    def arg(self, index: int) -> Value:
+        """An input as a value of the graph."""
+        item = self.item(index)
+        if not isinstance(item, Value):
+            kind = "a sequence" if isinstance(item, Many) else "an empty optional"
+            raise Unsupported(f"input {index} is {kind}, not a tensor")
+        return item
+
+    def graph(self, name: str) -> ir.Graph | None:
+        """A graph attribute, or None if the node does not have it."""
+        attribute = self._attribute(name)
+        return None if attribute is None else attribute.as_graph()
+
+    def inline(self, graph: ir.Graph, inputs: Sequence[Item], name: str) -> list[Item]:
+        """The outputs of a graph attribute for these inputs; its nodes stand under ``name``."""
+        return self._lower(graph, inputs, name)
 
     def maybe(self, index: int) -> Value | None:
         """An optional input."""
@@ -135,8 +195,7 @@ class Call:
 
     def args(self) -> list[Value]:
         """All inputs that are there."""
-        self._looked.update(range(len(self)))
-        return [self._fetch(value) for value in self.node.inputs if value is not None]
+        return [self.arg(i) for i, value in enumerate(self.node.inputs) if value is not None]
 
     def maybe_static(self, index: int) -> np.ndarray | None:
         """An input's values in its ONNX dtype if they are known now, else None."""
@@ -145,7 +204,8 @@ class Call:
             return None
         if value.const_value is not None:
             return value.const_value.numpy()
-        return self.build.host(self._fetch(value))
+        item = self._fetch(value)
+        return self.build.host(item) if isinstance(item, Value) else None
 
     def static(self, index: int, what: str) -> np.ndarray:
         """An input's values. Raises Unsupported if they are only known at run time."""
@@ -228,8 +288,9 @@ class Call:
         return None if axes is None else [normal_axis(axis, rank) for axis in axes]
 
 
-Result = Value | Sequence[Value | None]
+Result = Item | Sequence[Item | None]
 Function = Callable[[Call], Result]
+F = TypeVar("F", bound=Function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +315,10 @@ _REGISTRY: dict[tuple[str, str], list[Lowering]] = {}
 
 def lowering(
     *op_types: str, domain: str = "", since: int = 1, until: int | None = None
-) -> Callable[[Function], Function]:
+) -> Callable[[F], F]:
     """Register a function as the lowering of one or more operators."""
 
-    def register(function: Function) -> Function:
+    def register(function: F) -> F:
         doc = (function.__doc__ or "").strip().split("\n")[0]
         family = function.__module__.rsplit(".", 1)[-1]
         for op_type in op_types:

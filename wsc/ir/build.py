@@ -11,6 +11,8 @@ import numpy as np
 
 from isa.types import DType
 from wsc.ir.check import IRError, broadcast, infer
+from wsc.ir.empty import over_nothing
+from wsc.ir.fold import LIMIT, fold
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -188,12 +190,32 @@ class GraphBuilder:
     # --- nodes ---------------------------------------------------------------------
 
     def add(self, op: Primitive, inputs: Sequence[Value], hint: str = "") -> Value:
-        """Add a node; its type is inferred. Raises IRError if the inputs do not fit."""
-        type_ = infer(op, [value.type for value in inputs])
+        """Add a node; its type is inferred. Raises IRError if the inputs do not fit.
+
+        What small constants make is a constant, and so is what has no elements.
+        """
+        types = [value.type for value in inputs]
+        nothing = over_nothing(op, types)
+        if nothing is not None:
+            return self.constant(*nothing, hint or "nothing")
+        type_ = infer(op, types)
+        if not type_.size:
+            return self.constant(np.zeros(type_.shape), type_.dtype, hint or "nothing")
+        folded = self._folded(op, inputs, type_)
+        if folded is not None:
+            return self.constant(folded, type_.dtype, hint or "folded")
         name = self._unique(f"{self._scope}.{hint}" if hint else self._scope)
         names = tuple(value.name for value in inputs)
         self._nodes.append(Node(name, op, names, name, type_, self._origin))
         return Value(name, type_)
+
+    def _folded(self, op: Primitive, inputs: Sequence[Value], type_: Type) -> np.ndarray | None:
+        """The result if it is small and all inputs are constants."""
+        if not all(value.type.size <= LIMIT for value in inputs) or type_.size > LIMIT:
+            return None
+        known = [self._constants.get(value.name) for value in inputs]
+        arrays = [constant.load() for constant in known if constant is not None]
+        return fold(op, arrays, type_) if len(arrays) == len(inputs) else None
 
     def map(self, body: Body, *values: Value, hint: str = "") -> Value:
         """Elementwise ``body`` over the broadcast inputs; scalar constants become literals.
@@ -279,6 +301,8 @@ class GraphBuilder:
             type_ = after
         if not kept:
             return value
+        if not type_.size:
+            return self.constant(np.zeros(type_.shape), type_.dtype, hint or "nothing")
         constant = self._constants.get(value.name)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
@@ -312,9 +336,10 @@ class GraphBuilder:
 
     def concat(self, values: Sequence[Value], axis: int, hint: str = "") -> Value:
         """Values joined along ``axis``."""
-        if len(values) == 1:
-            return values[0]
-        return self.add(Concat(axis), self.aligned(values), hint)
+        kept = [value for value in values if value.type.size] or list(values[:1])
+        if len(kept) == 1:
+            return kept[0]
+        return self.add(Concat(axis), self.aligned(kept), hint)
 
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
         """Positions ``indices`` (i32) of ``axis``."""

@@ -198,6 +198,7 @@ def move_shape(step: MoveStep, shape: tuple[int, ...]) -> tuple[int, ...]:
             for start, size, stride, extent in zip(starts, sizes, steps, shape, strict=True):
                 last = start + (size - 1) * stride
                 inside = size > 0 and 0 <= start < extent and 0 <= last < extent
+                inside = inside or size == 0
                 _require(inside, f"slice {start}:{size}:{stride} of a dimension of {extent}")
             return sizes
         case Pad(low, high, _):

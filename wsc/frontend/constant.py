@@ -1,0 +1,41 @@
+"""Constants that folding left where they are: in the graphs of branches and loops, or shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isa.types import DType
+from wsc.frontend.registry import Call, lowering, require
+from wsc.ir.build import Value
+
+
+def _array(call: Call) -> np.ndarray:
+    """The values of whichever attribute the node has."""
+    tensor = call.tensor("value")
+    if tensor is not None:
+        return tensor
+    attributes = call.node.attributes
+    found: list[Any] = [
+        read(name)
+        for name, read in (
+            ("value_int", lambda name: call.integer(name, 0)),
+            ("value_ints", call.integers),
+            ("value_float", lambda name: np.float32(call.number(name, 0.0))),
+            ("value_floats", lambda name: np.array(call.numbers(name), np.float32)),
+        )
+        if name in attributes
+    ]
+    require(bool(found), "a constant that is neither numbers nor a tensor")
+    return np.asarray(found[0])
+
+
+@lowering("Constant")
+def constant(call: Call) -> Value:
+    """Values of the model."""
+    array = _array(call)
+    require(array.dtype.kind in "fbiuV", f"a constant of {array.dtype}")
+    integer = array.dtype.kind in "biu"
+    dtype = DType.I32 if integer else DType.F32 if array.size == 1 else call.float_type
+    return call.build.constant(array, dtype, "value")

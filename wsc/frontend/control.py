@@ -1,0 +1,274 @@
+"""Control flow: branches chosen or both computed, loops unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from isa.types import DType
+from wsc.frontend.registry import (
+    Absent,
+    Call,
+    Item,
+    Many,
+    Unsupported,
+    lowering,
+    normal_axis,
+    require,
+)
+from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.graph import Reshape, Slice
+
+# An unrolled loop is code and compile time for each of its turns.
+TURNS_LIMIT = 4096
+
+
+def _body(call: Call, name: str) -> ir.Graph:
+    graph = call.graph(name)
+    require(graph is not None, f"no graph {name!r}")
+    assert graph is not None
+    return graph
+
+
+def _tensor(item: Item, what: str) -> Value:
+    if not isinstance(item, Value):
+        raise Unsupported(f"{what} that is not a tensor")
+    return item
+
+
+def _flag(call: Call, item: Item) -> Value | bool:
+    """A condition: known now, or a scalar of the program."""
+    value = _tensor(item, "a condition")
+    require(value.type.size == 1, f"a condition of shape {value.shape}")
+    known = call.build.host(value)
+    return call.build.reshape(value, ()) if known is None else bool(known.reshape(()).item())
+
+
+def either(build: GraphBuilder, flag: Value, yes: Item, no: Item, hint: str = "") -> Item:
+    """``yes`` where the flag is set, else ``no``: both are there, and one is selected."""
+    if yes == no:
+        return yes
+    if isinstance(yes, Many) and isinstance(no, Many):
+        require(len(yes.values) == len(no.values), "a run-time condition chooses a length")
+        pairs = zip(yes.values, no.values, strict=True)
+        return Many(tuple(_select(build, flag, a, b, hint) for a, b in pairs))
+    same = isinstance(yes, Value) and isinstance(no, Value)
+    require(same, "a run-time condition chooses whether there is an element")
+    return _select(build, flag, _tensor(yes, "a choice"), _tensor(no, "a choice"), hint)
+
+
+def _select(build: GraphBuilder, flag: Value, yes: Value, no: Value, hint: str) -> Value:
+    require(yes.shape == no.shape, f"a run-time condition chooses shape {yes.shape} or {no.shape}")
+    require(yes.dtype.is_float == no.dtype.is_float, "a run-time condition chooses a type")
+    return build.map(lambda c, a, b: c.select(a, b), flag, yes, no, hint=hint)
+
+
+@lowering("If")
+def if_(call: Call) -> list[Item]:
+    """The branch of a known condition; of another, both branches and a selection."""
+    flag = _flag(call, call.item(0))
+    if isinstance(flag, bool):
+        name = "then_branch" if flag else "else_branch"
+        return call.inline(_body(call, name), (), name)
+    yes, no = (call.inline(_body(call, f"{side}_branch"), (), side) for side in ("then", "else"))
+    return [
+        either(call.build, flag, a, b, f"chosen{number}")
+        for number, (a, b) in enumerate(zip(yes, no, strict=True))
+    ]
+
+
+# --- loops ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Loop:
+    """A loop in the middle of its turns.
+
+    active: whether the turn takes place. carried: values from turn to turn. shown: for
+    each scan output what the turns gave.
+    """
+
+    active: Value | bool
+    carried: list[Item]
+    shown: list[list[Value]]
+
+
+@lowering("Loop")
+def loop(call: Call) -> list[Item | None]:
+    """Turns unrolled; a run-time condition selects what is carried on."""
+    body, build = _body(call, "body"), call.build
+    count = int(call.static(0, "the trip count").reshape(()).item()) if call.has(0) else None
+    active = _flag(call, call.item(1)) if call.has(1) else True
+    carried = [call.item(index) for index in range(2, len(call))]
+    state = _Loop(active, carried, [[] for _ in body.outputs[len(carried) + 1 :]])
+    turn = 0
+    while state.active is not False and (count is None or turn < count):
+        require(turn < TURNS_LIMIT, f"more than {TURNS_LIMIT} turns")
+        require(count is not None or state.active is True, "no limit on the number of turns")
+        _turn(call, body, state, turn)
+        turn += 1
+    return [*state.carried, *(stacked(build, values, 0) for values in state.shown)]
+
+
+def _turn(call: Call, body: ir.Graph, state: _Loop, turn: int) -> None:
+    build, active = call.build, state.active
+    number = build.constant(np.array(turn), DType.I32, "turn")
+    # In the body the condition holds, or the turn does not take place.
+    going = build.constant(np.array(1), DType.I32, "going")
+    places = [_shaped(build, value, item) for value, item in
+              zip((number, going), body.inputs[:2], strict=True)]  # fmt: skip
+    again, *results = call.inline(body, [*places, *state.carried], str(turn))
+    split = len(state.carried)
+    again = _flag(call, again)
+    if isinstance(active, Value):
+        require(not state.shown, "a run-time condition leaves the length of a scan output open")
+        pairs = zip(results[:split], state.carried, strict=True)
+        state.carried = [either(build, active, new, old, f"kept{turn}") for new, old in pairs]
+        if again is True:
+            return
+        state.active = False if again is False else build.map(
+            lambda a, b: a & b, active, again, hint=f"active{turn}"
+        )  # fmt: skip
+        return
+    state.carried, state.active = results[:split], again
+    for values, item in zip(state.shown, results[split:], strict=True):
+        values.append(_tensor(item, "a scan output"))
+
+
+def _shaped(build: GraphBuilder, value: Value, like: ir.Value) -> Value:
+    """A scalar in the rank that the body declares: () or (1,)."""
+    rank = 0 if like.shape is None else len(like.shape)
+    return build.reshape(value, (1,) * rank)
+
+
+def stacked(build: GraphBuilder, values: Sequence[Value], axis: int) -> Value | None:
+    """Values side by side along a new axis; None if there are none: the result is empty."""
+    if not values:
+        return None
+    place = normal_axis(axis, values[0].rank + 1)
+    shape = values[0].shape
+    require(all(value.shape == shape for value in values), "turns of different shapes")
+    wide = (*shape[:place], 1, *shape[place:])
+    return build.concat([build.reshape(value, wide) for value in values], place, "stacked")
+
+
+# --- scans ------------------------------------------------------------------------------
+
+
+def _part(build: GraphBuilder, value: Value, axis: int, place: int, hint: str) -> Value:
+    """One position of an axis, without that axis."""
+    starts, sizes = [0] * value.rank, list(value.shape)
+    starts[axis], sizes[axis] = place, 1
+    shape = Reshape((*value.shape[:axis], *value.shape[axis + 1 :]))
+    return build.move(
+        value, Slice(tuple(starts), tuple(sizes), (1,) * value.rank), shape, hint=hint
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What a Scan's attributes say: axes and directions (1 is backwards) of its data."""
+
+    input_axes: list[int]
+    input_backwards: list[int]
+    output_axes: list[int]
+    output_backwards: list[int]
+
+
+def _scan(
+    call: Call, states: list[Value], data: list[Value], how: _Scan, name: str
+) -> list[Value]:  # fmt: skip
+    """States and stacked outputs after one turn for each position of the data."""
+    build, body = call.build, _body(call, "body")
+    axes = [normal_axis(axis, x.rank) for axis, x in zip(how.input_axes, data, strict=True)]
+    lengths = {x.shape[axis] for x, axis in zip(data, axes, strict=True)}
+    require(len(lengths) == 1, "scan inputs of different lengths")
+    (turns,) = lengths
+    require(turns <= TURNS_LIMIT, f"more than {TURNS_LIMIT} turns")
+    shown: list[list[Value]] = [[] for _ in body.outputs[len(states) :]]
+    for turn in range(turns):
+        places = [turns - 1 - turn if back else turn for back in how.input_backwards]
+        parts = [
+            _part(build, x, axis, place, f"{name}in{turn}")
+            for x, axis, place in zip(data, axes, places, strict=True)
+        ]
+        results = call.inline(body, [*states, *parts], f"{name}{turn}")
+        tensors = [_tensor(item, "a result of the body") for item in results]
+        states = tensors[: len(states)]
+        for values, value in zip(shown, tensors[len(states) :], strict=True):
+            values.append(value)
+    outputs: list[Value] = []
+    for values, axis, back in zip(shown, how.output_axes, how.output_backwards, strict=True):
+        whole = stacked(build, values[::-1] if back else values, axis)
+        require(whole is not None, "a scan of no turns")
+        assert whole is not None
+        outputs.append(whole)
+    return [*states, *outputs]
+
+
+@lowering("Scan", since=9)
+def scan(call: Call) -> list[Value]:
+    """A body for each position of the inputs, in order, with states carried on."""
+    values = call.args()
+    count = call.integer("num_scan_inputs", 0)
+    states, data = values[: len(values) - count], values[len(values) - count :]
+    results = len(call.node.outputs) - len(states)
+    how = _Scan(
+        call.integers("scan_input_axes") or [0] * count,
+        call.integers("scan_input_directions") or [0] * count,
+        call.integers("scan_output_axes") or [0] * results,
+        call.integers("scan_output_directions") or [0] * results,
+    )
+    return _scan(call, states, data, how, "")
+
+
+@lowering("Scan", since=8, until=8)
+def batched_scan(call: Call) -> list[Value]:
+    """The same for each sample of a batch, all of full length."""
+    build, count = call.build, call.integer("num_scan_inputs", 0)
+    values = [call.arg(index) for index in range(1, len(call))]
+    states, data = values[: len(values) - count], values[len(values) - count :]
+    if call.has(0):
+        lengths = call.static(0, "the lengths of the sequences")
+        require(bool((lengths == data[0].shape[1]).all()), "sequences of many lengths")
+    results = len(call.node.outputs) - len(states)
+    how = _Scan([0] * count, call.integers("directions") or [0] * count,
+                [0] * results, [0] * results)  # fmt: skip
+    samples: list[list[Value]] = []
+    for sample in range(data[0].shape[0]):
+        own = [_part(build, value, 0, sample, f"sample{sample}") for value in values]
+        split = len(states)
+        samples.append(_scan(call, own[:split], own[split:], how, f"{sample}."))
+    return [
+        value
+        for parts in zip(*samples, strict=True)
+        if (value := stacked(build, parts, 0)) is not None
+    ]
+
+
+@lowering("SequenceMap", since=17)
+def sequence_map(call: Call) -> list[Item]:
+    """A body for each element of the first sequence, with those of the others or with tensors."""
+    body = _body(call, "body")
+    items = [call.item(index) for index in range(len(call))]
+    first = items[0]
+    if not isinstance(first, Many):
+        raise Unsupported("the first input is not a sequence")
+    results: list[list[Value]] = [[] for _ in body.outputs]
+    for turn in range(len(first.values)):
+        own = [_element(item, turn) for item in items]
+        for values, item in zip(results, call.inline(body, own, str(turn)), strict=True):
+            values.append(_tensor(item, "a result of the body"))
+    return [Many(tuple(values)) for values in results]
+
+
+def _element(item: Item, number: int) -> Item:
+    if isinstance(item, Absent):
+        raise Unsupported("an optional without an element")
+    if isinstance(item, Many):
+        require(number < len(item.values), "a sequence that is shorter than the first")
+        return item.values[number]
+    return item
