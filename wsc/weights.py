@@ -39,7 +39,8 @@ def write_weights(
             result.append(replace(tensor, file=name, byte_offset=source[1]))
             continue
         array = constant.load()
-        arrays[tensor.key] = array.reshape(tensor.shape)
+        # An expanded or transposed constant is a view; the file takes the bytes as they lie.
+        arrays[tensor.key] = np.ascontiguousarray(array).reshape(tensor.shape)
         result.append(replace(tensor, file=target.name))
     if arrays:
         _save(arrays, target)

@@ -16,12 +16,14 @@ FAMILIES = (
     "attention",
     "contract",
     "elementwise",
+    "loss",
     "movement",
     "normalize",
     "pool",
     "recurrent",
     "reduce",
     "resize",
+    "scatter",
     "select",
 )
 

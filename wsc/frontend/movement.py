@@ -268,27 +268,6 @@ def take(
     return build.gather(data, build.constant(positions.reshape(shape), DType.I32, "indices"), axis)
 
 
-@lowering("GatherElements", since=11)
-def gather_elements(call: Call) -> Value:
-    """One element for each index: a gather from the flattened data."""
-    build, data, indices = call.build, call.arg(0), call.arg(1)
-    axis = normal_axis(call.integer("axis", 0), data.rank)
-    strides = row_strides(data.shape)
-    base = np.zeros(indices.shape, np.int64)
-    for other in range(data.rank):
-        if other != axis:
-            shape = [-1 if other == i else 1 for i in range(data.rank)]
-            base += np.arange(indices.shape[other]).reshape(shape) * strides[other]
-    size, stride = data.shape[axis], strides[axis]
-    place = build.map(
-        lambda i, b: (i < 0).select(i + size, i) * stride + b,
-        indices,
-        build.constant(base, DType.I32, "base"),
-        hint="place",
-    )
-    return build.gather(build.reshape(data, (data.type.size,), "flat"), place, 0)
-
-
 def row_strides(shape: Sequence[int]) -> list[int]:
     """Elements from one position of each dimension to the next, in row-major order."""
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]

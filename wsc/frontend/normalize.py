@@ -37,10 +37,14 @@ def softmax_(call: Call) -> Value:
 
 
 @lowering("LogSoftmax")
-def log_softmax(call: Call) -> Value:
+def log_softmax_(call: Call) -> Value:
     """log of Softmax along an axis."""
-    build, x = call.build, call.arg(0)
-    axes = _softmax_axes(call, x)
+    x = call.arg(0)
+    return log_softmax(call.build, x, _softmax_axes(call, x))
+
+
+def log_softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
+    """x - max - log(sum(exp(x - max))) over some axes."""
     largest = build.reduce(Reduction.MAX, x, axes, True, "max")
     shifted = build.map(lambda v, m: v - m, x, largest, hint="shift")
     each = build.map(lambda v: v.exp(), shifted, hint="exp")
@@ -197,12 +201,16 @@ def group_normalization(call: Call) -> Value:
 
 @lowering("LpNormalization")
 def lp_normalization(call: Call) -> Value:
-    """x divided by its p-norm along an axis (p is 1 or 2)."""
+    """x divided by its p-norm along an axis (p is 1 or 2); zeros where that is zero."""
     build, x, p = call.build, call.arg(0), call.integer("p", 2)
     axis = normal_axis(call.integer("axis", -1), x.rank)
     each = build.map(lambda v: wide_square(v) if p == 2 else v.abs(), x, hint="each")
     total = build.reduce(Reduction.SUM, each, [axis], True, "sum")
-    return build.map(lambda v, s: v / (s.sqrt() if p == 2 else s), x, total)
+
+    def body(v: Term, s: Term) -> Term:
+        return s.eq(0).select(0, v / (s.sqrt() if p == 2 else s))
+
+    return build.map(body, x, total)
 
 
 @lowering("MeanVarianceNormalization", since=9)

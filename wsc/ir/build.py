@@ -31,6 +31,7 @@ from wsc.ir.graph import (
     Reduce,
     Reduction,
     Reshape,
+    Scatter,
     Slice,
     Step,
     Transpose,
@@ -317,6 +318,19 @@ class GraphBuilder:
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
         """Positions ``indices`` (i32) of ``axis``."""
         return self.add(Gather(axis), [data, indices], hint)
+
+    def scatter(
+        self,
+        data: Value,
+        indices: Value,
+        updates: Value,
+        axis: int,
+        kind: Reduction | None = None,
+        hint: str = "",
+    ) -> Value:
+        """``data`` with ``updates`` put at ``indices`` (i32, one dimension) of ``axis``."""
+        data, updates = self.aligned([data, updates])
+        return self.add(Scatter(axis, kind), [data, indices, updates], hint)
 
     def reduce(
         self,

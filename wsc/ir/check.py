@@ -31,6 +31,7 @@ from wsc.ir.graph import (
     Reduction,
     Ref,
     Reshape,
+    Scatter,
     Slice,
     Step,
     Transpose,
@@ -57,6 +58,8 @@ def infer(op: Primitive, inputs: Sequence[Type]) -> Type:
             return _concat(op, inputs)
         case Gather():
             return _gather(op, *_expect(op, inputs, 2))
+        case Scatter():
+            return _scatter(op, *_expect(op, inputs, 3))
 
 
 def _expect(op: Primitive, inputs: Sequence[Type], count: int) -> Sequence[Type]:
@@ -236,6 +239,16 @@ def _gather(op: Gather, data: Type, indices: Type) -> Type:
     _require(0 <= op.axis < len(data.shape), f"gather: axis {op.axis} of {data.shape}")
     shape = data.shape[: op.axis] + indices.shape + data.shape[op.axis + 1 :]
     return Type(data.dtype, shape)
+
+
+def _scatter(op: Scatter, data: Type, indices: Type, updates: Type) -> Type:
+    _require(indices.dtype is DType.I32, "scatter: indices must be i32")
+    _require(len(indices.shape) == 1, f"scatter: indices of shape {indices.shape}")
+    _require(0 <= op.axis < len(data.shape), f"scatter: axis {op.axis} of {data.shape}")
+    shape = data.shape[: op.axis] + indices.shape + data.shape[op.axis + 1 :]
+    _require(updates.shape == shape, f"scatter: updates of {updates.shape}, wanted {shape}")
+    _require(updates.dtype is data.dtype, "scatter: updates of another type")
+    return data
 
 
 # --- graph -------------------------------------------------------------------------

@@ -200,7 +200,20 @@ class Gather:
     axis: int
 
 
-Primitive = Map | Reduce | Contract | Move | Concat | Gather
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """out = data with the updates put at ``indices`` of ``axis``, one after the other.
+
+    Inputs (data, indices i32 [n], updates): data's shape with n in the place of the axis
+    is that of the updates. kind: how an update joins what stands there; None replaces
+    it. Negative indices count from the end; what lies outside the axis places nothing.
+    """
+
+    axis: int
+    kind: Reduction | None = None
+
+
+Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter
 
 
 # --- graph ------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _CLASSES: dict[str, Any] = {
         graph.Arg, graph.Ref, graph.Lit, graph.Step, graph.Index, graph.Reshape,
         graph.Transpose, graph.Slice, graph.Pad, graph.Expand,
         tasks.Load, tasks.Store, tasks.MapTask, tasks.ReduceTask, tasks.ContractTask,
-        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask,
+        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask, tasks.ScatterTask,
     )
 }  # fmt: skip
 _ENUMS: dict[str, type[Enum]] = {item.__name__: item for item in (DType, Kind, graph.Reduction)}

@@ -44,6 +44,7 @@ from wsc.ir.graph import (
     Reduction,
     Ref,
     Reshape,
+    Scatter,
     Slice,
     Step,
     Transpose,
@@ -126,6 +127,8 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
             return f"concat{values} axis {axis}"
         case Gather(axis):
             return f"gather{values} axis {axis}"
+        case Scatter(axis, kind):
+            return f"scatter{'.' + kind.value if kind else ''}{values} axis {axis}"
 
 
 def _step(step: Step) -> str:
@@ -366,6 +369,10 @@ class _Build(Transformer[Token, Any]):
 
     def gather(self, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
         return Gather(axis), inputs
+
+    def scatter(self, name: Token, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
+        kind = name.partition(".")[2]
+        return Scatter(axis, Reduction(kind) if kind else None), inputs
 
     def index(self, *positions: Index | None) -> tuple[Index, ...]:
         return tuple(position for position in positions if position is not None)

@@ -30,6 +30,7 @@ from wsc.ir.graph import (
     Reduce,
     Reduction,
     Ref,
+    Scatter,
     Step,
     Type,
 )
@@ -41,6 +42,7 @@ from wsc.ir.tasks import (
     MoveTask,
     Placed,
     ReduceTask,
+    ScatterTask,
     Store,
     Task,
 )
@@ -110,6 +112,7 @@ class Placer:
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
         handlers = {
             Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
+            Scatter: self._scatter,
         }  # fmt: skip
         for node in self.graph.nodes:
             self.origin = ",".join(node.origin) or node.name
@@ -410,11 +413,37 @@ class Placer:
             whole(e.size) if i == node.op.axis else e for i, e in enumerate(source.extents)
         )
         source = self.bring(data, kept)
-        where = self.bring(indices, tuple(whole(size) for size in shape))
+        where = self._everywhere(indices)
         axis = node.op.axis
         extents = kept[:axis] + tuple(whole(size) for size in shape) + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
         self.tasks.append(GatherTask(source, where, axis, out, self.origin))
+        self.homes[node.output] = out
+
+    def _everywhere(self, indices: str) -> View:
+        """All of a value in every tile, densely in its own order."""
+        extents = tuple(whole(size) for size in self.types[indices].shape)
+        found = self.bring(indices, extents)
+        order = tuple(range(len(extents)))
+        dense = dense_strides(extents, found.dtype, order)
+        big = [i for i in order if extents[i].size > 1]
+        if all(found.strides[i] == dense[i] for i in big):
+            return found
+        return self._moved(indices, found, (), extents, None)
+
+    def _scatter(self, node: Node) -> None:
+        assert isinstance(node.op, Scatter)
+        data, indices, updates = node.inputs
+        axis, count = node.op.axis, self.types[indices].size
+        extents = tuple(
+            whole(e.size) if i == axis else e for i, e in enumerate(self.view(data).extents)
+        )
+        rows = (*extents[:axis], whole(count), *extents[axis + 1 :])
+        source, where = self.bring(data, extents), self._everywhere(indices)
+        placed = self.bring(updates, rows)
+        out = self.fresh(node.output, node.type.dtype, extents)
+        task = ScatterTask(source, where, placed, axis, node.op.kind, out, self.origin)
+        self.tasks.append(task)
         self.homes[node.output] = out
 
     def _lookup(self, node: Node, data: str, indices: str) -> None:
