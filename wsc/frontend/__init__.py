@@ -25,6 +25,7 @@ FAMILIES = (
     "resize",
     "scatter",
     "select",
+    "signal",
 )
 
 
