@@ -26,6 +26,7 @@ FAMILIES = (
     "scatter",
     "select",
     "signal",
+    "spatial",
 )
 
 

@@ -108,7 +108,7 @@ def _kind(call: Call) -> Reduction | None:
 def place_rows(
     build: GraphBuilder, data: Value, rows: Value, updates: Value, row: int, kind: Reduction | None
 ) -> Value:
-    """Data whose rows of ``row`` elements at positions ``rows`` take (or are joined with) updates."""
+    """Data whose rows of ``row`` elements at positions ``rows`` take, or join, the updates."""
     flat = (data.type.size // row, row) if row > 1 else (data.type.size,)
     count = rows.type.size
     placed = build.scatter(
