@@ -160,7 +160,8 @@ def space_to_depth(call: Call) -> Value:
     n, c, h, w = x.shape
     parts = (n, c, h // block, block, w // block, block)
     shape = (n, c * block * block, h // block, w // block)
-    return call.build.move(x, Reshape(parts), Transpose((0, 3, 5, 1, 2, 4)), Reshape(shape))
+    perm = (0, 3, 5, 1, 2, 4) if call.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return call.build.move(x, Reshape(parts), Transpose(perm), Reshape(shape))
 
 
 # --- pads ---------------------------------------------------------------------------

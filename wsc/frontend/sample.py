@@ -75,17 +75,19 @@ class Border:
         return (place >= 0) & (place < self.size)
 
 
-def _weight(fraction: Term, offset: int, mode: str) -> Term:
+def _weight(fraction: Term, offset: int, mode: str, cubic: float) -> Term:
     """What the neighbour ``offset`` from the floor counts, ``fraction`` above the floor."""
     if mode == "linear":
         return fraction if offset else 1 - fraction
     d = (fraction - float(offset)).abs()
     if offset in (0, 1):
-        return ((CUBIC + 2) * d - (CUBIC + 3)) * d * d + 1
-    return ((CUBIC * d - 5 * CUBIC) * d + 8 * CUBIC) * d - 4 * CUBIC
+        return ((cubic + 2) * d - (cubic + 3)) * d * d + 1
+    return ((cubic * d - 5 * cubic) * d + 8 * cubic) * d - 4 * cubic
 
 
-def taps(build: GraphBuilder, place: Value, border: Border, mode: str, name: str) -> list[Tap]:
+def taps(
+    build: GraphBuilder, place: Value, border: Border, mode: str, name: str, cubic: float = CUBIC
+) -> list[Tap]:
     """The neighbours of positions along one dimension.
 
     place: f32 positions in elements, of any shape; the taps have that shape.
@@ -102,12 +104,19 @@ def taps(build: GraphBuilder, place: Value, border: Border, mode: str, name: str
     result: list[Tap] = []
     for offset in OFFSETS[mode]:
         index = build.map(lambda i, o=offset: border.index(i + o), low, hint=f"{name}.index")
-        result.append(Tap(index, _tap_weight(build, at, low, offset, border, mode, name)))
+        result.append(Tap(index, _tap_weight(build, at, low, offset, border, mode, name, cubic)))
     return result
 
 
 def _tap_weight(
-    build: GraphBuilder, at: Value, low: Value, offset: int, border: Border, mode: str, name: str
+    build: GraphBuilder,
+    at: Value,
+    low: Value,
+    offset: int,
+    border: Border,
+    mode: str,
+    name: str,
+    cubic: float,
 ) -> Value | None:
     zeros = border.padding == "zeros"
     if mode == "nearest":
@@ -116,7 +125,7 @@ def _tap_weight(
         return build.map(lambda i: border.inside(i).cast(DType.F32), low, hint=f"{name}.weight")
 
     def body(p: Term, i: Term) -> Term:
-        weight = _weight(p - i.cast(DType.F32), offset, mode)
+        weight = _weight(p - i.cast(DType.F32), offset, mode, cubic)
         return border.inside(i + offset).select(weight, 0.0) if zeros else weight
 
     return build.map(body, at, low, hint=f"{name}.weight")
