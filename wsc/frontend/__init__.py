@@ -13,6 +13,7 @@ __all__ = ["FAMILIES", "import_model", "import_onnx", "load_lowerings"]
 # One file of lowerings each.
 FAMILIES = (
     "activation",
+    "arrange",
     "attention",
     "contract",
     "elementwise",

@@ -217,9 +217,9 @@ def conv_transpose(call: Call) -> Value:
         size = (x.shape[2 + axis] - 1) * strides[axis] + 1
         reach = (kernel - 1) * dilation
         spatial.append(Window(size, kernel, 1, dilation, reach - low, 0, out))
-    spread = _insert_zeros(call.build, x, strides)
+    apart = spread(call.build, x, strides)
     flipped = _flip_weight(call.build, weight, groups)
-    result = convolve(call.build, spread, flipped, spatial, groups, "")
+    result = convolve(call.build, apart, flipped, spatial, groups, "")
     return add_channel_bias(call, result, call.maybe(2))
 
 
@@ -243,7 +243,7 @@ def _transposed_extent(call: Call, axis: int, size: int, kernel: int) -> tuple[i
     return (total // 2 if auto == "SAME_UPPER" else total - total // 2), out
 
 
-def _insert_zeros(build: GraphBuilder, x: Value, strides: list[int]) -> Value:
+def spread(build: GraphBuilder, x: Value, strides: list[int]) -> Value:
     """stride - 1 zeros between neighbours of every spatial dimension."""
     for axis, stride in enumerate(strides, start=2):
         if stride == 1:
