@@ -24,6 +24,10 @@ class InputError(RuntimeFault):
     """An input has an unknown name, is missing, or has the wrong shape, dtype or range."""
 
 
+class OutputError(RuntimeFault):
+    """The program computed a length for one of its outputs that the output does not have."""
+
+
 class ExecutionFault(RuntimeFault):
     """An instruction or transfer did what the machine does not allow; the run stopped."""
 

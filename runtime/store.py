@@ -12,7 +12,7 @@ import numpy as np
 
 from isa.program import EdgeTensor, Kind, Program
 from isa.types import DType
-from runtime.errors import InputError, LoadError, place
+from runtime.errors import InputError, LoadError, OutputError, place
 
 # Storage formats that the edge reads, in the order of their codes in the engines.
 STORAGE = tuple(
@@ -142,9 +142,29 @@ def make_outputs(program: Program) -> dict[str, np.ndarray]:
 
 
 def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs in the shapes and types that the host sees."""
+    """Outputs in the shapes and types that the host sees, cut where the program says so.
+
+    Raises:
+        OutputError: a length that the program computed is none of its output's.
+    """
     tensors = {tensor.name: tensor for tensor in program.edge_tensors}
+    lengths = {tensor.cut.length for tensor in program.edge_tensors if tensor.cut}
     return {
-        name: array.reshape(tensors[name].shape).astype(_host_dtype(tensors[name]))
+        name: _cut(tensors[name], array.reshape(tensors[name].shape), flat).astype(
+            _host_dtype(tensors[name])
+        )
         for name, array in flat.items()
+        if name not in lengths
     }
+
+
+def _cut(tensor: EdgeTensor, array: np.ndarray, flat: Mapping[str, np.ndarray]) -> np.ndarray:
+    if tensor.cut is None:
+        return array
+    axis, length = tensor.cut.axis, int(flat[tensor.cut.length].item())
+    if not 0 <= length <= array.shape[axis]:
+        raise OutputError(
+            f"output '{tensor.name}': '{tensor.cut.length}' is {length}, dimension {axis} has "
+            f"{array.shape[axis]} positions"
+        )
+    return array[(slice(None),) * axis + (slice(length),)]

@@ -16,6 +16,7 @@ from wsc.ir.graph import (
     Contract,
     Gather,
     Graph,
+    GraphOutput,
     Index,
     Lit,
     Map,
@@ -170,4 +171,12 @@ def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         assert value.shape == node.type.shape, (node.name, value.shape, node.type)
         assert value.dtype == node.type.dtype.numpy, (node.name, value.dtype, node.type)
         values[node.output] = value
-    return {item.name: values[item.value].astype(item.host_dtype) for item in graph.outputs}
+    return {item.name: _shown(item, values) for item in graph.outputs}
+
+
+def _shown(item: GraphOutput, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    array = values[item.value].astype(item.host_dtype)
+    if item.length is None:
+        return array
+    axis, length = item.length
+    return np.take(array, range(int(values[length].item())), axis)

@@ -27,6 +27,7 @@ FAMILIES = (
     "scatter",
     "select",
     "signal",
+    "sized",
     "spatial",
 )
 

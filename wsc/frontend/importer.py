@@ -12,7 +12,7 @@ from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
 from wsc.frontend.load import CALL_KEY, load_model
-from wsc.frontend.registry import Call, Unsupported, find
+from wsc.frontend.registry import Call, Sized, Unsupported, find
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
@@ -68,6 +68,7 @@ class _Importer:
         self.opsets = {"" if key == "ai.onnx" else key: n for key, n in model.opset_imports.items()}
         self.build = GraphBuilder(self.graph.name or "main")
         self.values: dict[ir.Value, Value] = {}
+        self.sized: dict[ir.Value, Sized] = {}
         self.poisoned: set[ir.Value] = set()
         self.refused: dict[tuple[str, str, str], list[str]] = {}
 
@@ -106,13 +107,20 @@ class _Importer:
     def _output(self, value: ir.Value) -> GraphOutput:
         name = str(value.name)
         declared = value.dtype
-        shown = self._fetch(value)
+        sized = self.sized.get(value)
+        shown = self._fetch(value) if sized is None else sized.value
         if declared is None:
             declared = ir.DataType.FLOAT if shown.dtype.is_float else ir.DataType.INT64
-        return GraphOutput(name, shown.name, declared.numpy().name)
+        length = None if sized is None else (sized.axis, sized.length.name)
+        return GraphOutput(name, shown.name, declared.numpy().name, length)
 
     def _fetch(self, value: ir.Value) -> Value:
         """The graph's value of an ONNX value; initializers enter when they are first read."""
+        if value in self.sized:
+            raise Unsupported(
+                f"the size of {str(value.name)!r} along axis {self.sized[value].axis} depends on "
+                "data; such a value can only be an output of the model"
+            )
         if value not in self.values:
             self.values[value] = self._initializer(value)
         return self.values[value]
@@ -156,9 +164,11 @@ class _Importer:
             # What the checker lets through: too few pads, a kernel of another rank.
             self._refuse(node, name, f"malformed node: {error}")
             return
-        results = (result,) if isinstance(result, Value) else result
+        results = (result,) if isinstance(result, Value | Sized) else result
         for output, value in zip(node.outputs, results, strict=False):
-            if value is not None:
+            if isinstance(value, Sized):
+                self.sized[output] = value
+            elif value is not None:
                 self.values[output] = value
 
     def _check_known(self, number: int, node: ir.Node) -> None:

@@ -153,7 +153,20 @@ class Call:
         return None if axes is None else [normal_axis(axis, rank) for axis in axes]
 
 
-Result = Value | Sequence[Value | None]
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A result whose size along ``axis`` only a run tells.
+
+    value: room for the most that there can be. length: one i32, how much of it counts.
+    Only an output of the graph may be such: no primitive has shapes that a run decides.
+    """
+
+    value: Value
+    axis: int
+    length: Value
+
+
+Result = Value | Sized | Sequence[Value | Sized | None]
 Function = Callable[[Call], Result]
 
 

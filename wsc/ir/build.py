@@ -382,7 +382,7 @@ class GraphBuilder:
 
     def finish(self, outputs: Sequence[GraphOutput]) -> Graph:
         """The graph; nodes and constants that no output needs are left out."""
-        needed = {output.value for output in outputs}
+        needed = {name for output in outputs for name in output.values}
         nodes: list[Node] = []
         for node in reversed(self._nodes):
             if node.output in needed:

@@ -19,6 +19,7 @@ from wsc.ir.graph import (
     Expand,
     Gather,
     Graph,
+    GraphOutput,
     Index,
     Lit,
     Map,
@@ -272,7 +273,19 @@ def check_graph(graph: Graph) -> None:
         except IRError as error:
             raise IRError(f"{node.name}: {error}") from None
     for output in graph.outputs:
-        _require(output.value in types, f"output {output.name!r}: no value {output.value!r}")
+        check_output(output, types)
+
+
+def check_output(output: GraphOutput, types: Mapping[str, Type]) -> None:
+    """Whether an output's values are among ``types``, and its length one integer; else IRError."""
+    for name in output.values:
+        _require(name in types, f"output {output.name!r}: no value {name!r}")
+    if output.length is not None:
+        axis, name = output.length
+        one = types[name].dtype is DType.I32 and types[name].size == 1
+        _require(one, f"output {output.name!r}: length {name!r} is not one i32")
+        inside = 0 <= axis < len(types[output.value].shape)
+        _require(inside, f"output {output.name!r}: no dimension {axis}")
 
 
 def check_node(node: Node, types: Mapping[str, Type]) -> None:

@@ -259,11 +259,21 @@ class GraphInput:
 
 @dataclass(frozen=True, slots=True)
 class GraphOutput:
-    """A graph output: the value that it shows under its ONNX name."""
+    """A graph output: the value that it shows under its ONNX name.
+
+    length: (axis, value of one i32): only so many positions of that dimension count; the
+    value has room for the most that there can be.
+    """
 
     name: str
     value: str
     host_dtype: str
+    length: tuple[int, str] | None = None
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that it needs."""
+        return (self.value,) if self.length is None else (self.value, self.length[1])
 
 
 @dataclass(frozen=True, slots=True)

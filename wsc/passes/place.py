@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from isa.fabric import Fabric
-from isa.program import EdgeTensor, Extent, Kind
+from isa.program import Cut, EdgeTensor, Extent, Kind
 from isa.types import DType
 from wsc.cost import CostModel
 from wsc.errors import CompileError
@@ -99,6 +99,7 @@ class Placer:
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    lengths: dict[str, str] = field(default_factory=dict)
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -124,6 +125,9 @@ class Placer:
             self.origin = output.name
             view = self.view(output.value)
             self.tasks.append(Store(view, output.name, output.name))
+        for value, target in self.lengths.items():
+            self.origin = target
+            self.tasks.append(Store(self.view(value), target, target))
         used = {
             getattr(t, key, None)
             for t in self.tasks
@@ -143,12 +147,25 @@ class Placer:
                 raise CompileError(f"output '{output.name}' has the name of an input; rename one")
             type_ = self.types[output.value]
             self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+            if output.length is not None:
+                cut = Cut(output.length[0], self._length(output.name, output.length[1]))
+                self.edge[output.name] = replace(self.edge[output.name], cut=cut)
         for constant in self.graph.constants:
             name = constant.name
             while name in self.edge:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
             self.outside[constant.name] = name
+
+    def _length(self, output: str, value: str) -> str:
+        """The edge tensor that takes a length out, one for all outputs that it cuts."""
+        if value not in self.lengths:
+            name = f"{output}.length"
+            while name in self.edge or any(name == item.name for item in self.graph.outputs):
+                name += "'"
+            self._edge(name, Kind.OUTPUT, self.types[value], "")
+            self.lengths[value] = name
+        return self.lengths[value]
 
     def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
         self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
