@@ -17,7 +17,6 @@ FAMILIES = (
     "attention",
     "contract",
     "elementwise",
-    "loss",
     "movement",
     "normalize",
     "pool",

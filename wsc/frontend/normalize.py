@@ -36,20 +36,20 @@ def softmax_(call: Call) -> Value:
     return softmax(call.build, x, _softmax_axes(call, x))
 
 
-@lowering("LogSoftmax")
-def log_softmax_(call: Call) -> Value:
-    """log of Softmax along an axis."""
-    x = call.arg(0)
-    return log_softmax(call.build, x, _softmax_axes(call, x))
-
-
-def log_softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
+def log_softmax_of(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
     """x - max - log(sum(exp(x - max))) over some axes."""
     largest = build.reduce(Reduction.MAX, x, axes, True, "max")
     shifted = build.map(lambda v, m: v - m, x, largest, hint="shift")
     each = build.map(lambda v: v.exp(), shifted, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")
     return build.map(lambda v, s: v - s.log(), shifted, total)
+
+
+@lowering("LogSoftmax")
+def log_softmax(call: Call) -> Value:
+    """log of Softmax along an axis."""
+    x = call.arg(0)
+    return log_softmax_of(call.build, x, _softmax_axes(call, x))
 
 
 @lowering("Hardmax", since=13)
