@@ -16,6 +16,8 @@ FAMILIES = (
     "arrange",
     "attention",
     "contract",
+    "determinant",
+    "einsum",
     "elementwise",
     "movement",
     "normalize",

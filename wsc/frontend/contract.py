@@ -77,25 +77,6 @@ def gemm(call: Call) -> Value:
     return call.build.map(lambda x, c: scaled(x, alpha) + scaled(c, beta), product, bias)
 
 
-@lowering("Einsum", since=12)
-def einsum(call: Call) -> Value:
-    """Einsum of two operands, with no label twice in one of them and no ellipsis."""
-    equation = call.text("equation", "").replace(" ", "")
-    require("." not in equation, "ellipsis in the equation")
-    left, arrow, out = equation.partition("->")
-    operands = left.split(",")
-    if not arrow:
-        letters = left.replace(",", "")
-        out = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    require(len(operands) == 2, f"{len(operands)} operands")
-    require(all(len(set(part)) == len(part) for part in operands), "a repeated label")
-    a, b = call.arg(0), call.arg(1)
-    sizes = dict(zip(operands[1], b.shape, strict=True))
-    fits = all(sizes.get(c, n) == n for c, n in zip(operands[0], a.shape, strict=True))
-    require(fits, "broadcast dimensions")
-    return call.build.contract(a, b, " ".join(operands[0]), " ".join(operands[1]), " ".join(out))
-
-
 # --- convolutions -------------------------------------------------------------------
 
 
