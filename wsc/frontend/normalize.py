@@ -71,14 +71,20 @@ def standardize(
     Squares are f32 in an f16 graph too, as ONNX's stash_type has it: their range is twice
     that of the values.
     """
+    mean, centred, variance = moments(build, x, axes)
+    inverse = build.map(lambda v: (v + epsilon).sqrt().recip(), variance, hint="inverse")
+    return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
+
+
+def moments(build: GraphBuilder, x: Value, axes: Sequence[int]) -> tuple[Value, Value, Value]:
+    """(mean, x - mean, mean of its squares) over axes."""
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
     total = build.reduce(Reduction.SUM, x, axes, True, "sum")
     mean = build.map(lambda s: s * scale, total, hint="mean")
     centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
     squares = build.map(wide_square, centred, hint="square")
-    variance = build.reduce(Reduction.SUM, squares, axes, True, "variance")
-    inverse = build.map(lambda v: (v * scale + epsilon).sqrt().recip(), variance, hint="inverse")
-    return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
+    summed = build.reduce(Reduction.SUM, squares, axes, True, "squares")
+    return mean, centred, build.map(lambda v: v * scale, summed, hint="variance")
 
 
 def affine(build: GraphBuilder, x: Value, scale: Value | None, bias: Value | None) -> Value:
@@ -149,9 +155,10 @@ def _skip_sum(call: Call, bias: int) -> Value:
 
 
 @lowering("BatchNormalization", since=7)
-def batch_normalization(call: Call) -> Value:
-    """Inference form: x * scale / sqrt(variance + epsilon) + shift, folded where constant."""
-    require(not call.integer("training_mode", 0), "training mode")
+def batch_normalization(call: Call) -> Value | list[Value]:
+    """x * scale / sqrt(variance + epsilon) + shift; in training with the batch's own moments."""
+    if call.integer("training_mode", 0):
+        return _batch_training(call)
     require(not any(call.wants(index) for index in range(1, 5)), "training outputs")
     build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
     shape = (x.shape[1],) + (1,) * (x.rank - 2)
@@ -168,6 +175,26 @@ def batch_normalization(call: Call) -> Value:
         )  # fmt: skip
     wide = [build.reshape(part, shape, "wide") for part in parts]
     return build.map(lambda v, s, b, m, d: (v - m) * (s / (d + epsilon).sqrt()) + b, x, *wide)
+
+
+def _batch_training(call: Call) -> list[Value]:
+    """The normalised batch, and the running mean and variance moved towards the batch's."""
+    build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
+    axes = [axis for axis in range(x.rank) if axis != 1]
+    mean, centred, variance = moments(build, x, axes)
+    shape = (x.shape[1],) + (1,) * (x.rank - 2)
+    scale, shift = (build.reshape(call.arg(index), shape, "wide") for index in (1, 2))
+    y = build.map(
+        lambda d, v, s, b: d * (s / (v + epsilon).sqrt()) + b, centred, variance, scale, shift
+    )
+    keep = call.number("momentum", 0.9)
+    results = [y]
+    for index, own in ((3, mean), (4, variance)):
+        flat = build.reshape(own, (x.shape[1],), "flat")
+        results.append(
+            build.map(lambda r, o: r * keep + o * (1 - keep), call.arg(index), flat, hint="running")
+        )
+    return results
 
 
 @lowering("InstanceNormalization", since=6)

@@ -350,7 +350,7 @@ class Placer:
         else:
             split = self._window_split(op)
             extents = wanted_extents(op.index, shape, sizes, split, self.mesh)
-            value = self.bring(name, extents, float(neutral(op.kind, DType.F32)))
+            value = self.bring(name, extents, float(neutral(op.kind, self.types[name].dtype)))
         self._emit_reduce(node, value, split, sizes)
 
     def _window_split(self, op: Reduce) -> dict[str, str]:
