@@ -30,6 +30,7 @@ FAMILIES = (
     "signal",
     "sized",
     "spatial",
+    "text",
 )
 
 

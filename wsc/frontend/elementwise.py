@@ -222,8 +222,37 @@ def pow_(call: Call) -> Value:
         constant = exponent.reshape(()).item()
         body = wide_square if constant == 2 else lambda x: power(x, constant)
         return call.build.map(body, base)
-    require(base.dtype.is_float, "power of an integer by a tensor")
+    if not base.dtype.is_float:
+        return call.build.map(
+            lambda a, b: _rounded_power(a, b) if b.dtype.is_float else integer_power(a, b),
+            base, call.arg(1),
+        )  # fmt: skip
     return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, call.arg(1))
+
+
+def _rounded_power(base: Term, exponent: Term) -> Term:
+    """An integer to a fractional power, towards zero; what is whole but for rounding is whole."""
+    value = base.cast(DType.F32).op("pow", exponent.cast(DType.F32))
+    whole = value.op("round")
+    near = (value - whole).abs() <= value.abs() * 2e-6
+    return near.select(whole, value).cast(DType.I32)
+
+
+def integer_power(base: Term, exponent: Term) -> Term:
+    """An integer to the power of one, by squaring, wrapping as products do.
+
+    Of a negative power 1 and -1 remain, all else is zero.
+    """
+    result: Term | int = 1
+    square = base
+    # Powers of two vanish and those of odd numbers repeat: 32 bits of result see 31 of exponent.
+    for bit in range(31):
+        result = (exponent.op("shr", bit) & 1).select(square * result, result)
+        square = square * square
+    assert isinstance(result, Term)
+    sign = (exponent & 1).select(base, 1)
+    fraction = (base * base).eq(1).select(sign, 0)
+    return (exponent < 0).select(fraction, result)
 
 
 @lowering("Cast", "CastLike")

@@ -181,19 +181,27 @@ def pad(call: Call) -> Value:
     x = _crop(call.build, x, low, high)
     low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
     if mode == "constant":
-        return call.build.move(x, Pad(tuple(low), tuple(high), _pad_value(call)))
+        return _pad_constant(call, x, low, high)
     for axis in range(x.rank):
         if low[axis] or high[axis]:
             x = _pad_axis(call.build, x, axis, low[axis], high[axis], mode)
     return x
 
 
-def _pad_value(call: Call) -> float | int:
-    if call.opset < 11:
-        return call.number("value", 0.0)
-    if not call.has(2):
-        return 0
-    return call.static(2, "the padding value").reshape(()).item()
+def _pad_constant(call: Call, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
+    """One value all around, which may be data."""
+    build, value = call.build, call.number("value", 0.0) if call.opset < 11 else 0
+    known = call.maybe_static(2) if call.opset >= 11 else None
+    if known is not None:
+        value = known.reshape(()).item()
+    padded = build.move(x, Pad(tuple(low), tuple(high), value))
+    if known is not None or call.opset < 11 or not call.has(2):
+        return padded
+    inside = np.pad(np.ones(x.shape, np.int32), list(zip(low, high, strict=True)))
+    flags = build.constant(inside, DType.I32, "inside")
+    return build.map(
+        lambda v, f, p: f.select(v, p), padded, flags, build.reshape(call.arg(2), (), "value")
+    )
 
 
 def _crop(build: GraphBuilder, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
@@ -315,8 +323,20 @@ def range_(call: Call) -> Value:
 def trilu(call: Call) -> Value:
     """The upper or lower triangle; zeros elsewhere."""
     x = call.arg(0)
-    offset = int(call.static(1, "k").reshape(()).item()) if call.has(1) else 0
+    known = call.maybe_static(1)
+    if known is None and call.has(1):
+        return _trilu_at(call, x, call.build.reshape(call.arg(1), (), "k"))
+    offset = 0 if known is None else int(known.reshape(()).item())
     mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.integer("upper", 1) else offset)
     mask = 1 - mask if call.integer("upper", 1) else mask
     flags = call.build.constant(mask.astype(np.int32), DType.I32, "mask")
     return call.build.map(lambda v, m: m.select(v, 0), x, flags)
+
+
+def _trilu_at(call: Call, x: Value, k: Value) -> Value:
+    """The triangle from a diagonal that is data."""
+    rows, columns = np.arange(x.shape[-2])[:, None], np.arange(x.shape[-1])
+    above = call.build.constant(columns - rows, DType.I32, "above")
+    if call.integer("upper", 1):
+        return call.build.map(lambda v, a, d: (a >= d).select(v, 0), x, above, k)
+    return call.build.map(lambda v, a, d: (a <= d).select(v, 0), x, above, k)

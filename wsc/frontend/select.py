@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 from isa.types import DType
-from wsc.frontend.reduce import index_of, iota
+from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
-from wsc.ir.build import Value
+from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
 
-# Each rank costs a pass over the data.
+# Each rank costs a pass over the data; comparing all pairs ranks all at once.
 TOP_K_LIMIT = 64
+FEW_PAIRS, MANY_PAIRS = 1 << 14, 1 << 20
 
 
 @lowering("OneHot", since=9)
@@ -34,23 +35,64 @@ def one_hot(call: Call) -> Value:
 
 @lowering("TopK", since=10)
 def top_k(call: Call) -> list[Value]:
-    """The k largest or smallest along an axis, in order, with their indices (small k)."""
+    """The k largest or smallest along an axis, in order, with their indices."""
     build, x = call.build, call.arg(0)
     count = int(call.static(1, "k").reshape(()).item())
     axis = normal_axis(call.integer("axis", -1), x.rank)
-    require(1 <= count <= min(TOP_K_LIMIT, x.shape[axis]), f"k = {count}")
     largest = bool(call.integer("largest", 1))
+    require(1 <= count <= x.shape[axis], f"k = {count} of {x.shape[axis]} elements")
+    pairs = x.type.size * x.shape[axis]
+    if pairs <= FEW_PAIRS or count > TOP_K_LIMIT:
+        require(pairs <= MANY_PAIRS, f"k = {count} takes {pairs} comparisons of pairs")
+        return _ranked(build, x, axis, count, largest)
+    return _picked(build, x, axis, count, largest)
+
+
+def _ranked(build: GraphBuilder, x: Value, axis: int, count: int, largest: bool) -> list[Value]:
+    """By the rank of each element: how many come before it. Equal ones keep their order."""
+    size, head, tail = x.shape[axis], x.shape[:axis], x.shape[axis + 1 :]
+    mine = build.reshape(x, (*head, size, 1, *tail), "mine")
+    others = build.reshape(x, (*head, 1, size, *tail), "others")
+    down, across = iota(build, size, axis, x.rank + 1), iota(build, size, axis + 1, x.rank + 1)
+
+    def before(a: Term, b: Term, i: Term, j: Term) -> Term:
+        return ((a < b) if largest else (b < a)) | (a.eq(b) & (j < i))
+
+    earlier = build.map(before, mine, others, down, across, hint="before")
+    rank = build.reduce(Reduction.SUM, earlier, [axis + 1], True, "rank")
+    wanted = iota(build, count, axis + 1, x.rank + 1)
+
+    def chosen(value: Value, hint: str) -> Value:
+        each = build.map(
+            lambda r, k, v: r.eq(k).select(v, 0), rank, wanted, value, hint=f"{hint}.each"
+        )
+        return build.reduce(Reduction.SUM, each, [axis], False, hint)
+
+    values = build.map(lambda v: v.cast(x.dtype), chosen(mine, "value"), hint="values")
+    return [values, chosen(down, "indices")]
+
+
+def _picked(build: GraphBuilder, x: Value, axis: int, count: int, largest: bool) -> list[Value]:
+    """One after the other: the best of those that are left."""
     kind = Reduction.MAX if largest else Reduction.MIN
     limit = math.inf if x.dtype.is_float else 2**31 - 1
     worst = -limit if largest else limit
-    places = iota(build, x.shape[axis], axis, x.rank)
+    size = x.shape[axis]
+    places = iota(build, size, axis, x.rank)
+    left = build.map(lambda v, i: v.eq(v) & 0 | i, x, places, hint="left")
     values: list[Value] = []
     indices: list[Value] = []
     for rank in range(count):
-        values.append(build.reduce(kind, x, [axis], True, f"value{rank}"))
-        indices.append(index_of(build, x, axis, kind, last=False, keep=True))
+        best = build.reduce(kind, x, [axis], True, f"value{rank}")
+        where = build.map(
+            lambda v, b, i: v.eq(b).select(i, size), x, best, left, hint=f"where{rank}"
+        )
+        index = build.reduce(Reduction.MIN, where, [axis], True, f"index{rank}")
+        values.append(best)
+        indices.append(index)
+        # What was picked may be as bad as the worst: its place is beyond from here on.
         x = build.map(
-            lambda v, i, best: i.eq(best).select(worst, v), x, places, indices[-1],
-            hint=f"rest{rank}",
-        )  # fmt: skip
+            lambda v, i, p: i.eq(p).select(worst, v), x, places, index, hint=f"rest{rank}"
+        )
+        left = build.map(lambda i, p: i.eq(p).select(size, i), left, index, hint=f"left{rank}")
     return [build.concat(values, axis, "values"), build.concat(indices, axis, "indices")]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from isa.types import DType
+from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Contract, Index, Pad
+from wsc.ir.terms import Term
 
 LENGTH_LIMIT = 4096  # the waves of a transform are a matrix of its length squared
 
@@ -132,20 +134,35 @@ def window_(call: Call) -> Value:
 
 @lowering("MelWeightMatrix", since=17)
 def mel_weight_matrix(call: Call) -> Value:
-    """Triangles over the bins of a spectrum, evenly apart on the mel scale; a constant."""
-    given = [call.static(i, "an input").reshape(()).item() for i in range(5)]
-    count, length, rate = (int(number) for number in given[:3])
-    low, high = (2595 * np.log10(1 + edge / 700) for edge in given[3:])
-    bins = length // 2 + 1
-    mels = np.arange(count + 2) * ((high - low) / (count + 2)) + low
-    edges = ((length + 1) * (700 * (10 ** (mels / 2595) - 1)) // rate).astype(int)
-    require(bool((edges < bins).all()), "edges beyond the spectrum")
-    matrix = np.zeros((bins, count))
-    for column, (left, centre, right) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
-        rows = np.arange(left, centre + 1)
-        matrix[rows, column] = (rows - left) / (centre - left) if centre > left else 1
-        rows = np.arange(centre, right)
-        if right > centre:
-            matrix[rows, column] = (right - rows) / (right - centre)
+    """Triangles over the bins of a spectrum, evenly apart on the mel scale between two edges."""
+    build = call.build
+    count = int(call.static(0, "the number of bands").reshape(()).item())
+    length = int(call.static(1, "the length of the transform").reshape(()).item())
+    require(count > 0 and length > 0, "the result has no elements")
+    rate, low, high = (build.reshape(call.arg(i), (), "scalar") for i in (2, 3, 4))
+    places = build.constant(np.arange(count + 2), DType.F32, "places")
+
+    def edge(place: Term, rate: Term, low: Term, high: Term) -> Term:
+        mels = [(f.cast(DType.F32) * (1 / 700) + 1).log() for f in (low, high)]
+        mel = mels[0] + place * (1 / (count + 2)) * (mels[1] - mels[0])
+        hertz = (mel.exp() - 1) * (700 * (length + 1))
+        return (hertz / rate.cast(DType.F32)).op("floor").cast(DType.I32)
+
+    edges = build.map(edge, places, rate, low, high, hint="edges")
+    shaped = [
+        build.reshape(build.slice_axis(edges, 0, start, count, hint="edge"), (1, count))
+        for start in range(3)
+    ]
     dtype = call.float_type if call.integer("output_datatype", 1) in (1, 10, 11, 16) else DType.I32
-    return call.build.constant(matrix, dtype, "mel")
+
+    def weight(bin: Term, left: Term, centre: Term, right: Term) -> Term:
+        def part(a: Term, b: Term) -> Term:
+            return a.cast(DType.F32) / b.max(1).cast(DType.F32)
+
+        rising = (bin >= left) & (bin <= centre)
+        up = rising.select(part(bin - left, centre - left), 0.0)
+        up = left.eq(centre).select(bin.eq(centre).cast(DType.F32), up)
+        falling = (bin >= centre) & (bin < right)
+        return falling.select(part(right - bin, right - centre), up).cast(dtype)
+
+    return build.map(weight, iota(build, length // 2 + 1, 0, 2), *shaped)
