@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
+import pytest
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from isa.types import DType
 from tests.oracle import evaluate
-from wsc.frontend import import_onnx
+from wsc.errors import UnsupportedOperators
+from wsc.frontend import import_model, import_onnx
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph
 from wsc.ir.text import parse_graph, print_graph
@@ -90,6 +94,11 @@ def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> li
     return arrays
 
 
+def run_evaluator(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs of ONNX's reference evaluator."""
+    return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, dict(feeds))]
+
+
 def assert_close(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
     """Equal shapes and dtypes; values within tolerance of the largest finite magnitude."""
     assert got.shape == want.shape
@@ -109,13 +118,35 @@ def compare(
     domain: str = "",
     precision: DType = DType.F32,
     tolerance: float = 2e-5,
+    reference: bool = False,
     **attributes: Any,
 ) -> Graph:
     """Import a one-operator model and hold NumPy's answer to its graph against ONNX Runtime.
 
     inputs: arrays, or None for an input that is left out; those numbered in ``const``
-    are initializers.
+    are initializers. reference: against ONNX's reference evaluator instead.
     """
+    model, feeds = operator_model(op_type, inputs, const, outputs, opset, domain, attributes)
+    return compare_model(path, model, feeds, precision, tolerance, reference)
+
+
+def refuse(
+    path: Path, op_type: str, *inputs: np.ndarray | None, const: Sequence[int] = (),
+    outputs: int = 1, opset: int = 17, domain: str = "", **attributes: Any,
+) -> str:  # fmt: skip
+    """The reason why a one-operator model, as for ``compare``, is not imported."""
+    model, _ = operator_model(op_type, inputs, const, outputs, opset, domain, attributes)
+    with pytest.raises(UnsupportedOperators) as caught:
+        import_model(onnx_ir.from_proto(model))
+    (operator,) = caught.value.operators
+    return operator.reason
+
+
+def operator_model(
+    op_type: str, inputs: Sequence[np.ndarray | None], const: Sequence[int], outputs: int,
+    opset: int, domain: str, attributes: Mapping[str, Any],
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:  # fmt: skip
+    """(a model of one operator, what to feed it)."""
     given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
     constants = {name: array for name, array in given.items() if int(name[1:]) in const}
     feeds = {name: array for name, array in given.items() if name not in constants}
@@ -123,7 +154,7 @@ def compare(
     one.input[:] = [name if name in given else "" for name in one.input]
     domains = [domain] if domain else []
     model = model_of([one], feeds, constants, list(one.output), opset, domains)
-    return compare_model(path, model, feeds, precision, tolerance)
+    return model, feeds
 
 
 def compare_model(
@@ -132,9 +163,10 @@ def compare_model(
     feeds: Mapping[str, np.ndarray],
     precision: DType = DType.F32,
     tolerance: float = 2e-5,
+    reference: bool = False,
 ) -> Graph:
     """As ``compare``, for a whole model; the graph must also survive its text form."""
-    want = run_reference(model, feeds)
+    want = run_evaluator(model, feeds) if reference else run_reference(model, feeds)
     for output, array in zip(model.graph.output, want, strict=True):
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         output.CopyFrom(helper.make_tensor_value_info(output.name, kind, array.shape))

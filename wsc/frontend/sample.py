@@ -47,9 +47,11 @@ class Border:
         size = self.size
         if self.padding == "zeros":
             return place.max(-3.0).min(size + 2.0)
-        if self.padding == "border":
-            return place.max(0.0).min(size - 1.0)
         low, reach = (0.0, size - 1.0) if self.aligned else (-0.5, float(size))
+        if self.padding == "border":
+            # Up to the outer edge a cubic still sees the second element.
+            beyond = (place < low) | (place > low + reach)
+            return beyond.select(place.max(0.0).min(size - 1.0), place)
         if reach == 0:
             return place * 0
         away = (place - low).abs()

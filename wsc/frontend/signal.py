@@ -155,14 +155,14 @@ def mel_weight_matrix(call: Call) -> Value:
     ]
     dtype = call.float_type if call.integer("output_datatype", 1) in (1, 10, 11, 16) else DType.I32
 
-    def weight(bin: Term, left: Term, centre: Term, right: Term) -> Term:
+    def weight(row: Term, left: Term, centre: Term, right: Term) -> Term:
         def part(a: Term, b: Term) -> Term:
             return a.cast(DType.F32) / b.max(1).cast(DType.F32)
 
-        rising = (bin >= left) & (bin <= centre)
-        up = rising.select(part(bin - left, centre - left), 0.0)
-        up = left.eq(centre).select(bin.eq(centre).cast(DType.F32), up)
-        falling = (bin >= centre) & (bin < right)
-        return falling.select(part(right - bin, right - centre), up).cast(dtype)
+        rising = (row >= left) & (row <= centre)
+        up = rising.select(part(row - left, centre - left), 0.0)
+        up = left.eq(centre).select(row.eq(centre).cast(DType.F32), up)
+        falling = (row >= centre) & (row < right)
+        return falling.select(part(right - row, right - centre), up).cast(dtype)
 
     return build.map(weight, iota(build, length // 2 + 1, 0, 2), *shaped)
