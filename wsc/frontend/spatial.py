@@ -185,7 +185,8 @@ def roi_align(call: Call) -> Value:
 def _roi_taps(build: GraphBuilder, at: Value, size: int, axis: int) -> list[Tap]:
     """Two neighbours along an axis of [boxes, height, width]; more than one beyond: nothing."""
     count, steps = at.shape
-    found = taps(build, at, Border(size, "border"), "linear", f"axis{axis}")
+    inside = build.map(lambda p: p.max(0.0).min(size - 1.0), at, hint=f"axis{axis}.inside")
+    found = taps(build, inside, Border(size, "border"), "linear", f"axis{axis}")
     shape = (count, steps, 1) if axis == 0 else (count, 1, steps)
     result: list[Tap] = []
     for tap in found:
