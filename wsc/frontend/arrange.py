@@ -106,4 +106,5 @@ def eye_like(call: Call) -> Value:
     dtype = DType.I32 if integer else call.float_type
     if call.node.attributes.get("dtype") is None:
         dtype = x.dtype
-    return call.build.constant(np.eye(*x.shape, call.integer("k", 0)), dtype, "eye")
+    rows, columns = x.shape
+    return call.build.constant(np.eye(rows, columns, call.integer("k", 0)), dtype, "eye")

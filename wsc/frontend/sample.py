@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -167,13 +168,17 @@ def sampled(
         picked = build.gather(rows, place, 0, "pick")
         factors = [tap.weight for tap in combination if tap.weight is not None]
         if factors:
-            weight = build.map(lambda *ws: math.prod(ws[1:], start=ws[0]), *factors, hint="weight")
+            weight = build.map(_product, *factors, hint="weight")
             weight = build.expand(weight, place.shape)
             wide = build.reshape(weight, (*place.shape, 1), "wide")
             picked = build.map(lambda v, w: v * w.cast(v.dtype), picked, wide, hint="part")
         total = picked if total is None else build.map(join, total, picked, hint="sum")
     assert total is not None
     return total
+
+
+def _product(*factors: Term) -> Term:
+    return reduce(lambda a, b: a * b, factors)
 
 
 def image_starts(build: GraphBuilder, count: int, space: int, rank: int) -> Value:
