@@ -430,12 +430,22 @@ class Placer:
             whole(e.size) if i == node.op.axis else e for i, e in enumerate(source.extents)
         )
         source = self.bring(data, kept)
-        where = self._everywhere(indices)
+        free = [name for name in ("y", "x") if not any(e.axis == name for e in kept)]
+        where = self.bring(indices, self._shared(shape, free))
         axis = node.op.axis
-        extents = kept[:axis] + tuple(whole(size) for size in shape) + kept[axis + 1 :]
+        extents = kept[:axis] + where.extents + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
         self.tasks.append(GatherTask(source, where, axis, out, self.origin))
         self.homes[node.output] = out
+
+    def _shared(self, shape: tuple[int, ...], axes: list[str]) -> Extents:
+        """The largest dimensions in blocks along these mesh axes, the others whole."""
+        extents = [whole(size) for size in shape]
+        order = sorted(range(len(shape)), key=lambda i: -shape[i])
+        for i, axis in zip(order, axes, strict=False):
+            if shape[i] > 1:
+                extents[i] = block(shape[i], axis, self.mesh)
+        return tuple(extents)
 
     def _everywhere(self, indices: str) -> View:
         """All of a value in every tile, densely in its own order."""
