@@ -14,7 +14,7 @@ from wsc.layout import Mesh, valid
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A loop over indices: how many a tile has, and bytes from one to the next, there and in out."""
+    """A loop over indices: how many a tile has, and bytes from one to the next (index, out)."""
 
     count: Expr
     index: int
