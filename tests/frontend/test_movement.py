@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
-from tests.frontend.cases import compare, floats, ints
+from tests.frontend.cases import compare, compare_model, floats, ints, model_of
 from wsc.ir.graph import Gather, Move
 
 
@@ -71,6 +72,19 @@ def test_slice(
 ) -> None:
     arrays = [None if item is None else at(*item) for item in (starts, ends, axes, steps)]
     compare(tmp_path, "Slice", floats(7, 6), *arrays, const=[1, 2, 3, 4])
+
+
+def test_parts_without_elements(tmp_path: Path) -> None:
+    x = floats(5, 4)
+    compare(tmp_path, "Slice", x, at(3), at(3), at(1), const=[1, 2, 3])
+    compare(tmp_path, "Split", x, at(4, 0, 1), const=[1], outputs=3)
+    feeds = {"x0": x}
+    nodes = [
+        helper.make_node("Split", ["x0", "sizes"], ["a", "b"], name="/split", axis=1),
+        helper.make_node("Concat", ["b", "a", "b"], ["y"], name="/join", axis=1),
+        helper.make_node("Concat", ["b", "b"], ["z"], name="/none", axis=1),
+    ]
+    compare_model(tmp_path, model_of(nodes, feeds, {"sizes": at(4, 0)}, ["y", "z"]), feeds)
 
 
 def test_old_slice(tmp_path: Path) -> None:

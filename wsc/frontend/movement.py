@@ -91,8 +91,9 @@ def slice_(call: Call) -> Value:
         axis = normal_axis(axis, x.rank)
         step = 1 if steps is None else steps[number]
         part = range(*slice(begins[number], _end(ends[number], step), step).indices(x.shape[axis]))
-        require(len(part) > 0, "the result has no elements")
         starts[axis], sizes[axis], strides[axis] = part.start, len(part), step
+    if 0 in sizes:
+        return call.build.empty(sizes, x.dtype)
     return call.build.move(x, Slice(tuple(starts), tuple(sizes), tuple(strides)))
 
 
@@ -105,7 +106,10 @@ def _end(end: int, step: int) -> int | None:
 def concat(call: Call) -> Value:
     """Inputs joined along an axis."""
     values = [value for value in call.args() if value.type.size]
-    require(bool(values), "the result has no elements")
+    if not values:
+        first, axis = call.arg(0), normal_axis(call.integer("axis", 0), call.arg(0).rank)
+        total = sum(value.shape[axis] for value in call.args())
+        return call.build.empty((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)
     return call.build.concat(values, normal_axis(call.integer("axis", 0), values[0].rank))
 
 
@@ -121,11 +125,14 @@ def split(call: Call) -> list[Value]:
         count = call.integer("num_outputs", len(call.node.outputs))
         part = -(-x.shape[axis] // count)
         sizes = [min(part, x.shape[axis] - i * part) for i in range(count)]
-    starts = np.cumsum([0, *sizes])
-    return [
-        call.build.slice_axis(x, axis, int(start), size, hint=f"part{number}")
-        for number, (start, size) in enumerate(zip(starts[:-1], sizes, strict=True))
-    ]
+
+    def part(number: int, start: int, size: int) -> Value:
+        if not size:
+            return call.build.empty((*x.shape[:axis], 0, *x.shape[axis + 1 :]), x.dtype)
+        return call.build.slice_axis(x, axis, start, size, hint=f"part{number}")
+
+    starts = np.cumsum([0, *sizes]).tolist()
+    return [part(*place) for place in zip(range(len(sizes)), starts, sizes, strict=False)]
 
 
 @lowering("Tile", since=6)

@@ -194,6 +194,10 @@ class GraphBuilder:
         self._nodes.append(Node(name, op, names, name, type_, self._origin))
         return Value(name, type_)
 
+    def empty(self, shape: Sequence[int], dtype: DType) -> Value:
+        """A constant without elements."""
+        return self.constant(np.zeros(tuple(shape)), dtype, "empty")
+
     def map(self, body: Body, *values: Value, hint: str = "") -> Value:
         """Elementwise ``body`` over the broadcast inputs; scalar constants become literals.
 
