@@ -39,6 +39,8 @@ def test_resize_by_scales(tmp_path: Path) -> None:
     scales = np.array([1, 1, 2, 1.5], np.float32)
     compare(tmp_path, "Resize", floats(1, 2, 3, 4), None, scales, const=[2], mode="linear")
     compare(tmp_path, "Upsample", floats(1, 2, 3, 4), scales, const=[1], opset=9, mode="nearest")
+    compare(tmp_path, "Upsample", floats(1, 2, 3, 4), opset=8, mode="linear",
+            scales=[1.0, 1.0, 2.0, 2.0])  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", ["linear", "cubic"])

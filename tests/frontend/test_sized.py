@@ -28,6 +28,8 @@ def test_compress(tmp_path: Path, axis: int | None) -> None:
     for condition in ([True, False, True, True], [False, False], [True], [False, True, True]):
         flags = np.array(condition)
         compare(tmp_path, "Compress", floats(5, 4), flags, **attributes)
+        graph = compare(tmp_path, "Compress", floats(5, 4), flags, const=[1], **attributes)
+        assert graph.outputs[0].length is None
 
 
 @pytest.mark.parametrize("ordered", [0, 1])

@@ -105,11 +105,14 @@ def resize(call: Call) -> Value:
     return _resized(call, sampling, scales, sizes)
 
 
-@lowering("Upsample", since=9, until=9)
+@lowering("Upsample", since=7, until=9)
 def upsample(call: Call) -> Value:
     """Resize of older models."""
     sampling = Sampling(call.text("mode", "nearest"), "asymmetric", "floor", -0.75, False)
-    return _resized(call, sampling, call.static(1, "scales").reshape(-1).tolist(), None)
+    scales = call.numbers("scales") if call.opset < 9 else None
+    if scales is None:
+        scales = call.static(1, "scales").reshape(-1).tolist()
+    return _resized(call, sampling, scales, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from isa.types import DType
+from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota, scan
 from wsc.frontend.registry import Call, Sized, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
@@ -48,7 +49,7 @@ def non_zero(call: Call) -> Sized:
 
 
 @lowering("Compress", since=9)
-def compress(call: Call) -> Sized:
+def compress(call: Call) -> Value | Sized:
     """The slices along an axis (or, without one, the elements) whose condition holds."""
     build, x, condition = call.build, call.arg(0), call.arg(1)
     if "axis" in call.node.attributes:
@@ -57,6 +58,12 @@ def compress(call: Call) -> Sized:
         x, axis = build.reshape(x, (x.type.size,), "flat"), 0
     size = x.shape[axis]
     require(condition.type.size <= size, f"{condition.type.size} conditions for {size} slices")
+    known = call.maybe_static(1)
+    if known is not None:
+        (positions,) = np.nonzero(known.reshape(-1))
+        if not positions.size:
+            return build.empty((*x.shape[:axis], 0, *x.shape[axis + 1 :]), x.dtype)
+        return take(build, x, positions, positions.shape, axis)
     flat = build.reshape(condition, (condition.type.size,), "condition")
     flags = build.move(flat, Pad((0,), (size - condition.type.size,)), hint="flags")
     places, length = _chosen(build, flags)
