@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,13 @@ def model_of(
     outputs: Sequence[str],
     opset: int = 17,
     domains: Sequence[str] = (),
+    dtype: Any = np.float32,
+    version: int = 1,
 ) -> onnx.ModelProto:
-    """A model with these inputs and initializers whose output shapes are left open."""
+    """A model with these inputs and initializers whose output shapes are left open.
+
+    dtype: of the outputs where shape inference does not tell it. version: of the domains.
+    """
     graph = helper.make_graph(
         list(nodes),
         "case",
@@ -64,12 +69,12 @@ def model_of(
         [helper.make_empty_tensor_value_info(name) for name in outputs],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, version) for d in domains)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     inferred = onnx.shape_inference.infer_shapes(model)
     for output in inferred.graph.output:
         if not output.type.HasField("tensor_type"):
-            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            output.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return inferred
 
 
@@ -95,8 +100,13 @@ def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> li
 
 
 def run_evaluator(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs of ONNX's reference evaluator."""
-    return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, dict(feeds))]
+    """The outputs of ONNX's reference evaluator, for what ONNX Runtime does not have."""
+    outputs = ReferenceEvaluator(model).run(None, dict(feeds))
+    assert isinstance(outputs, list)
+    return [np.asarray(output) for output in outputs]
+
+
+Oracle = Callable[[onnx.ModelProto, Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
 def assert_close(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
@@ -118,43 +128,42 @@ def compare(
     domain: str = "",
     precision: DType = DType.F32,
     tolerance: float = 2e-5,
-    reference: bool = False,
+    dtype: Any = np.float32,
+    oracle: Oracle = run_reference,
+    version: int = 1,
     **attributes: Any,
 ) -> Graph:
     """Import a one-operator model and hold NumPy's answer to its graph against ONNX Runtime.
 
     inputs: arrays, or None for an input that is left out; those numbered in ``const``
-    are initializers. reference: against ONNX's reference evaluator instead.
+    are initializers. dtype: of the outputs of an operator that ONNX does not know. oracle:
+    whose answer is right. version: of the domain.
     """
-    model, feeds = operator_model(op_type, inputs, const, outputs, opset, domain, attributes)
-    return compare_model(path, model, feeds, precision, tolerance, reference)
-
-
-def refuse(
-    path: Path, op_type: str, *inputs: np.ndarray | None, const: Sequence[int] = (),
-    outputs: int = 1, opset: int = 17, domain: str = "", **attributes: Any,
-) -> str:  # fmt: skip
-    """The reason why a one-operator model, as for ``compare``, is not imported."""
-    model, _ = operator_model(op_type, inputs, const, outputs, opset, domain, attributes)
-    with pytest.raises(UnsupportedOperators) as caught:
-        import_model(onnx_ir.from_proto(model))
-    (operator,) = caught.value.operators
-    return operator.reason
-
-
-def operator_model(
-    op_type: str, inputs: Sequence[np.ndarray | None], const: Sequence[int], outputs: int,
-    opset: int, domain: str, attributes: Mapping[str, Any],
-) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:  # fmt: skip
-    """(a model of one operator, what to feed it)."""
     given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
     constants = {name: array for name, array in given.items() if int(name[1:]) in const}
     feeds = {name: array for name, array in given.items() if name not in constants}
     one = node(op_type, len(inputs), outputs, domain, **attributes)
     one.input[:] = [name if name in given else "" for name in one.input]
     domains = [domain] if domain else []
-    model = model_of([one], feeds, constants, list(one.output), opset, domains)
-    return model, feeds
+    model = model_of([one], feeds, constants, list(one.output), opset, domains, dtype, version)
+    return compare_model(path, model, feeds, precision, tolerance, oracle)
+
+
+def refuse(
+    op_type: str, *inputs: np.ndarray | None, const: Sequence[int] = (), outputs: int = 1,
+    opset: int = 17, **attributes: Any,
+) -> str:  # fmt: skip
+    """The reason why a model of one operator of ONNX, as for ``compare``, is refused."""
+    given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
+    constants = {name: array for name, array in given.items() if int(name[1:]) in const}
+    feeds = {name: array for name, array in given.items() if name not in constants}
+    one = node(op_type, len(inputs), outputs, **attributes)
+    one.input[:] = [name if name in given else "" for name in one.input]
+    model = model_of([one], feeds, constants, list(one.output), opset)
+    with pytest.raises(UnsupportedOperators) as caught:
+        import_model(onnx_ir.from_proto(model))
+    (operator,) = caught.value.operators
+    return operator.reason
 
 
 def compare_model(
@@ -163,10 +172,10 @@ def compare_model(
     feeds: Mapping[str, np.ndarray],
     precision: DType = DType.F32,
     tolerance: float = 2e-5,
-    reference: bool = False,
+    oracle: Oracle = run_reference,
 ) -> Graph:
     """As ``compare``, for a whole model; the graph must also survive its text form."""
-    want = run_evaluator(model, feeds) if reference else run_reference(model, feeds)
+    want = oracle(model, feeds)
     for output, array in zip(model.graph.output, want, strict=True):
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         output.CopyFrom(helper.make_tensor_value_info(output.name, kind, array.shape))

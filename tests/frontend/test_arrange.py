@@ -66,6 +66,6 @@ def test_counts_of_n_grams(tmp_path: Path, mode: str, low: int, high: int, gaps:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    reason = refuse(tmp_path, "ReverseSequence", floats(2, 3, 4), np.array([1, 2, 3, 4]),
+    reason = refuse("ReverseSequence", floats(2, 3, 4), np.array([1, 2, 3, 4]),
                     time_axis=1, batch_axis=2)  # fmt: skip
     assert reason == "time and batch are not the first two dimensions"

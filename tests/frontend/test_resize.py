@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.frontend.cases import compare, floats, refuse
+from tests.frontend.cases import compare, floats, refuse, run_evaluator
 
 
 def at(*items: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_antialiased_resize(tmp_path: Path, mode: str, sizes: tuple[int, int]) -
     x = floats(1, 2, 7, 9)
     compare(
         tmp_path, "Resize", x, None, None, at(1, 2, *sizes), const=[3], opset=18, mode=mode,
-        antialias=1, reference=True,
+        antialias=1, oracle=run_evaluator,
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_antialiased_resize(tmp_path: Path, mode: str, sizes: tuple[int, int]) -
 def test_resize_that_keeps_its_aspect(tmp_path: Path, policy: str, mode: str) -> None:
     compare(
         tmp_path, "Resize", floats(1, 2, 3, 5), None, None, at(7, 8), const=[3], opset=18,
-        mode=mode, axes=[2, 3], keep_aspect_ratio_policy=policy, reference=True,
+        mode=mode, axes=[2, 3], keep_aspect_ratio_policy=policy, oracle=run_evaluator,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_resize_of_a_region_that_is_data(
     compare(
         tmp_path, "Resize", floats(1, 2, 5, 6), roi, None, at(4, 3), const=[3], opset=18,
         mode=mode, axes=[2, 3], coordinate_transformation_mode="tf_crop_and_resize",
-        extrapolation_value=9.0, reference=True, tolerance=1e-4,
+        extrapolation_value=9.0, oracle=run_evaluator, tolerance=1e-4,
     )  # fmt: skip
 
 
@@ -79,15 +79,15 @@ def test_align_corners_by_scales_that_leave_a_part_of_an_element(tmp_path: Path)
     scales = np.array([1, 1, 0.6, 0.6], np.float32)
     compare(
         tmp_path, "Resize", floats(1, 1, 3, 4), None, scales, const=[2], mode="linear",
-        coordinate_transformation_mode="align_corners", reference=True,
+        coordinate_transformation_mode="align_corners", oracle=run_evaluator,
     )  # fmt: skip
 
 
 def test_what_resize_refuses(tmp_path: Path) -> None:
     x = floats(1, 2, 3, 4)
     assert "antialias" in refuse(
-        tmp_path, "Resize", x, None, None, at(1, 2, 2, 2), const=[3], opset=18, antialias=1
+        "Resize", x, None, None, at(1, 2, 2, 2), const=[3], opset=18, antialias=1
     )
     assert "2 sizes or scales for 4 axes" in refuse(
-        tmp_path, "Resize", x, None, None, at(2, 2), const=[3], opset=18
+        "Resize", x, None, None, at(2, 2), const=[3], opset=18
     )

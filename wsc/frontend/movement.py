@@ -126,13 +126,13 @@ def split(call: Call) -> list[Value]:
         part = -(-x.shape[axis] // count)
         sizes = [min(part, x.shape[axis] - i * part) for i in range(count)]
 
-    def part(number: int, start: int, size: int) -> Value:
+    def piece(number: int, start: int, size: int) -> Value:
         if not size:
             return call.build.empty((*x.shape[:axis], 0, *x.shape[axis + 1 :]), x.dtype)
         return call.build.slice_axis(x, axis, start, size, hint=f"part{number}")
 
     starts = np.cumsum([0, *sizes]).tolist()
-    return [part(*place) for place in zip(range(len(sizes)), starts, sizes, strict=False)]
+    return [piece(*place) for place in zip(range(len(sizes)), starts, sizes, strict=False)]
 
 
 @lowering("Tile", since=6)
