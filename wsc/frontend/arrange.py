@@ -47,6 +47,8 @@ def col2im(call: Call) -> Value:
     strides = call.integers("strides") or [1] * rank
     dilations = call.integers("dilations") or [1] * rank
     pads = call.integers("pads") or [0] * 2 * rank
+    steps = [*kernel, *strides, *dilations]
+    require(min(steps, default=1) > 0, "a block, stride or dilation below 1")
     sizes = [image[i] + pads[i] + pads[rank + i] for i in range(rank)]
     reach = [(kernel[i] - 1) * dilations[i] + 1 for i in range(rank)]
     counts = [(sizes[i] - reach[i]) // strides[i] + 1 for i in range(rank)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsc.frontend.registry import Call, lowering, require
+from wsc.frontend.registry import LONGEST, Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Contract, Index, Pad, Reshape, Slice
 from wsc.ir.terms import Term
@@ -109,6 +109,7 @@ def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> lis
     result: list[Window] = []
     for axis, (size, kernel) in enumerate(zip(sizes, kernels, strict=True)):
         stride, dilation = strides[axis], dilations[axis]
+        require(stride > 0 and dilation > 0 and kernel > 0, "a stride, dilation or kernel below 1")
         reach = (kernel - 1) * dilation + 1
         low, high = pads[axis], pads[axis + rank]
         if auto == "VALID":
@@ -124,6 +125,7 @@ def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> lis
         # A last window that would start in the padding behind the data is left out.
         if ceil and span % stride and out * stride < size + low:
             out += 1
+        require(out <= LONGEST, f"{out} windows along a dimension (at most {LONGEST})")
         result.append(Window(size, kernel, stride, dilation, low, high, out))
     return result
 
@@ -189,6 +191,7 @@ def conv_transpose(call: Call) -> Value:
     """Transposed convolution: zeros between the inputs, then a plain convolution."""
     x, weight = call.arg(0), call.arg(1)
     rank, groups = x.rank - 2, call.integer("group", 1)
+    require(groups > 0 and weight.shape[0] % groups == 0, f"{groups} groups")
     strides = call.integers("strides") or [1] * rank
     dilations = call.integers("dilations") or [1] * rank
     spatial: list[Window] = []

@@ -160,9 +160,12 @@ class _Importer:
         except (Unsupported, IRError) as error:
             self._refuse(node, name, str(error))
             return
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
             # What the checker lets through: too few pads, a kernel of another rank.
             self._refuse(node, name, f"malformed node: {error}")
+            return
+        except MemoryError:
+            self._refuse(node, name, "its constants do not fit in this machine's memory")
             return
         results = (result,) if isinstance(result, Value | Sized) else result
         for output, value in zip(node.outputs, results, strict=False):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isa.types import DType
-from wsc.frontend.registry import Call, Unsupported, lowering, normal_axis, require
+from wsc.frontend.registry import LONGEST, Call, Unsupported, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.graph import Expand, Pad, Reshape, Slice, Transpose
@@ -150,6 +150,7 @@ def tile(call: Call) -> Value:
 def depth_to_space(call: Call) -> Value:
     """Blocks of channels become blocks of space."""
     x, block = call.arg(0), call.integer("blocksize", 1)
+    require(block > 0 and x.rank == 4, f"blocks of {block} in a tensor of rank {x.rank}")
     n, c, h, w = x.shape
     depth = c // (block * block)
     if call.text("mode", "DCR") == "DCR":
@@ -164,6 +165,7 @@ def depth_to_space(call: Call) -> Value:
 def space_to_depth(call: Call) -> Value:
     """Blocks of space become blocks of channels."""
     x, block = call.arg(0), call.integer("blocksize", 1)
+    require(block > 0 and x.rank == 4, f"blocks of {block} in a tensor of rank {x.rank}")
     n, c, h, w = x.shape
     parts = (n, c, h // block, block, w // block, block)
     shape = (n, c * block * block, h // block, w // block)
@@ -330,6 +332,7 @@ def range_(call: Call) -> Value:
 def trilu(call: Call) -> Value:
     """The upper or lower triangle; zeros elsewhere."""
     x = call.arg(0)
+    require(x.rank >= 2 and x.shape[-1] * x.shape[-2] <= LONGEST, f"matrices of {x.shape[-2:]}")
     known = call.maybe_static(1)
     if known is None and call.has(1):
         return _trilu_at(call, x, call.build.reshape(call.arg(1), (), "k"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from isa.types import DType
 from wsc.frontend.elementwise import wide_square
-from wsc.frontend.registry import Call, lowering, normal_axis
+from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Index, Pad, Reduce, Reduction
 from wsc.ir.terms import Body
@@ -117,6 +117,7 @@ def arg_extremum(call: Call) -> Value:
 
 def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
     """0, 1, ... along one axis; the other dimensions have size 1."""
+    require(size <= LONGEST, f"a dimension of {size} (at most {LONGEST})")
     shape = [size if i == axis else 1 for i in range(rank)]
     return build.constant(np.arange(size).reshape(shape), DType.I32, "iota")
 

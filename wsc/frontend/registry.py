@@ -30,6 +30,10 @@ def require(condition: bool, reason: str) -> None:
         raise Unsupported(reason)
 
 
+# Positions of one dimension that a lowering writes down: no fabric holds longer ones.
+LONGEST = 1 << 26
+
+
 def normal_axis(axis: int, rank: int) -> int:
     """An axis as a number from 0. Raises Unsupported if there is no such axis."""
     require(-rank <= axis < rank, f"axis {axis} of a tensor of rank {rank}")

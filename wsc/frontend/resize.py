@@ -12,7 +12,7 @@ import numpy as np
 from isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota
-from wsc.frontend.registry import Call, lowering, normal_axis, require
+from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.frontend.sample import OFFSETS, Border, taps
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Expand, Reduction, Reshape
@@ -99,6 +99,7 @@ def resize(call: Call) -> Value:
         bool(call.integer("antialias", 0)),
     )
     require(sampling.mode in OFFSETS, f"mode {sampling.mode!r}")
+    require(sampling.rounding in _ROUNDING, f"nearest_mode {sampling.rounding!r}")
     require(sampling.mode != "nearest" or not sampling.antialias, "antialias of nearest elements")
     sizes = None if old or not call.has(3) else call.static_ints(3, "sizes")
     scales = None if sizes else call.static(1 if old else 2, "scales").reshape(-1).tolist()
@@ -145,6 +146,8 @@ def _targets(call: Call, scales: list[float] | None, sizes: list[int] | None) ->
             scale = pick(target.scale for target in result)
             result = [Target(axis, int(scale * shape[axis] + 0.5), scale) for axis in axes]
     require(all(target.out > 0 for target in result), "the result has no elements")
+    longest = max((target.out for target in result), default=1)
+    require(longest <= LONGEST, f"a dimension of {longest} (at most {LONGEST})")
     return result
 
 

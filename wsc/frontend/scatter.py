@@ -10,7 +10,7 @@ import numpy as np
 from isa.types import DType
 from wsc.frontend.movement import row_strides, take
 from wsc.frontend.reduce import iota
-from wsc.frontend.registry import Call, lowering, normal_axis, require
+from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction, Slice
 from wsc.ir.terms import Term
@@ -30,6 +30,7 @@ FLAT_LIMIT = 4096
 
 def element_rows(build: GraphBuilder, shape: Sequence[int], indices: Value, axis: int) -> Value:
     """Row-major position in data of ``shape`` of the element that each index names."""
+    require(indices.type.size <= LONGEST, f"{indices.type.size} indices (at most {LONGEST})")
     strides = row_strides(shape)
     base = np.zeros(indices.shape, np.int64)
     for other in range(len(shape)):

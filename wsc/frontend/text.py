@@ -68,7 +68,7 @@ def tf_idf_vectorizer(call: Call) -> Value:
         place[np.arange(len(columns)), columns] = 1
         matrix = build.constant(place, DType.F32, "columns")
         # Gaps make no difference to single tokens, which count once.
-        for step in range(1, gaps + 2 if grams.shape[1] > 1 else 2):
+        for step in range(1, min(gaps, rows.shape[1]) + 2 if grams.shape[1] > 1 else 2):
             found = _found(build, rows, grams, step)
             if found is not None:
                 counts = build.map(lambda n: n.cast(DType.F32), found, hint="counts")
