@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
-from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator
+from tests.frontend.cases import compare, floats, ints, model_of, node, refuse, run_evaluator
+from wsc.errors import CompileError
+from wsc.frontend import import_onnx
 from wsc.frontend.scatter import FLAT_LIMIT
 from wsc.ir.graph import Gather, Scatter
 
@@ -98,3 +102,12 @@ def test_what_scatters_refuse(tmp_path: Path) -> None:
     assert reason == "an index out of range"
     reason = refuse("TensorScatter", floats(4, 6, 7), floats(4, 6, 7), opset=24, axis=0, const=[])
     assert reason == "the batch dimension as axis"
+
+
+def test_batch_dims_that_are_negative(tmp_path: Path) -> None:
+    feeds = {"x0": floats(2, 3), "x1": ints(2, 1, low=0, high=2)}
+    model = model_of([node("GatherND", 2)], feeds, {}, ["y0"])
+    model.graph.node[0].attribute.append(helper.make_attribute("batch_dims", -2))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(CompileError, match="batch_dims is -2"):
+        import_onnx(tmp_path / "m.onnx")

@@ -14,6 +14,8 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
 
+GAP_LIMIT = 256  # each number of tokens skipped is a round of comparisons
+
 
 def _grams(call: Call) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(n-grams [count, n], their columns in the result) for each n that counts."""
@@ -59,6 +61,8 @@ def tf_idf_vectorizer(call: Call) -> Value:
     require(x.rank in (1, 2), f"tokens of rank {x.rank}")
     mode, gaps = call.text("mode", "TF"), call.integer("max_skip_count", 0)
     require(mode in ("TF", "IDF", "TFIDF"), f"mode {mode!r}")
+    gaps = min(gaps, x.shape[-1])
+    require(gaps <= GAP_LIMIT, f"{gaps} gaps (at most {GAP_LIMIT})")
     width = max(call.integers("ngram_indexes") or [-1]) + 1
     require(width > 0, "the result has no elements")
     rows = build.reshape(x, (1, *x.shape) if x.rank == 1 else x.shape, "rows")
@@ -68,7 +72,7 @@ def tf_idf_vectorizer(call: Call) -> Value:
         place[np.arange(len(columns)), columns] = 1
         matrix = build.constant(place, DType.F32, "columns")
         # Gaps make no difference to single tokens, which count once.
-        for step in range(1, min(gaps, rows.shape[1]) + 2 if grams.shape[1] > 1 else 2):
+        for step in range(1, gaps + 2 if grams.shape[1] > 1 else 2):
             found = _found(build, rows, grams, step)
             if found is not None:
                 counts = build.map(lambda n: n.cast(DType.F32), found, hint="counts")
