@@ -19,6 +19,7 @@ from isa.program import (
     ISA_VERSION,
     Asynchronous,
     Call,
+    Cut,
     Direction,
     EdgeTensor,
     If,
@@ -152,8 +153,8 @@ class Builder(OperandBuilder):
         self.places["color", name] = self.where(children[0])
 
     def value(self, children: Children) -> None:
-        """``input a : f32[16] "float32"``."""
-        kind, name, dtype, shape, host = children
+        """``output a : f32[16] "float32" cut 0 by n``."""
+        kind, name, dtype, shape, host, axis, length = children
         self.parts.edge.append(
             EdgeTensor(
                 name,
@@ -161,6 +162,7 @@ class Builder(OperandBuilder):
                 DType(str(dtype)),
                 shape,
                 "" if host is None else build_string(host),
+                cut=None if axis is None else Cut(int(axis), length),
                 where=self.where(kind),
             )
         )

@@ -151,7 +151,9 @@ def _edge(program: Program) -> Iterator[Line]:
 def _behind(tensor: EdgeTensor) -> str:
     """What the host sees of an edge tensor: its type there and, for a weight, the place."""
     if tensor.kind is not Kind.WEIGHT:
-        return f" {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
+        text = f" {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
+        cut = tensor.cut
+        return f"{text} cut {cut.axis} by {show_edge_name(cut.length)}" if cut else text
     text = f" {show_string(tensor.file)}"
     if tensor.key:
         text += f" key {show_string(tensor.key)}"

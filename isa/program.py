@@ -283,13 +283,26 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """How much of an output counts: ``length`` names an output of one i32 element.
+
+    The host keeps the first so many positions of dimension ``axis``, and does not show
+    the length.
+    """
+
+    axis: int
+    length: str
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeTensor:
     """A tensor outside the fabric: network input, network output, or weight in the store.
 
     dtype: element type on the fabric. host_dtype: NumPy name of the type that the
     host sees (``int64`` inputs travel as i32). file, key: for weights, the
     safetensors file beside the program and the key in it, or, when ``byte_offset``
-    is not None, a raw file with the data starting at that byte.
+    is not None, a raw file with the data starting at that byte. cut: for an output whose
+    size the program itself computes.
     """
 
     name: str
@@ -300,6 +313,7 @@ class EdgeTensor:
     file: str = ""
     key: str = ""
     byte_offset: int | None = None
+    cut: Cut | None = None
     where: Location = field(default=NOWHERE, compare=False)
 
 

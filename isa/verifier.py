@@ -15,6 +15,7 @@ DECLARED = (
     layout.regions,  # each tile has one program
     layout.colors,  # each stream has a channel
     layout.tensors,  # data has a place
+    transfers.cuts,  # each output has a size
     shape.instructions,  # each instruction can be encoded
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware

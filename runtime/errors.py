@@ -25,7 +25,7 @@ class InputError(RuntimeFault):
 
 
 class OutputError(RuntimeFault):
-    """An output holds a value that the type under which the host takes it does not have."""
+    """An output that the host cannot take: a value its type does not have, a length it has not."""
 
 
 class ExecutionFault(RuntimeFault):

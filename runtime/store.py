@@ -149,16 +149,19 @@ def make_outputs(program: Program) -> dict[str, np.ndarray]:
 
 
 def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs in the shapes and types that the host sees.
+    """Outputs in the shapes and types that the host sees, cut where the program says so.
 
     Raises:
-        OutputError: an output holds a value that its host type does not have: the edge
-            changes encodings and computes nothing.
+        OutputError: a length that the program computed is none of its output's, or an
+            output holds a value that its host type does not have: the edge changes
+            encodings and computes nothing.
     """
     tensors = {tensor.name: tensor for tensor in program.edge_tensors}
+    lengths = {tensor.cut.length for tensor in program.edge_tensors if tensor.cut}
     return {
-        name: _output(tensors[name], array).reshape(tensors[name].shape)
+        name: _output(tensors[name], _cut(tensors[name], array.reshape(tensors[name].shape), flat))
         for name, array in flat.items()
+        if name not in lengths
     }
 
 
@@ -175,3 +178,15 @@ def _output(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
     if wrong.any():
         raise OutputError(f"output '{tensor.name}': {array[wrong][0]} is no value of {dtype}")
     return shown
+
+
+def _cut(tensor: EdgeTensor, array: np.ndarray, flat: Mapping[str, np.ndarray]) -> np.ndarray:
+    if tensor.cut is None:
+        return array
+    axis, length = tensor.cut.axis, int(flat[tensor.cut.length].item())
+    if not 0 <= length <= array.shape[axis]:
+        raise OutputError(
+            f"output '{tensor.name}': '{tensor.cut.length}' is {length}, dimension {axis} has "
+            f"{array.shape[axis]} positions"
+        )
+    return array[(slice(None),) * axis + (slice(length),)]

@@ -16,6 +16,7 @@ from wsc.ir.graph import (
     Contract,
     Gather,
     Graph,
+    GraphOutput,
     Index,
     Lit,
     Map,
@@ -24,6 +25,7 @@ from wsc.ir.graph import (
     Reduce,
     Reduction,
     Ref,
+    Scatter,
 )
 
 
@@ -95,6 +97,13 @@ _FOLDS = {
     Reduction.MIN: (np.min, math.inf),
 }
 
+_JOINS = {
+    Reduction.SUM: np.add,
+    Reduction.PROD: np.multiply,
+    Reduction.MAX: np.maximum,
+    Reduction.MIN: np.minimum,
+}
+
 
 def _reduce(op: Reduce, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
     extents, labels = dict(op.extents), [label for label, _ in op.extents]
@@ -121,6 +130,16 @@ def _contract(op: Contract, dtype: DType, inputs: list[np.ndarray]) -> np.ndarra
         return np.einsum(*operands, out, optimize=True).astype(dtype.numpy)  # type: ignore[call-overload]
 
 
+def _scatter(op: Scatter, inputs: list[np.ndarray]) -> np.ndarray:
+    out, indices, updates = inputs[0].copy(), *inputs[1:]
+    rows, placed = np.moveaxis(out, op.axis, 0), np.moveaxis(updates, op.axis, 0)
+    join = None if op.kind is None else _JOINS[op.kind]
+    for index, update in zip(indices, placed, strict=True):
+        if -len(rows) <= index < len(rows):
+            rows[index] = update if join is None else join(rows[index], update)
+    return out
+
+
 def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
     dtype = node.type.dtype
     match node.op:
@@ -136,6 +155,8 @@ def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
             return np.concatenate(inputs, axis)
         case Gather(axis):
             return np.take(inputs[0], inputs[1], axis)
+        case Scatter():
+            return _scatter(node.op, inputs)
 
 
 def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -150,4 +171,12 @@ def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         assert value.shape == node.type.shape, (node.name, value.shape, node.type)
         assert value.dtype == node.type.dtype.numpy, (node.name, value.dtype, node.type)
         values[node.output] = value
-    return {item.name: values[item.value].astype(item.host_dtype) for item in graph.outputs}
+    return {item.name: _shown(item, values) for item in graph.outputs}
+
+
+def _shown(item: GraphOutput, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    array = values[item.value].astype(item.host_dtype)
+    if item.length is None:
+        return array
+    axis, length = item.length
+    return np.take(array, range(int(values[length].item())), axis)

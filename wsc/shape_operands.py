@@ -39,7 +39,6 @@ SHAPE_OPERANDS: dict[tuple[str, int], str] = {
     ("MaxUnpool", 2): "the shape of the result",
     ("MelWeightMatrix", 0): "the number of bands, a size of the result",
     ("MelWeightMatrix", 1): "the length of the transform, which sizes the result",
-    ("NonMaxSuppression", 2): "the largest number of boxes",
     ("OneHot", 1): "the size of the new dimension",
     ("Pad", 1): "the widths of the padding",
     ("Pad", 3): "the axes that are padded",

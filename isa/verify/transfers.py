@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from isa import expr as ex
 from isa.program import Direction, EdgeTensor, Kind, Region, Transfer
-from isa.types import Control, Side
+from isa.types import Control, DType, Side
 from isa.verify.context import Context
 from isa.verify.routes import Network, boundary, side_length
 
@@ -28,6 +29,27 @@ def transfers(context: Context, network: Network) -> None:
         if transfer.lookup and not _lookup(context, network, transfer, region, tensor):
             continue
         _elements(context, transfer, region, tensor)
+
+
+def cuts(context: Context) -> None:
+    """What cuts an output is an output itself, one integer, and the dimension is there."""
+    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    for tensor in context.program.edge_tensors:
+        if tensor.cut is None:
+            continue
+        axis, name = tensor.cut.axis, tensor.cut.length
+        length = tensors.get(name)
+        if tensor.kind is not Kind.OUTPUT:
+            context.say(f"'{tensor.name}' is an {tensor.kind.value} and cannot be cut", tensor)
+        elif axis >= len(tensor.shape):
+            context.say(f"'{tensor.name}' has no dimension {axis} to cut", tensor, str(axis))
+        elif length is None:
+            context.say(f"no output '{name}' to cut '{tensor.name}' by", tensor, name)
+        elif length.kind is not Kind.OUTPUT or length.cut is not None or (
+            length.dtype is not DType.I32 or math.prod(length.shape) != 1
+        ):  # fmt: skip
+            message = f"'{name}' cuts '{tensor.name}' and is no output of one i32"
+            context.say(message, tensor, name)
 
 
 def _at_edge(context: Context, region: Region, transfer: Transfer, side: Side) -> bool:

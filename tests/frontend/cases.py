@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
+import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from isa.types import DType
 from tests.oracle import evaluate
-from wsc.frontend import import_onnx
+from wsc.errors import UnsupportedOperators
+from wsc.frontend import import_model, import_onnx
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph
 from wsc.ir.text import parse_graph, print_graph
@@ -144,6 +147,23 @@ def compare(
     domains = [domain] if domain else []
     model = model_of([one], feeds, constants, list(one.output), opset, domains, dtype, version)
     return compare_model(path, model, feeds, precision, tolerance, oracle)
+
+
+def refuse(
+    op_type: str, *inputs: np.ndarray | None, const: Sequence[int] = (), outputs: int = 1,
+    opset: int = 17, **attributes: Any,
+) -> str:  # fmt: skip
+    """The reason why a model of one operator of ONNX, as for ``compare``, is refused."""
+    given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
+    constants = {name: array for name, array in given.items() if int(name[1:]) in const}
+    feeds = {name: array for name, array in given.items() if name not in constants}
+    one = node(op_type, len(inputs), outputs, **attributes)
+    one.input[:] = [name if name in given else "" for name in one.input]
+    model = model_of([one], feeds, constants, list(one.output), opset)
+    with pytest.raises(UnsupportedOperators) as caught:
+        import_model(onnx_ir.from_proto(model))
+    (operator,) = caught.value.operators
+    return operator.reason
 
 
 def compare_model(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.frontend.cases import compare, floats
+from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator, run_reference
 from wsc.ir.graph import Contract
 
 
@@ -72,6 +73,60 @@ def test_fused_matmul(tmp_path: Path) -> None:
 )
 def test_einsum(tmp_path: Path, equation: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
     compare(tmp_path, "Einsum", floats(*a), floats(*b), equation=equation)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij->ji", [(2, 3)]),
+        ("ij->", [(2, 3)]),
+        ("ii->i", [(3, 3)]),
+        ("iji", [(3, 2, 3)]),
+        ("...ii->...i", [(2, 4, 3, 3)]),
+        ("i...->...", [(4, 2, 3)]),
+        ("...ij,...jk->...ik", [(5, 1, 2, 3), (4, 3, 2)]),
+        ("...a,a->...", [(2, 3, 4), (4,)]),
+        ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)]),
+        ("i,ij,j", [(3,), (3, 4), (4,)]),
+        ("ab,ab->ab", [(2, 3), (2, 3)]),
+        ("iij,jk->k", [(3, 3, 2), (2, 4)]),
+        ("ab,cd->bd", [(2, 3), (4, 5)]),
+        (" b n h , n -> b h ", [(2, 3, 4), (3,)]),
+    ],
+)
+def test_einsum_of_any_operands(
+    tmp_path: Path, equation: str, shapes: list[tuple[int, ...]]
+) -> None:
+    # ONNX Runtime wants the dimensions of an ellipsis to be equal.
+    for values in (floats, lambda *shape: ints(*shape, dtype=np.int32)):
+        arrays = [values(*shape) for shape in shapes]
+        oracle = run_evaluator if "..." in equation else run_reference
+        compare(tmp_path, "Einsum", *arrays, equation=equation, oracle=oracle)
+
+
+@pytest.mark.parametrize(
+    ("equation", "reason"),
+    [
+        ("ij,jk->ik", "2 terms for 1 operands"),
+        ("i->i", "1 labels for 2 dimensions"),
+        ("ij->ijk", "a label of the result that no operand has"),
+        ("ij->ii", "a label twice in the result"),
+        ("i1->i", "equation 'i1->i'"),
+    ],
+)
+def test_what_einsum_refuses(tmp_path: Path, equation: str, reason: str) -> None:
+    assert refuse("Einsum", floats(2, 3), equation=equation) == reason
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (5, 5), (2, 3, 4, 4)])
+def test_det(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    compare(tmp_path, "Det", floats(*shape))
+    # Zeros where a pivot would stand first, and a column of zeros.
+    x = floats(*shape)
+    x[..., 0, 0] = 0
+    compare(tmp_path, "Det", x)
+    x[..., 0] = 0
+    compare(tmp_path, "Det", x)
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,9 @@ def test_square_is_a_product(tmp_path: Path) -> None:
 
 def test_power_by_a_tensor(tmp_path: Path) -> None:
     compare(tmp_path, "Pow", floats(7, low=0.1), floats(7))
+    base, exponent = ints(40, low=-9, high=10, dtype=np.int32), ints(40, low=0, high=10)
+    compare(tmp_path, "Pow", base, exponent.astype(np.int32))
+    compare(tmp_path, "Pow", abs(base), exponent.astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
-from tests.frontend.cases import compare, floats, ints
+from tests.frontend.cases import compare, compare_model, floats, ints, model_of
 from wsc.ir.graph import Gather, Move
 
 
@@ -73,6 +74,19 @@ def test_slice(
     compare(tmp_path, "Slice", floats(7, 6), *arrays, const=[1, 2, 3, 4])
 
 
+def test_parts_without_elements(tmp_path: Path) -> None:
+    x = floats(5, 4)
+    compare(tmp_path, "Slice", x, at(3), at(3), at(1), const=[1, 2, 3])
+    compare(tmp_path, "Split", x, at(4, 0, 1), const=[1], outputs=3)
+    feeds = {"x0": x}
+    nodes = [
+        helper.make_node("Split", ["x0", "sizes"], ["a", "b"], name="/split", axis=1),
+        helper.make_node("Concat", ["b", "a", "b"], ["y"], name="/join", axis=1),
+        helper.make_node("Concat", ["b", "b"], ["z"], name="/none", axis=1),
+    ]
+    compare_model(tmp_path, model_of(nodes, feeds, {"sizes": at(4, 0)}, ["y", "z"]), feeds)
+
+
 def test_old_slice(tmp_path: Path) -> None:
     compare(tmp_path, "Slice", floats(7, 6), opset=9, starts=[1, 0], ends=[5, 3], axes=[1, 0])
 
@@ -115,6 +129,7 @@ def test_pad_values_axes_and_wrap(tmp_path: Path) -> None:
     value = np.array(7.5, np.float32)
     compare(tmp_path, "Pad", floats(5, 4), at(1, 2), value, at(1), const=[1, 2, 3], opset=18)
     compare(tmp_path, "Pad", floats(5, 4), at(1, 2, 0, 3), const=[1], opset=19, mode="wrap")
+    compare(tmp_path, "Pad", floats(5, 4), at(1, -1, 0, 3), value, const=[1])
     compare(tmp_path, "Pad", floats(5, 4), opset=10, pads=[1, 0, 0, 2], value=2.0)
 
 
@@ -136,22 +151,11 @@ def test_gather(tmp_path: Path, axis: int) -> None:
     compare(tmp_path, "Gather", floats(5, 6), ints(2, 3, low=-5, high=5), axis=axis)
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_gather_elements(tmp_path: Path, axis: int) -> None:
-    indices = ints(2, 3, 3, low=-2, high=2)
-    compare(tmp_path, "GatherElements", floats(2, 3, 4), indices, axis=axis)
-
-
-@pytest.mark.parametrize("batch", [0, 1])
-def test_gather_nd(tmp_path: Path, batch: int) -> None:
-    compare(tmp_path, "GatherND", floats(2, 3, 4), ints(2, 5, 2, low=-2, high=2), batch_dims=batch)
-    compare(tmp_path, "GatherND", floats(2, 3, 4), ints(2, 1, low=-2, high=2), batch_dims=batch)
-
-
 @pytest.mark.parametrize("upper", [0, 1])
 @pytest.mark.parametrize("k", [-1, 0, 2])
 def test_trilu(tmp_path: Path, upper: int, k: int) -> None:
     compare(tmp_path, "Trilu", floats(2, 4, 5), np.array(k), const=[1], upper=upper)
+    compare(tmp_path, "Trilu", floats(2, 4, 5), np.array(k), upper=upper)
 
 
 def test_one_hot(tmp_path: Path) -> None:
@@ -161,41 +165,3 @@ def test_one_hot(tmp_path: Path) -> None:
         compare(
             tmp_path, "OneHot", ints(2, 3, low=-6, high=7), depth, values, const=[1, 2], axis=axis
         )
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric",
-         "nearest_mode": "floor"},
-        {"mode": "nearest"},
-        {"mode": "linear"},
-        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
-        {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
-        {"mode": "cubic"},
-        {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
-        {"mode": "nearest", "nearest_mode": "ceil"},
-        {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("sizes", [(1, 2, 6, 8), (1, 2, 5, 7), (1, 2, 2, 3)])
-def test_resize(tmp_path: Path, attributes: dict[str, Any], sizes: tuple[int, ...]) -> None:
-    compare(tmp_path, "Resize", floats(1, 2, 3, 4), None, None, at(*sizes), const=[3], **attributes)
-
-
-def test_resize_by_scales(tmp_path: Path) -> None:
-    scales = np.array([1, 1, 2, 1.5], np.float32)
-    compare(tmp_path, "Resize", floats(1, 2, 3, 4), None, scales, const=[2], mode="linear")
-    compare(tmp_path, "Upsample", floats(1, 2, 3, 4), scales, const=[1], opset=9, mode="nearest")
-
-
-def test_scatter_nd(tmp_path: Path) -> None:
-    indices = at(3, 0, -2).reshape(3, 1)
-    compare(tmp_path, "ScatterND", floats(5, 4), indices, floats(3, 4), const=[1])
-    pairs = np.array([[0, 1], [4, -1]])
-    compare(tmp_path, "ScatterND", floats(5, 4), pairs, floats(2), const=[1])
-
-
-def test_scatter_elements(tmp_path: Path) -> None:
-    indices = np.array([[0, 2, 1], [-1, 0, 3]])
-    compare(tmp_path, "ScatterElements", floats(5, 4), indices, floats(2, 3), const=[1], axis=1)

@@ -69,7 +69,7 @@ def test_dynamic_quantize_linear(tmp_path: Path, low: float) -> None:
 def test_blocks(tmp_path: Path, axis: int) -> None:
     shape = (3, 4) if axis == 0 else (6, 2)
     scale, zero = floats(*shape, low=0.01, high=0.1), ints(*shape, low=-9, high=9, dtype=np.int8)
-    given = {"axis": axis, "block_size": 2, "opset": 21}
+    given: dict[str, Any] = {"axis": axis, "block_size": 2, "opset": 21}
     compare(tmp_path, "QuantizeLinear", floats(6, 4), scale, zero, **given)
     compare(tmp_path, "DequantizeLinear", _signed(6, 4), scale, zero, **given)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from isa.types import DType
-from tests.frontend.cases import compare, floats, ints
+from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator
 
 REDUCTIONS = [
     "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
@@ -51,7 +51,20 @@ def test_arg_extremum(tmp_path: Path, op_type: str, axis: int, last: int, keepdi
 @pytest.mark.parametrize("axis", [0, 1])
 def test_top_k(tmp_path: Path, largest: int, axis: int) -> None:
     x = ints(4, 7, low=0, high=5).astype(np.float32)
-    compare(tmp_path, "TopK", x, np.array([3]), const=[1], outputs=2, axis=axis, largest=largest)
+    for count in (1, 3, x.shape[axis]):
+        k = np.array([count])
+        compare(tmp_path, "TopK", x, k, const=[1], outputs=2, axis=axis, largest=largest)
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_top_k_of_many(tmp_path: Path, count: int) -> None:
+    """Picked one after the other, or ranked by comparing all pairs; infinities are values too."""
+    x = floats(2, 300)
+    x[0] = -np.inf
+    x[0, 7], x[0, 250] = 1, np.inf
+    compare(tmp_path, "TopK", x, np.array([count]), const=[1], outputs=2)
+    reason = refuse("TopK", floats(2000), np.array([1000]), const=[1], outputs=2)
+    assert reason == "k = 1000 takes 4000000 comparisons of pairs"
 
 
 @pytest.mark.parametrize("exclusive", [0, 1])
@@ -61,6 +74,19 @@ def test_cum_sum(tmp_path: Path, exclusive: int, reverse: int) -> None:
     flags: dict[str, Any] = {"exclusive": exclusive, "reverse": reverse}
     compare(tmp_path, "CumSum", floats(2, 5, 3), axis, const=[1], **flags)
     compare(tmp_path, "CumSum", ints(2, 5), axis, const=[1], **flags)
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("size", [5, 64, 150])
+def test_scans(tmp_path: Path, exclusive: int, reverse: int, size: int) -> None:
+    flags: dict[str, Any] = {"exclusive": exclusive, "reverse": reverse}
+    axis = np.array(-2)
+    large = ints(2, size, 3, low=-(2**24), high=2**24, dtype=np.int32)
+    compare(tmp_path, "CumSum", large, axis, const=[1], **flags)
+    compare(tmp_path, "CumSum", floats(2, size, 3), axis, const=[1], **flags)
+    near_one = floats(2, size, 3, low=0.8, high=1.25)
+    compare(tmp_path, "CumProd", near_one, axis, const=[1], opset=26, oracle=run_evaluator, **flags)
 
 
 @pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax", "Hardmax"])
@@ -94,6 +120,11 @@ def test_batch_normalization(tmp_path: Path, const: list[int]) -> None:
     assert len(graph.nodes) == 1 or not const
 
 
+def test_batch_normalization_in_training(tmp_path: Path) -> None:
+    x, stats = floats(2, 3, 4, 5), [floats(3), floats(3), floats(3), floats(3, low=0.2)]
+    compare(tmp_path, "BatchNormalization", x, *stats, outputs=3, training_mode=1, momentum=0.8)
+
+
 def test_instance_normalization(tmp_path: Path) -> None:
     compare(tmp_path, "InstanceNormalization", floats(2, 3, 4, 5), floats(3), floats(3))
 
@@ -106,6 +137,8 @@ def test_group_normalization(tmp_path: Path) -> None:
 @pytest.mark.parametrize("p", [1, 2])
 def test_lp_normalization(tmp_path: Path, p: int) -> None:
     compare(tmp_path, "LpNormalization", floats(2, 3, 4), p=p, axis=1)
+    zeros = np.zeros((2, 3), np.float32)
+    compare(tmp_path, "LpNormalization", zeros, p=p, oracle=run_evaluator)
 
 
 def test_other_normalizations(tmp_path: Path) -> None:
@@ -138,6 +171,16 @@ def test_pool(
     tmp_path: Path, op_type: str, shape: tuple[int, ...], attributes: dict[str, Any]
 ) -> None:
     compare(tmp_path, op_type, floats(*shape), opset=19, **attributes)
+
+
+@pytest.mark.parametrize(("shape", "attributes"), POOLS)
+@pytest.mark.parametrize("order", [0, 1])
+def test_indices_of_a_max_pool(
+    tmp_path: Path, shape: tuple[int, ...], attributes: dict[str, Any], order: int
+) -> None:
+    # Few values, so that windows hold equal ones.
+    for x in (floats(*shape), floats(*shape).round()):
+        compare(tmp_path, "MaxPool", x, outputs=2, opset=12, storage_order=order, **attributes)
 
 
 @pytest.mark.parametrize(("shape", "attributes"), POOLS[:4])

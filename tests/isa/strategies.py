@@ -8,6 +8,7 @@ from isa import expr as ex
 from isa.program import (
     Asynchronous,
     Call,
+    Cut,
     Dim,
     Direction,
     EdgeTensor,
@@ -160,7 +161,13 @@ extents = st.one_of(
 shapes = st.lists(numbers, max_size=3).map(tuple)
 edge_tensor = st.one_of(
     st.builds(
-        EdgeTensor, some_text, st.sampled_from([Kind.INPUT, Kind.OUTPUT]), dtypes, shapes, text
+        EdgeTensor,
+        some_text,
+        st.sampled_from([Kind.INPUT, Kind.OUTPUT]),
+        dtypes,
+        shapes,
+        text,
+        cut=st.one_of(st.none(), st.builds(Cut, numbers, some_text)),
     ),
     st.builds(
         EdgeTensor,

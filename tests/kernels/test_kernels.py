@@ -137,3 +137,52 @@ def test_half_precision(shape: tuple[int, int, int], fabric: str) -> None:
     feeds, weights = {"x0": floats(m, k)}, {"x1": floats(k, n)}
     compare(case("MatMul", feeds, weights), feeds, fabric, DType.F16)
     compare(case("Softmax", feeds), feeds, fabric, DType.F16)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])
+def test_scatter_of_rows(reduction: str, fabric: str) -> None:
+    places = np.array([[4], [0], [-2]]) if reduction == "none" else ints(5, 1, low=-6, high=6)
+    feeds = {"x0": floats(6, 10), "x1": places, "x2": floats(len(places), 10)}
+    compare(case("ScatterND", feeds, reduction=reduction), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+def test_scatter_of_elements(fabric: str) -> None:
+    feeds = {"x0": floats(5, 7), "x1": ints(3, 6, low=-5, high=5), "x2": floats(3, 6)}
+    compare(case("ScatterElements", feeds, reduction="add"), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_outputs_whose_size_data_decide(axis: int, fabric: str) -> None:
+    feeds = {"x0": floats(7, 5), "x1": np.array([True, False, True, True])}
+    compare(case("Compress", feeds, axis=axis), feeds, fabric)
+    feeds = {"x0": ints(6, 3, low=0, high=2)}
+    compare(case("Unique", feeds, outputs=("y0", "y1", "y2", "y3"), axis=0), feeds, fabric)
+    compare(case("NonZero", feeds), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+def test_indices_that_stand_transposed(fabric: str) -> None:
+    """A transposed view of what every tile holds is no list in its own order."""
+    feeds = {"x0": floats(6, 10), "x1": ints(2, 4, low=-6, high=6)}
+    nodes = [
+        helper.make_node("Transpose", ["x1"], ["t"], name="/turn"),
+        helper.make_node("Gather", ["x0", "x1"], ["y0"], name="/straight"),
+        helper.make_node("Gather", ["x0", "t"], ["y1"], name="/turned"),
+    ]
+    compare(model_of(nodes, feeds, {}, ["y0", "y1"]), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+def test_max_pool_of_integers(fabric: str) -> None:
+    feeds = {"x0": ints(1, 3, 8, 7, low=0, high=200, dtype=np.uint8)}
+    compare(case("MaxPool", feeds, kernel_shape=[3, 2], pads=[1, 1, 1, 0]), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+def test_scans(fabric: str) -> None:
+    feeds = {"x0": floats(3, 150, low=-1, high=1)}
+    axis = {"x1": np.array(1)}
+    compare(case("CumSum", feeds, axis, exclusive=1, reverse=1), feeds, fabric)

@@ -13,6 +13,7 @@ __all__ = ["FAMILIES", "import_model", "import_onnx", "load_lowerings"]
 # One file of lowerings each.
 FAMILIES = (
     "activation",
+    "arrange",
     "attention",
     "attention_contrib",
     "classic",
@@ -21,6 +22,8 @@ FAMILIES = (
     "contrib",
     "control",
     "convert",
+    "determinant",
+    "einsum",
     "elementwise",
     "flex_attention",
     "linear_attention",
@@ -28,6 +31,7 @@ FAMILIES = (
     "movement",
     "normalize",
     "pool",
+    "power",
     "quantize",
     "quantize_contrib",
     "recurrent",
@@ -35,8 +39,13 @@ FAMILIES = (
     "reduce",
     "resize",
     "rotary",
+    "scatter",
     "select",
     "sequence",
+    "signal",
+    "sized",
+    "spatial",
+    "text",
     "training",
     "trees",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsc.frontend.registry import Call, lowering, require
+from wsc.frontend.registry import LONGEST, Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Contract, Index, Pad, Reshape, Slice
 from wsc.ir.terms import Term
@@ -78,25 +78,6 @@ def gemm(call: Call) -> Value:
     return call.build.map(lambda x, c: scaled(x, alpha) + scaled(c, beta), product, bias)
 
 
-@lowering("Einsum", since=12)
-def einsum(call: Call) -> Value:
-    """Einsum of two operands, with no label twice in one of them and no ellipsis."""
-    equation = call.text("equation", "").replace(" ", "")
-    require("." not in equation, "ellipsis in the equation")
-    left, arrow, out = equation.partition("->")
-    operands = left.split(",")
-    if not arrow:
-        letters = left.replace(",", "")
-        out = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    require(len(operands) == 2, f"{len(operands)} operands")
-    require(all(len(set(part)) == len(part) for part in operands), "a repeated label")
-    a, b = call.arg(0), call.arg(1)
-    sizes = dict(zip(operands[1], b.shape, strict=True))
-    fits = all(sizes.get(c, n) == n for c, n in zip(operands[0], a.shape, strict=True))
-    require(fits, "broadcast dimensions")
-    return call.build.contract(a, b, " ".join(operands[0]), " ".join(operands[1]), " ".join(out))
-
-
 # --- convolutions -------------------------------------------------------------------
 
 
@@ -129,6 +110,7 @@ def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> lis
     result: list[Window] = []
     for axis, (size, kernel) in enumerate(zip(sizes, kernels, strict=True)):
         stride, dilation = strides[axis], dilations[axis]
+        require(stride > 0 and dilation > 0 and kernel > 0, "a stride, dilation or kernel below 1")
         reach = (kernel - 1) * dilation + 1
         low, high = pads[axis], pads[axis + rank]
         if auto == "VALID":
@@ -144,6 +126,7 @@ def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> lis
         # A last window that would start in the padding behind the data is left out.
         if ceil and span % stride and out * stride < size + low:
             out += 1
+        require(out <= LONGEST, f"{out} windows along a dimension (at most {LONGEST})")
         result.append(Window(size, kernel, stride, dilation, low, high, out))
     return result
 
@@ -209,6 +192,7 @@ def conv_transpose(call: Call) -> Value:
     """Transposed convolution: zeros between the inputs, then a plain convolution."""
     x, weight = call.arg(0), call.arg(1)
     rank, groups = x.rank - 2, call.integer("group", 1)
+    require(groups > 0 and weight.shape[0] % groups == 0, f"{groups} groups")
     strides = call.integers("strides") or [1] * rank
     dilations = call.integers("dilations") or [1] * rank
     spatial: list[Window] = []
@@ -218,9 +202,9 @@ def conv_transpose(call: Call) -> Value:
         size = (x.shape[2 + axis] - 1) * strides[axis] + 1
         reach = (kernel - 1) * dilation
         spatial.append(Window(size, kernel, 1, dilation, reach - low, 0, out))
-    spread = _insert_zeros(call.build, x, strides)
+    apart = spread(call.build, x, strides)
     flipped = _flip_weight(call.build, weight, groups)
-    result = convolve(call.build, spread, flipped, spatial, groups, "")
+    result = convolve(call.build, apart, flipped, spatial, groups, "")
     return add_channel_bias(call, result, call.maybe(2))
 
 
@@ -244,7 +228,7 @@ def _transposed_extent(call: Call, axis: int, size: int, kernel: int) -> tuple[i
     return (total // 2 if auto == "SAME_UPPER" else total - total // 2), out
 
 
-def _insert_zeros(build: GraphBuilder, x: Value, strides: list[int]) -> Value:
+def spread(build: GraphBuilder, x: Value, strides: list[int]) -> Value:
     """stride - 1 zeros between neighbours of every spatial dimension."""
     for axis, stride in enumerate(strides, start=2):
         if stride == 1:

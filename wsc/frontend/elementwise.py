@@ -238,41 +238,10 @@ def dropout(call: Call) -> Value:
     return call.arg(0)
 
 
-# --- powers ---------------------------------------------------------------
-
-
 def wide_square(x: Term) -> Term:
     """x * x, in f32 where x is f16: its range is twice that of x, at both ends."""
     wide = x.cast(DType.F32) if x.dtype.is_float else x
     return wide * wide
-
-
-def power(x: Term, exponent: float) -> Term:
-    """x to a constant power, by products and roots where these are exact and cheap."""
-    if exponent == 0:
-        return x * 0 + 1 if not x.dtype.is_float else x.op("pow", 0.0)
-    if exponent < 0:
-        require(x.dtype.is_float, "negative power of an integer")
-        return power(x, -exponent).recip()
-    if exponent in (1, 2, 3, 4):
-        square = x * x
-        return {1: x, 2: square, 3: square * x, 4: square * square}[int(exponent)]
-    if exponent == 0.5:
-        return x.sqrt()
-    require(x.dtype.is_float, f"power {exponent} of an integer")
-    return x.op("pow", exponent)
-
-
-@lowering("Pow")
-def pow_(call: Call) -> Value:
-    """a to the power b."""
-    (base, other), exponent = operands(call), call.maybe_static(1)
-    if exponent is not None and exponent.size == 1 and exponent.ndim <= base.rank:
-        constant = exponent.reshape(()).item()
-        body = wide_square if constant == 2 else lambda x: power(x, constant)
-        return call.build.map(body, base)
-    require(base.dtype.is_float, "power of an integer by a tensor")
-    return call.build.map(lambda a, b: a.op("pow", b.cast(a.dtype)), base, other)
 
 
 @lowering("Clip", since=6)

@@ -13,7 +13,7 @@ from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
 from wsc.frontend.load import CALL_KEY, load_model
-from wsc.frontend.registry import Call, Item, Many, Unsupported, find
+from wsc.frontend.registry import Call, Item, Many, Sized, Unsupported, find
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
@@ -103,10 +103,14 @@ class _Importer:
         name, item = str(value.name), self._fetch(value)
         if isinstance(item, Many):
             return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
-        return [self._shown(name, value, item)] if isinstance(item, Value) else []
+        return [self._shown(name, value, item)] if isinstance(item, Value | Sized) else []
 
-    def _shown(self, name: str, value: ir.Value, shown: Value) -> GraphOutput:
+    def _shown(self, name: str, value: ir.Value, shown: Value | Sized) -> GraphOutput:
         declared = value.dtype
+        length: tuple[int, str] | None = None
+        if isinstance(shown, Sized):
+            length = (shown.axis, shown.length.name)
+            shown = shown.value
         if declared is None:
             declared = ir.DataType.FLOAT if shown.dtype.is_float else ir.DataType.INT64
         if shown.dtype.is_float:
@@ -114,7 +118,7 @@ class _Importer:
             origin = () if producer is None else (producer.name or name,)
             with self.build.at(f"{name}.{declared.name.lower()}", origin):
                 shown = self.build.map(lambda x: rounded(x, declared), shown)
-        return GraphOutput(name, shown.name, declared.numpy().name)
+        return GraphOutput(name, shown.name, declared.numpy().name, length)
 
     def _fetch(self, value: ir.Value) -> Item:
         """What an ONNX value stands for; initializers enter when they are first read."""
@@ -168,9 +172,12 @@ class _Importer:
         except (Unsupported, IRError) as error:
             self._refuse(node, name, str(error))
             return
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
             # What the checker lets through: too few pads, a kernel of another rank.
             self._refuse(node, name, f"malformed node: {error}")
+            return
+        except MemoryError:
+            self._refuse(node, name, "its constants do not fit in this machine's memory")
             return
         results = (result,) if isinstance(result, Item) else result
         for output, value in zip(node.outputs, results, strict=False):

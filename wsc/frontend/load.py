@@ -213,6 +213,7 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
     strange = False
     for graph in _graphs(proto.graph):
         for number, node in enumerate(graph.node):
+            _refuse_what_breaks_inference(node)
             domain = "" if node.domain in STANDARD else node.domain
             if (node.domain, node.op_type) in functions or node.op_type in ("If", "Constant"):
                 continue
@@ -231,6 +232,13 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
                 for (domain, op_type), nodes in unknown.items()
             ]
         )  # fmt: skip
+
+
+def _refuse_what_breaks_inference(node: onnx.NodeProto) -> None:
+    """ONNX's shape inference reads memory that is not its own for negative batch_dims."""
+    for attribute in node.attribute:
+        if node.op_type == "GatherND" and attribute.name == "batch_dims" and attribute.i < 0:
+            raise CompileError(f"node {node.name or node.op_type!r}: batch_dims is {attribute.i}")
 
 
 def _drop_initialized_inputs(graph: ir.Graph) -> None:

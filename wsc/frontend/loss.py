@@ -41,10 +41,9 @@ def _per_element(call: Call, scores: Value, axis: int) -> tuple[Value, Value | N
     target = build.reshape(target, (*before, *after), "target")
     wide = build.reshape(target, (*before, 1, *after), "wide")
     places = iota(build, classes, axis, scores.rank)
-    flags = build.map(lambda t, i: t.eq(i), wide, places, hint="is_target")
 
     def picked(x: Value, hint: str) -> Value:
-        each = build.map(lambda f, v: f.select(v, 0), flags, x, hint=f"{hint}_each")
+        each = build.map(lambda t, i, v: t.eq(i).select(v, 0), wide, places, x, hint=f"{hint}_each")
         return build.reduce(Reduction.SUM, each, [axis], False, hint)
 
     loss = build.map(lambda v: -v, picked(scores, "score"), hint="loss")

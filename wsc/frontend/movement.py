@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isa.types import DType
-from wsc.frontend.registry import Call, Unsupported, lowering, normal_axis, require
+from wsc.frontend.registry import LONGEST, Call, Unsupported, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.graph import Expand, Pad, Reshape, Slice, Transpose
@@ -92,6 +92,8 @@ def slice_(call: Call) -> Value:
         step = 1 if steps is None else steps[number]
         part = range(*slice(begins[number], _end(ends[number], step), step).indices(x.shape[axis]))
         starts[axis], sizes[axis], strides[axis] = part.start, len(part), step
+    if 0 in sizes:
+        return call.build.empty(sizes, x.dtype)
     return call.build.move(x, Slice(tuple(starts), tuple(sizes), tuple(strides)))
 
 
@@ -119,11 +121,14 @@ def split(call: Call) -> list[Value]:
         count = call.integer("num_outputs", len(call.node.outputs))
         part = -(-x.shape[axis] // count)
         sizes = [min(part, x.shape[axis] - i * part) for i in range(count)]
-    starts = np.cumsum([0, *sizes])
-    return [
-        call.build.slice_axis(x, axis, int(start), size, hint=f"part{number}")
-        for number, (start, size) in enumerate(zip(starts[:-1], sizes, strict=True))
-    ]
+
+    def piece(number: int, start: int, size: int) -> Value:
+        if not size:
+            return call.build.empty((*x.shape[:axis], 0, *x.shape[axis + 1 :]), x.dtype)
+        return call.build.slice_axis(x, axis, start, size, hint=f"part{number}")
+
+    starts = np.cumsum([0, *sizes]).tolist()
+    return [piece(*place) for place in zip(range(len(sizes)), starts, sizes, strict=False)]
 
 
 @lowering("Tile", since=6)
@@ -141,6 +146,7 @@ def tile(call: Call) -> Value:
 def depth_to_space(call: Call) -> Value:
     """Blocks of channels become blocks of space."""
     x, block = call.arg(0), call.integer("blocksize", 1)
+    require(block > 0 and x.rank == 4, f"blocks of {block} in a tensor of rank {x.rank}")
     n, c, h, w = x.shape
     depth = c // (block * block)
     if call.text("mode", "DCR") == "DCR":
@@ -155,10 +161,12 @@ def depth_to_space(call: Call) -> Value:
 def space_to_depth(call: Call) -> Value:
     """Blocks of space become blocks of channels."""
     x, block = call.arg(0), call.integer("blocksize", 1)
+    require(block > 0 and x.rank == 4, f"blocks of {block} in a tensor of rank {x.rank}")
     n, c, h, w = x.shape
     parts = (n, c, h // block, block, w // block, block)
     shape = (n, c * block * block, h // block, w // block)
-    return call.build.move(x, Reshape(parts), Transpose((0, 3, 5, 1, 2, 4)), Reshape(shape))
+    perm = (0, 3, 5, 1, 2, 4) if call.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return call.build.move(x, Reshape(parts), Transpose(perm), Reshape(shape))
 
 
 # --- pads ---------------------------------------------------------------------------
@@ -178,19 +186,27 @@ def pad(call: Call) -> Value:
     x = _crop(call.build, x, low, high)
     low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
     if mode == "constant":
-        return call.build.move(x, Pad(tuple(low), tuple(high), _pad_value(call)))
+        return _pad_constant(call, x, low, high)
     for axis in range(x.rank):
         if low[axis] or high[axis]:
             x = _pad_axis(call.build, x, axis, low[axis], high[axis], mode)
     return x
 
 
-def _pad_value(call: Call) -> float | int:
-    if call.opset < 11:
-        return call.number("value", 0.0)
-    if not call.has(2):
-        return 0
-    return call.static(2, "the padding value").reshape(()).item()
+def _pad_constant(call: Call, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
+    """One value all around, which may be data."""
+    build, value = call.build, call.number("value", 0.0) if call.opset < 11 else 0
+    known = call.maybe_static(2) if call.opset >= 11 else None
+    if known is not None:
+        value = known.reshape(()).item()
+    padded = build.move(x, Pad(tuple(low), tuple(high), value))
+    if known is not None or call.opset < 11 or not call.has(2):
+        return padded
+    inside = np.pad(np.ones(x.shape, np.int32), list(zip(low, high, strict=True)))
+    flags = build.constant(inside, DType.I32, "inside")
+    return build.map(
+        lambda v, f, p: f.select(v, p), padded, flags, build.reshape(call.arg(2), (), "value")
+    )
 
 
 def _crop(build: GraphBuilder, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
@@ -266,27 +282,6 @@ def take(
     return build.gather(data, build.constant(positions.reshape(shape), DType.I32, "indices"), axis)
 
 
-@lowering("GatherElements", since=11)
-def gather_elements(call: Call) -> Value:
-    """One element for each index: a gather from the flattened data."""
-    build, data, indices = call.build, call.arg(0), call.arg(1)
-    axis = normal_axis(call.integer("axis", 0), data.rank)
-    strides = row_strides(data.shape)
-    base = np.zeros(indices.shape, np.int64)
-    for other in range(data.rank):
-        if other != axis:
-            shape = [-1 if other == i else 1 for i in range(data.rank)]
-            base += np.arange(indices.shape[other]).reshape(shape) * strides[other]
-    size, stride = data.shape[axis], strides[axis]
-    place = build.map(
-        lambda i, b: (i < 0).select(i + size, i) * stride + b,
-        indices,
-        build.constant(base, DType.I32, "base"),
-        hint="place",
-    )
-    return build.gather(build.reshape(data, (data.type.size,), "flat"), place, 0)
-
-
 def row_strides(shape: Sequence[int]) -> list[int]:
     """Elements from one position of each dimension to the next, in row-major order."""
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -333,8 +328,21 @@ def range_(call: Call) -> Value:
 def trilu(call: Call) -> Value:
     """The upper or lower triangle; zeros elsewhere."""
     x = call.arg(0)
-    offset = int(call.static(1, "k").reshape(()).item()) if call.has(1) else 0
+    require(x.rank >= 2 and x.shape[-1] * x.shape[-2] <= LONGEST, f"matrices of {x.shape[-2:]}")
+    known = call.maybe_static(1)
+    if known is None and call.has(1):
+        return _trilu_at(call, x, call.build.reshape(call.arg(1), (), "k"))
+    offset = 0 if known is None else int(known.reshape(()).item())
     mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.integer("upper", 1) else offset)
     mask = 1 - mask if call.integer("upper", 1) else mask
     flags = call.build.constant(mask.astype(np.int32), DType.I32, "mask")
     return call.build.map(lambda v, m: m.select(v, 0), x, flags)
+
+
+def _trilu_at(call: Call, x: Value, k: Value) -> Value:
+    """The triangle from a diagonal that is data."""
+    rows, columns = np.arange(x.shape[-2])[:, None], np.arange(x.shape[-1])
+    above = call.build.constant(columns - rows, DType.I32, "above")
+    if call.integer("upper", 1):
+        return call.build.map(lambda v, a, d: (a >= d).select(v, 0), x, above, k)
+    return call.build.map(lambda v, a, d: (a <= d).select(v, 0), x, above, k)

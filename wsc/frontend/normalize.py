@@ -71,14 +71,20 @@ def standardize(
     Squares are f32 in an f16 graph too, as ONNX's stash_type has it: their range is twice
     that of the values.
     """
+    mean, centred, variance = moments(build, x, axes)
+    inverse = build.map(lambda v: (v + epsilon).sqrt().recip(), variance, hint="inverse")
+    return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
+
+
+def moments(build: GraphBuilder, x: Value, axes: Sequence[int]) -> tuple[Value, Value, Value]:
+    """(mean, x - mean, mean of its squares) over axes."""
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
     total = build.reduce(Reduction.SUM, x, axes, True, "sum")
     mean = build.map(lambda s: s * scale, total, hint="mean")
     centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
     squares = build.map(wide_square, centred, hint="square")
-    variance = build.reduce(Reduction.SUM, squares, axes, True, "variance")
-    inverse = build.map(lambda v: (v * scale + epsilon).sqrt().recip(), variance, hint="inverse")
-    return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
+    summed = build.reduce(Reduction.SUM, squares, axes, True, "squares")
+    return mean, centred, build.map(lambda v: v * scale, summed, hint="variance")
 
 
 def affine(build: GraphBuilder, x: Value, scale: Value | None, bias: Value | None) -> Value:
@@ -152,9 +158,10 @@ def _skip_sum(call: Call, bias: int) -> Value:
 
 
 @lowering("BatchNormalization", since=7)
-def batch_normalization(call: Call) -> Value:
-    """Inference form: x * scale / sqrt(variance + epsilon) + shift, folded where constant."""
-    require(not call.integer("training_mode", 0), "training mode")
+def batch_normalization(call: Call) -> Value | list[Value]:
+    """x * scale / sqrt(variance + epsilon) + shift; in training with the batch's own moments."""
+    if call.integer("training_mode", 0):
+        return _batch_training(call)
     require(not any(call.wants(index) for index in range(1, 5)), "training outputs")
     build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
     shape = (x.shape[1],) + (1,) * (x.rank - 2)
@@ -178,8 +185,28 @@ def batch_normalization_in_test(call: Call) -> Value:
     """As the newer form, where an attribute says that it is inference."""
     require(bool(call.integer("is_test", 0)), "training mode")
     result = batch_normalization(call)
-    assert isinstance(result, Value)  # one output: training was refused
+    assert isinstance(result, Value)  # one output: training came with opset 14
     return result
+
+
+def _batch_training(call: Call) -> list[Value]:
+    """The normalised batch, and the running mean and variance moved towards the batch's."""
+    build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
+    axes = [axis for axis in range(x.rank) if axis != 1]
+    mean, centred, variance = moments(build, x, axes)
+    shape = (x.shape[1],) + (1,) * (x.rank - 2)
+    scale, shift = (build.reshape(call.arg(index), shape, "wide") for index in (1, 2))
+    y = build.map(
+        lambda d, v, s, b: d * (s / (v + epsilon).sqrt()) + b, centred, variance, scale, shift
+    )
+    keep = call.number("momentum", 0.9)
+    results = [y]
+    for index, own in ((3, mean), (4, variance)):
+        flat = build.reshape(own, (x.shape[1],), "flat")
+        results.append(
+            build.map(lambda r, o: r * keep + o * (1 - keep), call.arg(index), flat, hint="running")
+        )
+    return results
 
 
 @lowering("InstanceNormalization", since=6)
@@ -213,12 +240,16 @@ def group_normalization(call: Call) -> Value:
 
 @lowering("LpNormalization")
 def lp_normalization(call: Call) -> Value:
-    """x divided by its p-norm along an axis (p is 1 or 2)."""
+    """x divided by its p-norm along an axis (p is 1 or 2); zeros where that is zero."""
     build, x, p = call.build, call.arg(0), call.integer("p", 2)
     axis = normal_axis(call.integer("axis", -1), x.rank)
     each = build.map(lambda v: wide_square(v) if p == 2 else v.abs(), x, hint="each")
     total = build.reduce(Reduction.SUM, each, [axis], True, "sum")
-    return build.map(lambda v, s: v / (s.sqrt() if p == 2 else s), x, total)
+
+    def body(v: Term, s: Term) -> Term:
+        return s.eq(0).select(0, v / (s.sqrt() if p == 2 else s))
+
+    return build.map(body, x, total)
 
 
 @lowering("MeanVarianceNormalization", since=9)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import reduce
 
 import numpy as np
 
+from isa.types import DType
 from wsc.frontend.contract import Window, windows
-from wsc.frontend.elementwise import power
+from wsc.frontend.movement import row_strides
+from wsc.frontend.power import power
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
-from wsc.ir.graph import Index, Reduce, Reduction
+from wsc.ir.graph import Index, Pad, Reduce, Reduction, Slice
+from wsc.ir.terms import Term
+
+KERNEL_LIMIT = 256  # with indices, each element of a window costs a move
+PIECES = 8  # operands of one map
 
 
 def pool(build: GraphBuilder, x: Value, kind: Reduction, spatial: list[Window], hint: str) -> Value:
@@ -41,10 +49,65 @@ def _spatial(call: Call) -> list[Window]:
 
 
 @lowering("MaxPool")
-def max_pool(call: Call) -> Value:
-    """Largest of each window."""
-    require(not call.wants(1), "the Indices output")
-    return pool(call.build, call.arg(0), Reduction.MAX, _spatial(call), "")
+def max_pool(call: Call) -> list[Value]:
+    """Largest of each window, and where in the input it stands."""
+    x, spatial = call.arg(0), _spatial(call)
+    if call.wants(1):
+        return _max_with_indices(call, x, spatial)
+    return [pool(call.build, x, Reduction.MAX, spatial, "")]
+
+
+def _max_with_indices(call: Call, x: Value, spatial: list[Window]) -> list[Value]:
+    """One element of all windows after the other; the first of equal ones counts."""
+    build, worst = call.build, -math.inf if x.dtype.is_float else -(2**31)
+    kernel = [window.kernel for window in spatial]
+    require(math.prod(kernel) <= KERNEL_LIMIT, f"windows of {math.prod(kernel)} elements")
+    reach = [(w.out - 1) * w.stride + (w.kernel - 1) * w.dilation + 1 for w in spatial]
+    high = [max(n - w.low - w.size, 0) for n, w in zip(reach, spatial, strict=True)]
+    low = (0, 0, *(window.low for window in spatial))
+    around = build.move(x, Pad(low, (0, 0, *high), worst), hint="around")
+    sizes = (*x.shape[:2], *(window.out for window in spatial))
+    steps = (1, 1, *(window.stride for window in spatial))
+    pieces: list[Value] = []
+    for offset in itertools.product(*map(range, kernel)):
+        starts = (0, 0, *(k * w.dilation for k, w in zip(offset, spatial, strict=True)))
+        pieces.append(build.move(around, Slice(starts, sizes, steps), hint="element"))
+    best, place = pieces[0], build.map(lambda v: v.eq(v) & 0, pieces[0], hint="place")
+    for start in range(1, len(pieces), PIECES):
+        some = pieces[start : start + PIECES]
+
+        def placed(p: Term, b: Term, *vs: Term, first: int = start) -> Term:
+            for number, v in enumerate(vs, first):
+                p, b = (b < v).select(number, p), b.max(v)
+            return p
+
+        place = build.map(placed, place, best, *some, hint="place")
+        best = build.map(lambda *vs: reduce(lambda a, b: a.max(b), vs), best, *some, hint="best")
+    return [best, _positions(call, place, x.shape, spatial)]
+
+
+def _positions(call: Call, place: Value, shape: tuple[int, ...], spatial: list[Window]) -> Value:
+    """Positions in the whole input of the elements that ``place`` numbers within each window."""
+    space = shape[2:]
+    strides = row_strides(space)
+    if call.integer("storage_order", 0):
+        strides = [math.prod(space[:axis]) for axis in range(len(space))]
+    images = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *(1,) * len(space))
+    base = images * math.prod(space)
+    for axis, window in enumerate(spatial):
+        line = np.arange(window.out) * window.stride - window.low
+        base = base + (line * strides[axis]).reshape(
+            [-1 if i == axis + 2 else 1 for i in range(len(shape))]
+        )
+    inner = row_strides([window.kernel for window in spatial])
+
+    def body(p: Term, total: Term) -> Term:
+        for window, step, stride in zip(spatial, inner, strides, strict=True):
+            total = total + p / step * (window.dilation * stride)
+            p = p.op("rem", step)
+        return total
+
+    return call.build.map(body, place, call.build.constant(base, DType.I32, "base"))
 
 
 @lowering("AveragePool")

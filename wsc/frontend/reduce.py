@@ -8,10 +8,10 @@ import numpy as np
 
 from isa.types import DType
 from wsc.frontend.elementwise import wide_square
-from wsc.frontend.registry import Call, lowering, normal_axis
+from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.frontend.types import UNSIGNED, ordered
-from wsc.ir.build import GraphBuilder, Value
-from wsc.ir.graph import Reduction
+from wsc.ir.build import GraphBuilder, Value, plain_index
+from wsc.ir.graph import Index, Pad, Reduce, Reduction
 from wsc.ir.terms import Body
 
 
@@ -131,6 +131,7 @@ def arg_extremum(call: Call) -> Value:
 
 def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
     """0, 1, ... along one axis; the other dimensions have size 1."""
+    require(size <= LONGEST, f"a dimension of {size} (at most {LONGEST})")
     shape = [size if i == axis else 1 for i in range(rank)]
     return build.constant(np.arange(size).reshape(shape), DType.I32, "iota")
 
@@ -148,22 +149,68 @@ def index_of(
     return build.reduce(Reduction.MAX if last else Reduction.MIN, places, [axis], keep)
 
 
-@lowering("CumSum", since=11)
-def cum_sum(call: Call) -> Value:
-    """Running sum along an axis: a contraction with a triangle of ones."""
+# --- scans ----------------------------------------------------------------------------
+
+# Longer scans go by blocks: a window over all that came before would be as long as the axis.
+BLOCK = 64
+
+
+def scan(
+    build: GraphBuilder,
+    x: Value,
+    axis: int,
+    kind: Reduction = Reduction.SUM,
+    exclusive: bool = False,
+    reverse: bool = False,
+) -> Value:
+    """Sums (or products) of all elements up to each one along an axis, without it if exclusive."""
+    size = x.shape[axis]
+    if size <= BLOCK:
+        return _scan_block(build, x, axis, kind, exclusive, reverse)
+    count = -(-size // BLOCK)
+    high = [count * BLOCK - size if i == axis else 0 for i in range(x.rank)]
+    fill = 0 if kind is Reduction.SUM else 1
+    full = build.move(x, Pad((0,) * x.rank, tuple(high), fill), hint="fill")
+    head, tail = x.shape[:axis], x.shape[axis + 1 :]
+    blocks = build.reshape(full, (*head, count, BLOCK, *tail), "blocks")
+    inner = _scan_block(build, blocks, axis + 1, kind, exclusive, reverse)
+    totals = build.reduce(kind, blocks, [axis + 1], keep=False, hint="totals")
+    before = scan(build, totals, axis, kind, True, reverse)
+    wide = build.reshape(before, (*head, count, 1, *tail), "before")
+    row = "add" if kind is Reduction.SUM else "mul"
+    result = build.map(lambda a, b: a.op(row, b), inner, wide, hint="scan")
+    result = build.reshape(result, (*head, count * BLOCK, *tail), "joined")
+    return build.slice_axis(result, axis, 0, size, hint="scanned")
+
+
+def _scan_block(
+    build: GraphBuilder, x: Value, axis: int, kind: Reduction, exclusive: bool, reverse: bool
+) -> Value:
+    """A reduction over a window as long as the axis, which reaches beyond its end."""
+    size, labels = x.shape[axis], [f"d{i}" for i in range(x.rank)]
+    start = int(exclusive) if reverse else 1 - size - int(exclusive)
+    index = [plain_index(label) for label in labels]
+    index[axis] = Index(((labels[axis], 1), ("k", 1)), start)
+    extents = (*zip(labels, x.shape, strict=True), ("k", size))
+    return build.add(Reduce(kind, tuple(index), tuple(labels), extents), [x], "scan")
+
+
+def _scanned(call: Call, kind: Reduction) -> Value:
     build, x = call.build, call.arg(0)
     axis = normal_axis(int(call.static(1, "the axis").reshape(()).item()), x.rank)
-    size = x.shape[axis]
-    triangle = np.triu(np.ones((size, size)), 1 if call.integer("exclusive", 0) else 0)
-    if call.integer("reverse", 0):
-        triangle = triangle.T
-    # Integers are summed as f32, exact below 2^24.
-    dtype = x.dtype if x.dtype.is_float else DType.F32
-    wide = build.map(lambda v: v.cast(dtype), x, hint="float")
-    labels = [f"d{i}" for i in range(x.rank)]
-    out = [*labels[:axis], "r", *labels[axis + 1 :]]
-    total = build.contract(
-        wide, build.constant(triangle, dtype, "triangle"),
-        " ".join(labels), f"d{axis} r", " ".join(out), "sum",
-    )  # fmt: skip
-    return build.map(lambda v: v.cast(x.dtype), total)
+    wide = build.map(lambda v: v.cast(DType.F32) if v.dtype.is_float else v, x, hint="wide")
+    exclusive, reverse = bool(call.integer("exclusive", 0)), bool(call.integer("reverse", 0))
+    result = scan(build, wide, axis, kind, exclusive, reverse)
+    return build.map(lambda v: v.cast(x.dtype), result)
+
+
+@lowering("CumSum", since=11)
+def cum_sum(call: Call) -> Value:
+    """Running sum along an axis."""
+    return _scanned(call, Reduction.SUM)
+
+
+@lowering("CumProd", since=26)
+def cum_prod(call: Call) -> Value:
+    """Running product along an axis."""
+    return _scanned(call, Reduction.PROD)

@@ -32,6 +32,10 @@ def require(condition: bool, reason: str) -> None:
         raise Unsupported(reason)
 
 
+# Positions of one dimension that a lowering writes down: no fabric holds longer ones.
+LONGEST = 1 << 26
+
+
 def normal_axis(axis: int, rank: int) -> int:
     """An axis as a number from 0. Raises Unsupported if there is no such axis."""
     require(-rank <= axis < rank, f"axis {axis} of a tensor of rank {rank}")
@@ -50,8 +54,21 @@ class Absent:
     """An optional without an element."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A tensor whose size along ``axis`` only a run tells.
+
+    value: room for the most that there can be. length: one i32, how much of it counts.
+    Only an output of the graph may be such: no primitive has shapes that a run decides.
+    """
+
+    value: Value
+    axis: int
+    length: Value
+
+
 # What an ONNX value stands for. An optional with an element is that element.
-Item = Value | Many | Absent
+Item = Value | Many | Absent | Sized
 Lower = Callable[[ir.Graph, Sequence[Item], str], list[Item]]
 
 
@@ -175,6 +192,13 @@ class Call:
     def arg(self, index: int) -> Value:
         """An input as a value of the graph."""
         item = self.item(index)
+        if isinstance(item, Sized):
+            value = self.node.inputs[index]
+            name = "" if value is None else value.name
+            raise Unsupported(
+                f"the size of {name!r} along axis {item.axis} depends on data; such a value can "
+                "only be an output of the model"
+            )
         if not isinstance(item, Value):
             kind = "a sequence" if isinstance(item, Many) else "an empty optional"
             raise Unsupported(f"input {index} is {kind}, not a tensor")

@@ -33,6 +33,7 @@ from wsc.ir.graph import (
     Reduce,
     Reduction,
     Reshape,
+    Scatter,
     Slice,
     Step,
     Transpose,
@@ -217,6 +218,10 @@ class GraphBuilder:
         arrays = [constant.load() for constant in known if constant is not None]
         return fold(op, arrays, type_) if len(arrays) == len(inputs) else None
 
+    def empty(self, shape: Sequence[int], dtype: DType) -> Value:
+        """A constant without elements."""
+        return self.constant(np.zeros(tuple(shape)), dtype, "empty")
+
     def map(self, body: Body, *values: Value, hint: str = "") -> Value:
         """Elementwise ``body`` over the broadcast inputs; scalar constants become literals.
 
@@ -336,7 +341,11 @@ class GraphBuilder:
 
     def concat(self, values: Sequence[Value], axis: int, hint: str = "") -> Value:
         """Values joined along ``axis``."""
-        kept = [value for value in values if value.type.size] or list(values[:1])
+        kept = [value for value in values if value.type.size]
+        if not kept:
+            shape = list(values[0].shape)
+            shape[axis] = sum(value.shape[axis] for value in values)
+            return self.empty(shape, values[0].dtype)
         if len(kept) == 1:
             return kept[0]
         return self.add(Concat(axis), self.aligned(kept), hint)
@@ -344,6 +353,19 @@ class GraphBuilder:
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
         """Positions ``indices`` (i32) of ``axis``."""
         return self.add(Gather(axis), [data, indices], hint)
+
+    def scatter(
+        self,
+        data: Value,
+        indices: Value,
+        updates: Value,
+        axis: int,
+        kind: Reduction | None = None,
+        hint: str = "",
+    ) -> Value:
+        """``data`` with ``updates`` put at ``indices`` (i32, one dimension) of ``axis``."""
+        data, updates = self.aligned([data, updates])
+        return self.add(Scatter(axis, kind), [data, indices, updates], hint)
 
     def reduce(
         self,
@@ -395,7 +417,7 @@ class GraphBuilder:
 
     def finish(self, outputs: Sequence[GraphOutput]) -> Graph:
         """The graph; nodes and constants that no output needs are left out."""
-        needed = {output.value for output in outputs}
+        needed = {name for output in outputs for name in output.values}
         nodes: list[Node] = []
         for node in reversed(self._nodes):
             if node.output in needed:

@@ -19,6 +19,7 @@ from wsc.ir.graph import (
     Expand,
     Gather,
     Graph,
+    GraphOutput,
     Index,
     Lit,
     Map,
@@ -31,6 +32,7 @@ from wsc.ir.graph import (
     Reduction,
     Ref,
     Reshape,
+    Scatter,
     Slice,
     Step,
     Transpose,
@@ -57,6 +59,8 @@ def infer(op: Primitive, inputs: Sequence[Type]) -> Type:
             return _concat(op, inputs)
         case Gather():
             return _gather(op, *_expect(op, inputs, 2))
+        case Scatter():
+            return _scatter(op, *_expect(op, inputs, 3))
 
 
 def _expect(op: Primitive, inputs: Sequence[Type], count: int) -> Sequence[Type]:
@@ -239,6 +243,16 @@ def _gather(op: Gather, data: Type, indices: Type) -> Type:
     return Type(data.dtype, shape)
 
 
+def _scatter(op: Scatter, data: Type, indices: Type, updates: Type) -> Type:
+    _require(indices.dtype is DType.I32, "scatter: indices must be i32")
+    _require(len(indices.shape) == 1, f"scatter: indices of shape {indices.shape}")
+    _require(0 <= op.axis < len(data.shape), f"scatter: axis {op.axis} of {data.shape}")
+    shape = data.shape[: op.axis] + indices.shape + data.shape[op.axis + 1 :]
+    _require(updates.shape == shape, f"scatter: updates of {updates.shape}, wanted {shape}")
+    _require(updates.dtype is data.dtype, "scatter: updates of another type")
+    return data
+
+
 # --- graph -------------------------------------------------------------------------
 
 
@@ -260,7 +274,19 @@ def check_graph(graph: Graph) -> None:
         except IRError as error:
             raise IRError(f"{node.name}: {error}") from None
     for output in graph.outputs:
-        _require(output.value in types, f"output {output.name!r}: no value {output.value!r}")
+        check_output(output, types)
+
+
+def check_output(output: GraphOutput, types: Mapping[str, Type]) -> None:
+    """Whether an output's values are among ``types``, and its length one integer; else IRError."""
+    for name in output.values:
+        _require(name in types, f"output {output.name!r}: no value {name!r}")
+    if output.length is not None:
+        axis, name = output.length
+        one = types[name].dtype is DType.I32 and types[name].size == 1
+        _require(one, f"output {output.name!r}: length {name!r} is not one i32")
+        inside = 0 <= axis < len(types[output.value].shape)
+        _require(inside, f"output {output.name!r}: no dimension {axis}")
 
 
 def check_node(node: Node, types: Mapping[str, Type]) -> None:

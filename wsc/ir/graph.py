@@ -200,7 +200,20 @@ class Gather:
     axis: int
 
 
-Primitive = Map | Reduce | Contract | Move | Concat | Gather
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """out = data with the updates put at ``indices`` of ``axis``, one after the other.
+
+    Inputs (data, indices i32 [n], updates): data's shape with n in the place of the axis
+    is that of the updates. kind: how an update joins what stands there; None replaces
+    it. Negative indices count from the end; what lies outside the axis places nothing.
+    """
+
+    axis: int
+    kind: Reduction | None = None
+
+
+Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter
 
 
 # --- graph ------------------------------------------------------------------------
@@ -246,11 +259,21 @@ class GraphInput:
 
 @dataclass(frozen=True, slots=True)
 class GraphOutput:
-    """A graph output: the value that it shows under its ONNX name."""
+    """A graph output: the value that it shows under its ONNX name.
+
+    length: (axis, value of one i32): only so many positions of that dimension count; the
+    value has room for the most that there can be.
+    """
 
     name: str
     value: str
     host_dtype: str
+    length: tuple[int, str] | None = None
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that it needs."""
+        return (self.value,) if self.length is None else (self.value, self.length[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from isa.program import EdgeTensor, Extent, Kind
+from isa.program import Cut, EdgeTensor, Extent, Kind
 from isa.types import DType
 from wsc.ir import graph, tasks
 from wsc.ir.tasks import Placed
@@ -20,11 +20,11 @@ from wsc.layout import Buffer, Mesh, View
 _CLASSES: dict[str, Any] = {
     item.__name__: item
     for item in (
-        Extent, EdgeTensor, View, Buffer, Mesh,
+        Extent, Cut, EdgeTensor, View, Buffer, Mesh,
         graph.Arg, graph.Ref, graph.Lit, graph.Step, graph.Index, graph.Reshape,
         graph.Transpose, graph.Slice, graph.Pad, graph.Expand,
         tasks.Load, tasks.Store, tasks.MapTask, tasks.ReduceTask, tasks.ContractTask,
-        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask,
+        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask, tasks.ScatterTask,
     )
 }  # fmt: skip
 _ENUMS: dict[str, type[Enum]] = {item.__name__: item for item in (DType, Kind, graph.Reduction)}

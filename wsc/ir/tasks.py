@@ -144,7 +144,26 @@ class GatherTask:
     origin: str = ""
 
 
-Task = Load | Store | MapTask | ReduceTask | ContractTask | MoveTask | LookupTask | GatherTask
+@dataclass(frozen=True, slots=True)
+class ScatterTask:
+    """out = data with ``updates`` at ``indices`` of ``axis``, joined by ``kind`` (None: replaced).
+
+    ``axis`` is whole in each tile of data, updates and out; indices are in every tile.
+    """
+
+    data: View
+    indices: View
+    updates: View
+    axis: int
+    kind: Reduction | None
+    out: View
+    origin: str = ""
+
+
+Task = (
+    Load | Store | MapTask | ReduceTask | ContractTask | MoveTask | LookupTask | GatherTask
+    | ScatterTask
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +185,7 @@ class Placed:
 def views(task: Task) -> list[View]:
     """The views that a task reads or writes."""
     found: list[View] = []
-    for name in ("value", "a", "b", "data", "indices", "out"):
+    for name in ("value", "a", "b", "data", "indices", "updates", "out"):
         item = getattr(task, name, None)
         if isinstance(item, View):
             found.append(item)

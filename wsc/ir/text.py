@@ -21,7 +21,7 @@ from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 from isa.diagnostics import Diagnostic
 from isa.program import Location
 from isa.types import DType
-from wsc.ir.check import IRError, check_node
+from wsc.ir.check import IRError, check_node, check_output
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -44,6 +44,7 @@ from wsc.ir.graph import (
     Reduction,
     Ref,
     Reshape,
+    Scatter,
     Slice,
     Step,
     Transpose,
@@ -78,6 +79,7 @@ def print_graph(graph: Graph) -> str:
     lines += [_node(node) for node in graph.nodes]
     lines += [
         f"output {_quote(item.name)} = {_value(item.value)} as {_quote(item.host_dtype)}"
+        + (f" cut {item.length[0]} by {_value(item.length[1])}" if item.length else "")
         for item in graph.outputs
     ]
     return "\n".join(lines) + "\n"
@@ -126,6 +128,8 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
             return f"concat{values} axis {axis}"
         case Gather(axis):
             return f"gather{values} axis {axis}"
+        case Scatter(axis, kind):
+            return f"scatter{'.' + kind.value if kind else ''}{values} axis {axis}"
 
 
 def _step(step: Step) -> str:
@@ -250,8 +254,7 @@ def _check(lines: Sequence[tuple[Any, Token]], text: str, file: str) -> None:
                     check_node(item, types)
                     name, type_ = item.output, item.type
                 case GraphOutput():
-                    if item.value not in types:
-                        raise IRError(f"no value {item.value!r}")
+                    check_output(item, types)
                     continue
                 case _:
                     name, type_ = item.name, item.type
@@ -311,8 +314,11 @@ class _Build(Transformer[Token, Any]):
         output = str(value)
         return Node(output if name is None else name, op, inputs, output, type_, origin), value
 
-    def output(self, name: str, value: Token, host: str) -> tuple[Any, Token]:
-        return GraphOutput(name, str(value), host), value
+    def output(
+        self, name: str, value: Token, host: str, axis: int | None, length: Token | None
+    ) -> tuple[Any, Token]:
+        cut = None if axis is None else (axis, str(length))
+        return GraphOutput(name, str(value), host, cut), value
 
     def named(self, name: str) -> str:
         return name
@@ -366,6 +372,10 @@ class _Build(Transformer[Token, Any]):
 
     def gather(self, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
         return Gather(axis), inputs
+
+    def scatter(self, name: Token, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
+        kind = name.partition(".")[2]
+        return Scatter(axis, Reduction(kind) if kind else None), inputs
 
     def index(self, *positions: Index | None) -> tuple[Index, ...]:
         return tuple(position for position in positions if position is not None)

@@ -14,6 +14,7 @@ from wsc.ir.tasks import (
     MapTask,
     MoveTask,
     ReduceTask,
+    ScatterTask,
     Store,
     Task,
 )
@@ -25,6 +26,7 @@ from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
 from wsc.kernels.registers import assigned, compact
+from wsc.kernels.scatter import emit_scatter
 from wsc.kernels.transfer import emit_load, emit_lookup, emit_store
 
 KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
@@ -36,6 +38,7 @@ KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
     MoveTask: emit_move,
     LookupTask: emit_lookup,
     GatherTask: emit_gather,
+    ScatterTask: emit_scatter,
 }
 
 

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
-from isa.expr import Expr, Int, Name
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from isa.expr import Expr, ExprLike, Int, Name
 from wsc.ir.tasks import GatherTask
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
-from wsc.layout import valid
+from wsc.layout import Mesh, valid
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A loop over indices: how many a tile has, and bytes from one to the next (index, out)."""
+
+    count: Expr
+    index: int
+    out: int
+
+
+def picks(task: GatherTask, mesh: Mesh) -> list[Pick]:
+    """The loops over the tile's indices, outermost first; those that walk on as one are one."""
+    found: list[Pick] = []
+    for number, extent in enumerate(task.indices.extents):
+        if extent.size == 1:
+            continue
+        step = task.out.strides[task.axis + number]
+        pick = Pick(valid(extent, mesh), task.indices.strides[number], step)
+        before = found[-1] if found else None
+        if (
+            before is not None and isinstance(pick.count, Int) and isinstance(before.count, Int)
+            and before.index == pick.index * pick.count.value
+            and before.out == pick.out * pick.count.value
+        ):  # fmt: skip
+            found[-1] = Pick(Int(before.count.value * pick.count.value), pick.index, pick.out)
+        else:
+            found.append(pick)
+    return found
 
 
 def emit_gather(task: GatherTask, context: Context) -> Emission:
-    """A loop over the indices; each copies one slice of the data."""
+    """Loops over the tile's indices; each copies one slice of the data."""
     asm = Asm(context.fabric.dimensions)
     picked = len(task.indices.extents)
     rest = [i for i in range(len(task.data.extents)) if i != task.axis]
@@ -18,15 +50,18 @@ def emit_gather(task: GatherTask, context: Context) -> Emission:
     dims: list[tuple[str, Expr]] = [
         (f"d{i}", valid(task.data.extents[i], context.mesh)) for i in rest
     ]
-    count = task.indices.local_size
-    step = task.out.strides[task.axis + picked - 1] if picked else 0
     size, stride = task.data.extents[task.axis].size, task.data.strides[task.axis]
-    with asm.loop("pick", count) as pick:
-        row = asm.load("row", Name(task.indices.buffer) + asm.let("word", pick * 4))
+    word: ExprLike = 0
+    target: ExprLike = 0
+    with ExitStack() as loops:
+        for pick in picks(task, context.mesh):
+            number = loops.enter_context(asm.loop("pick", pick.count))
+            word = asm.let("word", number * pick.index + word)
+            target = asm.let("target", number * pick.out + target)
+        row = asm.load("row", Name(task.indices.buffer) + word)
         with asm.when(row, "<", 0):
             asm.set(row, row + size)
         source = asm.let("source", row * stride)
-        target = asm.let("target", pick * step)
         asm.vector(
             "mov", task.out.dtype,
             At(Name(task.out.buffer) + target,

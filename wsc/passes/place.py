@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from isa.fabric import Fabric
-from isa.program import EdgeTensor, Extent, Kind
+from isa.program import Cut, EdgeTensor, Extent, Kind
 from isa.types import DType
 from wsc.cost import CostModel
 from wsc.errors import CompileError
@@ -30,6 +30,7 @@ from wsc.ir.graph import (
     Reduce,
     Reduction,
     Ref,
+    Scatter,
     Step,
     Type,
 )
@@ -41,6 +42,7 @@ from wsc.ir.tasks import (
     MoveTask,
     Placed,
     ReduceTask,
+    ScatterTask,
     Store,
     Task,
 )
@@ -97,6 +99,7 @@ class Placer:
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    lengths: dict[str, str] = field(default_factory=dict)
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -110,6 +113,7 @@ class Placer:
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
         handlers = {
             Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
+            Scatter: self._scatter,
         }  # fmt: skip
         for node in self.graph.nodes:
             self.origin = ",".join(node.origin) or node.name
@@ -121,6 +125,9 @@ class Placer:
             self.origin = output.name
             view = self.view(output.value)
             self.tasks.append(Store(view, output.name, output.name))
+        for value, target in self.lengths.items():
+            self.origin = target
+            self.tasks.append(Store(self.view(value), target, target))
         used = {
             getattr(t, key, None)
             for t in self.tasks
@@ -140,12 +147,25 @@ class Placer:
                 raise CompileError(f"output '{output.name}' has the name of an input; rename one")
             type_ = self.types[output.value]
             self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+            if output.length is not None:
+                cut = Cut(output.length[0], self._length(output.name, output.length[1]))
+                self.edge[output.name] = replace(self.edge[output.name], cut=cut)
         for constant in self.graph.constants:
             name = constant.name
             while name in self.edge:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
             self.outside[constant.name] = name
+
+    def _length(self, output: str, value: str) -> str:
+        """The edge tensor that takes a length out, one for all outputs that it cuts."""
+        if value not in self.lengths:
+            name = f"{output}.length"
+            while name in self.edge or any(name == item.name for item in self.graph.outputs):
+                name += "'"
+            self._edge(name, Kind.OUTPUT, self.types[value], "")
+            self.lengths[value] = name
+        return self.lengths[value]
 
     def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
         self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
@@ -330,7 +350,7 @@ class Placer:
         else:
             split = self._window_split(op)
             extents = wanted_extents(op.index, shape, sizes, split, self.mesh)
-            value = self.bring(name, extents, float(neutral(op.kind, DType.F32)))
+            value = self.bring(name, extents, float(neutral(op.kind, self.types[name].dtype)))
         self._emit_reduce(node, value, split, sizes)
 
     def _window_split(self, op: Reduce) -> dict[str, str]:
@@ -410,11 +430,47 @@ class Placer:
             whole(e.size) if i == node.op.axis else e for i, e in enumerate(source.extents)
         )
         source = self.bring(data, kept)
-        where = self.bring(indices, tuple(whole(size) for size in shape))
+        free = [name for name in ("y", "x") if not any(e.axis == name for e in kept)]
+        where = self.bring(indices, self._shared(shape, free))
         axis = node.op.axis
-        extents = kept[:axis] + tuple(whole(size) for size in shape) + kept[axis + 1 :]
+        extents = kept[:axis] + where.extents + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
         self.tasks.append(GatherTask(source, where, axis, out, self.origin))
+        self.homes[node.output] = out
+
+    def _shared(self, shape: tuple[int, ...], axes: list[str]) -> Extents:
+        """The largest dimensions in blocks along these mesh axes, the others whole."""
+        extents = [whole(size) for size in shape]
+        order = sorted(range(len(shape)), key=lambda i: -shape[i])
+        for i, axis in zip(order, axes, strict=False):
+            if shape[i] > 1:
+                extents[i] = block(shape[i], axis, self.mesh)
+        return tuple(extents)
+
+    def _everywhere(self, indices: str) -> View:
+        """All of a value in every tile, densely in its own order."""
+        extents = tuple(whole(size) for size in self.types[indices].shape)
+        found = self.bring(indices, extents)
+        order = tuple(range(len(extents)))
+        dense = dense_strides(extents, found.dtype, order)
+        big = [i for i in order if extents[i].size > 1]
+        if all(found.strides[i] == dense[i] for i in big):
+            return found
+        return self._moved(indices, found, (), extents, None)
+
+    def _scatter(self, node: Node) -> None:
+        assert isinstance(node.op, Scatter)
+        data, indices, updates = node.inputs
+        axis, count = node.op.axis, self.types[indices].size
+        extents = tuple(
+            whole(e.size) if i == axis else e for i, e in enumerate(self.view(data).extents)
+        )
+        rows = (*extents[:axis], whole(count), *extents[axis + 1 :])
+        source, where = self.bring(data, extents), self._everywhere(indices)
+        placed = self.bring(updates, rows)
+        out = self.fresh(node.output, node.type.dtype, extents)
+        task = ScatterTask(source, where, placed, axis, node.op.kind, out, self.origin)
+        self.tasks.append(task)
         self.homes[node.output] = out
 
     def _lookup(self, node: Node, data: str, indices: str) -> None:

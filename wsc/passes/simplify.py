@@ -148,8 +148,8 @@ def _with_literals(node: Node, small: dict) -> Node:  # type: ignore[type-arg]
 def fuse_maps(graph: Graph) -> Graph:
     """A map with one reader, a map of the same shape, becomes part of it."""
     readers = {name: len(nodes) for name, nodes in graph.users().items()}
-    for output in graph.outputs:
-        readers[output.value] = readers.get(output.value, 0) + 2
+    for name in (name for output in graph.outputs for name in output.values):
+        readers[name] = readers.get(name, 0) + 2
     producers: dict[str, Node] = {}
     for node in graph.nodes:
         if isinstance(node.op, Map):
@@ -208,7 +208,7 @@ def _fused(before: Node, node: Node) -> Node:
 
 def drop_dead(graph: Graph) -> Graph:
     """Nodes and constants that no output needs go."""
-    needed = {output.value for output in graph.outputs}
+    needed = {name for output in graph.outputs for name in output.values}
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if node.output in needed:

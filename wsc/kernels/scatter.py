@@ -1,0 +1,46 @@
+"""Scatter to indices that the fabric computed: each tile places in its own part of the data."""
+
+from __future__ import annotations
+
+from isa.expr import Expr, Int, Name
+from wsc.ir.tasks import ScatterTask
+from wsc.kernels.asm import Asm, At, Emission
+from wsc.kernels.context import Context
+from wsc.kernels.reduce import OPS
+from wsc.layout import View, valid
+
+
+def emit_scatter(task: ScatterTask, context: Context) -> Emission:
+    """Copy the data, then a loop over the indices; each places one slice of the updates.
+
+    A negative index counts from the end; one that lies outside is passed over.
+    """
+    asm = Asm(context.fabric.dimensions)
+    data, out, updates, axis = task.data, task.out, task.updates, task.axis
+    each = list(range(len(out.extents)))
+    space: list[tuple[str, Expr]] = [(f"d{i}", valid(out.extents[i], context.mesh)) for i in each]
+
+    def at(view: View, base: Expr, dims: list[int]) -> At:
+        return At(base, {f"d{i}": view.strides[i] for i in dims})
+
+    asm.vector(
+        "mov", out.dtype, at(out, Name(out.buffer), each), at(data, Name(data.buffer), each),
+        dims=space,
+    )  # fmt: skip
+    rest = [i for i in each if i != axis]
+    dims = [space[i] for i in rest] or [("d", Int(1))]
+    size = out.extents[axis].size
+    with asm.loop("pick", updates.extents[axis].size) as pick:
+        row = asm.load("row", Name(task.indices.buffer) + asm.let("word", pick * 4))
+        with asm.when(row, "<", 0):
+            asm.set(row, row + size)
+        with asm.when(row, ">=", 0), asm.when(row, "<", size):
+            place = Name(out.buffer) + asm.let("target", row * out.strides[axis])
+            update = Name(updates.buffer) + asm.let("source", pick * updates.strides[axis])
+            target, source = at(out, place, rest), at(updates, update, rest)
+            if task.kind is None:
+                asm.vector("mov", out.dtype, target, source, dims=dims)
+            else:
+                asm.vector(OPS[task.kind], out.dtype, target, target, source, dims=dims)
+    doc = ("Place slices by index, each tile in its part.",)
+    return Emission("scatter", asm.body, doc=doc)
