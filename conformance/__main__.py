@@ -26,6 +26,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--filter", "pattern", default="", metavar="REGEX", help="Names that it matches.")
 @click.option("--fabric", default="4x4", show_default=True, help="As for wsc compile.")
+@click.option(
+    "--larger", multiple=True, default=("16x16", "32x32"), show_default=True,
+    help="Where a test does not fit: fabrics to try in turn ('' for none).",
+)  # fmt: skip
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
 @click.option("--limit", default=60.0, show_default=True, help="Seconds for one test.")
 @click.option(
@@ -39,9 +43,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--verbose", is_flag=True, help="List every test that does not pass.")
 def main(
-    suites: tuple[str, ...], pattern: str, fabric: str, jobs: int, limit: float,
-    with_random: bool, lines: Path | None, page: Path | None, chosen_file: Path | None,
-    verbose: bool,
+    suites: tuple[str, ...], pattern: str, fabric: str, larger: tuple[str, ...], jobs: int,
+    limit: float, with_random: bool, lines: Path | None, page: Path | None,
+    chosen_file: Path | None, verbose: bool,
 ) -> None:  # fmt: skip
     """Run ONNX's own backend tests on the simulated fabric."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
@@ -58,7 +62,7 @@ def main(
         TimeElapsedColumn(), console=console, auto_refresh=False, transient=True,
     ) as progress:  # fmt: skip
         task = progress.add_task("tests", total=len(cases), counts="")
-        for record in run_all(cases, fabric, jobs, limit, with_random):
+        for record in run_all(cases, fabric, jobs, limit, with_random, [*filter(None, larger)]):
             records.append(record)
             counts[record.status] += 1
             text = "  ".join(f"{count} {status}" for status, count in counts.items())

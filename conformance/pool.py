@@ -44,15 +44,20 @@ class _Worker:
 
 
 def run_all(
-    cases: Sequence[Case], fabric: str, jobs: int, limit: float, with_random: bool = False
+    cases: Sequence[Case],
+    fabric: str,
+    jobs: int,
+    limit: float,
+    with_random: bool = False,
+    larger: Sequence[str] = (),
 ) -> Iterator[Record]:
-    """Records as they come. limit: seconds that a case may take before its process ends."""
+    """Records as they come; see ``run_case``. limit: seconds before a case's process ends."""
     _warm()
 
     def start() -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(
-            target=_serve, args=(theirs, cases, fabric, with_random), daemon=True
+            target=_serve, args=(theirs, cases, fabric, with_random, larger), daemon=True
         )
         process.start()
         theirs.close()
@@ -110,10 +115,12 @@ def _look(worker: _Worker, ready: bool, cases: Sequence[Case], limit: float) -> 
     return lost
 
 
-def _serve(pipe: Connection, cases: Sequence[Case], fabric: str, with_random: bool) -> None:
+def _serve(
+    pipe: Connection, cases: Sequence[Case], fabric: str, with_random: bool, larger: Sequence[str]
+) -> None:
     with suppress(EOFError, KeyboardInterrupt):
         while (number := pipe.recv()) is not None:
-            pipe.send(run_case(cases[number], fabric, with_random))
+            pipe.send(run_case(cases[number], fabric, with_random, larger))
 
 
 def _warm() -> None:

@@ -15,7 +15,7 @@ import onnx
 from conformance.suite import Case
 from runtime.errors import InputError
 from wsc.backend import Representation, prepare
-from wsc.errors import CompileError, UnsupportedOperators
+from wsc.errors import CompileError, DoesNotFit, UnsupportedOperators
 
 PASSED: str = "passed"
 FAILED: str = "failed"
@@ -28,7 +28,8 @@ RANDOM_RTOL, RANDOM_ATOL = 1e-3, 1e-5
 class Record:
     """What came of a case.
 
-    reason: why it did not pass. bound: (operator, input, why) of each operand that was baked in.
+    fabric: the one that it ran on last. reason: why it did not pass. bound: (operator, input,
+    why) of each operand that was baked in.
     random: how other values did: '' (not tried), agreed, differed, or not comparable.
     """
 
@@ -36,6 +37,7 @@ class Record:
     suite: str
     operator: str
     status: str
+    fabric: str = ""
     reason: str = ""
     bound: list[tuple[str, int, str]] = field(default_factory=list)
     cycles: int = 0
@@ -49,22 +51,37 @@ class Record:
         return asdict(self)
 
 
-def run_case(case: Case, fabric: str, with_random: bool = False) -> Record:
-    """Run a case. Nothing that it raises gets out: a crash is a failure with its reason."""
+def run_case(
+    case: Case, fabric: str, with_random: bool = False, larger: Sequence[str] = ()
+) -> Record:
+    """Run a case. Nothing that it raises gets out: a crash is a failure with its reason.
+
+    larger: fabrics to try in this order where a program does not fit.
+    """
     record = Record(case.name, case.suite, case.operator, FAILED)
     started = time.perf_counter()
+    for record.fabric in (fabric, *larger):
+        if not _attempt(case, record, with_random):
+            break
+    record.seconds = round(time.perf_counter() - started, 4)
+    return record
+
+
+def _attempt(case: Case, record: Record, with_random: bool) -> bool:
+    """Judge a case on the record's fabric; whether more tiles would help."""
+    record.status, record.reason = FAILED, ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _judge(case, fabric, record, with_random)
+            _judge(case, record.fabric, record, with_random)
     except (CompileError, InputError) as error:
         record.status, record.reason = REFUSED, _refusal(error)
+        return isinstance(error, DoesNotFit)
     except AssertionError as error:
         record.reason = "differs: " + _gist(str(error))
     except Exception as error:  # noqa: BLE001 - a crash is what is looked for
         record.reason = f"{type(error).__name__}: {_gist(str(error))}"
-    record.seconds = round(time.perf_counter() - started, 4)
-    return record
+    return False
 
 
 def choose(records: Iterable[Record]) -> list[str]:

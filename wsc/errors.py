@@ -10,6 +10,10 @@ class CompileError(Exception):
     """A model, an option or an input that wsc refuses; the text says what and why."""
 
 
+class DoesNotFit(CompileError):
+    """A program that needs more SRAM in a tile than the fabric has; more tiles would help."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnsupportedOperator:
     """One operator that could not be lowered, with every node that uses it so.

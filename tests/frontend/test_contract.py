@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,25 @@ def test_conv(
 ) -> None:
     arrays = [floats(*x), floats(*w), *([floats(w[0])] if bias else [])]
     compare(tmp_path, "Conv", *arrays, const=[1, 2], **attributes)
+
+
+# What no window reads is left out; the phase of the rest depends on the padding.
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation", "low"),
+    [(23, 3, 2, 2, 0), (23, 3, 2, 2, 3), (24, 2, 4, 6, 5), (19, 3, 3, 3, 2), (9, 4, 2, 4, 7)],
+)
+def test_strides_and_dilations_with_a_common_divisor(
+    tmp_path: Path, size: int, kernel: int, stride: int, dilation: int, low: int
+) -> None:
+    attributes: dict[str, Any] = {"strides": [stride, 1], "dilations": [dilation, 1]}
+    attributes |= {"pads": [low, 0, 4, 0]}
+    x = floats(1, 2, size, 3)
+    graph = compare(tmp_path, "Conv", x, floats(2, 2, kernel, 2), **attributes)
+    step = math.gcd(stride, dilation)
+    read = -(-(size - -low % step) // step)
+    assert any(read in node.type.shape for node in graph.nodes)
+    attributes |= {"kernel_shape": [kernel, 2], "pads": [min(low, kernel - 1), 0, 1, 0]}
+    compare(tmp_path, "MaxPool", x, **attributes)
 
 
 def test_conv_with_computed_weights(tmp_path: Path) -> None:

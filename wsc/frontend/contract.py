@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from wsc.frontend.registry import LONGEST, Call, lowering, require
@@ -131,12 +132,38 @@ def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> lis
     return result
 
 
+def thinned(build: GraphBuilder, x: Value, spatial: list[Window]) -> tuple[Value, list[Window]]:
+    """Without the elements that no window reads: stride and dilation may have a common divisor.
+
+    x: [N, C, ...]. Windows then read every g-th element alone, from the first in their phase.
+    """
+    starts, sizes, steps = [0, 0], list(x.shape[:2]), [1, 1]
+    windows_left: list[Window] = []
+    for window in spatial:
+        step = math.gcd(window.stride, window.dilation) if window.kernel > 1 else 1
+        first = -window.low % step
+        size = max(-(-(window.size - first) // step), 0)
+        if not size:  # all windows stand in the padding
+            return x, spatial
+        starts, sizes, steps = [*starts, first], [*sizes, size], [*steps, step]
+        low = (window.low + first) // step
+        windows_left.append(
+            Window(
+                size, window.kernel, window.stride // step, window.dilation // step, low,
+                window.high // step, window.out,
+            )
+        )  # fmt: skip
+    read = Slice(tuple(starts), tuple(sizes), tuple(steps))
+    return build.move(x, read, hint="thin"), windows_left
+
+
 def convolve(
     build: GraphBuilder, x: Value, weight: Value, spatial: list[Window], groups: int, hint: str
 ) -> Value:
     """Grouped convolution: x [N, G*C, ...], weight [G*O, C, ...] -> [N, G*O, ...]."""
     outputs, channels = weight.shape[0] // groups, weight.shape[1]
     require(x.shape[1] == groups * channels, f"{x.shape[1]} channels for {groups} groups")
+    x, spatial = thinned(build, x, spatial)
     extents: dict[str, int] = {"n": x.shape[0]}
     split_a: list[tuple[str, int]] = []
     split_b: list[tuple[str, int]] = []

@@ -230,12 +230,16 @@ def identity(call: Call) -> Item:
 
 
 @lowering("Dropout", since=7)
-def dropout(call: Call) -> Value:
-    """x: nothing is dropped at inference."""
-    training = call.maybe_static(2)
-    require(not call.has(2) or (training is not None and not training.any()), "training mode")
-    require(not call.wants(1), "the mask output")
-    return call.arg(0)
+def dropout(call: Call) -> list[Value]:
+    """x, and a mask that keeps all: nothing is dropped at inference, nor at a ratio of 0."""
+    training, ratio = call.maybe_static(2), call.maybe_static(1)
+    drops = call.has(2) and (training is None or bool(training.any()))
+    require(not drops or (ratio is not None and not ratio.any()), "training mode")
+    x = call.arg(0)
+    if not call.wants(1):
+        return [x]
+    dtype = DType.I32 if call.opset >= 10 else x.dtype  # a mask of the type of x before
+    return [x, call.build.expand(call.build.constant(np.ones(()), dtype, "one"), x.shape, "mask")]
 
 
 def wide_square(x: Term) -> Term:

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from isa.types import DType
-from wsc.frontend.contract import Window, windows
+from wsc.frontend.contract import Window, thinned, windows
 from wsc.frontend.movement import row_strides
 from wsc.frontend.power import power
 from wsc.frontend.registry import Call, lowering, require
@@ -23,6 +23,7 @@ PIECES = 8  # operands of one map
 
 def pool(build: GraphBuilder, x: Value, kind: Reduction, spatial: list[Window], hint: str) -> Value:
     """Reduce x [N, C, ...] over windows of its spatial dimensions."""
+    x, spatial = thinned(build, x, spatial)
     extents = {"n": x.shape[0], "c": x.shape[1]}
     index = [plain_index("n"), plain_index("c")]
     out = ["n", "c"]

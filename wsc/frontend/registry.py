@@ -85,6 +85,7 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
     "Conv": _WEIGHTS_SAY,
     "ConvInteger": _WEIGHTS_SAY,
     "ConvTranspose": _WEIGHTS_SAY,
+    "DeformConv": _WEIGHTS_SAY,
     "DynamicQuantizeLSTM": frozenset({"hidden_size"}),
     "EmbedLayerNormalization": frozenset({"mask_index_type"}),
     "FusedConv": frozenset({"activation_params", *_WEIGHTS_SAY}),

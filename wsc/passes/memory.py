@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from isa.code_size import code_bytes
 from isa.fabric import Fabric
 from isa.program import Program
-from wsc.errors import CompileError
+from wsc.errors import DoesNotFit
 from wsc.ir.graph import Arg
 from wsc.ir.tasks import MapTask, Placed, scratch, views
 from wsc.kernels.context import SYNC
@@ -43,7 +43,7 @@ class Allocate:
         """The placed program with addresses.
 
         Raises:
-            CompileError: the buffers alive at some task exceed the SRAM of a tile.
+            DoesNotFit: the buffers alive at some task exceed the SRAM of a tile.
         """
         lives = lifetimes(placed)
         assign(lives)
@@ -56,7 +56,7 @@ class Allocate:
         if top.address + top.bytes <= self.fabric.sram_bytes:
             return
         node = placed.tasks[_fullest(placed, lives)].origin
-        raise CompileError(
+        raise DoesNotFit(
             f"node '{node}': the values alive there need {top.address + top.bytes} bytes of each "
             f"tile, but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use "
             f"more tiles (now {placed.mesh.width}x{placed.mesh.height}) or a smaller precision"
@@ -147,7 +147,7 @@ def check_room_for_code(program: Program, fabric: Fabric) -> None:
     """Data and code share the SRAM of a tile.
 
     Raises:
-        CompileError: they do not fit together; names the node whose tensor lies highest.
+        DoesNotFit: they do not fit together; names the node whose tensor lies highest.
     """
     code = max(code_bytes(program, fabric).values(), default=0)
     top = max(program.tensors, key=lambda t: t.address + t.bytes)
@@ -156,7 +156,7 @@ def check_room_for_code(program: Program, fabric: Fabric) -> None:
         highest = max(
             program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.node else (0, 0)
         )
-        raise CompileError(
+        raise DoesNotFit(
             f"node '{highest.node}': {data} bytes of values and {code} bytes of code are "
             f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}; use "
             f"more tiles (now {program.width}x{program.height}) or a smaller precision"

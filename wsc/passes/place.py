@@ -14,7 +14,7 @@ from isa.fabric import Fabric
 from isa.program import Cut, EdgeTensor, Extent, Kind
 from isa.types import DType
 from wsc.cost import CostModel
-from wsc.errors import CompileError
+from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -180,7 +180,7 @@ class Placer:
             number += 1
             name = f"{stem}_{number}"
         if size > self.fabric.sram_bytes:
-            raise CompileError(
+            raise DoesNotFit(
                 f"node '{self.origin}' needs {size} bytes in each tile for '{hint}', but a tile of "
                 f"fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more tiles "
                 f"(now {self.mesh.width}x{self.mesh.height})"
@@ -405,7 +405,7 @@ class Placer:
             op, self.types[a], self.types[b], streamed, self.current(a), self.current(b), self.cost
         )
         if choice is None:
-            raise CompileError(
+            raise DoesNotFit(
                 f"node '{self.origin}': no layout of its operands and result fits the "
                 f"{self.fabric.sram_bytes} bytes of a tile on {self.mesh.width}x{self.mesh.height} "
                 "tiles; use more tiles"
