@@ -62,17 +62,16 @@ def test_non_max_suppression(tmp_path: Path, centred: int, most: int) -> None:
     compare(tmp_path, "NonMaxSuppression", found, scores, *limits[:2], center_point_box=centred)
 
 
-def test_a_size_that_data_decide_is_for_outputs_only() -> None:
+def test_sums_over_a_size_that_data_decide_are_refused() -> None:
     feeds = {"x0": floats(3, 4)}
-    nodes = [node("NonZero", 1), helper.make_node("Transpose", ["y0"], ["z"], name="/turn")]
+    nodes = [node("NonZero", 1), helper.make_node("ReduceSum", ["y0"], ["z"], name="/sum")]
     model = model_of(nodes, feeds, {}, ["z"])
     with pytest.raises(UnsupportedOperators) as caught:
         import_model(onnx_ir.from_proto(model))
     (operator,) = caught.value.operators
-    assert (operator.op_type, operator.nodes) == ("Transpose", ("/turn",))
+    assert (operator.op_type, operator.nodes) == ("ReduceSum", ("/sum",))
     assert operator.reason == (
-        "the size of 'y0' along axis 1 depends on data; such a value can only be an output of "
-        "the model"
+        "the size of 'y0' along axis 1 depends on data, which this operator cannot take"
     )
 
 

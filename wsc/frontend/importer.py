@@ -12,8 +12,19 @@ import onnx_ir as ir
 from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
+from wsc.frontend.follow import RULES, follow, safe_indices
 from wsc.frontend.load import CALL_KEY, load_model
-from wsc.frontend.registry import Call, Item, Many, Sized, Unsupported, find
+from wsc.frontend.registry import (
+    Call,
+    Item,
+    Lower,
+    Lowering,
+    Many,
+    Result,
+    Sized,
+    Unsupported,
+    find,
+)
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
@@ -160,12 +171,9 @@ class _Importer:
         def lower(graph: ir.Graph, inputs: Sequence[Item], part: str) -> list[Item]:
             return self._inner(graph, inputs, f"{name}/{part}/", origin)
 
-        opset = self._opset(entry.domain)
-        call = Call(node, self.build, self.precision, opset, self._fetch, lower)
         try:
             with self.build.at(name, origin):
-                result = entry.function(call)
-                call.require_all_read()
+                result = self._lowered(node, entry, lower)
         except _Refused:
             self.poisoned.update(node.outputs)
             return
@@ -183,6 +191,34 @@ class _Importer:
         for output, value in zip(node.outputs, results, strict=False):
             if value is not None:
                 self.values[output] = value
+
+    def _lowered(self, node: ir.Node, entry: Lowering, lower: Lower) -> Result:
+        """What a node's lowering makes of it, also where data decide the size of an input."""
+        opset = self._opset(entry.domain)
+        inputs = {
+            number: item
+            for number, value in enumerate(node.inputs)
+            if value is not None and isinstance(item := self.values.get(value), Sized)
+        }
+        passes = inputs and not _domain(node) and node.op_type in RULES
+        if not passes:
+            call = Call(node, self.build, self.precision, opset, self._fetch, lower)
+            result = entry.function(call)
+        else:
+            shown: dict[ir.Value, Value] = {}
+
+            def fetch(value: ir.Value) -> Item:
+                return shown[value] if value in shown else self._fetch(value)
+
+            call = Call(node, self.build, self.precision, opset, fetch, lower)
+            for number, item in inputs.items():
+                gathers = node.op_type in ("Gather", "GatherND") and number == 1
+                operand = node.inputs[number]
+                assert operand is not None
+                shown[operand] = safe_indices(call, item) if gathers else item.value
+            result = follow(call, inputs, entry.function)
+        call.require_all_read()
+        return result
 
     def _inner(
         self, graph: ir.Graph, inputs: Sequence[Item], scope: str, origin: tuple[str, ...]

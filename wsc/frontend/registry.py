@@ -197,8 +197,8 @@ class Call:
             value = self.node.inputs[index]
             name = "" if value is None else value.name
             raise Unsupported(
-                f"the size of {name!r} along axis {item.axis} depends on data; such a value can "
-                "only be an output of the model"
+                f"the size of {name!r} along axis {item.axis} depends on data, which this "
+                "operator cannot take"
             )
         if not isinstance(item, Value):
             kind = "a sequence" if isinstance(item, Many) else "an empty optional"
