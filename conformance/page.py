@@ -88,12 +88,9 @@ def _sentence(records: Sequence[Record]) -> str:
     sums = totals(records)
     parts = [f"{len(records)} tests", *(f"{sums[status]} {status}" for status in _STATUSES)]
     tried = Counter(record.random for record in records if record.random)
-    elsewhere = Counter(r.fabric for r in records if r.status == PASSED)
-    parts += [
-        f"{count} of those passed on {fabric}"
-        for fabric, count in sorted(elsewhere.items())
-        if len(elsewhere) > 1 and count < max(elsewhere.values())
-    ]
+    usual = Counter(record.fabric for record in records).most_common(1)[0][0] if records else ""
+    elsewhere = Counter(r.fabric for r in records if r.status == PASSED and r.fabric != usual)
+    parts += [f"{count} of those passed on {fabric}" for fabric, count in elsewhere.items()]
     parts += [f"other values {count} {what}" for what, count in sorted(tried.items())]
     operands = bound_operands(records).total()
     return ", ".join(parts) + f"; {operands} operands bound"

@@ -20,10 +20,12 @@ from conformance.suite import Case, load_cases
 X = np.array([1, -2, 3], np.float32)
 
 
-def model_of(op_type: str) -> onnx.ModelProto:
-    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [3]) for n in "xy"]
+def model_of(op_type: str, size: int = 3) -> onnx.ModelProto:
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [size]) for n in "xy"]
     node = helper.make_node(op_type, ["x"], ["y"])
-    return helper.make_model(helper.make_graph([node], "g", infos[:1], infos[1:]))
+    opset = [helper.make_opsetid("", 17)]  # one that both references know
+    graph = helper.make_graph([node], "g", infos[:1], infos[1:])
+    return helper.make_model(graph, opset_imports=opset, ir_version=9)
 
 
 def case_of(name: str, op_type: str = "Neg", want: Any = -X) -> Case:
@@ -60,6 +62,29 @@ def test_a_refusal_is_no_failure() -> None:
     assert (record.status, record.reason) == (
         REFUSED, "NoSuchOperator: no lowering for this operator",
     )  # fmt: skip
+
+
+def test_what_does_not_fit_goes_to_the_next_larger_fabric() -> None:
+    x = np.arange(40_000, dtype=np.float32)
+    large = Case("a", "node", "Neg", 0.0, 0.0, lambda: (model_of("Neg", x.size), [([x], [-x])]))
+    record = run_case(large, "1x1")
+    assert (record.status, record.fabric) == (REFUSED, "1x1")
+    assert "use more tiles" in record.reason
+    records = [run_case(large, "1x1", larger=["2x1", "4x4", "5x5"]), run_case(case_of("b"), "1x1")]
+    assert [(record.status, record.fabric) for record in records] == [
+        (PASSED, "4x4"), (PASSED, "1x1"),
+    ]  # fmt: skip
+    page = markdown([*records, records[1]], "1x1", ["node"], "")
+    assert "3 passed, 0 failed, 0 refused, 1 of those passed on 4x4" in page
+
+
+def test_where_one_reference_overflows_the_other_tells() -> None:
+    x = np.array([0.0, 9999.0, 10000.0], np.float32)  # e to these is beyond f32
+    want = np.array([-10000.0, -1.3132617, -0.3132617], np.float32)
+    case = Case("a", "node", "LogSoftmax", 1e-3, 1e-7,
+                lambda: (model_of("LogSoftmax"), [([x], [want])]))  # fmt: skip
+    record = run_case(case, "1x1", with_random=True)
+    assert (record.status, record.random) == (PASSED, "agreed")
 
 
 def test_other_values_are_tried_against_the_reference() -> None:
