@@ -12,7 +12,7 @@ import numpy as np
 from isa.types import DType
 from wsc.ir.check import IRError, broadcast, infer
 from wsc.ir.empty import over_nothing
-from wsc.ir.fold import LIMIT, fold
+from wsc.ir.fold import LIMIT, fold, map_arrays, of_weights
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -193,7 +193,8 @@ class GraphBuilder:
     def add(self, op: Primitive, inputs: Sequence[Value], hint: str = "") -> Value:
         """Add a node; its type is inferred. Raises IRError if the inputs do not fit.
 
-        What small constants make is a constant, and so is what has no elements.
+        What small constants make is a constant, and so are weights that arithmetic
+        gives, and what has no elements.
         """
         types = [value.type for value in inputs]
         nothing = over_nothing(op, types)
@@ -205,6 +206,13 @@ class GraphBuilder:
         folded = self._folded(op, inputs, type_)
         if folded is not None:
             return self.constant(folded, type_.dtype, hint or "folded")
+        if isinstance(op, Map) and all(self.is_constant(value) for value in inputs):
+            if of_weights(op, types, type_):
+                loads = [self._constants[value.name].load for value in inputs]
+                name = f"{self._scope}.{hint}" if hint else self._scope
+                return self.lazy_constant(
+                    name, type_, lambda: map_arrays(op, [load() for load in loads], type_)
+                )
         name = self._unique(f"{self._scope}.{hint}" if hint else self._scope)
         names = tuple(value.name for value in inputs)
         self._nodes.append(Node(name, op, names, name, type_, self._origin))
