@@ -65,12 +65,12 @@ _OF_ARRAYS = frozenset(
 )
 
 
-def of_weights(op: Primitive, inputs: Sequence[Type], result: Type) -> bool:
+def of_weights(op: Map, inputs: Sequence[Type], result: Type) -> bool:
     """Whether ``map_arrays`` can take the operation, and the result has no more elements.
 
     What broadcasts a small constant is left to the fabric: it would bring more from the edge.
     """
-    if not isinstance(op, Map) or result.size > max(item.size for item in inputs):
+    if result.size > max((item.size for item in inputs), default=0):
         return False
     return all(step.op in _OF_ARRAYS or _is_division(step.op, step.dtype) for step in op.body)
 
