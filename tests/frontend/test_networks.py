@@ -14,9 +14,10 @@ from wsc.frontend import import_onnx
 from wsc.ir.graph import Gather
 from wsc.ir.text import parse_graph, print_graph
 
-
-CASES = [(network, precision) for network in NETWORKS for precision in TOLERANCE]
-CASES += [(network, DType.F32) for network in OTHERS]
+CASES = [
+    *((network, precision) for network in NETWORKS for precision in TOLERANCE),
+    *((network, DType.F32) for network in OTHERS),
+]
 
 
 @pytest.mark.parametrize(
