@@ -43,6 +43,11 @@ def test_resize_by_scales(tmp_path: Path) -> None:
             scales=[1.0, 1.0, 2.0, 2.0])  # fmt: skip
 
 
+def test_a_region_that_the_mode_does_not_read(tmp_path: Path) -> None:
+    region, scales = floats(8), np.array([1, 1, 2, 2], np.float32)
+    compare(tmp_path, "Resize", floats(1, 2, 3, 4), region, scales, const=[1, 2], opset=11)
+
+
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("sizes", [(3, 4), (6, 9), (7, 3)])
 def test_antialiased_resize(tmp_path: Path, mode: str, sizes: tuple[int, int]) -> None:

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from tests.frontend.cases import compare, floats, ints, model_of, node, refuse, run_evaluator
+from tests.frontend.cases import (
+    compare,
+    compare_model,
+    floats,
+    ints,
+    model_of,
+    node,
+    refuse,
+    run_evaluator,
+)
 from wsc.errors import CompileError
 from wsc.frontend import import_onnx
 from wsc.frontend.scatter import FLAT_LIMIT
@@ -112,3 +121,44 @@ def test_batch_dims_that_are_negative(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(CompileError, match="batch_dims is -2"):
         import_onnx(tmp_path / "m.onnx")
+
+
+def _by_broadcast(op: str, shape: tuple[int, ...], count: int, axis: int, **attributes: Any):  # type: ignore[no-untyped-def]
+    """An operator whose indices [count] are broadcast beside each other, and its feeds."""
+    spread = [*shape[:axis], count, *shape[axis + 1 :]]
+    line = [count if i == axis else 1 for i in range(len(shape))]
+    feeds = {"data": floats(*shape), "places": ints(count, low=-shape[axis], high=shape[axis])}
+    inputs = ["data", "spread"]
+    if op == "ScatterElements":
+        feeds["updates"] = floats(*spread)
+        inputs.append("updates")
+    nodes = [
+        helper.make_node("Reshape", ["places", "line"], ["column"], name="/column"),
+        helper.make_node("Expand", ["column", "shape"], ["spread"], name="/spread"),
+        helper.make_node(op, inputs, ["y"], name="/op", axis=axis, **attributes),
+    ]
+    constants = {"line": np.array(line), "shape": np.array(spread)}
+    return model_of(nodes, feeds, constants, ["y"]), feeds
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_elements_at_indices_that_were_broadcast_are_slices(tmp_path: Path, axis: int) -> None:
+    model, feeds = _by_broadcast("GatherElements", (5, 4, 3), 6, axis)
+    graph = compare_model(tmp_path, model, feeds)
+    (gather,) = [node for node in graph.nodes if isinstance(node.op, Gather)]
+    assert graph.types()[gather.inputs[1]].shape == (6,)
+    for reduction in ("add", "max"):
+        model, feeds = _by_broadcast("ScatterElements", (5, 4, 3), 6, axis, reduction=reduction)
+        graph = compare_model(tmp_path, model, feeds)
+        (scatter,) = [node for node in graph.nodes if isinstance(node.op, Scatter)]
+        assert graph.types()[scatter.inputs[1]].shape == (6,)
+
+
+def test_indices_broadcast_over_a_part_of_the_data_are_not_slices(tmp_path: Path) -> None:
+    model, feeds = _by_broadcast("ScatterElements", (5, 4), 3, 0, reduction="add")
+    for initializer in model.graph.initializer:
+        if initializer.name == "shape":
+            initializer.CopyFrom(numpy_helper.from_array(np.array([3, 2]), "shape"))
+    feeds["updates"] = floats(3, 2)
+    model.graph.input[2].type.tensor_type.shape.dim[1].dim_value = 2
+    compare_model(tmp_path, model, feeds)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isa.types import DType
+from isa.values import evaluate
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.fold import LIMIT
 from wsc.ir.graph import Reduction, Type
@@ -35,8 +36,39 @@ def test_a_division_by_zero_is_left_to_the_fabric() -> None:
 
 def test_large_constants_are_left_to_the_fabric() -> None:
     build = GraphBuilder("g")
-    large = build.constant(np.arange(LIMIT + 1), DType.I32)
-    assert build.host(build.map(lambda a: a + 1, large)) is None
+    large = build.constant(np.linspace(0, 1, LIMIT + 1), DType.F32)
+    assert build.host(build.map(lambda a: a.exp(), large)) is None
+
+
+@pytest.mark.parametrize("dtype", [DType.F32, DType.F16])
+def test_weights_of_few_bits_are_what_the_fabric_would_make_of_them(dtype: DType) -> None:
+    """Bit for bit what ``evaluate`` says, for whole arrays."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-128, 128, (LIMIT, 3))
+    zeros, scales = rng.integers(-9, 9, 3), rng.standard_normal(3)
+    build = GraphBuilder("g")
+    inputs = (
+        build.constant(codes, DType.I32), build.constant(zeros, DType.I32),
+        build.constant(scales, dtype),
+    )  # fmt: skip
+    total = build.map(lambda q, z, s: (q - z).cast(dtype) * s / 3, *inputs)
+    host = build.host(total)
+    assert host is not None
+    assert host.dtype == dtype.numpy
+    for row, column in ((0, 0), (7, 1), (LIMIT - 1, 2)):
+        whole = evaluate("sub", DType.I32, codes[row, column], zeros[column])
+        value = evaluate("from_int", dtype, whole)
+        value = evaluate("mul", dtype, value, dtype.numpy.type(scales[column]))
+        assert host[row, column] == evaluate("div", dtype, value, 3)
+
+
+def test_a_small_constant_that_grows_is_left_to_the_fabric() -> None:
+    build = GraphBuilder("g")
+    sides = (
+        build.constant(np.zeros((LIMIT, 1)), DType.F32),
+        build.constant(np.ones((1, LIMIT)), DType.F32),
+    )
+    assert build.host(build.map(lambda a, b: a + b, *sides)) is None
 
 
 def test_an_index_out_of_range_is_left_to_the_fabric() -> None:

@@ -29,7 +29,14 @@ def test_streamed_matmul(shape: tuple[int, int, int], fabric: str) -> None:
 
 @pytest.mark.parametrize("fabric", FABRICS)
 @pytest.mark.parametrize(
-    "shapes", [((5, 7), (7, 3)), ((3, 5, 8), (3, 8, 6)), ((2, 3, 4, 5), (5, 7))]
+    "shapes",
+    [
+        ((5, 7), (7, 3)),
+        ((3, 5, 8), (3, 8, 6)),
+        ((2, 3, 4, 5), (5, 7)),
+        ((1, 64), (64, 12)),
+        ((3, 16, 32), (3, 32, 16)),
+    ],
 )
 def test_resident_matmul(shapes, fabric: str) -> None:  # type: ignore[no-untyped-def]
     feeds = {"x0": floats(*shapes[0]), "x1": floats(*shapes[1])}

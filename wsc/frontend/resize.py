@@ -157,6 +157,7 @@ def _resized(
     x, targets = call.arg(0), _targets(call, scales, sizes)
     if sampling.coordinates == "tf_crop_and_resize":
         return cropped(call, sampling, targets)
+    call.has(1)  # a region is of no effect otherwise
     for axis, out, scale in ((target.axis, target.out, target.scale) for target in targets):
         size = x.shape[axis]
         if out == size and scale == 1:

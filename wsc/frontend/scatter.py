@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -57,11 +57,27 @@ def tuple_rows(build: GraphBuilder, inner: Sequence[int], indices: Value) -> Val
     return build.reduce(Reduction.SUM, each, [indices.rank - 1], keep=False, hint="place")
 
 
+def _of_slices(build: GraphBuilder, data: Value, indices: Value, axis: int) -> Value | None:
+    """The indices [n] of whole slices of the data along ``axis``, if all that lie beside
+    each other are the same one broadcast; else None.
+    """
+    narrow = build.narrow(indices)
+    count = narrow.shape[axis]
+    if data.rank < 2 or narrow.type.size != count or indices.shape[axis] != count:
+        return None
+    if any(n != indices.shape[i] for i, n in enumerate(data.shape) if i != axis):
+        return None
+    return build.reshape(narrow, (count,), "slices")
+
+
 @lowering("GatherElements", since=11)
 def gather_elements(call: Call) -> Value:
     """One element for each index: a gather from the flattened data."""
     build, data, indices = call.build, call.arg(0), call.arg(1)
     axis = normal_axis(call.integer("axis", 0), data.rank)
+    slices = _of_slices(build, data, indices, axis)
+    if slices is not None:
+        return build.gather(data, slices, axis)
     if data.type.size > FLAT_LIMIT and indices.shape[axis] == 1:
         return _one_along(build, data, indices, axis)
     place = element_rows(build, data.shape, indices, axis)
@@ -124,8 +140,14 @@ def place_rows(
     return build.reshape(placed, data.shape, "shape")
 
 
-def _joined_rows(call: Call, rows: Value, row: int, kind: Reduction | None) -> Value:
-    """Data and updates of a node joined, by the order and the width of their ONNX type."""
+Place = Callable[[Value, Value], Value]
+
+
+def _joined(call: Call, kind: Reduction | None, place: Place) -> Value:
+    """Data and updates of a node joined, by the order and the width of their ONNX type.
+
+    place: from (data, updates) to the data with the updates in it.
+    """
     build, onnx_type = call.build, call.onnx_type(0)
     data, updates = call.arg(0), call.arg(2)
     if kind in (Reduction.MAX, Reduction.MIN):
@@ -133,10 +155,16 @@ def _joined_rows(call: Call, rows: Value, row: int, kind: Reduction | None) -> V
             build.map(lambda v: ordered(v, onnx_type), value, hint="ordered")
             for value in (data, updates)
         )
-        placed = place_rows(build, data, rows, updates, row, kind)
+        placed = place(data, updates)
         return build.map(lambda v: ordered(v, onnx_type), placed, hint="word")
-    placed = place_rows(build, data, rows, updates, row, kind)
+    placed = place(data, updates)
     return placed if kind is None else build.map(lambda v: wrap(v, onnx_type), placed)
+
+
+def _joined_rows(call: Call, rows: Value, row: int, kind: Reduction | None) -> Value:
+    return _joined(
+        call, kind, lambda data, updates: place_rows(call.build, data, rows, updates, row, kind)
+    )
 
 
 def _known_rows(call: Call, target: np.ndarray, row: int) -> Value:
@@ -179,7 +207,13 @@ def scatter_elements(call: Call) -> Value:
     data, kind, known = call.arg(0), _kind(call), call.maybe_static(1)
     axis = normal_axis(call.integer("axis", 0), data.rank)
     if known is None or kind is not None:
-        rows = element_rows(call.build, data.shape, call.arg(1), axis)
+        build = call.build
+        slices = _of_slices(build, data, call.arg(1), axis)
+        if slices is not None and slices.type.size:
+            return _joined(
+                call, kind, lambda d, u: build.scatter(d, slices, u, axis, kind, "placed")
+            )
+        rows = element_rows(build, data.shape, call.arg(1), axis)
         return _joined_rows(call, rows, 1, kind)
     places = [np.asarray(place) for place in np.indices(known.shape)]
     places[axis] = np.where(known < 0, known + data.shape[axis], known).astype(np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 from isa.types import DType
 from wsc.ir.check import IRError, broadcast, infer
 from wsc.ir.empty import over_nothing
-from wsc.ir.fold import LIMIT, fold
+from wsc.ir.fold import LIMIT, fold, map_arrays, of_weights
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -127,6 +127,7 @@ class GraphBuilder:
         self._taken: set[str] = set()
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
+        self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
 
     @contextmanager
     def at(self, name: str, origin: tuple[str, ...]) -> Generator[None]:
@@ -193,7 +194,8 @@ class GraphBuilder:
     def add(self, op: Primitive, inputs: Sequence[Value], hint: str = "") -> Value:
         """Add a node; its type is inferred. Raises IRError if the inputs do not fit.
 
-        What small constants make is a constant, and so is what has no elements.
+        What small constants make is a constant, and so are weights that arithmetic
+        gives, and what has no elements.
         """
         types = [value.type for value in inputs]
         nothing = over_nothing(op, types)
@@ -205,6 +207,9 @@ class GraphBuilder:
         folded = self._folded(op, inputs, type_)
         if folded is not None:
             return self.constant(folded, type_.dtype, hint or "folded")
+        weights = self._weights(op, inputs, type_, hint)
+        if weights is not None:
+            return weights
         name = self._unique(f"{self._scope}.{hint}" if hint else self._scope)
         names = tuple(value.name for value in inputs)
         self._nodes.append(Node(name, op, names, name, type_, self._origin))
@@ -217,6 +222,21 @@ class GraphBuilder:
         known = [self._constants.get(value.name) for value in inputs]
         arrays = [constant.load() for constant in known if constant is not None]
         return fold(op, arrays, type_) if len(arrays) == len(inputs) else None
+
+    def _weights(
+        self, op: Primitive, inputs: Sequence[Value], type_: Type, hint: str
+    ) -> Value | None:
+        """A constant that is computed when it is loaded, if ``of_weights`` says so."""
+        known = [self._constants.get(value.name) for value in inputs]
+        loads = [constant.load for constant in known if constant is not None]
+        if not isinstance(op, Map) or len(loads) != len(inputs):
+            return None
+        if not of_weights(op, [value.type for value in inputs], type_):
+            return None
+        name = f"{self._scope}.{hint}" if hint else self._scope
+        return self.lazy_constant(
+            name, type_, lambda: map_arrays(op, [load() for load in loads], type_)
+        )
 
     def empty(self, shape: Sequence[int], dtype: DType) -> Value:
         """A constant without elements."""
@@ -308,6 +328,12 @@ class GraphBuilder:
             return value
         if not type_.size:
             return self.constant(np.zeros(type_.shape), type_.dtype, hint or "nothing")
+        result = self._moved(value, kept, type_, hint)
+        if isinstance(kept[-1], Expand):
+            self._broadcast[result] = value, kept[:-1]
+        return result
+
+    def _moved(self, value: Value, kept: list[MoveStep], type_: Type, hint: str) -> Value:
         constant = self._constants.get(value.name)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
@@ -317,6 +343,11 @@ class GraphBuilder:
         return self.lazy_constant(
             name, type_, lambda: move_array(load(), kept), constant.source if same_bytes else None
         )
+
+    def narrow(self, value: Value) -> Value:
+        """What a value was broadcast from: of the same rank, with some dimensions of one."""
+        source, steps = self._broadcast.get(value, (value, []))
+        return self.move(source, *steps)
 
     def reshape(self, value: Value, shape: Sequence[int], hint: str = "") -> Value:
         """The same elements in another shape."""

@@ -113,6 +113,8 @@ def choose_contraction(
     for x, y in product(_x_options(op), _y_options(op, streamed)):
         if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
             continue
+        if x[1] and not _n_label(op, dict(op.extents), y):
+            continue
         guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, x, y)
         real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)
         crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
@@ -154,10 +156,13 @@ def _x_options(op: Contract) -> list[tuple[str, bool]]:
     return options
 
 
-def _n_label(op: Contract, sizes: dict[str, int]) -> str:
-    """The output label of b that is taken in blocks by the owners of the reduce form."""
-    in_b = _labels_of(op.index_b)
-    return max((x for x in op.out if x in in_b), key=lambda x: sizes[x], default="")
+def _n_label(op: Contract, sizes: dict[str, int], y: str = "") -> str:
+    """The output label of b alone that is taken in blocks by the owners of the reduce form.
+
+    They lie along x, so it is not the label along y.
+    """
+    own = _labels_of(op.index_b) - _labels_of(op.index_a) - {y}
+    return max((x for x in op.out if x in own), key=lambda x: sizes[x], default="")
 
 
 def _y_options(op: Contract, streamed: bool) -> list[str]:
@@ -177,7 +182,7 @@ def _evaluate(
     sizes = dict(op.extents)
     x_label, reduce = x
     in_b = _labels_of(op.index_b)
-    n_label = _n_label(op, sizes) if reduce else ""
+    n_label = _n_label(op, sizes, y) if reduce else ""
     split = {label: axis for label, axis in ((x_label, "x"), (y, "y")) if label}
     placed = dict(split)
     if reduce:
