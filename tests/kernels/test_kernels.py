@@ -186,3 +186,22 @@ def test_scans(fabric: str) -> None:
     feeds = {"x0": floats(3, 150, low=-1, high=1)}
     axis = {"x1": np.array(1)}
     compare(case("CumSum", feeds, axis, exclusive=1, reverse=1), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shape", [(64,), (1, 64), (64, 1)])
+def test_a_column_of_products_has_one_holder(shape: tuple[int, ...], fabric: str) -> None:
+    """Products summed along the row end in its first tile, whatever shape they take on."""
+    feeds = {"x0": floats(1, 64, 4), "x1": floats(1, 4, 1)}
+    nodes = [
+        helper.make_node("Relu", ["x0"], ["a"], name="/a"),
+        helper.make_node("Relu", ["x1"], ["b"], name="/b"),
+        helper.make_node("MatMul", ["a", "b"], ["m"], name="/m"),
+        helper.make_node("Reshape", ["m", "shape"], ["s"], name="/s"),
+        helper.make_node("Tanh", ["s"], ["t"], name="/t"),
+        helper.make_node("ReduceSum", ["t"], ["u"], name="/u"),
+        helper.make_node("Sub", ["t", "u"], ["v"], name="/v"),
+        helper.make_node("Concat", ["s", "t", "v", "s"], ["y0"], name="/y", axis=-1),
+    ]
+    model = model_of(nodes, feeds, {"shape": np.array(shape)}, ["y0"])
+    compare(model, feeds, fabric)
