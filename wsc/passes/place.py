@@ -48,7 +48,7 @@ from wsc.ir.tasks import (
 )
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.index_map import stays_in_tile
+from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -288,7 +288,9 @@ class Placer:
             high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
             before += size
             task = MoveTask(source, (Pad(low, high),), out, None, not met, self.origin)
-            met = met or not stays_in_tile(task, self.mesh)
+            # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
+            # next source would be lost in it. They meet again behind it.
+            met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
             self.tasks.append(task)
         return out
 
