@@ -14,7 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from conformance.page import markdown, show
 from conformance.pool import run_all
 from conformance.run import FAILED, PASSED, REFUSED, Record, choose
-from conformance.suite import SUITES, load_cases
+from conformance.suite import (
+    FABRIC,
+    LIGHT_FABRIC,
+    LIGHT_LIMIT,
+    LIMIT,
+    SUITES,
+    load_cases,
+)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -25,9 +32,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True, help="Which tests; 'all' leaves out the large networks of 'light'.",
 )  # fmt: skip
 @click.option("--filter", "pattern", default="", metavar="REGEX", help="Names that it matches.")
-@click.option("--fabric", default="4x4", show_default=True, help="As for wsc compile.")
+@click.option("--fabric", help=f"As for wsc compile; {FABRIC}, or {LIGHT_FABRIC} for 'light'.")
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
-@click.option("--limit", default=60.0, show_default=True, help="Seconds for one test.")
+@click.option(
+    "--limit", type=float, help=f"Seconds for one test; {LIMIT:g}, or {LIGHT_LIMIT:g} for 'light'."
+)
 @click.option(
     "--random", "with_random", is_flag=True, help="Try other values for each that passes."
 )
@@ -39,7 +48,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--verbose", is_flag=True, help="List every test that does not pass.")
 def main(
-    suites: tuple[str, ...], pattern: str, fabric: str, jobs: int, limit: float,
+    suites: tuple[str, ...], pattern: str, fabric: str | None, jobs: int,
+    limit: float | None,
     with_random: bool, lines: Path | None, page: Path | None, chosen_file: Path | None,
     verbose: bool,
 ) -> None:  # fmt: skip
@@ -47,6 +57,9 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     started = time.perf_counter()
     chosen = SUITES[:-1] if "all" in suites else tuple(dict.fromkeys(suites))
+    large = "light" in chosen
+    fabric = fabric or (LIGHT_FABRIC if large else FABRIC)
+    limit = limit or (LIGHT_LIMIT if large else LIMIT)
     cases = load_cases(chosen, pattern)
     if not cases:
         raise click.ClickException(f"no test matches {pattern!r}")

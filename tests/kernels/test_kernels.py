@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
+import wsc
 from isa.types import DType
 from tests.fabric import compare
 from tests.frontend.cases import floats, ints, model_of, node
@@ -205,3 +206,17 @@ def test_a_column_of_products_has_one_holder(shape: tuple[int, ...], fabric: str
     ]
     model = model_of(nodes, feeds, {"shape": np.array(shape)}, ["y0"])
     compare(model, feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shape", [(1, 300, 40), (5, 70, 9)])
+def test_equal_weights_give_equal_sums_in_the_same_order(
+    shape: tuple[int, int, int], fabric: str
+) -> None:
+    m, k, n = shape
+    feeds = {"x0": floats(m, k)}
+    weights = {"x1": np.repeat(floats(k, 1), n, axis=1)}
+    model = case("MatMul", feeds, weights)
+    result = wsc.compile(model, fabric, same_order=True).run(feeds).outputs["y0"]
+    np.testing.assert_array_equal(result, np.repeat(result[:, :1], n, axis=1))
+    np.testing.assert_allclose(result, feeds["x0"] @ weights["x1"], rtol=1e-4, atol=1e-4)

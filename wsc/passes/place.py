@@ -73,14 +73,16 @@ class Place:
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
+    same_order: each sum of a contraction in one tile.
     """
 
     fabric: Fabric
+    same_order: bool = False
     name: str = "place"
 
     def apply(self, graph: Graph) -> Placed:
         """The placed program."""
-        return Placer(graph, self.fabric).run()
+        return Placer(graph, self.fabric, self.same_order).run()
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class Placer:
 
     graph: Graph
     fabric: Fabric
+    same_order: bool = False
     mesh: Mesh = field(init=False)
     cost: CostModel = field(init=False)
     tasks: list[Task] = field(default_factory=list)
@@ -404,7 +407,14 @@ class Placer:
             if not streamed:
                 op, a, b = node.op, *node.inputs
         choice = choose_contraction(
-            op, self.types[a], self.types[b], streamed, self.current(a), self.current(b), self.cost
+            op,
+            self.types[a],
+            self.types[b],
+            streamed,
+            self.current(a),
+            self.current(b),
+            self.cost,
+            self.same_order,
         )
         if choice is None:
             raise CompileError(
