@@ -14,7 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from conformance.page import markdown, show
 from conformance.pool import run_all
 from conformance.run import FAILED, PASSED, REFUSED, Record, choose
-from conformance.suite import SUITES, load_cases
+from conformance.suite import (
+    FABRIC,
+    LARGER,
+    LIGHT_FABRIC,
+    LIGHT_LIMIT,
+    LIMIT,
+    SUITES,
+    load_cases,
+)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -25,13 +33,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True, help="Which tests; 'all' leaves out the large networks of 'light'.",
 )  # fmt: skip
 @click.option("--filter", "pattern", default="", metavar="REGEX", help="Names that it matches.")
-@click.option("--fabric", default="4x4", show_default=True, help="As for wsc compile.")
+@click.option("--fabric", help=f"As for wsc compile; {FABRIC}, or {LIGHT_FABRIC} for 'light'.")
 @click.option(
-    "--larger", multiple=True, default=("16x16", "32x32"), show_default=True,
-    help="Where a test does not fit: fabrics to try in turn ('' for none).",
+    "--larger", multiple=True, metavar="FABRIC",
+    help=f"Where a test does not fit: fabrics to try in turn; {' and '.join(LARGER)}.",
 )  # fmt: skip
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
-@click.option("--limit", default=60.0, show_default=True, help="Seconds for one test.")
+@click.option(
+    "--limit", type=float, help=f"Seconds for one test; {LIMIT:g}, or {LIGHT_LIMIT:g} for 'light'."
+)
 @click.option(
     "--random", "with_random", is_flag=True, help="Try other values for each that passes."
 )
@@ -43,14 +53,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--verbose", is_flag=True, help="List every test that does not pass.")
 def main(
-    suites: tuple[str, ...], pattern: str, fabric: str, larger: tuple[str, ...], jobs: int,
-    limit: float, with_random: bool, lines: Path | None, page: Path | None,
+    suites: tuple[str, ...], pattern: str, fabric: str | None, larger: tuple[str, ...], jobs: int,
+    limit: float | None, with_random: bool, lines: Path | None, page: Path | None,
     chosen_file: Path | None, verbose: bool,
 ) -> None:  # fmt: skip
     """Run ONNX's own backend tests on the simulated fabric."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     started = time.perf_counter()
     chosen = SUITES[:-1] if "all" in suites else tuple(dict.fromkeys(suites))
+    large = "light" in chosen
+    fabric = fabric or (LIGHT_FABRIC if large else FABRIC)
+    limit = limit or (LIGHT_LIMIT if large else LIMIT)
     cases = load_cases(chosen, pattern)
     if not cases:
         raise click.ClickException(f"no test matches {pattern!r}")
@@ -62,7 +75,7 @@ def main(
         TimeElapsedColumn(), console=console, auto_refresh=False, transient=True,
     ) as progress:  # fmt: skip
         task = progress.add_task("tests", total=len(cases), counts="")
-        for record in run_all(cases, fabric, jobs, limit, with_random, [*filter(None, larger)]):
+        for record in run_all(cases, fabric, jobs, limit, with_random, larger or LARGER):
             records.append(record)
             counts[record.status] += 1
             text = "  ".join(f"{count} {status}" for status, count in counts.items())

@@ -105,7 +105,7 @@ def _judge(case: Case, fabric: str, record: Record, with_random: bool) -> None:
 
     model, sets = case.load()
     started = time.perf_counter()
-    rep = prepare(model, fabric=fabric)
+    rep = prepare(model, fabric=fabric, same_order=case.same_order)
     record.compile_seconds = time.perf_counter() - started
     for inputs, expected in sets:
         started = time.perf_counter()

@@ -97,13 +97,15 @@ def compile(  # noqa: A001 - the name of the command
     model: str | Path | ModelProto, fabric: str | Fabric | None = None,
     dims: dict[str, int] | None = None,
     precision: str = "f32", bind: dict[str, np.ndarray] | None = None,
-    observe: Observer | None = None,
+    observe: Observer | None = None, same_order: bool = False,
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory.
 
     fabric: preset, ``WxH`` tiles of the default preset, a TOML file, or a ``Fabric``; None
     chooses a small rectangle for the model. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
+    same_order: make each sum of a product or convolution in one tile, in the order of the
+    weights, so that equal weights give equal results to the bit, on any fabric; slower.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -117,9 +119,10 @@ def compile(  # noqa: A001 - the name of the command
     graph = import_onnx(model, dims, bind, kind)
     name = str(model) if isinstance(model, (str, Path)) else model.graph.name
     if fabric is None:
-        return _smallest(graph, kind, name, observe)
+        return _smallest(graph, kind, name, observe, same_order)
     chosen = find_fabric(fabric) if isinstance(fabric, str) else fabric
-    return _program(run_passes(graph, chosen, _printed_name(chosen), kind, name, observe))
+    printed = _printed_name(chosen)
+    return _program(run_passes(graph, chosen, printed, kind, name, observe, same_order))
 
 
 def _printed_name(fabric: Fabric) -> str:
@@ -130,7 +133,9 @@ def _printed_name(fabric: Fabric) -> str:
     return fabric.name if source.parent == PRESETS else fabric.source
 
 
-def _smallest(graph: Any, precision: DType, name: str, observe: Observer | None) -> Program:
+def _smallest(
+    graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool
+) -> Program:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
 
@@ -142,7 +147,7 @@ def _smallest(graph: Any, precision: DType, name: str, observe: Observer | None)
             continue
         fabric = find_fabric(f"{width}x{height}")
         try:
-            compiled = run_passes(graph, fabric, fabric.name, precision, name, observe)
+            compiled = run_passes(graph, fabric, fabric.name, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
             continue

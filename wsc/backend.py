@@ -36,8 +36,11 @@ class Representation(BackendRep):
     program, cycles: of the last run; None before it.
     """
 
-    def __init__(self, model: onnx.ModelProto, fabric: str | Fabric, precision: str) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, fabric: str | Fabric, precision: str, same_order: bool = False
+    ) -> None:
         self.model, self.fabric, self.precision = model, fabric, precision
+        self.same_order = same_order
         self.bound: tuple[ShapeOperand, ...] = tuple(shape_operands(model))
         constant = {tensor.name for tensor in model.graph.initializer}
         self._inputs = [value for value in model.graph.input if value.name not in constant]
@@ -53,7 +56,9 @@ class Representation(BackendRep):
         return tuple(value.name for value in self._inputs)
 
     def _compile(self, bind: dict[str, np.ndarray], dims: dict[str, int]) -> api.Program:
-        return api.compile(self.model, self.fabric, dims, self.precision, bind)
+        return api.compile(
+            self.model, self.fabric, dims, self.precision, bind, same_order=self.same_order
+        )
 
     def compiled(self, feeds: Mapping[str, Any]) -> api.Program:
         """The program for these inputs: their bound values, open dimensions and lengths.
@@ -173,19 +178,20 @@ class WaferBackend(Backend):
     @classmethod
     def prepare(
         cls, model: onnx.ModelProto, device: str = "CPU", *,
-        fabric: str | Fabric = DEFAULT_FABRIC, precision: str = "f32", **kwargs: Any,
+        fabric: str | Fabric = DEFAULT_FABRIC, precision: str = "f32", same_order: bool = False,
+        **kwargs: Any,
     ) -> Representation:  # fmt: skip
         """Compile a model, or put it off to the first run where that must decide a shape.
 
-        fabric, precision: as for ``wsc.compile``. Other options are ignored: ONNX's own
-        runner passes tolerances here.
+        fabric, precision, same_order: as for ``wsc.compile``. Other options are ignored: ONNX's
+        own runner passes tolerances here.
 
         Raises:
             CompileError: the model cannot be lowered or does not fit.
         """
         if not cls.supports_device(device):
             raise CompileError(f"device {device!r}: wsc runs on the simulated fabric alone")
-        return Representation(model, fabric, precision)
+        return Representation(model, fabric, precision, same_order)
 
     @classmethod
     def run_model(

@@ -33,11 +33,15 @@ class Compiled:
     fabric: Fabric
 
 
-def passes(fabric: Fabric, fabric_name: str, precision: DType, model: str) -> tuple[Any, ...]:
+def passes(
+    fabric: Fabric, fabric_name: str, precision: DType, model: str, same_order: bool = False
+) -> tuple[Any, ...]:
     """The passes, in order, each with its reason for standing there."""
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
-        Place(fabric),  # layouts before addresses: sizes in each tile follow from layouts
+        Place(
+            fabric, same_order
+        ),  # layouts before addresses: sizes in each tile follow from layouts
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, fabric_name, precision, model),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
@@ -46,9 +50,11 @@ def passes(fabric: Fabric, fabric_name: str, precision: DType, model: str) -> tu
 
 def run_passes(
     graph: Graph, fabric: Fabric, fabric_name: str, precision: DType, model: str,
-    observe: Observer | None = None,
+    observe: Observer | None = None, same_order: bool = False,
 ) -> Compiled:  # fmt: skip
     """Lower a graph to a verified program.
+
+    same_order: see ``wsc.compile``.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -61,7 +67,7 @@ def run_passes(
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
-    for step in passes(fabric, fabric_name, precision, model):
+    for step in passes(fabric, fabric_name, precision, model, same_order):
         stage = step.apply(stage)
         if observe is not None:
             observe(step.name, stage)

@@ -59,6 +59,41 @@ def test_a_dimension_is_bound_by_its_name_or_place(tmp_path: Path, key: str) -> 
     assert graph.nodes[0].type.shape == (4, 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("past + 1", 5), ("2*past", 8), ("past//2 - 1", 1), ("max(past, 2)", 4), ("new", 6)],
+)
+def test_a_dimension_that_is_an_expression_follows_from_its_parts(
+    tmp_path: Path, name: str, size: int
+) -> None:
+    node = helper.make_node("Sum", ["x", "y"], ["z"])
+    path = save(tmp_path, [node], {"x": ["past", 1, 2], "y": [name, 2]}, ["z"])
+    graph = import_onnx(path, {"past": 4, **({"new": 6} if name == "new" else {})})
+    assert [item.type.shape for item in graph.inputs] == [(4, 1, 2), (size, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "message"),
+    [
+        ("past + 1", {"past": 4, "past + 1": 6}, "'past \\+ 1' is bound to both 6 and 5"),
+        ("past + 1", {"past": 4, "y.0": 6}, "'past \\+ 1' is bound to both 6 and 5"),
+        ("past - 4", {"past": 4}, "'past - 4' becomes 0; it is at least 1"),
+        ("9**9**past", {"past": 9}, "--dim 9\\*\\*9\\*\\*past=N"),
+        ("past %% (past - 4)", {"past": 4}, "dimensions without a size"),
+        ("past % (past - 4)", {"past": 4}, "dimensions without a size"),
+        ("floor(past, 2)", {"past": 4}, "dimensions without a size"),
+        ("(" * 5000 + "past", {"past": 4}, "dimensions without a size"),
+    ],
+)
+def test_an_expression_without_a_size_is_refused(
+    tmp_path: Path, name: str, dims: dict[str, int], message: str
+) -> None:
+    node = helper.make_node("Sum", ["x", "y"], ["z"])
+    path = save(tmp_path, [node], {"x": ["past", 1, 2], "y": [name, 2]}, ["z"])
+    with pytest.raises(CompileError, match=message):
+        import_onnx(path, dims)
+
+
 def test_a_dimension_without_a_name_is_bound_by_its_place(tmp_path: Path) -> None:
     assert import_onnx(mlp(tmp_path, [None, 3]), {"x.0": 4}).inputs[0].type.shape == (4, 3)
 

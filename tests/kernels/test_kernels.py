@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
+import wsc
 from isa.types import DType
 from tests.fabric import compare
 from tests.frontend.cases import floats, ints, model_of, node
@@ -193,3 +194,36 @@ def test_scans(fabric: str) -> None:
     feeds = {"x0": floats(3, 150, low=-1, high=1)}
     axis = {"x1": np.array(1)}
     compare(case("CumSum", feeds, axis, exclusive=1, reverse=1), feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shape", [(64,), (1, 64), (64, 1)])
+def test_a_column_of_products_has_one_holder(shape: tuple[int, ...], fabric: str) -> None:
+    """Products summed along the row end in its first tile, whatever shape they take on."""
+    feeds = {"x0": floats(1, 64, 4), "x1": floats(1, 4, 1)}
+    nodes = [
+        helper.make_node("Relu", ["x0"], ["a"], name="/a"),
+        helper.make_node("Relu", ["x1"], ["b"], name="/b"),
+        helper.make_node("MatMul", ["a", "b"], ["m"], name="/m"),
+        helper.make_node("Reshape", ["m", "shape"], ["s"], name="/s"),
+        helper.make_node("Tanh", ["s"], ["t"], name="/t"),
+        helper.make_node("ReduceSum", ["t"], ["u"], name="/u"),
+        helper.make_node("Sub", ["t", "u"], ["v"], name="/v"),
+        helper.make_node("Concat", ["s", "t", "v", "s"], ["y0"], name="/y", axis=-1),
+    ]
+    model = model_of(nodes, feeds, {"shape": np.array(shape)}, ["y0"])
+    compare(model, feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("shape", [(1, 300, 40), (5, 70, 9)])
+def test_equal_weights_give_equal_sums_in_the_same_order(
+    shape: tuple[int, int, int], fabric: str
+) -> None:
+    m, k, n = shape
+    feeds = {"x0": floats(m, k)}
+    weights = {"x1": np.repeat(floats(k, 1), n, axis=1)}
+    model = case("MatMul", feeds, weights)
+    result = wsc.compile(model, fabric, same_order=True).run(feeds).outputs["y0"]
+    np.testing.assert_array_equal(result, np.repeat(result[:, :1], n, axis=1))
+    np.testing.assert_allclose(result, feeds["x0"] @ weights["x1"], rtol=1e-4, atol=1e-4)

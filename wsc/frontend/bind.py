@@ -27,15 +27,48 @@ def _symbolic(graph: ir.Graph) -> Iterator[tuple[ir.Value, int, str]]:
                 yield value, axis, ""
 
 
+# Of a dimension's name that is read as an expression; brackets nest no deeper.
+_LONGEST = 100
+
+
+def _evaluate(name: str, sizes: Mapping[str, int]) -> tuple[frozenset[str], int | None]:
+    """A dimension in terms of others, as exporters write ``past + 1``: its parts, and its size
+    if they have one. A plain name has no parts.
+
+    Powers are taken for names: a few characters of them make a number without an end.
+    """
+    if name.isidentifier() or "**" in name or len(name) > _LONGEST:
+        return frozenset(), None
+    dim = ir.SymbolicDim(name)
+    try:
+        parts = frozenset(dim.free_symbols() - {name})
+        size = dim.evaluate(sizes) if parts and parts <= sizes.keys() else None
+    except (ValueError, TypeError, ArithmeticError):
+        return frozenset(), None
+    return parts, size if isinstance(size, int) else None
+
+
+def _derive(named: dict[str, int], symbols: set[str]) -> None:
+    """Add the sizes of dimensions that are expressions in those that have one."""
+    for name in sorted(symbols):
+        _, size = _evaluate(name, named)
+        if size is not None and size < 1:
+            raise CompileError(f"dimension {name!r} becomes {size}; it is at least 1")
+        if size is not None:
+            _agree(named, name, size)
+
+
 def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
     """Give sizes to the inputs' dimensions, by symbolic name or by ``INPUT.AXIS``.
 
-    Raises CompileError for a name that the model does not have and for a size that is
-    not positive or contradicts the model.
+    A name that is an expression (``past + 1``) takes its size from its parts. Raises
+    CompileError for a name that the model does not have and for a size that is not
+    positive or contradicts the model.
     """
     named: dict[str, int] = {}
     placed: dict[tuple[str, int], int] = {}
     symbols = {name for _, _, name in _symbolic(graph) if name}
+    symbols |= {part for name in symbols for part in _evaluate(name, {})[0]}
     for key, size in dims.items():
         if size < 1:
             raise CompileError(f"--dim {key}={size}: a dimension is at least 1")
@@ -46,6 +79,7 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
     for value, axis, name in _symbolic(graph):
         if name and (str(value.name), axis) in placed:
             _agree(named, name, placed[str(value.name), axis])
+    _derive(named, symbols)
     for value in graph.inputs:
         sizes = list(input_shape(value))
         for axis, dim in enumerate(sizes):

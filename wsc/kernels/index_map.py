@@ -153,6 +153,16 @@ def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:
     return all(own_only(task, found, axis, mesh) for axis in ("x", "y"))
 
 
+def spreads(task: MoveTask, mesh: Mesh) -> list[str]:
+    """Axes along which everyone needs what only some have: to the root of each line first, and
+    from there to all. The whole output goes, whatever else stands in it."""
+    return [
+        axis
+        for axis in "xy"
+        if task.out.on(axis) is None and task.value.on(axis) is not None and mesh.count(axis) > 1
+    ]
+
+
 def own_only(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
     """Nothing leaves its coordinate along an axis: one tile, all in every tile, or aligned."""
     return mesh.count(axis) == 1 or task.value.on(axis) is None or aligned(task, found, axis, mesh)

@@ -17,7 +17,7 @@ from wsc.ir.tasks import MoveTask
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr
-from wsc.kernels.index_map import aligned, index_map, own_only, plan
+from wsc.kernels.index_map import aligned, index_map, own_only, plan, spreads
 from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
 from wsc.layout import coordinate, is_plain, start
 
@@ -36,15 +36,8 @@ class _Mover:
         self.tile: dict[str, Expr] = {}
         self.first: dict[str, Expr] = {}  # axis -> first index that the target tile holds
         self.local = {a: own_only(task, self.map, a, self.mesh) for a in "xy"}
-        # Along these axes everyone needs what only some have: to the root first. The row's
-        # broadcast comes first, for the row of roots alone if columns follow.
-        self.spread = [
-            axis
-            for axis in "xy"
-            if task.out.on(axis) is None
-            and task.value.on(axis) is not None
-            and self.mesh.count(axis) > 1
-        ]
+        # The row's broadcast comes first, for the row of roots alone if columns follow.
+        self.spread = spreads(task, self.mesh)
         self.aligned = {a: aligned(task, self.map, a, self.mesh) for a in "xy"}
 
     def emit(self) -> None:

@@ -94,13 +94,14 @@ REFERENCE = 16  # tiles along each side of the mesh on which forms are compared
 
 def choose_contraction(
     op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
-    cost: CostModel,
+    cost: CostModel, same_order: bool = False,
 ) -> Choice | None:  # fmt: skip
     """The form that the cost model prefers, laid out on the mesh; None if none fits.
 
     Forms are compared on a mesh of one fixed size, so that the text of a network is the
     same on every fabric; one that does not fit the real mesh gives way to the next.
 
+    same_order: only forms in which one tile makes the whole of a sum.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
@@ -111,7 +112,9 @@ def choose_contraction(
     moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
-        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
+        if y and x[0] == y:
+            continue
+        if x[1] and (same_order or mesh.width == 1):  # one column: nothing to reduce over
             continue
         if x[1] and not _n_label(op, dict(op.extents), y):
             continue

@@ -48,7 +48,7 @@ from wsc.ir.tasks import (
 )
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.index_map import stays_in_tile
+from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -73,14 +73,16 @@ class Place:
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
+    same_order: each sum of a contraction in one tile.
     """
 
     fabric: Fabric
+    same_order: bool = False
     name: str = "place"
 
     def apply(self, graph: Graph) -> Placed:
         """The placed program."""
-        return Placer(graph, self.fabric).run()
+        return Placer(graph, self.fabric, self.same_order).run()
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class Placer:
 
     graph: Graph
     fabric: Fabric
+    same_order: bool = False
     mesh: Mesh = field(init=False)
     cost: CostModel = field(init=False)
     tasks: list[Task] = field(default_factory=list)
@@ -288,7 +291,9 @@ class Placer:
             high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
             before += size
             task = MoveTask(source, (Pad(low, high),), out, None, not met, self.origin)
-            met = met or not stays_in_tile(task, self.mesh)
+            # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
+            # next source would be lost in it. They meet again behind it.
+            met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
             self.tasks.append(task)
         return out
 
@@ -402,7 +407,14 @@ class Placer:
             if not streamed:
                 op, a, b = node.op, *node.inputs
         choice = choose_contraction(
-            op, self.types[a], self.types[b], streamed, self.current(a), self.current(b), self.cost
+            op,
+            self.types[a],
+            self.types[b],
+            streamed,
+            self.current(a),
+            self.current(b),
+            self.cost,
+            self.same_order,
         )
         if choice is None:
             raise DoesNotFit(

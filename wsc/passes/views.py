@@ -27,12 +27,19 @@ def as_view(view: View, steps: tuple[MoveStep, ...]) -> View | None:
 
 
 def _reshaped(view: View, shape: tuple[int, ...]) -> View | None:
-    """Dimensions of size one dropped and added."""
+    """Dimensions of size one dropped and added.
+
+    One that lies along an axis says that only the first tile there has the value: another of
+    size one takes it over, or elements must move.
+    """
     big = [i for i, extent in enumerate(view.extents) if extent.size != 1]
     if [view.extents[i].size for i in big] != [size for size in shape if size != 1]:
         return None
-    rest = iter(big)
-    sources = [None if size == 1 else next(rest) for size in shape]
+    split = [i for i, extent in enumerate(view.extents) if extent.size == 1 and extent.axis]
+    if len(split) > shape.count(1):
+        return None
+    rest, single = iter(big), iter(split)
+    sources = [next(single, None) if size == 1 else next(rest) for size in shape]
     return replace(
         view,
         extents=tuple(whole(1) if i is None else view.extents[i] for i in sources),
