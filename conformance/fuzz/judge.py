@@ -8,19 +8,21 @@ import time
 import traceback
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from conformance.fuzz.mutate import Mutant
+from conformance.fuzz.parts import graphs
 from isa.fabric import Fabric
 from runtime.errors import ExecutionFault, InputError, MemoryLimit, OutputError
 from wsc import api
@@ -30,12 +32,14 @@ from wsc.errors import CompileError, UnsupportedOperators
 MEMORY = 4 << 30  # bytes that a process may take beyond what it has at its start
 LONGEST_LINE = 2000  # characters of an error
 ELEMENTS = 1 << 20  # of an input that is made up; no small fabric takes more
+EXTREME = 1e18  # of a float: its square overflows, and then the order of operations shows
 RTOL, ATOL = 1e-3, 1e-5  # sums are taken in another order
 REFUSALS = (CompileError, InputError, OutputError, MemoryLimit)
 
+Inputs = Mapping[str, Any]  # the suite's, by the names that the model had
 Outputs = list[Any]
-# Compiles and runs a changed model: its inputs by name are those that it still takes.
-Route = Callable[[Mutant, Sequence[Any]], Outputs]
+# Compiles a changed model for a fabric and runs it.
+Route = Callable[[Mutant, Inputs, str], Outputs]
 
 
 class Verdict(StrEnum):
@@ -90,7 +94,7 @@ class _FromFile(Representation):
         return api.compile(self._path, self.fabric, dims, self.precision, bind)
 
 
-def run_mutant(mutant: Mutant, inputs: Sequence[Any], fabric: str) -> Outputs:
+def run_mutant(mutant: Mutant, inputs: Inputs, fabric: str) -> Outputs:
     """Compile and run. Most go through a file, some through memory, the suite's own way."""
     model = parsed(mutant)
     if model is not None and zlib.crc32(mutant.data) % 4 == 0:
@@ -112,12 +116,17 @@ def parsed(mutant: Mutant) -> ModelProto | None:
         return None
 
 
-def feeds_of(model: ModelProto, inputs: Sequence[Any]) -> dict[str, Any]:
+def feeds_of(model: ModelProto, inputs: Inputs) -> dict[str, Any]:
     """The suite's inputs by name, in the shapes and types that the model has now."""
     constant = {tensor.name for tensor in model.graph.initializer}
     values = [value for value in model.graph.input if value.name not in constant]
-    given = [*inputs, *([np.ones(1, np.float32)] * len(values))]
-    return {value.name: _fitting(value, array) for value, array in zip(values, given, strict=False)}
+    names = {value.name for value in values}
+    others = [array for name, array in inputs.items() if name not in names]
+    given = iter([*others, *([np.ones(1, np.float32)] * len(values))])
+    return {
+        value.name: _fitting(value, inputs[value.name] if value.name in inputs else next(given))
+        for value in values
+    }
 
 
 def _fitting(value: onnx.ValueInfoProto, array: Any) -> Any:
@@ -206,7 +215,7 @@ def peak_memory() -> int:
 # --- the reference -------------------------------------------------------------------
 
 
-def compare(finding: Finding, mutant: Mutant, inputs: Sequence[Any]) -> Finding:
+def compare(finding: Finding, mutant: Mutant, inputs: Inputs) -> Finding:
     """The verdict of a model that has outputs, or that faulted, with the reference's outputs."""
     from onnx.reference import ReferenceEvaluator
 
@@ -224,7 +233,7 @@ def compare(finding: Finding, mutant: Mutant, inputs: Sequence[Any]) -> Finding:
         return finding
     if finding.outputs is None:
         return finding
-    difference = _difference(_flat(finding.outputs), _flat(expected))
+    difference = _difference(_flat(finding.outputs), _flat(expected), _is_extreme(model))
     finding.verdict = Verdict.DISAGREED if difference else Verdict.AGREED
     finding.reason = difference
     return finding
@@ -234,8 +243,20 @@ def _flat(values: Sequence[Any]) -> list[Any]:
     return [item for value in values for item in (value if isinstance(value, list) else [value])]
 
 
-def _difference(got: Sequence[Any], want: Sequence[Any]) -> str:
-    """The first difference, or nothing."""
+def _is_extreme(model: ModelProto) -> bool:
+    """Whether a model holds floats that overflow in products, are infinite, or are no numbers."""
+    arrays: list[Any] = []
+    for graph in graphs(model.graph):
+        for item in (item for node in graph.node for item in node.attribute):
+            arrays += [[item.f], list(item.floats)]
+        tensors = [item.t for node in graph.node for item in node.attribute if item.HasField("t")]
+        arrays += [numpy_helper.to_array(tensor) for tensor in (*graph.initializer, *tensors)]
+    floats = [array for array in map(np.asarray, arrays) if array.dtype.kind == "f"]
+    return any(not np.all(np.abs(array.astype(np.float64)) < EXTREME) for array in floats)
+
+
+def _difference(got: Sequence[Any], want: Sequence[Any], extreme: bool) -> str:
+    """The first difference, or nothing. extreme: floats that are not finite say nothing."""
     if len(got) != len(want):
         return f"{len(got)} outputs, the reference has {len(want)}"
     for number, (ours, theirs) in enumerate(zip(got, want, strict=True)):
@@ -248,17 +269,26 @@ def _difference(got: Sequence[Any], want: Sequence[Any]) -> str:
             return f"output {number}: shape {ours.shape}, the reference has {theirs.shape}"
         if ours.dtype != theirs.dtype:
             return f"output {number}: {ours.dtype}, the reference has {theirs.dtype}"
-        if not _close(ours, theirs):
+        if not _close(ours, theirs, extreme):
             return f"output {number}: {_shown(ours)} for {_shown(theirs)}"
     return ""
 
 
-def _close(ours: np.ndarray, theirs: np.ndarray) -> bool:
+def _close(ours: np.ndarray, theirs: np.ndarray, extreme: bool) -> bool:
     if ours.dtype.kind in "biuSUO":
-        return bool((ours == theirs).all())
+        beyond = np.zeros(ours.shape, bool)
+        if ours.dtype.itemsize == 8:  # words have 32 bits (ADR 6)
+            beyond = (theirs > 2**32 - 1) | (theirs < -(2**31))
+            beyond |= (theirs > 2**31 - 1) & (ours.dtype.kind == "i")
+        return bool((beyond | (ours == theirs)).all())
+    narrow = 0.0
+    with suppress(ValueError):  # the reference rounds each step to the type
+        narrow = 2 * float(ml_dtypes.finfo(ours.dtype).eps)
     with np.errstate(all="ignore"):
-        return np.allclose(
-            ours.astype(np.float64), theirs.astype(np.float64), RTOL, ATOL, equal_nan=True
+        ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+        void = extreme & ~(np.isfinite(ours) & np.isfinite(theirs))
+        return bool(
+            (void | np.isclose(ours, theirs, max(RTOL, narrow), ATOL, equal_nan=True)).all()
         )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from conformance.fuzz.judge import (
     Finding,
-    Outputs,
+    Inputs,
+    Route,
     Verdict,
     compare,
     limit_memory,
@@ -19,8 +19,6 @@ from conformance.fuzz.judge import (
 from conformance.fuzz.mutate import Mutant, mutated
 from conformance.pool import Job, Loss, over_processes
 from conformance.suite import Case
-
-Route = Callable[[Mutant, Sequence[Any], str], Outputs]
 
 
 class Fuzzer:
@@ -57,7 +55,7 @@ class Fuzzer:
 
         def check(number: int) -> Finding:
             limit_memory()
-            return compare(open_ones[number], self.mutant(number), self._inputs(number))
+            return compare(open_ones[number], self.mutant(number), self.inputs(number))
 
         def unchecked(number: int, _: Loss, reason: str, __: float) -> Finding:
             return replace(open_ones[number], reason=f"reference: {reason}")
@@ -67,13 +65,16 @@ class Fuzzer:
     def _random(self, number: int) -> random.Random:
         return random.Random(f"{self.seed}/{number}")
 
-    def _inputs(self, number: int) -> Sequence[Any]:
-        _, sets = self.case(number).load()
-        return sets[0][0]
+    def inputs(self, number: int) -> Inputs:
+        """What the suite feeds the case, by name."""
+        model, sets = self.case(number).load()
+        constant = {tensor.name for tensor in model.graph.initializer}
+        names = [value.name for value in model.graph.input if value.name not in constant]
+        return dict(zip(names, sets[0][0], strict=False))
 
     def _try(self, number: int) -> Finding:
         limit_memory()
-        mutant, inputs = self.mutant(number), self._inputs(number)
+        mutant, inputs = self.mutant(number), self.inputs(number)
         return try_mutant(
             number,
             self.case(number).name,

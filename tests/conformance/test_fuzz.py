@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from conformance.fuzz.judge import GOOD, Finding, Outputs, Verdict, run_mutant
+from conformance.fuzz.judge import GOOD, Finding, Inputs, Outputs, Route, Verdict, run_mutant
 from conformance.fuzz.mutate import Mutant
-from conformance.fuzz.run import Fuzzer, Route
+from conformance.fuzz.run import Fuzzer
 from conformance.suite import Case, load_cases
 
 COUNT, SEED, LIMIT = 160, 4, 30.0  # the limit is that of a machine with much else to do
@@ -45,24 +43,24 @@ def test_a_seed_gives_the_same_models(cases: list[Case]) -> None:
 # --- planted -------------------------------------------------------------------------
 
 
-def hang(mutant: Mutant, inputs: Sequence[Any], fabric: str) -> Outputs:
+def hang(mutant: Mutant, inputs: Inputs, fabric: str) -> Outputs:
     time.sleep(60)
     raise AssertionError("not reached")
 
 
-def die(mutant: Mutant, inputs: Sequence[Any], fabric: str) -> Outputs:
+def die(mutant: Mutant, inputs: Inputs, fabric: str) -> Outputs:
     os._exit(3)
 
 
-def crash(mutant: Mutant, inputs: Sequence[Any], fabric: str) -> Outputs:
+def crash(mutant: Mutant, inputs: Inputs, fabric: str) -> Outputs:
     raise KeyError("x")
 
 
-def devour(mutant: Mutant, inputs: Sequence[Any], fabric: str) -> Outputs:
+def devour(mutant: Mutant, inputs: Inputs, fabric: str) -> Outputs:
     return [np.ones(5 << 30, np.uint8)]
 
 
-def err(mutant: Mutant, inputs: Sequence[Any], fabric: str) -> Outputs:
+def err(mutant: Mutant, inputs: Inputs, fabric: str) -> Outputs:
     return [output + 1 for output in run_mutant(mutant, inputs, fabric)]
 
 

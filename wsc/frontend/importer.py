@@ -10,9 +10,10 @@ import onnx
 import onnx_ir as ir
 
 from isa.types import DType
-from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
+from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings
 from wsc.frontend.load import CALL_KEY, load_model
+from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import Call, Item, Many, Sized, Unsupported, find
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
@@ -78,7 +79,7 @@ class _Importer:
                     for (domain, op_type, reason), nodes in self.refused.items()
                 ]
             )
-        outputs = [shown for value in self.graph.outputs for shown in self._output(value)]
+        outputs = [shown for value in self.graph.outputs for shown in self._outputs(value)]
         graph = self.build.finish(outputs)
         check_graph(graph)
         return graph
@@ -96,11 +97,24 @@ class _Importer:
             raise CompileError(f"input {name!r}: {error}") from None
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
-        self.values[value] = self.build.input(name, Type(dtype, shape), host)
+        try:
+            self.values[value] = self.build.input(name, Type(dtype, shape), host)
+        except ValueError as error:
+            raise CompileError(f"input {shortened(name)!r}: {error}") from None
+
+    def _outputs(self, value: ir.Value) -> list[GraphOutput]:
+        try:
+            return self._output(value)
+        except (Unsupported, ValueError) as error:
+            raise CompileError(f"output {shortened(str(value.name))!r}: {error}") from None
 
     def _output(self, value: ir.Value) -> list[GraphOutput]:
         """The outputs that a value makes: a sequence is NAME.0, NAME.1 and so on."""
         name, item = str(value.name), self._fetch(value)
+        if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
+            raise Unsupported("declared as a tensor, and is a sequence")
+        if isinstance(item, Value | Sized) and isinstance(value.type, ir.SequenceType):
+            raise Unsupported("declared as a sequence, and is a tensor")
         if isinstance(item, Many):
             return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
         return [self._shown(name, value, item)] if isinstance(item, Value | Sized) else []
@@ -163,6 +177,7 @@ class _Importer:
         opset = self._opset(entry.domain)
         call = Call(node, self.build, self.precision, opset, self._fetch, lower)
         try:
+            require_like_types(node, opset)
             with self.build.at(name, origin):
                 result = entry.function(call)
                 call.require_all_read()
