@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from onnx import ModelProto, numpy_helper
 
 from conformance.fuzz import contents, structure
@@ -63,7 +64,7 @@ def _change(model: ModelProto, rng: random.Random) -> str:
         change = rng.choice(CHANGES)
         try:
             what = change(model, rng)
-        except NotApplicable:
+        except (NotApplicable, DecodeError):  # nothing to change, or as deep as protobuf goes
             continue
         name = change.__name__.removeprefix("change_").replace("_", " ")
         return f"{name}: {what}"[:160]

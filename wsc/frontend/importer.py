@@ -12,7 +12,7 @@ import onnx_ir as ir
 from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings
-from wsc.frontend.load import CALL_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import Call, Item, Many, Sized, Unsupported, find
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
@@ -111,6 +111,9 @@ class _Importer:
     def _output(self, value: ir.Value) -> list[GraphOutput]:
         """The outputs that a value makes: a sequence is NAME.0, NAME.1 and so on."""
         name, item = str(value.name), self._fetch(value)
+        declared = value.meta.get(DECLARED_KEY)
+        if None not in (declared, value.type) and declared != value.type:
+            raise Unsupported(f"declared as {declared}, and is {value.type}")
         if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
             raise Unsupported("declared as a tensor, and is a sequence")
         if isinstance(item, Value | Sized) and isinstance(value.type, ir.SequenceType):
