@@ -54,6 +54,12 @@ def far_axis(m: ModelProto) -> None:
     m.graph.node[1].attribute[0].i = 2**31
 
 
+def fewer_parts(m: ModelProto) -> None:
+    node = helper.make_node("Split", ["n"], ["y", "z"], num_outputs=1)
+    m.graph.node[2].CopyFrom(node)
+    m.opset_import[0].version = 18
+
+
 def strange_cast(m: ModelProto) -> None:
     m.graph.node[2].attribute[0].i = 255
 
@@ -97,6 +103,7 @@ def recursive(m: ModelProto) -> None:
         (retype, "of DOUBLE wants 48"),
         (grow, "stores 24 bytes"),
         (far_axis, "axis is 2147483648"),
+        (fewer_parts, "num_outputs is 1, and it has 2"),
         (strange_cast, "Cast"),
         (mixed_types, "input 1 is FLOAT and input 0 is DOUBLE: they must be alike"),
         (other_output, "output 'y': declared as INT64, and is FLOAT"),

@@ -71,6 +71,8 @@ def _check_node(node: onnx.NodeProto, what: str) -> None:
     if not all(isinstance(name, str) for name in names):  # protobuf gives bytes for such
         raise CompileError(f"{what}: the names of a node are not UTF-8")
     for attribute in node.attribute:
+        if (node.op_type, attribute.name) == ("Split", "num_outputs"):
+            _check_parts(node, attribute.i, what)
         if attribute.name not in _AXES:
             continue
         for value in (attribute.i, *attribute.ints):
@@ -79,6 +81,14 @@ def _check_node(node: onnx.NodeProto, what: str) -> None:
             if abs(value) > _LARGEST_AXIS or (low is not None and value < low):
                 name = shortened(node.name or node.op_type)
                 raise CompileError(f"{what}: node {name!r}: {attribute.name} is {value}")
+
+
+def _check_parts(node: onnx.NodeProto, parts: int, what: str) -> None:
+    """Shape inference writes as many shapes as there are outputs, wherever they land."""
+    if parts != len(node.output):
+        name = shortened(node.name or node.op_type)
+        count = len(node.output)
+        raise CompileError(f"{what}: node {name!r}: num_outputs is {parts}, and it has {count}")
 
 
 def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:

@@ -114,6 +114,9 @@ class _Importer:
         declared = value.meta.get(DECLARED_KEY)
         if None not in (declared, value.type) and declared != value.type:
             raise Unsupported(f"declared as {declared}, and is {value.type}")
+        stored = value.const_value
+        if stored is not None and value.dtype not in (None, stored.dtype):
+            raise Unsupported(f"declared as {value.dtype}, and is {stored.dtype}")
         if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
             raise Unsupported("declared as a tensor, and is a sequence")
         if isinstance(item, Value | Sized) and isinstance(value.type, ir.SequenceType):

@@ -5,6 +5,7 @@ The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,13 +118,27 @@ def _keep_cast_attributes(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    if node.op_type in NEVER_FOLDED:
+    if node.op_type in NEVER_FOLDED or _makes_much(node):
         return False
     for value in node.inputs:
         tensor = None if value is None else value.const_value
         if tensor is not None and tensor.size > FOLD_INPUT_LIMIT:
             return False
     return True if node.op_type in ALWAYS_FOLDED else None
+
+
+def _makes_much(node: ir.Node) -> bool:
+    """Whether a node of constants makes more than is worth keeping, before it is made."""
+    values = [None if v is None or v.const_value is None else v.const_value for v in node.inputs]
+    if node.op_type == "ConstantOfShape" and len(values) == 1:
+        shape = values[0]
+    elif node.op_type in ("Expand", "Tile") and len(values) == 2:
+        shape = values[1]
+    else:
+        return False
+    if shape is None or shape.size > FOLD_INPUT_LIMIT:
+        return False
+    return math.prod(abs(int(size)) for size in shape.numpy().reshape(-1)) > FOLD_OUTPUT_LIMIT
 
 
 # --- reading and refusing ----------------------------------------------------------
