@@ -2,6 +2,7 @@
 # make test   the tests
 # make lint   ruff, pyright (strict), import-linter
 # make conformance  ONNX's own backend tests, and docs/conformance.md
+# make fuzz   2,000 changed models: each is refused in a sentence, or agrees with ONNX's reference
 # make bench  the benchmarks, as a table and JSON
 #
 # Everything is installed into .venv; the stamp files there make re-runs fast.
@@ -19,7 +20,7 @@ WORKERS ?= 2
 # Further options, as in: make test TESTS="tests/isa -k round"
 TESTS ?=
 
-.PHONY: all demo test lint lint-rules lint-format lint-imports lint-types bench conformance clean
+.PHONY: all demo test lint lint-rules lint-format lint-imports lint-types bench conformance fuzz clean
 
 all: test lint
 
@@ -53,6 +54,12 @@ CONFORMANCE ?= --suite all --markdown docs/conformance.md
 
 conformance: $(VENV)/test.stamp
 	$(BIN)/python -m conformance --jobs $(WORKERS) $(CONFORMANCE)
+
+# Further options, as in: make fuzz FUZZ="--count 500 --seed 7 --keep found"
+FUZZ ?= --count 2000 --seed 0
+
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python -m conformance.fuzz --jobs $(WORKERS) $(FUZZ)
 
 clean:
 	rm -rf $(VENV)

@@ -1,14 +1,16 @@
-"""Cases over warm processes; one that hangs or dies costs its own result alone."""
+"""Jobs over warm processes; one that hangs or dies costs its own result alone."""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
 
 import numpy as np
 from onnx import helper
@@ -21,17 +23,39 @@ from wsc.backend import run_node
 _CONTEXT = mp.get_context("fork")
 _TICK = 0.5  # seconds between looks at the clock
 
+T = TypeVar("T")
+
+
+class Loss(Enum):
+    """How a job ended that has no result."""
+
+    CRASH = "crash"
+    HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """What processes do with each number.
+
+    work: the result of a number, in a process of its own. lost: the result of one that hung
+    or died, with a sentence and the seconds that it took. limit: seconds for each.
+    """
+
+    work: Callable[[int], T]
+    lost: Callable[[int, Loss, str, float], T]
+    limit: float
+
 
 @dataclass(slots=True)
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    case: int = -1
+    number: int = -1
     since: float = 0.0
 
-    def give(self, case: int) -> None:
-        self.case, self.since = case, time.monotonic()
-        self.pipe.send(case)
+    def give(self, number: int) -> None:
+        self.number, self.since = number, time.monotonic()
+        self.pipe.send(number)
 
     def end(self) -> None:
         with suppress(OSError):
@@ -52,29 +76,41 @@ def run_all(
     larger: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Records as they come; see ``run_case``. limit: seconds before a case's process ends."""
+
+    def work(number: int) -> Record:
+        return run_case(cases[number], fabric, with_random, larger)
+
+    def lost(number: int, _: Loss, reason: str, seconds: float) -> Record:
+        case = cases[number]
+        record = Record(case.name, case.suite, case.operator, FAILED, fabric, reason)
+        record.seconds = round(seconds, 1)
+        return record
+
+    return over_processes(Job(work, lost, limit), range(len(cases)), jobs)
+
+
+def over_processes(job: Job[T], numbers: Sequence[int], jobs: int) -> Iterator[T]:
+    """Results as they come. jobs: processes."""
     _warm()
 
     def start() -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(
-            target=_serve, args=(theirs, cases, fabric, with_random, larger), daemon=True
-        )
+        process = _CONTEXT.Process(target=_serve, args=(theirs, job.work), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
 
-    waiting = iter(range(len(cases)))
-    workers = [start() for _ in range(min(jobs, len(cases)))]
+    waiting = iter(numbers)
+    workers = [start() for _ in range(min(jobs, len(numbers)))]
     try:
         busy = [worker for worker in workers if _next(worker, waiting)]
         while busy:
             ready = wait([worker.pipe for worker in busy], _TICK)
             for worker in list(busy):
-                record = _look(worker, worker.pipe in ready, cases, limit)
-                if record is None:
+                if worker.pipe not in ready and _seconds(worker) <= job.limit:
                     continue
-                yield record
-                if worker.case < 0:  # it ended with its case
+                yield _result(worker, worker.pipe in ready, job)
+                if worker.number < 0:  # it ended with its job
                     worker.end()
                     busy.remove(worker)
                     workers.remove(worker)
@@ -89,38 +125,36 @@ def run_all(
 
 
 def _next(worker: _Worker, waiting: Iterator[int]) -> bool:
-    case = next(waiting, None)
-    if case is not None:
-        worker.give(case)
-    return case is not None
+    number = next(waiting, None)
+    if number is not None:
+        worker.give(number)
+    return number is not None
 
 
-def _look(worker: _Worker, ready: bool, cases: Sequence[Case], limit: float) -> Record | None:
-    """The record of a worker's case if there is one; ``worker.case`` is -1 if it must go."""
-    case = cases[worker.case]
-    lost = Record(case.name, case.suite, case.operator, FAILED)
+def _seconds(worker: _Worker) -> float:
+    return time.monotonic() - worker.since
+
+
+def _result(worker: _Worker, ready: bool, job: Job[T]) -> T:
+    """The result of a worker that is ready or late; ``worker.number`` is -1 if it must go."""
     if ready:
         try:
             return worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join(1.0)
-            lost.reason = f"crash: the process ended with code {worker.process.exitcode}"
-    elif time.monotonic() - worker.since > limit:
-        worker.process.kill()
-        lost.reason = f"hang: more than {limit:g} s"
+            code = worker.process.exitcode
+            loss, reason = Loss.CRASH, f"crash: the process ended with code {code}"
     else:
-        return None
-    lost.seconds = round(time.monotonic() - worker.since, 1)
-    worker.case = -1
-    return lost
+        worker.process.kill()
+        loss, reason = Loss.HANG, f"hang: more than {job.limit:g} s"
+    number, worker.number = worker.number, -1
+    return job.lost(number, loss, reason, _seconds(worker))
 
 
-def _serve(
-    pipe: Connection, cases: Sequence[Case], fabric: str, with_random: bool, larger: Sequence[str]
-) -> None:
+def _serve(pipe: Connection, work: Callable[[int], object]) -> None:
     with suppress(EOFError, KeyboardInterrupt):
         while (number := pipe.recv()) is not None:
-            pipe.send(run_case(cases[number], fabric, with_random, larger))
+            pipe.send(work(number))
 
 
 def _warm() -> None:

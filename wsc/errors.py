@@ -6,6 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+def shortened(text: str, limit: int = 400) -> str:
+    """A text that came from a model: on one line, its middle left out if it is long."""
+    line = "".join(item if item.isprintable() else "\N{REPLACEMENT CHARACTER}" for item in text)
+    head, tail = limit * 3 // 4, limit // 4
+    return line if len(line) <= limit else f"{line[:head]} ... {line[-tail:]}"
+
+
 class CompileError(Exception):
     """A model, an option or an input that wsc refuses; the text says what and why."""
 
@@ -28,10 +35,11 @@ class UnsupportedOperator:
     reason: str
 
     def __str__(self) -> str:
-        shown = ", ".join(self.nodes[:4])
+        shown = ", ".join(shortened(node, 100) for node in self.nodes[:4])
         more = f" and {len(self.nodes) - 4} more" if len(self.nodes) > 4 else ""
         domain = self.domain or "ai.onnx"
-        return f"{self.op_type} ({domain}, opset {self.opset}): {self.reason}; at {shown}{more}"
+        what = f"{shortened(self.op_type)} ({shortened(domain)}, opset {self.opset})"
+        return f"{what}: {shortened(self.reason)}; at {shown}{more}"
 
 
 class UnsupportedOperators(CompileError):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
+from wsc.errors import CompileError
+
 _AXES = "the axes decide which dimensions remain"
 _REDUCTIONS = (
     "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
@@ -200,6 +202,17 @@ def shape_operands(model: ModelProto) -> list[ShapeOperand]:
     """
     uses = _Uses()
     uses.collect(model.graph)
+    try:
+        return _found(model, uses)
+    except RecursionError:
+        raise CompileError("the nodes of the model are not in the order of their edges") from None
+
+
+def _found(model: ModelProto, uses: _Uses) -> list[ShapeOperand]:
+    # From the back, so that what a value reaches is known: a long chain is no deep recursion.
+    for name in reversed(uses.readers):
+        uses.operand(name)
+        uses.reached(name)
     constant = {tensor.name for tensor in model.graph.initializer}
     found: list[ShapeOperand] = []
     for value in model.graph.input:

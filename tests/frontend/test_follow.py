@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir
@@ -15,7 +16,7 @@ from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_model
 
 
-def op(kind: str, inputs: str, outputs: str, **attributes: object) -> NodeProto:
+def op(kind: str, inputs: str, outputs: str, **attributes: Any) -> NodeProto:
     return helper.make_node(kind, inputs.split(), outputs.split(), **attributes)
 
 

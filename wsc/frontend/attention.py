@@ -167,6 +167,13 @@ def mask_bias(build: GraphBuilder, mask: Value, heads: Heads, dtype: DType) -> V
     return build.map(lambda m: m.select_literals(dtype, 0.0, -math.inf), wide, hint="bias")
 
 
+def softcap(call: Call) -> float:
+    """The bound of the scores, 0 for none. Raises Unsupported if it makes no sense."""
+    bound = call.number("softcap", 0.0)
+    require(0 <= bound < math.inf, f"softcap = {bound}")
+    return bound
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     """Keys that a query may see, counted from its own place; None is without a bound."""
@@ -183,7 +190,7 @@ def _window(call: Call) -> _Window:
     left, right = (call.integer(f"{side}_window_size", -1) for side in ("left", "right"))
     require(left >= -1 and right >= -1, "a window of negative size")
     bound = None if right < 0 else right
-    if call.integer("is_causal", 0):
+    if call.flag("is_causal", False):
         bound = 0
     return _Window(None if left < 0 else left, bound)
 
@@ -243,9 +250,7 @@ def _softening(call: Call, heads: Heads) -> Softening:
     known = [build.host(bias) for bias in biases]
     rows = [np.isneginf(bias).all(axis=-1).any() for bias in known if bias is not None]
     safe = len(rows) < len(biases) or len(rows) > 1 or any(rows)
-    return Softening(
-        scale, call.number("softcap", 0.0), biases, safe, _precision(call, heads.query.dtype)
-    )
+    return Softening(scale, softcap(call), biases, safe, _precision(call, heads.query.dtype))
 
 
 def _precision(call: Call, dtype: DType) -> DType | None:

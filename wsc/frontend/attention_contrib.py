@@ -17,6 +17,7 @@ from wsc.frontend.attention import (
     join_heads,
     mask_bias,
     mix,
+    softcap,
     split_heads,
     weigh,
 )
@@ -90,7 +91,7 @@ def _plain(
     )
     sides = Heads(grouped(build, query, heads), key, value)
     biases: list[Value] = []
-    if call.integer("unidirectional", 0):
+    if call.flag("unidirectional", False):
         offset = key.shape[1] - fresh
         biases.append(causal_bias(build, query.shape[1], key.shape[1], offset, query.dtype))
     if call.has(inputs[0]):
@@ -125,7 +126,7 @@ def packed_attention(call: Call) -> list[Value | None]:
     """Attention with its own input projection: x W + b split into queries, keys, values."""
     build, heads = call.build, call.integer("num_heads", 0)
     require(not call.has(6), "a shared cache")
-    require(not call.integer("do_rotary", 0), "rotary embeddings inside")
+    require(not call.flag("do_rotary", False), "rotary embeddings inside")
     weight = call.arg(1)
     sizes = call.integers("qkv_hidden_sizes") or [weight.shape[1] // 3] * 3
     packed = build.contract(call.arg(0), weight, "b s i", "i n", "b s n", "project")
@@ -232,7 +233,7 @@ def group_query_attention(call: Call) -> list[Value | None]:
     if call.has(10):
         biases.append(mask_bias(build, call.arg(10), heads, query.dtype))
     scale = call.number("scale", 0.0) or 1 / math.sqrt(query.shape[3])
-    how = Softening(scale, call.number("softcap", 0.0), biases, safe=True)
+    how = Softening(scale, softcap(call), biases, safe=True)
     result = join_heads(build, mix(build, heads, weigh(build, heads, how).weights), flat=True)
     presents = [build.transpose(x, (0, 2, 1, 3), "present") for x in (keys, values)]
     return [result, *(present if call.wants(i) else None for i, present in enumerate(presents, 1))]
@@ -240,7 +241,7 @@ def group_query_attention(call: Call) -> list[Value | None]:
 
 def _rotated(call: Call, query: Value, key: Value, before: Value | None) -> tuple[Value, Value]:
     """Queries and keys turned by the angles of their positions, if the node wants it."""
-    if not call.integer("do_rotary", 0):
+    if not call.flag("do_rotary", False):
         return query, key
     build, (batch, steps) = call.build, query.shape[:2]
     if call.has(9):
@@ -253,14 +254,14 @@ def _rotated(call: Call, query: Value, key: Value, before: Value | None) -> tupl
     cos, sin = (
         angles(build, call.arg(index), places, name) for index, name in ((7, "cos"), (8, "sin"))
     )
-    interleaved = bool(call.integer("rotary_interleaved", 0))
+    interleaved = call.flag("rotary_interleaved", False)
     return turned(build, query, cos, sin, interleaved), turned(build, key, cos, sin, interleaved)
 
 
 def _allowed(call: Call, heads: Heads, last: Value, before: Value | None) -> Value:
     """-inf at keys behind the query or beyond the filled part, and before the window."""
     build, (_, steps), keys = call.build, heads.query.shape[:2], heads.key.shape[1]
-    window, causal = call.integer("local_window_size", -1), bool(call.integer("causal", 1))
+    window, causal = call.integer("local_window_size", -1), call.flag("causal", True)
     dtype = heads.query.dtype
     key = build.constant(np.arange(keys).reshape(1, 1, 1, 1, keys), DType.I32, "key")
     ahead = build.constant(np.arange(steps).reshape(1, 1, 1, steps, 1), DType.I32, "step")

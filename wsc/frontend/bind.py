@@ -151,7 +151,10 @@ def bind_inputs(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping
 def _check_array(
     value: ir.Value, array: np.ndarray, known: Mapping[str, int], sizes: dict[str, int]
 ) -> None:
-    wanted = None if value.dtype is None else value.dtype.numpy()
+    try:
+        wanted = None if value.dtype is None else value.dtype.numpy()
+    except TypeError:
+        raise CompileError(f"--bind {value.name}: its element type is {value.dtype}") from None
     if wanted is not None and array.dtype != wanted:
         raise CompileError(f"--bind {value.name}: wants dtype {wanted}, got {array.dtype}")
     shape = input_shape(value)

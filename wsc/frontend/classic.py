@@ -132,7 +132,7 @@ def svm_regressor(call: Call) -> Value:
     weights = build.constant(coefficients.reshape(-1, 1), x.dtype, "coefficients")
     total = build.contract(kernels, weights, "n s", "s o", "n o", "sum")
     scores = build.map(lambda v: v + rho, total, hint="scores")
-    if call.integer("one_class", 0):
+    if call.flag("one_class", False):
         dtype = scores.dtype
         return build.map(lambda v: (v > 0).select_literals(dtype, 1.0, -1.0), scores)
     return transformed(call, scores)

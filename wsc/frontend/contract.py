@@ -55,9 +55,11 @@ def matmul_(call: Call) -> Value:
 @lowering("FusedMatMul", domain="com.microsoft")
 def fused_matmul(call: Call) -> Value:
     """alpha * matmul of operands that may be transposed."""
-    require(not call.integer("transBatchA", 0) and not call.integer("transBatchB", 0), "transBatch")
+    require(
+        not call.flag("transBatchA", False) and not call.flag("transBatchB", False), "transBatch"
+    )
     alpha = call.number("alpha", 1.0)
-    flip_a, flip_b = bool(call.integer("transA", 0)), bool(call.integer("transB", 0))
+    flip_a, flip_b = call.flag("transA", False), call.flag("transB", False)
     product = matmul(call.build, call.arg(0), call.arg(1), "", flip_a, flip_b)
     return product if alpha == 1 else call.build.map(lambda x: x * alpha, product, hint="scale")
 
@@ -66,7 +68,7 @@ def fused_matmul(call: Call) -> Value:
 def gemm(call: Call) -> Value:
     """alpha * a' b' + beta * c."""
     call.integer("broadcast", 0)  # before opset 7; c is broadcast either way
-    flip_a, flip_b = bool(call.integer("transA", 0)), bool(call.integer("transB", 0))
+    flip_a, flip_b = call.flag("transA", False), call.flag("transB", False)
     alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     product = matmul(call.build, call.arg(0), call.arg(1), "product", flip_a, flip_b)
     bias = call.maybe(2)
@@ -99,6 +101,13 @@ class Window:
         return Index(((out, self.stride), (inner, self.dilation)), -self.low)
 
 
+def auto_pad(call: Call) -> str:
+    """How padding is chosen, NOTSET if the node tells it."""
+    auto = call.text("auto_pad", "NOTSET")
+    require(auto in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"), f"auto_pad {auto!r}")
+    return auto
+
+
 def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> list[Window]:
     """The windows that a node's attributes describe, one a spatial dimension."""
     rank = len(sizes)
@@ -107,7 +116,7 @@ def windows(call: Call, sizes: tuple[int, ...], kernels: tuple[int, ...]) -> lis
         call.integers("dilations") or [1] * rank,
     )
     pads = call.integers("pads") or [0] * (2 * rank)
-    auto, ceil = call.text("auto_pad", "NOTSET"), bool(call.integer("ceil_mode", 0))
+    auto, ceil = auto_pad(call), call.flag("ceil_mode", False)
     result: list[Window] = []
     for axis, (size, kernel) in enumerate(zip(sizes, kernels, strict=True)):
         stride, dilation = strides[axis], dilations[axis]
@@ -242,7 +251,7 @@ def _transposed_extent(call: Call, axis: int, size: int, kernel: int) -> tuple[i
     reach = (kernel - 1) * (call.integers("dilations") or [1] * rank)[axis] + 1
     extra = (call.integers("output_padding") or [0] * rank)[axis]
     pads = call.integers("pads") or [0] * (2 * rank)
-    auto, shape = call.text("auto_pad", "NOTSET"), call.integers("output_shape")
+    auto, shape = auto_pad(call), call.integers("output_shape")
     full = stride * (size - 1) + extra + reach
     if shape is not None:
         out = shape[-rank:][axis]

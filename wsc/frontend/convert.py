@@ -43,7 +43,7 @@ def cast_to(call: Call, x: Value, source: Kind | None, target: Kind) -> Value:
         return call.build.map(lambda v: v.eq(0).eq(0), x)
     if target in INTEGERS:
         return call.build.map(lambda v: to_word(v, target), x)
-    saturate = bool(call.integer("saturate", 1))
+    saturate = call.flag("saturate", True)
     mode = call.text("round_mode", "up")
     # A format that holds all values of the source rounds nothing.
     exact = source in ROUNDED and target in (Kind.FLOAT, Kind.DOUBLE)
@@ -90,7 +90,7 @@ def quantize_linear(call: Call) -> Value:
     require(kind in WIDTHS or kind in ROUNDED, f"quantized type {kind.name}")
     scale, zero = (along_axis(call, index) for index in (1, 2))
     source = call.onnx_type(0)
-    saturate = bool(call.integer("saturate", 1))
+    saturate = call.flag("saturate", True)
 
     def body(x: Term, s: Term, z: Term | None = None) -> Term:
         if not x.dtype.is_float:

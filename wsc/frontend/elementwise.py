@@ -56,7 +56,7 @@ def operands(call: Call) -> tuple[Value, Value]:
     a, b = call.arg(0), call.arg(1)
     if call.opset >= 7:
         return a, b
-    if not call.integer("broadcast", 0):
+    if not call.flag("broadcast", False):
         require(a.shape == b.shape, f"shapes {a.shape} and {b.shape} without broadcast")
     axis = call.integer("axis", a.rank - b.rank)
     behind = a.rank - (axis % max(a.rank, 1)) - b.rank
@@ -188,7 +188,7 @@ def neg(call: Call) -> Value:
 @lowering("Mod", since=10)
 def mod(call: Call) -> Value:
     """Remainder with the sign of b, or with fmod=1 of a."""
-    row = "rem" if call.integer("fmod", 0) else "mod"
+    row = "rem" if call.flag("fmod", False) else "mod"
     row = "remu" if call.onnx_type(0) in UNSIGNED else row
     return call.build.map(lambda a, b: a.op(row, b), call.arg(0), call.arg(1))
 

@@ -10,10 +10,11 @@ import onnx
 import onnx_ir as ir
 
 from isa.types import DType
-from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
+from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings
 from wsc.frontend.follow import RULES, follow, safe_indices
-from wsc.frontend.load import CALL_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, load_model
+from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
     Call,
     Item,
@@ -89,7 +90,7 @@ class _Importer:
                     for (domain, op_type, reason), nodes in self.refused.items()
                 ]
             )
-        outputs = [shown for value in self.graph.outputs for shown in self._output(value)]
+        outputs = [shown for value in self.graph.outputs for shown in self._outputs(value)]
         graph = self.build.finish(outputs)
         check_graph(graph)
         return graph
@@ -107,11 +108,30 @@ class _Importer:
             raise CompileError(f"input {name!r}: {error}") from None
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
-        self.values[value] = self.build.input(name, Type(dtype, shape), host)
+        try:
+            self.values[value] = self.build.input(name, Type(dtype, shape), host)
+        except ValueError as error:
+            raise CompileError(f"input {shortened(name)!r}: {error}") from None
+
+    def _outputs(self, value: ir.Value) -> list[GraphOutput]:
+        try:
+            return self._output(value)
+        except (Unsupported, ValueError) as error:
+            raise CompileError(f"output {shortened(str(value.name))!r}: {error}") from None
 
     def _output(self, value: ir.Value) -> list[GraphOutput]:
         """The outputs that a value makes: a sequence is NAME.0, NAME.1 and so on."""
         name, item = str(value.name), self._fetch(value)
+        declared = value.meta.get(DECLARED_KEY)
+        if None not in (declared, value.type) and declared != value.type:
+            raise Unsupported(f"declared as {declared}, and is {value.type}")
+        stored = value.const_value
+        if stored is not None and value.dtype not in (None, stored.dtype):
+            raise Unsupported(f"declared as {value.dtype}, and is {stored.dtype}")
+        if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
+            raise Unsupported("declared as a tensor, and is a sequence")
+        if isinstance(item, Value | Sized) and isinstance(value.type, ir.SequenceType):
+            raise Unsupported("declared as a sequence, and is a tensor")
         if isinstance(item, Many):
             return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
         return [self._shown(name, value, item)] if isinstance(item, Value | Sized) else []
@@ -172,6 +192,7 @@ class _Importer:
             return self._inner(graph, inputs, f"{name}/{part}/", origin)
 
         try:
+            require_like_types(node, self._opset(entry.domain))
             with self.build.at(name, origin):
                 result = self._lowered(node, entry, lower)
         except _Refused:

@@ -6,7 +6,8 @@ The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscri
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,15 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
+from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, require_static
+from wsc.frontend.damage import (
+    graphs_of,
+    library_at_work,
+    refuse_damage,
+    refuse_outside_data,
+    tensors_of,
+)  # fmt: skip
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.strays import declare_strays
@@ -31,6 +39,8 @@ ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Expand", "Range"})
 NEVER_FOLDED = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "SequenceInsert"})
 # Metadata of an inlined node: the name of the call that it came from.
 CALL_KEY = "wsc.call"
+# What the model says of the type of an output; ``Value.type`` is what was inferred.
+DECLARED_KEY = "wsc.declared"
 STANDARD = ("", "ai.onnx")
 
 
@@ -52,7 +62,12 @@ def load_model(
     bind_inputs(model.graph, bind or {}, dims)
     bind_dims(model.graph, dims)
     require_static(model.graph)
-    return simplify(model)
+    declared = [value.type for value in model.graph.outputs]
+    with library_at_work("the model's constants cannot be folded"):
+        simplify(model)
+    for value, kind in zip(model.graph.outputs, declared, strict=True):
+        value.meta[DECLARED_KEY] = kind
+    return model
 
 
 def simplify(model: ir.Model) -> ir.Model:
@@ -86,10 +101,8 @@ def _inline(model: ir.Model) -> None:
     for node in model.graph:
         if node.op_identifier() in model.functions:
             node.metadata_props[CALL_KEY] = node.name or node.outputs[0].name or node.op_type
-    try:
+    with library_at_work("the model's functions cannot be inlined"):
         common.InlinePass()(model)
-    except (ValueError, ir.passes.PreconditionError) as error:
-        raise CompileError(f"the model's functions cannot be inlined: {error}") from None
 
 
 def _keep_cast_attributes(model: ir.Model) -> None:
@@ -108,7 +121,7 @@ def _keep_cast_attributes(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    if node.op_type in NEVER_FOLDED:
+    if node.op_type in NEVER_FOLDED or _makes_much(node):
         return False
     for value in node.inputs:
         tensor = None if value is None else value.const_value
@@ -117,26 +130,46 @@ def _should_fold(node: ir.Node) -> bool | None:
     return True if node.op_type in ALWAYS_FOLDED else None
 
 
+def _makes_much(node: ir.Node) -> bool:
+    """Whether a node of constants makes more than is worth keeping, before it is made."""
+    values = [None if v is None or v.const_value is None else v.const_value for v in node.inputs]
+    if node.op_type == "ConstantOfShape" and len(values) == 1:
+        shape = values[0]
+    elif node.op_type in ("Expand", "Tile") and len(values) == 2:
+        shape = values[1]
+    else:
+        return False
+    if shape is None or shape.size > FOLD_INPUT_LIMIT:
+        return False
+    return math.prod(abs(int(size)) for size in shape.numpy().reshape(-1)) > FOLD_OUTPUT_LIMIT
+
+
 # --- reading and refusing ----------------------------------------------------------
 
 
 def _from_memory(proto: onnx.ModelProto) -> ir.Model:
-    what = f"model {proto.graph.name!r}"
-    for tensor in _tensors(proto):
+    what = f"model {shortened(proto.graph.name)!r}"
+    for tensor in tensors_of(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise CompileError(f"{what}: {tensor.name!r} has external data: compile the file")
+            raise CompileError(
+                f"{what}: {shortened(tensor.name)!r} has external data: compile the file"
+            )
+    refuse_damage(proto, what)
     _refuse_unknown_operators(proto)
     _check(proto, what)
-    return ir.from_proto(proto)
+    with library_at_work(f"{what} cannot be read"):
+        return ir.from_proto(proto)
 
 
 def _from_file(path: str | Path) -> ir.Model:
     path = Path(path)
     proto = _read(path)
-    _refuse_outside_data(proto, path)
+    refuse_outside_data(proto, path)
+    refuse_damage(proto, str(path))
     _refuse_unknown_operators(proto)
     _check(str(path), str(path))
-    return ir.load(path)
+    with library_at_work(f"{path} cannot be read"):
+        return ir.load(path)
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -157,55 +190,9 @@ def _check(model: str | onnx.ModelProto, what: str) -> None:
     declare_strays()
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeError) as error:
         reason = " ".join(str(error).split("\n\n==>")[0].split())
-        raise CompileError(f"{what}: fails ONNX's checker: {reason}") from None
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
-                    yield from _graphs(inner)
-
-
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    for graph in _graphs(proto.graph):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-        yield from _attribute_tensors(graph.node)
-    for function in proto.functions:
-        yield from _attribute_tensors(function.node)
-
-
-def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-
-
-def _refuse_outside_data(proto: onnx.ModelProto, path: Path) -> None:
-    folder = path.parent.resolve()
-    for tensor in _tensors(proto):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        what = f"{path}: external data of {tensor.name!r}"
-        target = (folder / location).resolve()
-        inside = not Path(location).is_absolute() and ".." not in Path(location).parts
-        if not location or not inside or not target.is_relative_to(folder):
-            raise CompileError(f"{what} lie outside the model's folder: {location!r}")
-        if not target.is_file():
-            raise CompileError(f"{what} are missing: {location!r}")
-        end = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
-        if end > target.stat().st_size:
-            raise CompileError(f"{what} are cut short: {location!r} ends before byte {end}")
+        raise CompileError(f"{what}: fails ONNX's checker: {shortened(reason)}") from None
 
 
 def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
@@ -214,9 +201,8 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
     functions = {(item.domain, item.name) for item in proto.functions}
     unknown: dict[tuple[str, str], list[str]] = {}
     strange = False
-    for graph in _graphs(proto.graph):
+    for graph in graphs_of(proto.graph):
         for number, node in enumerate(graph.node):
-            _refuse_what_breaks_inference(node)
             domain = "" if node.domain in STANDARD else node.domain
             if (node.domain, node.op_type) in functions or node.op_type in ("If", "Constant"):
                 continue
@@ -235,13 +221,6 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
                 for (domain, op_type), nodes in unknown.items()
             ]
         )  # fmt: skip
-
-
-def _refuse_what_breaks_inference(node: onnx.NodeProto) -> None:
-    """ONNX's shape inference reads memory that is not its own for negative batch_dims."""
-    for attribute in node.attribute:
-        if node.op_type == "GatherND" and attribute.name == "batch_dims" and attribute.i < 0:
-            raise CompileError(f"node {node.name or node.op_type!r}: batch_dims is {attribute.i}")
 
 
 def _drop_initialized_inputs(graph: ir.Graph) -> None:

@@ -19,7 +19,7 @@ def reshape(call: Call) -> Value:
     """Another shape, the same elements; 0 keeps a size, -1 takes the rest."""
     x = call.arg(0)
     target = call.static_ints(1, "the shape")
-    if not call.integer("allowzero", 0):
+    if not call.flag("allowzero", False):
         require(all(n or i < x.rank for i, n in enumerate(target)), "0 beyond the input's rank")
         target = [x.shape[axis] if size == 0 else size for axis, size in enumerate(target)]
     if -1 in target:
@@ -333,8 +333,8 @@ def trilu(call: Call) -> Value:
     if known is None and call.has(1):
         return _trilu_at(call, x, call.build.reshape(call.arg(1), (), "k"))
     offset = 0 if known is None else int(known.reshape(()).item())
-    mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.integer("upper", 1) else offset)
-    mask = 1 - mask if call.integer("upper", 1) else mask
+    mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if call.flag("upper", True) else offset)
+    mask = 1 - mask if call.flag("upper", True) else mask
     flags = call.build.constant(mask.astype(np.int32), DType.I32, "mask")
     return call.build.map(lambda v, m: m.select(v, 0), x, flags)
 
@@ -343,6 +343,6 @@ def _trilu_at(call: Call, x: Value, k: Value) -> Value:
     """The triangle from a diagonal that is data."""
     rows, columns = np.arange(x.shape[-2])[:, None], np.arange(x.shape[-1])
     above = call.build.constant(columns - rows, DType.I32, "above")
-    if call.integer("upper", 1):
+    if call.flag("upper", True):
         return call.build.map(lambda v, a, d: (a >= d).select(v, 0), x, above, k)
     return call.build.map(lambda v, a, d: (a <= d).select(v, 0), x, above, k)

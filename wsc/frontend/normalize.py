@@ -160,7 +160,7 @@ def _skip_sum(call: Call, bias: int) -> Value:
 @lowering("BatchNormalization", since=7)
 def batch_normalization(call: Call) -> Value | list[Value]:
     """x * scale / sqrt(variance + epsilon) + shift; in training with the batch's own moments."""
-    if call.integer("training_mode", 0):
+    if call.flag("training_mode", False):
         return _batch_training(call)
     require(not any(call.wants(index) for index in range(1, 5)), "training outputs")
     build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
@@ -183,7 +183,7 @@ def batch_normalization(call: Call) -> Value | list[Value]:
 @lowering("BatchNormalization", until=6)
 def batch_normalization_in_test(call: Call) -> Value:
     """As the newer form, where an attribute says that it is inference."""
-    require(bool(call.integer("is_test", 0)), "training mode")
+    require(call.flag("is_test", False), "training mode")
     result = batch_normalization(call)
     assert isinstance(result, Value)  # one output: training came with opset 14
     return result

@@ -91,7 +91,7 @@ def _positions(call: Call, place: Value, shape: tuple[int, ...], spatial: list[W
     """Positions in the whole input of the elements that ``place`` numbers within each window."""
     space = shape[2:]
     strides = row_strides(space)
-    if call.integer("storage_order", 0):
+    if call.flag("storage_order", False):
         strides = [math.prod(space[:axis]) for axis in range(len(space))]
     images = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *(1,) * len(space))
     base = images * math.prod(space)
@@ -116,7 +116,7 @@ def average_pool(call: Call) -> Value:
     """Mean of each window, with or without its padding."""
     spatial = _spatial(call)
     total = pool(call.build, call.arg(0), Reduction.SUM, spatial, "sum")
-    include = bool(call.integer("count_include_pad", 0))
+    include = call.flag("count_include_pad", False)
     counts = np.ones((), np.float64)
     for window in spatial:
         counts = counts[..., None] * _counts(window, include)

@@ -84,7 +84,7 @@ def qlinear_softmax(call: Call) -> Value:
 @lowering("QLinearGlobalAveragePool", domain=DOMAIN)
 def qlinear_pool(call: Call) -> Value:
     """Mean over all space of a quantised tensor, quantised again."""
-    require(not call.integer("channels_last", 0), "channels last")
+    require(not call.flag("channels_last", False), "channels last")
     build, x = call.build, _real(call, 0, 1, 2)
     axes = list(range(2, x.rank))
     scale = 1 / int(np.prod(x.shape[2:]))
@@ -105,7 +105,7 @@ def qgemm(call: Call) -> Value:
     """alpha * a' b' + c of quantised matrices, quantised again if there is a scale for it."""
     build, alpha = call.build, call.number("alpha", 1.0)
     a, b = centred(build, call.arg(0), call.maybe(2), "a"), _columns(call, 3, 5)
-    a = build.transpose(a, (1, 0), "flip_a") if call.integer("transA", 0) else a
+    a = build.transpose(a, (1, 0), "flip_a") if call.flag("transA", False) else a
     total = integer_matmul(build, a, b, "sum")
     if call.has(6):
         total = build.map(lambda s, c: s + c, total, call.arg(6), hint="bias")
@@ -119,7 +119,7 @@ def qgemm(call: Call) -> Value:
 def _columns(call: Call, value: int, zero: int) -> Value:
     """The second matrix less its zero points, one for all or one a column."""
     build = call.build
-    b = build.transpose(call.arg(value), (1, 0)) if call.integer("transB", 0) else call.arg(value)
+    b = build.transpose(call.arg(value), (1, 0)) if call.flag("transB", False) else call.arg(value)
     return centred(build, b, call.maybe(zero), "b")
 
 

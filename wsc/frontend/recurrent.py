@@ -169,7 +169,7 @@ def _directions(
     count = call.arg(1).shape[0]
     require(count == (2 if direction == "bidirectional" else 1), "weights of another direction")
     x = call.arg(0)
-    if call.integer("layout", 0):
+    if call.flag("layout", False):
         x = build.transpose(x, (1, 0, 2), "time")
     steps, batch, _ = x.shape
     lengths = _lengths(call, steps, batch)
@@ -229,7 +229,7 @@ def _state(call: Call, index: int, d: int, batch: int, size: int) -> Value:
     if not call.has(index):
         return call.build.constant(np.zeros((batch, size)), call.float_type, "zeros")
     state = call.arg(index)
-    if call.integer("layout", 0):
+    if call.flag("layout", False):
         state = call.build.transpose(state, (1, 0, 2), "time")
     part = Slice((d, 0, 0), (1, batch, size), (1, 1, 1))
     return call.build.move(state, part, Reshape((batch, size)), hint=f"state{d}")
@@ -249,7 +249,7 @@ def _peepholes(call: Call, d: int, size: int) -> list[Value]:
 
 def _run(call: Call, directions: list[_Direction], cell: Cell) -> list[Value]:
     """Y, Y_h and, where there is one, Y_c of all directions."""
-    build, layout = call.build, bool(call.integer("layout", 0))
+    build, layout = call.build, call.flag("layout", False)
     sequences: list[Value] = []
     finals: list[list[Value]] = [[], []]
     for d, direction in enumerate(directions):
@@ -278,7 +278,7 @@ def lstm(call: Call) -> list[Value]:
 
 def lstm_of(call: Call, weights: Callable[[Call, int, int], Weights]) -> list[Value]:
     """An LSTM with these products; all other inputs and attributes are those of the standard."""
-    couple = bool(call.integer("input_forget", 0))
+    couple = call.flag("input_forget", False)
     directions = _directions(call, 4, ("Sigmoid", "Tanh", "Tanh"), True, weights)
     return _run(call, directions, lambda direction: _lstm(direction, couple))
 
@@ -312,7 +312,7 @@ def _lstm(d: _Direction, couple: bool) -> tuple[list[Value], Value, Value | None
 @lowering("GRU", since=7)
 def gru(call: Call) -> list[Value]:
     """Gated recurrent unit, any direction, reset before or after the product."""
-    after = bool(call.integer("linear_before_reset", 0))
+    after = call.flag("linear_before_reset", False)
     directions = _directions(call, 3, ("Sigmoid", "Tanh"), fused_bias=not after)
     cell = _gru_reset_after if after else _gru_reset_before
     return _run(call, directions, cell)

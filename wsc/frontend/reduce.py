@@ -20,13 +20,13 @@ def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[V
     x = call.arg(0)
     axes = call.axes(1, x.rank)
     if not axes:
-        if call.integer("noop_with_empty_axes", 0):
+        if call.flag("noop_with_empty_axes", False):
             return (x if before is None else call.build.map(before, x)), 1
         axes = list(range(x.rank))
     if before is not None:
         x = call.build.map(before, x, hint="each")
     count = math.prod(x.shape[axis] for axis in axes)
-    keep = bool(call.integer("keepdims", 1))
+    keep = call.flag("keepdims", True)
     return _reduce(call, kind, x, axes, keep), count
 
 
@@ -104,7 +104,7 @@ def reduce_log_sum_exp(call: Call) -> Value:
     build, x = call.build, call.arg(0)
     axes = call.axes(1, x.rank)
     if not axes:
-        if call.integer("noop_with_empty_axes", 0):
+        if call.flag("noop_with_empty_axes", False):
             return x
         axes = list(range(x.rank))
     largest = build.reduce(Reduction.MAX, x, axes, True, "max")
@@ -112,7 +112,7 @@ def reduce_log_sum_exp(call: Call) -> Value:
     shifted = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, shifted, axes, True, "sum")
     result = build.map(lambda s, m: s.log() + m, total, largest)
-    if call.integer("keepdims", 1):
+    if call.flag("keepdims", True):
         return result
     return build.reshape(result, [n for i, n in enumerate(x.shape) if i not in axes], "flat")
 
@@ -123,10 +123,10 @@ def arg_extremum(call: Call) -> Value:
     x = call.arg(0)
     axis = normal_axis(call.integer("axis", 0), x.rank)
     kind = Reduction.MAX if call.node.op_type == "ArgMax" else Reduction.MIN
-    last = bool(call.integer("select_last_index", 0))
+    last = call.flag("select_last_index", False)
     onnx_type = call.onnx_type(0)
     x = call.build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
-    return index_of(call.build, x, axis, kind, last, bool(call.integer("keepdims", 1)))
+    return index_of(call.build, x, axis, kind, last, call.flag("keepdims", True))
 
 
 def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
@@ -199,7 +199,7 @@ def _scanned(call: Call, kind: Reduction) -> Value:
     build, x = call.build, call.arg(0)
     axis = normal_axis(int(call.static(1, "the axis").reshape(()).item()), x.rank)
     wide = build.map(lambda v: v.cast(DType.F32) if v.dtype.is_float else v, x, hint="wide")
-    exclusive, reverse = bool(call.integer("exclusive", 0)), bool(call.integer("reverse", 0))
+    exclusive, reverse = call.flag("exclusive", False), call.flag("reverse", False)
     result = scan(build, wide, axis, kind, exclusive, reverse)
     return build.map(lambda v: v.cast(x.dtype), result)
 

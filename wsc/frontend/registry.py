@@ -21,6 +21,8 @@ import onnx_ir as ir
 from isa.types import DType
 from wsc.ir.build import GraphBuilder, Value
 
+_V = TypeVar("_V")
+
 
 class Unsupported(Exception):
     """A node that its lowering cannot express; the text says why."""
@@ -207,8 +209,7 @@ class Call:
 
     def graph(self, name: str) -> ir.Graph | None:
         """A graph attribute, or None if the node does not have it."""
-        attribute = self._attribute(name)
-        return None if attribute is None else attribute.as_graph()
+        return self._value(name, ir.Attr.as_graph)
 
     def inline(self, graph: ir.Graph, inputs: Sequence[Item], name: str) -> list[Item]:
         """The outputs of a graph attribute for these inputs; its nodes stand under ``name``."""
@@ -270,40 +271,54 @@ class Call:
             if attribute.value != _default(self.node, self.opset, name):
                 raise Unsupported(f"attribute {name} = {attribute.value} is not known")
 
+    def _value(self, name: str, read: Callable[[ir.Attr], _V]) -> _V | None:
+        """An attribute's value, or None if the node does not have it."""
+        attribute = self._attribute(name)
+        try:
+            return None if attribute is None else read(attribute)
+        except TypeError:  # of a domain that the checker does not know, or not UTF-8
+            raise Unsupported(f"attribute {name} is of the wrong type") from None
+
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        attribute = self._attribute(name)
-        return default if attribute is None else int(attribute.as_int())
+        value = self._value(name, ir.Attr.as_int)
+        return default if value is None else int(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """An integer attribute that is 0 or 1. Raises Unsupported if it is neither."""
+        value = self.integer(name, int(default))
+        require(value in (0, 1), f"{name} = {value}, and must be 0 or 1")
+        return bool(value)
 
     def integers(self, name: str) -> list[int] | None:
         """A list of integers, or None if the node does not have it."""
-        attribute = self._attribute(name)
-        return None if attribute is None else [int(item) for item in attribute.as_ints()]
+        values = self._value(name, ir.Attr.as_ints)
+        return None if values is None else [int(item) for item in values]
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        attribute = self._attribute(name)
-        return default if attribute is None else float(attribute.as_float())
+        value = self._value(name, ir.Attr.as_float)
+        return default if value is None else float(value)
 
     def numbers(self, name: str) -> list[float] | None:
         """A list of floats, or None if the node does not have it."""
-        attribute = self._attribute(name)
-        return None if attribute is None else [float(item) for item in attribute.as_floats()]
+        values = self._value(name, ir.Attr.as_floats)
+        return None if values is None else [float(item) for item in values]
 
     def text(self, name: str, default: str) -> str:
         """A string attribute."""
-        attribute = self._attribute(name)
-        return default if attribute is None else attribute.as_string()
+        value = self._value(name, ir.Attr.as_string)
+        return default if value is None else value
 
     def texts(self, name: str) -> list[str] | None:
         """A list of strings, or None if the node does not have it."""
-        attribute = self._attribute(name)
-        return None if attribute is None else list(attribute.as_strings())
+        values = self._value(name, ir.Attr.as_strings)
+        return None if values is None else list(values)
 
     def tensor(self, name: str) -> np.ndarray | None:
         """A tensor attribute, or None if the node does not have it."""
-        attribute = self._attribute(name)
-        return None if attribute is None else attribute.as_tensor().numpy()
+        tensor = self._value(name, ir.Attr.as_tensor)
+        return None if tensor is None else tensor.numpy()
 
     def axes(self, index: int, rank: int) -> list[int] | None:
         """Axes from attribute ``axes`` or, in newer opsets, from a constant input."""

@@ -95,8 +95,8 @@ def resize(call: Call) -> Value:
         call.text("coordinate_transformation_mode", "asymmetric" if old else "half_pixel"),
         call.text("nearest_mode", "floor" if old else "round_prefer_floor"),
         call.number("cubic_coeff_a", -0.75),
-        bool(call.integer("exclude_outside", 0)),
-        bool(call.integer("antialias", 0)),
+        call.flag("exclude_outside", False),
+        call.flag("antialias", False),
     )
     require(sampling.mode in OFFSETS, f"mode {sampling.mode!r}")
     require(sampling.rounding in _ROUNDING, f"nearest_mode {sampling.rounding!r}")

@@ -53,7 +53,7 @@ def _embedded(call: Call, cos: Value, sin: Value, heads: int) -> Value:
     query = split_heads(build, x, heads, "heads")
     rotary = call.integer("rotary_embedding_dim", 0)
     require(not rotary or 2 * cos.shape[2] == rotary, f"caches for {2 * cos.shape[2]} elements")
-    result = turned(build, query, cos, sin, bool(call.integer("interleaved", 0)))
+    result = turned(build, query, cos, sin, call.flag("interleaved", False))
     if x.rank == 4:
         return build.transpose(result, (0, 2, 1, 3), "join")
     return build.reshape(result, x.shape, "join")
@@ -73,7 +73,7 @@ def rotary_embedding(call: Call) -> Value:
 def contrib_rotary_embedding(call: Call) -> Value:
     """The same with positions first: one for each step, or that of the first one."""
     build, x, positions = call.build, call.arg(0), call.arg(1)
-    require(not call.integer("is_packed_batching", 0), "packed batches")
+    require(not call.flag("is_packed_batching", False), "packed batches")
     require(call.number("scale", 1.0) == 1.0, "a scale")
     batch, steps = x.shape[0], x.shape[2 if x.rank == 4 else 1]
     if positions.type.size == 1:

@@ -42,7 +42,7 @@ def top_k(call: Call) -> list[Value]:
     axis = normal_axis(call.integer("axis", -1), x.rank)
     onnx_type = call.onnx_type(0)
     x = build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
-    largest = bool(call.integer("largest", 1))
+    largest = call.flag("largest", True)
     require(1 <= count <= x.shape[axis], f"k = {count} of {x.shape[axis]} elements")
     pairs = x.type.size * x.shape[axis]
     if pairs <= FEW_PAIRS or count > TOP_K_LIMIT:

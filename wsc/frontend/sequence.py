@@ -87,7 +87,7 @@ def split_to_sequence(call: Call) -> Many:
     axis = normal_axis(call.integer("axis", 0), x.rank)
     total, keep = x.shape[axis], True
     if not call.has(1):
-        sizes, keep = [1] * total, bool(call.integer("keepdims", 1))
+        sizes, keep = [1] * total, call.flag("keepdims", True)
     else:
         given = call.static(1, "split")
         sizes = [int(size) for size in given.reshape(-1)]
@@ -111,7 +111,7 @@ def concat_from_sequence(call: Call) -> Value:
     """Tensors joined along an axis, or side by side along a new one."""
     values, axis = _sequence(call, 0).values, call.integer("axis", 0)
     require(bool(values), "a sequence of no tensors")
-    if not call.integer("new_axis", 0):
+    if not call.flag("new_axis", False):
         return call.build.concat(values, normal_axis(axis, values[0].rank))
     result = stacked(call.build, values, axis)
     assert result is not None

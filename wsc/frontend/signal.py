@@ -54,7 +54,7 @@ def dft(call: Call) -> Value:
     build, x = call.build, call.arg(0)
     axis = normal_axis(_dft_axis(call), x.rank)
     require(axis < x.rank - 1, "the transform along the dimension of the complex parts")
-    inverse, half = bool(call.integer("inverse", 0)), bool(call.integer("onesided", 0))
+    inverse, half = call.flag("inverse", False), call.flag("onesided", False)
     size, parts = x.shape[axis], x.shape[-1]
     require(parts in (1, 2), f"{parts} parts of a number")
     length = 2 * (size - 1) if inverse and half else size
@@ -95,7 +95,7 @@ def stft(call: Call) -> Value:
         assert window is not None
         length = window.type.size
     require(step > 0 and 0 < length <= size, f"frames of {length} in a signal of {size}")
-    half = bool(call.integer("onesided", 1))
+    half = call.flag("onesided", True)
     require(not half or parts == 1, "half of a complex signal's spectrum")
     frames = (size - length) // step + 1
     bins = length // 2 + 1 if half else length
@@ -125,7 +125,7 @@ def window_(call: Call) -> Value:
     """A sum of cosines over a constant length."""
     size = int(call.static(0, "the size").reshape(()).item())
     require(size > 0, "a window of no elements")
-    period = size if call.integer("periodic", 1) else max(size - 1, 1)
+    period = size if call.flag("periodic", True) else max(size - 1, 1)
     turn = 2 * np.pi * np.arange(size) / period
     terms = enumerate(_WINDOWS[call.node.op_type])
     total = sum((factor * np.cos(turn * count) for count, factor in terms), np.zeros(size))

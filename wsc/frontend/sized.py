@@ -119,7 +119,7 @@ def unique(call: Call) -> list[Value | Sized]:
     is_first = build.map(lambda f, i: f.eq(i), first, down, hint="is_first")
 
     def before(flag: Term, i: Term, f: Term, lesser: Term) -> Term:
-        return flag & (lesser if call.integer("sorted", 1) else i < f)
+        return flag & (lesser if call.flag("sorted", True) else i < f)
 
     # Down: the slices that may come before; across: the slice whose place is counted.
     earlier = build.map(
@@ -202,7 +202,7 @@ def non_max_suppression(call: Call) -> Sized:
         return build.reshape(call.arg(index), (), "scalar")
 
     most, part = scalar(2, 0, DType.I32), scalar(3, 0.0, DType.F32)
-    centred = bool(call.integer("center_point_box", 0))
+    centred = call.flag("center_point_box", False)
     overlaps = _overlaps(build, boxes, centred, part)
     mine = build.reshape(scores, (batch, classes, count, 1), "mine")
     other = build.reshape(scores, (batch, classes, 1, count), "others")

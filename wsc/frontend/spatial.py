@@ -24,7 +24,7 @@ def affine_grid(call: Call) -> Value:
     sizes = call.static_ints(1, "the size")[2:]
     rank = len(sizes)
     require(theta.shape[1:] == (rank, rank + 1), f"theta of shape {theta.shape}")
-    lines = [_line(size, bool(call.integer("align_corners", 0))) for size in sizes]
+    lines = [_line(size, call.flag("align_corners", False)) for size in sizes]
     grid = np.stack([*reversed(np.meshgrid(*lines, indexing="ij")), np.ones(sizes)], axis=-1)
     points = build.constant(grid.reshape(-1, rank + 1), theta.dtype, "grid")
     moved = build.contract(theta, points, "n i j", "p j", "n p i", "moved")
@@ -44,7 +44,7 @@ def grid_sample(call: Call) -> Value:
     build, x, grid = call.build, call.arg(0), call.arg(1)
     mode = call.text("mode", "linear")
     mode, padding = _MODES.get(mode, mode), call.text("padding_mode", "zeros")
-    aligned = bool(call.integer("align_corners", 0))
+    aligned = call.flag("align_corners", False)
     sizes, rank = x.shape[2:], x.rank - 2
     require(grid.shape[-1] == rank, f"positions of {grid.shape[-1]} parts for {rank} dimensions")
 

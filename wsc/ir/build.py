@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isa.types import DType
-from wsc.ir.check import IRError, broadcast, infer
+from wsc.ir.check import IRError, broadcast, infer, require_sane
 from wsc.ir.empty import over_nothing
 from wsc.ir.fold import LIMIT, fold, map_arrays, of_weights
 from wsc.ir.graph import (
@@ -154,6 +154,7 @@ class GraphBuilder:
         """A graph input under exactly this name. Raises ValueError if it is taken."""
         if name in self._taken:
             raise ValueError(f"two values are called {name!r}")
+        require_sane(type_)
         self._taken.add(name)
         self._inputs.append(GraphInput(name, type_, host_dtype))
         return Value(name, type_)
@@ -166,6 +167,7 @@ class GraphBuilder:
         source: tuple[str, int, int] | None = None,
     ) -> Value:
         """A constant whose values ``load`` returns, with ``type_``'s dtype and shape."""
+        require_sane(type_)
         name = self._unique(name)
         self._constants[name] = Constant(name, type_, load, source)
         return Value(name, type_)

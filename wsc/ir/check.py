@@ -44,8 +44,25 @@ class IRError(ValueError):
     """A graph that breaks the contract of the IR: a mistake of a pass or of a text."""
 
 
+MOST_DIMENSIONS = 32
+MOST_ELEMENTS = 1 << 48  # beyond what any fabric holds, and far from overflow
+
+
+def require_sane(type_: Type) -> None:
+    """Raise IRError for a tensor of more dimensions or elements than anything takes."""
+    rank = len(type_.shape)
+    _require(rank <= MOST_DIMENSIONS, f"{rank} dimensions (at most {MOST_DIMENSIONS})")
+    _require(type_.size <= MOST_ELEMENTS, f"{type_.size} elements (at most {MOST_ELEMENTS})")
+
+
 def infer(op: Primitive, inputs: Sequence[Type]) -> Type:
     """Type of ``op``'s result for inputs of these types. Raises IRError if they do not fit."""
+    result = _infer(op, inputs)
+    require_sane(result)
+    return result
+
+
+def _infer(op: Primitive, inputs: Sequence[Type]) -> Type:
     match op:
         case Map():
             return _map(op, inputs)

@@ -17,6 +17,8 @@ F16_MAX = float(np.finfo(np.float16).max)
 def literal(value: float | int, dtype: DType) -> Lit:
     """A literal of ``dtype``; what is finite stays finite (f16 saturates at 65504)."""
     if not dtype.is_float:
+        if not -(2**31) <= value < 2**32:
+            raise OverflowError(f"{value} does not fit 32 bits")
         return Lit(int(value))
     number = float(value)
     if dtype is DType.F16 and math.isfinite(number):

@@ -1,0 +1,192 @@
+"""Models that lie: one sentence for each lie, and none for what is only unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from wsc.backend import prepare
+from wsc.errors import CompileError
+from wsc.frontend import import_onnx
+
+
+def model() -> ModelProto:
+    """A product with a stored matrix, then a normalisation and a cast."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("LayerNormalization", ["p", "s"], ["n"], axis=-1),
+        helper.make_node("Cast", ["n"], ["y"], to=TensorProto.FLOAT),
+    ]
+    stored = {"w": np.ones((3, 2), np.float32), "s": np.ones(2, np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 2])],
+        [numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def cut(m: ModelProto) -> None:
+    m.graph.initializer[0].raw_data = m.graph.initializer[0].raw_data[:-4]
+
+
+def lengthen(m: ModelProto) -> None:
+    m.graph.initializer[0].raw_data += b"\0"
+
+
+def retype(m: ModelProto) -> None:
+    m.graph.initializer[0].data_type = TensorProto.DOUBLE
+
+
+def grow(m: ModelProto) -> None:
+    m.graph.initializer[0].dims[0] = 2**62
+
+
+def far_axis(m: ModelProto) -> None:
+    m.graph.node[1].attribute[0].i = 2**31
+
+
+def fewer_parts(m: ModelProto) -> None:
+    node = helper.make_node("Split", ["n"], ["y", "z"], num_outputs=1)
+    m.graph.node[2].CopyFrom(node)
+    m.opset_import[0].version = 18
+
+
+def strange_cast(m: ModelProto) -> None:
+    m.graph.node[2].attribute[0].i = 255
+
+
+def mixed_types(m: ModelProto) -> None:
+    m.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+
+
+def other_output(m: ModelProto) -> None:
+    m.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+
+
+def sequence_output(m: ModelProto) -> None:
+    kind = helper.make_tensor_type_proto(TensorProto.FLOAT, [4, 2])
+    m.graph.output[0].type.CopyFrom(helper.make_sequence_type_proto(kind))
+
+
+def many_dimensions(m: ModelProto) -> None:
+    for _ in range(40):
+        m.graph.input[0].type.tensor_type.shape.dim.add().dim_value = 1
+
+
+def huge(m: ModelProto) -> None:
+    m.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2**62
+
+
+def recursive(m: ModelProto) -> None:
+    call = helper.make_node("F", ["x"], ["y"], domain="local")
+    opsets = [*m.opset_import, helper.make_opsetid("local", 1)]
+    m.functions.append(helper.make_function("local", "F", ["x"], ["y"], [call], opsets))
+    m.opset_import.append(helper.make_opsetid("local", 1))
+    del m.graph.node[:]
+    m.graph.node.append(call)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut, r"tensor 'w' stores 20 bytes, and its shape \[3, 2\] of FLOAT wants 24"),
+        (lengthen, "stores 25 bytes"),
+        (retype, "of DOUBLE wants 48"),
+        (grow, "stores 24 bytes"),
+        (far_axis, "axis is 2147483648"),
+        (fewer_parts, "num_outputs is 1, and it has 2"),
+        (strange_cast, "Cast"),
+        (mixed_types, "input 1 is FLOAT and input 0 is DOUBLE: they must be alike"),
+        (other_output, "output 'y': declared as INT64, and is FLOAT"),
+        (sequence_output, "output 'y': declared as Sequence"),
+        (many_dimensions, r"input 'x': 42 dimensions \(at most 32\)"),
+        (huge, "elements"),
+        (recursive, "[Cc]ycl|recurs"),
+    ],
+)
+def test_each_lie_has_its_sentence(
+    tmp_path: Path, change: Callable[[ModelProto], None], message: str
+) -> None:
+    made = model()
+    import_onnx(made)
+    change(made)
+    file = tmp_path / "m.onnx"
+    onnx.save(made, file)
+    for source in (file, made):
+        with pytest.raises(CompileError, match=message):
+            import_onnx(source)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("location", "\0", "outside the model's folder"),
+        ("offset", "x", "is no number of bytes"),
+        ("offset", "-1", "is no number of bytes"),
+        ("length", "4", "have 4 bytes, and its shape wants 24"),
+        ("offset", "9", "cut short"),
+    ],
+)
+def test_where_external_data_lie(tmp_path: Path, key: str, value: str, message: str) -> None:
+    made = model()
+    tensor = made.graph.initializer[0]
+    (tmp_path / "w.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for name, text in {"location": "w.bin", key: value}.items():
+        tensor.external_data.add(key=name, value=text)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(CompileError, match=message):
+        import_onnx(tmp_path / "m.onnx")
+
+
+def test_names_that_are_not_utf8() -> None:
+    data = model().SerializeToString().replace(b"MatMul", b"Mat\xfful")
+    with pytest.raises(CompileError, match="not UTF-8"):
+        import_onnx(ModelProto.FromString(data))
+
+
+def test_long_names_do_not_fill_the_screen() -> None:
+    made = model()
+    made.graph.node[0].op_type = "N" * 5000
+    made.graph.node[0].name = "a\nb" * 2000
+    with pytest.raises(CompileError) as caught:
+        import_onnx(made)
+    lines = str(caught.value).split("\n")
+    assert len(lines) == 2
+    assert len(lines[1]) < 1000
+
+
+def test_packed_and_typed_data_are_counted() -> None:
+    """Four bits a value, two to an element of int32_data; and lists of the right length."""
+    for kind, values in ((TensorProto.INT4, [1, -2, 3]), (TensorProto.FLOAT16, [1.0, 2.0, 3.0])):
+        tensor = helper.make_tensor("c", kind, [3], values)
+        node = helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT)
+        out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
+        graph = helper.make_graph([node], "g", [], [out], [tensor])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+        import_onnx(made)
+        tensor = made.graph.initializer[0]
+        del tensor.int32_data[-1]
+        with pytest.raises(CompileError, match="elements"):
+            import_onnx(made)
+
+
+def test_a_long_chain_is_prepared() -> None:
+    names = [f"v{i}" for i in range(1500)]
+    nodes = [helper.make_node("Identity", [a], [b]) for a, b in pairwise(names)]
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in ("v0", "v1499")]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.array([1, 2], np.float32)
+    (y,) = prepare(made, fabric="1x1").run([x])
+    assert (y == x).all()

@@ -1,0 +1,188 @@
+"""What a model may say that is not so, refused before a library believes it.
+
+ONNX's checker looks at names, types and the number of operands; it does not look at how much
+data a tensor stores, and some of its shape inference reads memory that is not its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from wsc.errors import CompileError, shortened
+
+# Attributes that name dimensions: none is far from 0.
+_AXES = frozenset({"axes", "axis", "batch_axis", "batch_dims", "perm", "time_axis"})
+_LARGEST_AXIS = 1 << 16
+_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+_LOGGERS = ("onnxscript", "onnx_ir")
+
+
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and those in the attributes of its nodes, at any depth."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer:
+                    yield from graphs_of(inner)
+
+
+def tensors_of(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that a model stores."""
+    for graph in graphs_of(proto.graph):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        yield from _attribute_tensors(graph.node)
+    for function in proto.functions:
+        yield from _attribute_tensors(function.node)
+
+
+def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def refuse_damage(proto: onnx.ModelProto, what: str) -> None:
+    """Raise CompileError for damaged text, axes far away, and tensors of the wrong size.
+
+    what: the model, for messages.
+    """
+    nodes = [node for graph in graphs_of(proto.graph) for node in graph.node]
+    nodes += [node for function in proto.functions for node in function.node]
+    for node in nodes:
+        _check_node(node, what)
+    for tensor in tensors_of(proto):
+        _check_tensor(tensor, what)
+
+
+def _check_node(node: onnx.NodeProto, what: str) -> None:
+    names = [node.op_type, node.domain, node.name, *node.input, *node.output]
+    if not all(isinstance(name, str) for name in names):  # protobuf gives bytes for such
+        raise CompileError(f"{what}: the names of a node are not UTF-8")
+    for attribute in node.attribute:
+        if (node.op_type, attribute.name) == ("Split", "num_outputs"):
+            _check_parts(node, attribute.i, what)
+        if attribute.name not in _AXES:
+            continue
+        for value in (attribute.i, *attribute.ints):
+            # Shape inference takes these for numbers of 32 bits.
+            low = 0 if attribute.name == "batch_dims" and node.op_type == "GatherND" else None
+            if abs(value) > _LARGEST_AXIS or (low is not None and value < low):
+                name = shortened(node.name or node.op_type)
+                raise CompileError(f"{what}: node {name!r}: {attribute.name} is {value}")
+
+
+def _check_parts(node: onnx.NodeProto, parts: int, what: str) -> None:
+    """Shape inference writes as many shapes as there are outputs, wherever they land."""
+    if parts != len(node.output):
+        name = shortened(node.name or node.op_type)
+        count = len(node.output)
+        raise CompileError(f"{what}: node {name!r}: num_outputs is {parts}, and it has {count}")
+
+
+def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:
+    """What a tensor stores is as much as its shape and its type say."""
+    name = f"{what}: tensor {shortened(tensor.name)!r}"
+    if any(size < 0 for size in tensor.dims):
+        raise CompileError(f"{name} has a negative size: {shortened(str(list(tensor.dims)))}")
+    try:
+        kind = ir.DataType(tensor.data_type)
+    except ValueError:
+        raise CompileError(f"{name} has the unknown element type {tensor.data_type}") from None
+    count = math.prod(tensor.dims)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or kind == ir.DataType.UNDEFINED:
+        return
+    if kind == ir.DataType.STRING:
+        stored, wanted, unit = len(tensor.string_data), count, "strings"
+    elif tensor.HasField("raw_data"):
+        stored, wanted, unit = len(tensor.raw_data), -(-count * kind.bitwidth // 8), "bytes"
+    else:
+        stored = sum(len(getattr(tensor, field)) for field in _FIELDS)
+        parts = 2 if kind in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128) else 1
+        packed = 8 // kind.bitwidth if kind.bitwidth < 8 else 1
+        wanted, unit = -(-count * parts // packed), "elements"
+    if stored != wanted:
+        shape = shortened(str(list(tensor.dims)))
+        raise CompileError(
+            f"{name} stores {stored} {unit}, and its shape {shape} of {kind.name} wants {wanted}"
+        )
+
+
+def refuse_outside_data(proto: onnx.ModelProto, path: Path) -> None:
+    """Raise CompileError for external data beyond the model's folder, missing or too short."""
+    folder = path.parent.resolve()
+    for tensor in tensors_of(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        what = f"{path}: external data of {shortened(tensor.name)!r}"
+        inside = not Path(location).is_absolute() and ".." not in Path(location).parts
+        if not location or "\0" in location or not inside:
+            raise CompileError(f"{what} lie outside the model's folder: {location!r}")
+        target = (folder / location).resolve()
+        if not target.is_relative_to(folder):
+            raise CompileError(f"{what} lie outside the model's folder: {location!r}")
+        if not target.is_file():
+            raise CompileError(f"{what} are missing: {location!r}")
+        _check_extent(tensor, entries, what, target.stat().st_size)
+
+
+def _check_extent(
+    tensor: onnx.TensorProto, entries: dict[str, str], what: str, available: int
+) -> None:
+    numbers = {key: entries.get(key, "0") for key in ("offset", "length")}
+    for key, text in numbers.items():
+        if not (text.isascii() and text.isdecimal()):
+            raise CompileError(
+                f"{what} have {key} {shortened(text)!r}, which is no number of bytes"
+            )
+    offset, length = int(numbers["offset"]), int(numbers["length"])
+    try:
+        bits = ir.DataType(tensor.data_type).bitwidth
+    except (TypeError, ValueError):
+        return  # the checker says what is wrong with it
+    wanted = -(-math.prod(tensor.dims) * bits // 8)
+    if "length" in entries and length != wanted:
+        raise CompileError(f"{what} have {length} bytes, and its shape wants {wanted}")
+    if offset + wanted > available:
+        name = entries["location"]
+        raise CompileError(f"{what} are cut short: {name!r} ends before byte {offset + wanted}")
+
+
+@contextmanager
+def library_at_work(what: str) -> Generator[None]:
+    """Turn whatever a library of ONNX's raises for a model that makes no sense into one sentence.
+
+    what: what it does, for the message. Its warnings, of what it could not do, are not shown.
+    """
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    except CompileError:
+        raise
+    except MemoryError:
+        raise CompileError(f"{what}: it does not fit in this machine's memory") from None
+    except Exception as error:  # noqa: BLE001 - they raise anything, RuntimeError and KeyError too
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        first = shortened(str(error), 200)
+        last = "" if cause is error else f" ({shortened(str(cause), 200)})"
+        raise CompileError(f"{what}: {first or type(error).__name__}{last}") from None
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
