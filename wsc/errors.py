@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-def shortened(text: str, limit: int = 400) -> str:
-    """A text that came from a model: on one line, its middle left out if it is long."""
+def shortened(text: str | bytes, limit: int = 400) -> str:
+    """A text that came from a model: on one line, its middle left out if it is long.
+
+    Protobuf gives bytes for a text that is not UTF-8.
+    """
+    text = text if isinstance(text, str) else text.decode(errors="replace")
     line = "".join(item if item.isprintable() else "\N{REPLACEMENT CHARACTER}" for item in text)
     head, tail = limit * 3 // 4, limit // 4
     return line if len(line) <= limit else f"{line[:head]} ... {line[-tail:]}"

@@ -155,6 +155,14 @@ def test_names_that_are_not_utf8() -> None:
         import_onnx(ModelProto.FromString(data))
 
 
+def test_a_graph_whose_name_is_not_utf8() -> None:
+    made = model()
+    made.graph.name = "graph"
+    data = made.SerializeToString().replace(b"graph", b"gr\xffph")
+    with pytest.raises(CompileError):
+        import_onnx(ModelProto.FromString(data.replace(b"MatMul", b"MatNul")))
+
+
 def test_long_names_do_not_fill_the_screen() -> None:
     made = model()
     made.graph.node[0].op_type = "N" * 5000

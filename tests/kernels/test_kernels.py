@@ -122,8 +122,9 @@ def test_gather_on_fabric(axis: int, fabric: str) -> None:
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
-def test_lookup_in_the_weight_store(fabric: str) -> None:
-    feeds = {"x0": ints(3, 11, low=-90, high=90)}
+@pytest.mark.parametrize("shape", [(3, 11), (3, 6, 6)])
+def test_lookup_in_the_weight_store(shape: tuple[int, ...], fabric: str) -> None:
+    feeds = {"x0": ints(*shape, low=-90, high=90)}
     table = numpy_helper.from_array(floats(100, 17), "table")
     model = model_of([helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")], feeds,
                      {}, ["y0"])  # fmt: skip

@@ -160,8 +160,8 @@ def _take_rows(task: LookupTask, context: Context, asm: Asm, features: int) -> N
     split = next((i for i, extent in enumerate(tokens) if extent.axis == "y"), None)
 
     def take(level: int, base: Expr) -> None:
-        inside = {f"t{i}": task.out.strides[i] for i in range(level, len(tokens))}
-        space = [(f"t{i}", _count(tokens[i], context)) for i in range(level, len(tokens))]
+        inside = {f"place{i}": task.out.strides[i] for i in range(level, len(tokens))}
+        space = [(f"place{i}", _count(tokens[i], context)) for i in range(level, len(tokens))]
         target = At(base, inside | kept)
         if split is None or level > split:
             asm.vector("mov", dtype, target, arrivals, dims=[*space, *width])
