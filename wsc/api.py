@@ -105,7 +105,8 @@ def compile(  # noqa: A001 - the name of the command
     chooses a small rectangle for the model. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
     same_order: make each sum of a product or convolution in one tile, in the order of the
-    weights, so that equal weights give equal results to the bit, on any fabric; slower.
+    weights, so that equal weights give equal results to the bit, on any fabric; slower, and
+    not for those whose operands fill a tile.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.

@@ -13,6 +13,7 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.layout import Mesh, View, block, local_size, whole
 
+ROOM = 0.4  # of a tile: what the whole of a sum may take to be made there for its order's sake
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
@@ -101,7 +102,7 @@ def choose_contraction(
     Forms are compared on a mesh of one fixed size, so that the text of a network is the
     same on every fabric; one that does not fit the real mesh gives way to the next.
 
-    same_order: only forms in which one tile makes the whole of a sum.
+    same_order: rather forms in which one tile makes the whole of a sum, where they have room.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
@@ -110,11 +111,9 @@ def choose_contraction(
     model = CostModel(replace(fabric, width=REFERENCE ** sides[0], height=REFERENCE ** sides[1]))
     reference = Mesh(model.fabric.width, model.fabric.height)
     moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
-    ranked: list[tuple[tuple[bool, int, int], Choice]] = []
+    ranked: list[tuple[tuple[bool, bool, int, int], Choice]] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
-        if y and x[0] == y:
-            continue
-        if x[1] and (same_order or mesh.width == 1):  # one column: nothing to reduce over
+        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
             continue
         if x[1] and not _n_label(op, dict(op.extents), y):
             continue
@@ -122,7 +121,8 @@ def choose_contraction(
         real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)
         crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
         if real.bytes <= fabric.sram_bytes:
-            ranked.append(((crowded, guess.cycles, guess.bytes), real))
+            split = same_order and (real.reduce or real.bytes > fabric.sram_bytes * ROOM)
+            ranked.append(((crowded, split, guess.cycles, guess.bytes), real))
     return min(ranked, key=lambda item: item[0])[1] if ranked else None
 
 
