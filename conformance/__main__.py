@@ -18,6 +18,7 @@ from conformance.suite import (
     FABRIC,
     LARGER,
     LIGHT_FABRIC,
+    LIGHT_LARGER,
     LIGHT_LIMIT,
     LIMIT,
     SUITES,
@@ -64,6 +65,7 @@ def main(
     large = "light" in chosen
     fabric = fabric or (LIGHT_FABRIC if large else FABRIC)
     limit = limit or (LIGHT_LIMIT if large else LIMIT)
+    larger = larger or (LIGHT_LARGER if large else LARGER)
     cases = load_cases(chosen, pattern)
     if not cases:
         raise click.ClickException(f"no test matches {pattern!r}")
@@ -75,7 +77,7 @@ def main(
         TimeElapsedColumn(), console=console, auto_refresh=False, transient=True,
     ) as progress:  # fmt: skip
         task = progress.add_task("tests", total=len(cases), counts="")
-        for record in run_all(cases, fabric, jobs, limit, with_random, larger or LARGER):
+        for record in run_all(cases, fabric, jobs, limit, with_random, larger):
             records.append(record)
             counts[record.status] += 1
             text = "  ".join(f"{count} {status}" for status, count in counts.items())

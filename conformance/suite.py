@@ -17,7 +17,7 @@ SUITES = ("node", "simple", "pytorch-converted", "pytorch-operator", "light")
 # Large networks need many tiles to hold them, and minutes.
 FABRIC, LIMIT = "4x4", 60.0
 LARGER = ("16x16", "32x32")
-LIGHT_FABRIC, LIGHT_LIMIT = "32x32", 7200.0
+LIGHT_FABRIC, LIGHT_LIMIT, LIGHT_LARGER = "32x32", 7200.0, ("64x64",)
 # Functions written out as nodes: ``test_clip_expanded``, ``test_center_crop_pad_expanded_ver18``.
 _EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
 # Most node tests draw their data when they are collected.

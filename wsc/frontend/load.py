@@ -5,7 +5,6 @@ The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscri
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,8 +78,6 @@ def simplify(model: ir.Model) -> ir.Model:
         for output in node.outputs:
             output.shape = None
     changed = True
-    # What it leaves as it is, it tells as a warning: nothing that a user has to know.
-    logging.getLogger("onnxscript.optimizer").setLevel(logging.ERROR)
     while changed:
         result = fold_constants(
             model,
