@@ -36,6 +36,8 @@ def require(condition: bool, reason: str) -> None:
 
 # Positions of one dimension that a lowering writes down: no fabric holds longer ones.
 LONGEST = 1 << 26
+# Axes, sizes, starts: no operand that is a list of such has more.
+LONGEST_LIST = 1 << 16
 
 
 def normal_axis(axis: int, rank: int) -> int:
@@ -242,7 +244,9 @@ class Call:
 
     def static_ints(self, index: int, what: str) -> list[int]:
         """A constant input as a flat list of ints."""
-        return [int(item) for item in self.static(index, what).reshape(-1)]
+        array = self.static(index, what)
+        require(array.size <= LONGEST_LIST, f"{what} of {array.size} elements")
+        return [int(item) for item in array.reshape(-1)]
 
     def onnx_type(self, index: int) -> ir.DataType | None:
         """ONNX element type of an input, where it is known."""
