@@ -13,7 +13,7 @@ import pytest
 
 from conformance.page import general
 from conformance.pool import run_all
-from conformance.run import PASSED, Record
+from conformance.run import PASSED, Record, run_case
 from conformance.suite import load_cases
 
 CHOSEN = (Path(__file__).parent / "chosen.txt").read_text(encoding="utf-8").split()
@@ -55,3 +55,8 @@ def _passing_operators() -> Iterator[str]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 5 and cells[2].isdigit() and int(cells[2]):
             yield cells[0]
+
+
+def test_an_output_declared_as_an_optional_may_be_its_element() -> None:
+    (case,) = load_cases(["node"], "^test_identity_opt$")
+    assert run_case(case, "2x2").status == PASSED

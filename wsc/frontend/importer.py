@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -123,7 +124,7 @@ class _Importer:
         """The outputs that a value makes: a sequence is NAME.0, NAME.1 and so on."""
         name, item = str(value.name), self._fetch(value)
         declared = value.meta.get(DECLARED_KEY)
-        if None not in (declared, value.type) and declared != value.type:
+        if None not in (declared, value.type) and _element(declared) != _element(value.type):
             raise Unsupported(f"declared as {declared}, and is {value.type}")
         stored = value.const_value
         if stored is not None and value.dtype not in (None, stored.dtype):
@@ -268,6 +269,11 @@ class _Importer:
         name = node.name or node.outputs[0].name or f"{node.op_type}_{number}"
         call = node.metadata_props.get(CALL_KEY)
         return f"{call}/{name}" if call else name
+
+
+def _element(kind: Any) -> Any:
+    """What an optional has if it has something; other types unchanged."""
+    return kind.elem_type if isinstance(kind, ir.OptionalType) else kind
 
 
 def _domain(node: ir.Node) -> str:

@@ -156,8 +156,11 @@ def check_room_for_code(program: Program, fabric: Fabric) -> None:
         highest = max(
             program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.node else (0, 0)
         )
+        advice = f"use more tiles (now {program.width}x{program.height}) or a smaller precision"
+        if code > fabric.sram_bytes // 2:
+            advice = "the code is as long on any number of tiles: compile a part of the model, or "
+            advice += "a shorter sequence"
         raise DoesNotFit(
             f"node '{highest.node}': {data} bytes of values and {code} bytes of code are "
-            f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}; use "
-            f"more tiles (now {program.width}x{program.height}) or a smaller precision"
+            f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}; {advice}"
         )
