@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from tests.frontend.cases import compare, floats, model_of, node
 from wsc.backend import prepare
 from wsc.errors import CompileError
 from wsc.frontend import import_onnx
@@ -198,3 +199,22 @@ def test_a_long_chain_is_prepared() -> None:
     x = np.array([1, 2], np.float32)
     (y,) = prepare(made, fabric="1x1").run([x])
     assert (y == x).all()
+
+
+def test_more_dimensions_than_numpy_has() -> None:
+    feeds = {"x0": floats(3), "x1": np.ones(60, np.int64)}
+    model = model_of([node("Expand", 2)], {"x0": feeds["x0"]}, {"x1": feeds["x1"]}, ["y0"])
+    with pytest.raises(CompileError, match=r"dimensions|do not broadcast"):
+        import_onnx(model)
+
+
+def test_an_operator_of_any_number_of_inputs_has_one() -> None:
+    one = helper.make_node("Max", [""], ["y0"])
+    with pytest.raises(CompileError):
+        import_onnx(model_of([one], {"x0": floats(3)}, {}, ["y0"]))
+
+
+def test_an_ignored_target_beyond_words(tmp_path: Path) -> None:
+    scores, targets = floats(4, 3), np.array([0, 2, 1, 1])
+    for ignored in (2**31, -(2**40)):
+        compare(tmp_path, "NegativeLogLikelihoodLoss", scores, targets, ignore_index=ignored)

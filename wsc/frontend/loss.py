@@ -7,6 +7,7 @@ import math
 from wsc.frontend.normalize import log_softmax_of
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, require
+from wsc.frontend.types import I32_MAX, I32_MIN
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
@@ -35,6 +36,8 @@ def _per_element(call: Call, scores: Value, axis: int) -> tuple[Value, Value | N
     """
     build, target, weight = call.build, call.arg(1), call.maybe(2)
     ignored = call.integer("ignore_index", 0) if "ignore_index" in call.node.attributes else None
+    if ignored is not None and not I32_MIN <= ignored <= I32_MAX:
+        ignored = None  # no target has such a value
     shape, classes = call.arg(0).shape, scores.shape[axis]
     require(target.shape == (shape[0], *shape[2:]), f"a target of shape {target.shape}")
     before, after = scores.shape[:axis], scores.shape[axis + 1 :]

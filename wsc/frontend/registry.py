@@ -222,8 +222,10 @@ class Call:
         return self.arg(index) if self.has(index) else None
 
     def args(self) -> list[Value]:
-        """All inputs that are there."""
-        return [self.arg(i) for i, value in enumerate(self.node.inputs) if value is not None]
+        """All inputs that are there, one at least."""
+        there = [i for i, value in enumerate(self.node.inputs) if value is not None]
+        require(bool(there), "no inputs")
+        return [self.arg(i) for i in there]
 
     def maybe_static(self, index: int) -> np.ndarray | None:
         """An input's values in its ONNX dtype if they are known now, else None."""

@@ -97,7 +97,7 @@ def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """The NumPy broadcast of some shapes. Raises IRError if they do not fit together."""
     try:
         return tuple(np.broadcast_shapes(*shapes))
-    except ValueError:
+    except (ValueError, RuntimeError):  # of more dimensions than NumPy has
         raise IRError(f"shapes do not broadcast: {' '.join(map(str, shapes))}") from None
 
 
