@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -150,9 +151,12 @@ def _plain_weights(call: Call, gates: int, d: int) -> Weights:
     def project(x: Value, hint: str) -> Value:
         return build.contract(x, own, "t b i", "g h i", "t g b h", hint)
 
+    @cache  # one constant for all steps
+    def gates_of(first: int, count: int) -> Value:
+        return build.slice_axis(recurrent, 0, first, count, hint=f"gates{first}")
+
     def recur(hidden: Value, first: int, count: int, hint: str) -> Value:
-        part = build.slice_axis(recurrent, 0, first, count, hint=f"gates{first}")
-        return build.contract(hidden, part, "b k", "g h k", "g b h", hint)
+        return build.contract(hidden, gates_of(first, count), "b k", "g h k", "g b h", hint)
 
     return Weights(size, project, recur)
 
