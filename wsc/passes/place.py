@@ -63,6 +63,7 @@ from wsc.layout import (
     whole,
 )
 from wsc.passes.contraction import choose_contraction, wanted_extents
+from wsc.passes.early import early
 from wsc.passes.views import as_view
 
 Extents = tuple[Extent, ...]
@@ -137,9 +138,8 @@ class Placer:
             for key in ("source", "weight", "table", "target")
         }
         edge = tuple(t for t in self.edge.values() if t.name in used or t.kind is not Kind.WEIGHT)
-        return Placed(
-            self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tuple(self.tasks)
-        )
+        tasks = tuple(early(self.tasks, self.mesh))
+        return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
 
     def _edges(self) -> None:
         for item in self.graph.inputs:

@@ -1,0 +1,62 @@
+"""Parts of a concatenation go to their place as soon as they are there.
+
+A long recurrent network computes a part at each step, each in the layout of the step, and joins all
+of them at the end. Until then every part would take its own room in each tile.
+"""
+
+from __future__ import annotations
+
+from wsc.ir.tasks import MoveTask, Task, views
+from wsc.kernels.index_map import spreads, stays_in_tile
+from wsc.layout import Mesh
+
+LEAST = 8  # parts of one concatenation
+
+
+def early(tasks: list[Task], mesh: Mesh) -> list[Task]:
+    """The tasks with moves into a common output behind the tasks that give their sources.
+
+    Only moves that stay in their tile change place: others meet, and must follow one another.
+    Only where it saves memory: the sources that then die sooner are at least as large in each tile
+    as the output that lives longer.
+    """
+    written: dict[str, int] = {}
+    reads: dict[str, list[int]] = {}
+    joins: dict[str, list[int]] = {}
+    for number, task in enumerate(tasks):
+        out = getattr(task, "out", None)
+        for view in views(task):
+            if view is not out:
+                reads.setdefault(view.buffer, []).append(number)
+        if out is not None:
+            written[out.buffer] = number
+            joins.setdefault(out.buffer, []).append(number)
+    behind: dict[int, list[int]] = {}
+    moved: set[int] = set()
+    for numbers in joins.values():
+        if len(numbers) >= LEAST and _helps(tasks, numbers, reads, mesh):
+            for number in numbers:
+                task = tasks[number]
+                assert isinstance(task, MoveTask)
+                behind.setdefault(written[task.value.buffer], []).append(number)
+            moved.update(numbers)
+    order = [
+        place
+        for number in range(len(tasks))
+        if number not in moved
+        for place in (number, *behind.get(number, ()))
+    ]
+    return [tasks[number] for number in order] if moved else tasks
+
+
+def _helps(tasks: list[Task], numbers: list[int], reads: dict[str, list[int]], mesh: Mesh) -> bool:
+    """Whether a join's moves may come early, and save memory when they do."""
+    moves = [task for n in numbers if isinstance(task := tasks[n], MoveTask) and task.fill is None]
+    if len(moves) < len(numbers):
+        return False
+    # What else reads a part must come before the join; a part of a part would be moved twice.
+    freed = [m for m in moves if max(reads[m.value.buffer]) <= numbers[-1]]
+    sizes = {m.value.buffer: m.value.local_size for m in freed}
+    if sum(sizes.values()) < moves[0].out.local_size:
+        return False
+    return not any(spreads(m, mesh) for m in moves) and all(stays_in_tile(m, mesh) for m in moves)
