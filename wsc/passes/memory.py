@@ -13,19 +13,9 @@ from wsc.ir.tasks import MapTask, Placed, scratch, views
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer
+from wsc.passes.lives import Life, Room, folded
 
 ALIGNMENT = 4
-
-
-@dataclass(slots=True)
-class Life:
-    """A range of bytes from its first task to its last."""
-
-    names: list[str]
-    bytes: int
-    first: int
-    last: int
-    address: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +23,8 @@ class Allocate:
     """Give every buffer an address in the fabric's SRAM.
 
     Requires a placed program; ensures that buffers alive at the same task do not overlap,
-    but for a map that may write its result over an input that dies there.
+    but for a map that may write its result over an input that dies there. Buffers of steps that
+    repeat have the same address at each step, or go on evenly, where there is room for that.
     """
 
     fabric: Fabric
@@ -46,18 +37,26 @@ class Allocate:
             DoesNotFit: the buffers alive at some task exceed the SRAM of a tile.
         """
         lives = lifetimes(placed)
-        assign(lives)
+        single = [Room([life]) for life in lives]
+        rooms = folded(placed, lives)
+        assign(rooms)
+        if len(rooms) < len(lives) and self._top(lives) > self.fabric.sram_bytes:
+            assign(single)
         self._check(placed, lives)
         addresses = {name: life.address for life in lives for name in life.names}
         return replace(placed, addresses=addresses)
 
+    def _top(self, lives: list[Life]) -> int:
+        """Bytes up to the end of the highest buffer."""
+        return max(life.address + life.bytes for life in lives)
+
     def _check(self, placed: Placed, lives: list[Life]) -> None:
-        top = max(lives, key=lambda life: life.address + life.bytes)
-        if top.address + top.bytes <= self.fabric.sram_bytes:
+        top = self._top(lives)
+        if top <= self.fabric.sram_bytes:
             return
         node = placed.tasks[_fullest(placed, lives)].origin
         raise DoesNotFit(
-            f"node '{node}': the values alive there need {top.address + top.bytes} bytes of each "
+            f"node '{node}': the values alive there need {top} bytes of each "
             f"tile, but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use "
             f"more tiles (now {placed.mesh.width}x{placed.mesh.height}) or a smaller precision"
         )
@@ -125,22 +124,20 @@ def overwritten(task: MapTask, number: int, group: dict[str, Life]) -> str | Non
     return None
 
 
-def assign(lives: list[Life]) -> None:
+def assign(rooms: list[Room]) -> None:
     """Lowest address that is free over the whole life; the largest ranges first."""
-    placed: list[Life] = []
-    for life in sorted(lives, key=lambda life: (-life.bytes, life.first, life.names)):
-        busy = sorted(
-            (other.address, other.address + other.bytes)
-            for other in placed
-            if other.first <= life.last and life.first <= other.last
-        )
+    placed: list[tuple[int, Room]] = []
+    for room in sorted(rooms, key=lambda room: (-room.bytes, room.first, room.lives[0].names)):
+        busy = sorted((begin, begin + other.bytes) for begin, other in placed if other.meets(room))
         address = 0
         for begin, end in busy:
-            if begin - address >= life.bytes:
+            if begin - address >= room.bytes:
                 break
             address = max(address, end)
-        life.address = -(-address // ALIGNMENT) * ALIGNMENT
-        placed.append(life)
+        address = -(-address // ALIGNMENT) * ALIGNMENT
+        for number, life in enumerate(room.lives):
+            life.address = address + number * room.step
+        placed.append((address, room))
 
 
 def check_room_for_code(program: Program, fabric: Fabric) -> None:
