@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from isa.expr import names
 from isa.fabric import Fabric
-from isa.program import Procedure, Program, Region, Tensor
+from isa.program import Procedure, Program, Region, Statement, Tensor, statements
 from isa.types import DType
 from wsc.ir.tasks import Placed, views
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
 from wsc.kernels.library import LIBRARY, called
+from wsc.kernels.registers import expressions
 from wsc.layout import whole
+from wsc.passes.roll import rolled
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import share
 
@@ -44,10 +47,14 @@ class Emit:
         procedures = (*library(shared.procedures), *shared.procedures)
         transfers = tuple(transfer for emission in emissions for transfer in emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
-        main = tuple(
+        steps = [
             replace(call, node=task.origin)
             for call, task in zip(shared.calls, placed.tasks, strict=True)
-        )
+        ]
+        main = rolled(steps, procedures, placed.addresses, self.fabric)
+        memory = tensors(placed)
+        if len(main) < len(steps):
+            memory = _first_turns(memory, [main, *(p.body for p in procedures)])
         return Program(
             fabric=self.fabric_name,
             width=placed.mesh.width,
@@ -58,7 +65,7 @@ class Emit:
                 replace(t, file=WEIGHTS_FILE) if t.key else t for t in placed.edge_tensors
             ),
             colors=tuple((flow, number) for number, flow in enumerate(flows)),
-            tensors=tensors(placed),
+            tensors=memory,
             regions=(Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main),),
             routes=routes_of(flows),
             procedures=procedures,
@@ -98,3 +105,18 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
         address = placed.addresses[buffer.name]
         found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.node))
     return tuple(found)
+
+
+def _first_turns(
+    memory: tuple[Tensor, ...], code: list[tuple[Statement, ...]]
+) -> tuple[Tensor, ...]:
+    """The tensors without those that other turns of a loop have where the code names another."""
+    named = {
+        name
+        for body in code
+        for statement in statements(body)
+        for node in expressions(statement)
+        for name in names(node)
+    }
+    there = {(tensor.address, tensor.bytes) for tensor in memory if tensor.name in named}
+    return tuple(t for t in memory if t.name in named or (t.address, t.bytes) not in there)
