@@ -88,8 +88,8 @@ def compared(
 
     prediction = predict(program.assembly, program.fabric)
     run = program.run(feeds, **options)
-    ends = [item.end for item in run.counters.statements]
-    return Pair("", prediction.cycles, run.cycles), pairs(prediction, ends)
+    found = pairs(prediction, run.counters.statements)
+    return Pair("", prediction.cycles, run.cycles), found
 
 
 def page(agreement: Agreement) -> str:

@@ -34,6 +34,7 @@ from isa.program import (
 from isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
 from isa.types import DType
 from runtime.errors import LoadError, place
+from runtime.passes import passes_of
 from runtime.static import Pool, static_environment, static_value
 from runtime.tables import (
     CLASS_INDEX,
@@ -72,6 +73,8 @@ class Code:
     entries: dict[str, int]
     procedures: tuple[list[int], list[str]]  # first rows in order, and names; mains have none
     statements: tuple[MainStatement, ...]
+    passes: np.ndarray  # the statement of each pass through one, region by region
+    first_passes: dict[str, int]  # region -> its first one; -1 where ``passes_of`` knows none
     where: list[Location]
     units: int
     sends: bool
@@ -427,7 +430,12 @@ def flatten(program: Program, machine: Machine) -> Code:
     tables, pool = _Tables(), Pool()
     entries: dict[str, int] = {}
     starts: dict[int, str] = {0: ""}
+    passes: list[int] = []
+    first_passes: dict[str, int] = {}
     for region in program.regions:
+        own = passes_of(program, region, len(tables.statements))
+        first_passes[region.name] = -1 if own is None else len(passes)
+        passes += own or ()
         coder = Coder(program, machine, region, tables, pool)
         entries[region.name] = coder.region_code()
         starts[entries[region.name]] = ""
@@ -444,6 +452,8 @@ def flatten(program: Program, machine: Machine) -> Code:
         entries=entries,
         procedures=(sorted(starts), [starts[row] for row in sorted(starts)]),
         statements=tuple(tables.statements),
+        passes=np.array(passes, dtype=np.int64),
+        first_passes=first_passes,
         where=tables.where,
         units=int(rows[:, Col.UNIT].max(initial=0)),
         sends=bool((rows[:, Col.KIND] == Kind.SEND).any()),

@@ -25,7 +25,10 @@ class StatementCycles:
     start, end: first cycle in which a tile was at it, and the cycle in which the last
     one left it. busy: busy cycles of main threads in it, summed over tiles. macs,
     elements: multiply-accumulates and all vector elements that it executed, those of
-    its stream units included.
+    its stream units included. spent: cycles from the first tile's start to the last one's
+    end, summed over the turns of loops. added: cycles by which it made the run longer: from
+    the cycle in which the last tile had left all before it to the one in which the last has
+    left it, likewise.
     """
 
     statement: MainStatement
@@ -34,6 +37,8 @@ class StatementCycles:
     busy: int
     macs: int
     elements: int
+    spent: int = 0
+    added: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +247,42 @@ def collect_statements(image: Image, state: State, cycles: int) -> tuple[Stateme
     table = state.statements[: len(image.code.statements)].copy()
     inside = np.unique(state.tile[:, T.STATEMENT])
     table[inside[inside >= 0], P.END] = cycles
+    spent, added = _by_pass(image, state, table, cycles)
     return tuple(
-        StatementCycles(statement, *row)
-        for statement, row in zip(image.code.statements, table.tolist(), strict=True)
+        StatementCycles(statement, *row, spent=int(spent[number]), added=int(added[number]))
+        for number, (statement, row) in enumerate(
+            zip(image.code.statements, table.tolist(), strict=True)
+        )
         if row[P.END] > 0 or row[P.BUSY] > 0
     )
+
+
+def _by_pass(
+    image: Image, state: State, table: np.ndarray, cycles: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(cycles spent, cycles added) of each statement, over all passes through it.
+
+    In a region whose tiles do not take the same passes, each statement counts as one.
+    """
+    from runtime.engine.layout import P, T
+
+    code = image.code
+    passes = state.passes[: len(code.passes)].copy()
+    at = state.tile[:, T.PASS]
+    passes[at[(state.tile[:, T.STATEMENT] >= 0) & (at >= 0)], 1] = cycles
+    numbers, spans = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+    for region in image.program.regions:
+        mine = [n for n, item in enumerate(code.statements) if item.region == region.name]
+        if code.first_passes[region.name] < 0:
+            numbers.append(np.array(mine, np.int64))
+            spans.append(table[mine][:, [P.START, P.END]])
+        else:
+            here = np.isin(code.passes, mine)
+            numbers.append(code.passes[here])
+            spans.append(passes[here])
+    order, times = np.concatenate(numbers), np.concatenate(spans)
+    spent, added = np.zeros((2, len(code.statements)), np.int64)
+    np.add.at(spent, order, np.maximum(times[:, 1] - times[:, 0], 0))
+    latest = np.maximum.accumulate(times[:, 1])
+    np.add.at(added, order, np.diff(latest, prepend=0))
+    return spent, added

@@ -31,7 +31,7 @@ from isa.table import Timing
 from isa.types import DType, Side
 from wsc.cost import Bound
 from wsc.cost.edge import traffic
-from wsc.cost.predict import Prediction, added
+from wsc.cost.predict import Prediction
 
 
 class CountedStatement(Protocol):
@@ -86,13 +86,24 @@ class Measured(Protocol):
         """Multiply-accumulates, summed over tiles."""
         ...
 
+    @property
+    def spent(self) -> int:
+        """Cycles from start to end, summed over the turns of a loop."""
+        ...
+
+    @property
+    def added(self) -> int:
+        """Cycles by which it made the run longer."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class KernelRow:
     """One call (or other statement) of main.
 
     busy, macs: busy cycles of the main thread and multiply-accumulates of a tile, mean
-    over the tiles of the mesh. bound: what the resources would need at least. added: cycles by
+    over the tiles of the mesh. bound: what the resources would need at least. cycles: from the
+    first tile's arrival to the last one's departure, at each turn of a loop. added: cycles by
     which it made the run longer (``wsc.cost.predict``); predicted: what the cost model
     says of them, None where it says nothing.
     """
@@ -106,13 +117,9 @@ class KernelRow:
     busy: float
     total_macs: int
     bound: Bound
+    cycles: int
     added: int = 0
     predicted: int | None = None
-
-    @property
-    def cycles(self) -> int:
-        """From the first tile's arrival to the last one's departure."""
-        return self.end - self.start
 
     @property
     def utilization(self) -> float:
@@ -214,15 +221,15 @@ def kernel_rows(
     tiles = program.width * program.height
     streams = call_transfers(program)
     rows: list[KernelRow] = []
-    grown = added(item.end for item in measured)
-    for (number, call, item), more in zip(_matched(program, measured), grown, strict=True):
+    for number, call, item in _matched(program, measured):
         known = None if prediction is None or call is None else prediction.calls[number].added
         name = call.procedure if call is not None else item.statement.text
         rows.append(
             KernelRow(
                 number=len(rows), line=item.statement.where.line, procedure=name,
                 node=item.statement.node, start=item.start, end=item.end,
-                busy=item.busy / tiles, total_macs=item.macs, added=more, predicted=known,
+                busy=item.busy / tiles, total_macs=item.macs, added=item.added, predicted=known,
+                cycles=item.spent,
                 bound=_bound(program, fabric, item.macs, streams.get(number, ())),
             )
         )  # fmt: skip

@@ -28,10 +28,16 @@ from runtime.tables import Col, Kind
 @jit
 def enter_statement(s: State, tile: int, me: int, statement: int, t: int) -> None:
     """The main thread goes on with another statement of main."""
-    old = s.tile[tile, T.STATEMENT]
+    old, number = s.tile[tile, T.STATEMENT], s.tile[tile, T.PASS]
     if old >= 0:
         s.statements[old, P.END] = max(s.statements[old, P.END], t)
+        if number >= 0:
+            s.passes[number, 1] = max(s.passes[number, 1], t)
+            number += 1
+            s.tile[tile, T.PASS] = number
     if statement >= 0:
+        if number >= 0:
+            s.passes[number, 0] = min(s.passes[number, 0], t)
         s.statements[statement, P.START] = min(s.statements[statement, P.START], t)
         s.unit[me, U.STATEMENT] = statement
     s.tile[tile, T.STATEMENT] = statement

@@ -35,6 +35,7 @@ class T(IntEnum):
     REGION = 13
     ROUTING = 14  # in the list of tiles with dynamic traffic
     TOP = 15  # highest SRAM byte touched
+    PASS = 16  # through a statement of main that it is in, or takes next; -1: not counted
 
 
 class U(IntEnum):
@@ -320,6 +321,7 @@ class State(NamedTuple):
     counted: np.ndarray
     counters: np.ndarray
     statements: np.ndarray
+    passes: np.ndarray  # of each pass through a statement of main: first start, last end
     moves: np.ndarray  # wavelets of a slot out on N, E, S, W, to the core, from the core
     lost: np.ndarray  # and cycles that it lost to other colors on these links
     # Of the engine that runs ahead:
@@ -350,8 +352,8 @@ _TABLES = (
     *("rows", "operands", "refs", "timing", "regions", "tile", "unit", "semaphores", "cells"),
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
-    *("statements", "moves", "lost", "dyn_links", "link", "origins", "occupied", "streams"),
-    *("nodes", "forms"),
+    *("statements", "passes", "moves", "lost", "dyn_links", "link", "origins", "occupied"),
+    *("streams", "nodes", "forms"),
     *("traced", "trace", "race_messages", "race_counts", "race_queue", "race_found"),
 )
 _NARROW: dict[str, tuple[str, int]] = {
@@ -382,8 +384,8 @@ COLUMNS: dict[str, int] = {
     "tile": len(T), "unit": int(U.SIZE), "semaphores": 3, "slots": 16, "cells": 2, "positions": 2,
     "fifos": 8, "turns": 6, "records": len(Rcol), "shapes": Hcol.STEP + MAX_DIMS,
     "queues": Qcol.INDEX + MAX_DIMS, "lookups": 3, "tensors": 3, "dyn": len(D), "dyn_hold": 10,
-    "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "moves": 6,
-    "lost": 6, "link": int(L.SIZE), "origins": 2,
+    "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "passes": 2,
+    "moves": 6, "lost": 6, "link": int(L.SIZE), "origins": 2,
     "occupied": 2, "streams": len(K), "nodes": 3,
     "forms": len(F), "dyn_links": 5,
     "traced": len(R), "trace": len(E), "race_messages": len(M), "race_counts": len(N),

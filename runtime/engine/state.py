@@ -48,6 +48,8 @@ def make_state(
     waiting = int(image.schedule.lookups[:, 1].sum()) + 1
     statements = np.zeros((max(len(code.statements), 1), len(P)), dtype=np.int64)
     statements[:, P.START] = NEVER
+    passes = np.zeros((len(code.passes) + 1, 2), dtype=np.int64)
+    passes[:, 0] = NEVER
     dyn = np.zeros((max(moving * 5, 1), len(D)), dtype=np.int64)
     dyn[:, D.POPPED] = dyn[:, D.OUTPUT] = -1
     g = _globals(image, options, units)
@@ -87,6 +89,7 @@ def make_state(
         dyn_active=np.zeros((2, max(moving, 1)), np.int64),
         counted=np.zeros(len(runtime.tables.COUNTED), np.int64),
         counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
+        passes=passes,
         moves=np.zeros((len(image.routes.slots), 6), np.int64),
         lost=np.zeros((len(image.routes.slots), 6), np.int64),
         link=np.zeros((0, int(L.SIZE)), np.int64), origins=np.zeros((0, 2), np.int64),
@@ -137,7 +140,9 @@ def _tiles(image: Image) -> np.ndarray:
     tile = np.zeros((image.tiles, len(T)), dtype=np.int64)
     tile[:, T.X], tile[:, T.Y], tile[:, T.REGION] = image.tile_x, image.tile_y, image.tile_region
     tile[:, T.PC] = np.maximum(image.entry, 0)
-    tile[:, T.STATEMENT] = tile[:, T.BUCKET] = -1
+    tile[:, T.STATEMENT] = tile[:, T.BUCKET] = tile[:, T.PASS] = -1
+    for number, region in enumerate(image.program.regions):
+        tile[image.tile_region == number, T.PASS] = image.code.first_passes[region.name]
     return tile
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from isa.program import Program
-from wsc.cost.predict import Prediction, added
+from wsc.cost.predict import Prediction
+from wsc.report import Measured
 
 TABLE = Path(__file__).with_name("agreement.json")
 KERNEL, NETWORK = 0.10, 0.05  # tolerances: of a kernel's cycles, of a whole network's
@@ -126,15 +127,16 @@ def called(program: Program) -> list[str]:
     return [call.procedure for region in program.regions for call in calls(region.main)]
 
 
-def pairs(prediction: Prediction, ends: Sequence[int]) -> list[Pair]:
+def pairs(prediction: Prediction, measured: Iterable[Measured]) -> list[Pair]:
     """Each call's predicted and measured cycles.
 
-    ends: the cycle in which the last tile left each call, in the order of the text. All calls
+    measured: what was counted of the statements of main, in the order of the text. All calls
     must have run.
     """
+    calls = [item for item in measured if item.statement.text.startswith("call ")]
     return [
-        Pair(item.call.procedure, item.added, more)
-        for item, more in zip(prediction.calls, added(ends), strict=True)
+        Pair(item.call.procedure, item.added, found.added)
+        for item, found in zip(prediction.calls, calls, strict=True)
     ]
 
 

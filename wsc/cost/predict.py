@@ -16,6 +16,7 @@ from isa.table import Timing
 from isa.types import DType
 from wsc.cost.edge import traffic
 from wsc.cost.flows import Unpredictable
+from wsc.cost.threads import Span
 from wsc.cost.walk import Walk
 
 __all__ = ["CallPrediction", "Prediction", "Unpredictable", "added", "predict"]
@@ -70,14 +71,14 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     walk = Walk(program, fabric)
     walk.run()
     (region,) = program.regions
-    calls = [item for item in statements(region.main) if isinstance(item, Call)]
-    spans = [walk.spans.get(id(call)) for call in calls]
-    ends = [0.0 if span is None else span.end for span in spans]
+    spans = [walk.spans[key] for key in sorted(walk.spans)]
+    passes: dict[int, list[tuple[Span, int]]] = {}
+    for span, more in zip(spans, added(span.end for span in spans), strict=True):
+        passes.setdefault(id(span.statement), []).append((span, more))
     found = tuple(
-        CallPrediction(call, 0, 0, 0, 0)
-        if span is None
-        else CallPrediction(call, round(span.start), round(span.end), more, round(span.macs))
-        for call, span, more in zip(calls, spans, added(ends), strict=True)
+        _call(item, passes.get(id(item), []))
+        for item in statements(region.main)
+        if isinstance(item, Call)
     )
     cycles = walk.end
     moved = dict.fromkeys(Direction, 0)
@@ -92,6 +93,15 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
         cycles, found, round(sum(tally.macs.values())), needed / max(tiles * cycles, 1), *io,
         _energy(walk, fabric, sum(io), tiles * cycles), not (walk.x.complete and walk.y.complete),
     )  # fmt: skip
+
+
+def _call(call: Call, passes: list[tuple[Span, int]]) -> CallPrediction:
+    """One call over all its passes, of which each has added so many cycles."""
+    if not passes:
+        return CallPrediction(call, 0, 0, 0, 0)
+    start, end = min(span.start for span, _ in passes), max(span.end for span, _ in passes)
+    macs = round(sum(span.macs for span, _ in passes))
+    return CallPrediction(call, round(start), round(end), sum(more for _, more in passes), macs)
 
 
 def _asked(program: Program) -> int:

@@ -28,6 +28,7 @@ from wsc.cost.streams import ABSENT, PROMISED, Work
 from wsc.cost.tiles import Lanes, sample
 
 Frame = dict[str, Any]
+Pass = tuple[int, ...]  # of a statement of main: numbers of the loops around it, turns, its own
 Code = Callable[[Frame], Any]
 Steps = Generator[None]
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
@@ -112,13 +113,14 @@ class Threads:
         self.works: list[tuple[Work, int, np.ndarray | None]] = []
         self.progress, self.forced = 0, False
         self.tally = Tally()
-        self.spans: dict[int, Span] = {}
+        self.spans: dict[Pass, Span] = {}
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
         self.current: Span | None = None
         self._scatter: Span | None = None
         self._sending: dict[int, bool] = {}
+        self._places: dict[int, tuple[tuple[tuple[int, str], ...], int]] = {}  # of main
         weight = self.y.weight[:, None] * self.x.weight[None, :]
         self.all = Lanes(np.ones(shape, bool), weight, whole=True)
 

@@ -17,7 +17,7 @@ from isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, stat
 from isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
 from wsc.cost.flows import Unpredictable
 from wsc.cost.steady import LONG, Rhythm
-from wsc.cost.threads import Frame, Span, Steps, Threads
+from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
 
 
@@ -32,6 +32,7 @@ class Walk(Threads):
         """
         (region,) = self.program.regions
         self._registers = frozenset(assigned(region.main))
+        self._number(region.main, ())
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = -1
             for _ in self._main(region.main, dict.fromkeys(self._registers, 0), self.all):
@@ -53,7 +54,7 @@ class Walk(Threads):
 
     def _main(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
         for statement in body:
-            span = self.spans.setdefault(id(statement), Span(statement))
+            span = self.spans.setdefault(self._pass(statement, frame), Span(statement))
             span.start = min(span.start, float(self.time[lanes.mask].min()))
             outer, self.current = self.current, span
             head = float(self.time[lanes.mask].max())
@@ -64,6 +65,21 @@ class Walk(Threads):
                 yield from self._block((statement,), frame, lanes)
                 span.end = max(span.end, float(self.time[lanes.mask].max()))
             self.current = outer
+
+    def _number(self, body: Iterable[Statement], around: tuple[tuple[int, str], ...]) -> None:
+        """Note each statement's number in the text, and the loops around it."""
+        for statement in body:
+            number = len(self._places)
+            self._places[id(statement)] = (around, number)
+            if isinstance(statement, Loop):
+                self._number(statement.body, (*around, (number, statement.register)))
+            elif isinstance(statement, If):
+                self._number((*statement.then, *statement.otherwise), around)
+
+    def _pass(self, statement: Statement, frame: Frame) -> Pass:
+        """Which time it is that a statement of main runs; such passes have the order of time."""
+        around, number = self._places[id(statement)]
+        return (*(part for loop, name in around for part in (loop, frame[name])), number)
 
     def scattering(self) -> None:
         """The statement that runs now takes blocks from the edge, which later ones may delay."""
@@ -160,7 +176,7 @@ class Walk(Threads):
         count = self._code(loop.count)(frame)
         most = int(np.max(np.where(lanes.mask, count, 0)))
         rhythm = None
-        if most > LONG and not isinstance(count, np.ndarray) and not self._sends(loop):
+        if most > LONG and not isinstance(count, np.ndarray) and not self._followed(loop):
             rhythm = Rhythm.of(self._compared(loop), most)
         turn = -1
         while turn < most - 1:
@@ -186,12 +202,13 @@ class Walk(Threads):
                 found += axis.places.tolist()
         return found
 
-    def _sends(self, loop: Loop) -> bool:
-        """Whether a loop sends remote stores, which are followed one by one."""
+    def _followed(self, loop: Loop) -> bool:
+        """Whether each turn is followed: it sends remote stores, or has calls of main."""
         known = self._sending.get(id(loop))
         if known is None:
             found = [item for item in statements(loop.body) if isinstance(item, Op | Call)]
             known = any(isinstance(i, Op) and BY_NAME[i.name].form is Form.SEND for i in found)
+            known |= id(loop) in self._places and any(isinstance(i, Call) for i in found)
             self._sending[id(loop)] = known
         return known
 

@@ -1,0 +1,45 @@
+"""Which statement of main each tile is in one after the other, where all take the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+
+from isa.expr import evaluate, names
+from isa.program import If, Loop, Program, Region, Statement
+from runtime.static import static_environment
+
+MOST_PASSES = 1 << 20
+
+
+def passes_of(program: Program, region: Region, first: int) -> list[int] | None:
+    """The statements of a main in the order in which every tile passes through them.
+
+    A loop is passed at its head and behind each turn. first: number of the first statement;
+    they count in the order of the text.
+
+    Returns:
+        None where guards or registers decide, or where there are more than ``MOST_PASSES``.
+    """
+    env = static_environment(program, region)
+    same = {name: value for name, value in env.items() if name not in ("x", "y")}
+    numbers = count(first)
+
+    def walk(body: Iterable[Statement]) -> list[int] | None:
+        found: list[int] = []
+        for statement in body:
+            number = next(numbers)
+            found.append(number)
+            if isinstance(statement, If):
+                return None
+            if isinstance(statement, Loop):
+                turn = walk(statement.body)
+                if turn is None or not set(names(statement.count)) <= set(same):
+                    return None
+                turns = max(int(evaluate(statement.count, same)), 0) if turn else 0
+                if turns * len(turn) + len(found) > MOST_PASSES:
+                    return None
+                found += [*turn, number] * turns
+        return found
+
+    return walk(region.main)
