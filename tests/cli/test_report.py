@@ -29,6 +29,8 @@ class Counted:
     end: int
     busy: int
     macs: int
+    spent: int = 10
+    added: int = 20
 
 
 def _ragged(transfer: str) -> str:

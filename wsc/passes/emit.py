@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
 from isa.expr import names
 from isa.fabric import Fabric
 from isa.program import Procedure, Program, Region, Statement, Tensor, statements
 from isa.types import DType
-from wsc.ir.tasks import Placed, views
+from wsc.ir.tasks import Placed, Task, views
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
 from wsc.kernels.library import LIBRARY, called
 from wsc.kernels.registers import expressions
 from wsc.layout import whole
+from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import rolled
 from wsc.passes.route import flows_of, routes_of
-from wsc.passes.share import share
+from wsc.passes.share import Instance, take_apart
+from wsc.passes.share import shared as procedures_of
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -42,10 +45,11 @@ class Emit:
     def apply(self, placed: Placed) -> Program:
         """The program."""
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
-        emissions = [emit(task, context) for task in placed.tasks]
-        shared = share(emissions, self.fabric.window)
+        bodies = _Bodies(context)
+        instances = [bodies.of(task) for task in placed.tasks]
+        shared = procedures_of(instances, self.fabric.window)
         procedures = (*library(shared.procedures), *shared.procedures)
-        transfers = tuple(transfer for emission in emissions for transfer in emission.transfers)
+        transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
         steps = [
             replace(call, node=task.origin)
@@ -71,6 +75,23 @@ class Emit:
             procedures=procedures,
             transfers=transfers,
         )
+
+
+@dataclass(slots=True)
+class _Bodies:
+    """Bodies of tasks; tasks that differ in their buffers alone go through a kernel once."""
+
+    context: Context
+    known: dict[Hashable, tuple[list[str], Instance]] = field(default_factory=dict)
+
+    def of(self, task: Task) -> Instance:
+        """The body of a task, numbers apart."""
+        buffers = buffers_of(task)
+        key = (form(task, positions=True), tuple(map(buffers.index, buffers)))
+        if key not in self.known:
+            self.known[key] = (buffers, take_apart(emit(task, self.context)))
+        first, instance = self.known[key]
+        return instance.over(dict(zip(first, buffers, strict=True)))
 
 
 def library(procedures: list[Procedure]) -> list[Procedure]:

@@ -76,12 +76,15 @@ def buffers_of(task: Task) -> list[str]:
     return [*(view.buffer for view in views(task)), *scratch(task)]
 
 
-def form(task: Task) -> Hashable:
-    """What a task has in common with that of another step: all but buffers and positions."""
+def form(task: Task, positions: bool = False) -> Hashable:
+    """What a task has in common with that of another step: all but buffers.
+
+    positions: whether the positions that movement names count too.
+    """
     parts: list[Hashable] = [type(task)]
     for entry in fields(task):
         value = getattr(task, entry.name)
-        if isinstance(task, MoveTask) and entry.name == "steps":
+        if isinstance(task, MoveTask) and entry.name == "steps" and not positions:
             value = tuple(type(step) for step in value)
         elif entry.name in BUFFERS:
             value = len(value) if isinstance(value, tuple) else bool(value)

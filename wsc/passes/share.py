@@ -5,10 +5,10 @@ Layers that repeat so share their code: the text is short, and SRAM holds each k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from isa.expr import Expr, Int, Name, names, split
+from isa.expr import Expr, ExprLike, Int, Name, names, split, substitute
 from isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
 from wsc.kernels.asm import Emission
 from wsc.kernels.registers import assigned
@@ -59,6 +59,11 @@ class Instance:
     skeleton: object
     values: list[Expr]
     roles: list[str]
+
+    def over(self, buffers: Mapping[str, ExprLike]) -> Instance:
+        """The same body over other buffers; that of the emission keeps those that it has."""
+        values = [substitute(value, buffers) for value in self.values]
+        return Instance(self.emission, self.skeleton, values, self.roles)
 
 
 def take_apart(emission: Emission) -> Instance:
@@ -121,10 +126,17 @@ def share(emissions: list[Emission], window: int) -> Shared:
 
     window: registers that one procedure may have, its parameters included.
     """
-    instances = [take_apart(emission) for emission in emissions]
+    return shared([take_apart(emission) for emission in emissions], window)
+
+
+def shared(instances: list[Instance], window: int) -> Shared:
+    """The same for bodies that are already apart."""
     groups: dict[object, list[int]] = {}
+    seen: dict[int, object] = {}  # skeletons are large, and many instances have the same object
     for number, instance in enumerate(instances):
-        groups.setdefault((instance.emission.name, instance.skeleton), []).append(number)
+        skeleton = instance.skeleton
+        key = seen.setdefault(id(skeleton), (instance.emission.name, skeleton))
+        groups.setdefault(key, []).append(number)
     calls: dict[int, Call] = {}
     procedures: list[Procedure] = []
     used: dict[str, int] = {}
@@ -134,7 +146,7 @@ def share(emissions: list[Emission], window: int) -> Shared:
             used[stem] = used.get(stem, 0) + 1
             name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
             procedures.append(_outline(name, [instances[i] for i in part], part, calls))
-    return Shared(procedures, [calls[i] for i in range(len(emissions))])
+    return Shared(procedures, [calls[i] for i in range(len(instances))])
 
 
 def _limited(members: list[int], instances: list[Instance], window: int) -> list[list[int]]:
