@@ -17,7 +17,7 @@ from wsc.kernels.library import LIBRARY, called
 from wsc.kernels.registers import expressions
 from wsc.layout import whole
 from wsc.passes.lives import buffers_of, form
-from wsc.passes.roll import rolled
+from wsc.passes.roll import repeated, rolled
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, take_apart
 from wsc.passes.share import shared as procedures_of
@@ -73,7 +73,7 @@ class Emit:
             regions=(Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main),),
             routes=routes_of(flows),
             procedures=procedures,
-            transfers=transfers,
+            transfers=repeated(transfers),
         )
 
 

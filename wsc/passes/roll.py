@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,12 @@ import numpy.typing as npt
 from isa.code_size import block_bytes, calls
 from isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
 from isa.fabric import Fabric
-from isa.program import Call, Loop, Procedure, Statement, assigned
+from isa.program import Call, Loop, Procedure, Statement, Transfer, assigned
 from wsc.kernels.asm import Asm
 from wsc.kernels.registers import compact
-from wsc.passes.periods import Run, numbered, runs
+from wsc.passes.periods import LEAST, Run, numbered, runs
+
+TURN = "turn"  # what counts the turns of a loop, or of an entry of the edge's schedule
 
 
 def rolled(
@@ -107,7 +110,7 @@ def _loop(main: Sequence[Call], numbers: _Numbers, run: Run, max_dims: int) -> L
     """One loop for a run; None if no instruction computes what its arguments need."""
     asm = _Turn(max_dims)
     try:
-        with asm.loop("turn", run.count) as turn:
+        with asm.loop(TURN, run.count) as turn:
             for place in range(run.start, run.start + run.period):
                 here, following = numbers.table[place], numbers.table[place + run.period]
                 steps = iter((following - here).tolist())
@@ -143,6 +146,19 @@ class _Going:
             return node
         step = next(self.steps)
         return node if step == 0 else node + self.turn * step
+
+
+def repeated(transfers: Sequence[Transfer]) -> tuple[Transfer, ...]:
+    """The edge's schedule, with one entry in place of many equal ones behind each other."""
+    found: list[Transfer] = []
+    for transfer, same in groupby(transfers):
+        count = len(list(same))
+        once = transfer.repeat is None and transfer.lookup is None
+        if once and count >= LEAST and all(dim.name != TURN for dim in transfer.dims):
+            found.append(replace(transfer, repeat=(TURN, count)))
+        else:
+            found += [transfer] * count
+    return tuple(found)
 
 
 def _deepest(procedures: Sequence[Procedure]) -> int:
