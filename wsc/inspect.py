@@ -31,7 +31,7 @@ from isa.program import (
 from isa.types import Side
 from wsc.cost.edge import Traffic, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.report import colors_of
+from wsc.streams import colors_of
 
 
 @dataclass(frozen=True, slots=True)

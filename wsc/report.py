@@ -11,27 +11,25 @@ I/O
     the bytes of its edge transfers, in the direction that has more of them, at the
     fabric's bandwidth.
 
-Which transfers belong to a call follows from the node that both name, the colors that
-the called procedure uses, and the order, which is the same in main and at the edge.
+Which transfers belong to a call is said by ``wsc.streams``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from isa.code_size import reachable
 from isa.fabric import Fabric
-from isa.program import Call, Direction, Location, Op, Program, Statement, Transfer, statements
-from isa.program import Fabric as Queue
+from isa.program import Call, Direction, Location, Program, Transfer
 from isa.table import Timing
 from isa.types import DType, Side
 from wsc.cost import Bound
 from wsc.cost.edge import traffic
 from wsc.cost.predict import Prediction
+from wsc.streams import all_calls, call_transfers
 
 
 class CountedStatement(Protocol):
@@ -138,62 +136,6 @@ class KernelRow:
         }  # fmt: skip
 
 
-def colors_of(body: Iterable[Statement]) -> set[str]:
-    """The colors that statements name, called procedures not included."""
-    found: set[str] = set()
-    for statement in statements(body):
-        if isinstance(statement, Op):
-            found |= {item.color for item in statement.operands if isinstance(item, Queue)}
-            found |= {statement.color} - {None}  # type: ignore[arg-type]
-    return found
-
-
-def call_colors(program: Program) -> dict[str, set[str]]:
-    """Procedure -> the colors that it and what it calls use."""
-    bodies = {procedure.name: procedure.body for procedure in program.procedures}
-    own = {name: colors_of(body) for name, body in bodies.items()}
-    return {
-        name: own[name].union(*(own[other] for other in reachable(body, bodies)))
-        for name, body in bodies.items()
-    }
-
-
-def call_transfers(program: Program) -> dict[int, list[int]]:
-    """Number of a call -> numbers of its transfers.
-
-    Calls are numbered through the mains of all regions in the order of the text.
-    """
-    colors = call_colors(program)
-    calls: dict[tuple[str, str], list[tuple[int, Call]]] = {}
-    for number, (region, call) in enumerate(all_calls(program)):
-        calls.setdefault((region, call.node), []).append((number, call))
-    streams: dict[tuple[str, str], list[int]] = {}
-    for number, transfer in enumerate(program.transfers):
-        streams.setdefault((transfer.region, transfer.node), []).append(number)
-    found: dict[int, list[int]] = {}
-    for key, numbers in streams.items():
-        users = [
-            number
-            for number, call in calls.get(key, [])
-            if any(program.transfers[n].color in colors.get(call.procedure, ()) for n in numbers)
-        ]
-        for place, transfer in enumerate(numbers):
-            if users:
-                user = users[place * len(users) // len(numbers)]
-                found.setdefault(user, []).append(transfer)
-    return found
-
-
-def all_calls(program: Program) -> list[tuple[str, Call]]:
-    """(region, call) of every call in a main, in the order of the text."""
-    return [
-        (region.name, statement)
-        for region in program.regions
-        for statement in statements(region.main)
-        if isinstance(statement, Call)
-    ]
-
-
 def mac_rate(fabric: Fabric, dtype: DType) -> float:
     """Multiply-accumulates of one tile in a cycle."""
     timing = fabric.timing[Timing.MULTIPLY_ACCUMULATE]
@@ -230,7 +172,7 @@ def kernel_rows(
                 node=item.statement.node, start=item.start, end=item.end,
                 busy=item.busy / tiles, total_macs=item.macs, added=item.added, predicted=known,
                 cycles=item.spent,
-                bound=_bound(program, fabric, item.macs, streams.get(number, ())),
+                bound=_bound(program, fabric, item.macs, streams.get(number, {})),
             )
         )  # fmt: skip
     return rows
@@ -271,17 +213,24 @@ def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> 
     return [
         EstimatedRow(
             number, item.call.where.line, item.call.procedure, item.call.node, item.start,
-            item.added, item.macs, _bound(program, fabric, item.macs, streams.get(number, ())),
+            item.added, item.macs, _bound(program, fabric, item.macs, streams.get(number, {})),
         )
         for number, item in enumerate(prediction.calls)
     ]  # fmt: skip
 
 
-def _bound(program: Program, fabric: Fabric, macs: int, streams: Iterable[int]) -> Bound:
+def _bound(program: Program, fabric: Fabric, macs: int, streams: Mapping[int, int]) -> Bound:
     """What the resources need at least for so many multiply-accumulates and these transfers."""
-    link, io = edge_bound(program, fabric, [program.transfers[n] for n in streams])
+    transfers = [_part(program.transfers[number], turns) for number, turns in streams.items()]
+    link, io = edge_bound(program, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
     return Bound(round(macs / rate), link, io)
+
+
+def _part(transfer: Transfer, turns: int) -> Transfer:
+    """The first repetitions of a transfer."""
+    repeat = transfer.repeat
+    return transfer if repeat is None else replace(transfer, repeat=(repeat[0], turns))
 
 
 def _matched(

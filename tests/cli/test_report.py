@@ -11,7 +11,8 @@ from isa.parser import parse
 from isa.program import Location
 from tests.cli.helpers import TWICE
 from wsc.cost.edge import traffic
-from wsc.report import busy_shares, call_transfers, edge_bound, kernel_rows
+from wsc.report import busy_shares, edge_bound, kernel_rows
+from wsc.streams import call_transfers
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ def test_traffic_on_another_side_counts_rows() -> None:
 
 
 def test_transfers_belong_to_the_call_of_their_node_and_colors() -> None:
-    assert call_transfers(parse(TWICE)) == {0: [0], 2: [1]}
+    assert call_transfers(parse(TWICE)) == {0: {0: 1}, 2: {1: 1}}
 
 
 def test_transfers_of_one_node_are_dealt_in_order() -> None:
     call = '  call take(at = buf, count = 2) @"a"\n'
     feed = 'feed into in all side N from a[x*2 + i] for i:2 @"a"\n'
     text = TWICE.replace(call, call * 2).replace(feed, feed * 4)
-    assert call_transfers(parse(text)) == {0: [0, 1], 1: [2, 3], 3: [4]}
+    assert call_transfers(parse(text)) == {0: {0: 1, 1: 1}, 1: {2: 1, 3: 1}, 3: {4: 1}}
 
 
 def test_the_bound_of_the_edge() -> None:

@@ -1,0 +1,101 @@
+"""Which transfers of the edge belong to a call of main.
+
+It follows from the node that both name, the colors that the called procedure uses, and the order,
+which is the same in main and at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from isa.code_size import reachable
+from isa.expr import evaluate, names
+from isa.program import Call, If, Loop, Op, Program, Region, Statement, statements
+from isa.program import Fabric as Queue
+from wsc.cost.edge import static_environment
+
+MOST_CALLS = 1 << 20  # that are told apart
+
+
+def colors_of(body: Iterable[Statement]) -> set[str]:
+    """The colors that statements name, called procedures not included."""
+    found: set[str] = set()
+    for statement in statements(body):
+        if isinstance(statement, Op):
+            found |= {item.color for item in statement.operands if isinstance(item, Queue)}
+            found |= {statement.color} - {None}  # type: ignore[arg-type]
+    return found
+
+
+def call_colors(program: Program) -> dict[str, set[str]]:
+    """Procedure -> the colors that it and what it calls use."""
+    bodies = {procedure.name: procedure.body for procedure in program.procedures}
+    own = {name: colors_of(body) for name, body in bodies.items()}
+    return {
+        name: own[name].union(*(own[other] for other in reachable(body, bodies)))
+        for name, body in bodies.items()
+    }
+
+
+def call_transfers(program: Program) -> dict[int, dict[int, int]]:
+    """Number of a call -> numbers of its transfers, and how many repetitions of each are for it.
+
+    Calls are numbered through the mains of all regions in the order of the text.
+    """
+    colors = call_colors(program)
+    numbers = {id(call): number for number, (_, call) in enumerate(all_calls(program))}
+    calls: dict[tuple[str, str], list[Call]] = {}
+    for region in program.regions:
+        for call in _in_turn(program, region, region.main):
+            calls.setdefault((region.name, call.node), []).append(call)
+    streams: dict[tuple[str, str], list[int]] = {}
+    for number, transfer in enumerate(program.transfers):
+        streams.setdefault((transfer.region, transfer.node), []).append(number)
+    found: dict[int, dict[int, int]] = {}
+    for key, mine in streams.items():
+        used = {program.transfers[n].color for n in mine}
+        users = [c for c in calls.get(key, []) if used & colors.get(c.procedure, set())]
+        parts = _parts(program, mine, len(users)) if users else []
+        for place, (transfer, turns) in enumerate(parts):
+            user = numbers[id(users[place * len(users) // len(parts)])]
+            shares = found.setdefault(user, {})
+            shares[transfer] = shares.get(transfer, 0) + turns
+    return found
+
+
+def _parts(program: Program, transfers: list[int], users: int) -> list[tuple[int, int]]:
+    """(transfer, repetitions) of each part: a repetition if there are as many as users."""
+    turns = [t.repeat[1] if (t := program.transfers[n]).repeat else 1 for n in transfers]
+    if sum(turns) == users:
+        return [(n, 1) for n, count in zip(transfers, turns, strict=True) for _ in range(count)]
+    return list(zip(transfers, turns, strict=True))
+
+
+def _in_turn(program: Program, region: Region, body: Iterable[Statement]) -> list[Call]:
+    """The calls of statements in the order in which they run, those of a loop at each turn.
+
+    Both branches of a guard count, and a loop whose turns are not known here as one turn.
+    """
+    env = static_environment(program, region.width, region.height)
+    found: list[Call] = []
+    for statement in body:
+        if isinstance(statement, Call):
+            found.append(statement)
+        elif isinstance(statement, If):
+            found += _in_turn(program, region, (*statement.then, *statement.otherwise))
+        elif isinstance(statement, Loop):
+            inner = _in_turn(program, region, statement.body)
+            known = set(names(statement.count)) <= set(env)
+            turns = max(int(evaluate(statement.count, env)), 0) if known else 1
+            found += inner * (turns if turns * len(inner) <= MOST_CALLS else 1)
+    return found
+
+
+def all_calls(program: Program) -> list[tuple[str, Call]]:
+    """(region, call) of every call in a main, in the order of the text."""
+    return [
+        (region.name, statement)
+        for region in program.regions
+        for statement in statements(region.main)
+        if isinstance(statement, Call)
+    ]
