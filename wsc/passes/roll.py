@@ -145,7 +145,7 @@ class _Going:
         if _number(node, self.addresses) is None:
             return node
         step = next(self.steps)
-        return node if step == 0 else node + self.turn * step
+        return node if step == 0 else node + self.asm.value(self.turn * step)
 
 
 def repeated(transfers: Sequence[Transfer]) -> tuple[Transfer, ...]:

@@ -1,0 +1,140 @@
+"""Rolling: a loop makes the calls that were there, with the same values, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import pytest
+
+import wsc.passes.emit
+from isa.expr import Expr, Int, Name, X, Y, apply, evaluate, maximum
+from isa.fabric import find_fabric
+from isa.printer import print_statement
+from isa.program import Call, Direction, Loop, Op, Procedure, Scalar, Side, Statement, Transfer
+from isa.types import DType
+from tests.conftest import Golden
+from tests.e2e.long import long_recurrence, long_scan
+from tests.fabric import build
+from wsc.passes.periods import LEAST, Run, numbered, runs
+from wsc.passes.roll import repeated, rolled
+
+FABRIC = find_fabric("4x3")
+ADDRESSES = {"gates": 64, "even": 256, "odd": 320} | {f"row{k}": 1024 + 48 * k for k in range(40)}
+OPERATORS = {"i.add": "+", "i.sub": "-", "i.mul": "*", "i.div": "/", "i.mod": "%",
+             "i.min": "min", "i.max": "max"}  # fmt: skip
+WHERE = {"x": 3, "y": 2, "W": 4, "H": 3}
+
+Made = tuple[str, str, tuple[tuple[str, int], ...]]
+
+
+def steps(count: int) -> list[Call]:
+    """Calls of a recurrence as the kernels leave them: a state that takes turns, rows in order."""
+    found: list[Call] = []
+    for k in range(count):
+        old, new = (Name(name) for name in (("even", "odd") if k % 2 == 0 else ("odd", "even")))
+        left = maximum(0, Int(k + 1) - Y * 16)
+        found += [
+            Call("take", (("at", Name(f"row{k}")), ("count", left)), "net"),
+            Call("step", (("at", Name("gates") + X * 4), ("old", old), ("new", new)), "net"),
+        ]
+    return found
+
+
+def made(main: tuple[Statement, ...], names: dict[str, int]) -> Iterator[Made]:
+    """The calls that one tile makes, with values."""
+    env = dict(names) | WHERE
+
+    def run(body: tuple[Statement, ...]) -> Iterator[Made]:
+        for statement in body:
+            if isinstance(statement, Loop):
+                for turn in range(evaluate(statement.count, env)):
+                    env[statement.register] = turn
+                    yield from run(statement.body)
+            elif isinstance(statement, Call):
+                values = tuple((key, int(evaluate(v, env))) for key, v in statement.arguments)
+                yield statement.procedure, statement.node, values
+            else:
+                assert isinstance(statement, Op)
+                assert statement.register
+                values = [
+                    evaluate(o.value, env) for o in statement.operands if isinstance(o, Scalar)
+                ]
+                operator = OPERATORS.get(statement.name)
+                env[statement.register] = apply(operator, *values) if operator else values[0]
+
+    return run(main)
+
+
+def test_a_small_loop(golden: Golden) -> None:
+    calls = [Call("load"), *steps(21), Call("store", (("at", Name("even")),))]
+    main = rolled(calls, (), ADDRESSES, FABRIC)
+    golden("passes/roll/a_small_loop.txt", "\n".join(map(print_statement, main)) + "\n")
+    assert list(made(main, ADDRESSES)) == list(made(tuple(calls), ADDRESSES))
+
+
+@pytest.mark.parametrize("count", [1, 2 * LEAST - 1, 2 * LEAST, 2 * LEAST + 1, 33])
+def test_any_number_of_steps(count: int) -> None:
+    calls = tuple(steps(count))
+    main = rolled(calls, (), ADDRESSES, FABRIC)
+    assert any(isinstance(item, Loop) for item in main) == (count >= 2 * LEAST)
+    assert list(made(main, ADDRESSES)) == list(made(calls, ADDRESSES))
+
+
+def test_numbers_that_do_not_go_on_evenly_stay() -> None:
+    calls = [Call("take", (("at", Int(k * k)),)) for k in range(30)]
+    assert rolled(calls, (), {}, FABRIC) == tuple(calls)
+
+
+def test_nodes_are_not_mixed() -> None:
+    calls = [Call("take", (("at", Int(k)),), f"layer{k}") for k in range(30)]
+    assert rolled(calls, (), {}, FABRIC) == tuple(calls)
+
+
+def test_procedures_that_fill_the_registers_leave_no_room() -> None:
+    names = tuple(f"r{k}" for k in range(FABRIC.registers))
+    assert rolled(steps(30), (Procedure("take", names, ()),), ADDRESSES, FABRIC) == tuple(steps(30))
+
+
+def test_the_shorter_period_of_those_that_save_as_much() -> None:
+    assert runs(numbered("x" + "ab" * 20 + "y")) == [Run(1, 2, 20)]
+    assert runs(numbered("aab" * 10 + "cd" * 9)) == [Run(0, 3, 10), Run(30, 2, 9)]
+    assert runs(numbered("abcdefgh" * 2)) == []
+    assert runs(np.zeros(0, np.int64)) == []
+
+
+def test_equal_entries_of_the_edge_repeat() -> None:
+    def feed(offset: Expr) -> Transfer:
+        return Transfer(Direction.FEED, "weights", "all", Side.NORTH, None, "w", offset)
+
+    once, other = feed(Int(0)), feed(Int(4))
+    assert repeated([once] * (LEAST - 1)) == (once,) * (LEAST - 1)
+    (first, second) = repeated([once] * LEAST + [other])
+    assert (first.repeat, second) == (("turn", LEAST), other)
+
+
+MODELS = {
+    "LSTM": long_recurrence("LSTM", 19, 6),
+    "GRU": long_recurrence("GRU", 20, 6, batch=2),
+    "reverse": long_recurrence("RNN", 21, 6, direction="reverse"),
+    "both": long_recurrence("LSTM", 22, 6, direction="bidirectional"),
+    "scan": long_scan(23, 6),
+}
+
+
+@pytest.mark.parametrize("fabric", ["4x4", "1x1", "3x5"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_network_makes_the_same_calls(
+    name: str, fabric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: onnx.ModelProto = MODELS[name]
+    program = build(model, fabric, DType.F32).assembly
+    monkeypatch.setattr(wsc.passes.emit, "rolled", lambda main, *rest: tuple(main))
+    plain = build(model, fabric, DType.F32).assembly
+    assert any(isinstance(item, Loop) for item in program.regions[0].main)
+    names = {tensor.name: tensor.address for tensor in plain.tensors}
+    ours, theirs = (p.regions[0].main for p in (program, plain))
+    assert list(made(ours, names)) == list(made(theirs, names))
+    # What the text names is there, at the same place.
+    assert {tensor.name: tensor.address for tensor in program.tensors}.items() <= names.items()
