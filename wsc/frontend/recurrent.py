@@ -1,4 +1,8 @@
-"""LSTM, GRU and RNN: one contraction projects all inputs, then the steps are unrolled."""
+"""LSTM, GRU and RNN: one contraction projects all inputs, then the steps are unrolled.
+
+They become turns of a loop again in ``wsc.passes.roll``: each step has the same nodes in the same
+order, and differs in positions alone.
+"""
 
 from __future__ import annotations
 
