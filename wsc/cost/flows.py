@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,17 @@ from isa.program import Program, Transfer
 from isa.types import Control, Side
 from wsc.cost.edge import static_environment, traffic
 from wsc.cost.model import CostModel
-from wsc.cost.streams import Cast, Chain, Collect, Multicast, Posted, Scatter, Schedule, Work
+from wsc.cost.streams import (
+    PROMISED,
+    Cast,
+    Chain,
+    Collect,
+    Multicast,
+    Posted,
+    Scatter,
+    Schedule,
+    Work,
+)
 from wsc.cost.tiles import Axis
 from wsc.kernels.flows import FLOWS, SHARED
 
@@ -158,7 +169,10 @@ class Streams:
                 waiting = np.minimum(work.count, self.chains[family].slack)
                 words = waiting if sends else work.count - waiting
                 walk.postpone(self.scatter.shared(work, words, walk.time))
-            yield from self._chain(walk, family, work, receives, sends)
+            if receives and sends and sends.rpartition("_")[0] != family:
+                yield from self._turn(walk, family, work, sends.rpartition("_")[0])
+            else:
+                yield from self._chain(walk, family, work, bool(receives), bool(sends))
         elif receives in self.casts:
             while not self.casts[receives].ready(work):
                 yield
@@ -188,7 +202,7 @@ class Streams:
         return np.diff(ahead, axis=0, append=ahead[-1:]) + np.eye(len(ahead))[:, :1] * ahead[:1]
 
     def _chain(
-        self, walk: Any, family: str, work: Work, receives: str, sends: str
+        self, walk: Any, family: str, work: Work, receives: bool, sends: bool
     ) -> Generator[None]:
         chain = self.chains[family]
         empty = work.lanes.mask & (work.count == 0)
@@ -200,7 +214,22 @@ class Streams:
                 walk.progress += 1
             elif chain.busy(work.lanes):
                 yield
-        chain.posted.append(Posted(work, bool(receives), bool(sends)))
+        chain.posted.append(Posted(work, receives, sends))
+
+    def _turn(self, walk: Any, family: str, work: Work, onward: str) -> Generator[None]:
+        """The end of one chain that is the beginning of another: wavelets leave as they come."""
+        chain = self.chains[family]
+        taken = replace(work, done=np.full(work.done.shape, PROMISED))
+        yield from self._chain(walk, family, taken, True, True)
+        while not taken.known:
+            if chain.resolve():
+                walk.progress += 1
+            else:
+                yield
+        steps = np.maximum(work.count - 1, 1)
+        pace = np.maximum(work.pace, (chain.last - chain.first) / steps)
+        sent = replace(work, start=np.where(work.count > 0, chain.first, work.start), pace=pace)
+        yield from self._chain(walk, onward, sent, False, True)
 
     def resolve(self) -> bool:
         """Find times of chains that are complete; whether there were any."""
