@@ -165,14 +165,7 @@ class Streams:
         if not receives and not sends:
             np.copyto(work.done, work.alone, where=work.lanes.mask)
         elif family in self.chains:
-            if family == "south":
-                waiting = np.minimum(work.count, self.chains[family].slack)
-                words = waiting if sends else work.count - waiting
-                walk.postpone(self.scatter.shared(work, words, walk.time))
-            if receives and sends and sends.rpartition("_")[0] != family:
-                yield from self._turn(walk, family, work, sends.rpartition("_")[0])
-            else:
-                yield from self._chain(walk, family, work, bool(receives), bool(sends))
+            yield from self._chains(walk, work, receives, sends)
         elif receives in self.casts:
             while not self.casts[receives].ready(work):
                 yield
@@ -201,6 +194,17 @@ class Streams:
         ahead = np.broadcast_to(words, work.count.shape)
         return np.diff(ahead, axis=0, append=ahead[-1:]) + np.eye(len(ahead))[:, :1] * ahead[:1]
 
+    def _chains(self, walk: Any, work: Work, receives: str, sends: str) -> Generator[None]:
+        families = [color.rpartition("_")[0] for color in (receives, sends) if color]
+        if "south" in families:
+            waiting = np.minimum(work.count, self.chains["south"].slack)
+            words = waiting if sends else work.count - waiting
+            walk.postpone(self.scatter.shared(work, words, walk.time))
+        if families[0] == families[-1]:
+            yield from self._chain(walk, families[0], work, bool(receives), bool(sends))
+        else:
+            yield from self._turn(walk, work, *families)
+
     def _chain(
         self, walk: Any, family: str, work: Work, receives: bool, sends: bool
     ) -> Generator[None]:
@@ -216,7 +220,7 @@ class Streams:
                 yield
         chain.posted.append(Posted(work, receives, sends))
 
-    def _turn(self, walk: Any, family: str, work: Work, onward: str) -> Generator[None]:
+    def _turn(self, walk: Any, work: Work, family: str, onward: str) -> Generator[None]:
         """The end of one chain that is the beginning of another: wavelets leave as they come."""
         chain = self.chains[family]
         taken = replace(work, done=np.full(work.done.shape, PROMISED))

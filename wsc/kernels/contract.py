@@ -132,7 +132,8 @@ def _weights(task: ContractTask, labels: Sequence[str]) -> Source:
 def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
-    return f"{kind}_{'streamed' if task.weight else 'resident'}"
+    name = f"{kind}_{'streamed' if task.weight else 'resident'}"
+    return f"{name}_ordered" if task.ordered else name
 
 
 def _local(task: ContractTask, context: Context) -> Emission:
