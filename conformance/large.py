@@ -10,10 +10,10 @@ SUITE = "light"
 HEADING = "## Large networks"
 COMMAND = f"python -m conformance --suite {SUITE} --jobs 1 --markdown docs/conformance.md"
 _TEXT = (
-    "ONNX's `light` suite has the topologies of well-known networks. All weights of a layer are",
-    "equal, and so are the scores of all classes, up to 1e31: one that differs in its last bit",
-    "gets the whole of the softmax. They are compiled with `same_order`, in f32, and run to the",
-    "end on the first of a few rectangles that holds them. Seconds are those of one process.",
+    "ONNX's `light` suite has the topologies of well-known networks. All classes have the same",
+    "weights, and scores of up to 1e31 that must be equal: one that differs in its last bit gets",
+    "the whole of the softmax. They are compiled with `same_order`, in f32, and run to the end on",
+    "the first of a few rectangles that holds them. Seconds are those of one process.",
     "",
     f"This section is written by `{COMMAND}`; `--filter` replaces the rows of some networks.",
     "",
