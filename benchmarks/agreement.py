@@ -66,7 +66,7 @@ def programs(small: bool) -> Iterator[tuple[Any, ...]]:
         model, feeds = case.build()
         yield (
             case.name, fabric, precision, case in NETWORKS,
-            build(model, fabric, DType(precision)), feeds,
+            build(model, fabric, DType(precision), case.same_order), feeds,
         )  # fmt: skip
     if small:
         return

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from conformance.page import markdown, show
+from conformance.page import rewritten, show
 from conformance.pool import run_all
 from conformance.run import FAILED, PASSED, REFUSED, Record, choose
 from conformance.suite import (
@@ -93,7 +93,8 @@ def main(
     if chosen_file is not None:
         chosen_file.write_text("\n".join(choose(records)) + "\n", encoding="utf-8")
     if page is not None:
-        page.write_text(markdown(records, fabric, chosen, pattern), encoding="utf-8")
+        old = page.read_text(encoding="utf-8") if page.exists() else ""
+        page.write_text(rewritten(old, records, fabric, chosen, pattern), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from conformance import large
 from conformance.run import FAILED, PASSED, REFUSED, Record
 from conformance.suite import SUITES
 
@@ -97,6 +98,20 @@ def _sentence(records: Sequence[Record]) -> str:
 
 
 # --- the page ------------------------------------------------------------------------
+
+
+def rewritten(
+    old: str, records: Sequence[Record], fabric: str, suites: Sequence[str], pattern: str
+) -> str:
+    """The page after a run: large networks have a section of their own, which others leave alone.
+
+    old: the page before, or "".
+    """
+    before, section = large.split(old)
+    usual = [record for record in records if record.suite != large.SUITE]
+    if usual or not old:
+        before = markdown(usual, fabric, [s for s in suites if s != large.SUITE], pattern)
+    return before + large.section([r for r in records if r.suite == large.SUITE], section)
 
 
 def markdown(records: Sequence[Record], fabric: str, suites: Sequence[str], pattern: str) -> str:

@@ -21,13 +21,15 @@ from wsc.pipeline import run_passes
 TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
 
 
-def build(model: onnx.ModelProto, fabric: str, precision: DType = DType.F32) -> Any:
+def build(
+    model: onnx.ModelProto, fabric: str, precision: DType = DType.F32, same_order: bool = False
+) -> Any:
     """Compile a model in memory; the API's program."""
     import onnx_ir
 
     graph = import_model(onnx_ir.from_proto(model), precision)
     description = find_fabric(fabric)
-    compiled = run_passes(graph, description, description.name, precision, "case")
+    compiled = run_passes(graph, description, description.name, precision, "case", None, same_order)
     return wsc.Program(compiled.program, compiled.fabric, compiled.constants)
 
 
@@ -43,11 +45,11 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
 
 def compare(
     model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], fabric: str,
-    precision: DType = DType.F32,
+    precision: DType = DType.F32, same_order: bool = False,
 ) -> Ending:  # fmt: skip
     """Run on both engines and in ONNX Runtime; how the fabric's run ended, when all agree."""
     with tempfile.TemporaryDirectory() as folder:
-        program = build(model, fabric, precision)
+        program = build(model, fabric, precision, same_order)
         program.save(Path(folder) / "program.wsa")
         end = assert_agree(
             program.assembly, feeds, check_races=True, fabric=program.fabric,

@@ -104,9 +104,8 @@ def compile(  # noqa: A001 - the name of the command
     fabric: preset, ``WxH`` tiles of the default preset, a TOML file, or a ``Fabric``; None
     chooses a small rectangle for the model. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
-    same_order: make each sum of a product or convolution in one tile, in the order of the
-    weights, so that equal weights give equal results to the bit, on any fabric; slower, and
-    not for those whose operands fill a tile.
+    same_order: add up each sum of a product or convolution in an order that does not depend on
+    where its result lies, so that equal weights give results that are equal to the bit.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.

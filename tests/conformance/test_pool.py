@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from conformance.page import markdown
+from conformance.page import markdown, rewritten
 from conformance.pool import run_all
-from conformance.run import FAILED, PASSED, REFUSED, other_values, run_case
+from conformance.run import FAILED, PASSED, REFUSED, Record, other_values, run_case
 from conformance.suite import Case, load_cases
 
 X = np.array([1, -2, 3], np.float32)
@@ -117,3 +118,18 @@ def test_the_page_names_command_counts_and_reasons() -> None:
 def test_no_case_matches() -> None:
     with pytest.raises(ValueError, match="no such suite"):
         load_cases(["nodes"])
+
+
+def test_large_networks_keep_their_section_and_their_rows() -> None:
+    usual = [run_case(case_of("a"), "4x4")]
+    big = Record("test_light_b", "light", "network", PASSED, "32x8", cycles=12_345, seconds=9.6)
+    other = replace(big, name="test_light_a", status=FAILED, reason="differs")
+    page = rewritten("", usual, "4x4", ["node"], "")
+    assert page == markdown(usual, "4x4", ["node"], "")
+    both = rewritten(rewritten(page, [big], "32x8", ["light"], ""), [other], "32x8", ["light"], "a")
+    assert both.startswith(page)
+    row = "| b | passed | 32x8 | 12,345 | 0 | 10 |\n"
+    assert both.endswith("| a | failed: differs | 32x8 | 12,345 | 0 | 10 |\n" + row)
+    assert rewritten(both, usual, "4x4", ["node"], "") == both
+    again = rewritten(both, [replace(other, status=PASSED)], "32x8", ["light"], "a")
+    assert again == both.replace("failed: differs", "passed")

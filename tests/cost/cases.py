@@ -20,10 +20,11 @@ FABRICS = ("1x1", "1x5", "6x1", "4x3", "7x7", "12x12")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A model by name, with inputs for it."""
+    """A model by name, with inputs for it. same_order: as for ``wsc.compile``."""
 
     name: str
     build: Callable[[], tuple[onnx.ModelProto, Feeds]]
+    same_order: bool = False
 
 
 def _single(op: str, shapes: list[tuple[int, ...]], constants: Feeds | None = None,
@@ -71,6 +72,12 @@ KERNELS = (
     _matmul(16, 24, 40),
     _matmul(1, 250, 90),
     _matmul(64, 64, 64),
+    Case("matmul-ordered", _single("MatMul", [(1, 2000)], {"x1": floats(2000, 20)}), True),
+    Case("conv-ordered", _single("Conv", [(1, 64, 9, 9)], {"x1": floats(48, 64, 3, 3)},
+                                 pads=[1, 1, 1, 1]), True),
+    Case("conv-ordered-wide", _single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3)},
+                                      pads=[1, 1, 1, 1]), True),
+    Case("resident-ordered", _single("MatMul", [(100, 64), (64, 8)]), True),
     Case("resident", _single("MatMul", [(3, 25, 48), (3, 48, 36)])),
     Case("resident-small", _single("MatMul", [(5, 7), (7, 3)])),
     Case("conv-padded", _single("Conv", [(1, 3, 9, 10)], {"x1": floats(5, 3, 3, 3),

@@ -27,7 +27,7 @@ FEW = [("1x5", "f32"), ("7x7", "f16"), ("4x3", "f32")]
 @pytest.mark.parametrize("case", KERNELS, ids=lambda case: case.name)
 def test_kernels(case: Case, fabric: str, precision: str) -> None:
     model, feeds = case.build()
-    program = build(model, fabric, DType(precision))
+    program = build(model, fabric, DType(precision), case.same_order)
     prediction = predict(program.assembly, program.fabric)
     run = program.run(feeds)
     assert prediction.macs == run.counters.macs_f32 + run.counters.macs_f16

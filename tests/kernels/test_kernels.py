@@ -216,15 +216,37 @@ def test_a_column_of_products_has_one_holder(shape: tuple[int, ...], fabric: str
     compare(model, feeds, fabric)
 
 
-@pytest.mark.parametrize("fabric", FABRICS)
-@pytest.mark.parametrize("shape", [(1, 300, 40), (5, 70, 9)])
+@pytest.mark.parametrize("fabric", ["4x4", "3x5", "1x4", "7x1"])
+@pytest.mark.parametrize("shape", [(1, 300, 40), (5, 70, 9), (1, 2000, 20)])
 def test_equal_weights_give_equal_sums_in_the_same_order(
     shape: tuple[int, int, int], fabric: str
 ) -> None:
     m, k, n = shape
     feeds = {"x0": floats(m, k)}
     weights = {"x1": np.repeat(floats(k, 1), n, axis=1)}
-    model = case("MatMul", feeds, weights)
-    result = wsc.compile(model, fabric, same_order=True).run(feeds).outputs["y0"]
+    program = wsc.compile(case("MatMul", feeds, weights), fabric, same_order=True)
+    result = program.run(feeds).outputs["y0"]
     np.testing.assert_array_equal(result, np.repeat(result[:, :1], n, axis=1))
     np.testing.assert_allclose(result, feeds["x0"] @ weights["x1"], rtol=1e-4, atol=1e-4)
+    assert ("turn_east" in program.text) == (k == 2000 and fabric != "1x4")
+
+
+@pytest.mark.parametrize("fabric", ["4x4", "3x5", "1x4", "7x1"])
+def test_equal_filters_give_equal_channels(fabric: str) -> None:
+    feeds = {"x0": floats(1, 16, 12, 12)}
+    weights = {"x1": np.repeat(floats(1, 16, 3, 3), 24, axis=0)}
+    model = case("Conv", feeds, weights, pads=[1, 1, 1, 1])
+    program = wsc.compile(model, fabric, same_order=True)
+    result = program.run(feeds).outputs["y0"]
+    np.testing.assert_array_equal(result, np.repeat(result[:, :1], 24, axis=1))
+    assert ("turn_east" in program.text) == (fabric != "1x4")
+
+
+@pytest.mark.parametrize("fabric", ["4x4", "3x5", "2x1", "7x1"])
+@pytest.mark.parametrize("precision", [DType.F32, DType.F16])
+def test_sums_that_go_to_the_last_column_and_back(precision: DType, fabric: str) -> None:
+    """More outputs than columns, fewer, and blocks of several parts with a short one behind."""
+    for shape, n in (((1, 2000), 20), ((1, 1500), 2), ((3, 1800), 602)):
+        feeds = {"x0": floats(*shape)}
+        model = case("MatMul", feeds, {"x1": floats(shape[1], n)})
+        compare(model, feeds, fabric, precision, same_order=True)

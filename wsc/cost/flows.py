@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,17 @@ from isa.program import Program, Transfer
 from isa.types import Control, Side
 from wsc.cost.edge import static_environment, traffic
 from wsc.cost.model import CostModel
-from wsc.cost.streams import Cast, Chain, Collect, Multicast, Posted, Scatter, Schedule, Work
+from wsc.cost.streams import (
+    PROMISED,
+    Cast,
+    Chain,
+    Collect,
+    Multicast,
+    Posted,
+    Scatter,
+    Schedule,
+    Work,
+)
 from wsc.cost.tiles import Axis
 from wsc.kernels.flows import FLOWS, SHARED
 
@@ -154,11 +165,7 @@ class Streams:
         if not receives and not sends:
             np.copyto(work.done, work.alone, where=work.lanes.mask)
         elif family in self.chains:
-            if family == "south":
-                waiting = np.minimum(work.count, self.chains[family].slack)
-                words = waiting if sends else work.count - waiting
-                walk.postpone(self.scatter.shared(work, words, walk.time))
-            yield from self._chain(walk, family, work, receives, sends)
+            yield from self._chains(walk, work, receives, sends)
         elif receives in self.casts:
             while not self.casts[receives].ready(work):
                 yield
@@ -187,8 +194,19 @@ class Streams:
         ahead = np.broadcast_to(words, work.count.shape)
         return np.diff(ahead, axis=0, append=ahead[-1:]) + np.eye(len(ahead))[:, :1] * ahead[:1]
 
+    def _chains(self, walk: Any, work: Work, receives: str, sends: str) -> Generator[None]:
+        families = [color.rpartition("_")[0] for color in (receives, sends) if color]
+        if "south" in families:
+            waiting = np.minimum(work.count, self.chains["south"].slack)
+            words = waiting if sends else work.count - waiting
+            walk.postpone(self.scatter.shared(work, words, walk.time))
+        if families[0] == families[-1]:
+            yield from self._chain(walk, families[0], work, bool(receives), bool(sends))
+        else:
+            yield from self._turn(walk, work, *families)
+
     def _chain(
-        self, walk: Any, family: str, work: Work, receives: str, sends: str
+        self, walk: Any, family: str, work: Work, receives: bool, sends: bool
     ) -> Generator[None]:
         chain = self.chains[family]
         empty = work.lanes.mask & (work.count == 0)
@@ -200,7 +218,22 @@ class Streams:
                 walk.progress += 1
             elif chain.busy(work.lanes):
                 yield
-        chain.posted.append(Posted(work, bool(receives), bool(sends)))
+        chain.posted.append(Posted(work, receives, sends))
+
+    def _turn(self, walk: Any, work: Work, family: str, onward: str) -> Generator[None]:
+        """The end of one chain that is the beginning of another: wavelets leave as they come."""
+        chain = self.chains[family]
+        taken = replace(work, done=np.full(work.done.shape, PROMISED))
+        yield from self._chain(walk, family, taken, True, True)
+        while not taken.known:
+            if chain.resolve():
+                walk.progress += 1
+            else:
+                yield
+        steps = np.maximum(work.count - 1, 1)
+        pace = np.maximum(work.pace, (chain.last - chain.first) / steps)
+        sent = replace(work, start=np.where(work.count > 0, chain.first, work.start), pace=pace)
+        yield from self._chain(walk, onward, sent, False, True)
 
     def resolve(self) -> bool:
         """Find times of chains that are complete; whether there were any."""

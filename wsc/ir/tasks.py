@@ -77,7 +77,9 @@ class ContractTask:
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
     accumulator: f32 buffer: two chunks (reduce), or the f32 sums of an f16 result.
-    arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce).
+    ordered: every sum is added from west to east, whoever owns it (reduce).
+    arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce, but
+      not ordered).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
       result itself holds them.
     """
@@ -93,6 +95,7 @@ class ContractTask:
     x_label: str
     y_label: str
     reduce: bool
+    ordered: bool = False
     n_label: str = ""
     chunk: int = 0
     accumulator: str = ""

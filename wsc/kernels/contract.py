@@ -6,7 +6,9 @@ the tile's tokens; one instruction consumes the weights of a whole block of outp
 
 Reduce form: the tiles of a row hold parts of every sum. The outputs are taken in blocks,
 one owner column after the other; chains from both ends of the row carry the partial sums
-to the owner while the next block's weights already arrive.
+to the owner while the next block's weights already arrive. Where these chains meet depends
+on the owner, and with it the order of the additions. The ordered reduce form has one chain, from
+the first column to the last; from there the sums go back west to the owner.
 
 Local form: each tile sums its own outputs completely.
 """
@@ -130,7 +132,8 @@ def _weights(task: ContractTask, labels: Sequence[str]) -> Source:
 def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
-    return f"{kind}_{'streamed' if task.weight else 'resident'}"
+    name = f"{kind}_{'streamed' if task.weight else 'resident'}"
+    return f"{name}_ordered" if task.ordered else name
 
 
 def _local(task: ContractTask, context: Context) -> Emission:
@@ -180,6 +183,9 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     half = task.chunk * room * 4
     asm = Asm(context.fabric.dimensions)
     asm.signal(CHAIN_DONE, 2)
+    if task.ordered:
+        with asm.when(X, "<", W - 1):
+            asm.signal(ARRIVED, 1)
     half_base = asm.set(asm.register("half"), Name(task.accumulator))
     with asm.loop("owner", owners) as owner, asm.loop("part", -(-block // task.chunk)) as part:
         within = asm.times("within", part, task.chunk)
@@ -194,22 +200,60 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         asm.wait(CHAIN_DONE, 1)
         asm.fill(half_base, F32, 0, words)
         _accumulate(task, asm, labels, (outer, summed, inner), first, count, half_base)
-        with asm.when(X, "<", owner):
-            asm.call("chain_east_add_f32", source=half_base, count=words)
-        with asm.otherwise():
-            with asm.when(X, ">", owner):
-                asm.call("chain_west_add_f32", source=half_base, count=words)
-            with asm.otherwise():
-                _own(task, asm, part, within, room, half_base, words)
+        if task.ordered:
+            _one_way(task, asm, owner, within, room, half_base, words)
+        else:
+            _both_ways(task, asm, owner, part, within, room, half_base, words)
         asm.set(half_base, 2 * Name(task.accumulator) + half - half_base)
     asm.wait(CHAIN_DONE, 2)
     _finish(task, asm, owners, block, room)
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
+    way = "to the last column and back to the owner" if task.ordered else "to the owner"
     doc = (
         "Blocks of outputs, one owner column after the other; partial sums run along the row",
-        "to the owner on stream units while the next block accumulates.",
+        f"{way} on stream units while the next block accumulates.",
     )
     return Emission(_stem(task), asm.body, feeds, doc)
+
+
+def _both_ways(
+    task: ContractTask, asm: Asm, owner: Expr, part: Expr, within: Expr, room: int, half: Name,
+    words: Expr,
+) -> None:  # fmt: skip
+    """Chains from both ends of the row to the owner of this block."""
+    with asm.when(X, "<", owner):
+        asm.call("chain_east_add_f32", source=half, count=words)
+    with asm.otherwise():
+        with asm.when(X, ">", owner):
+            asm.call("chain_west_add_f32", source=half, count=words)
+        with asm.otherwise():
+            _own(task, asm, part, within, room, half, words)
+
+
+def _one_way(
+    task: ContractTask, asm: Asm, owner: Expr, within: Expr, room: int, half: Name, words: Expr
+) -> None:
+    """A chain to the last column, which sends the sums back to the owner of this block.
+
+    A tile passes on what is not its own before it takes what is; one unit does both, so that the
+    queue has one reader.
+    """
+    sums = Name(task.sums or task.out.buffer)
+    with asm.when(X, "<", W - 1):
+        asm.call("chain_east_add_f32", source=half, count=words)
+        with asm.when(X, ">=", owner):
+            asm.wait(ARRIVED, 1)
+            with asm.when(X, ">", owner):
+                asm.call("forward_west_f32", count=words)
+            with asm.otherwise():
+                offset = asm.let("offset", within * (room * 4))
+                asm.call("arrive_west_f32", target=sums + offset, count=words)
+    with asm.otherwise():
+        with asm.when(X, ">", owner):
+            asm.call("turn_east_add_f32", source=half, count=words)
+        with asm.otherwise():
+            offset = asm.let("offset", within * (room * 4))
+            asm.call("take_east_add_f32_async", target=sums + offset, source=half, count=words)
 
 
 def _accumulate(
@@ -263,11 +307,15 @@ def _add_arrivals(task: ContractTask, asm: Asm, sums: Expr, words: int) -> None:
 
 
 def _finish(task: ContractTask, asm: Asm, owners: int, block: int, room: int) -> None:
-    """Add the last part's two halves, and round to f16 where that is the result."""
+    """Wait for the last sums, or add the last part's two halves; round to f16 if that is asked."""
     sums = Name(task.sums or task.out.buffer)
     last = (-(-block // task.chunk) - 1) * task.chunk
-    with asm.when(X, "<", minimum(owners, W - 1)):
-        _add_arrivals(task, asm, sums + last * room * 4, (block - last) * room)
+    if task.ordered:
+        with asm.when(X, "<", W - 1):
+            asm.wait(ARRIVED, 1)
+    else:
+        with asm.when(X, "<", minimum(owners, W - 1)):
+            _add_arrivals(task, asm, sums + last * room * 4, (block - last) * room)
     if task.sums:
         out = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})
         asm.vector("narrow", task.out.dtype, out, At(sums, {"i": 4}), dims=[("i", block * room)])

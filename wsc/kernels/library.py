@@ -132,6 +132,46 @@ def arrive() -> Procedure:
     )  # fmt: skip
 
 
+def turn() -> Procedure:
+    """``turn_east_add_f32(source, count)``: the sums that come from the west go back west.
+
+    The last tile's part of a chain whose end lies elsewhere: it adds its own words.
+    Asynchronous; signals ``CHAIN_DONE``.
+    """
+    asm = Asm(6)
+    source, count = asm.register("source"), asm.register("count")
+    memory, dims = words(asm, source, count, DType.F32)
+    unit = Asynchronous(UP_UNIT, CHAIN_DONE)
+
+    def emit(send: str, receive: str) -> None:
+        out, came = Fabric(f"west_{send}"), Fabric(f"east_{receive}")
+        asm.vector("add", DType.F32, out, came, memory, dims=dims, asynchronous=unit)
+
+    with asm.when(X, "==", W - 1):
+        _parity(asm, ROW, emit)
+    return Procedure(
+        "turn_east_add_f32", (source.name, count.name), asm.body,
+        ("The last column: add the source to what arrives, and send the sums back west.",),
+    )  # fmt: skip
+
+
+def forward() -> Procedure:
+    """``forward_west_f32(count)``: pass words on to the west; signals ``ARRIVED``."""
+    asm = Asm(6)
+    count = asm.register("count")
+    unit = Asynchronous(ARRIVAL_UNIT, ARRIVED)
+
+    def emit(send: str, receive: str) -> None:
+        out, came = Fabric(f"west_{send}"), Fabric(f"west_{receive}")
+        asm.vector("mov", DType.F32, out, came, dims=[("i", count)], asynchronous=unit)
+
+    with asm.when(X, ">", 0):
+        _parity(asm, ROW, emit)
+    return Procedure(
+        "forward_west_f32", (count.name,), asm.body, ("Pass count words on to the west.",)
+    )
+
+
 def all_reduce(line: Line, op: str, dtype: DType) -> Procedure:
     """``row_all_add_f32(buffer, count)``: every tile of the line gets the combined words.
 
@@ -172,7 +212,7 @@ def barrier() -> Procedure:
 
 
 def _build() -> dict[str, Procedure]:
-    made: list[Procedure] = [arrive(), barrier()]
+    made: list[Procedure] = [arrive(), turn(), forward(), barrier()]
     for line in (ROW, COLUMN):
         for op in ("add", "max"):
             for dtype in DType:

@@ -13,7 +13,6 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.layout import Mesh, View, block, local_size, whole
 
-ROOM = 0.4  # of a tile: what the whole of a sum may take to be made there for its order's sake
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
@@ -54,6 +53,7 @@ class Choice:
     x_label: str
     y_label: str
     reduce: bool
+    ordered: bool
     n_label: str
     chunk: int
     a: tuple[Extent, ...]
@@ -69,7 +69,7 @@ class Choice:
         """The task, without its scratch buffers."""
         return ContractTask(
             op.index_a, op.index_b, op.out, op.extents, a, b, weight, out, self.x_label,
-            self.y_label, self.reduce, self.n_label, self.chunk, origin=origin,
+            self.y_label, self.reduce, self.ordered, self.n_label, self.chunk, origin=origin,
         )  # fmt: skip
 
     def with_buffers(
@@ -85,7 +85,9 @@ class Choice:
         return replace(
             task,
             accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
-            arrivals=buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
+            arrivals=""
+            if self.ordered
+            else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
             sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
         )
 
@@ -102,7 +104,7 @@ def choose_contraction(
     Forms are compared on a mesh of one fixed size, so that the text of a network is the
     same on every fabric; one that does not fit the real mesh gives way to the next.
 
-    same_order: rather forms in which one tile makes the whole of a sum, where they have room.
+    same_order: only forms in which the order of a sum does not depend on which tile owns it.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
@@ -111,18 +113,18 @@ def choose_contraction(
     model = CostModel(replace(fabric, width=REFERENCE ** sides[0], height=REFERENCE ** sides[1]))
     reference = Mesh(model.fabric.width, model.fabric.height)
     moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
-    ranked: list[tuple[tuple[bool, bool, int, int], Choice]] = []
+    ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
         if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
             continue
         if x[1] and not _n_label(op, dict(op.extents), y):
             continue
-        guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, x, y)
-        real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, x, y)
+        form = _Form(*x, y, x[1] and same_order)
+        guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, form)
+        real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
         crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
         if real.bytes <= fabric.sram_bytes:
-            split = same_order and (real.reduce or real.bytes > fabric.sram_bytes * ROOM)
-            ranked.append(((crowded, split, guess.cycles, guess.bytes), real))
+            ranked.append(((crowded, guess.cycles, guess.bytes), real))
     return min(ranked, key=lambda item: item[0])[1] if ranked else None
 
 
@@ -178,12 +180,22 @@ def _y_options(op: Contract, streamed: bool) -> list[str]:
     return options
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What ``Choice`` says of these, before there are layouts."""
+
+    x_label: str
+    reduce: bool
+    y_label: str
+    ordered: bool
+
+
 def _evaluate(
     op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
-    cost: CostModel, mesh: Mesh, x: tuple[str, bool], y: str,
+    cost: CostModel, mesh: Mesh, form: _Form,
 ) -> Choice:  # fmt: skip
     sizes = dict(op.extents)
-    x_label, reduce = x
+    x_label, reduce, y, ordered = form.x_label, form.reduce, form.y_label, form.ordered
     in_b = _labels_of(op.index_b)
     n_label = _n_label(op, sizes, y) if reduce else ""
     split = {label: axis for label, axis in ((x_label, "x"), (y, "y")) if label}
@@ -214,19 +226,22 @@ def _evaluate(
     compute = cost.contraction(outputs, summed, tokens, a.dtype)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
-    chain = outputs * tokens if reduce else 0
+    ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both
+    chain = outputs * tokens * ways if reduce else 0
     bound = Bound(compute, max(link, chain), io)
     cycles = bound.roofline
     if reduce:
         parts = -(-sizes[n_label] // chunk)
-        cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width)
+        cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
-    total += 3 * chunk * per_output * 4 if reduce else 0
+    total += (2 if ordered else 3) * chunk * per_output * 4 if reduce else 0
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
-    return Choice(x_label, y, reduce, n_label, chunk, want_a, want_b, out, bound, cycles, total)
+    return Choice(
+        x_label, y, reduce, ordered, n_label, chunk, want_a, want_b, out, bound, cycles, total
+    )
 
 
 def out_bytes(dtype: DType) -> int:

@@ -74,7 +74,7 @@ class Place:
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
-    same_order: each sum of a contraction in one tile, where it has room.
+    same_order: the order of a contraction's sums does not depend on who owns them.
     """
 
     fabric: Fabric
