@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType, Side
+from isa.types import Side
 from runtime.engine import Options
 from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
-from runtime.engine.layout import FRONT, NEVER, WHEEL, F, G, K, L, State
+from runtime.engine.layout import NEVER, WHEEL, G, K, L, State
 from runtime.engine.state import zeros
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
-from runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 
 RAMP = Side.RAMP.index
 
@@ -30,7 +28,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
     nodes[-1, 1] = -1
     stream, table, stream_slots, stream_queues = _streams(image)
     g[G.AHEAD], g[G.SLOTS] = 1, slots
-    g[G.UNIT_TASKS] = 2 * slots
+    g[G.UNIT_TASKS], g[G.TASKS_END] = 2 * slots, tasks
     g[G.PORT_TASKS] = 2 * slots + len(state.unit)
     g[G.FREE_IN], g[G.FREE_OUT] = _bandwidth(image)
     g[G.LIMIT] = options.max_cycles or NEVER
@@ -40,12 +38,11 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "quiet": np.zeros(slots, np.int64), "occupied": np.zeros((image.tiles, 2), np.int64),
             "link": _links(image), "origins": _origins(image), "stream": stream,
             "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
-            "front": np.zeros(FRONT, np.int64), "tasks": np.zeros(tasks, np.int64),
+            "tasks": np.zeros(tasks, np.int64), "late": np.zeros(slots, np.int64),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
             "port_free": np.zeros(ports, np.int64),
             "port_owner": np.full(ports, -1, np.int64), "port_safe": np.zeros(ports, np.int64),
-            "forms": _forms(image),
         },
     )  # fmt: skip
 
@@ -64,33 +61,6 @@ def _bandwidth(image: Image) -> tuple[bool, bool]:
             draining.add(int(queue[Qcol.PORT]))
     rate = image.fabric.io_bytes_per_cycle
     return 4 * len(feeding) <= rate, 4 * len(draining) <= rate
-
-
-def _forms(image: Image) -> np.ndarray:
-    """What the rows of each instruction have in common; see ``layout.F``."""
-    code = image.code
-    forms = np.zeros((len(code.rows), len(F)), dtype=np.int64)
-    forms[:, F.INPUT] = forms[:, F.SECOND] = -1
-    for number, row in enumerate(code.rows.tolist()):
-        if row[Col.KIND] != Kind.VECTOR or row[Col.LEVEL] < 0:
-            continue
-        first = row[Col.OPERANDS]
-        operands = code.operands[first : first + row[Col.COUNT]].tolist()
-        queues = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == FABRIC]
-        memory = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == MEMORY]
-        inputs = [k for k in queues if k > 0]
-        each = all(operands[k][Ocol.ADVANCE] == row[Col.LEVEL] for k in queues)
-        form = forms[number]
-        form[F.SIMPLE] = each and row[Col.RANK] <= row[Col.LEVEL] + 1 and len(inputs) <= 2
-        if inputs:
-            form[F.INPUT] = inputs[0]
-        if len(inputs) > 1:
-            form[F.SECOND] = inputs[1]
-        form[F.EMITS] = 0 in queues
-        form[F.MEMORY] = sum(1 << k for k in memory)
-        single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == TYPE_INDEX[DType.F32]
-        form[F.AXPY] = single and 0 in memory and len(memory) == 2
-    return forms
 
 
 def _used(image: Image) -> np.ndarray:

@@ -23,6 +23,8 @@ from runtime.engine import (
     bits,
     dispatch,
     kernel_ahead,
+    kernel_arbitrate,
+    kernel_bulk,
     kernel_common,
     kernel_core,
     kernel_dynamic,
@@ -59,7 +61,15 @@ _SHARED: tuple[ModuleType, ...] = (
     ),
 )
 _AHEAD: tuple[ModuleType, ...] = (
-    *(kernel_ahead, kernel_flow, kernel_lookahead, kernel_times, kernel_unit),
+    *(
+        kernel_ahead,
+        kernel_arbitrate,
+        kernel_bulk,
+        kernel_flow,
+        kernel_lookahead,
+        kernel_times,
+        kernel_unit,
+    ),
 )
 
 

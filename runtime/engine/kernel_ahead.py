@@ -11,7 +11,15 @@ from __future__ import annotations
 from numba import njit
 
 from runtime.engine.dispatch import JIT, inlined, jit
-from runtime.engine.kernel_common import MOST_VISITS, beyond, look_at, schedule, unlink
+from runtime.engine.kernel_common import (
+    LATE,
+    MOST_VISITS,
+    QUEUED,
+    beyond,
+    look_at,
+    schedule,
+    unlink,
+)
 from runtime.engine.kernel_dynamic import dynamic_phase
 from runtime.engine.kernel_edge import edge_phase, settle
 from runtime.engine.kernel_flow import (
@@ -24,10 +32,11 @@ from runtime.engine.kernel_flow import (
 )
 from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
 from runtime.engine.kernel_unit import run_unit, visit_core
-from runtime.engine.layout import FRONT, NEVER, WHEEL, G, L, Mode, State, T, U
+from runtime.engine.layout import NEVER, WHEEL, G, L, Mode, State, T, U
 from runtime.routes import Scol
 
-REFILL = 16  # tasks that come to the front when it is empty
+# Units in a row: several wavelets move at once then, and few enough tiles stay in the cache.
+UNIT_TURNS = 64
 
 
 @jit
@@ -42,14 +51,39 @@ def begin_run(s: State) -> None:
 
 
 @jit
-def refill(s: State) -> None:
-    """Bring tasks to the empty front, the youngest first: what they touch is still at hand."""
+def resume_late(s: State) -> None:
+    """Let the slots that were put off go on as far as they can, if nothing else made them."""
     g = s.g
-    some = min(g[G.STACKED], REFILL)
-    for index in range(some):
-        g[G.STACKED] -= 1
-        s.front[(g[G.FIRST_TASK] + index) & (FRONT - 1)] = s.tasks[g[G.STACKED]]
-    g[G.FRONT] = some
+    count = g[G.LATE]
+    g[G.LATE] = 0
+    g[G.VISITS] += count
+    for index in range(count):
+        slot = s.late[index]
+        late = s.queued[slot] & LATE
+        s.queued[slot] &= QUEUED
+        if late != 0:
+            g[G.TASKS] -= 1
+            advance_plain(s, slot, True)
+
+
+@inlined
+def next_task(s: State) -> int:
+    """Take the youngest task of a router or port, or of some units when those are done.
+
+    What units take from their queues in a row leaves room for several wavelets at once.
+    """
+    g = s.g
+    if g[G.STACKED] == 0:
+        g[G.UNIT_TURNS] = UNIT_TURNS
+    g[G.TASKS] -= 1
+    if g[G.UNITS_STACKED] > 0 and g[G.UNIT_TURNS] > 0:
+        g[G.UNIT_TURNS] -= 1
+        task = s.tasks[g[G.TASKS_END] - g[G.UNITS_STACKED]]
+        g[G.UNITS_STACKED] -= 1
+        return int(task)
+    g[G.UNIT_TURNS] = 0
+    g[G.STACKED] -= 1
+    return int(s.tasks[g[G.STACKED]])
 
 
 @jit
@@ -62,17 +96,15 @@ def work(s: State, most: int) -> bool:
             return True
         if g[G.VISITS] >= MOST_VISITS:
             return False
-        g[G.TASKS] -= 1
         g[G.VISITS] += 1
-        if g[G.FRONT] == 0:
-            refill(s)
-        task = s.front[g[G.FIRST_TASK]]
-        g[G.FIRST_TASK] = (g[G.FIRST_TASK] + 1) & (FRONT - 1)
-        g[G.FRONT] -= 1
-        s.queued[task] = 0
+        if g[G.STACKED] + g[G.UNITS_STACKED] == 0:
+            resume_late(s)
+            continue
+        task = next_task(s)
+        s.queued[task] &= ~QUEUED
         if task < slots:
             if s.slots[task, Scol.GUIDED] == 0:
-                advance_plain(s, task)
+                advance_plain(s, task, False)
             else:
                 advance_guided(s, task)
         elif task < 2 * slots:

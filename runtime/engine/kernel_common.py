@@ -10,10 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.engine.dispatch import inlined, int32, int64, jit
-from runtime.engine.layout import FRONT, NEVER, WHEEL, Fault, G, L, Reason, State, T, U
+from runtime.engine.layout import NEVER, WHEEL, Fault, G, L, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
 RAMP = 4
+# Of a task: it is on a stack; it is in the list of those put off; that entry is still good.
+QUEUED, LISTED, LATE = 1, 2, 4
 MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
@@ -138,16 +140,30 @@ def beyond(s: State, t: int) -> bool:
 @jit
 def enqueue(s: State, task: int) -> None:
     """A slot, output queue or unit may be able to go on (the engine that runs ahead)."""
-    if s.queued[task] == 0:
+    queued = s.queued[task]
+    if queued & QUEUED == 0:
         g = s.g
-        s.queued[task] = 1
-        if g[G.FRONT] < FRONT:
-            s.front[(g[G.FIRST_TASK] + g[G.FRONT]) & (FRONT - 1)] = task
-            g[G.FRONT] += 1
+        if queued & LATE != 0:
+            g[G.TASKS] -= 1
+        s.queued[task] = queued & LISTED | QUEUED
+        if g[G.UNIT_TASKS] <= task < g[G.PORT_TASKS]:
+            g[G.UNITS_STACKED] += 1
+            s.tasks[g[G.TASKS_END] - g[G.UNITS_STACKED]] = task
         else:
             s.tasks[g[G.STACKED]] = task
             g[G.STACKED] += 1
         g[G.TASKS] += 1
+
+
+@jit
+def put_off(s: State, slot: int) -> None:
+    """Let a slot that is on no stack go on when all others are done, or when something wakes it."""
+    g, queued = s.g, s.queued[slot]
+    if queued & LISTED == 0:
+        s.late[g[G.LATE]] = slot
+        g[G.LATE] += 1
+    s.queued[slot] = queued | LISTED | LATE
+    g[G.TASKS] += 1
 
 
 @jit

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from isa.types import Control
 from runtime.engine.dispatch import inlined, jit
+from runtime.engine.kernel_arbitrate import gets, wake_waiting
+from runtime.engine.kernel_bulk import relay
 from runtime.engine.kernel_common import (
     RAMP,
     beyond,
@@ -24,6 +26,7 @@ from runtime.engine.kernel_common import (
     moved,
     pop,
     push,
+    put_off,
     tail_cell,
     value_in,
     wake_upstream,
@@ -66,6 +69,8 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
                 enqueue(s, to)
     link = tile * 6 + side
     s.link[link, L.FREE] = t + 1
+    if s.link[link, L.WAITING] != 0:
+        wake_waiting(s, link)
     if guided != 0:
         s.moves[slot, side] += 1
     s.turns[tile, side] = slots[slot, Scol.BIT]
@@ -107,14 +112,41 @@ def advance_guided(s: State, slot: int) -> None:
         return
 
 
+@inlined
+def blocked_in_part(s: State, slot: int, pending: int) -> bool:
+    """Whether a head that has several ways to go finds one of them full."""
+    if pending & (pending - 1) == 0:
+        return False
+    side = 0
+    while (pending >> side) != 0:
+        if (pending >> side) & 1:
+            to = s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
+            if to >= 0 and s.fifos[to, Fcol.COUNT] >= s.fifos[to, Fcol.DEPTH]:
+                return True
+        side += 1
+    return False
+
+
 @jit
-def advance_plain(s: State, slot: int) -> None:
-    """Move the heads of a router buffer without switches as far as is known."""
+def advance_plain(s: State, slot: int, late: bool) -> None:
+    """Move the heads of a router buffer without switches as far as is known.
+
+    late: all else is done. Before that it pays to wait until a wavelet can go on everywhere,
+    as more can then follow it.
+    """
     slots, fifos, g, cells = s.slots, s.fifos, s.g, s.cells
     count = fifos[slot, Fcol.COUNT]
     if count == 0:
         return
     tile, send = slots[slot, Scol.TILE], s.positions[slots[slot, Scol.FIRST], 1]
+    if slots[slot, Scol.PENDING] == 0 and g[G.SEED] == 0:
+        relay(s, slot, send)
+        count = fifos[slot, Fcol.COUNT]
+        if count == 0:
+            return
+    if not late and blocked_in_part(s, slot, slots[slot, Scol.PENDING] or send):
+        put_off(s, slot)
+        return
     offset, depth = fifos[slot, Fcol.OFFSET], fifos[slot, Fcol.DEPTH]
     head, popped = fifos[slot, Fcol.HEAD], fifos[slot, Fcol.POPPED]
     pending, served = slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED]
@@ -167,10 +199,11 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
         return -1
     bit = 1 << s.slots[slot, Scol.BIT]
     if s.link[link, L.MASK] != bit:
-        if not alone(s, tile, side, slot, at):
-            look_at_link(s, link, max(at, s.g[G.NOW] + 1))
+        if not gets(s, tile, side, slot, at):
             return -1
         s.turns[tile, side] = s.slots[slot, Scol.BIT]
+        if s.link[link, L.WAITING] != 0:
+            wake_waiting(s, link)
     s.link[link, L.FREE] = at + 1
     where, hop = slot * 8 + RAMP, s.g[G.RAMP]
     if side != RAMP:
@@ -227,7 +260,10 @@ def rise_at(s: State, slot: int, t: int) -> None:
         enqueue(s, slot)
     full = fifos[queue, Fcol.COUNT] == fifos[queue, Fcol.DEPTH]
     pop(s, queue, t)
-    s.link[tile * 6 + INTO_ROUTER, L.FREE] = t + 1
+    link = tile * 6 + INTO_ROUTER
+    s.link[link, L.FREE] = t + 1
+    if s.link[link, L.WAITING] != 0:
+        wake_waiting(s, link)
     s.turns[tile, INTO_ROUTER] = slots[slot, Scol.BIT]
     if fifos[queue, Fcol.COUNT] == 0:
         s.occupied[tile, 1] &= ~(1 << slots[slot, Scol.BIT])
@@ -247,9 +283,10 @@ def advance_output(s: State, slot: int) -> None:
         time = max(rise_time(s, slot), s.link[link, L.FREE])
         if beyond(s, time):
             return
-        mine = s.slots[slot, Scol.GUIDED] == 0
-        if not mine or not alone(s, tile, INTO_ROUTER, slot, time):
+        if s.slots[slot, Scol.GUIDED] != 0:
             look_at_link(s, link, max(time, s.g[G.NOW] + 1))
+            return
+        if not gets(s, tile, INTO_ROUTER, slot, time):
             return
         rise_at(s, slot, time)
 

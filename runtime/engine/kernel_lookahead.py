@@ -190,7 +190,9 @@ def present_bound(s: State, side: int, slot: int) -> int:
         return time if time != NEVER else s.g[G.NOW] + 1
     pending, after = s.slots[slot, Scol.PENDING], 0
     if pending == 0:
-        return 0
+        if s.slots[slot, Scol.GUIDED] != 0:
+            return 0
+        pending = s.positions[s.slots[slot, Scol.FIRST], 1]
     if (pending >> side) & 1 == 0:
         if pending != 1 << RAMP:
             return s.g[G.NOW] + 1
@@ -246,6 +248,4 @@ def alone(s: State, tile: int, side: int, slot: int, t: int) -> bool:
     mask = k[link, L.MASK] & ~(1 << (slot - first))
     if mask == 0:
         return True
-    if k[link, L.DUE] <= t:
-        return False
     return ask_others(s, link, side, slot, mask, first, t)

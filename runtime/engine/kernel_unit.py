@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.engine.bits import bits_float
 from runtime.engine.dispatch import inlined, int32, jit
+from runtime.engine.kernel_bulk import multiply_rows
 from runtime.engine.kernel_common import (
     beyond,
     block,
@@ -159,13 +160,21 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     q1 = s.slots[slot1, Scol.INPUT] if first >= 0 else 0
     q2 = s.slots[slot2, Scol.INPUT] if second >= 0 else 0
     q0 = s.slots[slot0, Scol.OUTPUT] if emits else 0
-    axpy_form, inside = s.forms[row, F.AXPY], s.rows[row, Col.RANK] > level
+    axpy_form, bulk = s.forms[row, F.AXPY], s.forms[row, F.BULK] and s.g[G.TRACE] == 0
     empty0 = emits != 0 and fifos[q0, Fcol.COUNT] == 0
     full1 = first >= 0 and fifos[q1, Fcol.COUNT] == fifos[q1, Fcol.DEPTH]
     full2 = second >= 0 and fifos[q2, Fcol.COUNT] == fifos[q2, Fcol.DEPTH]
     done, ended, blocked = 0, t, Reason.NONE
     what = 0
     while done < left:
+        if bulk:
+            u[me, U.LEFT] = left - done
+            some = multiply_rows(s, tile, unit, me, row, level, t)
+            if some > 0:
+                done += some
+                t = ended = u[me, U.WAKE]
+                if beyond(s, t):
+                    break
         if first >= 0:
             what, blocked = slot1, Reason.INPUT
             if fifos[q1, Fcol.COUNT] == 0:
@@ -209,7 +218,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
         if second >= 0:
             u[me, U.HELD + second] = value_in(s, head_cell(fifos, q2))
             pop(s, q2, t)
-        if axpy_form and inside:
+        if axpy_form:
             k = 3 - first
             scale = bits_float(int32(u[me, U.HELD + first]))
             base = tile * s.g[G.BYTES]

@@ -20,7 +20,7 @@ from runtime.engine.dispatch import (
     jit,
 )
 from runtime.engine.kernel_common import fault
-from runtime.engine.layout import C, Fault, G, P, State, T, U
+from runtime.engine.layout import C, F, Fault, G, P, State, T, U
 from runtime.tables import MAX_DIMS, Col, Ocol
 
 MOV, FMAC = OPCODE["mov"], OPCODE["fmac"]
@@ -337,21 +337,12 @@ def int_row(
     return last
 
 
-@jit
+@inlined
 def account(s: State, tile: int, row: int, me: int, done: int) -> None:
     """Count ``done`` executed steps."""
-    rows, statement = s.rows, s.unit[me, U.STATEMENT]
-    if rows[row, Col.OPCODE] == FMAC:
-        column = C.MACS_F16 if rows[row, Col.DTYPE] == 1 else C.MACS_F32
-        s.counters[tile, column] += done
-        s.statements[statement, P.MACS] += done
-    else:
-        s.counters[tile, C.ELEMENTS] += done
+    statement, column = s.unit[me, U.STATEMENT], s.forms[row, F.COUNTER]
+    s.counters[tile, column] += done
+    s.counters[tile, C.SRAM] += done * s.forms[row, F.BYTES]
     s.statements[statement, P.ELEMENTS] += done
-    touched = 0
-    for k in range(rows[row, Col.COUNT]):
-        operand = rows[row, Col.OPERANDS] + k
-        if s.operands[operand, Ocol.KIND] == MEMORY:
-            size = 2 if s.operands[operand, Ocol.TYPE] == 1 else 4
-            touched += 2 * size if k == 0 and ACCUMULATING[rows[row, Col.OPCODE]] else size
-    s.counters[tile, C.SRAM] += done * touched
+    if column != C.ELEMENTS:
+        s.statements[statement, P.MACS] += done

@@ -12,7 +12,6 @@ from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import MAX_DIMS, Col, Ocol
 
 NEVER = 1 << 62
-FRONT = 256  # tasks in the front, a power of two: few enough for their tiles to stay in the cache
 WHEEL = 4096  # cycles that the timing wheel looks ahead
 
 
@@ -165,9 +164,9 @@ class G(IntEnum):
     ERROR_TIME = 44
     AHEAD = 45  # 1 in the engine that runs ahead
     LIMIT = 46  # no one starts anything from this cycle on
-    TASKS = 47  # tasks that wait, in the front and behind it
-    FIRST_TASK = 48  # place of the first in the front
-    FRONT = 49  # tasks in the front
+    TASKS = 47  # tasks that wait: of routers, of units, and slots that were put off
+    UNIT_TURNS = 48  # units that may yet go on before the routers have their turn
+    UNITS_STACKED = 49  # tasks of units, from the end of the table down
     NODE = 50  # first free node of the queue of events
     SLOTS = 51
     FEEDING = 52  # ports that asked in this cycle
@@ -183,8 +182,10 @@ class G(IntEnum):
     RACE_FREE = 62  # first free message
     RACE_SHIFT = 63  # of an address to its granule, the smallest element of the program
     VISITS = 64  # of units and routers, or instructions and rows, since the loop was entered
-    STACKED = 65  # tasks behind the front
-    SIZE = 66
+    STACKED = 65  # tasks of routers and ports, from the start of the table up
+    TASKS_END = 66  # size of the table of tasks
+    LATE = 67  # slots that were put off
+    SIZE = 68
 
 
 class L(IntEnum):
@@ -196,6 +197,7 @@ class L(IntEnum):
     OWNER = 3  # slot that has it for itself
     SAFE = 4  # until this cycle
     RIVAL = 5  # slot that last stood in the way
+    WAITING = 6  # slots that wait until something moves over it
     SIZE = 8  # a cache line
 
 
@@ -206,8 +208,11 @@ class F(IntEnum):
     INPUT = 1  # number of the first operand from a queue, or -1
     SECOND = 2  # of the second
     EMITS = 3
-    MEMORY = 4  # bits of the operands in memory
-    AXPY = 5  # an f32 multiply-accumulate into memory with one factor held
+    OPERANDS = 4  # how many
+    AXPY = 5  # an f32 multiply-accumulate of rows into memory with one factor held
+    BULK = 6  # and nothing else comes from a queue: see ``kernel_bulk``
+    COUNTER = 7  # column of the tile counters for its steps
+    BYTES = 8  # of SRAM that a step touches
 
 
 class K(IntEnum):
@@ -333,9 +338,9 @@ class State(NamedTuple):
     streams: np.ndarray
     stream_slots: np.ndarray
     stream_queues: np.ndarray
-    front: np.ndarray  # ring of slots, output queues, units and ports that may be able to go on
-    tasks: np.ndarray  # those for which it had no room
-    queued: np.ndarray
+    tasks: np.ndarray  # slots, output queues, ports and units that may be able to go on: two stacks
+    late: np.ndarray  # slots that go on when all others are done
+    queued: np.ndarray  # of each task: bits of ``kernel_common.QUEUED``, ``LISTED`` and ``LATE``
     events: np.ndarray  # wheel of links and ports: first node of each cycle
     nodes: np.ndarray  # link or port, next node, cycle
     port_due: np.ndarray

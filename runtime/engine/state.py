@@ -9,7 +9,8 @@ import numpy as np
 import runtime.tables
 from isa.program import Kind as Edge
 from runtime.engine import Options, bits
-from runtime.engine.layout import FRONT, NEVER, WHEEL, C, D, F, G, K, L, Mode, P, State, T, U
+from runtime.engine.forms import forms
+from runtime.engine.layout import NEVER, WHEEL, C, D, G, K, L, Mode, P, State, T, U
 from runtime.engine.observe import observers
 from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
@@ -98,10 +99,10 @@ def make_state(
         stream=np.zeros(0, np.int64), stream_slots=np.zeros(0, np.int64),
         stream_queues=np.zeros(0, np.int64),
         port_owner=np.zeros(0, np.int64), port_safe=np.zeros(0, np.int64),
-        tasks=np.zeros(0, np.int64), front=np.zeros(FRONT, np.int64),
+        tasks=np.zeros(0, np.int64), late=np.zeros(0, np.int64),
         queued=np.zeros(0, np.int8), events=np.zeros(0, np.int64),
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
-        port_free=np.zeros(0, np.int64), forms=np.zeros((0, len(F)), np.int64),
+        port_free=np.zeros(0, np.int64), forms=forms(image),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
         **observers(image, options, g),
     )  # fmt: skip
