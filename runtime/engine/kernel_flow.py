@@ -349,7 +349,7 @@ def serve_link(s: State, tile: int, side: int, wanted: int, t: int) -> int:
 @jit
 def has_port(s: State, port: int, queue: int, t: int) -> bool:
     """Whether a queue has a port for itself up to and in cycle t."""
-    if s.g[G.FREE_IN] == 0 or s.port_due[port] != NEVER:
+    if s.g[G.FREE_IN] == 0 or s.port_due[port] <= t:
         return False
     if s.port_owner[port] != queue or s.port_safe[port] <= t:
         bound = NEVER
