@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 
 import wsc
 from isa.fabric import find_fabric
 from isa.types import DType
+from runtime.api import RunResult
 from tests.frontend.cases import run_reference
 from tests.runtime.agreement import Ending, assert_agree
 from wsc.frontend import import_model
@@ -41,6 +43,20 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
     wanted = wanted.astype(np.float64)
     scale = float(np.max(np.abs(wanted))) or 1.0
     return float(np.max(np.abs(got.astype(np.float64) - wanted))) / scale
+
+
+def assert_as_onnx_runtime(
+    run: RunResult, session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray],
+    precision: DType,
+) -> None:  # fmt: skip
+    """Hold the outputs of a run against ONNX Runtime's: names, types and values."""
+    names = [item.name for item in session.get_outputs()]
+    assert list(run.outputs) == names
+    for name, wanted in zip(names, session.run(None, dict(feeds)), strict=True):
+        wanted = np.asarray(wanted)
+        assert run.outputs[name].dtype == wanted.dtype
+        error = difference(run.outputs[name], wanted)
+        assert error <= TOLERANCE[precision], f"{name}: {error:.3g}"
 
 
 def compare(

@@ -22,7 +22,7 @@ class CompileError(Exception):
 
 
 class DoesNotFit(CompileError):
-    """A program that needs more SRAM in a tile than the fabric has; more tiles would help."""
+    """A program that needs more SRAM in a tile than the fabric has; more tiles may help."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,8 @@ def passes(
     """The passes, in order, each with its reason for standing there."""
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
-        Place(
-            fabric, same_order
-        ),  # layouts before addresses: sizes in each tile follow from layouts
+        # Layouts before addresses: sizes in each tile follow from layouts.
+        Place(fabric, same_order),
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, fabric_name, precision, model),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are

@@ -12,9 +12,9 @@ from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import enqueue, look_at_link
 from runtime.engine.kernel_lookahead import alone, rival_bound
 from runtime.engine.kernel_router import INTO_ROUTER, first_after, lose
-from runtime.engine.kernel_times import leave_time, rise_time
+from runtime.engine.kernel_times import contender_time
 from runtime.engine.layout import NEVER, G, L, State
-from runtime.routes import Fcol, Scol
+from runtime.routes import Scol
 
 
 @inlined
@@ -23,17 +23,7 @@ def candidate_time(s: State, slot: int, side: int) -> int:
 
     NEVER if there is none or its cycle is not known.
     """
-    if s.slots[slot, Scol.GUIDED] != 0:
-        return NEVER
-    if side == INTO_ROUTER:
-        queue = s.slots[slot, Scol.OUTPUT]
-        return rise_time(s, slot) if s.fifos[queue, Fcol.COUNT] > 0 else NEVER
-    if s.fifos[slot, Fcol.COUNT] == 0:
-        return NEVER
-    pending = s.slots[slot, Scol.PENDING]
-    if pending == 0:
-        pending = s.positions[s.slots[slot, Scol.FIRST], 1]
-    return leave_time(s, slot, side) if (pending >> side) & 1 else NEVER
+    return NEVER if s.slots[slot, Scol.GUIDED] != 0 else contender_time(s, slot, side)
 
 
 @jit
@@ -75,9 +65,15 @@ def gets(s: State, tile: int, side: int, slot: int, t: int) -> bool:
     return alone(s, tile, side, slot, t) or arbitrate(s, tile, side, slot, t)
 
 
-@jit
+@inlined
 def wake_waiting(s: State, link: int) -> None:
     """Something moved over a link: those that wait for it try again."""
+    if s.link[link, L.WAITING] != 0:
+        _wake_all(s, link)
+
+
+@jit
+def _wake_all(s: State, link: int) -> None:
     waiting, tile, bit = s.link[link, L.WAITING], link // 6, 0
     task = s.slot_first[tile] + (s.g[G.SLOTS] if link % 6 == INTO_ROUTER else 0)
     s.link[link, L.WAITING] = 0

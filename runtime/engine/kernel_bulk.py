@@ -16,6 +16,7 @@ from runtime.engine.kernel_common import (
     enqueue,
     filled,
     tail_cell,
+    target,
     value_in,
     wake_upstream,
 )
@@ -42,12 +43,6 @@ def safe_until(s: State, slot: int, link: int) -> int:
 
 
 @inlined
-def target(s: State, slot: int, side: int) -> int:
-    """The FIFO that a link leads to; negative beyond the edge."""
-    return s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
-
-
-@inlined
 def delivered(s: State, slot: int, tile: int, side: int, to: int, moved: int, free: int) -> None:
     """Write what ``moved`` wavelets over a link have changed, and wake who waits for them."""
     fifos, link = s.fifos, tile * 6 + side
@@ -57,10 +52,9 @@ def delivered(s: State, slot: int, tile: int, side: int, to: int, moved: int, fr
     s.link[link, L.FREE] = free
     if s.link[link, L.MASK] != 1 << s.slots[slot, Scol.BIT]:
         s.turns[tile, side] = s.slots[slot, Scol.BIT]
-        if s.link[link, L.WAITING] != 0:
-            wake_waiting(s, link)
+        wake_waiting(s, link)
     if side != RAMP:
-        if held == 0:
+        if held == 0:  # else its head waits for something else
             filled(s, to)
             enqueue(s, to)
     elif s.slots[slot, Scol.READER] >= 0:

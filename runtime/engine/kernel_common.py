@@ -78,6 +78,12 @@ def control_in(s: State, cell: int) -> int:
 
 
 @inlined
+def target(s: State, slot: int, side: int) -> int:
+    """The FIFO that a link of a slot leads to; negative beyond the edge."""
+    return s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
+
+
+@inlined
 def room(s: State, f: int, t: int) -> bool:
     """Whether the state before cycle t has a free cell and accepts."""
     fifos = s.fifos

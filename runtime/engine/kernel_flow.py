@@ -11,7 +11,7 @@ from __future__ import annotations
 from isa.types import Control
 from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_arbitrate import gets, wake_waiting
-from runtime.engine.kernel_bulk import relay
+from runtime.engine.kernel_bulk import delivered, relay
 from runtime.engine.kernel_common import (
     RAMP,
     beyond,
@@ -28,13 +28,21 @@ from runtime.engine.kernel_common import (
     push,
     put_off,
     tail_cell,
+    target,
     value_in,
     wake_upstream,
 )
 from runtime.engine.kernel_edge import feed, size_of, take_out
 from runtime.engine.kernel_lookahead import alone, stream_bound
 from runtime.engine.kernel_router import INTO_ROUTER, drop, first_after, lose, serve, takes
-from runtime.engine.kernel_times import feed_time, head_time, leave_time, rise_time
+from runtime.engine.kernel_times import (
+    contender_time,
+    feed_time,
+    head_time,
+    leave_time,
+    rise_time,
+    wanted_sides,
+)
 from runtime.engine.layout import NEVER, G, L, State
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import Qcol
@@ -69,8 +77,7 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
                 enqueue(s, to)
     link = tile * 6 + side
     s.link[link, L.FREE] = t + 1
-    if s.link[link, L.WAITING] != 0:
-        wake_waiting(s, link)
+    wake_waiting(s, link)
     if guided != 0:
         s.moves[slot, side] += 1
     s.turns[tile, side] = slots[slot, Scol.BIT]
@@ -120,7 +127,7 @@ def blocked_in_part(s: State, slot: int, pending: int) -> bool:
     side = 0
     while (pending >> side) != 0:
         if (pending >> side) & 1:
-            to = s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
+            to = target(s, slot, side)
             if to >= 0 and s.fifos[to, Fcol.COUNT] >= s.fifos[to, Fcol.DEPTH]:
                 return True
         side += 1
@@ -144,7 +151,7 @@ def advance_plain(s: State, slot: int, late: bool) -> None:
         count = fifos[slot, Fcol.COUNT]
         if count == 0:
             return
-    if not late and blocked_in_part(s, slot, slots[slot, Scol.PENDING] or send):
+    if not late and blocked_in_part(s, slot, wanted_sides(s, slot)):
         put_off(s, slot)
         return
     offset, depth = fifos[slot, Fcol.OFFSET], fifos[slot, Fcol.DEPTH]
@@ -188,7 +195,7 @@ def advance_plain(s: State, slot: int, late: bool) -> None:
 def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) -> int:
     """Move a head over one link if it has that for itself, or queue for it: its cycle, or -1."""
     fifos, link = s.fifos, tile * 6 + side
-    to = s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
+    to = target(s, slot, side)
     if to < 0:
         return leave_plain(s, slot, tile, side, time, cell)
     if fifos[to, Fcol.COUNT] >= fifos[to, Fcol.DEPTH]:
@@ -197,28 +204,14 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
     at = max(time, s.cells[tail, 0], s.link[link, L.FREE])
     if beyond(s, at):
         return -1
-    bit = 1 << s.slots[slot, Scol.BIT]
-    if s.link[link, L.MASK] != bit:
-        if not gets(s, tile, side, slot, at):
-            return -1
-        s.turns[tile, side] = s.slots[slot, Scol.BIT]
-        if s.link[link, L.WAITING] != 0:
-            wake_waiting(s, link)
-    s.link[link, L.FREE] = at + 1
+    if s.link[link, L.MASK] != 1 << s.slots[slot, Scol.BIT] and not gets(s, tile, side, slot, at):
+        return -1
     where, hop = slot * 8 + RAMP, s.g[G.RAMP]
     if side != RAMP:
         where, hop = to * 8 + side, 1
     visible = at + hop + delay(s.g[G.SEED], where, fifos[to, Fcol.PUSHED])
     s.cells[tail, 0], s.cells[tail, 1] = visible, s.cells[cell, 1]
-    held = fifos[to, Fcol.COUNT]
-    fifos[to, Fcol.COUNT] = held + 1
-    fifos[to, Fcol.PUSHED] += 1
-    if side != RAMP:
-        if held == 0:  # else its head waits for something else
-            filled(s, to)
-            enqueue(s, to)
-    elif s.slots[slot, Scol.READER] >= 0:
-        enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + s.slots[slot, Scol.READER])
+    delivered(s, slot, tile, side, to, 1, at + 1)
     return at
 
 
@@ -262,8 +255,7 @@ def rise_at(s: State, slot: int, t: int) -> None:
     pop(s, queue, t)
     link = tile * 6 + INTO_ROUTER
     s.link[link, L.FREE] = t + 1
-    if s.link[link, L.WAITING] != 0:
-        wake_waiting(s, link)
+    wake_waiting(s, link)
     s.turns[tile, INTO_ROUTER] = slots[slot, Scol.BIT]
     if fifos[queue, Fcol.COUNT] == 0:
         s.occupied[tile, 1] &= ~(1 << slots[slot, Scol.BIT])
@@ -289,17 +281,6 @@ def advance_output(s: State, slot: int) -> None:
         if not gets(s, tile, INTO_ROUTER, slot, time):
             return
         rise_at(s, slot, time)
-
-
-@jit
-def contender_time(s: State, slot: int, side: int) -> int:
-    """First cycle in which a slot could use a link; NEVER while that is not known."""
-    if side == INTO_ROUTER:
-        queue = s.slots[slot, Scol.OUTPUT]
-        return rise_time(s, slot) if s.fifos[queue, Fcol.COUNT] > 0 else NEVER
-    if s.fifos[slot, Fcol.COUNT] == 0 or (s.slots[slot, Scol.PENDING] >> side) & 1 == 0:
-        return NEVER
-    return leave_time(s, slot, side)
 
 
 @jit

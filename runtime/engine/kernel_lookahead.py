@@ -16,7 +16,7 @@ from __future__ import annotations
 from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import RAMP
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_times import feed_time, leave_time, rise_time
+from runtime.engine.kernel_times import feed_time, leave_time, rise_time, wanted_sides
 from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
@@ -188,11 +188,9 @@ def present_bound(s: State, side: int, slot: int) -> int:
     if side == INTO_ROUTER:
         time = rise_time(s, slot)
         return time if time != NEVER else s.g[G.NOW] + 1
-    pending, after = s.slots[slot, Scol.PENDING], 0
+    pending, after = wanted_sides(s, slot), 0
     if pending == 0:
-        if s.slots[slot, Scol.GUIDED] != 0:
-            return 0
-        pending = s.positions[s.slots[slot, Scol.FIRST], 1]
+        return 0
     if (pending >> side) & 1 == 0:
         if pending != 1 << RAMP:
             return s.g[G.NOW] + 1

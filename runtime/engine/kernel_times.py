@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import RAMP, control_in, head_cell, tail_cell
+from runtime.engine.kernel_common import RAMP, control_in, head_cell, tail_cell, target
 from runtime.engine.kernel_edge import side_of, value_wanted
-from runtime.engine.kernel_router import takes
+from runtime.engine.kernel_router import INTO_ROUTER, takes
 from runtime.engine.layout import NEVER, G, State
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
@@ -38,7 +38,7 @@ def leave_time(s: State, slot: int, side: int) -> int:
     """First cycle in which the head can leave on a side; NEVER while that is not known."""
     slots = s.slots
     time = head_time(s, slot)
-    beyond = slots[slot, Scol.INPUT] if side == RAMP else slots[slot, Scol.NEXT + side]
+    beyond = target(s, slot, side)
     if beyond >= 0 and slots[slot, Scol.GUIDED] == 0:
         return max(time, free_from(s, beyond))
     control = control_in(s, head_cell(s.fifos, slot))
@@ -64,6 +64,26 @@ def rise_time(s: State, slot: int) -> int:
     if s.slots[slot, Scol.GUIDED] != 0 and not accepts(s, slot, RAMP):
         return NEVER
     return max(s.cells[head_cell(s.fifos, queue), 0], free_from(s, slot))
+
+
+@inlined
+def wanted_sides(s: State, slot: int) -> int:
+    """Sides on which a head has still to leave; 0 if switches may yet turn before it does."""
+    pending = s.slots[slot, Scol.PENDING]
+    if pending == 0 and s.slots[slot, Scol.GUIDED] == 0:
+        pending = s.positions[s.slots[slot, Scol.FIRST], 1]
+    return pending
+
+
+@jit
+def contender_time(s: State, slot: int, side: int) -> int:
+    """First cycle in which a slot could use a link; NEVER while that is not known."""
+    if side == INTO_ROUTER:
+        queue = s.slots[slot, Scol.OUTPUT]
+        return rise_time(s, slot) if s.fifos[queue, Fcol.COUNT] > 0 else NEVER
+    if s.fifos[slot, Fcol.COUNT] == 0 or (wanted_sides(s, slot) >> side) & 1 == 0:
+        return NEVER
+    return leave_time(s, slot, side)
 
 
 @jit

@@ -14,7 +14,7 @@ import pytest
 
 import wsc
 from isa.types import DType
-from tests.fabric import TOLERANCE, difference
+from tests.fabric import assert_as_onnx_runtime
 
 FILES = sorted((Path(__file__).parents[1] / "exports").glob("*.onnx"))
 MODELS = {"gpt2", "gptj", "gpt_neo", "gpt_neox", "gpt2_step", "llama_step"}
@@ -73,10 +73,4 @@ def test_outputs_agree_with_onnx_runtime(path: Path, fabric: str, precision: DTy
     feeds = _feeds(session)
     program = wsc.compile(path, fabric, dims=_dims(session), precision=precision.value)
     run = program.run(feeds)
-    names = [item.name for item in session.get_outputs()]
-    assert list(run.outputs) == names
-    for name, wanted in zip(names, session.run(None, feeds), strict=True):
-        wanted = np.asarray(wanted)
-        assert run.outputs[name].dtype == wanted.dtype
-        error = difference(run.outputs[name], wanted)
-        assert error <= TOLERANCE[precision], f"{name}: {error:.3g}"
+    assert_as_onnx_runtime(run, session, feeds, precision)

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 import pytest
 
 import wsc
 from isa.types import DType
-from tests.fabric import TOLERANCE, difference
+from tests.fabric import assert_as_onnx_runtime
 from tests.networks import NETWORKS, Network
 from tests.runtime.agreement import assert_agree
 from wsc.cost.agreement import NETWORK as TOLERATED
@@ -45,13 +44,7 @@ def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precisio
     assert {kind(call.name) for call in beyond} <= {"move", "convolution_streamed"}
     assert sum(abs(call.predicted - call.measured) for call in beyond) <= 0.03 * run.cycles
     session = onnxruntime.InferenceSession(network.path)
-    names = [item.name for item in session.get_outputs()]
-    assert list(run.outputs) == names
-    for name, wanted in zip(names, session.run(None, feeds), strict=True):
-        wanted = np.asarray(wanted)
-        assert run.outputs[name].dtype == wanted.dtype
-        error = difference(run.outputs[name], wanted)
-        assert error <= TOLERANCE[precision], f"{name}: {error:.3g}"
+    assert_as_onnx_runtime(run, session, feeds, precision)
 
 
 @pytest.mark.slow

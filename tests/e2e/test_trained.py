@@ -8,13 +8,12 @@ them import as against ONNX Runtime.
 
 from __future__ import annotations
 
-import numpy as np
 import onnxruntime
 import pytest
 
 import wsc
 from isa.types import DType
-from tests.fabric import TOLERANCE, difference
+from tests.fabric import assert_as_onnx_runtime
 from tests.networks import COMPILED, RUN, Network
 
 
@@ -27,13 +26,7 @@ def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precisio
     program = wsc.compile(network.path, fabric=fabric, dims=dict(network.dims), precision=precision)
     run = program.run(feeds)
     session = onnxruntime.InferenceSession(network.path)
-    names = [item.name for item in session.get_outputs()]
-    assert list(run.outputs) == names
-    for name, wanted in zip(names, session.run(None, feeds), strict=True):
-        wanted = np.asarray(wanted)
-        assert run.outputs[name].dtype == wanted.dtype
-        error = difference(run.outputs[name], wanted)
-        assert error <= TOLERANCE[DType(precision)], f"{name}: {error:.3g}"
+    assert_as_onnx_runtime(run, session, feeds, DType(precision))
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from isa.types import DType
 from tests.conftest import Golden
 from tests.passes.bodies import Body, bodies, stores
 from wsc.kernels.asm import Emission
-from wsc.passes.share import put_together, rewrite, share, take_apart
+from wsc.passes.share import Shared, put_together, rewrite, take_apart
+from wsc.passes.share import share as share_instances
 
 WINDOW = 16
 
@@ -26,6 +27,10 @@ def scale(address: str, factor: float, count: int | Expr, stride: int = 4) -> Em
 def show(procedure: Procedure) -> str:
     head = f"proc {procedure.name}({', '.join(procedure.parameters)})"
     return "\n".join([head, *map(print_statement, procedure.body), "end"])
+
+
+def share(emissions: list[Emission], window: int) -> Shared:
+    return share_instances([take_apart(emission) for emission in emissions], window)
 
 
 def test_numbers_become_parameters(golden: Golden) -> None:

@@ -19,8 +19,7 @@ from wsc.layout import whole
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import repeated, rolled
 from wsc.passes.route import flows_of, routes_of
-from wsc.passes.share import Instance, take_apart
-from wsc.passes.share import shared as procedures_of
+from wsc.passes.share import Instance, share, take_apart
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -47,7 +46,7 @@ class Emit:
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         bodies = _Bodies(context)
         instances = [bodies.of(task) for task in placed.tasks]
-        shared = procedures_of(instances, self.fabric.window)
+        shared = share(instances, self.fabric.window)
         procedures = (*library(shared.procedures), *shared.procedures)
         transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)

@@ -121,16 +121,11 @@ class Shared:
     calls: list[Call] = field(default_factory=list)
 
 
-def share(emissions: list[Emission], window: int) -> Shared:
+def share(instances: list[Instance], window: int) -> Shared:
     """Outline every body into a procedure, one for all that differ only in numbers.
 
     window: registers that one procedure may have, its parameters included.
     """
-    return shared([take_apart(emission) for emission in emissions], window)
-
-
-def shared(instances: list[Instance], window: int) -> Shared:
-    """The same for bodies that are already apart."""
     groups: dict[object, list[int]] = {}
     seen: dict[int, object] = {}  # skeletons are large, and many instances have the same object
     for number, instance in enumerate(instances):
