@@ -9,7 +9,8 @@ from runtime.engine import Options
 from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.layout import NEVER, WHEEL, G, K, L, State
+from runtime.engine.kernel_tree import DEEPEST, MOST, NO_TREE
+from runtime.engine.layout import NEVER, WHEEL, B, G, K, L, State
 from runtime.engine.state import zeros
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
@@ -38,13 +39,24 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "quiet": np.zeros(slots, np.int64), "occupied": np.zeros((image.tiles, 2), np.int64),
             "link": _links(image), "origins": _origins(image), "stream": stream,
             "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
-            "tasks": np.zeros(tasks, np.int64), "late": np.zeros(slots, np.int64),
+            "tasks": np.zeros(tasks, np.int64), "late": np.zeros(tasks, np.int64),
+            "unrest": _trees(image, state, options), "values": np.zeros(MOST, np.int64),
+            "branches": zeros((int(table[:, K.SLOTS].max(initial=0)) + 1, int(B.SIZE))),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
             "port_free": np.zeros(ports, np.int64),
             "port_owner": np.full(ports, -1, np.int64), "port_safe": np.zeros(ports, np.int64),
         },
     )  # fmt: skip
+
+
+def _trees(image: Image, state: State, options: Options) -> np.ndarray:
+    """Column ``unrest`` of the slots: which may pass their wavelets through a whole tree."""
+    slots = state.slots
+    fit = (slots[:, Scol.GUIDED] == 0) & (int(state.fifos[:, Fcol.DEPTH].max(initial=0)) <= DEEPEST)
+    if options.delays is not None or state.g[G.TRACE] != 0:
+        fit[:] = False
+    return np.where(fit, -1, NO_TREE)
 
 
 def _bandwidth(image: Image) -> tuple[bool, bool]:

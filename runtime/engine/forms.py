@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from isa.types import DType
-from runtime.engine.dispatch import ACCUMULATING
+from runtime.engine.dispatch import ACCUMULATING, DIVIDING
 from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
 from runtime.engine.layout import C, F
 from runtime.image import Image
 from runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 
-F16, F32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.F32]
+F16, F32, I32 = (TYPE_INDEX[kind] for kind in (DType.F16, DType.F32, DType.I32))
 
 
 def forms(image: Image) -> np.ndarray:
@@ -43,6 +43,8 @@ def _describe(form: np.ndarray, row: list[int], operands: list[list[int]]) -> No
     if len(inputs) > 1:
         form[F.SECOND] = inputs[1]
     form[F.EMITS] = 0 in queues
+    divides = row[Col.DTYPE] == I32 and DIVIDING[row[Col.OPCODE]]
+    form[F.SINK] = form[F.SIMPLE] and len(inputs) == 1 and 0 not in queues and not divides
     single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == F32
     inside = row[Col.RANK] > row[Col.LEVEL]
     form[F.AXPY] = single and inside and 0 in memory and len(memory) == 2

@@ -51,19 +51,39 @@ def begin_run(s: State) -> None:
 
 
 @jit
+def perform(s: State, task: int, late: bool) -> None:
+    """Let a slot, output queue, port or unit go on as far as it can; late: if all else is done."""
+    g = s.g
+    slots = g[G.SLOTS]
+    if task < slots:
+        if s.slots[task, Scol.GUIDED] == 0:
+            advance_plain(s, task, late)
+        else:
+            advance_guided(s, task)
+    elif task < 2 * slots:
+        advance_output(s, task - slots)
+    elif task >= g[G.PORT_TASKS]:
+        advance_port(s, task - g[G.PORT_TASKS], late)
+    else:
+        me = task - g[G.UNIT_TASKS]
+        tile = me // g[G.UNITS]
+        run_unit(s, tile, me - tile * g[G.UNITS], me)
+
+
+@jit
 def resume_late(s: State) -> None:
-    """Let the slots that were put off go on as far as they can, if nothing else made them."""
+    """Let the tasks that were put off go on as far as they can, if nothing else made them."""
     g = s.g
     count = g[G.LATE]
     g[G.LATE] = 0
     g[G.VISITS] += count
     for index in range(count):
-        slot = s.late[index]
-        late = s.queued[slot] & LATE
-        s.queued[slot] &= QUEUED
+        task = s.late[index]
+        late = s.queued[task] & LATE
+        s.queued[task] &= QUEUED
         if late != 0:
             g[G.TASKS] -= 1
-            advance_plain(s, slot, True)
+            perform(s, task, True)
 
 
 @inlined
@@ -90,7 +110,6 @@ def next_task(s: State) -> int:
 def work(s: State, most: int) -> bool:
     """Do what waits for no order; False if that was more than ``most`` tasks."""
     g = s.g
-    slots = g[G.SLOTS]
     for _ in range(most):
         if g[G.TASKS] == 0:
             return True
@@ -102,19 +121,7 @@ def work(s: State, most: int) -> bool:
             continue
         task = next_task(s)
         s.queued[task] &= ~QUEUED
-        if task < slots:
-            if s.slots[task, Scol.GUIDED] == 0:
-                advance_plain(s, task, False)
-            else:
-                advance_guided(s, task)
-        elif task < 2 * slots:
-            advance_output(s, task - slots)
-        elif task >= g[G.PORT_TASKS]:
-            advance_port(s, task - g[G.PORT_TASKS])
-        else:
-            me = task - g[G.UNIT_TASKS]
-            tile = me // g[G.UNITS]
-            run_unit(s, tile, me - tile * g[G.UNITS], me)
+        perform(s, task, False)
     return False
 
 

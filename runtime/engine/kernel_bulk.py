@@ -127,6 +127,32 @@ def relay(s: State, slot: int, send: int) -> None:
 
 
 @jit
+def multiply_values(
+    s: State, tile: int, me: int, row: int, level: int, done: int, count: int
+) -> int:  # fmt: skip
+    """Multiply rows by entries ``done`` to ``count`` of the table of values.
+
+    Returns:
+        How many: the last row of the innermost loop around them is left to the general way.
+    """
+    u, outer = s.unit, level - 1
+    k, n = 3 - s.forms[row, F.INPUT], u[me, U.EXTENT + level]
+    some = min(count - done, u[me, U.EXTENT + outer] - u[me, U.INDEX + outer] - 1)
+    base, inner, step = tile * s.g[G.BYTES], U.STRIDE + 4 * level, U.STRIDE + 4 * outer
+    into, by = (base + u[me, U.AT]) >> 2, u[me, inner] >> 2
+    other, by_other = (base + u[me, U.AT + k]) >> 2, u[me, inner + k] >> 2
+    next_into, next_other = u[me, step] >> 2, u[me, step + k] >> 2
+    for index in range(done, done + some):
+        axpy(s.f32, n, into, by, other, by_other, bits_float(int32(s.values[index])))
+        into += next_into
+        other += next_other
+    u[me, U.INDEX + outer] += some
+    for operand in range(s.forms[row, F.OPERANDS]):
+        u[me, U.AT + operand] += some * u[me, step + operand]
+    return some
+
+
+@jit
 def multiply_rows(s: State, tile: int, unit: int, me: int, row: int, level: int, t: int) -> int:
     """Multiply rows by the wavelets that wait, up to the end of the innermost loop around them.
 
@@ -134,19 +160,13 @@ def multiply_rows(s: State, tile: int, unit: int, me: int, row: int, level: int,
         How many; the unit's next cycle is in its record.
     """
     u, fifos, cells = s.unit, s.fifos, s.cells
-    first, outer = s.forms[row, F.INPUT], level - 1
-    k = 3 - first
-    queue = s.slots[u[me, U.SLOT + first], Scol.INPUT]
+    outer = level - 1
+    queue = s.slots[u[me, U.SLOT + s.forms[row, F.INPUT]], Scol.INPUT]
     count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
     head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
-    index, extent = u[me, U.INDEX + outer], u[me, U.EXTENT + outer]
-    most = min(count, extent - index - 1)  # the last goes the general way, to the next loop
+    most = min(count, u[me, U.EXTENT + outer] - u[me, U.INDEX + outer] - 1)
     most = min(most, u[me, U.LEFT] - 1)
-    limit, cycles, n = s.g[G.LIMIT], u[me, U.CYCLES], u[me, U.EXTENT + level]
-    base, inner, step = tile * s.g[G.BYTES], U.STRIDE + 4 * level, U.STRIDE + 4 * outer
-    into, by = (base + u[me, U.AT]) >> 2, u[me, inner] >> 2
-    other, by_other = (base + u[me, U.AT + k]) >> 2, u[me, inner + k] >> 2
-    next_into, next_other = u[me, step] >> 2, u[me, step + k] >> 2
+    limit, cycles = s.g[G.LIMIT], u[me, U.CYCLES]
     done, stalled = 0, 0
     while done < most:
         cell = offset + head
@@ -157,9 +177,7 @@ def multiply_rows(s: State, tile: int, unit: int, me: int, row: int, level: int,
             stalled += time - t
             t = time
         cells[cell, 0] = t + 1
-        axpy(s.f32, n, into, by, other, by_other, bits_float(int32(value_in(s, cell))))
-        into += next_into
-        other += next_other
+        s.values[done] = value_in(s, cell)
         head = 0 if head + 1 == depth else head + 1
         done += 1
         t += cycles
@@ -167,11 +185,9 @@ def multiply_rows(s: State, tile: int, unit: int, me: int, row: int, level: int,
             break
     if done == 0:
         return 0
+    multiply_values(s, tile, me, row, level, 0, done)
     fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
     fifos[queue, Fcol.POPPED] = t - cycles
-    u[me, U.INDEX + outer] = index + done
-    for operand in range(s.forms[row, F.OPERANDS]):
-        u[me, U.AT + operand] += done * u[me, step + operand]
     if unit == 0:
         s.counters[tile, C.INPUT] += stalled
     u[me, U.WAKE] = t

@@ -162,13 +162,13 @@ def enqueue(s: State, task: int) -> None:
 
 
 @jit
-def put_off(s: State, slot: int) -> None:
-    """Let a slot that is on no stack go on when all others are done, or when something wakes it."""
-    g, queued = s.g, s.queued[slot]
+def put_off(s: State, task: int) -> None:
+    """Let a task that is on no stack go on when all others are done, or when something wakes it."""
+    g, queued = s.g, s.queued[task]
     if queued & LISTED == 0:
-        s.late[g[G.LATE]] = slot
+        s.late[g[G.LATE]] = task
         g[G.LATE] += 1
-    s.queued[slot] = queued | LISTED | LATE
+    s.queued[task] = queued | LISTED | LATE
     g[G.TASKS] += 1
 
 

@@ -43,6 +43,7 @@ from runtime.engine.kernel_times import (
     rise_time,
     wanted_sides,
 )
+from runtime.engine.kernel_tree import LEAST, NO_TREE, feed_through
 from runtime.engine.layout import NEVER, G, L, State
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import Qcol
@@ -342,10 +343,21 @@ def has_port(s: State, port: int, queue: int, t: int) -> bool:
 
 
 @jit
-def advance_port(s: State, port: int) -> None:
-    """Feed as far as is known, if there is nothing to share; otherwise queue for it."""
+def advance_port(s: State, port: int, late: bool) -> None:
+    """Feed as far as is known, if there is nothing to share; otherwise queue for it.
+
+    late: all else is done, so that whole trees may be at rest.
+    """
     g = s.g
     for queue in range(s.port_first[port], s.port_first[port + 1]):
+        if s.unrest[s.queues[queue, Qcol.SLOT]] != NO_TREE:
+            time = feed_time(s, queue)
+            if time != NEVER and not late:
+                put_off(s, g[G.PORT_TASKS] + port)
+                return
+            time = max(time, s.port_free[port], g[G.NOW])
+            if not beyond(s, time) and has_port(s, port, queue, time + LEAST):
+                feed_through(s, port, queue)
         while True:
             time = max(feed_time(s, queue), s.port_free[port], g[G.NOW])
             if beyond(s, time):

@@ -19,8 +19,9 @@ from runtime.engine.kernel_common import (
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence
+from runtime.engine.kernel_rows import row_steps, settle_rows, step_index
 from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import FABRIC, MEMORY, account, axpy, line, steps
+from runtime.engine.kernel_vector import FABRIC, axpy
 from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.tables import Col, Ocol
@@ -92,60 +93,6 @@ def put(s: State, slot: int, value: int, control: int, t: int) -> None:
     if s.fifos[queue, Fcol.COUNT] == 1:  # else its head waits for something else
         s.occupied[s.slots[slot, Scol.TILE], 1] |= 1 << s.slots[slot, Scol.BIT]
         enqueue(s, s.g[G.SLOTS] + slot)
-
-
-@jit
-def step_index(s: State, me: int, row: int, level: int) -> None:
-    """Go to the next row: the outer indices, and the addresses of the operands."""
-    u = s.unit
-    d = level - 1
-    count = s.rows[row, Col.COUNT]
-    while d >= 0:
-        u[me, U.INDEX + d] += 1
-        around = u[me, U.INDEX + d] == u[me, U.EXTENT + d]
-        by = 1 - u[me, U.EXTENT + d] if around else 1
-        for k in range(count):
-            u[me, U.AT + k] += by * u[me, U.STRIDE + 4 * d + k]
-        if not around:
-            return
-        u[me, U.INDEX + d] = 0
-        d -= 1
-
-
-@jit
-def row_steps(s: State, tile: int, row: int, me: int, level: int) -> int:
-    """Execute a row; the bits of its last result."""
-    rows, u = s.rows, s.unit
-    rank, count, operand = rows[row, Col.RANK], rows[row, Col.COUNT], rows[row, Col.OPERANDS]
-    if rank > level + 1:
-        return steps(s, tile, row, me, level)
-    base, memory = tile * s.g[G.BYTES], 0
-    n = u[me, U.EXTENT + level] if rank > level else 1
-    inner = U.STRIDE + 4 * level
-    inside = rank > level
-    at0, at1, at2, at3 = base + u[me, U.AT], base, base, base
-    x1, x2, x3 = 0, 0, 0
-    t1, t2, t3 = 2, 2, 2
-    d0, d1, d2, d3 = 0, 0, 0, 0
-    if s.operands[operand, Ocol.KIND] == MEMORY:
-        memory = 1
-        d0 = u[me, inner] if inside else 0
-    if count > 1:
-        at1, x1, t1 = base + u[me, U.AT + 1], u[me, U.HELD + 1], s.operands[operand + 1, Ocol.TYPE]
-        memory |= 2 if s.operands[operand + 1, Ocol.KIND] == MEMORY else 0
-        d1 = u[me, inner + 1] if inside else 0
-    if count > 2:
-        at2, x2, t2 = base + u[me, U.AT + 2], u[me, U.HELD + 2], s.operands[operand + 2, Ocol.TYPE]
-        memory |= 4 if s.operands[operand + 2, Ocol.KIND] == MEMORY else 0
-        d2 = u[me, inner + 2] if inside else 0
-    if count > 3:
-        at3, x3, t3 = base + u[me, U.AT + 3], u[me, U.HELD + 3], s.operands[operand + 3, Ocol.TYPE]
-        memory |= 8 if s.operands[operand + 3, Ocol.KIND] == MEMORY else 0
-        d3 = u[me, inner + 3] if inside else 0
-    return line(
-        s, tile, row, me, rows[row, Col.OPCODE], n, at0, at1, at2, at3, d0, d1, d2, d3,
-        s.operands[operand, Ocol.TYPE], t1, t2, t3, x1, x2, x3, memory,
-    )  # fmt: skip
 
 
 @jit
@@ -260,20 +207,6 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     if blocked == Reason.NONE:
         u[me, U.WAKE] = t
     return done == left
-
-
-@jit
-def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, ended: int) -> None:
-    """Account for rows that were run."""
-    account(s, tile, row, me, s.unit[me, U.STEPS] * done)
-    busy = s.unit[me, U.CYCLES] * done
-    if unit == 0:
-        s.counters[tile, C.BUSY] += busy
-        s.statements[s.unit[me, U.STATEMENT], P.BUSY] += busy
-    else:
-        s.counters[tile, C.UNIT_BUSY] += busy
-    moved(s, ended - 1)
-    s.g[G.VISITS] += done
 
 
 @jit

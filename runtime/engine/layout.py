@@ -184,8 +184,9 @@ class G(IntEnum):
     VISITS = 64  # of units and routers, or instructions and rows, since the loop was entered
     STACKED = 65  # tasks of routers and ports, from the start of the table up
     TASKS_END = 66  # size of the table of tasks
-    LATE = 67  # slots that were put off
-    SIZE = 68
+    LATE = 67  # tasks that were put off
+    BRANCHES = 68  # of the tree that wavelets pass at once
+    SIZE = 69
 
 
 class L(IntEnum):
@@ -213,6 +214,31 @@ class F(IntEnum):
     BULK = 6  # and nothing else comes from a queue: see ``kernel_bulk``
     COUNTER = 7  # column of the tile counters for its steps
     BYTES = 8  # of SRAM that a step touches
+    SINK = 9  # simple, one operand from a queue, nothing sent on, and it cannot fault
+
+
+class B(IntEnum):
+    """Columns of the table of branches (int64): router buffers of a tree; see ``kernel_tree``."""
+
+    SLOT = 0
+    PARENT = 1  # branch that sends to it, or -1
+    LINK = 2  # over which link
+    FREE = 3  # cycle from which that link is free
+    SAFE = 4  # until which it is the slot's own
+    TIME = 5  # cycle in which its wavelet can leave
+    POPPED = 6  # and in which it has left everywhere
+    UNIT = 7  # row of the unit that takes its wavelets, or -1
+    ROWS = 8  # that this unit could execute
+    CYCLES = 9  # of each
+    READY = 10  # cycle from which it can go on
+    STALLED = 11  # cycles that it waited
+    RAMP_FREE = 12
+    RAMP_SAFE = 13
+    DEPTH = 14  # cells of the core's input queue
+    NEXT = 15  # the next of them
+    CELLS = 16  # cycle from which each cell of its buffer can be filled
+    QUEUE = 24  # and of the core's input queue
+    SIZE = 32
 
 
 class K(IntEnum):
@@ -339,7 +365,7 @@ class State(NamedTuple):
     stream_slots: np.ndarray
     stream_queues: np.ndarray
     tasks: np.ndarray  # slots, output queues, ports and units that may be able to go on: two stacks
-    late: np.ndarray  # slots that go on when all others are done
+    late: np.ndarray  # tasks that go on when all others are done
     queued: np.ndarray  # of each task: bits of ``kernel_common.QUEUED``, ``LISTED`` and ``LATE``
     events: np.ndarray  # wheel of links and ports: first node of each cycle
     nodes: np.ndarray  # link or port, next node, cycle
@@ -347,6 +373,9 @@ class State(NamedTuple):
     port_free: np.ndarray  # cycle from which a port is free
     port_owner: np.ndarray  # queue that has a port for itself
     port_safe: np.ndarray  # until this cycle
+    unrest: np.ndarray  # of each slot: where its tree was last seen not to rest, or NO_TREE
+    branches: np.ndarray
+    values: np.ndarray  # wavelets that several rows take
     forms: np.ndarray  # of each row of the code
     dyn_links: np.ndarray
 
@@ -358,7 +387,7 @@ _TABLES = (
     *("positions", "fifos", "due", "active", "records", "shapes", "queues", "port_active"),
     *("lookups", "tensors", "dyn", "dyn_message", "dyn_lock", "dyn_active", "counters"),
     *("statements", "passes", "moves", "lost", "dyn_links", "link", "origins", "occupied"),
-    *("streams", "nodes", "forms"),
+    *("streams", "nodes", "forms", "branches"),
     *("traced", "trace", "race_messages", "race_counts", "race_queue", "race_found"),
 )
 _NARROW: dict[str, tuple[str, int]] = {
@@ -392,7 +421,7 @@ COLUMNS: dict[str, int] = {
     "dyn_message": 4, "dyn_lock": 2, "counters": len(C), "statements": len(P), "passes": 2,
     "moves": 6, "lost": 6, "link": int(L.SIZE), "origins": 2,
     "occupied": 2, "streams": len(K), "nodes": 3,
-    "forms": len(F), "dyn_links": 5,
+    "forms": len(F), "dyn_links": 5, "branches": int(B.SIZE),
     "traced": len(R), "trace": len(E), "race_messages": len(M), "race_counts": len(N),
     "race_queue": 4, "race_found": int(Seen.SIZE),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import runtime.tables
 from isa.program import Kind as Edge
 from runtime.engine import Options, bits
 from runtime.engine.forms import forms
-from runtime.engine.layout import NEVER, WHEEL, C, D, G, K, L, Mode, P, State, T, U
+from runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State, T, U
 from runtime.engine.observe import observers
 from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
@@ -103,6 +103,8 @@ def make_state(
         queued=np.zeros(0, np.int8), events=np.zeros(0, np.int64),
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
         port_free=np.zeros(0, np.int64), forms=forms(image),
+        unrest=np.zeros(0, np.int64), branches=np.zeros((0, int(B.SIZE)), np.int64),
+        values=np.zeros(0, np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
         **observers(image, options, g),
     )  # fmt: skip
