@@ -123,14 +123,16 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
 
 def ahead_bytes(sizes: Sizes) -> int:
     """Bytes that the engine that runs ahead adds to a state; see ``with_lookahead``."""
+    from runtime.engine.kernel_tree import LARGEST
     from runtime.engine.layout import COLUMNS
 
     tasks = 2 * sizes.slots + sizes.tiles * sizes.units
     ring = _WORD << max(tasks - 1, 1).bit_length()
     each_link = _WORD * (COLUMNS["link"] + 4 * COLUMNS["nodes"])
-    each_slot = _WORD * (COLUMNS["origins"] + 2)
+    each_slot = _WORD * (COLUMNS["origins"] + 3)
     each_tile = 6 * each_link + _WORD * COLUMNS["occupied"]
-    return tasks + ring + each_tile * sizes.tiles + each_slot * sizes.slots
+    branches = _WORD * COLUMNS["branches"] * min(sizes.slots, LARGEST)
+    return tasks + 2 * ring + each_tile * sizes.tiles + each_slot * sizes.slots + branches
 
 
 def edge_bytes(program: Program) -> int:

@@ -9,7 +9,7 @@ from runtime.engine import Options
 from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_tree import DEEPEST, MOST, NO_TREE
+from runtime.engine.kernel_tree import DEEPEST, LARGEST, MOST, NO_TREE
 from runtime.engine.layout import NEVER, WHEEL, B, G, K, L, State
 from runtime.engine.state import zeros
 from runtime.image import Image
@@ -41,7 +41,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
             "tasks": np.zeros(tasks, np.int64), "late": np.zeros(tasks, np.int64),
             "unrest": _trees(image, state, options), "values": np.zeros(MOST, np.int64),
-            "branches": zeros((int(table[:, K.SLOTS].max(initial=0)) + 1, int(B.SIZE))),
+            "branches": zeros((min(slots, LARGEST) + 1, int(B.SIZE))),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
             "port_free": np.zeros(ports, np.int64),

@@ -70,20 +70,39 @@ def perform(s: State, task: int, late: bool) -> None:
         run_unit(s, tile, me - tile * g[G.UNITS], me)
 
 
+@inlined
+def resume(s: State, task: int) -> int:
+    """Let a task go on that is in the list of those put off, if it still is; how many did."""
+    late = s.queued[task] & LATE
+    s.queued[task] &= QUEUED
+    if late == 0:
+        return 0
+    s.g[G.TASKS] -= 1
+    perform(s, task, True)
+    return 1
+
+
 @jit
 def resume_late(s: State) -> None:
-    """Let the tasks that were put off go on as far as they can, if nothing else made them."""
+    """Let the tasks that were put off go on as far as they can, if nothing else made them.
+
+    Ports do when there are no others: they feed the more at a time, the less is under way.
+    """
     g = s.g
-    count = g[G.LATE]
-    g[G.LATE] = 0
+    count, kept, resumed = g[G.LATE], 0, 0
     g[G.VISITS] += count
     for index in range(count):
         task = s.late[index]
-        late = s.queued[task] & LATE
-        s.queued[task] &= QUEUED
-        if late != 0:
-            g[G.TASKS] -= 1
-            perform(s, task, True)
+        if task >= g[G.PORT_TASKS]:
+            s.late[kept] = task
+            kept += 1
+        else:
+            resumed += resume(s, task)
+    g[G.LATE] = kept
+    if resumed == 0:
+        g[G.LATE] = 0
+        for index in range(kept):
+            resume(s, s.late[index])
 
 
 @inlined

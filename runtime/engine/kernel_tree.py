@@ -23,6 +23,8 @@ from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import Col
 
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
+LARGEST = 1 << 16  # branches of a tree
+WORK = 1 << 21  # wavelets at branches before the run may be interrupted
 DEEPEST = B.QUEUE - B.CELLS  # FIFO that a branch has room for
 NO_TREE = -2  # a color with switches, or that leaves the fabric
 
@@ -76,6 +78,9 @@ def gather(s: State, root: int, t: int) -> int:
             s.unrest[root] = slot
             return 0
         tile, send = slots[slot, Scol.TILE], s.positions[slots[slot, Scol.FIRST], 1]
+        if count + 4 > LARGEST:
+            s.unrest[root] = NO_TREE
+            return 0
         for side in range(4):
             if (send >> side) & 1:
                 safe = bound_of_link(s, tile, side, slot, t)
@@ -256,7 +261,7 @@ def through_tree(s: State, root: int, free: int, safe: int, most: int) -> int:
     if branches == 0:
         return 0
     s.g[G.BRANCHES] = branches
-    most = min(most, open_branches(s, branches, free, safe))
+    most = min(most, open_branches(s, branches, free, safe), max(WORK // branches, LEAST))
     done = flow(s, branches, most)
     if done < LEAST:
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import models
 import runtime
 import wsc
 from benchmarks.patterns import PATTERNS, streamed
+from isa.fabric import find_fabric
 from isa.parser import parse
 from isa.types import DType
 from models import builders
@@ -74,6 +76,62 @@ def test_benchmark_patterns(name: str, size: str) -> None:
     assert not whole.error
     assert_agree(image, pattern.inputs, delays=1)
     cut_short(image, pattern.inputs, whole, 2)
+
+
+CROSSED = """
+const T = {tokens}
+input w : f32[{down}] "float32"
+input v : f32[{across}] "float32"
+output r : f32[{width}, {tokens}] "float32"
+color down = 0
+color across = 1
+color out = 2
+tensor acc : f32[{tokens}] at 0 size {bytes}
+tensor sum : f32[{tokens}] at {bytes} size {bytes}
+region all at 0,0 size {width}x{height}
+route down in all when y < H - 1 : N -> RAMP, S
+route down in all when y == H - 1 : N -> RAMP
+route across in all when x < W - 1 : W -> RAMP, E
+route across in all when x == W - 1 : W -> RAMP
+route out in all when y == H - 1 : RAMP -> S
+main all
+  async 1 -> s0: {second} <across: k> for k:{across}, i:{rows}
+  fmac.f32 [acc + 4*i], 0.5, <down: k> for k:{first}, i:T
+  loop p: {pause}*(x + y)
+    i.add idle, p, 0
+  end
+  add.f32 [acc + 4*i], [acc + 4*i], <down: k> for k:{down} - {first}, i:T
+  wait s0, 1
+  add.f32 [acc + 4*i], [acc + 4*i], [sum + 4*i] for i:T
+  if y == H - 1
+    mov.f32 <out>, [acc + 4*i] for i:T
+  end
+end
+feed down in all side N from w[k] for k:{down}
+feed across in all side W from v[k] for k:{across}
+drain out in all side S from r[x*T + i] for i:T
+"""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_trees_that_share_their_ramps(seed: int) -> None:
+    """Streams down and across meet at every ramp; each flows alone before and after the other."""
+    rng = random.Random(seed)
+    width, height, tokens = rng.randint(1, 5), rng.randint(1, 7), rng.choice([1, 3, 8, 40])
+    sizes = {"width": width, "height": height, "tokens": tokens, "bytes": 4 * tokens}
+    down, across = rng.choice([30, 300, 2500]), rng.choice([9, 40, 200])
+    sizes |= {"down": down, "across": across, "first": rng.randint(1, down - 1)}
+    sizes |= {"pause": rng.choice([0, 1, 30]), "rows": rng.randint(1, tokens)}
+    second = rng.choice(
+        ("mov.f32 [sum + 4*i],", "fmac.f32 [sum + 4*i], 0.25,", "max.f32 [sum + 4*i], [sum + 4*i],")
+    )
+    made = program(CROSSED.format(**sizes, second=second), f"{width}x{height}")
+    fabric = replace(varied(rng, find_fabric("wse2")), io_bytes_per_cycle=1 << 20)
+    image = runtime.load(made, fabric)
+    whole = assert_agree(image, random_inputs(made))
+    assert not whole.error
+    for cut in range(4):
+        cut_short(image, random_inputs(made), whole, cut)
 
 
 def test_a_fault_in_a_later_row_has_the_cycle_of_that_row() -> None:
