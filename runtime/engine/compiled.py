@@ -42,14 +42,19 @@ from runtime.engine import (
     kernel_unit,
     kernel_vector,
     layout,
+    lean,
     observed,
+    pipeline,
     pointer,
+    recall,
+    simplify,
 )
 from runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
     *(bits, dispatch, layout, observed, pointer),
+    *(lean, pipeline, recall, simplify),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(

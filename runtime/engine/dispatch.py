@@ -15,6 +15,7 @@ from numba import njit, types
 
 from isa.table import OPCODE, TABLE, Form, Operand
 from isa.values import DIVIDES, VALUES, Class, classes
+from runtime.engine.pipeline import KernelCompiler
 
 # Casts of the compiled code. They have no stubs: to a type checker they can be anything.
 float32: Any = numba.float32
@@ -22,7 +23,12 @@ float64: Any = numba.float64
 int32: Any = numba.int32
 int64: Any = numba.int64
 
-JIT: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"}
+JIT: dict[str, Any] = {
+    "nogil": True,
+    "_nrt": False,
+    "error_model": "numpy",
+    "pipeline_class": KernelCompiler,
+}
 # What is never called from Python needs no wrappers, which cost as much as the function.
 _INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 

@@ -8,12 +8,17 @@ at the top is finished; the others are linked into it once.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from llvmlite.binding import create_new_module_pass_manager
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
+from numba.core.compiler_lock import global_compiler_lock
+
+from runtime.engine.recall import remembering
 
 
 def _closure(library: Any) -> list[Any]:
@@ -28,9 +33,45 @@ def _closure(library: Any) -> list[Any]:
     return list(found.values())
 
 
+def _lay_out(library: Any, module: Any) -> None:
+    """What Numba does with a function before it is linked, but for optimising it alone."""
+    module.data_layout = library._codegen._data_layout
+
+
+def _optimize(library: Any) -> None:
+    """Optimise the whole, all functions linked.
+
+    A few cheap passes come first, over functions that nothing has been inlined into yet. The
+    inlining that Numba does before all others, for the sake of counts of references, is left
+    out: there are none.
+    """
+    module, builder = library._final_module, library._codegen._pass_builder()
+    passes = create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
+    builder.getModulePassManager().run(module, builder)
+
+
+@contextmanager
+def _without_collection() -> Generator[None]:
+    """Let no garbage be looked for: a compiler makes much and drops little."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @contextmanager
 def finishing_only(function: Any) -> Generator[None]:
-    """While the block lasts, only this jitted function is optimised and emitted."""
+    """While the block lasts, only this jitted function is optimised and emitted.
+
+    No other thread compiles meanwhile.
+    """
     name = function.py_func.__qualname__
     finalize, set_env = CPUCodeLibrary.finalize, JITCPUCodegen.set_env
 
@@ -48,7 +89,12 @@ def finishing_only(function: Any) -> Generator[None]:
             set_env(codegen, env_name, env)
 
     with (
+        global_compiler_lock,
+        _without_collection(),
+        remembering(),
         mock.patch.object(CPUCodeLibrary, "finalize", lean_finalize),
+        mock.patch.object(CPUCodeLibrary, "_optimize_functions", _lay_out),
+        mock.patch.object(CPUCodeLibrary, "_optimize_final_module", _optimize),
         mock.patch.object(JITCPUCodegen, "set_env", lean_set_env),
     ):
         yield
