@@ -70,7 +70,7 @@ def perform(s: State, task: int, late: bool) -> None:
         run_unit(s, tile, me - tile * g[G.UNITS], me)
 
 
-@inlined
+@jit
 def resume(s: State, task: int) -> int:
     """Let a task go on that is in the list of those put off, if it still is; how many did."""
     late = s.queued[task] & LATE

@@ -29,7 +29,7 @@ DEEPEST = B.QUEUE - B.CELLS  # FIFO that a branch has room for
 NO_TREE = -2  # a color with switches, or that leaves the fabric
 
 
-@inlined
+@jit
 def bound_of_link(s: State, tile: int, side: int, slot: int, t: int) -> int:
     """Cycle until which a slot has a link for itself; 0 if that is not beyond cycle t."""
     k, link, first = s.link, tile * 6 + side, s.slot_first[tile]
