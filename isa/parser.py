@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from isa.builder import Builder
+from isa.collection import without_collection
 from isa.diagnostics import MOST, AssemblyError, Source
 from isa.expr import BINARY, FUNCTIONS
 from isa.names import check_names
@@ -47,7 +45,7 @@ def parse(text: str, file: str = "<text>") -> Program:
     from lark.exceptions import UnexpectedInput
 
     source = Source(text)
-    with _LOCK, _no_collection():
+    with _LOCK, without_collection():
         lark, builder = _machinery()
         builder.begin(file, source)
         try:
@@ -93,18 +91,6 @@ def mnemonics(name: str) -> list[str]:
 def _alternatives(words: list[str]) -> str:
     longest_first = sorted(words, key=len, reverse=True)
     return f"({'|'.join(map(re.escape, longest_first))})\\b(?!\\.)"
-
-
-@contextmanager
-def _no_collection() -> Generator[None, None, None]:
-    """Without garbage collection: nothing that is parsed is garbage, and looking costs a third."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @cache

@@ -71,7 +71,7 @@ def perform(s: State, task: int, late: bool) -> None:
 
 
 @jit
-def resume(s: State, task: int) -> int:
+def perform_late(s: State, task: int) -> int:
     """Let a task go on that is in the list of those put off, if it still is; how many did."""
     late = s.queued[task] & LATE
     s.queued[task] &= QUEUED
@@ -97,12 +97,12 @@ def resume_late(s: State) -> None:
             s.late[kept] = task
             kept += 1
         else:
-            resumed += resume(s, task)
+            resumed += perform_late(s, task)
     g[G.LATE] = kept
     if resumed == 0:
         g[G.LATE] = 0
         for index in range(kept):
-            resume(s, s.late[index])
+            perform_late(s, s.late[index])
 
 
 @inlined

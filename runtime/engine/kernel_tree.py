@@ -12,12 +12,12 @@ goes on as long as they are known to stay away.
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_bulk import multiply_values
+from runtime.engine.kernel_bulk import multiply_values, safe_until
 from runtime.engine.kernel_common import RAMP, moved
 from runtime.engine.kernel_edge import advance, fetch, offset, size_of
-from runtime.engine.kernel_lookahead import ask_others
+from runtime.engine.kernel_lookahead import alone
 from runtime.engine.kernel_rows import row_steps, settle_rows, step_index
-from runtime.engine.layout import NEVER, B, C, F, G, L, Mode, Reason, State, U
+from runtime.engine.layout import B, C, F, G, L, Mode, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import Col
@@ -32,15 +32,10 @@ NO_TREE = -2  # a color with switches, or that leaves the fabric
 @jit
 def bound_of_link(s: State, tile: int, side: int, slot: int, t: int) -> int:
     """Cycle until which a slot has a link for itself; 0 if that is not beyond cycle t."""
-    k, link, first = s.link, tile * 6 + side, s.slot_first[tile]
-    others = k[link, L.MASK] & ~(1 << (slot - first))
-    if others == 0:
-        return NEVER
-    if k[link, L.WAITING] != 0:
+    link = tile * 6 + side
+    if s.link[link, L.WAITING] != 0 or not alone(s, tile, side, slot, t):
         return 0
-    if k[link, L.OWNER] == slot and t < k[link, L.SAFE]:
-        return int(k[link, L.SAFE])
-    return int(k[link, L.SAFE]) if ask_others(s, link, side, slot, others, first, t) else 0
+    return safe_until(s, slot, link)
 
 
 @inlined
@@ -96,12 +91,12 @@ def gather(s: State, root: int, t: int) -> int:
 
 @jit
 def load(s: State, branch: int, slot: int, t: int) -> bool:
-    """Fill in what a branch waits for; False if its core's ramp is not its own for long enough."""
+    """Fill in who takes the wavelets of a slot that rests; False if the ramp is not its own."""
     b, tile = s.branches, s.slots[slot, Scol.TILE]
     b[branch, B.UNIT] = -1
     send = s.positions[s.slots[slot, Scol.FIRST], 1]
     if (send >> RAMP) & 1:
-        me = resting_unit(s, slot)
+        me = tile * s.g[G.UNITS] + s.slots[slot, Scol.READER]
         b[branch, B.UNIT], b[branch, B.ROWS] = me, s.unit[me, U.LEFT] - 1
         b[branch, B.CYCLES] = s.unit[me, U.CYCLES]
         start = max(t, s.unit[me, U.SINCE]) + LEAST * s.unit[me, U.CYCLES]
@@ -248,19 +243,12 @@ def take_values(s: State, tile: int, me: int, count: int) -> None:
 
 
 @jit
-def through_tree(s: State, root: int, free: int, safe: int, most: int) -> int:
-    """How many wavelets pass the tree under a slot, ``most`` at most; 0 if it does not rest.
+def through_tree(s: State, branches: int, free: int, safe: int, most: int) -> int:
+    """How many wavelets pass a tree, ``most`` at most; 0 if too few can.
 
     They enter the root's buffer from cycle ``free`` on, one a cycle, before cycle ``safe``;
     the rows follow with ``close_branches``, when the values are known.
     """
-    unrest = s.unrest[root]
-    if most < LEAST or (unrest >= 0 and not rests(s, unrest)):
-        return 0
-    branches = gather(s, root, free + LEAST)
-    if branches == 0:
-        return 0
-    s.g[G.BRANCHES] = branches
     most = min(most, open_branches(s, branches, free, safe), max(WORK // branches, LEAST))
     done = flow(s, branches, most)
     if done < LEAST:
@@ -289,8 +277,14 @@ def elements_left(s: State, queue: int) -> int:
 def feed_through(s: State, port: int, queue: int) -> None:
     """Feed a tree that rests, as long as the port is the queue's own."""
     g, root, free = s.g, s.queues[queue, Qcol.SLOT], max(s.port_free[port], s.g[G.NOW])
+    unrest, most = s.unrest[root], elements_left(s, queue)
+    if most < LEAST or (unrest >= 0 and not rests(s, unrest)):
+        return
+    branches = gather(s, root, free + LEAST)
+    if branches == 0:
+        return
     safe = min(s.port_safe[port], s.port_due[port])
-    count = through_tree(s, root, free, safe, elements_left(s, queue))
+    count = through_tree(s, branches, free, safe, most)
     if count == 0:
         return
     size = size_of(s, queue)
@@ -302,4 +296,4 @@ def feed_through(s: State, port: int, queue: int) -> None:
     g[G.BYTES_IN] += count * size
     s.port_turn[port] = s.queues[queue, Qcol.BIT]
     s.port_free[port] = s.branches[0, B.FREE]
-    close_branches(s, g[G.BRANCHES], count)
+    close_branches(s, branches, count)

@@ -164,7 +164,7 @@ class G(IntEnum):
     ERROR_TIME = 44
     AHEAD = 45  # 1 in the engine that runs ahead
     LIMIT = 46  # no one starts anything from this cycle on
-    TASKS = 47  # tasks that wait: of routers, of units, and slots that were put off
+    TASKS = 47  # tasks that wait: of routers, of units, and those that were put off
     UNIT_TURNS = 48  # units that may yet go on before the routers have their turn
     UNITS_STACKED = 49  # tasks of units, from the end of the table down
     NODE = 50  # first free node of the queue of events
@@ -185,8 +185,7 @@ class G(IntEnum):
     STACKED = 65  # tasks of routers and ports, from the start of the table up
     TASKS_END = 66  # size of the table of tasks
     LATE = 67  # tasks that were put off
-    BRANCHES = 68  # of the tree that wavelets pass at once
-    SIZE = 69
+    SIZE = 68
 
 
 class L(IntEnum):

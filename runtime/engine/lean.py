@@ -8,7 +8,6 @@ at the top is finished; the others are linked into it once.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from llvmlite.binding import create_new_module_pass_manager
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 
+from isa.collection import without_collection
 from runtime.engine.recall import remembering
 
 
@@ -55,18 +55,6 @@ def _optimize(library: Any) -> None:
 
 
 @contextmanager
-def _without_collection() -> Generator[None]:
-    """Let no garbage be looked for: a compiler makes much and drops little."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@contextmanager
 def finishing_only(function: Any) -> Generator[None]:
     """While the block lasts, only this jitted function is optimised and emitted.
 
@@ -90,7 +78,7 @@ def finishing_only(function: Any) -> Generator[None]:
 
     with (
         global_compiler_lock,
-        _without_collection(),
+        without_collection(),
         remembering(),
         mock.patch.object(CPUCodeLibrary, "finalize", lean_finalize),
         mock.patch.object(CPUCodeLibrary, "_optimize_functions", _lay_out),

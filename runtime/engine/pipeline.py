@@ -35,13 +35,10 @@ class Simplify(FunctionPass):
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
-class SingleAssignment(FunctionPass):
+class SingleAssignment(untyped_passes.ReconstructSSA):
     """Numba's ``ReconstructSSA`` without an analysis of lifetimes, which nobody reads."""
 
     _name = "wsc_single_assignment"
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def run_pass(self, state: Any) -> Any:
         """Rewrite the function."""
