@@ -220,19 +220,17 @@ def rival_bound(s: State, side: int, slot: int, t: int) -> int:
 @jit
 def ask_others(s: State, link: int, side: int, slot: int, mask: int, first: int, t: int) -> bool:
     """Whether no other slot comes up to cycle t; the one that last stood in the way first."""
-    k = s.link
-    rival = k[link, L.RIVAL]
-    if rival >= 0 and rival != slot and rival_bound(s, side, rival, t) <= t:
-        return False
-    bound, bit = NEVER, 0
-    while (mask >> bit) != 0:
-        if (mask >> bit) & 1:
+    k, bound = s.link, NEVER
+    left, bit = mask, max(k[link, L.RIVAL] - first, 0)
+    while left != 0:
+        if (left >> bit) & 1:
+            left ^= 1 << bit
             soonest = rival_bound(s, side, first + bit, t)
             if soonest <= t:
                 k[link, L.RIVAL] = first + bit
                 return False
             bound = min(bound, soonest)
-        bit += 1
+        bit = (bit + 1) & 31
     k[link, L.OWNER], k[link, L.SAFE] = slot, bound
     return True
 
