@@ -64,7 +64,7 @@ def run(
         max_cycles: stop with ``CycleLimit`` there.
         progress: called with (cycle, fraction of the edge's elements moved).
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
-        compiling: called if the engine itself must be compiled, which takes about a minute
+        compiling: called if the engine itself must be compiled, which takes a quarter of a minute
             and is kept for later runs.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.

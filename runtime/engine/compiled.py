@@ -27,6 +27,7 @@ from runtime.engine import (
     kernel_bulk,
     kernel_common,
     kernel_core,
+    kernel_cores,
     kernel_dynamic,
     kernel_edge,
     kernel_flow,
@@ -43,18 +44,21 @@ from runtime.engine import (
     kernel_vector,
     layout,
     lean,
+    lowering,
     observed,
     pipeline,
     pointer,
     recall,
     simplify,
+    sparing,
 )
+from runtime.engine.beside import beside
 from runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
     *(bits, dispatch, layout, observed, pointer),
-    *(lean, pipeline, recall, simplify),
+    *(lean, lowering, pipeline, recall, simplify, sparing),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(
@@ -72,6 +76,7 @@ _AHEAD: tuple[ModuleType, ...] = (
         kernel_ahead,
         kernel_arbitrate,
         kernel_bulk,
+        kernel_cores,
         kernel_flow,
         kernel_lookahead,
         kernel_rows,
@@ -83,12 +88,20 @@ _AHEAD: tuple[ModuleType, ...] = (
 
 
 class Loop:
-    """One compiled function of (pointer to a state, work), called with a ``Pointer``."""
+    """One compiled function of (pointer to a state, ...), called with a ``Pointer``.
 
-    signature = (pointer.STATE, types.int64)
+    part: another that it calls, compiled apart and at the same time.
+    """
 
-    def __init__(self, function: Any, sources: tuple[ModuleType, ...]) -> None:
-        self.function, self.sources = function, sources
+    def __init__(
+        self,
+        function: Any,
+        sources: tuple[ModuleType, ...],
+        signature: tuple[types.Type, ...] = (pointer.STATE, types.int64),
+        part: Loop | None = None,
+    ) -> None:
+        self.function, self.sources, self.signature = function, sources, signature
+        self.part = part
         self._stamp_cache()
 
     def _stamp_cache(self) -> None:
@@ -108,23 +121,35 @@ class Loop:
         Of several processes one compiles and the others wait for it; ``compiling`` is called
         before that.
         """
-        function = self.function
-        if function.signatures:
-            return function
-        if self._is_on_disk():
-            function.compile(self.signature)
-            return function
-        if compiling is not None:
-            compiling()
-        lock = Path(function._cache.cache_path) / f"{function.__name__}.lock"
-        with _alone(lock), finishing_only(function):
-            function.compile(self.signature)  # looks on the disk once more
-        return function
+        loops = [self] if self.part is None else [self, self.part]
+        if not all(loop.function.signatures or loop._is_on_disk() for loop in loops):
+            if compiling is not None:
+                compiling()
+            lock = Path(self.function._cache.cache_path) / f"{self.function.__name__}.lock"
+            with _alone(lock), ExitStack() as stack:
+                for loop in loops[1:]:
+                    if not loop._is_on_disk():
+                        loop.function.targetctx.refresh()  # much to import, for both
+                        stack.enter_context(beside(loop._compile))
+                self._compile()
+        for loop in loops:
+            if not loop.function.signatures:
+                loop._compile()
+        return self.function
+
+    def _compile(self) -> None:
+        with finishing_only(self.function):
+            self.function.compile(self.signature)  # looks on the disk first
 
     def _is_on_disk(self) -> bool:
         cache = self.function._cache
         key = cache._index_key(self.signature, self.function.targetctx.codegen())
         return cache._cache_file.load(key) is not None
+
+    def address(self) -> int:
+        """Where other compiled code finds the function; it has been prepared."""
+        made = self.function.overloads[self.signature]
+        return made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
 
 
 @contextmanager
@@ -141,5 +166,7 @@ def _alone(lock: Path) -> Generator[None]:
         yield
 
 
+_ALL = _SHARED + _AHEAD
 REFERENCE = Loop(kernel_run.run_until, _SHARED)
-FAST = Loop(kernel_ahead.run_ahead, _SHARED + _AHEAD)
+CORES = Loop(kernel_cores.serve_cores, _ALL, (pointer.STATE, *[types.int64] * 4))
+FAST = Loop(kernel_ahead.run_ahead, _ALL, part=CORES)

@@ -28,7 +28,7 @@ class FastEngine:
         outputs = make_outputs(image.program)
         state = with_lookahead(image, make_state(image, inputs, outputs, options), options)
         loop = compiled.FAST.prepare(options.compiling)
-        address = Pointer(state)
+        address = Pointer(state, compiled.CORES.address())
 
         def step(tasks: int) -> int:
             return loop(address, tasks)

@@ -20,7 +20,6 @@ from runtime.engine.kernel_common import (
     schedule,
     unlink,
 )
-from runtime.engine.kernel_dynamic import dynamic_phase
 from runtime.engine.kernel_edge import edge_phase, settle
 from runtime.engine.kernel_flow import (
     advance_guided,
@@ -31,8 +30,8 @@ from runtime.engine.kernel_flow import (
     port_event,
 )
 from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
-from runtime.engine.kernel_unit import run_unit, visit_core
 from runtime.engine.layout import NEVER, WHEEL, G, L, Mode, State, T, U
+from runtime.engine.pointer import Ask, ask_cores
 from runtime.routes import Scol
 
 # Units in a row: several wavelets move at once then, and few enough tiles stay in the cache.
@@ -47,7 +46,7 @@ def begin_run(s: State) -> None:
         settle(s, queue)
     for tile in range(g[G.TILES]):
         if s.unit[tile * g[G.UNITS], U.MODE] == Mode.FETCH:
-            run_unit(s, tile, 0, tile * g[G.UNITS])
+            ask_cores(s, Ask.RUN_UNIT, tile, 0, tile * g[G.UNITS])
 
 
 @jit
@@ -67,7 +66,7 @@ def perform(s: State, task: int, late: bool) -> None:
     else:
         me = task - g[G.UNIT_TASKS]
         tile = me // g[G.UNITS]
-        run_unit(s, tile, me - tile * g[G.UNITS], me)
+        ask_cores(s, Ask.RUN_UNIT, tile, me - tile * g[G.UNITS], me)
 
 
 @jit
@@ -159,7 +158,7 @@ def visit_cores(s: State, t: int) -> None:
         if s.tile[tile, T.WAKE] > t:
             schedule(s, tile, s.tile[tile, T.WAKE])
         else:
-            visit_core(s, tile, t)
+            ask_cores(s, Ask.VISIT_CORE, tile, t, 0)
 
 
 @jit
@@ -232,5 +231,5 @@ def run_ahead(s: State, most: int) -> int:
             g[G.DYNAMIC_WHICH] = 1 - current
             g[G.DYNAMICS] = 0
             g[G.VISITS] += count
-            dynamic_phase(s, current, count, t)
+            ask_cores(s, Ask.MOVE_DYNAMIC, current, count, t)
     return RUNNING

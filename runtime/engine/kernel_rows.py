@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from runtime.engine.dispatch import jit
+from runtime.engine.kernel_bulk import multiply_values
 from runtime.engine.kernel_common import moved
 from runtime.engine.kernel_vector import MEMORY, account, line, steps
-from runtime.engine.layout import C, G, P, State, U
+from runtime.engine.layout import C, F, G, P, State, U
 from runtime.tables import Col, Ocol
 
 
@@ -75,3 +76,20 @@ def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, en
         s.counters[tile, C.UNIT_BUSY] += busy
     moved(s, ended - 1)
     s.g[G.VISITS] += done
+
+
+@jit
+def take_values(s: State, tile: int, me: int, count: int) -> None:
+    """Execute rows of a unit with the wavelets of the table of values; it is done with the last."""
+    row, u = s.unit[me, U.ROW], s.unit
+    level, first, done = s.rows[row, Col.LEVEL], s.forms[row, F.INPUT], 0
+    while done < count:
+        if s.forms[row, F.BULK] != 0:
+            done += multiply_values(s, tile, me, row, level, done, count)
+            if done == count:
+                break
+        u[me, U.HELD + first] = s.values[done]
+        row_steps(s, tile, row, me, level)
+        step_index(s, me, row, level)
+        done += 1
+    settle_rows(s, tile, me - tile * s.g[G.UNITS], me, row, count, u[me, U.SINCE])

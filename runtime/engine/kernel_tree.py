@@ -12,15 +12,14 @@ goes on as long as they are known to stay away.
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_bulk import multiply_values, safe_until
+from runtime.engine.kernel_bulk import safe_until
 from runtime.engine.kernel_common import RAMP, moved
 from runtime.engine.kernel_edge import advance, fetch, offset, size_of
 from runtime.engine.kernel_lookahead import alone
-from runtime.engine.kernel_rows import row_steps, settle_rows, step_index
 from runtime.engine.layout import B, C, F, G, L, Mode, Reason, State, U
+from runtime.engine.pointer import Ask, ask_cores
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
-from runtime.tables import Col
 
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
 LARGEST = 1 << 16  # branches of a tree
@@ -216,30 +215,12 @@ def close_branches(s: State, branches: int, count: int) -> None:
             fifos[queue, Fcol.POPPED] = b[branch, B.READY] - b[branch, B.CYCLES]
             s.link[tile * 6 + RAMP, L.FREE] = b[branch, B.RAMP_FREE]
             s.turns[tile, RAMP] = bit
-            take_values(s, tile, me, count)
-            unit = me - tile * s.g[G.UNITS]
-            if unit == 0:
+            if me == tile * s.g[G.UNITS]:
                 s.counters[tile, C.INPUT] += b[branch, B.STALLED]
             s.unit[me, U.LEFT] -= count
             s.unit[me, U.SINCE] = b[branch, B.READY]
-            settle_rows(s, tile, unit, me, s.unit[me, U.ROW], count, b[branch, B.READY])
+            ask_cores(s, Ask.TAKE_VALUES, tile, me, count)
     s.g[G.VISITS] += count * branches
-
-
-@jit
-def take_values(s: State, tile: int, me: int, count: int) -> None:
-    """Execute rows of a unit with the wavelets of the table of values."""
-    row, u = s.unit[me, U.ROW], s.unit
-    level, first, done = s.rows[row, Col.LEVEL], s.forms[row, F.INPUT], 0
-    while done < count:
-        if s.forms[row, F.BULK] != 0:
-            done += multiply_values(s, tile, me, row, level, done, count)
-            if done == count:
-                break
-        u[me, U.HELD + first] = s.values[done]
-        row_steps(s, tile, row, me, level)
-        step_index(s, me, row, level)
-        done += 1
 
 
 @jit

@@ -131,7 +131,8 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if time > t:
                 if beyond(s, time):
                     break
-                s.counters[tile, C.INPUT] += time - t if unit == 0 else 0
+                if unit == 0:
+                    s.counters[tile, C.INPUT] += time - t
                 record(s, me, Reason.INPUT, t, time - t)
                 t = time
         if second >= 0:
@@ -143,7 +144,8 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if time > t:
                 if beyond(s, time):
                     break
-                s.counters[tile, C.INPUT] += time - t if unit == 0 else 0
+                if unit == 0:
+                    s.counters[tile, C.INPUT] += time - t
                 record(s, me, Reason.INPUT, t, time - t)
                 t = time
         if emits:
@@ -155,7 +157,8 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             if time > t:
                 if beyond(s, time):
                     break
-                s.counters[tile, C.OUTPUT] += time - t if unit == 0 else 0
+                if unit == 0:
+                    s.counters[tile, C.OUTPUT] += time - t
                 record(s, me, Reason.OUTPUT, t, time - t)
                 t = time
         blocked = Reason.NONE

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from llvmlite.binding import create_new_module_pass_manager
+from llvmlite.binding import Linkage, create_new_module_pass_manager
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 
 from isa.collection import without_collection
+from runtime.engine.lowering import calls_that_return
 from runtime.engine.recall import remembering
+from runtime.engine.sparing import sparing
 
 
 def _closure(library: Any) -> list[Any]:
@@ -33,9 +35,25 @@ def _closure(library: Any) -> list[Any]:
     return list(found.values())
 
 
-def _lay_out(library: Any, module: Any) -> None:
-    """What Numba does with a function before it is linked, but for optimising it alone."""
+def _add(library: Any, module: Any) -> None:
+    """Take in code as it is: not optimised alone, and not copied into an empty module."""
     module.data_layout = library._codegen._data_layout
+    before = library._final_module
+    if any(True for _ in before.functions):
+        before.link_in(module)
+    else:
+        module.name = before.name
+        library._final_module = module
+
+
+def _leave(library: Any) -> None:
+    """Leave a function inside to those that link it: not optimised, emitted or copied."""
+    library._finalize_dynamic_globals()
+    library._finalized = True
+    for function in library.get_defined_functions():
+        if function.linkage == Linkage.external:
+            function.linkage = Linkage.linkonce_odr
+    library._shared_module = library._final_module
 
 
 def _optimize(library: Any) -> None:
@@ -52,6 +70,9 @@ def _optimize(library: Any) -> None:
     passes.add_simplify_cfg_pass()
     passes.run(module, builder)
     builder.getModulePassManager().run(module, builder)
+    for inside in module.functions:  # the same name may be another function in another loop
+        if inside.linkage == Linkage.linkonce_odr and not inside.is_declaration:
+            inside.linkage = Linkage.internal
 
 
 @contextmanager
@@ -65,8 +86,7 @@ def finishing_only(function: Any) -> Generator[None]:
 
     def lean_finalize(library: Any) -> None:
         if library.name != name:
-            library._finalize_dynamic_globals()
-            library._finalized = True
+            _leave(library)
             return
         library._linking_libraries = dict.fromkeys(_closure(library))
         finalize(library)
@@ -76,12 +96,15 @@ def finishing_only(function: Any) -> Generator[None]:
         if codegen._engine.is_symbol_defined(env_name):
             set_env(codegen, env_name, env)
 
+    function.targetctx.refresh()  # what Numba compiles of its own when it starts
     with (
         global_compiler_lock,
         without_collection(),
         remembering(),
+        sparing(),
+        calls_that_return(),
         mock.patch.object(CPUCodeLibrary, "finalize", lean_finalize),
-        mock.patch.object(CPUCodeLibrary, "_optimize_functions", _lay_out),
+        mock.patch.object(CPUCodeLibrary, "add_llvm_module", _add),
         mock.patch.object(CPUCodeLibrary, "_optimize_final_module", _optimize),
         mock.patch.object(JITCPUCodegen, "set_env", lean_set_env),
     ):

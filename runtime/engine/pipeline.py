@@ -16,7 +16,7 @@ from numba.core.ir_utils import build_definitions
 from numba.core.ssa import reconstruct_ssa
 from numba.core.transforms import canonicalize_cfg
 
-from runtime.engine.simplify import simplify
+from runtime.engine.simplify import simplify, spread_pairs
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -44,6 +44,7 @@ class SingleAssignment(untyped_passes.ReconstructSSA):
         """Rewrite the function."""
         state.func_ir.blocks = canonicalize_cfg(state.func_ir.blocks)
         state.func_ir = reconstruct_ssa(state.func_ir)
+        spread_pairs(state.func_ir.blocks)
         state.func_ir.generator_info = None
         state.func_ir._definitions = build_definitions(state.func_ir.blocks)
         return True

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 from unittest import mock
 
-from numba.core import event, types
+from numba.core import base, event, types
 from numba.core.base import BaseContext
 
 
 @contextmanager
 def remembering() -> Generator[None]:
-    """While the block lasts, Numba's answers to three of its questions are kept.
+    """While the block lasts, Numba's answers to four of its questions are kept.
 
     These are: which version of a function or operator takes arguments of these types, how
-    large a type is, and who listens to the beginning and end of every step (nobody).
+    large a type is, whether code for an operation wants to know the line that it is for,
+    and who listens to the beginning and end of every step (nobody).
     """
     resolve, size = types.BaseFunction.get_call_type, BaseContext.get_abi_sizeof
     signatures: dict[Any, Any] = {}
@@ -42,6 +44,7 @@ def remembering() -> Generator[None]:
         for owner, name, replaced in (
             (types.BaseFunction, "get_call_type", get_call_type),
             (BaseContext, "get_abi_sizeof", get_abi_sizeof),
+            (base, "_has_loc", cache(getattr(base, "_has_loc"))),  # noqa: B009 - it is private
             (event, "broadcast", lambda event: None),
         ):
             stack.enter_context(mock.patch.object(owner, name, replaced))

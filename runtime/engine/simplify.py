@@ -3,6 +3,7 @@
 - A member of an integer enumeration, such as ``G.NOW``, is a number.
 - A branch takes any number; Numba need not call ``bool`` first.
 - What a block loads or builds twice from the same parts, it has once.
+- A table is indexed by two numbers, not by a tuple of them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,19 @@ from typing import Any
 from numba.core import ir
 from numba.core.ir_utils import replace_vars
 
+from runtime.engine.pointer import load_item, store_item
+
 
 def simplify(function: Any) -> None:
-    """Rewrite the blocks of a function in Numba's form before it has been typed."""
+    """Rewrite the blocks of a function in Numba's form before it has been typed.
+
+    Raises:
+        NotImplementedError: the function raises something.
+    """
     blocks = list(function.blocks.values())
     for block in blocks:
+        if isinstance(block.body[-1], (ir.Raise, ir.StaticRaise, ir.DynamicRaise)):
+            raise NotImplementedError("a kernel cannot raise: nothing looks whether it did")
         _fold_numbers(block)
     counts = Counter(
         statement.target.name for block in blocks for statement in block.find_insts(ir.Assign)
@@ -110,3 +119,55 @@ def _key(value: Any, once: set[str], same: dict[str, Any]) -> Hashable | None:
         return None
     names = [same.get(part.name, part).name for part in parts]
     return (value.op, what, *names) if once.issuperset(names) else None
+
+
+def spread_pairs(blocks: dict[int, Any]) -> None:
+    """Index by the parts of pairs, and do without the pairs, once each variable has one value."""
+    assignments = [s for block in blocks.values() for s in block.find_insts(ir.Assign)]
+    pairs = {
+        s.target.name: s.value.items
+        for s in assignments
+        if _is(s.value, "build_tuple") and len(s.value.items) == 2
+    }
+    for label, block in blocks.items():
+        _spread_in(block, label, pairs)
+    read = {part.name for block in blocks.values() for s in block.body for part in _read(s)}
+    unread = pairs.keys() - read
+    for block in blocks.values():
+        block.body = [
+            s for s in block.body if not (isinstance(s, ir.Assign) and s.target.name in unread)
+        ]
+
+
+def _read(statement: Any) -> list[Any]:
+    """The variables that a statement reads."""
+    what = statement.value if isinstance(statement, ir.Assign) else statement
+    if isinstance(what, ir.Var):
+        return [what]
+    return what.list_vars() if isinstance(what, ir.Inst) else []
+
+
+def _spread_in(block: Any, label: int, pairs: dict[str, list[Any]]) -> None:
+    functions: dict[Any, Any] = {}
+    kept: list[Any] = []
+
+    def call(function: Any, target: Any, *args: Any) -> None:
+        loc = target.loc
+        if function not in functions:
+            functions[function] = ir.Var(block.scope, f"${function.__name__}.{label}", loc)
+            value = ir.Global(function.__name__, function, loc)
+            kept.append(ir.Assign(value, functions[function], loc))
+        kept.append(ir.Assign(ir.Expr.call(functions[function], args, (), loc), target, loc))
+
+    statement: Any
+    for statement in block.body:
+        value: Any = statement.value if isinstance(statement, ir.Assign) else None
+        if isinstance(statement, ir.SetItem) and statement.index.name in pairs:
+            stored = ir.Var(block.scope, f"$stored.{label}.{len(kept)}", statement.loc)
+            pair = pairs[statement.index.name]
+            call(store_item, stored, statement.target, *pair, statement.value)
+        elif _is(value, "getitem") and value.index.name in pairs:
+            call(load_item, statement.target, value.value, *pairs[value.index.name])
+        else:
+            kept.append(statement)
+    block.body = kept

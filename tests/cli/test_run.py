@@ -89,7 +89,7 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
     said: list[str] = []
     monkeypatch.setattr("wsc.cli.execute.working", lambda text: nullcontext(said.append))
     done(wsc("run", twice))
-    assert said[0] == "compiling the engine (once, about a minute)"
+    assert said[0] == "compiling the engine (once, about 15 seconds)"
     assert all(line.startswith("running: cycle") for line in said[1:])
 
 

@@ -24,7 +24,7 @@ class Function:
         self._cache = SimpleNamespace(
             cache_path=str(folder), _cache_file=file, _index_key=lambda signature, codegen: "key"
         )
-        self.targetctx = SimpleNamespace(codegen=lambda: None)
+        self.targetctx = SimpleNamespace(codegen=lambda: None, refresh=lambda: None)
 
     def compile(self, signature: Any) -> None:
         self.did = "loaded" if self.disk else "compiled"

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from numba.core import event, ir
 from numba.core.compiler import run_frontend
+from numba.core.ssa import reconstruct_ssa
 
 from runtime.engine import compiled, dispatch
 from runtime.engine.lean import finishing_only
-from runtime.engine.simplify import simplify
+from runtime.engine.simplify import simplify, spread_pairs
 from tests.runtime.test_values import from_python
 
 
@@ -125,6 +126,35 @@ def test_what_is_there_is_not_made_again() -> None:
     assert sorted(number for number in numbers if number is not None) == [3, 4]
 
 
+def test_a_table_is_indexed_by_two_numbers() -> None:
+    def move(table: Any, a: int, b: int) -> Any:
+        table[a, b] = table[b, a] + table[a, b] + table[a]
+        if b:
+            b = a
+            table[a, b] += 1
+        return a, b
+
+    form = run_frontend(move)
+    form = reconstruct_ssa(form)
+    spread_pairs(form.blocks)
+    values = [v.value for block in form.blocks.values() for v in block.find_insts(ir.Assign)]
+    named = [v.name for v in values if isinstance(v, ir.Global) and v.value is not bool]
+    assert sorted(named) == ["load_item"] * 2 + ["store_item"] * 2
+    left = [v.op for v in values if isinstance(v, ir.Expr) and v.op in ("getitem", "build_tuple")]
+    assert left == ["getitem", "build_tuple"]  # table[a], and what is returned
+    assert not [s for block in form.blocks.values() for s in block.find_insts(ir.SetItem)]
+
+
+def test_a_kernel_that_raises_is_refused() -> None:
+    def raises(a: int) -> int:
+        if a:
+            raise ValueError("a")
+        return a
+
+    with pytest.raises(NotImplementedError, match="cannot raise"):
+        statements(raises)
+
+
 def reached(function: Any, seen: dict[str, Any]) -> None:
     """Collect all that a compiled function and those that it calls name outside themselves."""
     names = inspect.getclosurevars(getattr(function, "py_func", function))
@@ -136,7 +166,7 @@ def reached(function: Any, seen: dict[str, Any]) -> None:
                 reached(value, seen)
 
 
-@pytest.mark.parametrize("loop", [compiled.REFERENCE, compiled.FAST])
+@pytest.mark.parametrize("loop", [compiled.REFERENCE, compiled.FAST, compiled.CORES])
 def test_every_enumeration_decides_whether_code_on_disk_is_stale(loop: compiled.Loop) -> None:
     seen: dict[str, Any] = {}
     reached(loop.function, seen)

@@ -170,7 +170,7 @@ def main(fabric: str, precision: str, samples: int, output: Path) -> None:
     console.print(
         f"{sum(r.cycles for r in read) // len(read):,} cycles an image, "
         f"{np.mean([r.utilization for r in read]):.1%} utilisation; simulated in {seconds:.1f} s "
-        "(the engine is compiled at its first use, which takes a minute or more)"
+        "(the engine is compiled at its first use, which takes about 15 seconds)"
     )
     console.print(f"go on with: wsc inspect {output} --node conv0")
     if not worst <= TOLERANCE[precision]:

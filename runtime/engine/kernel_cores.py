@@ -1,0 +1,30 @@
+"""The half of the fast engine that is in cores and in the dynamic network, as one function.
+
+It shares next to nothing with the other half, the links and the edge, which asks for it
+seldom; so the two are compiled at the same time, each by a process of its own.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from runtime.engine.dispatch import JIT
+from runtime.engine.kernel_dynamic import dynamic_phase
+from runtime.engine.kernel_rows import take_values
+from runtime.engine.kernel_unit import run_unit, visit_core
+from runtime.engine.layout import State
+from runtime.engine.pointer import Ask
+
+
+@njit(**JIT, cache=True)
+def serve_cores(s: State, what: int, a: int, b: int, c: int) -> int:
+    """Do what one of ``Ask`` says, with its arguments."""
+    if what == Ask.RUN_UNIT:
+        run_unit(s, a, b, c)
+    elif what == Ask.VISIT_CORE:
+        visit_core(s, a, b)
+    elif what == Ask.TAKE_VALUES:
+        take_values(s, a, b, c)
+    else:
+        dynamic_phase(s, a, b, c)
+    return 0
