@@ -53,8 +53,11 @@ def _single(dispatcher: Any) -> Any:
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile a phase or a helper."""
-    return _single(njit(**_INNER)(function))
+    """Compile a phase or a helper.
+
+    Without the word on inlining Numba would take over that of the first caller.
+    """
+    return _single(njit(**_INNER, forceinline=False)(function))
 
 
 def inlined(function: Callable[..., Any]) -> Any:
