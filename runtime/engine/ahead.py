@@ -15,6 +15,7 @@ from runtime.engine.state import zeros
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
+from runtime.tables import Col, Kind
 
 RAMP = Side.RAMP.index
 
@@ -33,6 +34,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
     g[G.PORT_TASKS] = 2 * slots + len(state.unit)
     g[G.FREE_IN], g[G.FREE_OUT] = _bandwidth(image)
     g[G.LIMIT] = options.max_cycles or NEVER
+    g[G.REMOTE] = _remote_signals(image)
     return engine_state(
         state,
         {
@@ -48,6 +50,13 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "port_owner": np.full(ports, -1, np.int64), "port_safe": np.zeros(ports, np.int64),
         },
     )  # fmt: skip
+
+
+def _remote_signals(image: Image) -> int:
+    """Mask of the semaphores, below number 63, that remote stores add to."""
+    rows = image.code.rows
+    numbers = rows[rows[:, Col.KIND] == Kind.SEND, Col.D]
+    return sum(1 << int(number) for number in np.unique(numbers) if number < 63)
 
 
 def _trees(image: Image, state: State, options: Options) -> np.ndarray:

@@ -142,54 +142,48 @@ def advance_plain(s: State, slot: int, late: bool) -> None:
     late: all else is done. Before that it pays to wait until a wavelet can go on everywhere,
     as more can then follow it.
     """
-    slots, fifos, g, cells = s.slots, s.fifos, s.g, s.cells
-    count = fifos[slot, Fcol.COUNT]
-    if count == 0:
-        return
-    tile, send = slots[slot, Scol.TILE], s.positions[slots[slot, Scol.FIRST], 1]
-    if slots[slot, Scol.PENDING] == 0 and g[G.SEED] == 0:
-        relay(s, slot, send)
-        count = fifos[slot, Fcol.COUNT]
-        if count == 0:
+    tile, send = s.slots[slot, Scol.TILE], s.positions[s.slots[slot, Scol.FIRST], 1]
+    while s.fifos[slot, Fcol.COUNT] > 0:
+        pending = s.slots[slot, Scol.PENDING]
+        if (pending == 0 or pending == send) and s.g[G.SEED] == 0:
+            relay(s, slot, send)
+            if s.fifos[slot, Fcol.COUNT] == 0:
+                return
+        if not late and blocked_in_part(s, slot, wanted_sides(s, slot)):
+            put_off(s, slot)
             return
-    if not late and blocked_in_part(s, slot, wanted_sides(s, slot)):
-        put_off(s, slot)
-        return
-    offset, depth = fifos[slot, Fcol.OFFSET], fifos[slot, Fcol.DEPTH]
-    head, popped = fifos[slot, Fcol.HEAD], fifos[slot, Fcol.POPPED]
-    pending, served = slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED]
-    left = count
-    while left > 0:
-        cell = offset + head
-        time = max(cells[cell, 0], popped + 1)
-        if beyond(s, time):
-            break
-        if pending == 0:
-            pending, served = send, 0
-        side = 0
-        while (pending >> side) != 0:
-            if (pending >> side) & 1:
-                at = go_plain(s, slot, tile, side, time, cell)
-                if at >= 0:
-                    pending &= ~(1 << side)
-                    served = max(served, at)
-            side += 1
-        if pending != 0:
-            break
-        popped = served
-        cells[cell, 0] = popped + 1
-        head = 0 if head + 1 == depth else head + 1
-        left -= 1
+        if not pass_head(s, slot, tile, send):
+            return
+
+
+@jit
+def pass_head(s: State, slot: int, tile: int, send: int) -> bool:
+    """Move a head over the links that it can take; whether it has left on all sides."""
+    slots, fifos, cell = s.slots, s.fifos, head_cell(s.fifos, slot)
+    time = head_time(s, slot)
+    if beyond(s, time):
+        return False
+    pending, served, side = slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED], 0
+    if pending == 0:
+        pending, served = send, 0
+    while (pending >> side) != 0:
+        if (pending >> side) & 1:
+            at = go_plain(s, slot, tile, side, time, cell)
+            if at >= 0:
+                pending &= ~(1 << side)
+                served = max(served, at)
+        side += 1
     slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED] = pending, served
-    if left < count:
-        fifos[slot, Fcol.HEAD], fifos[slot, Fcol.COUNT] = head, left
-        fifos[slot, Fcol.POPPED] = popped
-        if left == 0:
-            emptied(s, slot)
-        if count == depth:  # only who found it full waits for this
-            wake_upstream(s, slot)
-    if served > g[G.LAST]:
-        g[G.LAST] = served
+    moved(s, served)
+    if pending != 0:
+        return False
+    full = fifos[slot, Fcol.COUNT] == fifos[slot, Fcol.DEPTH]
+    pop(s, slot, served)
+    if fifos[slot, Fcol.COUNT] == 0:
+        emptied(s, slot)
+    if full:  # only who found it full waits for this
+        wake_upstream(s, slot)
+    return True
 
 
 @inlined

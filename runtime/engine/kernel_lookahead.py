@@ -20,6 +20,7 @@ from runtime.engine.kernel_times import feed_time, leave_time, rise_time, wanted
 from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
+from runtime.tables import Col
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
 PATIENCE = 64  # cycles between two looks at all slots of a color
@@ -33,14 +34,37 @@ def unit_time(s: State, me: int) -> int:
 
 
 @inlined
+def row_bound(s: State, me: int) -> int:
+    """Cycle before which a unit starts no row: one that waits for input, not before it comes."""
+    time = unit_time(s, me)
+    if s.unit[me, U.REASON] == Reason.INPUT:
+        slot = s.unit[me, U.WHAT]
+        empty = s.fifos[slot, Fcol.COUNT] == 0
+        if empty and s.fifos[s.slots[slot, Scol.INPUT], Fcol.COUNT] == 0:
+            time = max(time, s.quiet[slot] + s.g[G.RAMP])
+    return time
+
+
+@inlined
 def end_bound(s: State, me: int) -> int:
     """Cycle before which a unit does not end its instruction."""
-    mode, time = s.unit[me, U.MODE], unit_time(s, me)
+    mode, time = s.unit[me, U.MODE], row_bound(s, me)
     if mode == Mode.ROWS:
         return time + s.unit[me, U.LEFT] * s.unit[me, U.CYCLES]
     if mode == Mode.START:
         return time + s.unit[me, U.LENGTH]
     return time
+
+
+@inlined
+def signal_bound(s: State, me: int, number: int) -> int:
+    """Cycle before which no stream unit of a main thread's tile signals a semaphore."""
+    bound = NEVER
+    for unit in range(me + 1, me + s.g[G.UNITS]):
+        row = s.unit[unit, U.ROW]
+        if s.unit[unit, U.MODE] != Mode.IDLE and s.rows[row, Col.DONE] == number:
+            bound = min(bound, end_bound(s, unit))
+    return bound
 
 
 @jit
@@ -52,19 +76,10 @@ def issue_bound(s: State, tile: int) -> int:
     reason, what = s.unit[me, U.REASON], s.unit[me, U.WHAT]
     if reason == Reason.UNIT:
         return max(unit_time(s, me), end_bound(s, me + what))
+    if reason == Reason.SEMAPHORE and s.unit[me, U.WAKE] == NEVER:
+        if what < 63 and (s.g[G.REMOTE] >> what) & 1 == 0:  # else a remote store may signal it as well
+            return max(unit_time(s, me), signal_bound(s, me, what))
     return end_bound(s, me)
-
-
-@inlined
-def row_bound(s: State, me: int) -> int:
-    """Cycle before which a unit starts no row: one that waits for input, not before it comes."""
-    time = unit_time(s, me)
-    if s.unit[me, U.REASON] == Reason.INPUT:
-        slot = s.unit[me, U.WHAT]
-        empty = s.fifos[slot, Fcol.COUNT] == 0
-        if empty and s.fifos[s.slots[slot, Scol.INPUT], Fcol.COUNT] == 0:
-            time = max(time, s.quiet[slot] + s.g[G.RAMP])
-    return time
 
 
 @jit

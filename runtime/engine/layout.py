@@ -185,7 +185,8 @@ class G(IntEnum):
     STACKED = 65  # tasks of routers and ports, from the start of the table up
     TASKS_END = 66  # size of the table of tasks
     LATE = 67  # tasks that were put off
-    SIZE = 68
+    REMOTE = 68  # mask of the semaphores that remote stores add to
+    SIZE = 69
 
 
 class L(IntEnum):
