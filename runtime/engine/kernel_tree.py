@@ -145,7 +145,7 @@ def open_branches(s: State, branches: int, free: int, safe: int) -> int:
             read_ring(s, branch, B.QUEUE, queue)
             b[branch, B.DEPTH], b[branch, B.NEXT] = s.fifos[queue, Fcol.DEPTH], 0
             b[branch, B.RAMP_FREE] = s.link[tile * 6 + RAMP, L.FREE]
-            b[branch, B.READY], b[branch, B.STALLED] = s.unit[me, U.SINCE], 0
+            b[branch, B.READY] = s.unit[me, U.SINCE]
             most = min(most, b[branch, B.ROWS])
     return most
 
@@ -184,7 +184,6 @@ def flow(s: State, branches: int, most: int) -> int:
                     return k
                 b[i, B.RAMP_FREE] = at + 1
                 b[i, B.POPPED] = at
-                b[i, B.STALLED] += ready - b[i, B.READY]
                 b[i, B.QUEUE + queue] = ready + 1
                 b[i, B.READY] = ready + b[i, B.CYCLES]
         last = cell
@@ -216,7 +215,8 @@ def close_branches(s: State, branches: int, count: int) -> None:
             s.link[tile * 6 + RAMP, L.FREE] = b[branch, B.RAMP_FREE]
             s.turns[tile, RAMP] = bit
             if me == tile * s.g[G.UNITS]:
-                s.counters[tile, C.INPUT] += b[branch, B.STALLED]
+                busy = count * b[branch, B.CYCLES]
+                s.counters[tile, C.INPUT] += b[branch, B.READY] - s.unit[me, U.SINCE] - busy
             s.unit[me, U.LEFT] -= count
             s.unit[me, U.SINCE] = b[branch, B.READY]
             ask_cores(s, Ask.TAKE_VALUES, tile, me, count)

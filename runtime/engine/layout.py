@@ -231,11 +231,10 @@ class B(IntEnum):
     ROWS = 8  # that this unit could execute
     CYCLES = 9  # of each
     READY = 10  # cycle from which it can go on
-    STALLED = 11  # cycles that it waited
-    RAMP_FREE = 12
-    RAMP_SAFE = 13
-    DEPTH = 14  # cells of the core's input queue
-    NEXT = 15  # the next of them
+    RAMP_FREE = 11
+    RAMP_SAFE = 12
+    DEPTH = 13  # cells of the core's input queue
+    NEXT = 14  # the next of them
     CELLS = 16  # cycle from which each cell of its buffer can be filled
     QUEUE = 24  # and of the core's input queue
     SIZE = 32
