@@ -327,9 +327,60 @@ def collectives(quick: bool) -> Result:
     )  # fmt: skip
 
 
+def counters(quick: bool) -> Result:
+    """Runs with counters beside runs of an engine that was compiled without them."""
+    programs: list[dict[str, Any]] = [
+        {"program": "streamed fmac", "size": "32x32", "count": 2000, "repeats": 20}
+    ]
+    if not quick:
+        path, _ = compiled("silero", "16x16", "f32")
+        programs += [
+            {"program": "streamed fmac", "size": "128x128", "count": 250, "repeats": 20},
+            {"program": "silero", "size": "16x16", "path": path, "repeats": 2},
+        ]
+    rows: list[list[str]] = []
+    raw: dict[str, Any] = {}
+    costs: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="wsc-uncounted-") as cache:
+        for settings in programs:
+            name = f"{settings['program']}, {settings['size']}"
+            both = _both_ways(settings, cache, 2 if quick else 4)
+            raw[name] = both
+            on, off = (min(found["cpu_seconds"] for found in both[way]) for way in ("on", "off"))
+            cycles = both["on"][0]["cycles"]
+            costs.append(100 * (on / off - 1))
+            rows.append([name, f"{cycles:,}", f"{on:.3f}", f"{off:.3f}", f"{costs[-1]:+.1f}%"])
+    targets = [Target("what counters add to a run, the most", max(costs), 15, "%")]
+    notes = [
+        "One core; CPU seconds of a run, counters gathered at its end included and loading "
+        "excluded: the best of several runs in several processes, with and without in turn. "
+        "Without: the same engine, compiled without what it stores for counters alone (cycles by "
+        "cause, work, bytes, wavelets and lost cycles by link and color, times of statements). "
+        "Only this benchmark can do that, and such a run has no counters; its cycles and outputs "
+        "are the same to the bit, which is checked.",
+    ]
+    return Result(
+        "counters", "What counters cost, fast engine",
+        ("program", "cycles", "with, CPU s", "without, CPU s", "more"), rows, targets, notes,
+        raw=raw,
+    )  # fmt: skip
+
+
+def _both_ways(settings: dict[str, Any], cache: str, rounds: int) -> dict[str, list[Any]]:
+    """What processes found with counters and without, in turn; they must agree."""
+    found: dict[str, list[Any]] = {"on": [], "off": []}
+    for _ in range(rounds):
+        found["on"].append(measured("counting", {"counted": True, **settings}))
+        without = measured("counting", {"counted": False, **settings}, {"NUMBA_CACHE_DIR": cache})
+        found["off"].append(without)
+    same = {(one["cycles"], one["outputs"]) for ways in found.values() for one in ways}
+    assert len(same) == 1, same
+    return found
+
+
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
-    "engine": engine, "wafer": wafer, "minilm": minilm, "text": text,
+    "engine": engine, "wafer": wafer, "counters": counters, "minilm": minilm, "text": text,
     "utilisation": utilisation, "networks": networks, "collectives": collectives,
 }  # fmt: skip
 
