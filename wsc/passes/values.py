@@ -1,0 +1,217 @@
+"""Where values are: buffers, views of them, and tasks that bring a value where it is wanted.
+
+A movement node costs nothing until some consumer wants its value, and goes straight from its
+source's layout to the wanted one. Constants are loaded at their first use.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from isa.fabric import Fabric
+from isa.program import Cut, EdgeTensor, Extent, Kind
+from isa.types import DType
+from wsc.errors import CompileError, DoesNotFit
+from wsc.ir.graph import Concat, Graph, Move, MoveStep, Node, Pad, Type
+from wsc.ir.tasks import Load, MoveTask, Task
+from wsc.kernels.index_map import spreads, stays_in_tile
+from wsc.layout import (
+    Buffer,
+    Mesh,
+    View,
+    default_extents,
+    dense_strides,
+    is_plain,
+    local_size,
+    storage_order,
+)
+from wsc.passes.views import as_view
+
+Extents = tuple[Extent, ...]
+
+
+@dataclass(slots=True)
+class Values:
+    """Tasks and buffers so far, and where each value is.
+
+    homes: of the values that have one, their views. copies: views in other layouts. lazy: movement
+    that nobody has wanted yet. outside: values that come from the edge, by its tensors. origin:
+    ONNX nodes that the next tasks are for.
+    """
+
+    graph: Graph
+    fabric: Fabric
+    mesh: Mesh = field(init=False)
+    tasks: list[Task] = field(default_factory=list)
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    homes: dict[str, View] = field(default_factory=dict)
+    copies: dict[tuple[str, Extents, float | None], View] = field(default_factory=dict)
+    lazy: dict[str, Node] = field(default_factory=dict)
+    types: dict[str, Type] = field(init=False)
+    outside: dict[str, str] = field(default_factory=dict)
+    edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    lengths: dict[str, str] = field(default_factory=dict)
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        self.mesh = Mesh(self.fabric.width, self.fabric.height)
+        self.types = self.graph.types()
+
+    # --- the edge ---------------------------------------------------------------
+
+    def _edges(self) -> None:
+        for item in self.graph.inputs:
+            self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
+            self.outside[item.name] = item.name
+        for output in self.graph.outputs:
+            if output.name in self.edge:
+                raise CompileError(f"output '{output.name}' has the name of an input; rename one")
+            type_ = self.types[output.value]
+            self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+            if output.length is not None:
+                cut = Cut(output.length[0], self._length(output.name, output.length[1]))
+                self.edge[output.name] = replace(self.edge[output.name], cut=cut)
+        for constant in self.graph.constants:
+            name = constant.name
+            while name in self.edge:
+                name += "'"
+            self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
+            self.outside[constant.name] = name
+
+    def _length(self, output: str, value: str) -> str:
+        """The edge tensor that takes a length out, one for all outputs that it cuts."""
+        if value not in self.lengths:
+            name = f"{output}.length"
+            while name in self.edge or any(name == item.name for item in self.graph.outputs):
+                name += "'"
+            self._edge(name, Kind.OUTPUT, self.types[value], "")
+            self.lengths[value] = name
+        return self.lengths[value]
+
+    def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
+        self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
+
+    # --- buffers and views ------------------------------------------------------
+
+    def buffer(self, hint: str, dtype: DType, size: int) -> str:
+        """A fresh buffer of ``size`` bytes in each tile."""
+        stem = name = "v_" + re.sub(r"[^A-Za-z0-9]+", "_", hint).strip("_")
+        number = 1
+        while name in self.buffers:
+            number += 1
+            name = f"{stem}_{number}"
+        if size > self.fabric.sram_bytes:
+            raise DoesNotFit(
+                f"node '{self.origin}' needs {size} bytes in each tile for '{hint}', but a tile of "
+                f"fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more tiles "
+                f"(now {self.mesh.width}x{self.mesh.height})"
+            )
+        self.buffers[name] = Buffer(name, dtype, max(4, -(-size // 4) * 4), self.origin)
+        return name
+
+    def fresh(self, hint: str, dtype: DType, extents: Extents) -> View:
+        """A fresh, dense view."""
+        name = self.buffer(hint, dtype, local_size(extents) * dtype.bytes)
+        return View(name, dtype, extents, dense_strides(extents, dtype, storage_order(extents)))
+
+    def current(self, value: str) -> View | None:
+        """Where a value is, if it is on the fabric and needs no task to be read."""
+        if value in self.homes:
+            return self.homes[value]
+        node = self.lazy.get(value)
+        if node is not None and isinstance(node.op, Move):
+            source = self.current(node.inputs[0])
+            if source is not None:
+                return as_view(source, node.op.steps)
+        return None
+
+    def view(self, value: str) -> View:
+        """A plain view of a value, in the default layout if it has none yet."""
+        found = self.current(value)
+        if found is not None:
+            return found
+        return self.bring(value, default_extents(self.types[value].shape, self.mesh))
+
+    def bring(self, value: str, extents: Extents, fill: float | None = 0) -> View:
+        """A view of ``value`` with exactly these extents.
+
+        fill: what positions outside the value hold, in a layout with halo or padding.
+        """
+        found = self.current(value)
+        if found is not None and found.extents == extents:
+            return found
+        plain = all(is_plain(extent) for extent in extents)
+        key = (value, extents, None if plain else fill)
+        if key not in self.copies:
+            self.copies[key] = self._copy(value, extents, None if plain else fill)
+        return self.copies[key]
+
+    def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
+        node = self.lazy.get(value)
+        if value in self.outside and value not in self.homes:
+            view = self.fresh(value, self.types[value].dtype, extents)
+            self.tasks.append(Load(self.outside[value], view, fill or 0, value))
+            if fill is None:
+                self.homes[value] = view
+            return view
+        if node is None:
+            return self._moved(value, self.homes[value], (), extents, fill)
+        return self._materialise(value, node, extents, fill)
+
+    def _materialise(self, value: str, node: Node, extents: Extents, fill: float | None) -> View:
+        origin, self.origin = self.origin, ",".join(node.origin) or node.name
+        try:
+            pads = isinstance(node.op, Concat) or any(
+                isinstance(step, Pad)
+                for step in node.op.steps  # type: ignore[union-attr]
+            )
+            if pads and fill is not None:
+                plain = default_extents(self.types[value].shape, self.mesh)
+                self.homes[value] = self.bring(value, plain)
+                return self._moved(value, self.homes[value], (), extents, fill)
+            if isinstance(node.op, Concat):
+                view = self._concat(value, node, extents)
+            else:
+                assert isinstance(node.op, Move)
+                source = self.view(node.inputs[0])
+                pad = next((s.value for s in node.op.steps if isinstance(s, Pad)), None)
+                view = self._moved(
+                    value, source, node.op.steps, extents, fill if pad is None else pad
+                )
+        finally:
+            self.origin = origin
+        if fill is None and value not in self.homes:
+            self.homes[value] = view
+        return view
+
+    def _moved(
+        self, hint: str, source: View, steps: tuple[MoveStep, ...], extents: Extents,
+        fill: float | None, barrier: bool = True, out: View | None = None,
+    ) -> View:  # fmt: skip
+        view = out or self.fresh(hint, source.dtype, extents)
+        self.tasks.append(MoveTask(source, steps, view, fill, barrier, self.origin))
+        return view
+
+    def _concat(self, value: str, node: Node, extents: Extents) -> View:
+        assert isinstance(node.op, Concat)
+        axis, shape = node.op.axis, self.types[value].shape
+        out = self.fresh(value, self.types[value].dtype, extents)
+        before, met = 0, False
+        # All sources first: once the tiles have met, the moves into ``out`` must follow one
+        # another, or what they store early is counted by another move's wait.
+        sources = {name: self.view(name) for name in node.inputs}
+        for name in node.inputs:
+            source = sources[name]
+            size = self.types[name].shape[axis]
+            if not size:
+                continue
+            low = tuple(before if i == axis else 0 for i in range(len(shape)))
+            high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
+            before += size
+            task = MoveTask(source, (Pad(low, high),), out, None, not met, self.origin)
+            # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
+            # next source would be lost in it. They meet again behind it.
+            met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
+            self.tasks.append(task)
+        return out
