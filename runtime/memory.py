@@ -127,12 +127,12 @@ def ahead_bytes(sizes: Sizes) -> int:
     from runtime.engine.layout import COLUMNS
 
     tasks = 2 * sizes.slots + sizes.tiles * sizes.units
-    ring = _WORD << max(tasks - 1, 1).bit_length()
+    tables = 2 * _WORD * tasks  # ``tasks`` and ``late``
     each_link = _WORD * (COLUMNS["link"] + 4 * COLUMNS["nodes"])
     each_slot = _WORD * (COLUMNS["origins"] + 3)
     each_tile = 6 * each_link + _WORD * COLUMNS["occupied"]
     branches = _WORD * COLUMNS["branches"] * min(sizes.slots, LARGEST)
-    return tasks + 2 * ring + each_tile * sizes.tiles + each_slot * sizes.slots + branches
+    return tasks + tables + each_tile * sizes.tiles + each_slot * sizes.slots + branches
 
 
 def edge_bytes(program: Program) -> int:
