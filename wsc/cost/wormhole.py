@@ -2,9 +2,9 @@
 
 A message holds each output on its way from the cycle in which its header passes to the one in
 which its last wavelet does. Behind a header that waits, its wavelets fill the buffers
-on the way and hold the links there; messages behind it in a buffer wait too. Headers that want
-the same output get it in the order in which they come. So a message takes a few steps
-for each router, whatever its length.
+on the way and hold the links there; messages behind it in a buffer wait too. Of the headers that
+want an output in the cycle in which it is free, the next one round robin gets it. So a message
+takes a few steps for each router, whatever its length.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Mesh:
         self.width, self.depth, self.ramp = width, depth, ramp
         outputs = width * height * 5
         self.held = [False] * outputs
-        self.served = [-2] * outputs
+        self.served = [-1] * outputs
         self.waiting: list[deque[Message] | None] = [None] * outputs
         self.still = [0] * outputs  # wavelets of messages behind an output that wait for the next
         # Messages in the input buffer behind each output; those of cores stand alone.
         self.buffered: list[deque[tuple[float, Message]] | None] = [None] * outputs
-        self.events: list[tuple[float, int, int, Message]] = []
+        self.events: list[tuple[float, bool, int, int, Message]] = []
         self.count = 0
         self.arrived = [-1.0] * (width * height)
         self.ways: dict[tuple[int, int], list[int]] = {}
@@ -78,37 +78,35 @@ class Mesh:
         self._push(time, ASKS, message)
 
     def _push(self, time: float, what: int, message: Message) -> None:
+        # Who asks in a cycle, and what is left in it, comes before who is served in it.
         self.count += 1
-        heapq.heappush(self.events, (time, self.count, what, message))
+        heapq.heappush(self.events, (time, what < ASKS, self.count, what, message))
 
     def run(self, sent: Callable[[Message, float], None]) -> None:
         """Until all is quiet. sent: called when the core knows the cycle of its last wavelet."""
         while self.events:
-            time, _, left, message = heapq.heappop(self.events)
+            time, _, _, left, message = heapq.heappop(self.events)
             if left >= 0:
-                self._release(message, left, time, sent)
+                self._release(message, left, time)
             elif left == ASKS:
                 output = message.way[message.stage]
                 queue = self.waiting[output]
                 if queue is None:
                     queue = self.waiting[output] = deque()
                 queue.append(message)
-                self._serve(output, time, sent)
+                self._push(time, ASKS - 1 - message.stage, message)
             else:
                 self._serve(message.way[ASKS - left - 1], time, sent)
 
     def _serve(self, output: int, time: float, sent: Callable[[Message, float], None]) -> None:
-        """Let the first header that waits for an output pass, if the buffer behind has room."""
+        """Let the next header that waits for an output pass, if the buffer behind has room."""
         queue = self.waiting[output]
         if self.held[output] or not queue:
             return
-        still = self.still[output]
-        if still and still + min(queue[0].wavelets, self.depth) > self.depth:
+        still, last = self.still[output], self.served[output]
+        message = min(queue, key=lambda m: (_input(m) - last - 1) % 5)  # round robin
+        if still and still + min(message.wavelets, self.depth) > self.depth:
             return
-        message = queue[0]
-        if len(queue) > 1:  # round robin: not from the input that was served last
-            last = self.served[output]
-            message = next((m for m in queue if _input(m) != last), message)
         queue.remove(message)
         self.served[output] = _input(message)
         self._grant(message, output, time, sent)
@@ -127,7 +125,7 @@ class Mesh:
         need.append(time + more)
         last = stage == len(message.way) - 1
         for before in range(message.released, stage):
-            bound = time + more - depth * (stage - before)
+            bound = time + more - (depth - 1) * (stage - before)  # room is seen a cycle later
             if bound > need[before]:
                 need[before] = bound
         while message.released <= stage:
@@ -151,13 +149,10 @@ class Mesh:
         if len(queue) == 1:
             self.request(message, time + 1)
 
-    def _release(
-        self, message: Message, stage: int, time: float, sent: Callable[[Message, float], None]
-    ) -> None:
+    def _release(self, message: Message, stage: int, time: float) -> None:
         """The last wavelet has passed an output: free it, and the buffer before it."""
-        output = message.way[stage]
-        self.held[output] = False
-        self._serve(output, time, sent)
+        self.held[message.way[stage]] = False
+        self._push(time, ASKS - 1 - stage, message)
         if stage:
             buffer = self.buffered[message.way[stage - 1]]
             assert buffer is not None
@@ -168,5 +163,5 @@ class Mesh:
 
 
 def _input(message: Message) -> int:
-    """The output behind which the message's header waits; -1 for its core."""
-    return message.way[message.stage - 1] if message.stage else -1
+    """The side from which the message's header comes."""
+    return (message.way[message.stage - 1] % 5 + 2) % 4 if message.stage else RAMP
