@@ -55,6 +55,12 @@ def _gather() -> tuple[onnx.ModelProto, Feeds]:
     return model_of([node("Gather", 2, 1, axis=0)], feeds, {}, ("y0",)), feeds
 
 
+def _scatter() -> tuple[onnx.ModelProto, Feeds]:
+    rows = np.array([[3], [-1], [11], [0], [7], [-9]], np.int64)
+    feeds = {"x0": floats(16, 40), "x1": rows, "x2": floats(6, 40)}
+    return model_of([node("ScatterND", 3, 1, reduction="add")], feeds, {}, ("y0",)), feeds
+
+
 def _lookup() -> tuple[onnx.ModelProto, Feeds]:
     feeds = {"x0": ints(3, 21, low=-90, high=90)}
     made = helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")
@@ -88,8 +94,12 @@ KERNELS = (
                                    "x2": floats(12)}, group=12, strides=[2, 2])),
     Case("conv-1d", _single("Conv", [(1, 10, 40)], {"x1": floats(14, 10, 3), "x2": floats(14)},
                             pads=[1, 1], strides=[2])),
+    Case("conv-resident", _single("Conv", [(1, 8, 12, 12), (12, 8, 3, 3)], pads=[1, 1, 1, 1])),
+    Case("conv-resident-ordered", _single("Conv", [(1, 32, 9, 9), (20, 32, 3, 3)],
+                                          pads=[1, 1, 1, 1]), True),
     Case("maxpool", _single("MaxPool", [(1, 5, 11, 9)], kernel_shape=[3, 2], strides=[2, 1])),
     Case("reduce-rows", _single("ReduceMax", [(8, 19, 27)], axes=[1])),
+    Case("reduce-product", _single("ReduceProd", [(8, 19, 27)], axes=[1])),
     Case("reduce-all", _single("ReduceMean", [(8, 19, 27)], axes=[0, 1, 2])),
     Case("reduce-features", _single("ReduceMin", [(8, 19, 27)], axes=[2])),
     Case("softmax", _single("Softmax", [(5, 16, 33)])),
@@ -101,6 +111,7 @@ KERNELS = (
     Case("tile", _single("Tile", [(6, 8)], {"x1": np.array([2, 3])})),
     Case("concat", _single("Concat", [(6, 5, 8), (6, 7, 8)], axis=1)),
     Case("gather", _gather),
+    Case("scatter", _scatter),
     Case("lookup", _lookup),
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from wsc.cost.agreement import (
     load,
     summarised,
 )
+from wsc.ir.graph import Reduction
 
 
 def test_kinds() -> None:
@@ -41,6 +42,18 @@ def test_the_table_that_ships() -> None:
     assert {"matmul_streamed", "move", "load", "store", "map"} <= {k.kind for k in agreement.kinds}
     assert all(item.off <= NETWORK for item in agreement.networks)
     assert all(item.mean <= KERNEL for item in agreement.kinds)
+
+
+def test_every_kind_of_kernel_that_the_compiler_emits_is_in_the_table() -> None:
+    contractions = {
+        f"{what}_{where}{order}"
+        for what in ("matmul", "convolution")
+        for where in ("streamed", "resident")
+        for order in ("", "_ordered")
+    }
+    others = {"map", "gather", "scatter", "move", "copy", "load", "store", "lookup"}
+    reductions = {f"reduce_{kind.value}" for kind in Reduction}
+    assert {item.kind for item in load().kinds} == contractions | reductions | others
 
 
 def test_what_was_never_checked_is_said() -> None:
