@@ -348,9 +348,9 @@ def counters(quick: bool) -> Result:
             raw[name] = both
             on, off = (min(found["cpu_seconds"] for found in both[way]) for way in ("on", "off"))
             cycles = both["on"][0]["cycles"]
-            costs.append(100 * (on / off - 1))
-            rows.append([name, f"{cycles:,}", f"{on:.3f}", f"{off:.3f}", f"{costs[-1]:+.1f}%"])
-    targets = [Target("what counters add to a run, the most", max(costs), 15, "%")]
+            costs.append(100 * (1 - off / on))
+            rows.append([name, f"{cycles:,}", f"{on:.3f}", f"{off:.3f}", f"{costs[-1]:.1f}%"])
+    targets = [Target("counters' part of a run's time, the largest", max(costs), 15, "%")]
     notes = [
         "One core; CPU seconds of a run, counters gathered at its end included and loading "
         "excluded: the best of several runs in several processes, with and without in turn. "
@@ -361,7 +361,7 @@ def counters(quick: bool) -> Result:
     ]
     return Result(
         "counters", "What counters cost, fast engine",
-        ("program", "cycles", "with, CPU s", "without, CPU s", "more"), rows, targets, notes,
+        ("program", "cycles", "with, CPU s", "without, CPU s", "part"), rows, targets, notes,
         raw=raw,
     )  # fmt: skip
 
