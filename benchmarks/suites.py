@@ -330,12 +330,12 @@ def collectives(quick: bool) -> Result:
 def counters(quick: bool) -> Result:
     """Runs with counters beside runs of an engine that was compiled without them."""
     programs: list[dict[str, Any]] = [
-        {"program": "streamed fmac", "size": "32x32", "count": 2000, "repeats": 20}
+        {"program": "streamed fmac", "size": "32x32", "count": 20_000, "repeats": 4}
     ]
     if not quick:
         path, _ = compiled("silero", "16x16", "f32")
         programs += [
-            {"program": "streamed fmac", "size": "128x128", "count": 250, "repeats": 20},
+            {"program": "streamed fmac", "size": "128x128", "count": 2500, "repeats": 3},
             {"program": "silero", "size": "16x16", "path": path, "repeats": 2},
         ]
     rows: list[list[str]] = []

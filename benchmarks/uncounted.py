@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from enum import IntEnum
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -36,16 +37,25 @@ def without_counters() -> Generator[None]:
     ``counters`` of a result is None. The compiled loop is another one, on disk too.
     """
     ours = sys.modules[__name__]
-    loop = compiled.Loop(compiled.FAST.function, (*compiled.FAST.sources, ours))
+    cores = _again(compiled.CORES, ours)
+    loop = _again(compiled.FAST, ours, cores)
     with ExitStack() as stack:
         for where, name, stand_in in (
             (compiled, "FAST", loop),
+            (compiled, "CORES", cores),
             (pipeline, "simplify", _simplify),
             (drive, "collect", _collect_nothing),
             (fast, "count_moves", _nothing),
         ):
             stack.enter_context(mock.patch.object(where, name, stand_in))
         yield
+
+
+def _again(
+    loop: compiled.Loop, ours: ModuleType, part: compiled.Loop | None = None
+) -> compiled.Loop:
+    """A loop of the same function, that depends on this module too."""
+    return compiled.Loop(loop.function, (*loop.sources, ours), loop.signature, part)
 
 
 def _nothing(*_: object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from isa.types import Side
 from runtime.engine import Options
 from runtime.engine.drive import engine_state
-from runtime.engine.kernel_lookahead import NO_ORIGIN, UNKNOWN
+from runtime.engine.kernel_lookahead import NO_ORIGIN, REMOTES, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_tree import DEEPEST, LARGEST, MOST, NO_TREE
 from runtime.engine.layout import NEVER, WHEEL, B, G, K, L, State
@@ -53,10 +53,10 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
 
 
 def _remote_signals(image: Image) -> int:
-    """Mask of the semaphores, below number 63, that remote stores add to."""
+    """Mask of the semaphores that remote stores add to, as far as there is room for them."""
     rows = image.code.rows
     numbers = rows[rows[:, Col.KIND] == Kind.SEND, Col.D]
-    return sum(1 << int(number) for number in np.unique(numbers) if number < 63)
+    return sum(1 << int(number) for number in np.unique(numbers) if number < REMOTES)
 
 
 def _trees(image: Image, state: State, options: Options) -> np.ndarray:

@@ -24,6 +24,7 @@ from runtime.tables import Col
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
 PATIENCE = 64  # cycles between two looks at all slots of a color
+REMOTES = 63  # semaphores that the mask of those that remote stores add to has room for
 
 
 @inlined
@@ -57,6 +58,12 @@ def end_bound(s: State, me: int) -> int:
 
 
 @inlined
+def is_local(s: State, number: int) -> bool:
+    """Whether no remote store ever adds to a semaphore."""
+    return number < REMOTES and (s.g[G.REMOTE] >> number) & 1 == 0
+
+
+@inlined
 def signal_bound(s: State, me: int, number: int) -> int:
     """Cycle before which no stream unit of a main thread's tile signals a semaphore."""
     bound = NEVER
@@ -76,9 +83,8 @@ def issue_bound(s: State, tile: int) -> int:
     reason, what = s.unit[me, U.REASON], s.unit[me, U.WHAT]
     if reason == Reason.UNIT:
         return max(unit_time(s, me), end_bound(s, me + what))
-    if reason == Reason.SEMAPHORE and s.unit[me, U.WAKE] == NEVER:
-        if what < 63 and (s.g[G.REMOTE] >> what) & 1 == 0:  # else a remote store may signal it as well
-            return max(unit_time(s, me), signal_bound(s, me, what))
+    if reason == Reason.SEMAPHORE and s.unit[me, U.WAKE] == NEVER and is_local(s, what):
+        return max(unit_time(s, me), signal_bound(s, me, what))
     return end_bound(s, me)
 
 
