@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.cli.helpers import array_file, files, text_file
 from wsc.cli.common import (
+    REFRESHES,
+    Line,
     Refusal,
     file_names,
     read_arrays,
@@ -101,3 +106,17 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         require_folder(tmp_path)
     with pytest.raises(Refusal, match="there is no folder"):
         require_folder(tmp_path / "no" / "out.wsa")
+
+
+def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True)
+    before = threading.active_count()
+    with screen.status("working", refresh_per_second=REFRESHES) as status:
+        line = Line(status)
+        assert threading.active_count() == before + 1
+        line.still("compiling")
+        assert threading.active_count() == before
+        line("working again")
+        assert threading.active_count() == before + 1
+    assert isinstance(screen.file, io.StringIO)
+    assert "compiling\n" in screen.file.getvalue()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from models import builders
 from runtime.engine import DEFAULT, compiled
@@ -86,11 +87,11 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
 
     monkeypatch.setattr(compiled.Loop, "prepare", prepare)
     assert done(wsc("run", twice)).stderr == ""  # no terminal
-    said: list[str] = []
-    monkeypatch.setattr("wsc.cli.execute.working", lambda text: nullcontext(said.append))
+    screen = Console(file=io.StringIO(), force_terminal=True, width=200, highlight=False)
+    monkeypatch.setattr("wsc.cli.common.console", lambda stderr=False: screen)
     done(wsc("run", twice))
-    assert said[0] == "compiling the engine (once, about 15 seconds)"
-    assert all(line.startswith("running: cycle") for line in said[1:])
+    assert isinstance(screen.file, io.StringIO)
+    assert "compiling the engine (once, about 15 seconds)\n" in screen.file.getvalue()
 
 
 def test_comparison_with_the_model(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,14 @@ from wsc.files import appearing
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
+    from rich.status import Status
     from rich.table import Table
 
 _VERBOSE = "wsc.verbose"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 PLAIN_WIDTH = 200  # columns of a table that goes into a pipe
+REFRESHES = 10  # of a line that says what goes on, in a second
 
 
 class Refusal(click.ClickException):
@@ -220,8 +223,34 @@ def print_table(to: Console, table: Table) -> None:
         to.print(line.rstrip())
 
 
+class Line:
+    """A line that says what goes on, on a terminal; without a status nothing is said."""
+
+    def __init__(self, status: Status | None) -> None:
+        self._status = status
+
+    def __call__(self, text: str) -> None:
+        """Say something else."""
+        if self._status is not None:
+            self._status.update(text)
+            self._status.start()
+
+    def still(self, text: str) -> None:
+        """Say it in a line that stays and does not move, until something else is said.
+
+        For work that shares itself out to a copy of this process: no thread goes on meanwhile.
+        """
+        if self._status is None:
+            return
+        self._status.stop()
+        self._status.console.print(text)
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join(2 / REFRESHES)
+
+
 @contextmanager
-def working(text: str) -> Generator[Callable[[str], None]]:
+def working(text: str) -> Generator[Line]:
     """A line that says what goes on, on a terminal alone; call the result to change it.
 
     An interrupt says what it interrupted, if it does not know better.
@@ -229,9 +258,9 @@ def working(text: str) -> Generator[Callable[[str], None]]:
     screen = console(stderr=True)
     try:
         if screen.is_terminal:
-            with screen.status(text) as status:
-                yield status.update
+            with screen.status(text, refresh_per_second=REFRESHES) as status:
+                yield Line(status)
         else:
-            yield lambda _: None
+            yield Line(None)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(str(error) or f"interrupted while {text}") from None

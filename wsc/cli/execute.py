@@ -30,7 +30,7 @@ def execute(
             say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
         def compiling() -> None:
-            say("compiling the engine (once, about 15 seconds)")
+            say.still("compiling the engine (once, about 15 seconds)")
 
         try:
             return program.run(arrays, progress=progress, compiling=compiling, **options), ""
