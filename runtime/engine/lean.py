@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 from unittest import mock
 
-from llvmlite.binding import Linkage, create_new_module_pass_manager, set_option
+from llvmlite.binding import Linkage, create_new_module_pass_manager
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -76,16 +75,6 @@ def _optimize(library: Any) -> None:
             inside.linkage = Linkage.internal
 
 
-@cache
-def _align() -> None:
-    """Let loops begin at multiples of 32 bytes, so that their speed does not hang on chance.
-
-    Otherwise a change anywhere in the engine makes its innermost loops a fifth faster or slower.
-    It holds for all that this process compiles from now on; LLVM takes the option once.
-    """
-    set_option("wsc", "-align-all-nofallthru-blocks=5")
-
-
 @contextmanager
 def finishing_only(function: Any) -> Generator[None]:
     """While the block lasts, only this jitted function is optimised and emitted.
@@ -107,7 +96,6 @@ def finishing_only(function: Any) -> Generator[None]:
         if codegen._engine.is_symbol_defined(env_name):
             set_env(codegen, env_name, env)
 
-    _align()
     function.targetctx.refresh()  # what Numba compiles of its own when it starts
     with (
         global_compiler_lock,
