@@ -11,6 +11,16 @@ import numpy as np
 HOST_BF16 = np.dtype(ml_dtypes.bfloat16)
 
 
+def host_dtype(name: str) -> np.dtype | None:
+    """The type of numbers that NumPy (with ``ml_dtypes``) calls so; None if there is none."""
+    try:
+        found = np.dtype(name)
+    except (TypeError, ValueError, SyntaxError):  # NumPy takes expressions, too
+        return None
+    number = found.kind in "biuf" or found.type.__module__ == ml_dtypes.__name__
+    return found if number and found.name == name else None
+
+
 class DType(Enum):
     """Type of one element in SRAM or in a wavelet.
 

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from isa.code_size import code_bytes
 from isa.program import Kind
+from isa.types import host_dtype
 from isa.verify.context import Context
 
 
@@ -79,6 +80,10 @@ def tensors(context: Context) -> None:
             context.say(f"'{tensor.name}' is no weight, so it has no file", tensor)
         if any(size < 0 for size in tensor.shape):
             context.say(f"'{tensor.name}' has a negative size", tensor)
+        host = tensor.host_dtype
+        if host and host_dtype(host) is None:
+            message = f"'{tensor.name}': NumPy has no type of numbers called '{host}'"
+            context.say(message, tensor, host)
 
 
 def memory(context: Context) -> None:
