@@ -13,6 +13,7 @@ from isa.types import Control, Side
 from runtime.errors import LoadError, place
 from runtime.static import static_environment, static_value
 
+MAX_ROUTES = 62  # colors with a route in one tile: bits of a machine word, its sign left alone
 NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer
 
 
@@ -90,7 +91,8 @@ def build_routes(program: Program, fabric: Fabric, sent: frozenset[int]) -> Rout
     """Evaluate every route for all tiles; ``sent``: colors on which cores send control wavelets.
 
     Raises:
-        LoadError: two routes for one tile and color, or more queues than the fabric has.
+        LoadError: two routes for one tile and color, or more routes in a tile or queues than
+            there can be.
     """
     tiles, colors = program.width * program.height, len(program.colors)
     route_of = np.full((tiles, max(colors, 1)), -1, dtype=np.int32)
@@ -114,6 +116,7 @@ def build_routes(program: Program, fabric: Fabric, sent: frozenset[int]) -> Rout
         positions += [_position(route, place) for place in range(len(route.positions))]
     order = np.argsort([number for _, number in program.colors], kind="stable")
     slots, route, first, slot_of = _slots(route_of, order, tiles)
+    _check_count(np.diff(first), program.width)
     _routes_of(slots, route, program, firsts)
     guided = np.array(sorted(guided_colors(program, sent)), dtype=np.int32)
     slots[:, Scol.GUIDED] = np.isin(slots[:, Scol.COLOR], guided)
@@ -121,6 +124,15 @@ def build_routes(program: Program, fabric: Fabric, sent: frozenset[int]) -> Rout
     table = np.array(positions or [(0, 0)], dtype=np.int32)
     fifos, cells = _fifos(slots, first, table, program, fabric)
     return Routes(slots, route, first, slot_of.ravel(), table, fifos, cells)
+
+
+def _check_count(counts: np.ndarray, width: int) -> None:
+    if counts.max() > MAX_ROUTES:
+        tile = int(counts.argmax())
+        raise LoadError(
+            f"tile ({tile % width}, {tile // width}) has routes for {counts[tile]} colors; "
+            f"the runtime takes at most {MAX_ROUTES} in a tile"
+        )
 
 
 def _position(route: Route, number: int) -> tuple[int, int]:

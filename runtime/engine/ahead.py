@@ -98,11 +98,12 @@ def _used(image: Image) -> np.ndarray:
 def _links(image: Image) -> np.ndarray:
     slots, used = image.routes.slots, _used(image)
     link = zeros((image.tiles * 6, int(L.SIZE)))
-    bits = np.left_shift(np.int64(1), slots[:, Scol.BIT].astype(np.int64)).astype(np.float64)
+    bits = np.left_shift(np.int64(1), slots[:, Scol.BIT].astype(np.int64))
     for side in range(6):
         mine = (used >> side & 1).astype(bool)
-        where = slots[mine, Scol.TILE].astype(np.int64)
-        link[side::6, L.MASK] = np.bincount(where, bits[mine], image.tiles).astype(np.int64)
+        masks = np.zeros(image.tiles, dtype=np.int64)
+        np.bitwise_or.at(masks, slots[mine, Scol.TILE], bits[mine])
+        link[side::6, L.MASK] = masks
     link[:, L.DUE] = NEVER
     link[:, L.OWNER] = link[:, L.RIVAL] = -1
     return link

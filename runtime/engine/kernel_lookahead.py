@@ -251,7 +251,7 @@ def ask_others(s: State, link: int, side: int, slot: int, mask: int, first: int,
                 k[link, L.RIVAL] = first + bit
                 return False
             bound = min(bound, soonest)
-        bit = (bit + 1) & 31
+        bit = bit + 1 if (left >> bit) > 1 else 0
     k[link, L.OWNER], k[link, L.SAFE] = slot, bound
     return True
 

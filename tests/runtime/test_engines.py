@@ -154,6 +154,48 @@ feed cb in all side N from b[i] for i:4
     assert "division of 9 by zero" in assert_agree(program(text, "1x1"), given).error
 
 
+def many_colors(count: int) -> Image:
+    """Streams of as many colors over one link, all read by one main thread."""
+    fabric = replace(
+        find_fabric("wse2"), colors=count, input_queues=(2,) * count, output_queues=(2,) * count
+    ).sized(2, 1)
+    each = "\n".join(
+        f"color c{k} = {k}\n"
+        f"route c{k} in all when x == 0 : RAMP -> E\nroute c{k} in all when x == 1 : W -> RAMP"
+        for k in range(count)
+    )
+    sends = "\n".join(f"mov.f32 <c{k}>, {k}.5 for i:4" for k in range(count))
+    takes = "\n".join(f"mov.f32 [got + {16 * k} + 4*i], <c{k}> for i:4" for k in range(count))
+    text = f"""
+tensor got : f32[{4 * count}] at 0 size {16 * count}
+color result = {count}
+region all at 0,0 size 2x1
+{each}
+route result in all when x == 1 : RAMP -> E
+main all
+if x == 0
+{sends}
+else
+{takes}
+mov.f32 <result>, [got + 4*i] for i:{4 * count}
+end
+end
+output r : f32[{4 * count}] "float32"
+drain result in all side E from r[i] for i:{4 * count}
+"""
+    return runtime.load(program(text, "2x1"), replace(fabric, colors=count + 1))
+
+
+@pytest.mark.parametrize("count", [33, 48, 61])
+def test_many_colors_on_one_link(count: int) -> None:
+    assert not assert_agree(many_colors(count), {}).error
+
+
+def test_more_colors_in_a_tile_than_bits() -> None:
+    with pytest.raises(LoadError, match=r"tile \(1, 0\) has routes for 63 colors.* at most 62"):
+        many_colors(62)
+
+
 def test_more_tiles_than_a_slice_has_visits() -> None:
     pattern = streamed("500x500", 2)
     image = runtime.load(pattern.program, pattern.fabric)
