@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import IntEnum
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 from numba.core import ir
 
 from runtime.engine import compiled, drive, fast, kernel_router, kernel_vector, pipeline
 from runtime.engine.layout import G, P, State, T
+from runtime.engine.replacing import replacing
 from runtime.engine.simplify import simplify
 
 TABLES = ("counters", "statements", "counted", "passes", "moves", "lost", "dyn_links")
@@ -39,15 +39,13 @@ def without_counters() -> Generator[None]:
     ours = sys.modules[__name__]
     cores = _again(compiled.CORES, ours)
     loop = _again(compiled.FAST, ours, cores)
-    with ExitStack() as stack:
-        for where, name, stand_in in (
-            (compiled, "FAST", loop),
-            (compiled, "CORES", cores),
-            (pipeline, "simplify", _simplify),
-            (drive, "collect", _collect_nothing),
-            (fast, "count_moves", _nothing),
-        ):
-            stack.enter_context(mock.patch.object(where, name, stand_in))
+    with replacing(
+        (compiled, "FAST", loop),
+        (compiled, "CORES", cores),
+        (pipeline, "simplify", _simplify),
+        (drive, "collect", _collect_nothing),
+        (fast, "count_moves", _nothing),
+    ):
         yield
 
 

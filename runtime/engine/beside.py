@@ -31,7 +31,8 @@ def beside(work: Callable[[], object]) -> Generator[None]:
         while child and time.monotonic() < end:
             if os.waitpid(child, os.WNOHANG)[0]:
                 child = 0
-            time.sleep(PAUSE)
+            else:
+                time.sleep(PAUSE)
     finally:
         if child:
             os.kill(child, signal.SIGKILL)

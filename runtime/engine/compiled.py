@@ -49,6 +49,7 @@ from runtime.engine import (
     pipeline,
     pointer,
     recall,
+    replacing,
     simplify,
     sparing,
 )
@@ -58,7 +59,7 @@ from runtime.engine.lean import finishing_only
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
     *(bits, dispatch, layout, observed, pointer),
-    *(lean, lowering, pipeline, recall, simplify, sparing),
+    *(lean, lowering, pipeline, recall, replacing, simplify, sparing),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 from llvmlite.binding import Linkage, create_new_module_pass_manager
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
@@ -20,6 +19,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from isa.collection import without_collection
 from runtime.engine.lowering import calls_that_return
 from runtime.engine.recall import remembering
+from runtime.engine.replacing import replacing
 from runtime.engine.sparing import sparing
 
 
@@ -103,9 +103,11 @@ def finishing_only(function: Any) -> Generator[None]:
         remembering(),
         sparing(),
         calls_that_return(),
-        mock.patch.object(CPUCodeLibrary, "finalize", lean_finalize),
-        mock.patch.object(CPUCodeLibrary, "add_llvm_module", _add),
-        mock.patch.object(CPUCodeLibrary, "_optimize_final_module", _optimize),
-        mock.patch.object(JITCPUCodegen, "set_env", lean_set_env),
+        replacing(
+            (CPUCodeLibrary, "finalize", lean_finalize),
+            (CPUCodeLibrary, "add_llvm_module", _add),
+            (CPUCodeLibrary, "_optimize_final_module", _optimize),
+            (JITCPUCodegen, "set_env", lean_set_env),
+        ),
     ):
         yield

@@ -7,12 +7,13 @@ the caller's caller. A kernel raises nothing: what goes wrong is written into th
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 from numba.core import base
 from numba.core.callconv import CPUCallConv
+
+from runtime.engine.replacing import replacing
 
 
 def _user_function(described: Any, libraries: Any) -> Any:
@@ -40,10 +41,7 @@ def _never(_convention: Any, builder: Any, *_args: Any, **_options: Any) -> None
 @contextmanager
 def calls_that_return() -> Generator[None]:
     """While the block lasts, functions are compiled that call each other and raise nothing."""
-    with ExitStack() as stack:
-        for owner, name, replaced in (
-            (base, "user_function", _user_function),
-            (CPUCallConv, "return_user_exc", _never),
-        ):
-            stack.enter_context(mock.patch.object(owner, name, replaced))
+    with replacing(
+        (base, "user_function", _user_function), (CPUCallConv, "return_user_exc", _never)
+    ):
         yield

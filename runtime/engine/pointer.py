@@ -170,13 +170,13 @@ ask_cores: Any = intrinsic(_ask_cores)
 
 
 def load_item(table: Any, row: int, column: int) -> Any:
-    """``table[row, column]`` in compiled code, without a tuple; see ``simplify``."""
-    raise NotImplementedError
+    """``table[row, column]``, compiled without a tuple; see ``simplify``."""
+    return table[row, column]
 
 
 def store_item(table: Any, row: int, column: int, value: Any) -> None:
     """``table[row, column] = value``."""
-    raise NotImplementedError
+    table[row, column] = value
 
 
 def _is_table(kind: Any, ndim: int) -> bool:

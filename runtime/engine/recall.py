@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
-from unittest import mock
 
 from numba.core import base, event, types
 from numba.core.base import BaseContext
+
+from runtime.engine.replacing import replacing
 
 
 @contextmanager
@@ -40,12 +41,10 @@ def remembering() -> Generator[None]:
             found = sizes[str(kind)] = size(context, kind)
         return found
 
-    with ExitStack() as stack:
-        for owner, name, replaced in (
-            (types.BaseFunction, "get_call_type", get_call_type),
-            (BaseContext, "get_abi_sizeof", get_abi_sizeof),
-            (base, "_has_loc", cache(getattr(base, "_has_loc"))),  # noqa: B009 - it is private
-            (event, "broadcast", lambda event: None),
-        ):
-            stack.enter_context(mock.patch.object(owner, name, replaced))
+    with replacing(
+        (types.BaseFunction, "get_call_type", get_call_type),
+        (BaseContext, "get_abi_sizeof", get_abi_sizeof),
+        (base, "_has_loc", cache(getattr(base, "_has_loc"))),  # noqa: B009 - it is private
+        (event, "broadcast", lambda event: None),
+    ):
         yield

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from numba.core import byteflow, errors, ir, lowering, ssa, typeinfer
 from numba.core.cpu import CPUContext
 from numba.core.interpreter import Interpreter
+
+from runtime.engine.replacing import replacing
 
 _ERRORS: Any = errors  # it has no stubs
 _PLAIN = (str, int, ir.Loc, type(None))
@@ -74,16 +75,14 @@ def sparing() -> Generator[None]:
     in every function; its own functions are declared already; and a warning need not be
     led back to a line.
     """
-    with ExitStack() as stack:
-        for owner, name, replaced in (
-            (Interpreter, "post_process", _as_it_is),
-            (CPUContext, "load_additional_registries", _install_again),
-            (_ERRORS.WarningsFixer, "catch_warnings", _no_fixer),
-            (ir.Inst, "_rec_list_vars", _variables),
-            (typeinfer, "new_error_context", _ErrorContext),
-            (lowering, "new_error_context", _ErrorContext),
-            (byteflow, "_logger", _SILENT),
-            (ssa, "_logger", _SILENT),
-        ):
-            stack.enter_context(mock.patch.object(owner, name, replaced))
+    with replacing(
+        (Interpreter, "post_process", _as_it_is),
+        (CPUContext, "load_additional_registries", _install_again),
+        (_ERRORS.WarningsFixer, "catch_warnings", _no_fixer),
+        (ir.Inst, "_rec_list_vars", _variables),
+        (typeinfer, "new_error_context", _ErrorContext),
+        (lowering, "new_error_context", _ErrorContext),
+        (byteflow, "_logger", _SILENT),
+        (ssa, "_logger", _SILENT),
+    ):
         yield
