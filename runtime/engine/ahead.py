@@ -6,6 +6,7 @@ import numpy as np
 
 from isa.types import Side
 from runtime.engine import Options
+from runtime.engine.distance import distances
 from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, REMOTES, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
@@ -44,6 +45,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "tasks": np.zeros(tasks, np.int64), "late": np.zeros(tasks, np.int64),
             "unrest": _trees(image, state, options), "values": np.zeros(MOST, np.int64),
             "branches": zeros((min(slots, LARGEST) + 1, int(B.SIZE))),
+            "near": distances(image, state.forms),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),
             "nodes": nodes, "port_due": np.full(ports, NEVER, np.int64),
             "port_free": np.zeros(ports, np.int64),
@@ -105,7 +107,7 @@ def _links(image: Image) -> np.ndarray:
         np.bitwise_or.at(masks, slots[mine, Scol.TILE], bits[mine])
         link[side::6, L.MASK] = masks
     link[:, L.DUE] = NEVER
-    link[:, L.OWNER] = link[:, L.RIVAL] = -1
+    link[:, L.OWNER] = -1
     return link
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import enqueue, look_at_link
-from runtime.engine.kernel_lookahead import alone, rival_bound
+from runtime.engine.kernel_lookahead import alone, far, near_slots, rival_bound
 from runtime.engine.kernel_router import INTO_ROUTER, first_after, lose
 from runtime.engine.kernel_times import contender_time
 from runtime.engine.layout import NEVER, G, L, State
@@ -32,14 +32,16 @@ def arbitrate(s: State, tile: int, side: int, slot: int, t: int) -> bool:
     k, link, first = s.link, tile * 6 + side, s.slot_first[tile]
     me = 1 << (slot - first)
     wanted, soonest, bound = me, t, NEVER
-    mask, bit = k[link, L.MASK] & ~me, 0
+    mask, bit = near_slots(s, link, k[link, L.MASK] & ~me, t), 0
     while (mask >> bit) != 0:
         if (mask >> bit) & 1:
             time = candidate_time(s, first + bit, side)
             if time == NEVER:
-                bound = min(bound, rival_bound(s, side, first + bit, t))
-                if bound <= s.g[G.NOW] + 1:
-                    break
+                own = rival_bound(s, side, first + bit, t)
+                if not far(s, link, bit, own, t):
+                    bound = min(bound, own)
+                    if bound <= s.g[G.NOW] + 1:
+                        break
             else:
                 time = max(time, k[link, L.FREE])
                 if time < soonest:

@@ -5,7 +5,8 @@ known that no other color can come before some cycle. Each bound here is a truth
 the rest of the run, so a link may keep it:
 
 - what is ever done from now on is done in the current cycle or later;
-- a main thread issues nothing before the end of the instruction that it is in;
+- a main thread issues nothing before the end of the instruction that it is in, and takes from a
+  color or puts on it only after the fewest cycles on any way through the program;
 - a wavelet takes a cycle for each hop, and the ramp's latency at its ends;
 - all slots of a tree of routes see the same wavelets, so that equal counts of wavelets
   at its root and at a slot mean that none is under way between them.
@@ -13,16 +14,18 @@ the rest of the run, so a link may keep it:
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, jit
+from runtime.engine.dispatch import inlined, int64, jit
+from runtime.engine.distance import FAR
 from runtime.engine.kernel_common import RAMP
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_times import feed_time, leave_time, rise_time, wanted_sides
-from runtime.engine.layout import NEVER, G, K, L, Mode, Reason, State, U
+from runtime.engine.layout import NEVER, F, G, K, L, Mode, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import Col
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
+FAR_AWAY = 64  # cycles for which it pays to remember that a slot stays away
 PATIENCE = 64  # cycles between two looks at all slots of a color
 REMOTES = 63  # semaphores that the mask of those that remote stores add to has room for
 
@@ -32,6 +35,36 @@ def unit_time(s: State, me: int) -> int:
     """Cycle before which a unit does nothing more."""
     since = s.unit[me, U.SINCE] if s.unit[me, U.REASON] != Reason.NONE else s.unit[me, U.WAKE]
     return max(since, s.g[G.NOW])
+
+
+@jit
+def color_distance(s: State, tile: int, color: int) -> int:
+    """Least cycles from the start of a main thread's next instruction to one that touches a color.
+
+    NEVER if no such instruction follows.
+    """
+    forms, bound, spent = s.forms, NEVER, 0
+    row, frame, depth = s.tile[tile, T.PC], s.tile[tile, T.FRAME], s.tile[tile, T.DEPTH]
+    while spent < bound:
+        touch = int64(s.near[row, color])
+        if touch < FAR:
+            bound = min(bound, spent + touch)
+        leave, end = forms[row, F.LEAVE], forms[row, F.AROUND]
+        if leave >= FAR:
+            break
+        spent += leave
+        if end >= 0:
+            nest = (tile * (s.g[G.CALLS] + 1) + depth) * s.g[G.LOOPS] + s.rows[end, Col.D]
+            turn = s.regs[tile * s.g[G.REGISTERS] + frame + s.rows[end, Col.C]]
+            spent += max(s.loops[nest] - 1 - turn, 0) * forms[end, F.TURN]
+            row = end + 1
+        elif depth > 0:
+            depth -= 1
+            at = (tile * s.g[G.CALLS] + depth) * 2
+            row, frame = s.frames[at], s.frames[at + 1]
+        else:
+            break
+    return bound
 
 
 @inlined
@@ -88,12 +121,21 @@ def issue_bound(s: State, tile: int) -> int:
     return end_bound(s, me)
 
 
+@inlined
+def touch_bound(s: State, tile: int, slot: int) -> int:
+    """Cycle before which a main thread starts no instruction that touches the color of a slot."""
+    bound = issue_bound(s, tile)
+    if bound == NEVER:
+        return NEVER
+    return min(bound + color_distance(s, tile, int64(s.slots[slot, Scol.COLOR])), NEVER)
+
+
 @jit
 def emit_bound(s: State, tile: int, slot: int) -> int:
     """Cycle before which the core of a tile puts nothing into the output queue of a slot."""
     me = tile * s.g[G.UNITS]
     u = s.unit
-    bound = issue_bound(s, tile)
+    bound = touch_bound(s, tile, slot)
     mode = u[me, U.MODE]
     if u[me, U.SLOT] == slot and mode != Mode.HALT and mode != Mode.FETCH:
         bound = unit_time(s, me)
@@ -109,7 +151,7 @@ def read_bound(s: State, tile: int, slot: int) -> int:
     """Cycle before which the core of a tile takes nothing from the input queue of a slot."""
     me = tile * s.g[G.UNITS]
     u = s.unit
-    bound = issue_bound(s, tile)
+    bound = touch_bound(s, tile, slot)
     for unit in range(s.g[G.UNITS]):
         mode = u[me + unit, U.MODE]
         if mode == Mode.ROWS or mode == Mode.START:
@@ -240,19 +282,36 @@ def rival_bound(s: State, side: int, slot: int, t: int) -> int:
 
 @jit
 def ask_others(s: State, link: int, side: int, slot: int, mask: int, first: int, t: int) -> bool:
-    """Whether no other slot comes up to cycle t; the one that last stood in the way first."""
-    k, bound = s.link, NEVER
-    left, bit = mask, max(k[link, L.RIVAL] - first, 0)
-    while left != 0:
-        if (left >> bit) & 1:
-            left ^= 1 << bit
+    """Whether no other slot comes up to cycle t."""
+    k, bound, bit = s.link, NEVER, 0
+    near = near_slots(s, link, mask, t)
+    while (near >> bit) != 0:
+        if (near >> bit) & 1:
             soonest = rival_bound(s, side, first + bit, t)
             if soonest <= t:
-                k[link, L.RIVAL] = first + bit
                 return False
-            bound = min(bound, soonest)
-        bit = bit + 1 if (left >> bit) > 1 else 0
-    k[link, L.OWNER], k[link, L.SAFE] = slot, bound
+            if not far(s, link, bit, soonest, t):
+                bound = min(bound, soonest)
+        bit += 1
+    k[link, L.OWNER], k[link, L.SAFE] = slot, min(bound, k[link, L.UNTIL])
+    return True
+
+
+@inlined
+def near_slots(s: State, link: int, mask: int, t: int) -> int:
+    """Those of a mask of slots that are not known to stay away from a link in cycle t."""
+    if t >= s.link[link, L.UNTIL]:
+        s.link[link, L.FAR], s.link[link, L.UNTIL] = 0, NEVER
+    return int(mask & ~s.link[link, L.FAR])
+
+
+@inlined
+def far(s: State, link: int, bit: int, bound: int, t: int) -> bool:
+    """Note that a slot stays away from a link for long, if it does."""
+    if bound <= t + FAR_AWAY:
+        return False
+    s.link[link, L.FAR] |= 1 << bit
+    s.link[link, L.UNTIL] = min(s.link[link, L.UNTIL], bound)
     return True
 
 

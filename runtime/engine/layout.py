@@ -197,8 +197,9 @@ class L(IntEnum):
     DUE = 2  # cycle in which its contenders are looked at, or NEVER
     OWNER = 3  # slot that has it for itself
     SAFE = 4  # until this cycle
-    RIVAL = 5  # slot that last stood in the way
+    FAR = 5  # slots of the tile that do not want it
     WAITING = 6  # slots that wait until something moves over it
+    UNTIL = 7  # before this cycle, those that are far
     SIZE = 8  # a cache line
 
 
@@ -215,6 +216,10 @@ class F(IntEnum):
     COUNTER = 7  # column of the tile counters for its steps
     BYTES = 8  # of SRAM that a step touches
     SINK = 9  # simple, one operand from a queue, nothing sent on, and it cannot fault
+    SUM = 10  # simple, of single f32 elements: one from a queue is added to one in memory
+    LEAVE = 11  # least cycles from a row to the end of the innermost loop, or of its procedure
+    AROUND = 12  # the row that ends the innermost loop around it, or -1
+    TURN = 13  # of such an end: least cycles of a turn
 
 
 class B(IntEnum):
@@ -376,6 +381,7 @@ class State(NamedTuple):
     branches: np.ndarray
     values: np.ndarray  # wavelets that several rows take
     forms: np.ndarray  # of each row of the code
+    near: np.ndarray  # of each row: least cycles to the next touch of each color; see ``distance``
     dyn_links: np.ndarray
 
 
@@ -400,6 +406,7 @@ _NARROW: dict[str, tuple[str, int]] = {
     "u16": ("uint16", 1),
     "half": ("float32", 1),
     "turns": ("int8", 2),
+    "near": ("int32", 2),
     "port_listed": ("int8", 1),
     "dyn_kind": ("int8", 1),
     "dyn_hold": ("int8", 2),

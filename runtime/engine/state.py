@@ -102,7 +102,7 @@ def make_state(
         tasks=np.zeros(0, np.int64), late=np.zeros(0, np.int64),
         queued=np.zeros(0, np.int8), events=np.zeros(0, np.int64),
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
-        port_free=np.zeros(0, np.int64), forms=forms(image),
+        port_free=np.zeros(0, np.int64), forms=forms(image), near=np.zeros((1, 1), np.int32),
         unrest=np.zeros(0, np.int64), branches=np.zeros((0, int(B.SIZE)), np.int64),
         values=np.zeros(0, np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
