@@ -6,7 +6,7 @@ import numpy as np
 
 from isa.types import DType
 from runtime.engine.dispatch import ACCUMULATING, DIVIDING
-from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
+from runtime.engine.kernel_vector import ADD, FABRIC, FMAC, MEMORY
 from runtime.engine.layout import C, F
 from runtime.image import Image
 from runtime.tables import TYPE_INDEX, Col, Kind, Ocol
@@ -48,6 +48,9 @@ def _describe(form: np.ndarray, row: list[int], operands: list[list[int]]) -> No
     single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == F32
     inside = row[Col.RANK] > row[Col.LEVEL]
     form[F.AXPY] = single and inside and 0 in memory and len(memory) == 2
+    sources = [number for number in memory if number > 0]
+    plain = row[Col.OPCODE] == ADD and all(operand[Ocol.TYPE] == F32 for operand in operands)
+    form[F.SUM] = form[F.SIMPLE] and plain and not inside and len(inputs) == len(sources) == 1
     form[F.BULK] = form[F.AXPY] and form[F.SIMPLE] and row[Col.LEVEL] > 0 and len(inputs) == 1
 
 

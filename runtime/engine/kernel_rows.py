@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import jit
+from runtime.engine.bits import bits_float, float_bits
+from runtime.engine.dispatch import add_value, float32, inlined, int32, int64, jit
 from runtime.engine.kernel_bulk import multiply_values
 from runtime.engine.kernel_common import moved
 from runtime.engine.kernel_vector import MEMORY, account, line, steps
@@ -26,6 +27,22 @@ def step_index(s: State, me: int, row: int, level: int) -> None:
             return
         u[me, U.INDEX + d] = 0
         d -= 1
+
+
+@inlined
+def sum_step(s: State, tile: int, me: int, first: int) -> int:
+    """Add a wavelet and an element of SRAM, f32; the bits of the sum, which memory gets too.
+
+    first: number of the operand that comes from a queue.
+    """
+    u, base = s.unit, tile * s.g[G.BYTES]
+    wavelet = bits_float(int32(u[me, U.HELD + first]))
+    other = s.f32[(base + u[me, U.AT + 3 - first]) >> 2]
+    total = add_value(wavelet, other) if first == 1 else add_value(other, wavelet)
+    bits = int64(float_bits(float32(total)))
+    if u[me, U.SLOT] < 0:
+        s.i32[(base + u[me, U.AT]) >> 2] = int32(bits)
+    return bits
 
 
 @jit

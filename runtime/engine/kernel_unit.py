@@ -19,7 +19,7 @@ from runtime.engine.kernel_common import (
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence
-from runtime.engine.kernel_rows import row_steps, settle_rows, step_index
+from runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
 from runtime.engine.kernel_trace import BUSY, record
 from runtime.engine.kernel_vector import FABRIC, axpy
 from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
@@ -107,6 +107,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     q1 = s.slots[slot1, Scol.INPUT] if first >= 0 else 0
     q2 = s.slots[slot2, Scol.INPUT] if second >= 0 else 0
     q0 = s.slots[slot0, Scol.OUTPUT] if emits else 0
+    sums = s.forms[row, F.SUM]
     axpy_form, bulk = s.forms[row, F.AXPY], s.forms[row, F.BULK] and s.g[G.TRACE] == 0
     empty0 = emits != 0 and fifos[q0, Fcol.COUNT] == 0
     full1 = first >= 0 and fifos[q1, Fcol.COUNT] == fifos[q1, Fcol.DEPTH]
@@ -179,7 +180,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
             )  # fmt: skip
         else:
             s.g[G.LOCAL] = t
-            last = row_steps(s, tile, row, me, level)
+            last = sum_step(s, tile, me, first) if sums else row_steps(s, tile, row, me, level)
             if emits:
                 push(s, q0, int32(last), 0, t + 1)
         step_index(s, me, row, level)

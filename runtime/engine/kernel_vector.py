@@ -23,7 +23,7 @@ from runtime.engine.kernel_common import fault
 from runtime.engine.layout import C, F, Fault, G, P, State, T, U
 from runtime.tables import MAX_DIMS, Col, Ocol
 
-MOV, FMAC = OPCODE["mov"], OPCODE["fmac"]
+MOV, FMAC, ADD = OPCODE["mov"], OPCODE["fmac"], OPCODE["add"]
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
 
 
