@@ -1,4 +1,4 @@
-"""The two things that most of a run consists of, for many wavelets at a time.
+"""What most of a run consists of, for many wavelets at a time.
 
 A router buffer passes wavelets on over one or two links that it has for itself, and a core
 multiplies a row of its SRAM by what comes. What one wavelet changes is kept in variables
@@ -21,7 +21,8 @@ from runtime.engine.kernel_common import (
     wake_upstream,
 )
 from runtime.engine.kernel_vector import axpy
-from runtime.engine.layout import NEVER, C, F, G, L, State, U
+from runtime.engine.layout import NEVER, C, F, G, L, Mode, Reason, State, U
+from runtime.engine.pointer import Ask, ask_cores
 from runtime.routes import Fcol, Scol
 
 
@@ -42,6 +43,41 @@ def safe_until(s: State, slot: int, link: int) -> int:
     return s.link[link, L.SAFE] if s.link[link, L.OWNER] == slot else 0
 
 
+@jit
+def take_waiting(s: State, slot: int, tile: int, me: int, queue: int) -> bool:
+    """Let a unit take what has come to the queue that it waits at; False if it has more to do.
+
+    It goes on waiting, as it has a row left in any case.
+    """
+    u, fifos, cells = s.unit, s.fifos, s.cells
+    left = u[me, U.LEFT] - 1
+    if u[me, U.REASON] != Reason.INPUT or u[me, U.WHAT] != slot or u[me, U.MODE] != Mode.ROWS:
+        return False
+    if left < 1 or s.g[G.TRACE] != 0 or s.forms[u[me, U.ROW], F.SINK] == 0:
+        return False
+    count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
+    head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
+    limit, cycles, since = s.g[G.LIMIT], u[me, U.CYCLES], u[me, U.SINCE]
+    t, popped, done, most = since, 0, 0, min(count, left)
+    while done < most:
+        cell = offset + head
+        start = max(t, cells[cell, 0])
+        if start + cycles >= limit:
+            break
+        cells[cell, 0], popped, t = start + 1, start, start + cycles
+        s.values[done] = value_in(s, cell)
+        head = 0 if head + 1 == depth else head + 1
+        done += 1
+    if done > 0:
+        fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
+        fifos[queue, Fcol.POPPED] = popped
+        if me == tile * s.g[G.UNITS]:
+            s.counters[tile, C.INPUT] += t - since - done * cycles
+        u[me, U.LEFT], u[me, U.SINCE] = left + 1 - done, t
+        ask_cores(s, Ask.TAKE_VALUES, tile, me, done)
+    return done == count
+
+
 @inlined
 def delivered(s: State, slot: int, tile: int, side: int, to: int, moved: int, free: int) -> None:
     """Write what ``moved`` wavelets over a link have changed, and wake who waits for them."""
@@ -58,7 +94,9 @@ def delivered(s: State, slot: int, tile: int, side: int, to: int, moved: int, fr
             filled(s, to)
             enqueue(s, to)
     elif s.slots[slot, Scol.READER] >= 0:
-        enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + s.slots[slot, Scol.READER])
+        me = tile * s.g[G.UNITS] + s.slots[slot, Scol.READER]
+        if not take_waiting(s, slot, tile, me, to):
+            enqueue(s, s.g[G.UNIT_TASKS] + me)
 
 
 @jit
