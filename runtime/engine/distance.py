@@ -27,7 +27,7 @@ def distances(image: Image, forms: np.ndarray) -> np.ndarray:
     rows = image.code.rows.tolist()
     touch = [_touched(image, row) for row in rows]
     cost = [_cycles(image, row) for row in rows]
-    near = np.full((max(len(rows), 1), max(len(image.program.colors), 1)), FAR, np.int32)
+    near = np.full((max(len(rows), 1), max(len(image.program.colors), 1)), FAR)
     leave = [FAR] * len(rows)
     changed = True
     while changed:
@@ -37,7 +37,7 @@ def distances(image: Image, forms: np.ndarray) -> np.ndarray:
         changed = leave != before[1] or not np.array_equal(near, before[0])
     forms[: len(rows), F.LEAVE] = leave
     _loops(rows, leave, forms)
-    return near
+    return near.astype(np.int32)
 
 
 def _relax(
@@ -57,7 +57,7 @@ def _relax(
         return
     after, out = near[number + 1], leave[number + 1]
     if kind == Kind.CALL:
-        after, out = np.minimum(near[to], after + min(leave[to], FAR)), out + leave[to]
+        after, out = np.minimum(near[to], after + leave[to]), out + leave[to]
     elif kind == Kind.LOOP:
         after, out = np.minimum(after, near[to]), leave[to]  # it may make no turn
     elif kind == Kind.IF:

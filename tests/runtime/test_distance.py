@@ -65,6 +65,36 @@ def test_a_procedure_may_touch_a_color() -> None:
     assert near[0].tolist() == [1 + 4 + 1 + 1 + 1 + 2, 1 + 4 + 1 + 1 + 2, FAR]
 
 
+NESTED = """
+color a = 0
+region all at 0,0 size 2x1
+route a in all when x == 0 : RAMP -> E
+route a in all when x == 1 : W -> RAMP
+proc inner(n)
+  i.add n, n, 1
+end
+proc outer(n)
+  loop k: 3
+    call inner(n = n)
+  end
+  {last}
+end
+main all
+  call inner(n = 1)
+  call outer(n = 1)
+end
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "first"), [("call inner(n = n)", FAR), ("mov.f32 <a>, 1.0", 4 + 1 + 4 + 1 + 2)]
+)
+def test_procedures_that_stand_before_their_callers(last: str, first: int) -> None:
+    """They are looked at after the rows that call them, which then know nothing of them yet."""
+    image = runtime.load(program(NESTED.format(last=last), "2x1"))
+    assert distances(image, forms(image))[0].tolist() == [first]
+
+
 def test_an_asynchronous_row_is_issued_before_it_starts() -> None:
     image, near, form = tables(body="async 1 -> s0: mov.f32 <b>, 1.0")
     row = int((image.code.rows[:, Col.UNIT] > 0).argmax())
