@@ -22,7 +22,6 @@ import runtime.tables
 from runtime.engine import (
     bits,
     dispatch,
-    distance,
     kernel_ahead,
     kernel_arbitrate,
     kernel_bulk,
@@ -59,7 +58,7 @@ from runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
-    *(bits, dispatch, distance, layout, observed, pointer),
+    *(bits, dispatch, layout, observed, pointer),
     *(lean, lowering, pipeline, recall, replacing, simplify, sparing),
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),

@@ -11,11 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.engine.kernel_vector import FABRIC
-from runtime.engine.layout import F
+from runtime.engine.layout import FAR, F
 from runtime.image import Image
 from runtime.tables import Col, Kind, Ocol
-
-FAR = 1 << 30  # never, or later than counts
 
 
 def distances(image: Image, forms: np.ndarray) -> np.ndarray:

@@ -15,11 +15,10 @@ the rest of the run, so a link may keep it:
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, int64, jit
-from runtime.engine.distance import FAR
 from runtime.engine.kernel_common import RAMP
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_times import feed_time, leave_time, rise_time, wanted_sides
-from runtime.engine.layout import NEVER, F, G, K, L, Mode, Reason, State, T, U
+from runtime.engine.layout import FAR, NEVER, F, G, K, L, Mode, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import Col

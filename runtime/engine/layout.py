@@ -12,6 +12,7 @@ from runtime.schedule import Hcol, Qcol, Rcol
 from runtime.tables import MAX_DIMS, Col, Ocol
 
 NEVER = 1 << 62
+FAR = 1 << 30  # cycles to what is never reached, or later than counts; see ``distance``
 WHEEL = 4096  # cycles that the timing wheel looks ahead
 
 

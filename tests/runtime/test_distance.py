@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import runtime
-from runtime.engine.distance import FAR, distances
+from runtime.engine.distance import distances
 from runtime.engine.forms import forms
-from runtime.engine.layout import F
+from runtime.engine.layout import FAR, F
 from runtime.image import Image
 from runtime.tables import Col, Kind
 from tests.runtime.programs import program
