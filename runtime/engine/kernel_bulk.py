@@ -44,38 +44,55 @@ def safe_until(s: State, slot: int, link: int) -> int:
 
 
 @jit
+def take_queued(
+    s: State, tile: int, me: int, queue: int, t: int, most: int, end: int
+) -> int:  # fmt: skip
+    """Take the wavelets of a queue into the table of values, one for each row of a unit.
+
+    t: first cycle in which a row could start; none starts in cycle ``end`` or later.
+
+    Returns:
+        How many rows start; the last in the cycle in which the queue was last popped.
+    """
+    fifos, cells, start = s.fifos, s.cells, t
+    count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
+    head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
+    cycles, done, most, popped = s.unit[me, U.CYCLES], 0, min(most, count), 0
+    while done < most:
+        cell = offset + head
+        start = max(start, cells[cell, 0])
+        if start >= end:
+            break
+        cells[cell, 0], popped = start + 1, start
+        s.values[done] = value_in(s, cell)
+        head = 0 if head + 1 == depth else head + 1
+        done += 1
+        start += cycles
+    if done > 0:
+        fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
+        fifos[queue, Fcol.POPPED] = popped
+        if me == tile * s.g[G.UNITS]:
+            s.counters[tile, C.INPUT] += popped + cycles - t - done * cycles
+    return done
+
+
+@jit
 def take_waiting(s: State, slot: int, tile: int, me: int, queue: int) -> bool:
     """Let a unit take what has come to the queue that it waits at; False if it has more to do.
 
     It goes on waiting, as it has a row left in any case.
     """
-    u, fifos, cells = s.unit, s.fifos, s.cells
-    left = u[me, U.LEFT] - 1
+    u, left = s.unit, s.unit[me, U.LEFT] - 1
     if u[me, U.REASON] != Reason.INPUT or u[me, U.WHAT] != slot or u[me, U.MODE] != Mode.ROWS:
         return False
     if left < 1 or s.g[G.TRACE] != 0 or s.forms[u[me, U.ROW], F.SINK] == 0:
         return False
-    count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
-    head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
-    limit, cycles, since = s.g[G.LIMIT], u[me, U.CYCLES], u[me, U.SINCE]
-    t, popped, done, most = since, 0, 0, min(count, left)
-    while done < most:
-        cell = offset + head
-        start = max(t, cells[cell, 0])
-        if start + cycles >= limit:
-            break
-        cells[cell, 0], popped, t = start + 1, start, start + cycles
-        s.values[done] = value_in(s, cell)
-        head = 0 if head + 1 == depth else head + 1
-        done += 1
+    cycles, since = u[me, U.CYCLES], u[me, U.SINCE]
+    done = take_queued(s, tile, me, queue, since, left, s.g[G.LIMIT] - cycles)
     if done > 0:
-        fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
-        fifos[queue, Fcol.POPPED] = popped
-        if me == tile * s.g[G.UNITS]:
-            s.counters[tile, C.INPUT] += t - since - done * cycles
-        u[me, U.LEFT], u[me, U.SINCE] = left + 1 - done, t
+        u[me, U.LEFT], u[me, U.SINCE] = left + 1 - done, s.fifos[queue, Fcol.POPPED] + cycles
         ask_cores(s, Ask.TAKE_VALUES, tile, me, done)
-    return done == count
+    return s.fifos[queue, Fcol.COUNT] == 0
 
 
 @inlined
@@ -191,42 +208,17 @@ def multiply_values(
 
 
 @jit
-def multiply_rows(s: State, tile: int, unit: int, me: int, row: int, level: int, t: int) -> int:
+def multiply_rows(s: State, tile: int, me: int, row: int, level: int, t: int) -> int:
     """Multiply rows by the wavelets that wait, up to the end of the innermost loop around them.
 
     Returns:
         How many; the unit's next cycle is in its record.
     """
-    u, fifos, cells = s.unit, s.fifos, s.cells
-    outer = level - 1
+    u, outer = s.unit, level - 1
     queue = s.slots[u[me, U.SLOT + s.forms[row, F.INPUT]], Scol.INPUT]
-    count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
-    head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
-    most = min(count, u[me, U.EXTENT + outer] - u[me, U.INDEX + outer] - 1)
-    most = min(most, u[me, U.LEFT] - 1)
-    limit, cycles = s.g[G.LIMIT], u[me, U.CYCLES]
-    done, stalled = 0, 0
-    while done < most:
-        cell = offset + head
-        time = cells[cell, 0]
-        if time > t:
-            if time >= limit:
-                break
-            stalled += time - t
-            t = time
-        cells[cell, 0] = t + 1
-        s.values[done] = value_in(s, cell)
-        head = 0 if head + 1 == depth else head + 1
-        done += 1
-        t += cycles
-        if t >= limit:
-            break
-    if done == 0:
-        return 0
-    multiply_values(s, tile, me, row, level, 0, done)
-    fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
-    fifos[queue, Fcol.POPPED] = t - cycles
-    if unit == 0:
-        s.counters[tile, C.INPUT] += stalled
-    u[me, U.WAKE] = t
+    most = min(u[me, U.EXTENT + outer] - u[me, U.INDEX + outer] - 1, u[me, U.LEFT] - 1)
+    done = take_queued(s, tile, me, queue, t, most, s.g[G.LIMIT])
+    if done > 0:
+        multiply_values(s, tile, me, row, level, 0, done)
+        u[me, U.WAKE] = s.fifos[queue, Fcol.POPPED] + u[me, U.CYCLES]
     return done

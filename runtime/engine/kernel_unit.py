@@ -117,7 +117,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     while done < left:
         if bulk:
             u[me, U.LEFT] = left - done
-            some = multiply_rows(s, tile, unit, me, row, level, t)
+            some = multiply_rows(s, tile, me, row, level, t)
             if some > 0:
                 done += some
                 t = ended = u[me, U.WAKE]
