@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+import numpy as np
+
 from isa.expr import Expr, Int
 from isa.types import Control, DType, Side
 
@@ -315,6 +317,11 @@ class EdgeTensor:
     byte_offset: int | None = None
     cut: Cut | None = None
     where: Location = field(default=NOWHERE, compare=False)
+
+    @property
+    def host(self) -> np.dtype:
+        """The type that the host sees; without a name of its own, that of the elements."""
+        return np.dtype(self.host_dtype) if self.host_dtype else self.dtype.numpy
 
 
 class Direction(Enum):

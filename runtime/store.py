@@ -33,10 +33,6 @@ class Mapped:
     data: np.ndarray
 
 
-def _host_dtype(tensor: EdgeTensor) -> np.dtype:
-    return np.dtype(tensor.host_dtype) if tensor.host_dtype else tensor.dtype.numpy
-
-
 def map_weights(program: Program, folder: Path) -> dict[str, Mapped]:
     """Map every weight of the program from the files beside it.
 
@@ -60,7 +56,7 @@ def _weight(tensor: EdgeTensor, folder: Path) -> np.ndarray:
         raise LoadError(f"{lead}: no file {path}")
     count = math.prod(tensor.shape)
     if tensor.byte_offset is not None:
-        dtype, start = _host_dtype(tensor), tensor.byte_offset
+        dtype, start = tensor.host, tensor.byte_offset
     else:
         dtype, start, shape = _header(path, tensor.key, lead)
         if shape != tensor.shape:
@@ -115,7 +111,7 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
 
 
 def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
-    dtype = _host_dtype(tensor)
+    dtype = tensor.host
     if array.shape != tensor.shape:
         raise InputError(
             f"input '{tensor.name}': shape {list(tensor.shape)} wanted, got {list(array.shape)}"
@@ -166,7 +162,7 @@ def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def _output(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
-    dtype = _host_dtype(tensor)
+    dtype = tensor.host
     if dtype == array.dtype:
         return array
     if tensor.dtype is DType.I32 and dtype.kind == "u" and dtype.itemsize >= 4:

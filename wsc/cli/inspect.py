@@ -81,8 +81,7 @@ def show_summary(screen: Console, program: Program) -> None:
     for kind in (Kind.INPUT, Kind.OUTPUT):
         for tensor in kinds[kind]:
             shape = ", ".join(map(str, tensor.shape))
-            host = tensor.host_dtype or tensor.dtype.numpy.name
-            screen.print(f"{kind.value:<10} {tensor.name}: {host}[{shape}]")
+            screen.print(f"{kind.value:<10} {tensor.name}: {tensor.host.name}[{shape}]")
     screen.print(
         f"edge       {len(kinds[Kind.WEIGHT])} weights, {len(assembly.transfers)} transfers, "
         f"{moved[Direction.FEED]:,} bytes in, {moved[Direction.DRAIN]:,} out"

@@ -227,7 +227,7 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
         random = np.random.default_rng([seed, place])
-        dtype = np.dtype(tensor.host_dtype or tensor.dtype.numpy)
+        dtype = tensor.host
         if "mask" in tensor.name.lower():
             values: Any = np.ones(tensor.shape)
         elif dtype.kind == "b":
