@@ -127,7 +127,7 @@ def ahead_bytes(sizes: Sizes) -> int:
     from runtime.engine.layout import COLUMNS
 
     tasks = 2 * sizes.slots + sizes.tiles * sizes.units
-    tables = 2 * _WORD * tasks  # ``tasks`` and ``late``
+    tables = _WORD * (tasks + sizes.slots)  # and ``late``
     each_link = _WORD * (COLUMNS["link"] + 4 * COLUMNS["nodes"])
     each_slot = _WORD * (COLUMNS["origins"] + 3)
     each_tile = 6 * each_link + _WORD * COLUMNS["occupied"]

@@ -11,7 +11,7 @@ from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, REMOTES, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
 from runtime.engine.kernel_tree import DEEPEST, LARGEST, MOST, NO_TREE
-from runtime.engine.layout import NEVER, WHEEL, B, G, K, L, State
+from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, B, G, K, L, State
 from runtime.engine.state import zeros
 from runtime.image import Image
 from runtime.routes import Fcol, Scol
@@ -42,7 +42,8 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "quiet": np.zeros(slots, np.int64), "occupied": np.zeros((image.tiles, 2), np.int64),
             "link": _links(image), "origins": _origins(image), "stream": stream,
             "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
-            "tasks": np.zeros(tasks, np.int64), "late": np.zeros(tasks, np.int64),
+            "tasks": np.zeros(tasks, np.int64), "late": np.zeros(slots + ports, np.int64),
+            "late_first": np.full(LATE_BUCKETS, -1, np.int64),
             "unrest": _trees(image, state, options), "values": np.zeros(MOST, np.int64),
             "branches": zeros((min(slots, LARGEST) + 1, int(B.SIZE))),
             "near": distances(image, state.forms),

@@ -142,6 +142,8 @@ def _wavelets(image: Image, state: State) -> Iterator[Wait]:
 
 def _blocked(state: State, slot: int) -> Iterator[str]:
     pending = int(state.slots[slot, Scol.PENDING])
+    if not pending and not state.slots[slot, Scol.GUIDED]:
+        pending = int(state.positions[state.slots[slot, Scol.FIRST], 1])
     for side in Side:
         if not pending >> side.index & 1:
             continue

@@ -44,7 +44,8 @@ def _describe(form: np.ndarray, row: list[int], operands: list[list[int]]) -> No
         form[F.SECOND] = inputs[1]
     form[F.EMITS] = 0 in queues
     divides = row[Col.DTYPE] == I32 and DIVIDING[row[Col.OPCODE]]
-    form[F.SINK] = form[F.SIMPLE] and len(inputs) == 1 and 0 not in queues and not divides
+    steady = form[F.SIMPLE] and len(inputs) == 1 and not divides
+    form[F.SINK], form[F.PASSES] = steady and 0 not in queues, steady and 0 in queues
     single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == F32
     inside = row[Col.RANK] > row[Col.LEVEL]
     form[F.AXPY] = single and inside and 0 in memory and len(memory) == 2

@@ -13,9 +13,11 @@ from numba import njit
 from runtime.engine.dispatch import JIT, inlined, jit
 from runtime.engine.kernel_common import (
     LATE,
+    LATE_SHIFT,
     MOST_VISITS,
     QUEUED,
     beyond,
+    list_late,
     look_at,
     schedule,
     unlink,
@@ -30,7 +32,8 @@ from runtime.engine.kernel_flow import (
     port_event,
 )
 from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
-from runtime.engine.layout import NEVER, WHEEL, G, L, Mode, State, T, U
+from runtime.engine.kernel_times import head_time
+from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, G, L, Mode, State, T, U
 from runtime.engine.pointer import Ask, ask_cores
 from runtime.routes import Scol
 
@@ -69,39 +72,72 @@ def perform(s: State, task: int, late: bool) -> None:
         ask_cores(s, Ask.RUN_UNIT, tile, me - tile * g[G.UNITS], me)
 
 
+@inlined
+def next_event(s: State, t: int) -> int:
+    """The next cycle in which an order matters, or NEVER."""
+    if s.g[G.DYNAMICS] > 0:
+        return t + 1
+    for ahead in range(1, WHEEL + 1):
+        bucket = (t + ahead) & (WHEEL - 1)
+        if s.wheel[bucket] >= 0 or s.events[bucket] >= 0:
+            return t + ahead
+    return NEVER
+
+
 @jit
-def perform_late(s: State, task: int) -> int:
-    """Let a task go on that is in the list of those put off, if it still is; how many did."""
+def perform_late(s: State, task: int) -> bool:
+    """Let a task that was put off go on, unless it has done so already."""
     late = s.queued[task] & LATE
     s.queued[task] &= QUEUED
-    if late == 0:
-        return 0
-    s.g[G.TASKS] -= 1
-    perform(s, task, True)
-    return 1
+    if late != 0:
+        perform(s, task, True)
+    return late != 0
 
 
 @jit
-def resume_late(s: State) -> None:
-    """Let the tasks that were put off go on as far as they can, if nothing else made them.
+def resume_slots(s: State, until: int) -> bool:
+    """Let the slots that were put off go on that could do something up to a cycle; if any did.
 
-    Ports do when there are no others: they feed the more at a time, the less is under way.
+    Those of the first bucket do in any case: what is due before it is there too.
     """
-    g = s.g
-    count, kept, resumed = g[G.LATE], 0, 0
-    g[G.VISITS] += count
+    g, resumed = s.g, False
+    last = min(until >> LATE_SHIFT, g[G.LATE_FLOOR] + LATE_BUCKETS - 1)
+    last = max(last, g[G.LATE_FLOOR])
+    for bucket in range(g[G.LATE_FLOOR], last + 1):
+        if until < NEVER:
+            g[G.LATE_FLOOR] = min(bucket + 1, last)  # who is put off meanwhile comes after this
+        slot = s.late_first[bucket & (LATE_BUCKETS - 1)]
+        s.late_first[bucket & (LATE_BUCKETS - 1)] = -1
+        while slot >= 0:
+            following = s.late[slot]
+            g[G.LATE] -= 1
+            due = head_time(s, slot) if s.queued[slot] & LATE != 0 else 0
+            if due >> LATE_SHIFT > bucket and until < NEVER:  # it has gone on since it was listed
+                list_late(s, slot, due)
+            else:
+                resumed |= perform_late(s, slot)
+            slot = following
+    return resumed
+
+
+@jit
+def resume_late(s: State) -> bool:
+    """Let what was put off go on, as nothing else can before the next event; whether any did.
+
+    Slots wait until the cycle in which they could do something; mostly more room wakes them
+    before. Ports come last: they feed the more at a time, the less is under way.
+    """
+    g, until = s.g, next_event(s, s.g[G.NOW])
+    g[G.VISITS] += g[G.LATE]
+    if g[G.LATE] == 0:
+        g[G.LATE_FLOOR] = max(g[G.LATE_FLOOR], g[G.NOW] >> LATE_SHIFT)
+    elif resume_slots(s, until):
+        return True
+    count = g[G.LATE_PORTS]
+    g[G.LATE_PORTS] = 0
     for index in range(count):
-        task = s.late[index]
-        if task >= g[G.PORT_TASKS]:
-            s.late[kept] = task
-            kept += 1
-        else:
-            resumed += perform_late(s, task)
-    g[G.LATE] = kept
-    if resumed == 0:
-        g[G.LATE] = 0
-        for index in range(kept):
-            perform_late(s, s.late[index])
+        perform_late(s, s.late[g[G.SLOTS] + index])
+    return count > 0
 
 
 @inlined
@@ -113,7 +149,6 @@ def next_task(s: State) -> int:
     g = s.g
     if g[G.STACKED] == 0:
         g[G.UNIT_TURNS] = UNIT_TURNS
-    g[G.TASKS] -= 1
     if g[G.UNITS_STACKED] > 0 and g[G.UNIT_TURNS] > 0:
         g[G.UNIT_TURNS] -= 1
         task = s.tasks[g[G.TASKS_END] - g[G.UNITS_STACKED]]
@@ -129,13 +164,12 @@ def work(s: State, most: int) -> bool:
     """Do what waits for no order; False if that was more than ``most`` tasks."""
     g = s.g
     for _ in range(most):
-        if g[G.TASKS] == 0:
-            return True
         if g[G.VISITS] >= MOST_VISITS:
             return False
         g[G.VISITS] += 1
         if g[G.STACKED] + g[G.UNITS_STACKED] == 0:
-            resume_late(s)
+            if not resume_late(s):
+                return True
             continue
         task = next_task(s)
         s.queued[task] &= ~QUEUED
@@ -189,18 +223,6 @@ def visit_links(s: State, t: int) -> None:
         edge_phase(s, g[G.FEEDING], g[G.REQUESTS], t)
 
 
-@inlined
-def next_event(s: State, t: int) -> int:
-    """The next cycle in which an order matters, or NEVER."""
-    if s.g[G.DYNAMICS] > 0:
-        return t + 1
-    for ahead in range(1, WHEEL + 1):
-        bucket = (t + ahead) & (WHEEL - 1)
-        if s.wheel[bucket] >= 0 or s.events[bucket] >= 0:
-            return t + ahead
-    return NEVER
-
-
 @njit(**JIT, cache=True)
 def run_ahead(s: State, most: int) -> int:
     """Run about ``most`` tasks and cycles; RUNNING, QUIET (nothing can ever move) or FAULTED."""
@@ -210,7 +232,7 @@ def run_ahead(s: State, most: int) -> int:
         begin_run(s)
     g[G.VISITS] = 0
     while most > 0 and g[G.VISITS] < MOST_VISITS:
-        before = g[G.TASKS]
+        before = g[G.STACKED] + g[G.UNITS_STACKED]
         g[G.VISITS] += 1
         if not work(s, most):
             return RUNNING

@@ -1,20 +1,20 @@
 """Links that several colors want: who takes them in which cycle, decided as soon as it is known.
 
 A contender whose head could leave in a known cycle is a candidate. When no other color can
-come before the first candidates, the one whose turn it is takes the link in that cycle, without
-waiting for the order of time. Those that have to try again wait at the link, until something
-moves over it.
+come before the first candidates, the one whose turn it is takes the link in that cycle there and
+then, without waiting for the order of time.
 """
 
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import enqueue, look_at_link
-from runtime.engine.kernel_lookahead import alone, far, near_slots, rival_bound
+from runtime.engine.kernel_common import LATE, enqueue, head_cell, look_at_link, target
+from runtime.engine.kernel_deliver import cross, left_by, rise_at
+from runtime.engine.kernel_lookahead import far, near_slots, rival_bound
 from runtime.engine.kernel_router import INTO_ROUTER, first_after, lose
 from runtime.engine.kernel_times import contender_time
 from runtime.engine.layout import NEVER, G, L, State
-from runtime.routes import Scol
+from runtime.routes import Fcol, Scol
 
 
 @inlined
@@ -27,59 +27,73 @@ def candidate_time(s: State, slot: int, side: int) -> int:
 
 
 @jit
+def take_turn(s: State, tile: int, side: int, slot: int, t: int) -> None:
+    """Move the head of a slot without switches over a link inside the fabric in cycle t."""
+    if side == INTO_ROUTER:
+        rise_at(s, slot, t)
+        if s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] > 0:
+            enqueue(s, s.g[G.SLOTS] + slot)
+        return
+    pending, served = s.slots[slot, Scol.PENDING], s.fifos[slot, Fcol.SERVED]
+    if pending == 0:
+        pending, served = s.positions[s.slots[slot, Scol.FIRST], 1], 0
+    cross(s, slot, tile, side, target(s, slot, side), head_cell(s.fifos, slot), t)
+    left_by(s, slot, pending & ~(1 << side), max(served, t))
+    if s.fifos[slot, Fcol.COUNT] > 0 and s.queued[slot] & LATE == 0:
+        enqueue(s, slot)
+
+
+@jit
 def arbitrate(s: State, tile: int, side: int, slot: int, t: int) -> bool:
-    """Whether a slot that could take a link in cycle t does; otherwise it will be tried again."""
+    """Whether a slot that could take a link in cycle t does; otherwise it will be tried again.
+
+    Those that come before it have their turn first. If no other can come up to then, it has the
+    link for itself until the first could.
+    """
     k, link, first = s.link, tile * 6 + side, s.slot_first[tile]
-    me = 1 << (slot - first)
-    wanted, soonest, bound = me, t, NEVER
-    mask, bit = near_slots(s, link, k[link, L.MASK] & ~me, t), 0
-    while (mask >> bit) != 0:
-        if (mask >> bit) & 1:
-            time = candidate_time(s, first + bit, side)
-            if time == NEVER:
-                own = rival_bound(s, side, first + bit, t)
-                if not far(s, link, bit, own, t):
-                    bound = min(bound, own)
-                    if bound <= s.g[G.NOW] + 1:
-                        break
-            else:
-                time = max(time, k[link, L.FREE])
-                if time < soonest:
-                    wanted, soonest = 1 << bit, time
-                elif time == soonest:
-                    wanted |= 1 << bit
-        bit += 1
-    if bound <= soonest:
-        look_at_link(s, link, max(t, s.g[G.NOW] + 1))
-        return False
-    winner = first_after(wanted, s.turns[tile, side])
-    if winner != slot - first:
-        k[link, L.WAITING] |= me
-        enqueue(s, first + winner + (s.g[G.SLOTS] if side == INTO_ROUTER else 0))
-        return False
-    lose(s, first, wanted & ~me, side)
-    return True
+    me, soonest = 1 << (slot - first), 0
+    while soonest < t:
+        wanted, soonest, bound, later = me, t, NEVER, NEVER
+        mask, bit = near_slots(s, link, k[link, L.MASK] & ~me, t), 0
+        while (mask >> bit) != 0:
+            if (mask >> bit) & 1:
+                time = candidate_time(s, first + bit, side)
+                if time == NEVER:
+                    own = rival_bound(s, side, first + bit, t)
+                    if not far(s, link, bit, own, t):
+                        bound = min(bound, own)
+                        if bound <= s.g[G.NOW] + 1:
+                            break
+                else:
+                    time = max(time, k[link, L.FREE])
+                    if time < soonest:
+                        wanted, soonest = 1 << bit, time
+                    elif time == soonest:
+                        wanted |= 1 << bit
+                    else:
+                        later = min(later, time)
+            bit += 1
+        if bound <= soonest:
+            look_at_link(s, link, max(t, s.g[G.NOW] + 1))
+            return False
+        if wanted == me:
+            k[link, L.OWNER], k[link, L.SAFE] = slot, min(bound, later, k[link, L.UNTIL])
+            return True
+        winner = first_after(wanted, s.turns[tile, side])
+        lose(s, first, wanted & ~(1 << winner), side)
+        if winner == slot - first:
+            return True
+        take_turn(s, tile, side, first + winner, soonest)
+    enqueue(s, slot + (s.g[G.SLOTS] if side == INTO_ROUTER else 0))
+    return False
 
 
 @inlined
 def gets(s: State, tile: int, side: int, slot: int, t: int) -> bool:
     """Whether a slot takes a link inside the fabric in cycle t; otherwise it is tried again."""
-    return alone(s, tile, side, slot, t) or arbitrate(s, tile, side, slot, t)
-
-
-@inlined
-def wake_waiting(s: State, link: int) -> None:
-    """Something moved over a link: those that wait for it try again."""
-    if s.link[link, L.WAITING] != 0:
-        _wake_all(s, link)
-
-
-@jit
-def _wake_all(s: State, link: int) -> None:
-    waiting, tile, bit = s.link[link, L.WAITING], link // 6, 0
-    task = s.slot_first[tile] + (s.g[G.SLOTS] if link % 6 == INTO_ROUTER else 0)
-    s.link[link, L.WAITING] = 0
-    while (waiting >> bit) != 0:
-        if (waiting >> bit) & 1:
-            enqueue(s, task + bit)
-        bit += 1
+    k, link = s.link, tile * 6 + side
+    if k[link, L.OWNER] == slot and t < k[link, L.SAFE]:
+        return True
+    if k[link, L.MASK] == 1 << s.slots[slot, Scol.BIT]:
+        return True
+    return arbitrate(s, tile, side, slot, t)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.engine.dispatch import inlined, int32, int64, jit
-from runtime.engine.layout import NEVER, WHEEL, Fault, G, L, Reason, State, T, U
+from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, Fault, G, L, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 
 RAMP = 4
 # Of a task: it is on a stack; it is in the list of those put off; that entry is still good.
 QUEUED, LISTED, LATE = 1, 2, 4
+LATE_SHIFT = 3  # slots that were put off go on together if they are due in the same 8 cycles
 MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
@@ -149,8 +150,6 @@ def enqueue(s: State, task: int) -> None:
     queued = s.queued[task]
     if queued & QUEUED == 0:
         g = s.g
-        if queued & LATE != 0:
-            g[G.TASKS] -= 1
         s.queued[task] = queued & LISTED | QUEUED
         if g[G.UNIT_TASKS] <= task < g[G.PORT_TASKS]:
             g[G.UNITS_STACKED] += 1
@@ -158,18 +157,38 @@ def enqueue(s: State, task: int) -> None:
         else:
             s.tasks[g[G.STACKED]] = task
             g[G.STACKED] += 1
-        g[G.TASKS] += 1
+
+
+@inlined
+def list_late(s: State, slot: int, due: int) -> None:
+    """Add a slot to the buckets of those that were put off; each is in one at most."""
+    floor = s.g[G.LATE_FLOOR]
+    at = min(max(due >> LATE_SHIFT, floor), floor + LATE_BUCKETS - 1) & (LATE_BUCKETS - 1)
+    s.late[slot] = s.late_first[at]
+    s.late_first[at] = slot
+    s.g[G.LATE] += 1
 
 
 @jit
-def put_off(s: State, task: int) -> None:
-    """Let a task that is on no stack go on when all others are done, or when something wakes it."""
+def put_off(s: State, slot: int, due: int) -> None:
+    """Let a slot that is on no stack wait for its turn until cycle ``due``, or until it is woken.
+
+    due: cycle before which it would do nothing.
+    """
+    queued = s.queued[slot]
+    if queued & LISTED == 0:
+        list_late(s, slot, due)
+    s.queued[slot] = queued | LISTED | LATE
+
+
+@jit
+def put_off_port(s: State, task: int) -> None:
+    """Let a port that is on no stack wait until there is nothing else to do."""
     g, queued = s.g, s.queued[task]
     if queued & LISTED == 0:
-        s.late[g[G.LATE]] = task
-        g[G.LATE] += 1
+        s.late[g[G.SLOTS] + g[G.LATE_PORTS]] = task
+        g[G.LATE_PORTS] += 1
     s.queued[task] = queued | LISTED | LATE
-    g[G.TASKS] += 1
 
 
 @jit

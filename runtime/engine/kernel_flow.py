@@ -10,28 +10,27 @@ from __future__ import annotations
 
 from isa.types import Control
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_arbitrate import gets, wake_waiting
-from runtime.engine.kernel_bulk import delivered, relay
+from runtime.engine.kernel_arbitrate import gets
+from runtime.engine.kernel_bulk import relay
 from runtime.engine.kernel_common import (
     RAMP,
     beyond,
     control_in,
     delay,
-    emptied,
     enqueue,
     filled,
     head_cell,
     look_at_link,
     look_at_port,
     moved,
-    pop,
     push,
     put_off,
+    put_off_port,
     tail_cell,
     target,
     value_in,
-    wake_upstream,
 )
+from runtime.engine.kernel_deliver import carry, cross, left_by, rise_at
 from runtime.engine.kernel_edge import feed, size_of, take_out
 from runtime.engine.kernel_lookahead import alone, stream_bound
 from runtime.engine.kernel_router import INTO_ROUTER, drop, first_after, lose, serve, takes
@@ -76,9 +75,7 @@ def depart(s: State, slot: int, side: int, t: int) -> None:
             if fifos[to, Fcol.COUNT] == 1:
                 filled(s, to)
                 enqueue(s, to)
-    link = tile * 6 + side
-    s.link[link, L.FREE] = t + 1
-    wake_waiting(s, link)
+    s.link[tile * 6 + side, L.FREE] = t + 1
     if guided != 0:
         s.moves[slot, side] += 1
     s.turns[tile, side] = slots[slot, Scol.BIT]
@@ -144,21 +141,24 @@ def advance_plain(s: State, slot: int, late: bool) -> None:
     """
     tile, send = s.slots[slot, Scol.TILE], s.positions[s.slots[slot, Scol.FIRST], 1]
     while s.fifos[slot, Fcol.COUNT] > 0:
-        pending = s.slots[slot, Scol.PENDING]
+        pending, denied = s.slots[slot, Scol.PENDING], 0
         if (pending == 0 or pending == send) and s.g[G.SEED] == 0:
-            relay(s, slot, send)
+            denied = relay(s, slot, send)
             if s.fifos[slot, Fcol.COUNT] == 0:
                 return
         if not late and blocked_in_part(s, slot, wanted_sides(s, slot)):
-            put_off(s, slot)
+            put_off(s, slot, head_time(s, slot))
             return
-        if not pass_head(s, slot, tile, send):
+        if not pass_head(s, slot, tile, send, denied):
             return
 
 
 @jit
-def pass_head(s: State, slot: int, tile: int, send: int) -> bool:
-    """Move a head over the links that it can take; whether it has left on all sides."""
+def pass_head(s: State, slot: int, tile: int, send: int, denied: int) -> bool:
+    """Move a head over the links that it can take; whether it has left on all sides.
+
+    denied: mask of sides on which it is known not to get the link.
+    """
     slots, fifos, cell = s.slots, s.fifos, head_cell(s.fifos, slot)
     time = head_time(s, slot)
     if beyond(s, time):
@@ -167,23 +167,13 @@ def pass_head(s: State, slot: int, tile: int, send: int) -> bool:
     if pending == 0:
         pending, served = send, 0
     while (pending >> side) != 0:
-        if (pending >> side) & 1:
+        if ((pending & ~denied) >> side) & 1:
             at = go_plain(s, slot, tile, side, time, cell)
             if at >= 0:
                 pending &= ~(1 << side)
                 served = max(served, at)
         side += 1
-    slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED] = pending, served
-    moved(s, served)
-    if pending != 0:
-        return False
-    full = fifos[slot, Fcol.COUNT] == fifos[slot, Fcol.DEPTH]
-    pop(s, slot, served)
-    if fifos[slot, Fcol.COUNT] == 0:
-        emptied(s, slot)
-    if full:  # only who found it full waits for this
-        wake_upstream(s, slot)
-    return True
+    return left_by(s, slot, pending, served)
 
 
 @inlined
@@ -195,18 +185,12 @@ def go_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int) ->
         return leave_plain(s, slot, tile, side, time, cell)
     if fifos[to, Fcol.COUNT] >= fifos[to, Fcol.DEPTH]:
         return -1
-    tail = tail_cell(fifos, to)
-    at = max(time, s.cells[tail, 0], s.link[link, L.FREE])
+    at = max(time, s.cells[tail_cell(fifos, to), 0], s.link[link, L.FREE])
     if beyond(s, at):
         return -1
-    if s.link[link, L.MASK] != 1 << s.slots[slot, Scol.BIT] and not gets(s, tile, side, slot, at):
+    if not gets(s, tile, side, slot, at):
         return -1
-    where, hop = slot * 8 + RAMP, s.g[G.RAMP]
-    if side != RAMP:
-        where, hop = to * 8 + side, 1
-    visible = at + hop + delay(s.g[G.SEED], where, fifos[to, Fcol.PUSHED])
-    s.cells[tail, 0], s.cells[tail, 1] = visible, s.cells[cell, 1]
-    delivered(s, slot, tile, side, to, 1, at + 1)
+    cross(s, slot, tile, side, to, cell, at)
     return at
 
 
@@ -231,35 +215,6 @@ def leave_plain(s: State, slot: int, tile: int, side: int, time: int, cell: int)
 
 
 @jit
-def rise_at(s: State, slot: int, t: int) -> None:
-    """Move the head of a core's output queue into the router in cycle t."""
-    slots, fifos = s.slots, s.fifos
-    tile, queue = slots[slot, Scol.TILE], slots[slot, Scol.OUTPUT]
-    head = head_cell(fifos, queue)
-    control = control_in(s, head)
-    extra = delay(s.g[G.SEED], slot * 8 + INTO_ROUTER, fifos[slot, Fcol.PUSHED])
-    push(s, slot, value_in(s, head), control, t + s.g[G.RAMP] + extra)
-    if slots[slot, Scol.GUIDED] != 0:
-        s.moves[slot, INTO_ROUTER] += 1
-        if control != 0:
-            fifos[slot, Fcol.OPEN] = NEVER
-    if fifos[slot, Fcol.COUNT] == 1:  # else its head waits for something else
-        filled(s, slot)
-        enqueue(s, slot)
-    full = fifos[queue, Fcol.COUNT] == fifos[queue, Fcol.DEPTH]
-    pop(s, queue, t)
-    link = tile * 6 + INTO_ROUTER
-    s.link[link, L.FREE] = t + 1
-    wake_waiting(s, link)
-    s.turns[tile, INTO_ROUTER] = slots[slot, Scol.BIT]
-    if fifos[queue, Fcol.COUNT] == 0:
-        s.occupied[tile, 1] &= ~(1 << slots[slot, Scol.BIT])
-    if full and slots[slot, Scol.WRITER] >= 0:
-        enqueue(s, s.g[G.UNIT_TASKS] + tile * s.g[G.UNITS] + slots[slot, Scol.WRITER])
-    moved(s, t)
-
-
-@jit
 def advance_output(s: State, slot: int) -> None:
     """Move the heads of a core's output queue as far as is known."""
     tile, queue = s.slots[slot, Scol.TILE], s.slots[slot, Scol.OUTPUT]
@@ -267,6 +222,9 @@ def advance_output(s: State, slot: int) -> None:
     if queue < 0:
         return
     while s.fifos[queue, Fcol.COUNT] > 0:
+        carry(s, slot)
+        if s.fifos[queue, Fcol.COUNT] == 0:
+            return
         time = max(rise_time(s, slot), s.link[link, L.FREE])
         if beyond(s, time):
             return
@@ -347,7 +305,7 @@ def advance_port(s: State, port: int, late: bool) -> None:
         if s.unrest[s.queues[queue, Qcol.SLOT]] != NO_TREE:
             time = feed_time(s, queue)
             if time != NEVER and not late:
-                put_off(s, g[G.PORT_TASKS] + port)
+                put_off_port(s, g[G.PORT_TASKS] + port)
                 return
             time = max(time, s.port_free[port], g[G.NOW])
             if not beyond(s, time) and has_port(s, port, queue, time + LEAST):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from runtime.engine.bits import bits_float, float_bits
 from runtime.engine.dispatch import add_value, float32, inlined, int32, int64, jit
-from runtime.engine.kernel_bulk import multiply_values
 from runtime.engine.kernel_common import moved
+from runtime.engine.kernel_multiply import multiply_values
 from runtime.engine.kernel_vector import MEMORY, account, line, steps
 from runtime.engine.layout import C, F, G, P, State, U
 from runtime.tables import Col, Ocol

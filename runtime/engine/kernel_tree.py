@@ -12,8 +12,8 @@ goes on as long as they are known to stay away.
 from __future__ import annotations
 
 from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_bulk import safe_until
 from runtime.engine.kernel_common import RAMP, moved
+from runtime.engine.kernel_deliver import safe_until
 from runtime.engine.kernel_edge import advance, fetch, offset, size_of
 from runtime.engine.kernel_lookahead import alone
 from runtime.engine.layout import B, C, F, G, L, Mode, Reason, State, U
@@ -32,7 +32,7 @@ NO_TREE = -2  # a color with switches, or that leaves the fabric
 def bound_of_link(s: State, tile: int, side: int, slot: int, t: int) -> int:
     """Cycle until which a slot has a link for itself; 0 if that is not beyond cycle t."""
     link = tile * 6 + side
-    if s.link[link, L.WAITING] != 0 or not alone(s, tile, side, slot, t):
+    if not alone(s, tile, side, slot, t):
         return 0
     return safe_until(s, slot, link)
 

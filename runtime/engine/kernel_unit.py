@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from runtime.engine.bits import bits_float
 from runtime.engine.dispatch import inlined, int32, jit
-from runtime.engine.kernel_bulk import multiply_rows
 from runtime.engine.kernel_common import (
     beyond,
     block,
@@ -19,6 +18,7 @@ from runtime.engine.kernel_common import (
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence
+from runtime.engine.kernel_multiply import multiply_rows
 from runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
 from runtime.engine.kernel_trace import BUSY, record
 from runtime.engine.kernel_vector import FABRIC, axpy

@@ -14,6 +14,7 @@ from runtime.tables import MAX_DIMS, Col, Ocol
 NEVER = 1 << 62
 FAR = 1 << 30  # cycles to what is never reached, or later than counts; see ``distance``
 WHEEL = 4096  # cycles that the timing wheel looks ahead
+LATE_BUCKETS = 1024  # of slots that were put off, by the cycle in which they could do something
 
 
 class T(IntEnum):
@@ -165,7 +166,7 @@ class G(IntEnum):
     ERROR_TIME = 44
     AHEAD = 45  # 1 in the engine that runs ahead
     LIMIT = 46  # no one starts anything from this cycle on
-    TASKS = 47  # tasks that wait: of routers, of units, and those that were put off
+    LATE_FLOOR = 47  # first bucket of the slots that were put off; those before it are empty
     UNIT_TURNS = 48  # units that may yet go on before the routers have their turn
     UNITS_STACKED = 49  # tasks of units, from the end of the table down
     NODE = 50  # first free node of the queue of events
@@ -185,9 +186,10 @@ class G(IntEnum):
     VISITS = 64  # of units and routers, or instructions and rows, since the loop was entered
     STACKED = 65  # tasks of routers and ports, from the start of the table up
     TASKS_END = 66  # size of the table of tasks
-    LATE = 67  # tasks that were put off
+    LATE = 67  # slots that were put off
     REMOTE = 68  # mask of the semaphores that remote stores add to
-    SIZE = 69
+    LATE_PORTS = 69  # ports that were put off
+    SIZE = 70
 
 
 class L(IntEnum):
@@ -199,8 +201,7 @@ class L(IntEnum):
     OWNER = 3  # slot that has it for itself
     SAFE = 4  # until this cycle
     FAR = 5  # slots of the tile that do not want it
-    WAITING = 6  # slots that wait until something moves over it
-    UNTIL = 7  # before this cycle, those that are far
+    UNTIL = 6  # before this cycle, those that are far
     SIZE = 8  # a cache line
 
 
@@ -213,14 +214,15 @@ class F(IntEnum):
     EMITS = 3
     OPERANDS = 4  # how many
     AXPY = 5  # an f32 multiply-accumulate of rows into memory with one factor held
-    BULK = 6  # and nothing else comes from a queue: see ``kernel_bulk``
+    BULK = 6  # and nothing else comes from a queue: see ``kernel_multiply``
     COUNTER = 7  # column of the tile counters for its steps
     BYTES = 8  # of SRAM that a step touches
     SINK = 9  # simple, one operand from a queue, nothing sent on, and it cannot fault
     SUM = 10  # simple, of single f32 elements: one from a queue is added to one in memory
-    LEAVE = 11  # least cycles from a row to the end of the innermost loop, or of its procedure
-    AROUND = 12  # the row that ends the innermost loop around it, or -1
-    TURN = 13  # of such an end: least cycles of a turn
+    PASSES = 11  # simple, one operand from a queue, its result into one, and it cannot fault
+    LEAVE = 12  # least cycles from a row to the end of the innermost loop, or of its procedure
+    AROUND = 13  # the row that ends the innermost loop around it, or -1
+    TURN = 14  # of such an end: least cycles of a turn
 
 
 class B(IntEnum):
@@ -370,7 +372,8 @@ class State(NamedTuple):
     stream_slots: np.ndarray
     stream_queues: np.ndarray
     tasks: np.ndarray  # slots, output queues, ports and units that may be able to go on: two stacks
-    late: np.ndarray  # tasks that go on when all others are done
+    late: np.ndarray  # of each slot that was put off: the next of its bucket; then ports
+    late_first: np.ndarray  # of each bucket: its first slot, or -1
     queued: np.ndarray  # of each task: bits of ``kernel_common.QUEUED``, ``LISTED`` and ``LATE``
     events: np.ndarray  # wheel of links and ports: first node of each cycle
     nodes: np.ndarray  # link or port, next node, cycle

@@ -63,6 +63,7 @@ class Ask(IntEnum):
     VISIT_CORE = 1
     TAKE_VALUES = 2
     MOVE_DYNAMIC = 3
+    ROW_STEPS = 4
 
 
 class Pointer:

@@ -99,7 +99,7 @@ def make_state(
         stream=np.zeros(0, np.int64), stream_slots=np.zeros(0, np.int64),
         stream_queues=np.zeros(0, np.int64),
         port_owner=np.zeros(0, np.int64), port_safe=np.zeros(0, np.int64),
-        tasks=np.zeros(0, np.int64), late=np.zeros(0, np.int64),
+        tasks=np.zeros(0, np.int64), late=np.zeros(0, np.int64), late_first=np.zeros(0, np.int64),
         queued=np.zeros(0, np.int8), events=np.zeros(0, np.int64),
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
         port_free=np.zeros(0, np.int64), forms=forms(image), near=np.zeros((1, 1), np.int32),

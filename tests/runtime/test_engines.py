@@ -294,6 +294,34 @@ def test_networks(name: str, fabric: str, precision: DType, tmp_path: Path) -> N
     cut_short(image, feeds, whole, 3)
 
 
+@pytest.mark.parametrize("precision", [DType.F32, DType.F16], ids=lambda kind: kind.value)
+@pytest.mark.parametrize(
+    ("sizes", "batch", "fabric"),
+    [((48, 48, 48), 16, "6x16"), ((32, 32, 32), 24, "4x24"), ((96, 64), 40, "9x40")],
+)
+def test_sums_along_rows_meet_weights_in_tall_columns(
+    sizes: tuple[int, ...], batch: int, fabric: str, precision: DType, tmp_path: Path
+) -> None:
+    """Each row of tiles is behind the one above it, so some row always passes sums on."""
+    model = builders.mlp(sizes, batch=batch)
+    built = build(model, fabric, precision)
+    built.save(tmp_path / "program.wsa")
+    image, feeds = runtime.load(built.assembly, built.fabric, tmp_path), feeds_of(model)
+    whole = assert_agree(image, feeds)
+    assert not whole.error
+    assert not assert_agree(image, feeds, delays=2).error
+    cut_short(image, feeds, whole, 5)
+
+
+def test_a_product_on_a_thousand_tiles(tmp_path: Path) -> None:
+    """Tiles far from each other are in different blocks: much is put off, and for long."""
+    model = builders.mlp((384, 384, 384), batch=128)
+    built = build(model, "32x32")
+    built.save(tmp_path / "program.wsa")
+    image = runtime.load(built.assembly, built.fabric, tmp_path)
+    assert not assert_agree(image, feeds_of(model)).error
+
+
 # --- a network on other machines, and networks that are broken -------------------------
 
 
