@@ -33,10 +33,13 @@ def finished(image: Image, state: State) -> bool:
     halted = (state.unit[:: state.g[G.UNITS], U.MODE] == Mode.HALT).all()
     modes = state.unit[:, U.MODE]
     idle = ((modes == Mode.HALT) | (modes == Mode.IDLE)).all()
+    return bool(halted and idle and drained(state))
+
+
+def drained(state: State) -> bool:
+    """Whether every transfer has ended and no wavelet is left."""
     return bool(
-        halted
-        and idle
-        and state.g[G.QUEUES_LEFT] == 0
+        state.g[G.QUEUES_LEFT] == 0
         and not state.fifos[:, Fcol.COUNT].any()
         and not state.dyn[:, 1].any()
     )

@@ -11,6 +11,9 @@ import numpy as np
 from runtime.engine import Options, Outcome, compiled
 from runtime.engine.ahead import count_moves, with_lookahead
 from runtime.engine.drive import drive
+from runtime.engine.kernel_common import QUEUED
+from runtime.engine.kernel_run import RUNNING
+from runtime.engine.layout import G, Mode, State, U
 from runtime.engine.pointer import Pointer
 from runtime.engine.state import make_state
 from runtime.image import Image
@@ -33,7 +36,26 @@ class FastEngine:
         def step(tasks: int) -> int:
             return loop(address, tasks)
 
+        def go_over() -> int:
+            _lift_limit(state)
+            status = RUNNING
+            while status == RUNNING:
+                status = loop(address, _FIRST_SLICE)
+            return RUNNING if state.g[G.PARKED] else status
+
         cycles, counters = drive(
-            image, state, options, step, _FIRST_SLICE, lambda: count_moves(image, state)
+            image, state, options, step, _FIRST_SLICE, go_over, lambda: count_moves(image, state)
         )
         return Outcome(outputs, cycles, counters, read_trace(image, state, cycles))
+
+
+def _lift_limit(state: State) -> None:
+    """Let the units of a run that has come to its limit go on for one cycle more."""
+    g = state.g
+    g[G.LIMIT] += 1
+    g[G.PARKED] = 0
+    modes = state.unit[:, U.MODE]
+    tasks = g[G.UNIT_TASKS] + np.nonzero((modes != Mode.IDLE) & (modes != Mode.HALT))[0]
+    state.queued[tasks] |= QUEUED
+    state.tasks[g[G.TASKS_END] - 1 - np.arange(len(tasks))] = tasks
+    g[G.UNITS_STACKED] = len(tasks)

@@ -6,6 +6,7 @@ import numpy as np
 
 from runtime.engine import Options, Outcome, compiled
 from runtime.engine.drive import drive
+from runtime.engine.kernel_run import RUNNING
 from runtime.engine.layout import NEVER, G
 from runtime.engine.pointer import Pointer
 from runtime.engine.state import make_state
@@ -29,5 +30,12 @@ class ReferenceEngine:
         def step(cycles: int) -> int:
             return loop(address, min(max(int(state.g[G.NOW]), 0) + cycles, limit))
 
-        cycles, counters = drive(image, state, options, step, max(_FIRST_SLICE // image.tiles, 1))
+        def go_over() -> int:
+            status = RUNNING
+            while status == RUNNING and state.g[G.NOW] <= limit:
+                status = loop(address, limit + 1)
+            return status
+
+        first = max(_FIRST_SLICE // image.tiles, 1)
+        cycles, counters = drive(image, state, options, step, first, go_over)
         return Outcome(outputs, cycles, counters, read_trace(image, state, cycles))

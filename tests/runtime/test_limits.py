@@ -52,6 +52,9 @@ def test_the_cycles_of_a_stopped_run_are_accounted_for(path: Path) -> None:
         for row in counters.statements:
             assert 0 <= row.start <= limit
             assert row.start <= row.end
+    for engine in ("reference", "fast"):
+        stopped = runtime.run(image, inputs, max_cycles=whole.cycles, engine=engine)
+        assert stopped.cycles == whole.cycles
 
 
 def test_a_deadlock_after_a_billion_cycles_of_nothing() -> None:
