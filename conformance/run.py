@@ -16,6 +16,7 @@ import onnx
 from conformance.suite import Case
 from runtime.errors import InputError
 from wsc.backend import Representation, prepare
+from wsc.compare import session_options
 from wsc.errors import CompileError, DoesNotFit, UnsupportedOperators
 
 PASSED: str = "passed"
@@ -214,9 +215,7 @@ def _executed(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
     """What ONNX Runtime makes of them."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
     return _flat([*session.run(None, feeds)])
 
 

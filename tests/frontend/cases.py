@@ -16,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from isa.types import DType
 from tests.oracle import evaluate
+from wsc.compare import session_options
 from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_model, import_onnx
 from wsc.ir.check import check_graph
@@ -90,9 +91,7 @@ def node(
 
 def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """ONNX Runtime's outputs."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
     outputs = session.run(None, dict(feeds))
     arrays = [output for output in outputs if isinstance(output, np.ndarray)]
     assert len(arrays) == len(outputs)  # no sequences, maps or sparse tensors
