@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from isa.files import read_text
 from isa.table import Timing
 from isa.types import DType
 
@@ -156,9 +157,14 @@ _VECTOR_CLASSES = (
     Timing.SEND,
 )
 
+_DEEPEST = 8  # tables within tables; two are used
+_MOST = 1 << 20  # bytes of a description
+
 
 def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidence]:
     found: dict[str, Evidence] = {}
+    if prefix.count(".") > _DEEPEST:
+        raise FabricError(f"{path}: its tables are nested more than {_DEEPEST} deep")
     for key, item in table.items():
         dotted = f"{prefix}{key}"
         if not isinstance(item, dict):
@@ -215,11 +221,15 @@ def read_fabric(path: Path) -> Fabric:
             is unknown, out of range or without a grade.
     """
     try:
-        return _described(path, path.read_text(encoding="utf-8"))
+        return _described(path, read_text(path, _MOST))
+    except FabricError:
+        raise
     except OSError as error:
         raise FabricError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no UTF-8, no TOML, or an integer of thousands of digits
         raise FabricError(f"{path}: not a TOML file: {error}") from error
+    except RecursionError:
+        raise FabricError(f"{path}: its values are nested too deeply for a TOML file") from None
 
 
 @lru_cache(maxsize=16)
@@ -260,7 +270,7 @@ def find_fabric(text: str) -> Fabric:
     Raises:
         FabricError: no such preset or file, or a rectangle that does not fit.
     """
-    size = re.fullmatch(r"(\d+)x(\d+)", text)
+    size = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
     if size:
         return find_fabric(DEFAULT).sized(int(size[1]), int(size[2]))
     if text in presets():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isa.fabric import Fabric, find_fabric
+from isa.files import read_text
 from isa.program import Program as Assembly
 from isa.types import DType
 from wsc.errors import CompileError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
+LONGEST = 1 << 26  # bytes of an assembly text
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
 
@@ -172,7 +174,7 @@ def load(path: str | Path) -> Program:
 
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
