@@ -6,11 +6,11 @@ import stat
 from pathlib import Path
 
 _KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "is a folder",
+    stat.S_IFIFO: "is a pipe",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFCHR: "is a device",
+    stat.S_IFBLK: "is a device",
 }
 
 
@@ -22,10 +22,14 @@ def refusal(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except ValueError:  # a NUL in it
-        return "its name holds a NUL character"
+        return "the name holds a NUL character"
+    except FileNotFoundError:
+        return "no such file"
     except OSError as error:
         return error.strerror or str(error)
-    return "" if stat.S_ISREG(mode) else f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}"
+    if stat.S_ISREG(mode):
+        return ""
+    return f"{_KINDS.get(stat.S_IFMT(mode), 'is something else')}, not a file"
 
 
 def read_text(path: Path, most: int) -> str:
@@ -41,5 +45,5 @@ def read_text(path: Path, most: int) -> str:
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise OSError(0, f"it is larger than {most:,} bytes", str(path))
+        raise OSError(0, f"larger than {most:,} bytes", str(path))
     return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")

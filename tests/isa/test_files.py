@@ -24,7 +24,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         (tmp_path / "pipe.toml", "a pipe"),
         (Path("/dev/zero"), "a device"),
         (tmp_path, "a folder"),
-        (tmp_path / "none", "No such file"),
+        (tmp_path / "none", "no such file"),
         (Path("a\0b"), "NUL"),
     ):
         assert reason in refusal(path)

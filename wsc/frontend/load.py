@@ -16,15 +16,18 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
+from isa.files import refusal
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, require_static
 from wsc.frontend.damage import (
     graphs_of,
     library_at_work,
+    refuse_attributes,
     refuse_damage,
     refuse_outside_data,
     tensors_of,
 )  # fmt: skip
+from wsc.frontend.expansion import refuse_expansion
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.strays import declare_strays
@@ -72,6 +75,7 @@ def load_model(
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
+    refuse_attributes(model)
     _keep_cast_attributes(model)
     # Shapes written by exporters carry stale symbolic names: infer them all anew.
     for node in model.graph.all_nodes():
@@ -118,13 +122,24 @@ def _keep_cast_attributes(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    if node.op_type in NEVER_FOLDED or _makes_much(node):
+    if node.op_type in NEVER_FOLDED or _makes_much(node) or _grows(node):
         return False
     for value in node.inputs:
         tensor = None if value is None else value.const_value
         if tensor is not None and tensor.size > FOLD_INPUT_LIMIT:
             return False
     return True if node.op_type in ALWAYS_FOLDED else None
+
+
+def _grows(node: ir.Node) -> bool:
+    """Whether the shapes that were inferred for a node of constants are more than worth keeping.
+
+    Products of products grow beyond any memory in a few steps.
+    """
+    sizes = [math.prod(x for x in v.shape if isinstance(x, int)) for v in node.outputs if v.shape]
+    if node.op_type == "Einsum":  # all its labels are gone through, also those that are summed
+        sizes.append(math.prod(v.const_value.size for v in node.inputs if v and v.const_value))
+    return any(size > FOLD_OUTPUT_LIMIT for size in sizes)
 
 
 def _makes_much(node: ir.Node) -> bool:
@@ -152,6 +167,7 @@ def _from_memory(proto: onnx.ModelProto) -> ir.Model:
                 f"{what}: {shortened(tensor.name)!r} has external data: compile the file"
             )
     refuse_damage(proto, what)
+    refuse_expansion(proto, what)
     _refuse_unknown_operators(proto)
     _check(proto, what)
     with library_at_work(f"{what} cannot be read"):
@@ -160,22 +176,29 @@ def _from_memory(proto: onnx.ModelProto) -> ir.Model:
 
 def _from_file(path: str | Path) -> ir.Model:
     path = Path(path)
-    proto = _read(path)
+    proto = read_proto(path)
     refuse_outside_data(proto, path)
     refuse_damage(proto, str(path))
+    refuse_expansion(proto, str(path))
     _refuse_unknown_operators(proto)
     _check(str(path), str(path))
     with library_at_work(f"{path} cannot be read"):
         return ir.load(path)
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise CompileError(f"{path}: no such file")
+def read_proto(path: Path) -> onnx.ModelProto:
+    """A model as it is stored, without its external data.
+
+    Raises:
+        CompileError: there is no such file, or it is not an ONNX model.
+    """
+    reason = refusal(path)
+    if reason:
+        raise CompileError(f"{path}: {reason}")
     try:
         proto = onnx.load(path, load_external_data=False)
     except DecodeError:
-        raise CompileError(f"{path}: not an ONNX model, or cut short") from None
+        raise CompileError(f"{path}: not an ONNX model, cut short, or nested too deeply") from None
     except OSError as error:
         raise CompileError(f"{path}: {error.strerror}") from None
     if not proto.graph.node and not proto.graph.output:
