@@ -195,9 +195,8 @@ def show(node: Expr, above: int = 0) -> str:
         return f"{node.op}({show(node.left)}, {show(node.right)})"
     level = BINARY[node.op][0]
     left_level = level if level > 1 else 2
-    text = f"{show(node.left, left_level)} {node.op} {show(node.right, level + 1)}"
-    if level == 3:
-        text = f"{show(node.left, 3)}{node.op}{show(node.right, 4)}"
+    between = node.op if level == 3 else f" {node.op} "
+    text = f"{show(node.left, left_level)}{between}{show(node.right, level + 1)}"
     return f"({text})" if level < above else text
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from isa.diagnostics import AssemblyError
+from isa.fabric import find_fabric
 from isa.operands import DEEPEST, LARGEST
 from isa.parser import parse
+from isa.printer import print_program
+from isa.verifier import verify
 
 PROGRAM = (Path(__file__).parents[1] / "programs" / "broadcast.wsa").read_text()
 PLACE = re.compile(r"^t\.wsa:\d+:\d+: \S.*\n.*\n *\^+$")
@@ -109,3 +112,17 @@ def test_names_of_files_have_no_nul(line: str) -> None:
     body = line.format("\\u0000.toml")
     head = f"wsc 1\n{body} 2x2\n" if "fabric" in line else f"{HEAD}{body}\n"
     refused(head, "NUL")
+
+
+def test_what_a_text_may_hold_is_printed_in_time_that_grows_with_it() -> None:
+    product = "*".join(["x"] * DEEPEST)
+    program = parse(f"{HEAD}main a\n  i.set r, {product}\nend\n")
+    assert product in print_program(program)
+
+
+def test_a_chain_of_calls_of_any_length_is_checked() -> None:
+    count = 3000
+    chain = "".join(f"proc p{i}()\n  call p{i + 1}()\nend\n" for i in range(count))
+    text = f"{HEAD}{chain}proc p{count}()\nend\nmain a\n  call p0()\nend\n"
+    with pytest.raises(AssemblyError, match=f"calls nest {count + 1} deep"):
+        verify(parse(text), find_fabric("wse2"), text)
