@@ -8,6 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_IMODE
 
+_under_way: set[Path] = set()
+
+
+def files_under_way() -> bool:
+    """Whether files are being written that have not taken their names yet."""
+    return bool(_under_way)
+
 
 @contextmanager
 def appearing(path: Path) -> Generator[Path]:
@@ -20,6 +27,7 @@ def appearing(path: Path) -> Generator[Path]:
         OSError: the folder cannot be written to.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    _under_way.add(partial)
     try:
         partial.touch(mode=0o666, exist_ok=False)
         mode = S_IMODE(partial.stat().st_mode)
@@ -28,3 +36,4 @@ def appearing(path: Path) -> Generator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+        _under_way.discard(partial)

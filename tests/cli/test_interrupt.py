@@ -17,7 +17,7 @@ import pytest
 from models import builders
 from runtime.engine import ENGINES
 from tests.cli.helpers import TWICE, files, saved, text_file
-from wsc.cli.main import INTERRUPTED
+from wsc.cli.start import INTERRUPTED
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240  # seconds until the engine is compiled, on a machine that does other things too
@@ -45,7 +45,7 @@ def _interrupt(folder: Path, at: str, *arguments: object, later: float = 0.0) ->
     """Run ``wsc``, send SIGINT some time after its status line has said ``at``."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "wsc.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "wsc.cli", *map(str, arguments)],
         cwd=folder, stderr=theirs, stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"},
     )  # fmt: skip

@@ -217,3 +217,55 @@ def test_some_inputs_given_and_no_seed(tmp_path: Path) -> None:
     given = array_file(tmp_path / "a.npy", np.zeros(8, np.float32))
     program = text_file(tmp_path / "t.wsa", text)
     refused(wsc("run", program, "--input", f"a={given}"), "--input b=FILE.npy", "--seed N")
+
+
+@pytest.mark.parametrize("error", [KeyError("lost"), RecursionError(), MemoryError()])
+def test_a_prediction_that_fails_leaves_the_results(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("wsc.cost.predict.predict", fail)
+    program = text_file(tmp_path / "t.wsa", TWICE)
+    text = done(wsc("run", program, "-o", tmp_path / "out")).stdout
+    assert re.search(r"^cycles +\d+", text, re.M)
+    assert re.search(r"^predicted +nothing: .*(KeyError|RecursionError|out of memory)", text, re.M)
+    assert (tmp_path / "out" / "r.npy").is_file()
+
+
+def test_an_interrupt_while_predicting_leaves_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsc.cost.predict.predict", interrupt)
+    result = done(wsc("run", text_file(tmp_path / "t.wsa", TWICE)), 130)
+    assert re.search(r"^cycles +\d+", result.stdout, re.M)
+    assert result.stderr == "interrupted while predicting\n"
+
+
+@pytest.mark.parametrize("what", ["write_trace", "write_arrays", "_compare"])
+def test_what_fails_behind_a_run_leaves_the_results(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out")
+
+    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    model = mlp(tmp_path)
+    done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    result = wsc(
+        "run", tmp_path / "m.wsa", "-o", tmp_path / "out", "--trace", tmp_path / "t.json",
+        "--compare", model,
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert re.search(r"^cycles +\d+", result.stdout, re.M)
+    assert result.stderr.count("\n") == 1
+    assert "No space left on device" in result.stderr
+
+
+def test_inputs_are_drawn_only_if_there_is_room_for_them(tmp_path: Path) -> None:
+    text = TWICE.replace("input  a : f32[8]", f"input  a : f32[{2**40}]")
+    refused(wsc("run", text_file(tmp_path / "t.wsa", text)), "inputs to draw", "memory")

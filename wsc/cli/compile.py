@@ -17,6 +17,7 @@ from wsc.cli.common import (
     read_arrays,
     read_dims,
     require_folder,
+    say,
     verbose,
     working,
 )
@@ -91,8 +92,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     for name, stage in stages.items():
         if wanted in (name, EVERY):
             if wanted == EVERY:
-                click.echo(f"; after {name}")
-            click.echo(stage_text(stage), nl=False)
+                say(f"; after {name}")
+            say(stage_text(stage), end="")
 
 
 @click.command("compile")
@@ -126,8 +127,8 @@ def command(
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
 
-    with working("compiling") as say:
-        recorder = Recorder(say)
+    with working("compiling") as status:
+        recorder = Recorder(status)
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
@@ -141,7 +142,7 @@ def command(
         recorder.note("verify")
         program.save(output)
     for head, text in summary(program, output, fabric is None, recorder):
-        click.echo(f"{head:<9} {text}", err=True)
+        say(f"{head:<9} {text}", error=True)
 
 
 def summary(
