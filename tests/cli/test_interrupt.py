@@ -114,3 +114,25 @@ def test_while_a_model_is_compiled(tmp_path: Path) -> None:
     assert (ended.code, files(tmp_path)) == (INTERRUPTED, ["model.onnx"])
     assert "interrupted while compiling" in ended.said
     assert ended.seconds < 1, ended
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.1])
+def test_at_any_moment_there_is_one_line(tmp_path: Path, moment: float) -> None:
+    saved(builders.mlp((16, 32, 10), batch=4), tmp_path / "model.onnx")
+    start = "import wsc.cli.start as it; print(flush=True); it.main()"
+    command = [sys.executable, "-c", start, "compile", "model.onnx", "-o", "out.wsa"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()  # the interpreter has begun: from here on it is our code
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+    if process.returncode == 0:  # it was done by then
+        return
+    assert process.returncode == INTERRUPTED
+    assert said in ("interrupted\n", "interrupted while compiling\n")
+    assert files(tmp_path) == ["model.onnx"]

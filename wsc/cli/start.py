@@ -12,8 +12,11 @@ import os
 import signal
 import sys
 from io import TextIOWrapper
-from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # typing takes longer to import than all that this needs
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
 
 INTERRUPTED = 130  # the exit code that a shell gives a process which SIGINT has ended
 
