@@ -269,3 +269,14 @@ def test_what_fails_behind_a_run_leaves_the_results(
 def test_inputs_are_drawn_only_if_there_is_room_for_them(tmp_path: Path) -> None:
     text = TWICE.replace("input  a : f32[8]", f"input  a : f32[{2**40}]")
     refused(wsc("run", text_file(tmp_path / "t.wsa", text)), "inputs to draw", "memory")
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--delays", "--max-cycles", "--trace-events"])
+@pytest.mark.parametrize("number", [2**62, 2**63, 2**70, "9" * 5000, "-1", "x"])
+def test_numbers_of_any_size_are_taken_or_refused(
+    flag: str, number: object, twice: Path, tmp_path: Path
+) -> None:
+    trace = ("--trace", tmp_path / "t.json") if flag == "--trace-events" else ()
+    result = wsc("run", twice, flag, number, *trace)
+    assert result.exit_code in (0, 2)
+    assert "defect" not in result.stderr

@@ -87,7 +87,7 @@ class Finished:
 @bind_option("With --compare: the values of an input that was baked in. May be repeated.")
 @click.option(
     "--delays",
-    type=click.IntRange(0, LARGEST),
+    type=click.IntRange(0, 2**32 - 1),
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )
