@@ -73,8 +73,9 @@ def test_models_and_fabrics_in_every_form(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused(arguments: dict[str, Any], sentence: str) -> None:
+    given: dict[str, Any] = {"model": MODEL} | arguments
     with pytest.raises((CompileError, FabricError), match=sentence) as error:
-        wsc.compile(**({"model": MODEL} | arguments))
+        wsc.compile(**given)
     assert "\n" not in str(error.value)
 
 

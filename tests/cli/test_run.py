@@ -272,7 +272,7 @@ def test_inputs_are_drawn_only_if_there_is_room_for_them(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("flag", ["--seed", "--delays", "--max-cycles", "--trace-events"])
-@pytest.mark.parametrize("number", [2**62, 2**63, 2**70, "9" * 5000, "-1", "x"])
+@pytest.mark.parametrize("number", [2**62, "9" * 5000])
 def test_numbers_of_any_size_are_taken_or_refused(
     flag: str, number: object, twice: Path, tmp_path: Path
 ) -> None:
