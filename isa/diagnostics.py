@@ -14,7 +14,7 @@ from isa.shown import escaped
 MOST = 20  # problems reported at once; more of them help nobody
 LONGEST = 400  # characters of a source line that are shown
 _NAMED = 100  # characters of a word for which a known one is looked for
-_COMPARED = 500  # known words that are compared with it
+_COMPARED = 200  # known words that are compared with it
 
 
 @dataclass(frozen=True, slots=True)

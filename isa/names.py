@@ -131,7 +131,7 @@ class _Names:
 
     def _nearest(self, name: str, known: Collection[str]) -> str:
         """As ``nearest``, for the first of many problems: most of them are never shown."""
-        return nearest(name, known) if len(self.found) < 5 * MOST else ""
+        return nearest(name, known) if len(self.found) < 2 * MOST else ""
 
     def _expression(
         self, node: ex.Expr, allowed: Mapping[str, str], where: Location, of: str
