@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isa import expr as ex
 from isa.diagnostics import AssemblyError, Source
+from isa.limits import MOST_NUMBER
 from isa.operands import (
     Children,
     OperandBuilder,
@@ -79,6 +81,14 @@ class Builder(OperandBuilder):
         """An error at a token."""
         return AssemblyError([self.source.diagnostic(message, self.where(token), str(token))])
 
+    def number(self, token: Any) -> Any:
+        """A token with digits: its numbers are in the range that all checks rely on."""
+        digits = max(re.findall(r"\d+", token), key=len)
+        if len(digits.lstrip("0")) >= len(str(MOST_NUMBER)):
+            message = f"{digits[:12]}... is too large: a number of the text is below 10^14"
+            raise self.fail(message, token)
+        return token
+
     # Header.
 
     def start(self, children: Children) -> Program:
@@ -142,7 +152,7 @@ class Builder(OperandBuilder):
         except KeyError as error:
             message = f"a constant is made of integers and earlier constants; {error} is neither"
             raise self.fail(message, token) from error
-        except ZeroDivisionError as error:
+        except ArithmeticError as error:
             raise self.fail(str(error), token) from error
         self.places["constant", name] = self.where(token)
 

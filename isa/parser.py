@@ -99,5 +99,11 @@ def _machinery() -> tuple[Lark, Builder]:
     from lark import Lark
 
     builder = Builder()
-    lark = Lark(grammar_text(), parser="lalr", transformer=builder)  # type: ignore[arg-type]
+    numbers = dict.fromkeys(("INT", "SIZE", "SEMAPHORE"), builder.number)
+    lark = Lark(
+        grammar_text(),
+        parser="lalr",
+        transformer=builder,  # type: ignore[arg-type]
+        lexer_callbacks=numbers,  # type: ignore[arg-type]
+    )
     return lark, builder
