@@ -198,4 +198,7 @@ def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
         Fault.CALLS: f"calls nest deeper than {a}",
         Fault.REGISTERS: f"the register windows need more than {a} registers",
         Fault.DIVISION: f"division of {a} by zero",
+        Fault.EXTENT: f"{a} turns or steps of one dimension, and there may be {b}",
+        Fault.STEPS: f"more than {a} steps in one instruction",
+        Fault.ROW: f"more than {a} steps in one row",
     }[code]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from isa.limits import MOST_WORD
 from runtime.engine.dispatch import DIVIDING, apply_int, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     add_semaphore,
@@ -264,6 +265,9 @@ def sequence(s: State, tile: int, me: int, t: int) -> None:
                 return
         elif kind == Kind.LOOP:
             count = reference(s, rows[row, Col.B], tile)
+            if count > MOST_WORD:  # its register could not count so far
+                fault(s, Fault.EXTENT, tile, 0, row, count, MOST_WORD)
+                return
             nest = (tile * (s.g[G.CALLS] + 1) + s.tile[tile, T.DEPTH]) * s.g[G.LOOPS]
             s.loops[nest + rows[row, Col.D]] = count
             s.regs[frame0 + s.tile[tile, T.FRAME] + rows[row, Col.C]] = 0

@@ -6,7 +6,7 @@ from runtime.engine.bits import bits_float, float_bits
 from runtime.engine.dispatch import add_value, float32, inlined, int32, int64, jit
 from runtime.engine.kernel_common import moved
 from runtime.engine.kernel_multiply import multiply_values
-from runtime.engine.kernel_vector import MEMORY, account, line, steps
+from runtime.engine.kernel_vector import MEMORY, VISIT_STEPS, account, line, steps
 from runtime.engine.layout import C, F, G, P, State, U
 from runtime.tables import Col, Ocol
 
@@ -92,7 +92,7 @@ def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, en
     else:
         s.counters[tile, C.UNIT_BUSY] += busy
     moved(s, ended - 1)
-    s.g[G.VISITS] += done
+    s.g[G.VISITS] += done + s.unit[me, U.STEPS] * done // VISIT_STEPS
 
 
 @jit

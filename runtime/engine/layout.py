@@ -272,6 +272,9 @@ class Fault(IntEnum):
     DIVISION = 7
     LOOKUP = 8
     QUEUE = 9
+    EXTENT = 10
+    STEPS = 11
+    ROW = 12
 
 
 class D(IntEnum):
