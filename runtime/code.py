@@ -452,6 +452,9 @@ def flatten(program: Program, machine: Machine) -> Code:
         entries[region.name] = coder.region_code()
         starts[entries[region.name]] = ""
         starts |= {row: name for name, row in coder.starts.items()}
+    if not tables.rows:  # no region: the tables still have a row, which ends
+        tables.rows.append([Kind.END, *[0] * (len(Col) - 1)])
+        tables.where.append(NO_PLACE)
     if len(tables.rows) > MOST_ROWS:
         raise LoadError(f"the code has {len(tables.rows)} rows, and there may be {MOST_ROWS}")
     rows = _table(tables.rows, len(Col))
