@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isa.expr import Expr, Int, NotAffine
-from isa.limits import MOST_NUMBER, MOST_WORD
+from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
 from isa.program import Direction, EdgeTensor, Program, Region, Transfer
 from isa.spans import Span, elements, show_address, spanned, split_offset
 from isa.types import Side
@@ -229,6 +229,11 @@ class Scheduler:
             raise LoadError(f"{place(transfer.where)}{error}") from error
         step: Expr = Int(0)
         if ragged:  # the name is evaluated, row by row, with the rest
+            if ports * count > MOST_CASES:
+                raise LoadError(
+                    f"{place(transfer.where)}the repetitions differ, and {count} at each of "
+                    f"{ports} ports are more than the {MOST_CASES} that are looked at one by one"
+                )
             columns = len(Rcol) + 2 * (len(dims) + 1) + 4
             require_memory({"the edge's schedule": 8 * ports * count * columns}, self.limit)
             env = env | {name: np.arange(max(count, 1), dtype=np.int64)[None, :]}

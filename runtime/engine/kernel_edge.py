@@ -91,6 +91,9 @@ def settle(s: State, queue: int) -> None:
             empty = empty or s.shapes[shape, Hcol.EXTENT + d] <= 0
         if not empty:
             break
+        if s.shapes[shape, Hcol.THEN] == 0:  # nor does any other repetition of the record move
+            q[queue, Qcol.REPEAT] = repeats
+            continue
         end_repetition(s, queue, shape)
     if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
         s.g[G.QUEUES_LEFT] -= 1
