@@ -23,7 +23,7 @@ MOST_STEPS = 1 << 40
 MOST_ROW = 1 << 22
 
 # Repetitions at all ports of a transfer whose repetitions differ, so that each is looked at.
-MOST_CASES = 1 << 22
+MOST_CASES = 1 << 21
 
 # Tiles times routed colors: the checks of the network hold some bytes for each.
 MOST_CELLS = 1 << 26

@@ -12,6 +12,7 @@ from isa.verify.context import Context
 # First what stands in the text alone: later checks rely on it.
 DECLARED = (
     layout.rectangle,  # the tiles exist
+    layout.cells,  # and their routes are few enough to look at
     layout.regions,  # each tile has one program
     layout.colors,  # each stream has a channel
     layout.tensors,  # data has a place

@@ -48,6 +48,12 @@ class Programs:
             runtime.run(parse('wsc 1\nfabric "tiny" 1x1\n'), {}, engine=engine)
         yield from over_processes(Job(self._try, self._lost, self.limit), numbers, jobs)
 
+    def keep(self, number: int, path: Path) -> None:
+        """Write a program and its fabric to files of that name."""
+        case = hostile(self.seed, number)
+        path.with_suffix(".wsa").write_text(case.text, encoding="utf-8")
+        path.with_suffix(".toml").write_text(case.fabric, encoding="utf-8")
+
     def _try(self, number: int) -> Finding:
         limit_memory()
         return try_program(number, hostile(self.seed, number))

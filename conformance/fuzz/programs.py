@@ -199,7 +199,8 @@ class _Text:
         """A transfer; most move ``count`` elements, others are strided, repeated or looked up."""
         rng = self.rng
         if rng.random() < 0.75:
-            return f"{verb} {color} in all side {side} from {tensor}[i] for i:{count}"
+            own = "8*x + " if verb == "drain" else ""
+            return f"{verb} {color} in all side {side} from {tensor}[{own}i] for i:{count}"
         dims = [(name, self.edge_number()) for name in _DIMS[: rng.choice((0, 1, 1, 2, 3))]]
         if rng.random() < 0.2:
             dims = list(zip(_DIMS, map(str, rng.choice(WRAPPING)), strict=False))
@@ -234,7 +235,7 @@ class _Text:
         shape = rng.choice(("8", "8", "4, 2", "0", self.number().lstrip("-")))
         lines = [
             "wsc 1", f'fabric "tiny" {size}', "precision f32",
-            f'input a : f32[{shape}] "float32"', 'output r : f32[8] "float32"',
+            f'input a : f32[{shape}] "float32"', 'output r : f32[24] "float32"',
             f"color ins = {rng.choice((0, 0, 7))}", "color outs = 1",
             f"tensor t : f32[8] at {place} size {room}", f"region all at 0,0 size {size}",
             "route ins in all : N -> RAMP", "route outs in all : RAMP -> S",
