@@ -6,7 +6,7 @@ from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from isa.fabric import Fabric
 from isa.names import check_names
 from isa.program import Program
-from isa.verify import layout, routes, shape, tiles, transfers, waits, windows
+from isa.verify import coverage, layout, routes, shape, tiles, transfers, waits, windows
 from isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
@@ -48,6 +48,9 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     tiles.code(context, network, code)  # addresses lie in SRAM, colors are connected
     routes.circles(context, network)  # no stream bites its own tail
     waits.through_cores(context, network, code)  # nor do streams that cores pass on
+    _stop(context.found)
+    layout.mains(context)  # cores that are waited for have code
+    coverage.outputs(context)  # each element of an output is drained once
     _stop(context.found)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from isa.code_size import code_bytes
 from isa.limits import MOST_CELLS, MOST_NUMBER
 from isa.program import Kind
-from isa.types import host_dtype
+from isa.types import Side, host_dtype
 from isa.verify.context import Context
 
 
@@ -60,6 +60,21 @@ def regions(context: Context) -> None:
                 first = program.regions[other - 1].name
                 context.say(f"region '{region.name}' overlaps region '{first}'", region)
             area[:] = number
+
+
+def mains(context: Context) -> None:
+    """Cores that routes lead to have code: what nobody takes or sends is waited for for ever."""
+    program = context.program
+    used = {
+        route.region
+        for route in program.routes
+        for position in route.positions
+        if position.receive is Side.RAMP or Side.RAMP in position.send
+    }
+    for region in program.regions:
+        if region.name in used and not region.main:
+            message = f"region '{region.name}' has no code, and routes lead to or from its cores"
+            context.say(message, region)
 
 
 def colors(context: Context) -> None:

@@ -152,7 +152,7 @@ def _elements(context: Context, transfer: Transfer, region: Region, tensor: Edge
     except ex.NotAffine as error:
         context.say(str(error), transfer)
         return
-    env = _ports(region, transfer.side, context)
+    env = ports_of(region, transfer.side, context)
     places = side_length(region, transfer.side)
     if ragged and places * count > MOST_CASES:
         context.say(
@@ -205,7 +205,7 @@ def _within(
     return False
 
 
-def _ports(region: Region, side: Side, context: Context) -> dict[str, Any]:
+def ports_of(region: Region, side: Side, context: Context) -> dict[str, Any]:
     """Static names at the ports of the side, which are the columns."""
     env = context.environment(region)
     across = side in (Side.NORTH, Side.SOUTH)
