@@ -35,7 +35,7 @@ WRAPPING = (
 LIMITS = (-1, 0, 1, 2, 3, 4, 7, 8, 9, 31, 62, 63, 64, 65, 255, 256, 257, 1 << 16, 1 << 24, 1 << 31)
 
 _REGISTERS = ("p", "q", "r")
-_DIMS = ("i", "j", "k", "l")
+_DIMS: tuple[str, ...] = ("i", "j", "k", "l")
 _SOURCES = {"mov": 1, "add": 2, "mul": 2, "fmac": 2, "div": 2, "max": 2, "exp": 1, "sub": 2}
 
 
