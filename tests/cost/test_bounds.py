@@ -41,6 +41,6 @@ def test_a_transfer_repeated_for_ever_is_counted_at_once() -> None:
 
 def test_loops_without_an_end_are_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsc.cost.walk.MOST_TURNS", 1000)
+    differing = TEXT.replace("1x1", "2x1").replace("k: 2147483647", "k: 2147483646 + x")
     with pytest.raises(Unpredictable, match="more than 1000 turns"):
-        differing = TEXT.replace("1x1", "2x1").replace("k: 2147483647", "k: 2147483646 + x")
         Walk(parse(differing), find_fabric("tiny")).run()

@@ -17,7 +17,7 @@ EDGES = (0, 1, 2, 3, 1 << 31, 1 << 32, (1 << 32) + 1, 3_037_000_500, MOST_NUMBER
 NUMBERS = st.sampled_from(EDGES).flatmap(lambda n: st.sampled_from((n, -n, n - 1)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     NUMBERS,
     st.lists(st.tuples(NUMBERS, NUMBERS), max_size=8),
@@ -38,7 +38,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(EXPRESSIONS)
 def test_a_static_expression_never_wraps(node):
     xs, ys = np.arange(3)[None, :], np.arange(2)[:, None]
