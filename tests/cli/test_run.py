@@ -80,9 +80,9 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
 ) -> None:
     load = compiled.Loop.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[], None] | None = None) -> Any:
+    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
-        compiling()
+        compiling("")
         return load(loop)
 
     monkeypatch.setattr(compiled.Loop, "prepare", prepare)

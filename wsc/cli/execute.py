@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from wsc.cli.common import working
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ def execute(
         def progress(cycle: int, fraction: float) -> None:
             say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
-        def compiling() -> None:
-            say.still("compiling the engine (once, about 15 seconds)")
+        def compiling(unkept: str) -> None:
+            if unkept:
+                click.echo(f"the engine is compiled for this run alone: {unkept}", err=True)
+            else:
+                say.still("compiling the engine (once, about 15 seconds)")
 
         try:
             return program.run(arrays, progress=progress, compiling=compiling, **options), ""
