@@ -46,6 +46,9 @@ VALUES: dict[tuple[str, Class], Function] = {}
 DIVIDES = frozenset(
     {"i.div", "i.mod", "div", "mod", "rem", "divu", "remu"}
 )  # INT class: b = 0 is an error
+# Moves: they keep every bit, those of a NaN too. Each other result that is not a number is the
+# one canonical NaN of its type.
+MOVES = frozenset({"mov", "bits", "from_bits"})
 _BOTH = (Class.FLOAT, Class.INT)
 
 
@@ -437,5 +440,7 @@ def evaluate(name: str, dtype: DType, *args: Any) -> Any:
         result = VALUES[name, class_of(dtype)](*carried)
         target = operand_type(row.operands[0], dtype)
         if target.is_float:
+            if result != result and name not in MOVES:
+                result = math.nan
             return target.numpy.type(np.float32(result))
     return wrap(result)

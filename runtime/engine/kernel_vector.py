@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from isa.table import OPCODE
-from runtime.engine.bits import bits_float, decode, encode
+from runtime.engine.bits import bits_float, decode, encode, one_nan
 from runtime.engine.dispatch import (
     ACCUMULATING,
     DIVIDING,
+    MOVING,
     apply_float,
     apply_int,
     float32,
@@ -23,7 +24,7 @@ from runtime.engine.kernel_common import fault
 from runtime.engine.layout import C, F, Fault, G, P, State, T, U
 from runtime.tables import MAX_DIMS, Col, Ocol
 
-MOV, FMAC, ADD = OPCODE["mov"], OPCODE["fmac"], OPCODE["add"]
+FMAC, ADD = OPCODE["fmac"], OPCODE["add"]
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
 
 
@@ -239,7 +240,7 @@ def line(
     td: int, ta: int, tb: int, tc: int, xa: int, xb: int, xc: int, memory: int,
 ) -> int:  # fmt: skip
     """The innermost dimension; frequent shapes have loops of their own."""
-    if opcode == MOV:
+    if MOVING[opcode] != 0:
         return mov_line(s, n, d0, a0, dd, da, td, xa, memory)
     if opcode == FMAC and (memory & 1) and ta == 0:
         if (memory & 6) != 6:
@@ -288,17 +289,18 @@ def axpy(f32: np.ndarray, n: int, d: int, dd: int, x: int, dx: int, scale: float
     """``fmac`` with one factor held: unit strides have a loop that can be vectorised."""
     if dd == 1 and dx == 1:
         for i in range(n):
-            f32[d + i] = fmac_value(f32[d + i], f32[x + i], float32(scale))
+            f32[d + i] = one_nan(fmac_value(f32[d + i], f32[x + i], float32(scale)))
         return
     for i in range(n):
-        f32[d + i * dd] = fmac_value(f32[d + i * dd], f32[x + i * dx], float32(scale))
+        f32[d + i * dd] = one_nan(fmac_value(f32[d + i * dd], f32[x + i * dx], float32(scale)))
 
 
 @jit
 def dot(f32: np.ndarray, n: int, d: int, dd: int, a: int, da: int, b: int, db: int) -> None:
     """``fmac`` with all operands in memory."""
     for i in range(n):
-        f32[d + i * dd] = fmac_value(f32[d + i * dd], f32[a + i * da], f32[b + i * db])
+        value = fmac_value(f32[d + i * dd], f32[a + i * da], f32[b + i * db])
+        f32[d + i * dd] = one_nan(value)
 
 
 @inlined
@@ -313,7 +315,7 @@ def half_fmac(
             left = s.half[s.u16[a + i * da]]
         if memory & 4:
             right = s.half[s.u16[b + i * db]]
-        s.f32[d + i * dd] = fmac_value(s.f32[d + i * dd], left, right)
+        s.f32[d + i * dd] = one_nan(fmac_value(s.f32[d + i * dd], left, right))
 
 
 @inlined
