@@ -70,15 +70,22 @@ main all
   end
 {more}
 end
-feed back in all side S when (x == 0)*(y == H - 1) from table[r*2] lookup r:1 by n side N port {n} for i:2
-feed other in all side E when (x == W - 1)*(y == 0) from table[r*2] lookup r:1 by w side W port {w} for i:2
+feed back in all side S when (x == 0)*(y == H - 1) from table[r*2] {by_n} for i:2
+feed other in all side E when (x == W - 1)*(y == 0) from table[r*2] {by_w} for i:2
 """
 
 
 @pytest.mark.parametrize("more", ["", "  i.div r, 1, W - {width}"])
 @pytest.mark.parametrize(("size", "n", "w"), [("1x1", 0, 0), ("2x2", 0, 0), ("3x2", 2, 1)])
 def test_of_faults_at_the_edge_the_same_is_told(size: str, n: int, w: int, more: str) -> None:
-    text = LOOKUPS.format(size=size, n=n, w=w, more=more.format(width=size[0]))
+    text = LOOKUPS.format(
+        size=size,
+        n=n,
+        w=w,
+        by_n=f"lookup r:1 by n side N port {n}",
+        by_w=f"lookup r:1 by w side W port {w}",
+        more=more.format(width=size[0]),
+    )
     made = program(text, size)
     given = {"table": np.zeros((4, 2), np.float32)}
     assert "lookup" in assert_agree(made, given).error or more
