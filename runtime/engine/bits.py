@@ -15,7 +15,8 @@ HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 """The f32 value of every f16 encoding."""
 
 # The NaN that arithmetic gives: quiet, positive, without a payload.
-NAN, HALF_NAN = np.float32(np.nan), 0x7E00
+NAN: Any = np.float32(np.nan)
+HALF_NAN = 0x7E00
 
 
 @intrinsic
