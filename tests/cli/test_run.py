@@ -94,6 +94,22 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
     assert "compiling the engine (once, about 15 seconds)\n" in screen.file.getvalue()
 
 
+def test_an_engine_that_cannot_be_kept_is_said(
+    twice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = compiled.Loop.prepare
+
+    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+        assert compiling is not None
+        compiling("/folder cannot be written (Read-only file system)")
+        return load(loop)
+
+    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    said = done(wsc("run", twice)).stderr
+    reason = "/folder cannot be written (Read-only file system)"
+    assert said == f"the engine is compiled for this run alone: {reason}\n"
+
+
 def test_comparison_with_the_model(tmp_path: Path) -> None:
     model, program = mlp(tmp_path), tmp_path / "mlp.wsa"
     done(wsc("compile", model, "-o", program, "--fabric", "4x4"))
