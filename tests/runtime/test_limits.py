@@ -101,6 +101,19 @@ def test_the_limit_comes_in_its_cycle(limit: int, engine: str) -> None:
     assert counters.io_bytes_out == 4 * max(limit - 2, 0)
 
 
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("last", ["i.set a, 1", "mov.f32 [0], 1.0", "async 0: mov.f32 [0], 1.0"])
+def test_a_thread_that_ends_beyond_the_limit_has_not_ended(last: str, engine: str) -> None:
+    """No wavelet is left that could say so."""
+    text = f"region all at 0,0 size 1x1\nmain all\n  i.set a, 1\n  {last} \nend\n"
+    made = program(text, "1x1")
+    whole = runtime.run(made, {}, engine=engine).cycles
+    assert runtime.run(made, {}, engine=engine, max_cycles=whole).cycles == whole
+    for limit in range(1, whole):
+        with pytest.raises(CycleLimit):
+            runtime.run(made, {}, engine=engine, max_cycles=limit)
+
+
 def test_a_deadlock_after_a_billion_cycles_of_nothing() -> None:
     body = """
 color c = 0
