@@ -149,3 +149,21 @@ def test_a_deadlock_names_wavelets_that_nobody_waits_for() -> None:
     told = assert_agree(program(LEFT_OVER, "2x1"), {}).error
     for color in "cde":
         assert f"of color '{color}' that no instruction takes" in told
+
+
+def test_a_deadlock_names_the_unit_that_main_wants() -> None:
+    text = """
+color c = 0
+tensor t : f32[1] at 0 size 4
+region all at 0,0 size 2x1
+route c in all when x == 0 : RAMP -> E
+route c in all when x == 1 : W -> RAMP
+main all
+  if x == 1
+    async 1: mov.f32 [t], <c>
+    async 1: mov.f32 [t], <c>
+  end
+end
+"""
+    told = assert_agree(program(text, "2x1"), {}).error
+    assert "main thread at 'mov' waits for stream unit 1 to be free" in told
