@@ -116,6 +116,7 @@ TABLE: tuple[Instr, ...] = (
     _scalar("i.xor", "d = a ^ b"),
     _scalar("i.shl", "d = a << (b & 31)"),
     _scalar("i.shr", "d = a >> (b & 31), arithmetic"),
+    _scalar("i.index", "d = position a of b; a negative one counts from the end"),
     Instr("i.load", Form.LOAD, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "d = word at address"),
     Instr("i.store", Form.STORE, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "word at address = a"),
     # Vector moves.
@@ -180,6 +181,7 @@ TABLE: tuple[Instr, ...] = (
     _binary("shl", (I32,), Timing.ARITHMETIC, "d = a << (b & 31)"),
     _binary("shr", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), arithmetic"),
     _binary("shru", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), zeros come in"),
+    _binary("index", (I32,), Timing.ARITHMETIC, "d = position a of b; negative: from the end"),
     Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
     # Networks and synchronisation.
     Instr(

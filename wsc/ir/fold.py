@@ -12,7 +12,7 @@ import numpy as np
 
 from isa.table import BY_NAME, operand_type
 from isa.types import DType
-from isa.values import VALUES, class_of, evaluate
+from isa.values import VALUES, DomainError, class_of, evaluate
 from wsc.ir.graph import Arg, Concat, Gather, Lit, Map, Primitive, Ref, Type
 
 # Elements of a result: each is interpreted, and what is larger than this is no shape.
@@ -51,7 +51,7 @@ def _map(op: Map, inputs: Sequence[np.ndarray], result: Type) -> np.ndarray | No
                         args.append(value)
             try:
                 values.append(evaluate(step.op, step.dtype, *args))
-            except ZeroDivisionError:
+            except DomainError:
                 return None
         out[place] = values[-1]
     return out.reshape(result.shape)
