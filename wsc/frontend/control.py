@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +74,11 @@ def if_(call: Call) -> list[Item]:
     if isinstance(flag, bool):
         name = "then_branch" if flag else "else_branch"
         return call.inline(_body(call, name), (), name)
-    yes, no = (call.inline(_body(call, f"{side}_branch"), (), side) for side in ("then", "else"))
+    unset = call.build.map(lambda c: c.negated(), flag, hint="else")
+    with call.build.only_if(flag):
+        yes = call.inline(_body(call, "then_branch"), (), "then")
+    with call.build.only_if(unset):
+        no = call.inline(_body(call, "else_branch"), (), "else")
     return [
         either(call.build, flag, a, b, f"chosen{number}")
         for number, (a, b) in enumerate(zip(yes, no, strict=True))
@@ -120,7 +125,8 @@ def _turn(call: Call, body: ir.Graph, state: _Loop, turn: int) -> None:
     going = build.constant(np.array(1), DType.I32, "going")
     places = [_shaped(build, value, item) for value, item in
               zip((number, going), body.inputs[:2], strict=True)]  # fmt: skip
-    again, *results = call.inline(body, [*places, *state.carried], str(turn))
+    with build.only_if(active) if isinstance(active, Value) else nullcontext():
+        again, *results = call.inline(body, [*places, *state.carried], str(turn))
     split = len(state.carried)
     again = _flag(call, again)
     if isinstance(active, Value):

@@ -128,6 +128,7 @@ class GraphBuilder:
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
+        self._condition: Value | None = None
 
     @contextmanager
     def at(self, name: str, origin: tuple[str, ...]) -> Generator[None]:
@@ -384,8 +385,8 @@ class GraphBuilder:
         return self.add(Concat(axis), self.aligned(kept), hint)
 
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
-        """Positions ``indices`` (i32) of ``axis``."""
-        return self.add(Gather(axis), [data, indices], hint)
+        """Positions ``indices`` (i32) of ``axis``; one that is none stops the run."""
+        return self.add(Gather(axis), [data, self.guarded(indices)], hint)
 
     def scatter(
         self,
@@ -395,10 +396,36 @@ class GraphBuilder:
         axis: int,
         kind: Reduction | None = None,
         hint: str = "",
+        skips: bool = False,
     ) -> Value:
-        """``data`` with ``updates`` put at ``indices`` (i32, one dimension) of ``axis``."""
+        """``data`` with ``updates`` put at ``indices`` (i32, one dimension) of ``axis``.
+
+        skips: an index that is no position places nothing; otherwise it stops the run.
+        """
         data, updates = self.aligned([data, updates])
-        return self.add(Scatter(axis, kind), [data, indices, updates], hint)
+        indices = indices if skips else self.guarded(indices)
+        return self.add(Scatter(axis, kind, skips), [data, indices, updates], hint)
+
+    @contextmanager
+    def only_if(self, flag: Value) -> Generator[None]:
+        """What is added inside counts only where ``flag`` (one i32) is not 0."""
+        before = self._condition
+        both = flag
+        if before is not None:
+            both = self.map(lambda a, b: a & b, before, flag, hint="condition")
+        self._condition = both
+        try:
+            yield
+        finally:
+            self._condition = before
+
+    def guarded(self, indices: Value) -> Value:
+        """Indices that are 0 where their result does not count: what is computed all the same
+        must not stop the run.
+        """
+        if self._condition is None or self.is_constant(indices):
+            return indices
+        return self.map(lambda c, i: c.select(i, 0), self._condition, indices, hint="guarded")
 
     def reduce(
         self,

@@ -195,7 +195,10 @@ class Concat:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """out = take(data, indices, axis): inputs (data, indices i32, possibly negative)."""
+    """out = take(data, indices, axis): inputs (data, indices i32).
+
+    Negative indices count from the end; one that lies outside the axis stops the run.
+    """
 
     axis: int
 
@@ -206,11 +209,13 @@ class Scatter:
 
     Inputs (data, indices i32 [n], updates): data's shape with n in the place of the axis
     is that of the updates. kind: how an update joins what stands there; None replaces
-    it. Negative indices count from the end; what lies outside the axis places nothing.
+    it. Negative indices count from the end; one that lies outside the axis stops the run, or
+    places nothing if ``skips``.
     """
 
     axis: int
     kind: Reduction | None = None
+    skips: bool = False
 
 
 Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter

@@ -158,6 +158,10 @@ class Asm:
         self.add(Op("i.load", None, (Mem(self.value(address)),), register=register.name))
         return register
 
+    def position(self, register: Name, size: ExprLike) -> None:
+        """A register's index as a position of ``size``; what is none stops the run."""
+        self._scalar("i.index", register, register, self.value(size))
+
     # --- control --------------------------------------------------------------
 
     @contextmanager

@@ -25,10 +25,10 @@ from wsc.ir.graph import (
     Node,
     Reduce,
     Reduction,
-    Ref,
     Scatter,
     Step,
 )
+from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     GatherTask,
     LookupTask,
@@ -77,10 +77,12 @@ class Placer(Values):
 
     same_order: bool = False
     cost: CostModel = field(init=False)
+    ranges: dict[str, Interval] = field(init=False)
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
         self.cost = CostModel(self.fabric)
+        self.ranges = ranges(self.graph)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -262,8 +264,13 @@ class Placer(Values):
         axis = node.op.axis
         extents = kept[:axis] + where.extents + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
-        self.tasks.append(GatherTask(source, where, axis, out, self.origin))
+        ordinary = self._ordinary(indices, source.extents[axis].size)
+        self.tasks.append(GatherTask(source, where, axis, out, self.origin, ordinary))
         self.homes[node.output] = out
+
+    def _ordinary(self, indices: str, size: int) -> bool:
+        """Whether all indices are known to be positions from 0 on."""
+        return is_position(self.ranges[indices], (size, size))
 
     def _shared(self, shape: tuple[int, ...], axes: list[str]) -> Extents:
         """The largest dimensions in blocks along these mesh axes, the others whole."""
@@ -296,7 +303,10 @@ class Placer(Values):
         source, where = self.bring(data, extents), self._everywhere(indices)
         placed = self.bring(updates, rows)
         out = self.fresh(node.output, node.type.dtype, extents)
-        task = ScatterTask(source, where, placed, axis, node.op.kind, out, self.origin)
+        ordinary = self._ordinary(indices, out.extents[axis].size)
+        task = ScatterTask(
+            source, where, placed, axis, node.op.kind, out, self.origin, ordinary, node.op.skips
+        )
         self.tasks.append(task)
         self.homes[node.output] = out
 
@@ -306,7 +316,9 @@ class Placer(Values):
         home = tuple(
             Extent(size, "x", size) if i == first else whole(size) for i, size in enumerate(shape)
         )
-        numbers = self._positive(self.bring(indices, home), self.types[data].shape[0], node.output)
+        count, numbers = self.types[data].shape[0], self.bring(indices, home)
+        if not self._ordinary(indices, count):
+            numbers = self._positions(numbers, count, node.output)
         features = self.types[data].shape[1:]
         big = max(range(len(shape)), key=lambda i: shape[i], default=None)
         rows = [
@@ -324,18 +336,11 @@ class Placer(Values):
         self.tasks.append(LookupTask(self.outside[data], numbers, out, drop, self.origin))
         self.homes[node.output] = out
 
-    def _positive(self, view: View, size: int, hint: str) -> View:
-        """Row numbers counted from the end made ordinary."""
+    def _positions(self, view: View, size: int, hint: str) -> View:
+        """Row numbers counted from the end made ordinary; what is none stops the run."""
         out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
-        scratch = tuple(
-            self.buffer(f"{hint}.rows.tmp{i}", DType.I32, out.local_size * 4) for i in range(2)
-        )
-        body = (
-            Step("lt", DType.I32, (Arg(0), Lit(0))),
-            Step("mul", DType.I32, (Ref(0), Lit(size))),
-            Step("add", DType.I32, (Arg(0), Ref(1))),
-        )
-        self.tasks.append(MapTask(body, (view,), out, scratch, self.origin))
+        body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
+        self.tasks.append(MapTask(body, (view,), out, (), self.origin))
         return out
 
 
