@@ -9,7 +9,7 @@ import numpy as np
 
 from isa.types import DType
 from wsc.frontend.normalize import softmax
-from wsc.frontend.reduce import index_of
+from wsc.frontend.reduce import index_of, passed_over
 from wsc.frontend.registry import Call, Unsupported, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction
@@ -63,7 +63,8 @@ def transformed(call: Call, scores: Value, kind: str | None = None) -> Value:
 def labelled(call: Call, scores: Value, labels: Sequence[int]) -> Value:
     """The label [N] of the class with the largest score."""
     build = call.build
-    best = index_of(build, scores, 1, Reduction.MAX, False, False)
+    numbers = passed_over(build, scores, 1, Reduction.MAX)
+    best = index_of(build, numbers, 1, Reduction.MAX, False, False)
     if list(labels) == list(range(len(labels))):
         return best
     table = build.constant(np.array(labels, np.int64), DType.I32, "labels")

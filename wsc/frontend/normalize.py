@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.pool import slide
-from wsc.frontend.reduce import index_of, iota
+from wsc.frontend.reduce import index_of, iota, passed_over
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
@@ -57,7 +57,8 @@ def hardmax(call: Call) -> Value:
     """1 at the first largest element along an axis, else 0."""
     build, x = call.build, call.arg(0)
     axis = normal_axis(call.integer("axis", -1), x.rank)
-    first = index_of(build, x, axis, Reduction.MAX, False, True)
+    numbers = passed_over(build, x, axis, Reduction.MAX)
+    first = index_of(build, numbers, axis, Reduction.MAX, False, True)
     places = iota(build, x.shape[axis], axis, x.rank)
     flags = build.map(lambda i, f: i.eq(f), places, first, hint="hit")
     return build.map(lambda h: h.cast(call.float_type), flags)

@@ -74,6 +74,10 @@ def _max_with_indices(call: Call, x: Value, spatial: list[Window]) -> list[Value
         starts = (0, 0, *(k * w.dilation for k, w in zip(offset, spatial, strict=True)))
         pieces.append(build.move(around, Slice(starts, sizes, steps), hint="element"))
     best, place = pieces[0], build.map(lambda v: v.eq(v) & 0, pieces[0], hint="place")
+    firsts = _first_places(spatial)
+    if firsts.any():  # where nothing is larger than the padding
+        first = build.constant(firsts, DType.I32, "first")
+        place = build.map(lambda p, f: p | f, place, first, hint="first")
     for start in range(1, len(pieces), PIECES):
         some = pieces[start : start + PIECES]
 
@@ -85,6 +89,17 @@ def _max_with_indices(call: Call, x: Value, spatial: list[Window]) -> list[Value
         place = build.map(placed, place, best, *some, hint="place")
         best = build.map(lambda *vs: reduce(lambda a, b: a.max(b), vs), best, *some, hint="best")
     return [best, _positions(call, place, x.shape, spatial)]
+
+
+def _first_places(spatial: list[Window]) -> np.ndarray:
+    """The number, within each window, of its first element that is no padding."""
+    firsts = np.zeros((), np.int64)
+    for window in spatial:
+        starts = np.arange(window.out)[:, None] * window.stride - window.low
+        places = starts + np.arange(window.kernel) * window.dilation
+        inside = (places >= 0) & (places < window.size)
+        firsts = firsts[..., None] * window.kernel + inside.argmax(axis=1)
+    return firsts
 
 
 def _positions(call: Call, place: Value, shape: tuple[int, ...], spatial: list[Window]) -> Value:

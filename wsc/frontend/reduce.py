@@ -126,7 +126,23 @@ def arg_extremum(call: Call) -> Value:
     last = call.flag("select_last_index", False)
     onnx_type = call.onnx_type(0)
     x = call.build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
+    x = passed_over(call.build, x, axis, kind)
     return index_of(call.build, x, axis, kind, last, call.flag("keepdims", True))
+
+
+def passed_over(build: GraphBuilder, x: Value, axis: int, kind: Reduction) -> Value:
+    """Values of which none is NaN, for ``index_of``.
+
+    One that is compares with nothing: it is taken if it comes first, and otherwise passed over.
+    """
+    if not x.dtype.is_float:
+        return x
+    best = math.inf if kind is Reduction.MAX else -math.inf
+    shape = [x.shape[axis] if i == axis else 1 for i in range(x.rank)]
+    instead = np.full(shape, -best)
+    instead.reshape(-1)[0] = best
+    stand_in = build.constant(instead, x.dtype, "instead")
+    return build.map(lambda v, s: v.op("isnan").select(s, v), x, stand_in, hint="numbers")
 
 
 def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
@@ -139,13 +155,21 @@ def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
 def index_of(
     build: GraphBuilder, x: Value, axis: int, kind: Reduction, last: bool, keep: bool
 ) -> Value:
-    """Index (i32) of the extremum along ``axis``, the first or last of equal ones."""
+    """Index (i32) of the extremum along ``axis``, the first or last of equal ones.
+
+    It is a position whatever the values are: what is no extremum names the one that is chosen
+    if there is no other.
+    """
     best = build.reduce(kind, x, [axis], True, kind.value)
-    beyond = -1 if last else x.shape[axis]
+    size = x.shape[axis]
+    worst = 0 if last else size - 1
     places = build.map(
-        lambda v, b, i: v.eq(b).select(i, beyond),
-        x, best, iota(build, x.shape[axis], axis, x.rank), hint="where",
-    )  # fmt: skip
+        lambda v, b, i: v.eq(b).select(i, worst),
+        x,
+        best,
+        iota(build, size, axis, x.rank),
+        hint="where",
+    )
     return build.reduce(Reduction.MAX if last else Reduction.MIN, places, [axis], keep)
 
 
