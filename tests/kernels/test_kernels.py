@@ -148,6 +148,23 @@ def test_half_precision(shape: tuple[int, int, int], fabric: str) -> None:
     compare(case("Softmax", feeds), feeds, fabric, DType.F16)
 
 
+LARGE_HALVES = {
+    "AveragePool": ({"x0": floats(1, 3, 9, 7, low=2e4, high=6e4)}, {}, {"kernel_shape": [3, 2]}),
+    "LpNormalization": ({"x0": floats(5, 9, low=300, high=400)}, {}, {}),
+    "LayerNormalization": (
+        {"x0": floats(5, 12, low=-6e4, high=6e4)}, {"x1": floats(12), "x2": floats(12)}, {},
+    ),
+    "LRN": ({"x0": floats(1, 5, 3, 4, low=300, high=6e4)}, {}, {"size": 3, "alpha": 0.01}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fabric", ["4x3", "1x5"])
+@pytest.mark.parametrize("op", LARGE_HALVES)
+def test_half_precision_does_not_overflow_between(op: str, fabric: str) -> None:
+    feeds, weights, attributes = LARGE_HALVES[op]
+    compare(case(op, feeds, weights, **attributes), feeds, fabric, DType.F16)
+
+
 @pytest.mark.parametrize("fabric", FABRICS)
 @pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])
 def test_scatter_of_rows(reduction: str, fabric: str) -> None:

@@ -207,14 +207,16 @@ def extremum(call: Call) -> Value:
 @lowering("Sum")
 def sum_(call: Call) -> Value:
     """Elementwise sum of any number of inputs."""
-    return call.build.map(lambda *xs: reduce(lambda a, b: a + b, xs), *call.args())
+    # Two f16 overflow only where their sum does; more may do so on the way.
+    add_up = call.build.map_wide if len(call) > 2 else call.build.map
+    return add_up(lambda *xs: reduce(lambda a, b: a + b, xs), *call.args())
 
 
 @lowering("Mean")
 def mean(call: Call) -> Value:
     """Elementwise mean of any number of inputs."""
     scale = 1 / len(call)
-    return call.build.map(lambda *xs: reduce(lambda a, b: a + b, xs) * scale, *call.args())
+    return call.build.map_wide(lambda *xs: reduce(lambda a, b: a + b, xs) * scale, *call.args())
 
 
 @lowering("Where", since=9)

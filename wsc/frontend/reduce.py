@@ -12,7 +12,7 @@ from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.frontend.types import UNSIGNED, ordered
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Index, Pad, Reduce, Reduction
-from wsc.ir.terms import Body
+from wsc.ir.terms import Body, Term
 
 
 def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[Value, int]:
@@ -28,6 +28,11 @@ def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[V
     count = math.prod(x.shape[axis] for axis in axes)
     keep = call.flag("keepdims", True)
     return _reduce(call, kind, x, axes, keep), count
+
+
+def widened(x: Term) -> Term:
+    """A float in f32; integers as they are."""
+    return x.cast(DType.F32) if x.dtype.is_float else x
 
 
 def _reduce(call: Call, kind: Reduction, x: Value, axes: list[int], keep: bool) -> Value:
@@ -60,8 +65,8 @@ def reduce_min(call: Call) -> Value:
 
 @lowering("ReduceProd")
 def reduce_prod(call: Call) -> Value:
-    """Product over axes."""
-    return _reduced(call, Reduction.PROD)[0]
+    """Product over axes; of f16 elements in f32, which holds what it passes through."""
+    return _reduced(call, Reduction.PROD, widened)[0]
 
 
 @lowering("ReduceMean")
@@ -111,7 +116,7 @@ def reduce_log_sum_exp(call: Call) -> Value:
     largest = build.map(lambda m: m.abs().eq(math.inf).select(0, m), largest, hint="finite")
     shifted = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, shifted, axes, True, "sum")
-    result = build.map(lambda s, m: s.log() + m, total, largest)
+    result = build.map_wide(lambda s, m: s.log() + m, total, largest)
     if call.flag("keepdims", True):
         return result
     return build.reshape(result, [n for i, n in enumerate(x.shape) if i not in axes], "flat")
@@ -222,7 +227,7 @@ def _scan_block(
 def _scanned(call: Call, kind: Reduction) -> Value:
     build, x = call.build, call.arg(0)
     axis = normal_axis(int(call.static(1, "the axis").reshape(()).item()), x.rank)
-    wide = build.map(lambda v: v.cast(DType.F32) if v.dtype.is_float else v, x, hint="wide")
+    wide = build.map(widened, x, hint="wide")
     exclusive, reverse = call.flag("exclusive", False), call.flag("reverse", False)
     result = scan(build, wide, axis, kind, exclusive, reverse)
     return build.map(lambda v: v.cast(x.dtype), result)

@@ -39,7 +39,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.ir.terms import F16_MAX, Body, literal, trace
+from wsc.ir.terms import F16_MAX, Body, Term, literal, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +250,35 @@ class GraphBuilder:
 
         Where f32 sums meet f16 values, the sums are narrowed (see ``aligned``).
         """
-        inputs = self.aligned(values)
+        return self._map(body, self.aligned(values), hint)
+
+    def _map(self, body: Body, inputs: list[Value], hint: str) -> Value:
         traced = trace(body, [value.dtype for value in inputs])
         shape = broadcast([value.shape for value in inputs])
         if isinstance(traced, int):
             return self.expand(inputs[traced], shape, hint)
         op, used = self._with_literals(traced, inputs, shape)
         return self.add(op, used, hint)
+
+    def map_wide(self, body: Body, *values: Value, hint: str = "", keep: bool = False) -> Value:
+        """``map`` in which floats are f32 throughout, for what f16 would overflow between.
+
+        The result is narrowed if an input was f16, unless ``keep``. Of f32 it is ``map``.
+        """
+        if all(value.dtype is not DType.F16 for value in values):
+            return self.map(body, *values, hint=hint)
+        inputs = [
+            self.cast(value, DType.F32)
+            if value.dtype.is_float and self.is_constant(value)
+            else value
+            for value in values
+        ]
+
+        def wide(*terms: Term) -> Term:
+            result = body(*(t.cast(DType.F32) if t.dtype.is_float else t for t in terms))
+            return result if keep or not result.dtype.is_float else result.cast(DType.F16)
+
+        return self._map(wide, inputs, hint)
 
     def aligned(self, values: Sequence[Value]) -> list[Value]:
         """The values with one float type: f16 if any of them is, scalar constants aside."""
