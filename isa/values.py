@@ -311,11 +311,33 @@ def _exp(a: Any) -> Any:
     return math.inf if a > 128.0 else math.exp(a * 1.0)
 
 
+@_total("expm1")
+def _expm1(a: Any) -> Any:
+    return math.inf if a > 128.0 else math.expm1(a * 1.0)
+
+
 @_total("log")
 def _log(a: Any) -> Any:
     if a > 0.0:
         return math.log(a * 1.0)
     return -math.inf if a == 0.0 else math.nan
+
+
+@_total("log1p")
+def _log1p(a: Any) -> Any:
+    if a > -1.0:
+        return math.log1p(a * 1.0)
+    return -math.inf if a == -1.0 else math.nan
+
+
+@_total("sinh")
+def _sinh(a: Any) -> Any:
+    return math.copysign(math.inf, a) if abs(a) > 128.0 else math.sinh(a * 1.0)
+
+
+@_total("asinh")
+def _asinh(a: Any) -> Any:
+    return math.asinh(a * 1.0)
 
 
 @_total("pow")

@@ -49,6 +49,7 @@ _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum, "pow": np.power,
     "neg": np.negative, "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
     "round": np.rint, "recip": lambda a: 1 / a, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
+    "expm1": np.expm1, "log1p": np.log1p, "sinh": np.sinh, "asinh": np.arcsinh,
     "tanh": np.tanh, "erf": lambda a: np.asarray(_erf(a), np.float64), "sin": np.sin, "cos": np.cos,
     "atan": np.arctan, "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,

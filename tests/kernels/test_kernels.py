@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 
 import wsc
 from isa.types import DType
-from tests.fabric import compare
+from tests.fabric import build, compare
 from tests.frontend.cases import floats, ints, model_of, node
 
 FABRICS = ("1x1", "4x3", "1x5", "6x1", "7x7")
@@ -137,6 +137,30 @@ def test_lookup_in_the_weight_store(shape: tuple[int, ...], fabric: str) -> None
 def test_activation(op: str, fabric: str) -> None:
     feeds = {"x0": floats(5, 6, 13)}
     compare(case(op, feeds), feeds, fabric)
+
+
+# Where a formula of exponentials and logarithms overflows, or keeps no digit.
+DIGITS = {
+    "Sinh": (np.sinh, [88.85, 89.2, -88.95, 1e-5, -3e-6, 2e-8]),
+    "Cosh": (np.cosh, [88.85, 89.2, -88.95, 1e-5]),
+    "Asinh": (np.arcsinh, [1e-5, -3e-6, 2e-8, 3e38, -2e19, 1.5]),
+    "Acosh": (np.arccosh, [1.00001, 2e19, 3e38, 1.5]),
+    "Atanh": (np.arctanh, [1e-5, -3e-6, 2e-8, 0.999999]),
+    "Acos": (np.arccos, [0.999999, -0.999999, 0.5]),
+    "Softplus": (lambda x: np.logaddexp(0, x), [-12.3392, -15, -20, -80, 3]),
+    "Mish": (lambda x: x * np.tanh(np.logaddexp(0, x)), [-12.3392, -15, -20, -90, 3, 1e30]),
+    "Elu": (lambda x: np.where(x < 0, np.expm1(x), x), [-1e-5, -3e-8, -2]),
+    "Celu": (lambda x: np.where(x < 0, np.expm1(x), x), [-1e-5, -3e-8, -2]),
+}
+
+
+@pytest.mark.parametrize("op", DIGITS)
+def test_digits_are_kept(op: str) -> None:
+    exact, values = DIGITS[op]
+    x = np.array(values, np.float32)
+    model = model_of([node(op, 1)], {"x0": x}, {}, ["y0"], opset=22)
+    got = build(model, "2x2").run({"x0": x}).outputs["y0"]
+    np.testing.assert_allclose(got, exact(x.astype(np.float64)), rtol=4 * 2.0**-23, atol=0)
 
 
 @pytest.mark.parametrize("fabric", ["4x3", "7x7"])

@@ -27,6 +27,7 @@ FLOAT_ORACLE: dict[str, Callable[..., Any]] = {
     "pow": np.power, "fmac": lambda d, a, b: d + a * b, "neg": np.negative, "abs": np.abs,
     "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
     "recip": lambda a: np.float32(1) / a, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
+    "expm1": np.expm1, "log1p": np.log1p, "sinh": np.sinh, "asinh": np.arcsinh,
     "tanh": np.tanh, "erf": erf, "sin": np.sin, "cos": np.cos, "atan": np.arctan,
     "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
     "select": lambda c, a, b: np.where(c != 0, a, b),
@@ -52,7 +53,21 @@ INT_ORACLE: dict[str, Callable[..., Any]] = {
     "select": lambda c, a, b: np.where(c != 0, a, b),
     "index": lambda a, b: range(b)[a],
 }  # fmt: skip
-DOUBLE = {"exp", "log", "tanh", "erf", "sin", "cos", "atan", "pow", "sqrt"}
+DOUBLE = {
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sinh",
+    "asinh",
+    "tanh",
+    "erf",
+    "sin",
+    "cos",
+    "atan",
+    "pow",
+    "sqrt",
+}
 
 
 def arity(name: str) -> int:
