@@ -11,8 +11,8 @@ import numpy as np
 
 LIMIT = 4.0  # units in the last place that an operator may be off without a reason
 Exact = Callable[..., np.ndarray]
-_erf = np.frompyfunc(math.erf, 1, 1)
-_erfc = np.frompyfunc(math.erfc, 1, 1)
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ def single(value: float) -> float:
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function."""
-    return _erf(x).astype(np.float64)
+    return _erf(x)
 
 
 def normal(x: np.ndarray) -> np.ndarray:
     """The part of the normal distribution below x."""
-    return 0.5 * _erfc(-x * math.sqrt(0.5)).astype(np.float64)
+    return 0.5 * _erfc(-x * math.sqrt(0.5))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

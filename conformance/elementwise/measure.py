@@ -46,7 +46,7 @@ def lowered(case: Case, size: int, precision: DType) -> Graph:
     names = [f"x{number}" for number in range(case.inputs)]
     constants = []
     if case.op == "Pow" and "exponent" in attributes:
-        constants = [numpy_helper.from_array(np.float32(attributes.pop("exponent")), "n")]
+        constants = [numpy_helper.from_array(np.array(attributes.pop("exponent"), np.float32), "n")]
         node = helper.make_node("Pow", ["x0", "n"], ["y"])
     else:
         node = helper.make_node(case.op, names, ["y"], domain=case.domain, **attributes)

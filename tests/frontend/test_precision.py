@@ -86,7 +86,8 @@ BETWEEN: dict[str, tuple[str, list[np.ndarray], dict[str, Any]]] = {
     "response": ("LRN", [halves(1, 6, 2, 2, low=300, high=6e4)], {"size": 3, "alpha": 0.01}),
     "batch": (
         "BatchNormalization",
-        [IMAGE, *(np.full(4, n, np.float32) for n in (2.0, 0.5, 4e4, 2.5e7))], {},
+        [IMAGE, *(np.full(4, n, np.float32) for n in (2.0, 0.5, 4e4, 2.5e7))],
+        {},
     ),
     "batch_narrow": (
         "BatchNormalization",
@@ -106,7 +107,7 @@ BETWEEN: dict[str, tuple[str, list[np.ndarray], dict[str, Any]]] = {
     "softmax": ("Softmax", [np.zeros((1, 70000), np.float32)], {}),
     "log_softmax": ("LogSoftmax", [np.zeros((1, 70000), np.float32)], {}),
     "power": ("Pow", [halves(8, low=200, high=300), np.array(-2, np.float32)], {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BETWEEN)
@@ -121,9 +122,15 @@ def test_what_f16_holds_does_not_overflow_between(tmp_path: Path, name: str) -> 
         return want
 
     compare(
-        tmp_path, op_type, *inputs, const=[] if several else range(1, len(inputs)),
-        precision=DType.F16, tolerance=4e-3, oracle=oracle, **attributes,
-    )  # fmt: skip
+        tmp_path,
+        op_type,
+        *inputs,
+        const=[] if several else range(1, len(inputs)),
+        precision=DType.F16,
+        tolerance=4e-3,
+        oracle=oracle,
+        **attributes,
+    )
     # The tolerance is of the largest value: a zero in the place of a small one would pass.
     assert np.isfinite(want[0]).all()
     assert np.abs(want[0]).max() > 1e-6

@@ -14,8 +14,8 @@ from wsc.ir.build import GraphBuilder
 from wsc.ir.graph import Arg, GraphOutput, Reduction, Step, Type
 from wsc.ir.ranges import Interval, of_step, ranges
 
-NUMBERS = {
-    DType.I32: [-(2**31), 1 - 2**31, -70000, -9, -2, -1, 0, 1, 2, 3, 8, 31, 70000, 2**31 - 1],
+NUMBERS: dict[DType, list[float]] = {
+    DType.I32: [-(2.0**31), 1 - 2**31, -70000, -9, -2, -1, 0, 1, 2, 3, 8, 31, 70000, 2**31 - 1],
     DType.F32: [-math.inf, -3e38, -2.5e9, -7.5, -1.0, -0.0, 0.0, 0.5, 2.5, 9.0, 3e9, math.inf],
     DType.F16: [-math.inf, -65504.0, -7.5, -1.0, 0.0, 2.5, 2048.0, 65504.0, math.inf],
 }

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,8 +26,9 @@ TABLE = floats(ROWS, COLUMNS)
 Arrays = dict[str, np.ndarray]
 
 
-def one(op: str, *inputs: np.ndarray, const: tuple[int, ...] = (), opset: int = 17,
-        **attributes: object) -> tuple[onnx.ModelProto, Arrays]:  # fmt: skip
+def one(
+    op: str, *inputs: np.ndarray, const: tuple[int, ...] = (), opset: int = 17, **attributes: Any
+) -> tuple[onnx.ModelProto, Arrays]:
     """A model of one operator, and what it is fed."""
     given = {f"x{number}": array for number, array in enumerate(inputs)}
     constants = {name: array for name, array in given.items() if int(name[1:]) in const}
@@ -42,7 +44,8 @@ CASES = {
     "lookup": (*one("Gather", TABLE, ints(4, low=0, high=1), const=(0,)), ROWS),
     "elements": (*one("GatherElements", TABLE, ints(3, 5, low=0, high=1)), ROWS),
     "one_element": (
-        *one("GatherElements", floats(70, 60), ints(1, 60, low=0, high=1), axis=0), 70,
+        *one("GatherElements", floats(70, 60), ints(1, 60, low=0, high=1), axis=0),
+        70,
     ),
     "tuples": (*one("GatherND", TABLE, ints(3, 2, low=0, high=1)), COLUMNS),
     "scatter_elements": (
@@ -50,14 +53,22 @@ CASES = {
         ROWS,
     ),
     "scatter_rows": (
-        *one("ScatterND", TABLE, ints(2, 1, low=0, high=1), floats(2, 5), reduction="max"), ROWS,
+        *one("ScatterND", TABLE, ints(2, 1, low=0, high=1), floats(2, 5), reduction="max"),
+        ROWS,
     ),
     "one_scattered": (*one("ScatterND", TABLE, ints(1, 1, low=0, high=1), floats(1, 5)), ROWS),
     "tensor_scatter": (
-        *one("TensorScatter", floats(1, 6, 5), floats(1, 1, 5), ints(1, low=0, high=1), opset=24,
-             axis=1), ROWS,
+        *one(
+            "TensorScatter",
+            floats(1, 6, 5),
+            floats(1, 1, 5),
+            ints(1, low=0, high=1),
+            opset=24,
+            axis=1,
+        ),
+        ROWS,
     ),
-}  # fmt: skip
+}
 
 
 def stopped(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[str]:

@@ -176,10 +176,12 @@ LARGE_HALVES = {
     "AveragePool": ({"x0": floats(1, 3, 9, 7, low=2e4, high=6e4)}, {}, {"kernel_shape": [3, 2]}),
     "LpNormalization": ({"x0": floats(5, 9, low=300, high=400)}, {}, {}),
     "LayerNormalization": (
-        {"x0": floats(5, 12, low=-6e4, high=6e4)}, {"x1": floats(12), "x2": floats(12)}, {},
+        {"x0": floats(5, 12, low=-6e4, high=6e4)},
+        {"x1": floats(12), "x2": floats(12)},
+        {},
     ),
     "LRN": ({"x0": floats(1, 5, 3, 4, low=300, high=6e4)}, {}, {"size": 3, "alpha": 0.01}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fabric", ["4x3", "1x5"])
