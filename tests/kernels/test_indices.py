@@ -17,7 +17,7 @@ import wsc
 from isa.program import Op, Procedure
 from runtime.errors import ExecutionFault
 from tests.fabric import build, compare
-from tests.frontend.cases import floats, ints, model_of, node
+from tests.frontend.cases import floats, model_of, node
 from tests.runtime.agreement import ENGINES
 
 FABRIC = "3x2"
@@ -37,37 +37,34 @@ def one(
     return model_of([operator], feeds, constants, ["y0"], opset), feeds
 
 
-# Each with its indices in x1, all 0, and the number of positions that there are.
+def zeros(*shape: int) -> np.ndarray:
+    """Indices that are all positions."""
+    return np.zeros(shape, np.int64)
+
+
+TENSOR_SCATTER = one("TensorScatter", floats(1, 6, 5), floats(1, 1, 5), zeros(1), opset=24, axis=1)
+BOXES = np.array([[0, 0, 4, 4]], np.float32)
+REGIONS = one("RoiAlign", floats(3, 2, 6, 6), BOXES, zeros(1), sampling_ratio=1)
+UNPOOL = one(
+    "MaxUnpool", floats(1, 1, 2, 2), zeros(1, 1, 2, 2), kernel_shape=[2, 2], strides=[2, 2]
+)
+ADDED = one("ScatterElements", TABLE, zeros(3, 5), floats(3, 5), reduction="add")
+LARGEST = one("ScatterND", TABLE, zeros(2, 1), floats(2, 5), reduction="max")
+
+# Model and feeds, the input with the indices, and how many positions there are.
 CASES = {
-    "gather": (*one("Gather", TABLE, ints(4, low=0, high=1)), ROWS),
-    "gather_columns": (*one("Gather", TABLE, ints(2, 2, low=0, high=1), axis=1), COLUMNS),
-    "lookup": (*one("Gather", TABLE, ints(4, low=0, high=1), const=(0,)), ROWS),
-    "elements": (*one("GatherElements", TABLE, ints(3, 5, low=0, high=1)), ROWS),
-    "one_element": (
-        *one("GatherElements", floats(70, 60), ints(1, 60, low=0, high=1), axis=0),
-        70,
-    ),
-    "tuples": (*one("GatherND", TABLE, ints(3, 2, low=0, high=1)), COLUMNS),
-    "scatter_elements": (
-        *one("ScatterElements", TABLE, ints(3, 5, low=0, high=1), floats(3, 5), reduction="add"),
-        ROWS,
-    ),
-    "scatter_rows": (
-        *one("ScatterND", TABLE, ints(2, 1, low=0, high=1), floats(2, 5), reduction="max"),
-        ROWS,
-    ),
-    "one_scattered": (*one("ScatterND", TABLE, ints(1, 1, low=0, high=1), floats(1, 5)), ROWS),
-    "tensor_scatter": (
-        *one(
-            "TensorScatter",
-            floats(1, 6, 5),
-            floats(1, 1, 5),
-            ints(1, low=0, high=1),
-            opset=24,
-            axis=1,
-        ),
-        ROWS,
-    ),
+    "gather": (*one("Gather", TABLE, zeros(4)), "x1", ROWS),
+    "gather_columns": (*one("Gather", TABLE, zeros(2, 2), axis=1), "x1", COLUMNS),
+    "lookup": (*one("Gather", TABLE, zeros(4), const=(0,)), "x1", ROWS),
+    "elements": (*one("GatherElements", TABLE, zeros(3, 5)), "x1", ROWS),
+    "one_element": (*one("GatherElements", floats(70, 60), zeros(1, 60), axis=0), "x1", 70),
+    "tuples": (*one("GatherND", TABLE, zeros(3, 2)), "x1", COLUMNS),
+    "scatter_elements": (*ADDED, "x1", ROWS),
+    "scatter_rows": (*LARGEST, "x1", ROWS),
+    "one_scattered": (*one("ScatterND", TABLE, zeros(1, 1), floats(1, 5)), "x1", ROWS),
+    "tensor_scatter": (*TENSOR_SCATTER, "x2", ROWS),
+    "regions": (*REGIONS, "x2", 3),
+    "unpool": (*UNPOOL, "x1", 16),
 }
 
 
@@ -86,8 +83,7 @@ def stopped(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[str
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("beyond", [0, -1])
 def test_the_run_stops_with_tile_node_and_index(name: str, beyond: int) -> None:
-    model, feeds, size = CASES[name]
-    which = "x2" if name == "tensor_scatter" else "x1"
+    model, feeds, which, size = CASES[name]
     index = size if beyond == 0 else -size - 1
     given = feeds[which].copy()
     given.reshape(-1)[-1] = index
@@ -96,9 +92,13 @@ def test_the_run_stops_with_tile_node_and_index(name: str, beyond: int) -> None:
         assert re.match(r":\d+: tile \(\d, \d\), main thread, cycle \d+: '(i\.)?index': ", said)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "tensor_scatter"])
+# ONNX Runtime has no TensorScatter, and takes no index from the end for these.
+ORDINARY = ("tensor_scatter", "regions", "unpool")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ORDINARY])
 def test_the_first_and_the_last_position_are_ones(name: str) -> None:
-    model, feeds, size = CASES[name]
+    model, feeds, _, size = CASES[name]
     for index in (-size, size - 1):
         given = feeds["x1"].copy()
         given.reshape(-1)[-1] = index
@@ -161,3 +161,52 @@ def test_a_branch_that_is_not_taken_stops_nothing() -> None:
     compare(model, {**feeds, "c": np.array(False)}, FABRIC)
     assert all("index 6 is outside [-6, 6), for node" in said for said in stopped(model, feeds))
     compare(_chosen(-ROWS)[0], {**feeds, "i": np.array([-ROWS])}, FABRIC)
+
+
+def test_a_division_in_a_branch_that_is_not_taken_stops_nothing() -> None:
+    def branch(name: str, op: str) -> onnx.GraphProto:
+        shown = helper.make_tensor_value_info(f"{name}.y", TensorProto.INT64, [2])
+        nodes = [helper.make_node(op, ["a", "b"], [f"{name}.y"], name=f"/{op}")]
+        return helper.make_graph(nodes, name, [], [shown])
+
+    choice = helper.make_node(
+        "If", ["c"], ["y"], then_branch=branch("then", "Div"), else_branch=branch("else", "Add")
+    )
+    feeds = {"a": np.array([7, 8]), "b": np.array([2, 0]), "c": np.array(False)}
+    model = model_of([choice], feeds, {}, ["y"])
+    compare(model, feeds, FABRIC)
+    taken = {**feeds, "c": np.array(True)}
+    assert all("division of 8 by zero, for node" in said for said in stopped(model, taken))
+
+
+def test_a_turn_that_does_not_take_place_stops_nothing() -> None:
+    """A loop picks element i in turn i, as long as the one that was picked is not 0."""
+    kinds = {"turn": TensorProto.INT64, "going": TensorProto.BOOL, "kept": TensorProto.FLOAT}
+    shown = {"again": TensorProto.BOOL, "picked": TensorProto.FLOAT}
+    given, shown = (
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in table.items()]
+        for table in (kinds, shown)
+    )
+    body = helper.make_graph(
+        [
+            helper.make_node("Gather", ["x", "turn"], ["picked"], name="/pick"),
+            helper.make_node("Greater", ["picked", "zero"], ["again"]),
+        ],
+        "body",
+        given,
+        shown,
+    )
+    nodes = [helper.make_node("Loop", ["n", "go", "zero"], ["y"], body=body)]
+    constants = {"n": np.array(5), "go": np.array(True), "zero": np.array(0, np.float32)}
+    feeds = {"x": np.array([3, 2, 0], np.float32)}
+    model = model_of(nodes, feeds, constants, ["y"])
+    compare(model, feeds, FABRIC)
+    said = stopped(model, {"x": np.array([3, 2, 1], np.float32)})
+    assert all("index 3 is outside [-3, 3), for node" in line for line in said)
+
+
+def test_a_length_beyond_the_sequence_stops_the_run() -> None:
+    model, feeds = one("ReverseSequence", floats(5, 2), np.array([5, 3]), time_axis=0, batch_axis=1)
+    compare(model, feeds, FABRIC)
+    said = stopped(model, {**feeds, "x1": np.array([5, 7])})
+    assert all("index 6 is outside [-5, 5), for node '/case/op'" in line for line in said)

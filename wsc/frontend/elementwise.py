@@ -148,7 +148,13 @@ def sign(call: Call) -> Value:
 def div(call: Call) -> Value:
     """a / b; integers towards zero."""
     kind = call.onnx_type(0)
-    return call.build.map(lambda a, b: divide(a, b, kind), *operands(call))
+    a, b = operands(call)
+    return call.build.map(lambda a, b: divide(a, b, kind), a, divisor(call, b))
+
+
+def divisor(call: Call, value: Value) -> Value:
+    """A divisor, which stops no run where it is an integer whose quotient does not count."""
+    return value if value.dtype.is_float else call.build.divisor(value)
 
 
 @lowering("Not")
@@ -192,7 +198,7 @@ def mod(call: Call) -> Value:
     """Remainder with the sign of b, or with fmod=1 of a."""
     row = "rem" if call.flag("fmod", False) else "mod"
     row = "remu" if call.onnx_type(0) in UNSIGNED else row
-    return call.build.map(lambda a, b: a.op(row, b), call.arg(0), call.arg(1))
+    return call.build.map(lambda a, b: a.op(row, b), call.arg(0), divisor(call, call.arg(1)))
 
 
 @lowering("Max", "Min")

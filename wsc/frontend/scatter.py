@@ -41,7 +41,7 @@ def element_rows(build: GraphBuilder, shape: Sequence[int], indices: Value, axis
     size, stride = shape[axis], strides[axis]
     return build.map(
         lambda i, b: i.op("index", size) * stride + b,
-        build.guarded(indices),
+        build.guarded(indices, size),
         build.constant(base, DType.I32, "base"),
         hint="place",
     )
@@ -52,7 +52,11 @@ def tuple_rows(build: GraphBuilder, inner: Sequence[int], indices: Value) -> Val
     sizes = build.constant(np.array(inner), DType.I32, "sizes")
     strides = build.constant(np.array(row_strides(inner)), DType.I32, "strides")
     each = build.map(
-        lambda i, n, s: i.op("index", n) * s, build.guarded(indices), sizes, strides, hint="each"
+        lambda i, n, s: i.op("index", n) * s,
+        build.guarded(indices, np.array(inner)),
+        sizes,
+        strides,
+        hint="each",
     )
     return build.reduce(Reduction.SUM, each, [indices.rank - 1], keep=False, hint="place")
 
@@ -91,7 +95,7 @@ def _one_along(build: GraphBuilder, data: Value, indices: Value, axis: int) -> V
     near = build.move(data, Slice(origin, lines, (1,) * data.rank), hint="near")
     chosen = build.map(
         lambda v, i, n: i.op("index", size).eq(n).select(v, 0),
-        near, build.guarded(indices), iota(build, size, axis, data.rank), hint="chosen",
+        near, build.guarded(indices, size), iota(build, size, axis, data.rank), hint="chosen",
     )  # fmt: skip
     total = build.reduce(Reduction.SUM, chosen, [axis], True, "one")
     return build.map(lambda v: v.cast(data.dtype), total)
@@ -243,7 +247,7 @@ def tensor_scatter(call: Call) -> Value:
 
     rows = build.map(
         body,
-        build.guarded(build.reshape(starts, (head[0], *(1,) * axis), "starts")),
+        build.guarded(build.reshape(starts, (head[0], *(1,) * axis), "starts"), size),
         iota(build, count, axis, axis + 1),
         build.constant(base, DType.I32, "base"),
         hint="place",

@@ -408,7 +408,7 @@ class GraphBuilder:
 
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
         """Positions ``indices`` (i32) of ``axis``; one that is none stops the run."""
-        return self.add(Gather(axis), [data, self.guarded(indices)], hint)
+        return self.add(Gather(axis), [data, self.guarded(indices, data.shape[axis])], hint)
 
     def scatter(
         self,
@@ -425,7 +425,7 @@ class GraphBuilder:
         skips: an index that is no position places nothing; otherwise it stops the run.
         """
         data, updates = self.aligned([data, updates])
-        indices = indices if skips else self.guarded(indices)
+        indices = indices if skips else self.guarded(indices, data.shape[axis])
         return self.add(Scatter(axis, kind, skips), [data, indices, updates], hint)
 
     @contextmanager
@@ -441,13 +441,29 @@ class GraphBuilder:
         finally:
             self._condition = before
 
-    def guarded(self, indices: Value) -> Value:
-        """Indices that are 0 where their result does not count: what is computed all the same
-        must not stop the run.
+    @property
+    def conditional(self) -> bool:
+        """Whether a run decides if what is added now counts."""
+        return self._condition is not None
+
+    def guarded(self, indices: Value, size: int | np.ndarray) -> Value:
+        """Indices into a dimension of ``size`` that are 0 where their result does not count.
+
+        What is computed there all the same must not stop the run.
         """
-        if self._condition is None or self.is_constant(indices):
-            return indices
-        return self.map(lambda c, i: c.select(i, 0), self._condition, indices, hint="guarded")
+        return self._guarded(indices, lambda i: bool(((i >= -size) & (i < size)).all()), 0)
+
+    def divisor(self, value: Value) -> Value:
+        """Integers that are 1 where the quotient by them does not count."""
+        return self._guarded(value, lambda i: bool(i.all()), 1)
+
+    def _guarded(self, value: Value, fits: Callable[[np.ndarray], bool], instead: int) -> Value:
+        if self._condition is None:
+            return value
+        known = self.host(value)
+        if known is not None and fits(known):
+            return value
+        return self.map(lambda c, v: c.select(v, instead), self._condition, value, hint="guarded")
 
     def reduce(
         self,
