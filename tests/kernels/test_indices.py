@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import wsc
-from isa.program import Op, Procedure
+from isa.program import Op, statements
 from runtime.errors import ExecutionFault
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, model_of, node
@@ -108,15 +108,11 @@ def test_the_first_and_the_last_position_are_ones(name: str) -> None:
 def _checks(model: onnx.ModelProto) -> int:
     """Instructions of a compiled program that check an index."""
     program = build(model, FABRIC).assembly
-    bodies = [procedure.body for procedure in program.procedures]
-
-    def count(body: tuple) -> int:  # type: ignore[type-arg]
-        inner = (getattr(item, key, ()) for item in body for key in ("body", "then", "otherwise"))
-        mine = sum(isinstance(item, Op) and item.name.endswith("index") for item in body)
-        return mine + sum(count(block) for block in inner)
-
-    assert isinstance(program.procedures[0], Procedure)
-    return sum(map(count, bodies))
+    return sum(
+        isinstance(item, Op) and item.name in ("index", "i.index")
+        for procedure in program.procedures
+        for item in statements(procedure.body)
+    )
 
 
 def test_what_is_known_to_be_a_position_is_not_checked() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from wsc.cli.execute import execute, trace_request, write_trace
 if TYPE_CHECKING:
     import numpy as np
 
+    from isa.program import Program as Assembly
     from runtime.api import RunResult
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
@@ -136,8 +137,9 @@ def command(
     """Run PROGRAM.wsa on the simulated fabric.
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
-    distribution, integers from 0 to 15 (and below the rows of any table in the weight
-    store), booleans as either; inputs with "mask" in their name are all ones.
+    distribution, integers from 0 to 15 (and below the rows of any table in the weight store
+    and the size of any dimension that indices are checked for), booleans as either; inputs with
+    "mask" in their name are all ones.
 
     With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
     or 2e-2 (f16) of the output's largest magnitude; else the exit code is 1.
@@ -223,7 +225,7 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     assembly = program.assembly
     rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
     tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
-    bound = min([INTEGER_BOUND, *tables])
+    bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
         random = np.random.default_rng([seed, place])
@@ -238,6 +240,33 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
             values = random.standard_normal(tensor.shape)
         arrays[tensor.name] = np.asarray(values).astype(dtype)
     return arrays
+
+
+def _checked_sizes(assembly: Assembly) -> Iterator[int]:
+    """Sizes of the dimensions for which ``index`` instructions check positions.
+
+    They are numbers, or parameters for which the calls in main give numbers.
+    """
+    from isa.expr import Int, Name
+    from isa.program import Call, Op, Scalar, statements
+
+    given: dict[tuple[str, str], list[int]] = {}
+    bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
+    bodies += [("", region.main) for region in assembly.regions]
+    for _, body in bodies:
+        for item in statements(body):
+            if isinstance(item, Call):
+                for name, value in item.arguments:
+                    if isinstance(value, Int):
+                        given.setdefault((item.procedure, name), []).append(value.value)
+    for owner, body in bodies:
+        for item in statements(body):
+            if isinstance(item, Op) and item.name in ("index", "i.index"):
+                size = item.operands[-1]
+                if isinstance(size, Scalar) and isinstance(size.value, Int):
+                    yield size.value.value
+                elif isinstance(size, Scalar) and isinstance(size.value, Name):
+                    yield from given.get((owner, size.value.name), [])
 
 
 def _names(program: Program, kind: str) -> list[str]:
