@@ -148,7 +148,7 @@ DIGITS = {
     "Atanh": (np.arctanh, [1e-5, -3e-6, 2e-8, 0.999999]),
     "Acos": (np.arccos, [0.999999, -0.999999, 0.5]),
     "Softplus": (lambda x: np.logaddexp(0, x), [-12.3392, -15, -20, -80, 3]),
-    "Mish": (lambda x: x * np.tanh(np.logaddexp(0, x)), [-12.3392, -15, -20, -90, 3, 1e30]),
+    "Mish": (lambda x: x * np.tanh(np.logaddexp(0, x)), [-12.3392, -15, -20, -80, 3, 1e30]),
     "Elu": (lambda x: np.where(x < 0, np.expm1(x), x), [-1e-5, -3e-8, -2]),
     "Celu": (lambda x: np.where(x < 0, np.expm1(x), x), [-1e-5, -3e-8, -2]),
 }

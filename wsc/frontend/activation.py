@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from isa.types import DType
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import Value
 from wsc.ir.terms import Term
@@ -35,17 +34,6 @@ def hard_sigmoid_of(x: Term, alpha: float, beta: float) -> Term:
 def softplus_of(x: Term) -> Term:
     """log(1 + exp(x)) without overflow."""
     return x.max(0) + (-x.abs()).exp().op("log1p")
-
-
-def mish_of(x: Term) -> Term:
-    """x * tanh(softplus(x)): with e = exp(x), the tanh is e (e + 2) / (e (e + 2) + 2)."""
-    # Above the highest the quotient is 1; below the lowest it is e, which f32 (or f16) may not
-    # hold where it holds the result: of its two roots one comes last.
-    highest, lowest = (10, -20) if x.dtype is DType.F32 else (5, -8)
-    each = x.min(highest).exp()
-    part = each * (each + 2)
-    root = (x * 0.5).exp()
-    return (x < lowest).select(x * root * root, x * (part / (part + 2)))
 
 
 def softsign_of(x: Term) -> Term:
@@ -151,7 +139,7 @@ def softsign(call: Call) -> Value:
 @lowering("Mish", since=18)
 def mish(call: Call) -> Value:
     """x * tanh(softplus(x))."""
-    return call.build.map(mish_of, call.arg(0))
+    return call.build.map(lambda x: x * softplus_of(x).tanh(), call.arg(0))
 
 
 @lowering("ThresholdedRelu", since=10)
