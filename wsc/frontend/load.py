@@ -5,7 +5,6 @@ The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscri
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,22 +24,15 @@ from wsc.frontend.damage import (
     refuse_outside_data,
     tensors_of,
 )  # fmt: skip
+from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered, is_exact
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.strays import declare_strays
 
-# Folding looks at tensors of shapes, masks and position tables; weights stay where they are.
-FOLD_INPUT_LIMIT = 1 << 17
-FOLD_OUTPUT_LIMIT = 1 << 21
-# Left alone by default because they make models larger; here they make shapes static.
-ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Expand", "Range"})
-# Their results are no tensors: lowering resolves them.
-NEVER_FOLDED = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "SequenceInsert"})
 # Metadata of an inlined node: the name of the call that it came from.
 CALL_KEY = "wsc.call"
 # What the model says of the type of an output; ``Value.type`` is what was inferred.
 DECLARED_KEY = "wsc.declared"
-STANDARD = ("", "ai.onnx")
 
 
 def load_model(
@@ -77,17 +69,18 @@ def simplify(model: ir.Model) -> ir.Model:
     for node in model.graph.all_nodes():
         for output in node.outputs:
             output.shape = None
+    opsets = model.opset_imports
     changed = True
     while changed:
         result = fold_constants(
             model,
             onnx_shape_inference=True,
-            input_size_limit=FOLD_INPUT_LIMIT,
-            output_size_limit=FOLD_OUTPUT_LIMIT,
-            should_fold=_should_fold,
+            input_size_limit=INPUT_LIMIT,
+            output_size_limit=OUTPUT_LIMIT,
+            should_fold=lambda node: is_exact(node, opsets.get(node.domain, 1)),
         )
+        changed = fold_lowered(model) or result.modified
         remove_unused_nodes(model)
-        changed = result.modified
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     remove_unused_nodes(model)
     return model
@@ -115,30 +108,6 @@ def _keep_cast_attributes(model: ir.Model) -> None:
             node.op_type = "Cast"
             node.resize_inputs(1)
             node.attributes.add(ir.AttrInt64("to", like.dtype))
-
-
-def _should_fold(node: ir.Node) -> bool | None:
-    if node.op_type in NEVER_FOLDED or _makes_much(node):
-        return False
-    for value in node.inputs:
-        tensor = None if value is None else value.const_value
-        if tensor is not None and tensor.size > FOLD_INPUT_LIMIT:
-            return False
-    return True if node.op_type in ALWAYS_FOLDED else None
-
-
-def _makes_much(node: ir.Node) -> bool:
-    """Whether a node of constants makes more than is worth keeping, before it is made."""
-    values = [None if v is None or v.const_value is None else v.const_value for v in node.inputs]
-    if node.op_type == "ConstantOfShape" and len(values) == 1:
-        shape = values[0]
-    elif node.op_type in ("Expand", "Tile") and len(values) == 2:
-        shape = values[1]
-    else:
-        return False
-    if shape is None or shape.size > FOLD_INPUT_LIMIT:
-        return False
-    return math.prod(abs(int(size)) for size in shape.numpy().reshape(-1)) > FOLD_OUTPUT_LIMIT
 
 
 # --- reading and refusing ----------------------------------------------------------
@@ -196,28 +165,25 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
     """All operators that the checker would stop at, and those without a lowering, at once."""
     opsets = {item.domain: item.version for item in proto.opset_import}
     functions = {(item.domain, item.name) for item in proto.functions}
-    unknown: dict[tuple[str, str], list[str]] = {}
+    unknown: dict[tuple[str, str, str], list[str]] = {}
     strange = False
     for graph in graphs_of(proto.graph):
         for number, node in enumerate(graph.node):
             domain = "" if node.domain in STANDARD else node.domain
             if (node.domain, node.op_type) in functions or node.op_type in ("If", "Constant"):
                 continue
-            opset = opsets.get(node.domain, opsets.get(domain, 1))
-            if isinstance(find(domain, node.op_type, opset), str):
+            reason = find(domain, node.op_type, opsets.get(node.domain, opsets.get(domain, 1)))
+            if isinstance(reason, str):
                 name = node.name or f"{node.op_type}_{number}"
-                unknown.setdefault((domain, node.op_type), []).append(name)
+                unknown.setdefault((domain, node.op_type, reason), []).append(name)
                 strange |= not onnx.defs.has(node.op_type, domain)
     if strange:
         raise UnsupportedOperators(
             [
-                UnsupportedOperator(
-                    op_type, domain, opsets.get(domain, 1), tuple(nodes),
-                    "no lowering for this operator",
-                )
-                for (domain, op_type), nodes in unknown.items()
+                UnsupportedOperator(op_type, domain, opsets.get(domain, 1), tuple(nodes), reason)
+                for (domain, op_type, reason), nodes in unknown.items()
             ]
-        )  # fmt: skip
+        )
 
 
 def _drop_initialized_inputs(graph: ir.Graph) -> None:
