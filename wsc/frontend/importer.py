@@ -26,6 +26,7 @@ from wsc.frontend.registry import (
     Sized,
     Unsupported,
     find,
+    require,
 )
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
@@ -248,7 +249,18 @@ class _Importer:
         """The outputs of a node's graph; its nodes are lowered anew at each call."""
         if len(inputs) != len(graph.inputs):
             raise Unsupported(f"a graph of {len(graph.inputs)} inputs, given {len(inputs)}")
-        self.values.update(zip(graph.inputs, inputs, strict=True))
+        for value, item in zip(graph.inputs, inputs, strict=True):
+            if value.dtype is not None and isinstance(item, Value):
+                same = (value.dtype in FLOATS) == item.dtype.is_float
+                kind = "of floats" if item.dtype.is_float else "of integers"
+                require(
+                    same, f"{value.name!r} of an inner graph is {value.dtype}, and given {kind}"
+                )
+            self.values[value] = item
+        # Nothing of an earlier turn may be read for what this one does not give.
+        for node in graph:
+            for value in node.outputs:
+                self.values.pop(value, None)
         for number, node in enumerate(graph):
             self._node(number, node, scope, origin)
         if any(value in self.poisoned for value in graph.outputs):

@@ -33,6 +33,8 @@ from wsc.frontend.strays import declare_strays
 CALL_KEY = "wsc.call"
 # What the model says of the type of an output; ``Value.type`` is what was inferred.
 DECLARED_KEY = "wsc.declared"
+# How many dimensions an inner graph declares for an input.
+RANK_KEY = "wsc.rank"
 
 
 def load_model(
@@ -65,10 +67,7 @@ def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
     _keep_cast_attributes(model)
-    # Shapes written by exporters carry stale symbolic names: infer them all anew.
-    for node in model.graph.all_nodes():
-        for output in node.outputs:
-            output.shape = None
+    _forget_claims(model.graph)
     opsets = model.opset_imports
     changed = True
     while changed:
@@ -93,6 +92,25 @@ def _inline(model: ir.Model) -> None:
             node.metadata_props[CALL_KEY] = node.name or node.outputs[0].name or node.op_type
     with library_at_work("the model's functions cannot be inlined"):
         common.InlinePass()(model)
+
+
+def _forget_claims(graph: ir.Graph) -> None:
+    """Leave out declared shapes that are to be inferred: exporters write stale ones.
+
+    An input of an inner graph has the shape of what it is given; how many dimensions the body of
+    a loop wants its turn to have stays in its ``RANK_KEY``. An initializer has that of its tensor.
+    """
+    for inner in graph.subgraphs():
+        for value in inner.inputs:
+            value.meta[RANK_KEY] = None if value.shape is None else len(value.shape)
+            value.shape = None
+    for owner in (graph, *graph.subgraphs()):
+        for value in owner.initializers.values():
+            if value.const_value is not None:
+                value.shape = ir.Shape(value.const_value.shape)
+    for node in graph.all_nodes():
+        for output in node.outputs:
+            output.shape = None
 
 
 def _keep_cast_attributes(model: ir.Model) -> None:
