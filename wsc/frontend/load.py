@@ -66,7 +66,7 @@ def load_model(
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
-    _keep_cast_attributes(model)
+    _keep_meanings(model)
     _forget_claims(model.graph)
     opsets = model.opset_imports
     changed = True
@@ -113,19 +113,29 @@ def _forget_claims(graph: ir.Graph) -> None:
             output.shape = None
 
 
-def _keep_cast_attributes(model: ir.Model) -> None:
-    """CastLike with attributes becomes Cast here: the folding that follows would lose them."""
-    nodes = [
-        node for node in model.graph.all_nodes() if node.op_type == "CastLike" and node.attributes
-    ]
-    if nodes:
+def _keep_meanings(model: ir.Model) -> None:
+    """Write nodes so that the library's rewriting, which follows, keeps what they mean.
+
+    It loses the attributes of a CastLike, and takes ``keepdims`` of a SplitToSequence for more
+    than it is: where there is ``split``, all dimensions stay.
+    """
+    nodes = [node for node in model.graph.all_nodes() if node.domain in STANDARD]
+    casts = [node for node in nodes if node.op_type == "CastLike" and node.attributes]
+    if casts:
         common.ShapeInferencePass()(model)
-    for node in nodes:
+    for node in casts:
         like = node.inputs[1]
-        if node.domain in STANDARD and like is not None and like.dtype is not None:
+        if like is not None and like.dtype is not None:
             node.op_type = "Cast"
             node.resize_inputs(1)
             node.attributes.add(ir.AttrInt64("to", like.dtype))
+    for node in nodes:
+        if (
+            node.op_type == "SplitToSequence"
+            and len(node.inputs) > 1
+            and node.inputs[1] is not None
+        ):
+            node.attributes.pop("keepdims", None)
 
 
 # --- reading and refusing ----------------------------------------------------------
