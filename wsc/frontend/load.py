@@ -107,7 +107,7 @@ def _forget_claims(graph: ir.Graph) -> None:
     for owner in (graph, *graph.subgraphs()):
         for value in owner.initializers.values():
             if value.const_value is not None:
-                value.shape = ir.Shape(value.const_value.shape)
+                value.shape = ir.Shape(value.const_value.shape.numpy())
     for node in graph.all_nodes():
         for output in node.outputs:
             output.shape = None
