@@ -101,7 +101,13 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
     """
     wanted = {t.name: t for t in program.edge_tensors if t.kind is Kind.INPUT}
     known = ", ".join(wanted) or "none"
+    fixed = {tensor.name for tensor in program.edge_tensors if tensor.kind is Kind.WEIGHT}
     for name in inputs:
+        if name in fixed:
+            raise InputError(
+                f"'{name}' is a weight of the program, with the values that it was compiled with: "
+                f"compile it as an input (--input {name}) to give others"
+            )
         if name not in wanted:
             raise InputError(f"no input '{name}'; the program's inputs: {known}")
     missing = [name for name in wanted if name not in inputs]

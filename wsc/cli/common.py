@@ -112,12 +112,22 @@ def read_dims(values: Iterable[str]) -> dict[str, int]:
 
 
 def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
-    """The array of each ``NAME=FILE.npy`` of a flag."""
+    """The array of each ``NAME=FILE.npy`` of a flag.
+
+    Names and files may hold ``=``: the file is the one that is there.
+    """
     arrays: dict[str, np.ndarray] = {}
     for value in values:
-        name, mark, file = value.partition("=")
-        if not name or not mark or not file:
+        parts = value.split("=")
+        pairs = [("=".join(parts[:n]), "=".join(parts[n:])) for n in range(1, len(parts))]
+        pairs = [(name, file) for name, file in pairs if name and file]
+        if not pairs:
             raise Refusal(f"{flag} {value}: wants NAME=FILE.npy")
+        there = [(name, file) for name, file in pairs if Path(file).is_file()]
+        if len(there) > 1:
+            files = " and ".join(repr(file) for _, file in there)
+            raise Refusal(f"{flag} {value}: both {files} are files; write ./FILE.npy for one")
+        name, file = (there or pairs[:1])[0]
         if name in arrays:
             raise Refusal(f"{flag} {name} is given twice")
         arrays[name] = _read_array(f"{flag} {name}", Path(file))

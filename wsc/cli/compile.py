@@ -102,6 +102,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Where the assembly goes; the weights go beside it. [default: the model's name]",
 )  # fmt: skip
 @model_options
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME",
+    help="An input that has a default value in the model, and is to be given at each run. "
+    "May be repeated. [default: it is a constant]",
+)  # fmt: skip
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -110,7 +115,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, print_ir_after: str | None, dump_ir: Path | None,
+    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], print_ir_after: str | None,
+    dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
@@ -131,7 +137,7 @@ def command(
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder,
+                observe=recorder, inputs=inputs,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:

@@ -30,7 +30,7 @@ def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
+                if inner.node or inner.initializer or inner.sparse_initializer:
                     yield from graphs_of(inner)
 
 
@@ -50,6 +50,8 @@ def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorP
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
             yield from attribute.tensors
 
 
@@ -154,7 +156,8 @@ def _check_extent(
     except (TypeError, ValueError):
         return  # the checker says what is wrong with it
     wanted = -(-math.prod(tensor.dims) * bits // 8)
-    if "length" in entries and length != wanted:
+    # No length is all that the shape wants, and so is one of 0.
+    if length and length != wanted:
         raise CompileError(f"{what} have {length} bytes, and its shape wants {wanted}")
     if offset + wanted > available:
         name = entries["location"]

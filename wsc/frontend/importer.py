@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,17 @@ def import_onnx(
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
+    inputs: Collection[str] = (),
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
-    in. precision: element type of every float. Raises CompileError for a model that
+    in. precision: element type of every float. inputs: initializers that are inputs too, and stay
+    inputs. Raises CompileError for a model that
     does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(model, dims, bind), precision)
+    return import_model(load_model(model, dims, bind, inputs), precision)
 
 
 def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
@@ -111,7 +113,9 @@ class _Importer:
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
         try:
-            self.values[value] = self.build.input(name, Type(dtype, shape), host)
+            entered = self.build.input(name, Type(dtype, shape), host)
+            # What has no elements is known: it comes with the run, and nothing waits for it.
+            self.values[value] = entered if entered.type.size else self.build.empty(shape, dtype)
         except ValueError as error:
             raise CompileError(f"input {shortened(name)!r}: {error}") from None
 

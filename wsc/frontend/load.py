@@ -5,7 +5,7 @@ The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
-from wsc.frontend.bind import bind_dims, bind_inputs, require_static
+from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
 from wsc.frontend.damage import (
     graphs_of,
     library_at_work,
@@ -25,6 +25,7 @@ from wsc.frontend.damage import (
     tensors_of,
 )  # fmt: skip
 from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered, is_exact
+from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, without_data
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.strays import declare_strays
@@ -41,18 +42,22 @@ def load_model(
     source: str | Path | onnx.ModelProto,
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
+    inputs: Collection[str] = (),
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
     source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
     memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
-    input name -> values baked in. Raises CompileError for a file, model, dimension or
+    input name -> values baked in. inputs: initializers that are also inputs and are to be given
+    at each run; the others are constants. Raises CompileError for a file, model, dimension or
     input that does not do.
     """
     model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
-    _drop_initialized_inputs(model.graph)
+    bind = bind or {}
+    _settle_defaults(model.graph, bind, inputs)
     dims = spread_inputs(model.graph, dims or {})
-    bind_inputs(model.graph, bind or {}, dims)
+    give_shapes(model.graph, bind, dims)
+    bind_inputs(model.graph, bind, dims)
     bind_dims(model.graph, dims)
     require_static(model.graph)
     declared = [value.type for value in model.graph.outputs]
@@ -149,10 +154,9 @@ def _from_memory(proto: onnx.ModelProto) -> ir.Model:
                 f"{what}: {shortened(tensor.name)!r} has external data: compile the file"
             )
     refuse_damage(proto, what)
-    _refuse_unknown_operators(proto)
-    _check(proto, what)
+    proto = _sound(proto, what, what)
     with library_at_work(f"{what} cannot be read"):
-        return ir.from_proto(proto)
+        return ir.from_proto(dense(proto, None, what))
 
 
 def _from_file(path: str | Path) -> ir.Model:
@@ -160,10 +164,28 @@ def _from_file(path: str | Path) -> ir.Model:
     proto = _read(path)
     refuse_outside_data(proto, path)
     refuse_damage(proto, str(path))
-    _refuse_unknown_operators(proto)
-    _check(str(path), str(path))
+    proto = _sound(proto, str(path), path)
     with library_at_work(f"{path} cannot be read"):
-        return ir.load(path)
+        model = ir.from_proto(dense(proto, path.parent, str(path)))
+        # The data stay where they are until they are wanted.
+        ir.external_data.set_base_dir(model.graph, path.parent)
+    return model
+
+
+def _sound(proto: onnx.ModelProto, what: str, source: str | Path) -> onnx.ModelProto:
+    """The model under one name for each thing, if nothing in it is refused.
+
+    source: the file that the checker reads, data in other files too, where there is one.
+    """
+    standard = named(proto, what)
+    refuse_newer_opsets(standard, what)
+    _refuse_unknown_operators(standard)
+    seen = checkable(standard)
+    if isinstance(source, Path) and seen is proto:
+        _check(str(source), what)
+    else:
+        _check(without_data(seen), what)
+    return standard
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -214,8 +236,24 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
         )
 
 
-def _drop_initialized_inputs(graph: ir.Graph) -> None:
-    """Old models list initializers among their inputs: they are constants all the same."""
+def _settle_defaults(
+    graph: ir.Graph, bind: Mapping[str, np.ndarray], wanted: Collection[str]
+) -> None:
+    """Leave each name that is an input and an initializer one of both.
+
+    Old models list all initializers among their inputs: they are constants, unless the user gives
+    another value now (``bind``) or at each run (``wanted``).
+    """
+    defaults = [str(value.name) for value in graph.inputs if value.name in graph.initializers]
+    for name in wanted:
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise CompileError(
+                f"--input {name}: no input with a default value (there are: {known})"
+            )
+    for name in defaults:
+        if name in bind or name in wanted:
+            graph.initializers.pop(name).const_value = None
     kept = [value for value in graph.inputs if value.name not in graph.initializers]
     graph.inputs.clear()
     graph.inputs.extend(kept)

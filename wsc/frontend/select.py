@@ -38,10 +38,8 @@ def one_hot(call: Call) -> Value:
 def top_k(call: Call) -> list[Value]:
     """The k largest or smallest along an axis, in order, with their indices."""
     build, x = call.build, call.arg(0)
-    if call.opset < 10:
-        count = call.integer("k", 0)
-    else:
-        count = int(call.static(1, "k").reshape(()).item())
+    old = call.opset < 10
+    count = call.integer("k", 0) if old else int(call.static(1, "k").reshape(()).item())
     axis = normal_axis(call.integer("axis", -1), x.rank)
     onnx_type = call.onnx_type(0)
     x = build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
