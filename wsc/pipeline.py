@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from isa.code_size import code_bytes
 from isa.fabric import Fabric
 from isa.program import Program
 from isa.types import DType
+from wsc.errors import DoesNotFit
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.passes.emit import Emit
-from wsc.passes.memory import Allocate, check_room_for_code
+from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
@@ -67,13 +69,31 @@ def run_passes(
     if observe is not None:
         observe("import", stage)
     for step in passes(fabric, fabric_name, precision, model, same_order):
-        stage = step.apply(stage)
+        try:
+            stage = step.apply(stage)
+        except DoesNotFit as error:
+            if not isinstance(stage, Placed):
+                raise
+            emit = Emit(fabric, fabric_name, precision, model)
+            raise _code_too_long(stage, fabric, emit) or error from None
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
     return Compiled(stage, graph.constants, fabric)
+
+
+def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:
+    """What to say of values that do not fit if the code alone does not: no more tiles help then."""
+    program = emit.apply(Allocate(fabric, limited=False).apply(placed))
+    code = max(code_bytes(program, fabric).values(), default=0)
+    if code <= fabric.sram_bytes:
+        return None
+    return DoesNotFit(
+        f"{code} bytes of code alone do not fit into the {fabric.sram_bytes} of a tile of fabric "
+        f"'{fabric.name}'; {LONG_CODE}"
+    )
 
 
 def compile_model(

@@ -88,4 +88,4 @@ def test_a_wide_recurrence_over_few_steps(kind: str, gates: int) -> None:
     feeds = {"x": np.random.default_rng(1).standard_normal((2, 1, 8)).astype(np.float32)}
     session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
     (want,) = session.run(None, feeds)
-    np.testing.assert_allclose(program.run(feeds).outputs["y"], want, atol=1e-5)
+    np.testing.assert_allclose(program.run(feeds).outputs["y"], np.asarray(want), atol=1e-5)

@@ -59,7 +59,8 @@ def _check(fabric: Fabric, same_order: bool, check_races: bool = False) -> None:
     assert "chain_east_add_f32" in program.text
     got = program.run(feeds, check_races=check_races).outputs["y"]
     session = onnxruntime.InferenceSession(_model().SerializeToString(), session_options())
-    np.testing.assert_allclose(got, session.run(None, feeds)[0], atol=1e-6)
+    (want,) = session.run(None, feeds)
+    np.testing.assert_allclose(got, np.asarray(want), atol=1e-6)
 
 
 @pytest.mark.parametrize("same_order", [False, True])
@@ -96,5 +97,5 @@ def test_the_small_fabric_runs_the_network_of_the_guide() -> None:
     }
     (got,) = program.run(feeds).outputs.values()
     session = onnxruntime.InferenceSession(str(models.DIGITS), session_options())
-    want = session.run(None, feeds)[0]
+    want = np.asarray(session.run(None, feeds)[0])
     np.testing.assert_allclose(got, want, atol=1e-4 * float(np.abs(want).max()))

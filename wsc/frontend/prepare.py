@@ -196,7 +196,8 @@ def _written_out(
     if indices.ndim == 2 and indices.shape[1] == len(shape):
         sizes = np.array(shape, np.int64)
         inside = bool(((indices >= 0) & (indices < sizes)).all())
-        places = np.ravel_multi_index(tuple(indices.T), shape) if inside and len(shape) else None
+        steps = np.cumprod([1, *shape[:0:-1]], dtype=np.int64)[::-1]
+        places = indices @ steps if inside and len(shape) else None
     else:
         inside = indices.ndim == 1 and bool(((indices >= 0) & (indices < count)).all())
         places = indices if inside else None
