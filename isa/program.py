@@ -7,7 +7,7 @@ All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -329,6 +329,21 @@ class Direction(Enum):
 
     FEED = "feed"
     DRAIN = "drain"
+
+
+def edge_places(tensors: Sequence[EdgeTensor]) -> dict[tuple[Direction, str], int]:
+    """(direction of a transfer, name) -> place of the edge tensor that the transfer names.
+
+    An input and an output may have one name: a feed names the input, a drain the output.
+    """
+    places: dict[tuple[Direction, str], int] = {}
+    for direction in Direction:
+        drained = direction is Direction.DRAIN
+        own = [n for n, tensor in enumerate(tensors) if (tensor.kind is Kind.OUTPUT) == drained]
+        others = [n for n in range(len(tensors)) if n not in set(own)]
+        # The verifier says what is wrong where a transfer names one of the others.
+        places |= {(direction, tensors[number].name): number for number in (*others, *own)}
+    return places
 
 
 @dataclass(frozen=True, slots=True)

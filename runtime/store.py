@@ -158,7 +158,7 @@ def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, 
             output holds a value that its host type does not have: the edge changes
             encodings and computes nothing.
     """
-    tensors = {tensor.name: tensor for tensor in program.edge_tensors}
+    tensors = {tensor.name: tensor for tensor in program.edge_tensors if tensor.kind is Kind.OUTPUT}
     lengths = {tensor.cut.length for tensor in program.edge_tensors if tensor.cut}
     return {
         name: _output(tensors[name], _cut(tensors[name], array.reshape(tensors[name].shape), flat))

@@ -120,3 +120,18 @@ def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
         assert threading.active_count() == before + 1
     assert isinstance(screen.file, io.StringIO)
     assert "compiling\n" in screen.file.getvalue()
+
+
+def test_names_and_files_that_hold_equals_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    array_file(tmp_path / "x.npy", np.arange(2))
+    array_file(tmp_path / "b=y.npy", np.arange(3))
+    assert list(read_arrays("--input", ["a=b=x.npy"])) == ["a=b"]
+    assert list(read_arrays("--input", ["a=b=y.npy"])) == ["a"]
+    array_file(tmp_path / "y.npy", np.arange(4))
+    with pytest.raises(Refusal, match=r"both 'b=y\.npy' and 'y\.npy' are files"):
+        read_arrays("--input", ["a=b=y.npy"])
+    assert list(read_arrays("--input", ["a=b=./y.npy"])) == ["a=b"]
+    assert read_dims(["n=1=3"]) == {"n=1": 3}

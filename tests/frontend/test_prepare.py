@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from tests.frontend.cases import floats
+from tests.frontend.cases import compare, floats
 from tests.oracle import evaluate
 from wsc.errors import CompileError
 from wsc.frontend import import_onnx
@@ -240,3 +241,28 @@ def test_external_data_of_length_zero(tmp_path: Path, rows: int) -> None:
     onnx.save(model, tmp_path / "m.onnx")
     got = evaluate(import_onnx(tmp_path / "m.onnx"), {"x": x})["y"]
     np.testing.assert_array_equal(got, np.concatenate([w, x]))
+
+
+# --- operators of old opsets ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opset", [7, 11, 12, 13])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_hardmax_of_any_opset(tmp_path: Path, axis: int, opset: int) -> None:
+    compare(tmp_path, "Hardmax", floats(2, 3, 4), opset=opset, axis=axis)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_top_k_of_any_opset(tmp_path: Path, count: int) -> None:
+    x = floats(2, 5)
+    if count:
+        compare(tmp_path, "TopK", x, opset=9, outputs=2, k=count, axis=1, oracle=_sorted)
+    compare(tmp_path, "TopK", x, np.array([count]), const=[1], opset=11, outputs=2, axis=1)
+
+
+def _sorted(model: ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Of opset 9: ONNX Runtime wants another one."""
+    (x,), (node,) = feeds.values(), model.graph.node
+    count = next(item.i for item in node.attribute if item.name == "k")
+    places = np.argsort(-x, axis=1, kind="stable")[:, :count]
+    return [np.take_along_axis(x, places, 1), places]

@@ -186,6 +186,9 @@ def pad(call: Call) -> Value:
         axis = normal_axis(axis, x.rank)
         low[axis], high[axis] = (widths or [])[number], (widths or [])[number + len(axes)]
     mode = call.text("mode", "constant")
+    # Modes other than constant, and results without elements, have no use for a value.
+    call.has(2)
+    call.number("value", 0.0)
     sizes = [n + sum(widths) for n, *widths in zip(x.shape, low, high, strict=True)]
     require(all(size >= 0 for size in sizes), f"a result of shape {sizes}")
     if not math.prod(sizes):

@@ -108,7 +108,9 @@ class Placer(Values):
             for t in self.tasks
             for key in ("source", "weight", "table", "target")
         }
-        edge = tuple(t for t in self.edge.values() if t.name in used or t.kind is not Kind.WEIGHT)
+        inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
+        weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
+        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = tuple(early(self.tasks, self.mesh))
         return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
 

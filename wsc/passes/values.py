@@ -51,6 +51,7 @@ class Values:
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    shown: dict[str, EdgeTensor] = field(default_factory=dict)
     lengths: dict[str, str] = field(default_factory=dict)
     origin: str = ""
 
@@ -65,16 +66,16 @@ class Values:
             self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
             self.outside[item.name] = item.name
         for output in self.graph.outputs:
-            if output.name in self.edge:
-                raise CompileError(f"output '{output.name}' has the name of an input; rename one")
+            if output.name in self.shown:
+                raise CompileError(f"two outputs have the name '{output.name}'; rename one")
             type_ = self.types[output.value]
-            self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+            self._show(output.name, type_, output.host_dtype)
             if output.length is not None:
                 cut = Cut(output.length[0], self._length(output.name, output.length[1]))
-                self.edge[output.name] = replace(self.edge[output.name], cut=cut)
+                self.shown[output.name] = replace(self.shown[output.name], cut=cut)
         for constant in self.graph.constants:
             name = constant.name
-            while name in self.edge:
+            while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
             self.outside[constant.name] = name
@@ -85,12 +86,16 @@ class Values:
             name = f"{output}.length"
             while name in self.edge or any(name == item.name for item in self.graph.outputs):
                 name += "'"
-            self._edge(name, Kind.OUTPUT, self.types[value], "")
+            self._show(name, self.types[value], "")
             self.lengths[value] = name
         return self.lengths[value]
 
     def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
         self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
+
+    def _show(self, name: str, type_: Type, host: str) -> None:
+        """An output, which may have the name of an input."""
+        self.shown[name] = EdgeTensor(name, Kind.OUTPUT, type_.dtype, type_.shape, host)
 
     # --- buffers and views ------------------------------------------------------
 
