@@ -1,6 +1,7 @@
 """From a file to an ONNX model with static shapes, constants folded and nothing else in it.
 
-The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscript's.
+The heavy lifting (inlining, shape inference, movement of constants) is onnx-ir's and onnxscript's;
+what else is constant is computed in ``wsc/frontend/fold.py``.
 """
 
 from __future__ import annotations
