@@ -25,7 +25,7 @@ def folded(path: Path, op_type: str, *arrays: np.ndarray, opset: int, **options:
     return graph
 
 
-@pytest.mark.parametrize("opset", [7, 11, 12, 13, 17, 21])
+@pytest.mark.parametrize("opset", [7, 12, 13])
 @pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax"])
 @pytest.mark.parametrize("axis", [None, 0, 1, 2])
 def test_softmax_flattens_before_opset_13(
@@ -50,7 +50,7 @@ def test_normalizations(tmp_path: Path, opset: int) -> None:
     folded(tmp_path, "MeanVarianceNormalization", floats(1, 2, 3, 3), opset=max(opset, 9))
 
 
-@pytest.mark.parametrize("opset", [7, 11, 13, 18, 22])
+@pytest.mark.parametrize("opset", [7, 13, 22])
 @pytest.mark.parametrize(
     "op_type", ["Sigmoid", "Tanh", "Exp", "Softplus", "Softsign", "Elu", "HardSigmoid", "Sqrt"]
 )
@@ -62,7 +62,7 @@ def test_elementwise_floats(tmp_path: Path, op_type: str, opset: int) -> None:
 WHOLE = np.array([[-7, -2, -1], [0, 5, 7]])
 
 
-@pytest.mark.parametrize("opset", [7, 13, 14, 18])
+@pytest.mark.parametrize("opset", [7, 14])
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Div"])
 def test_integers(tmp_path: Path, op_type: str, dtype: Any, opset: int) -> None:
@@ -93,14 +93,14 @@ def test_reductions_of_integers(tmp_path: Path, op_type: str, opset: int) -> Non
         folded(tmp_path, op_type, ints(2, 3), opset=opset, axes=[1], dtype=np.int64)
 
 
-@pytest.mark.parametrize("opset", [7, 11, 13, 18])
+@pytest.mark.parametrize("opset", [7, 13, 18])
 @pytest.mark.parametrize("op_type", ["ReduceMean", "ReduceL2", "ReduceLogSumExp", "ReduceMax"])
 def test_reductions_of_floats(tmp_path: Path, op_type: str, opset: int) -> None:
     axes = {"axes": [-1]} if opset < 18 else {}
     folded(tmp_path, op_type, floats(2, 3, 4), opset=opset, **axes)
 
 
-@pytest.mark.parametrize("opset", [7, 11, 13, 18])
+@pytest.mark.parametrize("opset", [7, 18])
 def test_sums_of_products(tmp_path: Path, opset: int) -> None:
     folded(tmp_path, "MatMul", floats(2, 3, 4), floats(4, 5), opset=opset)
     folded(tmp_path, "Gemm", floats(3, 4), floats(5, 3), floats(5), opset=opset,
@@ -111,7 +111,7 @@ def test_sums_of_products(tmp_path: Path, opset: int) -> None:
 
 
 def test_movement(tmp_path: Path) -> None:
-    for opset in (9, 10, 11, 13, 17):
+    for opset in (9, 13):
         folded(tmp_path, "Transpose", floats(2, 3), opset=opset)
         folded(tmp_path, "Gather", floats(4, 3), np.array([-1, 0]), opset=opset)
         folded(tmp_path, "Flatten", floats(2, 3, 2), opset=opset, axis=2)
@@ -152,6 +152,32 @@ def test_integers_beyond_32_bits_on_the_way_to_a_shape(tmp_path: Path) -> None:
     constants = {"most": np.array([2, 2**63 - 1]), "zeros": np.array([0, 0])}
     feeds = {"x": floats(3, 4)}
     compare_model(tmp_path, model_of(nodes, feeds, constants, ["y"]), feeds)
+
+
+def test_large_integers_on_the_way_to_small_ones(tmp_path: Path) -> None:
+    """Remainders and bits of numbers beyond 32 bits, as hashes have them."""
+    large = np.array([2**40 + 7, 2**62 + 5])
+    for kind, other in (("Mod", np.array(97)), ("BitwiseAnd", np.array(255))):
+        folded(tmp_path, kind, large, other, opset=18, dtype=np.int64)
+    folded(tmp_path, "Div", large, np.array(2**38), opset=18, dtype=np.int64)
+
+
+def test_texts(tmp_path: Path) -> None:
+    """They are compared and read as numbers here: the fabric has none."""
+    nodes = [
+        helper.make_node("Equal", ["names", "name"], ["same"]),
+        helper.make_node("Cast", ["same"], ["flags"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["digits"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["flags", "numbers"], ["sum"]),
+        helper.make_node("Mul", ["sum", "x"], ["y"]),
+    ]
+    constants = {
+        "names": np.array(["a", "b", "a"], dtype=object),
+        "name": np.array(["a"], dtype=object),
+        "digits": np.array(["1.5", "-2e3", "3"], dtype=object),
+    }
+    feeds = {"x": floats(3)}
+    compare_model(tmp_path, model_of(nodes, feeds, constants, ["y"], opset=19), feeds)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,12 @@ _EXACT = frozenset(
      "Min", "Mul", "Neg", "Not", "Or", "Sub", "Xor"}
 )  # fmt: skip
 _EXACT_FLOATS = frozenset({"Ceil", "Div", "Floor", "Sqrt"})
-_EXACT_INTEGERS = frozenset({"Range", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"})
+_EXACT_INTEGERS = frozenset(
+    {"BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Range", "ReduceMax", "ReduceMin",
+     "ReduceProd", "ReduceSum"}
+)  # fmt: skip
+# What is no number on the fabric can only be computed here.
+_EXACT_TEXTS = frozenset({"Equal", "StringConcat"})
 _NATIVE_FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16})
 # They say in how few bits a weight is kept: without them it would be stored in more.
 _KEPT = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
@@ -64,8 +69,10 @@ def is_exact(node: ir.Node, opset: int) -> bool:
         return len(given) == 1 and _casts_exactly(node, given[0])
     if kinds <= _NATIVE_FLOATS:
         return node.op_type in _EXACT | _EXACT_FLOATS
-    if node.op_type == "Div" and kinds <= INTEGERS:
-        # NumPy rounds down, ONNX towards zero.
+    if kinds == {ir.DataType.STRING}:
+        return node.op_type in _EXACT_TEXTS
+    if node.op_type in ("Div", "Mod") and kinds <= INTEGERS:
+        # NumPy rounds down, ONNX towards zero; and there is no quotient by zero.
         return all(int(tensor.numpy().min(initial=1)) > 0 for tensor in given)
     return kinds <= INTEGERS and node.op_type in _EXACT | _EXACT_INTEGERS
 
@@ -74,6 +81,8 @@ def _casts_exactly(node: ir.Node, tensor: ir.TensorProtocol) -> bool:
     """Whether a conversion has one answer: not for what is rounded to an integer out of range."""
     source, target = tensor.dtype, node.attributes.get_int("to", 0)
     kinds = INTEGERS | _NATIVE_FLOATS
+    if source == ir.DataType.STRING:
+        return target in kinds
     if source not in kinds or target not in kinds:
         return False
     if target not in INTEGERS or source in INTEGERS or target == ir.DataType.BOOL:
