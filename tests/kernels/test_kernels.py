@@ -69,6 +69,26 @@ def test_pooling(op: str, fabric: str) -> None:
     compare(model, feeds, fabric)
 
 
+# Windows as wide as their step: a layout in blocks without halo, whose last tile has more room
+# than elements, and a window that reads there.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize(("kernel", "size"), [(2, 5), (2, 7), (3, 10), (4, 9)])
+def test_windows_beyond_the_end(kernel: int, size: int, fabric: str) -> None:
+    feeds = {"x0": floats(1, 3, size, 6, low=-3.0, high=-1.0)}
+    shape = {"kernel_shape": [kernel, 3], "strides": [kernel, 1]}
+    around = {"pads": [0, 0, kernel - 1, 0]}
+    compare(case("MaxPool", feeds, **shape, **around), feeds, fabric)
+    compare(case("MaxPool", feeds, **shape, ceil_mode=1), feeds, fabric)
+    weights = {"x1": floats(4, 3, kernel, 3)}
+    compare(case("Conv", feeds, weights, **shape, **around), feeds, fabric)
+    before = [  # what they leave in memory is no neutral element
+        helper.make_node("Exp", ["x0"], ["e"]),
+        helper.make_node("Mul", ["e", "x0"], ["m"]),
+        helper.make_node("Conv", ["m", "x1"], ["y0"], **shape, **around),
+    ]
+    compare(model_of(before, feeds, weights, ["y0"]), feeds, fabric)
+
+
 @pytest.mark.parametrize("fabric", FABRICS)
 @pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd"])
 @pytest.mark.parametrize("axes", [[0], [1], [2], [0, 2], [0, 1, 2]])

@@ -46,6 +46,17 @@ def _wanted(
     return Extent(size, axis, step * coefficient, length, entry.offset)
 
 
+def reads_outside(index: tuple[Index, ...], shape: tuple[int, ...], sizes: dict[str, int]) -> bool:
+    """Whether windows over an operand of this shape reach beyond either of its ends."""
+    for entry, size in zip(index, shape, strict=True):
+        reach = [c * (sizes[label] - 1) for label, c in entry.terms]
+        first = entry.offset + sum(min(span, 0) for span in reach)
+        last = entry.offset + sum(max(span, 0) for span in reach)
+        if first < 0 or last >= size:
+            return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One way to run a contraction, with its layouts, predicted cycles and SRAM bytes."""
