@@ -38,7 +38,10 @@ def _wanted(
     if axis_label is None:
         if entry.offset >= 0 and entry.offset + reach < size:
             return whole(size)
-        return Extent(size, None, 0, max(reach + 1, size - entry.offset), entry.offset)
+        # All of the dimension, also what windows that begin behind its first index do not read:
+        # what moves here is moved whole.
+        first = min(entry.offset, 0)
+        return Extent(size, None, 0, max(entry.offset + reach + 1, size) - first, first)
     axis = split[axis_label]
     step = block(sizes[axis_label], axis, mesh).step
     coefficient = dict(entry.terms)[axis_label]

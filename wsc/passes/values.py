@@ -22,6 +22,7 @@ from wsc.layout import (
     View,
     default_extents,
     dense_strides,
+    holds_all,
     is_plain,
     local_size,
     storage_order,
@@ -141,11 +142,16 @@ class Values:
         fill: what positions outside the value hold, in a layout with halo or padding.
         outside: whether such positions are read in a layout without halo too: where blocks do not
             divide the size, the last tile has room for more than it holds.
+
+        A layout without halo that holds all of the value is where the value is from now on; others
+        are copies for one reader.
         """
         found = self.current(value)
         if found is not None and found.extents == extents and not outside:
             return found
-        plain = not outside and all(is_plain(extent) for extent in extents)
+        plain = not outside and all(
+            is_plain(extent) and holds_all(extent, self.mesh) for extent in extents
+        )
         key = (value, extents, None if plain else fill)
         if key not in self.copies:
             self.copies[key] = self._copy(value, extents, None if plain else fill)
