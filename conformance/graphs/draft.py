@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -186,7 +186,10 @@ class Draft:
         for _ in range(20):
             value = Value("", np.zeros(self.shape(least, most), self.rng.choice(list(dtypes))))
             if wanted(value):
-                return self.fresh(value.dtype, value.shape)
+                made = self.fresh(value.dtype, value.shape)
+                if not wanted(made):
+                    raise Refused("a special value")
+                return made
         raise Refused("no such value")
 
     def partner(self, value: Value) -> Value:
@@ -270,7 +273,7 @@ class Draft:
         return results
 
     @contextmanager
-    def tried(self) -> Iterator[None]:
+    def tried(self) -> Generator[None]:
         """Take back what was added inside if it raises Refused, which goes no further."""
         marks = (len(self.nodes), len(self.values), len(self.inputs), len(self.initializers))
         try:

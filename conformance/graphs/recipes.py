@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,6 @@ def recipe(*operators: str, since: int = 7, until: int = 99) -> Callable[[_Draw]
     "Relu", "Elu", "Selu", "LeakyRelu", "HardSigmoid", "Sin", "Cos", "Tan", "Atan", "Asin", "Acos",
 )  # fmt: skip
 @recipe("Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf", since=9)
-@recipe("ThresholdedRelu", since=10)
 @recipe("Celu", since=12)
 @recipe("HardSwish", since=14)
 @recipe("Mish", since=18)
@@ -71,6 +71,7 @@ def unary_whole(draft: Draft, op: str) -> object:
 @recipe("Round", since=11)
 @recipe("Sign", since=9)
 @recipe("Shrink", since=9)
+@recipe("ThresholdedRelu", since=10)
 def step(draft: Draft, op: str) -> object:
     """A function with steps, of a float that is exact."""
     return draft.add(op, [draft.pick(FLOATS, exact=True)], exact=True)
@@ -488,7 +489,7 @@ def reduce_by_attribute(draft: Draft, op: str) -> object:
     """Over some axes, or all where none is given."""
     value = _numeric(draft.pick(FLOATS))
     axes = _axes(draft, value)
-    given = {"axes": axes} if axes else {}
+    given: dict[str, Any] = {"axes": axes} if axes else {}
     return draft.add(op, [value], keepdims=draft.rng.randrange(2), **given)
 
 
@@ -514,7 +515,9 @@ def _axes(draft: Draft, value: Value) -> list[int]:
 def arg(draft: Draft, op: str) -> object:
     """The place of an extreme, the first one or (since opset 12) the last."""
     value = draft.pick(FLOATS, least=1, exact=True)
-    last = {"select_last_index": draft.rng.randrange(2)} if draft.opset >= 12 else {}
+    last: dict[str, Any] = (
+        {"select_last_index": draft.rng.randrange(2)} if draft.opset >= 12 else {}
+    )
     axis = draft.rng.randrange(value.rank)
     return draft.add(op, [value], axis=axis, keepdims=draft.rng.randrange(2), **last)
 
@@ -533,7 +536,7 @@ def running(draft: Draft, op: str) -> object:
     """Running sums."""
     value = draft.pick(FLOATS, least=1)
     axis = draft.given(np.array(draft.axis(value), np.int64))
-    flags = {"exclusive": draft.rng.randrange(2), "reverse": draft.rng.randrange(2)}
+    flags: dict[str, Any] = {"exclusive": draft.rng.randrange(2), "reverse": draft.rng.randrange(2)}
     return draft.add(op, [value, axis], **flags)
 
 
@@ -645,11 +648,13 @@ def einsum(draft: Draft, op: str) -> object:
 @recipe("Conv")
 def convolution(draft: Draft, op: str) -> object:
     """With groups, strides, dilations and pads."""
-    value = _image(draft)
+    value = _tame(_image(draft))  # padding times an infinity is not a number
     channels = value.shape[1]
     group = draft.rng.choice([n for n in (1, 2, channels) if channels % n == 0])
     kernel = draft.rng.choice(((1, 1), (3, 3), (2, 3)))
-    weight = draft.fresh(F32, (group * draft.rng.randrange(1, 3), channels // group, *kernel))
+    weight = _tame(
+        draft.fresh(F32, (group * draft.rng.randrange(1, 3), channels // group, *kernel))
+    )
     given = [value, weight]
     if draft.rng.random() < 0.5:
         given.append(draft.fresh(F32, weight.shape[:1]))
@@ -672,7 +677,9 @@ def transposed_convolution(draft: Draft, op: str) -> object:
 @recipe("MaxPool", "AveragePool", since=11)
 def pool(draft: Draft, op: str) -> object:
     """Windows, that reach beyond the edge at times."""
-    counted = {"count_include_pad": draft.rng.randrange(2)} if op == "AveragePool" else {}
+    counted: dict[str, Any] = (
+        {"count_include_pad": draft.rng.randrange(2)} if op == "AveragePool" else {}
+    )
     return draft.add(
         op, [_numeric(_image(draft))], kernel_shape=[2, 3],
         pads=[draft.rng.randrange(2) for _ in range(4)],

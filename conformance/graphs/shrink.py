@@ -16,12 +16,13 @@ from conformance.graphs.drawn import Drawn
 def shrunk(drawn: Drawn, wrong: Callable[[Drawn], bool]) -> Drawn:
     """A model of as few nodes as can be found that is still wrong.
 
-    Nodes go one by one, the first ones first: what they compute becomes an input.
+    It ends with the first node whose outputs are wrong, if there is one. Then nodes go one by one,
+    the first ones first: what they compute becomes an input.
     """
     values = _values(drawn)
-    best = drawn
-    for output in list(drawn.model.graph.output):
-        alone = _only(best, values, list(best.model.graph.node), [output.name])
+    best, nodes = drawn, list(drawn.model.graph.node)
+    for node in nodes:
+        alone = _only(drawn, values, nodes, [name for name in node.output if name])
         if alone is not None and wrong(alone):
             best = alone
             break
