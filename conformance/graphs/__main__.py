@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -79,7 +80,7 @@ def _keep(folder: Path, graphs: Graphs, finding: Finding) -> str:
     stem = folder / f"{graphs.seed}-{number}"
     stem.with_suffix(".onnx").write_bytes(drawn.model.SerializeToString())
     wanted = zip(drawn.model.graph.output, drawn.expected, strict=True)
-    arrays = {f"in:{name}": array for name, array in drawn.feeds.items()}
+    arrays: dict[str, Any] = {f"in:{name}": array for name, array in drawn.feeds.items()}
     arrays |= {f"want:{value.name}": array for value, array in wanted}
     np.savez(stem.with_suffix(".npz"), **arrays)
     return listing(drawn)

@@ -78,7 +78,7 @@ def _shaped(body: Draft, like: Value) -> Value:
     floats = [value for value in body.values if value.dtype == F32 and value.tame]
     fitting = [value for value in floats if value.shape == like.shape]
     if fitting and body.rng.random() < 0.7:
-        return body.add("Mul", [fitting[-1], body.given(np.float32(0.5).reshape(()))])[0]
+        return body.add("Mul", [fitting[-1], body.given(np.array(0.5, np.float32))])[0]
     with body.tried():
         source = floats[-1] if floats else like
         scalar = body.add("ReduceMax", [source], keepdims=0)[0]
