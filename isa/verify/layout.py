@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 from isa.code_size import code_bytes
@@ -20,6 +21,20 @@ def rectangle(context: Context) -> None:
         )
         name = f'"{program.fabric}"'
         context.say_declared(message, "fabric", name, name)
+
+
+def files(context: Context) -> None:
+    """Every file with a digest holds weights, and is declared once."""
+    named = {tensor.file for tensor in context.program.edge_tensors if tensor.kind is Kind.WEIGHT}
+    seen: set[str] = set()
+    for file in context.program.files:
+        if not re.fullmatch("[0-9a-f]{64}", file.sha256):
+            context.say("a SHA-256 is written as 64 digits, 0 to 9 and a to f", file)
+        if file.name in seen:
+            context.say(f"the file '{file.name}' is declared twice", file)
+        elif file.name not in named:
+            context.say(f"no weight is in the file '{file.name}'", file)
+        seen.add(file.name)
 
 
 def regions(context: Context) -> None:

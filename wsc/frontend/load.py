@@ -19,6 +19,7 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, require_static
 from wsc.frontend.damage import (
+    external_files,
     graphs_of,
     library_at_work,
     refuse_damage,
@@ -40,6 +41,8 @@ NEVER_FOLDED = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "Seq
 CALL_KEY = "wsc.call"
 # What the model says of the type of an output; ``Value.type`` is what was inferred.
 DECLARED_KEY = "wsc.declared"
+# Metadata of a model: the paths of the files that it was read from.
+FILES_KEY = "wsc.files"
 STANDARD = ("", "ai.onnx")
 
 
@@ -141,6 +144,15 @@ def _makes_much(node: ir.Node) -> bool:
     return math.prod(abs(int(size)) for size in shape.numpy().reshape(-1)) > FOLD_OUTPUT_LIMIT
 
 
+def model_files(path: Path) -> tuple[Path, ...]:
+    """The files that a model is read from: its own, and those of its external data.
+
+    Raises:
+        CompileError: it is no model.
+    """
+    return (path, *external_files(_read(path), path))
+
+
 # --- reading and refusing ----------------------------------------------------------
 
 
@@ -166,7 +178,9 @@ def _from_file(path: str | Path) -> ir.Model:
     _refuse_unknown_operators(proto)
     _check(str(path), str(path))
     with library_at_work(f"{path} cannot be read"):
-        return ir.load(path)
+        model = ir.load(path)
+    model.meta[FILES_KEY] = (path, *external_files(proto, path))
+    return model
 
 
 def _read(path: Path) -> onnx.ModelProto:
