@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isa.fabric import Fabric, find_fabric
+from isa.fabric import Fabric
+from isa.machine import machine_of
 from isa.program import Program
 from isa.table import Timing
 from runtime.code import Code, flatten
@@ -15,8 +16,8 @@ from runtime.errors import LoadError
 from runtime.memory import require_for_program
 from runtime.routes import Routes, build_routes, region_tiles
 from runtime.schedule import Schedule, build_schedule
-from runtime.store import Mapped, map_weights
 from runtime.tables import DTYPES, Col, Kind
+from runtime.weights import Mapped, WeightFile, open_weights
 
 NO_REGION = -1
 
@@ -36,6 +37,7 @@ class Image:
     routes: Routes
     schedule: Schedule
     weights: dict[str, Mapped]
+    files: tuple[WeightFile, ...]
     tile_x: np.ndarray
     tile_y: np.ndarray
     tile_region: np.ndarray
@@ -52,21 +54,22 @@ class Image:
 
 def load(
     program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
-    max_memory: int | None = None,
+    max_memory: int | None = None, changed_weights: bool = False,
 ) -> Image:  # fmt: skip
-    """Flatten a program for a fabric and map its weights.
+    """Flatten a program for a fabric and open its weights.
 
     Args:
-        fabric: None takes the one that the program names.
+        fabric: None takes the one that the program describes.
         weights_dir: folder of the weight files; None stands for the current one.
         max_memory: bytes that a run of it may take; None stands for what the machine has free.
+        changed_weights: take weights that are not those that the program was saved with.
 
     Raises:
-        LoadError: the program breaks a limit of the fabric, or a weight is missing.
+        LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
         MemoryLimit: a run would take more than ``max_memory``.
         isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
-    machine = fabric or find_fabric(program.fabric)
+    machine = fabric or machine_of(program)
     if program.width > machine.width or program.height > machine.height:
         raise LoadError(
             f"the program wants {program.width}x{program.height} tiles; fabric "
@@ -91,12 +94,13 @@ def load(
         tile_x[grid] = np.arange(region.width)[None, :]
         tile_y[grid] = np.arange(region.height)[:, None]
         owner[grid], entry[grid] = number, code.entries[region.name]
+    weights = open_weights(program, weights_dir or Path(), changed_weights)
     regions = np.array(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )
     return Image(
         program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
-        weights=map_weights(program, weights_dir or Path()), tile_x=tile_x, tile_y=tile_y,
+        weights=weights.tensors, files=weights.files, tile_x=tile_x, tile_y=tile_y,
         tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
         data_bytes=data_bytes,
     )  # fmt: skip

@@ -41,7 +41,7 @@ def mask(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_the_umask_says_who_may_read(program: wsc.Program, out: Path, mask: int) -> None:
     program.save(out / "mlp.wsa")
     modes = {path.name: path.stat().st_mode & 0o777 for path in out.iterdir()}
-    assert modes == {"mlp.wsa": 0o666 & ~mask, "mlp.safetensors": 0o666 & ~mask}
+    assert modes == {"mlp.wsa": 0o666 & ~mask, "mlp.wsa.safetensors": 0o666 & ~mask}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_stops_the_writing_leaves_nothing(
         program.save(out / "mlp.wsa")
     assert files(out) == []
     if raised is CompileError:
-        assert str(caught.value).startswith(f"{out / 'mlp.safetensors'}: cannot be written (")
+        assert str(caught.value).startswith(f"{out / 'mlp.wsa.safetensors'}: cannot be written (")
         assert "No space left on device" in str(caught.value)
 
 
