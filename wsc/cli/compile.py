@@ -166,10 +166,10 @@ def summary(
 ) -> list[tuple[str, str]]:
     """What was made, one line a fact."""
     from isa.program import Kind
+    from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
 
     assembly = program.assembly
-    size = f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}"
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
@@ -177,7 +177,7 @@ def summary(
     stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
     files = ", ".join(sorted({tensor.file for tensor in weights})) or "none"
     lines = [
-        ("fabric", size + (", chosen for the model" if chosen else "")),
+        ("fabric", fabric_name(program) + (", chosen for the model" if chosen else "")),
         ("passes", times),
         ("assembly", f"{output}: {program.text.count(chr(10)):,} lines"),
         (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isa.operands import show_number
 from wsc.cli.common import (
     Memory,
     Refusal,
@@ -295,8 +296,10 @@ def _predicted(program: Program) -> Prediction | str:
 
 
 def fabric_name(program: Program) -> str:
-    """The rectangle and the fabric that it is of."""
-    return f"{program.assembly.width}x{program.assembly.height} tiles of {program.fabric.name}"
+    """The rectangle, the fabric that it is of, and the numbers that were changed."""
+    assembly = program.assembly
+    changed = "".join(f", {key} = {show_number(value)}" for key, value in assembly.settings)
+    return f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}{changed}"
 
 
 def as_object(finished: Finished) -> dict[str, Any]:
@@ -320,7 +323,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "stopped": finished.stopped or None,
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz,
+            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
         },
         "precision": assembly.precision.value,
         "model": assembly.model,
