@@ -17,7 +17,7 @@ from runtime.memory import require_for_program
 from runtime.routes import Routes, build_routes, region_tiles
 from runtime.schedule import Schedule, build_schedule
 from runtime.tables import DTYPES, Col, Kind
-from runtime.weights import Mapped, WeightFile, open_weights
+from runtime.weights import Mapped, open_weights
 
 NO_REGION = -1
 
@@ -28,7 +28,8 @@ class Image:
 
     tile_x, tile_y: coordinates within the tile's region. entry: first row of its main,
     -1 for tiles without region. timing: rows of (startup, cycles, group f32, f16, i32)
-    in the order of ``Timing``. data_bytes: bytes of SRAM kept for each tile.
+    in the order of ``Timing``. data_bytes: bytes of SRAM kept for each tile. weight_bytes: bytes
+    of memory that the weights take.
     """
 
     program: Program
@@ -37,7 +38,6 @@ class Image:
     routes: Routes
     schedule: Schedule
     weights: dict[str, Mapped]
-    files: tuple[WeightFile, ...]
     tile_x: np.ndarray
     tile_y: np.ndarray
     tile_region: np.ndarray
@@ -45,6 +45,7 @@ class Image:
     regions: np.ndarray
     timing: np.ndarray
     data_bytes: int
+    weight_bytes: int
 
     @property
     def tiles(self) -> int:
@@ -94,15 +95,16 @@ def load(
         tile_x[grid] = np.arange(region.width)[None, :]
         tile_y[grid] = np.arange(region.height)[:, None]
         owner[grid], entry[grid] = number, code.entries[region.name]
-    weights = open_weights(program, weights_dir or Path(), changed_weights)
+    room = None if max_memory is None else max_memory // 4
+    weights = open_weights(program, weights_dir or Path(), changed_weights, room)
     regions = np.array(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )
     return Image(
         program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
-        weights=weights.tensors, files=weights.files, tile_x=tile_x, tile_y=tile_y,
+        weights=weights.tensors, tile_x=tile_x, tile_y=tile_y,
         tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
-        data_bytes=data_bytes,
+        data_bytes=data_bytes, weight_bytes=weights.memory,
     )  # fmt: skip
 
 

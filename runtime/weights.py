@@ -1,8 +1,8 @@
 """Weights: the files beside a program, held to the digests that the program gives for them.
 
-Small files are read whole, so that a run does not see what happens to them meanwhile. Large
-ones are mapped, and never copied; what was changed or cut short during the run ends it with an
-error. A digest costs about a second for each gigabyte: every byte is looked at.
+A run does not see what happens to the files meanwhile: they are read whole or, if they would take
+too much of the free memory, copied on the disk and mapped there. What was digested is what runs.
+A digest costs about a second for each gigabyte: every byte is looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 import mmap
 import os
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -31,8 +33,8 @@ _SAFETENSORS = {
     "BOOL": "?", "I16": "i2", "U16": "u2",
 }  # fmt: skip
 
-READ_WHOLE = 1 << 30  # bytes of weights that are read; more are mapped
-_SHARE = 4  # no more than this part of the memory that is free
+_SHARE = 4  # weights take no more than this part of the memory that is free
+_CHUNK = 1 << 22  # bytes that are copied at once
 _SHOWN = 12  # digits of a digest in a message
 
 
@@ -53,48 +55,42 @@ class Entry:
     start: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file of weights. data: all of its bytes.
+    """A file of weights. data: all of its bytes. in_memory: or in a copy on the disk.
 
-    file: the open file, if it is mapped: then its bytes are still those on the disk. state:
-    its number, size and time of the last change, when it was opened.
+    state: its number, size and time of the last change, when it was opened.
     """
 
     path: Path
     data: np.ndarray
-    file: BufferedReader | None
+    in_memory: bool
     state: tuple[int, int, int]
-
-    def require_unchanged(self) -> None:
-        """Refuse what was computed while the file was changed.
-
-        Raises:
-            LoadError: the file is mapped, and was written to since it was opened.
-        """
-        if self.file is not None and _state(os.fstat(self.file.fileno())) != self.state:
-            raise LoadError(f"{self.path} was changed during the run, which has no result")
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of a program by name, and the files in which they are."""
+    """The weights of a program by name. memory: bytes that they take of it."""
 
     tensors: dict[str, Mapped]
-    files: tuple[WeightFile, ...]
+    memory: int
 
 
-def open_weights(program: Program, folder: Path, changed: bool = False) -> Weights:
+def open_weights(
+    program: Program, folder: Path, changed: bool = False, room: int | None = None
+) -> Weights:
     """The weights of a program, from the files in its folder.
 
-    changed: take weights whose digest is not the one in the program.
+    changed: take weights whose digest is not the one in the program. room: bytes of memory that
+    they may take; None stands for a part of what the machine has free.
 
     Raises:
         LoadError: a file or key is missing, leaves the folder, is too short, has a shape
             other than the program says, or is not the file that the program was saved with.
     """
     wanted = {} if changed else {file.name: file for file in program.files}
-    room = min(READ_WHOLE, (available_bytes() or 0) // _SHARE)
+    if room is None:
+        room = (available_bytes() or 0) // _SHARE
     files: dict[str, WeightFile] = {}
     entries: dict[str, dict[str, Entry]] = {}
     tensors: dict[str, Mapped] = {}
@@ -105,7 +101,7 @@ def open_weights(program: Program, folder: Path, changed: bool = False) -> Weigh
         if tensor.file not in files:
             opened = _open(_inside(folder, tensor.file, lead), lead, room)
             files[tensor.file] = opened
-            room -= opened.data.size if opened.file is None else 0
+            room -= opened.data.size if opened.in_memory else 0
             if tensor.file in wanted:
                 declared = wanted[tensor.file]
                 _require_digest(opened, declared.sha256, place(declared.where))
@@ -114,7 +110,7 @@ def open_weights(program: Program, folder: Path, changed: bool = False) -> Weigh
             entries[tensor.file] = _entries(opened, lead)
         data = _elements(tensor, opened, entries.get(tensor.file, {}), lead)
         tensors[tensor.name] = Mapped(tensor, data)
-    return Weights(tensors, tuple(files.values()))
+    return Weights(tensors, sum(f.data.size for f in files.values() if f.in_memory))
 
 
 def _inside(folder: Path, name: str, lead: str) -> Path:
@@ -136,24 +132,32 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def _open(path: Path, lead: str, room: int) -> WeightFile:
-    """Read a file of at most ``room`` bytes, and map a larger one."""
+    """Read a file of at most ``room`` bytes, and copy a larger one to where nobody else can."""
     try:
-        file = path.open("rb")
-        found = os.fstat(file.fileno())
-        if found.st_size > max(room, 0):
-            there = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return WeightFile(path, np.frombuffer(there, np.uint8), file, _state(found))
-        with file:
-            return WeightFile(path, np.frombuffer(file.read(), np.uint8), None, _state(found))
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_size <= max(room, 0):
+                return WeightFile(path, np.frombuffer(file.read(), np.uint8), True, _state(found))
+            return WeightFile(path, _copied(file, path), False, _state(found))
     except OSError as error:
         raise LoadError(f"{lead}: {path} cannot be read ({error.strerror or error})") from error
 
 
+def _copied(file: BufferedReader, path: Path) -> np.ndarray:
+    """The bytes of a copy that has no name and is gone when nobody uses it; mapped.
+
+    The file itself is not mapped: when another process cuts a mapped file short, to read there is
+    a bus error, which ends the process.
+    """
+    beside = path.parent if os.access(path.parent, os.W_OK) else None
+    with tempfile.TemporaryFile(dir=beside) as copy:
+        shutil.copyfileobj(file, copy, _CHUNK)
+        copy.flush()
+        return np.frombuffer(mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
 def _require_digest(opened: WeightFile, wanted: str, lead: str) -> None:
-    if opened.file is not None:  # by reading: a mapping ends where a file is cut short meanwhile
-        found = hashlib.file_digest(opened.file, "sha256").hexdigest()
-    else:
-        found = hashlib.sha256(opened.data.data).hexdigest()
+    found = hashlib.sha256(opened.data.data).hexdigest()
     if found != wanted:
         raise LoadError(
             f"{lead}the weights in {opened.path} are not those that the program was compiled with "

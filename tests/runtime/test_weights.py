@@ -18,8 +18,9 @@ import runtime
 from isa.parser import parse
 from isa.program import Program
 from runtime import weights
-from runtime.errors import LoadError
+from runtime.errors import LoadError, MemoryLimit
 from runtime.weights import open_weights
+from tests.cli.helpers import files
 
 ONE = np.arange(12, dtype=np.float32)
 
@@ -48,11 +49,11 @@ KEYED = '"w.safetensors" key "one"'
 RAW = '"w.bin" at 0'
 
 
-@pytest.fixture(params=["read", "mapped"])
+@pytest.fixture(params=["read", "copied"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Small files are read, large ones are mapped; the same must hold for both."""
-    if request.param == "mapped":
-        monkeypatch.setattr(weights, "READ_WHOLE", 0)
+    """Small files are read, large ones are copied; the same must hold for both."""
+    if request.param == "copied":
+        monkeypatch.setattr(weights, "available_bytes", lambda: 100)
     return request.param
 
 
@@ -67,12 +68,36 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("declaration", [KEYED, RAW])
-def test_small_files_are_read_and_large_ones_mapped(
+def test_small_files_are_read_and_large_ones_copied(
     folder: Path, how: str, declaration: str
 ) -> None:
+    before = files(folder)
     found = open_weights(_program(declaration), folder)
     assert (found.tensors["one"].data == ONE).all()
-    assert [file.file is not None for file in found.files] == [how == "mapped"]
+    assert (found.memory == 0) == (how == "copied")
+    assert files(folder) == before
+
+
+def test_weights_in_memory_count(folder: Path) -> None:
+    program = _program(RAW)
+    assert runtime.load(program, weights_dir=folder).weight_bytes == ONE.nbytes
+    with pytest.raises(MemoryLimit) as caught:
+        runtime.load(program, weights_dir=folder, max_memory=1)
+    enough = caught.value.needed  # for a program without weights
+    with pytest.raises(MemoryLimit, match="48 bytes for the weights"):
+        runtime.run(program, {}, weights_dir=folder, max_memory=enough)
+
+
+def test_no_room_for_a_copy(folder: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights.tempfile, "TemporaryFile", full)
+    if how == "read":
+        open_weights(_program(RAW), folder)
+    else:
+        with pytest.raises(LoadError, match=r"w\.bin cannot be read \(No space left"):
+            open_weights(_program(RAW), folder)
 
 
 # --- where they are ---------------------------------------------------------------
@@ -152,27 +177,19 @@ def test_other_bytes_are_refused_unless_the_user_says_so(
     assert result.outputs["r"][-1] != ONE[-1]
 
 
-@pytest.mark.parametrize("size", [0, 20, 48])
-def test_a_file_that_is_cut_short_during_a_run_that_read_it_changes_nothing(
-    folder: Path, size: int
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("size", [0, 20])
+def test_what_happens_to_the_files_during_a_run_changes_nothing(
+    folder: Path, how: str, size: int, engine: str
 ) -> None:
-    program = _program(RAW)
-    image = runtime.load(program, weights_dir=folder)
-    os.truncate(folder / "w.bin", size)
-    result = runtime.run(image, {}, engine="reference")
-    assert (result.outputs["r"] == ONE).all()
-
-
-def test_a_mapped_file_that_is_changed_during_the_run_ends_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(weights, "READ_WHOLE", 0)
+    """They may be cut short, which was a bus error, overwritten, or removed."""
     image = runtime.load(_program(RAW), weights_dir=folder)
-    with (folder / "w.bin").open("r+b") as file:
-        file.write(b"abcd")
-    os.utime(folder / "w.bin", ns=(1, 1))  # whatever the clock's resolution
-    with pytest.raises(LoadError, match=r"w\.bin was changed during the run"):
-        runtime.run(image, {}, engine="reference")
+    os.truncate(folder / "w.bin", size)
+    assert (runtime.run(image, {}, engine=engine).outputs["r"] == ONE).all()
+    (folder / "w.bin").write_bytes(bytes(ONE.nbytes))
+    assert (runtime.run(image, {}, engine=engine).outputs["r"] == ONE).all()
+    (folder / "w.bin").unlink()
+    assert (runtime.run(image, {}, engine=engine).outputs["r"] == ONE).all()
 
 
 # --- headers ----------------------------------------------------------------------
