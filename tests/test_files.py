@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.helpers import files, text_file
 from wsc.errors import CompileError
-from wsc.files import appearing, require_apart, require_writable, write_text
+from wsc.files import appearing, files_under_way, require_apart, require_writable, write_text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -29,6 +29,8 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert target.read_text() == "before"
     with appearing(target) as (partial,):
         partial.write_text("after")
+        assert files_under_way()
+    assert not files_under_way()
     assert files(tmp_path) == ["out.txt"]
     assert target.read_text() == "after"
     assert target.stat().st_mode & 0o777 == text_file(tmp_path / "b", "").stat().st_mode & 0o777

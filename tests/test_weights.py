@@ -25,7 +25,7 @@ from models import builders
 from runtime.errors import LoadError
 from tests.cli.helpers import TWICE, done, files, saved, text_file
 from tests.cli.helpers import wsc as cli
-from wsc.errors import CompileError
+from wsc.errors import CompileError, OtherMachine
 
 
 @pytest.fixture
@@ -212,6 +212,23 @@ def test_two_compiles_to_one_name_at_once(pair: tuple[wsc.Program, wsc.Program],
     assert _logits(wsc.load(out / "m.wsa")) in wanted
 
 
+def test_threads_may_run_a_program_that_is_not_saved(program: wsc.Program) -> None:
+    wanted = _logits(program)
+    fresh = replace(program, folder=None)
+    begin, found = threading.Barrier(4), list[list[float]]()
+
+    def go() -> None:
+        begin.wait()
+        found.append(_logits(fresh))
+
+    runners = [threading.Thread(target=go) for _ in range(4)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    assert found == [wanted] * 4
+
+
 def _with_external_data(folder: Path, seed: int = 0) -> wsc.Program:
     folder.mkdir(exist_ok=True)
     onnx.save(
@@ -321,8 +338,10 @@ def test_another_machine_of_that_name_is_said(tmp_path: Path, out: Path) -> None
     text_file(
         lab, lab.read_text().replace("buffer_depth = { value = 2", "buffer_depth = { value = 7")
     )
-    (note,) = wsc.load(out / "m.wsa").notes
+    with pytest.warns(OtherMachine, match=r"m\.wsa: the numbers of fabric"):
+        (note,) = wsc.load(out / "m.wsa").notes
     assert "lab.toml' are not those that the program was compiled for" in note
     for command in ("check", "run", "inspect", "estimate"):
         result = done(cli(command, out / "m.wsa"))
+        assert result.stderr.count("the numbers of fabric") == 1
         assert f"note: {out / 'm.wsa'}: {note}" in result.stderr

@@ -9,10 +9,12 @@ run.outputs["y"], run.cycles
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from isa.machine import described, machine_of, strange
 from isa.program import Kind
 from isa.program import Program as Assembly
 from isa.types import DType
-from wsc.errors import CompileError
+from wsc.errors import CompileError, OtherMachine
 from wsc.ir.graph import Constant, Type
 from wsc.pipeline import Compiled, Observer, run_passes
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
+
+_SAVING = Lock()  # of programs that run before they are saved
 
 
 @dataclass(slots=True)
@@ -99,9 +103,10 @@ class Program:
         """
         from runtime.api import run
 
-        if self.folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
-            self.save(Path(self._temporary.name) / "program.wsa")
+        with _SAVING:  # several threads may run one program
+            if self.folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
+                self.save(Path(self._temporary.name) / "program.wsa")
         return run(
             self.assembly, inputs or {}, weights_dir=self.folder, fabric=self.fabric, **options
         )
@@ -193,6 +198,9 @@ def load(path: str | Path) -> Program:
     Raises:
         AssemblyError: the text is not a well-formed program (all findings, with carets).
         FabricError: its fabric is not known.
+
+    Warns:
+        OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     from isa.parser import parse
     from isa.verifier import verify
@@ -214,4 +222,6 @@ def load(path: str | Path) -> Program:
     names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
     inputs = (*(folder / name for name in names), *([Path(fabric.source)] if fabric.source else ()))
     note = strange(assembly, fabric)
+    if note:
+        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=2)
     return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())

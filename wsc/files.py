@@ -14,6 +14,13 @@ from pathlib import Path
 
 from wsc.errors import CompileError
 
+_under_way: set[Path] = set()
+
+
+def files_under_way() -> bool:
+    """Whether files are being written that have not taken their names yet."""
+    return bool(_under_way)
+
 
 def require_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Refuse a path that must not, or cannot, be written; nothing is changed.
@@ -77,6 +84,7 @@ def appearing(*paths: Path, inputs: Iterable[Path] = ()) -> Generator[tuple[Path
     require_apart(paths, read)
     # The temporary names are short: what has a name of full length can be written, too.
     partials = tuple(path.with_name(f".{secrets.token_hex(8)}.part") for path in paths)
+    _under_way.update(partials)
     try:
         for partial in partials:
             partial.touch(mode=0o666, exist_ok=False)
@@ -90,6 +98,7 @@ def appearing(*paths: Path, inputs: Iterable[Path] = ()) -> Generator[tuple[Path
     finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
+        _under_way.difference_update(partials)
 
 
 def write_text(path: Path, text: str, inputs: Iterable[Path] = ()) -> None:

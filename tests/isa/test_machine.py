@@ -74,6 +74,18 @@ def test_fields_changed_in_python_are_kept() -> None:
     assert machine_of(parse(text)).numbers() == changed.numbers()
 
 
+def test_a_fabric_made_in_python_is_kept() -> None:
+    """It has no description: it is told by what differs from the default one."""
+    fabric = replace(find_fabric("tiny"), source="", evidence=())
+    program = _program(fabric)
+    assert program.fabric == "wse2"
+    assert machine_of(program).numbers() == {
+        **fabric.numbers(),
+        "size.width": 750,
+        "size.height": 994,
+    }
+
+
 def test_a_number_changed_in_python_keeps_its_range() -> None:
     with pytest.raises(FabricError, match=r"router\.buffer_depth"):
         described(Program("", 2, 2), replace(find_fabric("wse2"), router_buffer_depth=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,8 +146,11 @@ def load_program(path: Path, doing: str) -> Program:
     """
     with working(f"{doing} {path}"):
         from wsc.api import load
+        from wsc.errors import OtherMachine
 
-        program = load(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OtherMachine)  # told below
+            program = load(path)
     for note in program.notes:
         click.echo(f"note: {path}: {note}", err=True)
     return program
