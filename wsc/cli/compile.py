@@ -130,8 +130,8 @@ def command(
     """Compile MODEL, an ONNX file, to mesh assembly.
 
     The result is OUT.wsa, a text, and the weights beside it in OUT.wsa.safetensors (or
-    references to the model's own external data). The text knows them by their digest. What was chosen and what it takes is
-    printed on standard error.
+    references to the model's own external data). The text knows them by their digest.
+    What was chosen and what it takes is printed on standard error.
     """
     output = output or Path(f"{model.stem}.wsa")
     read = [model, *given_files(bind), *([Path(fabric)] if fabric else [])]
