@@ -29,9 +29,17 @@ STORAGE = tuple(
     np.dtype(name) for name in ("f4", "f2", "i4", "i8", "f8", "u1", "i1", "?", "i2", "u2")
 )
 _SAFETENSORS = {
-    "F32": "f4", "F16": "f2", "I32": "i4", "I64": "i8", "F64": "f8", "U8": "u1", "I8": "i1",
-    "BOOL": "?", "I16": "i2", "U16": "u2",
-}  # fmt: skip
+    "F32": "f4",
+    "F16": "f2",
+    "I32": "i4",
+    "I64": "i8",
+    "F64": "f8",
+    "U8": "u1",
+    "I8": "i1",
+    "BOOL": "?",
+    "I16": "i2",
+    "U16": "u2",
+}
 
 _SHARE = 4  # weights take no more than this part of the memory that is free
 _CHUNK = 1 << 22  # bytes that are copied at once

@@ -232,9 +232,12 @@ def test_threads_may_run_a_program_that_is_not_saved(program: wsc.Program) -> No
 def _with_external_data(folder: Path, seed: int = 0) -> wsc.Program:
     folder.mkdir(exist_ok=True)
     onnx.save(
-        builders.mlp((8, 4), seed=seed), folder / "m.onnx", save_as_external_data=True,
-        location="m.bin", size_threshold=0,
-    )  # fmt: skip
+        builders.mlp((8, 4), seed=seed),
+        folder / "m.onnx",
+        save_as_external_data=True,
+        location="m.bin",
+        size_threshold=0,
+    )
     return wsc.compile(folder / "m.onnx", fabric="2x2")
 
 
@@ -314,9 +317,9 @@ def test_a_changed_fabric_is_kept(tmp_path: Path, out: Path) -> None:
     loaded = wsc.load(out / "m.wsa")
     assert loaded.fabric == program.fabric
     assert loaded.run(X, engine="reference").cycles == cycles
-    assert runtime.run(
-        loaded.assembly, X, weights_dir=out, engine="reference"
-    ).cycles == cycles  # fmt: skip
+    report = done(cli("run", out / "m.wsa", "--engine", "reference")).stdout
+    assert "2x2 tiles of wse2, io.bytes_per_cycle = 4\n" in report
+    assert runtime.run(loaded.assembly, X, weights_dir=out, engine="reference").cycles == cycles
 
 
 def test_a_fabric_changed_after_the_compile_is_kept(program: wsc.Program, out: Path) -> None:

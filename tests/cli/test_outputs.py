@@ -17,9 +17,15 @@ from wsc.cli.outputs import LONGEST, array_paths, file_names, given_files, write
 def test_file_names_hold_no_separators_and_differ() -> None:
     names = ["/a/b:0", "a_b_0", "..", "Logits", "logits", "é", "a\0b", "../up"]
     assert list(file_names(names).values()) == [
-        "_a_b_0.npy", "a_b_0.npy", "_.npy", "Logits.npy", "logits_2.npy", "__2.npy", "a_b.npy",
+        "_a_b_0.npy",
+        "a_b_0.npy",
+        "_.npy",
+        "Logits.npy",
+        "logits_2.npy",
+        "__2.npy",
+        "a_b.npy",
         "_up.npy",
-    ]  # fmt: skip
+    ]
 
 
 def test_long_names_are_shortened_and_differ() -> None:
@@ -69,9 +75,12 @@ def _external(folder: Path, data: str, threshold: int = 0) -> Path:
     """A model whose tensors of ``threshold`` bytes and more are in the file ``data``."""
     path = folder / "m.onnx"
     onnx.save(
-        builders.mlp((16, 32, 10), batch=4), path, save_as_external_data=True, location=data,
+        builders.mlp((16, 32, 10), batch=4),
+        path,
+        save_as_external_data=True,
+        location=data,
         size_threshold=threshold,
-    )  # fmt: skip
+    )
     return path
 
 

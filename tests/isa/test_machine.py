@@ -130,8 +130,10 @@ def test_a_fabric_is_kept_when_its_file_has_changed_since_it_was_read(tmp_path: 
 def test_settings_as_text() -> None:
     given_ = ["io.bytes_per_cycle=8", "ramp.input_queues = [6, 6]", "energy.hop=0.5"]
     assert read_settings(given_) == (
-        ("io.bytes_per_cycle", 8), ("ramp.input_queues", (6, 6)), ("energy.hop", 0.5),
-    )  # fmt: skip
+        ("io.bytes_per_cycle", 8),
+        ("ramp.input_queues", (6, 6)),
+        ("energy.hop", 0.5),
+    )
 
 
 @pytest.mark.parametrize(

@@ -170,9 +170,7 @@ def test_other_bytes_are_refused_unless_the_user_says_so(
     (folder / name).write_bytes(changed)
     with pytest.raises(LoadError, match=r"<text>:3: .* not those that the program was compiled"):
         runtime.run(program, {}, weights_dir=folder, engine="reference")
-    result = runtime.run(
-        program, {}, weights_dir=folder, engine="reference", changed_weights=True
-    )  # fmt: skip
+    result = runtime.run(program, {}, weights_dir=folder, engine="reference", changed_weights=True)
     assert (result.outputs["r"][:-1] == ONE[:-1]).all()
     assert result.outputs["r"][-1] != ONE[-1]
 
@@ -196,10 +194,34 @@ def test_what_happens_to_the_files_during_a_run_changes_nothing(
 
 GOOD: dict[str, Any] = {"one": {"dtype": "F32", "shape": [12], "data_offsets": [0, 48]}}
 ODD = (
-    None, True, -1, 1, 48, -48, 1.5, 2**31, 2**63, 2**64, 10**30, "", "F32", "é\0", [], [48, 0],
-    [-4, 44], [-48, 0], [2**63, 2**64], [1, 49], [0, 48, 49], ["0", "48"], {}, {"a": 1}, [[12]],
-    [2**40, 2**40], [0.0, 48.0],
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    1,
+    48,
+    -48,
+    1.5,
+    2**31,
+    2**63,
+    2**64,
+    10**30,
+    "",
+    "F32",
+    "é\0",
+    [],
+    [48, 0],
+    [-4, 44],
+    [-48, 0],
+    [2**63, 2**64],
+    [1, 49],
+    [0, 48, 49],
+    ["0", "48"],
+    {},
+    {"a": 1},
+    [[12]],
+    [2**40, 2**40],
+    [0.0, 48.0],
+)
 
 
 def _file(header: Any, data: bytes = ONE.tobytes(), size: int | None = None) -> bytes:
