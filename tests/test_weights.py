@@ -161,9 +161,12 @@ def test_a_kill_never_leaves_old_text_with_new_weights(
             done += 1
             return rename(source, target)
 
-        Path.replace = dying  # pyright: ignore[reportAttributeAccessIssue]
-        second.save(out / "m.wsa")
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            Path.replace = dying  # pyright: ignore[reportAttributeAccessIssue]
+            second.save(out / "m.wsa")
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)  # whatever went wrong, the child is no second run of the tests
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     try:
         found: Any = wanted.index(_logits(wsc.load(out / "m.wsa")))
