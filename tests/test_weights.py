@@ -72,7 +72,7 @@ def test_what_stops_the_writing_leaves_nothing(
     failure: BaseException,
     raised: type[BaseException],
 ) -> None:
-    def stopped(arrays: Any, path: Path) -> None:
+    def stopped(arrays: Any, path: Path, metadata: Any) -> None:
         path.write_bytes(b"half")
         raise failure
 
@@ -91,7 +91,7 @@ def test_a_stopped_writer_keeps_what_was_there(
     program.save(out / "mlp.wsa")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
-    def stopped(arrays: Any, path: Path) -> None:
+    def stopped(arrays: Any, path: Path, metadata: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(safetensors.numpy, "save_file", stopped)
@@ -197,6 +197,27 @@ def test_a_refusal_keeps_the_old_pair(pair: tuple[wsc.Program, wsc.Program], out
         with pytest.raises(CompileError, match="No space left"):
             second.save(out / "m.wsa")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_weights_replace_what_wsc_wrote_and_nothing_else(
+    pair: tuple[wsc.Program, wsc.Program], out: Path
+) -> None:
+    """A checkpoint may have the name that the weights of a program would get."""
+    first, second = pair
+    checkpoint = out / "m.safetensors"
+    safetensors.numpy.save_file({"a": np.ones(3)}, checkpoint)
+    before = checkpoint.read_bytes()
+    with pytest.raises(CompileError, match=r"m\.safetensors: .* was not written by wsc"):
+        first.save(out / "m")
+    assert checkpoint.read_bytes() == before
+    assert files(out) == ["m.safetensors"]
+    checkpoint.unlink()
+    first.save(out / "m")
+    second.save(out / "m")
+    # The weights of a pair are replaced even when they are damaged.
+    checkpoint.write_bytes(b"damaged")
+    first.save(out / "m")
+    assert _logits(wsc.load(out / "m")) == _logits(first)
 
 
 def test_two_compiles_to_one_name_at_once(pair: tuple[wsc.Program, wsc.Program], out: Path) -> None:

@@ -177,7 +177,8 @@ def _alone(paths: Sequence[Path]) -> Generator[None]:
     Where there are no such locks, the digests of files that belong together tell them apart.
     """
     with ExitStack() as stack:
-        for folder in sorted({path.absolute().parent for path in paths}):
+        # One spelling of each: a process that locks a folder twice waits for itself.
+        for folder in sorted({path.parent.resolve() for path in paths}):
             with suppress(ImportError, OSError):
                 import fcntl
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from isa.operands import show_string
 from isa.printer import print_program
 from isa.program import EdgeTensor, Kind, Program, WeightFile
 from wsc.errors import CompileError
-from wsc.files import appearing
+from wsc.files import appearing, require_writable
 from wsc.ir.graph import Constant
+
+MARK = {"written by": "wsc"}  # metadata of the files of weights
 
 
 def weights_path(program: Path) -> Path:
@@ -42,13 +45,16 @@ def save_program(
         CompileError: the files cannot, or must not, be written.
     """
     target = weights_path(path)
+    read = tuple(inputs)
     places = _Places(path.parent, target.name, {item.name: item for item in constants})
     tensors = tuple(map(places.of, program.edge_tensors))
+    if places.arrays:
+        _require_ours(target, path, read)
     paths = (target, path) if places.arrays else (path,)
     digests = {file.name: file.sha256 for file in program.files}
     current = paths[0]  # which file cannot be written, for the message
     try:
-        with appearing(*paths, inputs=inputs) as partials:
+        with appearing(*paths, inputs=read) as partials:
             digests |= {name: _sha256(path.parent / name) for name in places.referred}
             if places.arrays:
                 _write_arrays(places.arrays, partials[0], target)
@@ -93,12 +99,43 @@ class _Places:
         return replace(tensor, file=self.target, byte_offset=None)
 
 
+def _require_ours(target: Path, path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a file that only happens to have the name that the weights would get.
+
+    A checkpoint beside a model may be called so. What wsc wrote says so, or the text that is
+    there already names it.
+
+    Raises:
+        CompileError: something else has that name.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    require_writable(target, inputs)
+    if not target.exists():
+        return
+    try:
+        with safe_open(target, "numpy") as file:
+            if MARK.items() <= (file.metadata() or {}).items():
+                return
+    except (OSError, SafetensorError):
+        pass  # damaged, or something else: the text knows
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if f"file {show_string(target.name)} sha256 " not in text:
+        raise CompileError(
+            f"{target}: is in the place of the weights, and was not written by wsc: it is not "
+            "replaced; remove it, or name another output"
+        )
+
+
 def _write_arrays(arrays: dict[str, np.ndarray], partial: Path, target: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     try:
-        save_file(arrays, partial)
+        save_file(arrays, partial, MARK)
     except SafetensorError as error:
         raise CompileError(f"{target}: cannot be written ({error})") from error
 
