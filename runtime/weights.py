@@ -13,6 +13,7 @@ import mmap
 import os
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from io import BufferedReader
@@ -98,7 +99,8 @@ def open_weights(
     """
     wanted = {} if changed else {file.name: file for file in program.files}
     if room is None:
-        room = (available_bytes() or 0) // _SHARE
+        free = available_bytes()
+        room = sys.maxsize if free is None else free // _SHARE
     files: dict[str, WeightFile] = {}
     entries: dict[str, dict[str, Entry]] = {}
     tensors: dict[str, Mapped] = {}

@@ -23,7 +23,7 @@ import wsc
 from isa.fabric import PRESETS, find_fabric
 from models import builders
 from runtime.errors import LoadError
-from tests.cli.helpers import TWICE, done, files, saved, text_file
+from tests.cli.helpers import TWICE, done, files, refused, saved, text_file
 from tests.cli.helpers import wsc as cli
 from wsc.errors import CompileError, OtherMachine
 
@@ -353,6 +353,19 @@ def test_a_fabric_changed_after_the_compile_is_kept(program: wsc.Program, out: P
     loaded = wsc.load(out / "m.wsa")
     assert loaded.fabric.io_bytes_per_cycle == 4
     assert loaded.run(X, engine="reference").cycles == cycles
+
+
+def test_a_number_out_of_its_range_is_shown_in_its_line(out: Path) -> None:
+    line = "set energy.hop = 1.0\nset io.bytes_per_cycle = 0"
+    path = text_file(out / "t.wsa", TWICE.replace("precision", f"{line}\nprecision", 1))
+    refused(
+        cli("check", path), "t.wsa:4:5: ", "io.bytes_per_cycle", "\nset io.bytes_per_cycle = 0\n"
+    )
+
+
+def test_a_fabric_that_is_gone_is_said(out: Path) -> None:
+    path = text_file(out / "t.wsa", TWICE.replace('"wse2"', '"gone.toml"'))
+    refused(cli("check", path), "t.wsa: gone.toml: cannot be read")
 
 
 def test_another_machine_of_that_name_is_said(tmp_path: Path, out: Path) -> None:

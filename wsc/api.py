@@ -192,6 +192,20 @@ def _program(compiled: Compiled) -> Program:
     return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
 
 
+def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
+    """The machine of a program; what is wrong with one of its numbers is shown in its line."""
+    from isa.diagnostics import AssemblyError, Diagnostic, Source
+
+    try:
+        return machine_of(assembly)
+    except FabricError as error:
+        for key, _ in assembly.settings:
+            if f"'{key}'" in str(error):
+                where, line = Source(text).declaration(str(path), "set", key)
+                raise AssemblyError([Diagnostic(str(error), where, line, len(key))]) from None
+        raise FabricError(f"{path}: {error}") from None
+
+
 def load(path: str | Path) -> Program:
     """Read and verify an assembly file.
 
@@ -212,11 +226,7 @@ def load(path: str | Path) -> Program:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
     assembly = parse(text, str(path))
-    try:
-        machine = machine_of(assembly)
-    except FabricError as error:
-        raise FabricError(f"{path}: {error}") from None
-    fabric = machine.sized(assembly.width, assembly.height)
+    fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
     folder = path.parent
     names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
