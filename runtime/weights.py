@@ -43,7 +43,7 @@ _SAFETENSORS = {
 }
 
 _SHARE = 4  # weights take no more than this part of the memory that is free
-_CHUNK = 1 << 22  # bytes that are copied at once
+_CHUNK = 1 << 22  # bytes that are copied, or digested, at once
 _SHOWN = 12  # digits of a digest in a message
 
 
@@ -148,9 +148,25 @@ def _open(path: Path, lead: str, room: int) -> WeightFile:
             found = os.fstat(file.fileno())
             if found.st_size <= max(room, 0):
                 return WeightFile(path, np.frombuffer(file.read(), np.uint8), True, _state(found))
+            _require_disk(path, found.st_size, lead)
             return WeightFile(path, _copied(file, path), False, _state(found))
     except OSError as error:
         raise LoadError(f"{lead}: {path} cannot be read ({error.strerror or error})") from error
+
+
+def _beside(path: Path) -> str:
+    """The folder for a copy: that of the file, or the one for temporary files."""
+    return str(path.parent) if os.access(path.parent, os.W_OK) else tempfile.gettempdir()
+
+
+def _require_disk(path: Path, size: int, lead: str) -> None:
+    """Refuse, before anything is written, a copy that would fill the disk."""
+    free = shutil.disk_usage(_beside(path)).free
+    if size > free // 2:
+        raise LoadError(
+            f"{lead}: {path} has {size:,} bytes: that is too much for the memory that is free, and "
+            f"a copy would take more than half of the {free:,} bytes that are free on the disk"
+        )
 
 
 def _copied(file: BufferedReader, path: Path) -> np.ndarray:
@@ -159,15 +175,17 @@ def _copied(file: BufferedReader, path: Path) -> np.ndarray:
     The file itself is not mapped: when another process cuts a mapped file short, to read there is
     a bus error, which ends the process.
     """
-    beside = path.parent if os.access(path.parent, os.W_OK) else None
-    with tempfile.TemporaryFile(dir=beside) as copy:
+    with tempfile.TemporaryFile(dir=_beside(path)) as copy:
         shutil.copyfileobj(file, copy, _CHUNK)
         copy.flush()
         return np.frombuffer(mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
 def _require_digest(opened: WeightFile, wanted: str, lead: str) -> None:
-    found = hashlib.sha256(opened.data.data).hexdigest()
+    digest = hashlib.sha256()
+    for start in range(0, opened.data.size, _CHUNK):  # in parts, so that Ctrl-C is heard
+        digest.update(opened.data[start : start + _CHUNK].data)
+    found = digest.hexdigest()
     if found != wanted:
         raise LoadError(
             f"{lead}the weights in {opened.path} are not those that the program was compiled with "

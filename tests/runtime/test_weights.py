@@ -88,6 +88,15 @@ def test_weights_in_memory_count(folder: Path) -> None:
         runtime.run(program, {}, weights_dir=folder, max_memory=enough)
 
 
+def test_a_copy_does_not_fill_the_disk(folder: Path) -> None:
+    with (folder / "w.bin").open("r+b") as file:
+        file.truncate(1 << 42)  # no more than a few blocks of the disk
+    before = files(folder)
+    with pytest.raises(LoadError, match=r"w\.bin has 4,398,046,511,104 bytes: that is too much"):
+        open_weights(_program(RAW), folder)
+    assert files(folder) == before
+
+
 def test_no_room_for_a_copy(folder: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
