@@ -75,9 +75,9 @@ def write_arrays(
     for folder in {path.parent for path in paths.values()}:
         folder.mkdir(parents=True, exist_ok=True)
     with appearing(*paths.values(), inputs=inputs) as partials:
-        for partial, array in zip(partials, arrays.values(), strict=True):
+        for name, partial in zip(paths, partials, strict=True):
             with partial.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
+                np.save(file, arrays[name], allow_pickle=False)
 
 
 def require_outputs(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isa.operands import show_number
 from wsc.cli.common import (
     Memory,
     Refusal,
@@ -297,6 +296,8 @@ def _predicted(program: Program) -> Prediction | str:
 
 def fabric_name(program: Program) -> str:
     """The rectangle, the fabric that it is of, and the numbers that were changed."""
+    from isa.operands import show_number
+
     assembly = program.assembly
     changed = "".join(f", {key} = {show_number(value)}" for key, value in assembly.settings)
     return f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}{changed}"
