@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,22 +67,33 @@ def test_a_failure_between_two_names_takes_the_first_back(
     assert all(path.read_text() == "before" for path in paths if path.exists())
 
 
-def test_writers_of_one_pair_take_turns(tmp_path: Path) -> None:
-    """Whatever two writers do at once, what is there in the end is of one of them."""
+def test_writers_of_one_pair_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one waits, although the first one stops between its two files."""
     paths = [tmp_path / "one", tmp_path / "two"]
+    order: list[tuple[str, str]] = []
+    between, rename = threading.Event(), Path.replace
+
+    def slow(source: Path, target: Path) -> Path:
+        text = source.read_text()
+        if (text, target) == ("first", paths[1]):
+            between.set()
+            time.sleep(0.2)  # time enough for the other one, if nothing held it
+        order.append((text, target.name))
+        return rename(source, target)
 
     def write(text: str) -> None:
-        for _ in range(50):
-            with appearing(*paths) as partials:
-                for partial in partials:
-                    partial.write_text(text)
+        with appearing(*paths) as partials:
+            for partial in partials:
+                partial.write_text(text)
 
-    writers = [threading.Thread(target=write, args=(text,)) for text in "ab"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert paths[0].read_text() == paths[1].read_text()
+    monkeypatch.setattr(Path, "replace", slow)
+    writer = threading.Thread(target=write, args=("first",))
+    writer.start()
+    assert between.wait(10)
+    write("second")
+    writer.join()
+    assert order == [(text, name) for text in ("first", "second") for name in ("one", "two")]
+    assert [path.read_text() for path in paths] == ["second"] * 2
     assert files(tmp_path) == ["one", "two"]
 
 
@@ -149,6 +161,26 @@ def test_what_is_no_regular_file_is_not_replaced(
     with pytest.raises(CompileError, match=r"^out: is .*(not replaced|not a file to write)"):
         write_text(path, "new")
     assert path.lstat().st_ino == before
+
+
+def test_a_link_is_called_a_link(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("nothing")
+    with pytest.raises(CompileError, match="is a symbolic link"):
+        require_writable(tmp_path / "out")
+
+
+def test_what_becomes_an_input_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    source = text_file(tmp_path / "source", "precious")
+
+    def write() -> None:
+        with appearing(tmp_path / "out", inputs=[source]) as (partial,):
+            partial.write_text("new")
+            (tmp_path / "out").hardlink_to(source)
+
+    with pytest.raises(CompileError, match="is the input"):
+        write()
+    assert source.read_text() == (tmp_path / "out").read_text() == "precious"
+    assert files(tmp_path) == ["out", "source"]
 
 
 def test_a_device_is_not_replaced() -> None:

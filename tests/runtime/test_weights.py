@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 from safetensors.numpy import save_file
 
 import runtime
@@ -266,6 +267,22 @@ def test_every_broken_header_gets_a_sentence(folder: Path) -> None:
         assert "\n" not in text
         assert "w.safetensors" in text or "cannot be served" in text
     assert len(headers) > 150
+
+
+def test_a_file_that_is_replaced_while_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header must be of the bytes that were read."""
+    path, opening = folder / "w.safetensors", safetensors.safe_open
+
+    def later(*arguments: Any) -> Any:
+        path.unlink()
+        save_file({"a": np.zeros(12, np.float32), "one": ONE}, path)
+        return opening(*arguments)
+
+    monkeypatch.setattr(safetensors, "safe_open", later)
+    with pytest.raises(LoadError, match="was changed while it was read"):
+        open_weights(_program(KEYED), folder)
 
 
 @pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "C64", "U64", "F4"])
