@@ -186,13 +186,6 @@ _FIELDS: dict[str, tuple[str, int]] = {
     "io.bytes_per_cycle": ("io_bytes_per_cycle", 1),
     "timing.issue": ("issue_cycles", 0),
 }
-
-
-def _targets() -> dict[str, str]:
-    """Field of ``Fabric`` by dotted key, for the numbers that have one."""
-    return {key: target for key, (target, _) in _FIELDS.items()}
-
-
 _ENERGY = (
     "multiply_accumulate_f32",
     "multiply_accumulate_f16",
@@ -331,3 +324,8 @@ def find_fabric(text: str) -> Fabric:
         f"no fabric '{text}': name one of {', '.join(presets())}, a size such as 16x16, "
         "or a .toml file"
     )
+
+
+def _targets() -> dict[str, str]:
+    """Field of ``Fabric`` by dotted key, for the numbers that have one."""
+    return {key: target for key, (target, _) in _FIELDS.items()}

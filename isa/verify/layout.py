@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from itertools import combinations
 
 from isa.code_size import code_bytes
 from isa.program import Kind
 from isa.types import host_dtype
 from isa.verify.context import Context
+
+_DIGITS = frozenset("0123456789abcdef")
 
 
 def rectangle(context: Context) -> None:
@@ -21,20 +22,6 @@ def rectangle(context: Context) -> None:
         )
         name = f'"{program.fabric}"'
         context.say_declared(message, "fabric", name, name)
-
-
-def files(context: Context) -> None:
-    """Every file with a digest holds weights, and is declared once."""
-    named = {tensor.file for tensor in context.program.edge_tensors if tensor.kind is Kind.WEIGHT}
-    seen: set[str] = set()
-    for file in context.program.files:
-        if not re.fullmatch("[0-9a-f]{64}", file.sha256):
-            context.say("a SHA-256 is written as 64 digits, 0 to 9 and a to f", file)
-        if file.name in seen:
-            context.say(f"the file '{file.name}' is declared twice", file)
-        elif file.name not in named:
-            context.say(f"no weight is in the file '{file.name}'", file)
-        seen.add(file.name)
 
 
 def regions(context: Context) -> None:
@@ -114,3 +101,17 @@ def memory(context: Context) -> None:
                 f"{up_to} and {code} of code, and there are {there}",
                 context.regions[name],
             )
+
+
+def files(context: Context) -> None:
+    """Every file with a digest holds weights, and is declared once."""
+    named = {tensor.file for tensor in context.program.edge_tensors if tensor.kind is Kind.WEIGHT}
+    seen: set[str] = set()
+    for file in context.program.files:
+        if len(file.sha256) != 64 or not set(file.sha256) <= _DIGITS:
+            context.say("a SHA-256 is written as 64 digits, 0 to 9 and a to f", file)
+        if file.name in seen:
+            context.say(f"the file '{file.name}' is declared twice", file)
+        elif file.name not in named:
+            context.say(f"no weight is in the file '{file.name}'", file)
+        seen.add(file.name)
