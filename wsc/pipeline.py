@@ -28,15 +28,19 @@ Observer = Callable[[str, Stage], None]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What the pipeline gives: the program, and the constants that its weights name."""
+    """What the pipeline gives: the program, and the constants that its weights name.
+
+    files: those that the model was read from.
+    """
 
     program: Program
     constants: tuple[Constant, ...]
     fabric: Fabric
+    files: tuple[Path, ...] = ()
 
 
 def passes(
-    fabric: Fabric, fabric_name: str, precision: DType, model: str, same_order: bool = False
+    fabric: Fabric, precision: DType, model: str, same_order: bool = False
 ) -> tuple[Any, ...]:
     """The passes, in order, each with its reason for standing there."""
     return (
@@ -44,13 +48,13 @@ def passes(
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order),
         Allocate(fabric),  # addresses before kernels: instructions name them
-        Emit(fabric, fabric_name, precision, model),  # kernels and the streams that they consume
+        Emit(fabric, precision, model),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
 
 def run_passes(
-    graph: Graph, fabric: Fabric, fabric_name: str, precision: DType, model: str,
+    graph: Graph, fabric: Fabric, precision: DType, model: str,
     observe: Observer | None = None, same_order: bool = False,
 ) -> Compiled:  # fmt: skip
     """Lower a graph to a verified program.
@@ -68,20 +72,20 @@ def run_passes(
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
-    for step in passes(fabric, fabric_name, precision, model, same_order):
+    for step in passes(fabric, precision, model, same_order):
         try:
             stage = step.apply(stage)
         except DoesNotFit as error:
             if not isinstance(stage, Placed):
                 raise
-            emit = Emit(fabric, fabric_name, precision, model)
+            emit = Emit(fabric, precision, model)
             raise _code_too_long(stage, fabric, emit) or error from None
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric)
+    return Compiled(stage, graph.constants, fabric, graph.files)
 
 
 def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:
@@ -97,7 +101,7 @@ def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | N
 
 
 def compile_model(
-    model: Path, fabric: Fabric, fabric_name: str, *, dims: dict[str, int] | None = None,
+    model: Path, fabric: Fabric, *, dims: dict[str, int] | None = None,
     bind: dict[str, np.ndarray] | None = None, precision: DType = DType.F32,
     observe: Observer | None = None,
 ) -> Compiled:  # fmt: skip
@@ -105,4 +109,4 @@ def compile_model(
     from wsc.frontend import import_onnx
 
     graph = import_onnx(model, dims, bind, precision)
-    return run_passes(graph, fabric, fabric_name, precision, str(model), observe)
+    return run_passes(graph, fabric, precision, str(model), observe)

@@ -121,6 +121,18 @@ def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:
         )
 
 
+def external_files(proto: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files beside the model at ``path`` in which its external data are, each once."""
+    locations = dict.fromkeys(
+        entry.value
+        for tensor in tensors_of(proto)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
+    return tuple(path.parent / location for location in locations)
+
+
 def refuse_outside_data(proto: onnx.ModelProto, path: Path) -> None:
     """Raise CompileError for external data beyond the model's folder, missing or too short."""
     folder = path.parent.resolve()

@@ -14,7 +14,7 @@ from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings
 from wsc.frontend.follow import RULES, follow, safe_indices
-from wsc.frontend.load import CALL_KEY, DECLARED_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
     Call,
@@ -49,7 +49,8 @@ def import_onnx(
     does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(model, dims, bind, inputs), precision)
+    loaded = load_model(model, dims, bind, inputs)
+    return import_model(loaded, precision).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
 def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:

@@ -19,6 +19,7 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
 from wsc.frontend.damage import (
+    external_files,
     graphs_of,
     library_at_work,
     refuse_damage,
@@ -37,6 +38,8 @@ CALL_KEY = "wsc.call"
 DECLARED_KEY = "wsc.declared"
 # How many dimensions an inner graph declares for an input.
 RANK_KEY = "wsc.rank"
+# Metadata of a model: the paths of the files that it was read from.
+FILES_KEY = "wsc.files"
 
 
 def load_model(
@@ -144,6 +147,15 @@ def _keep_meanings(model: ir.Model) -> None:
             node.attributes.pop("keepdims", None)
 
 
+def model_files(path: Path) -> tuple[Path, ...]:
+    """The files that a model is read from: its own, and those of its external data.
+
+    Raises:
+        CompileError: it is no model.
+    """
+    return (path, *external_files(_read(path), path))
+
+
 # --- reading and refusing ----------------------------------------------------------
 
 
@@ -170,6 +182,7 @@ def _from_file(path: str | Path) -> ir.Model:
         model = ir.from_proto(dense(proto, path.parent, str(path)))
         # The data stay where they are until they are wanted.
         ir.external_data.set_base_dir(model.graph, path.parent)
+    model.meta[FILES_KEY] = (path, *external_files(proto, path))
     return model
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from isa.expr import names
 from isa.fabric import Fabric
+from isa.machine import described
 from isa.program import Procedure, Program, Region, Statement, Tensor, statements
 from isa.types import DType
 from wsc.errors import CompileError
@@ -37,7 +38,6 @@ class Emit:
     """
 
     fabric: Fabric
-    fabric_name: str
     precision: DType
     model: str
     name: str = "emit"
@@ -60,8 +60,8 @@ class Emit:
         memory = tensors(placed)
         if len(main) < len(steps):
             memory = _first_turns(memory, [main, *(p.body for p in procedures)])
-        return Program(
-            fabric=self.fabric_name,
+        program = Program(
+            fabric=self.fabric.name,
             width=placed.mesh.width,
             height=placed.mesh.height,
             precision=self.precision,
@@ -76,6 +76,7 @@ class Emit:
             procedures=procedures,
             transfers=repeated(transfers),
         )
+        return described(program, self.fabric)
 
 
 @dataclass(slots=True)

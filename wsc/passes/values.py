@@ -22,6 +22,7 @@ from wsc.layout import (
     View,
     default_extents,
     dense_strides,
+    holds_all,
     is_plain,
     local_size,
     storage_order,
@@ -138,15 +139,24 @@ class Values:
             return found
         return self.bring(value, default_extents(self.types[value].shape, self.mesh))
 
-    def bring(self, value: str, extents: Extents, fill: float | None = 0) -> View:
+    def bring(
+        self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
+    ) -> View:
         """A view of ``value`` with exactly these extents.
 
         fill: what positions outside the value hold, in a layout with halo or padding.
+        outside: whether such positions are read in a layout without halo too: where blocks do not
+            divide the size, the last tile has room for more than it holds.
+
+        A layout without halo that holds all of the value is where the value is from now on; others
+        are copies for one reader.
         """
         found = self.current(value)
-        if found is not None and found.extents == extents:
+        if found is not None and found.extents == extents and not outside:
             return found
-        plain = all(is_plain(extent) for extent in extents)
+        plain = not outside and all(
+            is_plain(extent) and holds_all(extent, self.mesh) for extent in extents
+        )
         key = (value, extents, None if plain else fill)
         if key not in self.copies:
             self.copies[key] = self._copy(value, extents, None if plain else fill)
@@ -156,7 +166,7 @@ class Values:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
             view = self.fresh(value, self.types[value].dtype, extents)
-            self.tasks.append(Load(self.outside[value], view, fill or 0, value))
+            self.tasks.append(Load(self.outside[value], view, fill, value))
             if fill is None:
                 self.homes[value] = view
             return view
