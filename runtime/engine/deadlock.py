@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.program import Location
+from isa.program import Location, edge_places
 from isa.types import Side
 from isa.values import PARTIAL
 from runtime.engine.layout import Fault, G, Mode, Reason, State, U
@@ -175,7 +175,8 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     row, a, b = int(g[G.ERROR_ROW]), int(g[G.ERROR_A]), int(g[G.ERROR_B])
     if code is Fault.LOOKUP:
         transfer = image.program.transfers[row]
-        rows = {t.name: t for t in image.program.edge_tensors}[transfer.tensor].shape[0]
+        number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
+        rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
         who, where, node = "edge", transfer.where, transfer.node
     else:

@@ -264,3 +264,17 @@ def test_global_pool(tmp_path: Path, op_type: str) -> None:
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_lp_pool(tmp_path: Path, p: int) -> None:
     compare(tmp_path, "LpPool", floats(1, 2, 6), kernel_shape=[2], p=p)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize(
+    "op_type",
+    ["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"],
+)  # fmt: skip
+def test_no_axes_and_nothing_to_do(tmp_path: Path, op_type: str, keep: int) -> None:
+    """Each element stays where it is, whatever keepdims says."""
+    compare(
+        tmp_path, op_type, floats(2, 3, low=0.5), np.zeros(0, np.int64), const=[1], opset=18,
+        noop_with_empty_axes=1, keepdims=keep,
+    )  # fmt: skip

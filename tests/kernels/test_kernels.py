@@ -69,6 +69,41 @@ def test_pooling(op: str, fabric: str) -> None:
     compare(model, feeds, fabric)
 
 
+# Windows as wide as their step: a layout in blocks without halo, whose last tile has more room
+# than elements, and a window that reads there.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize(("kernel", "size"), [(2, 5), (2, 7), (3, 10), (4, 9)])
+def test_windows_beyond_the_end(kernel: int, size: int, fabric: str) -> None:
+    feeds = {"x0": floats(1, 3, size, 6, low=-3.0, high=-1.0)}
+    shape = {"kernel_shape": [kernel, 3], "strides": [kernel, 1]}
+    around = {"pads": [0, 0, kernel - 1, 0]}
+    compare(case("MaxPool", feeds, **shape, **around), feeds, fabric)
+    compare(case("MaxPool", feeds, **shape, ceil_mode=1), feeds, fabric)
+    weights = {"x1": floats(4, 3, kernel, 3)}
+    compare(case("Conv", feeds, weights, **shape, **around), feeds, fabric)
+    before = [  # what they leave in memory is no neutral element
+        helper.make_node("Exp", ["x0"], ["e"]),
+        helper.make_node("Mul", ["e", "x0"], ["m"]),
+        helper.make_node("Conv", ["m", "x1"], ["y0"], **shape, **around),
+    ]
+    compare(model_of(before, feeds, weights, ["y0"]), feeds, fabric)
+
+
+# Windows that leave the last rows unread: their layout does not hold these, which others want.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_windows_that_leave_a_rest(op: str, fabric: str) -> None:
+    feeds = {"x0": floats(1, 2, 5, 5), "x1": floats(4, 3)}
+    nodes = [
+        helper.make_node("Exp", ["x1"], ["y0"]),
+        helper.make_node(op, ["x0"], ["y1"], kernel_shape=[2, 3], strides=[2, 2]),
+        helper.make_node("Transpose", ["x0"], ["y2"], perm=[3, 2, 1, 0]),
+    ]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        model = model_of([nodes[i] for i in order], feeds, {}, ["y0", "y1", "y2"])
+        compare(model, feeds, fabric)
+
+
 @pytest.mark.parametrize("fabric", FABRICS)
 @pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd"])
 @pytest.mark.parametrize("axes", [[0], [1], [2], [0, 2], [0, 1, 2]])
@@ -293,3 +328,17 @@ def test_sums_that_go_to_the_last_column_and_back(precision: DType, fabric: str)
         feeds = {"x0": floats(*shape)}
         model = case("MatMul", feeds, {"x1": floats(shape[1], n)})
         compare(model, feeds, fabric, precision, same_order=True)
+
+
+# A window that begins behind the first element, of a value that is moved to it and read elsewhere.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize(("shape", "axis"), [((1, 8, 2, 3), 0), ((1, 8, 2, 3), 2), ((2, 1), 1)])
+def test_running_sums_that_leave_out_their_own(shape, axis: int, fabric: str) -> None:  # type: ignore[no-untyped-def]
+    feeds = {"x0": floats(*shape)}
+    nodes = [
+        helper.make_node("Exp", ["x0"], ["e"]),
+        helper.make_node("CumSum", ["e", "axis"], ["y0"], exclusive=1, reverse=1),
+        helper.make_node("Tanh", ["e"], ["y1"]),
+    ]
+    axes = {"axis": np.array(axis, np.int64)}
+    compare(model_of(nodes, feeds, axes, ["y0", "y1"]), feeds, fabric)

@@ -17,15 +17,15 @@ from wsc.cli.common import (
     bind_option,
     console,
     general,
+    load_program,
     plain_table,
     print_table,
     read_arrays,
-    require_folder,
     verbose,
     working,
-    write_arrays,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,13 +126,18 @@ class Finished:
     metavar="N",
     help="Most entries to record, shared by all units of these tiles. [default: 200000]",
 )
+@click.option(
+    "--changed-weights",
+    is_flag=True,
+    help="Take weights that are not those that the program was compiled with.",
+)
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
-    trace_tiles: str | None, trace_events: int | None, every: bool,
+    trace_tiles: str | None, trace_events: int | None, changed_weights: bool, every: bool,
 ) -> int:  # fmt: skip
     """Run PROGRAM.wsa on the simulated fabric.
 
@@ -147,30 +152,31 @@ def command(
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if output is not None and output.exists() and not output.is_dir():
-        raise Refusal(f"-o {output}: is a file, not a folder")
     if baked and compare is None:
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
-    if trace is not None:
-        require_folder(trace)
-    elif trace_tiles is not None or trace_events is not None:
+    if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
-    loaded = _load(program)
+    loaded = load_program(program, "reading")
+    read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
+    paths = {} if output is None else array_paths(output, _shown(loaded))
+    require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
     arrays, drawn = _inputs(loaded, given, used)
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
-        "check_races": check_races,
+        "check_races": check_races, "changed_weights": changed_weights,
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
     }  # fmt: skip
     result, stopped = execute(loaded, arrays, options)
-    compared = files = None
+    compared, files = None, dict[str, Path]()
     if not stopped:
         compared = reference and _compare(loaded, reference, result, arrays | baked)
-        files = output and write_arrays(output, result.outputs)
+        if output is not None:
+            write_arrays(paths, result.outputs, read)
+            files = paths
     if trace is not None:
-        write_trace(trace, result)
+        write_trace(trace, result, read)
     from wsc.report import kernel_rows
 
     predicted = _predicted(loaded)
@@ -178,7 +184,7 @@ def command(
     rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements, known)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files or {}, rows, predicted, compared, trace, stopped
+        loaded, result, shown_seed, drawn, files, rows, predicted, compared, trace, stopped
     )
     if as_json:
         click.echo(json.dumps(as_object(finished), indent=2, allow_nan=False))
@@ -192,11 +198,20 @@ def command(
 # --- doing it ---------------------------------------------------------------------
 
 
-def _load(path: Path) -> Program:
-    with working(f"reading {path}"):
-        from wsc.api import load
+def _model_files(model: Path | None) -> tuple[Path, ...]:
+    """The files of a model that outputs are compared with."""
+    if model is None:
+        return ()
+    from wsc.frontend.load import model_files
 
-        return load(path)
+    return model_files(model)
+
+
+def _shown(program: Program) -> list[str]:
+    """The outputs that a run gives: all but the lengths of others."""
+    tensors = program.assembly.edge_tensors
+    lengths = {tensor.cut.length for tensor in tensors if tensor.cut is not None}
+    return [name for name in _names(program, "output") if name not in lengths]
 
 
 def _inputs(
@@ -309,8 +324,12 @@ def _predicted(program: Program) -> Prediction | str:
 
 
 def fabric_name(program: Program) -> str:
-    """The rectangle and the fabric that it is of."""
-    return f"{program.assembly.width}x{program.assembly.height} tiles of {program.fabric.name}"
+    """The rectangle, the fabric that it is of, and the numbers that were changed."""
+    from isa.operands import show_number
+
+    assembly = program.assembly
+    changed = "".join(f", {key} = {show_number(value)}" for key, value in assembly.settings)
+    return f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}{changed}"
 
 
 def as_object(finished: Finished) -> dict[str, Any]:
@@ -334,7 +353,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "stopped": finished.stopped or None,
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz,
+            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
         },
         "precision": assembly.precision.value,
         "model": assembly.model,

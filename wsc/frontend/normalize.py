@@ -61,16 +61,18 @@ def log_softmax(call: Call) -> Value:
     return log_softmax_of(call.build, x, _softmax_axes(call, x))
 
 
-@lowering("Hardmax", since=13)
+@lowering("Hardmax")
 def hardmax(call: Call) -> Value:
     """1 at the first largest element along an axis, else 0."""
     build, x = call.build, call.arg(0)
-    axis = normal_axis(call.integer("axis", -1), x.rank)
-    numbers = passed_over(build, x, axis, Reduction.MAX)
+    axis, *further = _softmax_axes(call, x)
+    # Before opset 13 the axes from ``axis`` on are one.
+    flat = build.reshape(x, (*x.shape[:axis], math.prod(x.shape[axis:])), "flat") if further else x
+    numbers = passed_over(build, flat, axis, Reduction.MAX)
     first = index_of(build, numbers, axis, Reduction.MAX, False, True)
-    places = iota(build, x.shape[axis], axis, x.rank)
+    places = iota(build, flat.shape[axis], axis, flat.rank)
     flags = build.map(lambda i, f: i.eq(f), places, first, hint="hit")
-    return build.map(lambda h: h.cast(call.float_type), flags)
+    return build.reshape(build.map(lambda h: h.cast(call.float_type), flags), x.shape)
 
 
 def standardize(

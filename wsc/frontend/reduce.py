@@ -18,7 +18,7 @@ from wsc.ir.terms import Body, Term
 def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[Value, int]:
     """The reduction that the node's axes describe, and how many elements each result holds."""
     x = call.arg(0)
-    axes = call.axes(1, x.rank)
+    axes, keep = call.axes(1, x.rank), call.flag("keepdims", True)
     if not axes:
         if call.flag("noop_with_empty_axes", False):
             return (x if before is None else call.build.map(before, x)), 1
@@ -26,7 +26,6 @@ def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[V
     if before is not None:
         x = call.build.map(before, x, hint="each")
     count = math.prod(x.shape[axis] for axis in axes)
-    keep = call.flag("keepdims", True)
     return _reduce(call, kind, x, axes, keep), count
 
 
@@ -107,7 +106,7 @@ def reduce_log_sum(call: Call) -> Value:
 def reduce_log_sum_exp(call: Call) -> Value:
     """log(sum(exp(x))) over axes, without overflow."""
     build, x = call.build, call.arg(0)
-    axes = call.axes(1, x.rank)
+    axes, keep = call.axes(1, x.rank), call.flag("keepdims", True)
     if not axes:
         if call.flag("noop_with_empty_axes", False):
             return x
@@ -117,7 +116,7 @@ def reduce_log_sum_exp(call: Call) -> Value:
     shifted = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, shifted, axes, True, "sum")
     result = build.map_wide(lambda s, m: s.log() + m, total, largest)
-    if call.flag("keepdims", True):
+    if keep:
         return result
     return build.reshape(result, [n for i, n in enumerate(x.shape) if i not in axes], "flat")
 

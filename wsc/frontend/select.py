@@ -32,20 +32,24 @@ def one_hot(call: Call) -> Value:
     return build.map(body, wide, iota(build, depth, axis, indices.rank + 1), off, on)
 
 
-@lowering("TopK", since=10)
+@lowering("TopK")
 def top_k(call: Call) -> list[Value]:
     """The k largest or smallest along an axis, in order, with their indices.
 
     NaN is larger than all numbers, as ONNX Runtime has it.
     """
     build, x = call.build, call.arg(0)
-    count = int(call.static(1, "k").reshape(()).item())
+    old = call.opset < 10
+    count = call.integer("k", 0) if old else int(call.static(1, "k").reshape(()).item())
     axis = normal_axis(call.integer("axis", -1), x.rank)
     onnx_type = call.onnx_type(0)
     dtype = x.dtype
     words = build.map(lambda v: sortable(v, onnx_type), x, hint="ordered")
     largest = call.flag("largest", True)
-    require(1 <= count <= x.shape[axis], f"k = {count} of {x.shape[axis]} elements")
+    require(0 <= count <= x.shape[axis], f"k = {count} of {x.shape[axis]} elements")
+    if not count:
+        shape = (*x.shape[:axis], 0, *x.shape[axis + 1 :])
+        return [build.empty(shape, x.dtype), build.empty(shape, DType.I32)]
     pairs = x.type.size * x.shape[axis]
     if pairs <= FEW_PAIRS or count > TOP_K_LIMIT:
         require(pairs <= MANY_PAIRS, f"k = {count} takes {pairs} comparisons of pairs")

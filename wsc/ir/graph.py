@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,13 +284,17 @@ class GraphOutput:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A network. Nodes stand in topological order."""
+    """A network. Nodes stand in topological order.
+
+    files: those that the model was read from; nothing that is written replaces them.
+    """
 
     name: str
     inputs: tuple[GraphInput, ...]
     outputs: tuple[GraphOutput, ...]
     constants: tuple[Constant, ...]
     nodes: tuple[Node, ...]
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
     def types(self) -> dict[str, Type]:
         """Type of every value by name."""

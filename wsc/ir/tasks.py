@@ -17,12 +17,12 @@ from wsc.layout import Buffer, Mesh, View
 class Load:
     """Bring edge tensor ``source`` into ``out`` (an input, or a constant from the store).
 
-    fill: what halo and padding hold where they lie outside the tensor.
+    fill: what halo and padding hold where they lie outside the tensor; None if nobody reads that.
     """
 
     source: str
     out: View
-    fill: float = 0
+    fill: float | None = None
     origin: str = ""
 
 

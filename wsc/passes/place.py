@@ -49,7 +49,7 @@ from wsc.layout import (
     dense_strides,
     whole,
 )
-from wsc.passes.contraction import choose_contraction, wanted_extents
+from wsc.passes.contraction import choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
 from wsc.passes.values import Extents, Values
 
@@ -110,7 +110,9 @@ class Placer(Values):
             for t in self.tasks
             for key in ("source", "weight", "table", "target")
         }
-        edge = tuple(t for t in self.edge.values() if t.name in used or t.kind is not Kind.WEIGHT)
+        inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
+        weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
+        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = tuple(early(self.tasks, self.mesh))
         return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
 
@@ -172,7 +174,8 @@ class Placer(Values):
         else:
             split = self._window_split(op)
             extents = wanted_extents(op.index, shape, sizes, split, self.mesh)
-            value = self.bring(name, extents, float(neutral(op.kind, self.types[name].dtype)))
+            fill = float(neutral(op.kind, self.types[name].dtype))
+            value = self.bring(name, extents, fill, reads_outside(op.index, shape, sizes))
         self._emit_reduce(node, value, split, sizes)
 
     def _window_split(self, op: Reduce) -> dict[str, str]:
@@ -239,8 +242,11 @@ class Placer(Values):
                 f"{self.fabric.sram_bytes} bytes of a tile on {self.mesh.width}x{self.mesh.height} "
                 "tiles; use more tiles"
             )
-        left = self.bring(a, choice.a)
-        right = None if streamed else self.bring(b, choice.b)
+        sizes = dict(op.extents)
+        around = reads_outside(op.index_a, self.types[a].shape, sizes)
+        left = self.bring(a, choice.a, outside=around)
+        around = reads_outside(op.index_b, self.types[b].shape, sizes)
+        right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
