@@ -15,7 +15,7 @@ import numpy as np
 
 from isa.expr import Expr, Int, NotAffine
 from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
-from isa.program import Direction, EdgeTensor, Program, Region, Transfer
+from isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
 from isa.spans import Span, elements, show_address, spanned, split_offset
 from isa.types import Side
 from runtime.errors import LoadError, place
@@ -105,7 +105,7 @@ class Scheduler:
         self.program, self.routes, self.limit = program, routes, limit
         self.slot_of = region_slots
         self.colors = {name: index for index, (name, _) in enumerate(program.colors)}
-        self.tensors = {tensor.name: index for index, tensor in enumerate(program.edge_tensors)}
+        self.tensors = edge_places(program.edge_tensors)
         self.shapes: list[tuple[int, ...]] = []
         self.known: dict[tuple[int, ...], int] = {}
         self.lookups: list[tuple[int, int, int]] = []
@@ -187,7 +187,7 @@ class Scheduler:
         count = lookup.count * (transfer.repeat[1] if transfer.repeat else 1)
         made = len(self.lookups)
         first = sum(entry[1] for entry in self.lookups)
-        rows = self.program.edge_tensors[self.tensors[transfer.tensor]].shape[0]
+        rows = self._tensor(transfer).shape[0]
         self.lookups.append((first, count, rows))
         shape = self._shape(number, INDEX, [count], [1], (0, 0), (made, 0, 0))
         one = slice(lookup.port, lookup.port + 1)
@@ -197,12 +197,17 @@ class Scheduler:
         self.entries.append(_Entry(ports, slots, record))
         return made
 
+    def _tensor(self, transfer: Transfer) -> EdgeTensor:
+        """The edge tensor that a transfer names."""
+        return self.program.edge_tensors[self.tensors[transfer.direction, transfer.tensor]]
+
     def _shape(
         self, number: int, direction: int, extents: list[int], steps: list[int],
         controls: tuple[int, int], lookup: tuple[int, int, int],
     ) -> int:  # fmt: skip
         pad = [0] * (MAX_DIMS - len(extents))
-        tensor = self.tensors[self.program.transfers[number].tensor]
+        transfer = self.program.transfers[number]
+        tensor = self.tensors[transfer.direction, transfer.tensor]
         key = (
             len(extents), tensor, direction, *controls, number, *lookup,
             *extents, *pad, *steps, *pad,
@@ -269,9 +274,6 @@ class Scheduler:
         records = _runs(base, shapes)
         records[..., Rcol.REPEAT] *= min(count, 1)
         return records
-
-    def _tensor(self, transfer: Transfer) -> EdgeTensor:
-        return self.program.edge_tensors[self.tensors[transfer.tensor]]
 
     def _shapes(
         self, number: int, transfer: Transfer, table: np.ndarray, rank: int,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from isa import expr as ex
 from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
-from isa.program import Direction, EdgeTensor, Kind, Region, Transfer
+from isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
 from isa.spans import Span, elements, show_address, spanned, split_offset
 from isa.types import Control, DType, Side
 from isa.verify.context import Context, Mask
@@ -24,9 +24,10 @@ _BLOCK = 1 << 20  # ports times repetitions that are looked at together
 
 def transfers(context: Context, network: Network) -> None:
     """Each transfer stands at the edge, meets a route, and stays within its tensor."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    tensors, places = context.program.edge_tensors, edge_places(context.program.edge_tensors)
     for transfer in context.program.transfers:
-        region, tensor = context.regions[transfer.region], tensors[transfer.tensor]
+        region = context.regions[transfer.region]
+        tensor = tensors[places[transfer.direction, transfer.tensor]]
         if not _at_edge(context, region, transfer, transfer.side):
             continue
         if not _kind(context, transfer, tensor):
@@ -39,7 +40,8 @@ def transfers(context: Context, network: Network) -> None:
 
 def cuts(context: Context) -> None:
     """What cuts an output is an output itself, one integer, and the dimension is there."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    outputs_last = sorted(context.program.edge_tensors, key=lambda t: t.kind is Kind.OUTPUT)
+    tensors = {tensor.name: tensor for tensor in outputs_last}
     for tensor in context.program.edge_tensors:
         if tensor.cut is None:
             continue

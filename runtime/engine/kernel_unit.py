@@ -18,7 +18,7 @@ from runtime.engine.kernel_common import (
     value_in,
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
-from runtime.engine.kernel_main import sequence
+from runtime.engine.kernel_main import sequence, stopped
 from runtime.engine.kernel_multiply import multiply_rows
 from runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
 from runtime.engine.kernel_trace import BUSY, record
@@ -331,7 +331,7 @@ def run_unit(s: State, tile: int, unit: int, me: int) -> None:
                 if u[me, U.WAKE] < NEVER:
                     schedule(s, tile, max(u[me, U.WAKE], g[G.NOW] + 1))
                 return
-            if g[G.ERROR] != 0 and g[G.LIMIT] <= t + 1:
+            if stopped(s, tile, t):
                 return
     enqueue(s, g[G.UNIT_TASKS] + me)
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
 from isa.table import OPCODE
-from runtime.engine.bits import bits_float, decode, encode
+from runtime.engine.bits import bits_float, decode, encode, one_nan
 from runtime.engine.dispatch import (
     ACCUMULATING,
-    DIVIDING,
+    LIMITED,
+    MOVING,
+    allowed,
     apply_float,
     apply_int,
     float32,
@@ -24,7 +26,7 @@ from runtime.engine.kernel_common import fault
 from runtime.engine.layout import C, F, Fault, G, P, State, T, U
 from runtime.tables import MAX_DIMS, Col, Ocol
 
-MOV, FMAC, ADD = OPCODE["mov"], OPCODE["fmac"], OPCODE["add"]
+FMAC, ADD = OPCODE["fmac"], OPCODE["add"]
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
 MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it starts
 VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``kernel_common.MOST_VISITS``
@@ -231,7 +233,7 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
     """Execute the dimensions from ``first`` on at the unit's outer indices.
 
     Returns:
-        The bits of the last result; a division by zero is noted as a fault.
+        The bits of the last result; operands without a value are noted as a fault.
     """
     rows, u = s.rows, s.unit
     rank, opcode = rows[row, Col.RANK], rows[row, Col.OPCODE]
@@ -299,7 +301,7 @@ def line(
     td: int, ta: int, tb: int, tc: int, xa: int, xb: int, xc: int, memory: int,
 ) -> int:  # fmt: skip
     """The innermost dimension; frequent shapes have loops of their own."""
-    if opcode == MOV:
+    if MOVING[opcode] != 0:
         return mov_line(s, n, d0, a0, dd, da, td, xa, memory)
     if opcode == FMAC and (memory & 1) and ta == 0:
         if (memory & 6) != 6:
@@ -348,17 +350,18 @@ def axpy(f32: np.ndarray, n: int, d: int, dd: int, x: int, dx: int, scale: float
     """``fmac`` with one factor held: unit strides have a loop that can be vectorised."""
     if dd == 1 and dx == 1:
         for i in range(n):
-            f32[d + i] = fmac_value(f32[d + i], f32[x + i], float32(scale))
+            f32[d + i] = one_nan(fmac_value(f32[d + i], f32[x + i], float32(scale)))
         return
     for i in range(n):
-        f32[d + i * dd] = fmac_value(f32[d + i * dd], f32[x + i * dx], float32(scale))
+        f32[d + i * dd] = one_nan(fmac_value(f32[d + i * dd], f32[x + i * dx], float32(scale)))
 
 
 @jit
 def dot(f32: np.ndarray, n: int, d: int, dd: int, a: int, da: int, b: int, db: int) -> None:
     """``fmac`` with all operands in memory."""
     for i in range(n):
-        f32[d + i * dd] = fmac_value(f32[d + i * dd], f32[a + i * da], f32[b + i * db])
+        value = fmac_value(f32[d + i * dd], f32[a + i * da], f32[b + i * db])
+        f32[d + i * dd] = one_nan(value)
 
 
 @inlined
@@ -373,7 +376,7 @@ def half_fmac(
             left = s.half[s.u16[a + i * da]]
         if memory & 4:
             right = s.half[s.u16[b + i * db]]
-        s.f32[d + i * dd] = fmac_value(s.f32[d + i * dd], left, right)
+        s.f32[d + i * dd] = one_nan(fmac_value(s.f32[d + i * dd], left, right))
 
 
 @inlined
@@ -388,8 +391,8 @@ def int_row(
         a = int64(s.i32[(a0 + i * da) >> 2]) if memory & 2 else xa
         b = int64(s.i32[(b0 + i * db) >> 2]) if memory & 4 else xb
         c = int64(s.i32[(c0 + i * dc) >> 2]) if memory & 8 else xc
-        if DIVIDING[opcode] != 0 and b == 0:
-            fault(s, Fault.DIVISION, tile, me - tile * s.g[G.UNITS], row, a, 0)
+        if LIMITED[opcode] != 0 and not allowed(opcode, a, b):
+            fault(s, Fault.DOMAIN, tile, me - tile * s.g[G.UNITS], row, a, b)
             return int64(0)
         last = int64(int32(apply_int(opcode, a, b, c)))
         if memory & 1:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from wsc.cli.common import working
 
@@ -29,8 +32,11 @@ def execute(
         def progress(cycle: int, fraction: float) -> None:
             say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
-        def compiling() -> None:
-            say.still("compiling the engine (once, about 15 seconds)")
+        def compiling(unkept: str) -> None:
+            if unkept:
+                click.echo(f"the engine is compiled for this run alone: {unkept}", err=True)
+            else:
+                say.still("compiling the engine (once, about 15 seconds)")
 
         try:
             return program.run(arrays, progress=progress, compiling=compiling, **options), ""
@@ -55,14 +61,14 @@ def trace_request(program: Program, tiles: str | None, events: int | None) -> Tr
     return request
 
 
-def write_trace(path: Path, result: RunResult) -> None:
-    """Write the trace whole, or not at all."""
+def write_trace(path: Path, result: RunResult, inputs: Iterable[Path] = ()) -> None:
+    """Write the trace whole, or not at all. inputs: files that are read, and never replaced."""
     import gzip
 
     from wsc.files import appearing
 
     assert result.trace is not None
-    with working(f"writing {path}"), appearing(path) as partial:
+    with working(f"writing {path}"), appearing(path, inputs=inputs) as (partial,):
         if path.suffix == ".gz":
             with gzip.open(partial, "wt", encoding="utf-8") as file:
                 result.trace.write(file)
