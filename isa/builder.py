@@ -7,7 +7,8 @@ from typing import Any
 
 from isa import expr as ex
 from isa.diagnostics import AssemblyError, Source
-from isa.operands import LARGEST, Children, OperandBuilder, present
+from isa.fabric import DEFAULT, FabricError, find_fabric
+from isa.operands import Children, OperandBuilder, present
 from isa.program import (
     ISA_VERSION,
     Asynchronous,
@@ -20,6 +21,7 @@ from isa.program import (
     Location,
     Lookup,
     Loop,
+    Number,
     Op,
     Operand,
     Procedure,
@@ -30,6 +32,7 @@ from isa.program import (
     Statement,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.table import BY_NAME
 from isa.types import Control, DType, Side
@@ -42,6 +45,8 @@ class _Parts:
     header: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     constants: dict[str, int] = field(default_factory=dict[str, int])
     colors: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    settings: dict[str, Number] = field(default_factory=dict[str, Number])
+    files: list[WeightFile] = field(default_factory=list[WeightFile])
     edge: list[EdgeTensor] = field(default_factory=list[EdgeTensor])
     tensors: list[Tensor] = field(default_factory=list[Tensor])
     regions: list[Region] = field(default_factory=list[Region])
@@ -82,6 +87,9 @@ class Builder(OperandBuilder):
         fabric, width, height = parts.header["fabric"]
         return Program(
             fabric=fabric,
+            numbers=parts.header.get("numbers", ("",))[0],
+            settings=tuple(parts.settings.items()),
+            files=tuple(parts.files),
             width=width,
             height=height,
             precision=DType(parts.header.get("precision", ("f32",))[0]),
@@ -102,8 +110,29 @@ class Builder(OperandBuilder):
         self.parts.header[str(token)] = values
 
     def fabric(self, children: Children) -> None:
-        """``fabric "wse2" 4x2``."""
+        """``fabric "wse2" 4x2 numbers "0123456789abcdef"``."""
         self._once(children[0], self.file_name(children[1]), *self.size(children[2]))
+
+        if children[3] is not None:
+            self.parts.header["numbers"] = (self.string(children[3]),)
+
+    def setting(self, children: Children) -> None:
+        """``set io.bytes_per_cycle = 8``."""
+        token, value = children
+        key = str(token)
+        try:
+            find_fabric(DEFAULT).require_key(key)
+        except FabricError as error:
+            raise self.fail(str(error), token) from None
+        if key in self.parts.settings:
+            raise self.fail(f"'{key}' is set twice", token)
+        self.parts.settings[key] = value if isinstance(value, tuple) else self.fabric_number(value)
+
+    def digest(self, children: Children) -> None:
+        """``file "mlp.wsa.safetensors" sha256 "0123..."``."""
+        name, digest = children
+        file = WeightFile(self.file_name(name), self.string(digest), self.where(name))
+        self.parts.files.append(file)
 
     def precision(self, children: Children) -> None:
         """``precision f32``."""
@@ -122,17 +151,12 @@ class Builder(OperandBuilder):
         if name in self.parts.constants:
             raise self.fail(f"the constant '{name}' is defined twice", token)
         try:
-            number = int(ex.evaluate(value, self.parts.constants))
+            self.parts.constants[name] = int(ex.evaluate(value, self.parts.constants))
         except KeyError as error:
             message = f"a constant is made of integers and earlier constants; {error} is neither"
             raise self.fail(message, token) from error
-        except ZeroDivisionError as error:
+        except ArithmeticError as error:
             raise self.fail(str(error), token) from error
-        except OverflowError:  # NumPy's minimum of a number that it cannot hold
-            number = LARGEST + 1
-        if abs(number) > LARGEST:
-            raise self.fail(f"the constant '{name}' is beyond 64 bits", token)
-        self.parts.constants[name] = number
         self.places["constant", name] = self.where(token)
 
     def color(self, children: Children) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from isa import expr as ex
 from isa.diagnostics import AssemblyError, Source
+from isa.limits import MOST_NUMBER
 from isa.program import (
     Asynchronous,
     Dim,
@@ -23,6 +24,7 @@ from isa.program import (
     Location,
     Loop,
     Mem,
+    Number,
     Operand,
     Position,
     Real,
@@ -30,8 +32,7 @@ from isa.program import (
 )
 from isa.types import Side
 
-LARGEST = 2**63 - 1  # of the integers in a text
-_DIGITS = len(str(LARGEST))
+_DIGITS = len(str(MOST_NUMBER)) - 1  # of the integers in a text
 DEEPEST = 100  # expressions within expressions, blocks within blocks
 
 _NESTING = (ex.Binary, If, Loop)
@@ -72,6 +73,13 @@ def show_edge_name(name: str) -> str:
 def show_real(value: float) -> str:
     """The shortest literal that reads back as the same number."""
     return repr(value)
+
+
+def show_number(value: Number) -> str:
+    """A number of a fabric: ``8``, ``0.25`` or ``[6, 6, 4]``."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return show_real(value) if isinstance(value, float) else str(value)
 
 
 def show_operand(operand: Operand) -> str:
@@ -154,14 +162,19 @@ class OperandBuilder:
         width, height = str(token).split("x")
         return self._number(width, token), self._number(height, token)
 
+    def fabric_number(self, token: Any) -> int | float:
+        """Inverse of ``show_number`` for one number."""
+        return self.integer(token) if token.isdecimal() else float(token)
+
     def semaphore(self, token: Any) -> int:
         """Inverse of ``show_semaphore``."""
         return self._number(str(token)[1:], token)
 
     def _number(self, digits: str, token: Any) -> int:
         digits = digits.lstrip("0") or "0"
-        if len(digits) > _DIGITS or int(digits) > LARGEST:
-            raise self.fail(f"the integer is beyond {LARGEST}, the largest of 64 bits", token)
+        if len(digits) > _DIGITS:  # in the range that all checks rely on
+            message = f"{digits[:12]}... is too large: a number of the text is below 10^{_DIGITS}"
+            raise self.fail(message, token)
         return int(digits)
 
     def string(self, token: Any, start: int = 0) -> str:

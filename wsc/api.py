@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import html
 import tempfile
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import index
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isa.fabric import DEFAULT, Fabric, find_fabric
+from isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
 from isa.files import read_text
+from isa.machine import described, machine_of, strange
 from isa.program import EdgeTensor, Kind
 from isa.program import Program as Assembly
 from isa.shown import escaped
 from isa.types import DType
-from wsc.errors import CompileError, shortened
-from wsc.files import appearing
-from wsc.ir.graph import Constant
+from wsc.errors import CompileError, OtherMachine, shortened
+from wsc.ir.graph import Constant, Type
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
@@ -43,20 +46,30 @@ FEW = 4  # inputs and outputs there
 LONGEST = 1 << 26  # bytes of an assembly text
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
+_SAVING = Lock()  # of programs that run before they are saved
+
 
 @dataclass(slots=True, repr=False)
 class Program:
     """A compiled, or loaded, program.
 
-    assembly: the program as data. folder: where its weights lie, None as long as
-    they are only in the model. constants: the tensors that the weights name.
+    assembly: the program as data. folder: where its weights are, None as long as
+    they are only in the model. constants: the tensors that the weights name. inputs: the
+    files that it was made from; ``save`` replaces none of them. notes: sentences on what the
+    user should know of it.
     """
 
     assembly: Assembly
     fabric: Fabric
     constants: tuple[Constant, ...] = ()
     folder: Path | None = None
+    inputs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._described = self.fabric  # what the header says, as long as nobody changes it
 
     def __repr__(self) -> str:
         facts = "; ".join(f"{head}: {text}" for head, text in self._facts())
@@ -90,19 +103,30 @@ class Program:
 
         return print_program(self.assembly)
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the text to ``path`` and the weights beside it (same stem, .safetensors).
+    def save(self, path: str | PathLike[str], inputs: Iterable[Path] = ()) -> Path:
+        """Write the text to ``path`` and the weights beside it, to ``path`` and ``.safetensors``.
 
-        Both files appear complete or not at all. Weights whose data already lie raw in a
-        file of the same folder are referred to, not copied.
+        Both files appear complete or not at all, and the text knows the weights by their
+        digest. Weights that are in a file of the same folder already, raw or because the
+        program was loaded from there, are referred to and not copied.
+
+        inputs: further files that must not be replaced.
+
+        Raises:
+            CompileError: a file cannot be written, or is one that the program was made from.
+            LoadError: the weights of a program that was loaded are missing, or were changed.
         """
-        from wsc.weights import write_weights
+        from wsc.weights import save_program
 
         path = Path(path)
-        tensors = write_weights(self.assembly.edge_tensors, self.constants, path)
-        self.assembly = replace(self.assembly, edge_tensors=tensors)
-        self.folder = path.parent
-        _write_whole(path, self.text)
+        assembly, constants = self.assembly, self.constants
+        if self.fabric != self._described or strange(assembly, self.fabric):
+            assembly = described(assembly, self.fabric)
+        if not constants and self.folder is not None and not _same(self.folder, path.parent):
+            assembly, constants = _with_constants(assembly, self.folder)
+        kept = (*self.inputs, *inputs)
+        self.assembly = save_program(assembly, constants, path, kept)
+        self.constants, self.folder, self._described = constants, path.parent, self.fabric
         return path
 
     def run(
@@ -118,10 +142,10 @@ class Program:
         from runtime.api import run
 
         inputs = self._named(inputs)
-
-        if self.folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
-            self.save(Path(self._temporary.name) / "program.wsa")
+        with _SAVING:  # several threads may run one program
+            if self.folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
+                self.save(Path(self._temporary.name) / "program.wsa")
         return run(self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric, **options)
 
     def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
@@ -147,12 +171,24 @@ def _listed(tensors: Sequence[EdgeTensor]) -> str:
     return ", ".join([*texts, *more]) or "none"
 
 
-def _write_whole(path: Path, text: str) -> None:
-    try:
-        with appearing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CompileError(f"{path}: cannot be written ({error.strerror})") from error
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[Constant, ...]]:
+    """A program that was loaded, with its weights as constants: each under its own name."""
+    from runtime.weights import open_weights
+
+    found = open_weights(assembly, folder).tensors
+    tensors = tuple(
+        replace(tensor, key=tensor.name) if tensor.name in found else tensor
+        for tensor in assembly.edge_tensors
+    )
+    constants = tuple(
+        Constant(name, Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data))
+        for name, item in found.items()
+    )
+    return assembly.with_(edge_tensors=tensors), constants
 
 
 def compile(  # noqa: A001 - the name of the command
@@ -160,7 +196,7 @@ def compile(  # noqa: A001 - the name of the command
     fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
     dims: Mapping[str, int] | None = None,
     precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
-    observe: Observer | None = None, same_order: bool = False,
+    observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -168,7 +204,9 @@ def compile(  # noqa: A001 - the name of the command
     None chooses a small rectangle for the model. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
     same_order: add up each sum of a product or convolution in an order that does not depend on
-    where its result lies, so that equal weights give results that are equal to the bit.
+    where its result lies, so that equal weights give results that are equal to the bit. inputs:
+    names that are inputs and initializers of the model: each run gives their values. Without, they
+    are constants with the values of the model, or of ``bind``.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -181,11 +219,10 @@ def compile(  # noqa: A001 - the name of the command
     kind = DType(precision)
     source, name = _source(model)
     chosen = None if fabric is None else _fabric(fabric)
-    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind)
+    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs)
     if chosen is None:
         return _smallest(graph, kind, name, observe, same_order)
-    printed = _printed_name(chosen)
-    return _program(run_passes(graph, chosen, printed, kind, name, observe, same_order))
+    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -249,14 +286,6 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(value) for name, value in bind.items()}
 
 
-def _printed_name(fabric: Fabric) -> str:
-    """A preset by name, another description by its path."""
-    from isa.fabric import PRESETS
-
-    source = Path(fabric.source)
-    return fabric.name if source.parent == PRESETS else fabric.source
-
-
 def _smallest(
     graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool
 ) -> Program:
@@ -271,7 +300,7 @@ def _smallest(
             continue
         fabric = find_fabric(f"{width}x{height}")
         try:
-            compiled = run_passes(graph, fabric, fabric.name, precision, name, observe, same_order)
+            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
             continue
@@ -281,7 +310,23 @@ def _smallest(
 
 
 def _program(compiled: Compiled) -> Program:
-    return Program(compiled.program, compiled.fabric, compiled.constants)
+    described_in = (Path(compiled.fabric.source),) if compiled.fabric.source else ()
+    inputs = (*compiled.files, *described_in)
+    return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
+
+
+def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
+    """The machine of a program; what is wrong with one of its numbers is shown in its line."""
+    from isa.diagnostics import AssemblyError, Diagnostic, Source
+
+    try:
+        return machine_of(assembly)
+    except FabricError as error:
+        for key, _ in assembly.settings:
+            if f"'{key}'" in str(error):
+                where, line = Source(text).declaration(str(path), "set", key)
+                raise AssemblyError([Diagnostic(str(error), where, line, len(key))]) from None
+        raise FabricError(f"{path}: {error}") from None
 
 
 def load(path: str | PathLike[str]) -> Program:
@@ -290,6 +335,9 @@ def load(path: str | PathLike[str]) -> Program:
     Raises:
         AssemblyError: the text is not a well-formed program (all findings, with carets).
         FabricError: its fabric is not known.
+
+    Warns:
+        OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     from isa.parser import parse
     from isa.verifier import verify
@@ -301,6 +349,12 @@ def load(path: str | PathLike[str]) -> Program:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
     assembly = parse(text, str(path))
-    fabric = find_fabric(assembly.fabric).sized(assembly.width, assembly.height)
+    fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
-    return Program(assembly, fabric, folder=path.parent)
+    folder = path.parent
+    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
+    inputs = (*(folder / name for name in names), *([Path(fabric.source)] if fabric.source else ()))
+    note = strange(assembly, fabric)
+    if note:
+        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=2)
+    return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.program import Location
+from isa.program import Location, edge_places
 from isa.types import Side
+from isa.values import PARTIAL
 from runtime.engine.layout import Fault, G, Mode, Reason, State, U
 from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from runtime.tables import COUNTED
+from runtime.tables import COUNTED, Col
 
 MOST_LINES, MOST_TILES = 24, 4
 
@@ -91,9 +92,14 @@ def _units(image: Image, state: State) -> Iterator[Wait]:
 def _reason(image: Image, state: State, tile: int, me: int) -> str:
     reason, what = int(state.unit[me, U.REASON]), int(state.unit[me, U.WHAT])
     if reason == Reason.INPUT:
-        return f"a wavelet of color '{_color(image, state, what)}'"
+        queue = state.slots[what, Scol.INPUT]
+        left = _left_waiting(state, tile, "reader", bool(state.fifos[queue, Fcol.COUNT]), me)
+        return f"a wavelet of color '{_color(image, state, what)}'{left}"
     if reason == Reason.OUTPUT:
-        return f"room in the output queue of color '{_color(image, state, what)}'"
+        queue = state.slots[what, Scol.OUTPUT]
+        room = bool(state.fifos[queue, Fcol.COUNT] < state.fifos[queue, Fcol.DEPTH])
+        left = _left_waiting(state, tile, "writer", room, me)
+        return f"room in the output queue of color '{_color(image, state, what)}'{left}"
     if reason == Reason.SEMAPHORE:
         at = tile * int(state.g[G.SEMAPHORES]) + what
         has = int(state.semaphores[at, 0] + state.semaphores[at, 1])
@@ -101,6 +107,18 @@ def _reason(image: Image, state: State, tile: int, me: int) -> str:
     if reason == Reason.UNIT:
         return f"stream unit {what - 1} to be free"
     return "room in the dynamic network"
+
+
+def _left_waiting(state: State, tile: int, user: str, there: bool, me: int) -> str:
+    """What to add if two threads are at one end of a queue; ``there``: what one waits for is.
+
+    A queue wakes the one that came to it last.
+    """
+    units = int(state.g[G.UNITS])
+    waits = state.unit[tile * units : (tile + 1) * units, [U.REASON, U.WHAT]]
+    if not there and (waits == state.unit[me, [U.REASON, U.WHAT]]).all(axis=1).sum() < 2:
+        return ""
+    return f", which has one {user} at a time and was used by two (a check for races names them)"
 
 
 def _edge(image: Image, state: State) -> Iterator[Wait]:
@@ -125,6 +143,8 @@ def _edge(image: Image, state: State) -> Iterator[Wait]:
 
 def _wavelets(image: Image, state: State) -> Iterator[Wait]:
     """Routers whose head cannot move, and queues that no one reads."""
+    units = state.unit[state.unit[:, U.REASON] == Reason.INPUT]
+    wanted = set(units[:, U.WHAT].tolist())
     for slot in range(int(state.slot_first[-1])):
         tile, color = int(state.slots[slot, Scol.TILE]), _color(image, state, slot)
         where = image.program.routes[int(image.routes.route_of[slot])].where
@@ -133,7 +153,7 @@ def _wavelets(image: Image, state: State) -> Iterator[Wait]:
             sides = ", ".join(_blocked(state, slot)) or "the switch"
             yield Wait(tile, f"router holds {held} of color '{color}', waits for {sides}", where)
         queue = int(state.slots[slot, Scol.INPUT])
-        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and state.slots[slot, Scol.READER] < 0:
+        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and slot not in wanted:
             count = int(state.fifos[queue, Fcol.COUNT])
             yield Wait(tile, f"{count} of color '{color}' that no instruction takes", where)
         queue = int(state.slots[slot, Scol.OUTPUT])
@@ -174,22 +194,34 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     row, a, b = int(g[G.ERROR_ROW]), int(g[G.ERROR_A]), int(g[G.ERROR_B])
     if code is Fault.LOOKUP:
         transfer = image.program.transfers[row]
-        rows = {t.name: t for t in image.program.edge_tensors}[transfer.tensor].shape[0]
+        number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
+        rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
-        who, where = "edge", transfer.where
+        who, where, node = "edge", transfer.where, transfer.node
     else:
         who = unit_name(unit)
         where = image.code.where[row]
-        what = f"'{COUNTED[int(state.rows[row, 1])]}': {_fault_text(image, code, a, b)}"
+        name = COUNTED[int(state.rows[row, Col.OPCODE])]
+        what = f"'{name}': {_fault_text(image, code, name, a, b)}"
+        node = _node_of(image, state, tile * int(g[G.UNITS]) + unit)
     lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "
-    return lead + what, where
+    return lead + what + (f", for node '{node}'" if node else ""), where
 
 
-def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
+def _node_of(image: Image, state: State, thread: int) -> str:
+    """The ONNX node of the statement of main that a thread works for, or nothing."""
+    statement = int(state.unit[thread, U.STATEMENT])
+    statements = image.code.statements
+    return statements[statement].node if 0 <= statement < len(statements) else ""
+
+
+def _fault_text(image: Image, code: Fault, name: str, a: int, b: int) -> str:
     if code is Fault.QUEUE:
         color = image.program.colors[a][0]
         way = "to" if b == Scol.OUTPUT else "from"
         return f"no route {way} the router for color '{color}' in this tile"
+    if code is Fault.DOMAIN:
+        return PARTIAL[name].refusal.format(a=a, b=b)
     return {
         Fault.ADDRESS: f"SRAM address {a} is out of range, the program's data has {b} bytes",
         Fault.ALIGNMENT: f"SRAM address {a} or a stride is no multiple of {b} bytes",
@@ -197,5 +229,7 @@ def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
         Fault.TARGET: f"the target tile ({a}, {b}) is outside the region",
         Fault.CALLS: f"calls nest deeper than {a}",
         Fault.REGISTERS: f"the register windows need more than {a} registers",
-        Fault.DIVISION: f"division of {a} by zero",
+        Fault.EXTENT: f"{a} turns or steps of one dimension, and there may be {b}",
+        Fault.STEPS: f"more than {a} steps in one instruction",
+        Fault.ROW: f"more than {a} steps in one row",
     }[code]

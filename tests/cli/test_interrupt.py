@@ -119,7 +119,10 @@ def test_while_a_model_is_compiled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.1])
 def test_at_any_moment_there_is_one_line(tmp_path: Path, moment: float) -> None:
     saved(builders.mlp((16, 32, 10), batch=4), tmp_path / "model.onnx")
-    start = "import wsc.cli.start as it; print(flush=True); it.main()"
+    start = (
+        "import signal, wsc.cli.start as it; signal.signal(signal.SIGINT, it.leave); "
+        "print(flush=True); it.main()"
+    )
     command = [sys.executable, "-c", start, "compile", "model.onnx", "-o", "out.wsa"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(

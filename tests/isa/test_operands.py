@@ -9,7 +9,8 @@ import pytest
 
 from isa.diagnostics import AssemblyError
 from isa.fabric import find_fabric
-from isa.operands import DEEPEST, LARGEST
+from isa.limits import MOST_NUMBER
+from isa.operands import DEEPEST
 from isa.parser import parse
 from isa.printer import print_program
 from isa.verifier import verify
@@ -51,20 +52,25 @@ def refused(text: str, *facts: str) -> str:
 @pytest.mark.parametrize(
     "place", [m.span() for m in re.finditer(r"(?<![\w.])\d+|(?<=[sx])\d+(?!\w)", LISTING)]
 )
-@pytest.mark.parametrize("digits", [str(LARGEST + 1), "9" * 5000])
-def test_every_integer_of_a_text_has_at_most_64_bits(place: tuple[int, int], digits: str) -> None:
+@pytest.mark.parametrize("digits", [str(10**14), "9" * 5000])
+def test_every_integer_of_a_text_has_a_range(place: tuple[int, int], digits: str) -> None:
     parse(LISTING)
     start, end = place
-    refused(LISTING[:start] + digits + LISTING[end:], "beyond 9223372036854775807")
+    refused(
+        LISTING[:start] + digits + LISTING[end:],
+        "is too large: a number of the text is below 10^14",
+    )
 
 
 def test_zeros_before_a_number_do_not_count() -> None:
     assert parse(f"{HEAD}const A = {'0' * 5000}7\n").constants == (("A", 7),)
 
 
-@pytest.mark.parametrize("value", [f"{LARGEST} + 1", f"0 - {LARGEST}*2", f"min({LARGEST}*2, 3*A)"])
+@pytest.mark.parametrize("value", ["4*A + 1", "0 - A*5", "min(A*A*A, 3*A)"])
 def test_so_has_every_constant(value: str) -> None:
-    refused(f"{HEAD}const A = {LARGEST}\nconst B = {value}\n", "'B' is beyond 64 bits")
+    head = f"{HEAD}const A = {MOST_NUMBER // 4}\n"
+    assert parse(f"{head}const B = 4*A\n").constants[1] == ("B", MOST_NUMBER)
+    refused(f"{head}const B = {value}\n", "leaves the range of numbers")
 
 
 NESTS = {

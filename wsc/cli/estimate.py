@@ -16,6 +16,7 @@ from wsc.cli.common import (
     Refusal,
     console,
     general,
+    load_program,
     model_options,
     read_arrays,
     read_dims,
@@ -73,7 +74,6 @@ def _program(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str
 ) -> Program:
     from wsc.api import compile as compile_model
-    from wsc.api import load
 
     if model.suffix != ".wsa":
         with working("compiling"):
@@ -87,8 +87,7 @@ def _program(
     ):  # fmt: skip
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise Refusal(f"{flag}: {model} is compiled, and says that itself")
-    with working(f"reading {model}"):
-        return load(model)
+    return load_program(model, "reading")
 
 
 def estimated(program: Program, start: float) -> Estimate:
