@@ -270,9 +270,12 @@ class Builder(OperandBuilder):
         return self.nested(made, body, token)
 
     def conditional(self, children: Children) -> If:
-        """``if a < b`` ... ``else`` ... ``end``."""
-        token, left, relation, right, then, otherwise = children
-        made = If(left, str(relation), right, then, otherwise or (), self.where(token))
+        """``if a < b`` ... ``else`` ... ``end``; without a comparison, whether it is not 0."""
+        token, condition, then, otherwise = children
+        left, relation, right = condition, "!=", ex.Int(0)
+        if isinstance(condition, ex.Binary) and ex.BINARY.get(condition.op, (0, 0))[0] == 1:
+            left, relation, right = condition.left, condition.op, condition.right
+        made = If(left, relation, right, then, otherwise or (), self.where(token))
         return self.nested(made, (*then, *made.otherwise), token)
 
     def call(self, children: Children) -> Call:
