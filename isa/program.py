@@ -304,7 +304,8 @@ class EdgeTensor:
     host sees (``int64`` inputs travel as i32). file, key: for weights, the
     safetensors file beside the program and the key in it, or, when ``byte_offset``
     is not None, a raw file with the data starting at that byte. cut: for an output whose
-    size the program itself computes.
+    size the program itself computes. high: for 64-bit integers of two words, the tensor of
+    their high words; this one has the low ones, and the host sees both as one.
     """
 
     name: str
@@ -316,6 +317,7 @@ class EdgeTensor:
     key: str = ""
     byte_offset: int | None = None
     cut: Cut | None = None
+    high: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
     @property
@@ -401,6 +403,12 @@ class Program:
     procedures: tuple[Procedure, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     version: int = ISA_VERSION
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Edge tensors that the host does not see as such: lengths, and high words."""
+        lengths = (tensor.cut.length for tensor in self.edge_tensors if tensor.cut)
+        return frozenset(lengths) | {tensor.high for tensor in self.edge_tensors if tensor.high}
 
     def region(self, name: str) -> Region:
         """The region of that name; KeyError if there is none."""

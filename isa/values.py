@@ -44,7 +44,7 @@ def class_of(dtype: DType) -> Class:
 Function = Callable[..., Any]
 VALUES: dict[tuple[str, Class], Function] = {}
 DIVIDES = frozenset(
-    {"i.div", "i.mod", "div", "mod", "rem", "divu", "remu"}
+    {"i.div", "i.mod", "div", "mod", "rem", "divu", "remu", "fit"}
 )  # INT class: b = 0 is an error
 _BOTH = (Class.FLOAT, Class.INT)
 
@@ -383,6 +383,11 @@ def _shru(a: Any, b: Any) -> Any:
     return (a & 0xFFFFFFFF) >> (b & 31)
 
 
+@_whole("fit")
+def _fit(a: Any, b: Any) -> Any:
+    return a
+
+
 @_value("select", *_BOTH)
 def _select(c: Any, a: Any, b: Any) -> Any:
     return a if c != 0 else b
@@ -433,6 +438,8 @@ def evaluate(name: str, dtype: DType, *args: Any) -> Any:
         else int(arg)
         for role, arg in zip(roles, args, strict=True)
     ]
+    if name in DIVIDES and class_of(dtype) is Class.INT and carried[1] == 0:
+        raise ZeroDivisionError(name)
     with np.errstate(all="ignore"):
         result = VALUES[name, class_of(dtype)](*carried)
         target = operand_type(row.operands[0], dtype)

@@ -47,8 +47,23 @@ _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "atan": np.arctan, "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "shl": lambda a, b: np.left_shift(a, b & 31), "shr": lambda a, b: np.right_shift(a, b & 31),
+    "shru": lambda a, b: np.right_shift(_unsigned(a), _unsigned(b) & np.uint32(31)),
+    "divu": lambda a, b: np.floor_divide(_unsigned(a), _unsigned(b)),
+    "remu": lambda a, b: np.remainder(_unsigned(a), _unsigned(b)),
+    "bits": lambda a: a.view(np.int32),
+    "fit": lambda a, b: _fitting(a, b),
     "select": lambda c, a, b: np.where(c != 0, a, b),
 }  # fmt: skip
+
+
+def _unsigned(a: np.ndarray) -> np.ndarray:
+    return a.view(np.uint32)
+
+
+def _fitting(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if not np.all(b):
+        raise OverflowError("an integer needs more than 32 bits here")
+    return a
 
 
 def _map(op: Map, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
@@ -175,7 +190,12 @@ def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _shown(item: GraphOutput, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    array = values[item.value].astype(item.host_dtype)
+    word, host = values[item.value], np.dtype(item.host_dtype)
+    unsigned = host.kind == "u" and host.itemsize >= 4 and word.dtype == np.int32
+    array = (word.view(np.uint32) if unsigned else word).astype(host)
+    if item.high:
+        low = values[item.value].view(np.uint32)
+        array = ((values[item.high].astype(np.int64) << 32) | low).view(item.host_dtype)
     if item.length is None:
         return array
     axis, length = item.length

@@ -180,16 +180,19 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     else:
         who = unit_name(unit)
         where = image.code.where[row]
-        what = f"'{COUNTED[int(state.rows[row, 1])]}': {_fault_text(image, code, a, b)}"
+        name = COUNTED[int(state.rows[row, 1])]
+        what = f"'{name}': {_fault_text(image, code, a, b, name)}"
     lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "
     return lead + what, where
 
 
-def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
+def _fault_text(image: Image, code: Fault, a: int, b: int, name: str) -> str:
     if code is Fault.QUEUE:
         color = image.program.colors[a][0]
         way = "to" if b == Scol.OUTPUT else "from"
         return f"no route {way} the router for color '{color}' in this tile"
+    if code is Fault.DIVISION and name == "fit":
+        return f"an integer needs more than 32 bits here; its low word is {a}"
     return {
         Fault.ADDRESS: f"SRAM address {a} is out of range, the program's data has {b} bytes",
         Fault.ALIGNMENT: f"SRAM address {a} or a stride is no multiple of {b} bytes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -15,17 +15,20 @@ from wsc.ir.graph import Map, Type
 from wsc.ir.pairs import Pair, Word, as_word
 from wsc.ir.terms import Term, trace
 
-_EDGES = [0, 1, 2, 31, 255, 1000, 2**16 - 1, 2**16, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32,
-          2**32 + 1, 2**33 + 257, 2**40 + 1, 2**53 + 1, 2**56 + 2**32 + 1, 2**62 + 1, 2**63 - 1]  # fmt: skip
+_EDGES = [0, 1, 2, 255, 1000, 2**16 - 1, 2**16, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32]
+_EDGES += [2**32 + 1, 2**33 + 257, 2**40 + 1, 2**53 + 1, 2**56 + 2**32 + 1, 2**62 + 1, 2**63 - 1]
 _RANDOM = np.random.default_rng(3)
-_DRAWN = [int(_RANDOM.integers(2**62)) >> int(_RANDOM.integers(62)) for _ in range(40)]
+_DRAWN = [int(_RANDOM.integers(2**62)) >> int(_RANDOM.integers(62)) for _ in range(12)]
 SIGNED = [s * n for n in (*_EDGES, *_DRAWN) for s in (1, -1)] + [-(2**63)]
 UNSIGNED = [n % 2**64 for n in SIGNED]
 
 
 def _words(values: list[int]) -> list[np.ndarray]:
     array = np.array([value % 2**64 for value in values], np.uint64)
-    return [(array >> np.uint64(32)).astype(np.uint32).view(np.int32), array.astype(np.uint32).view(np.int32)]
+    return [
+        (array >> np.uint64(32)).astype(np.uint32).view(np.int32),
+        array.astype(np.uint32).view(np.int32),
+    ]
 
 
 def _run(body: Callable[..., Term], *inputs: np.ndarray) -> np.ndarray:
@@ -45,14 +48,19 @@ def _term(word: Word) -> Term:
     return word.value
 
 
+def _given(words: Sequence[Term]) -> list[Pair]:
+    """Pairs of high and low words that stand in turn."""
+    both = zip(words[::2], words[1::2], strict=True)
+    return [Pair(as_word(high), as_word(low)) for high, low in both]
+
+
 def _pairs(body: Callable[..., Pair], *operands: list[int]) -> list[int]:
     """The unsigned 64-bit results of a function of pairs."""
     inputs = [word for values in operands for word in _words(values)]
 
     def part(name: str) -> np.ndarray:
         def traced(*words: Term) -> Term:
-            given = [Pair(as_word(h), as_word(l)) for h, l in zip(words[::2], words[1::2], strict=True)]
-            value = getattr(body(*given), name).value
+            value = getattr(body(*_given(words)), name).value
             return value if isinstance(value, Term) else words[0] * 0 + value
 
         return _run(traced, *inputs).view(np.uint32).astype(object)
@@ -62,7 +70,7 @@ def _pairs(body: Callable[..., Pair], *operands: list[int]) -> list[int]:
 
 def _flags(body: Callable[[Pair, Pair], Word], a: list[int], b: list[int]) -> list[int]:
     def traced(*words: Term) -> Term:
-        one, other = (Pair(as_word(h), as_word(l)) for h, l in zip(words[::2], words[1::2], strict=True))
+        one, other = _given(words)
         return _term(body(one, other))
 
     return _run(traced, *_words(a), *_words(b)).tolist()
@@ -119,18 +127,44 @@ def test_shifts(bits: int, known: bool) -> None:
     assert plain == [x >> bits for x in UNSIGNED]
 
 
-@pytest.mark.parametrize("divisor", [1, 3, 1000, 65536, 65537, 86_400_000, 2**31, 2**32 - 1])
+@pytest.mark.parametrize(
+    "divisor",
+    [
+        1,
+        3,
+        1000,
+        65536,
+        65537,
+        86_400_000,
+        2**31,
+        2**32 - 1,
+        2**32,
+        2**32 + 1,
+        86_400 * 10**9,
+        2**40 - 1,
+        2**63,
+        2**64 - 1,
+    ],
+)
 @pytest.mark.parametrize("known", [True, False])
 def test_division(divisor: int, known: bool) -> None:
     divisors = [divisor] * len(UNSIGNED)
 
-    def by(b: Pair) -> Word:
-        return as_word(divisor) if known else b.low
+    def by(b: Pair) -> Pair:
+        return pairs.number(divisor) if known else b
 
     quotient = _pairs(lambda a, b: pairs.divide(a, by(b))[0], UNSIGNED, divisors)
     assert quotient == [x // divisor for x in UNSIGNED]
-    rest = _pairs(lambda a, b: Pair(as_word(0), pairs.divide(a, by(b))[1]), UNSIGNED, divisors)
+    rest = _pairs(lambda a, b: pairs.divide(a, by(b))[1], UNSIGNED, divisors)
     assert rest == [x % divisor for x in UNSIGNED]
+
+
+def test_division_of_neighbours() -> None:
+    a, b = _crossed(UNSIGNED)
+    b = [max(x, 1) for x in b]
+    assert _pairs(lambda x, y: pairs.divide(x, y)[0], a, b) == [
+        x // y for x, y in zip(a, b, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("signed", "values"), [(True, SIGNED), (False, UNSIGNED)])
@@ -138,7 +172,7 @@ def test_to_float_is_rounded_once(signed: bool, values: list[int]) -> None:
     near = [n + d for n in (2**24, 2**25, 2**33 + 2**9, 2**40, 2**57) for d in range(-3, 700, 51)]
     values = [*values, *near]
     high, low = _words(values)
-    got = _run(lambda h, l: pairs.to_f32(Pair(as_word(h), as_word(l)), signed), high, low)
+    got = _run(lambda high, low: pairs.to_f32(Pair(as_word(high), as_word(low)), signed), high, low)
     dtype = np.int64 if signed else np.uint64
     assert got.tolist() == np.array(values, dtype).astype(np.float32).tolist()
 
@@ -147,7 +181,7 @@ def test_to_float_is_rounded_once(signed: bool, values: list[int]) -> None:
 def test_from_float_is_exact_and_saturates(signed: bool) -> None:
     values = np.array([*SIGNED[:-1], 0.5, -0.75, 1e30, np.inf], np.float32)
     if signed:
-        values = np.append(values, np.float32([-1e30, -np.inf, -(2.0**63)]))
+        values = np.append(values, np.array([-1e30, -np.inf, -(2.0**63)], np.float32))
 
     def part(name: str) -> np.ndarray:
         def body(x: Term) -> Term:

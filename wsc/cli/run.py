@@ -247,7 +247,9 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
 
 
 def _names(program: Program, kind: str) -> list[str]:
-    return [t.name for t in program.assembly.edge_tensors if t.kind.value == kind]
+    parts = program.assembly.parts
+    named = [t.name for t in program.assembly.edge_tensors if t.kind.value == kind]
+    return [name for name in named if name not in parts]
 
 
 def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> Reference:

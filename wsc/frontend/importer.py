@@ -12,8 +12,10 @@ import onnx_ir as ir
 
 from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
-from wsc.frontend import load_lowerings
+from wsc.frontend import load_lowerings, wide
 from wsc.frontend.follow import RULES, follow, safe_indices
+from wsc.frontend.integers import table
+from wsc.frontend.integers.operand import LONG
 from wsc.frontend.load import CALL_KEY, DECLARED_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
@@ -28,6 +30,7 @@ from wsc.frontend.registry import (
     find,
 )
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
+from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
@@ -131,10 +134,13 @@ class _Importer:
             raise Unsupported(f"declared as {value.dtype}, and is {stored.dtype}")
         if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
             raise Unsupported("declared as a tensor, and is a sequence")
-        if isinstance(item, Value | Sized) and isinstance(value.type, ir.SequenceType):
+        if isinstance(item, Value | Sized | Wide) and isinstance(value.type, ir.SequenceType):
             raise Unsupported("declared as a sequence, and is a tensor")
         if isinstance(item, Many):
             return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
+        if isinstance(item, Wide):
+            host = value.dtype or (ir.DataType.INT64 if item.signed else ir.DataType.UINT64)
+            return [GraphOutput(name, item.low.name, host.numpy().name, high=item.high.name)]
         return [self._shown(name, value, item)] if isinstance(item, Value | Sized) else []
 
     def _shown(self, name: str, value: ir.Value, shown: Value | Sized) -> GraphOutput:
@@ -158,15 +164,15 @@ class _Importer:
             self.values[value] = self._initializer(value)
         return self.values[value]
 
-    def _initializer(self, value: ir.Value) -> Value:
+    def _initializer(self, value: ir.Value) -> Value | Wide:
         tensor = value.const_value
         if tensor is None:
             raise Unsupported(f"value {value.name!r} is neither computed nor stored")
         dtype = graph_type(tensor.dtype, self.precision)
         shape = tuple(int(size) for size in tensor.shape.numpy())
-        if not dtype.is_float:
-            _check_fits(str(value.name), tensor)
-        elif tensor.size == 1:
+        if tensor.dtype in LONG and not wide.fits(tensor.numpy()):
+            return wide.constant(self.build, str(value.name), lambda: tensor.numpy().reshape(shape))
+        if dtype.is_float and tensor.size == 1:
             # A scalar keeps its precision until its place in a map is known.
             dtype = DType.F32
         return self.build.lazy_constant(
@@ -225,7 +231,7 @@ class _Importer:
         passes = inputs and not _domain(node) and node.op_type in RULES
         if not passes:
             call = Call(node, self.build, self.precision, opset, self._fetch, lower)
-            result = entry.function(call)
+            result = table.lowered(call, entry.function)
         else:
             shown: dict[ir.Value, Value] = {}
 
@@ -238,7 +244,7 @@ class _Importer:
                 operand = node.inputs[number]
                 assert operand is not None
                 shown[operand] = safe_indices(call, item) if gathers else item.value
-            result = follow(call, inputs, entry.function)
+            result = follow(call, inputs, lambda call: table.lowered(call, entry.function))
         call.require_all_read()
         return result
 
@@ -278,13 +284,6 @@ def _element(kind: Any) -> Any:
 
 def _domain(node: ir.Node) -> str:
     return "" if node.domain == "ai.onnx" else node.domain
-
-
-def _check_fits(name: str, tensor: ir.TensorProtocol) -> None:
-    try:
-        convert(tensor.numpy(), DType.I32)
-    except OverflowError as error:
-        raise Unsupported(f"constant {name!r}: {error}") from None
 
 
 def _source(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:

@@ -114,7 +114,7 @@ def concat_from_sequence(call: Call) -> Value:
     if not call.flag("new_axis", False):
         return call.build.concat(values, normal_axis(axis, values[0].rank))
     result = stacked(call.build, values, axis)
-    assert result is not None
+    assert isinstance(result, Value)
     return result
 
 

@@ -298,6 +298,9 @@ def check_output(output: GraphOutput, types: Mapping[str, Type]) -> None:
     """Whether an output's values are among ``types``, and its length one integer; else IRError."""
     for name in output.values:
         _require(name in types, f"output {output.name!r}: no value {name!r}")
+    if output.high:
+        alike = types[output.high] == types[output.value] and types[output.high].dtype is DType.I32
+        _require(alike, f"output {output.name!r}: high words of another type")
     if output.length is not None:
         axis, name = output.length
         one = types[name].dtype is DType.I32 and types[name].size == 1

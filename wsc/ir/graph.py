@@ -262,18 +262,21 @@ class GraphOutput:
     """A graph output: the value that it shows under its ONNX name.
 
     length: (axis, value of one i32): only so many positions of that dimension count; the
-    value has room for the most that there can be.
+    value has room for the most that there can be. high: the value with the high words of
+    64-bit integers, where ``value`` has the low ones; "" if one word holds them.
     """
 
     name: str
     value: str
     host_dtype: str
     length: tuple[int, str] | None = None
+    high: str = ""
 
     @property
     def values(self) -> tuple[str, ...]:
         """The values that it needs."""
-        return (self.value,) if self.length is None else (self.value, self.length[1])
+        length = () if self.length is None else (self.length[1],)
+        return (self.value, *length, *((self.high,) if self.high else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,15 +221,42 @@ def shift_right(a: Pair, bits: Word, signed: bool) -> Pair:
 # --- division -----------------------------------------------------------------------
 
 
-def divide(a: Pair, divisor: Word) -> tuple[Pair, Word]:
-    """(quotient, remainder) of an unsigned pair and an unsigned word that is not 0."""
+def divide(a: Pair, divisor: Pair) -> tuple[Pair, Pair]:
+    """(quotient, remainder) of unsigned pairs; a divisor of 0 stops the run."""
+    if isinstance(divisor.high.value, int):
+        long = divisor.high.value != 0
+        return _by_long(a, divisor) if long else _divide_by_word(a, divisor.low)
+    # Both ways are gone; a divisor that is not for the other one is 1 or 2^32 there.
+    long = divisor.high.eq(0) ^ 1
+    one = _divide_by_word(a, long.choose(1, divisor.low))
+    two = _by_long(a, Pair(long.choose(divisor.high, 1), divisor.low))
+    return choose(long, two[0], one[0]), choose(long, two[1], one[1])
+
+
+def _by_long(a: Pair, divisor: Pair) -> tuple[Pair, Pair]:
+    """By a divisor of at least 2^32: the quotient is a word, and first guessed by its top bits."""
+    by = _leading_zeros(divisor.high)
+    top = shift_left(divisor, by).high
+    half = shift_right(a, as_word(1), False)
+    guess, _ = _by_word(half.high, half.low, top)
+    guess = shift_right(shift_left(Pair(as_word(0), guess), by), as_word(31), False).low
+    # The guess is right or one too large; one less is right or one too small.
+    guess = guess - (guess.eq(0) ^ 1)
+    quotient = Pair(as_word(0), guess)
+    rest = subtract(a, multiply(quotient, divisor))
+    more = less(rest, divisor, False) ^ 1
+    rest = choose(more, subtract(rest, divisor), rest)
+    return Pair(as_word(0), guess + more), rest
+
+
+def _divide_by_word(a: Pair, divisor: Word) -> tuple[Pair, Pair]:
     high, rest = a.high.op("divu", divisor), a.high.op("remu", divisor)
     known = divisor.value
     if isinstance(known, int) and 0 < known <= 1 << 16:
         low, rest = _by_half(rest, a.low, divisor)
     else:
         low, rest = _by_word(rest, a.low, divisor)
-    return Pair(high, low), rest
+    return Pair(high, low), Pair(as_word(0), rest)
 
 
 def _by_half(rest: Word, low: Word, divisor: Word) -> tuple[Word, Word]:

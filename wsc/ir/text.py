@@ -79,6 +79,7 @@ def print_graph(graph: Graph) -> str:
     lines += [_node(node) for node in graph.nodes]
     lines += [
         f"output {_quote(item.name)} = {_value(item.value)} as {_quote(item.host_dtype)}"
+        + (f" high {_value(item.high)}" if item.high else "")
         + (f" cut {item.length[0]} by {_value(item.length[1])}" if item.length else "")
         for item in graph.outputs
     ]
@@ -315,10 +316,11 @@ class _Build(Transformer[Token, Any]):
         return Node(output if name is None else name, op, inputs, output, type_, origin), value
 
     def output(
-        self, name: str, value: Token, host: str, axis: int | None, length: Token | None
-    ) -> tuple[Any, Token]:
+        self, name: str, value: Token, host: str, high: Token | None, axis: int | None,
+        length: Token | None,
+    ) -> tuple[Any, Token]:  # fmt: skip
         cut = None if axis is None else (axis, str(length))
-        return GraphOutput(name, str(value), host, cut), value
+        return GraphOutput(name, str(value), host, cut, "" if high is None else str(high)), value
 
     def named(self, name: str) -> str:
         return name
