@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,6 +248,21 @@ class Line:
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join(2 / REFRESHES)
+
+
+@contextmanager
+def noted() -> Generator[None]:
+    """Say what the compiler warns of, one line each, on standard error."""
+    from wsc.errors import PrecisionWarning
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", PrecisionWarning)
+        yield
+    for item in found:
+        if issubclass(item.category, PrecisionWarning):
+            click.echo(f"{'note':<9} {item.message}", err=True)
+        else:
+            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from wsc.cli.common import (
     Refusal,
     general,
     model_options,
+    noted,
     read_arrays,
     read_dims,
     require_folder,
@@ -126,7 +127,7 @@ def command(
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
 
-    with working("compiling") as say:
+    with noted(), working("compiling") as say:
         recorder = Recorder(say)
         try:
             program = compile_model(

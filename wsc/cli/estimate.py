@@ -18,6 +18,7 @@ from wsc.cli.common import (
     console,
     general,
     model_options,
+    noted,
     plain_table,
     print_table,
     read_arrays,
@@ -77,7 +78,7 @@ def _program(
     from wsc.api import load
 
     if model.suffix != ".wsa":
-        with working("compiling"):
+        with noted(), working("compiling"):
             return compile_model(
                 model, fabric=fabric, dims=read_dims(dims), precision=precision,
                 bind=read_arrays("--bind", bind),

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings, wide
+from wsc.frontend.doubles import is_in_double, warn_of_doubles
 from wsc.frontend.follow import RULES, follow, safe_indices
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
@@ -81,6 +82,7 @@ class _Importer:
         self.values: dict[ir.Value, Item] = {}
         self.poisoned: set[ir.Value] = set()
         self.refused: dict[tuple[str, str, str], list[str]] = {}
+        self.doubles: list[str] = []
 
     def run(self) -> Graph:
         for value in self.graph.inputs:
@@ -97,6 +99,7 @@ class _Importer:
         outputs = [shown for value in self.graph.outputs for shown in self._outputs(value)]
         graph = self.build.finish(outputs)
         check_graph(graph)
+        warn_of_doubles(self.doubles)
         return graph
 
     def _opset(self, domain: str) -> int:
@@ -194,6 +197,8 @@ class _Importer:
             self._refuse(node, name, entry)
             return
         origin = origin or (node.metadata_props.get(CALL_KEY, name),)
+        if is_in_double(node):
+            self.doubles.append(origin[0])
 
         def lower(graph: ir.Graph, inputs: Sequence[Item], part: str) -> list[Item]:
             return self._inner(graph, inputs, f"{name}/{part}/", origin)
