@@ -153,7 +153,7 @@ def _require_words(tensor: EdgeTensor, array: np.ndarray) -> None:
         place = ", ".join(str(int(i)) for i in index)
         raise InputError(
             f"input '{tensor.name}': {array[index]} at [{place}] does not fit 32 bits, the integer "
-            "of the fabric"
+            f"of the fabric; compiled with --wide {tensor.name} it has two of them"
         )
 
 

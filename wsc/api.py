@@ -9,6 +9,7 @@ run.outputs["y"], run.cycles
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,7 @@ def compile(  # noqa: A001 - the name of the command
     dims: dict[str, int] | None = None,
     precision: str = "f32", bind: dict[str, np.ndarray] | None = None,
     observe: Observer | None = None, same_order: bool = False,
+    wide: Collection[str] = (),
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory.
 
@@ -106,6 +108,8 @@ def compile(  # noqa: A001 - the name of the command
     bind: inputs baked in as constants. observe: sees the result of each pass.
     same_order: add up each sum of a product or convolution in an order that does not depend on
     where its result lies, so that equal weights give results that are equal to the bit.
+    wide: inputs of 64-bit integers of which some need more than 32 bits; in others a run refuses
+    such an integer.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -116,7 +120,7 @@ def compile(  # noqa: A001 - the name of the command
     if precision not in (DType.F32.value, DType.F16.value):
         raise CompileError(f"precision '{precision}' is not known: f32 or f16")
     kind = DType(precision)
-    graph = import_onnx(model, dims, bind, kind)
+    graph = import_onnx(model, dims, bind, kind, wide)
     name = str(model) if isinstance(model, (str, Path)) else model.graph.name
     if fabric is None:
         return _smallest(graph, kind, name, observe, same_order)

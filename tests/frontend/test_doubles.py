@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def _add(count: int) -> list[onnx.NodeProto]:
     names = ["d", *(f"d{i}" for i in range(count))]
     sums = [
         helper.make_node("Add", [one, "k"], [two], f"add{i}")
-        for i, (one, two) in enumerate(zip(names[:-1], names[1:], strict=True))
+        for i, (one, two) in enumerate(pairwise(names))
     ]
     return [_cast("x", "d", DOUBLE), *sums, _cast(names[-1], "y", FLOAT)]
 

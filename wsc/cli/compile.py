@@ -103,6 +103,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Where the assembly goes; the weights go beside it. [default: the model's name]",
 )  # fmt: skip
 @model_options
+@click.option(
+    "--wide", multiple=True, metavar="NAME",
+    help="Keep both words of a 64-bit integer input; without it a run refuses an integer "
+    "beyond 32 bits. May be repeated.",
+)  # fmt: skip
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -111,7 +116,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, print_ir_after: str | None, dump_ir: Path | None,
+    bind: tuple[str, ...], precision: str, wide: tuple[str, ...], print_ir_after: str | None,
+    dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
@@ -132,7 +138,7 @@ def command(
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder,
+                observe=recorder, wide=wide,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:

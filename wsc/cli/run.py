@@ -209,7 +209,9 @@ def _inputs(
     """The arrays given and those drawn; the names of the latter."""
     from isa.program import Kind
 
-    tensors = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
+    parts = program.assembly.parts
+    inputs = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
+    tensors = [tensor for tensor in inputs if tensor.name not in parts]
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
     if missing and seed is None:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)

@@ -33,10 +33,10 @@ def is_in_double(node: ir.Node) -> bool:
     """
     inputs = [None if value is None else value.dtype for value in node.inputs]
     outputs = [value.dtype for value in node.outputs]
-    if node.op_type in ("Cast", "Shape", "Size", "Identity"):
-        return (
-            outputs == [ir.DataType.DOUBLE] and node.op_type == "Cast" and inputs[0] not in _EXACT
-        )
+    if node.op_type == "Cast":
+        return outputs == [ir.DataType.DOUBLE] and inputs[0] not in _EXACT
+    if node.op_type in ("Shape", "Size", "Identity"):
+        return False
     return ir.DataType.DOUBLE in (*inputs, *outputs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from wsc.frontend.registry import (
     find,
 )
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
-from wsc.frontend.wide import Wide
+from wsc.frontend.wide import Wide, whole
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
@@ -42,21 +42,25 @@ def import_onnx(
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
+    wide: Collection[str] = (),
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
-    in. precision: element type of every float. Raises CompileError for a model that
+    in. precision: element type of every float. wide: inputs of 64-bit integers that may need
+    more than 32 bits. Raises CompileError for a model that
     does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(model, dims, bind), precision)
+    return import_model(load_model(model, dims, bind), precision, wide)
 
 
-def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
+def import_model(
+    model: ir.Model, precision: DType = DType.F32, wide: Collection[str] = ()
+) -> Graph:
     """The graph of a model with static shapes (see ``load_model``)."""
     load_lowerings()
-    return _Importer(model, precision).run()
+    return _Importer(model, precision, wide).run()
 
 
 def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
@@ -73,7 +77,7 @@ class _Refused(Exception):
 
 
 class _Importer:
-    def __init__(self, model: ir.Model, precision: DType) -> None:
+    def __init__(self, model: ir.Model, precision: DType, wide: Collection[str]) -> None:
         if not precision.is_float:
             raise ValueError(f"precision must be f32 or f16, not {precision.value}")
         self.graph, self.precision = model.graph, precision
@@ -83,6 +87,8 @@ class _Importer:
         self.poisoned: set[ir.Value] = set()
         self.refused: dict[tuple[str, str, str], list[str]] = {}
         self.doubles: list[str] = []
+        self.wide = frozenset(wide)
+        self._require_wide()
 
     def run(self) -> Graph:
         for value in self.graph.inputs:
@@ -102,6 +108,15 @@ class _Importer:
         warn_of_doubles(self.doubles)
         return graph
 
+    def _require_wide(self) -> None:
+        """Raise CompileError for a name of ``wide`` that is no input of 64-bit integers."""
+        known = [str(value.name) for value in self.graph.inputs if value.dtype in LONG]
+        for name in sorted(self.wide.difference(known)):
+            listed = ", ".join(map(shortened, known)) or "none"
+            raise CompileError(
+                f"--wide {shortened(name)}: no input of 64-bit integers; there are: {listed}"
+            )
+
     def _opset(self, domain: str) -> int:
         return self.opsets.get(domain, 1)
 
@@ -116,6 +131,12 @@ class _Importer:
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
         try:
+            if name in self.wide:
+                signed, high = value.dtype is ir.DataType.INT64, f"{name}.high"
+                low = self.build.input(name, Type(dtype, shape), host, high)
+                top = self.build.input(high, Type(dtype, shape), "int32")
+                self.values[value] = Wide(top, low, whole(signed), signed)
+                return
             self.values[value] = self.build.input(name, Type(dtype, shape), host)
         except ValueError as error:
             raise CompileError(f"input {shortened(name)!r}: {error}") from None

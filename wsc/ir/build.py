@@ -154,13 +154,16 @@ class GraphBuilder:
 
     # --- sources -------------------------------------------------------------------
 
-    def input(self, name: str, type_: Type, host_dtype: str) -> Value:
-        """A graph input under exactly this name. Raises ValueError if it is taken."""
+    def input(self, name: str, type_: Type, host_dtype: str, high: str = "") -> Value:
+        """A graph input under exactly this name. Raises ValueError if it is taken.
+
+        high: the input with the high words of its integers.
+        """
         if name in self._taken:
             raise ValueError(f"two values are called {name!r}")
         require_sane(type_)
         self._taken.add(name)
-        item = GraphInput(name, type_, host_dtype)
+        item = GraphInput(name, type_, host_dtype, high)
         self._inputs.append(item)
         self._types[name], self._intervals[name] = type_, of_input(item)
         return Value(name, type_)

@@ -250,11 +250,15 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class GraphInput:
-    """A graph input; host_dtype is the NumPy dtype name that the host passes (``int64``)."""
+    """A graph input; host_dtype is the NumPy dtype name that the host passes (``int64``).
+
+    high: the input with the high words of 64-bit integers, where this one has the low ones.
+    """
 
     name: str
     type: Type
     host_dtype: str
+    high: str = ""
 
 
 @dataclass(frozen=True, slots=True)

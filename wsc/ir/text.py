@@ -74,6 +74,7 @@ def print_graph(graph: Graph) -> str:
     for item in graph.inputs:
         lines.append(
             f"input {_value(item.name)} : {_type(item.type)} from {_quote(item.host_dtype)}"
+            + (f" high {_value(item.high)}" if item.high else "")
         )
     lines += [f"const {_value(item.name)} : {_type(item.type)}" for item in graph.constants]
     lines += [_node(node) for node in graph.nodes]
@@ -301,8 +302,8 @@ class _Build(Transformer[Token, Any]):
     def start(self, name: str, *lines: Any) -> list[Any]:
         return [name, *lines]
 
-    def input(self, value: Token, type_: Type, host: str) -> tuple[Any, Token]:
-        return GraphInput(str(value), type_, host), value
+    def input(self, value: Token, type_: Type, host: str, high: Token | None) -> tuple[Any, Token]:
+        return GraphInput(str(value), type_, host, "" if high is None else str(high)), value
 
     def const(self, value: Token, type_: Type) -> tuple[Any, Token]:
         return Constant(str(value), type_, _missing(str(value))), value

@@ -64,6 +64,7 @@ class Values:
     def _edges(self) -> None:
         for item in self.graph.inputs:
             self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
+            self.edge[item.name] = replace(self.edge[item.name], high=item.high)
             self.outside[item.name] = item.name
         for output in self.graph.outputs:
             if output.name in self.edge:
