@@ -1,4 +1,4 @@
-"""64-bit integers that can leave 32 bits: two words, and what is known of their values (ADR 11)."""
+"""64-bit integers that can leave 32 bits: two words, and what is known of their values (ADR 12)."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from tests.frontend.cases import (
     run_evaluator,
     run_reference,
 )
+from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_onnx
 from wsc.ir.graph import Graph
 
@@ -105,6 +106,16 @@ def test_division_by_data(tmp_path: Path) -> None:
     nodes = [op("Mul", "x k", "t"), op("Add", "x o", "d"), op("Div", "t d")]
     check(tmp_path, nodes, {"k": FAR, "o": 2**33 + 1})
     check(tmp_path, nodes, {"k": FAR, "o": 2}, X[:7])
+    words = [op("Div", "x d")]
+    graph = check(tmp_path, words, {"d": [1, 1, 3, 7, 2**31 - 1, 5, 9, 1]}, X)
+    assert len(graph.nodes) == 1
+
+
+def test_the_one_quotient_of_words_that_is_none(tmp_path: Path) -> None:
+    least = np.array([-(2**31), -(2**31), 2**31 - 1, 7])
+    divisors = np.array([-1, 1, -1, -2])
+    model = model_of([op("Div", "x d")], {"x": least, "d": divisors}, {}, ["y"])
+    compare_model(tmp_path, model, {"x": least, "d": divisors})
 
 
 def test_a_hash_and_a_time(tmp_path: Path) -> None:
@@ -291,6 +302,16 @@ def run_unsigned_sum(model: Any, feeds: Any) -> list[np.ndarray]:
 def test_updates_that_are_added(tmp_path: Path) -> None:
     nodes = [op("ScatterElements", "x i u", reduction="add")]
     check(tmp_path, nodes, {"i": [3, 3, 0], "u": [2**31 - 1, 2**40, -1]})
+
+
+def test_updates_that_join_otherwise_are_words(tmp_path: Path) -> None:
+    for how in ("max", "min"):
+        nodes = [op("Mul", "x k", "t"), op("ScatterElements", "t i u", reduction=how)]
+        check(tmp_path, nodes, {"k": 2, "i": [3, 0], "u": [2**31 - 1, -9]}, X // 2)
+        with pytest.raises(OverflowError):
+            check(tmp_path, nodes, {"k": FAR, "i": [3, 0], "u": [2**31 - 1, -9]})
+    with pytest.raises(UnsupportedOperators, match="products of .* bound them with Clip"):
+        check(tmp_path, [op("ScatterElements", "x i u", reduction="mul")], {"i": [3], "u": [2]})
 
 
 # --- control flow -------------------------------------------------------------------------

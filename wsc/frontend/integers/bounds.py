@@ -34,6 +34,9 @@ def of_magnitude(a: Range) -> Range:
 
 def of_quotient(a: Range, b: Range) -> Range:
     """Of a / b towards zero, by a divisor that is not 0."""
+    if b[0] > 0:
+        corners = [abs(x) // y * (1 if x >= 0 else -1) for x in a for y in b]
+        return min(corners), max(corners)
     least = max(of_magnitude(b)[0], 1)
     most = of_magnitude(a)[1] // least
     return (0 if a[0] >= 0 and b[0] >= 0 else -most), (0 if a[1] <= 0 <= b[0] else most)

@@ -25,7 +25,7 @@ from wsc.frontend.wide import Range, Wide
 from wsc.ir import pairs
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
-from wsc.ir.pairs import Pair, Word
+from wsc.ir.pairs import Pair, Word, as_word
 
 Rule = Callable[[Call, Function], Result]
 
@@ -250,16 +250,40 @@ def divided(name: str) -> Rule:
         interval = wrapped(ranged(a.range, b.range), signed)
         if all_words([a, b]) and wide.within(interval, wide.narrow(signed)):
             return known_within(interval, call, lower)
-        return compute(
-            call.build, lambda x, y: division(x, y, row, signed), [a, b], interval, signed
-        )
+        if all_words([a, b]):
+            return _quotient_of_words(call, a, b, interval, lower)
+        short = isinstance(b.item, Value)
+
+        def body(x: Pair, y: Pair) -> Pair:
+            return division(x, y, row, signed, short)
+
+        return compute(call.build, body, [a, b], interval, signed)
 
     return rule
 
 
-def division(a: Pair, b: Pair, row: str, signed: bool) -> Pair:
-    """A quotient (towards zero), or a remainder with the sign of a (rem) or of b (mod)."""
+def _quotient_of_words(
+    call: Call, a: Integer, b: Integer, interval: Range, lower: Function
+) -> Result:
+    """The quotient of words is one, but for -2^31 / -1, whose low word is right too."""
+    quotient = lower(call)
+    assert isinstance(quotient, Value)
+    result = Integer(quotient, interval, True)
+
+    def high(x: Pair, y: Pair, q: Pair) -> Word:
+        return ((x.low ^ y.low) | (q.low ^ -1)).less(0).choose(q.high, 0)
+
+    return Wide(mapped(call.build, high, [a, b, result], "high"), quotient, interval, True)
+
+
+def division(a: Pair, b: Pair, row: str, signed: bool, short: bool = False) -> Pair:
+    """A quotient (towards zero), or a remainder with the sign of a (rem) or of b (mod).
+
+    short: whether b is known to be one word.
+    """
     divisor = pairs.magnitude(b) if signed else b
+    if short:
+        divisor = Pair(as_word(0), divisor.low)  # a magnitude of at most 2^31, read as unsigned
     quotient, rest = pairs.divide(pairs.magnitude(a) if signed else a, divisor)
     opposite = (a.high ^ b.high).less(0)
     if not signed:

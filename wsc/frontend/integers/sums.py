@@ -78,10 +78,23 @@ def _all_updates(call: Call, operands: Sequence[Integer]) -> int:
 
 
 def scattered(call: Call, lower: Function) -> Result:
-    """``ScatterElements`` and ``ScatterND``: updates replace, or are added."""
-    added = call.text("reduction", "none") == "add" and call.onnx_type(0) in LONG
-    rule = summed(_all_updates, 0, 2) if added else moved(0, 2)
-    return rule(call, lower)
+    """``ScatterElements`` and ``ScatterND``: updates replace, or join what is there."""
+    how = call.text("reduction", "none")
+    if how == "none":
+        return moved(0, 2)(call, lower)
+    if call.onnx_type(0) not in LONG or how in ("max", "min"):
+        return lower(call)  # of words, which ``Call.arg`` sees to
+    if how == "add":
+        return summed(_all_updates, 0, 2)(call, lower)
+    data, updates = operand_of(call, 0), operand_of(call, 2)
+    most = max(bounds.of_magnitude(updates.range)[1], 1)
+    count = min(math.prod(updates.shape), 64)
+    largest = max(bounds.of_magnitude(data.range)[1], 1) * most**count
+    require(
+        all_words([data, updates]) and largest < 2**31,
+        "products of 64-bit integers that can leave 32 bits; bound them with Clip",
+    )
+    return lower(call)
 
 
 def reduced_sum(
@@ -132,6 +145,17 @@ def mean(call: Call, lower: Function) -> Result:
 
     sums = Integer(total, total.range, total.signed)
     return compute(build, body, [sums], x.range, x.signed)
+
+
+def overlaid(call: Call, lower: Function) -> Result:
+    """``Col2Im``, if its sums stay in 32 bits."""
+    x = operand_of(call, 0)
+    most = bounds.of_magnitude(x.range)[1] * max(math.prod(x.shape), 1)
+    require(
+        all_words([x]) and most < 2**31,
+        "sums of 64-bit integers that can leave 32 bits; bound them with Clip",
+    )
+    return lower(call)
 
 
 def bounded_products(call: Call, lower: Function) -> Result:

@@ -1,4 +1,4 @@
-"""Which operators compute 64-bit integers whose results can leave 32 bits, and how (ADR 11).
+"""Which operators compute 64-bit integers whose results can leave 32 bits, and how (ADR 12).
 
 Most results do not: one that stays within 32 bits, by what is known of the operands, is that of
 the operator's ordinary lowering. Others are computed as pairs of words. An operator that is not
@@ -34,6 +34,7 @@ from wsc.frontend.integers.sums import (
     along_one,
     bounded_products,
     mean,
+    overlaid,
     reduced_extremum,
     reduced_product,
     reduced_sum,
@@ -80,6 +81,7 @@ RULES: dict[str, Rule] = {
     "ReduceMin": reduced_extremum,
     "ReduceProd": reduced_product,
     "CumProd": running_product,
+    "Col2Im": overlaid,
     "Einsum": bounded_products,
 }
 
