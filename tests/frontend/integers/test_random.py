@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ class Draw:
         bits = int(self.random.choice(SIZES))
         return int(self.random.integers(1 << bits)) * int(self.random.choice([1, 1, -1]))
 
-    def constant(self, value: object) -> str:
+    def constant(self, value: Any) -> str:
         """The name of a new constant."""
         name = f"k{len(self.constants)}"
         self.constants[name] = np.array(value)
@@ -50,7 +51,7 @@ class Draw:
         several = self.random.random() < 0.2
         return self.constant([self.number() for _ in range(6)] if several else self.number())
 
-    def add(self, op_type: str, *inputs: str, **attributes: object) -> str:
+    def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         """A node; returns its output."""
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, inputs, [name], name, **attributes))
@@ -58,7 +59,7 @@ class Draw:
 
     def node(self) -> None:
         """One more tensor."""
-        self.tensors.append(self.random.choice(KINDS)(self))
+        self.tensors.append(KINDS[int(self.random.integers(len(KINDS)))](self))
 
 
 def _binary(op_type: str) -> Callable[[Draw], str]:

@@ -13,13 +13,12 @@ from tests.frontend.cases import (
     compare,
     compare_model,
     model_of,
-    refuse,
     run_evaluator,
     run_reference,
 )
-from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_onnx
 from wsc.ir.graph import Graph
+from wsc.ir.text import print_graph
 
 X = np.array([5, 70000, -123456, 2**31 - 1, -(2**31), 0, 1, -1])
 U = np.array([5, 70000, 2**32 - 1, 2**31, 2**31 - 1, 0, 1, 3], np.uint64)
@@ -27,7 +26,7 @@ FAR = 2**33 + 12345
 MOST = 2**63 - 1
 
 
-def op(op_type: str, inputs: str, outputs: str = "y", **attributes: Any) -> NodeProto:
+def op(op_type: str, inputs: str, outputs: str = "y", /, **attributes: Any) -> NodeProto:
     return helper.make_node(op_type, inputs.split(), outputs.split(), outputs, **attributes)
 
 
@@ -222,12 +221,8 @@ def test_casts_to_64_bits(tmp_path: Path, array: np.ndarray, target: str) -> Non
 def test_a_float_that_is_known_to_be_small_is_cast_to_a_word(tmp_path: Path) -> None:
     x = np.array([1.5, 9.0, -9.0], np.float32)
     nodes = [op("Clip", "x a b", "t"), op("Cast", "t", to=TensorProto.INT64)]
-    model = model_of(
-        nodes,
-        {"x": x},
-        {"a": np.float32([-4])[0:1].reshape(()), "b": np.float32([4]).reshape(())},
-        ["y"],
-    )
+    limits = {"a": np.array(-4, np.float32), "b": np.array(4, np.float32)}
+    model = model_of(nodes, {"x": x}, limits, ["y"])
     graph = compare_model(tmp_path, model, {"x": x})
     assert not graph.outputs[0].high
 
@@ -310,8 +305,6 @@ def test_updates_that_join_otherwise_are_words(tmp_path: Path) -> None:
         check(tmp_path, nodes, {"k": 2, "i": [3, 0], "u": [2**31 - 1, -9]}, X // 2)
         with pytest.raises(OverflowError):
             check(tmp_path, nodes, {"k": FAR, "i": [3, 0], "u": [2**31 - 1, -9]})
-    with pytest.raises(UnsupportedOperators, match="products of .* bound them with Clip"):
-        check(tmp_path, [op("ScatterElements", "x i u", reduction="mul")], {"i": [3], "u": [2]})
 
 
 # --- control flow -------------------------------------------------------------------------
@@ -375,9 +368,37 @@ def test_an_operator_that_takes_words_stops_at_what_does_not_fit(tmp_path: Path)
         check(tmp_path, nodes, {"k": 16, "n": [2]}, X)
 
 
-def test_what_cannot_be_computed_is_refused_with_a_way_out() -> None:
-    assert "bound them with Clip" in refuse("CumProd", X, np.array(0), const=[1], opset=26)
-    assert "bound both with Clip" in refuse("Pow", X, X)
+@pytest.mark.parametrize(
+    ("last", "constants", "small", "large"),
+    [
+        (op("CumProd", "x a"), {"a": 0}, [2, -3, 70, 1, 99], [2**16, 2**15, 1, 1, 1]),
+        (op("Pow", "x x"), {}, [1, 2, 3, 9, 0], [3, 10, 1, 1, 1]),
+        (op("Pow", "x p"), {"p": [2, 5, 1, 0, 3]}, [46300, 70, 10**9, 9, 5],
+         [46341, 1, 1, 1, 1]),
+        (op("Einsum", "x x", equation="i,i->"), {}, [46000, 3, -5, 1, 0], [46000, 46000, 0, 0, 0]),
+        (op("ScatterElements", "x i u", reduction="mul"), {"i": [0, 0], "u": [40000, -50]},
+         [1000, 2, 3, 4, 5], [2000, 2, 3, 4, 5]),
+    ],
+)  # fmt: skip
+def test_what_is_computed_in_words_is_checked(
+    tmp_path: Path, last: NodeProto, constants: dict[str, Any], small: list[int], large: list[int]
+) -> None:
+    opset, oracle = (26, run_cumulated) if last.op_type == "CumProd" else (18, run_reference)
+    if last.op_type == "Pow":
+        oracle = run_evaluator
+    check(tmp_path, [last], constants, np.array(small), oracle, opset)
+    with pytest.raises(OverflowError):
+        check(tmp_path, [last], constants, np.array(large), oracle, opset)
+
+
+def run_cumulated(model: Any, feeds: Any) -> list[np.ndarray]:
+    return [np.cumprod(feeds["x"])]
+
+
+def test_small_words_are_not_checked(tmp_path: Path) -> None:
+    nodes = [op("Clip", "x a b", "t"), op("Einsum", "t t", equation="i,i->")]
+    graph = check(tmp_path, nodes, {"a": -9, "b": 9})
+    assert "fit" not in print_graph(graph)
 
 
 def test_values_of_a_32_bit_type_still_wrap(tmp_path: Path) -> None:

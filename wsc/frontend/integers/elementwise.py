@@ -7,8 +7,10 @@ from functools import reduce
 
 from wsc.frontend import wide
 from wsc.frontend.integers import bounds
+from wsc.frontend.integers.checked import checked, product
 from wsc.frontend.integers.operand import (
     Integer,
+    Rule,
     all_words,
     assume,
     compute,
@@ -26,8 +28,6 @@ from wsc.ir import pairs
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.pairs import Pair, Word, as_word
-
-Rule = Callable[[Call, Function], Result]
 
 
 def elementwise(ranged: Callable[..., Range], body: Callable[..., Pair]) -> Rule:
@@ -201,7 +201,7 @@ def shift(call: Call, lower: Function) -> Result:
 
 
 def power(call: Call, lower: Function) -> Result:
-    """``Pow`` by a constant exponent, by squaring."""
+    """``Pow``: by a constant exponent by squaring, otherwise checked."""
     build, x, exponent = call.build, operand_of(call, 0), call.maybe_static(1)
     if call.onnx_type(1) in FLOATS:
         return lower(call)
@@ -216,16 +216,12 @@ def power(call: Call, lower: Function) -> Result:
     narrow = wide.narrow(x.signed)
     if limits is not None and isinstance(x.item, Value) and wide.within(limits, narrow):
         return known_within(limits, call, lower)
-    require(
-        exponent is not None and exponent.size == 1 and limits is not None and powers[0] >= 1,
-        "a power of 64-bit integers that can leave 32 bits, by an exponent that is not one "
-        "constant from 1 to 64; bound both with Clip",
-    )
+    if exponent is None or exponent.size != 1 or limits is None or powers[0] < 1:
+        return checked(product, 0)(call, lower)
 
     def body(a: Pair) -> Pair:
         return _whole_power(a, powers[0])
 
-    assert limits is not None
     return compute(build, body, [x], wrapped(limits, x.signed), x.signed)
 
 

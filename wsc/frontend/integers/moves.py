@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsc.frontend import wide
-from wsc.frontend.integers.elementwise import Rule
-from wsc.frontend.integers.operand import (
-    operand_of,
-    word_of,
-)
+from wsc.frontend.integers.operand import Rule, operand_of, word_of
 from wsc.frontend.registry import Call, Function, Item, Result
 from wsc.frontend.wide import Range, Wide
 from wsc.ir.build import Value

@@ -21,6 +21,9 @@ from wsc.ir.terms import Term
 
 LONG = frozenset({Kind.INT64, Kind.UINT64})
 
+# What a node becomes, from its call and its ordinary lowering.
+Rule = Callable[[Call, Function], Result]
+
 
 @dataclass(frozen=True, slots=True)
 class Integer:

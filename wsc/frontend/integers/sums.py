@@ -8,18 +8,18 @@ from functools import reduce
 
 from wsc.frontend import wide
 from wsc.frontend.integers import bounds
-from wsc.frontend.integers.elementwise import Rule, division
+from wsc.frontend.integers.checked import checked, product
+from wsc.frontend.integers.elementwise import division
 from wsc.frontend.integers.moves import moved
 from wsc.frontend.integers.operand import (
     LONG,
     Integer,
-    all_words,
+    Rule,
     assume,
     compute,
     known_within,
     mapped,
     operand_of,
-    operands_of,
     ranges_of,
     word_of,
     wrapped,
@@ -86,15 +86,7 @@ def scattered(call: Call, lower: Function) -> Result:
         return lower(call)  # of words, which ``Call.arg`` sees to
     if how == "add":
         return summed(_all_updates, 0, 2)(call, lower)
-    data, updates = operand_of(call, 0), operand_of(call, 2)
-    most = max(bounds.of_magnitude(updates.range)[1], 1)
-    count = min(math.prod(updates.shape), 64)
-    largest = max(bounds.of_magnitude(data.range)[1], 1) * most**count
-    require(
-        all_words([data, updates]) and largest < 2**31,
-        "products of 64-bit integers that can leave 32 bits; bound them with Clip",
-    )
-    return lower(call)
+    return checked(product, 0, 2)(call, lower)
 
 
 def reduced_sum(
@@ -145,32 +137,6 @@ def mean(call: Call, lower: Function) -> Result:
 
     sums = Integer(total, total.range, total.signed)
     return compute(build, body, [sums], x.range, x.signed)
-
-
-def overlaid(call: Call, lower: Function) -> Result:
-    """``Col2Im``, if its sums stay in 32 bits."""
-    x = operand_of(call, 0)
-    most = bounds.of_magnitude(x.range)[1] * max(math.prod(x.shape), 1)
-    require(
-        all_words([x]) and most < 2**31,
-        "sums of 64-bit integers that can leave 32 bits; bound them with Clip",
-    )
-    return lower(call)
-
-
-def bounded_products(call: Call, lower: Function) -> Result:
-    """Operators that are sums of products, or sums, of words alone."""
-    operands = operands_of(call)
-    if any(operand.item.shape and 0 in operand.item.shape for operand in operands):
-        return lower(call)
-    sizes = [max(bounds.of_magnitude(operand.range)[1], 1) for operand in operands]
-    counts = [max(math.prod(operand.shape), 1) for operand in operands]
-    most = math.prod(sizes) * math.prod(counts)
-    require(
-        all_words(operands) and most < 2**31,
-        "sums of 64-bit integers that can leave 32 bits; bound them with Clip",
-    )
-    return lower(call)
 
 
 def _digits(
@@ -289,15 +255,3 @@ def _side_by_side(build: GraphBuilder, one: Integer, two: Integer) -> Integer:
         for part in ("high", "low")
     )
     return Integer(wide.of_words(high, low, interval, one.signed), interval, one.signed)
-
-
-def running_product(call: Call, lower: Function) -> Result:
-    """``CumProd``, if it stays in 32 bits."""
-    x = operand_of(call, 0)
-    most = max(bounds.of_magnitude(x.range)[1], 1)
-    longest = max(x.shape, default=1)
-    require(
-        isinstance(x.item, Value) and (most == 1 or (longest < 32 and most**longest < 2**31)),
-        "a running product of 64-bit integers that can leave 32 bits; bound them with Clip",
-    )
-    return lower(call)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from wsc.frontend.integers import bounds
 from wsc.frontend.integers.casts import cast
+from wsc.frontend.integers.checked import checked, product, sum_of_products
 from wsc.frontend.integers.elementwise import (
-    Rule,
     absolute,
     at_most,
     bitwise_not,
@@ -27,18 +27,13 @@ from wsc.frontend.integers.elementwise import (
     where,
 )
 from wsc.frontend.integers.moves import moved, nonzero, seen
-from wsc.frontend.integers.operand import (
-    LONG,
-)
+from wsc.frontend.integers.operand import LONG, Rule
 from wsc.frontend.integers.sums import (
     along_one,
-    bounded_products,
     mean,
-    overlaid,
     reduced_extremum,
     reduced_product,
     reduced_sum,
-    running_product,
     scattered,
     square,
     squares,
@@ -80,9 +75,9 @@ RULES: dict[str, Rule] = {
     "ReduceMax": reduced_extremum,
     "ReduceMin": reduced_extremum,
     "ReduceProd": reduced_product,
-    "CumProd": running_product,
-    "Col2Im": overlaid,
-    "Einsum": bounded_products,
+    "CumProd": checked(product, 0),
+    "Col2Im": checked(sum_of_products, 0),
+    "Einsum": checked(sum_of_products),
 }
 
 
