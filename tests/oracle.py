@@ -66,7 +66,8 @@ def _fitting(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a
 
 
-def _map(op: Map, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+def map_arrays(op: Map, inputs: list[np.ndarray]) -> np.ndarray:
+    """The result of a map."""
     shape = np.broadcast_shapes(*(array.shape for array in inputs))
     results: list[np.ndarray] = []
     for step in op.body:
@@ -159,7 +160,7 @@ def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
     dtype = node.type.dtype
     match node.op:
         case Map():
-            return _map(node.op, dtype, inputs)
+            return map_arrays(node.op, inputs)
         case Reduce():
             return _reduce(node.op, dtype, inputs)
         case Contract():

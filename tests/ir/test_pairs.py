@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from isa.types import DType
+from tests.oracle import map_arrays
 from wsc.ir import pairs
-from wsc.ir.fold import fold
-from wsc.ir.graph import Map, Type
+from wsc.ir.graph import Map
 from wsc.ir.pairs import Pair, Word, as_word
 from wsc.ir.terms import Term, trace
 
-_EDGES = [0, 1, 2, 255, 1000, 2**16 - 1, 2**16, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32]
-_EDGES += [2**32 + 1, 2**33 + 257, 2**40 + 1, 2**53 + 1, 2**56 + 2**32 + 1, 2**62 + 1, 2**63 - 1]
+_SMALL = [0, 1, 2, 255, 1000, 2**16 - 1, 2**16, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32]
+_LARGE = [2**32 + 1, 2**33 + 257, 2**40 + 1, 2**53 + 1, 2**56 + 2**32 + 1, 2**62 + 1, 2**63 - 1]
 _RANDOM = np.random.default_rng(3)
 _DRAWN = [int(_RANDOM.integers(2**62)) >> int(_RANDOM.integers(62)) for _ in range(12)]
-SIGNED = [s * n for n in (*_EDGES, *_DRAWN) for s in (1, -1)] + [-(2**63)]
+SIGNED = [s * n for n in (*_SMALL, *_LARGE, *_DRAWN) for s in (1, -1)] + [-(2**63)]
 UNSIGNED = [n % 2**64 for n in SIGNED]
 
 
@@ -32,15 +32,10 @@ def _words(values: list[int]) -> list[np.ndarray]:
 
 
 def _run(body: Callable[..., Term], *inputs: np.ndarray) -> np.ndarray:
-    """A map over columns of words, by the interpreted instructions."""
+    """A map over columns of words or floats."""
     dtypes = [DType.F32 if array.dtype == np.float32 else DType.I32 for array in inputs]
     traced = trace(body, dtypes)
-    if isinstance(traced, int):
-        return inputs[traced]
-    out = DType.F32 if traced.body[-1].dtype is DType.F32 else DType.I32
-    result = fold(traced, inputs, Type(out, inputs[0].shape))
-    assert result is not None
-    return result
+    return inputs[traced] if isinstance(traced, int) else map_arrays(traced, list(inputs))
 
 
 def _term(word: Word) -> Term:

@@ -1,8 +1,9 @@
 """The graph IR: a network as few primitives over static shapes.
 
 Every ONNX operator lowers to the primitives below (see ``wsc/frontend``). Values are
-static-shape tensors of f32, f16 or i32 (booleans are i32 zeros and ones, 64-bit
-integers are one i32, or two values of high and low words where they can leave 32 bits). A graph is immutable; passes build a new one.
+static-shape tensors of f32, f16 or i32 (booleans are i32 zeros and ones, 64-bit integers are
+one i32, or two values of high and low words where they can leave 32 bits). A graph is
+immutable; passes build a new one.
 """
 
 from __future__ import annotations
