@@ -10,6 +10,7 @@ from isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota, scan
 from wsc.frontend.registry import Call, Sized, lowering, normal_axis, require
+from wsc.frontend.types import ordered
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction
 from wsc.ir.terms import Term
@@ -112,7 +113,9 @@ def unique(call: Call) -> list[Value | Sized]:
         f"{count} slices of {width} elements take more than {PAIR_LIMIT} comparisons",
     )
     front = build.transpose(x, (axis, *(i for i in range(x.rank) if i != axis)), "front")
-    same, less = _compared(build, build.reshape(front, (count, width), "rows"))
+    kind = call.onnx_type(0)
+    rows = build.reshape(front, (count, width), "rows")
+    same, less = _compared(build, build.map(lambda v: ordered(v, kind), rows, hint="ordered"))
     down, across = iota(build, count, 0, 2), iota(build, count, 1, 2)
     firsts = build.map(lambda s, j: s.eq(0).select(count, j), same, across, hint="firsts")
     first = build.reduce(Reduction.MIN, firsts, [1], True, "first")

@@ -294,6 +294,15 @@ def run_unsigned_sum(model: Any, feeds: Any) -> list[np.ndarray]:
     return [feeds["x"].sum(keepdims=True, dtype=np.uint64)]
 
 
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64])
+def test_unsigned_words_are_not_negative(tmp_path: Path, dtype: type) -> None:
+    x = np.array([5, 2**31, 2**32 - 1, 7], dtype)
+    model = np.array([x.sum(dtype=dtype) // dtype(4)])
+    check(tmp_path, [op("ReduceMean", "x")], {}, x, lambda *_: [model])
+    check(tmp_path, [op("ReduceL1", "x")], {}, x, lambda *_: [x.sum(keepdims=True, dtype=dtype)])
+    check(tmp_path, [op("Unique", "x")], {}, x, lambda *_: [np.unique(x)])
+
+
 def test_updates_that_are_added(tmp_path: Path) -> None:
     nodes = [op("ScatterElements", "x i u", reduction="add")]
     check(tmp_path, nodes, {"i": [3, 3, 0], "u": [2**31 - 1, 2**40, -1]})
