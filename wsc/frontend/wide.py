@@ -145,15 +145,20 @@ def host(build: GraphBuilder, item: Wide) -> np.ndarray | None:
 def fitted(build: GraphBuilder, item: Wide) -> Value:
     """The integers in one word each; one that does not fit stops the run."""
 
-    def body(high: Term, low: Term) -> Term:
+    def fits(high: Term, low: Term) -> Term:
         top = as_word(low).shr(31) if item.signed else as_word(0)
-        return low.op("fit", high.eq(top.value))
+        return high.eq(top.value)
 
-    value = build.map(body, *item.words, hint="fit")
+    value = required(build, item.low, build.map(fits, *item.words, hint="fits"))
     low, high = narrow(item.signed)
     if item.signed or item.range[1] < 2**31:
         build.assume(value, (max(item.range[0], low), min(item.range[1], high)))
     return value
+
+
+def required(build: GraphBuilder, word: Value, flag: Value) -> Value:
+    """The word; the run stops where its flag is 0."""
+    return build.map(lambda value, fits: value.op("fit", fits), word, flag, hint="fit")
 
 
 def on_words(item: Value | Wide, change: Callable[[Value], Value]) -> Value | Wide:

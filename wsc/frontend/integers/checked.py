@@ -18,7 +18,6 @@ from wsc.frontend.registry import Call, Function, Result
 from wsc.frontend.types import Kind, from_word
 from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
-from wsc.ir.terms import Term
 
 FEW = 1 << 12  # operations whose roundings together are below 2^-11
 
@@ -68,9 +67,7 @@ def checked(most: Callable[[Sequence[Integer]], int], *data: int) -> Rule:
         limit = 2.0**31 if signed else 2.0**32
         limit = limit * (1 - 2.0**-10) if count <= FEW else limit / 2
 
-        def body(value: Term, largest: Term) -> Term:
-            return value.op("fit", largest.cast(DType.F32) < limit)
-
-        return build.map(body, result, size, hint="fit")
+        flag = build.map(lambda largest: largest.cast(DType.F32) < limit, size, hint="fits")
+        return wide.required(build, result, flag)
 
     return rule
