@@ -7,10 +7,12 @@ from typing import Any
 
 from isa import expr as ex
 from isa.diagnostics import AssemblyError, Source
+from isa.fabric import DEFAULT, FabricError, find_fabric
 from isa.operands import (
     Children,
     OperandBuilder,
     build_node,
+    build_number,
     build_semaphore,
     build_string,
     present,
@@ -27,6 +29,7 @@ from isa.program import (
     Location,
     Lookup,
     Loop,
+    Number,
     Op,
     Operand,
     Procedure,
@@ -37,6 +40,7 @@ from isa.program import (
     Statement,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.table import BY_NAME
 from isa.types import Control, DType, Side
@@ -49,6 +53,8 @@ class _Parts:
     header: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     constants: dict[str, int] = field(default_factory=dict[str, int])
     colors: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    settings: dict[str, Number] = field(default_factory=dict[str, Number])
+    files: list[WeightFile] = field(default_factory=list[WeightFile])
     edge: list[EdgeTensor] = field(default_factory=list[EdgeTensor])
     tensors: list[Tensor] = field(default_factory=list[Tensor])
     regions: list[Region] = field(default_factory=list[Region])
@@ -98,6 +104,9 @@ class Builder(OperandBuilder):
         fabric, width, height = parts.header["fabric"]
         return Program(
             fabric=fabric,
+            numbers=parts.header.get("numbers", ("",))[0],
+            settings=tuple(parts.settings.items()),
+            files=tuple(parts.files),
             width=int(width),
             height=int(height),
             precision=DType(parts.header.get("precision", ("f32",))[0]),
@@ -118,8 +127,28 @@ class Builder(OperandBuilder):
         self.parts.header[str(token)] = values
 
     def fabric(self, children: Children) -> None:
-        """``fabric "wse2" 4x2``."""
+        """``fabric "wse2" 4x2 numbers "0123456789abcdef"``."""
         self._once(children[0], build_string(children[1]), *str(children[2]).split("x"))
+
+        if children[3] is not None:
+            self.parts.header["numbers"] = (build_string(children[3]),)
+
+    def setting(self, children: Children) -> None:
+        """``set io.bytes_per_cycle = 8``."""
+        token, value = children
+        key = str(token)
+        try:
+            find_fabric(DEFAULT).require_key(key)
+        except FabricError as error:
+            raise self.fail(str(error), token) from None
+        if key in self.parts.settings:
+            raise self.fail(f"'{key}' is set twice", token)
+        self.parts.settings[key] = value if isinstance(value, tuple) else build_number(value)
+
+    def digest(self, children: Children) -> None:
+        """``file "mlp.wsa.safetensors" sha256 "0123..."``."""
+        name, digest = map(build_string, children)
+        self.parts.files.append(WeightFile(name, digest, self.where(children[0])))
 
     def precision(self, children: Children) -> None:
         """``precision f32``."""

@@ -6,14 +6,18 @@ it is a table ``{ value, grade, note }``; the grade says what kind of evidence i
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from isa.diagnostics import nearest
+from isa.program import Number
 from isa.table import Timing
 from isa.types import DType
 
@@ -108,6 +112,50 @@ class Fabric:
                 f"'{self.name}', which has {self.width}x{self.height}"
             )
         return replace(self, width=width, height=height)
+
+    def numbers(self) -> dict[str, Number]:
+        """Every number of the fabric under its dotted key, in the order of a description."""
+        found: dict[str, Number] = {key: getattr(self, name) for key, name in _targets().items()}
+        found["dynamic.present"] = int(self.dynamic)
+        for row, timing in self.timing.items():
+            found[f"timing.{row.value}.startup"] = timing.startup
+            if row in _VECTOR_CLASSES:
+                found[f"timing.{row.value}.cycles"] = timing.cycles
+                groups = timing.group.items()
+                found |= {f"timing.{row.value}.{kind.value}": group for kind, group in groups}
+        return found | {f"energy.{key}": value for key, value in self.energy.items()}
+
+    def require_key(self, key: str) -> None:
+        """Refuse a key that names no number; they are the same for all fabrics.
+
+        Raises:
+            FabricError: with the nearest key.
+        """
+        known = self.numbers()
+        if key not in known:
+            raise FabricError(f"fabrics have no number '{key[:64]}'{nearest(key, known)}")
+
+    def changed(self, numbers: Mapping[str, Number]) -> Fabric:
+        """The fabric with other numbers, each under its dotted key.
+
+        Raises:
+            FabricError: there is no such number, or it is out of its range.
+        """
+        known = self.numbers()
+        for key, value in numbers.items():
+            self.require_key(key)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise FabricError(f"{self.name}: '{key}' must be finite; got {value!r}")
+        grades = {item.key: item for item in self.evidence}
+        leaves: dict[str, Evidence] = {}
+        for key, value in {**known, **numbers}.items():
+            told = list(value) if isinstance(value, tuple) else value
+            found = grades.get(key)
+            if found is None or found.value != told:
+                found = Evidence(key, told, Grade.ASSUMED, "changed")
+            leaves[key] = found
+        built = _built(self.name, self.title, leaves, Path(self.name))
+        return replace(built, source=self.source)
 
 
 # dotted key in the file -> (field of Fabric, least value allowed)
@@ -228,6 +276,11 @@ def _described(path: Path, text: str) -> Fabric:
     raw = tomllib.loads(text)
     name, title = str(raw.pop("name", path.stem)), str(raw.pop("title", ""))
     leaves = _leaves(raw, "", path)
+    return _built(name, title, leaves, path)
+
+
+def _built(name: str, title: str, leaves: dict[str, Evidence], path: Path) -> Fabric:
+    """The fabric of the numbers in ``leaves``, which are used up; ``path`` is for messages."""
     evidence = tuple(leaves.values())
     values: dict[str, Any] = {
         target: _integer(_take(leaves, key, path), least, path)
@@ -271,3 +324,8 @@ def find_fabric(text: str) -> Fabric:
         f"no fabric '{text}': name one of {', '.join(presets())}, a size such as 16x16, "
         "or a .toml file"
     )
+
+
+def _targets() -> dict[str, str]:
+    """Field of ``Fabric`` by dotted key, for the numbers that have one."""
+    return {key: target for key, (target, _) in _FIELDS.items()}

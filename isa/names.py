@@ -17,6 +17,7 @@ from isa.program import (
     Call,
     Fabric,
     If,
+    Kind,
     Location,
     Loop,
     Mem,
@@ -85,8 +86,16 @@ class _Names:
         self._unique("tensor", tensors, {name for name, _ in program.constants})
         self._unique("region", [(region.name, region.where) for region in program.regions])
         self._unique("procedure", [(p.name, p.where) for p in program.procedures])
-        edge = [(tensor.name, tensor.where) for tensor in program.edge_tensors]
-        self._unique("edge tensor", edge, free=True)
+        fed = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.OUTPUT]
+        shown = [tensor for tensor in program.edge_tensors if tensor.kind is Kind.OUTPUT]
+        for tensors in (fed, shown):
+            self._unique("edge tensor", [(item.name, item.where) for item in tensors], free=True)
+        # An output may be an input, and then has its name.
+        weights = {tensor.name for tensor in fed if tensor.kind is Kind.WEIGHT}
+        for tensor in shown:
+            if tensor.name in weights:
+                message = f"the output '{tensor.name}' has the name of a weight"
+                self.say(message, tensor.where, tensor.name)
 
     def _unique(
         self,

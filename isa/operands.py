@@ -20,6 +20,7 @@ from isa.program import (
     Fabric,
     Location,
     Mem,
+    Number,
     Operand,
     Position,
     Real,
@@ -65,6 +66,18 @@ def show_edge_name(name: str) -> str:
 def show_real(value: float) -> str:
     """The shortest literal that reads back as the same number."""
     return repr(value)
+
+
+def show_number(value: Number) -> str:
+    """A number of a fabric: ``8``, ``0.25`` or ``[6, 6, 4]``."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return show_real(value) if isinstance(value, float) else str(value)
+
+
+def build_number(token: str) -> int | float:
+    """Inverse of ``show_number`` for one number."""
+    return int(token) if token.isdecimal() else float(token)
 
 
 def show_operand(operand: Operand) -> str:

@@ -14,6 +14,7 @@ DECLARED = (
     layout.rectangle,  # the tiles exist
     layout.regions,  # each tile has one program
     layout.colors,  # each stream has a channel
+    layout.files,  # what holds weights is known by its contents
     layout.tensors,  # data has a place
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both

@@ -52,6 +52,7 @@ def run(
     check_races: bool = False,
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
+    changed_weights: bool = False,
 ) -> RunResult:
     """Execute a program on the simulated fabric.
 
@@ -69,10 +70,12 @@ def run(
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
+        changed_weights: as for ``runtime.load``.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.
-        LoadError: the program does not fit the fabric, or a weight is missing.
+        LoadError: the program does not fit the fabric, a weight is missing, or its file is
+            not the one that the program was saved with.
         MemoryLimit: the run would take more than ``max_memory``.
         ExecutionFault, Deadlock, CycleLimit, Race: the run did not end well.
         Interrupted: a ``KeyboardInterrupt`` that says where the run was.
@@ -82,7 +85,7 @@ def run(
     if isinstance(program, Image):
         image = program
     else:
-        image = load(program, fabric, weights_dir, max_memory)
+        image = load(program, fabric, weights_dir, max_memory, changed_weights)
     options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
     require_for_run(image, options, name != CHECKING, max_memory)
     flat = check_inputs(image.program, inputs)

@@ -88,7 +88,7 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
 
 
 def image_bytes(sizes: Sizes) -> int:
-    """Bytes of a loaded program; weights are mapped, and do not count."""
+    """Bytes of a loaded program, its weights apart."""
     from runtime.schedule import Rcol
 
     each_tile = 4 * (4 + sizes.colors + 1)  # place, region, entry; slots by color
@@ -193,8 +193,9 @@ def require_for_run(image: Image, options: Options, ahead: bool, limit: int | No
     ahead: whether the engine runs ahead. limit: includes what is loaded.
     """
     parts = _parts(sizes_of(image), image.fabric, image.program, ahead)
+    parts["the weights"] = image.weight_bytes
     if limit is None:
-        del parts["the program"]  # it is no longer free
+        del parts["the program"], parts["the weights"]  # they are no longer free
     require_memory(parts | {"traces and checks": observer_bytes(image, options)}, limit)
 
 

@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from isa.expr import Expr, Int, NotAffine, names, split
-from isa.program import Direction, Program, Region, Transfer
+from isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
 from isa.types import Side
 from runtime.errors import LoadError, place
 from runtime.routes import Routes, Scol, region_tiles
@@ -97,7 +97,7 @@ class Scheduler:
         self.program, self.routes = program, routes
         self.slot_of = region_slots
         self.colors = {name: index for index, (name, _) in enumerate(program.colors)}
-        self.tensors = {tensor.name: index for index, tensor in enumerate(program.edge_tensors)}
+        self.tensors = edge_places(program.edge_tensors)
         self.shapes: list[tuple[int, ...]] = []
         self.known: dict[tuple[int, ...], int] = {}
         self.lookups: list[tuple[int, int, int]] = []
@@ -176,7 +176,7 @@ class Scheduler:
         count = lookup.count * repeat
         made = len(self.lookups)
         first = sum(entry[1] for entry in self.lookups)
-        rows = self.program.edge_tensors[self.tensors[transfer.tensor]].shape[0]
+        rows = self._tensor(transfer).shape[0]
         self.lookups.append((first, count, rows))
         shape = self._shape(number, INDEX, [count], [1], (0, 0), (made, 0, 0))
         one = slice(lookup.port, lookup.port + 1)
@@ -186,12 +186,17 @@ class Scheduler:
         self.entries.append(_Entry(ports, slots, record))
         return made
 
+    def _tensor(self, transfer: Transfer) -> EdgeTensor:
+        """The edge tensor that a transfer names."""
+        return self.program.edge_tensors[self.tensors[transfer.direction, transfer.tensor]]
+
     def _shape(
         self, number: int, direction: int, extents: list[int], steps: list[int],
         controls: tuple[int, int], lookup: tuple[int, int, int],
     ) -> int:  # fmt: skip
         pad = [0] * (MAX_DIMS - len(extents))
-        tensor = self.tensors[self.program.transfers[number].tensor]
+        transfer = self.program.transfers[number]
+        tensor = self.tensors[transfer.direction, transfer.tensor]
         key = (
             len(extents), tensor, direction, *controls, number, *lookup,
             *extents, *pad, *steps, *pad,
@@ -277,7 +282,7 @@ class Scheduler:
         steps: list[np.ndarray], row: tuple[np.ndarray, bool],
     ) -> None:  # fmt: skip
         """Refuse a transfer that leaves its tensor."""
-        tensor = self.program.edge_tensors[self.tensors[transfer.tensor]]
+        tensor = self._tensor(transfer)
         low = base[0] + np.minimum(base[1], 0)
         high = base[0] + np.maximum(base[1], 0)
         some = np.ones(low.shape, dtype=bool)

@@ -9,19 +9,23 @@ run.outputs["y"], run.cycles
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isa.fabric import Fabric, find_fabric
+from isa.fabric import Fabric, FabricError, find_fabric
+from isa.machine import described, machine_of, strange
+from isa.program import Kind
 from isa.program import Program as Assembly
 from isa.types import DType
-from wsc.errors import CompileError
-from wsc.files import appearing
-from wsc.ir.graph import Constant
+from wsc.errors import CompileError, OtherMachine
+from wsc.ir.graph import Constant, Type
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
@@ -33,20 +37,30 @@ if TYPE_CHECKING:
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
+_SAVING = Lock()  # of programs that run before they are saved
+
 
 @dataclass(slots=True)
 class Program:
     """A compiled, or loaded, program.
 
-    assembly: the program as data. folder: where its weights lie, None as long as
-    they are only in the model. constants: the tensors that the weights name.
+    assembly: the program as data. folder: where its weights are, None as long as
+    they are only in the model. constants: the tensors that the weights name. inputs: the
+    files that it was made from; ``save`` replaces none of them. notes: sentences on what the
+    user should know of it.
     """
 
     assembly: Assembly
     fabric: Fabric
     constants: tuple[Constant, ...] = ()
     folder: Path | None = None
+    inputs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._described = self.fabric  # what the header says, as long as nobody changes it
 
     @property
     def text(self) -> str:
@@ -55,19 +69,30 @@ class Program:
 
         return print_program(self.assembly)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the text to ``path`` and the weights beside it (same stem, .safetensors).
+    def save(self, path: str | Path, inputs: Iterable[Path] = ()) -> Path:
+        """Write the text to ``path`` and the weights beside it, to ``path`` and ``.safetensors``.
 
-        Both files appear complete or not at all. Weights whose data already lie raw in a
-        file of the same folder are referred to, not copied.
+        Both files appear complete or not at all, and the text knows the weights by their
+        digest. Weights that are in a file of the same folder already, raw or because the
+        program was loaded from there, are referred to and not copied.
+
+        inputs: further files that must not be replaced.
+
+        Raises:
+            CompileError: a file cannot be written, or is one that the program was made from.
+            LoadError: the weights of a program that was loaded are missing, or were changed.
         """
-        from wsc.weights import write_weights
+        from wsc.weights import save_program
 
         path = Path(path)
-        tensors = write_weights(self.assembly.edge_tensors, self.constants, path)
-        self.assembly = replace(self.assembly, edge_tensors=tensors)
-        self.folder = path.parent
-        _write_whole(path, self.text)
+        assembly, constants = self.assembly, self.constants
+        if self.fabric != self._described or strange(assembly, self.fabric):
+            assembly = described(assembly, self.fabric)
+        if not constants and self.folder is not None and not _same(self.folder, path.parent):
+            assembly, constants = _with_constants(assembly, self.folder)
+        kept = (*self.inputs, *inputs)
+        self.assembly = save_program(assembly, constants, path, kept)
+        self.constants, self.folder, self._described = constants, path.parent, self.fabric
         return path
 
     def run(self, inputs: dict[str, np.ndarray] | None = None, **options: Any) -> RunResult:
@@ -78,27 +103,40 @@ class Program:
         """
         from runtime.api import run
 
-        if self.folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
-            self.save(Path(self._temporary.name) / "program.wsa")
+        with _SAVING:  # several threads may run one program
+            if self.folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
+                self.save(Path(self._temporary.name) / "program.wsa")
         return run(
             self.assembly, inputs or {}, weights_dir=self.folder, fabric=self.fabric, **options
         )
 
 
-def _write_whole(path: Path, text: str) -> None:
-    try:
-        with appearing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CompileError(f"{path}: cannot be written ({error.strerror})") from error
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[Constant, ...]]:
+    """A program that was loaded, with its weights as constants: each under its own name."""
+    from runtime.weights import open_weights
+
+    found = open_weights(assembly, folder).tensors
+    tensors = tuple(
+        replace(tensor, key=tensor.name) if tensor.name in found else tensor
+        for tensor in assembly.edge_tensors
+    )
+    constants = tuple(
+        Constant(name, Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data))
+        for name, item in found.items()
+    )
+    return assembly.with_(edge_tensors=tensors), constants
 
 
 def compile(  # noqa: A001 - the name of the command
     model: str | Path | ModelProto, fabric: str | Fabric | None = None,
     dims: dict[str, int] | None = None,
     precision: str = "f32", bind: dict[str, np.ndarray] | None = None,
-    observe: Observer | None = None, same_order: bool = False,
+    observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
     wide: Collection[str] = (),
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory.
@@ -107,9 +145,10 @@ def compile(  # noqa: A001 - the name of the command
     chooses a small rectangle for the model. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
     same_order: add up each sum of a product or convolution in an order that does not depend on
-    where its result lies, so that equal weights give results that are equal to the bit.
-    wide: inputs of 64-bit integers of which some need more than 32 bits; in others a run refuses
-    such an integer.
+    where its result lies, so that equal weights give results that are equal to the bit. inputs:
+    names that are inputs and initializers of the model: each run gives their values. Without, they
+    are constants with the values of the model, or of ``bind``. wide: inputs of 64-bit integers of
+    which some need more than 32 bits; in others a run refuses such an integer.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -120,21 +159,12 @@ def compile(  # noqa: A001 - the name of the command
     if precision not in (DType.F32.value, DType.F16.value):
         raise CompileError(f"precision '{precision}' is not known: f32 or f16")
     kind = DType(precision)
-    graph = import_onnx(model, dims, bind, kind, wide)
+    graph = import_onnx(model, dims, bind, kind, inputs, wide)
     name = str(model) if isinstance(model, (str, Path)) else model.graph.name
     if fabric is None:
         return _smallest(graph, kind, name, observe, same_order)
     chosen = find_fabric(fabric) if isinstance(fabric, str) else fabric
-    printed = _printed_name(chosen)
-    return _program(run_passes(graph, chosen, printed, kind, name, observe, same_order))
-
-
-def _printed_name(fabric: Fabric) -> str:
-    """A preset by name, another description by its path."""
-    from isa.fabric import PRESETS
-
-    source = Path(fabric.source)
-    return fabric.name if source.parent == PRESETS else fabric.source
+    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
 
 
 def _smallest(
@@ -151,7 +181,7 @@ def _smallest(
             continue
         fabric = find_fabric(f"{width}x{height}")
         try:
-            compiled = run_passes(graph, fabric, fabric.name, precision, name, observe, same_order)
+            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
             continue
@@ -161,7 +191,23 @@ def _smallest(
 
 
 def _program(compiled: Compiled) -> Program:
-    return Program(compiled.program, compiled.fabric, compiled.constants)
+    described_in = (Path(compiled.fabric.source),) if compiled.fabric.source else ()
+    inputs = (*compiled.files, *described_in)
+    return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
+
+
+def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
+    """The machine of a program; what is wrong with one of its numbers is shown in its line."""
+    from isa.diagnostics import AssemblyError, Diagnostic, Source
+
+    try:
+        return machine_of(assembly)
+    except FabricError as error:
+        for key, _ in assembly.settings:
+            if f"'{key}'" in str(error):
+                where, line = Source(text).declaration(str(path), "set", key)
+                raise AssemblyError([Diagnostic(str(error), where, line, len(key))]) from None
+        raise FabricError(f"{path}: {error}") from None
 
 
 def load(path: str | Path) -> Program:
@@ -170,6 +216,9 @@ def load(path: str | Path) -> Program:
     Raises:
         AssemblyError: the text is not a well-formed program (all findings, with carets).
         FabricError: its fabric is not known.
+
+    Warns:
+        OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     from isa.parser import parse
     from isa.verifier import verify
@@ -181,6 +230,12 @@ def load(path: str | Path) -> Program:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
     assembly = parse(text, str(path))
-    fabric = find_fabric(assembly.fabric).sized(assembly.width, assembly.height)
+    fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
-    return Program(assembly, fabric, folder=path.parent)
+    folder = path.parent
+    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
+    inputs = (*(folder / name for name in names), *([Path(fabric.source)] if fabric.source else ()))
+    note = strange(assembly, fabric)
+    if note:
+        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=2)
+    return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())

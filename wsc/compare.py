@@ -242,6 +242,8 @@ class Reference:
                 str(model), session_options(), providers=["CPUExecutionProvider"]
             )
         self.inputs = tuple(item.name for item in self._session.get_inputs())
+        # Initializers that are inputs too: a program may have them as inputs, and need not.
+        self.defaults = tuple(item.name for item in self._session.get_overridable_initializers())
         self.outputs = tuple(item.name for item in self._session.get_outputs())
 
     def require(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -251,7 +253,7 @@ class Reference:
                 known = ", ".join(self.outputs)
                 raise CompileError(f"{self.model}: no output '{name}'; it has: {known}")
         for name in inputs:
-            if name not in self.inputs:
+            if name not in (*self.inputs, *self.defaults):
                 known = ", ".join(self.inputs)
                 raise CompileError(f"{self.model}: no input '{name}'; it has: {known}")
         missing = [name for name in self.inputs if name not in inputs]

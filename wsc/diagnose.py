@@ -15,6 +15,7 @@ from wsc.api import Program
 from wsc.api import compile as compile_model
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
+from wsc.frontend.prepare import checkable, named, without_data
 from wsc.frontend.registry import find
 
 # Control flow whose bodies are looked at, and what the frontend folds away.
@@ -37,7 +38,7 @@ def obstacles(
     operators = _operators(proto)
     found = [*_external_data(proto, path), *_dimensions(proto, dims, bind)]
     if found:
-        return [*found, *operators, *_checker(path, [*found, *operators])], None
+        return [*found, *operators, *_checker(proto, path, [*found, *operators])], None
     try:
         program = compile_model(path, fabric, dict(dims), precision, dict(bind))
     except UnsupportedOperators as error:
@@ -56,10 +57,11 @@ def _read(path: Path) -> onnx.ModelProto:
         raise CompileError(f"{path}: not an ONNX model, or cut short") from None
 
 
-def _checker(path: Path, found: list[str]) -> list[str]:
+def _checker(proto: onnx.ModelProto, path: Path, found: list[str]) -> list[str]:
     """What ONNX's checker says, unless one of the findings already says why."""
+    seen = checkable(named(proto, str(path)))
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(str(path) if seen is proto else without_data(seen))
     except onnx.checker.ValidationError as error:
         reason = " ".join(str(error).split("\n\n==>")[0].split())
         explained = "No Op registered" in reason or any("external data" in text for text in found)
@@ -151,12 +153,21 @@ def _dimensions(
             continue
         for axis, dim in enumerate(shapes[value.name]):
             placed = f"{value.name}.{axis}"
-            if dim.dim_value > 0 or dim.dim_param in known or placed in known:
+            sized = dim.HasField("dim_value") and dim.dim_value >= 0
+            if sized or dim.dim_param in known or placed in known:
                 continue
             found.setdefault(dim.dim_param or placed, []).append(f"{value.name!r} axis {axis}")
     symbols = {dim.dim_param for shape in shapes.values() for dim in shape if dim.dim_param}
     places = {f"{name}.{axis}" for name, shape in shapes.items() for axis in range(len(shape))}
-    unknown = [name for name in dims if name not in symbols and name not in places]
+    # An input without a shape has as many dimensions as it is given.
+    open_inputs = {
+        item.name for item in proto.graph.input if not item.type.tensor_type.HasField("shape")
+    }
+    unknown = [
+        name
+        for name in dims
+        if name not in symbols | places and name.rpartition(".")[0] not in open_inputs
+    ]
     return [
         *(f"--dim {name}: the model has no such dimension" for name in unknown),
         *(

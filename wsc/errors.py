@@ -25,6 +25,10 @@ class CompileError(Exception):
     """A model, an option or an input that wsc refuses; the text says what and why."""
 
 
+class OtherMachine(UserWarning):
+    """A program was compiled for other numbers than its fabric has by now."""
+
+
 class DoesNotFit(CompileError):
     """A program that needs more SRAM in a tile than the fabric has; more tiles may help."""
 

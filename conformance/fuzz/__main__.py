@@ -44,7 +44,7 @@ def main(
     started = time.perf_counter()
     fuzzer = Fuzzer(load_cases(["node"], pattern), seed, fabric, limit)
     numbers = only or range(count)
-    findings = list(_shown(fuzzer.run(numbers, jobs), len(numbers), console))
+    findings = list(shown(fuzzer.run(numbers, jobs), len(numbers), console))
     findings.sort(key=lambda finding: finding.number)
     for finding in findings:
         if verbose or finding.verdict not in GOOD:
@@ -63,7 +63,8 @@ def main(
     sys.exit(any(finding.verdict not in GOOD for finding in findings))
 
 
-def _shown(findings: Iterator[Finding], count: int, console: Console) -> Iterator[Finding]:
+def shown(findings: Iterator[Finding], count: int, console: Console) -> Iterator[Finding]:
+    """The findings as they come, with a progress bar."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=console, auto_refresh=False, transient=True,

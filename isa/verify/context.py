@@ -29,12 +29,13 @@ from isa.program import (
     Statement,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-Item = Statement | Procedure | Region | Route | Tensor | EdgeTensor | Transfer
+Item = Statement | Procedure | Region | Route | Tensor | EdgeTensor | Transfer | WeightFile
 
 SIDES = tuple(Side)
 NEIGHBOURS = tuple(side for side in Side if side is not Side.RAMP)

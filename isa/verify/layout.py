@@ -9,6 +9,8 @@ from isa.program import Kind
 from isa.types import host_dtype
 from isa.verify.context import Context
 
+_DIGITS = frozenset("0123456789abcdef")
+
 
 def rectangle(context: Context) -> None:
     """The program's rectangle of tiles fits on the fabric."""
@@ -99,3 +101,17 @@ def memory(context: Context) -> None:
                 f"{up_to} and {code} of code, and there are {there}",
                 context.regions[name],
             )
+
+
+def files(context: Context) -> None:
+    """Every file with a digest holds weights, and is declared once."""
+    named = {tensor.file for tensor in context.program.edge_tensors if tensor.kind is Kind.WEIGHT}
+    seen: set[str] = set()
+    for file in context.program.files:
+        if len(file.sha256) != 64 or not set(file.sha256) <= _DIGITS:
+            context.say("a SHA-256 is written as 64 digits, 0 to 9 and a to f", file)
+        if file.name in seen:
+            context.say(f"the file '{file.name}' is declared twice", file)
+        elif file.name not in named:
+            context.say(f"no weight is in the file '{file.name}'", file)
+        seen.add(file.name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isa import expr as ex
-from isa.program import Direction, EdgeTensor, Kind, Region, Transfer
+from isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
 from isa.types import Control, DType, Side
 from isa.verify.context import Context
 from isa.verify.routes import Network, boundary, side_length
@@ -19,9 +19,10 @@ _CASES = 4_000_000  # ports times repetitions that are looked at one by one
 
 def transfers(context: Context, network: Network) -> None:
     """Each transfer stands at the edge, meets a route, and stays within its tensor."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    tensors, places = context.program.edge_tensors, edge_places(context.program.edge_tensors)
     for transfer in context.program.transfers:
-        region, tensor = context.regions[transfer.region], tensors[transfer.tensor]
+        region = context.regions[transfer.region]
+        tensor = tensors[places[transfer.direction, transfer.tensor]]
         if not _at_edge(context, region, transfer, transfer.side):
             continue
         _kind(context, transfer, tensor)
@@ -33,7 +34,8 @@ def transfers(context: Context, network: Network) -> None:
 
 def cuts(context: Context) -> None:
     """What cuts an output is an output itself, one integer, and the dimension is there."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    outputs_last = sorted(context.program.edge_tensors, key=lambda t: t.kind is Kind.OUTPUT)
+    tensors = {tensor.name: tensor for tensor in outputs_last}
     for tensor in context.program.edge_tensors:
         if tensor.cut is None:
             continue
@@ -54,12 +56,14 @@ def cuts(context: Context) -> None:
 
 def high_words(context: Context) -> None:
     """High words are a tensor of the same kind and shape as the low ones."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
     for tensor in context.program.edge_tensors:
         name = tensor.high
         if not name:
             continue
-        high = tensors.get(name)
+        # An input and an output may have one name; one of this kind is meant.
+        named = [other for other in context.program.edge_tensors if other.name == name]
+        named.sort(key=lambda other: other.kind is not tensor.kind)
+        high = named[0] if named else None
         if tensor.dtype is not DType.I32 or tensor.host_dtype not in ("int64", "uint64"):
             message = f"'{tensor.name}' has high words and is not i32 of int64 or uint64"
             context.say(message, tensor)

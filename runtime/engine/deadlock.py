@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.program import Location
+from isa.program import Location, edge_places
 from isa.types import Side
+from isa.values import PARTIAL
 from runtime.engine.layout import Fault, G, Mode, Reason, State, U
 from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from runtime.tables import COUNTED
+from runtime.tables import COUNTED, Col
 
 MOST_LINES, MOST_TILES = 24, 4
 
@@ -174,25 +175,34 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     row, a, b = int(g[G.ERROR_ROW]), int(g[G.ERROR_A]), int(g[G.ERROR_B])
     if code is Fault.LOOKUP:
         transfer = image.program.transfers[row]
-        rows = {t.name: t for t in image.program.edge_tensors}[transfer.tensor].shape[0]
+        number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
+        rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
-        who, where = "edge", transfer.where
+        who, where, node = "edge", transfer.where, transfer.node
     else:
         who = unit_name(unit)
         where = image.code.where[row]
-        name = COUNTED[int(state.rows[row, 1])]
-        what = f"'{name}': {_fault_text(image, code, a, b, name)}"
+        name = COUNTED[int(state.rows[row, Col.OPCODE])]
+        what = f"'{name}': {_fault_text(image, code, name, a, b)}"
+        node = _node_of(image, state, tile * int(g[G.UNITS]) + unit)
     lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "
-    return lead + what, where
+    return lead + what + (f", for node '{node}'" if node else ""), where
 
 
-def _fault_text(image: Image, code: Fault, a: int, b: int, name: str) -> str:
+def _node_of(image: Image, state: State, thread: int) -> str:
+    """The ONNX node of the statement of main that a thread works for, or nothing."""
+    statement = int(state.unit[thread, U.STATEMENT])
+    statements = image.code.statements
+    return statements[statement].node if 0 <= statement < len(statements) else ""
+
+
+def _fault_text(image: Image, code: Fault, name: str, a: int, b: int) -> str:
     if code is Fault.QUEUE:
         color = image.program.colors[a][0]
         way = "to" if b == Scol.OUTPUT else "from"
         return f"no route {way} the router for color '{color}' in this tile"
-    if code is Fault.DIVISION and name == "fit":
-        return f"an integer needs more than 32 bits here; its low word is {a}"
+    if code is Fault.DOMAIN:
+        return PARTIAL[name].refusal.format(a=a, b=b)
     return {
         Fault.ADDRESS: f"SRAM address {a} is out of range, the program's data has {b} bytes",
         Fault.ALIGNMENT: f"SRAM address {a} or a stride is no multiple of {b} bytes",
@@ -200,5 +210,4 @@ def _fault_text(image: Image, code: Fault, a: int, b: int, name: str) -> str:
         Fault.TARGET: f"the target tile ({a}, {b}) is outside the region",
         Fault.CALLS: f"calls nest deeper than {a}",
         Fault.REGISTERS: f"the register windows need more than {a} registers",
-        Fault.DIVISION: f"division of {a} by zero",
     }[code]

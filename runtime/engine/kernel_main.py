@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import DIVIDING, apply_int, inlined, int32, int64, jit
+from runtime.engine.dispatch import LIMITED, allowed, apply_int, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     add_semaphore,
     block,
@@ -106,10 +106,11 @@ def scalar(s: State, tile: int, row: int) -> None:
     if kind == Kind.SCALAR:
         a, b = reference(s, rows[row, Col.B], tile), reference(s, rows[row, Col.C], tile)
         a, b = int64(int32(a)), int64(int32(b))
-        if DIVIDING[rows[row, Col.OPCODE]] != 0 and b == 0:
-            fault(s, Fault.DIVISION, tile, 0, row, a, 0)
+        opcode = rows[row, Col.OPCODE]
+        if LIMITED[opcode] != 0 and not allowed(opcode, a, b):
+            fault(s, Fault.DOMAIN, tile, 0, row, a, b)
             return
-        s.regs[target] = int32(apply_int(rows[row, Col.OPCODE], a, b, int64(0)))
+        s.regs[target] = int32(apply_int(opcode, a, b, int64(0)))
         return
     word = memory_word(s, tile, row)
     if word >= 0:

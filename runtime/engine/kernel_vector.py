@@ -8,7 +8,8 @@ from isa.table import OPCODE
 from runtime.engine.bits import bits_float, decode, encode
 from runtime.engine.dispatch import (
     ACCUMULATING,
-    DIVIDING,
+    LIMITED,
+    allowed,
     apply_float,
     apply_int,
     float32,
@@ -171,7 +172,7 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
     """Execute the dimensions from ``first`` on at the unit's outer indices.
 
     Returns:
-        The bits of the last result; a division by zero is noted as a fault.
+        The bits of the last result; operands without a value are noted as a fault.
     """
     rows, u = s.rows, s.unit
     rank, opcode = rows[row, Col.RANK], rows[row, Col.OPCODE]
@@ -328,8 +329,8 @@ def int_row(
         a = int64(s.i32[(a0 + i * da) >> 2]) if memory & 2 else xa
         b = int64(s.i32[(b0 + i * db) >> 2]) if memory & 4 else xb
         c = int64(s.i32[(c0 + i * dc) >> 2]) if memory & 8 else xc
-        if DIVIDING[opcode] != 0 and b == 0:
-            fault(s, Fault.DIVISION, tile, me - tile * s.g[G.UNITS], row, a, 0)
+        if LIMITED[opcode] != 0 and not allowed(opcode, a, b):
+            fault(s, Fault.DOMAIN, tile, me - tile * s.g[G.UNITS], row, a, b)
             return int64(0)
         last = int64(int32(apply_int(opcode, a, b, c)))
         if memory & 1:

@@ -269,7 +269,7 @@ class Fault(IntEnum):
     TARGET = 4
     CALLS = 5
     REGISTERS = 6
-    DIVISION = 7
+    DOMAIN = 7
     LOOKUP = 8
     QUEUE = 9
 

@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.cli.helpers import array_file, files, text_file
+from tests.cli.helpers import array_file, text_file
 from wsc.cli.common import (
     REFRESHES,
     Line,
     Refusal,
-    file_names,
     read_arrays,
     read_dims,
-    require_folder,
-    write_arrays,
 )
-from wsc.files import appearing
 
 
 def test_dims() -> None:
@@ -67,47 +63,6 @@ def test_array_files_that_do_not_do(tmp_path: Path) -> None:
         read_arrays("--input", [f"a={tmp_path / 'whole.npy'}"] * 2)
 
 
-def test_file_names_hold_no_separators_and_differ() -> None:
-    names = ["/a/b:0", "a_b_0", "..", "Logits", "logits", "é"]
-    assert list(file_names(names).values()) == [
-        "_a_b_0.npy", "a_b_0.npy", "_.npy", "Logits.npy", "logits_2.npy", "__2.npy",
-    ]  # fmt: skip
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = text_file(tmp_path / "out.txt", "before")
-
-    def interrupted() -> None:
-        with appearing(target) as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert files(tmp_path) == ["out.txt"]
-    assert target.read_text() == "before"
-    with appearing(target) as partial:
-        partial.write_text("after")
-    assert files(tmp_path) == ["out.txt"]
-    assert target.read_text() == "after"
-    assert target.stat().st_mode & 0o777 == text_file(tmp_path / "b", "").stat().st_mode & 0o777
-
-
-def test_all_arrays_or_none(tmp_path: Path) -> None:
-    good = np.arange(3)
-    with pytest.raises(ValueError, match="Object"):
-        write_arrays(tmp_path, {"a": good, "b": np.array([{}], dtype=object)})
-    assert files(tmp_path) == []
-    assert write_arrays(tmp_path / "new", {"a/b": good}) == {"a/b": tmp_path / "new" / "a_b.npy"}
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="is a folder"):
-        require_folder(tmp_path)
-    with pytest.raises(Refusal, match="there is no folder"):
-        require_folder(tmp_path / "no" / "out.wsa")
-
-
 def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
     screen = Console(file=io.StringIO(), force_terminal=True)
     before = threading.active_count()
@@ -120,3 +75,18 @@ def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
         assert threading.active_count() == before + 1
     assert isinstance(screen.file, io.StringIO)
     assert "compiling\n" in screen.file.getvalue()
+
+
+def test_names_and_files_that_hold_equals_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    array_file(tmp_path / "x.npy", np.arange(2))
+    array_file(tmp_path / "b=y.npy", np.arange(3))
+    assert list(read_arrays("--input", ["a=b=x.npy"])) == ["a=b"]
+    assert list(read_arrays("--input", ["a=b=y.npy"])) == ["a"]
+    array_file(tmp_path / "y.npy", np.arange(4))
+    with pytest.raises(Refusal, match=r"both 'b=y\.npy' and 'y\.npy' are files"):
+        read_arrays("--input", ["a=b=y.npy"])
+    assert list(read_arrays("--input", ["a=b=./y.npy"])) == ["a=b"]
+    assert read_dims(["n=1=3"]) == {"n=1": 3}

@@ -51,6 +51,34 @@ def test_json_has_what_scripts_need(twice: Path) -> None:
     assert found["outputs"][0]["file"] is None
 
 
+def test_drawn_integers_are_positions_where_they_are_checked(tmp_path: Path) -> None:
+    """By a size that a procedure names, and by one that a call gives."""
+    text = """
+input i : i32[4] "int64"
+output r : i32[4] "int64"
+color in = 0
+color out = 1
+tensor t : i32[4] at 0 size 16
+region all at 0,0 size 1x1
+route in in all : N -> RAMP
+route out in all : RAMP -> N
+proc positions(size)
+  index.i32 [t + 4*k], [t + 4*k], {size} for k:4
+  index.i32 [t + 4*k], [t + 4*k], {9} for k:4
+end
+main all
+  mov.i32 [t + 4*k], <in> for k:4
+  call positions(size = 2)
+  mov.i32 <out>, [t + 4*k] for k:4
+end
+feed in in all side N from i[k] for k:4
+drain out in all side N from r[k] for k:4
+"""
+    path = text_file(tmp_path / "p.wsa", f'wsc 1\nfabric "wse2" 1x1\n{text}')
+    for seed in range(4):
+        _json(path, "--seed", seed)
+
+
 def test_drawn_inputs_follow_the_seed(twice: Path, tmp_path: Path) -> None:
     arrays = []
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, parser
 
 import wsc
 from runtime.errors import ExecutionFault, InputError
@@ -104,3 +104,88 @@ def test_a_hash_of_words() -> None:
     outputs = wsc.compile(model, fabric="2x2").run({"x": words}).outputs
     np.testing.assert_array_equal(outputs["bucket"], wanted[0])
     np.testing.assert_array_equal(outputs[state], wanted[1])
+
+
+# --- with what else a program may have ----------------------------------------------------
+
+
+def _parsed(text: str) -> onnx.ModelProto:
+    return parser.parse_model('<ir_version: 8, opset_import: ["" : 17]>\n' + text)
+
+
+@pytest.mark.parametrize(
+    ("body", "x", "d", "reason"),
+    [
+        ("t = Mul(x, x) a = Div(t, d)", [5, 2**30, 7], [2, 0, 1], "division of .* by zero"),
+        ("t = Mul(x, x) u = Mul(d, d) a = Mod(t, u)", [5, 6, 7], [0, 1, 2], "by zero"),
+        ("a = Div(x, d)", [5, 6, 7], [2, 1, 0], "division of 7 by zero"),
+        ("t = Mul(x, x) a, i = TopK(t, k)", [5, 2**20, 7], [1, 1, 1], "more than 32 bits"),
+        ('a = Einsum<equation = "i,i->i">(x, x)', [5, 2**20, 7], [1, 1, 1], "more than 32 bits"),
+    ],
+)
+def test_a_branch_that_is_not_taken_stops_no_run(
+    body: str, x: list[int], d: list[int], reason: str
+) -> None:
+    """The reason names the ONNX node, where the branch is taken."""
+    text = f"""g (bool f, int64[3] x, int64[3] d) => (int64[3] y) <int64[1] k = {{3}}> {{
+        y = If (f) <
+            then_branch = yes () => (int64[3] a) {{ {body} }},
+            else_branch = no () => (int64[3] b) {{ b = Identity(x) }}
+        >
+    }}"""
+    program = wsc.compile(_parsed(text), fabric="2x1")
+    feeds = {"x": np.array(x), "d": np.array(d)}
+    outputs = program.run({"f": np.array(False), **feeds}).outputs
+    np.testing.assert_array_equal(outputs["y"], x)
+    with pytest.raises(ExecutionFault, match=f"{reason}.*, for node 'y'"):
+        program.run({"f": np.array(True), **feeds})
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3])
+def test_scan_outputs_of_a_loop(turns: int) -> None:
+    text = f"""g (int64[2] x) => (int64[2] y, int64[n, 2] z) <int64 count = {{{turns}}}> {{
+        y, z = Loop (count, , x) <
+            body = turn (int64 i, bool on, int64[2] a) => (bool c, int64[2] b, int64[2] s)
+            {{ c = Identity(on) b = Mul(a, x) s = Identity(b) }}
+        >
+    }}"""
+    x = np.array([2**20 + 1, -3])
+    outputs = wsc.compile(_parsed(text), fabric="2x1").run({"x": x}).outputs
+    np.testing.assert_array_equal(outputs["y"], x ** (turns + 1))
+    wanted = [x ** (turn + 2) for turn in range(turns)]
+    np.testing.assert_array_equal(outputs["z"], np.array(wanted, np.int64).reshape(turns, 2))
+
+
+def test_tensors_of_a_sequence_side_by_side() -> None:
+    text = """g (int64[2] x, int64[2] w) => (int64[2, 2] y) {
+        s = SequenceConstruct(x, w) y = ConcatFromSequence<axis = 1, new_axis = 1>(s)
+    }"""
+    feeds = {"x": np.array([1, 2]), "w": np.array([-3, 4])}
+    outputs = wsc.compile(_parsed(text), fabric="1x1").run(feeds).outputs
+    np.testing.assert_array_equal(outputs["y"], [[1, -3], [2, 4]])
+
+
+@pytest.mark.parametrize("name", ["x", "x.high", "y.high"])
+def test_names_of_high_words_are_free(name: str) -> None:
+    """An output may have the name of the high words of an input, or of another output."""
+    nodes = [_op("Add", "x x")] + ([_op("Neg", "x", name)] if name != "x" else [])
+    model = model_of(nodes, {"x": TIMES}, {}, ["y", name], 18)
+    outputs = wsc.compile(model, fabric="2x1", wide=["x"]).run({"x": TIMES}).outputs
+    assert list(outputs) == ["y", name]
+    np.testing.assert_array_equal(outputs["y"], TIMES + TIMES)
+    np.testing.assert_array_equal(outputs[name], TIMES if name == "x" else -TIMES)
+
+
+def test_an_input_without_elements_may_be_wide() -> None:
+    text = """g (int64[past] c, int64[2] x) => (int64[all] y) { y = Concat<axis = 0>(c, x) }"""
+    program = wsc.compile(_parsed(text), fabric="1x1", dims={"past": 0}, wide=["c", "x"])
+    x = np.array([2**40, -1])
+    outputs = program.run({"c": np.zeros(0, np.int64), "x": x}).outputs
+    np.testing.assert_array_equal(outputs["y"], x)
+
+
+def test_a_default_value_may_be_wide() -> None:
+    text = """g (int64[2] x, int64[2] k) => (int64[2] y) <int64[2] k = {1, 2}> { y = Add(x, k) }"""
+    program = wsc.compile(_parsed(text), fabric="1x1", inputs=["k"], wide=["k"])
+    feeds = {"x": np.array([1, 2]), "k": np.array([2**40, -1])}
+    np.testing.assert_array_equal(program.run(feeds).outputs["y"], feeds["x"] + feeds["k"])

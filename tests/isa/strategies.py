@@ -5,6 +5,7 @@ import math
 from hypothesis import strategies as st
 
 from isa import expr as ex
+from isa.fabric import DEFAULT, find_fabric
 from isa.program import (
     Asynchronous,
     Call,
@@ -29,6 +30,7 @@ from isa.program import (
     Scalar,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.table import TABLE, Form
 from isa.types import Control, DType, Side
@@ -182,6 +184,12 @@ edge_tensor = st.one_of(
         st.one_of(st.none(), numbers),
     ),
 )
+files = st.lists(st.builds(WeightFile, text, text), max_size=2).map(tuple)
+setting = st.tuples(
+    st.sampled_from([*find_fabric(DEFAULT).numbers()]),
+    st.one_of(numbers, st.floats(0, allow_infinity=False), shapes),
+)
+settings = st.lists(setting, unique_by=lambda pair: pair[0], max_size=3).map(tuple)
 positions = st.lists(
     st.builds(Position, sides, st.lists(sides, min_size=1, max_size=3).map(tuple)),
     min_size=1,
@@ -255,4 +263,7 @@ def programs(draw):
         routes=tuple(draw(st.lists(routes, max_size=4))),
         procedures=(Procedure("p0", PARAMETERS, draw(bodies), draw(documentation)),),
         transfers=tuple(draw(transfers)),
+        settings=draw(settings),
+        numbers=draw(text),
+        files=draw(files),
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from isa.diagnostics import AssemblyError
 from isa.fabric import find_fabric
 from isa.parser import parse
+from isa.printer import print_program
 from isa.verifier import verify
 from isa.verify.graph import find_cycle
 
@@ -91,3 +92,45 @@ def test_cycles_are_found_if_and_only_if_there_are_some(edges):
     assert bool(cycle) != nx.is_directed_acyclic_graph(nx.DiGraph(edges))
     for node, following in zip(cycle, [*cycle[1:], *cycle[:1]], strict=True):
         assert (node, following) in edges
+
+
+SHARED_NAME = """wsc 1
+fabric "tiny" 1x1
+input x : f32[2] "float32"
+output x : f32[2] "float32"
+color ins = 0
+color outs = 1
+region all at 0,0 size 1x1
+route ins in all : N -> RAMP
+route outs in all : RAMP -> S
+main all
+  neg.f32 <outs>, <ins> for i:2
+end
+feed ins in all side N from x[i] for i:2
+drain outs in all side S from x[i] for i:2
+"""
+
+
+def test_an_input_and_an_output_may_share_a_name() -> None:
+    program = parse(SHARED_NAME)
+    verify(program, find_fabric("tiny"))
+    assert parse(print_program(program)) == program
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('output x : f32[2] "float32"', "'x' is defined twice"),
+        ('input x : f32[2] "float32"', "'x' is defined twice"),
+        ('weight x : f32[2] "w.safetensors" key "x"', "'x' is defined twice"),
+    ],
+)
+def test_no_other_edge_tensors_share_a_name(line: str, message: str) -> None:
+    with pytest.raises(AssemblyError, match=message):
+        parse(SHARED_NAME.replace("color ins", f"{line}\ncolor ins", 1))
+
+
+def test_a_weight_and_an_output_share_no_name() -> None:
+    text = SHARED_NAME.replace('input x : f32[2] "float32"', 'weight x : f32[2] "w" key "x"')
+    with pytest.raises(AssemblyError, match="the output 'x' has the name of a weight"):
+        parse(text)

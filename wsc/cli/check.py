@@ -10,6 +10,7 @@ import click
 from wsc.cli.common import (
     Refusal,
     general,
+    load_program,
     model_options,
     read_arrays,
     read_dims,
@@ -44,11 +45,9 @@ def command(
 
 def _program(file: Path) -> None:
     """Parse and verify; the diagnostics are the error's text."""
-    from wsc.api import load
     from wsc.inspect import sram_use
 
-    with working(f"checking {file}"):
-        program = load(file)
+    program = load_program(file, "checking")
     assembly, use = program.assembly, sram_use(program.assembly, program.fabric)
     click.echo(
         f"{file}: OK: {assembly.width}x{assembly.height} tiles of {program.fabric.name}, "

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.files import appearing
-
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
     from rich.status import Status
     from rich.table import Table
+
+    from wsc.api import Program
 
 _VERBOSE = "wsc.verbose"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -113,12 +112,22 @@ def read_dims(values: Iterable[str]) -> dict[str, int]:
 
 
 def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
-    """The array of each ``NAME=FILE.npy`` of a flag."""
+    """The array of each ``NAME=FILE.npy`` of a flag.
+
+    Names and files may hold ``=``: the file is the one that is there.
+    """
     arrays: dict[str, np.ndarray] = {}
     for value in values:
-        name, mark, file = value.partition("=")
-        if not name or not mark or not file:
+        parts = value.split("=")
+        pairs = [("=".join(parts[:n]), "=".join(parts[n:])) for n in range(1, len(parts))]
+        pairs = [(name, file) for name, file in pairs if name and file]
+        if not pairs:
             raise Refusal(f"{flag} {value}: wants NAME=FILE.npy")
+        there = [(name, file) for name, file in pairs if Path(file).is_file()]
+        if len(there) > 1:
+            files = " and ".join(repr(file) for _, file in there)
+            raise Refusal(f"{flag} {value}: both {files} are files; write ./FILE.npy for one")
+        name, file = (there or pairs[:1])[0]
         if name in arrays:
             raise Refusal(f"{flag} {name} is given twice")
         arrays[name] = _read_array(f"{flag} {name}", Path(file))
@@ -140,48 +149,21 @@ def _read_array(what: str, path: Path) -> np.ndarray:
         raise Refusal(f"{what}: {path} is damaged or holds objects ({error})") from error
 
 
-# --- output -----------------------------------------------------------------------
+def load_program(path: Path, doing: str) -> Program:
+    """``wsc.load``, with a line for each thing that the user should know of the program.
 
+    doing: what is said to go on meanwhile.
+    """
+    with working(f"{doing} {path}"):
+        from wsc.api import load
+        from wsc.errors import OtherMachine
 
-def require_folder(path: Path) -> None:
-    """A Refusal, before long work, if a file at ``path`` could not be written."""
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise Refusal(f"{path}: is a folder, not a file to write")
-    if not folder.is_dir():
-        raise Refusal(f"{path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
-        raise Refusal(f"{path}: the folder {folder} is not writable")
-
-
-def file_names(names: Iterable[str]) -> dict[str, str]:
-    """A ``.npy`` file name for each name: letters, digits, ``. _ -``, and no two alike."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "_"
-        unique, number = stem, 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{stem}_{number}"
-        taken.add(unique.casefold())
-        found[name] = f"{unique}.npy"
-    return found
-
-
-def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Path]:
-    """Write each array as ``NAME.npy`` into the folder: all of them, or none."""
-    from contextlib import ExitStack
-
-    import numpy as np
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / file for name, file in file_names(arrays).items()}
-    with ExitStack() as stack:
-        for name, array in arrays.items():
-            with stack.enter_context(appearing(paths[name])).open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-    return paths
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OtherMachine)  # told below
+            program = load(path)
+    for note in program.notes:
+        click.echo(f"note: {path}: {note}", err=True)
+    return program
 
 
 # --- the terminal -----------------------------------------------------------------

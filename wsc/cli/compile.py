@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,11 @@ from wsc.cli.common import (
     noted,
     read_arrays,
     read_dims,
-    require_folder,
     verbose,
     working,
 )
-from wsc.files import appearing
+from wsc.cli.outputs import given_files, require_outputs
+from wsc.files import write_text
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -31,9 +31,15 @@ EVERY = "all"
 
 
 class Recorder:
-    """Keeps each pass's result and seconds. A new ``import`` starts a new try on a larger mesh."""
+    """Keeps each pass's result and seconds. A new ``import`` starts a new try on a larger mesh.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    say: takes what goes on. check: takes the files of the model, and may refuse to go on. files:
+    those files, when they are known.
+    """
+
+    def __init__(self, say: Callable[[str], None], check: Callable[[Sequence[Path]], None]) -> None:
+        self.files: Sequence[Path] = ()
+        self._check = check
         self.stages: dict[str, Stage] = {}
         self.seconds: dict[str, float] = {}
         self.tries = 0
@@ -42,7 +48,11 @@ class Recorder:
 
     def __call__(self, name: str, stage: Stage) -> None:
         """Take the result of a pass."""
-        if name == "import":
+        from wsc.ir.graph import Graph
+
+        if name == "import" and isinstance(stage, Graph):
+            self.files = stage.files
+            self._check(stage.files)
             self.tries += 1
             self.stages.clear()
         self.note(name if name != "import" or self.tries == 1 else "smaller meshes")
@@ -62,7 +72,7 @@ def pass_names() -> list[str]:
     from isa.types import DType
     from wsc.pipeline import passes
 
-    steps = passes(find_fabric(DEFAULT), DEFAULT, DType.F32, "")
+    steps = passes(find_fabric(DEFAULT), DType.F32, "")
     return ["import", *(step.name for step in steps)]
 
 
@@ -79,12 +89,17 @@ def stage_text(stage: Stage) -> str:
     return print_program(stage) if isinstance(stage, Assembly) else print_placed(stage)
 
 
-def dump(stages: dict[str, Stage], folder: Path) -> None:
+def dump_paths(folder: Path, names: Iterable[str]) -> list[Path]:
     """One numbered file a pass: ``00-import.txt``, ``01-simplify.txt``, ..."""
+    return [folder / f"{number:02d}-{name}.txt" for number, name in enumerate(names)]
+
+
+def dump(stages: dict[str, Stage], folder: Path, inputs: Iterable[Path] = ()) -> None:
+    """Write the text of each pass's result. inputs: files that are read, and never replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, stage) in enumerate(stages.items()):
-        with appearing(folder / f"{number:02d}-{name}.txt") as partial:
-            partial.write_text(stage_text(stage), encoding="utf-8")
+    read = tuple(inputs)
+    for path, stage in zip(dump_paths(folder, stages), stages.values(), strict=True):
+        write_text(path, stage_text(stage), read)
 
 
 def show(stages: dict[str, Stage], wanted: str) -> None:
@@ -104,6 +119,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 )  # fmt: skip
 @model_options
 @click.option(
+    "--input", "inputs", multiple=True, metavar="NAME",
+    help="An input that has a default value in the model, and is to be given at each run. "
+    "May be repeated. [default: it is a constant]",
+)  # fmt: skip
+@click.option(
     "--wide", multiple=True, metavar="NAME",
     help="Keep both words of a 64-bit integer input; without it a run refuses an integer "
     "beyond 32 bits. May be repeated.",
@@ -116,17 +136,20 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, wide: tuple[str, ...], print_ir_after: str | None,
+    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], wide: tuple[str, ...],
+    print_ir_after: str | None,
     dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
-    The result is OUT.wsa, a text, and the weights beside it in OUT.safetensors (or
-    references to the model's own external data). What was chosen and what it takes is
-    printed on standard error.
+    The result is OUT.wsa, a text, and the weights beside it in OUT.wsa.safetensors (or
+    references to the model's own external data). The text knows them by their digest.
+    What was chosen and what it takes is printed on standard error.
     """
     output = output or Path(f"{model.stem}.wsa")
-    require_folder(output)
+    read = [model, *given_files(bind), *([Path(fabric)] if fabric else [])]
+    dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
+    require_outputs([output, *dumped], dump_ir, read)
     sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
@@ -134,19 +157,19 @@ def command(
     from wsc.api import compile as compile_model
 
     with noted(), working("compiling") as say:
-        recorder = Recorder(say)
+        recorder = Recorder(say, lambda files: require_outputs([output, *dumped], dump_ir, files))
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder, wide=wide,
+                observe=recorder, inputs=inputs, wide=wide,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
-                dump(recorder.stages, dump_ir)
+                dump(recorder.stages, dump_ir, [*read, *recorder.files])
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
-        program.save(output)
+        program.save(output, read)
     for head, text in summary(program, output, fabric is None, recorder):
         click.echo(f"{head:<9} {text}", err=True)
 
@@ -156,10 +179,10 @@ def summary(
 ) -> list[tuple[str, str]]:
     """What was made, one line a fact."""
     from isa.program import Kind
+    from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
 
     assembly = program.assembly
-    size = f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}"
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
@@ -167,7 +190,7 @@ def summary(
     stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
     files = ", ".join(sorted({tensor.file for tensor in weights})) or "none"
     lines = [
-        ("fabric", size + (", chosen for the model" if chosen else "")),
+        ("fabric", fabric_name(program) + (", chosen for the model" if chosen else "")),
         ("passes", times),
         ("assembly", f"{output}: {program.text.count(chr(10)):,} lines"),
         (

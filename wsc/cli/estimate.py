@@ -17,6 +17,7 @@ from wsc.cli.common import (
     Refusal,
     console,
     general,
+    load_program,
     model_options,
     noted,
     plain_table,
@@ -75,7 +76,6 @@ def _program(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str
 ) -> Program:
     from wsc.api import compile as compile_model
-    from wsc.api import load
 
     if model.suffix != ".wsa":
         with noted(), working("compiling"):
@@ -89,8 +89,7 @@ def _program(
     ):  # fmt: skip
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise Refusal(f"{flag}: {model} is compiled, and says that itself")
-    with working(f"reading {model}"):
-        return load(model)
+    return load_program(model, "reading")
 
 
 def estimated(program: Program, start: float) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,14 @@ def trace_request(program: Program, tiles: str | None, events: int | None) -> Tr
     return request
 
 
-def write_trace(path: Path, result: RunResult) -> None:
-    """Write the trace whole, or not at all."""
+def write_trace(path: Path, result: RunResult, inputs: Iterable[Path] = ()) -> None:
+    """Write the trace whole, or not at all. inputs: files that are read, and never replaced."""
     import gzip
 
     from wsc.files import appearing
 
     assert result.trace is not None
-    with working(f"writing {path}"), appearing(path) as partial:
+    with working(f"writing {path}"), appearing(path, inputs=inputs) as (partial,):
         if path.suffix == ".gz":
             with gzip.open(partial, "wt", encoding="utf-8") as file:
                 result.trace.write(file)

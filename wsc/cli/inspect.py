@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsc.cli.common import Refusal, console, general, plain_table, print_table
+from wsc.cli.common import Refusal, console, general, load_program, plain_table, print_table
 from wsc.cli.run import shortened
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def command(
     for lines of a procedure, the nodes that call it.
     """
     place = None if tile is None else _coordinates(tile)
-    from wsc.api import load
-
-    loaded = load(program)
+    loaded = load_program(program, "reading")
     screen = console()
     if place is not None:
         show_tile(screen, loaded, *place)

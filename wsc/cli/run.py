@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,20 @@ from wsc.cli.common import (
     bind_option,
     console,
     general,
+    load_program,
     plain_table,
     print_table,
     read_arrays,
-    require_folder,
     verbose,
     working,
-    write_arrays,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from isa.program import Program as Assembly
     from runtime.api import RunResult
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
@@ -126,19 +127,25 @@ class Finished:
     metavar="N",
     help="Most entries to record, shared by all units of these tiles. [default: 200000]",
 )
+@click.option(
+    "--changed-weights",
+    is_flag=True,
+    help="Take weights that are not those that the program was compiled with.",
+)
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
-    trace_tiles: str | None, trace_events: int | None, every: bool,
+    trace_tiles: str | None, trace_events: int | None, changed_weights: bool, every: bool,
 ) -> int:  # fmt: skip
     """Run PROGRAM.wsa on the simulated fabric.
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
-    distribution, integers from 0 to 15 (and below the rows of any table in the weight
-    store), booleans as either; inputs with "mask" in their name are all ones.
+    distribution, integers from 0 to 15 (and below the rows of any table in the weight store
+    and the size of any dimension that indices are checked for), booleans as either; inputs with
+    "mask" in their name are all ones.
 
     With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
     or 2e-2 (f16) of the output's largest magnitude, and integers must be equal; else the exit
@@ -148,32 +155,32 @@ def command(
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if output is not None and output.exists() and not output.is_dir():
-        raise Refusal(f"-o {output}: is a file, not a folder")
     if baked and compare is None:
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
-    if trace is not None:
-        require_folder(trace)
-    elif trace_tiles is not None or trace_events is not None:
+    if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
-    loaded = _load(program)
+    loaded = load_program(program, "reading")
+    read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
+    paths = {} if output is None else array_paths(output, _names(loaded, "output"))
+    require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
     arrays, drawn = _inputs(loaded, given, used)
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
-        "check_races": check_races,
+        "check_races": check_races, "changed_weights": changed_weights,
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
     }  # fmt: skip
     result, stopped = execute(loaded, arrays, options)
-    compared = files = None
-    undecided = ""
+    compared, undecided, files = None, "", dict[str, Path]()
     if not stopped:
         if reference is not None:
             compared, undecided = _compare(loaded, reference, result, arrays | baked)
-        files = output and write_arrays(output, result.outputs)
+        if output is not None:
+            write_arrays(paths, result.outputs, read)
+            files = paths
     if trace is not None:
-        write_trace(trace, result)
+        write_trace(trace, result, read)
     from wsc.report import kernel_rows
 
     predicted = _predicted(loaded)
@@ -181,7 +188,7 @@ def command(
     rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements, known)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files or {}, rows, predicted, compared, undecided,
+        loaded, result, shown_seed, drawn, files, rows, predicted, compared, undecided,
         trace, stopped,
     )  # fmt: skip
     if as_json:
@@ -196,23 +203,20 @@ def command(
 # --- doing it ---------------------------------------------------------------------
 
 
-def _load(path: Path) -> Program:
-    with working(f"reading {path}"):
-        from wsc.api import load
+def _model_files(model: Path | None) -> tuple[Path, ...]:
+    """The files of a model that outputs are compared with."""
+    if model is None:
+        return ()
+    from wsc.frontend.load import model_files
 
-        return load(path)
+    return model_files(model)
 
 
 def _inputs(
     program: Program, given: dict[str, np.ndarray], seed: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays given and those drawn; the names of the latter."""
-    from isa.program import Kind
-
-    parts = program.assembly.parts
-    inputs = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
-    tensors = [tensor for tensor in inputs if tensor.name not in parts]
-    missing = [tensor.name for tensor in tensors if tensor.name not in given]
+    missing = [name for name in _names(program, "input") if name not in given]
     if missing and seed is None:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
         raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
@@ -231,7 +235,7 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     assembly = program.assembly
     rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
     tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
-    bound = min([INTEGER_BOUND, *tables])
+    bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
         random = np.random.default_rng([seed, place])
@@ -248,10 +252,37 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _checked_sizes(assembly: Assembly) -> Iterator[int]:
+    """Sizes of the dimensions for which ``index`` instructions check positions.
+
+    They are numbers, or parameters for which the calls in main give numbers.
+    """
+    from isa.expr import Int, Name
+    from isa.program import Call, Op, Scalar, statements
+
+    given: dict[tuple[str, str], list[int]] = {}
+    bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
+    bodies += [("", region.main) for region in assembly.regions]
+    for _, body in bodies:
+        for item in statements(body):
+            if isinstance(item, Call):
+                for name, value in item.arguments:
+                    if isinstance(value, Int):
+                        given.setdefault((item.procedure, name), []).append(value.value)
+    for owner, body in bodies:
+        for item in statements(body):
+            if isinstance(item, Op) and item.name in ("index", "i.index"):
+                size = item.operands[-1]
+                if isinstance(size, Scalar) and isinstance(size.value, Int):
+                    yield size.value.value
+                elif isinstance(size, Scalar) and isinstance(size.value, Name):
+                    yield from given.get((owner, size.value.name), [])
+
+
 def _names(program: Program, kind: str) -> list[str]:
-    parts = program.assembly.parts
-    named = [t.name for t in program.assembly.edge_tensors if t.kind.value == kind]
-    return [name for name in named if name not in parts]
+    from isa.program import Kind
+
+    return [tensor.name for tensor in program.assembly.shown(Kind(kind))]
 
 
 def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> Reference:
@@ -299,8 +330,12 @@ def _predicted(program: Program) -> Prediction | str:
 
 
 def fabric_name(program: Program) -> str:
-    """The rectangle and the fabric that it is of."""
-    return f"{program.assembly.width}x{program.assembly.height} tiles of {program.fabric.name}"
+    """The rectangle, the fabric that it is of, and the numbers that were changed."""
+    from isa.operands import show_number
+
+    assembly = program.assembly
+    changed = "".join(f", {key} = {show_number(value)}" for key, value in assembly.settings)
+    return f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}{changed}"
 
 
 def as_object(finished: Finished) -> dict[str, Any]:
@@ -324,7 +359,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "stopped": finished.stopped or None,
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz,
+            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
         },
         "precision": assembly.precision.value,
         "model": assembly.model,

@@ -30,7 +30,7 @@ def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
+                if inner.node or inner.initializer or inner.sparse_initializer:
                     yield from graphs_of(inner)
 
 
@@ -50,6 +50,8 @@ def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorP
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
             yield from attribute.tensors
 
 
@@ -119,6 +121,18 @@ def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:
         )
 
 
+def external_files(proto: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files beside the model at ``path`` in which its external data are, each once."""
+    locations = dict.fromkeys(
+        entry.value
+        for tensor in tensors_of(proto)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
+    return tuple(path.parent / location for location in locations)
+
+
 def refuse_outside_data(proto: onnx.ModelProto, path: Path) -> None:
     """Raise CompileError for external data beyond the model's folder, missing or too short."""
     folder = path.parent.resolve()
@@ -154,7 +168,8 @@ def _check_extent(
     except (TypeError, ValueError):
         return  # the checker says what is wrong with it
     wanted = -(-math.prod(tensor.dims) * bits // 8)
-    if "length" in entries and length != wanted:
+    # No length is all that the shape wants, and so is one of 0.
+    if length and length != wanted:
         raise CompileError(f"{what} have {length} bytes, and its shape wants {wanted}")
     if offset + wanted > available:
         name = entries["location"]

@@ -17,7 +17,7 @@ from wsc.frontend.doubles import is_in_double, warn_of_doubles
 from wsc.frontend.follow import RULES, follow, safe_indices
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
-from wsc.frontend.load import CALL_KEY, DECLARED_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
     Call,
@@ -29,6 +29,7 @@ from wsc.frontend.registry import (
     Sized,
     Unsupported,
     find,
+    require,
 )
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.frontend.wide import Wide, whole
@@ -42,17 +43,19 @@ def import_onnx(
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
+    inputs: Collection[str] = (),
     wide: Collection[str] = (),
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
-    in. precision: element type of every float. wide: inputs of 64-bit integers that may need
-    more than 32 bits. Raises CompileError for a model that
-    does not do, UnsupportedOperators with all operators that cannot be lowered.
+    in. precision: element type of every float. inputs: initializers that are inputs too, and stay
+    inputs. wide: inputs of 64-bit integers that may need more than 32 bits. Raises CompileError
+    for a model that does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(model, dims, bind), precision, wide)
+    loaded = load_model(model, dims, bind, inputs)
+    return import_model(loaded, precision, wide).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
 def import_model(
@@ -131,13 +134,16 @@ class _Importer:
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
         try:
-            if name in self.wide:
+            type_ = Type(dtype, shape)
+            if name in self.wide and type_.size:
                 signed, high = value.dtype is ir.DataType.INT64, f"{name}.high"
-                low = self.build.input(name, Type(dtype, shape), host, high)
-                top = self.build.input(high, Type(dtype, shape), "int32")
+                low = self.build.input(name, type_, host, high)
+                top = self.build.input(high, type_, "int32")
                 self.values[value] = Wide(top, low, whole(signed), signed)
                 return
-            self.values[value] = self.build.input(name, Type(dtype, shape), host)
+            entered = self.build.input(name, type_, host)
+            # What has no elements is known: it comes with the run, and nothing waits for it.
+            self.values[value] = entered if type_.size else self.build.empty(shape, dtype)
         except ValueError as error:
             raise CompileError(f"input {shortened(name)!r}: {error}") from None
 
@@ -280,7 +286,19 @@ class _Importer:
         """The outputs of a node's graph; its nodes are lowered anew at each call."""
         if len(inputs) != len(graph.inputs):
             raise Unsupported(f"a graph of {len(graph.inputs)} inputs, given {len(inputs)}")
-        self.values.update(zip(graph.inputs, inputs, strict=True))
+        for value, item in zip(graph.inputs, inputs, strict=True):
+            if value.dtype is not None and isinstance(item, Value | Wide):
+                is_float = isinstance(item, Value) and item.dtype.is_float
+                same = (value.dtype in FLOATS) == is_float
+                kind = "of floats" if is_float else "of integers"
+                require(
+                    same, f"{value.name!r} of an inner graph is {value.dtype}, and given {kind}"
+                )
+            self.values[value] = item
+        # Nothing of an earlier turn may be read for what this one does not give.
+        for node in graph:
+            for value in node.outputs:
+                self.values.pop(value, None)
         for number, node in enumerate(graph):
             self._node(number, node, scope, origin)
         if any(value in self.poisoned for value in graph.outputs):

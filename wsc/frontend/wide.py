@@ -1,4 +1,4 @@
-"""64-bit integers that can leave 32 bits: two words, and what is known of their values (ADR 12)."""
+"""64-bit integers that can leave 32 bits: two words, and what is known of their values (ADR 13)."""
 
 from __future__ import annotations
 
@@ -135,11 +135,13 @@ def constant(build: GraphBuilder, name: str, array: Callable[[], np.ndarray]) ->
 def host(build: GraphBuilder, item: Wide) -> np.ndarray | None:
     """The integers, if they are constants."""
     high, low = (build.host(word) for word in item.words)
-    if high is None or low is None:
-        return None
-    kind = np.int64 if item.signed else np.uint64
-    upper = high.astype(np.int64) if item.signed else high.view(np.uint32).astype(np.uint64)
-    return (upper.astype(kind) << kind(32)) | low.view(np.uint32).astype(kind)
+    return None if high is None or low is None else of_both(high, low, item.signed)
+
+
+def of_both(high: np.ndarray, low: np.ndarray, signed: bool) -> np.ndarray:
+    """The 64-bit integers of two arrays of words."""
+    joined = np.asarray((high.astype(np.int64) << 32) | low.view(np.uint32))
+    return joined if signed else joined.view(np.uint64)
 
 
 def fitted(build: GraphBuilder, item: Wide) -> Value:
@@ -156,8 +158,16 @@ def fitted(build: GraphBuilder, item: Wide) -> Value:
     return value
 
 
+def divisor(build: GraphBuilder, item: Value | Wide) -> Value | Wide:
+    """A divisor that is not 0 where the quotient by it does not count."""
+    if isinstance(item, Value):
+        return build.divisor(item)
+    return Wide(item.high, build.divisor(item.low), item.range, item.signed)
+
+
 def required(build: GraphBuilder, word: Value, flag: Value) -> Value:
-    """The word; the run stops where its flag is 0."""
+    """The word; the run stops where its flag is 0, unless what is added now does not count."""
+    flag = build.divisor(flag)
     return build.map(lambda value, fits: value.op("fit", fits), word, flag, hint="fit")
 
 

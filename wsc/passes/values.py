@@ -22,6 +22,7 @@ from wsc.layout import (
     View,
     default_extents,
     dense_strides,
+    holds_all,
     is_plain,
     local_size,
     storage_order,
@@ -52,6 +53,7 @@ class Values:
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    shown: dict[str, EdgeTensor] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
     origin: str = ""
 
@@ -67,19 +69,19 @@ class Values:
             self.edge[item.name] = replace(self.edge[item.name], high=item.high)
             self.outside[item.name] = item.name
         for output in self.graph.outputs:
-            if output.name in self.edge:
-                raise CompileError(f"output '{output.name}' has the name of an input; rename one")
+            if output.name in self.shown:
+                raise CompileError(f"two outputs have the name '{output.name}'; rename one")
             type_ = self.types[output.value]
-            self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+            self._show(output.name, type_, output.host_dtype)
             if output.length is not None:
                 cut = Cut(output.length[0], self._beside(output, "length", output.length[1]))
-                self.edge[output.name] = replace(self.edge[output.name], cut=cut)
+                self.shown[output.name] = replace(self.shown[output.name], cut=cut)
             if output.high:
                 high = self._beside(output, "high", output.high)
-                self.edge[output.name] = replace(self.edge[output.name], high=high)
+                self.shown[output.name] = replace(self.shown[output.name], high=high)
         for constant in self.graph.constants:
             name = constant.name
-            while name in self.edge:
+            while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
             self.outside[constant.name] = name
@@ -90,12 +92,16 @@ class Values:
             name = f"{output.name}.{part}"
             while name in self.edge or any(name == item.name for item in self.graph.outputs):
                 name += "'"
-            self._edge(name, Kind.OUTPUT, self.types[value], "")
+            self._show(name, self.types[value], "")
             self.beside[value] = name
         return self.beside[value]
 
     def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
         self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
+
+    def _show(self, name: str, type_: Type, host: str) -> None:
+        """An output, which may have the name of an input."""
+        self.shown[name] = EdgeTensor(name, Kind.OUTPUT, type_.dtype, type_.shape, host)
 
     # --- buffers and views ------------------------------------------------------
 
@@ -138,15 +144,24 @@ class Values:
             return found
         return self.bring(value, default_extents(self.types[value].shape, self.mesh))
 
-    def bring(self, value: str, extents: Extents, fill: float | None = 0) -> View:
+    def bring(
+        self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
+    ) -> View:
         """A view of ``value`` with exactly these extents.
 
         fill: what positions outside the value hold, in a layout with halo or padding.
+        outside: whether such positions are read in a layout without halo too: where blocks do not
+            divide the size, the last tile has room for more than it holds.
+
+        A layout without halo that holds all of the value is where the value is from now on; others
+        are copies for one reader.
         """
         found = self.current(value)
-        if found is not None and found.extents == extents:
+        if found is not None and found.extents == extents and not outside:
             return found
-        plain = all(is_plain(extent) for extent in extents)
+        plain = not outside and all(
+            is_plain(extent) and holds_all(extent, self.mesh) for extent in extents
+        )
         key = (value, extents, None if plain else fill)
         if key not in self.copies:
             self.copies[key] = self._copy(value, extents, None if plain else fill)
@@ -156,7 +171,7 @@ class Values:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
             view = self.fresh(value, self.types[value].dtype, extents)
-            self.tasks.append(Load(self.outside[value], view, fill or 0, value))
+            self.tasks.append(Load(self.outside[value], view, fill, value))
             if fill is None:
                 self.homes[value] = view
             return view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 
 from wsc.frontend import wide
@@ -249,6 +250,7 @@ def divided(name: str) -> Rule:
         if all_words([a, b]):
             return _quotient_of_words(call, a, b, interval, lower)
         short = isinstance(b.item, Value)
+        b = replace(b, item=wide.divisor(call.build, b.item))
 
         def body(x: Pair, y: Pair) -> Pair:
             return division(x, y, row, signed, short)

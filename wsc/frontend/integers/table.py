@@ -1,4 +1,4 @@
-"""Which operators compute 64-bit integers whose results can leave 32 bits, and how (ADR 12).
+"""Which operators compute 64-bit integers whose results can leave 32 bits, and how (ADR 13).
 
 Most results do not: one that stays within 32 bits, by what is known of the operands, is that of
 the operator's ordinary lowering. Others are computed as pairs of words. An operator that is not
