@@ -175,6 +175,19 @@ def statements(body: Iterable[Statement]) -> Iterator[Statement]:
             yield from statements(statement.otherwise)
 
 
+def row_level(op: Op) -> int:
+    """How many of an instruction's outer iteration names its rows are told apart by.
+
+    Those of the operand that advances with the most; without fabric operand all but the innermost.
+    """
+    advances = [
+        len(op.dims) if operand.dims is None else len(operand.dims)
+        for operand in op.operands
+        if isinstance(operand, Fabric)
+    ]
+    return max(advances) if advances else max(len(op.dims) - 1, 0)
+
+
 def assigned(body: Iterable[Statement]) -> dict[str, Location]:
     """Registers that statements assign or loop over, called procedures not included.
 

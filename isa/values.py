@@ -44,6 +44,9 @@ def class_of(dtype: DType) -> Class:
 
 Function = Callable[..., Any]
 VALUES: dict[tuple[str, Class], Function] = {}
+# Moves: they keep every bit, those of a NaN too. Each other result that is not a number is the
+# one canonical NaN of its type.
+MOVES = frozenset({"mov", "bits", "from_bits"})
 _BOTH = (Class.FLOAT, Class.INT)
 
 
@@ -509,5 +512,7 @@ def evaluate(name: str, dtype: DType, *args: Any) -> Any:
         result = VALUES[name, kind](*carried)
         target = operand_type(row.operands[0], dtype)
         if target.is_float:
+            if result != result and name not in MOVES:
+                result = math.nan
             return target.numpy.type(np.float32(result))
     return wrap(result)

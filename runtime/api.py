@@ -48,7 +48,7 @@ def run(
     max_cycles: int | None = None,
     progress: Callable[[int, float], None] | None = None,
     shuffle: int | None = None,
-    compiling: Callable[[], None] | None = None,
+    compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
@@ -65,8 +65,9 @@ def run(
         max_cycles: stop with ``CycleLimit`` there.
         progress: called with (cycle, fraction of the edge's elements moved).
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
-        compiling: called if the engine itself must be compiled, which takes a quarter of a minute
-            and is kept for later runs.
+        compiling: called with an empty text if the engine itself must be compiled, which takes a
+            quarter of a minute and is kept for later runs; with the reason, if it cannot be kept.
+            Without it, that reason is a ``RuntimeWarning``.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.

@@ -84,7 +84,7 @@ def load(
     control = code.rows[:, Col.KIND] == Kind.CONTROL
     sent = frozenset(code.rows[control, Col.COLOR].tolist())
     routes = build_routes(program, machine, sent)
-    schedule = build_schedule(program, routes)
+    schedule = build_schedule(program, routes, max_memory)
     tiles = program.width * program.height
     tile_x, tile_y = np.zeros(tiles, np.int32), np.zeros(tiles, np.int32)
     owner, entry = np.full(tiles, NO_REGION, np.int32), np.full(tiles, -1, np.int32)

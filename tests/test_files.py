@@ -163,6 +163,15 @@ def test_what_is_no_regular_file_is_not_replaced(
     assert path.lstat().st_ino == before
 
 
+def test_what_is_read_only_is_not_replaced(tmp_path: Path) -> None:
+    kept = text_file(tmp_path / "out", "kept")
+    kept.chmod(0o444)
+    with pytest.raises(CompileError, match="is read-only, and not replaced"):
+        write_text(kept, "new")
+    assert kept.read_text() == "kept"
+    assert kept.stat().st_mode & 0o777 == 0o444
+
+
 def test_a_link_is_called_a_link(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to("nothing")
     with pytest.raises(CompileError, match="is a symbolic link"):

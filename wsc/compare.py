@@ -17,6 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from isa.files import refusal
 from isa.types import DType
 from wsc.errors import CompileError
 
@@ -228,8 +229,9 @@ class Reference:
     """
 
     def __init__(self, model: Path) -> None:
-        if not model.is_file():
-            raise CompileError(f"{model}: no such file")
+        reason = refusal(model)
+        if reason:
+            raise CompileError(f"{model}: {reason}")
         try:
             import onnxruntime
         except ImportError as error:

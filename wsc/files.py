@@ -14,6 +14,8 @@ from pathlib import Path
 
 from wsc.errors import CompileError
 
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
 _under_way: set[Path] = set()
 
 
@@ -29,7 +31,8 @@ def require_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
 
     Raises:
         CompileError: the folder is missing or not writable, the name cannot be one of a file,
-            or something else than a regular file, or an input, has it.
+            or something else than a regular file, an input, or a file that is read-only
+            has it.
     """
     try:
         _require_folder(path)
@@ -47,6 +50,9 @@ def require_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
     for item in inputs:
         if _is(found, item):
             raise CompileError(f"{path}: is the input {item}, and not replaced: name another file")
+    # The folder would let it be replaced, and so would being root: its owner does not want that.
+    if not found.st_mode & _WRITABLE or not os.access(path, os.W_OK):
+        raise CompileError(f"{path}: is read-only, and not replaced: name another file")
 
 
 def require_apart(outputs: Sequence[Path], inputs: Iterable[Path] = ()) -> None:

@@ -19,13 +19,19 @@ ENGINES_SHARE = 0.15  # of the models that run on both engines
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One model. operators: those of its nodes, in order. by_reference: those that ONNX Runtime
+    """One model.
+
+    expected: outputs of the whole model in ONNX Runtime. stepwise: the same from node to node,
+    each evaluated alone; the two differ at times. operators: those of its nodes, in order.
+    by_reference: those that ONNX Runtime
     lacks, so that ONNX's reference evaluator gave what is expected. engines: whether it is to run
-    on both engines."""
+    on both engines.
+    """
 
     model: ModelProto
     feeds: dict[str, np.ndarray]
     expected: list[Any]
+    stepwise: list[Any]
     operators: tuple[str, ...]
     by_reference: frozenset[str]
     fabric: str
@@ -58,12 +64,13 @@ def draw(seed: int, number: int, most: int = 30) -> Drawn:
     model = model_of(draft.graph(outputs), draft.opset)
     read = {value.name for value in model.graph.input}
     feeds = {value.name: value.array for value in draft.inputs if value.name in read}
+    stepwise: list[Any] = [value.array for value in outputs]
     try:
         expected, _ = evaluate(model, feeds)
-    except Refused:  # node by node it has been evaluated
-        expected = [value.array for value in outputs]
+    except Refused:
+        expected = stepwise
     return Drawn(
-        model, feeds, expected, tuple(node.op_type for node in draft.nodes),
+        model, feeds, expected, stepwise, tuple(node.op_type for node in draft.nodes),
         frozenset(draft.by_reference), rng.choice(FABRICS), precision,
         rng.random() < ENGINES_SHARE,
     )  # fmt: skip

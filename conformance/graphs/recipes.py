@@ -15,6 +15,7 @@ import numpy as np
 from conformance.graphs.draft import B8, BOOL, F32, FLOATS, I64, WHOLE, Draft, Refused, Value
 
 NUMBERS = (*FLOATS, *WHOLE)
+SMALL = 1e-3  # of what is divided by
 NARROW = (np.dtype(np.int8), np.dtype(np.uint8))
 
 
@@ -104,7 +105,10 @@ def divide(draft: Draft, op: str) -> object:
     """A division; integers by constants that are not zero."""
     left = draft.pick(NUMBERS)
     if left.dtype.kind == "f":
-        return draft.add(op, [left, draft.partner(left)])
+        right = draft.partner(left)
+        if not np.all(np.abs(right.array) > SMALL):
+            raise Refused("the sign of a zero, or of what is nearly one")
+        return draft.add(op, [left, right])
     by = draft.rng.choice((1, 2, 3, -1, -2, 7))
     return draft.add(op, [left, draft.given(np.full((), by, left.dtype))])
 

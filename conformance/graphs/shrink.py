@@ -83,7 +83,9 @@ def _only(
     except Refused:
         return None
     operators = tuple(node.op_type for node in kept)
-    return replace(drawn, model=model, feeds=feeds, expected=expected, operators=operators)
+    return replace(
+        drawn, model=model, feeds=feeds, expected=expected, stepwise=expected, operators=operators
+    )
 
 
 def _described(name: str, array: np.ndarray) -> onnx.ValueInfoProto:

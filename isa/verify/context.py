@@ -109,6 +109,9 @@ class Context:
         except ZeroDivisionError as error:
             self.say(f"{error} for some tile", item)
             return None
+        except ex.TooLarge as error:
+            self.say(str(error), item)
+            return None
 
     def guard(self, node: ex.Expr | None, region: Region, item: Item) -> Mask:
         """Where a guard holds, as an array that broadcasts to (height, width)."""

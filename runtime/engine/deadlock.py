@@ -92,9 +92,14 @@ def _units(image: Image, state: State) -> Iterator[Wait]:
 def _reason(image: Image, state: State, tile: int, me: int) -> str:
     reason, what = int(state.unit[me, U.REASON]), int(state.unit[me, U.WHAT])
     if reason == Reason.INPUT:
-        return f"a wavelet of color '{_color(image, state, what)}'"
+        queue = state.slots[what, Scol.INPUT]
+        left = _left_waiting(state, tile, "reader", bool(state.fifos[queue, Fcol.COUNT]), me)
+        return f"a wavelet of color '{_color(image, state, what)}'{left}"
     if reason == Reason.OUTPUT:
-        return f"room in the output queue of color '{_color(image, state, what)}'"
+        queue = state.slots[what, Scol.OUTPUT]
+        room = bool(state.fifos[queue, Fcol.COUNT] < state.fifos[queue, Fcol.DEPTH])
+        left = _left_waiting(state, tile, "writer", room, me)
+        return f"room in the output queue of color '{_color(image, state, what)}'{left}"
     if reason == Reason.SEMAPHORE:
         at = tile * int(state.g[G.SEMAPHORES]) + what
         has = int(state.semaphores[at, 0] + state.semaphores[at, 1])
@@ -102,6 +107,18 @@ def _reason(image: Image, state: State, tile: int, me: int) -> str:
     if reason == Reason.UNIT:
         return f"stream unit {what - 1} to be free"
     return "room in the dynamic network"
+
+
+def _left_waiting(state: State, tile: int, user: str, there: bool, me: int) -> str:
+    """What to add if two threads are at one end of a queue; ``there``: what one waits for is.
+
+    A queue wakes the one that came to it last.
+    """
+    units = int(state.g[G.UNITS])
+    waits = state.unit[tile * units : (tile + 1) * units, [U.REASON, U.WHAT]]
+    if not there and (waits == state.unit[me, [U.REASON, U.WHAT]]).all(axis=1).sum() < 2:
+        return ""
+    return f", which has one {user} at a time and was used by two (a check for races names them)"
 
 
 def _edge(image: Image, state: State) -> Iterator[Wait]:
@@ -126,6 +143,8 @@ def _edge(image: Image, state: State) -> Iterator[Wait]:
 
 def _wavelets(image: Image, state: State) -> Iterator[Wait]:
     """Routers whose head cannot move, and queues that no one reads."""
+    units = state.unit[state.unit[:, U.REASON] == Reason.INPUT]
+    wanted = set(units[:, U.WHAT].tolist())
     for slot in range(int(state.slot_first[-1])):
         tile, color = int(state.slots[slot, Scol.TILE]), _color(image, state, slot)
         where = image.program.routes[int(image.routes.route_of[slot])].where
@@ -134,7 +153,7 @@ def _wavelets(image: Image, state: State) -> Iterator[Wait]:
             sides = ", ".join(_blocked(state, slot)) or "the switch"
             yield Wait(tile, f"router holds {held} of color '{color}', waits for {sides}", where)
         queue = int(state.slots[slot, Scol.INPUT])
-        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and state.slots[slot, Scol.READER] < 0:
+        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and slot not in wanted:
             count = int(state.fifos[queue, Fcol.COUNT])
             yield Wait(tile, f"{count} of color '{color}' that no instruction takes", where)
         queue = int(state.slots[slot, Scol.OUTPUT])
@@ -210,4 +229,7 @@ def _fault_text(image: Image, code: Fault, name: str, a: int, b: int) -> str:
         Fault.TARGET: f"the target tile ({a}, {b}) is outside the region",
         Fault.CALLS: f"calls nest deeper than {a}",
         Fault.REGISTERS: f"the register windows need more than {a} registers",
+        Fault.EXTENT: f"{a} turns or steps of one dimension, and there may be {b}",
+        Fault.STEPS: f"more than {a} steps in one instruction",
+        Fault.ROW: f"more than {a} steps in one row",
     }[code]

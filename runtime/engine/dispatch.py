@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, types
 
 from isa.table import OPCODE, TABLE, Form, Operand
-from isa.values import PARTIAL, VALUES, Class, classes
+from isa.values import MOVES, PARTIAL, VALUES, Class, classes
 from runtime.engine.pipeline import KernelCompiler
 
 # Casts of the compiled code. They have no stubs: to a type checker they can be anything.
@@ -128,5 +128,6 @@ def _flags(names: Collection[str]) -> np.ndarray:
 
 
 LIMITED = _flags(PARTIAL)
+MOVING = _flags(MOVES)
 ACCUMULATING = _flags(frozenset(row.name for row in TABLE if row.accumulates))
 COMPUTES = _flags(frozenset(row.name for row in TABLE if row.form is Form.VECTOR))

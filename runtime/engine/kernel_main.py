@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from isa.limits import MOST_WORD
 from runtime.engine.dispatch import LIMITED, allowed, apply_int, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     add_semaphore,
@@ -17,7 +18,7 @@ from runtime.engine.kernel_common import (
     unlink,
 )
 from runtime.engine.kernel_core import resume, spend, step_unit
-from runtime.engine.kernel_races import issued, signalled, touch, waited
+from runtime.engine.kernel_races import issued, queue_used, signalled, touch, waited
 from runtime.engine.kernel_vector import capture, reference
 from runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, State, T, U
 from runtime.engine.observed import Does
@@ -202,6 +203,8 @@ def start_control(s: State, tile: int, me: int, row: int, t: int) -> None:
     if slot < 0 or s.slots[slot, Scol.OUTPUT] < 0:
         fault(s, Fault.QUEUE, tile, 0, row, s.rows[row, Col.COLOR], 8)
         return
+    if s.g[G.RACES] != 0:
+        queue_used(s, tile, me, row, slot, Does.PUT)
     s.unit[me, U.SLOT] = slot
     s.unit[me, U.MODE] = Mode.CONTROL
     spend(s, tile, 0, me, s.timing[s.rows[row, Col.TIMING], 0], t)
@@ -265,6 +268,9 @@ def sequence(s: State, tile: int, me: int, t: int) -> None:
                 return
         elif kind == Kind.LOOP:
             count = reference(s, rows[row, Col.B], tile)
+            if count > MOST_WORD:  # its register could not count so far
+                fault(s, Fault.EXTENT, tile, 0, row, count, MOST_WORD)
+                return
             nest = (tile * (s.g[G.CALLS] + 1) + s.tile[tile, T.DEPTH]) * s.g[G.LOOPS]
             s.loops[nest + rows[row, Col.D]] = count
             s.regs[frame0 + s.tile[tile, T.FRAME] + rows[row, Col.C]] = 0
@@ -294,7 +300,9 @@ def stopped(s: State, tile: int, t: int) -> bool:
     g = s.g
     if g[G.ERROR] == 0 or g[G.ERROR_TIME] > t:
         return False
-    return g[G.ERROR_TIME] < t or g[G.ERROR_TILE] <= tile
+    if g[G.ERROR_TIME] < t or g[G.ERROR_TILE] < tile:
+        return True
+    return g[G.ERROR_TILE] == tile and g[G.ERROR_TURN] == 0
 
 
 @jit

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import click
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.cli.helpers import array_file, text_file
 from wsc.cli.common import (
     REFRESHES,
     Line,
+    Memory,
     Refusal,
     read_arrays,
     read_dims,
@@ -52,7 +58,7 @@ def test_array_files_that_do_not_do(tmp_path: Path) -> None:
     (tmp_path / "short.npy").write_bytes(whole[:200])
     array_file(tmp_path / "objects.npy", np.array([{}], dtype=object))
     for file, reason in (
-        (tmp_path / "none.npy", "No such file"),
+        (tmp_path / "none.npy", "no such file"),
         (text, "is not a .npy file"),
         (tmp_path / "short.npy", "damaged"),
         (tmp_path / "objects.npy", "holds objects"),
@@ -75,6 +81,38 @@ def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
         assert threading.active_count() == before + 1
     assert isinstance(screen.file, io.StringIO)
     assert "compiling\n" in screen.file.getvalue()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_an_array_file_of_nonsense_is_refused_in_a_sentence(data: st.DataObject) -> None:
+    file = io.BytesIO()
+    np.save(file, np.arange(4, dtype=np.float32))
+    content = bytearray(file.getvalue())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, 80))] = data.draw(st.integers(0, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        path.write_bytes(content)
+        with contextlib.suppress(Refusal):
+            read_arrays("--input", [f"a={path}"])
+
+
+@pytest.mark.parametrize(
+    "shape", ["(9223372036854775807, 2)", "(1099511627776,)", "(-1,)", "(True,)"]
+)
+def test_an_array_file_that_claims_more_than_it_has(shape: str, tmp_path: Path) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    size = len(header).to_bytes(2, "little")
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + size + header + bytes(16))
+    with pytest.raises(Refusal, match="damaged"):
+        read_arrays("--input", [f"a={tmp_path / 'x.npy'}"])
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000 + "G", "x", "-1"])
+def test_numbers_of_bytes_that_no_machine_has(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Memory().convert(text, None, None)
 
 
 def test_names_and_files_that_hold_equals_signs(

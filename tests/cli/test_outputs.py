@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +133,6 @@ def test_run_replaces_no_input(tmp_path: Path) -> None:
     refused(wsc(*run, "-o", tmp_path / "out"), "r.npy: is the input")
     for trace in (program, given):
         refused(wsc(*run, "--trace", trace), "is the input")
-    refused(wsc(*run, "--trace", "/dev/null"), "not a regular file")
     new = tmp_path / "new"
     refused(wsc(*run, "-o", new, "--trace", new), "an output itself")
     assert given.read_bytes() == before
@@ -148,6 +149,66 @@ def test_run_replaces_no_model_and_no_weights(tmp_path: Path) -> None:
         result = wsc("run", program, "--compare", model, "--trace", tmp_path / trace)
         refused(result, f"{trace}: is the input")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def _read_only(path: Path) -> None:
+    path.write_text("kept")
+    path.chmod(0o444)
+
+
+def _entries(folder: Path) -> dict[str, tuple[int, int, int, int]]:
+    """What tells whether an entry of a folder is still the same, and as it was."""
+    found = {path.name: path.lstat() for path in folder.iterdir()}
+    return {
+        name: (entry.st_ino, entry.st_mode, entry.st_size, entry.st_mtime_ns)
+        for name, entry in found.items()
+    }
+
+
+PROTECTED: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "link to a device": lambda path: path.symlink_to("/dev/null"),
+    "link to nothing": lambda path: path.symlink_to("nothing"),
+    "read-only": _read_only,
+}
+
+
+@pytest.mark.parametrize("kind", PROTECTED)
+def test_no_command_replaces_what_is_no_file_to_write(tmp_path: Path, kind: str) -> None:
+    """The text, its weights, a dump, an array, a trace, and the folder of arrays."""
+    model, program = mlp(tmp_path), text_file(tmp_path / "t.wsa", TWICE)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    for name in ("out", "m.wsa.safetensors", "00-import.txt", "r.npy"):
+        PROTECTED[kind](place / name)
+    before = _entries(place)
+    compiled = ("compile", model, "--fabric", "2x2", "-o")
+    refused(wsc(*compiled, place / "out"), "out: is ", "not replaced")
+    refused(wsc(*compiled, place / "m.wsa"), "m.wsa.safetensors: is ", "not replaced")
+    refused(wsc(*compiled, tmp_path / "m.wsa", "--dump-ir", place), "00-import.txt: is ")
+    refused(wsc("run", program, "-o", place), "r.npy: is ", "not replaced")
+    refused(wsc("run", program, "--trace", place / "out"), "out: is ", "not replaced")
+    refused(wsc("run", program, "-o", place / "out"), "out: is a file, not a folder")
+    assert _entries(place) == before
+    assert not (tmp_path / "m.wsa").exists()
+
+
+def test_no_command_replaces_a_device(tmp_path: Path) -> None:
+    """A terminal of our own: nothing else is lost, should it be replaced all the same."""
+    model, program = mlp(tmp_path), text_file(tmp_path / "t.wsa", TWICE)
+    ours, theirs = os.openpty()
+    try:
+        device = Path(os.ttyname(theirs))
+        for command in (
+            ("compile", model, "-o", device),
+            ("run", program, "-o", device),
+            ("run", program, "--trace", device),
+        ):
+            refused(wsc(*command), f"{device}: ")
+        assert device.is_char_device()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_names_of_weights_derive_from_the_whole_name(tmp_path: Path) -> None:

@@ -108,9 +108,9 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
 ) -> None:
     load = compiled.Loop.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[], None] | None = None) -> Any:
+    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
-        compiling()
+        compiling("")
         return load(loop)
 
     monkeypatch.setattr(compiled.Loop, "prepare", prepare)
@@ -120,6 +120,22 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
     done(wsc("run", twice))
     assert isinstance(screen.file, io.StringIO)
     assert "compiling the engine (once, about 15 seconds)\n" in screen.file.getvalue()
+
+
+def test_an_engine_that_cannot_be_kept_is_said(
+    twice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = compiled.Loop.prepare
+
+    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+        assert compiling is not None
+        compiling("/folder cannot be written (Read-only file system)")
+        return load(loop)
+
+    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    said = done(wsc("run", twice)).stderr
+    reason = "/folder cannot be written (Read-only file system)"
+    assert said == f"the engine is compiled for this run alone: {reason}\n"
 
 
 def test_comparison_with_the_model(tmp_path: Path) -> None:
@@ -245,3 +261,66 @@ def test_some_inputs_given_and_no_seed(tmp_path: Path) -> None:
     given = array_file(tmp_path / "a.npy", np.zeros(8, np.float32))
     program = text_file(tmp_path / "t.wsa", text)
     refused(wsc("run", program, "--input", f"a={given}"), "--input b=FILE.npy", "--seed N")
+
+
+@pytest.mark.parametrize("error", [KeyError("lost"), RecursionError(), MemoryError()])
+def test_a_prediction_that_fails_leaves_the_results(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("wsc.cost.predict.predict", fail)
+    program = text_file(tmp_path / "t.wsa", TWICE)
+    text = done(wsc("run", program, "-o", tmp_path / "out")).stdout
+    assert re.search(r"^cycles +\d+", text, re.M)
+    assert re.search(r"^predicted +nothing: .*(KeyError|RecursionError|out of memory)", text, re.M)
+    assert (tmp_path / "out" / "r.npy").is_file()
+
+
+def test_an_interrupt_while_predicting_leaves_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsc.cost.predict.predict", interrupt)
+    result = done(wsc("run", text_file(tmp_path / "t.wsa", TWICE)), 130)
+    assert re.search(r"^cycles +\d+", result.stdout, re.M)
+    assert result.stderr == "interrupted while predicting\n"
+
+
+@pytest.mark.parametrize("what", ["write_trace", "write_arrays", "_compare"])
+def test_what_fails_behind_a_run_leaves_the_results(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out")
+
+    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    model = mlp(tmp_path)
+    done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    result = wsc(
+        "run", tmp_path / "m.wsa", "-o", tmp_path / "out", "--trace", tmp_path / "t.json",
+        "--compare", model,
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert re.search(r"^cycles +\d+", result.stdout, re.M)
+    assert result.stderr.count("\n") == 1
+    assert "No space left on device" in result.stderr
+
+
+def test_inputs_are_drawn_only_if_there_is_room_for_them(tmp_path: Path) -> None:
+    text = TWICE.replace("input  a : f32[8]", f"input  a : f32[{2**40}]")
+    refused(wsc("run", text_file(tmp_path / "t.wsa", text)), "inputs to draw", "memory")
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--delays", "--max-cycles", "--trace-events"])
+@pytest.mark.parametrize("number", [2**62, "9" * 5000])
+def test_numbers_of_any_size_are_taken_or_refused(
+    flag: str, number: object, twice: Path, tmp_path: Path
+) -> None:
+    trace = ("--trace", tmp_path / "t.json") if flag == "--trace-events" else ()
+    result = wsc("run", twice, flag, number, *trace)
+    assert result.exit_code in (0, 2)
+    assert "defect" not in result.stderr

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import NodeProto, TensorProto, helper
 
 from tests.frontend.cases import compare, compare_model, floats, ints, model_of
 from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_onnx
+from wsc.frontend.fold import OUTPUT_LIMIT, is_exact
 from wsc.ir.graph import Graph
 
 
@@ -232,3 +234,16 @@ def test_weights_that_only_move_are_neither_copied_nor_computed(tmp_path: Path) 
     feeds, constants = {"x": floats(1, 1024)}, {"w": large, "shape": np.array([1024, 1024])}
     graph = compare_model(tmp_path, model_of(nodes, feeds, constants, ["y"]), feeds)
     assert len(graph.nodes) == 1
+
+
+@pytest.mark.parametrize(("rows", "folds"), [(1, True), (1 << 10, True), ((1 << 10) + 1, False)])
+def test_products_of_sizes_are_not_computed_beyond_a_bound(rows: int, folds: bool) -> None:
+    """What broadcasts may be far larger than its operands, and than any memory."""
+    columns = OUTPUT_LIMIT >> 10
+    operands = [
+        ir.Value(const_value=ir.tensor(np.ones(shape, np.float32)))
+        for shape in ((rows, 1), (1, columns))
+    ]
+    node = ir.node("Mul", operands)
+    node.outputs[0].shape = ir.Shape((rows, columns))
+    assert is_exact(node, 17) == folds

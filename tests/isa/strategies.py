@@ -46,6 +46,7 @@ STATIC = (*ex.RESERVED, *CONSTANTS, *TENSORS)
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\ud800"), max_size=12)
 some_text = text.filter(bool)
+file_names = text.map(lambda name: name.replace("\0", "0"))
 numbers = st.integers(0, 1000)
 dtypes = st.sampled_from(DType)
 sides = st.sampled_from(Side)
@@ -179,12 +180,12 @@ edge_tensor = st.one_of(
         dtypes,
         shapes,
         text,
-        text,
+        file_names,
         text,
         st.one_of(st.none(), numbers),
     ),
 )
-files = st.lists(st.builds(WeightFile, text, text), max_size=2).map(tuple)
+files = st.lists(st.builds(WeightFile, file_names, text), max_size=2).map(tuple)
 setting = st.tuples(
     st.sampled_from([*find_fabric(DEFAULT).numbers()]),
     st.one_of(numbers, st.floats(0, allow_infinity=False), shapes),
@@ -238,7 +239,7 @@ def programs(draw):
     edge = draw(st.lists(edge_tensor, unique_by=lambda tensor: tensor.name, max_size=3))
     transfers = st.lists(transfer([t.name for t in edge]), max_size=3) if edge else st.just([])
     return Program(
-        fabric=draw(text),
+        fabric=draw(file_names),
         width=draw(numbers),
         height=draw(numbers),
         precision=draw(dtypes),

@@ -73,6 +73,72 @@ end
     verify(parse(text), find_fabric("tiny"), text)
 
 
+TWO_READERS = """wsc 1
+fabric "wse2" 2x1
+color data = 0
+color told = 1
+color edge = 2
+input a : f32[8]
+tensor buf : f32[8] at 0 size 32
+region all at 0,0 size 2x1
+route data in all when x == 0 : RAMP -> E
+route data in all when x == 1 : W -> RAMP
+route told in all when x == 0 : RAMP -> E
+route told in all when x == 1 : W -> RAMP
+route edge in all when x == 1 : E -> RAMP
+feed edge in all side E when x == 1 from a[i] for i:8
+main all
+  if x == 0
+    mov.f32 <data>, 1.0 for i:8
+    mov.f32 <told>, 1.0
+    send.f32 (1, 0) s1: [buf + 4*i], [buf + 4*i] for i:2
+  else
+    {between}
+    mov.f32 [buf + 4*i], <data> for i:n
+  end
+end
+"""
+UNIT = "async 0 -> s0: mov.f32 [buf + 4*i], <data> for i:4\n"
+
+
+def refused(between: str, extent: str = "4") -> bool:
+    text = TWO_READERS.format(between=between).replace("i:n", f"i:{extent}")
+    try:
+        verify(parse(text), find_fabric("wse2"), text)
+    except AssemblyError as error:
+        if "is done with the input queue of 'data'" not in str(error):
+            raise
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("between", "wrong"),
+    [
+        (UNIT, True),
+        (UNIT + "wait s0, 1", False),
+        (UNIT + "wait s3, 1\nsignal s3, 1", True),  # main's own signals tell it nothing
+        (UNIT + "wait s1, 2", False),  # a remote store may
+        (UNIT + "mov.f32 [buf], <told>", False),  # so may a wavelet of another tile
+        (UNIT + "mov.f32 [buf + 4*i], <edge> for i:8", True),  # but none of the edge
+        (UNIT + "async 1 -> s2: mov.f32 [buf + 4*i], <edge> for i:8\nwait s2, 1", True),
+        (UNIT + "async 1 -> s2: mov.f32 [buf], <told>\nwait s2, 1", False),
+        (UNIT + "async 0 -> s0: mov.f32 [buf + 4*i], [buf + 4*i] for i:8", False),
+        (UNIT.replace("i:4", "i:W - 2"), False),  # no step, no queue
+        ("i.load r, [buf]\n" + UNIT.replace("i:4", "i:r"), False),  # only a run knows
+        ("i.load r, [buf]\nif r > 0\n" + UNIT + "end", False),
+        ("i.load r, [buf]\nloop k: r\n" + UNIT + "end", False),
+        ("i.set r, 1\nif r > 0\n" + UNIT + "end", True),
+        ("loop k: 9\nif k == 8\n" + UNIT + "end\nend", False),  # beyond what is followed
+        ("loop k: 3\nif k == 2\n" + UNIT + "end\nend", True),
+        ("loop k: 2\n" + UNIT + "end", True),
+    ],
+)
+def test_a_queue_has_one_reader_as_far_as_the_text_can_tell(between: str, wrong: bool):
+    assert refused(between) is wrong
+    assert not refused(between, "W - 2")
+
+
 def test_without_a_dynamic_network_nothing_is_sent():
     from dataclasses import replace
 

@@ -94,14 +94,19 @@ def test_windows_beyond_the_end(kernel: int, size: int, fabric: str) -> None:
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_windows_that_leave_a_rest(op: str, fabric: str) -> None:
     feeds = {"x0": floats(1, 2, 5, 5), "x1": floats(4, 3)}
-    nodes = [
-        helper.make_node("Exp", ["x1"], ["y0"]),
-        helper.make_node(op, ["x0"], ["y1"], kernel_shape=[2, 3], strides=[2, 2]),
-        helper.make_node("Transpose", ["x0"], ["y2"], perm=[3, 2, 1, 0]),
-    ]
-    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
-        model = model_of([nodes[i] for i in order], feeds, {}, ["y0", "y1", "y2"])
-        compare(model, feeds, fabric)
+    for source in ("x0", "tanh", "joined"):  # from the edge, from its home, from a movement
+        before = [
+            helper.make_node("Tanh", ["x0"], ["tanh"]),
+            helper.make_node("Concat", ["x0", "tanh"], ["joined"], axis=1),
+        ]
+        nodes = [
+            helper.make_node("Exp", ["x1"], ["y0"]),
+            helper.make_node(op, [source], ["y1"], kernel_shape=[2, 3], strides=[2, 2]),
+            helper.make_node("Transpose", [source], ["y2"], perm=[3, 2, 1, 0]),
+        ]
+        for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+            listed = [*before, *(nodes[i] for i in order)]
+            compare(model_of(listed, feeds, {}, ["y0", "y1", "y2"]), feeds, fabric)
 
 
 @pytest.mark.parametrize("fabric", FABRICS)

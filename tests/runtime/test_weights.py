@@ -309,6 +309,6 @@ def test_a_key_that_is_not_there_and_a_shape_that_differs(folder: Path) -> None:
 
 
 def test_raw_data_end_within_the_file(folder: Path) -> None:
-    for offset in (1, 48, 2**62):
+    for offset in (1, 48, 10**13):
         with pytest.raises(LoadError, match="ends before its data"):
             open_weights(_program(f'"w.bin" at {offset}'), folder)

@@ -17,6 +17,7 @@ from wsc.cli.common import (
     noted,
     read_arrays,
     read_dims,
+    say,
     verbose,
     working,
 )
@@ -107,8 +108,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     for name, stage in stages.items():
         if wanted in (name, EVERY):
             if wanted == EVERY:
-                click.echo(f"; after {name}")
-            click.echo(stage_text(stage), nl=False)
+                say(f"; after {name}")
+            say(stage_text(stage), end="")
 
 
 @click.command("compile")
@@ -156,8 +157,8 @@ def command(
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
 
-    with noted(), working("compiling") as say:
-        recorder = Recorder(say, lambda files: require_outputs([output, *dumped], dump_ir, files))
+    with noted(), working("compiling") as line:
+        recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
@@ -171,7 +172,7 @@ def command(
         recorder.note("verify")
         program.save(output, read)
     for head, text in summary(program, output, fabric is None, recorder):
-        click.echo(f"{head:<9} {text}", err=True)
+        say(f"{head:<9} {text}", error=True)
 
 
 def summary(

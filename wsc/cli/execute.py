@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsc.cli.common import working
+from wsc.cli.common import say, working
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +25,16 @@ def execute(
     from runtime.errors import CycleLimit
 
     started = time.perf_counter()
-    with working("running") as say:
+    with working("running") as line:
 
         def progress(cycle: int, fraction: float) -> None:
-            say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
+            line(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
-        def compiling() -> None:
-            say.still("compiling the engine (once, about 15 seconds)")
+        def compiling(unkept: str) -> None:
+            if unkept:
+                say(f"the engine is compiled for this run alone: {unkept}", error=True)
+            else:
+                line.still("compiling the engine (once, about 15 seconds)")
 
         try:
             return program.run(arrays, progress=progress, compiling=compiling, **options), ""

@@ -91,7 +91,7 @@ def require_outputs(
         Refusal: the folder is no folder, or is one of the outputs.
         CompileError: an output must not be written.
     """
-    if folder is not None and folder.exists() and not folder.is_dir():
+    if folder is not None and os.path.lexists(folder) and not folder.is_dir():
         raise Refusal(f"{folder}: is a file, not a folder")
     there = folder is None or folder.exists()
     if folder is not None and os.path.realpath(folder) in map(os.path.realpath, outputs):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsc.cli.common import (
+    LARGEST,
     Memory,
     Refusal,
     bind_option,
     console,
     general,
     load_program,
-    plain_table,
-    print_table,
     read_arrays,
+    say_json,
+    told,
     verbose,
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
 from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
+from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,14 +39,17 @@ if TYPE_CHECKING:
     from wsc.cost.predict import Prediction
     from wsc.report import KernelRow
 
+DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
 INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
-WIDE = 60  # characters of a node's name in a table
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run with what is said about it. predicted: or why the cost model says nothing."""
+    """A run with what is said about it.
+
+    predicted: or why the cost model says nothing. files, trace: what was written.
+    """
 
     program: Program
     result: RunResult
@@ -66,7 +71,7 @@ class Finished:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST),
     metavar="N",
     help="Draw the inputs that are not given. [default: 0, if none is given]",
 )
@@ -87,14 +92,14 @@ class Finished:
 @bind_option("With --compare: the values of an input that was baked in. May be repeated.")
 @click.option(
     "--delays",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**32 - 1),
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )
 @click.option("--engine", metavar="NAME", help="Another engine than the default one.")
 @click.option(
     "--max-cycles",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     metavar="N",
     help="Stop there, with what was counted until then; exit 2.",
 )
@@ -123,7 +128,7 @@ class Finished:
 )
 @click.option(
     "--trace-events",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     metavar="N",
     help="Most entries to record, shared by all units of these tiles. [default: 200000]",
 )
@@ -164,7 +169,7 @@ def command(
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
-    arrays, drawn = _inputs(loaded, given, used)
+    arrays, drawn = _inputs(loaded, given, used, max_memory)
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
@@ -172,31 +177,37 @@ def command(
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
     }  # fmt: skip
     result, stopped = execute(loaded, arrays, options)
-    compared, undecided, files = None, "", dict[str, Path]()
+    after = Afterwards()
+    compared, undecided, files, traced = None, "", dict[str, Path](), None
+    rows: Sequence[KernelRow] = ()
     if not stopped:
-        if reference is not None:
-            compared, undecided = _compare(loaded, reference, result, arrays | baked)
         if output is not None:
-            write_arrays(paths, result.outputs, read)
-            files = paths
+            with after.step("the outputs were not written"):
+                write_arrays(paths, result.outputs, read)
+                files = paths
+        with after.step("the outputs were not compared"):
+            if reference is not None:
+                compared, undecided = _compare(loaded, reference, result, arrays | baked)
     if trace is not None:
-        write_trace(trace, result, read)
-    from wsc.report import kernel_rows
-
-    predicted = _predicted(loaded)
-    known = None if isinstance(predicted, str) else predicted
-    rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements, known)
+        with after.step("the trace was not written"):
+            write_trace(trace, result, read)
+            traced = trace
+    predicted = _predicted(loaded, after)
+    with after.step("there is no table of kernels"):
+        rows = _rows(loaded, result, predicted)
     shown_seed = used if drawn else None
     finished = Finished(
         loaded, result, shown_seed, drawn, files, rows, predicted, compared, undecided,
-        trace, stopped,
+        traced, stopped,
     )  # fmt: skip
     if as_json:
-        click.echo(json.dumps(as_object(finished), indent=2, allow_nan=False))
+        say_json(as_object(finished))
     else:
         show(finished, every)
-    if stopped:
-        raise Refusal(stopped)
+    if after.interrupt is not None:
+        raise after.interrupt
+    if stopped or after.failed:
+        raise Refusal("; ".join(filter(None, (stopped, *after.failed))))
     return int(compared is not None and not all(item.agrees for item in compared))
 
 
@@ -213,15 +224,21 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
 
 
 def _inputs(
-    program: Program, given: dict[str, np.ndarray], seed: int | None
+    program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays given and those drawn; the names of the latter."""
-    missing = [name for name in _names(program, "input") if name not in given]
+    from isa.program import Kind
+    from runtime.memory import require_memory
+
+    tensors = program.assembly.shown(Kind.INPUT)
+    missing = [tensor.name for tensor in tensors if tensor.name not in given]
     if missing and seed is None:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
         raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
     if seed is None:
         return given, ()
+    wanted = sum(math.prod(tensor.shape) for tensor in tensors)
+    require_memory({"inputs to draw": wanted * DRAWN_BYTES}, limit)
     drawn = draw(program, seed)
     return {**{name: drawn[name] for name in missing}, **given}, tuple(missing)
 
@@ -315,15 +332,49 @@ def _compare(
     return with_opinion(compared, outputs, expected, double, precision), ""
 
 
-def _predicted(program: Program) -> Prediction | str:
-    """What the cost model says of the program, or why it says nothing."""
-    from wsc.cost.predict import Unpredictable, predict
+class Afterwards:
+    """What is done with the results of a run. Where it fails, the results are shown all the same.
 
-    with working("predicting"):
+    failed: sentences on what did not succeed. interrupt: the first one that came meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.interrupt: KeyboardInterrupt | None = None
+
+    @contextmanager
+    def step(self, what: str) -> Generator[None]:
+        """Do one thing more; ``what`` says what is missing without it."""
         try:
-            return predict(program.assembly, program.fabric)
-        except Unpredictable as reason:
-            return str(reason)
+            yield
+        except KeyboardInterrupt as error:
+            self.interrupt = self.interrupt or error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has its results
+            self.failed.append(f"{what}: {told(error)}")
+
+
+def _predicted(program: Program, after: Afterwards) -> Prediction | str:
+    """What the cost model says of the program, or why it says nothing."""
+    try:
+        with working("predicting"):
+            from wsc.cost.predict import Unpredictable, predict
+
+            try:
+                return predict(program.assembly, program.fabric)
+            except Unpredictable as reason:
+                return str(reason)
+    except KeyboardInterrupt as error:
+        after.interrupt = after.interrupt or error
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run has its results
+        return told(error)
+
+
+def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> list[KernelRow]:
+    from wsc.report import kernel_rows
+
+    known = None if isinstance(predicted, str) else predicted
+    return kernel_rows(program.assembly, program.fabric, result.counters.statements, known)
 
 
 # --- saying it --------------------------------------------------------------------
@@ -387,7 +438,7 @@ def show(finished: Finished, every: bool) -> None:
     result, counters = finished.result, finished.result.counters
     if finished.stopped:
         screen.print(f"{finished.stopped}; what was counted until then:")
-    table = plain_table("output", "shape", "dtype", "least", "largest", "file")
+    table = PlainTable("output", "shape", "dtype", "least", "largest", "file")
     for name, array in result.outputs.items():
         shape = "x".join(map(str, array.shape)) or "scalar"
         low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
@@ -466,28 +517,34 @@ def show_kernels(finished: Finished, every: bool) -> None:
     assembly, total = finished.program.assembly, max(finished.result.cycles, 1)
     rate, tiles = mac_rate(finished.program.fabric, assembly.precision), assembly.width
     tiles *= assembly.height
-    longest = sorted(finished.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
+    longest = sorted(finished.rows, key=lambda row: -row.added)[:MOST_ROWS]
     rows = list(finished.rows) if every else sorted(longest, key=lambda row: row.number)
     numbers = (
-        "line", "start", "cycles", "share", "MACs", "of bound", "mac", "other", "wait", "added",
-        "predicted", "off",
+        "line", "share", "added", "predicted", "off", "cycles", "start", "MACs", "of bound", "mac",
+        "other", "wait",
     )  # fmt: skip
-    table = plain_table(
-        "line", "kernel", "node", "start", "cycles", "share", "MACs", "bound by", "of bound",
-        "mac", "other", "wait", "added", "predicted", "off", right=numbers,
+    table = PlainTable(
+        "line", "kernel", "node", "share", "added", "predicted", "off", "cycles", "start", "MACs",
+        "bound by", "of bound", "mac", "other", "wait", right=numbers,
+        leaving=(
+            "start", "MACs", "mac", "other", "wait", "cycles", "bound by", "of bound", "off",
+            "predicted", "line",
+        ),
+        cut="node",
     )  # fmt: skip
     for row in rows:
         parts = busy_shares(row, rate, tiles)
         bounded = row.bound.roofline > 0
         table.add_row(
-            str(row.line or ""), row.procedure, shortened(row.node), f"{row.start:,}",
-            f"{row.cycles:,}", f"{row.cycles / total:.1%}", f"{row.total_macs:,}",
-            row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
-            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")), f"{row.added:,}",
+            str(row.line or ""), row.procedure, row.node, f"{row.added / total:.1%}",
+            f"{row.added:,}",
             *(
                 ("", "") if row.predicted is None
                 else (f"{row.predicted:,}", difference(row.predicted, row.added))
             ),
+            f"{row.cycles:,}", f"{row.start:,}", f"{row.total_macs:,}",
+            row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
+            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
         )  # fmt: skip
     screen = console()
     print_table(screen, table)
@@ -496,18 +553,13 @@ def show_kernels(finished: Finished, every: bool) -> None:
         screen.print(f"{left} shorter rows are left out; --all shows them")
 
 
-def shortened(text: str, most: int = WIDE) -> str:
-    """The end of a long name, which tells nodes apart."""
-    return text if len(text) <= most else "..." + text[3 - most :]
-
-
 def show_comparison(compared: Sequence[Comparison], undecided: str) -> None:
     """The errors of each output, and the verdict.
 
     undecided: why there is no second opinion on outputs that differ, or empty.
     """
     screen = console()
-    table = plain_table(
+    table = PlainTable(
         "output", "max abs error", "relative", "tolerance", "at", "here", "ONNX Runtime", "",
         right=("max abs error", "relative", "tolerance", "here", "ONNX Runtime"),
     )  # fmt: skip

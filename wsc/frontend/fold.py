@@ -62,7 +62,9 @@ def is_exact(node: ir.Node, opset: int) -> bool:
     """Whether NumPy's answer to a node of constants is the only right one, and not too large."""
     tensors = [None if value is None else value.const_value for value in node.inputs]
     given = [tensor for tensor in tensors if tensor is not None]
-    if node.domain not in STANDARD or opset < _LIKE_NUMPY or _makes_much(node, tensors):
+    if node.domain not in STANDARD or opset < _LIKE_NUMPY:
+        return False
+    if _makes_much(node, tensors) or _grows(node):
         return False
     if any(tensor.size > INPUT_LIMIT for tensor in given):
         return False
@@ -106,6 +108,16 @@ def _makes_much(node: ir.Node, tensors: Sequence[ir.TensorProtocol | None]) -> b
     if shape is None or shape.size > INPUT_LIMIT:
         return False
     return math.prod(abs(int(size)) for size in shape.numpy().reshape(-1)) > OUTPUT_LIMIT
+
+
+def _grows(node: ir.Node) -> bool:
+    """Whether the shapes that were inferred for a node of constants are more than worth keeping.
+
+    Operands that broadcast give products of their sizes, which grow beyond any memory in a few
+    steps.
+    """
+    sizes = [math.prod(x for x in v.shape if isinstance(x, int)) for v in node.outputs if v.shape]
+    return any(size > OUTPUT_LIMIT for size in sizes)
 
 
 # --- folding by lowering --------------------------------------------------------------

@@ -16,16 +16,19 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
+from isa.files import refusal
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
 from wsc.frontend.damage import (
     external_files,
     graphs_of,
     library_at_work,
+    refuse_attributes,
     refuse_damage,
     refuse_outside_data,
     tensors_of,
 )  # fmt: skip
+from wsc.frontend.expansion import refuse_expansion
 from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered, is_exact
 from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, without_data
 from wsc.frontend.registry import find
@@ -75,6 +78,7 @@ def load_model(
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
+    refuse_attributes(model)
     _keep_meanings(model)
     _forget_claims(model.graph)
     opsets = model.opset_imports
@@ -153,7 +157,7 @@ def model_files(path: Path) -> tuple[Path, ...]:
     Raises:
         CompileError: it is no model.
     """
-    return (path, *external_files(_read(path), path))
+    return (path, *external_files(read_proto(path), path))
 
 
 # --- reading and refusing ----------------------------------------------------------
@@ -174,7 +178,7 @@ def _from_memory(proto: onnx.ModelProto) -> ir.Model:
 
 def _from_file(path: str | Path) -> ir.Model:
     path = Path(path)
-    proto = _read(path)
+    proto = read_proto(path)
     refuse_outside_data(proto, path)
     refuse_damage(proto, str(path))
     proto = _sound(proto, str(path), path)
@@ -191,6 +195,7 @@ def _sound(proto: onnx.ModelProto, what: str, source: str | Path) -> onnx.ModelP
 
     source: the file that the checker reads, data in other files too, where there is one.
     """
+    refuse_expansion(proto, what)
     standard = named(proto, what)
     refuse_newer_opsets(standard, what)
     _refuse_unknown_operators(standard)
@@ -202,13 +207,19 @@ def _sound(proto: onnx.ModelProto, what: str, source: str | Path) -> onnx.ModelP
     return standard
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise CompileError(f"{path}: no such file")
+def read_proto(path: Path) -> onnx.ModelProto:
+    """A model as it is stored, without its external data.
+
+    Raises:
+        CompileError: there is no such file, or it is not an ONNX model.
+    """
+    reason = refusal(path)
+    if reason:
+        raise CompileError(f"{path}: {reason}")
     try:
         proto = onnx.load(path, load_external_data=False)
     except DecodeError:
-        raise CompileError(f"{path}: not an ONNX model, or cut short") from None
+        raise CompileError(f"{path}: not an ONNX model, cut short, or nested too deeply") from None
     except OSError as error:
         raise CompileError(f"{path}: {error.strerror}") from None
     if not proto.graph.node and not proto.graph.output:

@@ -12,7 +12,7 @@ import numpy as np
 
 from isa.table import BY_NAME, operand_type
 from isa.types import DType
-from isa.values import PARTIAL, VALUES, Class, DomainError, class_of
+from isa.values import MOVES, PARTIAL, VALUES, Class, DomainError, class_of
 from wsc.ir.graph import Arg, Concat, Gather, Lit, Map, Primitive, Ref, Step, Type
 
 # Elements of a result: each is interpreted, and what is larger than this is no shape.
@@ -76,8 +76,11 @@ def map_arrays(op: Map, inputs: Sequence[np.ndarray], result: Type) -> np.ndarra
         value = _applied(step, args)
         target = operand_type(row.operands[0], step.dtype)
         with np.errstate(all="ignore"):
-            wide = value.astype(np.float32) if target.is_float else value
-            values.append(wide.astype(target.numpy))
+            if target.is_float:
+                value = value.astype(np.float32)
+                if step.op not in MOVES:  # the one NaN that the fabric makes
+                    value = np.where(np.isnan(value), np.float32(np.nan), value)
+            values.append(value.astype(target.numpy))
     whole = np.broadcast_to(values[-1], result.shape)
     return np.ascontiguousarray(whole).reshape(result.shape)
 

@@ -159,12 +159,11 @@ class Values:
         found = self.current(value)
         if found is not None and found.extents == extents and not outside:
             return found
-        plain = not outside and all(
-            is_plain(extent) and holds_all(extent, self.mesh) for extent in extents
-        )
-        key = (value, extents, None if plain else fill)
+        if not outside and all(is_plain(extent) for extent in extents):
+            fill = None
+        key = (value, extents, fill)
         if key not in self.copies:
-            self.copies[key] = self._copy(value, extents, None if plain else fill)
+            self.copies[key] = self._copy(value, extents, fill)
         return self.copies[key]
 
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
@@ -172,7 +171,7 @@ class Values:
         if value in self.outside and value not in self.homes:
             view = self.fresh(value, self.types[value].dtype, extents)
             self.tasks.append(Load(self.outside[value], view, fill, value))
-            if fill is None:
+            if fill is None and self._holds_all(extents):
                 self.homes[value] = view
             return view
         if node is None:
@@ -186,7 +185,7 @@ class Values:
                 isinstance(step, Pad)
                 for step in node.op.steps  # type: ignore[union-attr]
             )
-            if pads and fill is not None:
+            if pads and not (fill is None and self._holds_all(extents)):
                 plain = default_extents(self.types[value].shape, self.mesh)
                 self.homes[value] = self.bring(value, plain)
                 return self._moved(value, self.homes[value], (), extents, fill)
@@ -201,9 +200,12 @@ class Values:
                 )
         finally:
             self.origin = origin
-        if fill is None and value not in self.homes:
+        if fill is None and self._holds_all(extents) and value not in self.homes:
             self.homes[value] = view
         return view
+
+    def _holds_all(self, extents: Extents) -> bool:
+        return all(holds_all(extent, self.mesh) for extent in extents)
 
     def _moved(
         self, hint: str, source: View, steps: tuple[MoveStep, ...], extents: Extents,
