@@ -166,8 +166,8 @@ class Builder(OperandBuilder):
         self.places["color", name] = self.where(children[0])
 
     def value(self, children: Children) -> None:
-        """``output a : f32[16] "float32" cut 0 by n``."""
-        kind, name, dtype, shape, host, axis, length = children
+        """``output a : i32[16] "int64" high b cut 0 by n``."""
+        kind, name, dtype, shape, host, high, axis, length = children
         self.parts.edge.append(
             EdgeTensor(
                 name,
@@ -176,6 +176,7 @@ class Builder(OperandBuilder):
                 shape,
                 "" if host is None else self.string(host),
                 cut=None if axis is None else Cut(self.integer(axis), length),
+                high="" if high is None else high,
                 where=self.where(kind),
             )
         )

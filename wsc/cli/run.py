@@ -59,6 +59,7 @@ class Finished:
     rows: Sequence[KernelRow]
     predicted: Prediction | str
     compared: Sequence[Comparison] | None
+    undecided: str  # why there is no second opinion where outputs differ, or empty
     trace: Path | None
     stopped: str  # why it did not end, or empty
 
@@ -152,7 +153,9 @@ def command(
     "mask" in their name are all ones.
 
     With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
-    or 2e-2 (f16) of the output's largest magnitude; else the exit code is 1.
+    or 2e-2 (f16) of the output's largest magnitude, and integers must be equal; else the exit
+    code is 1. Outputs that differ are held against ONNX's reference evaluator in double
+    precision, too: they agree if they are right by that and ONNX Runtime is farther from it.
 
     In a trace, 1 us is 1 cycle.
     """
@@ -163,7 +166,7 @@ def command(
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
     loaded = load_program(program, "reading")
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
-    paths = {} if output is None else array_paths(output, _shown(loaded))
+    paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
     arrays, drawn = _inputs(loaded, given, used, max_memory)
@@ -175,7 +178,7 @@ def command(
     }  # fmt: skip
     result, stopped = execute(loaded, arrays, options)
     after = Afterwards()
-    compared, files, traced = None, dict[str, Path](), None
+    compared, undecided, files, traced = None, "", dict[str, Path](), None
     rows: Sequence[KernelRow] = ()
     if not stopped:
         if output is not None:
@@ -183,7 +186,8 @@ def command(
                 write_arrays(paths, result.outputs, read)
                 files = paths
         with after.step("the outputs were not compared"):
-            compared = reference and _compare(loaded, reference, result, arrays | baked)
+            if reference is not None:
+                compared, undecided = _compare(loaded, reference, result, arrays | baked)
     if trace is not None:
         with after.step("the trace was not written"):
             write_trace(trace, result, read)
@@ -193,8 +197,9 @@ def command(
         rows = _rows(loaded, result, predicted)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files, rows, predicted, compared, traced, stopped
-    )
+        loaded, result, shown_seed, drawn, files, rows, predicted, compared, undecided,
+        traced, stopped,
+    )  # fmt: skip
     if as_json:
         say_json(as_object(finished))
     else:
@@ -218,13 +223,6 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
     return model_files(model)
 
 
-def _shown(program: Program) -> list[str]:
-    """The outputs that a run gives: all but the lengths of others."""
-    tensors = program.assembly.edge_tensors
-    lengths = {tensor.cut.length for tensor in tensors if tensor.cut is not None}
-    return [name for name in _names(program, "output") if name not in lengths]
-
-
 def _inputs(
     program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -232,7 +230,7 @@ def _inputs(
     from isa.program import Kind
     from runtime.memory import require_memory
 
-    tensors = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
+    tensors = program.assembly.shown(Kind.INPUT)
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
     if missing and seed is None:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
@@ -299,7 +297,9 @@ def _checked_sizes(assembly: Assembly) -> Iterator[int]:
 
 
 def _names(program: Program, kind: str) -> list[str]:
-    return [t.name for t in program.assembly.edge_tensors if t.kind.value == kind]
+    from isa.program import Kind
+
+    return [tensor.name for tensor in program.assembly.shown(Kind(kind))]
 
 
 def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> Reference:
@@ -313,14 +313,23 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
 
 def _compare(
     program: Program, reference: Reference, result: RunResult, arrays: dict[str, np.ndarray]
-) -> list[Comparison]:
-    from wsc.compare import compare
+) -> tuple[list[Comparison], str]:
+    """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
+    from wsc.compare import compare, with_opinion
+    from wsc.opinion import second_opinion
 
-    expected = reference.run(arrays, list(result.outputs))
+    outputs = result.outputs
+    expected = reference.run(arrays, list(outputs))
     precision = program.assembly.precision
-    return [
-        compare(name, value, expected[name], precision) for name, value in result.outputs.items()
-    ]
+    compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
+    wanted = [item.name for item in compared if not item.within]
+    if not wanted:
+        return compared, ""
+    with working("asking ONNX's reference evaluator, in double precision"):
+        double = second_opinion(reference.model, arrays, wanted)
+    if isinstance(double, str):
+        return compared, double
+    return with_opinion(compared, outputs, expected, double, precision), ""
 
 
 class Afterwards:
@@ -419,6 +428,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
     if finished.compared is not None:
         made["comparison"] = [item.as_dict() for item in finished.compared]
         made["agrees"] = all(item.agrees for item in finished.compared)
+        made["no_second_opinion"] = finished.undecided or None
     return made
 
 
@@ -465,7 +475,7 @@ def show(finished: Finished, every: bool) -> None:
     screen.print()
     show_kernels(finished, every)
     if finished.compared is not None:
-        show_comparison(finished.compared)
+        show_comparison(finished.compared, finished.undecided)
 
 
 def _prediction_text(finished: Finished) -> str:
@@ -543,8 +553,11 @@ def show_kernels(finished: Finished, every: bool) -> None:
         screen.print(f"{left} shorter rows are left out; --all shows them")
 
 
-def show_comparison(compared: Sequence[Comparison]) -> None:
-    """The errors of each output, and the verdict."""
+def show_comparison(compared: Sequence[Comparison], undecided: str) -> None:
+    """The errors of each output, and the verdict.
+
+    undecided: why there is no second opinion on outputs that differ, or empty.
+    """
     screen = console()
     table = PlainTable(
         "output", "max abs error", "relative", "tolerance", "at", "here", "ONNX Runtime", "",
@@ -553,17 +566,33 @@ def show_comparison(compared: Sequence[Comparison]) -> None:
     for item in compared:
         table.add_row(
             item.name, f"{item.absolute:.3e}", f"{item.relative:.3e}", f"{item.tolerance:g}",
-            ",".join(map(str, item.index)), f"{item.ours:.7g}", f"{item.reference:.7g}",
+            ",".join(map(str, item.index)), _element(item.ours), _element(item.reference),
             "agrees" if item.agrees else "DIFFERS",
         )  # fmt: skip
     screen.print()
     print_table(screen, table)
+    for item in compared:
+        if item.opinion is not None:
+            off = "ONNX Runtime is the less exact: " if item.reference_is_off else ""
+            screen.print(
+                f"{item.name}: {off}from the result in double precision this is off by "
+                f"{item.opinion.ours:.3e}, ONNX Runtime by {item.opinion.reference:.3e}"
+            )
+    if undecided:
+        screen.print(f"ONNX's reference evaluator gives no second opinion: {undecided}")
     worst = max(compared, key=lambda item: item.relative, default=None)
     if worst is None:
         return
     beyond = sum(not item.agrees for item in compared)
+    off = sum(item.reference_is_off for item in compared)
     verdict = f"{beyond} of {len(compared)} outputs differ" if beyond else "all outputs agree"
+    whom = "ONNX Runtime, or with double precision where that is off" if off else "ONNX Runtime"
     screen.print(
-        f"{verdict} with ONNX Runtime; worst: {worst.name}, {worst.relative:.3e} of its "
+        f"{verdict} with {whom}; worst: {worst.name}, {worst.relative:.3e} of its "
         f"largest magnitude {worst.magnitude:.6g}"
     )
+
+
+def _element(value: float | int | str) -> str:
+    """A value of an output: seven digits of a float, all of an integer."""
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
