@@ -306,7 +306,7 @@ def noted() -> Generator[None]:
         yield
     for item in found:
         if issubclass(item.category, PrecisionWarning):
-            say(f"{'note':<9} {item.message}")
+            say(f"{'note':<9} {item.message}", error=True)
         else:
             warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
 
