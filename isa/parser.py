@@ -70,6 +70,8 @@ def _tree(lark: Lark, builder: Builder, text: str, file: str, source: Source) ->
             tree = lark.parse(rest)
         except (UnexpectedInput, AssemblyError) as error:
             if isinstance(error, AssemblyError):  # of a number or a name, say: not of the grammar
+                if found:  # and maybe of a name that a line declared which was left out
+                    raise AssemblyError(found) from None
                 problems = list(error.diagnostics)
             else:
                 problems = [explain(error, lark, rest, file, source)]

@@ -113,7 +113,7 @@ def _whole(tensor: EdgeTensor, array: np.ndarray, flat: Mapping[str, np.ndarray]
     if not tensor.high:
         return _output(tensor, _cut(tensor, array.reshape(tensor.shape), flat))
     high, low = (words.reshape(tensor.shape) for words in (flat[tensor.high], array))
-    joined = (high.astype(np.int64) << 32) | low.view(np.uint32)
+    joined = np.asarray((high.astype(np.int64) << 32) | low.view(np.uint32))  # also of a scalar
     return _cut(tensor, joined.view(tensor.host), flat)
 
 

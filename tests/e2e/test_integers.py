@@ -189,3 +189,10 @@ def test_a_default_value_may_be_wide() -> None:
     program = wsc.compile(_parsed(text), fabric="1x1", inputs=["k"], wide=["k"])
     feeds = {"x": np.array([1, 2]), "k": np.array([2**40, -1])}
     np.testing.assert_array_equal(program.run(feeds).outputs["y"], feeds["x"] + feeds["k"])
+
+
+def test_a_scalar_of_two_words_is_an_array() -> None:
+    program = wsc.compile(_parsed("g (int64 x) => (int64 y) { y = Mul(x, x) }"), fabric="1x1")
+    y = program.run({"x": np.array(2**20)}).outputs["y"]
+    assert isinstance(y, np.ndarray)
+    assert (y.shape, y.item()) == ((), 2**40)
