@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import helper, numpy_helper
@@ -75,8 +77,8 @@ def test_pooling(op: str, fabric: str) -> None:
 @pytest.mark.parametrize(("kernel", "size"), [(2, 5), (2, 7), (3, 10), (4, 9)])
 def test_windows_beyond_the_end(kernel: int, size: int, fabric: str) -> None:
     feeds = {"x0": floats(1, 3, size, 6, low=-3.0, high=-1.0)}
-    shape = {"kernel_shape": [kernel, 3], "strides": [kernel, 1]}
-    around = {"pads": [0, 0, kernel - 1, 0]}
+    shape: dict[str, Any] = {"kernel_shape": [kernel, 3], "strides": [kernel, 1]}
+    around: dict[str, Any] = {"pads": [0, 0, kernel - 1, 0]}
     compare(case("MaxPool", feeds, **shape, **around), feeds, fabric)
     compare(case("MaxPool", feeds, **shape, ceil_mode=1), feeds, fabric)
     weights = {"x1": floats(4, 3, kernel, 3)}
@@ -87,6 +89,24 @@ def test_windows_beyond_the_end(kernel: int, size: int, fabric: str) -> None:
         helper.make_node("Conv", ["m", "x1"], ["y0"], **shape, **around),
     ]
     compare(model_of(before, feeds, weights, ["y0"]), feeds, fabric)
+
+
+# The layout that a grouped convolution wants of its weights has larger blocks than a reduction's.
+@pytest.mark.parametrize("fabric", [*FABRICS, "5x3", "3x5"])
+@pytest.mark.parametrize(
+    "op", ["GlobalAveragePool", "GlobalMaxPool", "ReduceSum", "Softmax", "Exp"]
+)
+def test_a_reduction_of_what_windows_read(op: str, fabric: str) -> None:
+    feeds = {"x0": floats(1, 4, 5, 5), "x1": floats(8, 1, 3, 3)}
+    conv = helper.make_node(
+        "Conv", ["x0", "x1"], ["y0"], group=4, pads=[1, 0, 1, 0], strides=[2, 2]
+    )
+    reads = [
+        helper.make_node("Tanh", ["x1"], ["e"]),
+        *[helper.make_node(op, [name], [out]) for name, out in (("x1", "y1"), ("e", "y2"))],
+    ]
+    for nodes in ([conv, *reads], [*reads, conv]):
+        compare(model_of(nodes, feeds, {}, ["y0", "y1", "y2"]), feeds, fabric)
 
 
 # Windows that leave the last rows unread: their layout does not hold these, which others want.

@@ -161,7 +161,7 @@ class Placer(Values):
         )  # fmt: skip
         split: dict[str, str] = {}
         if plain:
-            value = self.view(name)
+            value = self._evenly(name)
             if op.kind is Reduction.PROD:
                 kept = tuple(
                     extent if entry.terms and entry.terms[0][0] in op.out else whole(extent.size)
@@ -177,6 +177,18 @@ class Placer(Values):
             fill = float(neutral(op.kind, self.types[name].dtype))
             value = self.bring(name, extents, fill, reads_outside(op.index, shape, sizes))
         self._emit_reduce(node, value, split, sizes)
+
+    def _evenly(self, name: str) -> View:
+        """A view of a value in the blocks that its sizes give: those of the result are such.
+
+        Windows want others: blocks of as many rows as their steps go over.
+        """
+        value = self.view(name)
+        extents = tuple(
+            block(extent.size, extent.axis, self.mesh) if extent.axis else extent
+            for extent in value.extents
+        )
+        return value if extents == value.extents else self.bring(name, extents)
 
     def _window_split(self, op: Reduce) -> dict[str, str]:
         """Channels (labels that stand alone) along x, the largest window dimension along y."""
