@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,18 +13,8 @@ from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from runtime.stops import Wait, coordinates, fault_text, grouped, unit_name
 from runtime.tables import COUNTED
-
-MOST_LINES, MOST_TILES = 24, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """One thing that waits: where, what it says, and the line it stands on."""
-
-    tile: int
-    text: str
-    where: Location
 
 
 def finished(image: Image, state: State) -> bool:
@@ -45,32 +34,14 @@ def drained(state: State) -> bool:
     )
 
 
-def coordinates(image: Image, tile: int) -> str:
-    """``(x, y)`` in the program's rectangle."""
-    return f"({tile % image.program.width}, {tile // image.program.width})"
-
-
-def unit_name(unit: int) -> str:
-    """A unit of a tile as people know it."""
-    return "main thread" if unit == 0 else f"stream unit {unit - 1}"
-
-
 # --- deadlock ---------------------------------------------------------------------------
 
 
 def report(image: Image, state: State, cycle: int) -> str:
     """Who waits for whom, grouped: equal waits of several tiles share a line."""
-    groups: dict[tuple[str, Location], list[int]] = {}
-    for wait in (*_units(image, state), *_edge(image, state), *_wavelets(image, state)):
-        groups.setdefault((wait.text, wait.where), []).append(wait.tile)
-    lines = [f"deadlock in cycle {cycle}: nothing can move any more"]
-    for (text, where), tiles in list(groups.items())[:MOST_LINES]:
-        named = ", ".join(coordinates(image, tile) for tile in tiles[:MOST_TILES])
-        more = f" and {len(tiles) - MOST_TILES} more" if len(tiles) > MOST_TILES else ""
-        lines.append(f"  {place(where)}tile{'s' * (len(tiles) > 1)} {named}{more}: {text}")
-    if len(groups) > MOST_LINES:
-        lines.append(f"  and {len(groups) - MOST_LINES} more kinds of waits")
-    return "\n".join(lines)
+    head = f"deadlock in cycle {cycle}: nothing can move any more"
+    waits = (*_units(image, state), *_edge(image, state), *_wavelets(image, state))
+    return grouped(image.program, head, waits)
 
 
 def _color(image: Image, state: State, slot: int) -> str:
@@ -180,22 +151,7 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     else:
         who = unit_name(unit)
         where = image.code.where[row]
-        what = f"'{COUNTED[int(state.rows[row, 1])]}': {_fault_text(image, code, a, b)}"
-    lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "
-    return lead + what, where
-
-
-def _fault_text(image: Image, code: Fault, a: int, b: int) -> str:
-    if code is Fault.QUEUE:
-        color = image.program.colors[a][0]
-        way = "to" if b == Scol.OUTPUT else "from"
-        return f"no route {way} the router for color '{color}' in this tile"
-    return {
-        Fault.ADDRESS: f"SRAM address {a} is out of range, the program's data has {b} bytes",
-        Fault.ALIGNMENT: f"SRAM address {a} or a stride is no multiple of {b} bytes",
-        Fault.NEGATIVE: f"the count {a} is negative",
-        Fault.TARGET: f"the target tile ({a}, {b}) is outside the region",
-        Fault.CALLS: f"calls nest deeper than {a}",
-        Fault.REGISTERS: f"the register windows need more than {a} registers",
-        Fault.DIVISION: f"division of {a} by zero",
-    }[code]
+        text = fault_text(image.program, code.name, a, b, b == Scol.OUTPUT)
+        what = f"'{COUNTED[int(state.rows[row, 1])]}': {text}"
+    at = coordinates(image.program, tile)
+    return f"{place(where)}tile {at}, {who}, cycle {int(g[G.NOW])}: {what}", where
