@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from wsc.pipeline import Compiled, Observer, run_passes
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from runtime.api import RunResult
+    from runtime.api import RunResult, ValuesResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -69,7 +69,22 @@ class Program:
         _write_whole(path, self.text)
         return path
 
-    def run(self, inputs: dict[str, np.ndarray] | None = None, **options: Any) -> RunResult:
+    @overload
+    def run(  # pyright: ignore[reportOverlappingOverload]
+        self, inputs: dict[str, np.ndarray] | None = None, *, engine: Literal["values"],
+        **options: Any,
+    ) -> ValuesResult: ...  # fmt: skip
+
+    @overload
+    def run(
+        self, inputs: dict[str, np.ndarray] | None = None, *, engine: str | None = None,
+        **options: Any,
+    ) -> RunResult: ...  # fmt: skip
+
+    def run(
+        self, inputs: dict[str, np.ndarray] | None = None, *, engine: str | None = None,
+        **options: Any,
+    ) -> RunResult | ValuesResult:  # fmt: skip
         """Execute on the simulated fabric; options as in ``runtime.run``.
 
         Raises:
@@ -81,8 +96,9 @@ class Program:
             self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
             self.save(Path(self._temporary.name) / "program.wsa")
         return run(
-            self.assembly, inputs or {}, weights_dir=self.folder, fabric=self.fabric, **options
-        )
+            self.assembly, inputs or {}, weights_dir=self.folder, fabric=self.fabric,
+            engine=engine, **options,
+        )  # fmt: skip
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -217,3 +217,38 @@ def test_some_inputs_given_and_no_seed(tmp_path: Path) -> None:
     given = array_file(tmp_path / "a.npy", np.zeros(8, np.float32))
     program = text_file(tmp_path / "t.wsa", text)
     refused(wsc("run", program, "--input", f"a={given}"), "--input b=FILE.npy", "--seed N")
+
+
+def test_values_without_a_clock(twice: Path, tmp_path: Path) -> None:
+    given = array_file(tmp_path / "a.npy", np.arange(8, dtype=np.float32))
+    options = ("--input", f"a={given}", "-o", tmp_path / "out")
+    found = _json(twice, *options, "--engine", "values")
+    assert np.load(tmp_path / "out" / "r.npy").tolist() == list(range(0, 16, 2))
+    with_clock = _json(twice, *options)
+    assert set(found) == set(with_clock)
+    assert set(found["counters"]) == set(with_clock["counters"])
+    for name in ("cycles", "utilization", "seconds_on_the_fabric", "energy_picojoules", "tiles"):
+        assert found[name] is None
+    for name in ("elements", "instructions", "wavelet_hops", "io_bytes_in", "sram_high_water"):
+        assert found["counters"][name] == with_clock["counters"][name]
+
+
+def test_the_report_without_a_clock(twice: Path) -> None:
+    text = done(wsc("run", twice, "--engine", "values")).stdout
+    assert "by the values engine, which has no clock" in text
+    assert "cycles" not in text
+
+
+@pytest.mark.parametrize(
+    "option", [("--delays", 1), ("--max-cycles", 9), ("--check-races",), ("--trace", "t.json")]
+)
+def test_options_that_need_a_clock(twice: Path, option: tuple[object, ...]) -> None:
+    words = f"{option[0]}: the values engine has no clock"
+    refused(wsc("run", twice, "--engine", "values", *option), words)
+
+
+def test_values_are_compared(tmp_path: Path) -> None:
+    model, program = mlp(tmp_path), tmp_path / "mlp.wsa"
+    done(wsc("compile", model, "-o", program, "--fabric", "4x4"))
+    result = wsc("run", program, "--engine", "values", "--compare", model)
+    assert "all outputs agree" in done(result).stdout

@@ -26,9 +26,11 @@ from wsc.cli.common import (
     write_arrays,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 
 if TYPE_CHECKING:
     import numpy as np
+    from rich.table import Table
 
     from runtime.api import RunResult
     from wsc.api import Program
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from wsc.cost.predict import Prediction
     from wsc.report import KernelRow
 
+VALUES = "values"  # the engine without a clock
 MOST_ROWS = 12  # of the table of kernels, without --all
 INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
 WIDE = 60  # characters of a node's name in a table
@@ -89,7 +92,11 @@ class Finished:
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )
-@click.option("--engine", metavar="NAME", help="Another engine than the default one.")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    help="Another engine than the default one: reference, or values, which has no clock.",
+)
 @click.option(
     "--max-cycles",
     type=click.IntRange(min=1),
@@ -153,6 +160,10 @@ def command(
         require_folder(trace)
     elif trace_tiles is not None or trace_events is not None:
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+    if engine == VALUES:
+        refuse_clock(
+            {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
+        )
     loaded = _load(program)
     used = seed if seed is not None or given else 0
     arrays, drawn = _inputs(loaded, given, used)
@@ -162,10 +173,17 @@ def command(
         "check_races": check_races,
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
     }  # fmt: skip
+    if engine == VALUES:
+        values = execute_values(loaded, arrays, max_memory)
+        compared = reference and _compare(loaded, reference, values.outputs, arrays | baked)
+        files = output and write_arrays(output, values.outputs)
+        shown = used if drawn else None
+        print_values(Executed(loaded, values, shown, drawn, files or {}, compared), as_json)
+        return int(compared is not None and not all(item.agrees for item in compared))
     result, stopped = execute(loaded, arrays, options)
     compared = files = None
     if not stopped:
-        compared = reference and _compare(loaded, reference, result, arrays | baked)
+        compared = reference and _compare(loaded, reference, result.outputs, arrays | baked)
         files = output and write_arrays(output, result.outputs)
     if trace is not None:
         write_trace(trace, result)
@@ -254,15 +272,14 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
 
 
 def _compare(
-    program: Program, reference: Reference, result: RunResult, arrays: dict[str, np.ndarray]
-) -> list[Comparison]:
+    program: Program, reference: Reference, outputs: Mapping[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
+) -> list[Comparison]:  # fmt: skip
     from wsc.compare import compare
 
-    expected = reference.run(arrays, list(result.outputs))
+    expected = reference.run(arrays, list(outputs))
     precision = program.assembly.precision
-    return [
-        compare(name, value, expected[name], precision) for name, value in result.outputs.items()
-    ]
+    return [compare(name, value, expected[name], precision) for name, value in outputs.items()]
 
 
 def _predicted(program: Program) -> Prediction | str:
@@ -287,28 +304,16 @@ def fabric_name(program: Program) -> str:
 def as_object(finished: Finished) -> dict[str, Any]:
     """Everything known about a run, for JSON."""
     result, counters = finished.result, finished.result.counters
-    assembly, fabric = finished.program.assembly, finished.program.fabric
-    predicted = finished.predicted
+    fabric, predicted = finished.program.fabric, finished.predicted
     made: dict[str, Any] = {
         "cycles": result.cycles,
         "predicted_cycles": None if isinstance(predicted, str) else predicted.cycles,
-        "outputs": [
-            {
-                "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
-                "file": str(finished.files[name]) if name in finished.files else None,
-            }
-            for name, array in result.outputs.items()
-        ],
+        "outputs": outputs_of(result.outputs, finished.files),
         "utilization": counters.utilization,
         "wall_seconds": result.wall_seconds,
         "engine": result.engine,
         "stopped": finished.stopped or None,
-        "fabric": {
-            "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz,
-        },
-        "precision": assembly.precision.value,
-        "model": assembly.model,
+        **setting(finished.program),
         "seconds_on_the_fabric": result.cycles / fabric.clock_hertz,
         "seed": finished.seed,
         "drawn_inputs": list(finished.drawn),
@@ -326,20 +331,50 @@ def as_object(finished: Finished) -> dict[str, Any]:
     return made
 
 
+def outputs_of(
+    outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]
+) -> list[dict[str, Any]]:
+    """Names, shapes, types and files of outputs, for JSON."""
+    return [
+        {
+            "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
+            "file": str(files[name]) if name in files else None,
+        }
+        for name, array in outputs.items()
+    ]  # fmt: skip
+
+
+def setting(program: Program) -> dict[str, Any]:
+    """What ran where, for JSON."""
+    assembly, fabric = program.assembly, program.fabric
+    return {
+        "fabric": {
+            "name": fabric.name, "width": assembly.width, "height": assembly.height,
+            "clock_hertz": fabric.clock_hertz,
+        },
+        "precision": assembly.precision.value,
+        "model": assembly.model,
+    }  # fmt: skip
+
+
+def outputs_table(outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> Table:
+    """Shapes and ranges of outputs."""
+    table = plain_table("output", "shape", "dtype", "least", "largest", "file")
+    for name, array in outputs.items():
+        shape = "x".join(map(str, array.shape)) or "scalar"
+        low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
+        table.add_row(name, shape, array.dtype.name, low, high, str(files.get(name, "")))
+    return table
+
+
 def show(finished: Finished, every: bool) -> None:
     """The report for people, on standard output."""
     screen = console()
     result, counters = finished.result, finished.result.counters
     if finished.stopped:
         screen.print(f"{finished.stopped}; what was counted until then:")
-    table = plain_table("output", "shape", "dtype", "least", "largest", "file")
-    for name, array in result.outputs.items():
-        shape = "x".join(map(str, array.shape)) or "scalar"
-        low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
-        file = str(finished.files.get(name, ""))
-        table.add_row(name, shape, array.dtype.name, low, high, file)
     if result.outputs:
-        print_table(screen, table)
+        print_table(screen, outputs_table(result.outputs, finished.files))
     clock = finished.program.fabric.clock_hertz
     seconds = short_time(result.cycles / clock)
     screen.print()
