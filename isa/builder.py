@@ -7,14 +7,8 @@ from typing import Any
 
 from isa import expr as ex
 from isa.diagnostics import AssemblyError, Source
-from isa.operands import (
-    Children,
-    OperandBuilder,
-    build_node,
-    build_semaphore,
-    build_string,
-    present,
-)
+from isa.fabric import DEFAULT, FabricError, find_fabric
+from isa.operands import Children, OperandBuilder, present
 from isa.program import (
     ISA_VERSION,
     Asynchronous,
@@ -27,6 +21,7 @@ from isa.program import (
     Location,
     Lookup,
     Loop,
+    Number,
     Op,
     Operand,
     Procedure,
@@ -37,6 +32,7 @@ from isa.program import (
     Statement,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.table import BY_NAME
 from isa.types import Control, DType, Side
@@ -46,9 +42,11 @@ from isa.types import Control, DType, Side
 class _Parts:
     """The items of a text, gathered by kind in the order of the text."""
 
-    header: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    header: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     constants: dict[str, int] = field(default_factory=dict[str, int])
     colors: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    settings: dict[str, Number] = field(default_factory=dict[str, Number])
+    files: list[WeightFile] = field(default_factory=list[WeightFile])
     edge: list[EdgeTensor] = field(default_factory=list[EdgeTensor])
     tensors: list[Tensor] = field(default_factory=list[Tensor])
     regions: list[Region] = field(default_factory=list[Region])
@@ -64,27 +62,18 @@ class _Parts:
 class Builder(OperandBuilder):
     """One method a grammar rule. ``places`` keeps where names without an object stand."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-        self.begin("", Source())
-
     def begin(self, file: str, source: Source) -> None:
         """Forget the last text and expect a new one."""
-        self.file = file
-        self.source = source
+        super().begin(file, source)
         self.parts = _Parts()
         self.places: dict[tuple[str, str], Location] = {}
-
-    def fail(self, message: str, token: Any) -> AssemblyError:
-        """An error at a token."""
-        return AssemblyError([self.source.diagnostic(message, self.where(token), str(token))])
 
     # Header.
 
     def start(self, children: Children) -> Program:
         """The whole text; every item has added itself to the parts by now."""
         parts, version = self.parts, children[0]
-        if int(version) != ISA_VERSION:
+        if self.integer(version) != ISA_VERSION:
             message = f"this is version {version} of the assembly; wsc reads version {ISA_VERSION}"
             raise self.fail(message, version)
         if "fabric" not in parts.header:
@@ -98,8 +87,11 @@ class Builder(OperandBuilder):
         fabric, width, height = parts.header["fabric"]
         return Program(
             fabric=fabric,
-            width=int(width),
-            height=int(height),
+            numbers=parts.header.get("numbers", ("",))[0],
+            settings=tuple(parts.settings.items()),
+            files=tuple(parts.files),
+            width=width,
+            height=height,
             precision=DType(parts.header.get("precision", ("f32",))[0]),
             model=parts.header.get("model", ("",))[0],
             constants=tuple(parts.constants.items()),
@@ -112,14 +104,35 @@ class Builder(OperandBuilder):
             transfers=tuple(parts.transfers),
         )
 
-    def _once(self, token: Any, *values: str) -> None:
+    def _once(self, token: Any, *values: Any) -> None:
         if str(token) in self.parts.header:
             raise self.fail(f"the {token} is given twice", token)
         self.parts.header[str(token)] = values
 
     def fabric(self, children: Children) -> None:
-        """``fabric "wse2" 4x2``."""
-        self._once(children[0], build_string(children[1]), *str(children[2]).split("x"))
+        """``fabric "wse2" 4x2 numbers "0123456789abcdef"``."""
+        self._once(children[0], self.file_name(children[1]), *self.size(children[2]))
+
+        if children[3] is not None:
+            self.parts.header["numbers"] = (self.string(children[3]),)
+
+    def setting(self, children: Children) -> None:
+        """``set io.bytes_per_cycle = 8``."""
+        token, value = children
+        key = str(token)
+        try:
+            find_fabric(DEFAULT).require_key(key)
+        except FabricError as error:
+            raise self.fail(str(error), token) from None
+        if key in self.parts.settings:
+            raise self.fail(f"'{key}' is set twice", token)
+        self.parts.settings[key] = value if isinstance(value, tuple) else self.fabric_number(value)
+
+    def digest(self, children: Children) -> None:
+        """``file "mlp.wsa.safetensors" sha256 "0123..."``."""
+        name, digest = children
+        file = WeightFile(self.file_name(name), self.string(digest), self.where(name))
+        self.parts.files.append(file)
 
     def precision(self, children: Children) -> None:
         """``precision f32``."""
@@ -127,7 +140,7 @@ class Builder(OperandBuilder):
 
     def model(self, children: Children) -> None:
         """``model "name"``."""
-        self._once(children[0], build_string(children[1]))
+        self._once(children[0], self.string(children[1]))
 
     # Declarations.
 
@@ -142,13 +155,13 @@ class Builder(OperandBuilder):
         except KeyError as error:
             message = f"a constant is made of integers and earlier constants; {error} is neither"
             raise self.fail(message, token) from error
-        except ZeroDivisionError as error:
+        except ArithmeticError as error:
             raise self.fail(str(error), token) from error
         self.places["constant", name] = self.where(token)
 
     def color(self, children: Children) -> None:
         """``color east = 0``."""
-        name, number = str(children[0]), int(children[1])
+        name, number = str(children[0]), self.integer(children[1])
         self.parts.colors.append((name, number))
         self.places["color", name] = self.where(children[0])
 
@@ -161,8 +174,8 @@ class Builder(OperandBuilder):
                 Kind(str(kind)),
                 DType(str(dtype)),
                 shape,
-                "" if host is None else build_string(host),
-                cut=None if axis is None else Cut(int(axis), length),
+                "" if host is None else self.string(host),
+                cut=None if axis is None else Cut(self.integer(axis), length),
                 where=self.where(kind),
             )
         )
@@ -176,10 +189,10 @@ class Builder(OperandBuilder):
                 Kind.WEIGHT,
                 DType(str(dtype)),
                 shape,
-                "" if host is None else build_string(host),
-                build_string(file),
-                "" if key is None else build_string(key),
-                None if offset is None else int(offset),
+                "" if host is None else self.string(host),
+                self.file_name(file),
+                "" if key is None else self.string(key),
+                None if offset is None else self.integer(offset),
                 where=self.where(file),
             )
         )
@@ -191,9 +204,9 @@ class Builder(OperandBuilder):
             str(name),
             DType(str(dtype)),
             dims,
-            int(address),
-            int(size),
-            build_node(node),
+            self.integer(address),
+            self.integer(size),
+            self.node_name(node),
             self.where(name),
         )
         self.parts.tensors.append(tensor)
@@ -201,8 +214,9 @@ class Builder(OperandBuilder):
     def region(self, children: Children) -> None:
         """``region all at 0,0 size 4x2``."""
         name, left, top, size = children
-        width, height = map(int, str(size).split("x"))
-        region = Region(str(name), int(left), int(top), width, height, where=self.where(name))
+        width, height = self.size(size)
+        place = (self.integer(left), self.integer(top))
+        region = Region(str(name), *place, width, height, where=self.where(name))
         self.parts.regions.append(region)
 
     def route(self, children: Children) -> None:
@@ -245,25 +259,27 @@ class Builder(OperandBuilder):
     def asynchronous(self, children: Children) -> Op:
         """``async 1 -> s2: instruction``."""
         token, unit, semaphore, op = children
-        signal = None if semaphore is None else build_semaphore(semaphore)
-        mark = Asynchronous(int(unit), signal)
+        signal = None if semaphore is None else self.semaphore(semaphore)
+        mark = Asynchronous(self.integer(unit), signal)
         return replace(op, asynchronous=mark, where=self.where(token))
 
     def loop(self, children: Children) -> Loop:
         """``loop i: n`` ... ``end``."""
         token, register, count, body = children
-        return Loop(str(register), count, body, self.where(token))
+        made = Loop(str(register), count, body, self.where(token))
+        return self.nested(made, body, token)
 
     def conditional(self, children: Children) -> If:
         """``if a < b`` ... ``else`` ... ``end``."""
         token, left, relation, right, then, otherwise = children
-        return If(left, str(relation), right, then, otherwise or (), self.where(token))
+        made = If(left, str(relation), right, then, otherwise or (), self.where(token))
+        return self.nested(made, (*then, *made.otherwise), token)
 
     def call(self, children: Children) -> Call:
         """``call name(a = 1) @"node"``."""
         token, procedure, *arguments, node = children
         given = tuple(present(arguments))
-        return Call(str(procedure), given, build_node(node), self.where(token))
+        return Call(str(procedure), given, self.node_name(node), self.where(token))
 
     def argument(self, children: Children) -> tuple[str, ex.Expr]:
         """``a = 1``."""
@@ -297,7 +313,7 @@ class Builder(OperandBuilder):
             (target, source),
             dims=dims or (),
             target=(column, row),
-            semaphore=build_semaphore(semaphore),
+            semaphore=self.semaphore(semaphore),
         )
 
     def control_op(self, children: Children) -> Op:
@@ -308,7 +324,7 @@ class Builder(OperandBuilder):
     def semaphore_op(self, children: Children) -> Op:
         """``wait s1, n``."""
         token, semaphore, count = children
-        return self._op(token, (Scalar(count),), semaphore=build_semaphore(semaphore))
+        return self._op(token, (Scalar(count),), semaphore=self.semaphore(semaphore))
 
     def _op(self, token: Any, operands: tuple[Operand, ...], **more: Any) -> Op:
         name, dtype = str(token), None
@@ -337,19 +353,21 @@ class Builder(OperandBuilder):
                 lookup,
                 Control.NONE if then is None else Control(str(then)),
                 Control.NONE if final is None else Control(str(final)),
-                build_node(node),
+                self.node_name(node),
                 self.where(token),
             )
         )
 
     def repeat(self, children: Children) -> tuple[str, int]:
         """``repeat r:2``."""
-        return str(children[0]), int(children[1])
+        return str(children[0]), self.integer(children[1])
 
     def lookup(self, children: Children) -> Lookup:
         """``lookup row:128 by idx side W port 0``."""
         row, count, color, side, port = children
-        return Lookup(str(row), int(count), str(color), Side(str(side)), int(port))
+        return Lookup(
+            str(row), self.integer(count), str(color), Side(str(side)), self.integer(port)
+        )
 
 
 def _documentation(newline: str) -> tuple[str, ...]:

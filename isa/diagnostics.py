@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isa.program import Location
+from isa.shown import escaped
 
 MOST = 20  # problems reported at once; more of them help nobody
+LONGEST = 400  # characters of a source line that are shown
+_NAMED = 100  # characters of a word for which a known one is looked for
+_COMPARED = 200  # known words that are compared with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,14 @@ class Diagnostic:
         if not place.line:
             return f"{text}\n  {self.source_line.strip()}"
         line = self.source_line.expandtabs(1)
-        room = max(1, len(line) + 1 - place.column)
-        return f"{text}\n{line}\n{' ' * (place.column - 1)}{'^' * max(1, min(self.width, room))}"
+        # Of a very long line only the surroundings of the place are shown, and what is not
+        # printable takes more than one column.
+        first = max(0, place.column - 1 - LONGEST // 2) if len(line) > LONGEST else 0
+        before = escaped(line[first : place.column - 1])
+        marked = escaped(line[place.column - 1 :][: min(self.width, LONGEST)])
+        after = escaped(line[place.column - 1 + self.width : first + LONGEST])
+        marks = "^" * max(1, len(marked))
+        return f"{text}\n{before}{marked}{after}\n{' ' * len(before)}{marks}"
 
 
 class AssemblyError(Exception):
@@ -110,5 +120,9 @@ class Source:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'fmac'?`` when a known word is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if len(word) > _NAMED:
+        return ""
+    # The time that this takes is bounded: of very many words the likeliest are compared.
+    likely = sorted(known, key=lambda other: (abs(len(other) - len(word)), other[:1] != word[:1]))
+    close = difflib.get_close_matches(word, likely[:_COMPARED], n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""

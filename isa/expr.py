@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from isa.limits import MOST_NUMBER
+
 RESERVED = ("x", "y", "W", "H")
 
 BINARY: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
@@ -157,22 +159,70 @@ def names(node: Expr) -> Iterator[str]:
         yield from names(node.right)
 
 
+class TooLarge(ArithmeticError):
+    """A step of a static expression may leave the range of a program's numbers."""
+
+
 def evaluate(node: Expr, env: Mapping[str, Any]) -> Any:
     """Value under ``env``: ints, or integer arrays that broadcast (one entry a tile).
 
     Raises:
         KeyError: a name is not in ``env``.
         ZeroDivisionError: division by a zero.
+        TooLarge: a step is beyond ``isa.limits.MOST_NUMBER``, or, where arrays are multiplied
+            or added, could be by the largest of their entries. So nothing wraps.
     """
+    return _evaluate(node, env)[0]
+
+
+def _evaluate(node: Expr, env: Mapping[str, Any]) -> tuple[Any, int]:
+    """The value, and a bound of its magnitude."""
     if isinstance(node, Int):
-        return node.value
+        return _bounded(node, node.value, abs(node.value))
     if isinstance(node, Name):
-        return env[node.name]
+        value = env[node.name]
+        return _bounded(node, value, _magnitude(value))
     assert isinstance(node, Binary)
-    right = evaluate(node.right, env)
+    right, much = _evaluate(node.right, env)
     if node.op in "/%" and not (right if isinstance(right, int) else np.all(right)):
         raise ZeroDivisionError(f"division by zero in {show(node)}")
-    return apply(node.op, evaluate(node.left, env), right)
+    left, many = _evaluate(node.left, env)
+    if isinstance(left, int) and isinstance(right, int):
+        value = int(apply(node.op, left, right))
+        return _bounded(node, value, abs(value))
+    bound = _bound(node.op, many, much)
+    if bound > MOST_NUMBER:  # before it is computed
+        raise _too_large(node)
+    return apply(node.op, left, right), bound
+
+
+def _bound(op: str, left: int, right: int) -> int:
+    """How large a result can be for operands of these magnitudes."""
+    if op in "+-":
+        return left + right
+    if op == "*":
+        return left * right
+    if op in "/%":
+        return left if op == "/" else right
+    return max(left, right) if op in FUNCTIONS else 1
+
+
+def _magnitude(value: Any) -> int:
+    if isinstance(value, np.ndarray):
+        return max(abs(int(value.min())), abs(int(value.max()))) if value.size else 0
+    return abs(int(value))
+
+
+def _bounded(node: Expr, value: Any, magnitude: int) -> tuple[Any, int]:
+    if magnitude > MOST_NUMBER:
+        raise _too_large(node)
+    return value, magnitude
+
+
+def _too_large(node: Expr) -> TooLarge:
+    text = show(node)
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    return TooLarge(f"{shown} leaves the range of numbers, -2^48 to 2^48")
 
 
 def substitute(node: Expr, env: Mapping[str, ExprLike]) -> Expr:
@@ -195,9 +245,8 @@ def show(node: Expr, above: int = 0) -> str:
         return f"{node.op}({show(node.left)}, {show(node.right)})"
     level = BINARY[node.op][0]
     left_level = level if level > 1 else 2
-    text = f"{show(node.left, left_level)} {node.op} {show(node.right, level + 1)}"
-    if level == 3:
-        text = f"{show(node.left, 3)}{node.op}{show(node.right, 4)}"
+    between = node.op if level == 3 else f" {node.op} "
+    text = f"{show(node.left, left_level)}{between}{show(node.right, level + 1)}"
     return f"({text})" if level < above else text
 
 

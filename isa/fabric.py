@@ -6,14 +6,20 @@ it is a table ``{ value, grade, note }``; the grade says what kind of evidence i
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from isa.diagnostics import nearest
+from isa.files import read_text
+from isa.limits import MOST_DIMENSIONS
+from isa.program import Number
 from isa.table import Timing
 from isa.types import DType
 
@@ -96,6 +102,45 @@ class Fabric:
     evidence: tuple[Evidence, ...] = field(repr=False, compare=False, default=())
     source: str = ""
 
+    def __post_init__(self) -> None:
+        """Hold every number to its range, however the fabric was made.
+
+        Raises:
+            FabricError: a number is out of its range, with its key.
+        """
+        for key, numbers in _FIELDS.items():
+            value = getattr(self, numbers.target)
+            values: tuple[Any, ...] = value if key.endswith("_queues") else (value,)
+            if key == "dynamic.present":
+                values = (int(value),)
+            _require(self.name, key, values, numbers)
+            if key.endswith("_queues") and not 1 <= len(values) <= _MOST_QUEUES:
+                raise FabricError(
+                    f"fabric '{self.name}': '{key}' has {len(values)} queues, "
+                    f"and there may be 1 to {_MOST_QUEUES}"
+                )
+        if self.window > self.registers:
+            raise FabricError(
+                f"fabric '{self.name}': 'core.window' is {self.window}, more than the "
+                f"{self.registers} of 'core.registers' that all windows share"
+            )
+        for row, timing in self.timing.items():
+            vector = row in _VECTOR_CLASSES
+            numbers = {"startup": timing.startup}
+            if vector:
+                numbers["cycles"] = timing.cycles
+                numbers |= {dtype.value: timing.group[dtype] for dtype in DType}
+            for part, value in numbers.items():
+                least = 0 if part == "startup" and vector else 1
+                allowed = _Range(part, least, MOST_CYCLES)
+                _require(self.name, f"timing.{row.value}.{part}", (value,), allowed)
+        for key, value in self.energy.items():
+            if not 0 <= value <= _MOST_ENERGY:
+                raise FabricError(
+                    f"fabric '{self.name}': 'energy.{key}' must be 0 to {_MOST_ENERGY:g} "
+                    f"picojoules; got {value!r}"
+                )
+
     def sized(self, width: int, height: int) -> Fabric:
         """The same tiles in a ``width`` x ``height`` rectangle.
 
@@ -109,35 +154,101 @@ class Fabric:
             )
         return replace(self, width=width, height=height)
 
+    def numbers(self) -> dict[str, Number]:
+        """Every number of the fabric under its dotted key, in the order of a description."""
+        found: dict[str, Number] = {key: getattr(self, name) for key, name in _targets().items()}
+        found["dynamic.present"] = int(self.dynamic)
+        for row, timing in self.timing.items():
+            found[f"timing.{row.value}.startup"] = timing.startup
+            if row in _VECTOR_CLASSES:
+                found[f"timing.{row.value}.cycles"] = timing.cycles
+                groups = timing.group.items()
+                found |= {f"timing.{row.value}.{kind.value}": group for kind, group in groups}
+        return found | {f"energy.{key}": value for key, value in self.energy.items()}
 
-# dotted key in the file -> (field of Fabric, least value allowed)
-_FIELDS: dict[str, tuple[str, int]] = {
-    "size.width": ("width", 1),
-    "size.height": ("height", 1),
-    "clock.hertz": ("clock_hertz", 1),
-    "sram.bytes": ("sram_bytes", 1),
-    "router.colors": ("colors", 1),
-    "router.buffer_depth": ("router_buffer_depth", 2),
-    "ramp.latency": ("ramp_latency", 1),
-    "ramp.input_queues": ("input_queues", 1),
-    "ramp.output_queues": ("output_queues", 1),
-    "dynamic.present": ("dynamic", 0),
-    "dynamic.buffer_depth": ("dynamic_buffer_depth", 2),
-    "core.stream_units": ("stream_units", 0),
-    "core.registers": ("registers", 1),
-    "core.window": ("window", 1),
-    "core.call_depth": ("call_depth", 1),
-    "core.loop_depth": ("loop_depth", 1),
-    "core.semaphores": ("semaphores", 1),
-    "core.dimensions": ("dimensions", 1),
-    "code.scalar_bytes": ("scalar_bytes", 0),
-    "code.vector_bytes": ("vector_bytes", 0),
-    "code.descriptor_bytes": ("descriptor_bytes", 0),
-    "code.dimension_bytes": ("dimension_bytes", 0),
-    "code.argument_bytes": ("argument_bytes", 0),
-    "io.bytes_per_cycle": ("io_bytes_per_cycle", 1),
-    "timing.issue": ("issue_cycles", 0),
+    def require_key(self, key: str) -> None:
+        """Refuse a key that names no number; they are the same for all fabrics.
+
+        Raises:
+            FabricError: with the nearest key.
+        """
+        known = self.numbers()
+        if key not in known:
+            raise FabricError(f"fabrics have no number '{key[:64]}'{nearest(key, known)}")
+
+    def changed(self, numbers: Mapping[str, Number]) -> Fabric:
+        """The fabric with other numbers, each under its dotted key.
+
+        Raises:
+            FabricError: there is no such number, or it is out of its range.
+        """
+        known = self.numbers()
+        for key, value in numbers.items():
+            self.require_key(key)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise FabricError(f"{self.name}: '{key}' must be finite; got {value!r}")
+        grades = {item.key: item for item in self.evidence}
+        leaves: dict[str, Evidence] = {}
+        for key, value in {**known, **numbers}.items():
+            told = list(value) if isinstance(value, tuple) else value
+            found = grades.get(key)
+            if found is None or found.value != told:
+                found = Evidence(key, told, Grade.ASSUMED, "changed")
+            leaves[key] = found
+        built = _built(self.name, self.title, leaves, Path(self.name))
+        return replace(built, source=self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A number of the description: the field of ``Fabric`` that holds it, and its range.
+
+    The upper ends are those of the simulated machine: with them no table of a run counts
+    beyond its integers, whatever the program.
+    """
+
+    target: str
+    least: int
+    most: int
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is a whole number in the range."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and self.least <= value <= self.most
+
+
+MOST_CYCLES = 1 << 16  # of any one timing
+MOST_DEPTH = 1 << 10  # of any one queue or buffer
+
+_FIELDS: dict[str, _Range] = {
+    "size.width": _Range("width", 1, 1 << 12),
+    "size.height": _Range("height", 1, 1 << 12),
+    "clock.hertz": _Range("clock_hertz", 1, 10**12),
+    "sram.bytes": _Range("sram_bytes", 1, 1 << 23),  # strides travel in 24 bits
+    "router.colors": _Range("colors", 1, 1 << 8),
+    "router.buffer_depth": _Range("router_buffer_depth", 2, MOST_DEPTH),
+    "ramp.latency": _Range("ramp_latency", 1, MOST_CYCLES),
+    "ramp.input_queues": _Range("input_queues", 1, MOST_DEPTH),
+    "ramp.output_queues": _Range("output_queues", 1, MOST_DEPTH),
+    "dynamic.present": _Range("dynamic", 0, 1),
+    "dynamic.buffer_depth": _Range("dynamic_buffer_depth", 2, MOST_DEPTH),
+    "core.stream_units": _Range("stream_units", 0, 1 << 6),
+    "core.registers": _Range("registers", 1, 1 << 16),
+    "core.window": _Range("window", 1, 1 << 16),
+    "core.call_depth": _Range("call_depth", 1, 1 << 8),
+    "core.loop_depth": _Range("loop_depth", 1, 1 << 8),
+    "core.semaphores": _Range("semaphores", 1, 1 << 8),  # numbered in 8 bits
+    "core.dimensions": _Range("dimensions", 1, MOST_DIMENSIONS),
+    "code.scalar_bytes": _Range("scalar_bytes", 0, 1 << 16),
+    "code.vector_bytes": _Range("vector_bytes", 0, 1 << 16),
+    "code.descriptor_bytes": _Range("descriptor_bytes", 0, 1 << 16),
+    "code.dimension_bytes": _Range("dimension_bytes", 0, 1 << 16),
+    "code.argument_bytes": _Range("argument_bytes", 0, 1 << 16),
+    "io.bytes_per_cycle": _Range("io_bytes_per_cycle", 1, 1 << 20),
+    "timing.issue": _Range("issue_cycles", 0, MOST_CYCLES),
 }
+_MOST_QUEUES = 62  # colors with a route in one tile
+_MOST_ENERGY = 1e12  # picojoules
 _ENERGY = (
     "multiply_accumulate_f32",
     "multiply_accumulate_f16",
@@ -156,9 +267,23 @@ _VECTOR_CLASSES = (
     Timing.SEND,
 )
 
+_DEEPEST = 8  # tables within tables; two are used
+_MOST = 1 << 20  # bytes of a description
+
+
+def _require(name: str, key: str, values: tuple[Any, ...], allowed: _Range) -> None:
+    """Every one of the values is a whole number in the range."""
+    for value in values:
+        if not allowed.holds(value):
+            raise FabricError(
+                f"fabric '{name}': '{key}' must be {allowed.least} to {allowed.most}; got {value!r}"
+            )
+
 
 def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidence]:
     found: dict[str, Evidence] = {}
+    if prefix.count(".") > _DEEPEST:
+        raise FabricError(f"{path}: its tables are nested more than {_DEEPEST} deep")
     for key, item in table.items():
         dotted = f"{prefix}{key}"
         if not isinstance(item, dict):
@@ -177,15 +302,16 @@ def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidenc
     return found
 
 
-def _integer(leaf: Evidence, least: int, path: Path) -> int | tuple[int, ...]:
+def _integer(leaf: Evidence, path: Path) -> int | tuple[int, ...]:
+    """A whole number, or a list of them; ``Fabric`` itself looks at the range."""
     value: Any = leaf.value
     many = leaf.key.endswith("_queues")
     listed = isinstance(value, list)
     values: tuple[Any, ...] = tuple(value) if listed else (value,)
-    good = all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in values)
+    good = all(isinstance(v, int) and not isinstance(v, bool) for v in values)
     if not good or many != listed or not values:
         kind = "a list of integers" if many else "an integer"
-        raise FabricError(f"{path}: '{leaf.key}' must be {kind}, at least {least}; got {value!r}")
+        raise FabricError(f"{path}: '{leaf.key}' must be {kind}; got {value!r}")
     return values if many else values[0]
 
 
@@ -196,15 +322,15 @@ def _take(leaves: dict[str, Evidence], key: str, path: Path) -> Evidence:
 
 
 def _class_timing(leaves: dict[str, Evidence], row: Timing, path: Path) -> ClassTiming:
-    def number(part: str, least: int) -> int:
-        value = _integer(_take(leaves, f"timing.{row.value}.{part}", path), least, path)
+    def number(part: str) -> int:
+        value = _integer(_take(leaves, f"timing.{row.value}.{part}", path), path)
         assert isinstance(value, int)
         return value
 
-    startup = number("startup", 0 if row in _VECTOR_CLASSES else 1)
+    startup = number("startup")
     if row not in _VECTOR_CLASSES:
         return ClassTiming(startup)
-    return ClassTiming(startup, number("cycles", 1), {t: number(t.value, 1) for t in DType})
+    return ClassTiming(startup, number("cycles"), {t: number(t.value) for t in DType})
 
 
 def read_fabric(path: Path) -> Fabric:
@@ -215,11 +341,15 @@ def read_fabric(path: Path) -> Fabric:
             is unknown, out of range or without a grade.
     """
     try:
-        return _described(path, path.read_text(encoding="utf-8"))
+        return _described(path, read_text(path, _MOST))
+    except FabricError:
+        raise
     except OSError as error:
         raise FabricError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no UTF-8, no TOML, or an integer of thousands of digits
         raise FabricError(f"{path}: not a TOML file: {error}") from error
+    except RecursionError:
+        raise FabricError(f"{path}: its values are nested too deeply for a TOML file") from None
 
 
 @lru_cache(maxsize=16)
@@ -228,25 +358,33 @@ def _described(path: Path, text: str) -> Fabric:
     raw = tomllib.loads(text)
     name, title = str(raw.pop("name", path.stem)), str(raw.pop("title", ""))
     leaves = _leaves(raw, "", path)
+    return _built(name, title, leaves, path)
+
+
+def _built(name: str, title: str, leaves: dict[str, Evidence], path: Path) -> Fabric:
+    """The fabric of the numbers in ``leaves``, which are used up; ``path`` is for messages."""
     evidence = tuple(leaves.values())
     values: dict[str, Any] = {
-        target: _integer(_take(leaves, key, path), least, path)
-        for key, (target, least) in _FIELDS.items()
+        numbers.target: _integer(_take(leaves, key, path), path) for key, numbers in _FIELDS.items()
     }
+    _require(name, "dynamic.present", (values["dynamic"],), _FIELDS["dynamic.present"])
     values["dynamic"] = bool(values["dynamic"])
     timing = {row: _class_timing(leaves, row, path) for row in Timing}
     energy: dict[str, float] = {}
     for key in _ENERGY:
         leaf = _take(leaves, f"energy.{key}", path)
-        if not isinstance(leaf.value, (int, float)) or leaf.value < 0:
-            raise FabricError(f"{path}: '{leaf.key}' must be a number, at least 0")
+        if not isinstance(leaf.value, (int, float)) or isinstance(leaf.value, bool):
+            raise FabricError(f"{path}: '{leaf.key}' must be a number; got {leaf.value!r}")
         energy[key] = float(leaf.value)
     if leaves:
         raise FabricError(f"{path}: the number '{min(leaves)}' is not known")
-    return Fabric(
-        name=name, title=title, timing=timing, energy=energy, evidence=evidence,
-        source=str(path), **values,
-    )  # fmt: skip
+    try:
+        return Fabric(
+            name=name, title=title, timing=timing, energy=energy, evidence=evidence,
+            source=str(path), **values,
+        )  # fmt: skip
+    except FabricError as error:
+        raise FabricError(f"{path}: {error}") from None
 
 
 def presets() -> tuple[str, ...]:
@@ -260,7 +398,7 @@ def find_fabric(text: str) -> Fabric:
     Raises:
         FabricError: no such preset or file, or a rectangle that does not fit.
     """
-    size = re.fullmatch(r"(\d+)x(\d+)", text)
+    size = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
     if size:
         return find_fabric(DEFAULT).sized(int(size[1]), int(size[2]))
     if text in presets():
@@ -271,3 +409,8 @@ def find_fabric(text: str) -> Fabric:
         f"no fabric '{text}': name one of {', '.join(presets())}, a size such as 16x16, "
         "or a .toml file"
     )
+
+
+def _targets() -> dict[str, str]:
+    """Field of ``Fabric`` by dotted key, for the numbers that have one."""
+    return {key: numbers.target for key, numbers in _FIELDS.items()}

@@ -5,11 +5,12 @@ The parser runs this on what it built, and the verifier on programs that no pars
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from isa import expr as ex
-from isa.diagnostics import Diagnostic, Source, nearest
+from isa.diagnostics import MOST, Diagnostic, Source, nearest
 from isa.operands import IDENTIFIER
 from isa.printer import print_statement, print_transfer
 from isa.program import (
@@ -17,6 +18,7 @@ from isa.program import (
     Call,
     Fabric,
     If,
+    Kind,
     Location,
     Loop,
     Mem,
@@ -85,8 +87,16 @@ class _Names:
         self._unique("tensor", tensors, {name for name, _ in program.constants})
         self._unique("region", [(region.name, region.where) for region in program.regions])
         self._unique("procedure", [(p.name, p.where) for p in program.procedures])
-        edge = [(tensor.name, tensor.where) for tensor in program.edge_tensors]
-        self._unique("edge tensor", edge, free=True)
+        fed = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.OUTPUT]
+        shown = [tensor for tensor in program.edge_tensors if tensor.kind is Kind.OUTPUT]
+        for tensors in (fed, shown):
+            self._unique("edge tensor", [(item.name, item.where) for item in tensors], free=True)
+        # An output may be an input, and then has its name.
+        weights = {tensor.name for tensor in fed if tensor.kind is Kind.WEIGHT}
+        for tensor in shown:
+            if tensor.name in weights:
+                message = f"the output '{tensor.name}' has the name of a weight"
+                self.say(message, tensor.where, tensor.name)
 
     def _unique(
         self,
@@ -122,10 +132,15 @@ class _Names:
 
     # Uses.
 
-    def _known(self, kind: str, name: str, known: Iterable[str], where: Location, of: str) -> None:
-        names = list(known)
-        if name not in names:
-            self.say(f"there is no {kind} '{name}'{nearest(name, names)}", where, name, of)
+    def _known(
+        self, kind: str, name: str, known: Collection[str], where: Location, of: str
+    ) -> None:
+        if name not in known:
+            self.say(f"there is no {kind} '{name}'{self._nearest(name, known)}", where, name, of)
+
+    def _nearest(self, name: str, known: Collection[str]) -> str:
+        """As ``nearest``, for the first of many problems: most of them are never shown."""
+        return nearest(name, known) if len(self.found) < 2 * MOST else ""
 
     def _expression(
         self, node: ex.Expr, allowed: Mapping[str, str], where: Location, of: str
@@ -134,7 +149,7 @@ class _Names:
             if name not in allowed:
                 message = (
                     f"'{name}' is not a constant, tensor, register or iteration name here"
-                    f"{nearest(name, allowed)}"
+                    f"{self._nearest(name, allowed)}"
                 )
                 self.say(message, where, name, of)
 
@@ -168,8 +183,8 @@ class _Names:
         self._expression(transfer.offset, inner, where, of)
 
     def _procedure(self, procedure: Procedure) -> None:
-        twice = {p for p in procedure.parameters if procedure.parameters.count(p) > 1}
-        for name in sorted(twice):
+        counts = Counter(procedure.parameters)
+        for name in sorted(name for name in counts if counts[name] > 1):
             self.say(f"the parameter '{name}' is given twice", procedure.where, name)
         for name in procedure.parameters:
             self._local("parameter", name, procedure.where, self.static)
@@ -203,17 +218,17 @@ class _Names:
     def _call(self, call: Call, names: Mapping[str, str]) -> None:
         where, of = call.where, print_statement(call)
         self._known("procedure", call.procedure, self.procedures, where, of)
-        given = [name for name, _ in call.arguments]
+        given = Counter(name for name, _ in call.arguments)
         for _, value in call.arguments:
             self._expression(value, names, where, of)
         procedure = self.procedures.get(call.procedure)
         if procedure is None:
             return
-        for name in dict.fromkeys(given):
+        for name in given:
             if name not in procedure.parameters:
-                close = nearest(name, procedure.parameters)
+                close = self._nearest(name, procedure.parameters)
                 self.say(f"'{procedure.name}' has no parameter '{name}'{close}", where, name, of)
-            elif given.count(name) > 1:
+            elif given[name] > 1:
                 self.say(f"the argument '{name}' is given twice", where, name, of)
         for name in procedure.parameters:
             if name not in given:

@@ -13,19 +13,29 @@ from collections.abc import Iterable
 from typing import Any
 
 from isa import expr as ex
+from isa.diagnostics import AssemblyError, Source
+from isa.limits import MOST_NUMBER
 from isa.program import (
     Asynchronous,
     Dim,
     Extent,
     Fabric,
+    If,
     Location,
+    Loop,
     Mem,
+    Number,
     Operand,
     Position,
     Real,
     Scalar,
 )
 from isa.types import Side
+
+_DIGITS = len(str(MOST_NUMBER)) - 1  # of the integers in a text
+DEEPEST = 100  # expressions within expressions, blocks within blocks
+
+_NESTING = (ex.Binary, If, Loop)
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -38,8 +48,11 @@ def present(children: Children) -> Children:
 
 
 def show_string(text: str) -> str:
-    """A string in quotes, with JSON's escapes."""
-    return json.dumps(text, ensure_ascii=False)
+    """A string in quotes, with JSON's escapes; no character that is not printable stands in it."""
+    shown = json.dumps(text, ensure_ascii=False)
+    if shown.isprintable():
+        return shown
+    return "".join(item if item.isprintable() else json.dumps(item)[1:-1] for item in shown)
 
 
 def build_string(token: str) -> str:
@@ -52,11 +65,6 @@ def show_node(node: str) -> str:
     return f" @{show_string(node)}" if node else ""
 
 
-def build_node(token: str | None) -> str:
-    """Inverse of ``show_node``."""
-    return "" if token is None else build_string(token[1:])
-
-
 def show_edge_name(name: str) -> str:
     """The name of an edge tensor; model files use names that need quotes."""
     return name if IDENTIFIER.fullmatch(name) else show_string(name)
@@ -65,6 +73,13 @@ def show_edge_name(name: str) -> str:
 def show_real(value: float) -> str:
     """The shortest literal that reads back as the same number."""
     return repr(value)
+
+
+def show_number(value: Number) -> str:
+    """A number of a fabric: ``8``, ``0.25`` or ``[6, 6, 4]``."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return show_real(value) if isinstance(value, float) else str(value)
 
 
 def show_operand(operand: Operand) -> str:
@@ -115,26 +130,91 @@ def show_semaphore(index: int) -> str:
     return f"s{index}"
 
 
-def build_semaphore(token: str) -> int:
-    """Inverse of ``show_semaphore``."""
-    return int(token[1:])
-
-
 class OperandBuilder:
     """Builds expressions, operands and the other small parts; one method a grammar rule."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self) -> None:
+        self.begin("", Source())
+
+    def begin(self, file: str, source: Source) -> None:
+        """Forget the last text and expect a new one."""
         self.file = file
+        self.source = source
+        # How deep the expressions and blocks that were built are nested, by identity.
+        self._depth: dict[int, int] = {}
 
     def where(self, token: Any) -> Location:
         """The location of a token."""
         return Location(self.file, token.line, token.column)
 
+    def fail(self, message: str, token: Any) -> AssemblyError:
+        """An error at a token."""
+        return AssemblyError([self.source.diagnostic(message, self.where(token), str(token))])
+
+    # What tokens stand for.
+
+    def integer(self, token: Any) -> int:
+        """The number that digits stand for."""
+        return self._number(str(token), token)
+
+    def size(self, token: Any) -> tuple[int, int]:
+        """``4x2``."""
+        width, height = str(token).split("x")
+        return self._number(width, token), self._number(height, token)
+
+    def fabric_number(self, token: Any) -> int | float:
+        """Inverse of ``show_number`` for one number."""
+        return self.integer(token) if token.isdecimal() else float(token)
+
+    def semaphore(self, token: Any) -> int:
+        """Inverse of ``show_semaphore``."""
+        return self._number(str(token)[1:], token)
+
+    def _number(self, digits: str, token: Any) -> int:
+        digits = digits.lstrip("0") or "0"
+        if len(digits) > _DIGITS:  # in the range that all checks rely on
+            message = f"{digits[:12]}... is too large: a number of the text is below 10^{_DIGITS}"
+            raise self.fail(message, token)
+        return int(digits)
+
+    def string(self, token: Any, start: int = 0) -> str:
+        """Inverse of ``show_string``; ``start`` is where its quotes begin in the token."""
+        try:
+            text = build_string(str(token)[start:])
+        except ValueError as error:
+            message = f"the text in quotes does not follow JSON: {error}"
+            raise self.fail(message, token) from None
+        if any("\ud800" <= item <= "\udfff" for item in text):
+            raise self.fail("the text in quotes holds half of a surrogate pair", token)
+        return text
+
+    def file_name(self, token: Any) -> str:
+        """A string that names a file."""
+        text = self.string(token)
+        if "\0" in text:
+            raise self.fail("the name of a file holds a NUL character", token)
+        return text
+
+    def node_name(self, token: Any) -> str:
+        """Inverse of ``show_node``."""
+        return "" if token is None else self.string(token, start=1)
+
+    def nested(self, item: Any, parts: Iterable[Any], token: Any) -> Any:
+        """The item, if it and what it consists of are not nested too deeply."""
+        # Each object of these types has its entry since it was built, also where it took the
+        # identity of one that is gone.
+        inner = [self._depth[id(part)] for part in parts if isinstance(part, _NESTING)]
+        depth = 1 + max(inner, default=0)
+        if depth > DEEPEST:
+            raise self.fail(f"this is nested more than {DEEPEST} deep", token)
+        self._depth[id(item)] = depth
+        return item
+
     # Expressions; ``expr.show`` is the inverse.
 
     def literal(self, children: Children) -> ex.Expr:
         """``12``."""
-        return ex.Int(int(children[0]))
+        return ex.Int(self.integer(children[0]))
 
     def name(self, children: Children) -> ex.Expr:
         """``x``."""
@@ -147,17 +227,17 @@ class OperandBuilder:
             return value
         if isinstance(value, ex.Int):
             return ex.Int(-value.value)
-        return ex.Binary("-", ex.Int(0), value)
+        return self.nested(ex.Binary("-", ex.Int(0), value), (value,), sign)
 
     def infix(self, children: Children) -> ex.Expr:
         """``a + b`` and the like."""
         left, operator, right = children
-        return ex.Binary(str(operator), left, right)
+        return self.nested(ex.Binary(str(operator), left, right), (left, right), operator)
 
     def function(self, children: Children) -> ex.Expr:
         """``min(a, b)``."""
         operator, left, right = children
-        return ex.Binary(str(operator), left, right)
+        return self.nested(ex.Binary(str(operator), left, right), (left, right), operator)
 
     def inner(self, children: Children) -> ex.Expr:
         """``(a)``."""
@@ -199,7 +279,7 @@ class OperandBuilder:
 
     def shape(self, children: Children) -> tuple[int, ...]:
         """``[384, 16]``."""
-        return tuple(int(child) for child in present(children))
+        return tuple(self.integer(child) for child in present(children))
 
     def layout(self, children: Children) -> tuple[Extent, ...]:
         """``[128 y:8, 384 x:24]``."""
@@ -209,16 +289,18 @@ class OperandBuilder:
         """``56 y:4 len 6 off -1``."""
         size, axis, step, length, offset = children
         return Extent(
-            int(size),
+            self.integer(size),
             None if axis is None else str(axis),
-            0 if step is None else int(step),
-            -1 if length is None else int(length),
+            0 if step is None else self.integer(step),
+            -1 if length is None else self.integer(length),
             0 if offset is None else offset,
         )
 
     def signed(self, children: Children) -> int:
         """``-1``."""
-        return int("".join(children))
+        *sign, digits = children
+        value = self.integer(digits)
+        return -value if "-" in sign else value
 
     def position(self, children: Children) -> Position:
         """``W -> RAMP, E``."""
@@ -227,8 +309,8 @@ class OperandBuilder:
 
     def edge_name(self, children: Children) -> str:
         """``x`` or ``"onnx::MatMul_12"``."""
-        token = str(children[0])
-        return build_string(token) if token.startswith('"') else token
+        (token,) = children
+        return self.string(token) if token.startswith('"') else str(token)
 
 
 def comma(parts: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from isa.operands import (
     show_edge_name,
     show_extent,
     show_node,
+    show_number,
     show_operand,
     show_position,
     show_semaphore,
@@ -33,13 +34,25 @@ from isa.program import (
     Statement,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.table import BY_NAME, Form
 from isa.types import Control
 
 INDENT = "  "
 
-Source = Program | EdgeTensor | Tensor | Region | Route | Procedure | Statement | Transfer | None
+Source = (
+    Program
+    | WeightFile
+    | EdgeTensor
+    | Tensor
+    | Region
+    | Route
+    | Procedure
+    | Statement
+    | Transfer
+    | None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,11 @@ def _plain(operand: Operand) -> str:
 
 def _header(program: Program) -> Iterator[Line]:
     yield Line(f"wsc {program.version}")
-    yield Line(f"fabric {show_string(program.fabric)} {program.width}x{program.height}", program)
+    fabric = f"fabric {show_string(program.fabric)} {program.width}x{program.height}"
+    numbers = f" numbers {show_string(program.numbers)}" if program.numbers else ""
+    yield Line(fabric + numbers, program)
+    for key, value in program.settings:
+        yield Line(f"set {key} = {show_number(value)}")
     yield Line(f"precision {program.precision.value}")
     if program.model:
         yield Line(f"model {show_string(program.model)}")
@@ -142,6 +159,8 @@ def _constants(program: Program) -> Iterator[Line]:
 
 
 def _edge(program: Program) -> Iterator[Line]:
+    for file in program.files:
+        yield Line(f"file {show_string(file.name)} sha256 {show_string(file.sha256)}", file)
     heads = _aligned(f"{t.kind.value} {show_edge_name(t.name)}" for t in program.edge_tensors)
     for head, tensor in zip(heads, program.edge_tensors, strict=True):
         text = f"{head} : {tensor.dtype.value}[{comma(map(str, tensor.shape))}]"

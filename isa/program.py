@@ -7,7 +7,7 @@ All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -17,6 +17,9 @@ from isa.expr import Expr, Int
 from isa.types import Control, DType, Side
 
 ISA_VERSION = 1
+
+# A number of a fabric's description; the depths of its queues are several.
+Number = int | float | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,19 @@ def statements(body: Iterable[Statement]) -> Iterator[Statement]:
             yield from statements(statement.otherwise)
 
 
+def row_level(op: Op) -> int:
+    """How many of an instruction's outer iteration names its rows are told apart by.
+
+    Those of the operand that advances with the most; without fabric operand all but the innermost.
+    """
+    advances = [
+        len(op.dims) if operand.dims is None else len(operand.dims)
+        for operand in op.operands
+        if isinstance(operand, Fabric)
+    ]
+    return max(advances) if advances else max(len(op.dims) - 1, 0)
+
+
 def assigned(body: Iterable[Statement]) -> dict[str, Location]:
     """Registers that statements assign or loop over, called procedures not included.
 
@@ -324,11 +340,39 @@ class EdgeTensor:
         return np.dtype(self.host_dtype) if self.host_dtype else self.dtype.numpy
 
 
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A file that holds weights, and the SHA-256 of its bytes, in hexadecimal digits.
+
+    A program that was saved has one for each of its files, and runs with no other contents. A
+    file without one, as in programs written by hand, may hold anything.
+    """
+
+    name: str
+    sha256: str
+    where: Location = field(default=NOWHERE, compare=False)
+
+
 class Direction(Enum):
     """FEED: from the edge into the fabric. DRAIN: from the fabric to the edge."""
 
     FEED = "feed"
     DRAIN = "drain"
+
+
+def edge_places(tensors: Sequence[EdgeTensor]) -> dict[tuple[Direction, str], int]:
+    """(direction of a transfer, name) -> place of the edge tensor that the transfer names.
+
+    An input and an output may have one name: a feed names the input, a drain the output.
+    """
+    places: dict[tuple[Direction, str], int] = {}
+    for direction in Direction:
+        drained = direction is Direction.DRAIN
+        own = [n for n, tensor in enumerate(tensors) if (tensor.kind is Kind.OUTPUT) == drained]
+        others = [n for n in range(len(tensors)) if n not in set(own)]
+        # The verifier says what is wrong where a transfer names one of the others.
+        places |= {(direction, tensors[number].name): number for number in (*others, *own)}
+    return places
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,9 +426,12 @@ class Program:
     """A whole program.
 
     fabric: preset name or path of a description; width, height: size of the rectangle
-    of tiles that it may use. precision: of the network, for the reader and for the
-    comparison. colors: name -> number. constants: name -> value, usable in every
-    expression. tensors: SRAM symbols; their names are byte addresses in expressions.
+    of tiles that it may use. settings: numbers in which its machine differs from that
+    fabric, by dotted key; numbers: digest of all of them, empty in programs that were not
+    compiled (``isa.machine``). precision: of the network, for the reader and for the
+    comparison. files: those that hold weights, with their digests. colors: name -> number.
+    constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
+    are byte addresses in expressions.
     """
 
     fabric: str
@@ -400,6 +447,9 @@ class Program:
     routes: tuple[Route, ...] = ()
     procedures: tuple[Procedure, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    settings: tuple[tuple[str, Number], ...] = ()
+    numbers: str = ""
+    files: tuple[WeightFile, ...] = ()
     version: int = ISA_VERSION
 
     def region(self, name: str) -> Region:

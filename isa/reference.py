@@ -14,6 +14,7 @@ from isa.parser import GRAMMAR
 from isa.program import ISA_VERSION
 from isa.table import CONTROL_TIMING, TABLE, Form, Instr
 from isa.types import DType
+from isa.values import PARTIAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "isa-reference.md"
 
@@ -49,6 +50,7 @@ def reference() -> str:
         "stands in [machine.md](machine.md). The cycles of a timing class stand in the fabric "
         "descriptions; `wsc fabrics` shows them.",
         *(_instructions(form) for form in Form),
+        _domains(),
         _structure(),
         _types(),
         _expressions(),
@@ -74,6 +76,18 @@ def _vector(row: Instr) -> str:
     operands = ", ".join(role.value for role in row.operands)
     name = f"`{row.name}`" + (" *unit*" if row.on_unit else "")
     return f"| {name} | {types} | {operands} | {row.timing.value} | {_cell(row.doc)} |"
+
+
+def _domains() -> str:
+    """What operands an instruction has no value for, and what the run then says."""
+    refusals = dict.fromkeys(domain.refusal for domain in PARTIAL.values())
+    lines: list[str] = []
+    for refusal in refusals:
+        names = [f"`{name}`" for name, domain in PARTIAL.items() if domain.refusal == refusal]
+        lines.append(f"| {', '.join(names)} | {_cell(refusal.format(a='a', b='b'))} |")
+    text = "Integer operands for which an instruction has no value stop the run."
+    head = "| names | what the run says |\n|---|---|"
+    return "\n".join(["## Operands that stop a run", "", text, "", head, *lines])
 
 
 def _cell(text: str) -> str:

@@ -116,6 +116,7 @@ TABLE: tuple[Instr, ...] = (
     _scalar("i.xor", "d = a ^ b"),
     _scalar("i.shl", "d = a << (b & 31)"),
     _scalar("i.shr", "d = a >> (b & 31), arithmetic"),
+    _scalar("i.index", "d = position a of b; a negative one counts from the end"),
     Instr("i.load", Form.LOAD, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "d = word at address"),
     Instr("i.store", Form.STORE, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "word at address = a"),
     # Vector moves.
@@ -163,7 +164,11 @@ TABLE: tuple[Instr, ...] = (
     _unary("recip", FLOATS, Timing.DIVIDE, "d = 1 / a"),
     _unary("sqrt", FLOATS, Timing.DIVIDE, "d = square root of a"),
     _unary("exp", FLOATS, Timing.SPECIAL, "d = e to the power a"),
+    _unary("expm1", FLOATS, Timing.SPECIAL, "d = e to the power a, less 1, also near 0"),
     _unary("log", FLOATS, Timing.SPECIAL, "d = natural logarithm of a"),
+    _unary("log1p", FLOATS, Timing.SPECIAL, "d = natural logarithm of 1 + a, also near 0"),
+    _unary("sinh", FLOATS, Timing.SPECIAL, "d = hyperbolic sine of a"),
+    _unary("asinh", FLOATS, Timing.SPECIAL, "d = inverse hyperbolic sine of a"),
     _unary("tanh", FLOATS, Timing.SPECIAL, "d = hyperbolic tangent of a"),
     _unary("erf", FLOATS, Timing.SPECIAL, "d = error function of a"),
     _unary("sin", FLOATS, Timing.SPECIAL, "d = sine of a"),
@@ -180,6 +185,7 @@ TABLE: tuple[Instr, ...] = (
     _binary("shl", (I32,), Timing.ARITHMETIC, "d = a << (b & 31)"),
     _binary("shr", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), arithmetic"),
     _binary("shru", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), zeros come in"),
+    _binary("index", (I32,), Timing.ARITHMETIC, "d = position a of b; negative: from the end"),
     Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
     # Networks and synchronisation.
     Instr(

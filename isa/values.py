@@ -9,14 +9,15 @@ functions with Numba. They are plain Python over scalars and ``math``:
   precision, so that the result is the f32 nearest to the true value but for rare ties.
 - class ``INT``: operands are 32-bit integers, the caller wraps the result to 32 bits.
 
-Every function is total, except that the rows of ``DIVIDES`` need a second operand
-that is not zero. A row of ``isa.table`` without a function stops the import.
+Every function is total, but for the rows of ``PARTIAL``: operands outside their domain stop
+the run. A row of ``isa.table`` without a function stops the import.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -43,9 +44,9 @@ def class_of(dtype: DType) -> Class:
 
 Function = Callable[..., Any]
 VALUES: dict[tuple[str, Class], Function] = {}
-DIVIDES = frozenset(
-    {"i.div", "i.mod", "div", "mod", "rem", "divu", "remu"}
-)  # INT class: b = 0 is an error
+# Moves: they keep every bit, those of a NaN too. Each other result that is not a number is the
+# one canonical NaN of its type.
+MOVES = frozenset({"mov", "bits", "from_bits"})
 _BOTH = (Class.FLOAT, Class.INT)
 
 
@@ -69,6 +70,43 @@ def _whole(*names: str) -> Callable[[Function], Function]:
         return function
 
     return register
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The operands for which an integer instruction has a value.
+
+    holds: whether a and b are such, compiled with the value functions. refusal: what is wrong
+    otherwise, with ``{a}`` and ``{b}`` in it.
+    """
+
+    holds: Function
+    refusal: str
+
+
+class DomainError(ArithmeticError):
+    """Operands outside an instruction's domain; the message says what is wrong with them."""
+
+
+# Of the class INT only: a row that is not here has a value for all operands.
+PARTIAL: dict[str, Domain] = {}
+
+
+def _within(holds: Function, refusal: str, *names: str) -> None:
+    for name in names:
+        PARTIAL[name] = Domain(holds, refusal)
+
+
+def _not_zero(a: Any, b: Any) -> Any:
+    return b != 0
+
+
+def _is_position(a: Any, b: Any) -> Any:
+    return -b <= a < b
+
+
+_within(_not_zero, "division of {a} by zero", "i.div", "i.mod", "div", "mod", "rem", "divu", "remu")
+_within(_is_position, "index {a} is outside [-{b}, {b})", "i.index", "index")
 
 
 # --- moves and conversions ----------------------------------------------------------
@@ -276,11 +314,33 @@ def _exp(a: Any) -> Any:
     return math.inf if a > 128.0 else math.exp(a * 1.0)
 
 
+@_total("expm1")
+def _expm1(a: Any) -> Any:
+    return math.inf if a > 128.0 else math.expm1(a * 1.0)
+
+
 @_total("log")
 def _log(a: Any) -> Any:
     if a > 0.0:
         return math.log(a * 1.0)
     return -math.inf if a == 0.0 else math.nan
+
+
+@_total("log1p")
+def _log1p(a: Any) -> Any:
+    if a > -1.0:
+        return math.log1p(a * 1.0)
+    return -math.inf if a == -1.0 else math.nan
+
+
+@_total("sinh")
+def _sinh(a: Any) -> Any:
+    return math.copysign(math.inf, a) if abs(a) > 128.0 else math.sinh(a * 1.0)
+
+
+@_total("asinh")
+def _asinh(a: Any) -> Any:
+    return math.asinh(a * 1.0)
 
 
 @_total("pow")
@@ -383,6 +443,11 @@ def _shru(a: Any, b: Any) -> Any:
     return (a & 0xFFFFFFFF) >> (b & 31)
 
 
+@_whole("i.index", "index")
+def _index(a: Any, b: Any) -> Any:
+    return a + b if a < 0 else a
+
+
 @_value("select", *_BOTH)
 def _select(c: Any, a: Any, b: Any) -> Any:
     return a if c != 0 else b
@@ -423,7 +488,7 @@ def evaluate(name: str, dtype: DType, *args: Any) -> Any:
         An int, or a NumPy scalar of the destination's element type.
 
     Raises:
-        ZeroDivisionError: an integer row of ``DIVIDES`` with b = 0.
+        DomainError: the operands of an integer row of ``PARTIAL`` are outside its domain.
     """
     row = BY_NAME[name]
     roles = row.operands if row.accumulates else row.operands[1:]
@@ -433,9 +498,15 @@ def evaluate(name: str, dtype: DType, *args: Any) -> Any:
         else int(arg)
         for role, arg in zip(roles, args, strict=True)
     ]
+    kind = class_of(dtype)
+    domain = PARTIAL.get(name) if kind is Class.INT else None
+    if domain is not None and not domain.holds(*carried):
+        raise DomainError(domain.refusal.format(a=carried[0], b=carried[1]))
     with np.errstate(all="ignore"):
-        result = VALUES[name, class_of(dtype)](*carried)
+        result = VALUES[name, kind](*carried)
         target = operand_type(row.operands[0], dtype)
         if target.is_float:
+            if result != result and name not in MOVES:
+                result = math.nan
             return target.numpy.type(np.float32(result))
     return wrap(result)

@@ -6,14 +6,16 @@ from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from isa.fabric import Fabric
 from isa.names import check_names
 from isa.program import Program
-from isa.verify import layout, routes, shape, tiles, transfers, waits, windows
+from isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
 from isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
 DECLARED = (
     layout.rectangle,  # the tiles exist
+    layout.cells,  # and their routes are few enough to look at
     layout.regions,  # each tile has one program
     layout.colors,  # each stream has a channel
+    layout.files,  # what holds weights is known by its contents
     layout.tensors,  # data has a place
     transfers.cuts,  # each output has a size
     shape.instructions,  # each instruction can be encoded
@@ -45,8 +47,12 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     transfers.transfers(context, network)  # the edge meets routes, and stays within its tensors
     code = tiles.sites(context)  # what each tile runs
     tiles.code(context, network, code)  # addresses lie in SRAM, colors are connected
+    queues.shared(context)  # and the ends of their queues have one user at a time
     routes.circles(context, network)  # no stream bites its own tail
     waits.through_cores(context, network, code)  # nor do streams that cores pass on
+    _stop(context.found)
+    layout.mains(context)  # cores that are waited for have code
+    coverage.outputs(context)  # each element of an output is drained once
     _stop(context.found)
 
 

@@ -65,6 +65,7 @@ def run(  # pyright: ignore[reportOverlappingOverload]
     fabric: Fabric | None = None,
     progress: Callable[[int, float], None] | None = None,
     max_memory: int | None = None,
+    changed_weights: bool = False,
 ) -> ValuesResult: ...
 
 
@@ -80,10 +81,11 @@ def run(
     max_cycles: int | None = None,
     progress: Callable[[int, float], None] | None = None,
     shuffle: int | None = None,
-    compiling: Callable[[], None] | None = None,
+    compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
+    changed_weights: bool = False,
 ) -> RunResult: ...
 
 
@@ -98,10 +100,11 @@ def run(
     max_cycles: int | None = None,
     progress: Callable[[int, float], None] | None = None,
     shuffle: int | None = None,
-    compiling: Callable[[], None] | None = None,
+    compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
+    changed_weights: bool = False,
 ) -> RunResult | ValuesResult:
     """Execute a program on the simulated fabric.
 
@@ -117,16 +120,19 @@ def run(
         progress: called with (cycle, fraction of the edge's elements moved); the cycle is 0
             where there is no clock.
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
-        compiling: called if the engine itself must be compiled, which takes a quarter of a minute
-            and is kept for later runs. The values engine, which is made of parts that are compiled
-            when they are first used, does not call it.
+        compiling: called with an empty text if the engine itself must be compiled, which takes a
+            quarter of a minute and is kept for later runs; with the reason, if it cannot be kept.
+            Without it, that reason is a ``RuntimeWarning``. The values engine, which is made of
+            parts that are compiled when they are first used, does not call it.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
+        changed_weights: as for ``runtime.load``.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.
-        LoadError: the program does not fit the fabric, or a weight is missing.
+        LoadError: the program does not fit the fabric, a weight is missing, or its file is
+            not the one that the program was saved with.
         MemoryLimit: the run would take more than ``max_memory``.
         ExecutionFault, Deadlock, CycleLimit, Race: the run did not end well.
         Interrupted: a ``KeyboardInterrupt`` that says where the run was.
@@ -136,7 +142,7 @@ def run(
     if isinstance(program, Image):
         image = program
     else:
-        image = load(program, fabric, weights_dir, max_memory)
+        image = load(program, fabric, weights_dir, max_memory, changed_weights)
     if name == VALUES:
         timed = {
             "delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace,

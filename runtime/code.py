@@ -48,6 +48,8 @@ from runtime.tables import (
     Ocol,
 )
 
+MOST_ROWS = 1 << 24  # the race check numbers them in 24 bits
+
 
 @dataclass(frozen=True, slots=True)
 class MainStatement:
@@ -123,7 +125,13 @@ class Coder:
     def region_code(self) -> int:
         """Emit main and every procedure that it reaches; the row where main starts."""
         entry = len(self.tables.rows)
-        main = _Scope(self._window(self.region.name, window((), self.region.main)))
+        names = window((), self.region.main)
+        if len(names) > self.machine.registers:
+            raise LoadError(
+                f"main of '{self.region.name}' uses {len(names)} registers; "
+                f"a tile of fabric '{self.machine.name}' has {self.machine.registers}"
+            )
+        main = _Scope(self._window(self.region.name, names))
         self._block(self.region.main, main, top=True)
         self._row(Kind.END, NO_PLACE)
         done = 0
@@ -418,7 +426,11 @@ class Coder:
             first = len(self.tables.registers)
             self.tables.registers.extend(numbers)
             self.cache[key] = len(self.tables.refs)
-            self.tables.refs.append([*self.pool.add(value), first, len(numbers)])
+            try:
+                kept = self.pool.add(value)
+            except OverflowError as error:
+                raise LoadError(f"{place(where)}{show(static)} {error}") from None
+            self.tables.refs.append([*kept, first, len(numbers)])
         return self.cache[key]
 
 
@@ -440,6 +452,11 @@ def flatten(program: Program, machine: Machine) -> Code:
         entries[region.name] = coder.region_code()
         starts[entries[region.name]] = ""
         starts |= {row: name for name, row in coder.starts.items()}
+    if not tables.rows:  # no region: the tables still have a row, which ends
+        tables.rows.append([Kind.END, *[0] * (len(Col) - 1)])
+        tables.where.append(NO_PLACE)
+    if len(tables.rows) > MOST_ROWS:
+        raise LoadError(f"the code has {len(tables.rows)} rows, and there may be {MOST_ROWS}")
     rows = _table(tables.rows, len(Col))
     return Code(
         rows=rows,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isa.program import Statement, statements
 from isa.table import Timing
 from isa.types import DType
 from runtime.code import MainStatement
@@ -28,7 +30,7 @@ class StatementCycles:
     its stream units included. spent: cycles from the first tile's start to the last one's
     end, summed over the turns of loops. added: cycles by which it made the run longer: from
     the cycle in which the last tile had left all before it to the one in which the last has
-    left it, likewise.
+    left it, likewise. Those of all statements sum to the cycle in which the last tile ended.
     """
 
     statement: MainStatement
@@ -262,7 +264,8 @@ def _by_pass(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(cycles spent, cycles added) of each statement, over all passes through it.
 
-    In a region whose tiles do not take the same passes, each statement counts as one.
+    In a region whose tiles do not take the same passes, a statement of main counts as one with all
+    that is nested in it, and these share what it adds as they share its busy cycles.
     """
     from runtime.engine.layout import P, T
 
@@ -270,19 +273,41 @@ def _by_pass(
     passes = state.passes[: len(code.passes)].copy()
     at = state.tile[:, T.PASS]
     passes[at[(state.tile[:, T.STATEMENT] >= 0) & (at >= 0)], 1] = cycles
-    numbers, spans = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+    spent, added = np.zeros((2, len(code.statements)), np.int64)
+    latest = 0  # cycle in which the last tile has left all statements so far
+    first = 0  # of the region's statements
     for region in image.program.regions:
-        mine = [n for n, item in enumerate(code.statements) if item.region == region.name]
+        count = sum(1 for _ in statements(region.main))
+        mine = np.arange(first, first + count)
         if code.first_passes[region.name] < 0:
-            numbers.append(np.array(mine, np.int64))
-            spans.append(table[mine][:, [P.START, P.END]])
+            spent[mine] = np.maximum(table[mine, P.END] - table[mine, P.START], 0)
+            for group in _groups(region.main, first):
+                more = max(int(table[group, P.END].max()) - latest, 0)
+                added[group] = _shared(more, table[group, P.BUSY])
+                latest += more
         else:
             here = np.isin(code.passes, mine)
-            numbers.append(code.passes[here])
-            spans.append(passes[here])
-    order, times = np.concatenate(numbers), np.concatenate(spans)
-    spent, added = np.zeros((2, len(code.statements)), np.int64)
-    np.add.at(spent, order, np.maximum(times[:, 1] - times[:, 0], 0))
-    latest = np.maximum.accumulate(times[:, 1])
-    np.add.at(added, order, np.diff(latest, prepend=0))
+            order, times = code.passes[here], passes[here]
+            np.add.at(spent, order, np.maximum(times[:, 1] - times[:, 0], 0))
+            ends = np.maximum.accumulate(np.maximum(times[:, 1], latest))
+            np.add.at(added, order, np.diff(ends, prepend=latest))
+            latest = int(ends[-1]) if len(ends) else latest
+        first += count
     return spent, added
+
+
+def _groups(body: Iterable[Statement], first: int) -> Iterator[slice]:
+    """The numbers of each statement of a main, with those nested in it, in the text's order."""
+    for statement in body:
+        count = sum(1 for _ in statements((statement,)))
+        yield slice(first, first + count)
+        first += count
+
+
+def _shared(whole: int, parts: np.ndarray) -> np.ndarray:
+    """A number shared out in proportion to the parts, in whole numbers that sum to it."""
+    total = int(parts.sum())
+    if not total:
+        return np.eye(1, len(parts), dtype=np.int64)[0] * whole
+    ends = np.cumsum(parts) * whole // total
+    return np.diff(ends, prepend=0)

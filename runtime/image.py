@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isa.fabric import Fabric, find_fabric
+from isa.fabric import Fabric
+from isa.machine import machine_of
 from isa.program import Program
 from isa.table import Timing
 from runtime.code import Code, flatten
@@ -15,8 +16,8 @@ from runtime.errors import LoadError
 from runtime.memory import require_for_program
 from runtime.routes import Routes, build_routes, region_tiles
 from runtime.schedule import Schedule, build_schedule
-from runtime.store import Mapped, map_weights
 from runtime.tables import DTYPES, Col, Kind
+from runtime.weights import Mapped, open_weights
 
 NO_REGION = -1
 
@@ -27,7 +28,8 @@ class Image:
 
     tile_x, tile_y: coordinates within the tile's region. entry: first row of its main,
     -1 for tiles without region. timing: rows of (startup, cycles, group f32, f16, i32)
-    in the order of ``Timing``. data_bytes: bytes of SRAM kept for each tile.
+    in the order of ``Timing``. data_bytes: bytes of SRAM kept for each tile. weight_bytes: bytes
+    of memory that the weights take.
     """
 
     program: Program
@@ -43,6 +45,7 @@ class Image:
     regions: np.ndarray
     timing: np.ndarray
     data_bytes: int
+    weight_bytes: int
 
     @property
     def tiles(self) -> int:
@@ -52,21 +55,22 @@ class Image:
 
 def load(
     program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
-    max_memory: int | None = None,
+    max_memory: int | None = None, changed_weights: bool = False,
 ) -> Image:  # fmt: skip
-    """Flatten a program for a fabric and map its weights.
+    """Flatten a program for a fabric and open its weights.
 
     Args:
-        fabric: None takes the one that the program names.
+        fabric: None takes the one that the program describes.
         weights_dir: folder of the weight files; None stands for the current one.
         max_memory: bytes that a run of it may take; None stands for what the machine has free.
+        changed_weights: take weights that are not those that the program was saved with.
 
     Raises:
-        LoadError: the program breaks a limit of the fabric, or a weight is missing.
+        LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
         MemoryLimit: a run would take more than ``max_memory``.
         isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
-    machine = fabric or find_fabric(program.fabric)
+    machine = fabric or machine_of(program)
     if program.width > machine.width or program.height > machine.height:
         raise LoadError(
             f"the program wants {program.width}x{program.height} tiles; fabric "
@@ -80,7 +84,7 @@ def load(
     control = code.rows[:, Col.KIND] == Kind.CONTROL
     sent = frozenset(code.rows[control, Col.COLOR].tolist())
     routes = build_routes(program, machine, sent)
-    schedule = build_schedule(program, routes)
+    schedule = build_schedule(program, routes, max_memory)
     tiles = program.width * program.height
     tile_x, tile_y = np.zeros(tiles, np.int32), np.zeros(tiles, np.int32)
     owner, entry = np.full(tiles, NO_REGION, np.int32), np.full(tiles, -1, np.int32)
@@ -91,14 +95,16 @@ def load(
         tile_x[grid] = np.arange(region.width)[None, :]
         tile_y[grid] = np.arange(region.height)[:, None]
         owner[grid], entry[grid] = number, code.entries[region.name]
+    room = None if max_memory is None else max_memory // 4
+    weights = open_weights(program, weights_dir or Path(), changed_weights, room)
     regions = np.array(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )
     return Image(
         program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
-        weights=map_weights(program, weights_dir or Path()), tile_x=tile_x, tile_y=tile_y,
+        weights=weights.tensors, tile_x=tile_x, tile_y=tile_y,
         tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
-        data_bytes=data_bytes,
+        data_bytes=data_bytes, weight_bytes=weights.memory,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ class Sizes:
 
     units: threads of a tile, main included. slots: colors with a route, over all tiles.
     queues: of the cores. cells: wavelets that all FIFOs hold. pool: values of static operands.
+    records: of the edge's schedule. lookups: index values that it waits for.
     """
 
     tiles: int
@@ -41,6 +42,7 @@ class Sizes:
     cells: int
     pool: int
     records: int
+    lookups: int
     sends: bool
     data_bytes: int
 
@@ -51,7 +53,8 @@ def sizes_of(image: Image) -> Sizes:
     return Sizes(
         tiles=image.tiles, units=image.code.units + 1, colors=max(len(image.program.colors), 1),
         slots=len(routes.slots), queues=len(routes.fifos) - len(routes.slots), cells=routes.cells,
-        pool=image.code.pool.size, records=len(schedule.records), sends=image.code.sends,
+        pool=image.code.pool.size, records=len(schedule.records),
+        lookups=int(schedule.lookups[:, 1].sum()), sends=image.code.sends,
         data_bytes=image.data_bytes,
     )  # fmt: skip
 
@@ -70,6 +73,12 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         queues += count * (inward + outward)
         depth = fabric.router_buffer_depth + inward * deep["input"] + outward * deep["output"]
         cells += count * depth
+    records = lookups = 0
+    for transfer in program.transfers:
+        region = program.region(transfer.region)
+        records += max(region.width, region.height)
+        if transfer.lookup is not None:
+            lookups += transfer.lookup.count * (transfer.repeat[1] if transfer.repeat else 1)
     operations = [
         op
         for body in (
@@ -82,13 +91,13 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
     units = [op.asynchronous.unit + 1 for op in operations if op.asynchronous is not None]
     return Sizes(
         tiles=tiles, units=max(units, default=0) + 1, colors=max(len(program.colors), 1),
-        slots=slots, queues=queues, cells=cells, pool=0, records=0,
+        slots=slots, queues=queues, cells=cells, pool=0, records=records, lookups=lookups,
         sends=any(BY_NAME[op.name].form is Form.SEND for op in operations), data_bytes=data_bytes,
     )  # fmt: skip
 
 
 def image_bytes(sizes: Sizes) -> int:
-    """Bytes of a loaded program; weights are mapped, and do not count."""
+    """Bytes of a loaded program, its weights apart."""
     from runtime.schedule import Rcol
 
     each_tile = 4 * (4 + sizes.colors + 1)  # place, region, entry; slots by color
@@ -118,7 +127,8 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     each_slot = 4 * COLUMNS["slots"] + _WORD * (COLUMNS["moves"] + COLUMNS["lost"])
     fifos = _WORD * COLUMNS["fifos"] * (sizes.slots + sizes.queues)
     cells = sizes.cells * _WORD * COLUMNS["cells"]
-    return sizes.tiles * each_tile + each_slot * sizes.slots + fifos + cells
+    lookups = 2 * _WORD * sizes.lookups
+    return sizes.tiles * each_tile + each_slot * sizes.slots + fifos + cells + lookups
 
 
 def ahead_bytes(sizes: Sizes) -> int:
@@ -193,8 +203,9 @@ def require_for_run(image: Image, options: Options, ahead: bool, limit: int | No
     ahead: whether the engine runs ahead. limit: includes what is loaded.
     """
     parts = _parts(sizes_of(image), image.fabric, image.program, ahead)
+    parts["the weights"] = image.weight_bytes
     if limit is None:
-        del parts["the program"]  # it is no longer free
+        del parts["the program"], parts["the weights"]  # they are no longer free
     require_memory(parts | {"traces and checks": observer_bytes(image, options)}, limit)
 
 

@@ -6,20 +6,26 @@ repeat costs one record however large its count, and a ragged one a record a run
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
-from isa.expr import Expr, Int, NotAffine, names, split
-from isa.program import Direction, Program, Region, Transfer
+from isa.expr import Expr, Int, NotAffine
+from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
+from isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
+from isa.spans import Span, elements, show_address, spanned, split_offset
 from isa.types import Side
 from runtime.errors import LoadError, place
+from runtime.memory import require_memory
 from runtime.routes import Routes, Scol, region_tiles
 from runtime.static import static_environment, static_value
 from runtime.tables import CONTROL_INDEX, MAX_DIMS
 
 FEED, DRAIN, INDEX = 0, 1, 2
+MOST_SHAPES = 1 << 18  # that the repetitions of a transfer have: each is a row made in Python
 
 
 class Rcol(IntEnum):
@@ -93,11 +99,13 @@ def port_number(side: int, place_on_side: np.ndarray, width: int, height: int) -
 class Scheduler:
     """Turns transfers into records."""
 
-    def __init__(self, program: Program, routes: Routes, region_slots: np.ndarray) -> None:
-        self.program, self.routes = program, routes
+    def __init__(
+        self, program: Program, routes: Routes, region_slots: np.ndarray, limit: int | None
+    ) -> None:
+        self.program, self.routes, self.limit = program, routes, limit
         self.slot_of = region_slots
         self.colors = {name: index for index, (name, _) in enumerate(program.colors)}
-        self.tensors = {tensor.name: index for index, tensor in enumerate(program.edge_tensors)}
+        self.tensors = edge_places(program.edge_tensors)
         self.shapes: list[tuple[int, ...]] = []
         self.known: dict[tuple[int, ...], int] = {}
         self.lookups: list[tuple[int, int, int]] = []
@@ -106,6 +114,10 @@ class Scheduler:
 
     def add(self, number: int, transfer: Transfer) -> None:
         """Append the records of one transfer."""
+        counts = [transfer.repeat[1] if transfer.repeat else 0]
+        counts.append(transfer.lookup.count if transfer.lookup else 0)
+        if not all(0 <= count <= MOST_WORD for count in counts):
+            raise LoadError(f"{place(transfer.where)}a count is not in 0 to {MOST_WORD}")
         region = self.program.region(transfer.region)
         env = static_environment(self.program, region)
         tiles, along, local = self._boundary(region, transfer.side, transfer)
@@ -172,11 +184,10 @@ class Scheduler:
             raise LoadError(
                 f"{place(transfer.where)}no port {lookup.port} on side {lookup.side.value}"
             )
-        repeat = transfer.repeat[1] if transfer.repeat else 1
-        count = lookup.count * repeat
+        count = lookup.count * (transfer.repeat[1] if transfer.repeat else 1)
         made = len(self.lookups)
         first = sum(entry[1] for entry in self.lookups)
-        rows = self.program.edge_tensors[self.tensors[transfer.tensor]].shape[0]
+        rows = self._tensor(transfer).shape[0]
         self.lookups.append((first, count, rows))
         shape = self._shape(number, INDEX, [count], [1], (0, 0), (made, 0, 0))
         one = slice(lookup.port, lookup.port + 1)
@@ -186,12 +197,17 @@ class Scheduler:
         self.entries.append(_Entry(ports, slots, record))
         return made
 
+    def _tensor(self, transfer: Transfer) -> EdgeTensor:
+        """The edge tensor that a transfer names."""
+        return self.program.edge_tensors[self.tensors[transfer.direction, transfer.tensor]]
+
     def _shape(
         self, number: int, direction: int, extents: list[int], steps: list[int],
         controls: tuple[int, int], lookup: tuple[int, int, int],
     ) -> int:  # fmt: skip
         pad = [0] * (MAX_DIMS - len(extents))
-        tensor = self.tensors[self.program.transfers[number].tensor]
+        transfer = self.program.transfers[number]
+        tensor = self.tensors[transfer.direction, transfer.tensor]
         key = (
             len(extents), tensor, direction, *controls, number, *lookup,
             *extents, *pad, *steps, *pad,
@@ -212,24 +228,26 @@ class Scheduler:
         row = (transfer.lookup.row,) if transfer.lookup else ()
         if len(dims) > MAX_DIMS:
             raise LoadError(f"{place(transfer.where)}more than {MAX_DIMS} iteration names")
-        varies = any(name in names(dim.extent) for dim in transfer.dims)
-        step: Expr = Int(0)
         try:
-            affine = split(transfer.offset, frozenset(), (*row, *dims, name))
-            step = affine.strides.pop(name, step)
-            if varies or name in {n for s in affine.strides.values() for n in names(s)}:
-                raise NotAffine(name)
-        except NotAffine:
-            step = Int(0)  # the name is evaluated, row by row, with the rest
-            affine = self._split(transfer, (*row, *dims))
-            env = env | {name: np.arange(count, dtype=np.int64)[None, :]}
-            ragged = True
+            affine, ragged = split_offset(transfer)
+        except NotAffine as error:
+            raise LoadError(f"{place(transfer.where)}{error}") from error
+        step: Expr = Int(0)
+        if ragged:  # the name is evaluated, row by row, with the rest
+            if ports * count > MOST_CASES:
+                raise LoadError(
+                    f"{place(transfer.where)}the repetitions differ, and {count} at each of "
+                    f"{ports} ports are more than the {MOST_CASES} that are looked at one by one"
+                )
+            columns = len(Rcol) + 2 * (len(dims) + 1) + 4
+            require_memory({"the edge's schedule": 8 * ports * count * columns}, self.limit)
+            env = env | {name: np.arange(max(count, 1), dtype=np.int64)[None, :]}
         else:
-            ragged = False
+            step = affine.strides.get(name, step)
 
         def value(node: Expr) -> np.ndarray:
             result = np.asarray(static_value(node, env, transfer.where), dtype=np.int64)
-            return np.broadcast_to(result, (ports, count if ragged else 1))
+            return np.broadcast_to(result, (ports, max(count, 1) if ragged else 1))
 
         base, zero = value(affine.static), Int(0)
         extents = [np.maximum(value(dim.extent), 0) for dim in transfer.dims]
@@ -237,8 +255,14 @@ class Scheduler:
         stride = value(affine.strides.get(row[0], zero)) if row else value(zero)
         rows = transfer.lookup.count if transfer.lookup else 1
         spaced = value(step)
-        self._check(transfer, [base, spaced * (count - 1)], extents, steps, (stride, bool(row)))
-        total = np.ones_like(base)
+        moved: list[tuple[Any, Any]] = [*zip(extents, steps, strict=True)]
+        moved.append((min(count, 1) if ragged else count, spaced))
+        if row:
+            moved.append((self._tensor(transfer).shape[0], stride))
+        if elements((*extents, rows, count)) > MOST_NUMBER:
+            raise LoadError(f"{place(transfer.where)}a port moves more than {MOST_NUMBER} elements")
+        self._check(transfer, spanned(base, moved))
+        total = np.ones(base.shape)
         for extent in extents:
             total = total * extent
         self.elements += int(total.sum()) * rows * (1 if ragged else count)
@@ -247,13 +271,9 @@ class Scheduler:
         if not ragged:
             fields = [base, np.full_like(base, count), spaced, shapes, np.ones_like(base)]
             return np.stack([*fields, np.zeros_like(base)], axis=-1)
-        return _runs(base, shapes)
-
-    def _split(self, transfer: Transfer, dims: tuple[str, ...]):  # noqa: ANN202
-        try:
-            return split(transfer.offset, frozenset(), dims)
-        except NotAffine as error:
-            raise LoadError(f"{place(transfer.where)}{error}") from error
+        records = _runs(base, shapes)
+        records[..., Rcol.REPEAT] *= min(count, 1)
+        return records
 
     def _shapes(
         self, number: int, transfer: Transfer, table: np.ndarray, rank: int,
@@ -262,7 +282,12 @@ class Scheduler:
         direction = FEED if transfer.direction is Direction.FEED else DRAIN
         controls = (CONTROL_INDEX[transfer.then], CONTROL_INDEX[transfer.final])
         flat = table.reshape(-1, table.shape[-1])
-        unique, inverse = np.unique(flat, axis=0, return_inverse=True)
+        unique, inverse = _distinct(flat)
+        if len(unique) > MOST_SHAPES:
+            raise LoadError(
+                f"{place(transfer.where)}the repetitions have {len(unique)} different forms, "
+                f"and there may be {MOST_SHAPES}"
+            )
         numbers = [
             self._shape(
                 number, direction, list(row[:rank]), list(row[rank : 2 * rank]), controls,
@@ -270,28 +295,18 @@ class Scheduler:
             )
             for row in unique.tolist()
         ]  # fmt: skip
-        return np.array(numbers, dtype=np.int64)[inverse.ravel()].reshape(table.shape[:-1])
+        return np.array(numbers, dtype=np.int64)[inverse].reshape(table.shape[:-1])
 
-    def _check(
-        self, transfer: Transfer, base: list[np.ndarray], extents: list[np.ndarray],
-        steps: list[np.ndarray], row: tuple[np.ndarray, bool],
-    ) -> None:  # fmt: skip
+    def _check(self, transfer: Transfer, span: Span) -> None:
         """Refuse a transfer that leaves its tensor."""
-        tensor = self.program.edge_tensors[self.tensors[transfer.tensor]]
-        low = base[0] + np.minimum(base[1], 0)
-        high = base[0] + np.maximum(base[1], 0)
-        some = np.ones(low.shape, dtype=bool)
-        for extent, step in zip(extents, steps, strict=True):
-            low = low + np.minimum((extent - 1) * step, 0)
-            high = high + np.maximum((extent - 1) * step, 0)
-            some &= extent > 0
-        if row[1]:
-            high = high + np.maximum(row[0] * (tensor.shape[0] - 1), 0)
-        size = int(np.prod(tensor.shape, dtype=np.int64))
-        if some.any() and (low[some].min() < 0 or high[some].max() >= size):
+        size = math.prod(self._tensor(transfer).shape)
+        wrong = span.beyond(size)
+        if wrong.any():
+            low = show_address(int(span.least[wrong].min()))
+            high = show_address(int(span.greatest[wrong].max()))
             raise LoadError(
-                f"{place(transfer.where)}the transfer takes elements {low[some].min()} to "
-                f"{high[some].max()} of '{tensor.name}', which has {size}"
+                f"{place(transfer.where)}the transfer takes elements {low} to {high} of "
+                f"'{transfer.tensor}', which has {size}"
             )
 
     # --- queues ---------------------------------------------------------------------------
@@ -331,19 +346,33 @@ def _side_of(ports: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.searchsorted([width, width + height, 2 * width + height], ports, side="right")
 
 
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of a table, and for each row which of them it is.
+
+    They are told apart by a sum of their entries with odd factors, which may wrap; the few
+    tables for which that is not enough are sorted row by row, which takes a hundred times as long.
+    """
+    factors = np.array([0x1E3779B97F4A7C15 + 2 * k for k in range(rows.shape[1])], dtype=np.int64)
+    keys = (rows * factors * (rows + factors)).sum(axis=1)
+    _, chosen, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    unique = rows[chosen]
+    if not np.array_equal(unique[inverse], rows):
+        unique, inverse = np.unique(rows, axis=0, return_inverse=True)
+    return unique, inverse.ravel()
+
+
 def _runs(base: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """Join repetitions of equal shape and even spacing; cut alike at every port."""
     ports, count = base.shape
     step = np.diff(base, axis=1)
     joined = (np.diff(shapes, axis=1) == 0).all(axis=0)
-    starts, run = [0], None
-    for place_in in range(1, count):
-        spaced = step[:, place_in - 1]
-        if joined[place_in - 1] and (run is None or np.array_equal(run, spaced)):
-            run = spaced
-        else:
-            starts.append(place_in)
-            run = None
+    # A run ends where the shape changes, or the spacing; its first step is free.
+    even = np.ones(max(count - 1, 0), dtype=bool)
+    even[1:] = (step[:, 1:] == step[:, :-1]).all(axis=0)
+    starts = [0]
+    for here in (np.nonzero(~(joined & even))[0] + 1).tolist():
+        if not joined[here - 1] or here - 1 > starts[-1]:
+            starts.append(here)
     first = np.array(starts)
     length = np.diff(np.append(first, count))
     records = np.zeros((ports, len(first), len(Rcol)), dtype=np.int64)
@@ -357,16 +386,19 @@ def _runs(base: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     return records
 
 
-def build_schedule(program: Program, routes: Routes) -> Schedule:
+def build_schedule(program: Program, routes: Routes, limit: int | None = None) -> Schedule:
     """The schedule of every port; links the routes that leave the fabric to their queues.
+
+    limit: bytes that it may take; None stands for what the machine has free.
 
     Raises:
         LoadError: a side that is no edge, a color without route there, or a transfer
             that leaves its tensor.
+        MemoryLimit: the repetitions of a transfer differ, and there is no room for all of them.
     """
     tiles = program.width * program.height
     slot_of = routes.slot_of.reshape(tiles, -1)
-    scheduler = Scheduler(program, routes, slot_of)
+    scheduler = Scheduler(program, routes, slot_of, limit)
     for number, transfer in enumerate(program.transfers):
         scheduler.add(number, transfer)
     return scheduler.finish()

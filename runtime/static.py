@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isa.expr import Expr, evaluate, show
+from isa.limits import MOST_WORD, fits_word
 from isa.program import Location, Program, Region
 from runtime.errors import LoadError, place
 
@@ -18,10 +19,17 @@ class Pool:
         self.known: dict[tuple[object, ...], int] = {}
 
     def add(self, value: object) -> tuple[int, int, int]:
-        """Keep a broadcastable (rows, columns) value; (base, x stride, y stride)."""
+        """Keep a broadcastable (rows, columns) value; (base, x stride, y stride).
+
+        Raises:
+            OverflowError: it is no word, or all values together are too many to number.
+        """
         array = np.asarray(value)
-        if array.size and (array.max() > 2**31 - 1 or array.min() < -(2**31)):
-            raise LoadError(f"an operand's value {array.max()} does not fit 32 bits")
+        for end in (array.min(), array.max()) if array.size else ():
+            if not fits_word(int(end)):
+                raise OverflowError(f"is {end}, and an operand holds 32 bits")
+        if self.size + array.size > MOST_WORD:
+            raise OverflowError("is one static value too many: their table has 2^31")
         flat = np.ascontiguousarray(array, dtype=np.int32).ravel()
         strides = (0, 0)
         if array.ndim == 2:
@@ -53,11 +61,11 @@ def static_value(node: Expr, env: dict[str, object], where: Location) -> object:
     """Evaluate a static expression for all tiles of a region at once.
 
     Raises:
-        LoadError: a name that is not static here, or a division by zero.
+        LoadError: a name that is not static here, a division by zero, or a step out of range.
     """
     try:
         return evaluate(node, env)
     except KeyError as error:
         raise LoadError(f"{place(where)}unknown name {error} in {show(node)}") from error
-    except ZeroDivisionError as error:
+    except ArithmeticError as error:
         raise LoadError(f"{place(where)}{error}") from error

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from isa.program import Location, Program
+from isa.values import PARTIAL
+from runtime.code import Code
 from runtime.errors import place
 
 MOST_LINES, MOST_TILES = 24, 4
@@ -45,12 +47,26 @@ def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
     return "\n".join(lines)
 
 
-def fault_text(program: Program, name: str, a: int, b: int, outward: bool) -> str:
+def sentence(where: Location, at: str, what: str, node: str) -> str:
+    """A fault: where in the text, at what of the machine, what, and for which ONNX node if any."""
+    return f"{place(where)}{at}: {what}" + (f", for node '{node}'" if node else "")
+
+
+def node_of(code: Code, statement: int) -> str:
+    """The ONNX node of a statement of main, or nothing."""
+    return code.statements[statement].node if 0 <= statement < len(code.statements) else ""
+
+
+def fault_text(
+    program: Program, name: str, instruction: str, a: int, b: int, outward: bool
+) -> str:  # fmt: skip
     """What an instruction did that the machine does not allow.
 
     name: of the member of the engine's ``Fault``. a, b: its numbers. outward: of a queue that is
     missing, whether it would lead to the router.
     """
+    if name == "DOMAIN":
+        return PARTIAL[instruction].refusal.format(a=a, b=b)
     if name == "QUEUE":
         way = "to" if outward else "from"
         return f"no route {way} the router for color '{program.colors[a][0]}' in this tile"
@@ -61,5 +77,7 @@ def fault_text(program: Program, name: str, a: int, b: int, outward: bool) -> st
         "TARGET": f"the target tile ({a}, {b}) is outside the region",
         "CALLS": f"calls nest deeper than {a}",
         "REGISTERS": f"the register windows need more than {a} registers",
-        "DIVISION": f"division of {a} by zero",
+        "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
+        "STEPS": f"more than {a} steps in one instruction",
+        "ROW": f"more than {a} steps in one row",
     }[name]

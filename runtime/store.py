@@ -1,92 +1,15 @@
-"""Edge tensors: what the host gives and takes, and weights, mapped and never copied whole."""
+"""Edge tensors of the host: what it gives and takes, checked and converted."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from isa.program import EdgeTensor, Kind, Program
 from isa.types import DType
-from runtime.errors import InputError, LoadError, OutputError, place
-
-# Storage formats that the edge reads, in the order of their codes in the engines.
-STORAGE = tuple(
-    np.dtype(name) for name in ("f4", "f2", "i4", "i8", "f8", "u1", "i1", "?", "i2", "u2")
-)
-_SAFETENSORS = {
-    "F32": "f4", "F16": "f2", "I32": "i4", "I64": "i8", "F64": "f8", "U8": "u1", "I8": "i1",
-    "BOOL": "?", "I16": "i2", "U16": "u2",
-}  # fmt: skip
-_HEADER_LIMIT = 100_000_000
-
-
-@dataclass(slots=True)
-class Mapped:
-    """One tensor of the store: a flat array (maybe mapped), and its type on the fabric."""
-
-    tensor: EdgeTensor
-    data: np.ndarray
-
-
-def map_weights(program: Program, folder: Path) -> dict[str, Mapped]:
-    """Map every weight of the program from the files beside it.
-
-    Raises:
-        LoadError: a file or key is missing, leaves the folder, is too short, or has a
-            shape other than the program says.
-    """
-    return {
-        tensor.name: Mapped(tensor, _weight(tensor, folder))
-        for tensor in program.edge_tensors
-        if tensor.kind is Kind.WEIGHT
-    }
-
-
-def _weight(tensor: EdgeTensor, folder: Path) -> np.ndarray:
-    lead = f"{place(tensor.where)}weight '{tensor.name}'"
-    path = folder / tensor.file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise LoadError(f"{lead}: '{tensor.file}' leaves the folder {folder}")
-    if not path.is_file():
-        raise LoadError(f"{lead}: no file {path}")
-    count = math.prod(tensor.shape)
-    if tensor.byte_offset is not None:
-        dtype, start = tensor.host, tensor.byte_offset
-    else:
-        dtype, start, shape = _header(path, tensor.key, lead)
-        if shape != tensor.shape:
-            raise LoadError(f"{lead}: shape {list(tensor.shape)} wanted, {list(shape)} in {path}")
-    if dtype not in STORAGE:
-        raise LoadError(f"{lead}: elements of type {dtype} cannot be served")
-    if start + count * dtype.itemsize > path.stat().st_size:
-        raise LoadError(f"{lead}: {path} ends before its data")
-    if count == 0:
-        return np.zeros(0, dtype)
-    raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start, shape=(count * dtype.itemsize,))
-    return raw.view(dtype)
-
-
-def _header(path: Path, key: str, lead: str) -> tuple[np.dtype, int, tuple[int, ...]]:
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if not 2 <= size <= min(_HEADER_LIMIT, path.stat().st_size):
-            raise LoadError(f"{lead}: {path} is not a safetensors file")
-        try:
-            header = json.loads(file.read(size))
-        except ValueError as error:
-            raise LoadError(f"{lead}: {path} is not a safetensors file") from error
-    entry = header.get(key)
-    if not isinstance(entry, dict):
-        raise LoadError(f"{lead}: no key '{key}' in {path}")
-    if entry["dtype"] not in _SAFETENSORS:
-        raise LoadError(f"{lead}: elements of type {entry['dtype']} cannot be served")
-    dtype = np.dtype(_SAFETENSORS[entry["dtype"]])
-    return dtype, 8 + size + int(entry["data_offsets"][0]), tuple(entry["shape"])
+from runtime.errors import InputError, OutputError
 
 
 def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -101,7 +24,13 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
     """
     wanted = {t.name: t for t in program.edge_tensors if t.kind is Kind.INPUT}
     known = ", ".join(wanted) or "none"
+    fixed = {tensor.name for tensor in program.edge_tensors if tensor.kind is Kind.WEIGHT}
     for name in inputs:
+        if name in fixed:
+            raise InputError(
+                f"'{name}' is a weight of the program, with the values that it was compiled with: "
+                f"compile it as an input (--input {name}) to give others"
+            )
         if name not in wanted:
             raise InputError(f"no input '{name}'; the program's inputs: {known}")
     missing = [name for name in wanted if name not in inputs]
@@ -152,7 +81,7 @@ def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, 
             output holds a value that its host type does not have: the edge changes
             encodings and computes nothing.
     """
-    tensors = {tensor.name: tensor for tensor in program.edge_tensors}
+    tensors = {tensor.name: tensor for tensor in program.edge_tensors if tensor.kind is Kind.OUTPUT}
     lengths = {tensor.cut.length for tensor in program.edge_tensors if tensor.cut}
     return {
         name: _output(tensors[name], _cut(tensors[name], array.reshape(tensors[name].shape), flat))

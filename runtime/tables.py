@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from isa.limits import MOST_DIMENSIONS
 from isa.table import TABLE, Timing
 from isa.types import Control, DType
 
-MAX_DIMS = 8
+MAX_DIMS = MOST_DIMENSIONS
 DTYPES = (DType.F32, DType.F16, DType.I32)
 TYPE_INDEX = {dtype: number for number, dtype in enumerate(DTYPES)}
 CONTROL_INDEX = {control: number for number, control in enumerate(Control)}

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from isa.shown import escaped
 from runtime.counters import StatementCycles, collect_statements
 from runtime.errors import RuntimeFault
 from runtime.tables import COUNTED, Col
@@ -194,9 +195,10 @@ def _thread(pid: int, tid: int, name: str) -> Iterator[dict[str, Any]]:
 def _slice(
     pid: int, tid: int, name: str, category: str, begin: int, end: int, args: dict[str, Any]
 ) -> dict[str, Any]:
+    shown = {key: escaped(item) if isinstance(item, str) else item for key, item in args.items()}
     return {
         "ph": "X", "pid": pid, "tid": tid, "name": name, "cat": category, "ts": begin,
-        "dur": end - begin, "args": args,
+        "dur": end - begin, "args": shown,
     }  # fmt: skip
 
 

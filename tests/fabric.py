@@ -31,7 +31,7 @@ def build(
 
     graph = import_model(onnx_ir.from_proto(model), precision)
     description = find_fabric(fabric)
-    compiled = run_passes(graph, description, description.name, precision, "case", None, same_order)
+    compiled = run_passes(graph, description, precision, "case", None, same_order)
     return wsc.Program(compiled.program, compiled.fabric, compiled.constants)
 
 

@@ -35,6 +35,12 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a / b
 
 
+def _position(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if ((a < -b) | (a >= b)).any():
+        raise IndexError("an index that is no position")
+    return np.where(a < 0, a + b, a)
+
+
 _erf = np.frompyfunc(math.erf, 1, 1)
 _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "mov": lambda a: a, "widen": lambda a: a, "narrow": lambda a: a,
@@ -43,11 +49,13 @@ _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum, "pow": np.power,
     "neg": np.negative, "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
     "round": np.rint, "recip": lambda a: 1 / a, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
+    "expm1": np.expm1, "log1p": np.log1p, "sinh": np.sinh, "asinh": np.arcsinh,
     "tanh": np.tanh, "erf": lambda a: np.asarray(_erf(a), np.float64), "sin": np.sin, "cos": np.cos,
     "atan": np.arctan, "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "shl": lambda a, b: np.left_shift(a, b & 31), "shr": lambda a, b: np.right_shift(a, b & 31),
-    "select": lambda c, a, b: np.where(c != 0, a, b),
+    "select": lambda c, a, b: np.where(c != 0, a, b), "index": _position,
+    "bits": lambda a: a.view(np.int32), "from_bits": lambda a: a.astype(np.int32).view(np.float32),
 }  # fmt: skip
 
 
@@ -135,7 +143,7 @@ def _scatter(op: Scatter, inputs: list[np.ndarray]) -> np.ndarray:
     rows, placed = np.moveaxis(out, op.axis, 0), np.moveaxis(updates, op.axis, 0)
     join = None if op.kind is None else _JOINS[op.kind]
     for index, update in zip(indices, placed, strict=True):
-        if -len(rows) <= index < len(rows):
+        if not op.skips or -len(rows) <= index < len(rows):
             rows[index] = update if join is None else join(rows[index], update)
     return out
 

@@ -186,3 +186,22 @@ def test_run_node_infers_shapes_from_operands() -> None:
     x = RNG.standard_normal((2, 6)).astype(np.float32)
     (y,) = backend.run_node(helper.make_node("ReduceSum", ["x", "a"], ["y"]), [x, ONE])
     np.testing.assert_allclose(y, x.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_a_default_value_is_the_models_unless_another_is_given() -> None:
+    feeds = {"x": RNG.random((2, 3)).astype(np.float32), "w": np.ones((3, 2), np.float32)}
+    model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], feeds)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(feeds["w"], "w"))
+    rep = backend.prepare(model, fabric="2x1")
+    assert rep.inputs == ("x",)
+    np.testing.assert_allclose(rep.run([feeds["x"]])[0], feeds["x"] @ feeds["w"], rtol=1e-5)
+    other = RNG.random((3, 2)).astype(np.float32)
+    (got,) = rep.run({"x": feeds["x"], "w": other})
+    np.testing.assert_allclose(got, feeds["x"] @ other, rtol=1e-5)
+
+
+def test_an_input_without_a_shape_has_that_of_its_array() -> None:
+    feeds = {"x": RNG.random((2, 3)).astype(np.float32)}
+    model = model_of([helper.make_node("Neg", ["x"], ["y"])], feeds)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    np.testing.assert_array_equal(backend.prepare(model, fabric="2x1").run(feeds)[0], -feeds["x"])

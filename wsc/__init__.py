@@ -1,18 +1,28 @@
-"""wsc: a compiler tool chain for wafer-scale machines."""
+"""wsc: a compiler tool chain for wafer-scale machines.
+
+program = wsc.compile("model.onnx", fabric="16x16")   # an ONNX model becomes assembly
+program.save("model.wsa")                             # a text, and its weights beside it
+program = wsc.load("model.wsa")                       # or one that is saved, or written by hand
+result = program.run({"x": array})                    # executed on the simulated fabric
+result.outputs["y"], result.cycles
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load  # noqa: A004
 
 __all__ = ["Program", "compile", "load"]
 
 
-def __getattr__(name: str) -> Any:
-    # Late, so that importing the package costs nothing.
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name in __all__:
         return getattr(import_module("wsc.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__"]

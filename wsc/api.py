@@ -8,44 +8,93 @@ run.outputs["y"], run.cycles
 
 from __future__ import annotations
 
+import html
 import tempfile
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import index
+from os import PathLike, fspath
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from isa.fabric import Fabric, find_fabric
+from isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
+from isa.files import read_text
+from isa.machine import described, machine_of, strange
+from isa.program import EdgeTensor, Kind
 from isa.program import Program as Assembly
+from isa.shown import escaped
 from isa.types import DType
-from wsc.errors import CompileError
-from wsc.files import appearing
-from wsc.ir.graph import Constant
+from wsc.errors import CompileError, OtherMachine, shortened
+from wsc.ir.graph import Constant, Type
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     from onnx import ModelProto
 
     from runtime.api import RunResult, ValuesResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
+SHOWN = 60  # characters of a name in the short form of a program
+FEW = 4  # inputs and outputs there
+LONGEST = 1 << 26  # bytes of an assembly text
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
+_SAVING = Lock()  # of programs that run before they are saved
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class Program:
     """A compiled, or loaded, program.
 
-    assembly: the program as data. folder: where its weights lie, None as long as
-    they are only in the model. constants: the tensors that the weights name.
+    assembly: the program as data. folder: where its weights are, None as long as
+    they are only in the model. constants: the tensors that the weights name. inputs: the
+    files that it was made from; ``save`` replaces none of them. notes: sentences on what the
+    user should know of it.
     """
 
     assembly: Assembly
     fabric: Fabric
     constants: tuple[Constant, ...] = ()
     folder: Path | None = None
+    inputs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._described = self.fabric  # what the header says, as long as nobody changes it
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{head}: {text}" for head, text in self._facts())
+        return f"<wsc.Program {escaped(facts)}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{head}</th><td>{html.escape(escaped(text))}</td></tr>"
+            for head, text in self._facts()
+        )
+        return f"<table>{rows}</table>"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What a program is, in a few words each."""
+        assembly = self.assembly
+        kinds = {
+            f"{kind.value}s": [tensor for tensor in assembly.edge_tensors if tensor.kind is kind]
+            for kind in (Kind.INPUT, Kind.OUTPUT)
+        }
+        return [
+            ("model", shortened(assembly.model or "(none)", SHOWN)),
+            ("fabric", f"{assembly.width}x{assembly.height} tiles of {self.fabric.name}"),
+            ("precision", assembly.precision.value),
+            *((head, _listed(tensors)) for head, tensors in kinds.items()),
+        ]
 
     @property
     def text(self) -> str:
@@ -54,74 +103,126 @@ class Program:
 
         return print_program(self.assembly)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the text to ``path`` and the weights beside it (same stem, .safetensors).
+    def save(self, path: str | PathLike[str], inputs: Iterable[Path] = ()) -> Path:
+        """Write the text to ``path`` and the weights beside it, to ``path`` and ``.safetensors``.
 
-        Both files appear complete or not at all. Weights whose data already lie raw in a
-        file of the same folder are referred to, not copied.
+        Both files appear complete or not at all, and the text knows the weights by their
+        digest. Weights that are in a file of the same folder already, raw or because the
+        program was loaded from there, are referred to and not copied.
+
+        inputs: further files that must not be replaced.
+
+        Raises:
+            CompileError: a file cannot be written, or is one that the program was made from.
+            LoadError: the weights of a program that was loaded are missing, or were changed.
         """
-        from wsc.weights import write_weights
+        from wsc.weights import save_program
 
         path = Path(path)
-        tensors = write_weights(self.assembly.edge_tensors, self.constants, path)
-        self.assembly = replace(self.assembly, edge_tensors=tensors)
-        self.folder = path.parent
-        _write_whole(path, self.text)
+        assembly, constants = self.assembly, self.constants
+        if self.fabric != self._described or strange(assembly, self.fabric):
+            assembly = described(assembly, self.fabric)
+        if not constants and self.folder is not None and not _same(self.folder, path.parent):
+            assembly, constants = _with_constants(assembly, self.folder)
+        kept = (*self.inputs, *inputs)
+        self.assembly = save_program(assembly, constants, path, kept)
+        self.constants, self.folder, self._described = constants, path.parent, self.fabric
         return path
 
     @overload
     def run(  # pyright: ignore[reportOverlappingOverload]
-        self, inputs: dict[str, np.ndarray] | None = None, *, engine: Literal["values"],
-        **options: Any,
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
+        engine: Literal["values"], **options: Any,
     ) -> ValuesResult: ...  # fmt: skip
 
     @overload
     def run(
-        self, inputs: dict[str, np.ndarray] | None = None, *, engine: str | None = None,
-        **options: Any,
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
+        engine: str | None = None, **options: Any,
     ) -> RunResult: ...  # fmt: skip
 
     def run(
-        self, inputs: dict[str, np.ndarray] | None = None, *, engine: str | None = None,
-        **options: Any,
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
+        engine: str | None = None, **options: Any,
     ) -> RunResult | ValuesResult:  # fmt: skip
         """Execute on the simulated fabric; options as in ``runtime.run``.
+
+        inputs: arrays by name; the array alone where there is one input.
 
         Raises:
             InputError: an input is missing, unknown, or of the wrong shape or type.
         """
         from runtime.api import run
 
-        if self.folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
-            self.save(Path(self._temporary.name) / "program.wsa")
+        inputs = self._named(inputs)
+        with _SAVING:  # several threads may run one program
+            if self.folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
+                self.save(Path(self._temporary.name) / "program.wsa")
         return run(
-            self.assembly, inputs or {}, weights_dir=self.folder, fabric=self.fabric,
+            self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
             engine=engine, **options,
         )  # fmt: skip
 
+    def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
+        if inputs is None or isinstance(inputs, Mapping):
+            return inputs or {}
+        from runtime.errors import InputError
 
-def _write_whole(path: Path, text: str) -> None:
-    try:
-        with appearing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CompileError(f"{path}: cannot be written ({error.strerror})") from error
+        names = [t.name for t in self.assembly.edge_tensors if t.kind is Kind.INPUT]
+        if len(names) != 1 or not isinstance(inputs, np.ndarray):
+            known = ", ".join(f"{name!r}: array" for name in names)
+            kind = type(inputs).__name__
+            raise InputError(f"inputs are given by name, as in run({{{known}}}), not as {kind}")
+        return {names[0]: inputs}
+
+
+def _listed(tensors: Sequence[EdgeTensor]) -> str:
+    """``x float32[4, 16]``, for the first few."""
+    texts = [
+        f"{shortened(tensor.name, SHOWN)} {tensor.host}{list(tensor.shape)}"
+        for tensor in tensors[:FEW]
+    ]
+    more = [f"{len(tensors) - FEW} more"] if len(tensors) > FEW else []
+    return ", ".join([*texts, *more]) or "none"
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[Constant, ...]]:
+    """A program that was loaded, with its weights as constants: each under its own name."""
+    from runtime.weights import open_weights
+
+    found = open_weights(assembly, folder).tensors
+    tensors = tuple(
+        replace(tensor, key=tensor.name) if tensor.name in found else tensor
+        for tensor in assembly.edge_tensors
+    )
+    constants = tuple(
+        Constant(name, Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data))
+        for name, item in found.items()
+    )
+    return assembly.with_(edge_tensors=tensors), constants
 
 
 def compile(  # noqa: A001 - the name of the command
-    model: str | Path | ModelProto, fabric: str | Fabric | None = None,
-    dims: dict[str, int] | None = None,
-    precision: str = "f32", bind: dict[str, np.ndarray] | None = None,
-    observe: Observer | None = None, same_order: bool = False,
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+    dims: Mapping[str, int] | None = None,
+    precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
+    observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
 ) -> Program:  # fmt: skip
-    """Compile an ONNX file, or a model in memory.
+    """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
-    fabric: preset, ``WxH`` tiles of the default preset, a TOML file, or a ``Fabric``; None
-    chooses a small rectangle for the model. dims: values of symbolic dimensions.
+    fabric: preset, ``WxH`` or (W, H) tiles of the default preset, a TOML file, or a ``Fabric``;
+    None chooses a small rectangle for the model. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
     same_order: add up each sum of a product or convolution in an order that does not depend on
-    where its result lies, so that equal weights give results that are equal to the bit.
+    where its result lies, so that equal weights give results that are equal to the bit. inputs:
+    names that are inputs and initializers of the model: each run gives their values. Without, they
+    are constants with the values of the model, or of ``bind``.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -132,21 +233,73 @@ def compile(  # noqa: A001 - the name of the command
     if precision not in (DType.F32.value, DType.F16.value):
         raise CompileError(f"precision '{precision}' is not known: f32 or f16")
     kind = DType(precision)
-    graph = import_onnx(model, dims, bind, kind)
-    name = str(model) if isinstance(model, (str, Path)) else model.graph.name
-    if fabric is None:
+    source, name = _source(model)
+    chosen = None if fabric is None else _fabric(fabric)
+    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs)
+    if chosen is None:
         return _smallest(graph, kind, name, observe, same_order)
-    chosen = find_fabric(fabric) if isinstance(fabric, str) else fabric
-    printed = _printed_name(chosen)
-    return _program(run_passes(graph, chosen, printed, kind, name, observe, same_order))
+    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
 
 
-def _printed_name(fabric: Fabric) -> str:
-    """A preset by name, another description by its path."""
-    from isa.fabric import PRESETS
+def _source(model: Any) -> tuple[Path | ModelProto, str]:
+    """What the frontend reads, and the model's name."""
+    import onnx
+    import onnx_ir as ir
+    from google.protobuf.message import DecodeError
 
-    source = Path(fabric.source)
-    return fabric.name if source.parent == PRESETS else fabric.source
+    from wsc.frontend.damage import library_at_work
+
+    if isinstance(model, (str, PathLike)):
+        return Path(model), str(model)
+    if isinstance(model, bytes):
+        try:
+            model = onnx.load_from_string(model)
+        except DecodeError:
+            raise CompileError("these bytes are no ONNX model, or are cut short") from None
+    if isinstance(model, ir.Model):
+        with library_at_work("the model cannot be written as ONNX"):
+            model = ir.to_proto(model)
+    if isinstance(model, onnx.ModelProto):
+        return model, model.graph.name
+    raise CompileError(
+        f"a model is the path of a file, its bytes, or an object of onnx or onnx_ir, not "
+        f"{type(model).__name__}"
+    )
+
+
+def _fabric(fabric: Any) -> Fabric:
+    if isinstance(fabric, Fabric):
+        return fabric
+    if isinstance(fabric, (str, PathLike)):
+        return find_fabric(fspath(fabric))
+    if isinstance(fabric, (tuple, list)) and len(fabric) == 2:
+        width, height = (_whole("fabric", size) for size in fabric)
+        return find_fabric(DEFAULT).sized(width, height)
+    raise CompileError(
+        f"a fabric is a name, such as 'wse2' or '8x8', (width, height), the path of a description "
+        f"or a Fabric, not {type(fabric).__name__}"
+    )
+
+
+def _sizes(dims: Any) -> dict[str, int]:
+    """``dims`` with plain integers."""
+    if not isinstance(dims, Mapping):
+        raise CompileError(f"dims is of the form {{'batch': 1}}, not {type(dims).__name__}")
+    return {str(name): _whole(f"dims[{name!r}]", size) for name, size in dims.items()}
+
+
+def _whole(what: str, value: Any) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise CompileError(f"{what}: {value!r} is no whole number") from None
+
+
+def _arrays(bind: Any) -> dict[str, np.ndarray]:
+    """``bind`` with arrays."""
+    if not isinstance(bind, Mapping):
+        raise CompileError(f"bind is of the form {{'x': array}}, not {type(bind).__name__}")
+    return {str(name): np.asarray(value) for name, value in bind.items()}
 
 
 def _smallest(
@@ -163,7 +316,7 @@ def _smallest(
             continue
         fabric = find_fabric(f"{width}x{height}")
         try:
-            compiled = run_passes(graph, fabric, fabric.name, precision, name, observe, same_order)
+            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
             continue
@@ -173,26 +326,51 @@ def _smallest(
 
 
 def _program(compiled: Compiled) -> Program:
-    return Program(compiled.program, compiled.fabric, compiled.constants)
+    described_in = (Path(compiled.fabric.source),) if compiled.fabric.source else ()
+    inputs = (*compiled.files, *described_in)
+    return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
 
 
-def load(path: str | Path) -> Program:
+def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
+    """The machine of a program; what is wrong with one of its numbers is shown in its line."""
+    from isa.diagnostics import AssemblyError, Diagnostic, Source
+
+    try:
+        return machine_of(assembly)
+    except FabricError as error:
+        for key, _ in assembly.settings:
+            if f"'{key}'" in str(error):
+                where, line = Source(text).declaration(str(path), "set", key)
+                raise AssemblyError([Diagnostic(str(error), where, line, len(key))]) from None
+        raise FabricError(f"{path}: {error}") from None
+
+
+def load(path: str | PathLike[str]) -> Program:
     """Read and verify an assembly file.
 
     Raises:
         AssemblyError: the text is not a well-formed program (all findings, with carets).
         FabricError: its fabric is not known.
+
+    Warns:
+        OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     from isa.parser import parse
     from isa.verifier import verify
 
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
     assembly = parse(text, str(path))
-    fabric = find_fabric(assembly.fabric).sized(assembly.width, assembly.height)
+    fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
-    return Program(assembly, fabric, folder=path.parent)
+    folder = path.parent
+    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
+    inputs = (*(folder / name for name in names), *([Path(fabric.source)] if fabric.source else ()))
+    note = strange(assembly, fabric)
+    if note:
+        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=2)
+    return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())

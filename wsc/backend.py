@@ -43,6 +43,7 @@ class Representation(BackendRep):
         self.same_order = same_order
         self.bound: tuple[ShapeOperand, ...] = tuple(shape_operands(model))
         constant = {tensor.name for tensor in model.graph.initializer}
+        self._defaults = {value.name for value in model.graph.input if value.name in constant}
         self._inputs = [value for value in model.graph.input if value.name not in constant]
         self.program: api.Program | None = None
         self.cycles: int | None = None
@@ -111,8 +112,8 @@ class Representation(BackendRep):
         return feeds
 
     def _constants(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What is baked in: bound operands, and tensors without elements."""
-        bound = {item.name for item in self.bound}
+        """What is baked in: bound operands, other values than the model's own, empty tensors."""
+        bound = {item.name for item in self.bound} | self._defaults
         return {
             name: array
             for name, array in arrays.items()
@@ -137,6 +138,8 @@ class Representation(BackendRep):
                         dims[f"{name}.{number}.{axis}"] = size
                 continue
             array = arrays[name] = np.asarray(given)
+            if value is not None and _lacks_shape(value.type):
+                dims |= {f"{name}.{axis}": size for axis, size in enumerate(array.shape)}
             for axis, dim in enumerate([] if value is None else _dimensions(value.type)):
                 if dim.dim_value < 1 and axis < array.ndim:
                     dims[f"{name}.{axis}"] = array.shape[axis]
@@ -153,7 +156,11 @@ def _dimensions(kind: onnx.TypeProto) -> list[onnx.TensorShapeProto.Dimension]:
 def _is_open(value: onnx.ValueInfoProto) -> bool:
     """Whether an input has dimensions or a length that the model does not tell."""
     symbolic = any(dim.dim_value < 1 for dim in _dimensions(value.type))
-    return symbolic or not value.type.HasField("tensor_type")
+    return symbolic or not value.type.HasField("tensor_type") or _lacks_shape(value.type)
+
+
+def _lacks_shape(kind: onnx.TypeProto) -> bool:
+    return kind.HasField("tensor_type") and not kind.tensor_type.HasField("shape")
 
 
 def _joined(value: onnx.ValueInfoProto, outputs: Mapping[str, np.ndarray]) -> Any:

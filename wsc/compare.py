@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from isa.files import refusal
 from isa.types import DType
 from wsc.errors import CompileError
 
@@ -105,8 +106,9 @@ class Reference:
     """
 
     def __init__(self, model: Path) -> None:
-        if not model.is_file():
-            raise CompileError(f"{model}: no such file")
+        reason = refusal(model)
+        if reason:
+            raise CompileError(f"{model}: {reason}")
         try:
             import onnxruntime
         except ImportError as error:
@@ -119,6 +121,8 @@ class Reference:
                 str(model), session_options(), providers=["CPUExecutionProvider"]
             )
         self.inputs = tuple(item.name for item in self._session.get_inputs())
+        # Initializers that are inputs too: a program may have them as inputs, and need not.
+        self.defaults = tuple(item.name for item in self._session.get_overridable_initializers())
         self.outputs = tuple(item.name for item in self._session.get_outputs())
 
     def require(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -128,7 +132,7 @@ class Reference:
                 known = ", ".join(self.outputs)
                 raise CompileError(f"{self.model}: no output '{name}'; it has: {known}")
         for name in inputs:
-            if name not in self.inputs:
+            if name not in (*self.inputs, *self.defaults):
                 known = ", ".join(self.inputs)
                 raise CompileError(f"{self.model}: no input '{name}'; it has: {known}")
         missing = [name for name in self.inputs if name not in inputs]

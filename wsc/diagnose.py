@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo
 
 from isa.fabric import find_fabric
@@ -15,6 +14,9 @@ from wsc.api import Program
 from wsc.api import compile as compile_model
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
 from wsc.frontend import load_lowerings
+from wsc.frontend.damage import graphs_of
+from wsc.frontend.load import read_proto
+from wsc.frontend.prepare import checkable, named, without_data
 from wsc.frontend.registry import find
 
 # Control flow whose bodies are looked at, and what the frontend folds away.
@@ -31,13 +33,13 @@ def obstacles(
         CompileError: there is no such file, or it is not an ONNX model.
         FabricError: there is no such fabric.
     """
-    proto = _read(path)
+    proto = read_proto(path)
     if fabric is not None:
         find_fabric(fabric)
     operators = _operators(proto)
     found = [*_external_data(proto, path), *_dimensions(proto, dims, bind)]
     if found:
-        return [*found, *operators, *_checker(path, [*found, *operators])], None
+        return [*found, *operators, *_checker(proto, path, [*found, *operators])], None
     try:
         program = compile_model(path, fabric, dict(dims), precision, dict(bind))
     except UnsupportedOperators as error:
@@ -47,19 +49,11 @@ def obstacles(
     return [], program
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise CompileError(f"{path}: no such file")
-    try:
-        return onnx.load(path, load_external_data=False)
-    except DecodeError:
-        raise CompileError(f"{path}: not an ONNX model, or cut short") from None
-
-
-def _checker(path: Path, found: list[str]) -> list[str]:
+def _checker(proto: onnx.ModelProto, path: Path, found: list[str]) -> list[str]:
     """What ONNX's checker says, unless one of the findings already says why."""
+    seen = checkable(named(proto, str(path)))
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(str(path) if seen is proto else without_data(seen))
     except onnx.checker.ValidationError as error:
         reason = " ".join(str(error).split("\n\n==>")[0].split())
         explained = "No Op registered" in reason or any("external data" in text for text in found)
@@ -67,20 +61,11 @@ def _checker(path: Path, found: list[str]) -> list[str]:
     return []
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    yield from _graphs(inner)
-
-
 def _external_data(proto: onnx.ModelProto, path: Path) -> list[str]:
     """Files that leave the model's folder, are missing, or end too early; each file once."""
     folder = path.parent.resolve()
     found: dict[str, None] = {}
-    for graph in _graphs(proto.graph):
+    for graph in graphs_of(proto.graph):
         for tensor in graph.initializer:
             if tensor.data_location != onnx.TensorProto.EXTERNAL:
                 continue
@@ -113,7 +98,7 @@ def _operators(proto: onnx.ModelProto) -> list[str]:
     functions = {(item.domain, item.name) for item in proto.functions}
     opsets = {item.domain: item.version for item in proto.opset_import}
     refused: dict[tuple[str, str, int, str], list[str]] = {}
-    bodies = [(graph.node, opsets) for graph in _graphs(proto.graph)]
+    bodies = [(graph.node, opsets) for graph in graphs_of(proto.graph)]
     for function in proto.functions:
         own = {item.domain: item.version for item in function.opset_import}
         bodies.append((function.node, opsets | own))
@@ -151,12 +136,21 @@ def _dimensions(
             continue
         for axis, dim in enumerate(shapes[value.name]):
             placed = f"{value.name}.{axis}"
-            if dim.dim_value > 0 or dim.dim_param in known or placed in known:
+            sized = dim.HasField("dim_value") and dim.dim_value >= 0
+            if sized or dim.dim_param in known or placed in known:
                 continue
             found.setdefault(dim.dim_param or placed, []).append(f"{value.name!r} axis {axis}")
     symbols = {dim.dim_param for shape in shapes.values() for dim in shape if dim.dim_param}
     places = {f"{name}.{axis}" for name, shape in shapes.items() for axis in range(len(shape))}
-    unknown = [name for name in dims if name not in symbols and name not in places]
+    # An input without a shape has as many dimensions as it is given.
+    open_inputs = {
+        item.name for item in proto.graph.input if not item.type.tensor_type.HasField("shape")
+    }
+    unknown = [
+        name
+        for name in dims
+        if name not in symbols | places and name.rpartition(".")[0] not in open_inputs
+    ]
     return [
         *(f"--dim {name}: the model has no such dimension" for name in unknown),
         *(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isa.shown import escaped
+
 
 def shortened(text: str | bytes, limit: int = 400) -> str:
     """A text that came from a model: on one line, its middle left out if it is long.
@@ -12,13 +14,17 @@ def shortened(text: str | bytes, limit: int = 400) -> str:
     Protobuf gives bytes for a text that is not UTF-8.
     """
     text = text if isinstance(text, str) else text.decode(errors="replace")
-    line = "".join(item if item.isprintable() else "\N{REPLACEMENT CHARACTER}" for item in text)
+    line = escaped(text)
     head, tail = limit * 3 // 4, limit // 4
     return line if len(line) <= limit else f"{line[:head]} ... {line[-tail:]}"
 
 
 class CompileError(Exception):
     """A model, an option or an input that wsc refuses; the text says what and why."""
+
+
+class OtherMachine(UserWarning):
+    """A program was compiled for other numbers than its fabric has by now."""
 
 
 class DoesNotFit(CompileError):

@@ -48,6 +48,12 @@ def is_plain(extent: Extent) -> bool:
     return extent.offset == 0 and extent.length == extent.step
 
 
+def holds_all(extent: Extent, mesh: Mesh) -> bool:
+    """Every index has a holder. Blocks for windows may end before the last index, if no window
+    reads that far."""
+    return extent.axis is None or extent.step * mesh.count(extent.axis) >= extent.size
+
+
 def start(extent: Extent, at: ExprLike | None = None) -> Expr:
     """First index that a tile holds (may lie outside [0, size) with a halo)."""
     if extent.axis is None:
@@ -62,8 +68,10 @@ def valid(extent: Extent, mesh: Mesh, at: ExprLike | None = None) -> Expr:
     An expression over the coordinate even where the blocks divide the size: so the text
     of a program keeps its form from mesh to mesh.
     """
-    if extent.axis is None or mesh.count(extent.axis) == 1:
+    if extent.axis is None:
         return Int(extent.size)
+    if mesh.count(extent.axis) == 1:
+        return Int(min(extent.size, extent.step))
     first = start(extent, at)
     return maximum(0, minimum(extent.step, extent.size - first))
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from isa.code_size import code_bytes
 from isa.fabric import Fabric
 from isa.program import Program
 from isa.types import DType
+from wsc.errors import DoesNotFit
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.passes.emit import Emit
-from wsc.passes.memory import Allocate, check_room_for_code
+from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
@@ -26,15 +28,19 @@ Observer = Callable[[str, Stage], None]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What the pipeline gives: the program, and the constants that its weights name."""
+    """What the pipeline gives: the program, and the constants that its weights name.
+
+    files: those that the model was read from.
+    """
 
     program: Program
     constants: tuple[Constant, ...]
     fabric: Fabric
+    files: tuple[Path, ...] = ()
 
 
 def passes(
-    fabric: Fabric, fabric_name: str, precision: DType, model: str, same_order: bool = False
+    fabric: Fabric, precision: DType, model: str, same_order: bool = False
 ) -> tuple[Any, ...]:
     """The passes, in order, each with its reason for standing there."""
     return (
@@ -42,13 +48,13 @@ def passes(
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order),
         Allocate(fabric),  # addresses before kernels: instructions name them
-        Emit(fabric, fabric_name, precision, model),  # kernels and the streams that they consume
+        Emit(fabric, precision, model),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
 
 def run_passes(
-    graph: Graph, fabric: Fabric, fabric_name: str, precision: DType, model: str,
+    graph: Graph, fabric: Fabric, precision: DType, model: str,
     observe: Observer | None = None, same_order: bool = False,
 ) -> Compiled:  # fmt: skip
     """Lower a graph to a verified program.
@@ -66,18 +72,36 @@ def run_passes(
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
-    for step in passes(fabric, fabric_name, precision, model, same_order):
-        stage = step.apply(stage)
+    for step in passes(fabric, precision, model, same_order):
+        try:
+            stage = step.apply(stage)
+        except DoesNotFit as error:
+            if not isinstance(stage, Placed):
+                raise
+            emit = Emit(fabric, precision, model)
+            raise _code_too_long(stage, fabric, emit) or error from None
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric)
+    return Compiled(stage, graph.constants, fabric, graph.files)
+
+
+def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:
+    """What to say of values that do not fit if the code alone does not: no more tiles help then."""
+    program = emit.apply(Allocate(fabric, limited=False).apply(placed))
+    code = max(code_bytes(program, fabric).values(), default=0)
+    if code <= fabric.sram_bytes:
+        return None
+    return DoesNotFit(
+        f"{code} bytes of code alone do not fit into the {fabric.sram_bytes} of a tile of fabric "
+        f"'{fabric.name}'; {LONG_CODE}"
+    )
 
 
 def compile_model(
-    model: Path, fabric: Fabric, fabric_name: str, *, dims: dict[str, int] | None = None,
+    model: Path, fabric: Fabric, *, dims: dict[str, int] | None = None,
     bind: dict[str, np.ndarray] | None = None, precision: DType = DType.F32,
     observe: Observer | None = None,
 ) -> Compiled:  # fmt: skip
@@ -85,4 +109,4 @@ def compile_model(
     from wsc.frontend import import_onnx
 
     graph = import_onnx(model, dims, bind, precision)
-    return run_passes(graph, fabric, fabric_name, precision, str(model), observe)
+    return run_passes(graph, fabric, precision, str(model), observe)

@@ -1,59 +1,145 @@
-"""Weights beside the program: one safetensors file, or references into the model's own data."""
+"""A program on disk: its text, and its weights beside it; both appear, or neither does.
+
+The text gives the SHA-256 of each file that holds weights, so that a run sees when a file is not
+the one that the program was saved with.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from isa.program import EdgeTensor, Kind
+from isa.operands import show_string
+from isa.printer import print_program
+from isa.program import EdgeTensor, Kind, Program, WeightFile
 from wsc.errors import CompileError
-from wsc.files import appearing
+from wsc.files import appearing, require_writable
 from wsc.ir.graph import Constant
 
+MARK = {"written by": "wsc"}  # metadata of the files of weights
 
-def write_weights(
-    tensors: Iterable[EdgeTensor], constants: tuple[Constant, ...], program: Path
-) -> tuple[EdgeTensor, ...]:
-    """Write what the weights name beside ``program``; the edge tensors that refer to it.
 
-    Data that already lie raw in the program's own folder are referred to where they are.
+def weights_path(program: Path) -> Path:
+    """Where the weights of the program at ``program`` are: its whole name, and an ending."""
+    return program.with_name(f"{program.name}.safetensors")
+
+
+def save_program(
+    program: Program, constants: Iterable[Constant], path: Path, inputs: Iterable[Path]
+) -> Program:
+    """Write the text of a program to ``path`` and what its weights name beside it.
+
+    Data that are stored raw in the program's own folder already, as the external data of a model
+    may be, are referred to where they are.
+
+    inputs: files that are read, and never replaced.
+
+    Returns:
+        The program that refers to its files, as it is written.
 
     Raises:
-        CompileError: the file cannot be written.
+        CompileError: the files cannot, or must not, be written.
     """
-    table = {constant.name: constant for constant in constants}
-    target = program.with_suffix(".safetensors")
-    arrays: dict[str, np.ndarray] = {}
-    result: list[EdgeTensor] = []
-    for tensor in tensors:
-        constant = table.get(tensor.key)
+    target = weights_path(path)
+    read = tuple(inputs)
+    places = _Places(path.parent, target.name, {item.name: item for item in constants})
+    tensors = tuple(map(places.of, program.edge_tensors))
+    if places.arrays:
+        _require_ours(target, path, read)
+    paths = (target, path) if places.arrays else (path,)
+    digests = {file.name: file.sha256 for file in program.files}
+    current = paths[0]  # which file cannot be written, for the message
+    try:
+        with appearing(*paths, inputs=read) as partials:
+            digests |= {name: _sha256(path.parent / name) for name in places.referred}
+            if places.arrays:
+                _write_arrays(places.arrays, partials[0], target)
+                digests[target.name] = _sha256(partials[0])
+            names = dict.fromkeys(item.file for item in tensors if item.kind is Kind.WEIGHT)
+            files = tuple(WeightFile(name, digests[name]) for name in names if name in digests)
+            saved = program.with_(edge_tensors=tensors, files=files)
+            current = path
+            partials[-1].write_text(print_program(saved), encoding="utf-8")
+    except OSError as error:
+        raise CompileError(f"{current}: cannot be written ({error.strerror or error})") from error
+    return saved
+
+
+@dataclass(slots=True)
+class _Places:
+    """Where the weights of a program are to be.
+
+    arrays: those that the file ``target`` takes, by key. referred: names of other files in
+    ``folder`` that hold some.
+    """
+
+    folder: Path
+    target: str
+    constants: dict[str, Constant]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    referred: set[str] = field(default_factory=set[str])
+
+    def of(self, tensor: EdgeTensor) -> EdgeTensor:
+        """The tensor with its place; one that is no weight, or stays where it is, as it was."""
+        constant = self.constants.get(tensor.key)
         if tensor.kind is not Kind.WEIGHT or constant is None:
-            result.append(tensor)
-            continue
+            return tensor
         source = constant.source
-        if source is not None and Path(source[0]).resolve().parent == program.parent.resolve():
+        if source is not None and Path(source[0]).resolve().parent == self.folder.resolve():
             name = Path(source[0]).name
-            result.append(replace(tensor, file=name, byte_offset=source[1]))
-            continue
-        array = constant.load()
-        # An expanded or transposed constant is a view; the file takes the bytes as they lie.
-        arrays[tensor.key] = np.ascontiguousarray(array).reshape(tensor.shape)
-        result.append(replace(tensor, file=target.name))
-    if arrays:
-        _save(arrays, target)
-    return tuple(result)
+            self.referred.add(name)
+            return replace(tensor, file=name, byte_offset=source[1])
+        # An expanded or transposed constant is a view; the file takes the bytes as they are.
+        array = np.ascontiguousarray(constant.load()).reshape(tensor.shape)
+        self.arrays[tensor.key] = array
+        return replace(tensor, file=self.target, byte_offset=None)
 
 
-def _save(arrays: dict[str, np.ndarray], target: Path) -> None:
+def _require_ours(target: Path, path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a file that only happens to have the name that the weights would get.
+
+    A checkpoint beside a model may be called so. What wsc wrote says so, or the text that is
+    there already names it.
+
+    Raises:
+        CompileError: something else has that name.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    require_writable(target, inputs)
+    if not target.exists():
+        return
+    try:
+        with safe_open(target, "numpy") as file:
+            if MARK.items() <= (file.metadata() or {}).items():
+                return
+    except (OSError, SafetensorError):
+        pass  # damaged, or something else: the text knows
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if f"file {show_string(target.name)} sha256 " not in text:
+        raise CompileError(
+            f"{target}: is in the place of the weights, and was not written by wsc: it is not "
+            "replaced; remove it, or name another output"
+        )
+
+
+def _write_arrays(arrays: dict[str, np.ndarray], partial: Path, target: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     try:
-        with appearing(target) as partial:
-            save_file(arrays, partial)
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CompileError(f"{target}: cannot be written ({reason})") from error
+        save_file(arrays, partial, MARK)
+    except SafetensorError as error:
+        raise CompileError(f"{target}: cannot be written ({error})") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

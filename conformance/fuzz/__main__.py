@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from conformance.fuzz.judge import GOOD, Finding, Verdict
+from conformance.fuzz.machine import Programs
 from conformance.fuzz.run import Fuzzer
 from conformance.suite import load_cases
 
@@ -31,31 +32,33 @@ from conformance.suite import load_cases
     help="Write the models there that went wrong.",
 )  # fmt: skip
 @click.option("--verbose", is_flag=True, help="List every model.")
+@click.option("--programs", is_flag=True, help="Random programs and fabrics, not models.")
 def main(
     count: int, seed: int, pattern: str, fabric: str, jobs: int, limit: float,
-    only: tuple[int, ...], keep: Path | None, verbose: bool,
+    only: tuple[int, ...], keep: Path | None, verbose: bool, programs: bool,
 ) -> None:  # fmt: skip
-    """Change models of ONNX's own suite at random and try them.
+    """Change models of ONNX's own suite at random and try them; or make programs at random.
 
     Exits with 1 if any crashes, hangs, takes too much memory, is refused with no clear
     sentence, or has a result other than the reference evaluator's.
     """
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     started = time.perf_counter()
-    fuzzer = Fuzzer(load_cases(["node"], pattern), seed, fabric, limit)
+    if programs:
+        fuzzer = Programs(seed, limit)
+    else:
+        fuzzer = Fuzzer(load_cases(["node"], pattern), seed, fabric, limit)
     numbers = only or range(count)
-    findings = list(_shown(fuzzer.run(numbers, jobs), len(numbers), console))
+    findings = list(shown(fuzzer.run(numbers, jobs), len(numbers), console))
     findings.sort(key=lambda finding: finding.number)
     for finding in findings:
         if verbose or finding.verdict not in GOOD:
             console.print(str(finding), markup=False, soft_wrap=True)
             if keep is not None and finding.verdict not in GOOD:
                 keep.mkdir(parents=True, exist_ok=True)
-                (keep / f"{seed}-{finding.number}.onnx").write_bytes(
-                    fuzzer.mutant(finding.number).data
-                )
+                fuzzer.keep(finding.number, keep / f"{seed}-{finding.number}")
     counts = Counter(finding.verdict for finding in findings)
-    table = Table("verdict", "models", box=None)
+    table = Table("verdict", "programs" if programs else "models", box=None)
     for verdict in Verdict:
         table.add_row(verdict, str(counts[verdict]))
     console.print(table)
@@ -63,7 +66,8 @@ def main(
     sys.exit(any(finding.verdict not in GOOD for finding in findings))
 
 
-def _shown(findings: Iterator[Finding], count: int, console: Console) -> Iterator[Finding]:
+def shown(findings: Iterator[Finding], count: int, console: Console) -> Iterator[Finding]:
+    """The findings as they come, with a progress bar."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=console, auto_refresh=False, transient=True,

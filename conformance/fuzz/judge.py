@@ -157,11 +157,11 @@ def try_mutant(number: int, case: str, mutant: Mutant, run: Callable[[], Outputs
     except REFUSALS as error:
         finding.verdict, finding.reason = _refusal(error)
     except ExecutionFault as error:
-        finding.verdict, finding.reason, finding.fault = Verdict.CRASHED, _where(error), True
+        finding.verdict, finding.reason, finding.fault = Verdict.CRASHED, where_of(error), True
     except MemoryError as error:
-        finding.verdict, finding.reason = Verdict.MEMORY, _where(error)
+        finding.verdict, finding.reason = Verdict.MEMORY, where_of(error)
     except Exception as error:  # noqa: BLE001 - a crash is what is looked for
-        finding.verdict, finding.reason = Verdict.CRASHED, _where(error)
+        finding.verdict, finding.reason = Verdict.CRASHED, where_of(error)
     finding.seconds = round(time.perf_counter() - started, 2)
     if peak_memory() > MEMORY:
         finding.verdict, finding.reason = Verdict.MEMORY, f"{peak_memory() >> 20} MiB"
@@ -177,7 +177,8 @@ def _refusal(error: Exception) -> tuple[Verdict, str]:
     return Verdict.REFUSED if clear else Verdict.UNCLEAR, text[:1000]
 
 
-def _where(error: Exception) -> str:
+def where_of(error: Exception) -> str:
+    """The last places of ours that an error came through, its type and its text."""
     frames = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

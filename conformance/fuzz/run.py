@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from conformance.fuzz.judge import (
     Finding,
@@ -43,6 +44,10 @@ class Fuzzer:
         rng = self._random(number)
         model, sets = self.cases[rng.randrange(len(self.cases))].load()
         return mutated(model, sets[0][0], rng)
+
+    def keep(self, number: int, path: Path) -> None:
+        """Write a changed model to a file of that name."""
+        path.with_suffix(".onnx").write_bytes(self.mutant(number).data)
 
     def run(self, numbers: Sequence[int], jobs: int) -> Iterator[Finding]:
         """Findings as they come; those that need the reference evaluator are the last."""

@@ -29,12 +29,13 @@ from isa.program import (
     Statement,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-Item = Statement | Procedure | Region | Route | Tensor | EdgeTensor | Transfer
+Item = Statement | Procedure | Region | Route | Tensor | EdgeTensor | Transfer | WeightFile
 
 SIDES = tuple(Side)
 NEIGHBOURS = tuple(side for side in Side if side is not Side.RAMP)
@@ -107,6 +108,9 @@ class Context:
             return ex.evaluate(node, environment)
         except ZeroDivisionError as error:
             self.say(f"{error} for some tile", item)
+            return None
+        except ex.TooLarge as error:
+            self.say(str(error), item)
             return None
 
     def guard(self, node: ex.Expr | None, region: Region, item: Item) -> Mask:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import math
+
+import numpy as np
 
 from isa.code_size import code_bytes
+from isa.limits import MOST_CELLS, MOST_NUMBER
 from isa.program import Kind
-from isa.types import host_dtype
+from isa.types import Side, host_dtype
 from isa.verify.context import Context
+
+_DIGITS = frozenset("0123456789abcdef")
 
 
 def rectangle(context: Context) -> None:
@@ -22,10 +27,26 @@ def rectangle(context: Context) -> None:
         context.say_declared(message, "fabric", name, name)
 
 
+def cells(context: Context) -> None:
+    """The routes of all tiles are few enough to be laid out."""
+    program = context.program
+    routed = len({route.color for route in program.routes})
+    count = program.width * program.height * routed
+    if count > MOST_CELLS:
+        context.say(
+            f"{routed} routed colors on {program.width}x{program.height} tiles are {count} cells, "
+            f"and {MOST_CELLS} can be checked",
+            program.routes[0],
+        )
+
+
 def regions(context: Context) -> None:
     """Regions lie within the rectangle and do not overlap."""
     program = context.program
-    for region in program.regions:
+    fits = not context.found  # else there is no saying how many tiles there are
+    shape = (program.height, program.width) if fits else (0, 0)
+    owner = np.zeros(shape, np.int32)  # number of the region that has each tile
+    for number, region in enumerate(program.regions, start=1):
         right, bottom = region.left + region.width, region.top + region.height
         if min(region.width, region.height) < 1 or min(region.left, region.top) < 0:
             context.say(f"region '{region.name}' has no tiles", region)
@@ -35,11 +56,27 @@ def regions(context: Context) -> None:
                 f"{program.width}x{program.height} tiles",
                 region,
             )
-    for one, two in combinations(program.regions, 2):
-        across = one.left < two.left + two.width and two.left < one.left + one.width
-        down = one.top < two.top + two.height and two.top < one.top + one.height
-        if across and down:
-            context.say(f"region '{two.name}' overlaps region '{one.name}'", two)
+        elif fits:
+            area = owner[context.tiles(region)]
+            for other in np.unique(area[area > 0]).tolist():
+                first = program.regions[other - 1].name
+                context.say(f"region '{region.name}' overlaps region '{first}'", region)
+            area[:] = number
+
+
+def mains(context: Context) -> None:
+    """Cores that routes lead to have code: what nobody takes or sends is waited for for ever."""
+    program = context.program
+    used = {
+        route.region
+        for route in program.routes
+        for position in route.positions
+        if position.receive is Side.RAMP or Side.RAMP in position.send
+    }
+    for region in program.regions:
+        if region.name in used and not region.main:
+            message = f"region '{region.name}' has no code, and routes lead to or from its cores"
+            context.say(message, region)
 
 
 def colors(context: Context) -> None:
@@ -80,6 +117,9 @@ def tensors(context: Context) -> None:
             context.say(f"'{tensor.name}' is no weight, so it has no file", tensor)
         if any(size < 0 for size in tensor.shape):
             context.say(f"'{tensor.name}' has a negative size", tensor)
+        elif math.prod(tensor.shape) > MOST_NUMBER:
+            message = f"'{tensor.name}' has {math.prod(tensor.shape)} elements, more than"
+            context.say(f"{message} {MOST_NUMBER}", tensor)
         host = tensor.host_dtype
         if host and host_dtype(host) is None:
             message = f"'{tensor.name}': NumPy has no type of numbers called '{host}'"
@@ -99,3 +139,17 @@ def memory(context: Context) -> None:
                 f"{up_to} and {code} of code, and there are {there}",
                 context.regions[name],
             )
+
+
+def files(context: Context) -> None:
+    """Every file with a digest holds weights, and is declared once."""
+    named = {tensor.file for tensor in context.program.edge_tensors if tensor.kind is Kind.WEIGHT}
+    seen: set[str] = set()
+    for file in context.program.files:
+        if len(file.sha256) != 64 or not set(file.sha256) <= _DIGITS:
+            context.say("a SHA-256 is written as 64 digits, 0 to 9 and a to f", file)
+        if file.name in seen:
+            context.say(f"the file '{file.name}' is declared twice", file)
+        elif file.name not in named:
+            context.say(f"no weight is in the file '{file.name}'", file)
+        seen.add(file.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,21 @@ import numpy as np
 
 from isa import expr as ex
 from isa.code_size import calls, reachable
-from isa.program import Call, Fabric, If, Loop, Mem, Op, Region, Statement, assigned
+from isa.limits import MOST_ROW, MOST_STEPS, fits_word
+from isa.program import (
+    Call,
+    Fabric,
+    If,
+    Loop,
+    Mem,
+    Op,
+    Region,
+    Scalar,
+    Statement,
+    assigned,
+    row_level,
+)
+from isa.spans import show_address, spanned
 from isa.table import BY_NAME, Form, operand_type
 from isa.types import DType, Side
 from isa.verify.context import Context, Mask, first
@@ -44,6 +59,7 @@ class _Walk:
     region: Region
     environment: Mapping[str, Any]
     entered: dict[str, Reach] = field(default_factory=dict[str, Reach])
+    fitting: set[ex.Expr] = field(default_factory=set[ex.Expr])  # found to fit words, or reported
 
     def sites(self) -> Iterator[Site]:
         region, bodies = self.region, self.context.bodies
@@ -59,6 +75,8 @@ class _Walk:
         self, body: tuple[Statement, ...], scope: str, registers: frozenset[str], reach: Reach
     ) -> Iterator[Site]:
         for statement in body:
+            for node in _operands(statement):
+                self._fits(node, registers, statement)
             if isinstance(statement, Op):
                 yield Site(self.region, scope, statement, registers, reach)
             elif isinstance(statement, Call):
@@ -77,6 +95,23 @@ class _Walk:
                 yield from self._block(statement.then, scope, registers, _narrow(reach, holds))
                 yield from self._block(statement.otherwise, scope, registers, _narrow(reach, fails))
 
+    def _fits(self, node: ex.Expr, registers: frozenset[str], item: Statement) -> None:
+        """What is static of an operand is a number that the machine's words hold."""
+        dims = tuple(dim.name for dim in item.dims) if isinstance(item, Op) else ()
+        affine = ex.split(node, registers, dims)
+        for part in (affine.static, *affine.strides.values()):
+            if part in self.fitting or set(ex.names(part)) & registers:
+                continue
+            self.fitting.add(part)
+            value = self.context.value(part, self.environment, item)
+            if value is None:
+                continue
+            for end in (int(np.min(value)), int(np.max(value))):
+                if not fits_word(end):
+                    message = f"{ex.show(part)} is {end}, and an operand holds 32 bits"
+                    self.context.say(message, item)
+                    break
+
     def _where(
         self,
         relation: str,
@@ -94,6 +129,20 @@ class _Walk:
 
 def _narrow(reach: Reach, mask: Mask | None) -> Reach:
     return Reach(reach.mask, False) if mask is None else Reach(reach.mask & mask, reach.exact)
+
+
+def _operands(statement: Statement) -> list[ex.Expr]:
+    """The expressions of a statement, those of the statements in it left out."""
+    if isinstance(statement, Loop):
+        return [statement.count]
+    if isinstance(statement, If):
+        return [statement.left, statement.right]
+    if isinstance(statement, Call):
+        return [value for _, value in statement.arguments]
+    found = [dim.extent for dim in statement.dims]
+    found += [operand.address for operand in statement.operands if isinstance(operand, Mem)]
+    found += [operand.value for operand in statement.operands if isinstance(operand, Scalar)]
+    return [*found, *(statement.target or ())]
 
 
 def _callers_first(
@@ -133,6 +182,7 @@ def code(context: Context, network: Network, found: list[Site]) -> None:
         reach, extents = _steps(context, site, environments[site.region.name])
         if not reach.mask.any():
             continue
+        _bounded(context, site, extents)
         for index, operand in enumerate(site.op.operands):
             if isinstance(operand, Mem):
                 _address(context, site, operand, _type(site.op, index), reach, extents,
@@ -163,6 +213,21 @@ def _steps(context: Context, site: Site, env: Mapping[str, Any]) -> tuple[Reach,
     return reach, extents
 
 
+def _bounded(context: Context, site: Site, extents: dict[str, Any]) -> None:
+    """An instruction has so many steps that it ends, and rows that an interrupt can wait for."""
+    dims = [dim.name for dim in site.op.dims]
+    if not set(dims) <= set(extents):
+        return  # decided when it runs
+    most = {name: int(np.max(value)) for name, value in extents.items()}
+    inner = dims[row_level(site.op) :]
+    for names, limit, what in ((dims, MOST_STEPS, "steps"), (inner, MOST_ROW, "steps in a row")):
+        count = math.prod(max(most[name], 0) for name in names)
+        if count > limit:
+            message = f"'{site.op.name}' has {count} {what}, and there may be {limit}"
+            context.say(message, site.op)
+            return
+
+
 def _address(
     context: Context,
     site: Site,
@@ -176,27 +241,25 @@ def _address(
     used = {name for stride in split.strides.values() for name in ex.names(stride)}
     if split.registers or used & site.registers or not set(split.strides) <= set(extents):
         return  # decided when it runs
-    least = context.value(split.static, env, site.op)
-    if least is None:
+    base = context.value(split.static, env, site.op)
+    strides = {name: context.value(stride, env, site.op) for name, stride in split.strides.items()}
+    if base is None or any(stride is None for stride in strides.values()):
         return
-    greatest, odd = least, np.asarray(least) % dtype.bytes != 0
-    for name, stride in split.strides.items():
-        step = context.value(stride, env, site.op)
-        if step is None:
-            return
-        span = (np.asarray(extents[name]) - 1) * step
-        odd = odd | ((np.asarray(step) % dtype.bytes != 0) & (np.asarray(extents[name]) > 1))
-        least, greatest = least + np.minimum(span, 0), greatest + np.maximum(span, 0)
+    span = spanned(base, [(extents[name], stride) for name, stride in strides.items()])
+    odd = np.asarray(base) % dtype.bytes != 0
+    for name, stride in strides.items():
+        many = np.asarray(extents[name]) > 1
+        odd = odd | ((np.asarray(stride) % dtype.bytes != 0) & many)
     text = f"[{ex.show(operand.address)}]"
     limit = context.fabric.sram_bytes
-    outside = reach.mask & ((np.asarray(least) < 0) | (np.asarray(greatest) > limit - dtype.bytes))
+    outside = np.atleast_2d(reach.mask & span.beyond(limit - dtype.bytes + 1))
     if outside.any():
-        shape, (x, y) = outside.shape, first(outside)
-        low = int(np.broadcast_to(least, shape)[y, x])
-        high = int(np.broadcast_to(greatest, shape)[y, x]) + dtype.bytes
+        x, y = first(outside)
+        low = show_address(int(np.broadcast_to(span.least, outside.shape)[y, x]))
+        high = int(np.broadcast_to(span.greatest, outside.shape)[y, x]) + dtype.bytes - 1
         place = _tile(site.region, outside, x, y)
-        message = f"{text} covers bytes {low} to {high - 1}{place}, and SRAM ends at {limit - 1}"
-        context.say(message, site.op)
+        message = f"{text} covers bytes {low} to {show_address(high)}{place}, "
+        context.say(f"{message}and SRAM ends at {limit - 1}", site.op)
     elif (reach.mask & odd).any():
         message = f"{text} is not aligned to {dtype.bytes}-byte elements"
         context.say(message + _tile(site.region, odd, *first(reach.mask & odd)), site.op)

@@ -7,24 +7,31 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from isa import expr as ex
-from isa.program import Direction, EdgeTensor, Kind, Region, Transfer
+from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
+from isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
+from isa.spans import Span, elements, show_address, spanned, split_offset
 from isa.types import Control, DType, Side
-from isa.verify.context import Context
+from isa.verify.context import Context, Mask
 from isa.verify.routes import Network, boundary, side_length
 
-_CASES = 4_000_000  # ports times repetitions that are looked at one by one
+Numbers = npt.NDArray[np.int64]
+
+_BLOCK = 1 << 20  # ports times repetitions that are looked at together
 
 
 def transfers(context: Context, network: Network) -> None:
     """Each transfer stands at the edge, meets a route, and stays within its tensor."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    tensors, places = context.program.edge_tensors, edge_places(context.program.edge_tensors)
     for transfer in context.program.transfers:
-        region, tensor = context.regions[transfer.region], tensors[transfer.tensor]
+        region = context.regions[transfer.region]
+        tensor = tensors[places[transfer.direction, transfer.tensor]]
         if not _at_edge(context, region, transfer, transfer.side):
             continue
-        _kind(context, transfer, tensor)
+        if not _kind(context, transfer, tensor):
+            continue
         _route(context, network, transfer, region)
         if transfer.lookup and not _lookup(context, network, transfer, region, tensor):
             continue
@@ -33,7 +40,8 @@ def transfers(context: Context, network: Network) -> None:
 
 def cuts(context: Context) -> None:
     """What cuts an output is an output itself, one integer, and the dimension is there."""
-    tensors = {tensor.name: tensor for tensor in context.program.edge_tensors}
+    outputs_last = sorted(context.program.edge_tensors, key=lambda t: t.kind is Kind.OUTPUT)
+    tensors = {tensor.name: tensor for tensor in outputs_last}
     for tensor in context.program.edge_tensors:
         if tensor.cut is None:
             continue
@@ -41,7 +49,7 @@ def cuts(context: Context) -> None:
         length = tensors.get(name)
         if tensor.kind is not Kind.OUTPUT:
             context.say(f"'{tensor.name}' is an {tensor.kind.value} and cannot be cut", tensor)
-        elif axis >= len(tensor.shape):
+        elif not 0 <= axis < len(tensor.shape):
             context.say(f"'{tensor.name}' has no dimension {axis} to cut", tensor, str(axis))
         elif length is None:
             context.say(f"no output '{name}' to cut '{tensor.name}' by", tensor, name)
@@ -67,7 +75,8 @@ def _at_edge(context: Context, region: Region, transfer: Transfer, side: Side) -
     return at
 
 
-def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> None:
+def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> bool:
+    """What is said of a transfer suits it; whether its counts are ones to go on with."""
     feeds = transfer.direction is Direction.FEED
     if feeds == (tensor.kind is Kind.OUTPUT):
         verb = "fed" if feeds else "drained into"
@@ -76,8 +85,15 @@ def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> None:
     controls = {transfer.then, transfer.final} - {Control.NONE}
     if not feeds and (controls or transfer.lookup):
         context.say("a drain sends no control wavelets and looks up no rows", transfer)
-    if transfer.repeat and transfer.repeat[1] < 0:
-        context.say("a transfer cannot be repeated a negative number of times", transfer)
+    for what, count in (
+        ("repeated", transfer.repeat[1] if transfer.repeat else 0),
+        ("given index values", transfer.lookup.count if transfer.lookup else 0),
+    ):
+        if not 0 <= count <= MOST_WORD:
+            message = f"a transfer cannot be {what} {count} times, only 0 to {MOST_WORD} times"
+            context.say(message, transfer, str(count))
+            return False
+    return True
 
 
 def _route(context: Context, network: Network, transfer: Transfer, region: Region) -> None:
@@ -130,64 +146,79 @@ def _lookup(
 
 def _elements(context: Context, transfer: Transfer, region: Region, tensor: EdgeTensor) -> None:
     """The least and the greatest element that is moved lie within the tensor."""
-    names = tuple(dim.name for dim in transfer.dims)
+    row = () if transfer.lookup is None else (transfer.lookup.row,)
+    dims = tuple(dim.name for dim in transfer.dims)
+    count = transfer.repeat[1] if transfer.repeat else 1
     try:
-        offset = ex.split(transfer.offset, frozenset(), names)
+        offset, ragged = split_offset(transfer)
     except ex.NotAffine as error:
         context.say(str(error), transfer)
         return
-    size = int(np.prod(tensor.shape, dtype=np.int64))
-    for env in _environments(context, transfer, region, tensor):
-        least = context.value(offset.static, env, transfer)
-        if least is None:
+    env = ports_of(region, transfer.side, context)
+    places = side_length(region, transfer.side)
+    if ragged and places * count > MOST_CASES:
+        context.say(
+            f"the repetitions differ, and {count} at each of {places} ports are more than the "
+            f"{MOST_CASES} that are looked at one by one",
+            transfer,
+        )
+        return
+    for numbers in _blocks(count if ragged else 1, places):
+        if ragged and transfer.repeat:
+            env[transfer.repeat[0]] = numbers[:, None]
+        base = context.value(offset.static, env, transfer)
+        open_ports = context.guard_values(transfer.guard, env, transfer)
+        extents = [context.value(dim.extent, env, transfer) for dim in transfer.dims]
+        strides = {
+            name: context.value(stride, env, transfer) for name, stride in offset.strides.items()
+        }
+        if base is None or any(value is None for value in (*extents, *strides.values())):
             return
-        greatest: Any = least
-        steps: Any = context.guard_values(transfer.guard, env, transfer)
-        for dim in transfer.dims:
-            extent = context.value(dim.extent, env, transfer)
-            stride = context.value(offset.strides.get(dim.name, ex.Int(0)), env, transfer)
-            if extent is None or stride is None:
-                return
-            steps = steps & (np.asarray(extent) > 0)
-            span = (np.asarray(extent) - 1) * stride
-            least, greatest = least + np.minimum(span, 0), greatest + np.maximum(span, 0)
-        wrong = steps & ((np.asarray(least) < 0) | (np.asarray(greatest) >= size))
-        if np.any(wrong):
-            where = np.unravel_index(int(np.argmax(wrong)), np.shape(wrong))
-            low = int(np.broadcast_to(least, np.shape(wrong))[where])
-            high = int(np.broadcast_to(greatest, np.shape(wrong))[where])
-            context.say(
-                f"the transfer moves elements {low} to {high} of '{tensor.name}', which has {size}",
-                transfer,
-                tensor.name,
-            )
+        rows = transfer.lookup.count if transfer.lookup else 1
+        if elements((*extents, rows, count)) > MOST_NUMBER:
+            context.say(f"a port moves more than {MOST_NUMBER} elements", transfer)
+            return
+        # A looked-up row may be any of the tensor: what the fabric asks for is checked as it runs.
+        moved = [(tensor.shape[0], strides.get(name, 0)) for name in row]
+        moved += [(size, strides.get(name, 0)) for name, size in zip(dims, extents, strict=True)]
+        if transfer.repeat:
+            moved.append((count, 0 if ragged else strides.get(transfer.repeat[0], 0)))
+        if not _within(context, transfer, tensor, spanned(base, moved), open_ports):
             return
 
 
-def _environments(
-    context: Context, transfer: Transfer, region: Region, tensor: EdgeTensor
-) -> Iterator[dict[str, Any]]:
-    """Static names at the ports of the side: ports as columns, repetitions as rows.
+def _within(
+    context: Context, transfer: Transfer, tensor: EdgeTensor, span: Span, open_ports: Mask
+) -> bool:
+    size = math.prod(tensor.shape)
+    wrong = open_ports & span.beyond(size)
+    if not wrong.any():
+        return True
+    where = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+    low, high = (
+        show_address(int(np.broadcast_to(end, wrong.shape)[where]))
+        for end in (span.least, span.greatest)
+    )
+    context.say(
+        f"the transfer moves elements {low} to {high} of '{tensor.name}', which has {size}",
+        transfer,
+        tensor.name,
+    )
+    return False
 
-    Of very many repetitions only the first and the last ones are looked at. A looked-up
-    row stands for the tensor's first and last one: what the fabric asks for is checked
-    when it runs.
-    """
+
+def ports_of(region: Region, side: Side, context: Context) -> dict[str, Any]:
+    """Static names at the ports of the side, which are the columns."""
     env = context.environment(region)
-    across = transfer.side in (Side.NORTH, Side.SOUTH)
-    last = {Side.EAST: region.width - 1, Side.SOUTH: region.height - 1}.get(transfer.side, 0)
+    across = side in (Side.NORTH, Side.SOUTH)
+    last = {Side.EAST: region.width - 1, Side.SOUTH: region.height - 1}.get(side, 0)
     env["x"] = np.arange(region.width)[None, :] if across else np.full((1, 1), last)
     env["y"] = np.full((1, 1), last) if across else np.arange(region.height)[None, :]
-    if transfer.repeat:
-        name, count = transfer.repeat
-        if count < 1:
-            return
-        numbers = np.arange(count)
-        if count * side_length(region, transfer.side) > _CASES:
-            numbers = np.unique(np.clip([0, 1, 2, count - 3, count - 2, count - 1], 0, count - 1))
-        env[name] = numbers[:, None]
-    if not transfer.lookup:
-        yield env
-        return
-    for row in (0, tensor.shape[0] - 1):
-        yield env | {transfer.lookup.row: row}
+    return env
+
+
+def _blocks(count: int, places: int) -> Iterator[Numbers]:
+    """The numbers below ``count``, so many at a time that a block's cases are few."""
+    most = max(_BLOCK // places, 1)
+    for first in range(0, count, most):
+        yield np.arange(first, min(first + most, count))

@@ -80,23 +80,23 @@ def call_tree(context: Context) -> None:
     depth: dict[str, int] = {}
     words: dict[str, int] = {}
 
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        if name in depth:
-            return
-        deepest = widest = 0
-        for call in calls(context.bodies[name]):
-            callee = call.procedure
-            if callee in (*path, name):
-                start = [*path, name].index(callee)
-                circle = " -> ".join([*[*path, name][start:], callee])
-                context.say(f"a procedure may not call itself: {circle}", call, callee)
-                continue
-            visit(callee, (*path, name))
-            deepest, widest = max(deepest, depth[callee]), max(widest, words[callee])
-        depth[name], words[name] = 1 + deepest, sizes[name] + widest
-
-    for name in context.bodies:
-        visit(name, ())
+    for root in context.bodies:
+        # Depth first, without recursion: a text may have a chain of any length.
+        path = {} if root in depth else {root: iter(calls(context.bodies[root]))}
+        while path:
+            name = next(reversed(path))
+            call = next(path[name], None)
+            if call is None:
+                del path[name]
+                callees = [c.procedure for c in calls(context.bodies[name]) if c.procedure in depth]
+                depth[name] = 1 + max((depth[callee] for callee in callees), default=0)
+                words[name] = sizes[name] + max((words[callee] for callee in callees), default=0)
+            elif call.procedure in path:
+                start = list(path).index(call.procedure)
+                circle = " -> ".join([*list(path)[start:], call.procedure])
+                context.say(f"a procedure may not call itself: {circle}", call, call.procedure)
+            elif call.procedure not in depth:
+                path[call.procedure] = iter(calls(context.bodies[call.procedure]))
     fabric = context.fabric
     for region in context.program.regions:
         own = len(assigned(region.main))

@@ -25,7 +25,8 @@ class Options:
     delays: seed of random delays, None for none. max_cycles: stop with an error there.
     progress: called with (cycle, fraction of the edge's elements moved) now and then.
     shuffle: seed of a random order of visiting tiles, which must never show.
-    compiling: called before the engine's code is compiled, once for an installation.
+    compiling: called before the engine's code is compiled, once for an installation, with an
+    empty text; with the reason, if the code cannot be kept for later processes.
     check_races: look for races; the reference engine alone can. trace: what to record.
     """
 
@@ -33,7 +34,7 @@ class Options:
     max_cycles: int | None = None
     progress: Progress | None = None
     shuffle: int | None = None
-    compiling: Callable[[], None] | None = None
+    compiling: Callable[[str], None] | None = None
     check_races: bool = False
     trace: TraceRequest | None = None
 

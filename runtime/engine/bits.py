@@ -14,6 +14,10 @@ from runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 """The f32 value of every f16 encoding."""
 
+# The NaN that arithmetic gives: quiet, positive, without a payload.
+NAN: Any = np.float32(np.nan)
+HALF_NAN = 0x7E00
+
 
 @intrinsic
 def _float_bits(_context: Any, value: Any) -> Any:
@@ -87,6 +91,12 @@ store_i32 = _storer(types.int32, ir.IntType(32))
 store_u16 = _storer(types.uint16, ir.IntType(16))
 
 
+@inlined
+def one_nan(value: float) -> float:
+    """An f32 as a result of arithmetic: what is not a number is always the same."""
+    return value if value == value else NAN
+
+
 @jit
 def half_bits(value: float) -> int:
     """The f16 encoding nearest to an f32, ties to even."""
@@ -94,7 +104,7 @@ def half_bits(value: float) -> int:
     sign = (bits >> 16) & 0x8000
     size = bits & 0x7FFFFFFF
     if size >= 0x7F800000:
-        return sign | (0x7E00 if size > 0x7F800000 else 0x7C00)
+        return HALF_NAN if size > 0x7F800000 else sign | 0x7C00
     if size >= 0x477FF000:
         return sign | 0x7C00
     if size >= 0x38800000:
@@ -124,9 +134,9 @@ def decode(bits: int, kind: int, half: np.ndarray) -> float:
 
 @inlined
 def encode(value: float, kind: int) -> int:
-    """The bits of a value in an element type; the inverse of ``decode``."""
+    """The bits of a value in an element type: the inverse of ``decode``, with one NaN for all."""
     if kind == 0:
-        return int32(float_bits(float32(value)))
+        return int32(float_bits(one_nan(float32(value))))
     if kind == 1:
         return int32(half_bits(float32(value)))
     return int32(int64(value))

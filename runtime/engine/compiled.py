@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import llvmlite
+import numba
 from numba import types
 
 import isa.rounding
@@ -56,6 +62,7 @@ from runtime.engine import (
     sparing,
 )
 from runtime.engine.beside import beside
+from runtime.engine.keep import Keep, find_folder, processor
 from runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
@@ -92,6 +99,13 @@ _AHEAD: tuple[ModuleType, ...] = (
 )
 
 
+# Why the code cannot be kept for later processes; empty if it can be.
+Compiling = Callable[[str], None]
+
+# One thread prepares a loop at a time: Numba's own lock does not cover all that compiling changes.
+_PREPARING = threading.RLock()
+
+
 class Loop:
     """One compiled function of (pointer to a state, ...), called with a ``Pointer``.
 
@@ -106,55 +120,80 @@ class Loop:
         part: Loop | None = None,
     ) -> None:
         self.function, self.sources, self.signature = function, sources, signature
+        self.name = function.__name__
         self.part = part
-        self._stamp_cache()
+        self._prepared = False
 
-    def _stamp_cache(self) -> None:
-        """Tie the compiled loop on disk to every source that it was made from.
+    def prepare(self, compiling: Compiling | None = None) -> Any:
+        """The loop from disk, or compiled, which takes a while. Any thread may call it.
 
-        Numba looks only at the file of the function itself, and would go on using stale
-        code after a change to a value function or to another phase.
+        compiling: called before the loop is compiled, and once more if the disk then does not
+            take it; without it that becomes a ``RuntimeWarning``.
+
+        Of several processes one compiles and the others wait for it. Where nothing can be
+        written, every process compiles for itself.
         """
+        if not self._prepared:
+            with _PREPARING:
+                self._prepare(compiling)
+        return self.function
+
+    def _prepare(self, compiling: Compiling | None) -> None:
+        loops = [loop for loop in (self, self.part) if loop is not None and not loop._prepared]
+        folder, unkept = find_folder()
+        kept = {} if folder is None else {loop: loop._keep(folder) for loop in loops}
+        whole = bool(kept) and all(keep.is_whole() for keep in kept.values())
+        if unkept:
+            _tell(compiling, unkept)
+        elif not whole and compiling is not None:
+            compiling("")
+        with ExitStack() as stack:
+            if not whole and folder is not None:
+                stack.enter_context(_alone(folder / f"wsc-{self.name}.lock"))
+                for loop in loops[1:]:
+                    if not kept[loop].is_whole():
+                        self.function.targetctx.refresh()  # much to import, for both
+                        stack.enter_context(beside(partial(loop._make, kept[loop])))
+            failures = [self._make(kept.get(self))]
+        # The other process has ended: what it left is loaded, and compiled here otherwise.
+        failures += [loop._make(kept.get(loop)) for loop in loops[1:]]
+        for loop in loops:
+            loop._prepared = True
+        for failure in filter(None, failures):
+            _tell(compiling, failure)
+
+    def _make(self, keep: Keep | None) -> str:
+        """Load the function or compile and keep it; why it could not be kept, or nothing."""
+        if self.function.signatures:
+            return ""
+        with finishing_only(self.function):
+            if keep is None:
+                self.function.compile(self.signature)
+                return ""
+            return keep.compile(self.function, self.signature)
+
+    def _keep(self, folder: Path) -> Keep:
+        """Where the code is kept: it is good for the same sources, Numba and processor alone."""
         digest = hashlib.sha256()
         for module in self.sources:
             digest.update(Path(inspect.getfile(module)).read_bytes())
-        self.function._cache._cache_file._source_stamp = (digest.hexdigest(), 0)
-
-    def prepare(self, compiling: Callable[[], None] | None = None) -> Any:
-        """The loop from disk, or compiled, which takes a while.
-
-        Of several processes one compiles and the others wait for it; ``compiling`` is called
-        before that.
-        """
-        loops = [self] if self.part is None else [self, self.part]
-        if not all(loop.function.signatures or loop._is_on_disk() for loop in loops):
-            if compiling is not None:
-                compiling()
-            lock = Path(self.function._cache.cache_path) / f"{self.function.__name__}.lock"
-            with _alone(lock), ExitStack() as stack:
-                for loop in loops[1:]:
-                    if not loop._is_on_disk():
-                        loop.function.targetctx.refresh()  # much to import, for both
-                        stack.enter_context(beside(loop._compile))
-                self._compile()
-        for loop in loops:
-            if not loop.function.signatures:
-                loop._compile()
-        return self.function
-
-    def _compile(self) -> None:
-        with finishing_only(self.function):
-            self.function.compile(self.signature)  # looks on the disk first
-
-    def _is_on_disk(self) -> bool:
-        cache = self.function._cache
-        key = cache._index_key(self.signature, self.function.targetctx.codegen())
-        return cache._cache_file.load(key) is not None
+        for part in (numba.__version__, llvmlite.__version__, *processor()):
+            digest.update(part.encode())
+        python = f"py{sys.version_info.major}{sys.version_info.minor}"
+        return Keep(folder / f"wsc-{self.name}-{python}", digest.hexdigest())
 
     def address(self) -> int:
         """Where other compiled code finds the function; it has been prepared."""
         made = self.function.overloads[self.signature]
         return made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+
+
+def _tell(compiling: Compiling | None, unkept: str) -> None:
+    if compiling is not None:
+        compiling(unkept)
+    else:
+        message = f"the engine is compiled for this process alone: {unkept}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 @contextmanager

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from isa.program import Location
+from isa.program import Location, edge_places
 from isa.types import Side
 from runtime.engine.layout import Fault, G, Mode, Reason, State, U
-from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from runtime.stops import Wait, coordinates, fault_text, grouped, unit_name
-from runtime.tables import COUNTED
+from runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
+from runtime.tables import COUNTED, Col
 
 
 def finished(image: Image, state: State) -> bool:
@@ -62,9 +61,14 @@ def _units(image: Image, state: State) -> Iterator[Wait]:
 def _reason(image: Image, state: State, tile: int, me: int) -> str:
     reason, what = int(state.unit[me, U.REASON]), int(state.unit[me, U.WHAT])
     if reason == Reason.INPUT:
-        return f"a wavelet of color '{_color(image, state, what)}'"
+        queue = state.slots[what, Scol.INPUT]
+        left = _left_waiting(state, tile, "reader", bool(state.fifos[queue, Fcol.COUNT]), me)
+        return f"a wavelet of color '{_color(image, state, what)}'{left}"
     if reason == Reason.OUTPUT:
-        return f"room in the output queue of color '{_color(image, state, what)}'"
+        queue = state.slots[what, Scol.OUTPUT]
+        room = bool(state.fifos[queue, Fcol.COUNT] < state.fifos[queue, Fcol.DEPTH])
+        left = _left_waiting(state, tile, "writer", room, me)
+        return f"room in the output queue of color '{_color(image, state, what)}'{left}"
     if reason == Reason.SEMAPHORE:
         at = tile * int(state.g[G.SEMAPHORES]) + what
         has = int(state.semaphores[at, 0] + state.semaphores[at, 1])
@@ -72,6 +76,18 @@ def _reason(image: Image, state: State, tile: int, me: int) -> str:
     if reason == Reason.UNIT:
         return f"stream unit {what - 1} to be free"
     return "room in the dynamic network"
+
+
+def _left_waiting(state: State, tile: int, user: str, there: bool, me: int) -> str:
+    """What to add if two threads are at one end of a queue; ``there``: what one waits for is.
+
+    A queue wakes the one that came to it last.
+    """
+    units = int(state.g[G.UNITS])
+    waits = state.unit[tile * units : (tile + 1) * units, [U.REASON, U.WHAT]]
+    if not there and (waits == state.unit[me, [U.REASON, U.WHAT]]).all(axis=1).sum() < 2:
+        return ""
+    return f", which has one {user} at a time and was used by two (a check for races names them)"
 
 
 def _edge(image: Image, state: State) -> Iterator[Wait]:
@@ -96,6 +112,8 @@ def _edge(image: Image, state: State) -> Iterator[Wait]:
 
 def _wavelets(image: Image, state: State) -> Iterator[Wait]:
     """Routers whose head cannot move, and queues that no one reads."""
+    units = state.unit[state.unit[:, U.REASON] == Reason.INPUT]
+    wanted = set(units[:, U.WHAT].tolist())
     for slot in range(int(state.slot_first[-1])):
         tile, color = int(state.slots[slot, Scol.TILE]), _color(image, state, slot)
         where = image.program.routes[int(image.routes.route_of[slot])].where
@@ -104,7 +122,7 @@ def _wavelets(image: Image, state: State) -> Iterator[Wait]:
             sides = ", ".join(_blocked(state, slot)) or "the switch"
             yield Wait(tile, f"router holds {held} of color '{color}', waits for {sides}", where)
         queue = int(state.slots[slot, Scol.INPUT])
-        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and state.slots[slot, Scol.READER] < 0:
+        if queue >= 0 and state.fifos[queue, Fcol.COUNT] and slot not in wanted:
             count = int(state.fifos[queue, Fcol.COUNT])
             yield Wait(tile, f"{count} of color '{color}' that no instruction takes", where)
         queue = int(state.slots[slot, Scol.OUTPUT])
@@ -145,13 +163,16 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     row, a, b = int(g[G.ERROR_ROW]), int(g[G.ERROR_A]), int(g[G.ERROR_B])
     if code is Fault.LOOKUP:
         transfer = image.program.transfers[row]
-        rows = {t.name: t for t in image.program.edge_tensors}[transfer.tensor].shape[0]
+        number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
+        rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
-        who, where = "edge", transfer.where
+        who, where, node = "edge", transfer.where, transfer.node
     else:
         who = unit_name(unit)
         where = image.code.where[row]
-        text = fault_text(image.program, code.name, a, b, b == Scol.OUTPUT)
-        what = f"'{COUNTED[int(state.rows[row, 1])]}': {text}"
-    at = coordinates(image.program, tile)
-    return f"{place(where)}tile {at}, {who}, cycle {int(g[G.NOW])}: {what}", where
+        name = COUNTED[int(state.rows[row, Col.OPCODE])]
+        what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == Scol.OUTPUT)}"
+        statement = int(state.unit[tile * int(g[G.UNITS]) + unit, U.STATEMENT])
+        node = node_of(image.code, statement)
+    at = f"tile {coordinates(image.program, tile)}, {who}, cycle {int(g[G.NOW])}"
+    return sentence(where, at, what, node), where

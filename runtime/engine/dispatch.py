@@ -6,7 +6,7 @@ source from ``isa.table`` and ``isa.values``: no instruction is named here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numba
@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, types
 
 from isa.table import OPCODE, TABLE, Form, Operand
-from isa.values import DIVIDES, VALUES, Class, classes
+from isa.values import MOVES, PARTIAL, VALUES, Class, classes
 from runtime.engine.pipeline import KernelCompiler
 
 # Casts of the compiled code. They have no stubs: to a type checker they can be anything.
@@ -100,17 +100,34 @@ def _generate(kind: Class) -> Callable[..., Any]:
     return jit(space["apply"])
 
 
+def _domains() -> Callable[..., Any]:
+    """``allowed(opcode, a, b)``: whether the operands of a row of ``PARTIAL`` have a value."""
+    space: dict[str, Any] = {}
+    lines = ["def allowed(opcode, a, b):", "    result = True"]
+    holding = dict.fromkeys(domain.holds for domain in PARTIAL.values())
+    for number, holds in enumerate(holding):
+        space[f"holds_{number}"] = inlined(holds)
+        opcodes = [OPCODE[name] for name, domain in PARTIAL.items() if domain.holds is holds]
+        lines.append(f"    if {' or '.join(f'opcode == {opcode}' for opcode in opcodes)}:")
+        lines.append(f"        result = holds_{number}(a, b)")
+    lines.append("    return result\n")
+    exec(compile("\n".join(lines), "<allowed>", "exec"), space)  # noqa: S102 - see module
+    return jit(space["allowed"])
+
+
 apply_float = _generate(Class.FLOAT)
 apply_int = _generate(Class.INT)
+allowed = _domains()
 
 fmac_value = inlined(VALUES["fmac", Class.FLOAT])
 add_value = inlined(VALUES["add", Class.FLOAT])
 
 
-def _flags(names: frozenset[str]) -> np.ndarray:
+def _flags(names: Collection[str]) -> np.ndarray:
     return np.array([row.name in names for row in TABLE], dtype=np.uint8)
 
 
-DIVIDING = _flags(DIVIDES)
+LIMITED = _flags(PARTIAL)
+MOVING = _flags(MOVES)
 ACCUMULATING = _flags(frozenset(row.name for row in TABLE if row.accumulates))
 COMPUTES = _flags(frozenset(row.name for row in TABLE if row.form is Form.VECTOR))

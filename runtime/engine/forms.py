@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isa.types import DType
-from runtime.engine.dispatch import ACCUMULATING, DIVIDING
+from runtime.engine.dispatch import ACCUMULATING, LIMITED
 from runtime.engine.kernel_vector import ADD, FABRIC, FMAC, MEMORY
 from runtime.engine.layout import C, F
 from runtime.image import Image
@@ -43,8 +43,8 @@ def _describe(form: np.ndarray, row: list[int], operands: list[list[int]]) -> No
     if len(inputs) > 1:
         form[F.SECOND] = inputs[1]
     form[F.EMITS] = 0 in queues
-    divides = row[Col.DTYPE] == I32 and DIVIDING[row[Col.OPCODE]]
-    steady = form[F.SIMPLE] and len(inputs) == 1 and not divides
+    limited = row[Col.DTYPE] == I32 and LIMITED[row[Col.OPCODE]]
+    steady = form[F.SIMPLE] and len(inputs) == 1 and not limited
     form[F.SINK], form[F.PASSES] = steady and 0 not in queues, steady and 0 in queues
     single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == F32
     inside = row[Col.RANK] > row[Col.LEVEL]

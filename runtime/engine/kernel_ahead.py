@@ -223,7 +223,7 @@ def visit_links(s: State, t: int) -> None:
         edge_phase(s, g[G.FEEDING], g[G.REQUESTS], t)
 
 
-@njit(**JIT, cache=True)
+@njit(**JIT)
 def run_ahead(s: State, most: int) -> int:
     """Run about ``most`` tasks and cycles; RUNNING, QUIET (nothing can ever move) or FAULTED."""
     g = s.g

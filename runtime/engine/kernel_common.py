@@ -22,16 +22,26 @@ MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt
 
 @jit
 def fault(s: State, code: Fault, tile: int, unit: int, row: int, a: int, b: int) -> None:
-    """Stop the run at the end of this cycle; of several faults the first tile's counts."""
+    """Stop the run at the end of this cycle.
+
+    Of several faults the first cycle's counts, then the first tile's; at a tile the core's comes
+    before those of the edge, and those in the order of the transfers. So the engines, which meet
+    them in other orders, tell of the same one.
+    """
     g = s.g
     time = g[G.LOCAL]
-    sooner = time < g[G.ERROR_TIME] or (time == g[G.ERROR_TIME] and tile < g[G.ERROR_TILE])
-    if g[G.ERROR] == 0 or sooner:
+    turn = row + 1 if code == Fault.LOOKUP else 0
+    sooner = g[G.ERROR] == 0 or time < g[G.ERROR_TIME]
+    if not sooner and time == g[G.ERROR_TIME]:
+        same = tile == g[G.ERROR_TILE]
+        sooner = tile < g[G.ERROR_TILE] or (same and turn < g[G.ERROR_TURN])
+    if sooner:
         g[G.ERROR] = code
         g[G.ERROR_TIME] = time
         g[G.LIMIT] = min(g[G.LIMIT], time + 1)
         g[G.ERROR_TILE] = tile
         g[G.ERROR_UNIT] = unit
+        g[G.ERROR_TURN] = turn
         g[G.ERROR_ROW] = row
         g[G.ERROR_A] = a
         g[G.ERROR_B] = b

@@ -15,7 +15,14 @@ from runtime.engine.kernel_common import (
 from runtime.engine.kernel_dynamic import send_step
 from runtime.engine.kernel_races import claim, put, took, touch_steps
 from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import FABRIC, account, steps
+from runtime.engine.kernel_vector import (
+    FABRIC,
+    MOST_AT_ONCE,
+    VISIT_STEPS,
+    account,
+    row_level,
+    steps,
+)
 from runtime.engine.layout import NEVER, C, G, Mode, P, Reason, State, T, U
 from runtime.routes import Fcol, Scol
 from runtime.tables import Col, Kind, Ocol
@@ -149,7 +156,7 @@ def run_row(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
     """Start one row of an instruction with fabric operands, if its queues allow."""
     if not row_ready(s, tile, unit, me, row, t):
         return
-    u, level = s.unit, s.rows[row, Col.LEVEL]
+    u, level = s.unit, row_level(s, row)
     take_inputs(s, tile, me, row, t)
     if s.g[G.RACES] != 0:
         touch_steps(s, tile, row, me, level)
@@ -161,6 +168,7 @@ def run_row(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
         if s.g[G.RACES] != 0:
             put(s, tile, me, row, slot)
     account(s, tile, row, me, u[me, U.STEPS])
+    s.g[G.VISITS] += u[me, U.STEPS] // VISIT_STEPS
     u[me, U.LEFT] -= 1
     d = level - 1
     while d >= 0:
@@ -186,7 +194,9 @@ def begin(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
     elif s.rows[row, Col.KIND] == Kind.SEND:
         u[me, U.MODE] = Mode.SENDING
         spend(s, tile, unit, me, startup, t)
-    elif s.rows[row, Col.LEVEL] >= 0:
+    elif s.rows[row, Col.LEVEL] >= 0 or u[me, U.STEPS] * u[me, U.LEFT] > MOST_AT_ONCE:
+        # Very long instructions go row by row even without queues, so that an interrupt and the
+        # limit of cycles are heard; that takes as long, and no program free of races can tell.
         if s.g[G.RACES] != 0:
             claim(s, tile, me, row)
         u[me, U.MODE] = Mode.ROWS
@@ -195,6 +205,7 @@ def begin(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
         if s.g[G.RACES] != 0:
             touch_steps(s, tile, row, me, 0)
         steps(s, tile, row, me, 0)
+        s.g[G.VISITS] += u[me, U.STEPS] * u[me, U.LEFT] // VISIT_STEPS
         account(s, tile, row, me, u[me, U.STEPS] * u[me, U.LEFT])
         u[me, U.MODE] = after
         spend(s, tile, unit, me, u[me, U.LENGTH], t)

@@ -17,7 +17,7 @@ from runtime.engine.pointer import Ask
 from runtime.tables import Col
 
 
-@njit(**JIT, cache=True)
+@njit(**JIT)
 def serve_cores(s: State, what: int, a: int, b: int, c: int) -> int:
     """Do what one of ``Ask`` says, with its arguments; a row gives the bits of its last result."""
     if what == Ask.RUN_UNIT:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from runtime.engine.bits import (
-    float_bits,
-    half_bits,
+    encode,
     load_f32,
     load_f64,
     load_i8,
@@ -16,7 +15,7 @@ from runtime.engine.bits import (
     store_i32,
     store_u16,
 )
-from runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
+from runtime.engine.dispatch import float64, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     activate_port,
     delay,
@@ -91,6 +90,9 @@ def settle(s: State, queue: int) -> None:
             empty = empty or s.shapes[shape, Hcol.EXTENT + d] <= 0
         if not empty:
             break
+        if s.shapes[shape, Hcol.THEN] == 0:  # nor does any other repetition of the record move
+            q[queue, Qcol.REPEAT] = repeats
+            continue
         end_repetition(s, queue, shape)
     if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
         s.g[G.QUEUES_LEFT] -= 1
@@ -175,7 +177,7 @@ def fetch(s: State, tensor: int, element: int) -> int:
     if kind == 2:
         return int64(int32(int64(real) if is_real else whole))
     value = real if is_real else whole * 1.0
-    return int64(float_bits(float32(value)) if kind == 0 else half_bits(value))
+    return int64(encode(value, kind))
 
 
 @inlined
@@ -303,6 +305,7 @@ def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
 def index_arrived(s: State, lookup: int, shape: int, value: int, tile: int, t: int) -> None:
     """A lookup has one more value; the queues that serve it may go on."""
     if value < 0 or value >= s.lookups[lookup, 2]:
+        s.g[G.LOCAL] = t
         fault(s, Fault.LOOKUP, tile, -1, s.shapes[shape, Hcol.TRANSFER], value, 0)
         return
     at = s.lookups[lookup, 0] + s.lookup_count[lookup]

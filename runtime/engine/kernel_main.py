@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import DIVIDING, apply_int, inlined, int32, int64, jit
+from isa.limits import MOST_WORD
+from runtime.engine.dispatch import LIMITED, allowed, apply_int, inlined, int32, int64, jit
 from runtime.engine.kernel_common import (
     add_semaphore,
     block,
@@ -17,7 +18,7 @@ from runtime.engine.kernel_common import (
     unlink,
 )
 from runtime.engine.kernel_core import resume, spend, step_unit
-from runtime.engine.kernel_races import issued, signalled, touch, waited
+from runtime.engine.kernel_races import issued, queue_used, signalled, touch, waited
 from runtime.engine.kernel_vector import capture, reference
 from runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, State, T, U
 from runtime.engine.observed import Does
@@ -106,10 +107,11 @@ def scalar(s: State, tile: int, row: int) -> None:
     if kind == Kind.SCALAR:
         a, b = reference(s, rows[row, Col.B], tile), reference(s, rows[row, Col.C], tile)
         a, b = int64(int32(a)), int64(int32(b))
-        if DIVIDING[rows[row, Col.OPCODE]] != 0 and b == 0:
-            fault(s, Fault.DIVISION, tile, 0, row, a, 0)
+        opcode = rows[row, Col.OPCODE]
+        if LIMITED[opcode] != 0 and not allowed(opcode, a, b):
+            fault(s, Fault.DOMAIN, tile, 0, row, a, b)
             return
-        s.regs[target] = int32(apply_int(rows[row, Col.OPCODE], a, b, int64(0)))
+        s.regs[target] = int32(apply_int(opcode, a, b, int64(0)))
         return
     word = memory_word(s, tile, row)
     if word >= 0:
@@ -158,12 +160,12 @@ def issue(s: State, tile: int, me: int, row: int, t: int) -> bool:
     if s.unit[other, U.MODE] != Mode.IDLE:
         block(s, me, Reason.UNIT, unit, t)
         return False
+    s.unit[other, U.STATEMENT] = s.unit[me, U.STATEMENT]
     if not prepare(s, tile, row, unit):
         return False
     if s.g[G.RACES] != 0:
         issued(s, tile, me, other, row)
     s.unit[other, U.ROW] = row
-    s.unit[other, U.STATEMENT] = s.unit[me, U.STATEMENT]
     s.unit[other, U.MODE] = Mode.START
     start = t + max(s.g[G.ISSUE], 1)
     start += delay(s.g[G.SEED], -1 - other, t)
@@ -201,6 +203,8 @@ def start_control(s: State, tile: int, me: int, row: int, t: int) -> None:
     if slot < 0 or s.slots[slot, Scol.OUTPUT] < 0:
         fault(s, Fault.QUEUE, tile, 0, row, s.rows[row, Col.COLOR], 8)
         return
+    if s.g[G.RACES] != 0:
+        queue_used(s, tile, me, row, slot, Does.PUT)
     s.unit[me, U.SLOT] = slot
     s.unit[me, U.MODE] = Mode.CONTROL
     spend(s, tile, 0, me, s.timing[s.rows[row, Col.TIMING], 0], t)
@@ -264,6 +268,9 @@ def sequence(s: State, tile: int, me: int, t: int) -> None:
                 return
         elif kind == Kind.LOOP:
             count = reference(s, rows[row, Col.B], tile)
+            if count > MOST_WORD:  # its register could not count so far
+                fault(s, Fault.EXTENT, tile, 0, row, count, MOST_WORD)
+                return
             nest = (tile * (s.g[G.CALLS] + 1) + s.tile[tile, T.DEPTH]) * s.g[G.LOOPS]
             s.loops[nest + rows[row, Col.D]] = count
             s.regs[frame0 + s.tile[tile, T.FRAME] + rows[row, Col.C]] = 0
@@ -293,7 +300,9 @@ def stopped(s: State, tile: int, t: int) -> bool:
     g = s.g
     if g[G.ERROR] == 0 or g[G.ERROR_TIME] > t:
         return False
-    return g[G.ERROR_TIME] < t or g[G.ERROR_TILE] <= tile
+    if g[G.ERROR_TIME] < t or g[G.ERROR_TILE] < tile:
+        return True
+    return g[G.ERROR_TILE] == tile and g[G.ERROR_TURN] == 0
 
 
 @jit

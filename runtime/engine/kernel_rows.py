@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from runtime.engine.bits import bits_float, float_bits
-from runtime.engine.dispatch import add_value, float32, inlined, int32, int64, jit
+from runtime.engine.bits import bits_float, encode
+from runtime.engine.dispatch import add_value, inlined, int32, int64, jit
 from runtime.engine.kernel_common import moved
 from runtime.engine.kernel_multiply import multiply_values
-from runtime.engine.kernel_vector import MEMORY, account, line, steps
+from runtime.engine.kernel_vector import MEMORY, VISIT_STEPS, account, line, steps
 from runtime.engine.layout import C, F, G, P, State, U
 from runtime.tables import Col, Ocol
 
@@ -39,7 +39,7 @@ def sum_step(s: State, tile: int, me: int, first: int) -> int:
     wavelet = bits_float(int32(u[me, U.HELD + first]))
     other = s.f32[(base + u[me, U.AT + 3 - first]) >> 2]
     total = add_value(wavelet, other) if first == 1 else add_value(other, wavelet)
-    bits = int64(float_bits(float32(total)))
+    bits = int64(encode(total, 0))
     if u[me, U.SLOT] < 0:
         s.i32[(base + u[me, U.AT]) >> 2] = int32(bits)
     return bits
@@ -92,7 +92,7 @@ def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, en
     else:
         s.counters[tile, C.UNIT_BUSY] += busy
     moved(s, ended - 1)
-    s.g[G.VISITS] += done
+    s.g[G.VISITS] += done + s.unit[me, U.STEPS] * done // VISIT_STEPS
 
 
 @jit

@@ -59,7 +59,7 @@ def next_time(s: State, t: int, until: int) -> int:
     return -1
 
 
-@njit(**JIT, cache=True)
+@njit(**JIT)
 def run_until(s: State, until: int) -> int:
     """Step to cycle ``until`` at most; RUNNING, QUIET (nothing can ever move) or FAULTED."""
     g = s.g

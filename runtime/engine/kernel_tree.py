@@ -24,6 +24,7 @@ from runtime.schedule import Hcol, Qcol, Rcol
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
 LARGEST = 1 << 16  # branches of a tree
 WORK = 1 << 21  # wavelets at branches before the run may be interrupted
+LONGEST = 1 << 14  # steps of a row at a branch; an interrupt is heard after all rows
 DEEPEST = B.QUEUE - B.CELLS  # FIFO that a branch has room for
 NO_TREE = -2  # a color with switches, or that leaves the fabric
 
@@ -46,6 +47,8 @@ def resting_unit(s: State, slot: int) -> int:
     me, u = s.slots[slot, Scol.TILE] * s.g[G.UNITS] + unit, s.unit
     waits = u[me, U.REASON] == Reason.INPUT and u[me, U.WHAT] == slot
     if not waits or u[me, U.MODE] != Mode.ROWS or u[me, U.LEFT] <= LEAST:
+        return -1
+    if u[me, U.STEPS] > LONGEST:
         return -1
     return me if s.forms[u[me, U.ROW], F.SINK] != 0 else -1
 

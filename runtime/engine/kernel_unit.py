@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.engine.bits import bits_float
 from runtime.engine.dispatch import inlined, int32, jit
 from runtime.engine.kernel_common import (
+    MOST_VISITS,
     beyond,
     block,
     enqueue,
@@ -17,16 +18,23 @@ from runtime.engine.kernel_common import (
     value_in,
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
-from runtime.engine.kernel_main import sequence
+from runtime.engine.kernel_main import sequence, stopped
 from runtime.engine.kernel_multiply import multiply_rows
 from runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
 from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import FABRIC, axpy
+from runtime.engine.kernel_vector import FABRIC, axpy, row_level
 from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.tables import Col, Ocol
 
 TURN = 4096  # instructions or rows of a unit before others have their turn
+STRETCH = 1 << 22  # steps of an instruction before others have theirs
+
+
+@inlined
+def rows_of_turn(s: State, me: int) -> int:
+    """How many rows a unit executes before others have their turn."""
+    return min(s.unit[me, U.LEFT], max(STRETCH // s.unit[me, U.STEPS], 1))
 
 
 @jit
@@ -101,6 +109,7 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     u, fifos, cells = s.unit, s.fifos, s.cells
     first, second, emits = s.forms[row, F.INPUT], s.forms[row, F.SECOND], s.forms[row, F.EMITS]
     level, cycles, left = s.rows[row, Col.LEVEL], u[me, U.CYCLES], u[me, U.LEFT]
+    most = rows_of_turn(s, me)
     slot1 = u[me, U.SLOT + first] if first >= 0 else 0
     slot2 = u[me, U.SLOT + second] if second >= 0 else 0
     slot0 = u[me, U.SLOT] if emits else 0
@@ -114,9 +123,9 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     full2 = second >= 0 and fifos[q2, Fcol.COUNT] == fifos[q2, Fcol.DEPTH]
     done, ended, blocked = 0, t, Reason.NONE
     what = 0
-    while done < left:
+    while done < most:
         if bulk:
-            u[me, U.LEFT] = left - done
+            u[me, U.LEFT] = most - done
             some = multiply_rows(s, tile, me, row, level, t)
             if some > 0:
                 done += some
@@ -210,6 +219,8 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     u[me, U.LEFT] = left - done
     if blocked == Reason.NONE:
         u[me, U.WAKE] = t
+    if done == most and done < left:
+        enqueue(s, s.g[G.UNIT_TASKS] + me)
     return done == left
 
 
@@ -220,10 +231,11 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
     row, ended = u[me, U.ROW], t
     if s.forms[row, F.SIMPLE] != 0:
         return stream_rows(s, tile, unit, me, row, t)
-    level, operand = s.rows[row, Col.LEVEL], s.rows[row, Col.OPERANDS]
+    level, operand = row_level(s, row), s.rows[row, Col.OPERANDS]
     count = s.rows[row, Col.COUNT]
     cycles, done, left = u[me, U.CYCLES], 0, u[me, U.LEFT]
-    while done < left:
+    most = rows_of_turn(s, me)
+    while done < most:
         start = wait_row(s, unit, me, row, t)
         if start == NEVER:
             break
@@ -249,6 +261,8 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
         u[me, U.WAKE] = t
     if done > 0:
         settle_rows(s, tile, unit, me, row, done, ended)
+    if done == most and done < left:
+        enqueue(s, s.g[G.UNIT_TASKS] + me)
     return done == left
 
 
@@ -289,6 +303,8 @@ def run_unit(s: State, tile: int, unit: int, me: int) -> None:
         u[me, U.WAKE] = u[me, U.SINCE]
         u[me, U.REASON] = Reason.NONE
     for _ in range(TURN):
+        if g[G.VISITS] >= MOST_VISITS:
+            break
         t, mode = u[me, U.WAKE], u[me, U.MODE]
         if mode == Mode.FINISH or mode == Mode.SENDING:
             schedule(s, tile, max(t, g[G.NOW] + 1))
@@ -315,7 +331,7 @@ def run_unit(s: State, tile: int, unit: int, me: int) -> None:
                 if u[me, U.WAKE] < NEVER:
                     schedule(s, tile, max(u[me, U.WAKE], g[G.NOW] + 1))
                 return
-            if g[G.ERROR] != 0 and g[G.LIMIT] <= t + 1:
+            if stopped(s, tile, t):
                 return
     enqueue(s, g[G.UNIT_TASKS] + me)
 

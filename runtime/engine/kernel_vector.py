@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
 from isa.table import OPCODE
-from runtime.engine.bits import bits_float, decode, encode
+from runtime.engine.bits import bits_float, decode, encode, one_nan
 from runtime.engine.dispatch import (
     ACCUMULATING,
-    DIVIDING,
+    LIMITED,
+    MOVING,
+    allowed,
     apply_float,
     apply_int,
     float32,
@@ -23,8 +26,10 @@ from runtime.engine.kernel_common import fault
 from runtime.engine.layout import C, F, Fault, G, P, State, T, U
 from runtime.tables import MAX_DIMS, Col, Ocol
 
-MOV, FMAC, ADD = OPCODE["mov"], OPCODE["fmac"], OPCODE["add"]
+FMAC, ADD = OPCODE["fmac"], OPCODE["add"]
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
+MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it starts
+VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``kernel_common.MOST_VISITS``
 
 
 @inlined
@@ -40,6 +45,82 @@ def reference(s: State, ref: int, tile: int) -> int:
     return value
 
 
+@inlined
+def times(a: int, b: int, most: int) -> int:
+    """``a * b`` of positive numbers, or one more than ``most`` if it is beyond."""
+    return a * b if a <= most // b else most + 1
+
+
+@inlined
+def row_level(s: State, row: int) -> int:
+    """How many outer dimensions tell the rows of an instruction apart."""
+    level = s.rows[row, Col.LEVEL]
+    return level if level >= 0 else max(s.rows[row, Col.RANK] - 1, 0)
+
+
+@jit
+def count_steps(s: State, tile: int, row: int, unit: int) -> int:
+    """Evaluate the extents of an instruction into a unit: its steps, or -1 after a fault.
+
+    Each extent is a word at most, and the product is bounded before each is multiplied in.
+    """
+    rows, u = s.rows, s.unit
+    me, level = tile * s.g[G.UNITS] + unit, row_level(s, row)
+    total, inner, empty = int64(1), int64(1), False
+    for d in range(rows[row, Col.RANK]):
+        extent = reference(s, s.lists[rows[row, Col.DIMS] + d], tile)
+        if extent > MOST_WORD:
+            fault(s, Fault.EXTENT, tile, unit, row, extent, MOST_WORD)
+            return int64(-1)
+        u[me, U.EXTENT + d] = extent
+        u[me, U.INDEX + d] = 0
+        if extent <= 0:
+            empty = True
+            continue
+        total = times(total, extent, MOST_STEPS)
+        if d >= level:
+            inner = times(inner, extent, MOST_ROW)
+    if empty:
+        return int64(0)
+    if inner > MOST_ROW:
+        fault(s, Fault.ROW, tile, unit, row, MOST_ROW, 0)
+        return int64(-1)
+    if total > MOST_STEPS:
+        fault(s, Fault.STEPS, tile, unit, row, MOST_STEPS, 0)
+        return int64(-1)
+    return total
+
+
+@jit
+def covered(s: State, tile: int, row: int, unit: int, k: int) -> bool:
+    """Whether all that an operand in memory covers is SRAM and aligned; otherwise a fault is noted.
+
+    There is a step. A stride larger than SRAM leaves it with the second index, so that the
+    others can be multiplied by any extent without wrapping.
+    """
+    u, most = s.unit, s.g[G.BYTES]
+    me = tile * s.g[G.UNITS] + unit
+    of = s.operands[s.rows[row, Col.OPERANDS] + k, Ocol.TYPE]
+    base, size = u[me, U.BASE + k], 2 if of == 1 else 4
+    low, high, odd = base, base, base
+    for d in range(s.rows[row, Col.RANK]):
+        more, stride = u[me, U.EXTENT + d] - 1, u[me, U.STRIDE + 4 * d + k]
+        if more > 0:
+            odd |= stride
+            if stride > most or stride < -most:
+                more = int64(1)
+            low += min(more * stride, 0)
+            high += max(more * stride, 0)
+    if low < 0 or high + size > most:
+        fault(s, Fault.ADDRESS, tile, unit, row, low if low < 0 else high, most)
+        return False
+    if odd & (size - 1) != 0:
+        fault(s, Fault.ALIGNMENT, tile, unit, row, base, size)
+        return False
+    s.tile[tile, T.TOP] = max(s.tile[tile, T.TOP], high + size)
+    return True
+
+
 @jit
 def capture(s: State, tile: int, row: int, unit: int) -> bool:
     """Evaluate extents, addresses, strides and scalars of an instruction into a unit.
@@ -50,12 +131,9 @@ def capture(s: State, tile: int, row: int, unit: int) -> bool:
     rows, u = s.rows, s.unit
     me = tile * s.g[G.UNITS] + unit
     rank = rows[row, Col.RANK]
-    total = int64(1)
-    for d in range(rank):
-        extent = reference(s, s.lists[rows[row, Col.DIMS] + d], tile)
-        u[me, U.EXTENT + d] = extent
-        u[me, U.INDEX + d] = 0
-        total *= max(extent, 0)
+    total = count_steps(s, tile, row, unit)
+    if total < 0:
+        return False
     for k in range(rows[row, Col.COUNT]):
         operand = rows[row, Col.OPERANDS] + k
         kind, of = s.operands[operand, Ocol.KIND], s.operands[operand, Ocol.TYPE]
@@ -63,27 +141,12 @@ def capture(s: State, tile: int, row: int, unit: int) -> bool:
         for d in range(MAX_DIMS):
             u[me, U.STRIDE + 4 * d + k] = 0
         if kind == MEMORY:
-            base = reference(s, s.operands[operand, Ocol.VALUE], tile)
-            u[me, U.BASE + k] = base
-            low, high, size = base, base, 2 if of == 1 else 4
-            odd = base
+            u[me, U.BASE + k] = reference(s, s.operands[operand, Ocol.VALUE], tile)
             for d in range(rank):
                 stride = reference(s, s.lists[s.operands[operand, Ocol.STRIDES] + d], tile)
                 u[me, U.STRIDE + 4 * d + k] = stride
-                span = (u[me, U.EXTENT + d] - 1) * stride
-                low += min(span, 0)
-                high += max(span, 0)
-                if u[me, U.EXTENT + d] > 1:
-                    odd |= stride
-            if total > 0:
-                if low < 0 or high + size > s.g[G.BYTES]:
-                    bad = low if low < 0 else high
-                    fault(s, Fault.ADDRESS, tile, unit, row, bad, s.g[G.BYTES])
-                    return False
-                if odd & (size - 1) != 0:
-                    fault(s, Fault.ALIGNMENT, tile, unit, row, base, size)
-                    return False
-                s.tile[tile, T.TOP] = max(s.tile[tile, T.TOP], high + size)
+            if total > 0 and not covered(s, tile, row, unit, k):
+                return False
         elif kind == FABRIC:
             slot = s.slot_of[tile * s.g[G.COLORS] + s.operands[operand, Ocol.COLOR]]
             column = 8 if k == 0 else 7
@@ -105,8 +168,7 @@ def capture(s: State, tile: int, row: int, unit: int) -> bool:
 def measure(s: State, row: int, me: int, total: int) -> None:
     """Steps and cycles of a row, number of rows, and the whole duration."""
     rows, u = s.rows, s.unit
-    rank, level = rows[row, Col.RANK], rows[row, Col.LEVEL]
-    outer = level if level >= 0 else max(rank - 1, 0)
+    rank, outer = rows[row, Col.RANK], row_level(s, row)
     steps, count = int64(1), int64(1)
     for d in range(rank):
         if d < outer:
@@ -171,7 +233,7 @@ def steps(s: State, tile: int, row: int, me: int, first: int) -> int:
     """Execute the dimensions from ``first`` on at the unit's outer indices.
 
     Returns:
-        The bits of the last result; a division by zero is noted as a fault.
+        The bits of the last result; operands without a value are noted as a fault.
     """
     rows, u = s.rows, s.unit
     rank, opcode = rows[row, Col.RANK], rows[row, Col.OPCODE]
@@ -239,7 +301,7 @@ def line(
     td: int, ta: int, tb: int, tc: int, xa: int, xb: int, xc: int, memory: int,
 ) -> int:  # fmt: skip
     """The innermost dimension; frequent shapes have loops of their own."""
-    if opcode == MOV:
+    if MOVING[opcode] != 0:
         return mov_line(s, n, d0, a0, dd, da, td, xa, memory)
     if opcode == FMAC and (memory & 1) and ta == 0:
         if (memory & 6) != 6:
@@ -288,17 +350,18 @@ def axpy(f32: np.ndarray, n: int, d: int, dd: int, x: int, dx: int, scale: float
     """``fmac`` with one factor held: unit strides have a loop that can be vectorised."""
     if dd == 1 and dx == 1:
         for i in range(n):
-            f32[d + i] = fmac_value(f32[d + i], f32[x + i], float32(scale))
+            f32[d + i] = one_nan(fmac_value(f32[d + i], f32[x + i], float32(scale)))
         return
     for i in range(n):
-        f32[d + i * dd] = fmac_value(f32[d + i * dd], f32[x + i * dx], float32(scale))
+        f32[d + i * dd] = one_nan(fmac_value(f32[d + i * dd], f32[x + i * dx], float32(scale)))
 
 
 @jit
 def dot(f32: np.ndarray, n: int, d: int, dd: int, a: int, da: int, b: int, db: int) -> None:
     """``fmac`` with all operands in memory."""
     for i in range(n):
-        f32[d + i * dd] = fmac_value(f32[d + i * dd], f32[a + i * da], f32[b + i * db])
+        value = fmac_value(f32[d + i * dd], f32[a + i * da], f32[b + i * db])
+        f32[d + i * dd] = one_nan(value)
 
 
 @inlined
@@ -313,7 +376,7 @@ def half_fmac(
             left = s.half[s.u16[a + i * da]]
         if memory & 4:
             right = s.half[s.u16[b + i * db]]
-        s.f32[d + i * dd] = fmac_value(s.f32[d + i * dd], left, right)
+        s.f32[d + i * dd] = one_nan(fmac_value(s.f32[d + i * dd], left, right))
 
 
 @inlined
@@ -328,8 +391,8 @@ def int_row(
         a = int64(s.i32[(a0 + i * da) >> 2]) if memory & 2 else xa
         b = int64(s.i32[(b0 + i * db) >> 2]) if memory & 4 else xb
         c = int64(s.i32[(c0 + i * dc) >> 2]) if memory & 8 else xc
-        if DIVIDING[opcode] != 0 and b == 0:
-            fault(s, Fault.DIVISION, tile, me - tile * s.g[G.UNITS], row, a, 0)
+        if LIMITED[opcode] != 0 and not allowed(opcode, a, b):
+            fault(s, Fault.DOMAIN, tile, me - tile * s.g[G.UNITS], row, a, b)
             return int64(0)
         last = int64(int32(apply_int(opcode, a, b, c)))
         if memory & 1:

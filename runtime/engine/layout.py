@@ -189,7 +189,8 @@ class G(IntEnum):
     LATE = 67  # slots that were put off
     REMOTE = 68  # mask of the semaphores that remote stores add to
     LATE_PORTS = 69  # ports that were put off
-    SIZE = 70
+    ERROR_TURN = 70  # of the fault among those at its tile in its cycle; see ``fault``
+    SIZE = 71
 
 
 class L(IntEnum):
@@ -269,9 +270,12 @@ class Fault(IntEnum):
     TARGET = 4
     CALLS = 5
     REGISTERS = 6
-    DIVISION = 7
+    DOMAIN = 7
     LOOKUP = 8
     QUEUE = 9
+    EXTENT = 10
+    STEPS = 11
+    ROW = 12
 
 
 class D(IntEnum):

@@ -96,18 +96,18 @@ def finishing_only(function: Any) -> Generator[None]:
         if codegen._engine.is_symbol_defined(env_name):
             set_env(codegen, env_name, env)
 
-    function.targetctx.refresh()  # what Numba compiles of its own when it starts
-    with (
-        global_compiler_lock,
-        without_collection(),
-        remembering(),
-        sparing(),
-        calls_that_return(),
-        replacing(
-            (CPUCodeLibrary, "finalize", lean_finalize),
-            (CPUCodeLibrary, "add_llvm_module", _add),
-            (CPUCodeLibrary, "_optimize_final_module", _optimize),
-            (JITCPUCodegen, "set_env", lean_set_env),
-        ),
-    ):
-        yield
+    with global_compiler_lock:
+        function.targetctx.refresh()  # what Numba compiles of its own when it starts
+        with (
+            without_collection(),
+            remembering(),
+            sparing(),
+            calls_that_return(),
+            replacing(
+                (CPUCodeLibrary, "finalize", lean_finalize),
+                (CPUCodeLibrary, "add_llvm_module", _add),
+                (CPUCodeLibrary, "_optimize_final_module", _optimize),
+                (JITCPUCodegen, "set_env", lean_set_env),
+            ),
+        ):
+            yield

@@ -14,7 +14,7 @@ from runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State
 from runtime.engine.observe import observers
 from runtime.image import NO_REGION, Image
 from runtime.schedule import Qcol
-from runtime.store import STORAGE
+from runtime.weights import STORAGE
 
 LINE = 64  # bytes of a cache line
 

@@ -10,14 +10,14 @@ import numpy as np
 from isa.program import Kind as Edge
 from isa.table import TABLE
 from isa.types import DType
+from isa.values import MOVES
 from runtime.image import NO_REGION, Image
 from runtime.memory import available_bytes, require_memory
 from runtime.routes import Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
-from runtime.store import Mapped
 from runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
-from runtime.values.compiled import Machine, addresses
-from runtime.values.operations import operations
+from runtime.values.compiled import HALF_NAN, Machine, addresses
+from runtime.values.operations import domains, operations
 from runtime.values.records import (
     MOST_DIMS,
     MOST_OPERANDS,
@@ -28,10 +28,13 @@ from runtime.values.records import (
     TASK,
     THREAD,
 )
+from runtime.weights import Mapped
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 SCRATCH = 4096  # words for each operand, at least
 AHEAD = 1 << 18  # words that a producer is ahead of its readers at most, while others can go on
+PORTION = 1 << 27  # steps of an instruction, in all rows of tiles, that are done at a time
+PORTION_ROWS = 1 << 20  # and rows of steps, where these are done one after the other
 RAMP = 4
 CLASSES = 48  # sizes of blocks
 MOST_STORAGE = 1 << 36  # words
@@ -138,13 +141,14 @@ class Builder:
         fabric = image.fabric
         tables = self._tasks(tiles, units)
         rows = code.rows.astype(np.int64)
+        wanted = _wanted(rows)
         tables: dict[str, np.ndarray] = dict(
             now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
             half=HALF, rows=rows, operands=code.operands.astype(np.int64),
             refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
             registers=code.registers.astype(np.int64), pool=code.pool,
-            literals=_literals(code.reals), operations=operations(_wanted(rows)),
-            parts=addresses(),
+            literals=_literals(code.reals), operations=operations(wanted),
+            domains=domains(wanted), parts=addresses(),
             traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
             threads=self._threads(),
             regs=np.zeros(tiles * fabric.registers, np.int32),
@@ -193,6 +197,7 @@ class Builder:
         now["loops"], now["ahead"], now["free_run"] = fabric.loop_depth, AHEAD, -1
         now["loop_words"] = (fabric.call_depth + 1) * fabric.loop_depth
         now["frame_words"] = 2 * fabric.call_depth
+        now["portion"], now["portion_rows"] = PORTION, PORTION_ROWS
         now["queues_left"] = now["edge_queues"] = len(self.queues)
         now["slots"] = len(self.slots)
 
@@ -230,6 +235,7 @@ class Builder:
         """One thread for the rows of each column that belong to one region."""
         threads = np.zeros(self.width * self.height, THREAD)
         grid = (self.height, self.width)
+        threads["statement"] = -1
         threads["x"] = self.image.tile_x.reshape(grid).T.ravel()
         threads["y"] = self.image.tile_y.reshape(grid).T.ravel()
         for number, region in enumerate(self.image.program.regions):
@@ -369,14 +375,15 @@ def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
     computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
     whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
     pairs = set(zip(computing[:, Col.OPCODE].tolist(), whole.tolist(), strict=True))
-    return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in ("mov", "fmac")}
+    own = MOVES | {"fmac"}
+    return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in own}
 
 
 def _literals(reals: np.ndarray) -> np.ndarray:
     """The bits of floating literals in each element type."""
     table = np.zeros((len(reals), len(DTYPES)), np.int32)
     with np.errstate(all="ignore"):
-        single = reals.astype(np.float32)
+        single = one_nan(reals.astype(np.float32))
         table[:, TYPE_INDEX[DType.F32]] = single.view(np.int32)
         table[:, TYPE_INDEX[DType.F16]] = halves(single).astype(np.int32)
         table[:, I32] = np.nan_to_num(reals).astype(np.int64).astype(np.int32)
@@ -384,10 +391,15 @@ def _literals(reals: np.ndarray) -> np.ndarray:
 
 
 def halves(single: np.ndarray) -> np.ndarray:
-    """The f16 encodings of f32 values, as the machine narrows them: one NaN of each sign."""
+    """The f16 encodings of f32 values, as the machine narrows them: there is one NaN."""
     with np.errstate(all="ignore"):
         short = single.astype(np.float16).view(np.uint16)
-    return np.where(np.isnan(single), (short & 0x8000) | 0x7E00, short).astype(np.uint16)
+    return np.where(np.isnan(single), HALF_NAN, short).astype(np.uint16)
+
+
+def one_nan(single: np.ndarray) -> np.ndarray:
+    """The same f32 values, with the canonical NaN in place of any."""
+    return np.where(np.isnan(single), np.float32(np.nan), single)
 
 
 def _traits(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
@@ -416,4 +428,4 @@ def fabric_words(mapped: Mapped) -> np.ndarray:
             return (data.astype(np.int64) if data.dtype.kind == "f" else data).astype(np.int32)
         wide = data if data.dtype.kind == "f" else data.astype(np.float64)
         single = wide.astype(np.float32)
-    return single if kind is DType.F32 else halves(single)
+    return one_nan(single) if kind is DType.F32 else halves(single)

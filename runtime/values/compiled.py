@@ -41,7 +41,10 @@ INNER: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrappe
 def _digest() -> str:
     """Over the files that decide what a compiled function does."""
     here, contract = Path(__file__).parent, Path(isa.__file__).parent
-    decisive = [contract / name for name in ("values.py", "rounding.py", "table.py", "types.py")]
+    decisive = [
+        contract / name
+        for name in ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+    ]
     files = [*sorted(here.glob("*.py")), here.parent / "tables.py", *decisive]
     total = hashlib.sha256(numba.__version__.encode())
     for file in files:
@@ -50,6 +53,10 @@ def _digest() -> str:
 
 
 DIGEST = _digest()
+
+NAN: Any = np.float32(np.nan)
+"""The NaN that arithmetic gives: quiet, positive, without a payload."""
+HALF_NAN = 0x7E00
 
 
 # --- the state as one value ---------------------------------------------------------------
@@ -290,6 +297,21 @@ def _operate(
 
 operate: Any = _operate
 """Call the compiled operation at an address: (address, target, a, b, c, count), all integers."""
+
+
+@intrinsic
+def _look(
+    _context: Any, address: Any, target: Any, a: Any, b: Any, c: Any, count: Any
+) -> Any:  # one function of ``domains``
+    def code(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        function = ir.FunctionType(_WORD, [_WORD] * 5)
+        return builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
+
+    return types.int64(*[types.int64] * 6), code
+
+
+look: Any = _look
+"""Call a function of ``operations.domains``: arguments as of ``operate``; what it gives."""
 
 
 @intrinsic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isa.limits import MOST_WORD
 from runtime.tables import Col, Kind
 from runtime.values.compiled import (
     NOTHING,
@@ -9,21 +10,24 @@ from runtime.values.compiled import (
     TRUTH,
     Machine,
     kernel,
+    look,
     machine_at,
     operate,
     part,
 )
 from runtime.values.multiply import multiply
 from runtime.values.records import Fault, Standing
+from runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
 from runtime.values.routers import send_run
-from runtime.values.streams import copy
 from runtime.values.tasks import (
     ADDRESS,
     ALIGNMENT,
+    EXTENT,
     KIND,
     OUT_COLUMN,
     OUTPUT,
     QUEUE,
+    SEND,
     UNIT,
     account,
     capture,
@@ -35,8 +39,7 @@ from runtime.values.tasks import (
 from runtime.values.vector import (
     CODE,
     COUNT,
-    DIMS,
-    DIVIDING,
+    DOMAIN,
     F16,
     FMAC,
     LEVEL,
@@ -50,13 +53,13 @@ from runtime.values.vector import (
 A, B, C, D = int(Col.A), int(Col.B), int(Col.C), int(Col.D)
 ARGUMENTS, COLOR = int(Col.DIMS), int(Col.COLOR)
 SCALAR, LOAD, STORE, VECTOR = int(Kind.SCALAR), int(Kind.LOAD), int(Kind.STORE), int(Kind.VECTOR)
-SEND, CONTROL, WAIT, SIGNAL = int(Kind.SEND), int(Kind.CONTROL), int(Kind.WAIT), int(Kind.SIGNAL)
+CONTROL, WAIT, SIGNAL = int(Kind.CONTROL), int(Kind.WAIT), int(Kind.SIGNAL)
 LOOP, NEXT, IF, JUMP = int(Kind.LOOP), int(Kind.NEXT), int(Kind.IF), int(Kind.JUMP)
 CALL, RETURN, HALT = int(Kind.CALL), int(Kind.RETURN), int(Kind.END)
 RUNS, TASK, SEMAPHORE = int(Standing.RUNS), int(Standing.TASK), int(Standing.SEMAPHORE)
 BUSY, HALTED = int(Standing.UNIT), int(Standing.HALTED)
 NEGATIVE, TARGET, CALLS = int(Fault.NEGATIVE), int(Fault.TARGET), int(Fault.CALLS)
-REGISTERS, DIVISION = int(Fault.REGISTERS), int(Fault.DIVISION)
+REGISTERS, STATEMENT = int(Fault.REGISTERS), int(Col.STATEMENT)
 
 
 @kernel(NOTHING, 2)
@@ -68,7 +71,7 @@ def split_thread(m: Machine, thread: int, at: int) -> None:
     other = thread + at - y
     a, b = m.threads[thread], m.threads[other]
     b.end, b.state, b.row, b.frame = a.end, a.state, a.row, a.frame
-    b.top, b.depth, b.region = a.top, a.depth, a.region
+    b.top, b.depth, b.region, b.statement = a.top, a.depth, a.region, a.statement
     for i in range(m.now[0].registers):
         m.regs[other * m.now[0].registers + i] = m.regs[thread * m.now[0].registers + i]
     for i in range(m.now[0].loop_words):
@@ -172,10 +175,10 @@ def scalar(m: Machine, thread: int, row: int) -> None:
     if kind == SCALAR:
         a, b = reference(m, thread, m.rows[row, B]), reference(m, thread, m.rows[row, C])
         m.words[1], m.words[2] = a, b
-        if DIVIDING[m.rows[row, CODE]] and m.words[2] == 0:
-            fail(m, DIVISION, thread, 0, row, m.words[1], 0)
+        base, domain = m.words.ctypes.data, m.domains[m.rows[row, CODE]]
+        if domain != 0 and look(domain, base, base + 4, base + 8, base, 1) == 0:
+            fail(m, DOMAIN, thread, 0, row, m.words[1], m.words[2])
             return
-        base = m.words.ctypes.data
         split_thread(m, thread, now[0].row_end)
         operate(m.operations[m.rows[row, CODE], 1], base, base + 4, base + 8, base + 8, 1)
         m.regs[thread * m.now[0].registers + target] = m.words[0]
@@ -258,7 +261,7 @@ def unit_free(m: Machine, thread: int, unit: int) -> bool:
 
 @part(4)
 def send(address: int, thread: int, row: int, task: int, total: int) -> int:
-    """A remote store, at once: words into another tile, and its semaphore."""
+    """Find the target of a remote store, and count what it does."""
     m = machine_at(address)
     now, height = m.now, m.now[0].height
     t, unit, y = m.threads[thread], m.rows[row, UNIT], thread % m.now[0].height
@@ -293,43 +296,10 @@ def send(address: int, thread: int, row: int, task: int, total: int) -> int:
     if total == 0:
         return 0
     x, gx, gy = thread // height, tx + region[0], ty + region[1]
-    size = 2 if m.operands[operand, OF_TYPE] == F16 else 4
-    source = now[0].memory + x * now[0].words * height + y
-    target = now[0].memory + gx * now[0].words * height + gy
-    rank, inner = m.rows[row, RANK], 1
-    a, d0 = m.bases[task, 1], m.bases[task, 0]
-    for d in range(rank):
-        m.index[d] = 0
-    for _ in range(total):
-        if size == 4:
-            one, two = source + (a >> 2) * height, target + (d0 >> 2) * height
-            if slope == 1:
-                copy(m, two, one, lanes)
-            else:  # all into one tile: the last row's word stays
-                m.words[two] = m.words[one + lanes - 1]
-        else:
-            one = 2 * (source + (a >> 2) * height) + ((a >> 1) & 1)
-            two = 2 * (target + (d0 >> 2) * height) + ((d0 >> 1) & 1)
-            for lane in range(lanes):
-                m.halves[two + 2 * slope * lane] = m.halves[one + 2 * lane]
-        d = rank - 1
-        while d >= 0:
-            m.index[d] += 1
-            back = 1
-            if m.index[d] == m.extents[task, d]:
-                back = 1 - m.extents[task, d]
-            d0 += back * m.strides[task, d]
-            a += back * m.strides[task, DIMS + d]
-            if m.index[d] < m.extents[task, d]:
-                break
-            m.index[d] = 0
-            d -= 1
-    if rank > 0:
-        inner = m.extents[task, rank - 1]
-    start = (gx * now[0].semaphores + m.rows[row, D]) * height + gy
-    for lane in range(lanes):
-        m.semaphores[start + slope * lane] += total
-    m.dirty[gx] = 1
+    m.bases[task, TARGET_X], m.bases[task, TARGET_Y], m.held[task, SLOPE] = gx, gy, slope
+    size, inner = 2 if m.operands[operand, OF_TYPE] == F16 else 4, 1
+    if m.rows[row, RANK] > 0:
+        inner = m.extents[task, m.rows[row, RANK] - 1]
     far = abs(gx - x) * lanes
     for lane in range(lanes):
         far += abs(gy + slope * lane - y - lane)
@@ -361,10 +331,13 @@ def start(m: Machine, thread: int, row: int) -> bool:
     split_thread(m, thread, end)
     if now[0].fault != 0:
         return False
-    if m.rows[row, KIND] == SEND or total == 0:
+    long = m.tasks[task].long != 0
+    if m.rows[row, KIND] == SEND and total > 0 and not long:
+        push_words(m, task, x, y, 0, total)
+    if total == 0 or (m.rows[row, KIND] == SEND and not long):
         finish(m, row, unit, x, y, end)
         return True
-    if m.rows[row, LEVEL] < 0:
+    if m.rows[row, LEVEL] < 0 and not long:
         dims = place(m, task, x, y, end - y, 0, 0)
         if m.rows[row, CODE] == FMAC:
             multiply(m, task, x, y, end - y, dims)
@@ -376,7 +349,7 @@ def start(m: Machine, thread: int, row: int) -> bool:
         now[0].left -= total * (end - y)
         finish(m, row, unit, x, y, end)
         return True
-    if now[0].mode == 0 and try_task(m, task, unit, x) == 2:
+    if now[0].mode == 0 and not long and try_task(m, task, unit, x) == 2:
         return now[0].fault == 0
     if unit == 0:
         m.threads[thread].state = TASK
@@ -417,6 +390,8 @@ def run_thread(address: int, thread: int) -> int:
         row = m.threads[thread].row
         kind, following = m.rows[row, KIND], row + 1
         now[0].left -= 1
+        if m.rows[row, STATEMENT] >= 0:
+            m.threads[thread].statement = m.rows[row, STATEMENT]
         if kind == JUMP:
             m.threads[thread].row = m.rows[row, A]
             continue
@@ -467,6 +442,9 @@ def run_thread(address: int, thread: int) -> int:
             signal(m, thread, row)
         elif kind == LOOP:
             count = reference(m, thread, m.rows[row, B])
+            if count > MOST_WORD:  # its register could not count so far
+                fail(m, EXTENT, thread, 0, row, count, MOST_WORD)
+                return True
             t = m.threads[thread]
             register, nest = t.frame + m.rows[row, C], t.depth * now[0].loops + m.rows[row, D]
             split_thread(m, thread, now[0].row_end)

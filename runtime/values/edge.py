@@ -69,6 +69,9 @@ def settle(m: Machine, queue: int) -> None:
             empty = empty or m.shapes[shape, EXTENT + d] <= 0
         if not empty:
             return
+        if m.shapes[shape, THEN] == 0:  # nor does any other repetition of the record move
+            q[queue, TURN] = m.records[record, REPEAT]
+            continue
         end_repetition(m, queue, shape)
     if q[queue, RECORD] == q[queue, END]:
         m.now[0].queues_left -= 1
@@ -169,6 +172,7 @@ def feed(address: int, queue: int, most: int) -> int:
         total += count
         go_on(m, queue, count)
     m.now[0].moved += total
+    m.now[0].left -= total
     return total
 
 
@@ -214,7 +218,7 @@ def drain(address: int, queue: int) -> int:
     if stream < 0:
         return False
     lane, some = m.streams[stream].first + m.lane[reader], False
-    while m.now[0].fault == 0:
+    while m.now[0].fault == 0 and m.now[0].left > 0:
         shape = shape_of(m, queue)
         if shape < 0 or m.shapes[shape, DIRECTION] == FEED or m.queues[queue, STATE] != 0:
             break
@@ -249,6 +253,7 @@ def drain(address: int, queue: int) -> int:
         if m.shapes[shape, DIRECTION] == DRAIN:
             m.now[0].moved += count
         m.cursor[reader] += count
+        m.now[0].left -= count
         some = True
         go_on(m, queue, count)
     return some

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import float32, njit
 
 from isa.values import VALUES, Class
-from runtime.values.compiled import NOTHING, PAIR, PLAIN, Machine, kernel, machine_at, part
+from runtime.values.compiled import NAN, NOTHING, PAIR, PLAIN, Machine, kernel, machine_at, part
 from runtime.values.streams import allocate, release
 from runtime.values.vector import (
     F16,
@@ -19,6 +21,13 @@ from runtime.values.vector import (
 )
 
 value = njit(float32(float32, float32, float32), **PLAIN)(VALUES["fmac", Class.FLOAT])
+
+
+@njit(float32(float32, float32, float32), **PLAIN)
+def one_value(total: Any, a: Any, b: Any) -> Any:
+    """The sum, as the one canonical NaN if it is not a number."""
+    found = value(total, a, b)
+    return found if found == found else NAN
 
 
 @kernel(NOTHING, 7)
@@ -45,6 +54,10 @@ def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes
         for lane in range(lanes):
             into[lane] = value(into[lane], a0[lane], w0)
         i += 1
+    # What is not a number stays so: made the canonical one now, it is as if after each step.
+    for lane in range(lanes):
+        total = into[lane]
+        into[lane] = total if total == total else NAN
 
 
 @kernel(NOTHING, 10)
@@ -69,15 +82,15 @@ def products(
             left = reals[a + i * sa : a + i * sa + lanes]
             right = reals[b + i * sb : b + i * sb + lanes]
             for lane in range(lanes):
-                into[lane] = value(into[lane], left[lane], right[lane])
+                into[lane] = one_value(into[lane], left[lane], right[lane])
         elif spread_a == 1:
             left, factor = reals[a + i * sa : a + i * sa + lanes], reals[b + i * sb]
             for lane in range(lanes):
-                into[lane] = value(into[lane], left[lane], factor)
+                into[lane] = one_value(into[lane], left[lane], factor)
         else:
             left_factor, factor = reals[a + i * sa], reals[b + i * sb]
             for lane in range(lanes):
-                into[lane] = value(into[lane], left_factor, factor)
+                into[lane] = one_value(into[lane], left_factor, factor)
 
 
 @kernel(PAIR, 4)

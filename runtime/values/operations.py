@@ -2,7 +2,8 @@
 
 An operation is a C function of five integers: addresses of the result and of up to three
 operands, all contiguous words, and their number. Only those that a program uses are compiled;
-the engine calls them by address, so no compiled function contains them all.
+the engine calls them by address, so no compiled function contains them all. For instructions
+that have no value for some integers, a second function finds the first such operands.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from numba import cfunc, njit, types
 
 import isa.values
 from isa.table import TABLE, Instr, Operand
-from isa.values import VALUES, Class, classes
-from runtime.values.compiled import DIGEST, PLAIN, floats_at, integers_at
+from isa.values import MOVES, PARTIAL, VALUES, Class, classes
+from runtime.values.compiled import DIGEST, NAN, PLAIN, floats_at, integers_at
 
 _SIGNATURE = types.void(*[types.int64] * 5)
+_LOOK = types.int64(*[types.int64] * 5)  # called in the same way
 _CLASSES = (Class.FLOAT, Class.INT)
 _made: dict[tuple[int, Class], Any] = {}
+_looking: dict[int, Any] = {}
 
 
 def operations(wanted: set[tuple[int, bool]]) -> np.ndarray:
@@ -36,6 +39,37 @@ def operations(wanted: set[tuple[int, bool]]) -> np.ndarray:
     return table
 
 
+def domains(wanted: set[tuple[int, bool]]) -> np.ndarray:
+    """Addresses [opcode] of functions that look at integers; zero where all have a value.
+
+    Each gives the number of the first operands a and b outside the domain, or their count.
+    """
+    table = np.zeros(len(TABLE), dtype=np.int64)
+    for opcode in sorted(opcode for opcode, whole in wanted if whole):
+        if TABLE[opcode].name in PARTIAL:
+            if opcode not in _looking:
+                _looking[opcode] = _compile_look(TABLE[opcode])
+            table[opcode] = _looking[opcode].address
+    return table
+
+
+def _compile_look(row: Instr) -> Any:
+    name = f"look_{row.name.replace('.', '_')}_{DIGEST}"
+    space: dict[str, Any] = {
+        "__name__": __name__, "holds": njit(**PLAIN)(PARTIAL[row.name].holds),
+        "int64": numba.int64, "int32_at": integers_at,
+    }  # fmt: skip
+    source = f"""def {name}(target, a, b, c, count):
+    a_, b_ = int32_at(a), int32_at(b)
+    for i in range(count):
+        if not holds(int64(a_[i]), int64(b_[i])):
+            return i
+    return count
+"""
+    exec(compile(source, isa.values.__file__, "exec"), space)  # noqa: S102
+    return cfunc(_LOOK, cache=True, **PLAIN)(space[name])
+
+
 def _operation(opcode: int, kind: Class) -> Any:
     if (opcode, kind) not in _made:
         _made[opcode, kind] = _compile(TABLE[opcode], kind)
@@ -48,7 +82,7 @@ def _compile(row: Instr, kind: Class) -> Any:
         "__name__": __name__,
         "value": njit(**PLAIN)(VALUES[row.name, kind]),
         "float32": numba.float32, "int32": numba.int32, "int64": numba.int64,
-        "float32_at": floats_at, "int32_at": integers_at,
+        "float32_at": floats_at, "int32_at": integers_at, "NAN": NAN,
     }  # fmt: skip
     # The file is one that exists: Numba keeps what it compiles beside it.
     exec(compile(_source(row, kind, name), isa.values.__file__, "exec"), space)  # noqa: S102
@@ -67,7 +101,10 @@ def _source(row: Instr, kind: Class, name: str) -> str:
         lines.append(f"    {operand}_ = {held}_at({operand})")
         given.append(f"{'float32' if held == 'float32' else 'int64'}({operand}_[i])")
     lines.append("    for i in range(count):")
-    lines.append(f"        result[i] = {stored}(value({', '.join(given)}))")
+    lines.append(f"        found = {stored}(value({', '.join(given)}))")
+    if stored == "float32" and row.name not in MOVES:
+        lines.append("        found = found if found == found else NAN")
+    lines.append("        result[i] = found")
     return "\n".join(lines) + "\n"
 
 

@@ -35,6 +35,7 @@ THREAD = np.dtype(
         ("top", np.int64),  # register behind the window
         ("depth", np.int64),  # calls
         ("region", np.int64),
+        ("statement", np.int64),  # of main that it is in, or -1
         ("x", np.int64),  # of its first tile in the region; set for every tile
         ("y", np.int64),
     ]
@@ -47,6 +48,9 @@ TASK = np.dtype(
         ("done", np.int64),  # rows of steps that are done
         ("rows", np.int64),  # rows of steps: the product of the outer extents
         ("steps", np.int64),  # steps of a row
+        ("level", np.int64),  # outer dimensions that tell rows apart
+        ("long", np.int64),  # so many steps that it is done in portions
+        ("statement", np.int64),  # of main that it works for, or -1
         ("uneven", np.int64),  # operands share a queue and advance differently
     ]
 )
@@ -113,6 +117,8 @@ RUNNING = np.dtype(
         ("end_of_storage", np.int64),
         ("ahead", np.int64),  # words that a producer may be ahead of its readers
         ("limited", np.int64),  # some producer has been held back for that
+        ("portion", np.int64),  # steps, of all rows of tiles, before others have their turn
+        ("portion_rows", np.int64),  # and rows of steps that are done one after the other
         ("mode", np.int64),  # a ``Mode``
         ("row_end", np.int64),  # where the rows end that agree with the first one
         ("left", np.int64),  # work until Python is asked for the next
@@ -127,6 +133,7 @@ RUNNING = np.dtype(
         ("fault_tile", np.int64),
         ("fault_unit", np.int64),
         ("fault_row", np.int64),
+        ("fault_statement", np.int64),
         ("fault_a", np.int64),
         ("fault_b", np.int64),
         ("queues_left", np.int64),  # of the edge
@@ -172,9 +179,12 @@ class Fault(IntEnum):
     TARGET = 5
     CALLS = 6
     REGISTERS = 7
-    DIVISION = 8
+    DOMAIN = 8
     LOOKUP = 9
     MEMORY = 10  # of the host
+    EXTENT = 11
+    STEPS = 12
+    ROW = 13
 
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
@@ -193,6 +203,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "pool": (np.int32, FLAT),
     "literals": (np.int32, 3),  # bits of each literal, for each of the three types
     "operations": (np.int64, 2),  # addresses
+    "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
     "parts": (np.int64, FLAT),
     "traits": (np.int64, FLAT),  # [row of the code: bytes of SRAM for each step, which counter]
     "regions": (np.int64, 4),

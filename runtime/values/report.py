@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from isa.program import Location
+from isa.program import Location, edge_places
 from isa.types import Side
-from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from runtime.stops import Wait, coordinates, fault_text, grouped, unit_name
+from runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
 from runtime.tables import COUNTED, Col, Ocol
 from runtime.values.build import Traced
 from runtime.values.compiled import Machine
@@ -29,20 +28,23 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     tile = _tile(image, int(now["fault_tile"]))
     if code is Fault.LOOKUP:
         transfer = image.program.transfers[row]
-        rows = {t.name: t for t in image.program.edge_tensors}[transfer.tensor].shape[0]
+        number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
+        rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
-        who, where = "edge", transfer.where
+        who, where, node = "edge", transfer.where, transfer.node
     else:
         who, where = unit_name(int(now["fault_unit"])), image.code.where[row]
-        b = int(now["fault_b"])
-        text = fault_text(image.program, code.name, a, b, b == OUT_COLUMN)
-        what = f"'{_name(image, row)}': {text}"
-    return f"{place(where)}tile {coordinates(image.program, tile)}, {who}: {what}", where
+        b, name = int(now["fault_b"]), _name(image, row)
+        what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == OUT_COLUMN)}"
+        node = node_of(image.code, int(now["fault_statement"]))
+    return sentence(where, f"tile {coordinates(image.program, tile)}, {who}", what, node), where
 
 
 def out_of_memory(image: Image, machine: Machine) -> str:
-    """Which wavelets took the last of the memory."""
+    """Which wavelets took the last of the memory, if any did."""
     now = machine.now[0]
+    if now["fault_a"] < 0:
+        return "an instruction's operands would take more memory than the run may take"
     stream = machine.streams[int(now["fault_a"])]
     color = image.program.colors[int(stream["color"])][0]
     held = 4 * int(now["end_of_storage"] - now["memory"])

@@ -303,12 +303,12 @@ def route_all(address: int) -> int:
                 list_router(m, slot)
     some = route_listed(m)
     went = True
-    while went and now[0].fault == 0:
+    while went and now[0].fault == 0 and now[0].left > 0:
         # One port after the other: the routers of its column are then at hand.
         went = False
         for queue in range(now[0].edge_queues):
             if m.feeding[queue] >= 0 and m.streams[m.feeding[queue]].guided != 0:
-                while now[0].blocked == 0 and feed_guided(m, queue):
+                while now[0].blocked == 0 and now[0].left > 0 and feed_guided(m, queue):
                     some = went = True
                     route_listed(m)
     return some

@@ -52,7 +52,7 @@ def allocate(m: Machine, words: int) -> int:
         return at
     at = now[0].free
     if at + size > now[0].end_of_storage:
-        now[0].fault = OUT_OF_MEMORY
+        now[0].fault, now[0].fault_a = OUT_OF_MEMORY, -1
         return -1
     now[0].free = at + size
     return at

@@ -30,7 +30,7 @@ def run_units(m: Machine, x: int, mode: int) -> bool:
         if m.busy[x * now[0].units + unit] == 0:
             continue
         start, y = (x * now[0].units + unit) * height, 0
-        while y < height and now[0].fault == 0:
+        while y < height and now[0].fault == 0 and now[0].left > 0:
             if m.owner[start + y] == 0:
                 y += 1
                 continue
@@ -77,7 +77,7 @@ def same_state(m: Machine, one: int, other: int) -> bool:
     a, b = m.threads[one], m.threads[other]
     if a.state != b.state or a.row != b.row or a.frame != b.frame or a.depth != b.depth:
         return False
-    if a.state == TASK or a.region != b.region or a.top != b.top:
+    if a.state == TASK or a.region != b.region or a.top != b.top or a.statement != b.statement:
         return False
     for register in range(a.top):
         if (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.tables import Col, Ocol
+from isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from runtime.tables import Col, Kind, Ocol
 from runtime.values.compiled import (
     NOTHING,
     NUMBER,
@@ -19,6 +20,7 @@ from runtime.values.compiled import (
 from runtime.values.edge import supply
 from runtime.values.multiply import multiply
 from runtime.values.records import MOST_OPERANDS, Fault, Mode
+from runtime.values.remote import push_words
 from runtime.values.routers import send_run
 from runtime.values.streams import reserve, too_far_ahead, wake_readers
 from runtime.values.vector import (
@@ -47,9 +49,11 @@ from runtime.values.vector import (
 )
 
 DIMENSIONS, UNIT, DONE, KIND = int(Col.DIMS), int(Col.UNIT), int(Col.DONE), int(Col.KIND)
+SEND = int(Kind.SEND)
 VALUE, STRIDES = int(Ocol.VALUE), int(Ocol.STRIDES)
 INPUT, OUTPUT = 1, 2  # bits of ``queues_there``
 QUEUE, ADDRESS, ALIGNMENT = int(Fault.QUEUE), int(Fault.ADDRESS), int(Fault.ALIGNMENT)
+EXTENT, TOO_MANY, ROW = int(Fault.EXTENT), int(Fault.STEPS), int(Fault.ROW)
 STEPS, PARTS = int(Mode.STEPS), int(Mode.PARTS)
 IN_COLUMN, OUT_COLUMN = 7, 8  # how the fault of a missing queue is told apart
 MOST_RUNS = 16
@@ -61,6 +65,7 @@ def fail(m: Machine, fault: int, thread: int, unit: int, row: int, a: int, b: in
     now = m.now
     now[0].fault, now[0].fault_tile, now[0].fault_unit = fault, thread, unit
     now[0].fault_row, now[0].fault_a, now[0].fault_b = row, a, b
+    now[0].fault_statement = m.threads[thread].statement
 
 
 @kernel(NUMBER, 2)
@@ -93,10 +98,53 @@ def integer_bits(value: int, of: int) -> int:
     return 0 + bits_of(np.float32(value))
 
 
+@kernel(NUMBER, 3, machine=False)
+def times(a: int, b: int, most: int) -> int:
+    """``a * b`` of positive numbers, or one more than ``most`` if it is beyond."""
+    return a * b if a <= most // b else most + 1
+
+
+@kernel(NUMBER, 3)
+def count_steps(m: Machine, thread: int, row: int, task: int) -> int:
+    """Evaluate the extents of an instruction into a task: its steps, or -1 after a fault.
+
+    Each extent is a word at most, and the product is bounded before each is multiplied in.
+    """
+    unit, rank, level = m.rows[row, UNIT], m.rows[row, RANK], m.rows[row, LEVEL]
+    if level < 0:
+        level = max(rank - 1, 0)
+    total, inner, empty = 1, 1, False
+    for d in range(rank):
+        extent = reference(m, thread, m.lists[m.rows[row, DIMENSIONS] + d])
+        if extent > MOST_WORD:
+            fail(m, EXTENT, thread, unit, row, extent, MOST_WORD)
+            return -1
+        m.extents[task, d] = extent
+        if extent <= 0:
+            empty = True
+            continue
+        total = times(total, extent, MOST_STEPS)
+        if d >= level:
+            inner = times(inner, extent, MOST_ROW)
+    if empty:
+        return 0
+    if inner > MOST_ROW:
+        fail(m, ROW, thread, unit, row, MOST_ROW, 0)
+        return -1
+    if total > MOST_STEPS:
+        fail(m, TOO_MANY, thread, unit, row, MOST_STEPS, 0)
+        return -1
+    return total
+
+
 @kernel(TRUTH, 5)
 def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: int) -> bool:
-    """A memory operand; False after a fault."""
-    unit, rank = m.rows[row, UNIT], m.rows[row, RANK]
+    """A memory operand; False after a fault.
+
+    A stride larger than SRAM leaves it with the second index, so that the others can be
+    multiplied by any extent without wrapping.
+    """
+    unit, rank, most = m.rows[row, UNIT], m.rows[row, RANK], m.now[0].bytes
     operand = m.rows[row, OPERANDS] + k
     base = reference(m, thread, m.operands[operand, VALUE])
     size = 2 if m.operands[operand, OF_TYPE] == F16 else 4
@@ -104,15 +152,17 @@ def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: 
     for d in range(rank):
         stride = reference(m, thread, m.lists[m.operands[operand, STRIDES] + d])
         m.strides[task, k * DIMS + d] = stride
-        span = (m.extents[task, d] - 1) * stride
-        low += min(span, 0)
-        high += max(span, 0)
-        if m.extents[task, d] > 1:
+        more = m.extents[task, d] - 1
+        if more > 0:
             odd |= stride
+            if stride > most or stride < -most:
+                more = 1
+            low += min(more * stride, 0)
+            high += max(more * stride, 0)
     m.bases[task, k] = base
     if total > 0:
-        if low < 0 or high + size > m.now[0].bytes:
-            fail(m, ADDRESS, thread, unit, row, low if low < 0 else high, m.now[0].bytes)
+        if low < 0 or high + size > most:
+            fail(m, ADDRESS, thread, unit, row, low if low < 0 else high, most)
             return False
         if odd & (size - 1) != 0:
             fail(m, ALIGNMENT, thread, unit, row, base, size)
@@ -157,6 +207,17 @@ def capture_queue(m: Machine, thread: int, row: int, task: int, k: int) -> bool:
     return True
 
 
+@kernel(NUMBER, 3)
+def innermost_level(m: Machine, task: int, rank: int, most: int) -> int:
+    """How many outer dimensions leave rows of at most so many steps, or of the last dimension."""
+    level = max(rank - 1, 0)
+    steps = m.extents[task, level]
+    while level > 0 and m.extents[task, level - 1] <= most // steps:
+        level -= 1
+        steps *= m.extents[task, level]
+    return level
+
+
 @part(3)
 def capture(address: int, thread: int, row: int, task: int) -> int:
     """Evaluate extents, addresses, strides and scalars of an instruction into a task.
@@ -166,11 +227,10 @@ def capture(address: int, thread: int, row: int, task: int) -> int:
     m = machine_at(address)
     rank, level, operand = m.rows[row, RANK], m.rows[row, LEVEL], m.rows[row, OPERANDS]
     m.tasks[task].row, m.tasks[task].done, m.tasks[task].uneven = row, 0, 0
-    total = 1
-    for d in range(rank):
-        extent = reference(m, thread, m.lists[m.rows[row, DIMENSIONS] + d])
-        m.extents[task, d] = extent
-        total *= max(extent, 0)
+    m.tasks[task].statement = m.threads[thread].statement
+    total = count_steps(m, thread, row, task)
+    if total < 0:
+        return -1
     for k in range(m.rows[row, COUNT]):
         kind, of = m.operands[operand + k, OF_KIND], m.operands[operand + k, OF_TYPE]
         if kind == MEMORY:
@@ -184,14 +244,16 @@ def capture(address: int, thread: int, row: int, task: int) -> int:
             m.held[task, k] = integer_bits(whole, of)
         else:
             m.held[task, k] = m.literals[m.operands[operand + k, VALUE], of]
-    rows, steps = 1, 1
-    outer = level if level >= 0 else 0
-    for d in range(rank):
-        if d < outer:
-            rows *= max(m.extents[task, d], 0)
-        else:
-            steps *= max(m.extents[task, d], 0)
-    m.tasks[task].rows, m.tasks[task].steps = rows, steps
+    lanes = m.now[0].row_end - thread % m.now[0].height
+    m.tasks[task].long = 1 if total > m.now[0].portion // lanes else 0
+    outer = max(level, 0)
+    if level < 0 and m.tasks[task].long != 0:
+        outer = innermost_level(m, task, rank, m.now[0].portion // lanes)
+    steps = 1 if total > 0 else 0
+    for d in range(outer, rank):
+        steps *= max(m.extents[task, d], 0)
+    m.tasks[task].level, m.tasks[task].steps = outer, steps
+    m.tasks[task].rows = total // steps if total > 0 else 0
     return total
 
 
@@ -210,9 +272,11 @@ def available(m: Machine, task: int, reader: int, k: int) -> int:
     for j in range(1, m.rows[row, COUNT]):
         if m.operands[first + j, OF_KIND] == FABRIC and m.operands[first + j, COLOR] == color:
             need += wavelets(m, task, m.operands[first + j, ADVANCE])
-    end = m.cursor[reader] + need
+    end, lane = m.cursor[reader] + need, m.streams[stream].first + m.lane[reader]
+    if m.tasks[task].long != 0:
+        end = min(end, m.written[lane] + m.now[0].portion_rows)
     supply(m, stream, end)
-    there = m.written[m.streams[stream].first + m.lane[reader]] - m.cursor[reader]
+    there = m.written[lane] - m.cursor[reader]
     return min(there, need) if there < need else need
 
 
@@ -220,17 +284,19 @@ def available(m: Machine, task: int, reader: int, k: int) -> int:
 def uneven_rows(m: Machine, task: int, k: int, there: int, level: int) -> int:
     """The same for operands that share a queue and advance differently."""
     row = m.tasks[task].row
-    first, taken = m.rows[row, OPERANDS], 0
+    first, low, high = m.rows[row, OPERANDS], 0, m.tasks[task].rows
     color = m.operands[first + k, COLOR]
-    for r in range(m.tasks[task].rows):
+    while low < high:  # the last number of rows that need no more than are there
+        middle, taken = (low + high + 1) // 2, 0
         for j in range(1, m.rows[row, COUNT]):
-            same = m.operands[first + j, OF_KIND] == FABRIC
-            same = same and m.operands[first + j, COLOR] == color
-            if same and r % group(m, task, m.operands[first + j, ADVANCE], level) == 0:
-                taken += 1
-        if taken > there:
-            return r
-    return m.tasks[task].rows
+            if m.operands[first + j, OF_KIND] == FABRIC and m.operands[first + j, COLOR] == color:
+                each = group(m, task, m.operands[first + j, ADVANCE], level)
+                taken += (middle + each - 1) // each
+        if taken <= there:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 @part(3)
@@ -245,7 +311,10 @@ def rows_ready(address: int, task: int, x: int, y: int) -> int:
         color, advance = m.operands[first + k, COLOR], m.operands[first + k, ADVANCE]
         if k == 0:
             stream = m.stream_of[x * m.now[0].colors + color]
-            if too_far_ahead(m, stream, y, wavelets(m, task, advance)):
+            count = wavelets(m, task, advance)
+            if m.tasks[task].long != 0:
+                count = min(count, m.now[0].portion_rows)
+            if too_far_ahead(m, stream, y, count):
                 return m.tasks[task].done
             if m.now[0].run_room - m.now[0].runs_used < MOST_RUNS + m.now[0].height:
                 return m.tasks[task].done
@@ -330,7 +399,7 @@ def advance_rows(address: int, task: int, unit: int, x: int, y: int, lanes: int,
     """Do rows of steps up to ``end`` for rows of tiles that agree in all queues."""
     m = machine_at(address)
     row = m.tasks[task].row
-    first, level, begin = m.rows[row, OPERANDS], m.rows[row, LEVEL], m.tasks[task].done
+    first, level, begin = m.rows[row, OPERANDS], m.tasks[task].level, m.tasks[task].done
     stream, color, made = -1, 0, 0
     if m.operands[first, OF_KIND] == FABRIC:
         color = m.operands[first, COLOR]
@@ -400,6 +469,8 @@ def split_task(address: int, task: int, unit: int, x: int, at: int) -> int:
     m.tasks[other].end = m.tasks[task].end
     m.tasks[other].row, m.tasks[other].done = m.tasks[task].row, m.tasks[task].done
     m.tasks[other].rows, m.tasks[other].steps = m.tasks[task].rows, m.tasks[task].steps
+    m.tasks[other].level, m.tasks[other].long = m.tasks[task].level, m.tasks[task].long
+    m.tasks[other].statement = m.tasks[task].statement
     m.tasks[other].uneven = m.tasks[task].uneven
     for d in range(DIMS):
         m.extents[other, d] = m.extents[task, d]
@@ -424,16 +495,35 @@ def ready_end(m: Machine, task: int, x: int, y: int, end: int, whole: int) -> tu
     return ready, agreeing(m, task, x, y, end)
 
 
+@kernel(NUMBER, 4)
+def push_portion(m: Machine, task: int, unit: int, x: int, y: int) -> int:
+    """Do a portion of a long remote store; the results of ``try_task``."""
+    begin = m.tasks[task].done
+    most = max(m.now[0].portion // (m.tasks[task].end - y), 1)
+    end = min(m.tasks[task].rows * m.tasks[task].steps, begin + most)
+    push_words(m, task, x, y, begin, end)
+    m.tasks[task].done = end
+    if end < m.tasks[task].rows * m.tasks[task].steps:
+        return 1
+    finish(m, m.tasks[task].row, unit, x, y, m.tasks[task].end)
+    return 2
+
+
 @part(3)
 def try_task(address: int, task: int, unit: int, x: int) -> int:
     """Do a task, in all of its rows; in other modes in some, which are split off.
+
+    Of a long one it does a portion, in any mode.
 
     Returns 2 if it is complete, 1 if part of it was done, 0 if nothing was.
     """
     m = machine_at(address)
     now, y = m.now, task // m.now[0].units % m.now[0].height
     rows, end, mode = m.tasks[task].rows, m.tasks[task].end, now[0].mode
-    if mode < PARTS:
+    if m.rows[m.tasks[task].row, KIND] == SEND:
+        return push_portion(m, task, unit, x, y)
+    long = m.tasks[task].long != 0
+    if mode < PARTS and not long:
         # Mostly all rows agree; otherwise all must be ready before any begins.
         ready, other = ready_end(m, task, x, y, end, True)
         middle = other
@@ -450,7 +540,12 @@ def try_task(address: int, task: int, unit: int, x: int) -> int:
             other = agreeing(m, task, x, start, end)
         complete(m, task, unit, x)
         return 2
-    ready, other = ready_end(m, task, x, y, end, mode < STEPS)
+    ready, other = ready_end(m, task, x, y, end, mode < STEPS and not long)
+    if long:
+        steps = m.tasks[task].steps
+        other = min(other, y + max(m.now[0].portion // steps, 1))
+        most = min(max(m.now[0].portion // (steps * (other - y)), 1), m.now[0].portion_rows)
+        ready = min(ready, m.tasks[task].done + most)
     if other < end:
         split_task(m, task, unit, x, other)
     if ready <= m.tasks[task].done:

@@ -13,9 +13,10 @@ from numba import float32, int64, njit
 
 from isa.table import OPCODE, TABLE
 from isa.types import DType
-from isa.values import DIVIDES
+from isa.values import MOVES
 from runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
 from runtime.values.compiled import (
+    HALF_NAN,
     NOTHING,
     NUMBER,
     OPTIONS,
@@ -24,6 +25,7 @@ from runtime.values.compiled import (
     Machine,
     bits_of,
     kernel,
+    look,
     machine_at,
     operate,
     part,
@@ -39,9 +41,9 @@ CODE, DTYPE = int(Col.OPCODE), int(Col.DTYPE)
 OF_KIND, OF_TYPE, ADVANCE = int(Ocol.KIND), int(Ocol.TYPE), int(Ocol.ADVANCE)
 COLOR = int(Ocol.COLOR)
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
-MOV, FMAC = OPCODE["mov"], OPCODE["fmac"]
-DIVIDING = np.array([row.name in DIVIDES for row in TABLE])
-BY_ZERO = int(Fault.DIVISION)
+FMAC = OPCODE["fmac"]
+MOVING = np.array([row.name in MOVES for row in TABLE])
+DOMAIN = int(Fault.DOMAIN)
 
 
 @kernel(NUMBER, 2)
@@ -161,7 +163,7 @@ def half_bits(value: Any) -> Any:
     sign = (bits >> 16) & 0x8000
     size = bits & 0x7FFFFFFF
     if size >= 0x7F800000:
-        return sign | (0x7E00 if size > 0x7F800000 else 0x7C00)
+        return HALF_NAN if size > 0x7F800000 else sign | 0x7C00
     if size >= 0x477FF000:
         return sign | 0x7C00
     if size >= 0x38800000:
@@ -304,18 +306,20 @@ def overlap(m: Machine, task: int) -> int:
 
 
 @kernel(TRUTH, 8)
-def divides_by_zero(
+def outside(
     m: Machine, task: int, unit: int, x: int, y: int, a: int, b: int, count: int, lanes: int
 ) -> bool:
-    """Note a fault if a divisor is zero."""
-    for i in range(count * lanes):
-        if m.words[b + i] == 0:
-            now = m.now
-            now[0].fault, now[0].fault_unit = BY_ZERO, unit
-            now[0].fault_tile = x * now[0].height + y + i % lanes
-            now[0].fault_row, now[0].fault_a = m.tasks[task].row, m.words[a + i]
-            return True
-    return False
+    """Note a fault if the instruction has no value for some operands."""
+    base, address = m.words.ctypes.data, m.domains[m.rows[m.tasks[task].row, CODE]]
+    i = look(address, base, base + 4 * a, base + 4 * b, base, count * lanes)
+    if i == count * lanes:
+        return False
+    now = m.now
+    now[0].fault, now[0].fault_unit = DOMAIN, unit
+    now[0].fault_tile = x * now[0].height + y + i % lanes
+    now[0].fault_row, now[0].fault_statement = m.tasks[task].row, m.tasks[task].statement
+    now[0].fault_a, now[0].fault_b = m.words[a + i], m.words[b + i]
+    return True
 
 
 @part(6)
@@ -325,7 +329,7 @@ def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, di
     row, scratch = m.tasks[task].row, m.now[0].scratch
     opcode, count, operand = m.rows[row, CODE], m.rows[row, COUNT], m.rows[row, OPERANDS]
     whole = 1 if m.rows[row, DTYPE] == I32 else 0
-    raw, divides = opcode == MOV, whole == 1 and DIVIDING[opcode]
+    raw, limited = MOVING[opcode], whole == 1 and m.domains[opcode] != 0
     column = m.now[0].memory + x * m.now[0].words * m.now[0].height + y
     found = overlap(m, task)
     n = m.count[dims - 1] if dims > 0 else 1
@@ -359,7 +363,7 @@ def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, di
                     b = fetch(m, 2, b0 + done * db, db, some, lanes, column, False)
                 if count > 3:
                     c = fetch(m, 3, c0 + done * dc, dc, some, lanes, column, False)
-                if divides and divides_by_zero(m, task, unit, x, y, a, b, some, lanes):
+                if limited and outside(m, task, unit, x, y, a, b, some, lanes):
                     return 0
                 target = at if direct and (some == 1 or dd == lanes) else 0
                 operate(

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import click
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.cli.helpers import array_file, files, text_file
+from tests.cli.helpers import array_file, text_file
 from wsc.cli.common import (
     REFRESHES,
     Line,
+    Memory,
     Refusal,
-    file_names,
     read_arrays,
     read_dims,
-    require_folder,
-    write_arrays,
 )
-from wsc.files import appearing
 
 
 def test_dims() -> None:
@@ -56,7 +58,7 @@ def test_array_files_that_do_not_do(tmp_path: Path) -> None:
     (tmp_path / "short.npy").write_bytes(whole[:200])
     array_file(tmp_path / "objects.npy", np.array([{}], dtype=object))
     for file, reason in (
-        (tmp_path / "none.npy", "No such file"),
+        (tmp_path / "none.npy", "no such file"),
         (text, "is not a .npy file"),
         (tmp_path / "short.npy", "damaged"),
         (tmp_path / "objects.npy", "holds objects"),
@@ -65,47 +67,6 @@ def test_array_files_that_do_not_do(tmp_path: Path) -> None:
             read_arrays("--input", [f"a={file}"])
     with pytest.raises(Refusal, match="twice"):
         read_arrays("--input", [f"a={tmp_path / 'whole.npy'}"] * 2)
-
-
-def test_file_names_hold_no_separators_and_differ() -> None:
-    names = ["/a/b:0", "a_b_0", "..", "Logits", "logits", "é"]
-    assert list(file_names(names).values()) == [
-        "_a_b_0.npy", "a_b_0.npy", "_.npy", "Logits.npy", "logits_2.npy", "__2.npy",
-    ]  # fmt: skip
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = text_file(tmp_path / "out.txt", "before")
-
-    def interrupted() -> None:
-        with appearing(target) as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert files(tmp_path) == ["out.txt"]
-    assert target.read_text() == "before"
-    with appearing(target) as partial:
-        partial.write_text("after")
-    assert files(tmp_path) == ["out.txt"]
-    assert target.read_text() == "after"
-    assert target.stat().st_mode & 0o777 == text_file(tmp_path / "b", "").stat().st_mode & 0o777
-
-
-def test_all_arrays_or_none(tmp_path: Path) -> None:
-    good = np.arange(3)
-    with pytest.raises(ValueError, match="Object"):
-        write_arrays(tmp_path, {"a": good, "b": np.array([{}], dtype=object)})
-    assert files(tmp_path) == []
-    assert write_arrays(tmp_path / "new", {"a/b": good}) == {"a/b": tmp_path / "new" / "a_b.npy"}
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="is a folder"):
-        require_folder(tmp_path)
-    with pytest.raises(Refusal, match="there is no folder"):
-        require_folder(tmp_path / "no" / "out.wsa")
 
 
 def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
@@ -120,3 +81,50 @@ def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
         assert threading.active_count() == before + 1
     assert isinstance(screen.file, io.StringIO)
     assert "compiling\n" in screen.file.getvalue()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_an_array_file_of_nonsense_is_refused_in_a_sentence(data: st.DataObject) -> None:
+    file = io.BytesIO()
+    np.save(file, np.arange(4, dtype=np.float32))
+    content = bytearray(file.getvalue())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, 80))] = data.draw(st.integers(0, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        path.write_bytes(content)
+        with contextlib.suppress(Refusal):
+            read_arrays("--input", [f"a={path}"])
+
+
+@pytest.mark.parametrize(
+    "shape", ["(9223372036854775807, 2)", "(1099511627776,)", "(-1,)", "(True,)"]
+)
+def test_an_array_file_that_claims_more_than_it_has(shape: str, tmp_path: Path) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    size = len(header).to_bytes(2, "little")
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + size + header + bytes(16))
+    with pytest.raises(Refusal, match="damaged"):
+        read_arrays("--input", [f"a={tmp_path / 'x.npy'}"])
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000 + "G", "x", "-1"])
+def test_numbers_of_bytes_that_no_machine_has(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Memory().convert(text, None, None)
+
+
+def test_names_and_files_that_hold_equals_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    array_file(tmp_path / "x.npy", np.arange(2))
+    array_file(tmp_path / "b=y.npy", np.arange(3))
+    assert list(read_arrays("--input", ["a=b=x.npy"])) == ["a=b"]
+    assert list(read_arrays("--input", ["a=b=y.npy"])) == ["a"]
+    array_file(tmp_path / "y.npy", np.arange(4))
+    with pytest.raises(Refusal, match=r"both 'b=y\.npy' and 'y\.npy' are files"):
+        read_arrays("--input", ["a=b=y.npy"])
+    assert list(read_arrays("--input", ["a=b=./y.npy"])) == ["a=b"]
+    assert read_dims(["n=1=3"]) == {"n=1": 3}

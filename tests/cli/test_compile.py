@@ -22,13 +22,13 @@ def test_files_and_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     mlp(tmp_path)
     monkeypatch.chdir(tmp_path)
     result = done(wsc("compile", "mlp.onnx", "--fabric", "4x4"))
-    assert files(tmp_path) == ["mlp.onnx", "mlp.safetensors", "mlp.wsa"]
+    assert files(tmp_path) == ["mlp.onnx", "mlp.wsa", "mlp.wsa.safetensors"]
     assert not result.stdout
     assert "4x4 tiles of wse2\n" in result.stderr
     for name in PASSES:
         assert f"{name} " in result.stderr
     assert "bytes a tile" in result.stderr
-    assert "mlp.safetensors" in result.stderr
+    assert "mlp.wsa.safetensors" in result.stderr
 
 
 def test_the_fabric_that_was_chosen_is_said(tmp_path: Path) -> None:
@@ -77,6 +77,6 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     model = mlp(tmp_path)
     for name in ("a.wsa", "b.wsa"):
         done(wsc("compile", model, "-o", tmp_path / name, "--fabric", "4x4"))
-    assert (tmp_path / "a.wsa").read_text().replace("a.safe", "b.safe") == (
+    assert (tmp_path / "a.wsa").read_text().replace('"a.wsa.', '"b.wsa.') == (
         tmp_path / "b.wsa"
     ).read_text()

@@ -17,7 +17,7 @@ import pytest
 from models import builders
 from runtime.engine import ENGINES
 from tests.cli.helpers import TWICE, files, saved, text_file
-from wsc.cli.main import INTERRUPTED
+from wsc.cli.start import INTERRUPTED
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240  # seconds until the engine is compiled, on a machine that does other things too
@@ -45,7 +45,7 @@ def _interrupt(folder: Path, at: str, *arguments: object, later: float = 0.0) ->
     """Run ``wsc``, send SIGINT some time after its status line has said ``at``."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "wsc.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "wsc.cli", *map(str, arguments)],
         cwd=folder, stderr=theirs, stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"},
     )  # fmt: skip
@@ -114,3 +114,28 @@ def test_while_a_model_is_compiled(tmp_path: Path) -> None:
     assert (ended.code, files(tmp_path)) == (INTERRUPTED, ["model.onnx"])
     assert "interrupted while compiling" in ended.said
     assert ended.seconds < 1, ended
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.1])
+def test_at_any_moment_there_is_one_line(tmp_path: Path, moment: float) -> None:
+    saved(builders.mlp((16, 32, 10), batch=4), tmp_path / "model.onnx")
+    start = (
+        "import signal, wsc.cli.start as it; signal.signal(signal.SIGINT, it.leave); "
+        "print(flush=True); it.main()"
+    )
+    command = [sys.executable, "-c", start, "compile", "model.onnx", "-o", "out.wsa"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()  # the interpreter has begun: from here on it is our code
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+    if process.returncode == 0:  # it was done by then
+        return
+    assert process.returncode == INTERRUPTED
+    assert said in ("interrupted\n", "interrupted while compiling\n")
+    assert files(tmp_path) == ["model.onnx"]

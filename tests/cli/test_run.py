@@ -51,6 +51,34 @@ def test_json_has_what_scripts_need(twice: Path) -> None:
     assert found["outputs"][0]["file"] is None
 
 
+def test_drawn_integers_are_positions_where_they_are_checked(tmp_path: Path) -> None:
+    """By a size that a procedure names, and by one that a call gives."""
+    text = """
+input i : i32[4] "int64"
+output r : i32[4] "int64"
+color in = 0
+color out = 1
+tensor t : i32[4] at 0 size 16
+region all at 0,0 size 1x1
+route in in all : N -> RAMP
+route out in all : RAMP -> N
+proc positions(size)
+  index.i32 [t + 4*k], [t + 4*k], {size} for k:4
+  index.i32 [t + 4*k], [t + 4*k], {9} for k:4
+end
+main all
+  mov.i32 [t + 4*k], <in> for k:4
+  call positions(size = 2)
+  mov.i32 <out>, [t + 4*k] for k:4
+end
+feed in in all side N from i[k] for k:4
+drain out in all side N from r[k] for k:4
+"""
+    path = text_file(tmp_path / "p.wsa", f'wsc 1\nfabric "wse2" 1x1\n{text}')
+    for seed in range(4):
+        _json(path, "--seed", seed)
+
+
 def test_drawn_inputs_follow_the_seed(twice: Path, tmp_path: Path) -> None:
     arrays = []
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -80,9 +108,9 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
 ) -> None:
     load = compiled.Loop.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[], None] | None = None) -> Any:
+    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
-        compiling()
+        compiling("")
         return load(loop)
 
     monkeypatch.setattr(compiled.Loop, "prepare", prepare)
@@ -92,6 +120,22 @@ def test_a_terminal_hears_that_the_engine_is_compiled(
     done(wsc("run", twice))
     assert isinstance(screen.file, io.StringIO)
     assert "compiling the engine (once, about 15 seconds)\n" in screen.file.getvalue()
+
+
+def test_an_engine_that_cannot_be_kept_is_said(
+    twice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = compiled.Loop.prepare
+
+    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+        assert compiling is not None
+        compiling("/folder cannot be written (Read-only file system)")
+        return load(loop)
+
+    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    said = done(wsc("run", twice)).stderr
+    reason = "/folder cannot be written (Read-only file system)"
+    assert said == f"the engine is compiled for this run alone: {reason}\n"
 
 
 def test_comparison_with_the_model(tmp_path: Path) -> None:
@@ -252,3 +296,102 @@ def test_values_are_compared(tmp_path: Path) -> None:
     done(wsc("compile", model, "-o", program, "--fabric", "4x4"))
     result = wsc("run", program, "--engine", "values", "--compare", model)
     assert "all outputs agree" in done(result).stdout
+
+
+@pytest.mark.parametrize("what", ["write_arrays", "_compare"])
+def test_what_fails_behind_a_run_without_a_clock_leaves_the_results(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out")
+
+    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    model = mlp(tmp_path)
+    done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    options = ("-o", tmp_path / "out", "--compare", model)
+    result = wsc("run", tmp_path / "m.wsa", "--engine", "values", *options)
+    assert result.exit_code == 2
+    assert "by the values engine" in result.stdout
+    assert result.stderr.count("\n") == 1
+    assert "No space left on device" in result.stderr
+
+
+def test_files_of_a_run_without_a_clock_are_checked(twice: Path, tmp_path: Path) -> None:
+    given = array_file(tmp_path / "r.npy", np.arange(8, dtype=np.float32))
+    options = ("--input", f"a={given}", "-o", tmp_path, "--engine", "values")
+    refused(wsc("run", twice, *options), "r.npy")
+    assert np.load(given).tolist() == list(range(8))
+
+
+def test_changed_weights_without_a_clock(tmp_path: Path) -> None:
+    done(wsc("compile", mlp(tmp_path), "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    (weights,) = tmp_path.glob("*.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    run = ("run", tmp_path / "m.wsa", "--engine", "values")
+    refused(wsc(*run), weights.name)
+    done(wsc(*run, "--changed-weights"))
+
+
+@pytest.mark.parametrize("error", [KeyError("lost"), RecursionError(), MemoryError()])
+def test_a_prediction_that_fails_leaves_the_results(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("wsc.cost.predict.predict", fail)
+    program = text_file(tmp_path / "t.wsa", TWICE)
+    text = done(wsc("run", program, "-o", tmp_path / "out")).stdout
+    assert re.search(r"^cycles +\d+", text, re.M)
+    assert re.search(r"^predicted +nothing: .*(KeyError|RecursionError|out of memory)", text, re.M)
+    assert (tmp_path / "out" / "r.npy").is_file()
+
+
+def test_an_interrupt_while_predicting_leaves_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsc.cost.predict.predict", interrupt)
+    result = done(wsc("run", text_file(tmp_path / "t.wsa", TWICE)), 130)
+    assert re.search(r"^cycles +\d+", result.stdout, re.M)
+    assert result.stderr == "interrupted while predicting\n"
+
+
+@pytest.mark.parametrize("what", ["write_trace", "write_arrays", "_compare"])
+def test_what_fails_behind_a_run_leaves_the_results(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out")
+
+    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    model = mlp(tmp_path)
+    done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    result = wsc(
+        "run", tmp_path / "m.wsa", "-o", tmp_path / "out", "--trace", tmp_path / "t.json",
+        "--compare", model,
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert re.search(r"^cycles +\d+", result.stdout, re.M)
+    assert result.stderr.count("\n") == 1
+    assert "No space left on device" in result.stderr
+
+
+def test_inputs_are_drawn_only_if_there_is_room_for_them(tmp_path: Path) -> None:
+    text = TWICE.replace("input  a : f32[8]", f"input  a : f32[{2**40}]")
+    refused(wsc("run", text_file(tmp_path / "t.wsa", text)), "inputs to draw", "memory")
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--delays", "--max-cycles", "--trace-events"])
+@pytest.mark.parametrize("number", [2**62, "9" * 5000])
+def test_numbers_of_any_size_are_taken_or_refused(
+    flag: str, number: object, twice: Path, tmp_path: Path
+) -> None:
+    trace = ("--trace", tmp_path / "t.json") if flag == "--trace-events" else ()
+    result = wsc("run", twice, flag, number, *trace)
+    assert result.exit_code in (0, 2)
+    assert "defect" not in result.stderr

@@ -6,7 +6,7 @@ In a page, a fenced block is
     a program. Its first line, ``; file: NAME.wsa``, says where it is saved; it must parse,
     verify, and survive printing.
 ``python``
-    code; all of a page's blocks share their names.
+    code, pasted into Python's own prompt: all of a page's blocks are one session.
 ``console``
     ``$ wsc ...`` commands, run in the page's folder, that must succeed.
 
@@ -26,6 +26,7 @@ the first line with a and all up to the next one with b. Left-out lines become `
 
 from __future__ import annotations
 
+import code
 import contextlib
 import io
 import re
@@ -76,6 +77,16 @@ def _with_gaps(lines: list[str], kept: list[int]) -> Iterator[str]:
         yield lines[i].rstrip()
 
 
+class Prompt(code.InteractiveConsole):
+    """Python's prompt, at which an error is one."""
+
+    def showtraceback(self) -> None:
+        raise  # noqa: PLE0704 - called while an exception is handled
+
+    def showsyntaxerror(self, *_: Any, **__: Any) -> None:
+        raise  # noqa: PLE0704 - likewise
+
+
 class Page:
     """A page being run in a folder, which must be the working directory."""
 
@@ -117,7 +128,9 @@ class Page:
     def _python(self, body: str) -> None:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(body, "page", "exec"), self.names)  # noqa: S102 - our own page
+            prompt = Prompt(self.names)
+            more = [prompt.push(line) for line in body.splitlines()][-1]
+        assert not more, f"the prompt waits for an empty line behind:\n{body}"
         self.printed = printed.getvalue()
 
     def _program(self, body: str) -> None:

@@ -202,3 +202,146 @@ def test_a_map_over_sequences(tmp_path: Path) -> None:
         y = ConcatFromSequence<axis = 0>(t)
     }"""
     compare_model(tmp_path, _model(text), {"x": floats(4, 6), "v": floats(6)})
+
+
+# --- no turns ---------------------------------------------------------------------------
+
+NO_TURNS = """case (float[3] x) => (float[3] y, float[n, 3] z) {
+    count = Constant<value = int64 {%d}>() going = Constant<value = bool {%d}>()
+    y, z = Loop (count, going, x) <
+        body = turn (int64 i, bool c_in, float[3] a) => (bool c, float[3] b, float[3] s) {
+            c = Identity(c_in) b = Add(a, x) s = Neg(b)
+        }
+    >
+}"""
+
+
+@pytest.mark.parametrize(("count", "going"), [(0, 1), (3, 0), (-1, 1)])
+def test_a_loop_of_no_turns_gives_an_empty_array(tmp_path: Path, count: int, going: int) -> None:
+    compare_model(tmp_path, _model(NO_TURNS % (count, going)), {"x": floats(3)})
+
+
+def test_what_a_loop_of_no_turns_gives_can_be_used(tmp_path: Path) -> None:
+    text = """case (float[3] x) => (float[m, 3] y) {
+        count = Constant<value = int64 {0}>()
+        last, z = Loop (count, , x) <
+            body = turn (int64 i, bool c_in, float[3] a) => (bool c, float[3] b, float[3] s) {
+                c = Identity(c_in) b = Add(a, x) s = Neg(b)
+            }
+        >
+        zero = Constant<value = int64[1] {0}>() row = Unsqueeze(last, zero)
+        y = Concat<axis = 0>(z, row)
+    }"""
+    compare_model(tmp_path, _model(text), {"x": floats(3)})
+
+
+NESTED = """case (float[3] x) => (float[3] y, float[n, 3] z) {
+    count = Constant<value = int64 {3}>() two = Constant<value = int64 {2}>()
+    zero = Constant<value = int64[1] {0}>()
+    y, z = Loop (count, , x) <
+        body = outer (int64 i, bool go, float[3] acc) => (bool c, float[3] next, float[3] out) {
+            turns = Sub(two, i)
+            last, all = Loop (turns, , x) <
+                body = inner (int64 j, bool on, float[3] a) => (bool d, float[3] b, float[3] s) {
+                    b = Add(a, x) s = Identity(b) d = Identity(on)
+                }
+            >
+            sum = ReduceSum<keepdims = 0>(all, zero)
+            next = Add(acc, sum) out = Sub(sum, last) c = Identity(go)
+        }
+    >
+}"""
+
+
+def test_a_loop_of_no_turns_inside_a_loop_has_nothing_of_the_turn_before(tmp_path: Path) -> None:
+    """The inner loop has two turns, then one, then none."""
+    compare_model(tmp_path, _model(NESTED), {"x": floats(3)})
+
+
+def test_a_loop_of_no_turns_inside_a_branch(tmp_path: Path) -> None:
+    text = """case (bool c, float[3] x) => (float[3] y) {
+        y = If (c) <
+            then_branch = yes () => (float[3] a) {
+                count = Constant<value = int64 {0}>() zero = Constant<value = int64[1] {0}>()
+                last, all = Loop (count, , x) <
+                    body = inner (int64 j, bool on, float[3] p) => (bool d, float[3] q, float[3] s)
+                    { q = Add(p, x) s = Identity(q) d = Identity(on) }
+                >
+                sum = ReduceSum<keepdims = 0>(all, zero) a = Add(sum, last)
+            },
+            else_branch = no () => (float[3] b) { b = Neg(x) }
+        >
+    }"""
+    for flag in (False, True):
+        compare_model(tmp_path, _model(text), {"c": np.array(flag), "x": floats(3)})
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_scan_over_nothing(tmp_path: Path, axis: int) -> None:
+    text = f"""case (float[2] x) => (float[2] y, float[n, m] z) {{
+        shape = Constant<value = int64[2] {{0, 2}}>() none = ConstantOfShape(shape)
+        y, z = Scan<num_scan_inputs = 1, scan_output_axes = [{axis}], body = step
+            (float[2] a, float[2] part) => (float[2] b, float[2] s)
+            {{ b = Add(a, part) s = Neg(b) }}
+        > (x, none)
+    }}"""
+    model, x = _model(text), floats(2)
+    file = tmp_path / "case.onnx"
+    onnx.save(model, file)
+    got = evaluate(import_onnx(file), {"x": x})
+    np.testing.assert_array_equal(got["y"], x)
+    assert got["z"].shape == ((0, 2) if axis == 0 else (2, 0))
+
+
+# --- what inner graphs declare ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", ["2", "2, 3", "3, 3", "n, m", "1, 1"])
+def test_a_shape_that_a_body_declares_and_its_values_do_not_have(
+    tmp_path: Path, declared: str
+) -> None:
+    """Values have shapes of their own: the sum of the sizes is 4 at each of two turns."""
+    text = f"""case (float[2, 2] x) => (float[2, 2] y) {{
+        count = Constant<value = int64 {{2}}>()
+        y = Loop (count, , x) <
+            body = turn (int64 i, bool c_in, float[{declared}] a) => (bool c, float[{declared}] b)
+            {{
+                c = Identity(c_in) s = Shape(a) f = Cast<to = 1>(s)
+                t = ReduceSum<keepdims = 0>(f) b = Add(a, t)
+            }}
+        >
+    }}"""
+    x = floats(2, 2)
+    np.testing.assert_allclose(evaluate(_imported(tmp_path, text), {"x": x})["y"], x + 8, rtol=1e-6)
+
+
+def test_a_type_that_a_body_declares_and_its_values_do_not_have(tmp_path: Path) -> None:
+    text = """case (float[2] x) => (float[2] y) {
+        count = Constant<value = int64 {2}>()
+        y = Loop (count, , x) <
+            body = turn (int64 i, bool c_in, int64[2] a) => (bool c, int64[2] b)
+            { c = Identity(c_in) b = Neg(a) }
+        >
+    }"""
+    with pytest.raises((UnsupportedOperators, CompileError), match=r"INT64.*given of floats|type"):
+        _imported(tmp_path, text)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("opset", [11, 13, 18])
+@pytest.mark.parametrize("sizes", ["int64 {2}", "int64 {3}", "int64[2] {1, 3}"])
+def test_parts_of_given_sizes_keep_their_dimensions(
+    tmp_path: Path, sizes: str, opset: int, keep: int
+) -> None:
+    """``keepdims`` counts only where there is no ``split``."""
+    text = f"""case (float[4, 3] x) => (float[n, m] y) {{
+        sizes = Constant<value = {sizes}>() last = Constant<value = int64 {{-1}}>()
+        parts = SplitToSequence<axis = 0, keepdims = {keep}>(x, sizes)
+        y = SequenceAt(parts, last)
+    }}"""
+    model, x = _model(text), floats(4, 3)
+    model.opset_import[0].version = opset
+    file = tmp_path / "case.onnx"
+    onnx.save(model, file)
+    rows = {"int64 {2}": 2, "int64 {3}": 1, "int64[2] {1, 3}": 3}[sizes]
+    np.testing.assert_array_equal(evaluate(import_onnx(file), {"x": x})["y"], x[-rows:])

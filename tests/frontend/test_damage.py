@@ -218,3 +218,76 @@ def test_an_ignored_target_beyond_words(tmp_path: Path) -> None:
     scores, targets = floats(4, 3), np.array([0, 2, 1, 1])
     for ignored in (2**31, -(2**40)):
         compare(tmp_path, "NegativeLogLikelihoodLoss", scores, targets, ignore_index=ignored)
+
+
+def einsum(equation: str) -> ModelProto:
+    """One operand through an equation that a function takes from where it is called."""
+    inner = helper.make_node("Einsum", ["a"], ["b"])
+    inner.attribute.add(name="equation", ref_attr_name="e", type=onnx.AttributeProto.STRING)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
+    function = helper.make_function("f", "F", ["a"], ["b"], [inner], opsets, ["e"])
+    graph = helper.make_graph(
+        [helper.make_node("F", ["x"], ["y"], domain="f", e=equation)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    )
+    return helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    "equation", ["a.", "a....", "a.b", "...ij.", "i...j...", "ij-", "ij>", "i\nj", "ij->j->i"]
+)
+def test_an_equation_in_which_shape_inference_would_never_end(equation: str) -> None:
+    with pytest.raises(CompileError, match=r"equation '.*' is not of the form"):
+        import_onnx(einsum(equation))
+
+
+def deep(depth: int) -> ModelProto:
+    """An If in an If, and so on."""
+    made = model()
+    graph = made.graph
+    for _ in range(depth):
+        inner = helper.make_graph([made.graph.node[0]], "inner", [], [])
+        graph.node.append(
+            helper.make_node("If", ["x"], ["q"], then_branch=inner, else_branch=inner)
+        )
+        graph = graph.node[-1].attribute[0].g
+    return made
+
+
+def test_graphs_nest_so_deep_and_no_deeper(tmp_path: Path) -> None:
+    for depth in (31, 300):
+        with pytest.raises(CompileError, match="nested more than 30 deep"):
+            import_onnx(deep(depth))
+    file = tmp_path / "m.onnx"
+    file.write_bytes(deep(40).SerializeToString())
+    with pytest.raises(CompileError, match=r"nested too deeply|nested more than"):
+        import_onnx(file)
+
+
+def test_products_of_constants_do_not_grow_beyond_memory() -> None:
+    size = 1 << 17  # elements that are looked at while constants are folded
+    column, row = (
+        numpy_helper.from_array(np.ones(s, np.float32), n)
+        for s, n in (((size, 1), "c"), ((1, size), "r"))
+    )
+    nodes = [
+        helper.make_node("MatMul", ["c", "r"], ["p"]),
+        helper.make_node("Mul", ["c", "r"], ["m"]),
+        helper.make_node("Einsum", ["c", "r", "c", "r"], ["e"], equation="ab,cd,ef,gh->"),
+        helper.make_node("Add", ["x", "x"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+            for n, s in (("y", [2]), ("p", [size, size]), ("e", []), ("m", [size, size]))
+        ],
+        [column, row],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    # They are computed on the fabric, or refused there.
+    assert {node.output for node in import_onnx(made).nodes} >= {"p", "m"}

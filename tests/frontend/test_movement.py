@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from tests.frontend.cases import compare, compare_model, floats, ints, model_of
+from tests.frontend.cases import (
+    compare,
+    compare_model,
+    floats,
+    ints,
+    model_of,
+    refuse,
+    run_evaluator,
+)
 from wsc.ir.graph import Gather, Move
 
 
@@ -165,3 +173,50 @@ def test_one_hot(tmp_path: Path) -> None:
         compare(
             tmp_path, "OneHot", ints(2, 3, low=-6, high=7), depth, values, const=[1, 2], axis=axis
         )
+
+
+# --- pads of any width, and results without elements -----------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["wrap", "edge"])
+@pytest.mark.parametrize(
+    "pads", [[0, 7, 0, 9], [3, 0, 0, 3], [0, 2, 1, 2], [0, -1, 0, 7], [-1, 0, 5, -2]]
+)
+def test_pads_that_are_longer_than_the_data(tmp_path: Path, mode: str, pads: list[int]) -> None:
+    value = np.array(7, np.float32)
+    for more in ([], [value]):
+        compare(
+            tmp_path, "Pad", floats(2, 3), np.array(pads), *more, const=[1], opset=19, mode=mode
+        )
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("widths", [(0, 9), (7, 0), (5, 8)])
+def test_reflections_that_are_longer_than_the_data(
+    tmp_path: Path, size: int, widths: tuple[int, int]
+) -> None:
+    """ONNX Runtime refuses them; NumPy goes there and back again."""
+    pads = np.array([0, widths[0], 0, widths[1]])
+    compare(tmp_path, "Pad", floats(2, size), pads, const=[1], opset=19, mode="reflect",
+            oracle=run_evaluator)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "pads", [[0, -4, 0, 6], [0, 6, 0, -4], [0, -1, 0, -2], [-2, 0, 3, 0], [0, -3, 0, 0]]
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_pads_that_cut_everything_off(tmp_path: Path, pads: list[int], known: bool) -> None:
+    value = np.array(7, np.float32)
+    const = [1, 2] if known else [1]
+    compare(tmp_path, "Pad", floats(2, 3), np.array(pads), value, const=const, opset=18)
+
+
+def test_a_pad_to_less_than_nothing_is_refused() -> None:
+    reason = refuse("Pad", floats(2, 3), np.array([0, -2, 0, -2]), const=[1], opset=18)
+    assert reason == "a result of shape [2, -1]"
+
+
+def test_movement_of_nothing(tmp_path: Path) -> None:
+    compare(tmp_path, "Tile", floats(2, 3), np.array([0, 2]), const=[1])
+    compare(tmp_path, "Gather", floats(2, 3), np.zeros((0, 2), np.int64), const=[1], axis=1)
+    compare(tmp_path, "Gather", floats(0, 3), np.array([2, 0]), const=[1], axis=1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from isa.types import DType
-from tests.frontend.cases import compare, floats
+from tests.frontend.cases import compare, floats, run_reference
 from wsc.ir.graph import Graph
 
 CASES: list[tuple[str, list[np.ndarray], list[int], dict[str, Any]]] = [
@@ -46,6 +48,92 @@ def test_f16(
         const=const, precision=DType.F16, tolerance=1e-2, **attributes,
     )  # fmt: skip
     assert DType.F16 in float_types(graph)
+
+
+def halves(*shape: int, low: float, high: float) -> np.ndarray:
+    """Random values that f16 holds."""
+    return floats(*shape, low=low, high=high).astype(np.float16).astype(np.float32)
+
+
+def _triple(low: float, high: float) -> list[np.ndarray]:
+    """A value with scales and shifts of its four channels."""
+    return [
+        halves(2, 4, 3, 3, low=low, high=high),
+        halves(4, low=1, high=2),
+        halves(4, low=0, high=1),
+    ]
+
+
+LARGE, SMALL = halves(3, 8, low=-6e4, high=6e4), halves(3, 8, low=-3e-4, high=3e-4)
+IMAGE = halves(2, 4, 3, 3, low=2e4, high=6e4)
+TOTALS = [float(x) for x in (60000, 60000, -60000)]
+
+# What f16 would overflow, or lose, between inputs and results that it holds.
+BETWEEN: dict[str, tuple[str, list[np.ndarray], dict[str, Any]]] = {
+    "lp_norm": ("LpNormalization", [np.array([[300, 400], [6e4, -6e4]], np.float32)], {}),
+    "lp_norm_1": ("LpNormalization", [LARGE], {"p": 1}),
+    "lp_norm_small": ("LpNormalization", [SMALL], {}),
+    "average": ("AveragePool", [IMAGE], {"kernel_shape": [3, 3]}),
+    "average_edges": ("AveragePool", [IMAGE], {"kernel_shape": [2, 2], "pads": [1, 1, 0, 0]}),
+    "global_average": ("GlobalAveragePool", [IMAGE], {}),
+    "lp_pool": ("LpPool", [halves(1, 2, 8, low=200, high=9e3)], {"kernel_shape": [4]}),
+    "global_lp_pool": ("GlobalLpPool", [halves(1, 2, 8, low=200, high=9e3)], {}),
+    "layer": ("LayerNormalization", [LARGE, floats(8), floats(8)], {}),
+    "layer_small": ("LayerNormalization", [SMALL, floats(8), floats(8)], {"epsilon": 1e-12}),
+    "instance": ("InstanceNormalization", _triple(-6e4, 6e4), {}),
+    "instance_small": ("InstanceNormalization", _triple(-3e-4, 3e-4), {"epsilon": 1e-12}),
+    "mean_variance": ("MeanVarianceNormalization", [IMAGE - 3e4], {}),
+    "response": ("LRN", [halves(1, 6, 2, 2, low=300, high=6e4)], {"size": 3, "alpha": 0.01}),
+    "batch": (
+        "BatchNormalization",
+        [IMAGE, *(np.full(4, n, np.float32) for n in (2.0, 0.5, 4e4, 2.5e7))],
+        {},
+    ),
+    "batch_narrow": (
+        "BatchNormalization",
+        [
+            halves(1, 4, 3, low=999, high=1001),
+            *(np.full(4, n, np.float32) for n in (1, 0, 1e3, 1e-6)),
+        ],
+        {"epsilon": 1e-9},
+    ),
+    "mean": ("Mean", [LARGE, LARGE, LARGE], {}),
+    "sum": ("Sum", [np.array([x], np.float32) for x in TOTALS], {}),
+    "reduce_mean": ("ReduceMean", [LARGE], {}),
+    "reduce_l2": ("ReduceL2", [LARGE / 16], {"axes": [1]}),
+    "reduce_log_sum": ("ReduceLogSum", [np.abs(LARGE)], {}),
+    "reduce_log_sum_exp": ("ReduceLogSumExp", [np.zeros((1, 70000), np.float32)], {"axes": [1]}),
+    "reduce_prod": ("ReduceProd", [np.array([3e4, 3e4, 1e-3, 1e-3], np.float32)], {}),
+    "softmax": ("Softmax", [np.zeros((1, 70000), np.float32)], {}),
+    "log_softmax": ("LogSoftmax", [np.zeros((1, 70000), np.float32)], {}),
+    "power": ("Pow", [halves(8, low=200, high=300), np.array(-2, np.float32)], {}),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_f16_holds_does_not_overflow_between(tmp_path: Path, name: str) -> None:
+    """Against ONNX Runtime in f32: only inputs, weights and results are rounded to f16."""
+    op_type, inputs, attributes = BETWEEN[name]
+    several = op_type in ("Mean", "Sum")
+    want: list[np.ndarray] = []
+
+    def oracle(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        want.extend(run_reference(model, feeds))
+        return want
+
+    compare(
+        tmp_path,
+        op_type,
+        *inputs,
+        const=[] if several else range(1, len(inputs)),
+        precision=DType.F16,
+        tolerance=4e-3,
+        oracle=oracle,
+        **attributes,
+    )
+    # The tolerance is of the largest value: a zero in the place of a small one would pass.
+    assert np.isfinite(want[0]).all()
+    assert np.abs(want[0]).max() > 1e-6
 
 
 def test_f32_graphs_hold_no_f16(tmp_path: Path) -> None:

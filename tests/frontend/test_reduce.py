@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from isa.types import DType
-from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator
+from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator, run_reference
 
 REDUCTIONS = [
     "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
@@ -65,6 +67,65 @@ def test_top_k_of_many(tmp_path: Path, count: int) -> None:
     compare(tmp_path, "TopK", x, np.array([count]), const=[1], outputs=2)
     reason = refuse("TopK", floats(2000), np.array([1000]), const=[1], outputs=2)
     assert reason == "k = 1000 takes 4000000 comparisons of pairs"
+
+
+# Values that are as bad as any can be, among them the least of their type.
+WORST = {
+    "int32": np.array([-(2**31), 2**31 - 1, -(2**31), 0, 2**31 - 1, -(2**31)], np.int32),
+    "int8": np.array([-128, 127, -128, 0, 127, -128], np.int8),
+    "uint8": np.array([0, 255, 0, 7, 255, 0], np.uint8),
+    "uint32": np.array([0, 2**32 - 1, 0, 2**31, 2**32 - 1, 0], np.uint32),
+    "float32": np.array([-np.inf, np.inf, -np.inf, 0, -0.0, -np.inf], np.float32),
+    "float16": np.array([-np.inf, np.inf, -np.inf, -65504, 65504, -np.inf], np.float16),
+    "nan": np.array([2, np.nan, 7, -np.inf, np.inf, np.nan], np.float32),
+    "nan16": np.array([2, np.nan, np.inf, -np.inf, 65504, np.nan], np.float16),
+    "nan_first": np.array([np.nan, 2, 7, np.nan, 1, 2], np.float32),
+    "nan_only": np.array([np.nan, np.nan, np.nan], np.float32),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in WORST if name != "uint32"])
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("op_type", ["ArgMax", "ArgMin"])
+def test_an_index_of_an_extremum_is_always_one(
+    tmp_path: Path, op_type: str, last: int, name: str
+) -> None:
+    compare(tmp_path, op_type, WORST[name], axis=0, select_last_index=last, keepdims=0)
+
+
+@pytest.mark.parametrize("name", WORST)
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("repeats", [1, 40])
+def test_top_k_shows_what_the_input_has(
+    tmp_path: Path, repeats: int, largest: int, name: str
+) -> None:
+    """Ranked, and picked one after the other."""
+    x = np.tile(WORST[name], repeats)
+    count = min(len(x), 64)
+
+    def by_numpy(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """For the types that ONNX Runtime lacks."""
+        value = feeds["x0"].astype(np.int64)
+        order = np.argsort(-value if largest else value, kind="stable")[:count]
+        return [feeds["x0"][order], order]
+
+    oracle = by_numpy if "int" in name else run_reference
+    compare(
+        tmp_path, "TopK", x, np.array([count]), const=[1], outputs=2, largest=largest, oracle=oracle
+    )
+
+
+def test_a_hot_element_is_one_of_the_vector(tmp_path: Path) -> None:
+    x = np.stack([WORST[name] for name in ("float32", "nan", "nan16")])
+    compare(tmp_path, "Hardmax", x.astype(np.float32), axis=1)
+
+
+def test_places_of_a_pool_are_never_in_the_padding(tmp_path: Path) -> None:
+    x = np.full((1, 1, 4, 5), -np.inf, np.float32)
+    x[0, 0, 3, 4] = 1
+    for data in (x, floats(1, 2, 4, 5) - 5):
+        attributes: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+        compare(tmp_path, "MaxPool", data, outputs=2, opset=12, **attributes)
 
 
 @pytest.mark.parametrize("exclusive", [0, 1])
@@ -203,3 +264,17 @@ def test_global_pool(tmp_path: Path, op_type: str) -> None:
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_lp_pool(tmp_path: Path, p: int) -> None:
     compare(tmp_path, "LpPool", floats(1, 2, 6), kernel_shape=[2], p=p)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize(
+    "op_type",
+    ["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"],
+)  # fmt: skip
+def test_no_axes_and_nothing_to_do(tmp_path: Path, op_type: str, keep: int) -> None:
+    """Each element stays where it is, whatever keepdims says."""
+    compare(
+        tmp_path, op_type, floats(2, 3, low=0.5), np.zeros(0, np.int64), const=[1], opset=18,
+        noop_with_empty_axes=1, keepdims=keep,
+    )  # fmt: skip

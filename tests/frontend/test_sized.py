@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir
 import pytest
 from onnx import helper
@@ -77,6 +79,16 @@ def test_sums_over_a_size_that_data_decide_are_refused() -> None:
 
 def test_what_is_too_much(tmp_path: Path) -> None:
     assert "comparisons" in refuse("Unique", floats(2000))
+
+
+def test_unique_tells_what_is_no_number_from_numbers(tmp_path: Path) -> None:
+    x = np.array([2, np.nan, 7, -0.0, np.nan, 0, 2, np.inf], np.float32)
+
+    def by_numpy(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        found = np.unique(feeds["x0"], return_index=True, return_inverse=True, return_counts=True)
+        return [np.asarray(array) for array in found]
+
+    compare(tmp_path, "Unique", x, outputs=4, oracle=by_numpy)
     reason = refuse("NonMaxSuppression", boxes(1, 200), floats(1, 1, 200))
     assert reason == "200 boxes (at most 128)"
     reason = refuse("Compress", floats(3), np.array([True] * 4))

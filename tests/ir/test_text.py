@@ -55,6 +55,7 @@ expand[3,2,1] : f32[3,2,1]
 %f = reduce.sum(%c) [a, b] -> [b] where a=2 b=3 : f32[3]
 %i = map(%f) { to_int.f32 $0 } : i32[3]
 %t = scatter.max(%c, %i, %c) axis 1 : f32[2,3]
+%u = scatter.skip(%c, %i, %c) axis 1 : f32[2,3]
 output "y.0" = %g as "float32"
 output "z" = %t as "float32" cut 1 by %"odd name"
 """
@@ -109,9 +110,9 @@ def test_constants_are_attached_by_name() -> None:
         ("f32[2,4]  //", "f32[2,5]  //", (5, 1), "type"),
         ("contract(%x", "contract(%q", (5, 1), "input 'q' is not defined before"),
         ("%s = reduce", "%r = reduce", (7, 1), "defined twice"),
-        ("= %g as", "= %h as", (15, 16), "no value 'h'"),
-        ("cut 1", "cut 2", (16, 14), "no dimension 2"),
-        ('by %"odd name"', "by %i", (16, 14), "length 'i' is not one i32"),
+        ("= %g as", "= %h as", (16, 16), "no value 'h'"),
+        ("cut 1", "cut 2", (17, 14), "no dimension 2"),
+        ('by %"odd name"', "by %i", (17, 14), "length 'i' is not one i32"),
         ("scatter.max(%c, %i", "scatter.max(%c, %c", (14, 1), "indices must be i32"),
         ("axis 1 : f32[2]\n", "axis 1 :\n", (11, 38), "the line ends too early"),
         ("reduce.sum", "reduce.mean", (7, 6), "unexpected 'reduce.mean'"),

@@ -5,6 +5,7 @@ import math
 from hypothesis import strategies as st
 
 from isa import expr as ex
+from isa.fabric import DEFAULT, find_fabric
 from isa.program import (
     Asynchronous,
     Call,
@@ -29,6 +30,7 @@ from isa.program import (
     Scalar,
     Tensor,
     Transfer,
+    WeightFile,
 )
 from isa.table import TABLE, Form
 from isa.types import Control, DType, Side
@@ -44,6 +46,7 @@ STATIC = (*ex.RESERVED, *CONSTANTS, *TENSORS)
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\ud800"), max_size=12)
 some_text = text.filter(bool)
+file_names = text.map(lambda name: name.replace("\0", "0"))
 numbers = st.integers(0, 1000)
 dtypes = st.sampled_from(DType)
 sides = st.sampled_from(Side)
@@ -176,11 +179,17 @@ edge_tensor = st.one_of(
         dtypes,
         shapes,
         text,
-        text,
+        file_names,
         text,
         st.one_of(st.none(), numbers),
     ),
 )
+files = st.lists(st.builds(WeightFile, file_names, text), max_size=2).map(tuple)
+setting = st.tuples(
+    st.sampled_from([*find_fabric(DEFAULT).numbers()]),
+    st.one_of(numbers, st.floats(0, allow_infinity=False), shapes),
+)
+settings = st.lists(setting, unique_by=lambda pair: pair[0], max_size=3).map(tuple)
 positions = st.lists(
     st.builds(Position, sides, st.lists(sides, min_size=1, max_size=3).map(tuple)),
     min_size=1,
@@ -229,7 +238,7 @@ def programs(draw):
     edge = draw(st.lists(edge_tensor, unique_by=lambda tensor: tensor.name, max_size=3))
     transfers = st.lists(transfer([t.name for t in edge]), max_size=3) if edge else st.just([])
     return Program(
-        fabric=draw(text),
+        fabric=draw(file_names),
         width=draw(numbers),
         height=draw(numbers),
         precision=draw(dtypes),
@@ -254,4 +263,7 @@ def programs(draw):
         routes=tuple(draw(st.lists(routes, max_size=4))),
         procedures=(Procedure("p0", PARAMETERS, draw(bodies), draw(documentation)),),
         transfers=tuple(draw(transfers)),
+        settings=draw(settings),
+        numbers=draw(text),
+        files=draw(files),
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from isa.diagnostics import AssemblyError
 from isa.fabric import find_fabric
 from isa.parser import parse
+from isa.printer import print_program
 from isa.verifier import verify
 from isa.verify.graph import find_cycle
 
@@ -72,6 +73,72 @@ end
     verify(parse(text), find_fabric("tiny"), text)
 
 
+TWO_READERS = """wsc 1
+fabric "wse2" 2x1
+color data = 0
+color told = 1
+color edge = 2
+input a : f32[8]
+tensor buf : f32[8] at 0 size 32
+region all at 0,0 size 2x1
+route data in all when x == 0 : RAMP -> E
+route data in all when x == 1 : W -> RAMP
+route told in all when x == 0 : RAMP -> E
+route told in all when x == 1 : W -> RAMP
+route edge in all when x == 1 : E -> RAMP
+feed edge in all side E when x == 1 from a[i] for i:8
+main all
+  if x == 0
+    mov.f32 <data>, 1.0 for i:8
+    mov.f32 <told>, 1.0
+    send.f32 (1, 0) s1: [buf + 4*i], [buf + 4*i] for i:2
+  else
+    {between}
+    mov.f32 [buf + 4*i], <data> for i:n
+  end
+end
+"""
+UNIT = "async 0 -> s0: mov.f32 [buf + 4*i], <data> for i:4\n"
+
+
+def refused(between: str, extent: str = "4") -> bool:
+    text = TWO_READERS.format(between=between).replace("i:n", f"i:{extent}")
+    try:
+        verify(parse(text), find_fabric("wse2"), text)
+    except AssemblyError as error:
+        if "is done with the input queue of 'data'" not in str(error):
+            raise
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("between", "wrong"),
+    [
+        (UNIT, True),
+        (UNIT + "wait s0, 1", False),
+        (UNIT + "wait s3, 1\nsignal s3, 1", True),  # main's own signals tell it nothing
+        (UNIT + "wait s1, 2", False),  # a remote store may
+        (UNIT + "mov.f32 [buf], <told>", False),  # so may a wavelet of another tile
+        (UNIT + "mov.f32 [buf + 4*i], <edge> for i:8", True),  # but none of the edge
+        (UNIT + "async 1 -> s2: mov.f32 [buf + 4*i], <edge> for i:8\nwait s2, 1", True),
+        (UNIT + "async 1 -> s2: mov.f32 [buf], <told>\nwait s2, 1", False),
+        (UNIT + "async 0 -> s0: mov.f32 [buf + 4*i], [buf + 4*i] for i:8", False),
+        (UNIT.replace("i:4", "i:W - 2"), False),  # no step, no queue
+        ("i.load r, [buf]\n" + UNIT.replace("i:4", "i:r"), False),  # only a run knows
+        ("i.load r, [buf]\nif r > 0\n" + UNIT + "end", False),
+        ("i.load r, [buf]\nloop k: r\n" + UNIT + "end", False),
+        ("i.set r, 1\nif r > 0\n" + UNIT + "end", True),
+        ("loop k: 9\nif k == 8\n" + UNIT + "end\nend", False),  # beyond what is followed
+        ("loop k: 3\nif k == 2\n" + UNIT + "end\nend", True),
+        ("loop k: 2\n" + UNIT + "end", True),
+    ],
+)
+def test_a_queue_has_one_reader_as_far_as_the_text_can_tell(between: str, wrong: bool):
+    assert refused(between) is wrong
+    assert not refused(between, "W - 2")
+
+
 def test_without_a_dynamic_network_nothing_is_sent():
     from dataclasses import replace
 
@@ -91,3 +158,45 @@ def test_cycles_are_found_if_and_only_if_there_are_some(edges):
     assert bool(cycle) != nx.is_directed_acyclic_graph(nx.DiGraph(edges))
     for node, following in zip(cycle, [*cycle[1:], *cycle[:1]], strict=True):
         assert (node, following) in edges
+
+
+SHARED_NAME = """wsc 1
+fabric "tiny" 1x1
+input x : f32[2] "float32"
+output x : f32[2] "float32"
+color ins = 0
+color outs = 1
+region all at 0,0 size 1x1
+route ins in all : N -> RAMP
+route outs in all : RAMP -> S
+main all
+  neg.f32 <outs>, <ins> for i:2
+end
+feed ins in all side N from x[i] for i:2
+drain outs in all side S from x[i] for i:2
+"""
+
+
+def test_an_input_and_an_output_may_share_a_name() -> None:
+    program = parse(SHARED_NAME)
+    verify(program, find_fabric("tiny"))
+    assert parse(print_program(program)) == program
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('output x : f32[2] "float32"', "'x' is defined twice"),
+        ('input x : f32[2] "float32"', "'x' is defined twice"),
+        ('weight x : f32[2] "w.safetensors" key "x"', "'x' is defined twice"),
+    ],
+)
+def test_no_other_edge_tensors_share_a_name(line: str, message: str) -> None:
+    with pytest.raises(AssemblyError, match=message):
+        parse(SHARED_NAME.replace("color ins", f"{line}\ncolor ins", 1))
+
+
+def test_a_weight_and_an_output_share_no_name() -> None:
+    text = SHARED_NAME.replace('input x : f32[2] "float32"', 'weight x : f32[2] "w" key "x"')
+    with pytest.raises(AssemblyError, match="the output 'x' has the name of a weight"):
+        parse(text)

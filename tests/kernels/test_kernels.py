@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 
 import wsc
 from isa.types import DType
-from tests.fabric import compare
+from tests.fabric import build, compare
 from tests.frontend.cases import floats, ints, model_of, node
 
 FABRICS = ("1x1", "4x3", "1x5", "6x1", "7x7")
@@ -67,6 +67,46 @@ def test_pooling(op: str, fabric: str) -> None:
     feeds = {"x0": floats(1, 5, 11, 9)}
     model = case(op, feeds, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1])
     compare(model, feeds, fabric)
+
+
+# Windows as wide as their step: a layout in blocks without halo, whose last tile has more room
+# than elements, and a window that reads there.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize(("kernel", "size"), [(2, 5), (2, 7), (3, 10), (4, 9)])
+def test_windows_beyond_the_end(kernel: int, size: int, fabric: str) -> None:
+    feeds = {"x0": floats(1, 3, size, 6, low=-3.0, high=-1.0)}
+    shape = {"kernel_shape": [kernel, 3], "strides": [kernel, 1]}
+    around = {"pads": [0, 0, kernel - 1, 0]}
+    compare(case("MaxPool", feeds, **shape, **around), feeds, fabric)
+    compare(case("MaxPool", feeds, **shape, ceil_mode=1), feeds, fabric)
+    weights = {"x1": floats(4, 3, kernel, 3)}
+    compare(case("Conv", feeds, weights, **shape, **around), feeds, fabric)
+    before = [  # what they leave in memory is no neutral element
+        helper.make_node("Exp", ["x0"], ["e"]),
+        helper.make_node("Mul", ["e", "x0"], ["m"]),
+        helper.make_node("Conv", ["m", "x1"], ["y0"], **shape, **around),
+    ]
+    compare(model_of(before, feeds, weights, ["y0"]), feeds, fabric)
+
+
+# Windows that leave the last rows unread: their layout does not hold these, which others want.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_windows_that_leave_a_rest(op: str, fabric: str) -> None:
+    feeds = {"x0": floats(1, 2, 5, 5), "x1": floats(4, 3)}
+    for source in ("x0", "tanh", "joined"):  # from the edge, from its home, from a movement
+        before = [
+            helper.make_node("Tanh", ["x0"], ["tanh"]),
+            helper.make_node("Concat", ["x0", "tanh"], ["joined"], axis=1),
+        ]
+        nodes = [
+            helper.make_node("Exp", ["x1"], ["y0"]),
+            helper.make_node(op, [source], ["y1"], kernel_shape=[2, 3], strides=[2, 2]),
+            helper.make_node("Transpose", [source], ["y2"], perm=[3, 2, 1, 0]),
+        ]
+        for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+            listed = [*before, *(nodes[i] for i in order)]
+            compare(model_of(listed, feeds, {}, ["y0", "y1", "y2"]), feeds, fabric)
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
@@ -139,6 +179,30 @@ def test_activation(op: str, fabric: str) -> None:
     compare(case(op, feeds), feeds, fabric)
 
 
+# Where a formula of exponentials and logarithms overflows, or keeps no digit.
+DIGITS = {
+    "Sinh": (np.sinh, [88.85, 89.2, -88.95, 1e-5, -3e-6, 2e-8]),
+    "Cosh": (np.cosh, [88.85, 89.2, -88.95, 1e-5]),
+    "Asinh": (np.arcsinh, [1e-5, -3e-6, 2e-8, 3e38, -2e19, 1.5]),
+    "Acosh": (np.arccosh, [1.00001, 2e19, 3e38, 1.5]),
+    "Atanh": (np.arctanh, [1e-5, -3e-6, 2e-8, 0.999999]),
+    "Acos": (np.arccos, [0.999999, -0.999999, 0.5]),
+    "Softplus": (lambda x: np.logaddexp(0, x), [-12.3392, -15, -20, -80, 3]),
+    "Mish": (lambda x: x * np.tanh(np.logaddexp(0, x)), [-12.3392, -15, -20, -80, 3, 1e30]),
+    "Elu": (lambda x: np.where(x < 0, np.expm1(x), x), [-1e-5, -3e-8, -2]),
+    "Celu": (lambda x: np.where(x < 0, np.expm1(x), x), [-1e-5, -3e-8, -2]),
+}
+
+
+@pytest.mark.parametrize("op", DIGITS)
+def test_digits_are_kept(op: str) -> None:
+    exact, values = DIGITS[op]
+    x = np.array(values, np.float32)
+    model = model_of([node(op, 1)], {"x0": x}, {}, ["y0"], opset=22)
+    got = build(model, "2x2").run({"x0": x}).outputs["y0"]
+    np.testing.assert_allclose(got, exact(x.astype(np.float64)), rtol=4 * 2.0**-23, atol=0)
+
+
 @pytest.mark.parametrize("fabric", ["4x3", "7x7"])
 @pytest.mark.parametrize("shape", [(5, 7, 3), (16, 24, 40), (1, 50, 9)])
 def test_half_precision(shape: tuple[int, int, int], fabric: str) -> None:
@@ -146,6 +210,25 @@ def test_half_precision(shape: tuple[int, int, int], fabric: str) -> None:
     feeds, weights = {"x0": floats(m, k)}, {"x1": floats(k, n)}
     compare(case("MatMul", feeds, weights), feeds, fabric, DType.F16)
     compare(case("Softmax", feeds), feeds, fabric, DType.F16)
+
+
+LARGE_HALVES = {
+    "AveragePool": ({"x0": floats(1, 3, 9, 7, low=2e4, high=6e4)}, {}, {"kernel_shape": [3, 2]}),
+    "LpNormalization": ({"x0": floats(5, 9, low=300, high=400)}, {}, {}),
+    "LayerNormalization": (
+        {"x0": floats(5, 12, low=-6e4, high=6e4)},
+        {"x1": floats(12), "x2": floats(12)},
+        {},
+    ),
+    "LRN": ({"x0": floats(1, 5, 3, 4, low=300, high=6e4)}, {}, {"size": 3, "alpha": 0.01}),
+}
+
+
+@pytest.mark.parametrize("fabric", ["4x3", "1x5"])
+@pytest.mark.parametrize("op", LARGE_HALVES)
+def test_half_precision_does_not_overflow_between(op: str, fabric: str) -> None:
+    feeds, weights, attributes = LARGE_HALVES[op]
+    compare(case(op, feeds, weights, **attributes), feeds, fabric, DType.F16)
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
@@ -250,3 +333,17 @@ def test_sums_that_go_to_the_last_column_and_back(precision: DType, fabric: str)
         feeds = {"x0": floats(*shape)}
         model = case("MatMul", feeds, {"x1": floats(shape[1], n)})
         compare(model, feeds, fabric, precision, same_order=True)
+
+
+# A window that begins behind the first element, of a value that is moved to it and read elsewhere.
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize(("shape", "axis"), [((1, 8, 2, 3), 0), ((1, 8, 2, 3), 2), ((2, 1), 1)])
+def test_running_sums_that_leave_out_their_own(shape, axis: int, fabric: str) -> None:  # type: ignore[no-untyped-def]
+    feeds = {"x0": floats(*shape)}
+    nodes = [
+        helper.make_node("Exp", ["x0"], ["e"]),
+        helper.make_node("CumSum", ["e", "axis"], ["y0"], exclusive=1, reverse=1),
+        helper.make_node("Tanh", ["e"], ["y1"]),
+    ]
+    axes = {"axis": np.array(axis, np.int64)}
+    compare(model_of(nodes, feeds, axes, ["y0", "y1"]), feeds, fabric)

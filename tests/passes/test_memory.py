@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
+import wsc
 from isa.fabric import find_fabric
 from isa.program import Extent
 from isa.types import DType
-from wsc.errors import CompileError
+from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Arg, Ref, Step
 from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
 from wsc.kernels.context import SYNC
@@ -185,3 +189,20 @@ def test_too_much_is_refused_with_the_bytes_and_the_node() -> None:
     program = placed([MoveTask(SOURCE, (), a), MoveTask(a, (), b), Store(b, "o")])
     with pytest.raises(CompileError, match=r"need 560\d\d bytes of each tile.* has 49152"):
         Allocate(FABRIC).apply(program)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sram", "advice"),
+    [
+        (2, 520, "code alone .*as long on any number of tiles"),
+        (8, 2050, r"use more tiles \(now 1x1\)"),
+    ],
+)
+def test_more_tiles_are_advised_where_they_help(rows: int, sram: int, advice: str) -> None:
+    """The values fit neither time, the code does the second time."""
+    node = helper.make_node("Softmax", ["x"], ["y"])
+    kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, 64]) for name in "xy"]
+    graph = helper.make_graph([node], "g", kinds[:1], kinds[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(DoesNotFit, match=advice):
+        wsc.compile(model, fabric=replace(find_fabric("1x1"), sram_bytes=sram))

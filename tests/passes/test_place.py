@@ -6,6 +6,7 @@ import pytest
 
 from isa.fabric import find_fabric
 from isa.operands import show_extent
+from isa.program import Kind
 from isa.types import DType
 from tests.conftest import Golden
 from wsc.errors import CompileError
@@ -121,9 +122,13 @@ def test_what_fits_no_tile_is_refused_with_bytes_and_node() -> None:
         place(text)
 
 
-def test_an_output_named_like_an_input_is_refused() -> None:
-    with pytest.raises(CompileError, match="output 'x' has the name of an input"):
-        place(GRAPHS["softmax"].replace('output "y"', 'output "x"'))
+def test_an_output_may_have_the_name_of_an_input_and_of_no_other_output() -> None:
+    text = GRAPHS["softmax"].replace('output "y"', 'output "x"')
+    edge = place(text).edge_tensors
+    assert [(t.name, t.kind) for t in edge] == [("x", Kind.INPUT), ("x", Kind.OUTPUT)]
+    (line,) = [line for line in text.split("\n") if line.startswith("output")]
+    with pytest.raises(CompileError, match="two outputs have the name 'x'"):
+        place(text.replace(line, f"{line}\n{line}"))
 
 
 def test_the_type_of_a_constant_is_kept() -> None:

@@ -21,6 +21,12 @@ CASES = {
 %r = map(%y, %b) { sub.f32 $1 $0 } : f32[2,6]  // "/Sub"
 output "r" = %r as "float32"
 """,
+    "indices_that_are_positions_are_not_checked": """\
+%i = map(%x) { to_int.f32 $0; mod.i32 #0 6; index.i32 #1 6; index.i32 #0 99 } : i32[2,6]
+%j = map(%x) { to_int.f32 $0; mod.i32 #0 6; index.i32 #1 6 } : i32[2,6]
+%r = map(%i, %j) { index.i32 $0 99; index.i32 $1 6; add.i32 #0 #1 } : i32[2,6]
+output "r" = %r as "int32"
+""",
     "a_map_with_two_readers_is_not_fused": """\
 %a = map(%x) { exp.f32 $0 } : f32[2,6]
 %b = map(%a) { neg.f32 $0 } : f32[2,6]

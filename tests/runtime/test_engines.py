@@ -152,8 +152,10 @@ end
 feed ca in all side N from a[i] for i:2
 feed cb in all side N from b[i] for i:4
 """
-    given = {"a": np.array([8, 9], np.int32), "b": np.array([1, 2, 3, 0], np.int32)}
+    given = {"a": np.array([8, 9], np.int32), "b": np.array([10, 9, 3, 0], np.int32)}
     assert "division of 9 by zero" in assert_agree(program(text, "1x1"), given).error
+    beyond = text.replace("div.i32", "index.i32")
+    assert "index 9 is outside [-3, 3)" in assert_agree(program(beyond, "1x1"), given).error
 
 
 def many_colors(count: int) -> Image:
@@ -217,8 +219,8 @@ def test_random_programs(block: int) -> None:
     for seed in range(BLOCK * block, BLOCK * (block + 1)):
         case = generate(seed)
         image, inputs = runtime.load(case.program, case.fabric), case.inputs
-        whole = assert_agree(image, inputs)
-        delayed = assert_agree(image, inputs, delays=seed)
+        whole = assert_agree(image, inputs, several_faults=True)
+        delayed = assert_agree(image, inputs, delays=seed, several_faults=True)
         if not whole.error:
             found = list(differences(whole.outputs, delayed.outputs, "outputs"))
             assert not found, f"delays change values: {found}"

@@ -7,12 +7,15 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import models
 import runtime
 import wsc
 from isa.parser import parse
+from isa.types import Side
+from runtime.counters import Counters
 from runtime.engine import Options
 from runtime.engine.ahead import with_lookahead
 from runtime.engine.state import make_state
@@ -29,7 +32,7 @@ from runtime.memory import (
 )
 from runtime.store import check_inputs, make_outputs
 from runtime.trace import TraceRequest
-from tests.runtime.programs import program
+from tests.runtime.programs import program, wide_io
 from tests.runtime.test_runs import WRITTEN, random_inputs
 
 
@@ -55,6 +58,60 @@ def test_the_cycles_of_a_stopped_run_are_accounted_for(path: Path) -> None:
     for engine in ("reference", "fast"):
         stopped = runtime.run(image, inputs, max_cycles=whole.cycles, engine=engine)
         assert stopped.cycles == whole.cycles
+
+
+EVERY_CYCLE = """
+input a : f32[20] "float32"
+output r : f32[20] "float32"
+color c = 0
+region all at 0,0 size 2x1
+route c in all when x == 0 : W -> E
+route c in all when x == 1 : W -> E
+main all
+{ones}
+end
+feed c in all side W from a[i] for i:20
+drain c in all side E from r[i] for i:20
+"""
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("limit", range(1, 26))
+def test_the_limit_comes_in_its_cycle(limit: int, engine: str) -> None:
+    """An instruction and a wavelet a cycle: what was done says which cycle was the last."""
+    made = program(EVERY_CYCLE.format(ones="  i.set a, 1\n" * 20), "2x1")
+    given = {"a": np.ones(20, np.float32)}
+
+    def instructions(counters: Counters) -> int:
+        return counters.instructions["i.set"]
+
+    # Fed from cycle 0 on, over the link in the middle from 1 on, out of the fabric from 2 on.
+    if limit >= 22:
+        ended = runtime.run(made, given, engine=engine, max_cycles=limit, fabric=wide_io())
+        assert ended.cycles == 22
+        assert instructions(ended.counters) == 2 * 20
+        return
+    with pytest.raises(CycleLimit) as caught:
+        runtime.run(made, given, engine=engine, max_cycles=limit, fabric=wide_io())
+    counters = caught.value.counters
+    assert caught.value.cycle == counters.cycles == limit
+    assert instructions(counters) == 2 * min(limit, 20)
+    assert counters.io_bytes_in == 4 * min(limit, 20)
+    assert counters.links[0, 0, Side.EAST.index] == min(limit - 1, 20)
+    assert counters.io_bytes_out == 4 * max(limit - 2, 0)
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("last", ["i.set a, 1", "mov.f32 [0], 1.0", "async 0: mov.f32 [0], 1.0"])
+def test_a_thread_that_ends_beyond_the_limit_has_not_ended(last: str, engine: str) -> None:
+    """No wavelet is left that could say so."""
+    text = f"region all at 0,0 size 1x1\nmain all\n  i.set a, 1\n  {last} \nend\n"
+    made = program(text, "1x1")
+    whole = runtime.run(made, {}, engine=engine).cycles
+    assert runtime.run(made, {}, engine=engine, max_cycles=whole).cycles == whole
+    for limit in range(1, whole):
+        with pytest.raises(CycleLimit):
+            runtime.run(made, {}, engine=engine, max_cycles=limit)
 
 
 def test_a_deadlock_after_a_billion_cycles_of_nothing() -> None:

@@ -218,3 +218,85 @@ def test_only_the_reference_engine_looks_for_races() -> None:
         RuntimeFault, match="races are looked for by the reference engine, not by 'f"
     ):
         runtime.run(parse(RACY[0].read_text(encoding="utf-8")), {}, engine="fast", check_races=True)
+
+
+WAITS = """
+color told = 0
+tensor from  : f32[4] at 0 size 16
+tensor into  : f32[4] at 16 size 16
+tensor other : f32[4] at 32 size 16
+tensor mine  : f32[4] at 48 size 16
+region all at 0,0 size 3x1
+route told in all when x == 1 : RAMP -> E
+route told in all when x == 2 : W -> RAMP
+main all
+  if x == 0
+    {first}
+  end
+  if x == 2
+    {second}
+  end
+  if x == 1
+    {receiver}
+  end
+end
+"""
+STORE = "send.f32 (1, 0) s0: [into + 4*i], [from + 4*i] for i:4"
+OTHER = "send.f32 (1, 0) s0: [other + 4*i], [from + 4*i] for i:4"
+IDLE = "loop k: 90\nadd.f32 [from], [from], 1.0\nend\n"  # all that is sent has arrived
+UNIT = "async 0 -> s0: add.f32 [mine + 4*i], [mine + 4*i], 1.0 for i:4\n"
+USE = "\ni.load r, [into]"
+USE_OTHER = "\ni.load r, [other]"
+USE_MINE = "\ni.load r, [mine]"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "receiver", "wrong"),
+    [
+        # Of two senders nobody knows whose four were counted, though all eight have come.
+        (STORE, OTHER, f"{IDLE}wait s0, 4{USE}\nwait s0, 4", True),
+        (STORE, OTHER, f"{IDLE}wait s0, 4\nwait s0, 4{USE}{USE_OTHER}", False),
+        (STORE, OTHER, f"wait s0, 8{USE}{USE_OTHER}", False),
+        (STORE, OTHER, f"{IDLE}wait s0, 7{USE}\nwait s0, 1", True),
+        # One sender's come in order: the first four are those of the first message.
+        (f"{STORE}\n{OTHER}", "", f"{IDLE}wait s0, 4{USE}\nwait s0, 4", False),
+        (f"{STORE}\n{OTHER}", "", f"{IDLE}wait s0, 4{USE_OTHER}\nwait s0, 4", True),
+        (f"{STORE}\n{OTHER}", "", f"{IDLE}wait s0, 0{USE}\nwait s0, 8", True),
+        # What main adds itself may be what it takes.
+        (STORE, "", f"{IDLE}signal s0, 4\nwait s0, 4{USE}\nwait s0, 4", True),
+        (STORE, "", f"{IDLE}signal s0, 4\nwait s0, 8{USE}", False),
+        (STORE, "", f"{IDLE}signal s0, 1\nwait s0, 4{USE}\nwait s0, 1", False),
+        (STORE, "", f"{IDLE}signal s0, 1\nwait s0, 4\ni.load r, [into + 12]\nwait s0, 1", True),
+        # So may what a unit adds, and the other way round.
+        (STORE, "", f"{UNIT}{IDLE}wait s0, 4{USE}\nwait s0, 1", True),
+        (STORE, "", f"{UNIT}{IDLE}wait s0, 1{USE_MINE}\nwait s0, 4", True),
+        (STORE, "", f"{UNIT}wait s0, 5{USE}{USE_MINE}", False),
+        # A store that could have come before the wait that relied on another sender or a unit.
+        (STORE, f"{IDLE}{OTHER}", f"wait s0, 4{USE}\nwait s0, 4", True),
+        (STORE, f"{IDLE}{OTHER}", f"wait s0, 4\nwait s0, 4{USE}", False),
+        ("", f"{IDLE}{OTHER}", f"{UNIT}wait s0, 1{USE_MINE}\nwait s0, 4", True),
+        (
+            STORE,
+            f"mov.f32 [from], <told>\n{OTHER}",
+            f"wait s0, 4\nmov.f32 <told>, 1.0{USE}\nwait s0, 4{USE_OTHER}",
+            False,
+        ),
+        (
+            STORE,
+            f"mov.f32 [from], <told>\n{OTHER}",
+            f"mov.f32 <told>, 1.0\nwait s0, 4{USE}\nwait s0, 4{USE_OTHER}",
+            True,
+        ),
+        (f"{STORE}\n{IDLE}{OTHER}", "", f"wait s0, 4{USE}\nwait s0, 4", False),
+    ],
+)
+def test_a_wait_knows_of_what_must_have_been_counted(
+    first: str, second: str, receiver: str, wrong: bool
+) -> None:
+    body = WAITS.format(
+        first=first or "i.set r, 0", second=second or "i.set r, 0", receiver=receiver
+    )
+    if wrong:
+        racy(program(body, "3x1"))
+    else:
+        checked(body, "3x1")

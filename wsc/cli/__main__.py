@@ -1,5 +1,5 @@
 """``python -m wsc.cli`` is ``wsc``."""
 
-from wsc.cli.main import main
+from wsc.cli.start import main
 
 main()

@@ -10,9 +10,11 @@ import click
 from wsc.cli.common import (
     Refusal,
     general,
+    load_program,
     model_options,
     read_arrays,
     read_dims,
+    say,
     verbose,
     working,
 )
@@ -44,13 +46,11 @@ def command(
 
 def _program(file: Path) -> None:
     """Parse and verify; the diagnostics are the error's text."""
-    from wsc.api import load
     from wsc.inspect import sram_use
 
-    with working(f"checking {file}"):
-        program = load(file)
+    program = load_program(file, "checking")
     assembly, use = program.assembly, sram_use(program.assembly, program.fabric)
-    click.echo(
+    say(
         f"{file}: OK: {assembly.width}x{assembly.height} tiles of {program.fabric.name}, "
         f"{use.total:,} of {use.limit:,} bytes of SRAM, {len(assembly.colors)} colors, "
         f"{len(assembly.procedures)} procedures, {len(assembly.transfers)} transfers"
@@ -70,15 +70,15 @@ def _model(
         found, program = obstacles(file, fabric, dims, arrays, precision)
     if program is not None:
         assembly = program.assembly
-        click.echo(
+        say(
             f"{file}: OK: compiles for {assembly.width}x{assembly.height} tiles of "
             f"{program.fabric.name}, {program.text.count(chr(10)):,} lines of assembly"
         )
         if verbose():
-            click.echo(f"{len(assembly.procedures)} procedures, {len(assembly.colors)} colors")
+            say(f"{len(assembly.procedures)} procedures, {len(assembly.colors)} colors")
         return 0
     count = f"{len(found)} thing{'s' * (len(found) != 1)}"
-    click.echo(f"error: {file}: {count} would stop it", err=True)
+    say(f"error: {file}: {count} would stop it", error=True)
     for text in found:
-        click.echo(f"- {text}", err=True)
+        say(f"- {text}", error=True)
     return 2

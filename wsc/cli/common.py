@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import os
+import json
+import math
 import re
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from os import SEEK_END
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
-from wsc.files import appearing
+from isa.files import refusal
+from isa.shown import escaped
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
     from rich.status import Status
-    from rich.table import Table
+    from rich.text import Text
+
+    from wsc.api import Program
 
 _VERBOSE = "wsc.verbose"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-PLAIN_WIDTH = 200  # columns of a table that goes into a pipe
+PIPE_WIDTH = 1 << 20  # columns of a pipe: no table and no line is cut there
+LARGEST = 2**63 - 1  # of the numbers of the command line
 REFRESHES = 10  # of a line that says what goes on, in a second
 
 
@@ -34,7 +41,31 @@ class Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print ``error: message`` on standard error."""
-        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+        say(f"error: {self.format_message()}", error=True)
+
+
+def told(error: Exception) -> str:
+    """An error as one message for the user."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, _users_errors()):
+        return str(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
+
+
+def _users_errors() -> tuple[type[Exception], ...]:
+    """The errors whose text is meant for the user."""
+    from isa.diagnostics import AssemblyError
+    from isa.fabric import FabricError
+    from runtime.errors import RuntimeFault
+    from wsc.errors import CompileError
+
+    return AssemblyError, FabricError, RuntimeFault, CompileError
 
 
 # --- options ----------------------------------------------------------------------
@@ -91,7 +122,10 @@ class Memory(click.ParamType):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", str(value))
         if not found:
             self.fail(f"{value!r} is no number of bytes, as in 500M or 1.5G", param, ctx)
-        return int(float(found[1]) * 1024 ** " KMG".index(found[2] or " "))
+        bytes_ = float(found[1]) * 1024 ** " KMG".index(found[2] or " ")
+        if bytes_ > LARGEST:
+            self.fail("no machine has so many bytes", param, ctx)
+        return int(bytes_)
 
 
 def bind_option(text: str) -> Callable[[_Command], _Command]:
@@ -104,20 +138,30 @@ def read_dims(values: Iterable[str]) -> dict[str, int]:
     dims: dict[str, int] = {}
     for value in values:
         name, _, size = value.rpartition("=")
-        if not name or not re.fullmatch(r"-?\d+", size):
-            raise Refusal(f"--dim {value}: wants NAME=N with a whole number N")
+        if not name or not re.fullmatch(r"-?\d{1,18}", size):
+            raise Refusal(f"--dim {value}: wants NAME=N with a whole number N of up to 18 digits")
         if dims.setdefault(name, int(size)) != int(size):
             raise Refusal(f"--dim {name} is given as both {dims[name]} and {size}")
     return dims
 
 
 def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
-    """The array of each ``NAME=FILE.npy`` of a flag."""
+    """The array of each ``NAME=FILE.npy`` of a flag.
+
+    Names and files may hold ``=``: the file is the one that is there.
+    """
     arrays: dict[str, np.ndarray] = {}
     for value in values:
-        name, mark, file = value.partition("=")
-        if not name or not mark or not file:
+        parts = value.split("=")
+        pairs = [("=".join(parts[:n]), "=".join(parts[n:])) for n in range(1, len(parts))]
+        pairs = [(name, file) for name, file in pairs if name and file]
+        if not pairs:
             raise Refusal(f"{flag} {value}: wants NAME=FILE.npy")
+        there = [(name, file) for name, file in pairs if Path(file).is_file()]
+        if len(there) > 1:
+            files = " and ".join(repr(file) for _, file in there)
+            raise Refusal(f"{flag} {value}: both {files} are files; write ./FILE.npy for one")
+        name, file = (there or pairs[:1])[0]
         if name in arrays:
             raise Refusal(f"{flag} {name} is given twice")
         arrays[name] = _read_array(f"{flag} {name}", Path(file))
@@ -125,102 +169,98 @@ def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _read_array(what: str, path: Path) -> np.ndarray:
-    from numpy.lib import format as npy
-
+    reason = refusal(path)
+    if reason:
+        raise Refusal(f"{what}: {path}: {reason}")
     try:
         with path.open("rb") as file:
-            if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
-                raise Refusal(f"{what}: {path} is not a .npy file")
-            file.seek(0)
-            return npy.read_array(file, allow_pickle=False)
+            return _array_of(file)
     except OSError as error:
         raise Refusal(f"{what}: {path} cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
-        raise Refusal(f"{what}: {path} is damaged or holds objects ({error})") from error
+    except MemoryError:
+        raise Refusal(f"{what}: {path} does not fit in this machine's memory") from None
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise Refusal(f"{what}: {path}: {reason}") from error
 
 
-# --- output -----------------------------------------------------------------------
+def _array_of(file: BinaryIO) -> np.ndarray:
+    """The array in a ``.npy`` file. Raises ValueError for one that does not hold what it says."""
+    from numpy.lib import format as npy
+
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+        raise ValueError("is not a .npy file")
+    file.seek(0)
+    try:
+        version = npy.read_magic(file)
+        if version not in headers:
+            raise ValueError(f"version {version[0]}.{version[1]} of the format")
+        shape, _, dtype = headers[version](file)
+    except Exception as error:
+        raise ValueError(f"is damaged ({error})") from error
+    if dtype.hasobject or dtype.names is not None or not dtype.itemsize:
+        raise ValueError(f"holds objects or records, not numbers ({dtype})")
+    # Before any memory is taken for them: whether the data are there.
+    wanted = math.prod(shape) * dtype.itemsize
+    start = file.tell()
+    stored = file.seek(0, SEEK_END) - start
+    plain = all(type(size) is int and size >= 0 for size in shape)
+    if not plain or wanted > stored:
+        raise ValueError(f"is damaged: shape {list(shape)} of {dtype} and {stored} bytes of data")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)
 
 
-def require_folder(path: Path) -> None:
-    """A Refusal, before long work, if a file at ``path`` could not be written."""
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise Refusal(f"{path}: is a folder, not a file to write")
-    if not folder.is_dir():
-        raise Refusal(f"{path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
-        raise Refusal(f"{path}: the folder {folder} is not writable")
+def load_program(path: Path, work: str) -> Program:
+    """``wsc.load``, with a line for each thing that the user should know of the program.
 
+    work: what is said to go on meanwhile.
+    """
+    with working(f"{work} {path}"):
+        from wsc.api import load
+        from wsc.errors import OtherMachine
 
-def file_names(names: Iterable[str]) -> dict[str, str]:
-    """A ``.npy`` file name for each name: letters, digits, ``. _ -``, and no two alike."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "_"
-        unique, number = stem, 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{stem}_{number}"
-        taken.add(unique.casefold())
-        found[name] = f"{unique}.npy"
-    return found
-
-
-def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Path]:
-    """Write each array as ``NAME.npy`` into the folder: all of them, or none."""
-    from contextlib import ExitStack
-
-    import numpy as np
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / file for name, file in file_names(arrays).items()}
-    with ExitStack() as stack:
-        for name, array in arrays.items():
-            with stack.enter_context(appearing(paths[name])).open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-    return paths
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OtherMachine)  # told below
+            program = load(path)
+    for note in program.notes:
+        say(f"note: {path}: {note}", error=True)
+    return program
 
 
 # --- the terminal -----------------------------------------------------------------
 
 
+def say(text: str, error: bool = False, end: str = "\n") -> None:
+    """Print lines as they are, but for what is not printable in them.
+
+    error: on standard error.
+    """
+    click.echo(escaped(text, keep="\n") + end, nl=False, err=error)
+
+
+def say_json(value: Any) -> None:
+    """Print an object as JSON, all of it in printable characters of ASCII."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    click.echo(text.replace("\x7f", "\\u007f"))
+
+
 def console(stderr: bool = False) -> Console:
-    """A console that keeps long lines whole, and is wide when it is no terminal."""
+    """A console that keeps long lines whole and shows what is not printable escaped."""
     from rich.console import Console
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would exit with 1, which means another thing here
 
+        def render_str(self, text: str, **options: Any) -> Text:  # cells of tables, too
+            return super().render_str(escaped(text, keep="\n"), **options)
+
     made = Screen(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
     if not made.is_terminal:
-        made.width = PLAIN_WIDTH
+        made.width = PIPE_WIDTH
     return made
-
-
-def plain_table(*headings: str, right: Iterable[str] = ()) -> Table:
-    """A table without frames; the columns named in ``right`` hold numbers."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    numbers = set(right)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in numbers else "left")
-    return table
-
-
-def print_table(to: Console, table: Table) -> None:
-    """Print a table; in a pipe its lines carry no spaces at their ends."""
-    if to.is_terminal:
-        to.print(table, soft_wrap=False, no_wrap=False)
-        return
-    with to.capture() as capture:
-        to.print(table, soft_wrap=False, no_wrap=True, overflow="ignore", crop=False)
-    for line in capture.get().splitlines():
-        to.print(line.rstrip())
 
 
 class Line:
@@ -232,7 +272,7 @@ class Line:
     def __call__(self, text: str) -> None:
         """Say something else."""
         if self._status is not None:
-            self._status.update(text)
+            self._status.update(_plain(text))
             self._status.start()
 
     def still(self, text: str) -> None:
@@ -249,6 +289,13 @@ class Line:
                 thread.join(2 / REFRESHES)
 
 
+def _plain(text: str) -> Text:
+    """A text for a status line, which would take brackets in it for markup."""
+    from rich.text import Text
+
+    return Text(escaped(text))
+
+
 @contextmanager
 def working(text: str) -> Generator[Line]:
     """A line that says what goes on, on a terminal alone; call the result to change it.
@@ -256,11 +303,22 @@ def working(text: str) -> Generator[Line]:
     An interrupt says what it interrupted, if it does not know better.
     """
     screen = console(stderr=True)
+    _doing.append(text)
     try:
         if screen.is_terminal:
-            with screen.status(text, refresh_per_second=REFRESHES) as status:
+            with screen.status(_plain(text), refresh_per_second=REFRESHES) as status:
                 yield Line(status)
         else:
             yield Line(None)
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(str(error) or f"interrupted while {text}") from None
+        raise KeyboardInterrupt(str(error) or doing()) from None
+    finally:
+        _doing.remove(text)
+
+
+_doing: list[str] = []  # the texts of ``working``, the innermost last
+
+
+def doing() -> str:
+    """What an interrupt interrupts, as a sentence; empty if nothing is known of it."""
+    return f"interrupted while {_doing[-1]}" if _doing else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,12 @@ from wsc.cli.common import (
     model_options,
     read_arrays,
     read_dims,
-    require_folder,
+    say,
     verbose,
     working,
 )
-from wsc.files import appearing
+from wsc.cli.outputs import given_files, require_outputs
+from wsc.files import write_text
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -30,9 +31,15 @@ EVERY = "all"
 
 
 class Recorder:
-    """Keeps each pass's result and seconds. A new ``import`` starts a new try on a larger mesh."""
+    """Keeps each pass's result and seconds. A new ``import`` starts a new try on a larger mesh.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    say: takes what goes on. check: takes the files of the model, and may refuse to go on. files:
+    those files, when they are known.
+    """
+
+    def __init__(self, say: Callable[[str], None], check: Callable[[Sequence[Path]], None]) -> None:
+        self.files: Sequence[Path] = ()
+        self._check = check
         self.stages: dict[str, Stage] = {}
         self.seconds: dict[str, float] = {}
         self.tries = 0
@@ -41,7 +48,11 @@ class Recorder:
 
     def __call__(self, name: str, stage: Stage) -> None:
         """Take the result of a pass."""
-        if name == "import":
+        from wsc.ir.graph import Graph
+
+        if name == "import" and isinstance(stage, Graph):
+            self.files = stage.files
+            self._check(stage.files)
             self.tries += 1
             self.stages.clear()
         self.note(name if name != "import" or self.tries == 1 else "smaller meshes")
@@ -61,7 +72,7 @@ def pass_names() -> list[str]:
     from isa.types import DType
     from wsc.pipeline import passes
 
-    steps = passes(find_fabric(DEFAULT), DEFAULT, DType.F32, "")
+    steps = passes(find_fabric(DEFAULT), DType.F32, "")
     return ["import", *(step.name for step in steps)]
 
 
@@ -78,12 +89,17 @@ def stage_text(stage: Stage) -> str:
     return print_program(stage) if isinstance(stage, Assembly) else print_placed(stage)
 
 
-def dump(stages: dict[str, Stage], folder: Path) -> None:
+def dump_paths(folder: Path, names: Iterable[str]) -> list[Path]:
     """One numbered file a pass: ``00-import.txt``, ``01-simplify.txt``, ..."""
+    return [folder / f"{number:02d}-{name}.txt" for number, name in enumerate(names)]
+
+
+def dump(stages: dict[str, Stage], folder: Path, inputs: Iterable[Path] = ()) -> None:
+    """Write the text of each pass's result. inputs: files that are read, and never replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, stage) in enumerate(stages.items()):
-        with appearing(folder / f"{number:02d}-{name}.txt") as partial:
-            partial.write_text(stage_text(stage), encoding="utf-8")
+    read = tuple(inputs)
+    for path, stage in zip(dump_paths(folder, stages), stages.values(), strict=True):
+        write_text(path, stage_text(stage), read)
 
 
 def show(stages: dict[str, Stage], wanted: str) -> None:
@@ -91,8 +107,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     for name, stage in stages.items():
         if wanted in (name, EVERY):
             if wanted == EVERY:
-                click.echo(f"; after {name}")
-            click.echo(stage_text(stage), nl=False)
+                say(f"; after {name}")
+            say(stage_text(stage), end="")
 
 
 @click.command("compile")
@@ -102,6 +118,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Where the assembly goes; the weights go beside it. [default: the model's name]",
 )  # fmt: skip
 @model_options
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME",
+    help="An input that has a default value in the model, and is to be given at each run. "
+    "May be repeated. [default: it is a constant]",
+)  # fmt: skip
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -110,38 +131,41 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, print_ir_after: str | None, dump_ir: Path | None,
+    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], print_ir_after: str | None,
+    dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
-    The result is OUT.wsa, a text, and the weights beside it in OUT.safetensors (or
-    references to the model's own external data). What was chosen and what it takes is
-    printed on standard error.
+    The result is OUT.wsa, a text, and the weights beside it in OUT.wsa.safetensors (or
+    references to the model's own external data). The text knows them by their digest.
+    What was chosen and what it takes is printed on standard error.
     """
     output = output or Path(f"{model.stem}.wsa")
-    require_folder(output)
+    read = [model, *given_files(bind), *([Path(fabric)] if fabric else [])]
+    dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
+    require_outputs([output, *dumped], dump_ir, read)
     sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
 
-    with working("compiling") as say:
-        recorder = Recorder(say)
+    with working("compiling") as line:
+        recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder,
+                observe=recorder, inputs=inputs,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
-                dump(recorder.stages, dump_ir)
+                dump(recorder.stages, dump_ir, [*read, *recorder.files])
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
-        program.save(output)
+        program.save(output, read)
     for head, text in summary(program, output, fabric is None, recorder):
-        click.echo(f"{head:<9} {text}", err=True)
+        say(f"{head:<9} {text}", error=True)
 
 
 def summary(
@@ -149,10 +173,10 @@ def summary(
 ) -> list[tuple[str, str]]:
     """What was made, one line a fact."""
     from isa.program import Kind
+    from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
 
     assembly = program.assembly
-    size = f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}"
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
@@ -160,7 +184,7 @@ def summary(
     stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
     files = ", ".join(sorted({tensor.file for tensor in weights})) or "none"
     lines = [
-        ("fabric", size + (", chosen for the model" if chosen else "")),
+        ("fabric", fabric_name(program) + (", chosen for the model" if chosen else "")),
         ("passes", times),
         ("assembly", f"{output}: {program.text.count(chr(10)):,} lines"),
         (

@@ -8,10 +8,13 @@ the precision's tolerance.
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -49,9 +52,15 @@ class Reading:
     utilization: float
 
 
-def picture(image: Image) -> str:
-    """An image [1, h, w] in 0 to 1 as text, two rows of pixels to a line."""
-    marks = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+def picture(image: Image, plain: bool = False) -> str:
+    """An image [1, h, w] in 0 to 1 as text, two rows of pixels to a line.
+
+    plain: in characters of ASCII alone.
+    """
+    shapes = " '.:" if plain else " ▀▄█"
+    marks = dict(
+        zip(((False, False), (True, False), (False, True), (True, True)), shapes, strict=True)
+    )
     dark = image[0] > 0.4
     pairs = zip(dark[::2], dark[1::2], strict=True)
     return "\n".join(
@@ -100,8 +109,8 @@ def readings(program: wsc.Program, count: int, console: Console) -> Iterator[Rea
         )
 
 
-def table(read: list[Reading]) -> Table:
-    """One row an image."""
+def table(read: list[Reading], plain: bool) -> Table:
+    """One row an image. plain: pictures in ASCII."""
     result = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     result.add_column("image")
     headings = ("label", "fabric", "ONNX Runtime", "error", "cycles", "utilisation")
@@ -109,7 +118,7 @@ def table(read: list[Reading]) -> Table:
         result.add_column(heading, justify="right", vertical="middle")
     for r in read:
         result.add_row(
-            Text(picture(r.image)),
+            Text(picture(r.image, plain)),
             str(r.label),
             Text(str(r.ours), style="green" if r.ours == r.label else "red"),
             str(r.reference),
@@ -124,6 +133,15 @@ def _nearby(path: Path) -> Path:
     """The path from here, if it is below: the text then says the same on every machine."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def wsc_command() -> str:
+    """How ``wsc`` of this environment is called from here."""
+    script = Path(sys.executable).with_name("wsc")
+    found = shutil.which("wsc")
+    if found is not None and Path(found).absolute() == script.absolute():
+        return "wsc"
+    return str(_nearby(script.absolute()))
 
 
 def show_program(console: Console, program: wsc.Program, file: Path, seconds: float) -> None:
@@ -149,6 +167,9 @@ def show_program(console: Console, program: wsc.Program, file: Path, seconds: fl
 )
 def main(fabric: str, precision: str, samples: int, output: Path) -> None:
     """Compile the digits network, run it on real images, compare with ONNX Runtime."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # that cannot write every character
+            stream.reconfigure(errors="backslashreplace")
     console = Console(soft_wrap=True, highlight=False)
     start = time.perf_counter()
     program = wsc.compile(_nearby(models.DIGITS), fabric=fabric, dims={}, precision=precision)
@@ -159,7 +180,7 @@ def main(fabric: str, precision: str, samples: int, output: Path) -> None:
     start = time.perf_counter()
     read = list(readings(program, samples, console))
     seconds = time.perf_counter() - start
-    console.print(table(read))
+    console.print(table(read, plain=not console.encoding.startswith("utf")))
     right = sum(r.ours == r.label for r in read)
     agreed = sum(r.ours == r.reference for r in read)
     worst = max(r.error for r in read)
@@ -172,7 +193,8 @@ def main(fabric: str, precision: str, samples: int, output: Path) -> None:
         f"{np.mean([r.utilization for r in read]):.1%} utilisation; simulated in {seconds:.1f} s "
         "(the engine is compiled at its first use, which takes about 15 seconds)"
     )
-    console.print(f"go on with: wsc inspect {output} --node conv0")
+    console.print("go on with:")
+    console.print(shlex.join([wsc_command(), "inspect", str(output), "--node", "conv0"]))
     if not worst <= TOLERANCE[precision]:
         console.print(f"beyond the tolerance of {precision}, {TOLERANCE[precision]:g}")
         sys.exit(1)

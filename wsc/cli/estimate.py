@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -17,15 +16,16 @@ from wsc.cli.common import (
     Refusal,
     console,
     general,
+    load_program,
     model_options,
-    plain_table,
-    print_table,
     read_arrays,
     read_dims,
+    say_json,
     verbose,
     working,
 )
-from wsc.cli.run import MOST_ROWS, fabric_name, short_time, shortened
+from wsc.cli.run import MOST_ROWS, fabric_name, short_time
+from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -65,7 +65,7 @@ def command(
     program = _program(model, fabric, dims, bind, precision)
     estimate = estimated(program, start)
     if as_json:
-        click.echo(json.dumps(as_object(estimate), indent=2, allow_nan=False))
+        say_json(as_object(estimate))
     else:
         show(estimate, every)
 
@@ -74,7 +74,6 @@ def _program(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str
 ) -> Program:
     from wsc.api import compile as compile_model
-    from wsc.api import load
 
     if model.suffix != ".wsa":
         with working("compiling"):
@@ -88,8 +87,7 @@ def _program(
     ):  # fmt: skip
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise Refusal(f"{flag}: {model} is compiled, and says that itself")
-    with working(f"reading {model}"):
-        return load(model)
+    return load_program(model, "reading")
 
 
 def estimated(program: Program, start: float) -> Estimate:
@@ -176,14 +174,15 @@ def show_kernels(estimate: Estimate, every: bool) -> None:
     total = max(estimate.prediction.cycles, 1)
     longest = sorted(estimate.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
     rows = list(estimate.rows) if every else sorted(longest, key=lambda row: row.number)
-    table = plain_table(
+    table = PlainTable(
         "line", "kernel", "node", "start", "added", "share", "MACs", "bound by", "of bound",
         right=("line", "start", "added", "share", "MACs", "of bound"),
+        leaving=("start", "MACs", "bound by", "of bound", "line"), cut="node",
     )  # fmt: skip
     for row in rows:
         bounded = row.bound.roofline > 0
         table.add_row(
-            str(row.line or ""), row.procedure, shortened(row.node), f"{row.start:,}",
+            str(row.line or ""), row.procedure, row.node, f"{row.start:,}",
             f"{row.cycles:,}", f"{row.cycles / total:.1%}", f"{row.macs:,}",
             row.bound.limit if bounded else "",
             f"{row.utilization:.0%}" if bounded else "",

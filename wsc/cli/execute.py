@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsc.cli.common import working
+from wsc.cli.common import say, working
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,13 +25,16 @@ def execute(
     from runtime.errors import CycleLimit
 
     started = time.perf_counter()
-    with working("running") as say:
+    with working("running") as line:
 
         def progress(cycle: int, fraction: float) -> None:
-            say(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
+            line(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
-        def compiling() -> None:
-            say.still("compiling the engine (once, about 15 seconds)")
+        def compiling(unkept: str) -> None:
+            if unkept:
+                say(f"the engine is compiled for this run alone: {unkept}", error=True)
+            else:
+                line.still("compiling the engine (once, about 15 seconds)")
 
         try:
             return program.run(arrays, progress=progress, compiling=compiling, **options), ""
@@ -55,14 +59,14 @@ def trace_request(program: Program, tiles: str | None, events: int | None) -> Tr
     return request
 
 
-def write_trace(path: Path, result: RunResult) -> None:
-    """Write the trace whole, or not at all."""
+def write_trace(path: Path, result: RunResult, inputs: Iterable[Path] = ()) -> None:
+    """Write the trace whole, or not at all. inputs: files that are read, and never replaced."""
     import gzip
 
     from wsc.files import appearing
 
     assert result.trace is not None
-    with working(f"writing {path}"), appearing(path) as partial:
+    with working(f"writing {path}"), appearing(path, inputs=inputs) as (partial,):
         if path.suffix == ".gz":
             with gzip.open(partial, "wt", encoding="utf-8") as file:
                 result.trace.write(file)

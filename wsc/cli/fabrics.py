@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsc.cli.common import console, general, plain_table, print_table
+from wsc.cli.common import console, general, say_json
+from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     from isa.fabric import Fabric
@@ -26,7 +26,7 @@ def command(name: str | None, as_json: bool) -> None:
     fabrics = [find_fabric(name)] if name else [find_fabric(preset) for preset in presets()]
     if as_json:
         described = [as_object(fabric) for fabric in fabrics]
-        click.echo(json.dumps(described[0] if name else described, indent=2))
+        say_json(described[0] if name else described)
     elif name:
         show_one(fabrics[0])
     else:
@@ -50,7 +50,7 @@ def as_object(fabric: Fabric) -> dict[str, Any]:
 
 def show_all(fabrics: list[Fabric]) -> None:
     """One row a fabric."""
-    table = plain_table(
+    table = PlainTable(
         "fabric", "tiles", "clock", "SRAM a tile", "colors", "I/O a cycle", "P/S/D/A", "title",
         right=("clock", "SRAM a tile", "colors", "I/O a cycle"),
     )  # fmt: skip
@@ -72,7 +72,7 @@ def show_one(fabric: Fabric) -> None:
     screen = console()
     screen.print(f"{fabric.name}: {fabric.title}")
     screen.print(f"{fabric.width}x{fabric.height} tiles; {fabric.source}\n")
-    table = plain_table("number", "value", "grade", "note", right=("value",))
+    table = PlainTable("number", "value", "grade", "note", right=("value",))
     for item in fabric.evidence:
         value = item.value
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

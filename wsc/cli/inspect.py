@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsc.cli.common import Refusal, console, general, plain_table, print_table
-from wsc.cli.run import shortened
+from wsc.cli.common import Refusal, console, general, load_program
+from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,9 +41,7 @@ def command(
     for lines of a procedure, the nodes that call it.
     """
     place = None if tile is None else _coordinates(tile)
-    from wsc.api import load
-
-    loaded = load(program)
+    loaded = load_program(program, "reading")
     screen = console()
     if place is not None:
         show_tile(screen, loaded, *place)
@@ -98,7 +96,7 @@ def show_summary(screen: Console, program: Program) -> None:
     screen.print("           # tensors, : gaps between them, c code, . free\n")
     _show_colors(screen, assembly)
     counts = call_counts(assembly)
-    table = plain_table("procedure", "calls", "what it does", right=("calls",))
+    table = PlainTable("procedure", "calls", "what it does", right=("calls",), cut="what it does")
     for procedure in assembly.procedures:
         text = procedure.doc[0] if procedure.doc else ""
         table.add_row(procedure.name, str(counts[procedure.name]), text)
@@ -107,7 +105,7 @@ def show_summary(screen: Console, program: Program) -> None:
 
 
 def _show_colors(screen: Console, assembly: Assembly) -> None:
-    table = plain_table("color", "number", "routes", "transfers", right=("number", "routes"))
+    table = PlainTable("color", "number", "routes", "transfers", right=("number", "routes"))
     for name, number in assembly.colors:
         routes = sum(route.color == name for route in assembly.routes)
         streams = [item for item in assembly.transfers if item.color == name]
@@ -151,24 +149,34 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
         f"tile {x},{y}: x = {view.x}, y = {view.y} of region {region.name} "
         f"({region.width}x{region.height} at {region.left},{region.top})\n"
     )
-    table = plain_table("tensor", "type", "at", "bytes", "holds", "node", right=("at", "bytes"))
+    table = PlainTable(
+        "tensor",
+        "type",
+        "at",
+        "bytes",
+        "holds",
+        "node",
+        right=("at", "bytes"),
+        leaving=("type",),
+        cut="node",
+    )
     for item in view.tensors:
         tensor = item.tensor
         ranges = item.ranges
         text = "nothing" if ranges is None else ", ".join(f"{a}:{b}" for a, b in ranges)
         table.add_row(
             tensor.name, tensor.dtype.value, str(tensor.address), str(tensor.bytes),
-            text if ranges is None else f"[{text}]", shortened(tensor.node),
+            text if ranges is None else f"[{text}]", tensor.node,
         )  # fmt: skip
     print_table(screen, table)
     screen.print()
-    table = plain_table("color", "number", "route", right=("number",))
+    table = PlainTable("color", "number", "route", right=("number",))
     for route, number in view.routes:
         table.add_row(route.color, str(number), " | ".join(map(show_position, route.positions)))
     print_table(screen, table)
     if view.streams:
         screen.print()
-        table = plain_table("edge", "color", "side", "tensor", "elements", right=("elements",))
+        table = PlainTable("edge", "color", "side", "tensor", "elements", right=("elements",))
         for transfer, elements in view.streams:
             table.add_row(
                 transfer.direction.value, transfer.color, transfer.side.value, transfer.tensor,
@@ -277,9 +285,9 @@ def show_streams(screen: Console, program: Program) -> None:
 
     assembly = program.assembly
     numbers = ("line", "ports", "a port", "bytes", "cycles")
-    table = plain_table(
+    table = PlainTable(
         "line", "edge", "color", "side", "tensor", "ports", "a port", "bytes", "cycles", "node",
-        right=numbers,
+        right=numbers, leaving=("side", "ports", "a port", "node", "color"), cut="tensor",
     )  # fmt: skip
     for item in numbered(assembly):
         transfer = item.line.source
@@ -288,9 +296,9 @@ def show_streams(screen: Console, program: Program) -> None:
         moved = traffic(assembly, transfer)
         table.add_row(
             str(item.number), transfer.direction.value, transfer.color, transfer.side.value,
-            shortened(transfer.tensor, 44), str(int((moved.ports > 0).sum())),
+            transfer.tensor, str(int((moved.ports > 0).sum())),
             f"{int(moved.ports.max(initial=0)):,}", f"{moved.bytes:,}",
-            f"{stream_cycles(moved, program.fabric):,}", shortened(transfer.node, 44),
+            f"{stream_cycles(moved, program.fabric):,}", transfer.node,
         )  # fmt: skip
     print_table(screen, table)
     rate = program.fabric.io_bytes_per_cycle

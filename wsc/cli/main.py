@@ -7,16 +7,23 @@ Exit codes: 0 done, 1 a comparison failed, 2 anything that the user has to repai
 from __future__ import annotations
 
 import atexit
+import contextlib
+import io
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from _thread import interrupt_main
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from wsc.cli.common import Refusal, general
+from wsc.cli.common import Refusal, doing, general, say, told
+from wsc.cli.start import INTERRUPTED, importing, main
+from wsc.files import files_under_way
 
 COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
@@ -28,7 +35,7 @@ COMMANDS = {
     "fabrics": "List the fabrics and the evidence for their numbers.",
 }
 
-INTERRUPTED = 130
+SHOW_CURSOR = "\x1b[?25h"
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE
 
 
@@ -56,8 +63,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             if sys.stderr.isatty():
-                click.echo(err=True)  # behind the ^C
+                say("", error=True)  # behind the ^C
             raise click.Abort(str(error)) from None
+        except EOFError as error:  # click would take it for an interrupt
+            raise Refusal(f"a file ended before its data ({error})") from error
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
@@ -76,42 +85,90 @@ class LazyGroup(click.Group):
         debug = "--debug" in arguments
         try:
             code = super().main(arguments, *rest, standalone_mode=False, **extra)
-        except click.Abort as error:
-            click.echo(str(error) or "interrupted", err=True)
-            return INTERRUPTED
+        except (click.Abort, KeyboardInterrupt) as error:
+            return _interrupted(str(error))
         except Exception as error:  # noqa: BLE001 - the last place where an error can be told
+            if Interrupts.latest is not None and Interrupts.latest.seen:
+                return _interrupted()  # whatever a library has made of it
             _tell(error, debug)
             return Refusal.exit_code
         return code if isinstance(code, int) else 0
 
 
+class Interrupts:
+    """What an interrupt does while a command runs: ``wsc.cli.start`` says why.
+
+    seen: whether one came.
+    """
+
+    latest: Interrupts | None = None
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def watch(self) -> None:
+        """Take the interrupts of this process from now on."""
+        Interrupts.latest = self
+        signal.signal(signal.SIGINT, self._take)
+        sys.excepthook = self._hook(sys.excepthook)
+        sys.unraisablehook = self._unraisable
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.seen = True
+        if importing(frame) and not files_under_way():
+            _interrupted(doing())
+            self.leave()
+        signal.default_int_handler(number, frame)
+
+    def _hook(self, before: Callable[..., Any]) -> Callable[..., None]:
+        """C extensions print an exception that they cannot raise: an interrupt is told once."""
+
+        def hook(kind: type[BaseException], *rest: Any) -> None:
+            if not (self.seen and issubclass(kind, KeyboardInterrupt)):
+                before(kind, *rest)
+
+        return hook
+
+    def _unraisable(self, lost: Any) -> None:
+        """An interrupt in a destructor or a callback would be lost: it comes again."""
+        if self.seen and issubclass(lost.exc_type, KeyboardInterrupt):
+            interrupt_main()
+        else:
+            sys.__unraisablehook__(lost)
+
+    def leave(self) -> NoReturn:
+        """End the process at once, with its exit code.
+
+        The interpreter's own end takes a second, and forgets the code if the interrupt came
+        while a module made functions from strings, as dataclasses do: it then ends by SIGINT.
+        """
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - there is no public way
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(INTERRUPTED)
+
+
+def _interrupted(reason: str = "") -> int:
+    """Say that, and give the exit code."""
+    if sys.stderr.isatty():
+        sys.stderr.write(SHOW_CURSOR)  # a status line has hidden it
+    say(reason or "interrupted", error=True)
+    return INTERRUPTED
+
+
 def _tell(error: Exception, debug: bool) -> None:
     """Print an error as one message."""
     if debug:
-        traceback.print_exception(error)
-    if isinstance(error, click.ClickException):
-        error.show()
-    elif isinstance(error, _users_errors()):
-        Refusal(str(error)).show()
-    elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        Refusal(f"{place}{error.strerror or error}").show()
-    elif isinstance(error, MemoryError):
-        Refusal(f"out of memory ({error})" if str(error) else "out of memory").show()
-    else:
-        hint = "" if debug else "; --debug shows where"
-        text = f"{type(error).__name__}: {error}"
-        Refusal(f"a defect of wsc, please report it: {text}{hint}").show()
-
-
-def _users_errors() -> tuple[type[Exception], ...]:
-    """The errors whose text is meant for the user."""
-    from isa.diagnostics import AssemblyError
-    from isa.fabric import FabricError
-    from runtime.errors import RuntimeFault
-    from wsc.errors import CompileError
-
-    return AssemblyError, FabricError, RuntimeFault, CompileError
+        say("".join(traceback.format_exception(error)), error=True, end="")
+    if isinstance(error, click.UsageError):
+        text = io.StringIO()
+        error.show(text)
+        say(text.getvalue(), error=True, end="")
+        return
+    message = told(error)
+    hint = "; --debug shows where" if "a defect of wsc" in message and not debug else ""
+    Refusal(message + hint).show()
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -126,29 +183,6 @@ def cli() -> None:
     wsc estimate model.onnx --fabric wse2
     wsc inspect model.wsa --node /layer/MatMul
     """
-
-
-def _leave_interrupted() -> NoReturn:
-    """End the process at once, with its exit code.
-
-    The interpreter's own end takes a second, and forgets the code if the interrupt came
-    while a module made functions from strings, as dataclasses do: it then ends by SIGINT.
-    """
-    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - there is no public way
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)
-
-
-def main() -> NoReturn:
-    """Entry point of the ``wsc`` script."""
-    try:
-        cli.main()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _leave_interrupted()
-        raise
-    raise AssertionError("the group leaves by sys.exit")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from wsc.cli.common import console, general, plain_table, print_table
+from wsc.cli.common import console, general, say_json
+from wsc.cli.tables import PlainTable, print_table
 
 
 @click.command("ops")
@@ -31,10 +30,10 @@ def command(as_json: bool) -> None:
             }
             for entry in entries
         ]  # fmt: skip
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
         return
     screen = console()
-    table = plain_table("operator", "domain", "opsets", "family", "meaning")
+    table = PlainTable("operator", "domain", "opsets", "family", "meaning")
     for entry in entries:
         opsets = f"{entry.since}-{entry.until}" if entry.until else f"{entry.since}-"
         table.add_row(entry.op_type, entry.domain or "ai.onnx", opsets, entry.family, entry.doc)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,26 +12,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsc.cli.common import (
+    LARGEST,
     Memory,
     Refusal,
     bind_option,
     console,
     general,
-    plain_table,
-    print_table,
+    load_program,
     read_arrays,
-    require_folder,
+    say_json,
+    told,
     verbose,
     working,
-    write_arrays,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
+from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.table import Table
 
+    from isa.program import Program as Assembly
     from runtime.api import RunResult
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
@@ -39,14 +41,17 @@ if TYPE_CHECKING:
     from wsc.report import KernelRow
 
 VALUES = "values"  # the engine without a clock
+DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
 INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
-WIDE = 60  # characters of a node's name in a table
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run with what is said about it. predicted: or why the cost model says nothing."""
+    """A run with what is said about it.
+
+    predicted: or why the cost model says nothing. files, trace: what was written.
+    """
 
     program: Program
     result: RunResult
@@ -67,7 +72,7 @@ class Finished:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST),
     metavar="N",
     help="Draw the inputs that are not given. [default: 0, if none is given]",
 )
@@ -88,7 +93,7 @@ class Finished:
 @bind_option("With --compare: the values of an input that was baked in. May be repeated.")
 @click.option(
     "--delays",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**32 - 1),
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )
@@ -99,7 +104,7 @@ class Finished:
 )
 @click.option(
     "--max-cycles",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     metavar="N",
     help="Stop there, with what was counted until then; exit 2.",
 )
@@ -128,9 +133,14 @@ class Finished:
 )
 @click.option(
     "--trace-events",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     metavar="N",
     help="Most entries to record, shared by all units of these tiles. [default: 200000]",
+)
+@click.option(
+    "--changed-weights",
+    is_flag=True,
+    help="Take weights that are not those that the program was compiled with.",
 )
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
@@ -138,13 +148,14 @@ def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
-    trace_tiles: str | None, trace_events: int | None, every: bool,
+    trace_tiles: str | None, trace_events: int | None, changed_weights: bool, every: bool,
 ) -> int:  # fmt: skip
     """Run PROGRAM.wsa on the simulated fabric.
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
-    distribution, integers from 0 to 15 (and below the rows of any table in the weight
-    store), booleans as either; inputs with "mask" in their name are all ones.
+    distribution, integers from 0 to 15 (and below the rows of any table in the weight store
+    and the size of any dimension that indices are checked for), booleans as either; inputs with
+    "mask" in their name are all ones.
 
     With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
     or 2e-2 (f16) of the output's largest magnitude; else the exit code is 1.
@@ -152,74 +163,95 @@ def command(
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if output is not None and output.exists() and not output.is_dir():
-        raise Refusal(f"-o {output}: is a file, not a folder")
     if baked and compare is None:
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
-    if trace is not None:
-        require_folder(trace)
-    elif trace_tiles is not None or trace_events is not None:
+    if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
     if engine == VALUES:
         refuse_clock(
             {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
         )
-    loaded = _load(program)
+    loaded = load_program(program, "reading")
+    read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
+    paths = {} if output is None else array_paths(output, _shown(loaded))
+    require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
-    arrays, drawn = _inputs(loaded, given, used)
+    arrays, drawn = _inputs(loaded, given, used, max_memory)
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
-        "check_races": check_races,
+        "check_races": check_races, "changed_weights": changed_weights,
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
     }  # fmt: skip
-    if engine == VALUES:
-        values = execute_values(loaded, arrays, max_memory)
-        compared = reference and _compare(loaded, reference, values.outputs, arrays | baked)
-        files = output and write_arrays(output, values.outputs)
-        shown = used if drawn else None
-        print_values(Executed(loaded, values, shown, drawn, files or {}, compared), as_json)
-        return int(compared is not None and not all(item.agrees for item in compared))
-    result, stopped = execute(loaded, arrays, options)
-    compared = files = None
-    if not stopped:
-        compared = reference and _compare(loaded, reference, result.outputs, arrays | baked)
-        files = output and write_arrays(output, result.outputs)
-    if trace is not None:
-        write_trace(trace, result)
-    from wsc.report import kernel_rows
+    after = Afterwards()
 
-    predicted = _predicted(loaded)
-    known = None if isinstance(predicted, str) else predicted
-    rows = kernel_rows(loaded.assembly, loaded.fabric, result.counters.statements, known)
+    def results(
+        outputs: Mapping[str, np.ndarray],
+    ) -> tuple[Mapping[str, Path], Sequence[Comparison] | None]:
+        """Write and compare outputs, as far as that was asked for."""
+        files, compared = dict[str, Path](), None
+        if output is not None:
+            with after.step("the outputs were not written"):
+                write_arrays(paths, outputs, read)
+                files = paths
+        with after.step("the outputs were not compared"):
+            compared = reference and _compare(loaded, reference, outputs, arrays | baked)
+        return files, compared
+
+    if engine == VALUES:
+        values = execute_values(loaded, arrays, max_memory, changed_weights)
+        files, compared = results(values.outputs)
+        shown = used if drawn else None
+        print_values(Executed(loaded, values, shown, drawn, files, compared), as_json)
+        return _ended(after, "", compared)
+    result, stopped = execute(loaded, arrays, options)
+    compared, files, traced = None, dict[str, Path](), None
+    rows: Sequence[KernelRow] = ()
+    if not stopped:
+        files, compared = results(result.outputs)
+    if trace is not None:
+        with after.step("the trace was not written"):
+            write_trace(trace, result, read)
+            traced = trace
+    predicted = _predicted(loaded, after)
+    with after.step("there is no table of kernels"):
+        rows = _rows(loaded, result, predicted)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files or {}, rows, predicted, compared, trace, stopped
+        loaded, result, shown_seed, drawn, files, rows, predicted, compared, traced, stopped
     )
     if as_json:
-        click.echo(json.dumps(as_object(finished), indent=2, allow_nan=False))
+        say_json(as_object(finished))
     else:
         show(finished, every)
-    if stopped:
-        raise Refusal(stopped)
-    return int(compared is not None and not all(item.agrees for item in compared))
+    return _ended(after, stopped, compared)
 
 
 # --- doing it ---------------------------------------------------------------------
 
 
-def _load(path: Path) -> Program:
-    with working(f"reading {path}"):
-        from wsc.api import load
+def _model_files(model: Path | None) -> tuple[Path, ...]:
+    """The files of a model that outputs are compared with."""
+    if model is None:
+        return ()
+    from wsc.frontend.load import model_files
 
-        return load(path)
+    return model_files(model)
+
+
+def _shown(program: Program) -> list[str]:
+    """The outputs that a run gives: all but the lengths of others."""
+    tensors = program.assembly.edge_tensors
+    lengths = {tensor.cut.length for tensor in tensors if tensor.cut is not None}
+    return [name for name in _names(program, "output") if name not in lengths]
 
 
 def _inputs(
-    program: Program, given: dict[str, np.ndarray], seed: int | None
+    program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays given and those drawn; the names of the latter."""
     from isa.program import Kind
+    from runtime.memory import require_memory
 
     tensors = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
@@ -228,6 +260,8 @@ def _inputs(
         raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
     if seed is None:
         return given, ()
+    wanted = sum(math.prod(tensor.shape) for tensor in tensors)
+    require_memory({"inputs to draw": wanted * DRAWN_BYTES}, limit)
     drawn = draw(program, seed)
     return {**{name: drawn[name] for name in missing}, **given}, tuple(missing)
 
@@ -241,7 +275,7 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     assembly = program.assembly
     rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
     tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
-    bound = min([INTEGER_BOUND, *tables])
+    bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
         random = np.random.default_rng([seed, place])
@@ -256,6 +290,33 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
             values = random.standard_normal(tensor.shape)
         arrays[tensor.name] = np.asarray(values).astype(dtype)
     return arrays
+
+
+def _checked_sizes(assembly: Assembly) -> Iterator[int]:
+    """Sizes of the dimensions for which ``index`` instructions check positions.
+
+    They are numbers, or parameters for which the calls in main give numbers.
+    """
+    from isa.expr import Int, Name
+    from isa.program import Call, Op, Scalar, statements
+
+    given: dict[tuple[str, str], list[int]] = {}
+    bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
+    bodies += [("", region.main) for region in assembly.regions]
+    for _, body in bodies:
+        for item in statements(body):
+            if isinstance(item, Call):
+                for name, value in item.arguments:
+                    if isinstance(value, Int):
+                        given.setdefault((item.procedure, name), []).append(value.value)
+    for owner, body in bodies:
+        for item in statements(body):
+            if isinstance(item, Op) and item.name in ("index", "i.index"):
+                size = item.operands[-1]
+                if isinstance(size, Scalar) and isinstance(size.value, Int):
+                    yield size.value.value
+                elif isinstance(size, Scalar) and isinstance(size.value, Name):
+                    yield from given.get((owner, size.value.name), [])
 
 
 def _names(program: Program, kind: str) -> list[str]:
@@ -282,23 +343,75 @@ def _compare(
     return [compare(name, value, expected[name], precision) for name, value in outputs.items()]
 
 
-def _predicted(program: Program) -> Prediction | str:
-    """What the cost model says of the program, or why it says nothing."""
-    from wsc.cost.predict import Unpredictable, predict
+class Afterwards:
+    """What is done with the results of a run. Where it fails, the results are shown all the same.
 
-    with working("predicting"):
+    failed: sentences on what did not succeed. interrupt: the first one that came meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.interrupt: KeyboardInterrupt | None = None
+
+    @contextmanager
+    def step(self, what: str) -> Generator[None]:
+        """Do one thing more; ``what`` says what is missing without it."""
         try:
-            return predict(program.assembly, program.fabric)
-        except Unpredictable as reason:
-            return str(reason)
+            yield
+        except KeyboardInterrupt as error:
+            self.interrupt = self.interrupt or error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has its results
+            self.failed.append(f"{what}: {told(error)}")
+
+
+def _ended(after: Afterwards, stopped: str, compared: Sequence[Comparison] | None) -> int:
+    """The exit code, when all that is known has been shown.
+
+    Raises:
+        KeyboardInterrupt: it came after the run.
+        Refusal: the run was stopped, or something failed after it.
+    """
+    if after.interrupt is not None:
+        raise after.interrupt
+    if stopped or after.failed:
+        raise Refusal("; ".join(filter(None, (stopped, *after.failed))))
+    return int(compared is not None and not all(item.agrees for item in compared))
+
+
+def _predicted(program: Program, after: Afterwards) -> Prediction | str:
+    """What the cost model says of the program, or why it says nothing."""
+    try:
+        with working("predicting"):
+            from wsc.cost.predict import Unpredictable, predict
+
+            try:
+                return predict(program.assembly, program.fabric)
+            except Unpredictable as reason:
+                return str(reason)
+    except KeyboardInterrupt as error:
+        after.interrupt = after.interrupt or error
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run has its results
+        return told(error)
+
+
+def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> list[KernelRow]:
+    from wsc.report import kernel_rows
+
+    known = None if isinstance(predicted, str) else predicted
+    return kernel_rows(program.assembly, program.fabric, result.counters.statements, known)
 
 
 # --- saying it --------------------------------------------------------------------
 
 
 def fabric_name(program: Program) -> str:
-    """The rectangle and the fabric that it is of."""
-    return f"{program.assembly.width}x{program.assembly.height} tiles of {program.fabric.name}"
+    """The rectangle, the fabric that it is of, and the numbers that were changed."""
+    from isa.operands import show_number
+
+    assembly = program.assembly
+    changed = "".join(f", {key} = {show_number(value)}" for key, value in assembly.settings)
+    return f"{assembly.width}x{assembly.height} tiles of {program.fabric.name}{changed}"
 
 
 def as_object(finished: Finished) -> dict[str, Any]:
@@ -350,16 +463,16 @@ def setting(program: Program) -> dict[str, Any]:
     return {
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz,
+            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
         },
         "precision": assembly.precision.value,
         "model": assembly.model,
     }  # fmt: skip
 
 
-def outputs_table(outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> Table:
+def outputs_table(outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> PlainTable:
     """Shapes and ranges of outputs."""
-    table = plain_table("output", "shape", "dtype", "least", "largest", "file")
+    table = PlainTable("output", "shape", "dtype", "least", "largest", "file")
     for name, array in outputs.items():
         shape = "x".join(map(str, array.shape)) or "scalar"
         low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
@@ -446,28 +559,34 @@ def show_kernels(finished: Finished, every: bool) -> None:
     assembly, total = finished.program.assembly, max(finished.result.cycles, 1)
     rate, tiles = mac_rate(finished.program.fabric, assembly.precision), assembly.width
     tiles *= assembly.height
-    longest = sorted(finished.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
+    longest = sorted(finished.rows, key=lambda row: -row.added)[:MOST_ROWS]
     rows = list(finished.rows) if every else sorted(longest, key=lambda row: row.number)
     numbers = (
-        "line", "start", "cycles", "share", "MACs", "of bound", "mac", "other", "wait", "added",
-        "predicted", "off",
+        "line", "share", "added", "predicted", "off", "cycles", "start", "MACs", "of bound", "mac",
+        "other", "wait",
     )  # fmt: skip
-    table = plain_table(
-        "line", "kernel", "node", "start", "cycles", "share", "MACs", "bound by", "of bound",
-        "mac", "other", "wait", "added", "predicted", "off", right=numbers,
+    table = PlainTable(
+        "line", "kernel", "node", "share", "added", "predicted", "off", "cycles", "start", "MACs",
+        "bound by", "of bound", "mac", "other", "wait", right=numbers,
+        leaving=(
+            "start", "MACs", "mac", "other", "wait", "cycles", "bound by", "of bound", "off",
+            "predicted", "line",
+        ),
+        cut="node",
     )  # fmt: skip
     for row in rows:
         parts = busy_shares(row, rate, tiles)
         bounded = row.bound.roofline > 0
         table.add_row(
-            str(row.line or ""), row.procedure, shortened(row.node), f"{row.start:,}",
-            f"{row.cycles:,}", f"{row.cycles / total:.1%}", f"{row.total_macs:,}",
-            row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
-            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")), f"{row.added:,}",
+            str(row.line or ""), row.procedure, row.node, f"{row.added / total:.1%}",
+            f"{row.added:,}",
             *(
                 ("", "") if row.predicted is None
                 else (f"{row.predicted:,}", difference(row.predicted, row.added))
             ),
+            f"{row.cycles:,}", f"{row.start:,}", f"{row.total_macs:,}",
+            row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
+            *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
         )  # fmt: skip
     screen = console()
     print_table(screen, table)
@@ -476,15 +595,10 @@ def show_kernels(finished: Finished, every: bool) -> None:
         screen.print(f"{left} shorter rows are left out; --all shows them")
 
 
-def shortened(text: str, most: int = WIDE) -> str:
-    """The end of a long name, which tells nodes apart."""
-    return text if len(text) <= most else "..." + text[3 - most :]
-
-
 def show_comparison(compared: Sequence[Comparison]) -> None:
     """The errors of each output, and the verdict."""
     screen = console()
-    table = plain_table(
+    table = PlainTable(
         "output", "max abs error", "relative", "tolerance", "at", "here", "ONNX Runtime", "",
         right=("max abs error", "relative", "tolerance", "here", "ONNX Runtime"),
     )  # fmt: skip

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from wsc.cli.common import Refusal, console, print_table, verbose, working
+from wsc.cli.common import Refusal, console, say_json, verbose, working
+from wsc.cli.tables import print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,21 +46,25 @@ def refuse_clock(options: Mapping[str, Any]) -> None:
 
 
 def execute_values(
-    program: Program, arrays: dict[str, np.ndarray], max_memory: int | None
-) -> ValuesResult:
+    program: Program, arrays: dict[str, np.ndarray], max_memory: int | None,
+    changed_weights: bool,
+) -> ValuesResult:  # fmt: skip
     """Run a program for its outputs."""
-    with working("running") as say:
+    with working("running") as line:
 
         def progress(_cycle: int, part: float) -> None:
-            say(f"running: {part:.0%} of the edge's elements moved")
+            line(f"running: {part:.0%} of the edge's elements moved")
 
-        return program.run(arrays, engine="values", progress=progress, max_memory=max_memory)
+        return program.run(
+            arrays, engine="values", progress=progress, max_memory=max_memory,
+            changed_weights=changed_weights,
+        )  # fmt: skip
 
 
 def print_values(executed: Executed, as_json: bool) -> None:
     """Say what is known, as JSON or for people."""
     if as_json:
-        click.echo(json.dumps(as_object(executed), indent=2, allow_nan=False))
+        say_json(as_object(executed))
     else:
         _show(executed)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import evaluate
+from isa.expr import evaluate, names
 from isa.program import Program, Transfer
 from isa.types import Control, Side
 
@@ -47,14 +47,15 @@ def traffic(program: Program, transfer: Transfer) -> Traffic:
     open_ports = np.ones(count, bool)
     if transfer.guard is not None:
         open_ports = np.broadcast_to(np.asarray(evaluate(transfer.guard, env)) != 0, (count,))
-    repeats = 1
-    if transfer.repeat is not None:
-        name, repeats = transfer.repeat
+    name, repeats = transfer.repeat or ("", 1)
+    alike = all(name not in names(dim.extent) for dim in transfer.dims)
+    if not alike:  # the verifier has bounded how many there may be
         env[name] = np.arange(repeats, dtype=np.int64)[:, None]
-    size: Any = np.ones((repeats, count), np.int64)
+    size: Any = np.ones((1 if alike else repeats, count), np.int64)
     for dim in transfer.dims:
         size = size * np.maximum(evaluate(dim.extent, env), 0)
     rows = transfer.lookup.count if transfer.lookup is not None else 1
+    rows *= repeats if alike else 1
     ports = np.where(open_ports, size.sum(axis=0) * rows, 0)
     controls = repeats * (transfer.then is not Control.NONE)
     controls += transfer.final is not Control.NONE

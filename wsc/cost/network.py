@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from wsc.cost.tiles import Axis
+from wsc.cost.tiles import Axis, sample
 from wsc.cost.wormhole import Mesh, Message
 
 HEADERS = 2
-MOST = 20000  # messages of one move that are followed one by one
+MOST = 1500  # messages of one move that are followed one by one ...
+BUDGET = 8000  # ... and so many more of the first moves of a program: small ones are followed whole
+SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,14 @@ def _line(
 
 
 def simulate(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: float, hop: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """What ``arrivals`` gives, and the cycles in which the senders' last wavelets are off.
 
     For meshes whose tiles are all sampled.
     """
     width, height = len(x.places), len(y.places)
-    mesh = Mesh(width, height, depth, ramp)
+    mesh = Mesh(width, height, depth, hop)
     sends: list[list[tuple[int, int, float, float]]] = [[] for _ in range(width * height)]
     for batch in batches:
         source = batch.row * width + batch.column
@@ -149,18 +151,15 @@ def simulate(
 
 
 def _thinned(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As ``simulate`` from cycle 0 on, with at most about ``MOST`` messages.
+    """As ``simulate``, with one of ``scale`` messages, and time that runs so much faster.
 
-    Where there are more, each batch keeps one of so many, and time runs so much faster.
+    Each sender begins to count elsewhere, or those that are kept would all be of the same batches.
     """
-    total = sum(float(batch.count.sum()) for batch in batches)
-    scale = max(1.0, total / MOST)
-    if scale == 1.0:
-        return simulate(batches, x, y, depth, ramp)
+    rows, columns = np.mgrid[: len(y.places), : len(x.places)]
+    sent = (rows * SPREAD + columns * SPREAD**2) % 1.0 * scale  # messages before, by sender
     fewer: list[Messages] = []
-    sent = np.zeros((len(y.places), len(x.places)))  # messages before the batch, by sender
     for batch in batches:
         before = sent[batch.row, batch.column]
         sent[batch.row, batch.column] += batch.count
@@ -173,8 +172,52 @@ def _thinned(
         fields["first"] = fields["first"] / scale
         fields["last"] = (fields["last"] + 1) / scale - 1
         fewer.append(Messages(**fields))
-    came, ends = simulate(fewer, x, y, depth, ramp)
+    came, ends = simulate(fewer, x, y, depth, ramp / scale, 1 / scale)
     return came * scale, ends * scale
+
+
+def followed(
+    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, most: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """As ``simulate`` from cycle 0 on, following at most about ``most`` messages.
+
+    Where there are more, the times with fewer and with half of these are continued to all of them:
+    messages get into each other's way the less, the fewer stand for the others.
+    """
+    total = _count(batches)
+    scale = total / most * 1.5
+    if total <= most:
+        return simulate(batches, x, y, depth, ramp)
+    near, far = (_thinned(batches, x, y, depth, ramp, s) for s in (scale, 2 * scale))
+    latest = [max(float(array.max(initial=0)) for array in found) for found in (near, far)]
+    longer = 1.0
+    if latest[1] > 0:
+        longer = min(max(1.0 + (1.0 - latest[1] / latest[0]) * (1 - 1 / scale), 1.0), 2.0)
+    return near[0] * longer, near[1] * longer
+
+
+def _count(batches: list[Messages]) -> float:
+    return sum(float(batch.count.sum()) for batch in batches)
+
+
+def _lines(batches: list[Messages]) -> str:
+    """``row`` or ``column`` if every message stays in that of its sender; empty otherwise."""
+    if all((batch.to_y == batch.row).all() for batch in batches):
+        return "row"
+    return "column" if all((batch.to_x == batch.column).all() for batch in batches) else ""
+
+
+def _of_line(batches: list[Messages], along: str, line: int) -> list[Messages]:
+    """The messages of one row, or column, as those of a mesh that has no other."""
+    to = "to_y" if along == "row" else "to_x"
+    found: list[Messages] = []
+    for batch in batches:
+        mine = getattr(batch, along) == line
+        if mine.any():
+            fields = {name: getattr(batch, name)[mine] for name in Messages.__slots__}
+            nothing = np.zeros_like(fields[along])
+            found.append(Messages(**fields | {along: nothing, to: nothing}))
+    return found
 
 
 @dataclass(slots=True)
@@ -182,11 +225,31 @@ class Patterns:
     """Results of ``simulate``, kept: equal layers send the same messages in the same rhythm."""
 
     seen: dict[bytes, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    budget: float = BUDGET
 
     def times(
         self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``simulate``."""
+        along = _lines(batches)
+        if not along or min(len(x.places), len(y.places)) == 1:
+            return self._times(batches, x, y, depth, ramp)
+        # Rows that send along themselves alone do not meet, and mostly do the same.
+        came = np.full((len(y.places), len(x.places)), -np.inf)
+        ends = came.copy()
+        one = sample(1)
+        for line in range(len(y.places) if along == "row" else len(x.places)):
+            mine = _of_line(batches, along, line)
+            if mine:
+                place = (line, slice(None)) if along == "row" else (slice(None), line)
+                axes = (x, one) if along == "row" else (one, y)
+                found = self._times(mine, *axes, depth, ramp)
+                came[place], ends[place] = (array.ravel() for array in found)
+        return came, ends
+
+    def _times(
+        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         begin = min((float(batch.first.min()) for batch in batches), default=0.0)
         moved = [
             replace(batch, first=batch.first - begin, last=batch.last - begin) for batch in batches
@@ -196,7 +259,12 @@ class Patterns:
             for batch in moved
             for name in Messages.__slots__
         )
+        key += b"%d,%d" % (len(x.places), len(y.places))
         if key not in self.seen:
-            self.seen[key] = _thinned(moved, x, y, depth, ramp)
+            count = _count(moved)
+            most = max(self.budget, MOST)
+            self.budget -= count if count <= most else 0
+            most = most if count <= most else MOST
+            self.seen[key] = followed(moved, x, y, depth, ramp, most)
         came, ends = self.seen[key]
         return came + begin, ends + begin

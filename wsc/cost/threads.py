@@ -34,7 +34,7 @@ Steps = Generator[None]
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
 OPERATORS = {
     "i.set": "", "i.add": "+", "i.sub": "-", "i.mul": "*", "i.div": "/", "i.mod": "%",
-    "i.min": "min", "i.max": "max",
+    "i.min": "min", "i.max": "max", "i.index": "",
 }  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from wsc.cost.steady import LONG, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
 
+MOST_TURNS = 1 << 20  # of all loops together, those left out aside: it ends in moments
+
 
 class Walk(Threads):
     """All sampled tiles on their way through main."""
@@ -31,6 +33,7 @@ class Walk(Threads):
             Unpredictable: the program does what the model has no formula for.
         """
         (region,) = self.program.regions
+        self._turns = 0
         self._registers = frozenset(assigned(region.main))
         self._number(region.main, ())
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -187,6 +190,9 @@ class Walk(Threads):
             if group is None:
                 return
             frame[loop.register] = turn
+            self._turns += 1
+            if self._turns > MOST_TURNS:
+                raise Unpredictable(f"its loops have more than {MOST_TURNS} turns to walk")
             yield from body(loop.body, frame, group)
             if rhythm is not None:
                 turn += rhythm.skip(self, turn)

@@ -36,11 +36,12 @@ class Message:
 class Mesh:
     """The routers of a width x height mesh while messages pass.
 
-    depth: wavelets of an input buffer. ramp: cycles from a core into its router.
+    depth: wavelets of an input buffer. hop: cycles from a router to the next one, less than one
+    where a message stands for several.
     """
 
-    def __init__(self, width: int, height: int, depth: int, ramp: int) -> None:
-        self.width, self.depth, self.ramp = width, depth, ramp
+    def __init__(self, width: int, height: int, depth: int, hop: float = 1.0) -> None:
+        self.width, self.depth, self.hop = width, depth, hop
         outputs = width * height * 5
         self.held = [False] * outputs
         self.served = [-1] * outputs
@@ -144,10 +145,10 @@ class Mesh:
         queue = self.buffered[output]
         if queue is None:
             queue = self.buffered[output] = deque()
-        queue.append((time + 1, message))
+        queue.append((time + self.hop, message))
         self.still[output] += message.wavelets
         if len(queue) == 1:
-            self.request(message, time + 1)
+            self.request(message, time + self.hop)
 
     def _release(self, message: Message, stage: int, time: float) -> None:
         """The last wavelet has passed an output: free it, and the buffer before it."""

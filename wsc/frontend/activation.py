@@ -23,7 +23,7 @@ def leaky_relu_of(x: Term, alpha: float) -> Term:
 
 def elu_of(x: Term, alpha: float) -> Term:
     """x < 0 ? alpha * (exp(x) - 1) : x."""
-    return (x < 0).select((x.min(0).exp() - 1) * alpha, x)
+    return (x < 0).select(x.min(0).op("expm1") * alpha, x)
 
 
 def hard_sigmoid_of(x: Term, alpha: float, beta: float) -> Term:
@@ -33,7 +33,7 @@ def hard_sigmoid_of(x: Term, alpha: float, beta: float) -> Term:
 
 def softplus_of(x: Term) -> Term:
     """log(1 + exp(x)) without overflow."""
-    return x.max(0) + ((-x.abs()).exp() + 1).log()
+    return x.max(0) + (-x.abs()).exp().op("log1p")
 
 
 def softsign_of(x: Term) -> Term:
@@ -84,10 +84,7 @@ def celu(call: Call) -> Value:
     alpha = call.number("alpha", 1.0)
 
     def body(x: Term) -> Term:
-        t = x.min(0) / alpha
-        # Where exp is close to 1, what remains after subtracting 1 is mostly rounding.
-        near = t * (t * (t * (1 / 6) + 0.5) + 1)
-        return (x < 0).select((t > -0.01).select(near, t.exp() - 1) * alpha, x)
+        return (x < 0).select((x.min(0) / alpha).op("expm1") * alpha, x)
 
     require(alpha != 0, "alpha = 0")
     return call.build.map(body, call.arg(0))

@@ -83,12 +83,15 @@ def reverse_sequence(call: Call) -> Value:
     count, size = x.shape[batch], x.shape[time]
 
     def body(length: Term, step: Term, sample: Term) -> Term:
-        turned = (step < length).select(length - 1 - step, step).max(0).min(size - 1)
+        # A length beyond the sequence gives a step that is none, and stops the run.
+        turned = (step < length).select(length - 1 - step, step).op("index", size)
         return turned + sample * size if batch == 0 else turned * count + sample
 
     rows = build.map(
         body,
-        build.reshape(lengths, (count, 1) if batch == 0 else (1, count), "lengths"),
+        build.guarded(
+            build.reshape(lengths, (count, 1) if batch == 0 else (1, count), "lengths"), size + 1
+        ),
         iota(build, size, time, 2),
         iota(build, count, batch, 2),
         hint="rows",

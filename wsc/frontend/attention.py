@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isa.types import DType
-from wsc.frontend.normalize import softmax
+from wsc.frontend.normalize import part_of_sum, softmax
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction, Reshape, Transpose
@@ -96,7 +96,7 @@ def _safe_softmax(build: GraphBuilder, x: Value) -> Value:
     finite = build.map(lambda m: m.eq(-math.inf).select(0, m), largest, hint="finite")
     each = build.map(lambda v, m: (v - m).exp(), x, finite, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")
-    return build.map(lambda e, s: e / s.eq(0).select(1, s), each, total)
+    return part_of_sum(build, lambda e, s: e / s.eq(0).select(1, s), each, total)
 
 
 # --- shapes ---------------------------------------------------------------------------

@@ -10,10 +10,31 @@ import onnx_ir as ir
 from wsc.errors import CompileError
 
 
+def give_shapes(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+    """Give the inputs without a shape as many open dimensions as their array, or ``dims``, has.
+
+    Raises CompileError for an input of which neither says anything.
+    """
+    for value in graph.inputs:
+        name = str(value.name)
+        if value.shape is not None:
+            continue
+        rank = 0
+        while f"{name}.{rank}" in dims:
+            rank += 1
+        if name in arrays:
+            rank = arrays[name].ndim
+        elif not rank:
+            raise CompileError(
+                f"input {name!r} has no shape in the model: give --dim {name}.0=N and so on, one "
+                f"for each dimension, or its values as --bind {name}=FILE.npy"
+            )
+        value.shape = ir.Shape([None] * rank)
+
+
 def input_shape(value: ir.Value) -> ir.Shape:
-    """The declared shape of a graph input. Raises CompileError if it has none."""
-    if value.shape is None:
-        raise CompileError(f"input {value.name!r} has no shape in the model")
+    """The shape of a graph input, which ``give_shapes`` has seen to."""
+    assert value.shape is not None
     return value.shape
 
 
@@ -23,7 +44,7 @@ def _symbolic(graph: ir.Graph) -> Iterator[tuple[ir.Value, int, str]]:
         for axis, dim in enumerate(input_shape(value)):
             if not isinstance(dim, int):
                 yield value, axis, dim.value or ""
-            elif dim <= 0:
+            elif dim < 0:
                 yield value, axis, ""
 
 
@@ -52,8 +73,8 @@ def _derive(named: dict[str, int], symbols: set[str]) -> None:
     """Add the sizes of dimensions that are expressions in those that have one."""
     for name in sorted(symbols):
         _, size = _evaluate(name, named)
-        if size is not None and size < 1:
-            raise CompileError(f"dimension {name!r} becomes {size}; it is at least 1")
+        if size is not None and size < 0:
+            raise CompileError(f"dimension {name!r} becomes {size}; it is at least 0")
         if size is not None:
             _agree(named, name, size)
 
@@ -62,16 +83,17 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
     """Give sizes to the inputs' dimensions, by symbolic name or by ``INPUT.AXIS``.
 
     A name that is an expression (``past + 1``) takes its size from its parts. Raises
-    CompileError for a name that the model does not have and for a size that is not
-    positive or contradicts the model.
+    CompileError for a name that the model does not have and for a size that is negative or
+    contradicts the model. A size of 0 is that of an empty cache, say; since some exporters
+    write it for one that they do not know, ``INPUT.AXIS`` may replace it.
     """
     named: dict[str, int] = {}
     placed: dict[tuple[str, int], int] = {}
     symbols = {name for _, _, name in _symbolic(graph) if name}
     symbols |= {part for name in symbols for part in _evaluate(name, {})[0]}
     for key, size in dims.items():
-        if size < 1:
-            raise CompileError(f"--dim {key}={size}: a dimension is at least 1")
+        if size < 0:
+            raise CompileError(f"--dim {key}={size}: a dimension is at least 0")
         if key in symbols:
             named[key] = size
         else:

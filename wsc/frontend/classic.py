@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from isa.types import DType
+from wsc.frontend.elementwise import wide_square
 from wsc.frontend.normalize import softmax
-from wsc.frontend.reduce import index_of
+from wsc.frontend.reduce import index_of, passed_over
 from wsc.frontend.registry import Call, Unsupported, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction
@@ -63,7 +64,8 @@ def transformed(call: Call, scores: Value, kind: str | None = None) -> Value:
 def labelled(call: Call, scores: Value, labels: Sequence[int]) -> Value:
     """The label [N] of the class with the largest score."""
     build = call.build
-    best = index_of(build, scores, 1, Reduction.MAX, False, False)
+    numbers = passed_over(build, scores, 1, Reduction.MAX)
+    best = index_of(build, numbers, 1, Reduction.MAX, False, False)
     if list(labels) == list(range(len(labels))):
         return best
     table = build.constant(np.array(labels, np.int64), DType.I32, "labels")
@@ -145,7 +147,7 @@ def _kernels(call: Call, x: Value, vectors: np.ndarray) -> Value:
     table = build.constant(vectors, x.dtype, "vectors")
     if kind == "RBF":
         rows = build.reshape(x, (x.shape[0], 1, x.shape[1]), "rows")
-        squares = build.map(lambda a, b: (a - b) * (a - b), rows, table, hint="squares")
+        squares = build.map(lambda a, b: wide_square(a - b), rows, table, hint="squares")
         far = build.reduce(Reduction.SUM, squares, [2], False, "distance")
         return build.map(lambda d: (d * -gamma).exp(), far, hint="kernel")
     dots = build.contract(x, table, "n k", "s k", "n s", "dots")
@@ -187,14 +189,14 @@ def normalizer(call: Call) -> Value:
     build, x, kind = call.build, floats(call, call.arg(0)), call.text("norm", "MAX")
     require(kind in ("MAX", "L1", "L2"), f"norm {kind!r}")
     axis = x.rank - 1
-    each = build.map(lambda v: v * v if kind == "L2" else v.abs(), x, hint="each")
+    each = build.map(lambda v: wide_square(v) if kind == "L2" else v.abs(), x, hint="each")
     how = Reduction.MAX if kind == "MAX" else Reduction.SUM
     total = build.reduce(how, each, [axis], True, "norm")
 
     def body(v: Term, t: Term) -> Term:
         return v / (t.sqrt() if kind == "L2" else t).max(1e-30)
 
-    return build.map(body, x, total)
+    return build.map_wide(body, x, total)
 
 
 @lowering("Imputer", domain=DOMAIN)

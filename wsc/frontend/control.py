@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from isa.types import DType
+from wsc.frontend.load import RANK_KEY
 from wsc.frontend.registry import (
     Absent,
     Call,
@@ -73,7 +75,11 @@ def if_(call: Call) -> list[Item]:
     if isinstance(flag, bool):
         name = "then_branch" if flag else "else_branch"
         return call.inline(_body(call, name), (), name)
-    yes, no = (call.inline(_body(call, f"{side}_branch"), (), side) for side in ("then", "else"))
+    unset = call.build.map(lambda c: c.negated(), flag, hint="else")
+    with call.build.only_if(flag):
+        yes = call.inline(_body(call, "then_branch"), (), "then")
+    with call.build.only_if(unset):
+        no = call.inline(_body(call, "else_branch"), (), "else")
     return [
         either(call.build, flag, a, b, f"chosen{number}")
         for number, (a, b) in enumerate(zip(yes, no, strict=True))
@@ -103,24 +109,39 @@ def loop(call: Call) -> list[Item | None]:
     count = int(call.static(0, "the trip count").reshape(()).item()) if call.has(0) else None
     active = _flag(call, call.item(1)) if call.has(1) else True
     carried = [call.item(index) for index in range(2, len(call))]
-    state = _Loop(active, carried, [[] for _ in body.outputs[len(carried) + 1 :]])
+    shown = len(body.outputs) - 1 - len(carried)
+    state = _Loop(active, carried, [[] for _ in range(shown)])
     turn = 0
     while state.active is not False and (count is None or turn < count):
         require(turn < TURNS_LIMIT, f"more than {TURNS_LIMIT} turns")
         require(count is not None or state.active is True, "no limit on the number of turns")
         _turn(call, body, state, turn)
         turn += 1
-    return [*state.carried, *(stacked(build, values, 0) for values in state.shown)]
+    if turn:
+        return [*state.carried, *(stacked(build, values, 0) for values in state.shown)]
+    if not any(call.wants(len(carried) + number) for number in range(shown)):
+        return list(carried)
+    # What the first turn would give has the sizes that are asked for; nobody reads its values.
+    _, *results = _results(call, body, state, 0)
+    return [*carried, *_nothing(build, results[len(carried) :], [0] * shown)]
 
 
-def _turn(call: Call, body: ir.Graph, state: _Loop, turn: int) -> None:
-    build, active = call.build, state.active
+def _results(call: Call, body: ir.Graph, state: _Loop, turn: int) -> list[Item]:
+    """What the body gives in a turn: whether there is another one, then its results."""
+    build = call.build
     number = build.constant(np.array(turn), DType.I32, "turn")
     # In the body the condition holds, or the turn does not take place.
     going = build.constant(np.array(1), DType.I32, "going")
     places = [_shaped(build, value, item) for value, item in
               zip((number, going), body.inputs[:2], strict=True)]  # fmt: skip
-    again, *results = call.inline(body, [*places, *state.carried], str(turn))
+    active = state.active
+    with build.only_if(active) if isinstance(active, Value) else nullcontext():
+        return call.inline(body, [*places, *state.carried], str(turn))
+
+
+def _turn(call: Call, body: ir.Graph, state: _Loop, turn: int) -> None:
+    build, active = call.build, state.active
+    again, *results = _results(call, body, state, turn)
     split = len(state.carried)
     again = _flag(call, again)
     if isinstance(active, Value):
@@ -140,19 +161,29 @@ def _turn(call: Call, body: ir.Graph, state: _Loop, turn: int) -> None:
 
 def _shaped(build: GraphBuilder, value: Value, like: ir.Value) -> Value:
     """A scalar in the rank that the body declares: () or (1,)."""
-    rank = 0 if like.shape is None else len(like.shape)
-    return build.reshape(value, (1,) * rank)
+    return build.reshape(value, (1,) * (like.meta.get(RANK_KEY) or 0))
 
 
-def stacked(build: GraphBuilder, values: Sequence[Value], axis: int) -> Value | None:
-    """Values side by side along a new axis; None if there are none: the result is empty."""
-    if not values:
-        return None
+def stacked(build: GraphBuilder, values: Sequence[Value], axis: int) -> Value:
+    """Values, one at least, side by side along a new axis."""
     place = normal_axis(axis, values[0].rank + 1)
     shape = values[0].shape
     require(all(value.shape == shape for value in values), "turns of different shapes")
     wide = (*shape[:place], 1, *shape[place:])
     return build.concat([build.reshape(value, wide) for value in values], place, "stacked")
+
+
+def _nothing(build: GraphBuilder, items: Sequence[Item], axes: Sequence[int]) -> list[Value]:
+    """What stands side by side after no turn: as many dimensions as after one, without elements.
+
+    items: the results of a turn that does not take place.
+    """
+    empty: list[Value] = []
+    for item, axis in zip(items, axes, strict=True):
+        value = _tensor(item, "a scan output")
+        place = normal_axis(axis, value.rank + 1)
+        empty.append(build.empty((*value.shape[:place], 0, *value.shape[place:]), value.dtype))
+    return empty
 
 
 # --- scans ------------------------------------------------------------------------------
@@ -188,6 +219,17 @@ def _scan(
     require(len(lengths) == 1, "scan inputs of different lengths")
     (turns,) = lengths
     require(turns <= TURNS_LIMIT, f"more than {TURNS_LIMIT} turns")
+    if not turns:
+        # As in a loop: a turn that nobody reads tells the sizes.
+        shapes = [
+            (*x.shape[:axis], *x.shape[axis + 1 :]) for axis, x in zip(axes, data, strict=True)
+        ]
+        parts = [
+            build.expand(build.constant(np.zeros(()), x.dtype, "none"), shape)
+            for x, shape in zip(data, shapes, strict=True)
+        ]
+        results = call.inline(body, [*states, *parts], f"{name}0")
+        return [*states, *_nothing(build, results[len(states) :], how.output_axes)]
     shown: list[list[Value]] = [[] for _ in body.outputs[len(states) :]]
     for turn in range(turns):
         places = [turns - 1 - turn if back else turn for back in how.input_backwards]
@@ -200,12 +242,10 @@ def _scan(
         states = tensors[: len(states)]
         for values, value in zip(shown, tensors[len(states) :], strict=True):
             values.append(value)
-    outputs: list[Value] = []
-    for values, axis, back in zip(shown, how.output_axes, how.output_backwards, strict=True):
-        whole = stacked(build, values[::-1] if back else values, axis)
-        require(whole is not None, "a scan of no turns")
-        assert whole is not None
-        outputs.append(whole)
+    outputs = [
+        stacked(build, values[::-1] if back else values, axis)
+        for values, axis, back in zip(shown, how.output_axes, how.output_backwards, strict=True)
+    ]
     return [*states, *outputs]
 
 
@@ -237,16 +277,13 @@ def batched_scan(call: Call) -> list[Value]:
     results = len(call.node.outputs) - len(states)
     how = _Scan([0] * count, call.integers("directions") or [0] * count,
                 [0] * results, [0] * results)  # fmt: skip
+    require(data[0].shape[0] > 0, "a batch without samples")
     samples: list[list[Value]] = []
     for sample in range(data[0].shape[0]):
         own = [_part(build, value, 0, sample, f"sample{sample}") for value in values]
         split = len(states)
         samples.append(_scan(call, own[:split], own[split:], how, f"{sample}."))
-    return [
-        value
-        for parts in zip(*samples, strict=True)
-        if (value := stacked(build, parts, 0)) is not None
-    ]
+    return [stacked(build, parts, 0) for parts in zip(*samples, strict=True)]
 
 
 @lowering("SequenceMap", since=17)

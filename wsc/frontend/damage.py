@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Generator, Iterable, Iterator
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 import onnx
 import onnx_ir as ir
@@ -20,6 +22,9 @@ from wsc.errors import CompileError, shortened
 # Attributes that name dimensions: none is far from 0.
 _AXES = frozenset({"axes", "axis", "batch_axis", "batch_dims", "perm", "time_axis"})
 _LARGEST_AXIS = 1 << 16
+DEEPEST = 30  # graphs within graphs; what protobuf reads is hardly deeper
+_LABELS = r"[^-.,>\s]*(?:\.\.\.[^-.,>\s]*)?"
+EQUATION = re.compile(rf"{_LABELS}(?:,{_LABELS})*(?:->{_LABELS})?")  # of an Einsum, without spaces
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 _LOGGERS = ("onnxscript", "onnx_ir")
 
@@ -27,11 +32,29 @@ _LOGGERS = ("onnxscript", "onnx_ir")
 def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and those in the attributes of its nodes, at any depth."""
     yield graph
-    for node in graph.node:
+    yield from _graphs_in(graph.node)
+
+
+def nodes_within(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes, and those of the graphs in their attributes, at any depth."""
+    yield from nodes
+    for graph in _graphs_in(nodes):
+        yield from graph.node
+
+
+def _graphs_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+    """The graphs in attributes of nodes, at any depth. Raises CompileError for one too deep."""
+    waiting = [(node, 1) for node in nodes]
+    while waiting:
+        node, depth = waiting.pop(0)
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
-                    yield from graphs_of(inner)
+                if not (inner.node or inner.initializer or inner.sparse_initializer):
+                    continue
+                if depth > DEEPEST:
+                    raise CompileError(f"its graphs are nested more than {DEEPEST} deep")
+                yield inner
+                waiting += [(item, depth + 1) for item in inner.node]
 
 
 def tensors_of(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -42,7 +65,7 @@ def tensors_of(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield from (sparse.values, sparse.indices)
         yield from _attribute_tensors(graph.node)
     for function in proto.functions:
-        yield from _attribute_tensors(function.node)
+        yield from _attribute_tensors(nodes_within(function.node))
 
 
 def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
@@ -50,6 +73,8 @@ def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorP
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
             yield from attribute.tensors
 
 
@@ -58,37 +83,56 @@ def refuse_damage(proto: onnx.ModelProto, what: str) -> None:
 
     what: the model, for messages.
     """
-    nodes = [node for graph in graphs_of(proto.graph) for node in graph.node]
-    nodes += [node for function in proto.functions for node in function.node]
-    for node in nodes:
-        _check_node(node, what)
+    for body in (proto.graph, *proto.functions):
+        for node in nodes_within(body.node):
+            names = [node.op_type, node.domain, node.name, *node.input, *node.output]
+            if not all(isinstance(name, str) for name in names):  # protobuf gives bytes for such
+                raise CompileError(f"{what}: the names of a node are not UTF-8")
     for tensor in tensors_of(proto):
         _check_tensor(tensor, what)
 
 
-def _check_node(node: onnx.NodeProto, what: str) -> None:
-    names = [node.op_type, node.domain, node.name, *node.input, *node.output]
-    if not all(isinstance(name, str) for name in names):  # protobuf gives bytes for such
-        raise CompileError(f"{what}: the names of a node are not UTF-8")
-    for attribute in node.attribute:
-        if (node.op_type, attribute.name) == ("Split", "num_outputs"):
-            _check_parts(node, attribute.i, what)
-        if attribute.name not in _AXES:
-            continue
-        for value in (attribute.i, *attribute.ints):
-            # Shape inference takes these for numbers of 32 bits.
-            low = 0 if attribute.name == "batch_dims" and node.op_type == "GatherND" else None
-            if abs(value) > _LARGEST_AXIS or (low is not None and value < low):
-                name = shortened(node.name or node.op_type)
-                raise CompileError(f"{what}: node {name!r}: {attribute.name} is {value}")
+def refuse_attributes(model: ir.Model) -> None:
+    """Raise CompileError for attributes that shape inference cannot take.
+
+    Functions are inlined by now: a node of theirs may have an attribute from where it is called.
+    """
+    for node in model.graph.all_nodes():
+        for name, attribute in node.attributes.items():
+            if attribute.is_ref():
+                continue
+            if (node.op_type, name) == ("Split", "num_outputs"):
+                _check_parts(node, attribute.value)
+            if (node.op_type, name) == ("Einsum", "equation"):
+                _check_equation(node, attribute.value)
+            if name in _AXES:
+                _check_axes(node, name, attribute.value)
 
 
-def _check_parts(node: onnx.NodeProto, parts: int, what: str) -> None:
+def _refuse(node: ir.Node, reason: str) -> NoReturn:
+    raise CompileError(f"node {shortened(node.name or node.op_type)!r}: {reason}")
+
+
+def _check_axes(node: ir.Node, name: str, value: Any) -> None:
+    """Shape inference takes these for numbers of 32 bits."""
+    low = 0 if (node.op_type, name) == ("GatherND", "batch_dims") else -_LARGEST_AXIS
+    for axis in value if isinstance(value, Sequence) else (value,):
+        if isinstance(axis, int) and not low <= axis <= _LARGEST_AXIS:
+            _refuse(node, f"{name} is {axis}, and no axis lies outside of {low} to {_LARGEST_AXIS}")
+
+
+def _check_parts(node: ir.Node, parts: Any) -> None:
     """Shape inference writes as many shapes as there are outputs, wherever they land."""
-    if parts != len(node.output):
-        name = shortened(node.name or node.op_type)
-        count = len(node.output)
-        raise CompileError(f"{what}: node {name!r}: num_outputs is {parts}, and it has {count}")
+    if parts != len(node.outputs):
+        _refuse(node, f"num_outputs is {parts}, and it has {len(node.outputs)}")
+
+
+def _check_equation(node: ir.Node, equation: Any) -> None:
+    """Shape inference looks for ever for the end of what is none."""
+    text = equation if isinstance(equation, str) else ""
+    if not EQUATION.fullmatch(text.replace(" ", "")):
+        shown = shortened(text, 100)
+        _refuse(node, f"equation {shown!r} is not of the form of 'ij,jk->ik', with letters or ...")
 
 
 def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:
@@ -117,6 +161,18 @@ def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:
         raise CompileError(
             f"{name} stores {stored} {unit}, and its shape {shape} of {kind.name} wants {wanted}"
         )
+
+
+def external_files(proto: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files beside the model at ``path`` in which its external data are, each once."""
+    locations = dict.fromkeys(
+        entry.value
+        for tensor in tensors_of(proto)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
+    return tuple(path.parent / location for location in locations)
 
 
 def refuse_outside_data(proto: onnx.ModelProto, path: Path) -> None:
@@ -154,7 +210,8 @@ def _check_extent(
     except (TypeError, ValueError):
         return  # the checker says what is wrong with it
     wanted = -(-math.prod(tensor.dims) * bits // 8)
-    if "length" in entries and length != wanted:
+    # No length is all that the shape wants, and so is one of 0.
+    if length and length != wanted:
         raise CompileError(f"{what} have {length} bytes, and its shape wants {wanted}")
     if offset + wanted > available:
         name = entries["location"]

@@ -25,10 +25,9 @@ def _parsed(equation: str, ranks: Sequence[int]) -> tuple[list[tuple[str, ...]],
     left, arrow, right = equation.replace(" ", "").partition("->")
     operands = left.split(",")
     require(len(operands) == len(ranks), f"{len(operands)} terms for {len(ranks)} operands")
-    letters = set(string.ascii_letters)
     parts = [part.split("...") for part in (*operands, right)]
-    known = all(len(part) <= 2 and set("".join(part)) <= letters for part in parts)
-    require(known, f"equation {equation!r}")
+    letters = set(string.ascii_letters)
+    require(all(set("".join(part)) <= letters for part in parts), f"equation {equation!r}")
     # The dimensions of an ellipsis align at its end.
     wide = [
         rank - sum(map(len, part)) if len(part) == 2 else 0

@@ -32,6 +32,8 @@ _UNARY = {
     "Sqrt": ("sqrt", "Square root."),
     "Exp": ("exp", "e to the power x."),
     "Log": ("log", "Natural logarithm."),
+    "Sinh": ("sinh", "Hyperbolic sine."),
+    "Asinh": ("asinh", "Inverse hyperbolic sine."),
     "Tanh": ("tanh", "Hyperbolic tangent."),
     "Erf": ("erf", "Error function."),
     "Sin": ("sin", "Sine."),
@@ -146,7 +148,13 @@ def sign(call: Call) -> Value:
 def div(call: Call) -> Value:
     """a / b; integers towards zero."""
     kind = call.onnx_type(0)
-    return call.build.map(lambda a, b: divide(a, b, kind), *operands(call))
+    a, b = operands(call)
+    return call.build.map(lambda a, b: divide(a, b, kind), a, divisor(call, b))
+
+
+def divisor(call: Call, value: Value) -> Value:
+    """A divisor, which stops no run where it is an integer whose quotient does not count."""
+    return value if value.dtype.is_float else call.build.divisor(value)
 
 
 @lowering("Not")
@@ -190,7 +198,7 @@ def mod(call: Call) -> Value:
     """Remainder with the sign of b, or with fmod=1 of a."""
     row = "rem" if call.flag("fmod", False) else "mod"
     row = "remu" if call.onnx_type(0) in UNSIGNED else row
-    return call.build.map(lambda a, b: a.op(row, b), call.arg(0), call.arg(1))
+    return call.build.map(lambda a, b: a.op(row, b), call.arg(0), divisor(call, call.arg(1)))
 
 
 @lowering("Max", "Min")
@@ -207,14 +215,16 @@ def extremum(call: Call) -> Value:
 @lowering("Sum")
 def sum_(call: Call) -> Value:
     """Elementwise sum of any number of inputs."""
-    return call.build.map(lambda *xs: reduce(lambda a, b: a + b, xs), *call.args())
+    # Two f16 overflow only where their sum does; more may do so on the way.
+    add_up = call.build.map_wide if len(call) > 2 else call.build.map
+    return add_up(lambda *xs: reduce(lambda a, b: a + b, xs), *call.args())
 
 
 @lowering("Mean")
 def mean(call: Call) -> Value:
     """Elementwise mean of any number of inputs."""
     scale = 1 / len(call)
-    return call.build.map(lambda *xs: reduce(lambda a, b: a + b, xs) * scale, *call.args())
+    return call.build.map_wide(lambda *xs: reduce(lambda a, b: a + b, xs) * scale, *call.args())
 
 
 @lowering("Where", since=9)
@@ -318,33 +328,29 @@ def asin(call: Call) -> Value:
 
 
 def _asin(x: Term) -> Term:
-    return (x / ((1 - x) * (1 + x)).sqrt()).op("atan")
+    return _tangent(x).op("atan")
+
+
+def _tangent(x: Term) -> Term:
+    """The tangent of the angle whose sine is x, and the sinh of that whose tanh is x."""
+    return x / ((1 - x) * (1 + x)).sqrt()
 
 
 @lowering("Acos")
 def acos(call: Call) -> Value:
     """Arc cosine."""
-    return call.build.map(lambda x: np.pi / 2 - _asin(x), call.arg(0))
-
-
-@lowering("Sinh")
-def sinh(call: Call) -> Value:
-    """Hyperbolic sine."""
-    return call.build.map(lambda x: (x.exp() - (-x).exp()) * 0.5, call.arg(0))
+    # Half the angle, whose tangent it is: near 1 nothing cancels.
+    return call.build.map(lambda x: ((1 - x) / (1 + x)).sqrt().op("atan") * 2, call.arg(0))
 
 
 @lowering("Cosh")
 def cosh(call: Call) -> Value:
     """Hyperbolic cosine."""
-    return call.build.map(lambda x: (x.exp() + (-x).exp()) * 0.5, call.arg(0))
-
-
-@lowering("Asinh")
-def asinh(call: Call) -> Value:
-    """Inverse hyperbolic sine."""
 
     def body(x: Term) -> Term:
-        return x.op("sign") * (x.abs() + (x * x + 1).sqrt()).log()
+        root = (x.abs() * 0.5).exp()  # e^x overflows where half of it does not
+        half = root * 0.5 * root
+        return half + 0.25 / half
 
     return call.build.map(body, call.arg(0))
 
@@ -352,10 +358,12 @@ def asinh(call: Call) -> Value:
 @lowering("Acosh")
 def acosh(call: Call) -> Value:
     """Inverse hyperbolic cosine."""
-    return call.build.map(lambda x: (x + (x * x - 1).sqrt()).log(), call.arg(0))
+    # The hyperbolic sine of the result, of which x * x - 1 is the square.
+    return call.build.map(lambda x: ((x - 1).sqrt() * (x + 1).sqrt()).op("asinh"), call.arg(0))
 
 
 @lowering("Atanh")
 def atanh(call: Call) -> Value:
     """Inverse hyperbolic tangent."""
-    return call.build.map(lambda x: ((1 + x) / (1 - x)).log() * 0.5, call.arg(0))
+    # As the arc sine, with the hyperbolic sine of the result.
+    return call.build.map(lambda x: _tangent(x).op("asinh"), call.arg(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings
 from wsc.frontend.follow import RULES, follow, safe_indices
-from wsc.frontend.load import CALL_KEY, DECLARED_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
     Call,
@@ -26,6 +26,7 @@ from wsc.frontend.registry import (
     Sized,
     Unsupported,
     find,
+    require,
 )
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.ir.build import GraphBuilder, Value, convert
@@ -38,15 +39,18 @@ def import_onnx(
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
+    inputs: Collection[str] = (),
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
-    in. precision: element type of every float. Raises CompileError for a model that
+    in. precision: element type of every float. inputs: initializers that are inputs too, and stay
+    inputs. Raises CompileError for a model that
     does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    return import_model(load_model(model, dims, bind), precision)
+    loaded = load_model(model, dims, bind, inputs)
+    return import_model(loaded, precision).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
 def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
@@ -110,7 +114,9 @@ class _Importer:
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
         try:
-            self.values[value] = self.build.input(name, Type(dtype, shape), host)
+            entered = self.build.input(name, Type(dtype, shape), host)
+            # What has no elements is known: it comes with the run, and nothing waits for it.
+            self.values[value] = entered if entered.type.size else self.build.empty(shape, dtype)
         except ValueError as error:
             raise CompileError(f"input {shortened(name)!r}: {error}") from None
 
@@ -248,7 +254,18 @@ class _Importer:
         """The outputs of a node's graph; its nodes are lowered anew at each call."""
         if len(inputs) != len(graph.inputs):
             raise Unsupported(f"a graph of {len(graph.inputs)} inputs, given {len(inputs)}")
-        self.values.update(zip(graph.inputs, inputs, strict=True))
+        for value, item in zip(graph.inputs, inputs, strict=True):
+            if value.dtype is not None and isinstance(item, Value):
+                same = (value.dtype in FLOATS) == item.dtype.is_float
+                kind = "of floats" if item.dtype.is_float else "of integers"
+                require(
+                    same, f"{value.name!r} of an inner graph is {value.dtype}, and given {kind}"
+                )
+            self.values[value] = item
+        # Nothing of an earlier turn may be read for what this one does not give.
+        for node in graph:
+            for value in node.outputs:
+                self.values.pop(value, None)
         for number, node in enumerate(graph):
             self._node(number, node, scope, origin)
         if any(value in self.poisoned for value in graph.outputs):

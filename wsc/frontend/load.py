@@ -1,12 +1,12 @@
 """From a file to an ONNX model with static shapes, constants folded and nothing else in it.
 
-The heavy lifting (inlining, folding, shape inference) is onnx-ir's and onnxscript's.
+The heavy lifting (inlining, shape inference, movement of constants) is onnx-ir's and onnxscript's;
+what else is constant is computed in ``wsc/frontend/fold.py``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,49 +16,55 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
+from isa.files import refusal
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
-from wsc.frontend.bind import bind_dims, bind_inputs, require_static
+from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
 from wsc.frontend.damage import (
+    external_files,
     graphs_of,
     library_at_work,
+    refuse_attributes,
     refuse_damage,
     refuse_outside_data,
     tensors_of,
 )  # fmt: skip
+from wsc.frontend.expansion import refuse_expansion
+from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered, is_exact
+from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, without_data
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.strays import declare_strays
 
-# Folding looks at tensors of shapes, masks and position tables; weights stay where they are.
-FOLD_INPUT_LIMIT = 1 << 17
-FOLD_OUTPUT_LIMIT = 1 << 21
-# Left alone by default because they make models larger; here they make shapes static.
-ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Expand", "Range"})
-# Their results are no tensors: lowering resolves them.
-NEVER_FOLDED = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "SequenceInsert"})
 # Metadata of an inlined node: the name of the call that it came from.
 CALL_KEY = "wsc.call"
 # What the model says of the type of an output; ``Value.type`` is what was inferred.
 DECLARED_KEY = "wsc.declared"
-STANDARD = ("", "ai.onnx")
+# How many dimensions an inner graph declares for an input.
+RANK_KEY = "wsc.rank"
+# Metadata of a model: the paths of the files that it was read from.
+FILES_KEY = "wsc.files"
 
 
 def load_model(
     source: str | Path | onnx.ModelProto,
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
+    inputs: Collection[str] = (),
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
     source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
     memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
-    input name -> values baked in. Raises CompileError for a file, model, dimension or
+    input name -> values baked in. inputs: initializers that are also inputs and are to be given
+    at each run; the others are constants. Raises CompileError for a file, model, dimension or
     input that does not do.
     """
     model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
-    _drop_initialized_inputs(model.graph)
+    bind = bind or {}
+    _settle_defaults(model.graph, bind, inputs)
     dims = spread_inputs(model.graph, dims or {})
-    bind_inputs(model.graph, bind or {}, dims)
+    give_shapes(model.graph, bind, dims)
+    bind_inputs(model.graph, bind, dims)
     bind_dims(model.graph, dims)
     require_static(model.graph)
     declared = [value.type for value in model.graph.outputs]
@@ -72,22 +78,21 @@ def load_model(
 def simplify(model: ir.Model) -> ir.Model:
     """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
     _inline(model)
-    _keep_cast_attributes(model)
-    # Shapes written by exporters carry stale symbolic names: infer them all anew.
-    for node in model.graph.all_nodes():
-        for output in node.outputs:
-            output.shape = None
+    refuse_attributes(model)
+    _keep_meanings(model)
+    _forget_claims(model.graph)
+    opsets = model.opset_imports
     changed = True
     while changed:
         result = fold_constants(
             model,
             onnx_shape_inference=True,
-            input_size_limit=FOLD_INPUT_LIMIT,
-            output_size_limit=FOLD_OUTPUT_LIMIT,
-            should_fold=_should_fold,
+            input_size_limit=INPUT_LIMIT,
+            output_size_limit=OUTPUT_LIMIT,
+            should_fold=lambda node: is_exact(node, opsets.get(node.domain, 1)),
         )
+        changed = fold_lowered(model) or result.modified
         remove_unused_nodes(model)
-        changed = result.modified
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     remove_unused_nodes(model)
     return model
@@ -102,43 +107,57 @@ def _inline(model: ir.Model) -> None:
         common.InlinePass()(model)
 
 
-def _keep_cast_attributes(model: ir.Model) -> None:
-    """CastLike with attributes becomes Cast here: the folding that follows would lose them."""
-    nodes = [
-        node for node in model.graph.all_nodes() if node.op_type == "CastLike" and node.attributes
-    ]
-    if nodes:
+def _forget_claims(graph: ir.Graph) -> None:
+    """Leave out declared shapes that are to be inferred: exporters write stale ones.
+
+    An input of an inner graph has the shape of what it is given; how many dimensions the body of
+    a loop wants its turn to have stays in its ``RANK_KEY``. An initializer has that of its tensor.
+    """
+    for inner in graph.subgraphs():
+        for value in inner.inputs:
+            value.meta[RANK_KEY] = None if value.shape is None else len(value.shape)
+            value.shape = None
+    for owner in (graph, *graph.subgraphs()):
+        for value in owner.initializers.values():
+            if value.const_value is not None:
+                value.shape = ir.Shape(value.const_value.shape.numpy())
+    for node in graph.all_nodes():
+        for output in node.outputs:
+            output.shape = None
+
+
+def _keep_meanings(model: ir.Model) -> None:
+    """Write nodes so that the library's rewriting, which follows, keeps what they mean.
+
+    It loses the attributes of a CastLike, and takes ``keepdims`` of a SplitToSequence for more
+    than it is: where there is ``split``, all dimensions stay.
+    """
+    nodes = [node for node in model.graph.all_nodes() if node.domain in STANDARD]
+    casts = [node for node in nodes if node.op_type == "CastLike" and node.attributes]
+    if casts:
         common.ShapeInferencePass()(model)
-    for node in nodes:
+    for node in casts:
         like = node.inputs[1]
-        if node.domain in STANDARD and like is not None and like.dtype is not None:
+        if like is not None and like.dtype is not None:
             node.op_type = "Cast"
             node.resize_inputs(1)
             node.attributes.add(ir.AttrInt64("to", like.dtype))
+    for node in nodes:
+        if (
+            node.op_type == "SplitToSequence"
+            and len(node.inputs) > 1
+            and node.inputs[1] is not None
+        ):
+            node.attributes.pop("keepdims", None)
 
 
-def _should_fold(node: ir.Node) -> bool | None:
-    if node.op_type in NEVER_FOLDED or _makes_much(node):
-        return False
-    for value in node.inputs:
-        tensor = None if value is None else value.const_value
-        if tensor is not None and tensor.size > FOLD_INPUT_LIMIT:
-            return False
-    return True if node.op_type in ALWAYS_FOLDED else None
+def model_files(path: Path) -> tuple[Path, ...]:
+    """The files that a model is read from: its own, and those of its external data.
 
-
-def _makes_much(node: ir.Node) -> bool:
-    """Whether a node of constants makes more than is worth keeping, before it is made."""
-    values = [None if v is None or v.const_value is None else v.const_value for v in node.inputs]
-    if node.op_type == "ConstantOfShape" and len(values) == 1:
-        shape = values[0]
-    elif node.op_type in ("Expand", "Tile") and len(values) == 2:
-        shape = values[1]
-    else:
-        return False
-    if shape is None or shape.size > FOLD_INPUT_LIMIT:
-        return False
-    return math.prod(abs(int(size)) for size in shape.numpy().reshape(-1)) > FOLD_OUTPUT_LIMIT
+    Raises:
+        CompileError: it is no model.
+    """
+    return (path, *external_files(read_proto(path), path))
 
 
 # --- reading and refusing ----------------------------------------------------------
@@ -152,30 +171,55 @@ def _from_memory(proto: onnx.ModelProto) -> ir.Model:
                 f"{what}: {shortened(tensor.name)!r} has external data: compile the file"
             )
     refuse_damage(proto, what)
-    _refuse_unknown_operators(proto)
-    _check(proto, what)
+    proto = _sound(proto, what, what)
     with library_at_work(f"{what} cannot be read"):
-        return ir.from_proto(proto)
+        return ir.from_proto(dense(proto, None, what))
 
 
 def _from_file(path: str | Path) -> ir.Model:
     path = Path(path)
-    proto = _read(path)
+    proto = read_proto(path)
     refuse_outside_data(proto, path)
     refuse_damage(proto, str(path))
-    _refuse_unknown_operators(proto)
-    _check(str(path), str(path))
+    proto = _sound(proto, str(path), path)
     with library_at_work(f"{path} cannot be read"):
-        return ir.load(path)
+        model = ir.from_proto(dense(proto, path.parent, str(path)))
+        # The data stay where they are until they are wanted.
+        ir.external_data.set_base_dir(model.graph, path.parent)
+    model.meta[FILES_KEY] = (path, *external_files(proto, path))
+    return model
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise CompileError(f"{path}: no such file")
+def _sound(proto: onnx.ModelProto, what: str, source: str | Path) -> onnx.ModelProto:
+    """The model under one name for each thing, if nothing in it is refused.
+
+    source: the file that the checker reads, data in other files too, where there is one.
+    """
+    refuse_expansion(proto, what)
+    standard = named(proto, what)
+    refuse_newer_opsets(standard, what)
+    _refuse_unknown_operators(standard)
+    seen = checkable(standard)
+    if isinstance(source, Path) and seen is proto:
+        _check(str(source), what)
+    else:
+        _check(without_data(seen), what)
+    return standard
+
+
+def read_proto(path: Path) -> onnx.ModelProto:
+    """A model as it is stored, without its external data.
+
+    Raises:
+        CompileError: there is no such file, or it is not an ONNX model.
+    """
+    reason = refusal(path)
+    if reason:
+        raise CompileError(f"{path}: {reason}")
     try:
         proto = onnx.load(path, load_external_data=False)
     except DecodeError:
-        raise CompileError(f"{path}: not an ONNX model, or cut short") from None
+        raise CompileError(f"{path}: not an ONNX model, cut short, or nested too deeply") from None
     except OSError as error:
         raise CompileError(f"{path}: {error.strerror}") from None
     if not proto.graph.node and not proto.graph.output:
@@ -196,32 +240,45 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
     """All operators that the checker would stop at, and those without a lowering, at once."""
     opsets = {item.domain: item.version for item in proto.opset_import}
     functions = {(item.domain, item.name) for item in proto.functions}
-    unknown: dict[tuple[str, str], list[str]] = {}
+    unknown: dict[tuple[str, str, str], list[str]] = {}
     strange = False
     for graph in graphs_of(proto.graph):
         for number, node in enumerate(graph.node):
             domain = "" if node.domain in STANDARD else node.domain
             if (node.domain, node.op_type) in functions or node.op_type in ("If", "Constant"):
                 continue
-            opset = opsets.get(node.domain, opsets.get(domain, 1))
-            if isinstance(find(domain, node.op_type, opset), str):
+            reason = find(domain, node.op_type, opsets.get(node.domain, opsets.get(domain, 1)))
+            if isinstance(reason, str):
                 name = node.name or f"{node.op_type}_{number}"
-                unknown.setdefault((domain, node.op_type), []).append(name)
+                unknown.setdefault((domain, node.op_type, reason), []).append(name)
                 strange |= not onnx.defs.has(node.op_type, domain)
     if strange:
         raise UnsupportedOperators(
             [
-                UnsupportedOperator(
-                    op_type, domain, opsets.get(domain, 1), tuple(nodes),
-                    "no lowering for this operator",
-                )
-                for (domain, op_type), nodes in unknown.items()
+                UnsupportedOperator(op_type, domain, opsets.get(domain, 1), tuple(nodes), reason)
+                for (domain, op_type, reason), nodes in unknown.items()
             ]
-        )  # fmt: skip
+        )
 
 
-def _drop_initialized_inputs(graph: ir.Graph) -> None:
-    """Old models list initializers among their inputs: they are constants all the same."""
+def _settle_defaults(
+    graph: ir.Graph, bind: Mapping[str, np.ndarray], wanted: Collection[str]
+) -> None:
+    """Leave each name that is an input and an initializer one of both.
+
+    Old models list all initializers among their inputs: they are constants, unless the user gives
+    another value now (``bind``) or at each run (``wanted``).
+    """
+    defaults = [str(value.name) for value in graph.inputs if value.name in graph.initializers]
+    for name in wanted:
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise CompileError(
+                f"--input {name}: no input with a default value (there are: {known})"
+            )
+    for name in defaults:
+        if name in bind or name in wanted:
+            graph.initializers.pop(name).const_value = None
     kept = [value for value in graph.inputs if value.name not in graph.initializers]
     graph.inputs.clear()
     graph.inputs.extend(kept)

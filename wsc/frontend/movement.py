@@ -135,7 +135,10 @@ def split(call: Call) -> list[Value]:
 def tile(call: Call) -> Value:
     """The input repeated along its dimensions."""
     x, repeats = call.arg(0), call.static_ints(1, "repeats")
-    require(all(count > 0 for count in repeats), "the result has no elements")
+    require(all(count >= 0 for count in repeats), f"{repeats} repeats")
+    if not all(repeats):
+        shape = [n * count for n, count in zip(x.shape, repeats, strict=True)]
+        return call.build.empty(shape, x.dtype)
     narrow = [size for n in x.shape for size in (1, n)]
     wide = [size for n, count in zip(x.shape, repeats, strict=True) for size in (count, n)]
     total = [n * count for n, count in zip(x.shape, repeats, strict=True)]
@@ -183,7 +186,20 @@ def pad(call: Call) -> Value:
         axis = normal_axis(axis, x.rank)
         low[axis], high[axis] = (widths or [])[number], (widths or [])[number + len(axes)]
     mode = call.text("mode", "constant")
-    x = _crop(call.build, x, low, high)
+    # Modes other than constant, and results without elements, have no use for a value.
+    call.has(2)
+    call.number("value", 0.0)
+    sizes = [n + sum(widths) for n, *widths in zip(x.shape, low, high, strict=True)]
+    require(all(size >= 0 for size in sizes), f"a result of shape {sizes}")
+    if not math.prod(sizes):
+        return call.build.empty(sizes, x.dtype)
+    # Negative pads cut elements off, and may cut off all: what then stays is padding.
+    starts = [min(max(-n, 0), size) for n, size in zip(low, x.shape, strict=True)]
+    kept = [size - max(-n, 0) - s for size, n, s in zip(x.shape, high, starts, strict=True)]
+    if min(kept) <= 0:
+        require(mode == "constant", f"pads of mode {mode!r} of which no element is left")
+        return call.build.expand(_pad_value(call, x), sizes)
+    x = call.build.move(x, Slice(tuple(starts), tuple(kept), (1,) * x.rank), hint="crop")
     low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
     if mode == "constant":
         return _pad_constant(call, x, low, high)
@@ -191,6 +207,14 @@ def pad(call: Call) -> Value:
         if low[axis] or high[axis]:
             x = _pad_axis(call.build, x, axis, low[axis], high[axis], mode)
     return x
+
+
+def _pad_value(call: Call, x: Value) -> Value:
+    """The scalar that a constant pad is made of, in the type of x."""
+    if call.opset >= 11 and call.has(2):
+        return call.build.reshape(call.arg(2), (), "value")
+    value = call.number("value", 0.0) if call.opset < 11 else 0
+    return call.build.constant(np.array(value), x.dtype, "value")
 
 
 def _pad_constant(call: Call, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
@@ -204,18 +228,7 @@ def _pad_constant(call: Call, x: Value, low: Sequence[int], high: Sequence[int])
         return padded
     inside = np.pad(np.ones(x.shape, np.int32), list(zip(low, high, strict=True)))
     flags = build.constant(inside, DType.I32, "inside")
-    return build.map(
-        lambda v, f, p: f.select(v, p), padded, flags, build.reshape(call.arg(2), (), "value")
-    )
-
-
-def _crop(build: GraphBuilder, x: Value, low: Sequence[int], high: Sequence[int]) -> Value:
-    """Negative pads cut elements off."""
-    starts = tuple(max(-n, 0) for n in low)
-    cuts = zip(starts, x.shape, high, strict=True)
-    sizes = tuple(size - start - max(-n, 0) for start, size, n in cuts)
-    require(all(size > 0 for size in sizes), "the result has no elements")
-    return build.move(x, Slice(starts, sizes, (1,) * x.rank), hint="crop")
+    return build.map(lambda v, f, p: f.select(v, p), padded, flags, _pad_value(call, x))
 
 
 def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mode: str) -> Value:
@@ -229,7 +242,11 @@ def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mod
 
         before, after = (lambda: side(0, low)), (lambda: side(size - 1, high))
     elif mode == "reflect":
-        require(low < size and high < size, "reflected pads longer than the data")
+        if max(low, high) >= size:
+            # There and back again, without the ends twice.
+            back = build.slice_axis(x, axis, size - 2, size - 2, -1, "back") if size > 2 else None
+            return _cycled(build, x if back is None else build.concat([x, back], axis, "period"),
+                           axis, low, low + size + high)  # fmt: skip
 
         def before() -> Value:
             return build.slice_axis(x, axis, low, low, -1, "before")
@@ -237,7 +254,8 @@ def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mod
         def after() -> Value:
             return build.slice_axis(x, axis, size - 2, high, -1, "after")
     elif mode == "wrap":
-        require(low <= size and high <= size, "wrapped pads longer than the data")
+        if max(low, high) > size:
+            return _cycled(build, x, axis, low, low + size + high)
 
         def before() -> Value:
             return build.slice_axis(x, axis, size - low, low, 1, "before")
@@ -250,7 +268,13 @@ def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mod
     return build.concat(parts, axis, f"pad{axis}")
 
 
-# --- gathers ------------------------------------------------------------------------
+def _cycled(build: GraphBuilder, period: Value, axis: int, before: int, count: int) -> Value:
+    """``count`` positions of a period that repeats for ever, from ``before`` in front of it on."""
+    size = period.shape[axis]
+    start = -before % size
+    copies = -(-(start + count) // size)
+    whole = build.concat([period] * copies, axis, "repeat")
+    return build.slice_axis(whole, axis, start, count, hint=f"pad{axis}")
 
 
 @lowering("Gather")
@@ -262,8 +286,13 @@ def gather(call: Call) -> Value:
         return call.build.gather(data, call.arg(1), axis)
     size = data.shape[axis]
     positions = indices.reshape(-1).astype(np.int64)
-    require(bool(((positions >= -size) & (positions < size)).all()), "an index out of range")
-    require(positions.size > 0, "the result has no elements")
+    inside = bool(((positions >= -size) & (positions < size)).all())
+    if not inside and call.build.conditional:  # a turn, maybe, that does not take place
+        return call.build.gather(data, call.arg(1), axis)
+    require(inside, "an index out of range")
+    if not positions.size:
+        shape = (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
+        return call.build.empty(shape, data.dtype)
     return take(call.build, data, np.where(positions < 0, positions + size, positions),
                 indices.shape, axis)  # fmt: skip
 

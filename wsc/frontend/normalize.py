@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.pool import slide
-from wsc.frontend.reduce import index_of, iota
+from wsc.frontend.reduce import index_of, iota, passed_over
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
-from wsc.ir.terms import Term
+from wsc.ir.terms import F16_MAX, Body, Term
 
 
 def softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
@@ -19,7 +22,13 @@ def softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
     largest = build.reduce(Reduction.MAX, x, axes, True, "max")
     each = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")
-    return build.map(lambda e, s: e / s, each, total)
+    return part_of_sum(build, lambda e, s: e / s, each, total)
+
+
+def part_of_sum(build: GraphBuilder, body: Body, each: Value, total: Value) -> Value:
+    """A map of numbers from 0 to 1 and their sum, which f16 holds unless there are very many."""
+    many = each.type.size // total.type.size > F16_MAX
+    return (build.map_wide if many else build.map)(body, each, total)
 
 
 def _softmax_axes(call: Call, x: Value) -> list[int]:
@@ -42,7 +51,7 @@ def log_softmax_of(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
     shifted = build.map(lambda v, m: v - m, x, largest, hint="shift")
     each = build.map(lambda v: v.exp(), shifted, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")
-    return build.map(lambda v, s: v - s.log(), shifted, total)
+    return part_of_sum(build, lambda v, s: v - s.log(), shifted, total)
 
 
 @lowering("LogSoftmax")
@@ -52,15 +61,18 @@ def log_softmax(call: Call) -> Value:
     return log_softmax_of(call.build, x, _softmax_axes(call, x))
 
 
-@lowering("Hardmax", since=13)
+@lowering("Hardmax")
 def hardmax(call: Call) -> Value:
     """1 at the first largest element along an axis, else 0."""
     build, x = call.build, call.arg(0)
-    axis = normal_axis(call.integer("axis", -1), x.rank)
-    first = index_of(build, x, axis, Reduction.MAX, False, True)
-    places = iota(build, x.shape[axis], axis, x.rank)
+    axis, *further = _softmax_axes(call, x)
+    # Before opset 13 the axes from ``axis`` on are one.
+    flat = build.reshape(x, (*x.shape[:axis], math.prod(x.shape[axis:])), "flat") if further else x
+    numbers = passed_over(build, flat, axis, Reduction.MAX)
+    first = index_of(build, numbers, axis, Reduction.MAX, False, True)
+    places = iota(build, flat.shape[axis], axis, flat.rank)
     flags = build.map(lambda i, f: i.eq(f), places, first, hint="hit")
-    return build.map(lambda h: h.cast(call.float_type), flags)
+    return build.reshape(build.map(lambda h: h.cast(call.float_type), flags), x.shape)
 
 
 def standardize(
@@ -68,21 +80,34 @@ def standardize(
 ) -> tuple[Value, Value, Value]:
     """((x - mean) / sqrt(variance + epsilon), mean, 1 / sqrt(variance + epsilon)) over axes.
 
-    Squares are f32 in an f16 graph too, as ONNX's stash_type has it: their range is twice
-    that of the values.
+    All is f32 in an f16 graph too, as ONNX's stash_type has it, until the result is narrowed.
     """
     mean, centred, variance = moments(build, x, axes)
     inverse = build.map(lambda v: (v + epsilon).sqrt().recip(), variance, hint="inverse")
-    return build.map(lambda d, i: d * i, centred, inverse, hint="unit"), mean, inverse
+    if centred is None:
+        unit = build.map_wide(lambda v, m, i: (v - m) * i, x, mean, inverse, hint="unit")
+    else:
+        unit = build.map(lambda d, i: d * i, centred, inverse, hint="unit")
+    return unit, mean, inverse
 
 
-def moments(build: GraphBuilder, x: Value, axes: Sequence[int]) -> tuple[Value, Value, Value]:
-    """(mean, x - mean, mean of its squares) over axes."""
+def moments(
+    build: GraphBuilder, x: Value, axes: Sequence[int]
+) -> tuple[Value, Value | None, Value]:
+    """(mean, x - mean, mean of its squares) over axes.
+
+    Of f16 values the difference is None: it would be f32, and takes more room than it takes
+    time to work it out again.
+    """
     scale = 1 / math.prod(x.shape[axis] for axis in axes)
     total = build.reduce(Reduction.SUM, x, axes, True, "sum")
     mean = build.map(lambda s: s * scale, total, hint="mean")
-    centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
-    squares = build.map(wide_square, centred, hint="square")
+    centred = None
+    if x.dtype is DType.F16:
+        squares = build.map_wide(lambda v, m: wide_square(v - m), x, mean, hint="square", keep=True)
+    else:
+        centred = build.map(lambda v, m: v - m, x, mean, hint="centre")
+        squares = build.map(wide_square, centred, hint="square")
     summed = build.reduce(Reduction.SUM, squares, axes, True, "squares")
     return mean, centred, build.map(lambda v: v * scale, summed, hint="variance")
 
@@ -131,7 +156,7 @@ def _rms(build: GraphBuilder, x: Value, first: int, epsilon: float) -> tuple[Val
     squares = build.map(wide_square, x, hint="square")
     total = build.reduce(Reduction.SUM, squares, axes, True, "sum")
     inverse = build.map(lambda s: (s * scale + epsilon).sqrt().recip(), total, hint="inverse")
-    return build.map(lambda v, i: v * i, x, inverse, hint="unit"), inverse
+    return build.map_wide(lambda v, i: v * i, x, inverse, hint="unit"), inverse
 
 
 @lowering("SkipLayerNormalization", domain="com.microsoft")
@@ -165,19 +190,34 @@ def batch_normalization(call: Call) -> Value | list[Value]:
     require(not any(call.wants(index) for index in range(1, 5)), "training outputs")
     build, x, epsilon = call.build, call.arg(0), call.number("epsilon", 1e-5)
     shape = (x.shape[1],) + (1,) * (x.rank - 2)
-    parts = [call.arg(index) for index in range(1, 5)]
-    arrays = [build.host(part) for part in parts]
+    # As the model has them: rounded to f16, a large variance would be another one.
+    arrays = [call.maybe_static(index) for index in range(1, 5)]
     known = [array.astype("float64") for array in arrays if array is not None]
     if len(known) == 4:
         scale, shift, mean, variance = known
         factor = scale / (variance + epsilon) ** 0.5
+        if x.dtype is DType.F16 and _is_beyond_f16(factor, mean):
+            wide = (
+                build.constant(part.reshape(shape), DType.F32, hint)
+                for part, hint in ((factor, "scale"), (shift - mean * factor, "shift"))
+            )
+            return build.map_wide(lambda v, f, b: v * f + b, x, *wide)
         return affine(
             build, x,
             build.constant(factor.reshape(shape), x.dtype, "scale"),
             build.constant((shift - mean * factor).reshape(shape), x.dtype, "shift"),
         )  # fmt: skip
-    wide = [build.reshape(part, shape, "wide") for part in parts]
-    return build.map(lambda v, s, b, m, d: (v - m) * (s / (d + epsilon).sqrt()) + b, x, *wide)
+    wide = [build.reshape(call.arg(index), shape, "wide") for index in range(1, 5)]
+    return build.map_wide(lambda v, s, b, m, d: (v - m) * (s / (d + epsilon).sqrt()) + b, x, *wide)
+
+
+def _is_beyond_f16(factor: np.ndarray, mean: np.ndarray) -> bool:
+    """Whether the terms of ``x * factor - mean * factor`` may overflow where their sum does not,
+    or lose digits.
+    """
+    sizes = np.abs(factor)
+    small = sizes[sizes > 0].min(initial=1.0)
+    return bool(small < 1e-4 or sizes.max() > 1e3 or np.abs(mean * factor).max() > 1e3)
 
 
 @lowering("BatchNormalization", until=6)
@@ -196,15 +236,27 @@ def _batch_training(call: Call) -> list[Value]:
     mean, centred, variance = moments(build, x, axes)
     shape = (x.shape[1],) + (1,) * (x.rank - 2)
     scale, shift = (build.reshape(call.arg(index), shape, "wide") for index in (1, 2))
-    y = build.map(
-        lambda d, v, s, b: d * (s / (v + epsilon).sqrt()) + b, centred, variance, scale, shift
-    )
+    if centred is None:
+        y = build.map_wide(
+            lambda x, m, v, s, b: (x - m) * (s / (v + epsilon).sqrt()) + b,
+            x,
+            mean,
+            variance,
+            scale,
+            shift,
+        )
+    else:
+        y = build.map(
+            lambda d, v, s, b: d * (s / (v + epsilon).sqrt()) + b, centred, variance, scale, shift
+        )
     keep = call.number("momentum", 0.9)
     results = [y]
     for index, own in ((3, mean), (4, variance)):
         flat = build.reshape(own, (x.shape[1],), "flat")
         results.append(
-            build.map(lambda r, o: r * keep + o * (1 - keep), call.arg(index), flat, hint="running")
+            build.map_wide(
+                lambda r, o: r * keep + o * (1 - keep), call.arg(index), flat, hint="running"
+            )
         )
     return results
 
@@ -249,7 +301,7 @@ def lp_normalization(call: Call) -> Value:
     def body(v: Term, s: Term) -> Term:
         return s.eq(0).select(0, v / (s.sqrt() if p == 2 else s))
 
-    return build.map(body, x, total)
+    return build.map_wide(body, x, total)
 
 
 @lowering("MeanVarianceNormalization", since=9)
@@ -271,4 +323,4 @@ def local_response_normalization(call: Call) -> Value:
     )
     squares = build.map(wide_square, x, hint="square")
     total = slide(build, squares, 1, size, (size - 1) // 2, "sum")
-    return build.map(lambda v, s: v / (s * (alpha / size) + bias).op("pow", beta), x, total)
+    return build.map_wide(lambda v, s: v / (s * (alpha / size) + bias).op("pow", beta), x, total)

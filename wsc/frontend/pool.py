@@ -12,6 +12,7 @@ from isa.types import DType
 from wsc.frontend.contract import Window, thinned, windows
 from wsc.frontend.movement import row_strides
 from wsc.frontend.power import power
+from wsc.frontend.reduce import widened
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Index, Pad, Reduce, Reduction, Slice
@@ -22,7 +23,7 @@ PIECES = 8  # operands of one map
 
 
 def pool(build: GraphBuilder, x: Value, kind: Reduction, spatial: list[Window], hint: str) -> Value:
-    """Reduce x [N, C, ...] over windows of its spatial dimensions."""
+    """Reduce x [N, C, ...] over windows of its spatial dimensions; a sum of f16 is f32."""
     x, spatial = thinned(build, x, spatial)
     extents = {"n": x.shape[0], "c": x.shape[1]}
     index = [plain_index("n"), plain_index("c")]
@@ -31,7 +32,9 @@ def pool(build: GraphBuilder, x: Value, kind: Reduction, spatial: list[Window], 
         extents[f"y{axis}"], extents[f"k{axis}"] = window.out, window.kernel
         index.append(window.index(f"y{axis}", f"k{axis}"))
         out.append(f"y{axis}")
-    return build.add(Reduce(kind, tuple(index), tuple(out), tuple(extents.items())), [x], hint)
+    wide = kind is Reduction.SUM and x.dtype is DType.F16
+    op = Reduce(kind, tuple(index), tuple(out), tuple(extents.items()), wide)
+    return build.add(op, [x], hint)
 
 
 def slide(build: GraphBuilder, x: Value, axis: int, size: int, before: int, hint: str) -> Value:
@@ -40,7 +43,9 @@ def slide(build: GraphBuilder, x: Value, axis: int, size: int, before: int, hint
     index = [plain_index(label) for label in labels]
     index[axis] = Index(((labels[axis], 1), ("k", 1)), -before)
     extents = (*zip(labels, x.shape, strict=True), ("k", size))
-    return build.add(Reduce(Reduction.SUM, tuple(index), tuple(labels), extents), [x], hint)
+    wide = x.dtype is DType.F16
+    op = Reduce(Reduction.SUM, tuple(index), tuple(labels), extents, wide)
+    return build.add(op, [x], hint)
 
 
 def _spatial(call: Call) -> list[Window]:
@@ -74,6 +79,10 @@ def _max_with_indices(call: Call, x: Value, spatial: list[Window]) -> list[Value
         starts = (0, 0, *(k * w.dilation for k, w in zip(offset, spatial, strict=True)))
         pieces.append(build.move(around, Slice(starts, sizes, steps), hint="element"))
     best, place = pieces[0], build.map(lambda v: v.eq(v) & 0, pieces[0], hint="place")
+    firsts = _first_places(spatial)
+    if firsts.any():  # where nothing is larger than the padding
+        first = build.constant(firsts, DType.I32, "first")
+        place = build.map(lambda p, f: p | f, place, first, hint="first")
     for start in range(1, len(pieces), PIECES):
         some = pieces[start : start + PIECES]
 
@@ -85,6 +94,17 @@ def _max_with_indices(call: Call, x: Value, spatial: list[Window]) -> list[Value
         place = build.map(placed, place, best, *some, hint="place")
         best = build.map(lambda *vs: reduce(lambda a, b: a.max(b), vs), best, *some, hint="best")
     return [best, _positions(call, place, x.shape, spatial)]
+
+
+def _first_places(spatial: list[Window]) -> np.ndarray:
+    """The number, within each window, of its first element that is no padding."""
+    firsts = np.zeros((), np.int64)
+    for window in spatial:
+        starts = np.arange(window.out)[:, None] * window.stride - window.low
+        places = starts + np.arange(window.kernel) * window.dilation
+        inside = (places >= 0) & (places < window.size)
+        firsts = firsts[..., None] * window.kernel + inside.argmax(axis=1)
+    return firsts
 
 
 def _positions(call: Call, place: Value, shape: tuple[int, ...], spatial: list[Window]) -> Value:
@@ -114,17 +134,17 @@ def _positions(call: Call, place: Value, shape: tuple[int, ...], spatial: list[W
 @lowering("AveragePool")
 def average_pool(call: Call) -> Value:
     """Mean of each window, with or without its padding."""
-    spatial = _spatial(call)
-    total = pool(call.build, call.arg(0), Reduction.SUM, spatial, "sum")
+    x, spatial = call.arg(0), _spatial(call)
+    total = pool(call.build, x, Reduction.SUM, spatial, "sum")
     include = call.flag("count_include_pad", False)
     counts = np.ones((), np.float64)
     for window in spatial:
         counts = counts[..., None] * _counts(window, include)
     if (counts == counts.flat[0]).all():
         scale = 1 / float(counts.flat[0])
-        return call.build.map(lambda v: v * scale, total)
-    scales = call.build.constant(1 / counts, call.float_type, "scale")
-    return call.build.map(lambda v, s: v * s, total, scales)
+        return call.build.map(lambda v: (v * scale).cast(x.dtype), total)
+    scales = call.build.constant(1 / counts, DType.F32, "scale")
+    return call.build.map(lambda v, s: (v * s).cast(x.dtype), total, scales)
 
 
 def _counts(window: Window, include_pad: bool) -> np.ndarray:
@@ -138,10 +158,10 @@ def _counts(window: Window, include_pad: bool) -> np.ndarray:
 @lowering("LpPool")
 def lp_pool(call: Call) -> Value:
     """p-norm of each window."""
-    p = call.integer("p", 2)
-    each = call.build.map(lambda v: power(v.abs(), p), call.arg(0), hint="each")
+    x, p = call.arg(0), call.integer("p", 2)
+    each = call.build.map(lambda v: power(widened(v.abs()), p), x, hint="each")
     total = pool(call.build, each, Reduction.SUM, _spatial(call), "sum")
-    return call.build.map(lambda v: power(v, 1 / p), total)
+    return call.build.map(lambda v: power(v, 1 / p).cast(x.dtype), total)
 
 
 @lowering("GlobalMaxPool")
@@ -164,6 +184,6 @@ def global_average_pool(call: Call) -> Value:
 def global_lp_pool(call: Call) -> Value:
     """p-norm of each channel."""
     x, p = call.arg(0), call.integer("p", 2)
-    each = call.build.map(lambda v: power(v.abs(), p), x, hint="each")
+    each = call.build.map(lambda v: power(widened(v.abs()), p), x, hint="each")
     total = call.build.reduce(Reduction.SUM, each, list(range(2, x.rank)), True, "sum")
     return call.build.map(lambda v: power(v, 1 / p), total)

@@ -16,7 +16,12 @@ def power(x: Term, exponent: float) -> Term:
         return x * 0 + 1 if not x.dtype.is_float else x.op("pow", 0.0)
     if exponent < 0:
         require(x.dtype.is_float, "negative power of an integer")
-        return power(x, -exponent).recip()
+        if exponent in (-1, -0.5):
+            return power(x, -exponent).recip()
+        # Of a small number the power would overflow, or lose digits, before its reciprocal.
+        if exponent in (-2, -3):
+            return power(x.recip(), -exponent)
+        return power((x * x).recip(), 2) if exponent == -4 else x.op("pow", exponent)
     if exponent in (1, 2, 3, 4):
         square = x * x
         return {1: x, 2: square, 3: square * x, 4: square * square}[int(exponent)]

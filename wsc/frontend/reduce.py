@@ -12,13 +12,13 @@ from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.frontend.types import UNSIGNED, ordered
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Index, Pad, Reduce, Reduction
-from wsc.ir.terms import Body
+from wsc.ir.terms import Body, Term
 
 
 def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[Value, int]:
     """The reduction that the node's axes describe, and how many elements each result holds."""
     x = call.arg(0)
-    axes = call.axes(1, x.rank)
+    axes, keep = call.axes(1, x.rank), call.flag("keepdims", True)
     if not axes:
         if call.flag("noop_with_empty_axes", False):
             return (x if before is None else call.build.map(before, x)), 1
@@ -26,8 +26,12 @@ def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[V
     if before is not None:
         x = call.build.map(before, x, hint="each")
     count = math.prod(x.shape[axis] for axis in axes)
-    keep = call.flag("keepdims", True)
     return _reduce(call, kind, x, axes, keep), count
+
+
+def widened(x: Term) -> Term:
+    """A float in f32; integers as they are."""
+    return x.cast(DType.F32) if x.dtype.is_float else x
 
 
 def _reduce(call: Call, kind: Reduction, x: Value, axes: list[int], keep: bool) -> Value:
@@ -60,8 +64,8 @@ def reduce_min(call: Call) -> Value:
 
 @lowering("ReduceProd")
 def reduce_prod(call: Call) -> Value:
-    """Product over axes."""
-    return _reduced(call, Reduction.PROD)[0]
+    """Product over axes; of f16 elements in f32, which holds what it passes through."""
+    return _reduced(call, Reduction.PROD, widened)[0]
 
 
 @lowering("ReduceMean")
@@ -102,7 +106,7 @@ def reduce_log_sum(call: Call) -> Value:
 def reduce_log_sum_exp(call: Call) -> Value:
     """log(sum(exp(x))) over axes, without overflow."""
     build, x = call.build, call.arg(0)
-    axes = call.axes(1, x.rank)
+    axes, keep = call.axes(1, x.rank), call.flag("keepdims", True)
     if not axes:
         if call.flag("noop_with_empty_axes", False):
             return x
@@ -111,8 +115,8 @@ def reduce_log_sum_exp(call: Call) -> Value:
     largest = build.map(lambda m: m.abs().eq(math.inf).select(0, m), largest, hint="finite")
     shifted = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, shifted, axes, True, "sum")
-    result = build.map(lambda s, m: s.log() + m, total, largest)
-    if call.flag("keepdims", True):
+    result = build.map_wide(lambda s, m: s.log() + m, total, largest)
+    if keep:
         return result
     return build.reshape(result, [n for i, n in enumerate(x.shape) if i not in axes], "flat")
 
@@ -126,7 +130,23 @@ def arg_extremum(call: Call) -> Value:
     last = call.flag("select_last_index", False)
     onnx_type = call.onnx_type(0)
     x = call.build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
+    x = passed_over(call.build, x, axis, kind)
     return index_of(call.build, x, axis, kind, last, call.flag("keepdims", True))
+
+
+def passed_over(build: GraphBuilder, x: Value, axis: int, kind: Reduction) -> Value:
+    """Values of which none is NaN, for ``index_of``.
+
+    One that is compares with nothing: it is taken if it comes first, and otherwise passed over.
+    """
+    if not x.dtype.is_float:
+        return x
+    best = math.inf if kind is Reduction.MAX else -math.inf
+    shape = [x.shape[axis] if i == axis else 1 for i in range(x.rank)]
+    instead = np.full(shape, -best)
+    instead.reshape(-1)[0] = best
+    stand_in = build.constant(instead, x.dtype, "instead")
+    return build.map(lambda v, s: v.op("isnan").select(s, v), x, stand_in, hint="numbers")
 
 
 def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
@@ -139,13 +159,21 @@ def iota(build: GraphBuilder, size: int, axis: int, rank: int) -> Value:
 def index_of(
     build: GraphBuilder, x: Value, axis: int, kind: Reduction, last: bool, keep: bool
 ) -> Value:
-    """Index (i32) of the extremum along ``axis``, the first or last of equal ones."""
+    """Index (i32) of the extremum along ``axis``, the first or last of equal ones.
+
+    It is a position whatever the values are: what is no extremum names the one that is chosen
+    if there is no other.
+    """
     best = build.reduce(kind, x, [axis], True, kind.value)
-    beyond = -1 if last else x.shape[axis]
+    size = x.shape[axis]
+    worst = 0 if last else size - 1
     places = build.map(
-        lambda v, b, i: v.eq(b).select(i, beyond),
-        x, best, iota(build, x.shape[axis], axis, x.rank), hint="where",
-    )  # fmt: skip
+        lambda v, b, i: v.eq(b).select(i, worst),
+        x,
+        best,
+        iota(build, size, axis, x.rank),
+        hint="where",
+    )
     return build.reduce(Reduction.MAX if last else Reduction.MIN, places, [axis], keep)
 
 
@@ -198,7 +226,7 @@ def _scan_block(
 def _scanned(call: Call, kind: Reduction) -> Value:
     build, x = call.build, call.arg(0)
     axis = normal_axis(int(call.static(1, "the axis").reshape(()).item()), x.rank)
-    wide = build.map(lambda v: v.cast(DType.F32) if v.dtype.is_float else v, x, hint="wide")
+    wide = build.map(widened, x, hint="wide")
     exclusive, reverse = call.flag("exclusive", False), call.flag("reverse", False)
     result = scan(build, wide, axis, kind, exclusive, reverse)
     return build.map(lambda v: v.cast(x.dtype), result)

@@ -357,6 +357,17 @@ class Lowering:
 
 
 _REGISTRY: dict[tuple[str, str], list[Lowering]] = {}
+# Operators of ai.onnx that draw numbers: no two runs agree, so there is nothing to compile.
+_RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
 
 
 def lowering(
@@ -384,6 +395,8 @@ def find(domain: str, op_type: str, opset: int) -> Lowering | str:
     if entries:
         ranges = ", ".join(f"{item.since} to {item.until or 'newest'}" for item in entries)
         return f"opset {opset} is not supported (only {ranges})"
+    if domain in ("", "ai.onnx") and op_type in _RANDOM:
+        return "it draws random numbers, and a program gives the same outputs at each run"
     return "no lowering for this operator"
 
 

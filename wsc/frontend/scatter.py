@@ -40,8 +40,8 @@ def element_rows(build: GraphBuilder, shape: Sequence[int], indices: Value, axis
             base += np.arange(indices.shape[other]).reshape(line) * strides[other]
     size, stride = shape[axis], strides[axis]
     return build.map(
-        lambda i, b: (i < 0).select(i + size, i) * stride + b,
-        indices,
+        lambda i, b: i.op("index", size) * stride + b,
+        build.guarded(indices, size),
         build.constant(base, DType.I32, "base"),
         hint="place",
     )
@@ -52,7 +52,11 @@ def tuple_rows(build: GraphBuilder, inner: Sequence[int], indices: Value) -> Val
     sizes = build.constant(np.array(inner), DType.I32, "sizes")
     strides = build.constant(np.array(row_strides(inner)), DType.I32, "strides")
     each = build.map(
-        lambda i, n, s: (i < 0).select(i + n, i) * s, indices, sizes, strides, hint="each"
+        lambda i, n, s: i.op("index", n) * s,
+        build.guarded(indices, np.array(inner)),
+        sizes,
+        strides,
+        hint="each",
     )
     return build.reduce(Reduction.SUM, each, [indices.rank - 1], keep=False, hint="place")
 
@@ -90,8 +94,8 @@ def _one_along(build: GraphBuilder, data: Value, indices: Value, axis: int) -> V
     lines = (*indices.shape[:axis], size, *indices.shape[axis + 1 :])
     near = build.move(data, Slice(origin, lines, (1,) * data.rank), hint="near")
     chosen = build.map(
-        lambda v, i, n: (i < 0).select(i + size, i).eq(n).select(v, 0),
-        near, indices, iota(build, size, axis, data.rank), hint="chosen",
+        lambda v, i, n: i.op("index", size).eq(n).select(v, 0),
+        near, build.guarded(indices, size), iota(build, size, axis, data.rank), hint="chosen",
     )  # fmt: skip
     total = build.reduce(Reduction.SUM, chosen, [axis], True, "one")
     return build.map(lambda v: v.cast(data.dtype), total)
@@ -234,17 +238,16 @@ def tensor_scatter(call: Call) -> Value:
     size, count = cache.shape[axis], update.shape[axis]
     head = cache.shape[:axis]
     base = (np.arange(math.prod(head)) * size).reshape(*head, 1)
-    beyond = math.prod(head) * size
 
     def body(start: Term, step: Term, first: Term) -> Term:
         place = start + step
         if mode == "circular":
             return first + place.op("mod", size)
-        return ((place < 0) | (place >= size)).select(beyond, first + place)
+        return first + place.op("index", size)
 
     rows = build.map(
         body,
-        build.reshape(starts, (head[0], *(1,) * axis), "starts"),
+        build.guarded(build.reshape(starts, (head[0], *(1,) * axis), "starts"), size),
         iota(build, count, axis, axis + 1),
         build.constant(base, DType.I32, "base"),
         hint="place",

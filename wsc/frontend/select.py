@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from isa.types import DType
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
-from wsc.frontend.types import ordered
+from wsc.frontend.types import I32_MAX, I32_MIN, from_sortable, sortable
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
@@ -34,27 +32,35 @@ def one_hot(call: Call) -> Value:
     return build.map(body, wide, iota(build, depth, axis, indices.rank + 1), off, on)
 
 
-@lowering("TopK", since=10)
+@lowering("TopK")
 def top_k(call: Call) -> list[Value]:
-    """The k largest or smallest along an axis, in order, with their indices."""
+    """The k largest or smallest along an axis, in order, with their indices.
+
+    NaN is larger than all numbers, as ONNX Runtime has it.
+    """
     build, x = call.build, call.arg(0)
-    count = int(call.static(1, "k").reshape(()).item())
+    old = call.opset < 10
+    count = call.integer("k", 0) if old else int(call.static(1, "k").reshape(()).item())
     axis = normal_axis(call.integer("axis", -1), x.rank)
     onnx_type = call.onnx_type(0)
-    x = build.map(lambda v: ordered(v, onnx_type), x, hint="ordered")
+    dtype = x.dtype
+    words = build.map(lambda v: sortable(v, onnx_type), x, hint="ordered")
     largest = call.flag("largest", True)
-    require(1 <= count <= x.shape[axis], f"k = {count} of {x.shape[axis]} elements")
+    require(0 <= count <= x.shape[axis], f"k = {count} of {x.shape[axis]} elements")
+    if not count:
+        shape = (*x.shape[:axis], 0, *x.shape[axis + 1 :])
+        return [build.empty(shape, x.dtype), build.empty(shape, DType.I32)]
     pairs = x.type.size * x.shape[axis]
     if pairs <= FEW_PAIRS or count > TOP_K_LIMIT:
         require(pairs <= MANY_PAIRS, f"k = {count} takes {pairs} comparisons of pairs")
-        values, indices = _ranked(build, x, axis, count, largest)
+        best, indices = _ranked(build, words, axis, count, largest)
     else:
-        values, indices = _picked(build, x, axis, count, largest)
-    return [build.map(lambda v: ordered(v, onnx_type), values, hint="word"), indices]
+        best, indices = _picked(build, words, axis, count, largest)
+    return [build.map(lambda w: from_sortable(w, dtype, onnx_type), best, hint="word"), indices]
 
 
 def _ranked(build: GraphBuilder, x: Value, axis: int, count: int, largest: bool) -> list[Value]:
-    """By the rank of each element: how many come before it. Equal ones keep their order."""
+    """By the rank of each word: how many come before it. Equal ones keep their order."""
     size, head, tail = x.shape[axis], x.shape[:axis], x.shape[axis + 1 :]
     mine = build.reshape(x, (*head, size, 1, *tail), "mine")
     others = build.reshape(x, (*head, 1, size, *tail), "others")
@@ -73,15 +79,13 @@ def _ranked(build: GraphBuilder, x: Value, axis: int, count: int, largest: bool)
         )
         return build.reduce(Reduction.SUM, each, [axis], False, hint)
 
-    values = build.map(lambda v: v.cast(x.dtype), chosen(mine, "value"), hint="values")
-    return [values, chosen(down, "indices")]
+    return [chosen(mine, "value"), chosen(down, "indices")]
 
 
 def _picked(build: GraphBuilder, x: Value, axis: int, count: int, largest: bool) -> list[Value]:
     """One after the other: the best of those that are left."""
     kind = Reduction.MAX if largest else Reduction.MIN
-    limit = math.inf if x.dtype.is_float else 2**31 - 1
-    worst = -limit if largest else limit
+    worst = I32_MIN if largest else I32_MAX
     size = x.shape[axis]
     places = iota(build, size, axis, x.rank)
     left = build.map(lambda v, i: v.eq(v) & 0 | i, x, places, hint="left")

@@ -113,9 +113,7 @@ def concat_from_sequence(call: Call) -> Value:
     require(bool(values), "a sequence of no tensors")
     if not call.flag("new_axis", False):
         return call.build.concat(values, normal_axis(axis, values[0].rank))
-    result = stacked(call.build, values, axis)
-    assert result is not None
-    return result
+    return stacked(call.build, values, axis)
 
 
 @lowering("Optional", since=15)

@@ -10,6 +10,7 @@ from isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota, scan
 from wsc.frontend.registry import Call, Sized, lowering, normal_axis, require
+from wsc.frontend.types import sortable
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction
 from wsc.ir.terms import Term
@@ -24,7 +25,8 @@ def _zeros(build: GraphBuilder, shape: tuple[int, ...], dtype: DType) -> Value:
 
 def _packed(build: GraphBuilder, x: Value, places: Value, axis: int, hint: str) -> Value:
     """x with position i of an axis moved to ``places[i]``; places beyond the end are left out."""
-    return build.scatter(_zeros(build, x.shape, x.dtype), places, x, axis, hint=hint)
+    zeros = _zeros(build, x.shape, x.dtype)
+    return build.scatter(zeros, places, x, axis, hint=hint, skips=True)
 
 
 def _chosen(build: GraphBuilder, flags: Value) -> tuple[Value, Value]:
@@ -111,7 +113,9 @@ def unique(call: Call) -> list[Value | Sized]:
         count * count * width <= PAIR_LIMIT,
         f"{count} slices of {width} elements take more than {PAIR_LIMIT} comparisons",
     )
-    front = build.transpose(x, (axis, *(i for i in range(x.rank) if i != axis)), "front")
+    onnx_type = call.onnx_type(0)
+    words = build.map(lambda v: sortable(v, onnx_type), x, hint="words")
+    front = build.transpose(words, (axis, *(i for i in range(x.rank) if i != axis)), "front")
     same, less = _compared(build, build.reshape(front, (count, width), "rows"))
     down, across = iota(build, count, 0, 2), iota(build, count, 1, 2)
     firsts = build.map(lambda s, j: s.eq(0).select(count, j), same, across, hint="firsts")

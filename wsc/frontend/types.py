@@ -67,6 +67,26 @@ def ordered(term: Term, kind: Kind | None) -> Term:
     return term ^ I32_MIN if kind in UNSIGNED and not term.dtype.is_float else term
 
 
+def sortable(term: Term, kind: Kind | None) -> Term:
+    """A word whose signed order is that of the type; of floats, NaN is above all numbers.
+
+    Zeros of both signs are one word, and so are all NaN.
+    """
+    if not term.dtype.is_float:
+        return ordered(term, kind)
+    wide = term.cast(DType.F32)
+    word = (wide + 0.0).op("bits")
+    return wide.op("isnan").select(_NAN_BITS, word ^ (word.op("shr", 31) & I32_MAX))
+
+
+def from_sortable(word: Term, dtype: DType, kind: Kind | None) -> Term:
+    """The value of element type ``dtype`` that ``sortable`` made this word of."""
+    if not dtype.is_float:
+        return ordered(word, kind)
+    bits = word ^ (word.op("shr", 31) & I32_MAX)
+    return bits.body.apply("from_bits", DType.F32, (bits,)).cast(dtype)
+
+
 def right_shift(kind: Kind | None) -> str:
     """The instruction that shifts words of a type to the right."""
     return "shru" if kind in UNSIGNED else "shr"

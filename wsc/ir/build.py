@@ -39,7 +39,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.ir.terms import F16_MAX, Body, literal, trace
+from wsc.ir.terms import F16_MAX, Body, Term, literal, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,7 @@ class GraphBuilder:
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
+        self._condition: Value | None = None
 
     @contextmanager
     def at(self, name: str, origin: tuple[str, ...]) -> Generator[None]:
@@ -249,13 +250,35 @@ class GraphBuilder:
 
         Where f32 sums meet f16 values, the sums are narrowed (see ``aligned``).
         """
-        inputs = self.aligned(values)
+        return self._map(body, self.aligned(values), hint)
+
+    def _map(self, body: Body, inputs: list[Value], hint: str) -> Value:
         traced = trace(body, [value.dtype for value in inputs])
         shape = broadcast([value.shape for value in inputs])
         if isinstance(traced, int):
             return self.expand(inputs[traced], shape, hint)
         op, used = self._with_literals(traced, inputs, shape)
         return self.add(op, used, hint)
+
+    def map_wide(self, body: Body, *values: Value, hint: str = "", keep: bool = False) -> Value:
+        """``map`` in which floats are f32 throughout, for what f16 would overflow between.
+
+        The result is narrowed if an input was f16, unless ``keep``. Of f32 it is ``map``.
+        """
+        if all(value.dtype is not DType.F16 for value in values):
+            return self.map(body, *values, hint=hint)
+        inputs = [
+            self.cast(value, DType.F32)
+            if value.dtype.is_float and self.is_constant(value)
+            else value
+            for value in values
+        ]
+
+        def wide(*terms: Term) -> Term:
+            result = body(*(t.cast(DType.F32) if t.dtype.is_float else t for t in terms))
+            return result if keep or not result.dtype.is_float else result.cast(DType.F16)
+
+        return self._map(wide, inputs, hint)
 
     def aligned(self, values: Sequence[Value]) -> list[Value]:
         """The values with one float type: f16 if any of them is, scalar constants aside."""
@@ -384,8 +407,8 @@ class GraphBuilder:
         return self.add(Concat(axis), self.aligned(kept), hint)
 
     def gather(self, data: Value, indices: Value, axis: int, hint: str = "") -> Value:
-        """Positions ``indices`` (i32) of ``axis``."""
-        return self.add(Gather(axis), [data, indices], hint)
+        """Positions ``indices`` (i32) of ``axis``; one that is none stops the run."""
+        return self.add(Gather(axis), [data, self.guarded(indices, data.shape[axis])], hint)
 
     def scatter(
         self,
@@ -395,10 +418,52 @@ class GraphBuilder:
         axis: int,
         kind: Reduction | None = None,
         hint: str = "",
+        skips: bool = False,
     ) -> Value:
-        """``data`` with ``updates`` put at ``indices`` (i32, one dimension) of ``axis``."""
+        """``data`` with ``updates`` put at ``indices`` (i32, one dimension) of ``axis``.
+
+        skips: an index that is no position places nothing; otherwise it stops the run.
+        """
         data, updates = self.aligned([data, updates])
-        return self.add(Scatter(axis, kind), [data, indices, updates], hint)
+        indices = indices if skips else self.guarded(indices, data.shape[axis])
+        return self.add(Scatter(axis, kind, skips), [data, indices, updates], hint)
+
+    @contextmanager
+    def only_if(self, flag: Value) -> Generator[None]:
+        """What is added inside counts only where ``flag`` (one i32) is not 0."""
+        before = self._condition
+        both = flag
+        if before is not None:
+            both = self.map(lambda a, b: a & b, before, flag, hint="condition")
+        self._condition = both
+        try:
+            yield
+        finally:
+            self._condition = before
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a run decides if what is added now counts."""
+        return self._condition is not None
+
+    def guarded(self, indices: Value, size: int | np.ndarray) -> Value:
+        """Indices into a dimension of ``size`` that are 0 where their result does not count.
+
+        What is computed there all the same must not stop the run.
+        """
+        return self._guarded(indices, lambda i: bool(((i >= -size) & (i < size)).all()), 0)
+
+    def divisor(self, value: Value) -> Value:
+        """Integers that are 1 where the quotient by them does not count."""
+        return self._guarded(value, lambda i: bool(i.all()), 1)
+
+    def _guarded(self, value: Value, fits: Callable[[np.ndarray], bool], instead: int) -> Value:
+        if self._condition is None:
+            return value
+        known = self.host(value)
+        if known is not None and fits(known):
+            return value
+        return self.map(lambda c, v: c.select(v, instead), self._condition, value, hint="guarded")
 
     def reduce(
         self,

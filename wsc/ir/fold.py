@@ -12,8 +12,8 @@ import numpy as np
 
 from isa.table import BY_NAME, operand_type
 from isa.types import DType
-from isa.values import VALUES, class_of, evaluate
-from wsc.ir.graph import Arg, Concat, Gather, Lit, Map, Primitive, Ref, Type
+from isa.values import MOVES, PARTIAL, VALUES, Class, DomainError, class_of
+from wsc.ir.graph import Arg, Concat, Gather, Lit, Map, Primitive, Ref, Step, Type
 
 # Elements of a result: each is interpreted, and what is larger than this is no shape.
 LIMIT = 256
@@ -23,7 +23,10 @@ def fold(op: Primitive, inputs: Sequence[np.ndarray], result: Type) -> np.ndarra
     """The result of an operation on constants, or None if that is for the fabric to find."""
     match op:
         case Map():
-            return _map(op, inputs, result)
+            try:
+                return map_arrays(op, inputs, result)
+            except DomainError:
+                return None
         case Concat(axis):
             return np.concatenate(inputs, axis)
         case Gather(axis):
@@ -32,29 +35,6 @@ def fold(op: Primitive, inputs: Sequence[np.ndarray], result: Type) -> np.ndarra
             return np.take(inputs[0], inputs[1], axis) if inside else None
         case _:
             return None
-
-
-def _map(op: Map, inputs: Sequence[np.ndarray], result: Type) -> np.ndarray | None:
-    wide = [np.broadcast_to(array, result.shape).reshape(-1) for array in inputs]
-    out = np.empty(result.size, result.dtype.numpy)
-    for place in range(result.size):
-        values: list[object] = []
-        for step in op.body:
-            args: list[object] = []
-            for arg in step.args:
-                match arg:
-                    case Arg(index):
-                        args.append(wide[index][place])
-                    case Ref(number):
-                        args.append(values[number])
-                    case Lit(value):
-                        args.append(value)
-            try:
-                values.append(evaluate(step.op, step.dtype, *args))
-            except ZeroDivisionError:
-                return None
-        out[place] = values[-1]
-    return out.reshape(result.shape)
 
 
 # --- weights ----------------------------------------------------------------------
@@ -76,7 +56,10 @@ def of_weights(op: Map, inputs: Sequence[Type], result: Type) -> bool:
 
 
 def map_arrays(op: Map, inputs: Sequence[np.ndarray], result: Type) -> np.ndarray:
-    """The values of a map that ``of_weights`` accepts, a whole array at a time."""
+    """The values of a map, to the bit those of ``isa.values``, a whole array at a time.
+
+    Raises DomainError for integers for which an instruction has no value.
+    """
     values: list[np.ndarray] = []
     for step in op.body:
         row = BY_NAME[step.op]
@@ -90,14 +73,37 @@ def map_arrays(op: Map, inputs: Sequence[np.ndarray], result: Type) -> np.ndarra
                 case Lit(value):
                     array = np.asarray(value)
             args.append(_carried(array, operand_type(role, step.dtype)))
-        divides = _is_division(step.op, step.dtype)
-        function = np.divide if divides else VALUES[step.op, class_of(step.dtype)]
+        value = _applied(step, args)
+        target = operand_type(row.operands[0], step.dtype)
         with np.errstate(all="ignore"):
-            value = np.asarray(function(*args))
-            target = operand_type(row.operands[0], step.dtype)
-            wide = value.astype(np.float32) if target.is_float else value
-            values.append(wide.astype(target.numpy))
-    return np.ascontiguousarray(np.broadcast_to(values[-1], result.shape))
+            if target.is_float:
+                value = value.astype(np.float32)
+                if step.op not in MOVES:  # the one NaN that the fabric makes
+                    value = np.where(np.isnan(value), np.float32(np.nan), value)
+            values.append(value.astype(target.numpy))
+    whole = np.broadcast_to(values[-1], result.shape)
+    return np.ascontiguousarray(whole).reshape(result.shape)
+
+
+def _applied(step: Step, args: Sequence[np.ndarray]) -> np.ndarray:
+    """One step for all elements; its results are not rounded or wrapped yet."""
+    function = VALUES[step.op, class_of(step.dtype)]
+    domain = PARTIAL.get(step.op) if class_of(step.dtype) is Class.INT else None
+    if domain is not None:
+        for a, b in np.broadcast(*args):
+            if not domain.holds(int(a), int(b)):
+                raise DomainError(domain.refusal.format(a=a, b=b))
+    with np.errstate(all="ignore"):
+        if _is_division(step.op, step.dtype):
+            return np.asarray(np.divide(*args))
+        if step.op in _OF_ARRAYS:
+            return np.asarray(function(*args))
+        # The other functions take single elements: floats as f32, integers without a width.
+        wide = np.broadcast_arrays(*args)
+        columns = [list(a.flat) if a.dtype.kind == "f" else a.reshape(-1).tolist() for a in wide]
+        results = [function(*elements) for elements in zip(*columns, strict=True)]
+    floats = operand_type(BY_NAME[step.op].operands[0], step.dtype).is_float
+    return np.array(results, np.float64 if floats else np.int64).reshape(wide[0].shape)
 
 
 def _is_division(op: str, dtype: DType) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,10 @@ class Concat:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """out = take(data, indices, axis): inputs (data, indices i32, possibly negative)."""
+    """out = take(data, indices, axis): inputs (data, indices i32).
+
+    Negative indices count from the end; one that lies outside the axis stops the run.
+    """
 
     axis: int
 
@@ -206,11 +210,13 @@ class Scatter:
 
     Inputs (data, indices i32 [n], updates): data's shape with n in the place of the axis
     is that of the updates. kind: how an update joins what stands there; None replaces
-    it. Negative indices count from the end; what lies outside the axis places nothing.
+    it. Negative indices count from the end; one that lies outside the axis stops the run, or
+    places nothing if ``skips``.
     """
 
     axis: int
     kind: Reduction | None = None
+    skips: bool = False
 
 
 Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter
@@ -278,13 +284,17 @@ class GraphOutput:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A network. Nodes stand in topological order."""
+    """A network. Nodes stand in topological order.
+
+    files: those that the model was read from; nothing that is written replaces them.
+    """
 
     name: str
     inputs: tuple[GraphInput, ...]
     outputs: tuple[GraphOutput, ...]
     constants: tuple[Constant, ...]
     nodes: tuple[Node, ...]
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
     def types(self) -> dict[str, Type]:
         """Type of every value by name."""

@@ -17,12 +17,12 @@ from wsc.layout import Buffer, Mesh, View
 class Load:
     """Bring edge tensor ``source`` into ``out`` (an input, or a constant from the store).
 
-    fill: what halo and padding hold where they lie outside the tensor.
+    fill: what halo and padding hold where they lie outside the tensor; None if nobody reads that.
     """
 
     source: str
     out: View
-    fill: float = 0
+    fill: float | None = None
     origin: str = ""
 
 
@@ -138,13 +138,17 @@ class LookupTask:
 
 @dataclass(frozen=True, slots=True)
 class GatherTask:
-    """out = take(data, indices, axis): ``axis`` whole in each tile, indices in every tile."""
+    """out = take(data, indices, axis): ``axis`` whole in each tile, indices in every tile.
+
+    ordinary: all indices are known to be positions from 0 on, so that none needs a check.
+    """
 
     data: View
     indices: View
     axis: int
     out: View
     origin: str = ""
+    ordinary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ class ScatterTask:
     """out = data with ``updates`` at ``indices`` of ``axis``, joined by ``kind`` (None: replaced).
 
     ``axis`` is whole in each tile of data, updates and out; indices are in every tile.
+    ordinary: as for a gather. skips: an index outside the axis places nothing.
     """
 
     data: View
@@ -161,6 +166,8 @@ class ScatterTask:
     kind: Reduction | None
     out: View
     origin: str = ""
+    ordinary: bool = False
+    skips: bool = False
 
 
 Task = (

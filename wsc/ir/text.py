@@ -128,8 +128,9 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
             return f"concat{values} axis {axis}"
         case Gather(axis):
             return f"gather{values} axis {axis}"
-        case Scatter(axis, kind):
-            return f"scatter{'.' + kind.value if kind else ''}{values} axis {axis}"
+        case Scatter(axis, kind, skips):
+            suffix = ("." + kind.value if kind else "") + (".skip" if skips else "")
+            return f"scatter{suffix}{values} axis {axis}"
 
 
 def _step(step: Step) -> str:
@@ -374,8 +375,10 @@ class _Build(Transformer[Token, Any]):
         return Gather(axis), inputs
 
     def scatter(self, name: Token, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
-        kind = name.partition(".")[2]
-        return Scatter(axis, Reduction(kind) if kind else None), inputs
+        _, *words = name.split(".")
+        skips = "skip" in words
+        kind = next((Reduction(word) for word in words if word != "skip"), None)
+        return Scatter(axis, kind, skips), inputs
 
     def index(self, *positions: Index | None) -> tuple[Index, ...]:
         return tuple(position for position in positions if position is not None)

@@ -6,11 +6,12 @@ A kernel never prints text. It calls the methods below with integers, expression
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, ExprLike, Int, Name, NotAffine, binary, expr, names, split
+from isa.expr import Expr, ExprLike, Int, Name, NotAffine, binary, expr, split
+from isa.expr import names as names_in
 from isa.program import (
     Asynchronous,
     Call,
@@ -65,11 +66,16 @@ class Emission:
 
 
 class Asm:
-    """A body under construction: statements, fresh registers, nested blocks."""
+    """A body under construction: statements, fresh registers, nested blocks.
+
+    No iteration name of a body is the name of one of its registers: both are given here, and
+    what is taken by one kind is not given to the other.
+    """
 
     def __init__(self, max_dims: int) -> None:
         self.max_dims = max_dims
         self.registers: set[str] = set()
+        self.iterations: set[str] = set()
         self._blocks: list[list[Statement]] = [[]]
 
     @property
@@ -84,12 +90,15 @@ class Asm:
 
     def register(self, hint: str) -> Name:
         """A fresh register named after ``hint``."""
-        name, number = hint, 1
-        while name in self.registers:
-            number += 1
-            name = f"{hint}{number}"
+        name = _fresh(hint, self.registers | self.iterations)
         self.registers.add(name)
         return Name(name)
+
+    def _iteration(self, key: str) -> str:
+        """The name of an iteration over ``key``: its own, unless a register has it."""
+        name = _fresh(key, self.registers)
+        self.iterations.add(name)
+        return name
 
     # --- scalar ---------------------------------------------------------------
 
@@ -107,7 +116,7 @@ class Asm:
     def let(self, hint: str, value: ExprLike) -> Expr:
         """``value`` in a fresh register, unless it is static and needs none."""
         node = expr(value)
-        if not set(names(node)) & self.registers:
+        if not set(names_in(node)) & self.registers:
             return node
         return self.set(self.register(hint), node)
 
@@ -124,7 +133,7 @@ class Asm:
 
     def _always(self, hint: str, op: str, value: ExprLike, number: int) -> Expr:
         node = expr(value)
-        if not set(names(node)) & self.registers:
+        if not set(names_in(node)) & self.registers:
             return binary(op, node, number)
         left = self.value(node)
         register = self.register(hint)
@@ -157,6 +166,10 @@ class Asm:
         register = self.register(hint)
         self.add(Op("i.load", None, (Mem(self.value(address)),), register=register.name))
         return register
+
+    def position(self, register: Name, size: ExprLike) -> None:
+        """A register's index as a position of ``size``; what is none stops the run."""
+        self._scalar("i.index", register, register, self.value(size))
 
     # --- control --------------------------------------------------------------
 
@@ -244,13 +257,16 @@ class Asm:
                     semaphore=semaphore, keep=keep,
                 )  # fmt: skip
             return
-        keys = [key for key, _ in space]
+        addressed = [self._addressed(operand) for operand in operands]
+        sizes = [self.value(size) for _, size in space]
+        # Named last: what is computed for the operands above has its registers now.
+        names = {key: self._iteration(key) for key, _ in space}
         self.add(
             Op(
                 name,
                 dtype,
-                tuple(self._finished(operand, keys) for operand in operands),
-                tuple(Dim(key, self.value(size)) for key, size in space),
+                tuple(_finished(operand, names) for operand in addressed),
+                tuple(Dim(names[key], size) for (key, _), size in zip(space, sizes, strict=True)),
                 asynchronous=asynchronous,
                 target=target,
                 semaphore=semaphore,
@@ -271,20 +287,35 @@ class Asm:
             return Fabric(operand.color, tuple(dim for dim in operand.dims if dim != key))
         return operand
 
-    def _finished(self, operand: Source, keys: list[str]) -> Operand:
-        if isinstance(operand, Fabric):
-            if operand.dims is None:
-                return operand
-            kept = tuple(key for key in keys if key in operand.dims)
-            return Fabric(operand.color, None if len(kept) == len(keys) else kept)
+    def _addressed(self, operand: Source) -> Source:
+        """The operand with its base and value in a form that an instruction can hold."""
         if isinstance(operand, At):
-            address = self.value(operand.base)
-            for key in keys:
-                address = address + Name(key) * operand.strides.get(key, 0)
-            return Mem(address)
-        if isinstance(operand, float):
-            return Real(operand)
-        return Scalar(self.value(operand))
+            return At(self.value(operand.base), operand.strides)
+        return operand if isinstance(operand, (Fabric, float)) else self.value(operand)
+
+
+def _fresh(hint: str, taken: Set[str]) -> str:
+    """``hint``, or the first of hint2, hint3 and so on that is not taken."""
+    name, number = hint, 1
+    while name in taken:
+        number += 1
+        name = f"{hint}{number}"
+    return name
+
+
+def _finished(operand: Source, names: dict[str, str]) -> Operand:
+    """The operand of an instruction over iterations: key -> name, outermost first."""
+    if isinstance(operand, Fabric):
+        if operand.dims is None:
+            return operand
+        kept = tuple(name for key, name in names.items() if key in operand.dims)
+        return Fabric(operand.color, None if len(kept) == len(names) else kept)
+    if isinstance(operand, At):
+        address = operand.base
+        for key, name in names.items():
+            address = address + Name(name) * operand.strides.get(key, 0)
+        return Mem(address)
+    return Real(operand) if isinstance(operand, float) else Scalar(expr(operand))
 
 
 def merge(

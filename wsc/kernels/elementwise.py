@@ -7,7 +7,7 @@ from collections.abc import Callable
 from isa.expr import Expr, Int, Name
 from isa.table import BY_NAME, Operand, operand_type
 from isa.types import DType
-from isa.values import DIVIDES
+from isa.values import PARTIAL
 from wsc.ir.graph import Arg, Lit, Ref, Step
 from wsc.ir.tasks import MapTask
 from wsc.kernels.asm import Asm, At, Emission, Source
@@ -59,10 +59,10 @@ def loops(task: MapTask, mesh: Mesh) -> list[tuple[str, Expr]]:
     """The iteration space over a tile's part of the result, by decreasing stride.
 
     The whole block, also where the last tiles hold less: what lies behind the data is
-    never read, and whole blocks are one long row. Not where it could divide by a zero.
+    never read, and whole blocks are one long row. Not where what lies there could stop the run.
     """
     out = task.out
-    exact = any(step.op in DIVIDES and not step.dtype.is_float for step in task.body)
+    exact = any(step.op in PARTIAL and not step.dtype.is_float for step in task.body)
     order = sorted(range(len(out.extents)), key=lambda i: -out.strides[i])
     return [
         (f"d{i}", valid(out.extents[i], mesh) if exact else Int(out.extents[i].length))

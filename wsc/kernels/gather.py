@@ -59,8 +59,8 @@ def emit_gather(task: GatherTask, context: Context) -> Emission:
             word = asm.let("word", number * pick.index + word)
             target = asm.let("target", number * pick.out + target)
         row = asm.load("row", Name(task.indices.buffer) + word)
-        with asm.when(row, "<", 0):
-            asm.set(row, row + size)
+        if not task.ordinary:
+            asm.position(row, size)
         source = asm.let("source", row * stride)
         asm.vector(
             "mov", task.out.dtype,

@@ -8,8 +8,9 @@ chain instructions that are done.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from isa.expr import Expr, H, Int, Name, W, X, Y
 from isa.program import Asynchronous, Fabric, Procedure, Statement
@@ -20,7 +21,26 @@ from wsc.kernels.flows import ROOT_X, ROOT_Y
 CHAIN_DONE = 0
 ARRIVED = 1
 STORED = 2
-UP_UNIT, DOWN_UNIT, ARRIVAL_UNIT = 1, 2, 3
+SEMAPHORES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The stream units that chains use: up, down, and for sums that arrive at their end.
+
+    Where there are fewer than three, some wait for each other: an instruction of a unit begins
+    when the one before is done. No chain needs that a later one has begun.
+    """
+
+    up: int
+    down: int
+    arrival: int
+
+    @classmethod
+    def of(cls, count: int) -> Units:
+        """Three of the units 0 to ``count - 1``, the first one left free where that can be."""
+        first = 1 if count > 3 else 0
+        return cls(*(min(first + number, count - 1) for number in range(3)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +74,14 @@ def _parity(asm: Asm, line: Line, emit: Callable[[str, str], None]) -> None:
         emit("odd", "even")
 
 
-def chain(line: Line, upwards: bool, op: str, dtype: DType) -> Procedure:
+def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Procedure:
     """``chain_east_add_f32(source, count)``: add what arrives to the source and pass it on.
 
     Asynchronous; signals ``CHAIN_DONE``. The first tile of the chain only sends. The last tile
     of the line has no neighbour to send to, and never calls it; the guard says so.
     """
     towards = line.up if upwards else line.down
-    unit = Asynchronous(UP_UNIT if upwards else DOWN_UNIT, CHAIN_DONE)
+    unit = Asynchronous(units.up if upwards else units.down, CHAIN_DONE)
     asm = Asm(6)
     source, count = asm.register("source"), asm.register("count")
     memory, dims = words(asm, source, count, dtype)
@@ -82,14 +102,16 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType) -> Procedure:
     )  # fmt: skip
 
 
-def take(line: Line, upwards: bool, op: str, dtype: DType, asynchronous: bool) -> Procedure:
+def take(
+    line: Line, upwards: bool, op: str, dtype: DType, asynchronous: Units | None = None
+) -> Procedure:  # fmt: skip
     """``take_east_add_f32(target, source, count)``: target = source op what arrives.
 
     The end of a chain. At the end of the line nothing arrives, and the source is copied.
     The asynchronous form runs on the chain's unit and signals ``CHAIN_DONE``.
     """
     towards = line.up if upwards else line.down
-    unit = Asynchronous(UP_UNIT, CHAIN_DONE) if asynchronous else None
+    unit = Asynchronous(asynchronous.up, CHAIN_DONE) if asynchronous else None
     asm = Asm(6)
     target, source, count = (asm.register(name) for name in ("target", "source", "count"))
     memory, dims = words(asm, source, count, dtype)
@@ -114,12 +136,12 @@ def take(line: Line, upwards: bool, op: str, dtype: DType, asynchronous: bool) -
     )  # fmt: skip
 
 
-def arrive() -> Procedure:
+def arrive(units: Units) -> Procedure:
     """``arrive_west_f32(target, count)``: store the end of a west chain; signals ``ARRIVED``."""
     asm = Asm(6)
     target, count = asm.register("target"), asm.register("count")
     memory, dims = words(asm, target, count, DType.F32)
-    unit = Asynchronous(ARRIVAL_UNIT, ARRIVED)
+    unit = Asynchronous(units.arrival, ARRIVED)
 
     def emit(send: str, receive: str) -> None:
         source = Fabric(f"west_{receive}")
@@ -132,7 +154,7 @@ def arrive() -> Procedure:
     )  # fmt: skip
 
 
-def turn() -> Procedure:
+def turn(units: Units) -> Procedure:
     """``turn_east_add_f32(source, count)``: the sums that come from the west go back west.
 
     The last tile's part of a chain whose end lies elsewhere: it adds its own words.
@@ -141,7 +163,7 @@ def turn() -> Procedure:
     asm = Asm(6)
     source, count = asm.register("source"), asm.register("count")
     memory, dims = words(asm, source, count, DType.F32)
-    unit = Asynchronous(UP_UNIT, CHAIN_DONE)
+    unit = Asynchronous(units.up, CHAIN_DONE)
 
     def emit(send: str, receive: str) -> None:
         out, came = Fabric(f"west_{send}"), Fabric(f"east_{receive}")
@@ -155,11 +177,11 @@ def turn() -> Procedure:
     )  # fmt: skip
 
 
-def forward() -> Procedure:
+def forward(units: Units) -> Procedure:
     """``forward_west_f32(count)``: pass words on to the west; signals ``ARRIVED``."""
     asm = Asm(6)
     count = asm.register("count")
-    unit = Asynchronous(ARRIVAL_UNIT, ARRIVED)
+    unit = Asynchronous(units.arrival, ARRIVED)
 
     def emit(send: str, receive: str) -> None:
         out, came = Fabric(f"west_{send}"), Fabric(f"west_{receive}")
@@ -211,19 +233,19 @@ def barrier() -> Procedure:
     )  # fmt: skip
 
 
-def _build() -> dict[str, Procedure]:
-    made: list[Procedure] = [arrive(), turn(), forward(), barrier()]
+@cache
+def library(stream_units: int) -> Mapping[str, Procedure]:
+    """Name -> procedure, for cores with so many stream units, one at least."""
+    units = Units.of(stream_units)
+    made: list[Procedure] = [arrive(units), turn(units), forward(units), barrier()]
     for line in (ROW, COLUMN):
         for op in ("add", "max"):
             for dtype in DType:
-                made += [chain(line, up, op, dtype) for up in (True, False)]
-                made += [take(line, up, op, dtype, False) for up in (True, False)]
+                made += [chain(line, up, op, dtype, units) for up in (True, False)]
+                made += [take(line, up, op, dtype) for up in (True, False)]
                 made.append(all_reduce(line, op, dtype))
-    made.append(take(ROW, True, "add", DType.F32, True))
+    made.append(take(ROW, True, "add", DType.F32, units))
     return {procedure.name: procedure for procedure in made}
-
-
-LIBRARY: dict[str, Procedure] = _build()
 
 
 def called(body: tuple[Statement, ...]) -> list[str]:

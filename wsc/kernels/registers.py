@@ -14,6 +14,12 @@ def assigned(body: tuple[Statement, ...]) -> set[str]:
     return set(program.assigned(body))
 
 
+def iterations(body: tuple[Statement, ...]) -> set[str]:
+    """Iteration names of a body's instructions."""
+    ops = (statement for statement in program.statements(body) if isinstance(statement, Op))
+    return {dim.name for op in ops for dim in op.dims}
+
+
 class _Ranges:
     """First and last position of each register, loops taken as a whole where they must be."""
 

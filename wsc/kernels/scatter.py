@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from isa.expr import Expr, Int, Name
 from wsc.ir.tasks import ScatterTask
 from wsc.kernels.asm import Asm, At, Emission
@@ -13,7 +16,7 @@ from wsc.layout import View, valid
 def emit_scatter(task: ScatterTask, context: Context) -> Emission:
     """Copy the data, then a loop over the indices; each places one slice of the updates.
 
-    A negative index counts from the end; one that lies outside is passed over.
+    A negative index counts from the end; one that lies outside stops the run or is passed over.
     """
     asm = Asm(context.fabric.dimensions)
     data, out, updates, axis = task.data, task.out, task.updates, task.axis
@@ -29,12 +32,9 @@ def emit_scatter(task: ScatterTask, context: Context) -> Emission:
     )  # fmt: skip
     rest = [i for i in each if i != axis]
     dims = [space[i] for i in rest] or [("d", Int(1))]
-    size = out.extents[axis].size
     with asm.loop("pick", updates.extents[axis].size) as pick:
         row = asm.load("row", Name(task.indices.buffer) + asm.let("word", pick * 4))
-        with asm.when(row, "<", 0):
-            asm.set(row, row + size)
-        with asm.when(row, ">=", 0), asm.when(row, "<", size):
+        with _inside(asm, task, row):
             place = Name(out.buffer) + asm.let("target", row * out.strides[axis])
             update = Name(updates.buffer) + asm.let("source", pick * updates.strides[axis])
             target, source = at(out, place, rest), at(updates, update, rest)
@@ -44,3 +44,19 @@ def emit_scatter(task: ScatterTask, context: Context) -> Emission:
                 asm.vector(OPS[task.kind], out.dtype, target, target, source, dims=dims)
     doc = ("Place slices by index, each tile in its part.",)
     return Emission("scatter", asm.body, doc=doc)
+
+
+@contextmanager
+def _inside(asm: Asm, task: ScatterTask, row: Name) -> Generator[None]:
+    """What is done with a row that is a position of the axis, from 0 on."""
+    size = task.out.extents[task.axis].size
+    if task.ordinary:
+        yield
+    elif not task.skips:
+        asm.position(row, size)
+        yield
+    else:
+        with asm.when(row, "<", 0):
+            asm.set(row, row + size)
+        with asm.when(row, ">=", 0), asm.when(row, "<", size):
+            yield

@@ -59,7 +59,7 @@ def emit_load(task: Load, context: Context) -> Emission:
     tensor = context.edge_tensor(task.source)
     asm = Asm(context.fabric.dimensions)
     memory, dims = _tile_space(task.out, context)
-    if not all(is_plain(extent) for extent in task.out.extents):
+    if task.fill is not None:
         asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
     split = task.out.on("y") is not None
     flow = SCATTER if split else WEIGHTS

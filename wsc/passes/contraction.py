@@ -38,12 +38,26 @@ def _wanted(
     if axis_label is None:
         if entry.offset >= 0 and entry.offset + reach < size:
             return whole(size)
-        return Extent(size, None, 0, max(reach + 1, size - entry.offset), entry.offset)
+        # All of the dimension, also what windows that begin behind its first index do not read:
+        # what moves here is moved whole.
+        first = min(entry.offset, 0)
+        return Extent(size, None, 0, max(entry.offset + reach + 1, size) - first, first)
     axis = split[axis_label]
     step = block(sizes[axis_label], axis, mesh).step
     coefficient = dict(entry.terms)[axis_label]
     length = (step - 1) * coefficient + reach + 1
     return Extent(size, axis, step * coefficient, length, entry.offset)
+
+
+def reads_outside(index: tuple[Index, ...], shape: tuple[int, ...], sizes: dict[str, int]) -> bool:
+    """Whether windows over an operand of this shape reach beyond either of its ends."""
+    for entry, size in zip(index, shape, strict=True):
+        reach = [c * (sizes[label] - 1) for label, c in entry.terms]
+        first = entry.offset + sum(min(span, 0) for span in reach)
+        last = entry.offset + sum(max(span, 0) for span in reach)
+        if first < 0 or last >= size:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

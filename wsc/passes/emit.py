@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from isa.expr import names
 from isa.fabric import Fabric
+from isa.machine import described
 from isa.program import Procedure, Program, Region, Statement, Tensor, statements
 from isa.types import DType
+from wsc.errors import CompileError
 from wsc.ir.tasks import Placed, Task, views
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
-from wsc.kernels.library import LIBRARY, called
+from wsc.kernels.library import SEMAPHORES, called, library
 from wsc.kernels.registers import expressions
 from wsc.layout import whole
 from wsc.passes.lives import buffers_of, form
@@ -36,18 +38,18 @@ class Emit:
     """
 
     fabric: Fabric
-    fabric_name: str
     precision: DType
     model: str
     name: str = "emit"
 
     def apply(self, placed: Placed) -> Program:
-        """The program."""
+        """The program. Raises CompileError for a core that no kernel can do with."""
+        _require_core(self.fabric)
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         bodies = _Bodies(context)
         instances = [bodies.of(task) for task in placed.tasks]
         shared = share(instances, self.fabric.window)
-        procedures = (*library(shared.procedures), *shared.procedures)
+        procedures = (*needed(shared.procedures, self.fabric), *shared.procedures)
         transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
         steps = [
@@ -58,8 +60,8 @@ class Emit:
         memory = tensors(placed)
         if len(main) < len(steps):
             memory = _first_turns(memory, [main, *(p.body for p in procedures)])
-        return Program(
-            fabric=self.fabric_name,
+        program = Program(
+            fabric=self.fabric.name,
             width=placed.mesh.width,
             height=placed.mesh.height,
             precision=self.precision,
@@ -74,6 +76,7 @@ class Emit:
             procedures=procedures,
             transfers=repeated(transfers),
         )
+        return described(program, self.fabric)
 
 
 @dataclass(slots=True)
@@ -93,20 +96,33 @@ class _Bodies:
         return instance.over(dict(zip(first, buffers, strict=True)))
 
 
-def library(procedures: list[Procedure]) -> list[Procedure]:
+def _require_core(fabric: Fabric) -> None:
+    for has, wanted, what in (
+        (fabric.stream_units, 1, "stream unit"),
+        (fabric.semaphores, SEMAPHORES, "semaphores"),
+    ):
+        if has < wanted:
+            raise CompileError(
+                f"a core of fabric '{fabric.name}' has {has} {what.rstrip('s')}s, and programs of "
+                f"the compiler need {wanted} {what}"
+            )
+
+
+def needed(procedures: list[Procedure], fabric: Fabric) -> list[Procedure]:
     """The library procedures that these call, callees first."""
-    needed: list[str] = []
+    known = library(fabric.stream_units)
+    found: list[str] = []
 
     def visit(name: str) -> None:
-        for callee in called(LIBRARY[name].body):
+        for callee in called(known[name].body):
             visit(callee)
-        if name not in needed:
-            needed.append(name)
+        if name not in found:
+            found.append(name)
 
     for procedure in procedures:
         for name in called(procedure.body):
             visit(name)
-    return [LIBRARY[name] for name in needed]
+    return [known[name] for name in found]
 
 
 def tensors(placed: Placed) -> tuple[Tensor, ...]:

@@ -25,10 +25,10 @@ from wsc.ir.graph import (
     Node,
     Reduce,
     Reduction,
-    Ref,
     Scatter,
     Step,
 )
+from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     GatherTask,
     LookupTask,
@@ -49,7 +49,7 @@ from wsc.layout import (
     dense_strides,
     whole,
 )
-from wsc.passes.contraction import choose_contraction, wanted_extents
+from wsc.passes.contraction import choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
 from wsc.passes.values import Extents, Values
 
@@ -77,10 +77,12 @@ class Placer(Values):
 
     same_order: bool = False
     cost: CostModel = field(init=False)
+    ranges: dict[str, Interval] = field(init=False)
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
         self.cost = CostModel(self.fabric)
+        self.ranges = ranges(self.graph)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -108,7 +110,9 @@ class Placer(Values):
             for t in self.tasks
             for key in ("source", "weight", "table", "target")
         }
-        edge = tuple(t for t in self.edge.values() if t.name in used or t.kind is not Kind.WEIGHT)
+        inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
+        weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
+        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = tuple(early(self.tasks, self.mesh))
         return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
 
@@ -170,7 +174,8 @@ class Placer(Values):
         else:
             split = self._window_split(op)
             extents = wanted_extents(op.index, shape, sizes, split, self.mesh)
-            value = self.bring(name, extents, float(neutral(op.kind, self.types[name].dtype)))
+            fill = float(neutral(op.kind, self.types[name].dtype))
+            value = self.bring(name, extents, fill, reads_outside(op.index, shape, sizes))
         self._emit_reduce(node, value, split, sizes)
 
     def _window_split(self, op: Reduce) -> dict[str, str]:
@@ -237,8 +242,11 @@ class Placer(Values):
                 f"{self.fabric.sram_bytes} bytes of a tile on {self.mesh.width}x{self.mesh.height} "
                 "tiles; use more tiles"
             )
-        left = self.bring(a, choice.a)
-        right = None if streamed else self.bring(b, choice.b)
+        sizes = dict(op.extents)
+        around = reads_outside(op.index_a, self.types[a].shape, sizes)
+        left = self.bring(a, choice.a, outside=around)
+        around = reads_outside(op.index_b, self.types[b].shape, sizes)
+        right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
@@ -262,8 +270,13 @@ class Placer(Values):
         axis = node.op.axis
         extents = kept[:axis] + where.extents + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
-        self.tasks.append(GatherTask(source, where, axis, out, self.origin))
+        ordinary = self._ordinary(indices, source.extents[axis].size)
+        self.tasks.append(GatherTask(source, where, axis, out, self.origin, ordinary))
         self.homes[node.output] = out
+
+    def _ordinary(self, indices: str, size: int) -> bool:
+        """Whether all indices are known to be positions from 0 on."""
+        return is_position(self.ranges[indices], (size, size))
 
     def _shared(self, shape: tuple[int, ...], axes: list[str]) -> Extents:
         """The largest dimensions in blocks along these mesh axes, the others whole."""
@@ -296,7 +309,10 @@ class Placer(Values):
         source, where = self.bring(data, extents), self._everywhere(indices)
         placed = self.bring(updates, rows)
         out = self.fresh(node.output, node.type.dtype, extents)
-        task = ScatterTask(source, where, placed, axis, node.op.kind, out, self.origin)
+        ordinary = self._ordinary(indices, out.extents[axis].size)
+        task = ScatterTask(
+            source, where, placed, axis, node.op.kind, out, self.origin, ordinary, node.op.skips
+        )
         self.tasks.append(task)
         self.homes[node.output] = out
 
@@ -306,7 +322,9 @@ class Placer(Values):
         home = tuple(
             Extent(size, "x", size) if i == first else whole(size) for i, size in enumerate(shape)
         )
-        numbers = self._positive(self.bring(indices, home), self.types[data].shape[0], node.output)
+        count, numbers = self.types[data].shape[0], self.bring(indices, home)
+        if not self._ordinary(indices, count):
+            numbers = self._positions(numbers, count, node.output)
         features = self.types[data].shape[1:]
         big = max(range(len(shape)), key=lambda i: shape[i], default=None)
         rows = [
@@ -324,18 +342,11 @@ class Placer(Values):
         self.tasks.append(LookupTask(self.outside[data], numbers, out, drop, self.origin))
         self.homes[node.output] = out
 
-    def _positive(self, view: View, size: int, hint: str) -> View:
-        """Row numbers counted from the end made ordinary."""
+    def _positions(self, view: View, size: int, hint: str) -> View:
+        """Row numbers counted from the end made ordinary; what is none stops the run."""
         out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
-        scratch = tuple(
-            self.buffer(f"{hint}.rows.tmp{i}", DType.I32, out.local_size * 4) for i in range(2)
-        )
-        body = (
-            Step("lt", DType.I32, (Arg(0), Lit(0))),
-            Step("mul", DType.I32, (Ref(0), Lit(size))),
-            Step("add", DType.I32, (Arg(0), Ref(1))),
-        )
-        self.tasks.append(MapTask(body, (view,), out, scratch, self.origin))
+        body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
+        self.tasks.append(MapTask(body, (view,), out, (), self.origin))
         return out
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from isa.expr import Expr, ExprLike, Int, Name, names, split, substitute
 from isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
 from wsc.kernels.asm import Emission
-from wsc.kernels.registers import assigned
+from wsc.kernels.registers import assigned, iterations
 
 Rewrite = Callable[[Expr, tuple[str, ...], str], Expr]
 
@@ -163,7 +163,7 @@ def _outline(
 ) -> Procedure:
     first = instances[0]
     parameters: dict[tuple[Expr, ...], str] = {}
-    taken = assigned(first.emission.body)
+    taken = assigned(first.emission.body) | iterations(first.emission.body)
     values: list[Expr] = []
     for column, role in zip(_columns(instances), first.roles, strict=True):
         if len(set(column)) == 1:

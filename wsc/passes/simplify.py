@@ -20,13 +20,15 @@ from wsc.ir.graph import (
     Step,
     Transpose,
 )
+from wsc.passes.positions import known_positions
 
 MAX_BODY = 24  # steps of a fused map; more would need more temporaries than they save
 
 
 @dataclass(frozen=True, slots=True)
 class Simplify:
-    """Compose movement, turn one-element constants into literals, fuse maps, drop dead nodes.
+    """Compose movement, turn one-element constants into literals, leave out checks of indices
+    that are positions, fuse maps, drop dead nodes.
 
     Requires a checked graph; ensures that no node is dead and that no map reads a map of
     its own shape that has no other reader.
@@ -36,7 +38,8 @@ class Simplify:
 
     def apply(self, graph: Graph) -> Graph:
         """The simplified graph."""
-        for change in (split_pads, compose_moves, literals, fuse_maps, drop_dead):
+        changes = (split_pads, compose_moves, literals, known_positions, fuse_maps, drop_dead)
+        for change in changes:
             graph = change(graph)
         return graph
 

@@ -22,6 +22,7 @@ from wsc.layout import (
     View,
     default_extents,
     dense_strides,
+    holds_all,
     is_plain,
     local_size,
     storage_order,
@@ -51,6 +52,7 @@ class Values:
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
+    shown: dict[str, EdgeTensor] = field(default_factory=dict)
     lengths: dict[str, str] = field(default_factory=dict)
     origin: str = ""
 
@@ -65,16 +67,16 @@ class Values:
             self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
             self.outside[item.name] = item.name
         for output in self.graph.outputs:
-            if output.name in self.edge:
-                raise CompileError(f"output '{output.name}' has the name of an input; rename one")
+            if output.name in self.shown:
+                raise CompileError(f"two outputs have the name '{output.name}'; rename one")
             type_ = self.types[output.value]
-            self._edge(output.name, Kind.OUTPUT, type_, output.host_dtype)
+            self._show(output.name, type_, output.host_dtype)
             if output.length is not None:
                 cut = Cut(output.length[0], self._length(output.name, output.length[1]))
-                self.edge[output.name] = replace(self.edge[output.name], cut=cut)
+                self.shown[output.name] = replace(self.shown[output.name], cut=cut)
         for constant in self.graph.constants:
             name = constant.name
-            while name in self.edge:
+            while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
             self.outside[constant.name] = name
@@ -85,12 +87,16 @@ class Values:
             name = f"{output}.length"
             while name in self.edge or any(name == item.name for item in self.graph.outputs):
                 name += "'"
-            self._edge(name, Kind.OUTPUT, self.types[value], "")
+            self._show(name, self.types[value], "")
             self.lengths[value] = name
         return self.lengths[value]
 
     def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
         self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)
+
+    def _show(self, name: str, type_: Type, host: str) -> None:
+        """An output, which may have the name of an input."""
+        self.shown[name] = EdgeTensor(name, Kind.OUTPUT, type_.dtype, type_.shape, host)
 
     # --- buffers and views ------------------------------------------------------
 
@@ -133,26 +139,34 @@ class Values:
             return found
         return self.bring(value, default_extents(self.types[value].shape, self.mesh))
 
-    def bring(self, value: str, extents: Extents, fill: float | None = 0) -> View:
+    def bring(
+        self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
+    ) -> View:
         """A view of ``value`` with exactly these extents.
 
         fill: what positions outside the value hold, in a layout with halo or padding.
+        outside: whether such positions are read in a layout without halo too: where blocks do not
+            divide the size, the last tile has room for more than it holds.
+
+        A layout without halo that holds all of the value is where the value is from now on; others
+        are copies for one reader.
         """
         found = self.current(value)
-        if found is not None and found.extents == extents:
+        if found is not None and found.extents == extents and not outside:
             return found
-        plain = all(is_plain(extent) for extent in extents)
-        key = (value, extents, None if plain else fill)
+        if not outside and all(is_plain(extent) for extent in extents):
+            fill = None
+        key = (value, extents, fill)
         if key not in self.copies:
-            self.copies[key] = self._copy(value, extents, None if plain else fill)
+            self.copies[key] = self._copy(value, extents, fill)
         return self.copies[key]
 
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
             view = self.fresh(value, self.types[value].dtype, extents)
-            self.tasks.append(Load(self.outside[value], view, fill or 0, value))
-            if fill is None:
+            self.tasks.append(Load(self.outside[value], view, fill, value))
+            if fill is None and self._holds_all(extents):
                 self.homes[value] = view
             return view
         if node is None:
@@ -166,7 +180,7 @@ class Values:
                 isinstance(step, Pad)
                 for step in node.op.steps  # type: ignore[union-attr]
             )
-            if pads and fill is not None:
+            if pads and not (fill is None and self._holds_all(extents)):
                 plain = default_extents(self.types[value].shape, self.mesh)
                 self.homes[value] = self.bring(value, plain)
                 return self._moved(value, self.homes[value], (), extents, fill)
@@ -181,9 +195,12 @@ class Values:
                 )
         finally:
             self.origin = origin
-        if fill is None and value not in self.homes:
+        if fill is None and self._holds_all(extents) and value not in self.homes:
             self.homes[value] = view
         return view
+
+    def _holds_all(self, extents: Extents) -> bool:
+        return all(holds_all(extent, self.mesh) for extent in extents)
 
     def _moved(
         self, hint: str, source: View, steps: tuple[MoveStep, ...], extents: Extents,

@@ -1,0 +1,90 @@
+"""``python -m conformance.graphs``: draw valid models, try them, print a table of verdicts."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from conformance.fuzz.__main__ import shown
+from conformance.fuzz.judge import GOOD, Finding, Verdict
+from conformance.graphs.judge import Graphs, judged
+from conformance.graphs.shrink import listing, shrunk
+
+WRONG = (Verdict.DISAGREED, Verdict.CRASHED, Verdict.UNCLEAR)  # what can be tried again here
+
+
+@click.command()
+@click.option("--count", default=2000, show_default=True, help="Models.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--nodes", default=30, show_default=True, help="The most that a model has.")
+@click.option("--jobs", default=2, show_default=True, help="Processes.")
+@click.option("--limit", default=60.0, show_default=True, help="Seconds for one model.")
+@click.option("--only", "only", type=int, multiple=True, metavar="N", help="Just these numbers.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write the models there that went wrong, made small, with inputs and expected outputs.",
+)  # fmt: skip
+@click.option("--verbose", is_flag=True, help="List every model.")
+def main(
+    count: int, seed: int, nodes: int, jobs: int, limit: float, only: tuple[int, ...],
+    keep: Path | None, verbose: bool,
+) -> None:  # fmt: skip
+    """Draw valid models and hold what wsc makes of them against ONNX Runtime.
+
+    Exits with 1 if any crashes, hangs, takes too much memory, is refused with no clear
+    sentence, or has a result other than ONNX Runtime's.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
+    started = time.perf_counter()
+    graphs = Graphs(seed, limit, nodes)
+    numbers = only or range(count)
+    findings = list(shown(graphs.run(numbers, jobs), len(numbers), console))
+    findings.sort(key=lambda finding: finding.number)
+    for finding in findings:
+        if verbose or finding.verdict not in GOOD:
+            console.print(str(finding), markup=False, soft_wrap=True)
+            if keep is not None and finding.verdict in WRONG:
+                console.print(_keep(keep, graphs, finding), markup=False, soft_wrap=True)
+    counts = Counter(finding.verdict for finding in findings)
+    table = Table("verdict", "models", box=None)
+    for verdict in Verdict:
+        table.add_row(verdict, str(counts[verdict]))
+    console.print(table)
+    reasons = Counter(
+        re.sub(r"'[^']*'|\d+", "_", finding.reason)[:110]
+        for finding in findings
+        if finding.verdict is Verdict.REFUSED
+    )
+    for reason, number in reasons.most_common(40):
+        console.print(f"refused {number:4d}  {reason}", markup=False, soft_wrap=True)
+    console.print(f"{time.perf_counter() - started:.0f} s", markup=False)
+    sys.exit(any(finding.verdict not in GOOD for finding in findings))
+
+
+def _keep(folder: Path, graphs: Graphs, finding: Finding) -> str:
+    """Write the smallest model that goes as wrong; its nodes as text."""
+    number = finding.number
+    drawn = shrunk(
+        graphs.drawn(number), lambda smaller: judged(number, smaller).verdict is finding.verdict
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"{graphs.seed}-{number}"
+    stem.with_suffix(".onnx").write_bytes(drawn.model.SerializeToString())
+    wanted = zip(drawn.model.graph.output, drawn.expected, strict=True)
+    arrays: dict[str, Any] = {f"in:{name}": array for name, array in drawn.feeds.items()}
+    arrays |= {f"want:{value.name}": array for value, array in wanted}
+    np.savez(stem.with_suffix(".npz"), **arrays)
+    return listing(drawn)
+
+
+if __name__ == "__main__":
+    main()

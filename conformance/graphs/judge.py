@@ -1,0 +1,174 @@
+"""What wsc makes of a drawn model, and whether that is right."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, numpy_helper
+
+from conformance.fuzz.judge import Finding, Verdict, limit_memory, try_mutant
+from conformance.fuzz.mutate import Mutant
+from conformance.graphs.draft import Refused, evaluate
+from conformance.graphs.drawn import Drawn, draw
+from conformance.pool import Job, Loss, over_processes
+from wsc.backend import prepare
+
+# Of the largest magnitude of an output; and how far results may be off where a small change of
+# all floats that go in moves them: so many times as much as those changes move them.
+TOLERANCE = {"f32": 1e-4, "f16": 2e-2}
+CHANGE = {"f32": 3e-7, "f16": 1e-3}
+TRIES, SLACK = 6, 30.0
+
+
+class Graphs:
+    """Drawn models by number. limit: seconds that one may take. most: nodes."""
+
+    def __init__(self, seed: int, limit: float, most: int = 30) -> None:
+        self.seed, self.limit, self.most = seed, limit, most
+
+    def drawn(self, number: int) -> Drawn:
+        """The model of a number."""
+        return draw(self.seed, number, self.most)
+
+    def run(self, numbers: Sequence[int], jobs: int) -> Iterator[Finding]:
+        """Findings as they come."""
+        return over_processes(Job(self._try, self._lost, self.limit), numbers, jobs)
+
+    def _try(self, number: int) -> Finding:
+        limit_memory()
+        return judged(number, self.drawn(number))
+
+    def _lost(self, number: int, loss: Loss, reason: str, seconds: float) -> Finding:
+        verdict = Verdict.HUNG if loss is Loss.HANG else Verdict.CRASHED
+        return Finding(number, "lost", (), verdict, reason, seconds)
+
+
+def judged(number: int, drawn: Drawn) -> Finding:
+    """The verdict on one model."""
+    mutant = Mutant(b"", drawn.operators)
+    finding = try_mutant(number, drawn.label, mutant, lambda: outputs_of(drawn))
+    if finding.outputs is None:
+        return finding
+    outputs, finding.outputs = finding.outputs, None
+    problem = _difference(drawn, outputs)
+    finding.verdict, finding.reason = Verdict.AGREED, ""
+    if problem and not _difference(replace(drawn, expected=drawn.stepwise), outputs):
+        finding.reason = f"as ONNX Runtime node by node, not as the whole in it: {problem}"
+    elif problem and _agrees_with_reference(drawn, outputs):
+        finding.reason = f"as ONNX's reference evaluator, not as ONNX Runtime: {problem}"
+    elif problem:
+        steady = not _moved(drawn, outputs)
+        finding.verdict = Verdict.DISAGREED if steady else Verdict.UNCHECKED
+        finding.reason = problem if steady else f"ill-conditioned: {problem}"
+    return finding
+
+
+def outputs_of(drawn: Drawn) -> list[Any]:
+    """Outputs of the compiled model, on both engines where the model is drawn for it."""
+    prepared = prepare(drawn.model, fabric=drawn.fabric, precision=drawn.precision)
+    outputs = list(prepared.run(drawn.feeds))
+    if drawn.engines:
+        cycles = prepared.cycles
+        again = list(prepared.run(drawn.feeds, engine="reference"))
+        if cycles != prepared.cycles:
+            raise AssertionError(f"{cycles} cycles, the reference engine has {prepared.cycles}")
+        for number, (ours, theirs) in enumerate(zip(outputs, again, strict=True)):
+            if ours.tobytes() != theirs.tobytes():
+                raise AssertionError(f"output {number}: the engines differ")
+    return outputs
+
+
+def _agrees_with_reference(drawn: Drawn, outputs: Sequence[Any]) -> bool:
+    """Whether ONNX's reference evaluator, asked as a second opinion, has these outputs."""
+    from onnx.reference import ReferenceEvaluator
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            expected: Any = ReferenceEvaluator(drawn.model).run(None, drawn.feeds)
+        except Exception:  # noqa: BLE001 - it may refuse in any way, and then has no opinion
+            return False
+    return not _difference(
+        replace(drawn, expected=[np.asarray(item) for item in expected]), outputs
+    )
+
+
+def _difference(drawn: Drawn, outputs: Sequence[Any]) -> str:
+    """The first difference to what is expected, or nothing."""
+    names = [value.name for value in drawn.model.graph.output]
+    for name, ours, theirs in zip(names, outputs, drawn.expected, strict=True):
+        if not isinstance(ours, np.ndarray) or ours.shape != theirs.shape:
+            return f"'{name}': shape {getattr(ours, 'shape', None)} for {theirs.shape}"
+        if ours.dtype != theirs.dtype:
+            return f"'{name}': {ours.dtype} for {theirs.dtype}"
+        off = _off(ours, theirs, TOLERANCE[drawn.precision])
+        if off.any():
+            at = tuple(int(place) for place in np.argwhere(off)[0])
+            return f"'{name}'{list(at)}: {ours[at]!r} for {theirs[at]!r}, {int(off.sum())} in all"
+    return ""
+
+
+def _off(ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> np.ndarray:
+    """Where an output is not what is expected: integers exactly, floats within a tolerance."""
+    if ours.dtype.kind != "f":
+        return ours != theirs
+    left, right = ours.astype(np.float64), theirs.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(right)
+        scale = np.abs(right[finite]).max() if finite.any() else 1.0
+        near = np.abs(left - right) <= tolerance * max(scale, 1e-3)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    return ~(same | (near & finite & np.isfinite(left)))
+
+
+def _moved(drawn: Drawn, outputs: Sequence[Any]) -> bool:
+    """Whether small changes of the floats that go in move the reference's results as far."""
+    change = CHANGE[drawn.precision]
+    spread = [np.zeros(array.shape) for array in drawn.expected]
+    unsteady = [np.zeros(array.shape, bool) for array in drawn.expected]
+    for turn in range(TRIES):
+        draws = np.random.default_rng(turn)
+        model, feeds = _changed(drawn.model, drawn.feeds, draws, change)
+        try:
+            others, _ = evaluate(model, feeds)
+        except Refused:
+            return False
+        for place, (other, theirs) in enumerate(zip(others, drawn.expected, strict=True)):
+            if other.shape != theirs.shape:
+                return True
+            with np.errstate(all="ignore"):
+                apart = np.abs(other.astype(np.float64) - theirs.astype(np.float64))
+            unsteady[place] |= ~np.isfinite(apart) & ~((other == theirs) | np.isnan(theirs))
+            spread[place] = np.fmax(spread[place], np.where(np.isfinite(apart), apart, 0))
+    for ours, theirs, moved, loose in zip(outputs, drawn.expected, spread, unsteady, strict=True):
+        if not isinstance(ours, np.ndarray) or ours.shape != theirs.shape:
+            return False
+        off = _off(ours, theirs, TOLERANCE[drawn.precision])
+        with np.errstate(all="ignore"):
+            apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+        if (off & ~loose & ~(apart <= SLACK * moved)).any():
+            return False
+    return True
+
+
+def _changed(
+    model: ModelProto, feeds: dict[str, np.ndarray], draws: np.random.Generator, change: float
+) -> tuple[ModelProto, dict[str, np.ndarray]]:
+    """The model and its inputs with each float a little larger or smaller."""
+
+    def near(array: np.ndarray) -> np.ndarray:
+        if array.dtype.kind != "f" or not array.size:
+            return array
+        factors = 1 + change * draws.choice((-1.0, 1.0), array.shape)
+        with np.errstate(all="ignore"):
+            return np.asarray(array.astype(np.float64) * factors).astype(array.dtype)
+
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(near(numpy_helper.to_array(tensor)), tensor.name))
+    return copy, {name: near(array) for name, array in feeds.items()}

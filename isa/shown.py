@@ -1,0 +1,21 @@
+"""Text that came from a file of someone else, as it may be shown on a terminal."""
+
+from __future__ import annotations
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""The text with every character that is not printable written as an escape, such as ``\x1b``.
+
+    So are the characters that would move the cursor, color the terminal, or change the order in
+    which the others are read. keep: characters that stay as they are, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    return "".join(item if item.isprintable() or item in keep else _escape(item) for item in text)
+
+
+def _escape(item: str) -> str:
+    code = ord(item)
+    if code < 1 << 8:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"

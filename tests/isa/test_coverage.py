@@ -1,0 +1,70 @@
+"""Outputs are drained once, all of them; cores that routes lead to have code."""
+
+from __future__ import annotations
+
+import pytest
+
+from isa.diagnostics import AssemblyError
+from isa.fabric import find_fabric
+from isa.parser import parse
+from isa.verifier import verify
+
+TEXT = """wsc 1
+fabric "tiny" 2x2
+output r : f32[2, 8] "float32"
+color c = 0
+tensor t : f32[8] at 0 size 32
+region all at 0,0 size 2x2
+route c in all when y == 1 : RAMP -> S
+route c in all when y == 0 : RAMP -> N
+main all
+  mov.f32 <c>, [t + 4*i] for i:8
+end
+"""
+
+COVERED = {
+    "a side each": ["side N from r[8*x + i] for i:4", "side S from r[8*x + i + 4] for i:4"],
+    "interleaved": ["side N from r[2*i + x] for i:8", "side S from r[0] for i:0"],
+    "repeated": ["side N from r[8*x + 2*n + i] repeat n:4 for i:2", "side S from r[0] for i:0"],
+    "ragged": ["side N from r[8*x + 3*n + i] repeat n:3 for i:min(3, 8 - 3*n)",
+               "side S from r[0] for i:0"],
+    "one port": ["side N from r[i] for i:16*x", "side S from r[0] for i:0"],
+    "backwards": ["side N from r[8*x + 7 - i] for i:8", "side S from r[0] for i:0"],
+}  # fmt: skip
+
+WRONG = {
+    "not at all": (["side N from r[0] for i:0", "side S from r[0] for i:0"], "0 of the 16"),
+    "one short": (["side N from r[8*x + i] for i:7", "side S from r[0] for i:0"],
+                  "14 of the 16 elements of 'r' are drained, not element 7"),
+    "one twice": (["side N from r[7*x + i] for i:8", "side S from r[0] for i:0"],
+                  "element 7 of 'r' is drained twice"),
+    "within a port": (["side N from r[8*x + 0*i] for i:8", "side S from r[0] for i:0"],
+                      "element 0 of 'r' is drained twice"),
+    "on both sides": (["side N from r[8*x + i] for i:4", "side S from r[8*x + i] for i:4"],
+                      "element 0 of 'r' is drained twice"),
+    "too many": (["side N from r[i] for i:16", "side S from r[i] for i:16"],
+                 "is drained twice|more elements than the 16"),
+}  # fmt: skip
+
+
+def check(drains: list[str], text: str = TEXT) -> None:
+    whole = text + "".join(f"drain c in all {drain}\n" for drain in drains)
+    verify(parse(whole), find_fabric("tiny"), whole)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_an_output_may_be_drained_in_any_way_that_covers_it(name: str) -> None:
+    check(COVERED[name])
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_output_is_drained_once_and_whole(name: str) -> None:
+    drains, message = WRONG[name]
+    with pytest.raises(AssemblyError, match=message):
+        check(drains)
+
+
+def test_cores_that_routes_lead_to_have_code() -> None:
+    text = TEXT[: TEXT.index("main all")]
+    with pytest.raises(AssemblyError, match="region 'all' has no code, and routes lead to or from"):
+        check(COVERED["a side each"], text)

@@ -1,0 +1,67 @@
+"""Spans of strided accesses, and static expressions, against integers that have no end."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isa import expr as ex
+from isa.limits import MOST_NUMBER
+from isa.spans import spanned
+
+EDGES = (0, 1, 2, 3, 1 << 31, 1 << 32, (1 << 32) + 1, 3_037_000_500, MOST_NUMBER)
+NUMBERS = st.sampled_from(EDGES).flatmap(lambda n: st.sampled_from((n, -n, n - 1)))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    NUMBERS,
+    st.lists(st.tuples(NUMBERS, NUMBERS), max_size=8),
+    st.sampled_from((0, 1, 4, 1 << 31, MOST_NUMBER)),
+)
+def test_what_a_span_reaches_is_exact_or_beyond_every_size(base, dims, size):
+    corners = [(0, (extent - 1) * stride) for extent, stride in dims]
+    ends = [base + sum(corner) for corner in itertools.product(*corners)]
+    outside = all(extent > 0 for extent, _ in dims) and (min(ends) < 0 or max(ends) >= size)
+    span = spanned(base, [(np.array([extent]), stride) for extent, stride in dims])
+    assert span.beyond(size).tolist() == ([outside] if dims else outside)
+
+
+EXPRESSIONS = st.recursive(
+    NUMBERS.map(ex.Int) | st.sampled_from(("x", "y", "W")).map(ex.Name),
+    lambda inner: st.builds(ex.Binary, st.sampled_from((*ex.BINARY, *ex.FUNCTIONS)), inner, inner),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(EXPRESSIONS)
+def test_a_static_expression_never_wraps(node):
+    xs, ys = np.arange(3)[None, :], np.arange(2)[:, None]
+    try:
+        values = ex.evaluate(node, {"x": xs, "y": ys, "W": 3})
+    except ArithmeticError:
+        return  # refused
+    for y, x in itertools.product(range(2), range(3)):
+        there = int(np.broadcast_to(values, (2, 3))[y, x])
+        assert there == _exact(node, {"x": x, "y": y, "W": 3})
+
+
+def _exact(node, env):
+    """With Python's integers, one tile at a time."""
+    if isinstance(node, ex.Int):
+        return node.value
+    if isinstance(node, ex.Name):
+        return env[node.name]
+    left, right = _exact(node.left, env), _exact(node.right, env)
+    return {"min": min, "max": max}.get(node.op, lambda a, b: ex.apply(node.op, a, b))(left, right)
+
+
+def test_a_product_beyond_the_range_is_told():
+    x = np.arange(750)[None, :]
+    with pytest.raises(ex.TooLarge, match=r"x\*1099511627776 leaves the range of numbers"):
+        ex.evaluate(ex.X * (1 << 40), {"x": x})

@@ -1,0 +1,76 @@
+"""Counters: what each statement adds sums to the run, and energy is each count at its price."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import runtime
+from isa.program import Kind
+from tests.runtime.programs import program, wide_io
+from wsc.api import load
+
+PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
+
+COUNTED = """
+input a : f32[20] "float32"
+output r : f32[20] "float32"
+color c = 0
+tensor t : f32[20] at 0 size 80
+region all at 0,0 size 2x1
+route c in all : W -> E
+main all
+  if x == 0
+    i.set n, 1
+    fmac.f32 [4*i], [4*i], 1.0 for i:7
+    add.f32 [4*i], [4*i], 1.0 for i:5
+  end
+end
+feed c in all side W from a[i] for i:20
+drain c in all side E from r[i] for i:20
+"""
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_what_statements_add_sums_to_the_run(path: Path) -> None:
+    loaded = load(path)
+    inputs = {
+        tensor.name: np.ones(tensor.shape, tensor.host)
+        for tensor in loaded.assembly.edge_tensors
+        if tensor.kind is Kind.INPUT
+    }
+    result = loaded.run(inputs)
+    statements = result.counters.statements
+    assert sum(item.added for item in statements) == max(item.end for item in statements)
+    assert all(item.added >= 0 for item in statements)
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "count"),
+    [
+        ("multiply_accumulate", "multiply_accumulate_f32", 7),
+        ("operation", "operation", 5 + 1 + 2),  # elements, i.set, and the if of both tiles
+        ("sram", "sram_byte", 7 * 12 + 5 * 8),
+        ("hop", "hop", 20),
+        ("io", "io_byte", 80 + 80),
+    ],
+)
+def test_each_price(kind: str, price: str, count: int) -> None:
+    fabric = wide_io()
+    free = dict.fromkeys(fabric.energy, 0.0)
+    given = {"a": np.ones(20, np.float32)}
+    fabric = replace(fabric, energy=free | {price: 3.0})
+    energy = runtime.run(program(COUNTED, "2x1"), given, fabric=fabric).counters.energy
+    assert energy == dict.fromkeys(energy, 0.0) | {kind: 3.0 * count}
+
+
+def test_time_has_its_price_on_every_tile() -> None:
+    fabric = wide_io()
+    free = dict.fromkeys(fabric.energy, 0.0)
+    given = {"a": np.ones(20, np.float32)}
+    fabric = replace(fabric, energy=free | {"static_tile_cycle": 3.0})
+    counters = runtime.run(program(COUNTED, "2x1"), given, fabric=fabric).counters
+    assert counters.energy["static"] == sum(counters.energy.values()) == 3.0 * 2 * counters.cycles

@@ -1,0 +1,81 @@
+"""Compiled code on disk, with functions that Numba compiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+from runtime.engine import keep
+from runtime.engine.keep import SEAL, Keep
+
+NUMBA: Any = numba  # its settings have no stubs
+SIGNATURE = (NUMBA.types.int64,)
+
+
+def twice(number: int) -> int:
+    return 2 * number
+
+
+def _hits(kept: Keep) -> int:
+    """How often the disk had the function; it works in any case."""
+    function = numba.njit(twice)
+    assert kept.compile(function, SIGNATURE) == ""
+    assert function(21) == 42
+    assert kept.is_whole()
+    return sum(function.stats.cache_hits.values())
+
+
+def test_kept_and_loaded(tmp_path: Path) -> None:
+    before = NUMBA.config.CACHE_DIR
+    kept = Keep(tmp_path / "twice", "source")
+    assert not kept.is_whole()
+    assert (_hits(kept), _hits(kept)) == (0, 1)
+    assert before == NUMBA.config.CACHE_DIR
+    assert _hits(Keep(tmp_path / "twice", "other source")) == 0
+
+
+def test_every_file_that_is_damaged_is_noticed(tmp_path: Path) -> None:
+    kept = Keep(tmp_path / "twice", "source")
+    _hits(kept)
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for name in files:
+        for damage in ("empty", "bit", "garbage", "gone", "folder"):
+            path = next(p for p in tmp_path.rglob(name.name))
+            data = bytearray(path.read_bytes())
+            if damage == "gone" or damage == "folder":
+                path.unlink()
+                if damage == "folder":
+                    path.mkdir()
+            elif damage == "bit":
+                # Of the seal, a letter of a digest: white space would mean the same.
+                data[data.rindex(b'"') - 3 if name.name == SEAL else len(data) // 2] ^= 1
+                path.write_bytes(data)
+            else:
+                path.write_bytes(b"" if damage == "empty" else b"\\x80garbage")
+            assert not kept.is_whole(), (name, damage)
+            assert _hits(kept) == 0, (name, damage)
+            assert _hits(kept) == 1, (name, damage)
+
+
+def test_where_nothing_can_be_written_the_function_is_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    function = numba.njit(twice)
+    kept = Keep(tmp_path / "file" / "twice", "source")
+    said = kept.compile(function, SIGNATURE)
+    assert said == f"{tmp_path / 'file' / 'twice'} cannot be written (Not a directory)"
+    assert function(21) == 42
+
+
+def test_the_first_folder_that_can_be_written_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, good = tmp_path / "file", tmp_path / "new" / "folder"
+    file.touch()
+    monkeypatch.setattr(NUMBA.config, "CACHE_DIR", str(good))
+    assert keep.find_folder() == (good, "")
+    monkeypatch.setattr(NUMBA.config, "CACHE_DIR", str(file / "below"))
+    assert keep.find_folder() == (Path(keep.__file__).parent / "__pycache__", "")

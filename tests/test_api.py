@@ -1,0 +1,87 @@
+"""The public API: what it shows of itself, what it takes, and the sentence for the rest."""
+
+from __future__ import annotations
+
+import pydoc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+import pytest
+
+import wsc
+from isa.fabric import FabricError, find_fabric
+from models import builders
+from runtime.errors import InputError
+from wsc.errors import CompileError
+
+MODEL = builders.mlp((4, 6, 3), batch="n")
+
+
+def test_the_package_shows_its_api() -> None:
+    assert {"Program", "compile", "load"} <= set(dir(wsc))
+    assert not {"Any", "annotations", "import_module"} & set(dir(wsc))
+    text = pydoc.plain(pydoc.render_doc(wsc))
+    for shown in ("class Program", "compile(model", "load(path", 'wsc.compile("model.onnx"'):
+        assert shown in text
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = wsc.nothing  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_program_is_shown_in_a_line() -> None:
+    model = builders.mlp((4, 6, 3), batch="n")
+    model.graph.name = "<b>\x1b[31m" + "m" * 1000
+    program = wsc.compile(model, (2, 2), {"n": 5})
+    text = repr(program)
+    assert text.isprintable()
+    assert len(text) < 300
+    for fact in ("2x2 tiles of wse2", "f32", "x float32[5, 4]", "logits float32[5, 3]"):
+        assert fact in text
+        assert fact in program._repr_html_()
+    assert "<b>" not in program._repr_html_()
+
+
+def test_models_and_fabrics_in_every_form(tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    file.write_bytes(MODEL.SerializeToString())
+    fabrics: list[Any] = ["2x2", (2, 2), [2, np.int64(2)], find_fabric("2x2")]
+    models: list[Any] = [file, str(file), file.read_bytes(), MODEL, onnx_ir.from_proto(MODEL)]
+    sizes: Any = {"n": np.int32(5)}
+    pairs = [(model, "2x2") for model in models] + [(MODEL, fabric) for fabric in fabrics]
+    texts = {wsc.compile(*pair, sizes).text.split("\n", 4)[-1] for pair in pairs}
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"model": None}, "a model is the path of a file, its bytes, or an object"),
+        ({"model": b"none"}, "these bytes are no ONNX model"),
+        ({"model": "a\0b"}, "NUL"),
+        ({"fabric": 8}, "a fabric is a name"),
+        ({"fabric": (8, "8")}, "'8' is no whole number"),
+        ({"fabric": (8, 8, 8)}, "a fabric is a name"),
+        ({"fabric": (0, 8)}, "does not fit"),
+        ({"dims": {"n": "1"}}, r"dims\['n'\]: '1' is no whole number"),
+        ({"dims": ["n"]}, "dims is of the form"),
+        ({"bind": [1]}, "bind is of the form"),
+        ({"bind": {"x": "abc"}}, "wants dtype float32"),
+        ({"precision": 16}, "precision '16' is not known"),
+    ],
+)
+def test_what_is_refused(arguments: dict[str, Any], sentence: str) -> None:
+    given: dict[str, Any] = {"model": MODEL} | arguments
+    with pytest.raises((CompileError, FabricError), match=sentence) as error:
+        wsc.compile(**given)
+    assert "\n" not in str(error.value)
+
+
+def test_inputs_by_name_or_the_only_one() -> None:
+    program = wsc.compile(MODEL, (2, 2), {"n": 5})
+    x = np.ones((5, 4), np.float32)
+    assert program.run(x).cycles == program.run({"x": x}).cycles
+    wrong: Any
+    for wrong in (3, "x", [1.0]):
+        with pytest.raises(InputError, match=r"run\(\{'x': array\}\)"):
+            program.run(wrong)
