@@ -14,6 +14,7 @@ go, in any order, and queues have no limit. ``docs/adr/0015-values-apart-from-ti
 | ``edge`` | feeds, drains and lookups |
 | ``routers`` | colors whose routes change: runs of wavelets between control wavelets |
 | ``vector``, ``multiply`` | one instruction for many rows of tiles at once |
+| ``remote`` | words that are written into another tile |
 | ``tasks`` | instructions that wait for wavelets |
 | ``control`` | threads: scalar instructions, loops, calls, waits |
 | ``sweep`` | who comes next |

@@ -20,7 +20,7 @@ from runtime.values.report import deadlock, describe, out_of_memory, sent
 from runtime.values.sweep import sweep
 from runtime.work import Work
 
-SLICE = 1 << 26  # steps of instructions until Python looks whether someone wants to stop
+SLICE = 1 << 27  # steps of instructions until Python looks whether someone wants to stop
 MORE = 4  # how much further a producer may be ahead when nothing else can go on
 
 Progress = Callable[[float], None]
