@@ -166,8 +166,8 @@ class Builder(OperandBuilder):
         self.places["color", name] = self.where(children[0])
 
     def value(self, children: Children) -> None:
-        """``output a : f32[16] "float32" cut 0 by n``."""
-        kind, name, dtype, shape, host, axis, length = children
+        """``output a : i32[16] "int64" high b cut 0 by n``."""
+        kind, name, dtype, shape, host, high, axis, length = children
         self.parts.edge.append(
             EdgeTensor(
                 name,
@@ -176,6 +176,7 @@ class Builder(OperandBuilder):
                 shape,
                 "" if host is None else self.string(host),
                 cut=None if axis is None else Cut(self.integer(axis), length),
+                high="" if high is None else high,
                 where=self.where(kind),
             )
         )
@@ -270,9 +271,12 @@ class Builder(OperandBuilder):
         return self.nested(made, body, token)
 
     def conditional(self, children: Children) -> If:
-        """``if a < b`` ... ``else`` ... ``end``."""
-        token, left, relation, right, then, otherwise = children
-        made = If(left, str(relation), right, then, otherwise or (), self.where(token))
+        """``if a < b`` ... ``else`` ... ``end``; without a comparison, whether it is not 0."""
+        token, condition, then, otherwise = children
+        left, relation, right = condition, "!=", ex.Int(0)
+        if isinstance(condition, ex.Binary) and ex.BINARY.get(condition.op, (0, 0))[0] == 1:
+            left, relation, right = condition.left, condition.op, condition.right
+        made = If(left, relation, right, then, otherwise or (), self.where(token))
         return self.nested(made, (*then, *made.otherwise), token)
 
     def call(self, children: Children) -> Call:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from isa.builder import Builder
 from isa.collection import without_collection
-from isa.diagnostics import MOST, AssemblyError, Source
+from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from isa.expr import BINARY, FUNCTIONS
 from isa.names import check_names
 from isa.program import Program
-from isa.syntax_errors import explain
+from isa.syntax_errors import explain, without_line
 from isa.table import BY_NAME, TABLE, Form
 from isa.types import Control, DType
 
@@ -40,24 +40,49 @@ def parse(text: str, file: str = "<text>") -> Program:
 
     Raises:
         AssemblyError: the text does not follow the grammar, or uses a name that is
-            unknown, reserved or taken; with line, column and caret.
+            unknown, reserved or taken; with line, column and caret, all of the text's at once.
     """
-    from lark.exceptions import UnexpectedInput
-
     source = Source(text)
     with _LOCK, without_collection():
         lark, builder = _machinery()
-        builder.begin(file, source)
-        try:
-            tree: Any = lark.parse(text if text.endswith("\n") else text + "\n")
-        except UnexpectedInput as error:
-            raise AssemblyError([explain(error, lark, text, file, source)]) from None
+        tree: Any = _tree(lark, builder, text, file, source)
         places = builder.places
     assert isinstance(tree, Program)
     problems = check_names(tree, source, places)
     if problems:
         raise AssemblyError(problems[:MOST])
     return tree
+
+
+def _tree(lark: Lark, builder: Builder, text: str, file: str, source: Source) -> Any:
+    """What the builder makes of the text.
+
+    A line that does not follow the grammar is left out and the rest read again, so that all
+    such lines are told at once. What opens a block cannot be left out: there it ends.
+    """
+    from lark.exceptions import UnexpectedInput
+
+    rest = text if text.endswith("\n") else text + "\n"
+    found: list[Diagnostic] = []
+    while True:
+        builder.begin(file, source)
+        try:
+            tree = lark.parse(rest)
+        except (UnexpectedInput, AssemblyError) as error:
+            if isinstance(error, AssemblyError):  # of a number or a name, say: not of the grammar
+                problems = list(error.diagnostics)
+            else:
+                problems = [explain(error, lark, rest, file, source)]
+            found += problems
+            line = problems[0].location.line
+            shortened = without_line(rest, line)
+            if shortened is None or len(found) >= MOST:
+                raise AssemblyError(found) from None
+            rest = shortened
+            continue
+        if found:
+            raise AssemblyError(found)
+        return tree
 
 
 def grammar_text() -> str:

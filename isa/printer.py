@@ -171,6 +171,7 @@ def _behind(tensor: EdgeTensor) -> str:
     """What the host sees of an edge tensor: its type there and, for a weight, the place."""
     if tensor.kind is not Kind.WEIGHT:
         text = f" {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
+        text += f" high {show_edge_name(tensor.high)}" if tensor.high else ""
         cut = tensor.cut
         return f"{text} cut {cut.axis} by {show_edge_name(cut.length)}" if cut else text
     text = f" {show_string(tensor.file)}"

@@ -320,7 +320,8 @@ class EdgeTensor:
     host sees (``int64`` inputs travel as i32). file, key: for weights, the
     safetensors file beside the program and the key in it, or, when ``byte_offset``
     is not None, a raw file with the data starting at that byte. cut: for an output whose
-    size the program itself computes.
+    size the program itself computes. high: for 64-bit integers of two words, the tensor of
+    their high words; this one has the low ones, and the host sees both as one.
     """
 
     name: str
@@ -332,6 +333,7 @@ class EdgeTensor:
     key: str = ""
     byte_offset: int | None = None
     cut: Cut | None = None
+    high: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
     @property
@@ -451,6 +453,13 @@ class Program:
     numbers: str = ""
     files: tuple[WeightFile, ...] = ()
     version: int = ISA_VERSION
+
+    def shown(self, kind: Kind) -> list[EdgeTensor]:
+        """Edge tensors of a kind that the host sees as such: no lengths, and no high words."""
+        tensors = [tensor for tensor in self.edge_tensors if tensor.kind is kind]
+        parts = {tensor.cut.length for tensor in tensors if tensor.cut is not None}
+        parts |= {tensor.high for tensor in tensors}
+        return [tensor for tensor in tensors if tensor.name not in parts]
 
     def region(self, name: str) -> Region:
         """The region of that name; KeyError if there is none."""

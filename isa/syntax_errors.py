@@ -35,6 +35,11 @@ _READABLE = 5
 _EXPRESSION = {"NAME", "INT", "SIGN", "FUNCTION", "LPAR"}
 _OPERAND = {"LSQB", "LESSTHAN", "LBRACE", "FLOAT"}
 _OPERATORS = {"SIGN", "FACTOR", "RELATION"}
+_OPENING = ("proc", "main", "loop", "if")
+_DECLARATIONS = (
+    *("proc", "main", "route", "feed", "drain", "region", "tensor", "color", "const"),
+    *("input", "output", "weight", "fabric", "precision", "model", "set", "file"),
+)
 
 
 def explain(error: UnexpectedInput, lark: Lark, text: str, file: str, source: Source) -> Diagnostic:
@@ -46,15 +51,32 @@ def explain(error: UnexpectedInput, lark: Lark, text: str, file: str, source: So
         lines = text.rstrip("\n").split("\n")
         where = Location(file, len(lines), len(lines[-1]) + 1)
         message = f"the text ends, but {_list(expected, lark)} was expected"
+        if "_END" in expected:
+            message += _open_block(lines)
         return Diagnostic(message, where, lines[-1])
     where = Location(file, error.line, error.column)
     word = _word(text, position)
-    message = _unknown(word, expected)
+    message = _comment(word, text, position) or _unclosed(word, expected, text, error.line)
+    message = message or _unknown(word, expected)
     if not message:
         shown = f"'{word}'" if word else "the end of the line"
         wanted = _list(expected, lark)
         message = f"expected {wanted}, not {shown}" if wanted else f"{shown} is not expected here"
     return Diagnostic(message, where, source.line(where), max(1, len(word)))
+
+
+def without_line(text: str, line: int) -> str | None:
+    """The text with a line left empty; None if what follows would not be understood without it."""
+    lines = text.split("\n")
+    if not 0 < line <= len(lines):
+        return None
+    word = (lines[line - 1].split() or [""])[0]
+    if not word or word in (*_OPENING, "wsc", "fabric", "else", "end"):
+        return None
+    if word in _DECLARATIONS and _open_block(lines[: line - 1]):
+        return None  # an ``end`` is missing before it
+    lines[line - 1] = ""
+    return "\n".join(lines)
 
 
 def error_expected(error: UnexpectedInput) -> set[str]:
@@ -66,6 +88,46 @@ def _word(text: str, position: int) -> str:
     """What a reader would call the next word; empty at the end of a line or at a comment."""
     found = re.compile(r'[ \t\r]*(?:;.*)?\n|[\w.]+|"[^"\n]*"?|->|[<>=!]=|.').match(text, position)
     return "" if found is None or found[0].endswith("\n") else found[0]
+
+
+def _comment(word: str, text: str, position: int) -> str:
+    """The message where somebody writes a comment as other languages have it."""
+    for mark in ("#", "//"):
+        if word and text.startswith(mark, position):
+            return f"'{mark}' is not expected here: comments begin with ';'"
+    return ""
+
+
+def _unclosed(word: str, expected: set[str], text: str, line: int) -> str:
+    """The message where a declaration begins though a block is open."""
+    if "_END" not in expected or word not in _DECLARATIONS:
+        return ""
+    found = _open_block(text.split("\n")[: line - 1])
+    return f"'{word}' begins a declaration, but an 'end' is missing{found}"
+
+
+def _open_block(lines: list[str]) -> str:
+    """Which block has no ``end``, as the end of a sentence.
+
+    Where the lines are indented, it is the one whose ``end`` stands elsewhere.
+    """
+    blocks: list[tuple[int, str]] = []
+    suspect: tuple[int, str] | None = None
+    for number, line in enumerate(lines, start=1):
+        code = line.partition(";")[0].rstrip()
+        word = (code.split() or [""])[0]
+        if word in _OPENING:
+            blocks.append((number, code))
+        elif word == "end" and blocks:
+            opened = blocks.pop()
+            if _indent(opened[1]) != _indent(code):
+                suspect = suspect or opened
+    number, code = suspect or (blocks[-1] if blocks else (0, ""))
+    return f": line {number} opens '{code.strip()}'" if number else ""
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _unknown(word: str, expected: set[str]) -> str:

@@ -106,6 +106,7 @@ def _is_position(a: Any, b: Any) -> Any:
 
 
 _within(_not_zero, "division of {a} by zero", "i.div", "i.mod", "div", "mod", "rem", "divu", "remu")
+_within(_not_zero, "an integer needs more than 32 bits here; its low word is {a}", "fit")
 _within(_is_position, "index {a} is outside [-{b}, {b})", "i.index", "index")
 
 
@@ -446,6 +447,11 @@ def _shru(a: Any, b: Any) -> Any:
 @_whole("i.index", "index")
 def _index(a: Any, b: Any) -> Any:
     return a + b if a < 0 else a
+
+
+@_whole("fit")
+def _fit(a: Any, b: Any) -> Any:
+    return a
 
 
 @_value("select", *_BOTH)

@@ -18,6 +18,7 @@ DECLARED = (
     layout.files,  # what holds weights is known by its contents
     layout.tensors,  # data has a place
     transfers.cuts,  # each output has a size
+    transfers.high_words,  # and each integer of two words both
     shape.instructions,  # each instruction can be encoded
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware

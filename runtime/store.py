@@ -22,7 +22,7 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
         InputError: an unknown or missing name, a wrong shape or dtype, or an integer
             that does not fit 32 bits.
     """
-    wanted = {t.name: t for t in program.edge_tensors if t.kind is Kind.INPUT}
+    wanted = {tensor.name: tensor for tensor in program.shown(Kind.INPUT)}
     known = ", ".join(wanted) or "none"
     fixed = {tensor.name for tensor in program.edge_tensors if tensor.kind is Kind.WEIGHT}
     for name in inputs:
@@ -36,7 +36,13 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
     missing = [name for name in wanted if name not in inputs]
     if missing:
         raise InputError(f"input '{missing[0]}' is missing; the program's inputs: {known}")
-    return {name: _input(tensor, np.asarray(inputs[name])) for name, tensor in wanted.items()}
+    words: dict[str, np.ndarray] = {}
+    for name, tensor in wanted.items():
+        array = np.asarray(inputs[name])
+        words[name] = _input(tensor, array)
+        if tensor.high:
+            words[tensor.high] = np.ascontiguousarray(array >> 32).ravel().astype(np.int32)
+    return words
 
 
 def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
@@ -47,14 +53,10 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
         )
     if array.dtype != dtype:
         raise InputError(f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}")
-    if tensor.dtype is DType.I32 and array.size and array.dtype.kind in "iu":
-        low, high = int(array.min()), int(array.max())
-        above = 2**32 if array.dtype.kind == "u" else 2**31
-        if low < -(2**31) or high >= above:
-            raise InputError(
-                f"input '{tensor.name}': {low if low < -(2**31) else high} does not fit "
-                "32 bits, the integer of the fabric"
-            )
+    if tensor.high:
+        return _low_words(array).ravel()
+    if tensor.dtype is DType.I32 and array.dtype.kind in "iu":
+        _require_words(tensor, array)
     if tensor.dtype is DType.I32 and array.dtype.kind == "u":
         array = array.astype(np.uint32).view(np.int32)  # unsigned words keep their bits
     with np.errstate(over="ignore"):
@@ -62,6 +64,25 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
     if dtype == np.float64 and (np.isinf(words) & np.isfinite(array.ravel())).any():
         raise InputError(f"input '{tensor.name}': a value beyond {tensor.dtype.value}'s range")
     return words
+
+
+def _low_words(array: np.ndarray) -> np.ndarray:
+    return (array & array.dtype.type(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
+
+
+def _require_words(tensor: EdgeTensor, array: np.ndarray) -> None:
+    """Raise InputError at the first integer that does not fit 32 bits."""
+    least, beyond = (0, 2**32) if array.dtype.kind == "u" else (-(2**31), 2**31)
+    if array.dtype.itemsize <= 4:
+        return
+    outside = (array < least) | (array >= beyond)
+    if outside.any():
+        index = np.unravel_index(int(outside.argmax()), array.shape)
+        place = ", ".join(str(int(i)) for i in index)
+        raise InputError(
+            f"input '{tensor.name}': {array[index]} at [{place}] does not fit 32 bits, the integer "
+            f"of the fabric; compiled with --wide {tensor.name} it has two of them"
+        )
 
 
 def make_outputs(program: Program) -> dict[str, np.ndarray]:
@@ -81,13 +102,19 @@ def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, 
             output holds a value that its host type does not have: the edge changes
             encodings and computes nothing.
     """
-    tensors = {tensor.name: tensor for tensor in program.edge_tensors if tensor.kind is Kind.OUTPUT}
-    lengths = {tensor.cut.length for tensor in program.edge_tensors if tensor.cut}
     return {
-        name: _output(tensors[name], _cut(tensors[name], array.reshape(tensors[name].shape), flat))
-        for name, array in flat.items()
-        if name not in lengths
+        tensor.name: _whole(tensor, flat[tensor.name], flat)
+        for tensor in program.shown(Kind.OUTPUT)
     }
+
+
+def _whole(tensor: EdgeTensor, array: np.ndarray, flat: Mapping[str, np.ndarray]) -> np.ndarray:
+    """An output in its shape, with the high words of its integers if it has any."""
+    if not tensor.high:
+        return _output(tensor, _cut(tensor, array.reshape(tensor.shape), flat))
+    high, low = (words.reshape(tensor.shape) for words in (flat[tensor.high], array))
+    joined = (high.astype(np.int64) << 32) | low.view(np.uint32)
+    return _cut(tensor, joined.view(tensor.host), flat)
 
 
 def _output(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:

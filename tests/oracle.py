@@ -54,12 +54,27 @@ _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "atan": np.arctan, "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "shl": lambda a, b: np.left_shift(a, b & 31), "shr": lambda a, b: np.right_shift(a, b & 31),
-    "select": lambda c, a, b: np.where(c != 0, a, b), "index": _position,
+    "shru": lambda a, b: np.right_shift(_unsigned(a), _unsigned(b) & np.uint32(31)),
+    "divu": lambda a, b: np.floor_divide(_unsigned(a), _unsigned(b)),
+    "remu": lambda a, b: np.remainder(_unsigned(a), _unsigned(b)),
     "bits": lambda a: a.view(np.int32), "from_bits": lambda a: a.astype(np.int32).view(np.float32),
+    "fit": lambda a, b: _fitting(a, b), "index": _position,
+    "select": lambda c, a, b: np.where(c != 0, a, b),
 }  # fmt: skip
 
 
-def _map(op: Map, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+def _unsigned(a: np.ndarray) -> np.ndarray:
+    return a.view(np.uint32)
+
+
+def _fitting(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if not np.all(b):
+        raise OverflowError("an integer needs more than 32 bits here")
+    return a
+
+
+def map_arrays(op: Map, inputs: list[np.ndarray]) -> np.ndarray:
+    """The result of a map."""
     shape = np.broadcast_shapes(*(array.shape for array in inputs))
     results: list[np.ndarray] = []
     for step in op.body:
@@ -152,7 +167,7 @@ def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
     dtype = node.type.dtype
     match node.op:
         case Map():
-            return _map(node.op, dtype, inputs)
+            return map_arrays(node.op, inputs)
         case Reduce():
             return _reduce(node.op, dtype, inputs)
         case Contract():
@@ -183,7 +198,12 @@ def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _shown(item: GraphOutput, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    array = values[item.value].astype(item.host_dtype)
+    word, host = values[item.value], np.dtype(item.host_dtype)
+    unsigned = host.kind == "u" and host.itemsize >= 4 and word.dtype == np.int32
+    array = (word.view(np.uint32) if unsigned else word).astype(host)
+    if item.high:
+        low = values[item.value].view(np.uint32)
+        array = ((values[item.high].astype(np.int64) << 32) | low).view(item.host_dtype)
     if item.length is None:
         return array
     axis, length = item.length

@@ -213,6 +213,7 @@ def compile(  # noqa: A001 - the name of the command
     dims: Mapping[str, int] | None = None,
     precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
     observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
+    wide: Collection[str] = (),
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -222,7 +223,8 @@ def compile(  # noqa: A001 - the name of the command
     same_order: add up each sum of a product or convolution in an order that does not depend on
     where its result lies, so that equal weights give results that are equal to the bit. inputs:
     names that are inputs and initializers of the model: each run gives their values. Without, they
-    are constants with the values of the model, or of ``bind``.
+    are constants with the values of the model, or of ``bind``. wide: inputs of 64-bit integers of
+    which some need more than 32 bits; in others a run refuses such an integer.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -235,7 +237,7 @@ def compile(  # noqa: A001 - the name of the command
     kind = DType(precision)
     source, name = _source(model)
     chosen = None if fabric is None else _fabric(fabric)
-    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs)
+    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
     if chosen is None:
         return _smallest(graph, kind, name, observe, same_order)
     return _program(run_passes(graph, chosen, kind, name, observe, same_order))

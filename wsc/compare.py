@@ -1,17 +1,20 @@
 """Outputs held against ONNX Runtime.
 
-An output agrees if its largest absolute error is within the precision's tolerance,
-taken as a part of the reference output's largest magnitude.
+An output of floats agrees if its largest absolute error is within the precision's tolerance,
+taken as a part of the reference output's largest magnitude. Integers, booleans and strings
+agree if they are equal. Where they do not agree, ``second_opinion`` asks who is nearer to the
+result in double precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from isa.files import refusal
@@ -20,6 +23,19 @@ from wsc.errors import CompileError
 
 TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
 
+Element = float | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """How far both are from the model's result in double precision.
+
+    ours, reference: largest errors, as parts of the largest magnitude in double precision.
+    """
+
+    ours: float
+    reference: float
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -27,8 +43,9 @@ class Comparison:
 
     absolute: largest absolute error; infinite where only one of the two is finite, or
     NaN. relative: that error over ``magnitude``, the largest finite magnitude of the
-    reference (over 1 if that is zero). index: where the largest error is; ours and
-    reference: the two values there.
+    reference (over 1 if that is zero). tolerance: 0 for what must be equal. index: where
+    the largest error is; ours and reference: the two values there. opinion: asked for only
+    where the two differ.
     """
 
     name: str
@@ -37,13 +54,30 @@ class Comparison:
     magnitude: float
     tolerance: float
     index: tuple[int, ...]
-    ours: float
-    reference: float
+    ours: Element
+    reference: Element
+    opinion: Opinion | None = None
+
+    @property
+    def within(self) -> bool:
+        """Whether the error is within the tolerance."""
+        return self.relative <= self.tolerance
+
+    @property
+    def reference_is_off(self) -> bool:
+        """Whether double precision says that ours is within the tolerance and nearer."""
+        opinion = self.opinion
+        return (
+            not self.within
+            and opinion is not None
+            and opinion.ours <= self.tolerance
+            and opinion.ours < opinion.reference
+        )
 
     @property
     def agrees(self) -> bool:
-        """Whether the error is within the tolerance."""
-        return self.relative <= self.tolerance
+        """Whether the output is right: within the tolerance of one of the two references."""
+        return self.within or self.reference_is_off
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison for JSON, which has no infinities: they are given as text."""
@@ -51,11 +85,20 @@ class Comparison:
             "absolute": self.absolute, "relative": self.relative, "magnitude": self.magnitude,
             "ours": self.ours, "reference": self.reference,
         }  # fmt: skip
-        shown = {key: value if np.isfinite(value) else str(value) for key, value in values.items()}
+        opinion = self.opinion
         return {
-            "name": self.name, **shown, "tolerance": self.tolerance,
-            "index": list(self.index), "agrees": self.agrees,
-        }  # fmt: skip
+            "name": self.name,
+            **{key: _for_json(value) for key, value in values.items()},
+            "tolerance": self.tolerance,
+            "index": list(self.index),
+            "agrees": self.agrees,
+            "second_opinion": opinion
+            and {"ours": _for_json(opinion.ours), "reference": _for_json(opinion.reference)},
+        }
+
+
+def _for_json(value: Element) -> Element:
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def compare(name: str, ours: np.ndarray, reference: np.ndarray, precision: DType) -> Comparison:
@@ -68,20 +111,100 @@ def compare(name: str, ours: np.ndarray, reference: np.ndarray, precision: DType
         raise CompileError(
             f"output '{name}': shape {list(ours.shape)}, ONNX Runtime gives {list(reference.shape)}"
         )
+    exact = _is_exact(ours.dtype) or _is_exact(reference.dtype)
+    tolerance = 0.0 if exact else TOLERANCE[precision]
+    if not ours.size:
+        return Comparison(name, 0.0, 0.0, 0.0, tolerance, (), 0.0, 0.0)
+    absolute, index = (_exact_error if exact else _error)(ours, reference)
+    magnitude = _magnitude(reference)
+    return Comparison(
+        name,
+        absolute,
+        absolute / (magnitude or 1.0),
+        magnitude,
+        tolerance,
+        index,
+        _element(ours[index]),
+        _element(reference[index]),
+    )
+
+
+def _is_exact(dtype: np.dtype) -> bool:
+    """Whether there is nothing to round in a type: integers, booleans, strings."""
+    if dtype.kind in "biuOSU":
+        return True
+    if dtype.kind != "V":
+        return False
+    try:
+        ml_dtypes.iinfo(dtype)  # integers of 2 and 4 bits
+    except ValueError:
+        return False
+    return True
+
+
+def _error(ours: np.ndarray, reference: np.ndarray) -> tuple[float, tuple[int, ...]]:
+    """The largest absolute difference of two arrays of floats, and where it is."""
     left, right = ours.astype(np.float64), reference.astype(np.float64)
     same = (left == right) | (np.isnan(left) & np.isnan(right))
     with np.errstate(invalid="ignore"):
         error = np.where(same, 0.0, np.abs(left - right))
     error = np.where(np.isnan(error), np.inf, error)
-    if not error.size:
-        return Comparison(name, 0.0, 0.0, 0.0, TOLERANCE[precision], (), 0.0, 0.0)
-    magnitude = float(np.abs(right, where=np.isfinite(right), out=np.zeros_like(right)).max())
     index = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
-    absolute = float(error[index])
-    return Comparison(
-        name, absolute, absolute / (magnitude or 1.0), magnitude, TOLERANCE[precision],
-        index, float(left[index]), float(right[index]),
-    )  # fmt: skip
+    return float(error[index]), index
+
+
+def _exact_error(ours: np.ndarray, reference: np.ndarray) -> tuple[float, tuple[int, ...]]:
+    """The same for what must be equal: doubles would take neighbours of 2^53 for equal."""
+    left, right = ours.astype(object), reference.astype(object)
+    different = np.argwhere(np.asarray(left != right))
+    worst, index = 0.0, (0,) * ours.ndim
+    for place in map(tuple, different.tolist()):
+        one, other = left[place], right[place]
+        known = isinstance(one, int) and isinstance(other, int)
+        size = float(abs(one - other)) if known else np.inf
+        if size > worst:
+            worst, index = size, place
+    return worst, index
+
+
+def _magnitude(array: np.ndarray) -> float:
+    """The largest finite magnitude; 0 for strings, which have none."""
+    if array.dtype.kind in "OSU":
+        return 0.0
+    wide = array.astype(np.float64)
+    return float(np.abs(wide, where=np.isfinite(wide), out=np.zeros_like(wide)).max())
+
+
+def _element(value: Any) -> Element:
+    """An element as a number of Python; integers keep all their digits."""
+    if isinstance(value, str | bytes):
+        return value if isinstance(value, str) else value.decode(errors="replace")
+    return int(value) if _is_exact(np.asarray(value).dtype) else float(value)
+
+
+def with_opinion(
+    compared: Sequence[Comparison],
+    outputs: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    double: Mapping[str, np.ndarray],
+    precision: DType,
+) -> list[Comparison]:
+    """The comparisons, with an opinion where the two differ.
+
+    outputs, reference: what was compared. double: the same outputs in double precision.
+    """
+
+    def judged(item: Comparison) -> Comparison:
+        wanted = double.get(item.name)
+        if item.within or wanted is None or wanted.shape != outputs[item.name].shape:
+            return item
+        ours, other = (
+            compare(item.name, array[item.name], wanted, precision).relative
+            for array in (outputs, reference)
+        )
+        return replace(item, opinion=Opinion(ours, other))
+
+    return [judged(item) for item in compared]
 
 
 def session_options() -> Any:

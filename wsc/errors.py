@@ -19,6 +19,10 @@ def shortened(text: str | bytes, limit: int = 400) -> str:
     return line if len(line) <= limit else f"{line[:head]} ... {line[-tail:]}"
 
 
+class PrecisionWarning(UserWarning):
+    """Something that a program computes less exactly than its model says."""
+
+
 class CompileError(Exception):
     """A model, an option or an input that wsc refuses; the text says what and why."""
 

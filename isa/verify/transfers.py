@@ -60,6 +60,28 @@ def cuts(context: Context) -> None:
             context.say(message, tensor, name)
 
 
+def high_words(context: Context) -> None:
+    """High words are a tensor of the same kind and shape as the low ones."""
+    for tensor in context.program.edge_tensors:
+        name = tensor.high
+        if not name:
+            continue
+        # An input and an output may have one name; one of this kind is meant.
+        named = [other for other in context.program.edge_tensors if other.name == name]
+        named.sort(key=lambda other: other.kind is not tensor.kind)
+        high = named[0] if named else None
+        if tensor.dtype is not DType.I32 or tensor.host_dtype not in ("int64", "uint64"):
+            message = f"'{tensor.name}' has high words and is not i32 of int64 or uint64"
+            context.say(message, tensor)
+        elif high is None:
+            context.say(f"no {tensor.kind.value} '{name}' with the high words", tensor, name)
+        elif high == tensor or high.high or high.cut or (
+            (high.kind, high.dtype, high.shape) != (tensor.kind, tensor.dtype, tensor.shape)
+        ):  # fmt: skip
+            message = f"'{name}' is no {tensor.kind.value} of as many i32 as '{tensor.name}'"
+            context.say(message, tensor, name)
+
+
 def _at_edge(context: Context, region: Region, transfer: Transfer, side: Side) -> bool:
     program = context.program
     at = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from isa.types import DType
 from tests.cli.helpers import mlp
-from wsc.compare import Reference, compare
+from wsc.compare import Reference, compare, with_opinion
 from wsc.errors import CompileError
 
 
@@ -69,3 +71,48 @@ def test_a_reference_without_its_input(tmp_path: Path) -> None:
     reference = Reference(mlp(tmp_path))
     with pytest.raises(CompileError, match="ONNX Runtime"):
         reference.run({"x": np.zeros((3, 3), np.float32)}, ["logits"])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int8, np.bool_, ml_dtypes.int4])
+def test_what_is_not_rounded_must_be_equal(dtype: type) -> None:
+    reference = np.array([1, 0, 1]).astype(dtype)
+    assert compare("y", reference, reference, DType.F16).agrees
+    item = compare("y", np.array([1, 0, 0]).astype(dtype), reference, DType.F16)
+    assert not item.agrees
+    assert (item.index, item.ours, item.reference, item.absolute) == ((2,), 0, 1, 1.0)
+
+
+def test_large_integers_differ_by_one() -> None:
+    reference = np.array([2**62, 2**53], np.int64)
+    item = compare("y", reference + np.array([0, 1]), reference, DType.F32)
+    assert not item.agrees
+    assert (item.ours, item.reference) == (2**53 + 1, 2**53)
+
+
+def test_strings_must_be_equal() -> None:
+    words = np.array(["cat", "dog"], object)
+    assert compare("y", words, words, DType.F32).agrees
+    item = compare("y", np.array(["cat", "cow"], object), words, DType.F32)
+    assert (item.agrees, item.ours, item.reference) == (False, "cow", "dog")
+
+
+def test_a_second_opinion_decides_only_against_the_reference_that_is_off() -> None:
+    double = {"y": np.array([1.0, 2.0])}
+    right, off = np.array([1.0, 2.00001]), np.array([1.0, 2.01])
+    for ours, reference, agrees in ((right, off, True), (off, right, False), (off, -off, False)):
+        first = compare("y", ours, reference, DType.F32)
+        assert not first.agrees
+        (item,) = with_opinion([first], {"y": ours}, {"y": reference}, double, DType.F32)
+        assert item.opinion is not None
+        assert item.agrees is item.reference_is_off is agrees
+        assert json.loads(json.dumps(item.as_dict()))["second_opinion"]["ours"] == pytest.approx(
+            item.opinion.ours
+        )
+
+
+def test_no_opinion_on_what_agrees_or_has_no_result_in_double() -> None:
+    one = {"y": np.ones(2)}
+    fine = compare("y", one["y"], one["y"], DType.F32)
+    other = compare("y", one["y"], 2 * one["y"], DType.F32)
+    assert with_opinion([fine], one, one, one, DType.F32) == [fine]
+    assert with_opinion([other], one, one, {}, DType.F32) == [other]

@@ -109,9 +109,15 @@ Oracle = Callable[[onnx.ModelProto, Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
 def assert_close(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
-    """Equal shapes and dtypes; values within tolerance of the largest finite magnitude."""
+    """Equal shapes and dtypes; values within tolerance of the largest finite magnitude.
+
+    Integers and booleans are equal.
+    """
     assert got.shape == want.shape
     assert got.dtype == want.dtype
+    if want.dtype.kind in "biu":
+        np.testing.assert_array_equal(got, want)
+        return
     finite = np.abs(want[np.isfinite(want)].astype(np.float64))
     scale = max(1.0, float(finite.max())) if finite.size else 1.0
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)

@@ -164,6 +164,27 @@ def test_large_integers_on_the_way_to_small_ones(tmp_path: Path) -> None:
     folded(tmp_path, "Div", large, np.array(2**38), opset=18, dtype=np.int64)
 
 
+@pytest.mark.parametrize(
+    ("op_type", "arrays", "options"),
+    [
+        ("Div", ([-(2**40) - 7, 2**62 + 5, 9], [2**33, -7, -2]), {}),
+        ("Mod", ([-(2**40) - 7, 2**40 + 9], 97), {"fmod": 1}),
+        ("Pow", ([3, -5, 10], 18), {}),
+        ("Neg", ([2**31, -(2**31)],), {}),
+        ("CumSum", ([2**31 - 1, 1, 1], 0), {}),
+        ("ReduceProd", ([2**31, 2**31 - 1],), {"keepdims": 0}),
+        ("Clip", ([2**40, -1], 0, 2**62), {}),
+        ("Tile", ([2**40, 1], [2]), {}),
+    ],
+)
+def test_integers_beyond_32_bits(
+    tmp_path: Path, op_type: str, arrays: tuple[Any, ...], options: dict[str, int]
+) -> None:
+    """Whether NumPy gives the constant, or the operator's lowering to pairs of words."""
+    given = [np.array(array) for array in arrays]
+    folded(tmp_path, op_type, *given, opset=18, dtype=np.int64, **options)
+
+
 def test_texts(tmp_path: Path) -> None:
     """They are compared and read as numbers here: the fabric has none."""
     nodes = [

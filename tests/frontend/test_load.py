@@ -279,18 +279,6 @@ def test_refusals_name_their_reason(tmp_path: Path) -> None:
     assert "after" not in found
 
 
-def test_an_integer_constant_beyond_32_bits(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Add", ["x", "big"], ["a"], name="add"),
-        helper.make_node("Cast", ["a"], ["y"], to=TensorProto.FLOAT),
-    ]
-    file = save(
-        tmp_path, nodes, {"x": [2]}, ["y"], {"big": np.array([2**40, 1])}, elem=TensorProto.INT64
-    )
-    with pytest.raises(UnsupportedOperators, match=f"constant 'big': {2**40} does not fit 32 bits"):
-        import_onnx(file)
-
-
 def test_functions_are_inlined(tmp_path: Path) -> None:
     body = [
         helper.make_node("Exp", ["a"], ["e"], name="inner"),

@@ -189,7 +189,7 @@ def test_outputs_of_narrow_floats_are_rounded_by_the_program() -> None:
     [(np.array([2**31]), "2147483648"), (np.array([2**32], np.uint64), "4294967296")],
 )
 def test_whole_numbers_beyond_a_word_are_refused(array: np.ndarray, what: str) -> None:
-    with pytest.raises(InputError, match=f"{what} does not fit 32 bits"):
+    with pytest.raises(InputError, match=rf"{what} at \[0\] does not fit 32 bits"):
         run("Neg" if array.dtype == np.int64 else "Identity", array)
 
 

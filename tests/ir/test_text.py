@@ -131,6 +131,29 @@ def test_errors_have_a_place(old: str, new: str, place: tuple[int, int], message
     assert shown[2].index("^") == caught.value.column - 1
 
 
+PAIR = """\
+graph "two words"
+input %x : i32[2] from "int64" high %top
+input %top : i32[2] from "int32"
+output "y" = %x as "int64" high %top
+output "z" = %x as "int64" high %top cut 0 by %n
+const %n : i32[]
+"""
+
+
+def test_integers_of_two_words() -> None:
+    lines = PAIR.splitlines(keepends=True)
+    text = "".join([*lines[:3], lines[5], *lines[3:5]])
+    graph = parse_graph(text)
+    assert (graph.inputs[0].high, graph.outputs[0].high) == ("top", "top")
+    assert graph.outputs[1].values == ("x", "n", "top")
+    assert print_graph(graph) == text
+    for wrong in (text.replace('"int64" high %top', '"int64" high %n', 1),
+                  text.replace("%top cut", "%n cut")):  # fmt: skip
+        with pytest.raises(IRError, match="no high words of its shape"):
+            check_graph(parse_graph(wrong))
+
+
 def test_two_nodes_of_one_name() -> None:
     with pytest.raises(IRError, match="two nodes are called 'y'"):
         parse_graph(TEXT.replace('@"relu"', '@"y"'))

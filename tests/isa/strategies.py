@@ -171,6 +171,7 @@ edge_tensor = st.one_of(
         shapes,
         text,
         cut=st.one_of(st.none(), st.builds(Cut, numbers, some_text)),
+        high=st.one_of(st.just(""), some_text),
     ),
     st.builds(
         EdgeTensor,

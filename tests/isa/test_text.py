@@ -170,3 +170,19 @@ def test_a_program_of_another_fabric_is_refused_by_its_size():
     verify(program, find_fabric("wse2"))
     with pytest.raises(AssemblyError, match="do not fit on fabric 'tiny'"):
         verify(program, find_fabric("tiny"))
+
+
+def test_a_guard_without_comparison_is_one_for_not_zero() -> None:
+    text = """wsc 1
+fabric "tiny" 2x2
+tensor t : f32[1] at 0 size 4
+region all at 0,0 size 2x2
+main all
+  if (x > 0)*(y == 0)
+    mov.f32 [t], 1.0
+  end
+end
+"""
+    program = parse(text)
+    assert parse(text.replace("(y == 0)", "(y == 0) != 0")) == program
+    assert parse(print_program(program)) == program

@@ -49,7 +49,7 @@ INT_ORACLE: dict[str, Callable[..., Any]] = {
     "shl": lambda a, b: a << (b & 31), "shr": lambda a, b: a >> (b & 31),
     "divu": lambda a, b: np.uint32(a) // np.uint32(b),
     "remu": lambda a, b: np.uint32(a) % np.uint32(b),
-    "shru": lambda a, b: np.uint32(a) >> np.uint32(b & 31),
+    "shru": lambda a, b: np.uint32(a) >> np.uint32(b & 31), "fit": lambda a, b: a,
     "select": lambda c, a, b: np.where(c != 0, a, b),
     "index": lambda a, b: range(b)[a],
 }  # fmt: skip

@@ -297,6 +297,21 @@ def _plain(text: str) -> Text:
 
 
 @contextmanager
+def noted() -> Generator[None]:
+    """Say what the compiler warns of, one line each, on standard error."""
+    from wsc.errors import PrecisionWarning
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", PrecisionWarning)
+        yield
+    for item in found:
+        if issubclass(item.category, PrecisionWarning):
+            say(f"{'note':<9} {item.message}", error=True)
+        else:
+            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+
+
+@contextmanager
 def working(text: str) -> Generator[Line]:
     """A line that says what goes on, on a terminal alone; call the result to change it.
 

@@ -14,6 +14,7 @@ from wsc.cli.common import (
     Refusal,
     general,
     model_options,
+    noted,
     read_arrays,
     read_dims,
     say,
@@ -123,6 +124,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="An input that has a default value in the model, and is to be given at each run. "
     "May be repeated. [default: it is a constant]",
 )  # fmt: skip
+@click.option(
+    "--wide", multiple=True, metavar="NAME",
+    help="Keep both words of a 64-bit integer input; without it a run refuses an integer "
+    "beyond 32 bits. May be repeated.",
+)  # fmt: skip
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -131,7 +137,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], print_ir_after: str | None,
+    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], wide: tuple[str, ...],
+    print_ir_after: str | None,
     dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
@@ -150,12 +157,12 @@ def command(
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
 
-    with working("compiling") as line:
+    with noted(), working("compiling") as line:
         recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder, inputs=inputs,
+                observe=recorder, inputs=inputs, wide=wide,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:

@@ -18,6 +18,7 @@ from wsc.cli.common import (
     general,
     load_program,
     model_options,
+    noted,
     read_arrays,
     read_dims,
     say_json,
@@ -76,7 +77,7 @@ def _program(
     from wsc.api import compile as compile_model
 
     if model.suffix != ".wsa":
-        with working("compiling"):
+        with noted(), working("compiling"):
             return compile_model(
                 model, fabric=fabric, dims=read_dims(dims), precision=precision,
                 bind=read_arrays("--bind", bind),

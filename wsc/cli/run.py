@@ -61,6 +61,7 @@ class Finished:
     rows: Sequence[KernelRow]
     predicted: Prediction | str
     compared: Sequence[Comparison] | None
+    undecided: str  # why there is no second opinion where outputs differ, or empty
     trace: Path | None
     stopped: str  # why it did not end, or empty
 
@@ -158,7 +159,9 @@ def command(
     "mask" in their name are all ones.
 
     With --compare, the largest absolute error of each output may be at most 1e-4 (f32)
-    or 2e-2 (f16) of the output's largest magnitude; else the exit code is 1.
+    or 2e-2 (f16) of the output's largest magnitude, and integers must be equal; else the exit
+    code is 1. Outputs that differ are held against ONNX's reference evaluator in double
+    precision, too: they agree if they are right by that and ONNX Runtime is farther from it.
 
     In a trace, 1 us is 1 cycle.
     """
@@ -173,7 +176,7 @@ def command(
         )
     loaded = load_program(program, "reading")
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
-    paths = {} if output is None else array_paths(output, _shown(loaded))
+    paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
     arrays, drawn = _inputs(loaded, given, used, max_memory)
@@ -187,28 +190,29 @@ def command(
 
     def results(
         outputs: Mapping[str, np.ndarray],
-    ) -> tuple[Mapping[str, Path], Sequence[Comparison] | None]:
+    ) -> tuple[Mapping[str, Path], Sequence[Comparison] | None, str]:
         """Write and compare outputs, as far as that was asked for."""
-        files, compared = dict[str, Path](), None
+        files, compared, undecided = dict[str, Path](), None, ""
         if output is not None:
             with after.step("the outputs were not written"):
                 write_arrays(paths, outputs, read)
                 files = paths
         with after.step("the outputs were not compared"):
-            compared = reference and _compare(loaded, reference, outputs, arrays | baked)
-        return files, compared
+            if reference is not None:
+                compared, undecided = _compare(loaded, reference, outputs, arrays | baked)
+        return files, compared, undecided
 
     if engine == VALUES:
         values = execute_values(loaded, arrays, max_memory, changed_weights)
-        files, compared = results(values.outputs)
+        files, compared, undecided = results(values.outputs)
         shown = used if drawn else None
-        print_values(Executed(loaded, values, shown, drawn, files, compared), as_json)
+        print_values(Executed(loaded, values, shown, drawn, files, compared, undecided), as_json)
         return _ended(after, "", compared)
     result, stopped = execute(loaded, arrays, options)
-    compared, files, traced = None, dict[str, Path](), None
+    compared, undecided, files, traced = None, "", dict[str, Path](), None
     rows: Sequence[KernelRow] = ()
     if not stopped:
-        files, compared = results(result.outputs)
+        files, compared, undecided = results(result.outputs)
     if trace is not None:
         with after.step("the trace was not written"):
             write_trace(trace, result, read)
@@ -218,8 +222,9 @@ def command(
         rows = _rows(loaded, result, predicted)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files, rows, predicted, compared, traced, stopped
-    )
+        loaded, result, shown_seed, drawn, files, rows, predicted, compared, undecided,
+        traced, stopped,
+    )  # fmt: skip
     if as_json:
         say_json(as_object(finished))
     else:
@@ -239,13 +244,6 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
     return model_files(model)
 
 
-def _shown(program: Program) -> list[str]:
-    """The outputs that a run gives: all but the lengths of others."""
-    tensors = program.assembly.edge_tensors
-    lengths = {tensor.cut.length for tensor in tensors if tensor.cut is not None}
-    return [name for name in _names(program, "output") if name not in lengths]
-
-
 def _inputs(
     program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -253,7 +251,7 @@ def _inputs(
     from isa.program import Kind
     from runtime.memory import require_memory
 
-    tensors = [t for t in program.assembly.edge_tensors if t.kind is Kind.INPUT]
+    tensors = program.assembly.shown(Kind.INPUT)
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
     if missing and seed is None:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
@@ -320,7 +318,9 @@ def _checked_sizes(assembly: Assembly) -> Iterator[int]:
 
 
 def _names(program: Program, kind: str) -> list[str]:
-    return [t.name for t in program.assembly.edge_tensors if t.kind.value == kind]
+    from isa.program import Kind
+
+    return [tensor.name for tensor in program.assembly.shown(Kind(kind))]
 
 
 def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> Reference:
@@ -335,12 +335,22 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
 def _compare(
     program: Program, reference: Reference, outputs: Mapping[str, np.ndarray],
     arrays: dict[str, np.ndarray],
-) -> list[Comparison]:  # fmt: skip
-    from wsc.compare import compare
+) -> tuple[list[Comparison], str]:  # fmt: skip
+    """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
+    from wsc.compare import compare, with_opinion
+    from wsc.opinion import second_opinion
 
     expected = reference.run(arrays, list(outputs))
     precision = program.assembly.precision
-    return [compare(name, value, expected[name], precision) for name, value in outputs.items()]
+    compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
+    wanted = [item.name for item in compared if not item.within]
+    if not wanted:
+        return compared, ""
+    with working("asking ONNX's reference evaluator, in double precision"):
+        double = second_opinion(reference.model, arrays, wanted)
+    if isinstance(double, str):
+        return compared, double
+    return with_opinion(compared, outputs, expected, double, precision), ""
 
 
 class Afterwards:
@@ -441,6 +451,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
     if finished.compared is not None:
         made["comparison"] = [item.as_dict() for item in finished.compared]
         made["agrees"] = all(item.agrees for item in finished.compared)
+        made["no_second_opinion"] = finished.undecided or None
     return made
 
 
@@ -517,7 +528,7 @@ def show(finished: Finished, every: bool) -> None:
     screen.print()
     show_kernels(finished, every)
     if finished.compared is not None:
-        show_comparison(finished.compared)
+        show_comparison(finished.compared, finished.undecided)
 
 
 def _prediction_text(finished: Finished) -> str:
@@ -595,8 +606,11 @@ def show_kernels(finished: Finished, every: bool) -> None:
         screen.print(f"{left} shorter rows are left out; --all shows them")
 
 
-def show_comparison(compared: Sequence[Comparison]) -> None:
-    """The errors of each output, and the verdict."""
+def show_comparison(compared: Sequence[Comparison], undecided: str) -> None:
+    """The errors of each output, and the verdict.
+
+    undecided: why there is no second opinion on outputs that differ, or empty.
+    """
     screen = console()
     table = PlainTable(
         "output", "max abs error", "relative", "tolerance", "at", "here", "ONNX Runtime", "",
@@ -605,17 +619,33 @@ def show_comparison(compared: Sequence[Comparison]) -> None:
     for item in compared:
         table.add_row(
             item.name, f"{item.absolute:.3e}", f"{item.relative:.3e}", f"{item.tolerance:g}",
-            ",".join(map(str, item.index)), f"{item.ours:.7g}", f"{item.reference:.7g}",
+            ",".join(map(str, item.index)), _element(item.ours), _element(item.reference),
             "agrees" if item.agrees else "DIFFERS",
         )  # fmt: skip
     screen.print()
     print_table(screen, table)
+    for item in compared:
+        if item.opinion is not None:
+            off = "ONNX Runtime is the less exact: " if item.reference_is_off else ""
+            screen.print(
+                f"{item.name}: {off}from the result in double precision this is off by "
+                f"{item.opinion.ours:.3e}, ONNX Runtime by {item.opinion.reference:.3e}"
+            )
+    if undecided:
+        screen.print(f"ONNX's reference evaluator gives no second opinion: {undecided}")
     worst = max(compared, key=lambda item: item.relative, default=None)
     if worst is None:
         return
     beyond = sum(not item.agrees for item in compared)
+    off = sum(item.reference_is_off for item in compared)
     verdict = f"{beyond} of {len(compared)} outputs differ" if beyond else "all outputs agree"
+    whom = "ONNX Runtime, or with double precision where that is off" if off else "ONNX Runtime"
     screen.print(
-        f"{verdict} with ONNX Runtime; worst: {worst.name}, {worst.relative:.3e} of its "
+        f"{verdict} with {whom}; worst: {worst.name}, {worst.relative:.3e} of its "
         f"largest magnitude {worst.magnitude:.6g}"
     )
+
+
+def _element(value: float | int | str) -> str:
+    """A value of an output: seven digits of a float, all of an integer."""
+    return f"{value:.7g}" if isinstance(value, float) else str(value)

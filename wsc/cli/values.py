@@ -33,6 +33,7 @@ class Executed:
     drawn: tuple[str, ...]
     files: Mapping[str, Path]
     compared: Sequence[Comparison] | None
+    undecided: str  # why there is no second opinion where outputs differ, or empty
 
 
 def refuse_clock(options: Mapping[str, Any]) -> None:
@@ -94,6 +95,7 @@ def as_object(executed: Executed) -> dict[str, Any]:
     }
     if executed.compared is not None:
         made["comparison"] = [item.as_dict() for item in executed.compared]
+        made["no_second_opinion"] = executed.undecided or None
         made["agrees"] = all(item.agrees for item in executed.compared)
     return made
 
@@ -125,4 +127,4 @@ def _show(executed: Executed) -> None:
     for head, text in facts:
         screen.print(f"{head:<13} {text}")
     if executed.compared is not None:
-        show_comparison(executed.compared)
+        show_comparison(executed.compared, executed.undecided)

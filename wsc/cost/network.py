@@ -16,8 +16,10 @@ from wsc.cost.tiles import Axis, sample
 from wsc.cost.wormhole import Mesh, Message
 
 HEADERS = 2
-MOST = 1500  # messages of one move that are followed one by one ...
-BUDGET = 8000  # ... and so many more of the first moves of a program: small ones are followed whole
+MOST = 12_000  # messages of one move that are followed one by one ...
+BUDGET = (
+    40_000  # ... and so many more of the first moves of a program: small ones are followed whole
+)
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 

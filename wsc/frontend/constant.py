@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from isa.types import DType
+from wsc.frontend import wide
 from wsc.frontend.registry import Call, lowering, require
+from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
 
 
@@ -32,10 +34,11 @@ def _array(call: Call) -> np.ndarray:
 
 
 @lowering("Constant")
-def constant(call: Call) -> Value:
+def constant(call: Call) -> Value | Wide:
     """Values of the model."""
     array = _array(call)
     require(array.dtype.kind in "fbiuV", f"a constant of {array.dtype}")
-    integer = array.dtype.kind in "biu"
-    dtype = DType.I32 if integer else DType.F32 if array.size == 1 else call.float_type
+    if array.dtype.kind in "biu":
+        return wide.of_array(call.build, array, "value")
+    dtype = DType.F32 if array.size == 1 else call.float_type
     return call.build.constant(array, dtype, "value")

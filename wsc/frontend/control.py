@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isa.types import DType
+from wsc.frontend import wide
 from wsc.frontend.load import RANK_KEY
 from wsc.frontend.registry import (
     Absent,
@@ -21,6 +22,7 @@ from wsc.frontend.registry import (
     normal_axis,
     require,
 )
+from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reshape, Slice
 
@@ -35,8 +37,8 @@ def _body(call: Call, name: str) -> ir.Graph:
     return graph
 
 
-def _tensor(item: Item, what: str) -> Value:
-    if not isinstance(item, Value):
+def _tensor(item: Item, what: str) -> Value | Wide:
+    if not isinstance(item, Value | Wide):
         raise Unsupported(f"{what} that is not a tensor")
     return item
 
@@ -44,6 +46,7 @@ def _tensor(item: Item, what: str) -> Value:
 def _flag(call: Call, item: Item) -> Value | bool:
     """A condition: known now, or a scalar of the program."""
     value = _tensor(item, "a condition")
+    assert isinstance(value, Value)  # ONNX's checker wants a truth value
     require(value.type.size == 1, f"a condition of shape {value.shape}")
     known = call.build.host(value)
     return call.build.reshape(value, ()) if known is None else bool(known.reshape(()).item())
@@ -57,9 +60,16 @@ def either(build: GraphBuilder, flag: Value, yes: Item, no: Item, hint: str = ""
         require(len(yes.values) == len(no.values), "a run-time condition chooses a length")
         pairs = zip(yes.values, no.values, strict=True)
         return Many(tuple(_select(build, flag, a, b, hint) for a, b in pairs))
-    same = isinstance(yes, Value) and isinstance(no, Value)
-    require(same, "a run-time condition chooses whether there is an element")
-    return _select(build, flag, _tensor(yes, "a choice"), _tensor(no, "a choice"), hint)
+    require(
+        isinstance(yes, Value | Wide) and isinstance(no, Value | Wide),
+        "a run-time condition chooses whether there is an element",
+    )
+    if isinstance(yes, Value) and isinstance(no, Value):
+        return _select(build, flag, yes, no, hint)
+    one, other = wide.alike(build, [_tensor(yes, "a choice"), _tensor(no, "a choice")])
+    high = _select(build, flag, one.high, other.high, hint)
+    low = _select(build, flag, one.low, other.low, hint)
+    return Wide(high, low, wide.joined(one.range, other.range), one.signed)
 
 
 def _select(build: GraphBuilder, flag: Value, yes: Value, no: Value, hint: str) -> Value:
@@ -99,7 +109,7 @@ class _Loop:
 
     active: Value | bool
     carried: list[Item]
-    shown: list[list[Value]]
+    shown: list[list[Value | Wide]]
 
 
 @lowering("Loop")
@@ -164,13 +174,23 @@ def _shaped(build: GraphBuilder, value: Value, like: ir.Value) -> Value:
     return build.reshape(value, (1,) * (like.meta.get(RANK_KEY) or 0))
 
 
-def stacked(build: GraphBuilder, values: Sequence[Value], axis: int) -> Value:
-    """Values, one at least, side by side along a new axis."""
+def stacked(build: GraphBuilder, tensors: Sequence[Value | Wide], axis: int) -> Value | Wide:
+    """Tensors, one at least, side by side along a new axis."""
+    values = [tensor for tensor in tensors if isinstance(tensor, Value)]
+    if len(values) < len(tensors):
+        pairs = wide.alike(build, tensors)
+        high = _stacked(build, [pair.high for pair in pairs], axis)
+        low = _stacked(build, [pair.low for pair in pairs], axis)
+        return Wide(high, low, wide.joined(*(pair.range for pair in pairs)), pairs[0].signed)
+    return _stacked(build, values, axis)
+
+
+def _stacked(build: GraphBuilder, values: Sequence[Value], axis: int) -> Value:
     place = normal_axis(axis, values[0].rank + 1)
     shape = values[0].shape
     require(all(value.shape == shape for value in values), "turns of different shapes")
-    wide = (*shape[:place], 1, *shape[place:])
-    return build.concat([build.reshape(value, wide) for value in values], place, "stacked")
+    one = (*shape[:place], 1, *shape[place:])
+    return build.concat([build.reshape(value, one) for value in values], place, "stacked")
 
 
 def _nothing(build: GraphBuilder, items: Sequence[Item], axes: Sequence[int]) -> list[Value]:
@@ -180,7 +200,8 @@ def _nothing(build: GraphBuilder, items: Sequence[Item], axes: Sequence[int]) ->
     """
     empty: list[Value] = []
     for item, axis in zip(items, axes, strict=True):
-        value = _tensor(item, "a scan output")
+        tensor = _tensor(item, "a scan output")
+        value = tensor.low if isinstance(tensor, Wide) else tensor
         place = normal_axis(axis, value.rank + 1)
         empty.append(build.empty((*value.shape[:place], 0, *value.shape[place:]), value.dtype))
     return empty
@@ -210,10 +231,11 @@ class _Scan:
 
 
 def _scan(
-    call: Call, states: list[Value], data: list[Value], how: _Scan, name: str
-) -> list[Value]:  # fmt: skip
+    call: Call, first: Sequence[Value | Wide], data: list[Value], how: _Scan, name: str
+) -> list[Value | Wide]:  # fmt: skip
     """States and stacked outputs after one turn for each position of the data."""
     build, body = call.build, _body(call, "body")
+    states = list(first)
     axes = [normal_axis(axis, x.rank) for axis, x in zip(how.input_axes, data, strict=True)]
     lengths = {x.shape[axis] for x, axis in zip(data, axes, strict=True)}
     require(len(lengths) == 1, "scan inputs of different lengths")
@@ -230,7 +252,7 @@ def _scan(
         ]
         results = call.inline(body, [*states, *parts], f"{name}0")
         return [*states, *_nothing(build, results[len(states) :], how.output_axes)]
-    shown: list[list[Value]] = [[] for _ in body.outputs[len(states) :]]
+    shown: list[list[Value | Wide]] = [[] for _ in body.outputs[len(states) :]]
     for turn in range(turns):
         places = [turns - 1 - turn if back else turn for back in how.input_backwards]
         parts = [
@@ -250,7 +272,7 @@ def _scan(
 
 
 @lowering("Scan", since=9)
-def scan(call: Call) -> list[Value]:
+def scan(call: Call) -> list[Value | Wide]:
     """A body for each position of the inputs, in order, with states carried on."""
     values = call.args()
     count = call.integer("num_scan_inputs", 0)
@@ -266,7 +288,7 @@ def scan(call: Call) -> list[Value]:
 
 
 @lowering("Scan", since=8, until=8)
-def batched_scan(call: Call) -> list[Value]:
+def batched_scan(call: Call) -> list[Value | Wide]:
     """The same for each sample of a batch, all of full length."""
     build, count = call.build, call.integer("num_scan_inputs", 0)
     values = [call.arg(index) for index in range(1, len(call))]
@@ -278,7 +300,7 @@ def batched_scan(call: Call) -> list[Value]:
     how = _Scan([0] * count, call.integers("directions") or [0] * count,
                 [0] * results, [0] * results)  # fmt: skip
     require(data[0].shape[0] > 0, "a batch without samples")
-    samples: list[list[Value]] = []
+    samples: list[list[Value | Wide]] = []
     for sample in range(data[0].shape[0]):
         own = [_part(build, value, 0, sample, f"sample{sample}") for value in values]
         split = len(states)
@@ -298,8 +320,13 @@ def sequence_map(call: Call) -> list[Item]:
     for turn in range(len(first.values)):
         own = [_element(item, turn) for item in items]
         for values, item in zip(results, call.inline(body, own, str(turn)), strict=True):
-            values.append(_tensor(item, "a result of the body"))
+            values.append(_word(call.build, item))
     return [Many(tuple(values)) for values in results]
+
+
+def _word(build: GraphBuilder, item: Item) -> Value:
+    tensor = _tensor(item, "a result of the body")
+    return wide.fitted(build, tensor) if isinstance(tensor, Wide) else tensor
 
 
 def _element(item: Item, number: int) -> Item:

@@ -15,9 +15,13 @@ import numpy as np
 import onnx_ir as ir
 
 from isa.types import DType
+from wsc.frontend import wide
+from wsc.frontend.integers import table
+from wsc.frontend.integers.operand import LONG
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import Call, Item, Unsupported, find
 from wsc.frontend.types import FLOATS, INTEGERS, UNSIGNED
+from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError
 from wsc.ir.evaluate import TooMuch, evaluate_graph
@@ -197,25 +201,31 @@ def _computed(node: ir.Node, domain: str, opset: int) -> np.ndarray | None:
     call = Call(node, build, DType.F32, opset, fetch, lower)
     try:
         require_like_types(node, opset)
-        result = entry.function(call)
+        result = table.lowered(call, entry.function)
         call.require_all_read()
         first = result if isinstance(result, Item) else result[0]
-        if not isinstance(first, Value):
+        if not isinstance(first, Value | Wide):
             return None
-        graph = build.finish([GraphOutput("result", first.name, "float32")])
-        (array,) = evaluate_graph(graph).values()
+        words = first.words if isinstance(first, Wide) else (first,)
+        graph = build.finish([GraphOutput("result", word.name, "float32") for word in words])
+        found = evaluate_graph(graph)
     except (Unsupported, IRError, TooMuch, ArithmeticError, LookupError, ValueError, MemoryError):
         return None
-    return _as_onnx(array, kind)
+    if isinstance(first, Wide):
+        high, low = (found[word.name] for word in words)
+        return wide.of_both(high, low, first.signed)
+    return _as_onnx(found[first.name], kind)
 
 
-def _entered(build: GraphBuilder, tensor: ir.TensorProtocol) -> Value:
+def _entered(build: GraphBuilder, tensor: ir.TensorProtocol) -> Value | Wide:
     """A constant as the importer would enter it, floats in single precision."""
     dtype = DType.F32 if tensor.dtype in FLOATS else DType.I32
     if tensor.dtype not in FLOATS | INTEGERS:
         raise Unsupported(f"element type {tensor.dtype.name}")
-    array = convert(tensor.numpy(), dtype)
-    return build.constant(array.reshape(tuple(tensor.shape.numpy())), dtype, "given")
+    array = tensor.numpy().reshape(tuple(tensor.shape.numpy()))
+    if tensor.dtype in LONG:
+        return wide.of_array(build, array, "given")
+    return build.constant(convert(array, dtype), dtype, "given")
 
 
 def _as_onnx(array: np.ndarray, kind: ir.DataType) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, Function, Item, Result, Sized, normal_axis, require
+from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
 
 _ELEMENTWISE = (
@@ -35,10 +36,20 @@ def follow(call: Call, inputs: Mapping[int, Sized], lower: Function) -> Result:
     rule = RULES[call.node.op_type]
     result = lower(call)
     shown = (result,) if isinstance(result, Item) else result
-    return [
-        Sized(item, rule(call, inputs, item), first.length) if isinstance(item, Value) else item
-        for item in shown
-    ]
+    followed: list[Item | None] = []
+    for item in shown:
+        word = item.low if isinstance(item, Wide) else item
+        if isinstance(word, Value):
+            sized = Sized(word, rule(call, inputs, word), first.length)
+            require(
+                not isinstance(item, Wide),
+                "as many 64-bit integers as data decide, and they can leave 32 bits; bound them "
+                "with Clip",
+            )
+            followed.append(sized)
+        else:
+            followed.append(word)
+    return followed
 
 
 def safe_indices(call: Call, item: Sized) -> Value:

@@ -12,8 +12,11 @@ import onnx_ir as ir
 
 from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
-from wsc.frontend import load_lowerings
+from wsc.frontend import load_lowerings, wide
+from wsc.frontend.doubles import is_in_double, warn_of_doubles
 from wsc.frontend.follow import RULES, follow, safe_indices
+from wsc.frontend.integers import table
+from wsc.frontend.integers.operand import LONG
 from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
@@ -29,6 +32,7 @@ from wsc.frontend.registry import (
     require,
 )
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
+from wsc.frontend.wide import Wide, whole
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
@@ -40,23 +44,26 @@ def import_onnx(
     bind: Mapping[str, np.ndarray] | None = None,
     precision: DType = DType.F32,
     inputs: Collection[str] = (),
+    wide: Collection[str] = (),
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. inputs: initializers that are inputs too, and stay
-    inputs. Raises CompileError for a model that
-    does not do, UnsupportedOperators with all operators that cannot be lowered.
+    inputs. wide: inputs of 64-bit integers that may need more than 32 bits. Raises CompileError
+    for a model that does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
     loaded = load_model(model, dims, bind, inputs)
-    return import_model(loaded, precision).with_(files=loaded.meta.get(FILES_KEY, ()))
+    return import_model(loaded, precision, wide).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
-def import_model(model: ir.Model, precision: DType = DType.F32) -> Graph:
+def import_model(
+    model: ir.Model, precision: DType = DType.F32, wide: Collection[str] = ()
+) -> Graph:
     """The graph of a model with static shapes (see ``load_model``)."""
     load_lowerings()
-    return _Importer(model, precision).run()
+    return _Importer(model, precision, wide).run()
 
 
 def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
@@ -73,7 +80,7 @@ class _Refused(Exception):
 
 
 class _Importer:
-    def __init__(self, model: ir.Model, precision: DType) -> None:
+    def __init__(self, model: ir.Model, precision: DType, wide: Collection[str]) -> None:
         if not precision.is_float:
             raise ValueError(f"precision must be f32 or f16, not {precision.value}")
         self.graph, self.precision = model.graph, precision
@@ -82,6 +89,9 @@ class _Importer:
         self.values: dict[ir.Value, Item] = {}
         self.poisoned: set[ir.Value] = set()
         self.refused: dict[tuple[str, str, str], list[str]] = {}
+        self.doubles: list[str] = []
+        self.wide = frozenset(wide)
+        self._require_wide()
 
     def run(self) -> Graph:
         for value in self.graph.inputs:
@@ -98,7 +108,17 @@ class _Importer:
         outputs = [shown for value in self.graph.outputs for shown in self._outputs(value)]
         graph = self.build.finish(outputs)
         check_graph(graph)
+        warn_of_doubles(self.doubles)
         return graph
+
+    def _require_wide(self) -> None:
+        """Raise CompileError for a name of ``wide`` that is no input of 64-bit integers."""
+        known = [str(value.name) for value in self.graph.inputs if value.dtype in LONG]
+        for name in sorted(self.wide.difference(known)):
+            listed = ", ".join(map(shortened, known)) or "none"
+            raise CompileError(
+                f"--wide {shortened(name)}: no input of 64-bit integers; there are: {listed}"
+            )
 
     def _opset(self, domain: str) -> int:
         return self.opsets.get(domain, 1)
@@ -114,9 +134,16 @@ class _Importer:
         shape = tuple(int(size) for size in value.shape.numpy())
         host = value.dtype.numpy().name
         try:
-            entered = self.build.input(name, Type(dtype, shape), host)
+            type_ = Type(dtype, shape)
+            if name in self.wide and type_.size:
+                signed, high = value.dtype is ir.DataType.INT64, f"{name}.high"
+                low = self.build.input(name, type_, host, high)
+                top = self.build.input(high, type_, "int32")
+                self.values[value] = Wide(top, low, whole(signed), signed)
+                return
+            entered = self.build.input(name, type_, host)
             # What has no elements is known: it comes with the run, and nothing waits for it.
-            self.values[value] = entered if entered.type.size else self.build.empty(shape, dtype)
+            self.values[value] = entered if type_.size else self.build.empty(shape, dtype)
         except ValueError as error:
             raise CompileError(f"input {shortened(name)!r}: {error}") from None
 
@@ -137,10 +164,13 @@ class _Importer:
             raise Unsupported(f"declared as {value.dtype}, and is {stored.dtype}")
         if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
             raise Unsupported("declared as a tensor, and is a sequence")
-        if isinstance(item, Value | Sized) and isinstance(value.type, ir.SequenceType):
+        if isinstance(item, Value | Sized | Wide) and isinstance(value.type, ir.SequenceType):
             raise Unsupported("declared as a sequence, and is a tensor")
         if isinstance(item, Many):
             return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
+        if isinstance(item, Wide):
+            host = value.dtype or (ir.DataType.INT64 if item.signed else ir.DataType.UINT64)
+            return [GraphOutput(name, item.low.name, host.numpy().name, high=item.high.name)]
         return [self._shown(name, value, item)] if isinstance(item, Value | Sized) else []
 
     def _shown(self, name: str, value: ir.Value, shown: Value | Sized) -> GraphOutput:
@@ -164,15 +194,15 @@ class _Importer:
             self.values[value] = self._initializer(value)
         return self.values[value]
 
-    def _initializer(self, value: ir.Value) -> Value:
+    def _initializer(self, value: ir.Value) -> Value | Wide:
         tensor = value.const_value
         if tensor is None:
             raise Unsupported(f"value {value.name!r} is neither computed nor stored")
         dtype = graph_type(tensor.dtype, self.precision)
         shape = tuple(int(size) for size in tensor.shape.numpy())
-        if not dtype.is_float:
-            _check_fits(str(value.name), tensor)
-        elif tensor.size == 1:
+        if tensor.dtype in LONG and not wide.fits(tensor.numpy()):
+            return wide.constant(self.build, str(value.name), lambda: tensor.numpy().reshape(shape))
+        if dtype.is_float and tensor.size == 1:
             # A scalar keeps its precision until its place in a map is known.
             dtype = DType.F32
         return self.build.lazy_constant(
@@ -194,6 +224,8 @@ class _Importer:
             self._refuse(node, name, entry)
             return
         origin = origin or (node.metadata_props.get(CALL_KEY, name),)
+        if is_in_double(node):
+            self.doubles.append(origin[0])
 
         def lower(graph: ir.Graph, inputs: Sequence[Item], part: str) -> list[Item]:
             return self._inner(graph, inputs, f"{name}/{part}/", origin)
@@ -231,7 +263,7 @@ class _Importer:
         passes = inputs and not _domain(node) and node.op_type in RULES
         if not passes:
             call = Call(node, self.build, self.precision, opset, self._fetch, lower)
-            result = entry.function(call)
+            result = table.lowered(call, entry.function)
         else:
             shown: dict[ir.Value, Value] = {}
 
@@ -244,7 +276,7 @@ class _Importer:
                 operand = node.inputs[number]
                 assert operand is not None
                 shown[operand] = safe_indices(call, item) if gathers else item.value
-            result = follow(call, inputs, entry.function)
+            result = follow(call, inputs, lambda call: table.lowered(call, entry.function))
         call.require_all_read()
         return result
 
@@ -255,9 +287,10 @@ class _Importer:
         if len(inputs) != len(graph.inputs):
             raise Unsupported(f"a graph of {len(graph.inputs)} inputs, given {len(inputs)}")
         for value, item in zip(graph.inputs, inputs, strict=True):
-            if value.dtype is not None and isinstance(item, Value):
-                same = (value.dtype in FLOATS) == item.dtype.is_float
-                kind = "of floats" if item.dtype.is_float else "of integers"
+            if value.dtype is not None and isinstance(item, Value | Wide):
+                is_float = isinstance(item, Value) and item.dtype.is_float
+                same = (value.dtype in FLOATS) == is_float
+                kind = "of floats" if is_float else "of integers"
                 require(
                     same, f"{value.name!r} of an inner graph is {value.dtype}, and given {kind}"
                 )
@@ -295,13 +328,6 @@ def _element(kind: Any) -> Any:
 
 def _domain(node: ir.Node) -> str:
     return "" if node.domain == "ai.onnx" else node.domain
-
-
-def _check_fits(name: str, tensor: ir.TensorProtocol) -> None:
-    try:
-        convert(tensor.numpy(), DType.I32)
-    except OverflowError as error:
-        raise Unsupported(f"constant {name!r}: {error}") from None
 
 
 def _source(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:

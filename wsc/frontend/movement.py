@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from isa.types import DType
+from wsc.frontend import wide
 from wsc.frontend.registry import LONGEST, Call, Unsupported, lowering, normal_axis, require
+from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.graph import Expand, Pad, Reshape, Slice, Transpose
@@ -333,24 +335,28 @@ def size_(call: Call) -> Value:
 
 
 @lowering("ConstantOfShape", since=9)
-def constant_of_shape(call: Call) -> Value:
+def constant_of_shape(call: Call) -> Value | Wide:
     """A constant tensor with one value."""
     shape = call.static_ints(0, "the shape")
     value = call.tensor("value")
     array = np.zeros(1, np.float32) if value is None else value
-    dtype = call.float_type if array.dtype.kind == "f" else DType.I32
-    one = call.build.constant(array.reshape(()), dtype, "value")
-    return call.build.expand(one, shape, "filled")
+    build, one = call.build, _numbers(call, array.reshape(()), "value")
+    return wide.on_words(one, lambda word: build.expand(word, shape, "filled"))
+
+
+def _numbers(call: Call, array: np.ndarray, hint: str) -> Value | Wide:
+    if array.dtype.kind == "f":
+        return call.build.constant(array, call.float_type, hint)
+    return wide.of_array(call.build, array, hint)
 
 
 @lowering("Range", since=11)
-def range_(call: Call) -> Value:
+def range_(call: Call) -> Value | Wide:
     """Numbers from start to limit, a constant."""
     bounds = [call.static(i, "a bound").reshape(()) for i in range(3)]
     start, limit, delta = (bound.item() for bound in bounds)
     array = np.arange(start, limit, delta, dtype=bounds[0].dtype)
-    dtype = call.float_type if array.dtype.kind == "f" else DType.I32
-    return call.build.constant(array, dtype, "range")
+    return _numbers(call, array, "range")
 
 
 @lowering("Trilu", since=14)

@@ -73,7 +73,8 @@ def reduce_mean(call: Call) -> Value:
     """Mean over axes."""
     total, count = _reduced(call, Reduction.SUM)
     if not total.dtype.is_float:
-        return call.build.map(lambda x: x / count, total)
+        row = "divu" if call.onnx_type(0) in UNSIGNED else "div"
+        return call.build.map(lambda x: x.op(row, count), total)
     return call.build.map(lambda x: x * (1 / count), total) if count > 1 else total
 
 
@@ -86,7 +87,8 @@ def reduce_sum_square(call: Call) -> Value:
 @lowering("ReduceL1")
 def reduce_l1(call: Call) -> Value:
     """Sum of magnitudes over axes."""
-    return _reduced(call, Reduction.SUM, lambda x: x.abs())[0]
+    unsigned = call.onnx_type(0) in UNSIGNED
+    return _reduced(call, Reduction.SUM, None if unsigned else lambda x: x.abs())[0]
 
 
 @lowering("ReduceL2")

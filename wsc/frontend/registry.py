@@ -10,7 +10,8 @@ To add an operator, write one function in the file of its family::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ import onnx
 import onnx_ir as ir
 
 from isa.types import DType
+from wsc.frontend import wide
+from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
 
 _V = TypeVar("_V")
@@ -72,7 +75,7 @@ class Sized:
 
 
 # What an ONNX value stands for. An optional with an element is that element.
-Item = Value | Many | Absent | Sized
+Item = Value | Many | Absent | Sized | Wide
 Lower = Callable[[ir.Graph, Sequence[Item], str], list[Item]]
 
 
@@ -168,6 +171,19 @@ class Call:
         self._fetch, self._lower = fetch, lower
         self._read: set[str] = set()
         self._looked: set[int] = set()
+        self._shown: Mapping[int, Value] = {}
+        self._part: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def showing(
+        self, shown: Mapping[int, Value], part: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> Call:
+        """The same call with other values in the place of some inputs.
+
+        part: what of the known values of these inputs is shown.
+        """
+        other = copy(self)  # it notes what is read in the same sets
+        other._shown, other._part = shown, part
+        return other
 
     def __len__(self) -> int:
         return len(self.node.inputs)
@@ -192,11 +208,16 @@ class Call:
         value = self._operand(index)
         if value is None:
             raise Unsupported(f"input {index} is missing")
-        return self._fetch(value)
+        return self._shown[index] if index in self._shown else self._fetch(value)
 
     def arg(self, index: int) -> Value:
-        """An input as a value of the graph."""
+        """An input as a value of the graph.
+
+        Of 64-bit integers one word each: the run stops at one that does not fit.
+        """
         item = self.item(index)
+        if isinstance(item, Wide):
+            return wide.fitted(self.build, item)
         if isinstance(item, Sized):
             value = self.node.inputs[index]
             name = "" if value is None else value.name
@@ -229,12 +250,20 @@ class Call:
 
     def maybe_static(self, index: int) -> np.ndarray | None:
         """An input's values in its ONNX dtype if they are known now, else None."""
+        array = self._known(index)
+        if array is None or self._part is None or index not in self._shown:
+            return array
+        return self._part(array)
+
+    def _known(self, index: int) -> np.ndarray | None:
         value = self._operand(index)
         if value is None:
             return None
         if value.const_value is not None:
             return value.const_value.numpy()
         item = self._fetch(value)
+        if isinstance(item, Wide):
+            return wide.host(self.build, item)
         return self.build.host(item) if isinstance(item, Value) else None
 
     def static(self, index: int, what: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from wsc.frontend.registry import (
     normal_axis,
     require,
 )
+from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
 
 
@@ -107,7 +108,7 @@ def split_to_sequence(call: Call) -> Many:
 
 
 @lowering("ConcatFromSequence", since=11)
-def concat_from_sequence(call: Call) -> Value:
+def concat_from_sequence(call: Call) -> Value | Wide:
     """Tensors joined along an axis, or side by side along a new one."""
     values, axis = _sequence(call, 0).values, call.integer("axis", 0)
     require(bool(values), "a sequence of no tensors")

@@ -1,7 +1,8 @@
 """ONNX's element types on words of 32 bits (ADR 6).
 
 Integers are i32 words that hold a value of the ONNX type: what may leave its range is
-wrapped. Unsigned integers of 32 and 64 bits are the same bits, read as unsigned. Floats are
+wrapped. Unsigned integers of 32 and 64 bits are the same bits, read as unsigned. What of 64
+bits can leave a word is a pair of them (``wsc.frontend.integers``). Floats are
 f32 (or f16); a value of a narrower format is rounded where ONNX converts to that format,
 and at the outputs.
 """

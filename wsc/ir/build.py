@@ -39,6 +39,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.ir.ranges import Interval, of_constant, of_input, of_node
 from wsc.ir.terms import F16_MAX, Body, Term, literal, trace
 
 
@@ -128,6 +129,9 @@ class GraphBuilder:
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
+        self._types: dict[str, Type] = {}
+        self._intervals: dict[str, Interval] = {}
+        self._looked_at = 0  # nodes whose intervals are known
         self._condition: Value | None = None
 
     @contextmanager
@@ -151,13 +155,18 @@ class GraphBuilder:
 
     # --- sources -------------------------------------------------------------------
 
-    def input(self, name: str, type_: Type, host_dtype: str) -> Value:
-        """A graph input under exactly this name. Raises ValueError if it is taken."""
+    def input(self, name: str, type_: Type, host_dtype: str, high: str = "") -> Value:
+        """A graph input under exactly this name. Raises ValueError if it is taken.
+
+        high: the input with the high words of its integers.
+        """
         if name in self._taken:
             raise ValueError(f"two values are called {name!r}")
         require_sane(type_)
         self._taken.add(name)
-        self._inputs.append(GraphInput(name, type_, host_dtype))
+        item = GraphInput(name, type_, host_dtype, high)
+        self._inputs.append(item)
+        self._types[name], self._intervals[name] = type_, of_input(item)
         return Value(name, type_)
 
     def lazy_constant(
@@ -171,6 +180,7 @@ class GraphBuilder:
         require_sane(type_)
         name = self._unique(name)
         self._constants[name] = Constant(name, type_, load, source)
+        self._types[name] = type_
         return Value(name, type_)
 
     def constant(self, array: np.ndarray, dtype: DType, hint: str = "const") -> Value:
@@ -191,6 +201,27 @@ class GraphBuilder:
         """The values of a constant, else None."""
         constant = self._constants.get(value.name)
         return None if constant is None else constant.load()
+
+    # --- intervals -----------------------------------------------------------------
+
+    def interval(self, value: Value) -> Interval:
+        """What all elements of a value are known to lie in, as signed words or as floats."""
+        for node in self._nodes[self._looked_at :]:
+            for name in node.inputs:
+                self._interval_of_constant(name)
+            self._intervals[node.output] = of_node(node, self._intervals, self._types)
+        self._looked_at = len(self._nodes)
+        self._interval_of_constant(value.name)
+        return self._intervals[value.name]
+
+    def _interval_of_constant(self, name: str) -> None:
+        if name in self._constants and name not in self._intervals:
+            self._intervals[name] = of_constant(self._constants[name])
+
+    def assume(self, value: Value, interval: Interval) -> None:
+        """Note what is known of a value and cannot be seen from its instructions."""
+        low, high = self.interval(value)
+        self._intervals[value.name] = max(low, interval[0]), min(high, interval[1])
 
     # --- nodes ---------------------------------------------------------------------
 
@@ -216,6 +247,7 @@ class GraphBuilder:
         name = self._unique(f"{self._scope}.{hint}" if hint else self._scope)
         names = tuple(value.name for value in inputs)
         self._nodes.append(Node(name, op, names, name, type_, self._origin))
+        self._types[name] = type_
         return Value(name, type_)
 
     def _folded(self, op: Primitive, inputs: Sequence[Value], type_: Type) -> np.ndarray | None:

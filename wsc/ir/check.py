@@ -281,6 +281,9 @@ def check_graph(graph: Graph) -> None:
     types: dict[str, Type] = {}
     for item in (*graph.inputs, *graph.constants):
         _define(types, item.name, item.type)
+    for item in graph.inputs:
+        if item.high:
+            _check_high(f"input {item.name!r}", item.high, item.type, types)
     names: set[str] = set()
     for node in graph.nodes:
         _require(node.name not in names, f"two nodes are called {node.name!r}")
@@ -298,12 +301,19 @@ def check_output(output: GraphOutput, types: Mapping[str, Type]) -> None:
     """Whether an output's values are among ``types``, and its length one integer; else IRError."""
     for name in output.values:
         _require(name in types, f"output {output.name!r}: no value {name!r}")
+    if output.high:
+        _check_high(f"output {output.name!r}", output.high, types[output.value], types)
     if output.length is not None:
         axis, name = output.length
         one = types[name].dtype is DType.I32 and types[name].size == 1
         _require(one, f"output {output.name!r}: length {name!r} is not one i32")
         inside = 0 <= axis < len(types[output.value].shape)
         _require(inside, f"output {output.name!r}: no dimension {axis}")
+
+
+def _check_high(what: str, high: str, low: Type, types: Mapping[str, Type]) -> None:
+    alike = low.dtype is DType.I32 and types.get(high) == low
+    _require(alike, f"{what}: {high!r} are no high words of its shape")
 
 
 def check_node(node: Node, types: Mapping[str, Type]) -> None:

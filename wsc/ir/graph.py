@@ -1,8 +1,9 @@
 """The graph IR: a network as few primitives over static shapes.
 
 Every ONNX operator lowers to the primitives below (see ``wsc/frontend``). Values are
-static-shape tensors of f32, f16 or i32 (booleans are i32 zeros and ones, 64-bit
-integers are i32). A graph is immutable; passes build a new one.
+static-shape tensors of f32, f16 or i32 (booleans are i32 zeros and ones, 64-bit integers are
+one i32, or two values of high and low words where they can leave 32 bits). A graph is
+immutable; passes build a new one.
 """
 
 from __future__ import annotations
@@ -256,11 +257,15 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class GraphInput:
-    """A graph input; host_dtype is the NumPy dtype name that the host passes (``int64``)."""
+    """A graph input; host_dtype is the NumPy dtype name that the host passes (``int64``).
+
+    high: the input with the high words of 64-bit integers, where this one has the low ones.
+    """
 
     name: str
     type: Type
     host_dtype: str
+    high: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,18 +273,21 @@ class GraphOutput:
     """A graph output: the value that it shows under its ONNX name.
 
     length: (axis, value of one i32): only so many positions of that dimension count; the
-    value has room for the most that there can be.
+    value has room for the most that there can be. high: the value with the high words of
+    64-bit integers, where ``value`` has the low ones; "" if one word holds them.
     """
 
     name: str
     value: str
     host_dtype: str
     length: tuple[int, str] | None = None
+    high: str = ""
 
     @property
     def values(self) -> tuple[str, ...]:
         """The values that it needs."""
-        return (self.value,) if self.length is None else (self.value, self.length[1])
+        length = () if self.length is None else (self.length[1],)
+        return (self.value, *length, *((self.high,) if self.high else ()))
 
 
 @dataclass(frozen=True, slots=True)

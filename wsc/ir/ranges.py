@@ -50,15 +50,16 @@ def unknown(dtype: DType) -> Interval:
 
 def ranges(graph: Graph) -> dict[str, Interval]:
     """The interval of every value of a graph, by name."""
-    found = {item.name: _of_input(item) for item in graph.inputs}
-    found |= {item.name: _of_constant(item) for item in graph.constants}
+    found = {item.name: of_input(item) for item in graph.inputs}
+    found |= {item.name: of_constant(item) for item in graph.constants}
     types = graph.types()
     for node in graph.nodes:
-        found[node.output] = _of_node(node, found, types)
+        found[node.output] = of_node(node, found, types)
     return found
 
 
-def _of_input(item: GraphInput) -> Interval:
+def of_input(item: GraphInput) -> Interval:
+    """The interval of a graph input, by the type that the host passes."""
     if item.host_dtype == "bool":
         return _FLAG
     if item.host_dtype in _NARROW:
@@ -67,7 +68,8 @@ def _of_input(item: GraphInput) -> Interval:
     return unknown(item.type.dtype)
 
 
-def _of_constant(item: Constant) -> Interval:
+def of_constant(item: Constant) -> Interval:
+    """The interval of a constant; large ones are not read."""
     if item.type.dtype.is_float or not 0 < item.type.size <= MOST_READ:
         return unknown(item.type.dtype)
     try:
@@ -77,7 +79,8 @@ def _of_constant(item: Constant) -> Interval:
     return float(values.min()), float(values.max())
 
 
-def _of_node(node: Node, found: Mapping[str, Interval], types: Mapping[str, Type]) -> Interval:
+def of_node(node: Node, found: Mapping[str, Interval], types: Mapping[str, Type]) -> Interval:
+    """The interval of a node's result, by those of its inputs and by their types."""
     inputs = [found[name] for name in node.inputs]
     match node.op:
         case Map():

@@ -74,11 +74,13 @@ def print_graph(graph: Graph) -> str:
     for item in graph.inputs:
         lines.append(
             f"input {_value(item.name)} : {_type(item.type)} from {_quote(item.host_dtype)}"
+            + (f" high {_value(item.high)}" if item.high else "")
         )
     lines += [f"const {_value(item.name)} : {_type(item.type)}" for item in graph.constants]
     lines += [_node(node) for node in graph.nodes]
     lines += [
         f"output {_quote(item.name)} = {_value(item.value)} as {_quote(item.host_dtype)}"
+        + (f" high {_value(item.high)}" if item.high else "")
         + (f" cut {item.length[0]} by {_value(item.length[1])}" if item.length else "")
         for item in graph.outputs
     ]
@@ -301,8 +303,8 @@ class _Build(Transformer[Token, Any]):
     def start(self, name: str, *lines: Any) -> list[Any]:
         return [name, *lines]
 
-    def input(self, value: Token, type_: Type, host: str) -> tuple[Any, Token]:
-        return GraphInput(str(value), type_, host), value
+    def input(self, value: Token, type_: Type, host: str, high: Token | None) -> tuple[Any, Token]:
+        return GraphInput(str(value), type_, host, "" if high is None else str(high)), value
 
     def const(self, value: Token, type_: Type) -> tuple[Any, Token]:
         return Constant(str(value), type_, _missing(str(value))), value
@@ -316,10 +318,11 @@ class _Build(Transformer[Token, Any]):
         return Node(output if name is None else name, op, inputs, output, type_, origin), value
 
     def output(
-        self, name: str, value: Token, host: str, axis: int | None, length: Token | None
-    ) -> tuple[Any, Token]:
+        self, name: str, value: Token, host: str, high: Token | None, axis: int | None,
+        length: Token | None,
+    ) -> tuple[Any, Token]:  # fmt: skip
         cut = None if axis is None else (axis, str(length))
-        return GraphOutput(name, str(value), host, cut), value
+        return GraphOutput(name, str(value), host, cut, "" if high is None else str(high)), value
 
     def named(self, name: str) -> str:
         return name

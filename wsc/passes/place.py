@@ -102,7 +102,7 @@ class Placer(Values):
             self.origin = output.name
             view = self.view(output.value)
             self.tasks.append(Store(view, output.name, output.name))
-        for value, target in self.lengths.items():
+        for value, target in self.beside.items():
             self.origin = target
             self.tasks.append(Store(self.view(value), target, target))
         used = {

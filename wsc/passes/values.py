@@ -13,7 +13,7 @@ from isa.fabric import Fabric
 from isa.program import Cut, EdgeTensor, Extent, Kind
 from isa.types import DType
 from wsc.errors import CompileError, DoesNotFit
-from wsc.ir.graph import Concat, Graph, Move, MoveStep, Node, Pad, Type
+from wsc.ir.graph import Concat, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.layout import (
@@ -37,8 +37,9 @@ class Values:
     """Tasks and buffers so far, and where each value is.
 
     homes: of the values that have one, their views. copies: views in other layouts. lazy: movement
-    that nobody has wanted yet. outside: values that come from the edge, by its tensors. origin:
-    ONNX nodes that the next tasks are for.
+    that nobody has wanted yet. outside: values that come from the edge, by its tensors. beside:
+    (value, edge tensor) of what leaves beside the outputs: lengths and high words. origin: ONNX
+    nodes that the next tasks are for.
     """
 
     graph: Graph
@@ -53,7 +54,7 @@ class Values:
     outside: dict[str, str] = field(default_factory=dict)
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
     shown: dict[str, EdgeTensor] = field(default_factory=dict)
-    lengths: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class Values:
     def _edges(self) -> None:
         for item in self.graph.inputs:
             self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
+            self.edge[item.name] = replace(self.edge[item.name], high=item.high)
             self.outside[item.name] = item.name
         for output in self.graph.outputs:
             if output.name in self.shown:
@@ -72,8 +74,11 @@ class Values:
             type_ = self.types[output.value]
             self._show(output.name, type_, output.host_dtype)
             if output.length is not None:
-                cut = Cut(output.length[0], self._length(output.name, output.length[1]))
+                cut = Cut(output.length[0], self._beside(output, "length", output.length[1]))
                 self.shown[output.name] = replace(self.shown[output.name], cut=cut)
+            if output.high:
+                high = self._beside(output, "high", output.high)
+                self.shown[output.name] = replace(self.shown[output.name], high=high)
         for constant in self.graph.constants:
             name = constant.name
             while name in self.edge or name in self.shown:
@@ -81,15 +86,15 @@ class Values:
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
             self.outside[constant.name] = name
 
-    def _length(self, output: str, value: str) -> str:
-        """The edge tensor that takes a length out, one for all outputs that it cuts."""
-        if value not in self.lengths:
-            name = f"{output}.length"
+    def _beside(self, output: GraphOutput, part: str, value: str) -> str:
+        """The edge tensor that takes a value out, one for all outputs that it is a part of."""
+        if value not in self.beside:
+            name = f"{output.name}.{part}"
             while name in self.edge or any(name == item.name for item in self.graph.outputs):
                 name += "'"
             self._show(name, self.types[value], "")
-            self.lengths[value] = name
-        return self.lengths[value]
+            self.beside[value] = name
+        return self.beside[value]
 
     def _edge(self, name: str, kind: Kind, type_: Type, host: str, key: str = "") -> None:
         self.edge[name] = EdgeTensor(name, kind, type_.dtype, type_.shape, host, key=key)

@@ -1,0 +1,1 @@
+"""Operators on 64-bit integers whose results can leave 32 bits; ``table.lowered`` is the whole."""
