@@ -247,7 +247,6 @@ HUGE = {
     "vector": "mov.f32 [b], 1.0 for i:2000000, j:500000",
     "unit": "async 0 -> s2: fmac.f32 [b], [b + 4], 1.0 for i:500000, j:2000000\n wait s2, 1",
     "send": "send.f32 (0, 0) s1: [b], [b + 4] for i:500000, j:2000000",
-    "held wavelet": "mov.f32 <east>, 1.0\n mov.f32 <out>, <west: i> for i:1, j:4000000, k:250000",
     "wavelets": "mov.f32 <east>, 1.0 for i:2000000, j:500000",
     "loop": "loop n: 2000000000\n i.set z, n\n end",
 }
