@@ -378,10 +378,67 @@ def _both_ways(settings: dict[str, Any], cache: str, rounds: int) -> dict[str, l
     return found
 
 
+def values(quick: bool) -> Result:
+    """The values engine: large networks, and the engines with a clock beside it."""
+    from benchmarks.shapes import SHAPES
+
+    fabric = "8x8" if quick else "32x32"
+    path, _ = compiled("minilm", fabric, "f32")
+    with tempfile.TemporaryDirectory(prefix="wsc-values-") as cache:
+        first = measured("values", {"path": path, "repeats": 0}, {"NUMBA_CACHE_DIR": cache})
+    found = measured("values", {"path": path, "repeats": 3})
+    clocks = {
+        name: measured("timed", {"path": path, "name": name})["cpu_seconds"] for name in ENGINES
+    }
+    name = f"MiniLM, 128 tokens, {fabric}"
+    raw: dict[str, Any] = {name: found, "first": first, "with a clock": clocks}
+    rows = [_values_row(name, found)]
+    targets = [
+        Target(f"values of {name}", found["seconds"], 1, "s"),
+        Target(
+            f"reference over values, {name}", clocks["reference"] / found["cpu_seconds"], 100,
+            "times", at_least=True,
+        ),
+        Target("first use, all compiling included", first["process_seconds"], 5, "s"),
+    ]  # fmt: skip
+    for shape, wanted in {} if quick else SHAPES.items():
+        path = str(folder() / "shape.wsa")
+        measured("compile_shape", {"shape": shape, "fabric": wanted.fabric, "output": path})
+        row = raw[shape] = measured("values", {"path": path, "repeats": 1})
+        rows.append(_values_row(f"{shape}, {wanted.fabric}", row))
+        if wanted.seconds:
+            targets.append(Target(f"values of {shape}", row["seconds"], wanted.seconds, "s"))
+        if wanted.gib:
+            targets.append(Target(f"peak memory of {shape}", gib(row), wanted.gib, "GiB"))
+        if wanted.rate:
+            rate = row["macs"] / row["seconds"] / 1e6
+            targets.append(Target(f"rate of {shape}", rate, wanted.rate, "M/s", at_least=True))
+    notes = [
+        f"{name} takes {clocks['reference']:.1f} CPU s on the reference engine and "
+        f"{clocks['fast']:.1f} on the fast one. Seconds: a run of a loaded program, the best of "
+        "some; the process: with the start of Python, imports, loading, and all runs.",
+    ]
+    return Result(
+        "values", "The values engine: outputs without a clock",
+        ("network", "G MACs", "load s", "run s", "run CPU s", "M MACs/s", "process s", "peak GiB"),
+        rows, targets, notes, raw=raw,
+    )  # fmt: skip
+
+
+def _values_row(name: str, found: dict[str, Any]) -> list[str]:
+    return [
+        name, f"{found['macs'] / 1e9:.2f}", f"{found['load']['seconds']:.1f}",
+        f"{found['seconds']:.2f}", f"{found['cpu_seconds']:.2f}",
+        f"{found['macs'] / found['seconds'] / 1e6:,.0f}", f"{found['process_seconds']:.1f}",
+        f"{gib(found):.2f}",
+    ]  # fmt: skip
+
+
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
     "engine": engine, "wafer": wafer, "counters": counters, "minilm": minilm, "text": text,
     "utilisation": utilisation, "networks": networks, "collectives": collectives,
+    "values": values,
 }  # fmt: skip
 
 # In full only by name: minutes in which nothing is measured that another machine would change.

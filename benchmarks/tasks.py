@@ -190,9 +190,60 @@ def counting(
     }  # fmt: skip
 
 
+def compile_shape(shape: str, fabric: str, output: str) -> dict[str, Any]:
+    """Compile one of ``benchmarks.shapes`` and save it."""
+    import wsc
+    from benchmarks.shapes import SHAPES
+
+    model = SHAPES[shape].model()
+    start = Watch()
+    program = wsc.compile(model, fabric=fabric, same_order=SHAPES[shape].same_order)
+    program.save(output)
+    return start.spent()
+
+
+def values(path: str, repeats: int) -> dict[str, Any]:
+    """Runs of a saved program for its outputs, with drawn inputs: the first, and the best."""
+    import runtime
+    import wsc
+    from wsc.cli.run import draw
+
+    program = wsc.load(path)
+    inputs = draw(program, 0)
+    start = Watch()
+    image = runtime.load(program.assembly, program.fabric, program.folder)
+    loaded, start = start.spent(), Watch()
+    result = runtime.run(image, inputs, engine="values")
+    first, best = start.spent(), start.spent()
+    for _ in range(repeats):
+        start = Watch()
+        result = runtime.run(image, inputs, engine="values")
+        best = min(best, start.spent(), key=lambda spent: spent["cpu_seconds"])
+    work = result.counters
+    return {
+        **best, "first": first, "load": loaded, "macs": work.macs_f32 + work.macs_f16,
+        "elements": work.elements,
+    }  # fmt: skip
+
+
+def timed(path: str, name: str) -> dict[str, Any]:
+    """One run of a saved program on an engine with a clock, with drawn inputs."""
+    import runtime
+    import wsc
+    from wsc.cli.run import draw
+
+    program = wsc.load(path)
+    image = runtime.load(program.assembly, program.fabric, program.folder)
+    inputs = draw(program, 0)
+    start = Watch()
+    result = runtime.run(image, inputs, engine=name)
+    return {**start.spent(), "cycles": result.cycles}
+
+
 TASKS: dict[str, Task] = {
     "compile": compile_network, "parse": parse, "run": run_network, "engine": engine,
-    "plain": plain, "counting": counting,
+    "plain": plain, "counting": counting, "compile_shape": compile_shape, "values": values,
+    "timed": timed,
 }  # fmt: skip
 
 

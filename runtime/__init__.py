@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runtime.api import RunResult, run
+    from runtime.api import RunResult, ValuesResult, run
     from runtime.image import Image, load
 
-__all__ = ["Image", "RunResult", "load", "run"]
+__all__ = ["Image", "RunResult", "ValuesResult", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: reading a program needs no engine."""
-    if name in ("run", "RunResult"):
+    if name in ("run", "RunResult", "ValuesResult"):
         import runtime.api as module
     elif name in ("load", "Image"):
         import runtime.image as module

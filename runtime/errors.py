@@ -29,18 +29,24 @@ class OutputError(RuntimeFault):
 
 
 class ExecutionFault(RuntimeFault):
-    """An instruction or transfer did what the machine does not allow; the run stopped."""
+    """An instruction or transfer did what the machine does not allow; the run stopped.
 
-    def __init__(self, message: str, cycle: int, where: Location) -> None:
+    cycle: None of an engine without a clock.
+    """
+
+    def __init__(self, message: str, cycle: int | None, where: Location) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.where = where
 
 
 class Deadlock(RuntimeFault):
-    """Nothing can ever move again; the message says who waits for whom."""
+    """Nothing can ever move again; the message says who waits for whom.
 
-    def __init__(self, message: str, cycle: int) -> None:
+    cycle: None of an engine without a clock.
+    """
+
+    def __init__(self, message: str, cycle: int | None) -> None:
         super().__init__(message)
         self.cycle = cycle
 

@@ -18,7 +18,7 @@ from operator import index
 from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
 
-    from runtime.api import RunResult
+    from runtime.api import RunResult, ValuesResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -129,9 +129,22 @@ class Program:
         self.constants, self.folder, self._described = constants, path.parent, self.fabric
         return path
 
+    @overload
+    def run(  # pyright: ignore[reportOverlappingOverload]
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
+        engine: Literal["values"], **options: Any,
+    ) -> ValuesResult: ...  # fmt: skip
+
+    @overload
     def run(
-        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, **options: Any
-    ) -> RunResult:
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
+        engine: str | None = None, **options: Any,
+    ) -> RunResult: ...  # fmt: skip
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
+        engine: str | None = None, **options: Any,
+    ) -> RunResult | ValuesResult:  # fmt: skip
         """Execute on the simulated fabric; options as in ``runtime.run``.
 
         inputs: arrays by name; the array alone where there is one input.
@@ -146,7 +159,10 @@ class Program:
             if self.folder is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
                 self.save(Path(self._temporary.name) / "program.wsa")
-        return run(self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric, **options)
+        return run(
+            self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
+            engine=engine, **options,
+        )  # fmt: skip
 
     def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
         if inputs is None or isinstance(inputs, Mapping):

@@ -61,9 +61,10 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("fast", "reference")
+ENGINES = ("fast", "reference")  # those with a clock
 DEFAULT = "fast"
 CHECKING = "reference"  # the engine that looks for races
+VALUES = "values"  # the engine without a clock
 
 
 def choose_engine(name: str | None, check_races: bool) -> str:
@@ -80,7 +81,7 @@ def choose_engine(name: str | None, check_races: bool) -> str:
 def find_engine(name: str) -> Engine:
     """The engine of that name; compiled code is loaded only now."""
     if name not in ENGINES:
-        raise RuntimeFault(f"no engine '{name}'; there is: {', '.join(ENGINES)}")
+        raise RuntimeFault(f"no engine '{name}'; there is: {', '.join((*ENGINES, VALUES))}")
     if name == "reference":
         from runtime.engine.reference import ReferenceEngine
 

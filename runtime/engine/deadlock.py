@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from isa.program import Location, edge_places
 from isa.types import Side
-from isa.values import PARTIAL
 from runtime.engine.layout import Fault, G, Mode, Reason, State, U
-from runtime.errors import place
 from runtime.image import Image
 from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
 from runtime.tables import COUNTED, Col
-
-MOST_LINES, MOST_TILES = 24, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """One thing that waits: where, what it says, and the line it stands on."""
-
-    tile: int
-    text: str
-    where: Location
 
 
 def finished(image: Image, state: State) -> bool:
@@ -46,32 +33,14 @@ def drained(state: State) -> bool:
     )
 
 
-def coordinates(image: Image, tile: int) -> str:
-    """``(x, y)`` in the program's rectangle."""
-    return f"({tile % image.program.width}, {tile // image.program.width})"
-
-
-def unit_name(unit: int) -> str:
-    """A unit of a tile as people know it."""
-    return "main thread" if unit == 0 else f"stream unit {unit - 1}"
-
-
 # --- deadlock ---------------------------------------------------------------------------
 
 
 def report(image: Image, state: State, cycle: int) -> str:
     """Who waits for whom, grouped: equal waits of several tiles share a line."""
-    groups: dict[tuple[str, Location], list[int]] = {}
-    for wait in (*_units(image, state), *_edge(image, state), *_wavelets(image, state)):
-        groups.setdefault((wait.text, wait.where), []).append(wait.tile)
-    lines = [f"deadlock in cycle {cycle}: nothing can move any more"]
-    for (text, where), tiles in list(groups.items())[:MOST_LINES]:
-        named = ", ".join(coordinates(image, tile) for tile in tiles[:MOST_TILES])
-        more = f" and {len(tiles) - MOST_TILES} more" if len(tiles) > MOST_TILES else ""
-        lines.append(f"  {place(where)}tile{'s' * (len(tiles) > 1)} {named}{more}: {text}")
-    if len(groups) > MOST_LINES:
-        lines.append(f"  and {len(groups) - MOST_LINES} more kinds of waits")
-    return "\n".join(lines)
+    head = f"deadlock in cycle {cycle}: nothing can move any more"
+    waits = (*_units(image, state), *_edge(image, state), *_wavelets(image, state))
+    return grouped(image.program, head, waits)
 
 
 def _color(image: Image, state: State, slot: int) -> str:
@@ -202,34 +171,8 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
         who = unit_name(unit)
         where = image.code.where[row]
         name = COUNTED[int(state.rows[row, Col.OPCODE])]
-        what = f"'{name}': {_fault_text(image, code, name, a, b)}"
-        node = _node_of(image, state, tile * int(g[G.UNITS]) + unit)
-    lead = f"{place(where)}tile {coordinates(image, tile)}, {who}, cycle {int(g[G.NOW])}: "
-    return lead + what + (f", for node '{node}'" if node else ""), where
-
-
-def _node_of(image: Image, state: State, thread: int) -> str:
-    """The ONNX node of the statement of main that a thread works for, or nothing."""
-    statement = int(state.unit[thread, U.STATEMENT])
-    statements = image.code.statements
-    return statements[statement].node if 0 <= statement < len(statements) else ""
-
-
-def _fault_text(image: Image, code: Fault, name: str, a: int, b: int) -> str:
-    if code is Fault.QUEUE:
-        color = image.program.colors[a][0]
-        way = "to" if b == Scol.OUTPUT else "from"
-        return f"no route {way} the router for color '{color}' in this tile"
-    if code is Fault.DOMAIN:
-        return PARTIAL[name].refusal.format(a=a, b=b)
-    return {
-        Fault.ADDRESS: f"SRAM address {a} is out of range, the program's data has {b} bytes",
-        Fault.ALIGNMENT: f"SRAM address {a} or a stride is no multiple of {b} bytes",
-        Fault.NEGATIVE: f"the count {a} is negative",
-        Fault.TARGET: f"the target tile ({a}, {b}) is outside the region",
-        Fault.CALLS: f"calls nest deeper than {a}",
-        Fault.REGISTERS: f"the register windows need more than {a} registers",
-        Fault.EXTENT: f"{a} turns or steps of one dimension, and there may be {b}",
-        Fault.STEPS: f"more than {a} steps in one instruction",
-        Fault.ROW: f"more than {a} steps in one row",
-    }[code]
+        what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == Scol.OUTPUT)}"
+        statement = int(state.unit[tile * int(g[G.UNITS]) + unit, U.STATEMENT])
+        node = node_of(image.code, statement)
+    at = f"tile {coordinates(image.program, tile)}, {who}, cycle {int(g[G.NOW])}"
+    return sentence(where, at, what, node), where

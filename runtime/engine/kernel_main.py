@@ -160,12 +160,12 @@ def issue(s: State, tile: int, me: int, row: int, t: int) -> bool:
     if s.unit[other, U.MODE] != Mode.IDLE:
         block(s, me, Reason.UNIT, unit, t)
         return False
+    s.unit[other, U.STATEMENT] = s.unit[me, U.STATEMENT]
     if not prepare(s, tile, row, unit):
         return False
     if s.g[G.RACES] != 0:
         issued(s, tile, me, other, row)
     s.unit[other, U.ROW] = row
-    s.unit[other, U.STATEMENT] = s.unit[me, U.STATEMENT]
     s.unit[other, U.MODE] = Mode.START
     start = t + max(s.g[G.ISSUE], 1)
     start += delay(s.g[G.SEED], -1 - other, t)

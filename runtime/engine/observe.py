@@ -10,12 +10,12 @@ import numpy as np
 from isa.program import Location
 from runtime.code import MainStatement
 from runtime.engine import Options
-from runtime.engine.deadlock import coordinates, unit_name
 from runtime.engine.kernel_races import READS
 from runtime.engine.layout import NEVER, G, Mode, Reason, State, T, U
 from runtime.engine.observed import Does, E, M, N, R, Seen
 from runtime.errors import CycleLimit, Finding, Interrupted, Race, RuntimeFault, spot
 from runtime.image import NO_REGION, Image
+from runtime.stops import coordinates, unit_name
 from runtime.tables import COUNTED, Col, Kind, Ocol
 from runtime.trace import read_trace
 
@@ -182,7 +182,7 @@ def _refuse_races(image: Image, state: State, error: RuntimeFault | None) -> Non
 def _finding(image: Image, state: State, row: list[int]) -> Finding:
     before, now = image.code.where[row[Seen.ROW]], image.code.where[row[Seen.NOW_ROW]]
     does, at, tile = Does(row[Seen.DOES]), row[Seen.AT], row[Seen.TILE]
-    lead = f"{spot(now)}: tile {coordinates(image, tile)}, cycle {row[Seen.CYCLE]:,}: "
+    lead = f"{spot(now)}: tile {coordinates(image.program, tile)}, cycle {row[Seen.CYCLE]:,}: "
     later = _who(image, does, row[Seen.NOW_WHO])
     if row[Seen.DID] == Does.WAIT:
         text = (
@@ -207,7 +207,9 @@ def _finding(image: Image, state: State, row: list[int]) -> Finding:
 
 
 def _who(image: Image, does: Does, who: int) -> str:
-    return f"tile {coordinates(image, who)}" if does is Does.STORE else f"the {unit_name(who)}"
+    if does is Does.STORE:
+        return f"tile {coordinates(image.program, who)}"
+    return f"the {unit_name(who)}"
 
 
 def _place(image: Image, state: State, does: Does, at: int) -> str:

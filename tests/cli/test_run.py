@@ -263,6 +263,77 @@ def test_some_inputs_given_and_no_seed(tmp_path: Path) -> None:
     refused(wsc("run", program, "--input", f"a={given}"), "--input b=FILE.npy", "--seed N")
 
 
+def test_values_without_a_clock(twice: Path, tmp_path: Path) -> None:
+    given = array_file(tmp_path / "a.npy", np.arange(8, dtype=np.float32))
+    options = ("--input", f"a={given}", "-o", tmp_path / "out")
+    found = _json(twice, *options, "--engine", "values")
+    assert np.load(tmp_path / "out" / "r.npy").tolist() == list(range(0, 16, 2))
+    with_clock = _json(twice, *options)
+    assert set(found) == set(with_clock)
+    assert set(found["counters"]) == set(with_clock["counters"])
+    for name in ("cycles", "utilization", "seconds_on_the_fabric", "energy_picojoules", "tiles"):
+        assert found[name] is None
+    for name in ("elements", "instructions", "wavelet_hops", "io_bytes_in", "sram_high_water"):
+        assert found["counters"][name] == with_clock["counters"][name]
+
+
+def test_the_report_without_a_clock(twice: Path) -> None:
+    text = done(wsc("run", twice, "--engine", "values")).stdout
+    assert "by the values engine, which has no clock" in text
+    assert "cycles" not in text
+
+
+@pytest.mark.parametrize(
+    "option", [("--delays", 1), ("--max-cycles", 9), ("--check-races",), ("--trace", "t.json")]
+)
+def test_options_that_need_a_clock(twice: Path, option: tuple[object, ...]) -> None:
+    words = f"{option[0]}: the values engine has no clock"
+    refused(wsc("run", twice, "--engine", "values", *option), words)
+
+
+def test_values_are_compared(tmp_path: Path) -> None:
+    model, program = mlp(tmp_path), tmp_path / "mlp.wsa"
+    done(wsc("compile", model, "-o", program, "--fabric", "4x4"))
+    result = wsc("run", program, "--engine", "values", "--compare", model)
+    assert "all outputs agree" in done(result).stdout
+
+
+@pytest.mark.parametrize("what", ["write_arrays", "_compare"])
+def test_what_fails_behind_a_run_without_a_clock_leaves_the_results(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out")
+
+    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    model = mlp(tmp_path)
+    done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    options = ("-o", tmp_path / "out", "--compare", model)
+    result = wsc("run", tmp_path / "m.wsa", "--engine", "values", *options)
+    assert result.exit_code == 2
+    assert "by the values engine" in result.stdout
+    assert result.stderr.count("\n") == 1
+    assert "No space left on device" in result.stderr
+
+
+def test_files_of_a_run_without_a_clock_are_checked(twice: Path, tmp_path: Path) -> None:
+    given = array_file(tmp_path / "r.npy", np.arange(8, dtype=np.float32))
+    options = ("--input", f"a={given}", "-o", tmp_path, "--engine", "values")
+    refused(wsc("run", twice, *options), "r.npy")
+    assert np.load(given).tolist() == list(range(8))
+
+
+def test_changed_weights_without_a_clock(tmp_path: Path) -> None:
+    done(wsc("compile", mlp(tmp_path), "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    (weights,) = tmp_path.glob("*.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    run = ("run", tmp_path / "m.wsa", "--engine", "values")
+    refused(wsc(*run), weights.name)
+    done(wsc(*run, "--changed-weights"))
+
+
 @pytest.mark.parametrize("error", [KeyError("lost"), RecursionError(), MemoryError()])
 def test_a_prediction_that_fails_leaves_the_results(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -219,8 +219,8 @@ def test_random_programs(block: int) -> None:
     for seed in range(BLOCK * block, BLOCK * (block + 1)):
         case = generate(seed)
         image, inputs = runtime.load(case.program, case.fabric), case.inputs
-        whole = assert_agree(image, inputs)
-        delayed = assert_agree(image, inputs, delays=seed)
+        whole = assert_agree(image, inputs, several_faults=True)
+        delayed = assert_agree(image, inputs, delays=seed, several_faults=True)
         if not whole.error:
             found = list(differences(whole.outputs, delayed.outputs, "outputs"))
             assert not found, f"delays change values: {found}"

@@ -28,6 +28,7 @@ from wsc.cli.common import (
 from wsc.cli.execute import execute, trace_request, write_trace
 from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 from wsc.cli.tables import PlainTable, print_table
+from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from wsc.cost.predict import Prediction
     from wsc.report import KernelRow
 
+VALUES = "values"  # the engine without a clock
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
 INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
@@ -96,7 +98,11 @@ class Finished:
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )
-@click.option("--engine", metavar="NAME", help="Another engine than the default one.")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    help="Another engine than the default one: reference, or values, which has no clock.",
+)
 @click.option(
     "--max-cycles",
     type=click.IntRange(1, LARGEST),
@@ -164,6 +170,10 @@ def command(
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
     if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+    if engine == VALUES:
+        refuse_clock(
+            {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
+        )
     loaded = load_program(program, "reading")
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
@@ -176,18 +186,33 @@ def command(
         "check_races": check_races, "changed_weights": changed_weights,
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
     }  # fmt: skip
-    result, stopped = execute(loaded, arrays, options)
     after = Afterwards()
-    compared, undecided, files, traced = None, "", dict[str, Path](), None
-    rows: Sequence[KernelRow] = ()
-    if not stopped:
+
+    def results(
+        outputs: Mapping[str, np.ndarray],
+    ) -> tuple[Mapping[str, Path], Sequence[Comparison] | None, str]:
+        """Write and compare outputs, as far as that was asked for."""
+        files, compared, undecided = dict[str, Path](), None, ""
         if output is not None:
             with after.step("the outputs were not written"):
-                write_arrays(paths, result.outputs, read)
+                write_arrays(paths, outputs, read)
                 files = paths
         with after.step("the outputs were not compared"):
             if reference is not None:
-                compared, undecided = _compare(loaded, reference, result, arrays | baked)
+                compared, undecided = _compare(loaded, reference, outputs, arrays | baked)
+        return files, compared, undecided
+
+    if engine == VALUES:
+        values = execute_values(loaded, arrays, max_memory, changed_weights)
+        files, compared, undecided = results(values.outputs)
+        shown = used if drawn else None
+        print_values(Executed(loaded, values, shown, drawn, files, compared, undecided), as_json)
+        return _ended(after, "", compared)
+    result, stopped = execute(loaded, arrays, options)
+    compared, undecided, files, traced = None, "", dict[str, Path](), None
+    rows: Sequence[KernelRow] = ()
+    if not stopped:
+        files, compared, undecided = results(result.outputs)
     if trace is not None:
         with after.step("the trace was not written"):
             write_trace(trace, result, read)
@@ -204,11 +229,7 @@ def command(
         say_json(as_object(finished))
     else:
         show(finished, every)
-    if after.interrupt is not None:
-        raise after.interrupt
-    if stopped or after.failed:
-        raise Refusal("; ".join(filter(None, (stopped, *after.failed))))
-    return int(compared is not None and not all(item.agrees for item in compared))
+    return _ended(after, stopped, compared)
 
 
 # --- doing it ---------------------------------------------------------------------
@@ -312,13 +333,13 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
 
 
 def _compare(
-    program: Program, reference: Reference, result: RunResult, arrays: dict[str, np.ndarray]
-) -> tuple[list[Comparison], str]:
+    program: Program, reference: Reference, outputs: Mapping[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
+) -> tuple[list[Comparison], str]:  # fmt: skip
     """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
     from wsc.compare import compare, with_opinion
     from wsc.opinion import second_opinion
 
-    outputs = result.outputs
     expected = reference.run(arrays, list(outputs))
     precision = program.assembly.precision
     compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
@@ -351,6 +372,20 @@ class Afterwards:
             self.interrupt = self.interrupt or error
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has its results
             self.failed.append(f"{what}: {told(error)}")
+
+
+def _ended(after: Afterwards, stopped: str, compared: Sequence[Comparison] | None) -> int:
+    """The exit code, when all that is known has been shown.
+
+    Raises:
+        KeyboardInterrupt: it came after the run.
+        Refusal: the run was stopped, or something failed after it.
+    """
+    if after.interrupt is not None:
+        raise after.interrupt
+    if stopped or after.failed:
+        raise Refusal("; ".join(filter(None, (stopped, *after.failed))))
+    return int(compared is not None and not all(item.agrees for item in compared))
 
 
 def _predicted(program: Program, after: Afterwards) -> Prediction | str:
@@ -392,28 +427,16 @@ def fabric_name(program: Program) -> str:
 def as_object(finished: Finished) -> dict[str, Any]:
     """Everything known about a run, for JSON."""
     result, counters = finished.result, finished.result.counters
-    assembly, fabric = finished.program.assembly, finished.program.fabric
-    predicted = finished.predicted
+    fabric, predicted = finished.program.fabric, finished.predicted
     made: dict[str, Any] = {
         "cycles": result.cycles,
         "predicted_cycles": None if isinstance(predicted, str) else predicted.cycles,
-        "outputs": [
-            {
-                "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
-                "file": str(finished.files[name]) if name in finished.files else None,
-            }
-            for name, array in result.outputs.items()
-        ],
+        "outputs": outputs_of(result.outputs, finished.files),
         "utilization": counters.utilization,
         "wall_seconds": result.wall_seconds,
         "engine": result.engine,
         "stopped": finished.stopped or None,
-        "fabric": {
-            "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
-        },
-        "precision": assembly.precision.value,
-        "model": assembly.model,
+        **setting(finished.program),
         "seconds_on_the_fabric": result.cycles / fabric.clock_hertz,
         "seed": finished.seed,
         "drawn_inputs": list(finished.drawn),
@@ -432,20 +455,50 @@ def as_object(finished: Finished) -> dict[str, Any]:
     return made
 
 
+def outputs_of(
+    outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]
+) -> list[dict[str, Any]]:
+    """Names, shapes, types and files of outputs, for JSON."""
+    return [
+        {
+            "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
+            "file": str(files[name]) if name in files else None,
+        }
+        for name, array in outputs.items()
+    ]  # fmt: skip
+
+
+def setting(program: Program) -> dict[str, Any]:
+    """What ran where, for JSON."""
+    assembly, fabric = program.assembly, program.fabric
+    return {
+        "fabric": {
+            "name": fabric.name, "width": assembly.width, "height": assembly.height,
+            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
+        },
+        "precision": assembly.precision.value,
+        "model": assembly.model,
+    }  # fmt: skip
+
+
+def outputs_table(outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> PlainTable:
+    """Shapes and ranges of outputs."""
+    table = PlainTable("output", "shape", "dtype", "least", "largest", "file")
+    for name, array in outputs.items():
+        shape = "x".join(map(str, array.shape)) or "scalar"
+        low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
+        table.add_row(name, shape, array.dtype.name, low, high, str(files.get(name, "")))
+    return table
+
+
 def show(finished: Finished, every: bool) -> None:
     """The report for people, on standard output."""
     screen = console()
     result, counters = finished.result, finished.result.counters
     if finished.stopped:
         screen.print(f"{finished.stopped}; what was counted until then:")
-    table = PlainTable("output", "shape", "dtype", "least", "largest", "file")
-    for name, array in result.outputs.items():
-        shape = "x".join(map(str, array.shape)) or "scalar"
-        low, high = (f"{array.min():.6g}", f"{array.max():.6g}") if array.size else ("", "")
-        file = str(finished.files.get(name, ""))
-        table.add_row(name, shape, array.dtype.name, low, high, file)
     if result.outputs:
-        print_table(screen, table)
+        print_table(screen, outputs_table(result.outputs, finished.files))
     clock = finished.program.fabric.clock_hertz
     seconds = short_time(result.cycles / clock)
     screen.print()

@@ -1,0 +1,83 @@
+"""What stops a run, in the words that all engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from isa.program import Location, Program
+from isa.values import PARTIAL
+from runtime.code import Code
+from runtime.errors import place
+
+MOST_LINES, MOST_TILES = 24, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that waits: where, what it says, and the line it stands on."""
+
+    tile: int
+    text: str
+    where: Location
+
+
+def coordinates(program: Program, tile: int) -> str:
+    """``(x, y)`` in the program's rectangle; tiles are numbered by rows."""
+    return f"({tile % program.width}, {tile // program.width})"
+
+
+def unit_name(unit: int) -> str:
+    """A unit of a tile as people know it."""
+    return "main thread" if unit == 0 else f"stream unit {unit - 1}"
+
+
+def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
+    """A report of waits: equal ones of several tiles share a line."""
+    groups: dict[tuple[str, Location], list[int]] = {}
+    for wait in waits:
+        groups.setdefault((wait.text, wait.where), []).append(wait.tile)
+    lines = [head]
+    for (text, where), tiles in list(groups.items())[:MOST_LINES]:
+        named = ", ".join(coordinates(program, tile) for tile in tiles[:MOST_TILES])
+        more = f" and {len(tiles) - MOST_TILES} more" if len(tiles) > MOST_TILES else ""
+        lines.append(f"  {place(where)}tile{'s' * (len(tiles) > 1)} {named}{more}: {text}")
+    if len(groups) > MOST_LINES:
+        lines.append(f"  and {len(groups) - MOST_LINES} more kinds of waits")
+    return "\n".join(lines)
+
+
+def sentence(where: Location, at: str, what: str, node: str) -> str:
+    """A fault: where in the text, at what of the machine, what, and for which ONNX node if any."""
+    return f"{place(where)}{at}: {what}" + (f", for node '{node}'" if node else "")
+
+
+def node_of(code: Code, statement: int) -> str:
+    """The ONNX node of a statement of main, or nothing."""
+    return code.statements[statement].node if 0 <= statement < len(code.statements) else ""
+
+
+def fault_text(
+    program: Program, name: str, instruction: str, a: int, b: int, outward: bool
+) -> str:  # fmt: skip
+    """What an instruction did that the machine does not allow.
+
+    name: of the member of the engine's ``Fault``. a, b: its numbers. outward: of a queue that is
+    missing, whether it would lead to the router.
+    """
+    if name == "DOMAIN":
+        return PARTIAL[instruction].refusal.format(a=a, b=b)
+    if name == "QUEUE":
+        way = "to" if outward else "from"
+        return f"no route {way} the router for color '{program.colors[a][0]}' in this tile"
+    return {
+        "ADDRESS": f"SRAM address {a} is out of range, the program's data has {b} bytes",
+        "ALIGNMENT": f"SRAM address {a} or a stride is no multiple of {b} bytes",
+        "NEGATIVE": f"the count {a} is negative",
+        "TARGET": f"the target tile ({a}, {b}) is outside the region",
+        "CALLS": f"calls nest deeper than {a}",
+        "REGISTERS": f"the register windows need more than {a} registers",
+        "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
+        "STEPS": f"more than {a} steps in one instruction",
+        "ROW": f"more than {a} steps in one row",
+    }[name]

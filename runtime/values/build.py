@@ -1,0 +1,431 @@
+"""The state of a fresh run, made from a loaded image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from isa.program import Kind as Edge
+from isa.table import TABLE
+from isa.types import DType
+from isa.values import MOVES
+from runtime.image import NO_REGION, Image
+from runtime.memory import available_bytes, require_memory
+from runtime.routes import Scol
+from runtime.schedule import FEED, Hcol, Qcol, Rcol
+from runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
+from runtime.values.compiled import HALF_NAN, Machine, addresses
+from runtime.values.operations import domains, operations
+from runtime.values.records import (
+    MOST_DIMS,
+    MOST_OPERANDS,
+    ROUTER,
+    RUN,
+    RUNNING,
+    STREAM,
+    TASK,
+    THREAD,
+)
+from runtime.weights import Mapped
+
+HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
+SCRATCH = 4096  # words for each operand, at least
+AHEAD = 1 << 18  # words that a producer is ahead of its readers at most, while others can go on
+PORTION = 1 << 27  # steps of an instruction, in all rows of tiles, that are done at a time
+PORTION_ROWS = 1 << 20  # and rows of steps, where these are done one after the other
+RAMP = 4
+CLASSES = 48  # sizes of blocks
+MOST_STORAGE = 1 << 36  # words
+RUNS = 4096  # of routers, to begin with
+I32 = TYPE_INDEX[DType.I32]
+
+
+@dataclass(slots=True)
+class Traced:
+    """Where the wavelets of every route come from.
+
+    origin: by slot, the slot where its wavelets begin; -1 where none can. from_core: whether
+    a core can begin there. from_queue: the edge's queue that begins there, or -1.
+    stuck: by slot, sides that no wavelet can leave on.
+    """
+
+    origin: np.ndarray
+    from_core: np.ndarray
+    from_queue: np.ndarray
+    stuck: np.ndarray
+
+
+def slots_of(image: Image) -> np.ndarray:
+    """The slots that exist; the table has one row where there is none."""
+    return image.routes.slots[: int(image.routes.slot_first[-1])]
+
+
+def queues_of(image: Image) -> np.ndarray:
+    """The edge's queues that exist."""
+    table = image.schedule.queues
+    return table[: int((table[:, Qcol.END] > 0).sum())]
+
+
+def trace(image: Image) -> Traced:
+    """Follow the routes of every slot back to where they begin; guided colors do not count."""
+    slots, width = slots_of(image), image.program.width
+    count = len(slots)
+    number = np.arange(count)
+    first = image.routes.positions[slots[:, Scol.FIRST]]
+    receive, send = first[:, 0], first[:, 1]
+    side = np.minimum(receive, 3)
+    before = slots[number, Scol.NEXT + side]
+    inside = (receive != RAMP) & (before >= 0)
+    sends = np.zeros(count, dtype=bool)
+    sends[inside] = (send[before[inside]] >> ((receive[inside] + 2) & 3)) & 1 == 1
+    parent = np.where(inside & sends, before, number)
+    # The edge's queue at each slot, if its port is the side that the slot receives from.
+    queue = np.full(count, -1)
+    for index, row in enumerate(queues_of(image)):
+        if _side(int(row[Qcol.PORT]), width, image.program.height) == receive[row[Qcol.SLOT]]:
+            queue[row[Qcol.SLOT]] = index
+    from_core = receive == RAMP
+    begins = from_core | (queue >= 0)
+    parent[begins] = number[begins]
+    for _ in range(max(count, 2).bit_length()):
+        parent = parent[parent]
+    origin = np.where(begins[parent], parent, -1)
+    return Traced(origin, from_core, queue, _stuck(slots, send, receive))
+
+
+def _stuck(slots: np.ndarray, send: np.ndarray, receive: np.ndarray) -> np.ndarray:
+    """Sides on which nothing can leave: no route beyond, no transfer, or it does not accept."""
+    found = np.zeros(len(slots), dtype=np.int64)
+    for side in range(4):
+        beyond = slots[:, Scol.NEXT + side]
+        inside = beyond >= 0
+        refused = np.zeros(len(slots), dtype=bool)
+        refused[inside] = receive[beyond[inside]] != (side + 2) & 3
+        refused |= (beyond < 0) & (beyond > -2) | (beyond < -(1 << 29))
+        found |= np.where((send >> side & 1 == 1) & refused, 1 << side, 0)
+    return found
+
+
+def _side(port: int, width: int, height: int) -> int:
+    return int(np.searchsorted([width, width + height, 2 * width + height], port, side="right"))
+
+
+class Builder:
+    """Makes the tables of a run one after the other."""
+
+    def __init__(
+        self, image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray],
+        max_memory: int | None,
+    ) -> None:  # fmt: skip
+        self.image, self.inputs, self.outputs = image, inputs, outputs
+        self.width, self.height = image.program.width, image.program.height
+        self.colors = max(len(image.program.colors), 1)
+        self.slots = slots_of(image)
+        self.queues = queues_of(image)
+        self.traced = trace(image)
+        self.streams: list[tuple[int, ...]] = []
+        self.kept: list[np.ndarray] = []  # converted tensors
+        self.max_memory = max_memory
+
+    def machine(self) -> Machine:
+        """The tables."""
+        image, code = self.image, self.image.code
+        tiles = self.width * self.height
+        require_memory(self._needed(), self.max_memory)
+        units = code.units + 1
+        now = np.zeros(1, RUNNING)
+        words = self._memory(now)
+        streams = self._streams()
+        fabric = image.fabric
+        tables = self._tasks(tiles, units)
+        rows = code.rows.astype(np.int64)
+        wanted = _wanted(rows)
+        tables: dict[str, np.ndarray] = dict(
+            now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
+            half=HALF, rows=rows, operands=code.operands.astype(np.int64),
+            refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
+            registers=code.registers.astype(np.int64), pool=code.pool,
+            literals=_literals(code.reals), operations=operations(wanted),
+            domains=domains(wanted), parts=addresses(),
+            traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
+            threads=self._threads(),
+            regs=np.zeros(tiles * fabric.registers, np.int32),
+            loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
+            frames=np.zeros(tiles * 2 * fabric.call_depth, np.int64),
+            **tables, **streams,
+            semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
+            dirty=np.ones(self.width, np.int64), counted=np.zeros(len(COUNTED), np.int64),
+            free_storage=np.zeros(CLASSES, np.int64),
+            slots=self.slots.astype(np.int64) if len(self.slots) else _none(16),
+            slot_of=image.routes.slot_of.astype(np.int64),
+            positions=image.routes.positions.astype(np.int64),
+            runs=np.zeros(RUNS + 2 * self.height, RUN),
+            listed=np.zeros(len(self.slots) + 1, np.int64),
+            moves=np.zeros((len(self.slots) + 1, 6), np.int64),
+            records=image.schedule.records, shapes=image.schedule.shapes,
+            queues=self.queues.copy() if len(self.queues) else _none(Qcol.INDEX + MAX_DIMS),
+            tensors=self._tensors(), lookups=image.schedule.lookups,
+            lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
+            lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
+            at=np.zeros(MOST_OPERANDS, np.int64), kind=np.zeros(MOST_OPERANDS, np.int64),
+            spread=np.zeros(MOST_OPERANDS, np.int64), count=np.zeros(MOST_DIMS, np.int64),
+            step=np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
+            index=np.zeros(MOST_DIMS, np.int64),
+        )  # fmt: skip
+        self._start(now, units)
+        now["run_room"] = len(tables["runs"])
+        return Machine(tables)
+
+    def _needed(self) -> dict[str, int]:
+        """Bytes that a run takes for certain; threads, tasks and streams take more as they go."""
+        tiles = self.width * self.height
+        each_slot = 8 * self.slots.shape[1] + ROUTER.itemsize + 8 * (6 + 1)
+        queues = tiles * self.colors * (3 * 8 + 1)
+        return {
+            f"the SRAM of {tiles:,} tiles": tiles * self.image.data_bytes,
+            "queues and routers": queues + each_slot * len(self.slots),
+            "threads": tiles * THREAD.itemsize,
+        }
+
+    def _start(self, now: np.ndarray, units: int) -> None:
+        fabric = self.image.fabric
+        now["width"], now["height"], now["units"] = self.width, self.height, units
+        now["colors"], now["semaphores"] = self.colors, fabric.semaphores
+        now["registers"], now["calls"] = fabric.registers, fabric.call_depth
+        now["loops"], now["ahead"], now["free_run"] = fabric.loop_depth, AHEAD, -1
+        now["loop_words"] = (fabric.call_depth + 1) * fabric.loop_depth
+        now["frame_words"] = 2 * fabric.call_depth
+        now["portion"], now["portion_rows"] = PORTION, PORTION_ROWS
+        now["queues_left"] = now["edge_queues"] = len(self.queues)
+        now["slots"] = len(self.slots)
+
+    # --- memory ---------------------------------------------------------------------------
+
+    def _memory(self, now: np.ndarray) -> np.ndarray:
+        """One array for scratch, SRAM and storage; pages that are not used take no memory."""
+        scratch = max(SCRATCH, self.height)
+        words = self.image.data_bytes // 4
+        sram = self.width * self.height * words
+        start = -(-(MOST_OPERANDS * scratch + sram) // 64) * 64
+        room = available_bytes() if self.max_memory is None else self.max_memory
+        storage = MOST_STORAGE if room is None else max(room // 4 - start, 1 << 16)
+        now["scratch"], now["words"], now["bytes"] = scratch, words, self.image.data_bytes
+        now["memory"], now["free"] = MOST_OPERANDS * scratch, start
+        now["end_of_storage"] = start + storage
+        return np.zeros(start + storage, np.int32)
+
+    def _tensors(self) -> np.ndarray:
+        """Address of every edge tensor, as words or halves, and whether they are halves."""
+        program = self.image.program
+        table = np.zeros((max(len(program.edge_tensors), 1), 2), dtype=np.int64)
+        for number, tensor in enumerate(program.edge_tensors):
+            if tensor.kind is Edge.WEIGHT:
+                data = fabric_words(self.image.weights[tensor.name])
+            else:
+                data = (self.inputs if tensor.kind is Edge.INPUT else self.outputs)[tensor.name]
+            self.kept.append(data)
+            table[number] = data.ctypes.data, tensor.dtype is DType.F16
+        return table
+
+    # --- threads and tasks ------------------------------------------------------------------
+
+    def _threads(self) -> np.ndarray:
+        """One thread for the rows of each column that belong to one region."""
+        threads = np.zeros(self.width * self.height, THREAD)
+        grid = (self.height, self.width)
+        threads["statement"] = -1
+        threads["x"] = self.image.tile_x.reshape(grid).T.ravel()
+        threads["y"] = self.image.tile_y.reshape(grid).T.ravel()
+        for number, region in enumerate(self.image.program.regions):
+            first = np.arange(region.left, region.left + region.width) * self.height + region.top
+            threads["end"][first] = region.top + region.height
+            threads["row"][first] = self.image.code.entries[region.name]
+            threads["region"][first] = number
+            threads["top"][first] = min(self.image.fabric.window, self.image.fabric.registers)
+        assert NO_REGION == -1
+        return threads
+
+    def _tasks(self, tiles: int, units: int) -> dict[str, np.ndarray]:
+        count = tiles * units
+        return {
+            "tasks": np.zeros(count, TASK),
+            "extents": np.zeros((count, MOST_DIMS), np.int64),
+            "strides": np.zeros((count, MOST_OPERANDS * MOST_DIMS), np.int64),
+            "bases": np.zeros((count, MOST_OPERANDS), np.int64),
+            "held": np.zeros((count, MOST_OPERANDS), np.int32),
+            "owner": np.zeros(count, np.int64),
+            "busy": np.zeros(self.width * units, np.int64),
+        }
+
+    # --- streams ----------------------------------------------------------------------------
+
+    def _streams(self) -> dict[str, np.ndarray]:
+        """Streams, and who reads which."""
+        slots, colors, height = self.slots, self.colors, self.height
+        tile, color = slots[:, Scol.TILE], slots[:, Scol.COLOR]
+        x, y = tile % self.width, tile // self.width
+        place = (x * colors + color) * height + y
+        guided = slots[:, Scol.GUIDED] != 0
+        total = self.width * colors * height
+        queues_there = np.zeros(total, np.uint8)
+        queues_there[place] = (slots[:, Scol.INPUT] >= 0) + 2 * (slots[:, Scol.OUTPUT] >= 0)
+        # What cores of a column send on a color is one stream, with a lane for each row.
+        block = x * colors + color
+        stream_of = np.full(self.width * colors, -1, np.int64)
+        sends = slots[:, Scol.OUTPUT] >= 0
+        made = np.unique(block[sends])
+        stream_of[made] = np.arange(len(made))
+        led = np.zeros(self.width * colors, bool)
+        led[block[guided]] = True
+        for item in made.tolist():
+            self._stream(height, -1, item % colors, item // colors, bool(led[item]))
+        # So is what arrives there on a color whose routes change.
+        receives = guided & (slots[:, Scol.INPUT] >= 0)
+        arrivals = np.full(self.width * colors, -1, np.int64)
+        for item in np.unique(block[receives]).tolist():
+            arrivals[item] = self._stream(height, -1, item % colors, item // colors, False)
+        source = np.full(total + len(self.queues), -1, np.int64)
+        lane = np.zeros(total + len(self.queues), np.int64)
+        feeding = np.full(len(self.queues), -1, np.int64)
+        directions = self._directions()
+        for queue, row in enumerate(self.queues):
+            slot = int(row[Qcol.SLOT])
+            if FEED in directions[queue]:
+                feeding[queue] = self._stream(
+                    1, queue, int(color[slot]), int(x[slot]), bool(guided[slot])
+                )
+            if guided[slot] and directions[queue] != {FEED}:
+                source[total + queue] = self._stream(1, -1, int(color[slot]), int(x[slot]), False)
+        origin = self.traced.origin
+        known = np.nonzero(~guided & (origin >= 0))[0]
+        begin = origin[known]
+        core = self.traced.from_core[begin]
+        queue = self.traced.from_queue[begin]
+        stream = np.where(core, stream_of[block[begin]], -1)
+        if len(feeding):
+            stream = np.where(core, stream, feeding[queue])
+        which = np.where(core, y[begin], 0)
+        to_core = slots[known, Scol.INPUT] >= 0
+        source[place[known[to_core]]] = stream[to_core]
+        lane[place[known[to_core]]] = which[to_core]
+        source[place[receives]] = arrivals[block[receives]]
+        lane[place[receives]] = y[receives]
+        places = zip(stream.tolist(), which.tolist(), strict=True)
+        found = dict(zip(known.tolist(), places, strict=True))
+        for number, row in enumerate(self.queues):
+            slot = int(row[Qcol.SLOT])
+            leaves = self._leaves(row)
+            if not guided[slot] and leaves and slot in found and directions[number] != {FEED}:
+                source[total + number], lane[total + number] = found[slot]
+        readers, firsts, counts = self._readers(source, total)
+        table = np.zeros(max(len(self.streams), 1), STREAM)
+        if self.streams:
+            names = ("lanes", "queue", "color", "column", "guided")
+            for name, values in zip(names, zip(*self.streams, strict=True), strict=True):
+                table[name] = values
+            table["first"] = np.cumsum(table["lanes"]) - table["lanes"]
+            table["readers"], table["reader_count"] = firsts, counts
+        routers = np.zeros(len(slots) + 1, ROUTER)
+        for name in ("first", "last", "out_first", "out_last", "arrival"):
+            routers[name] = -1
+        routers["arrival"][: len(slots)] = arrivals[block]
+        return {
+            "streams": table, "written": np.zeros(int(table["lanes"].sum()) + 1, np.int64),
+            "stream_of": stream_of, "queues_there": queues_there, "source": source,
+            "lane": lane, "cursor": np.zeros(len(source), np.int64), "readers": readers,
+            "feeding": feeding, "routers": routers,
+        }  # fmt: skip
+
+    def _stream(self, lanes: int, queue: int, color: int, column: int, guided: bool) -> int:
+        self.streams.append((lanes, queue, color, column, int(guided)))
+        return len(self.streams) - 1
+
+    def _directions(self) -> list[set[int]]:
+        """Directions of the records of each queue."""
+        schedule = self.image.schedule
+        direction = schedule.shapes[schedule.records[:, Rcol.SHAPE], Hcol.DIRECTION]
+        return [set(direction[row[Qcol.RECORD] : row[Qcol.END]].tolist()) for row in self.queues]
+
+    def _leaves(self, queue: np.ndarray) -> bool:
+        """Whether the route at a queue's port sends out there."""
+        slot = int(queue[Qcol.SLOT])
+        side = _side(int(queue[Qcol.PORT]), self.width, self.height)
+        send = self.image.routes.positions[self.slots[slot, Scol.FIRST], 1]
+        return bool(send >> side & 1)
+
+    def _readers(self, source: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Columns, and width + queues, that read each stream."""
+        reads = np.nonzero(source >= 0)[0]
+        who = np.where(
+            reads < total, reads // (self.colors * self.height), self.width + reads - total
+        )
+        pairs = np.unique(np.stack([source[reads], who]), axis=1)
+        counts = np.bincount(pairs[0], minlength=len(self.streams)).astype(np.int64)
+        return np.append(pairs[1], 0), np.cumsum(counts) - counts, counts
+
+
+def _none(columns: int) -> np.ndarray:
+    return np.zeros((1, int(columns)), np.int64)
+
+
+def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
+    """Operations that a program's instructions need; moves and sums of products have their own."""
+    computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
+    whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
+    pairs = set(zip(computing[:, Col.OPCODE].tolist(), whole.tolist(), strict=True))
+    own = MOVES | {"fmac"}
+    return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in own}
+
+
+def _literals(reals: np.ndarray) -> np.ndarray:
+    """The bits of floating literals in each element type."""
+    table = np.zeros((len(reals), len(DTYPES)), np.int32)
+    with np.errstate(all="ignore"):
+        single = one_nan(reals.astype(np.float32))
+        table[:, TYPE_INDEX[DType.F32]] = single.view(np.int32)
+        table[:, TYPE_INDEX[DType.F16]] = halves(single).astype(np.int32)
+        table[:, I32] = np.nan_to_num(reals).astype(np.int64).astype(np.int32)
+    return table
+
+
+def halves(single: np.ndarray) -> np.ndarray:
+    """The f16 encodings of f32 values, as the machine narrows them: there is one NaN."""
+    with np.errstate(all="ignore"):
+        short = single.astype(np.float16).view(np.uint16)
+    return np.where(np.isnan(single), HALF_NAN, short).astype(np.uint16)
+
+
+def one_nan(single: np.ndarray) -> np.ndarray:
+    """The same f32 values, with the canonical NaN in place of any."""
+    return np.where(np.isnan(single), np.float32(np.nan), single)
+
+
+def _traits(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
+    """Bytes of SRAM that a step of each instruction reads and writes."""
+    bytes_ = np.zeros(len(rows), np.int64)
+    for number, row in enumerate(rows.tolist()):
+        if row[Col.KIND] != Kind.VECTOR:
+            continue
+        first = row[Col.OPERANDS]
+        for k in range(row[Col.COUNT]):
+            if operands[first + k, Ocol.KIND] == 0:
+                size = 2 if operands[first + k, Ocol.TYPE] == TYPE_INDEX[DType.F16] else 4
+                twice = k == 0 and TABLE[row[Col.OPCODE]].accumulates
+                bytes_[number] += size * (2 if twice else 1)
+    return bytes_
+
+
+def fabric_words(mapped: Mapped) -> np.ndarray:
+    """A tensor of the store in the type in which it travels; what has it already is not copied."""
+    data, kind = mapped.data, mapped.tensor.dtype
+    assert data.size == math.prod(mapped.tensor.shape)
+    if data.dtype == kind.numpy:
+        return data
+    with np.errstate(all="ignore"):
+        if kind is DType.I32:
+            return (data.astype(np.int64) if data.dtype.kind == "f" else data).astype(np.int32)
+        wide = data if data.dtype.kind == "f" else data.astype(np.float64)
+        single = wide.astype(np.float32)
+    return one_nan(single) if kind is DType.F32 else halves(single)

@@ -1,0 +1,213 @@
+"""``fmac``: d += a * b, product and sum rounded to f32, in the order of the steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import float32, njit
+
+from isa.values import VALUES, Class
+from runtime.values.compiled import NAN, NOTHING, PAIR, PLAIN, Machine, kernel, machine_at, part
+from runtime.values.streams import allocate, release
+from runtime.values.vector import (
+    F16,
+    HALF_MEMORY,
+    HALF_WORDS,
+    LITERAL,
+    OF_TYPE,
+    OPERANDS,
+    WORDS,
+    overlap,
+)
+
+value = njit(float32(float32, float32, float32), **PLAIN)(VALUES["fmac", Class.FLOAT])
+
+
+@njit(float32(float32, float32, float32), **PLAIN)
+def one_value(total: Any, a: Any, b: Any) -> Any:
+    """The sum, as the one canonical NaN if it is not a number."""
+    found = value(total, a, b)
+    return found if found == found else NAN
+
+
+@kernel(NOTHING, 7)
+def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes: int) -> None:
+    """d[lane] += a[i, lane] * w[i], for each i after the other; d is apart from a."""
+    i, reals = 0, m.reals
+    into = reals[d : d + lanes]
+    while i + 4 <= count:
+        w0, w1 = reals[w + i * sw], reals[w + (i + 1) * sw]
+        w2, w3 = reals[w + (i + 2) * sw], reals[w + (i + 3) * sw]
+        at = a + i * sa
+        a0, a1 = reals[at : at + lanes], reals[at + sa : at + sa + lanes]
+        at += 2 * sa
+        a2, a3 = reals[at : at + lanes], reals[at + sa : at + sa + lanes]
+        for lane in range(lanes):
+            total = value(into[lane], a0[lane], w0)
+            total = value(total, a1[lane], w1)
+            total = value(total, a2[lane], w2)
+            into[lane] = value(total, a3[lane], w3)
+        i += 4
+    while i < count:
+        w0 = reals[w + i * sw]
+        a0 = reals[a + i * sa : a + i * sa + lanes]
+        for lane in range(lanes):
+            into[lane] = value(into[lane], a0[lane], w0)
+        i += 1
+    # What is not a number stays so: made the canonical one now, it is as if after each step.
+    for lane in range(lanes):
+        total = into[lane]
+        into[lane] = total if total == total else NAN
+
+
+@kernel(NOTHING, 10)
+def products(
+    m: Machine,
+    d: int,
+    sd: int,
+    a: int,
+    sa: int,
+    b: int,
+    sb: int,
+    count: int,
+    lanes: int,
+    spread_a: int,
+    spread_b: int,
+) -> None:
+    """d[i, lane] += a[i, lane] * b[i, lane], for each i after the other."""
+    reals = m.reals
+    for i in range(count):
+        into = reals[d + i * sd : d + i * sd + lanes]
+        if spread_a == 1 and spread_b == 1:
+            left = reals[a + i * sa : a + i * sa + lanes]
+            right = reals[b + i * sb : b + i * sb + lanes]
+            for lane in range(lanes):
+                into[lane] = one_value(into[lane], left[lane], right[lane])
+        elif spread_a == 1:
+            left, factor = reals[a + i * sa : a + i * sa + lanes], reals[b + i * sb]
+            for lane in range(lanes):
+                into[lane] = one_value(into[lane], left[lane], factor)
+        else:
+            left_factor, factor = reals[a + i * sa], reals[b + i * sb]
+            for lane in range(lanes):
+                into[lane] = one_value(into[lane], left_factor, factor)
+
+
+@kernel(PAIR, 4)
+def widen(m: Machine, k: int, column: int, lanes: int, dims: int) -> tuple[int, int]:
+    """Copy an f16 operand, each of its elements once, as f32; (address, words) of the copy."""
+    height, size = m.now[0].height, 1
+    for d in range(dims):
+        if m.step[k, d] != 0:
+            size *= m.count[d]
+    wide = lanes if m.spread[k] == 1 else 1
+    address = allocate(m, size * wide)
+    if address < 0:
+        return -1, 0
+    at, kind, spread = m.at[k], m.kind[k], m.spread[k]
+    for d in range(dims):
+        m.index[d] = 0
+    for i in range(size):
+        target = address + i * wide
+        if kind == HALF_MEMORY:
+            source = 2 * (column + (at >> 2) * height) + ((at >> 1) & 1)
+            for lane in range(wide):
+                m.reals[target + lane] = m.half[m.halves[source + 2 * lane]]
+        else:
+            for lane in range(wide):
+                m.reals[target + lane] = m.half[m.words[at + lane * spread] & 0xFFFF]
+        d = dims - 1
+        while d >= 0:
+            if m.step[k, d] != 0:
+                m.index[d] += 1
+                if m.index[d] < m.count[d]:
+                    at += m.step[k, d]
+                    break
+                at -= (m.count[d] - 1) * m.step[k, d]
+                m.index[d] = 0
+            d -= 1
+    each = wide
+    for d in range(dims - 1, -1, -1):
+        if m.step[k, d] != 0:
+            m.step[k, d] = each
+            each *= m.count[d]
+    m.at[k], m.kind[k] = address, WORDS
+    return address, size * wide
+
+
+@kernel(NOTHING, 3)
+def multiply_words(m: Machine, task: int, lanes: int, dims: int) -> None:
+    """The same, with both factors in words."""
+    i, j = 1, 2
+    if lanes == 1 and dims > 0:
+        for k in range(1, 3):
+            if m.step[k, dims - 1] == 0:
+                m.spread[k] = 0
+    if m.spread[1] < m.spread[2]:
+        i, j = 2, 1
+    # Where the innermost steps lie beside each other, they are lanes too.
+    if dims > 0 and m.step[0, dims - 1] == lanes:
+        last = dims - 1
+        beside = m.spread[i] == 1 and m.step[i, last] == lanes
+        if beside and m.spread[j] == 0 and m.step[j, last] == 0:
+            lanes *= m.count[last]
+            dims -= 1
+    apart = overlap(m, task) == 0
+    inner = dims - 1 if dims > 0 else 0
+    n = m.count[inner] if dims > 0 else 1
+    sd, sa, sb = m.step[0, inner], m.step[i, inner], m.step[j, inner]
+    d, a, b = m.at[0], m.at[i], m.at[j]
+    summing = apart and m.spread[i] == 1 and m.spread[j] == 0 and (dims == 0 or sd == 0)
+    for k in range(dims):
+        m.index[k] = 0
+    while True:
+        if summing:
+            sums(m, d, a, sa, b, sb, n, lanes)
+        else:
+            products(m, d, sd, a, sa, b, sb, n, lanes, m.spread[i], m.spread[j])
+        k = dims - 2
+        while k >= 0:
+            m.index[k] += 1
+            back = 1
+            if m.index[k] == m.count[k]:
+                back = 1 - m.count[k]
+            d += back * m.step[0, k]
+            a += back * m.step[i, k]
+            b += back * m.step[j, k]
+            if m.index[k] < m.count[k]:
+                break
+            m.index[k] = 0
+            k -= 1
+        if k < 0:
+            return
+
+
+@part(5)
+def multiply(address: int, task: int, x: int, y: int, lanes: int, dims: int) -> int:
+    """Do the steps of an ``fmac`` that the tables of operands describe."""
+    m = machine_at(address)
+    row = m.tasks[task].row
+    operand = m.rows[row, OPERANDS]
+    column = m.now[0].memory + x * m.now[0].words * m.now[0].height + y
+    first, first_size, second, second_size = -1, 0, -1, 0
+    for k in range(1, 3):
+        if m.kind[k] == LITERAL:
+            cell = k * m.now[0].scratch
+            m.words[cell] = m.held[task, k]
+            if m.operands[operand + k, OF_TYPE] == F16:
+                m.reals[cell] = m.half[m.held[task, k] & 0xFFFF]
+            m.at[k], m.kind[k], m.spread[k] = cell, WORDS, 0
+        elif m.kind[k] == HALF_MEMORY or m.kind[k] == HALF_WORDS:
+            address, size = widen(m, k, column, lanes, dims)
+            if address < 0:
+                return 0
+            if k == 1:
+                first, first_size = address, size
+            else:
+                second, second_size = address, size
+    multiply_words(m, task, lanes, dims)
+    if first >= 0:
+        release(m, first, first_size)
+    if second >= 0:
+        release(m, second, second_size)
+    return 0

@@ -1,0 +1,265 @@
+"""The state of a run: named records and tables, made once for each run.
+
+Rows of tiles are lanes. Word ``w`` of the tile in column ``x`` and row ``y`` lies at
+``memory + (x * words + w) * height + y``: in one column the rows are neighbours. Tiles are
+numbered by columns, ``x * height + y``.
+
+A *thread* is the main thread of several neighbouring rows of a column that are in the same
+state; it has the number of its first tile. Where something differs between its rows it is
+split, and threads that have become equal again are joined. A *task* is an instruction with
+fabric operands, of a thread or of a stream unit, with its operands captured; it has the number
+``tile * units + unit`` of its first tile.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from runtime.routes import Scol
+from runtime.schedule import Hcol, Qcol, Rcol
+from runtime.tables import MAX_DIMS, Col, Ocol
+
+SLOT_COLUMNS = int(Scol.GUIDED) + 1
+FLAT = 0  # columns of a table of one dimension
+MOST_OPERANDS, MOST_DIMS = 4, 8
+
+THREAD = np.dtype(
+    [
+        ("end", np.int64),  # row behind its last one; zero: no thread begins here
+        ("state", np.int64),  # a ``Standing``
+        ("row", np.int64),  # row of the code
+        ("frame", np.int64),  # first register of the window
+        ("top", np.int64),  # register behind the window
+        ("depth", np.int64),  # calls
+        ("region", np.int64),
+        ("statement", np.int64),  # of main that it is in, or -1
+        ("x", np.int64),  # of its first tile in the region; set for every tile
+        ("y", np.int64),
+    ]
+)
+
+TASK = np.dtype(
+    [
+        ("end", np.int64),  # row behind its last one
+        ("row", np.int64),  # row of the code
+        ("done", np.int64),  # rows of steps that are done
+        ("rows", np.int64),  # rows of steps: the product of the outer extents
+        ("steps", np.int64),  # steps of a row
+        ("level", np.int64),  # outer dimensions that tell rows apart
+        ("long", np.int64),  # so many steps that it is done in portions
+        ("statement", np.int64),  # of main that it works for, or -1
+        ("uneven", np.int64),  # operands share a queue and advance differently
+    ]
+)
+
+STREAM = np.dtype(
+    [
+        ("first", np.int64),  # its first lane in ``written``
+        ("lanes", np.int64),
+        ("base", np.int64),  # position of the first wavelet that is kept
+        ("capacity", np.int64),  # positions that there is room for
+        ("address", np.int64),
+        ("readers", np.int64),  # its first one in ``readers``
+        ("reader_count", np.int64),
+        ("queue", np.int64),  # the edge's queue that makes it, or -1
+        ("color", np.int64),
+        ("column", np.int64),
+        ("guided", np.int64),  # routers move runs of it
+        ("held", np.int64),  # runs that are under way in routers
+    ]
+)
+
+RUN = np.dtype(
+    [
+        ("stream", np.int64),
+        ("lane", np.int64),
+        ("start", np.int64),
+        ("count", np.int64),
+        ("control", np.int64),  # a control wavelet instead
+        ("next", np.int64),
+    ]
+)
+
+ROUTER = np.dtype(
+    [
+        ("first", np.int64),  # runs in its buffer, or -1
+        ("last", np.int64),
+        ("out_first", np.int64),  # runs in the core's output queue
+        ("out_last", np.int64),
+        ("position", np.int64),  # of its switch
+        ("pending", np.int64),  # sides that the first run has still to leave on
+        ("closed", np.int64),  # behind a control wavelet
+        ("listed", np.int64),
+        ("arrival", np.int64),  # stream of what arrives at the core, or -1
+    ]
+)
+
+RUNNING = np.dtype(
+    [
+        ("width", np.int64),
+        ("height", np.int64),
+        ("units", np.int64),
+        ("colors", np.int64),
+        ("semaphores", np.int64),
+        ("registers", np.int64),
+        ("calls", np.int64),
+        ("loops", np.int64),  # that one procedure can nest
+        ("loop_words", np.int64),  # of each thread in ``loops``
+        ("frame_words", np.int64),
+        ("bytes", np.int64),  # of SRAM in each tile
+        ("words", np.int64),
+        ("memory", np.int64),  # address of the first word of SRAM
+        ("scratch", np.int64),  # words of scratch for each operand
+        ("free", np.int64),  # first address of storage that was never used
+        ("end_of_storage", np.int64),
+        ("ahead", np.int64),  # words that a producer may be ahead of its readers
+        ("limited", np.int64),  # some producer has been held back for that
+        ("portion", np.int64),  # steps, of all rows of tiles, before others have their turn
+        ("portion_rows", np.int64),  # and rows of steps that are done one after the other
+        ("mode", np.int64),  # a ``Mode``
+        ("row_end", np.int64),  # where the rows end that agree with the first one
+        ("left", np.int64),  # work until Python is asked for the next
+        ("listed", np.int64),  # routers that have something to do
+        ("blocked", np.int64),  # some router waits for readers, or for room in the pool
+        ("free_run", np.int64),  # first unused one of ``runs``, or -1
+        ("runs_used", np.int64),
+        ("run_room", np.int64),  # length of ``runs``
+        ("edge_queues", np.int64),
+        ("slots", np.int64),
+        ("fault", np.int64),  # a ``Fault``
+        ("fault_tile", np.int64),
+        ("fault_unit", np.int64),
+        ("fault_row", np.int64),
+        ("fault_statement", np.int64),
+        ("fault_a", np.int64),
+        ("fault_b", np.int64),
+        ("queues_left", np.int64),  # of the edge
+        ("moved", np.int64),  # elements of the edge
+        ("elements", np.int64),
+        ("macs_f32", np.int64),
+        ("macs_f16", np.int64),
+        ("sram_bytes", np.int64),
+        ("sram_top", np.int64),
+        ("bytes_in", np.int64),
+        ("bytes_out", np.int64),
+        ("dynamic_hops", np.int64),
+    ]
+)
+
+
+class Standing(IntEnum):
+    """What a thread does."""
+
+    RUNS = 0
+    TASK = 1  # its instruction waits for wavelets
+    SEMAPHORE = 2
+    UNIT = 3  # it wants to issue on a unit that is busy
+    HALTED = 4
+
+
+class Mode(IntEnum):
+    """How hard the engine looks for something to do."""
+
+    WHOLE = 0  # threads and tasks with all of their rows
+    PARTS = 1  # rows of a thread or task that can go on part from those that cannot
+    STEPS = 2  # instructions do as many steps as they have wavelets
+
+
+class Fault(IntEnum):
+    """What stops a run; the words are in ``runtime.stops``."""
+
+    NONE = 0
+    ADDRESS = 1
+    ALIGNMENT = 2
+    QUEUE = 3
+    NEGATIVE = 4
+    TARGET = 5
+    CALLS = 6
+    REGISTERS = 7
+    DOMAIN = 8
+    LOOKUP = 9
+    MEMORY = 10  # of the host
+    EXTENT = 11
+    STEPS = 12
+    ROW = 13
+
+
+# Every table: type of its elements, and columns. In compiled functions they are attributes.
+TABLES: dict[str, tuple[Any, int]] = {
+    "now": (RUNNING, FLAT),  # one RUNNING
+    "words": (np.int32, FLAT),  # scratch, SRAM, and storage of streams
+    "reals": (np.float32, FLAT),  # the same as f32
+    "halves": (np.uint16, FLAT),  # the same as 16-bit words
+    "half": (np.float32, FLAT),  # the f32 of each f16 encoding
+    # The code: see runtime.tables.
+    "rows": (np.int64, len(Col)),
+    "operands": (np.int64, len(Ocol)),
+    "refs": (np.int64, 5),
+    "lists": (np.int64, FLAT),
+    "registers": (np.int64, FLAT),
+    "pool": (np.int32, FLAT),
+    "literals": (np.int32, 3),  # bits of each literal, for each of the three types
+    "operations": (np.int64, 2),  # addresses
+    "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
+    "parts": (np.int64, FLAT),
+    "traits": (np.int64, FLAT),  # [row of the code: bytes of SRAM for each step, which counter]
+    "regions": (np.int64, 4),
+    # Threads and tasks.
+    "threads": (THREAD, FLAT),
+    "regs": (np.int32, FLAT),  # [thread, register]
+    "loops": (np.int64, FLAT),  # [thread, calls, nest]: turns, 0 outside the loop
+    "frames": (np.int64, FLAT),  # [thread, calls]: row to return to, and frame
+    "tasks": (TASK, FLAT),
+    "extents": (np.int64, MOST_DIMS),
+    "strides": (np.int64, MOST_OPERANDS * MOST_DIMS),
+    "bases": (np.int64, MOST_OPERANDS),
+    "held": (np.int32, MOST_OPERANDS),
+    "owner": (np.int64, FLAT),  # [column, unit, row]: first row of the unit's task and 1, or 0
+    "busy": (np.int64, FLAT),  # [column, unit]: rows whose unit is busy
+    "semaphores": (np.int64, FLAT),  # [column, semaphore, row]
+    "dirty": (np.int64, FLAT),  # [column]: something has changed there
+    "counted": (np.int64, FLAT),
+    # Streams.
+    "streams": (STREAM, FLAT),
+    "written": (np.int64, FLAT),  # wavelets that each lane has had
+    "stream_of": (np.int64, FLAT),  # [column, color]: what cores of the column send
+    "queues_there": (
+        np.uint8,
+        FLAT,
+    ),  # [column, color, row]: 1 there is an input queue, 2 an output queue
+    "source": (
+        np.int64,
+        FLAT,
+    ),  # [column, color, row], then edge queues: stream that is read, or -1
+    "lane": (np.int64, FLAT),
+    "cursor": (np.int64, FLAT),
+    "readers": (np.int64, FLAT),  # columns, or width + edge queue
+    "free_storage": (np.int64, FLAT),  # [size class]: first free piece, or 0
+    # Routers of colors whose routes change.
+    "slots": (np.int64, SLOT_COLUMNS),
+    "slot_of": (np.int64, FLAT),  # [tile by rows, color]
+    "positions": (np.int64, 2),
+    "routers": (ROUTER, FLAT),
+    "runs": (RUN, FLAT),
+    "listed": (np.int64, FLAT),
+    "moves": (np.int64, 6),  # [slot, side]
+    # The edge.
+    "records": (np.int64, len(Rcol)),
+    "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
+    "queues": (np.int64, Qcol.INDEX + MAX_DIMS),
+    "tensors": (np.int64, 2),  # address, and 1 for 16-bit elements
+    "lookups": (np.int64, 3),
+    "lookup_count": (np.int64, FLAT),
+    "lookup_value": (np.int64, FLAT),
+    "feeding": (np.int64, FLAT),  # stream that an edge queue makes, or -1
+    # Room for one instruction at a time.
+    "at": (np.int64, FLAT),
+    "kind": (np.int64, FLAT),
+    "spread": (np.int64, FLAT),  # words from lane to lane: 0 or 1
+    "count": (np.int64, FLAT),  # steps in each dimension
+    "step": (np.int64, MOST_DIMS),
+    "index": (np.int64, FLAT),
+}

@@ -1,0 +1,153 @@
+"""Streams: where wavelets lie between their producer and their readers.
+
+A stream is a block of words ``[position, lane]``. Positions count from the beginning of the
+run; those that every reader has taken are given back. Blocks come in sizes of powers of two.
+"""
+
+from __future__ import annotations
+
+from runtime.values.compiled import NOTHING, NUMBER, PAIR, Machine, kernel, machine_at, part
+from runtime.values.records import Fault
+
+SMALLEST = 64  # words of a block
+OUT_OF_MEMORY = int(Fault.MEMORY)
+
+
+@kernel(NOTHING, 3)
+def copy(m: Machine, target: int, source: int, count: int) -> None:
+    """Copy words that lie together; to lower addresses they may overlap."""
+    words = m.words
+    into, given = words[target : target + count], words[source : source + count]
+    for i in range(count):
+        into[i] = given[i]
+
+
+@kernel(NOTHING, 3)
+def fill(m: Machine, target: int, value: int, count: int) -> None:
+    """Write a word over and over."""
+    into = m.words[target : target + count]
+    for i in range(count):
+        into[i] = value
+
+
+@kernel(PAIR, 1, machine=False)
+def size_class(words: int) -> tuple[int, int]:
+    """Number of the smallest class with so many words, and the words of it."""
+    number, size = 0, SMALLEST
+    while size < words:
+        size *= 2
+        number += 1
+    return number, size
+
+
+@kernel(NUMBER, 1)
+def allocate(m: Machine, words: int) -> int:
+    """Address of a block of at least so many words; -1 after a fault: there is no more."""
+    now = m.now
+    number, size = size_class(words)
+    at = m.free_storage[number]
+    if at != 0:
+        # The first word pair of a free block holds the address of the next one.
+        m.free_storage[number] = (m.words[at] & 0xFFFFFFFF) | (m.words[at + 1] << 32)
+        return at
+    at = now[0].free
+    if at + size > now[0].end_of_storage:
+        now[0].fault, now[0].fault_a = OUT_OF_MEMORY, -1
+        return -1
+    now[0].free = at + size
+    return at
+
+
+@kernel(NOTHING, 2)
+def release(m: Machine, at: int, words: int) -> None:
+    """Give a block back."""
+    number, _ = size_class(words)
+    following = m.free_storage[number]
+    m.words[at] = following & 0xFFFFFFFF
+    m.words[at + 1] = following >> 32
+    m.free_storage[number] = at
+
+
+@kernel(PAIR, 1)
+def first_needed(m: Machine, stream: int) -> tuple[int, int]:
+    """The first position that some reader has still to take, and the last one behind all."""
+    s = m.streams[stream]
+    top = m.written[s.first]
+    for lane in range(1, s.lanes):
+        top = max(top, m.written[s.first + lane])
+    if s.guided != 0:
+        # Runs in routers point into the stream; without any, all has been handed on.
+        return (s.base if s.held > 0 else top), top
+    low, height, colors = top, m.now[0].height, m.now[0].colors
+    tiles = m.now[0].width * colors * height
+    for number in range(s.readers, s.readers + s.reader_count):
+        column = m.readers[number]
+        if column >= m.now[0].width:
+            low = min(low, m.cursor[tiles + column - m.now[0].width])
+            continue
+        start = (column * colors + s.color) * height
+        for reader in range(start, start + height):
+            if m.source[reader] == stream:
+                low = min(low, m.cursor[reader])
+    return low, top
+
+
+@kernel(NOTHING, 1)
+def reclaim(m: Machine, stream: int) -> None:
+    """Give up what every reader has taken; positions that are kept move to the front."""
+    s = m.streams[stream]
+    low, top = first_needed(m, stream)
+    if low > s.base:
+        shift, kept = (low - s.base) * s.lanes, (top - low) * s.lanes
+        copy(m, s.address, s.address + shift, kept)
+        m.streams[stream].base = low
+
+
+@part(2)
+def reserve(address: int, stream: int, end: int) -> int:
+    """Make room for positions up to ``end``; False after a fault."""
+    m = machine_at(address)
+    if end - m.streams[stream].base <= m.streams[stream].capacity:
+        return True
+    if m.streams[stream].capacity > 0:
+        reclaim(m, stream)
+    s = m.streams[stream]
+    wanted = end - s.base
+    if wanted <= s.capacity:
+        return True
+    at = allocate(m, 2 * wanted * s.lanes)
+    if at < 0:
+        m.now[0].fault_a = stream
+        return False
+    _, size = size_class(2 * wanted * s.lanes)
+    if s.capacity > 0:
+        copy(m, at, s.address, s.capacity * s.lanes)
+        release(m, s.address, s.capacity * s.lanes)
+    m.streams[stream].address = at
+    m.streams[stream].capacity = size // s.lanes
+    return True
+
+
+@part(3)
+def too_far_ahead(address: int, stream: int, first_row: int, count: int) -> int:
+    """Whether a producer should let its readers catch up before it sends so much more."""
+    m = machine_at(address)
+    s, ahead = m.streams[stream], m.now[0].ahead
+    top = m.written[s.first + first_row]
+    if (top + count - s.base) * s.lanes <= ahead:
+        return False
+    reclaim(m, stream)
+    kept = top - m.streams[stream].base
+    if kept > 0 and (kept + count) * s.lanes > ahead:
+        m.now[0].limited = 1
+        return True
+    return False
+
+
+@kernel(NOTHING, 1)
+def wake_readers(m: Machine, stream: int) -> None:
+    """Columns that read a stream may have something to do."""
+    s = m.streams[stream]
+    for number in range(s.readers, s.readers + s.reader_count):
+        if m.readers[number] < m.now[0].width:
+            m.dirty[m.readers[number]] = 1
