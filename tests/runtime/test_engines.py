@@ -19,6 +19,7 @@ from isa.fabric import find_fabric
 from isa.parser import parse
 from isa.types import DType
 from models import builders
+from runtime.counters import Counters
 from runtime.engine.kernel_common import MOST_VISITS
 from runtime.errors import LoadError
 from runtime.image import Image
@@ -247,6 +248,7 @@ def test_random_programs_do_what_they_are_for() -> None:
         if end.counters is None:
             continue
         counters = end.counters
+        assert isinstance(counters, Counters)  # of an engine with a clock
         seen["well"] += 1
         seen["lost"] += any(links.lost.any() for links in counters.colors)
         seen["unit"] += bool(counters.unit_busy.any())
