@@ -14,6 +14,7 @@ from isa.fabric import Fabric
 from isa.program import Kind, Op, Program, statements
 from isa.table import BY_NAME, Form
 from isa.types import Side
+from runtime.engine import CHECKING, TIME
 from runtime.errors import MemoryLimit
 from runtime.routes import guarded
 
@@ -190,31 +191,34 @@ def require_memory(needed: dict[str, int], limit: int | None) -> None:
 
 
 def require_for_program(
-    program: Program, fabric: Fabric, data_bytes: int, limit: int | None
+    program: Program, fabric: Fabric, data_bytes: int, values: bool, limit: int | None
 ) -> None:
-    """Refuse, before it is loaded, a program that could not run."""
+    """Refuse, before it is loaded, a program that could not run. values: or only for time."""
     sizes = expected_sizes(program, fabric, data_bytes)
-    require_memory(_parts(sizes, fabric, program, True), limit)
+    require_memory(_parts(sizes, fabric, program, True, values), limit)
 
 
-def require_for_run(image: Image, options: Options, ahead: bool, limit: int | None) -> None:
+def require_for_run(image: Image, options: Options, engine: str, limit: int | None) -> None:
     """Refuse, before its state is made, a run that would not fit.
 
-    ahead: whether the engine runs ahead. limit: includes what is loaded.
+    engine: name of one with a clock, or of both. limit: includes what is loaded.
     """
-    parts = _parts(sizes_of(image), image.fabric, image.program, ahead)
+    sizes = sizes_of(image)
+    parts = _parts(sizes, image.fabric, image.program, engine != CHECKING, engine != TIME)
     parts["the weights"] = image.weight_bytes
     if limit is None:
         del parts["the program"], parts["the weights"]  # they are no longer free
     require_memory(parts | {"traces and checks": observer_bytes(image, options)}, limit)
 
 
-def _parts(sizes: Sizes, fabric: Fabric, program: Program, ahead: bool) -> dict[str, int]:
+def _parts(
+    sizes: Sizes, fabric: Fabric, program: Program, ahead: bool, values: bool
+) -> dict[str, int]:
     sram = sizes.tiles * sizes.data_bytes
-    rest = state_bytes(sizes, fabric) - sram + edge_bytes(program)
+    rest = state_bytes(sizes, fabric) - sram + (edge_bytes(program) if values else 0)
     return {
         "the program": image_bytes(sizes),
-        f"the SRAM of {sizes.tiles:,} tiles": sram,
+        f"the SRAM of {sizes.tiles:,} tiles": sram if values else 0,
         "the rest of the state": rest + (ahead_bytes(sizes) if ahead else 0),
     }
 

@@ -80,4 +80,6 @@ def fault_text(
         "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
         "STEPS": f"more than {a} steps in one instruction",
         "ROW": f"more than {a} steps in one row",
+        "RECORD": "the run for values did not come to this line so often; the program has a race, "
+        "or the simulator a fault",
     }[name]

@@ -1,4 +1,4 @@
-"""Engines: what executes a loaded image. All of them keep the time of docs/machine.md."""
+"""Engines with a clock: what executes a loaded image in the time of docs/machine.md."""
 
 from __future__ import annotations
 
@@ -61,31 +61,24 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("fast", "reference")  # those with a clock
-DEFAULT = "fast"
-CHECKING = "reference"  # the engine that looks for races
 VALUES = "values"  # the engine without a clock
+TIME = "time"  # the engine without values
+CHECKING = "reference"  # the engine that has both at once, and looks for races
+BOTH = "both"  # values and time, one after the other
+ENGINES = (BOTH, CHECKING)  # the ways to have values and time
+TIMED = (TIME, CHECKING)  # the engines with a clock
+NAMES = (VALUES, TIME, CHECKING)
 
 
 def choose_engine(name: str | None, check_races: bool) -> str:
     """The engine to take when ``name`` was asked for, or nothing was.
 
     Raises:
-        RuntimeFault: races are to be looked for, and the engine asked for does not.
+        RuntimeFault: there is none of that name, or races are to be looked for, and the engine
+            asked for does not.
     """
+    if name not in (None, BOTH, *NAMES):
+        raise RuntimeFault(f"no engine '{name}'; there is: {', '.join(NAMES)}")
     if check_races and name not in (None, CHECKING):
         raise RuntimeFault(f"races are looked for by the {CHECKING} engine, not by '{name}'")
-    return name or (CHECKING if check_races else DEFAULT)
-
-
-def find_engine(name: str) -> Engine:
-    """The engine of that name; compiled code is loaded only now."""
-    if name not in ENGINES:
-        raise RuntimeFault(f"no engine '{name}'; there is: {', '.join((*ENGINES, VALUES))}")
-    if name == "reference":
-        from runtime.engine.reference import ReferenceEngine
-
-        return ReferenceEngine()
-    from runtime.engine.fast import FastEngine
-
-    return FastEngine()
+    return name or (CHECKING if check_races else BOTH)

@@ -10,7 +10,7 @@ from runtime.engine.distance import distances
 from runtime.engine.drive import engine_state
 from runtime.engine.kernel_lookahead import NO_ORIGIN, REMOTES, UNKNOWN
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_tree import DEEPEST, LARGEST, MOST, NO_TREE
+from runtime.engine.kernel_tree import DEEPEST, LARGEST, NO_TREE
 from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, B, G, K, L, State
 from runtime.engine.state import zeros
 from runtime.image import Image
@@ -44,7 +44,7 @@ def with_lookahead(image: Image, state: State, options: Options) -> State:
             "streams": table, "stream_slots": stream_slots, "stream_queues": stream_queues,
             "tasks": np.zeros(tasks, np.int64), "late": np.zeros(slots + ports, np.int64),
             "late_first": np.full(LATE_BUCKETS, -1, np.int64),
-            "unrest": _trees(image, state, options), "values": np.zeros(MOST, np.int64),
+            "unrest": _trees(image, state, options),
             "branches": zeros((min(slots, LARGEST) + 1, int(B.SIZE))),
             "near": distances(image, state.forms),
             "queued": np.zeros(tasks, np.int8), "events": np.full(WHEEL, -1, np.int64),

@@ -40,11 +40,11 @@ from runtime.engine import (
     kernel_flow,
     kernel_lookahead,
     kernel_main,
-    kernel_multiply,
     kernel_races,
     kernel_router,
     kernel_rows,
     kernel_run,
+    kernel_take,
     kernel_times,
     kernel_trace,
     kernel_tree,
@@ -90,8 +90,8 @@ _AHEAD: tuple[ModuleType, ...] = (
         kernel_deliver,
         kernel_flow,
         kernel_lookahead,
-        kernel_multiply,
         kernel_rows,
+        kernel_take,
         kernel_times,
         kernel_tree,
         kernel_unit,
@@ -213,4 +213,4 @@ def _alone(lock: Path) -> Generator[None]:
 _ALL = _SHARED + _AHEAD
 REFERENCE = Loop(kernel_run.run_until, _SHARED)
 CORES = Loop(kernel_cores.serve_cores, _ALL, (pointer.STATE, *[types.int64] * 4))
-FAST = Loop(kernel_ahead.run_ahead, _ALL, part=CORES)
+TIME = Loop(kernel_ahead.run_ahead, _ALL, part=CORES)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from isa.types import DType
-from runtime.engine.dispatch import ACCUMULATING, LIMITED
-from runtime.engine.kernel_vector import ADD, FABRIC, FMAC, MEMORY
+from runtime.engine.dispatch import ACCUMULATING
+from runtime.engine.kernel_vector import FABRIC, FMAC, MEMORY
 from runtime.engine.layout import C, F
 from runtime.image import Image
 from runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 
-F16, F32, I32 = (TYPE_INDEX[kind] for kind in (DType.F16, DType.F32, DType.I32))
+F16 = TYPE_INDEX[DType.F16]
 
 
 def forms(image: Image) -> np.ndarray:
@@ -43,16 +43,8 @@ def _describe(form: np.ndarray, row: list[int], operands: list[list[int]]) -> No
     if len(inputs) > 1:
         form[F.SECOND] = inputs[1]
     form[F.EMITS] = 0 in queues
-    limited = row[Col.DTYPE] == I32 and LIMITED[row[Col.OPCODE]]
-    steady = form[F.SIMPLE] and len(inputs) == 1 and not limited
+    steady = form[F.SIMPLE] and len(inputs) == 1
     form[F.SINK], form[F.PASSES] = steady and 0 not in queues, steady and 0 in queues
-    single = row[Col.OPCODE] == FMAC and row[Col.DTYPE] == F32
-    inside = row[Col.RANK] > row[Col.LEVEL]
-    form[F.AXPY] = single and inside and 0 in memory and len(memory) == 2
-    sources = [number for number in memory if number > 0]
-    plain = row[Col.OPCODE] == ADD and all(operand[Ocol.TYPE] == F32 for operand in operands)
-    form[F.SUM] = form[F.SIMPLE] and plain and not inside and len(inputs) == len(sources) == 1
-    form[F.BULK] = form[F.AXPY] and form[F.SIMPLE] and row[Col.LEVEL] > 0 and len(inputs) == 1
 
 
 def _counter(row: list[int]) -> C:

@@ -204,7 +204,8 @@ def begin(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None:
     else:
         if s.g[G.RACES] != 0:
             touch_steps(s, tile, row, me, 0)
-        steps(s, tile, row, me, 0)
+        if s.g[G.AHEAD] == 0:
+            steps(s, tile, row, me, 0)
         s.g[G.VISITS] += u[me, U.STEPS] * u[me, U.LEFT] // VISIT_STEPS
         account(s, tile, row, me, u[me, U.STEPS] * u[me, U.LEFT])
         u[me, U.MODE] = after

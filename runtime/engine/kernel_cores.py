@@ -10,24 +10,18 @@ from numba import njit
 
 from runtime.engine.dispatch import JIT
 from runtime.engine.kernel_dynamic import dynamic_phase
-from runtime.engine.kernel_rows import row_steps, take_values
 from runtime.engine.kernel_unit import run_unit, visit_core
 from runtime.engine.layout import State
 from runtime.engine.pointer import Ask
-from runtime.tables import Col
 
 
 @njit(**JIT)
 def serve_cores(s: State, what: int, a: int, b: int, c: int) -> int:
-    """Do what one of ``Ask`` says, with its arguments; a row gives the bits of its last result."""
+    """Do what one of ``Ask`` says, with its arguments."""
     if what == Ask.RUN_UNIT:
         run_unit(s, a, b, c)
     elif what == Ask.VISIT_CORE:
         visit_core(s, a, b)
-    elif what == Ask.TAKE_VALUES:
-        take_values(s, a, b, c)
-    elif what == Ask.ROW_STEPS:
-        return row_steps(s, a, b, c, s.rows[b, Col.LEVEL])
     else:
         dynamic_phase(s, a, b, c)
     return 0

@@ -30,12 +30,11 @@ from runtime.engine.kernel_common import (
     wake_upstream,
 )
 from runtime.engine.kernel_lookahead import alone
-from runtime.engine.kernel_multiply import take_queued
 from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_rows import settle_rows, step_index, sum_step
+from runtime.engine.kernel_rows import settle_rows
+from runtime.engine.kernel_take import take_queued
 from runtime.engine.kernel_times import head_time
 from runtime.engine.layout import NEVER, C, F, G, L, Mode, Reason, State, U
-from runtime.engine.pointer import Ask, ask_cores
 from runtime.routes import Fcol, Scol
 from runtime.tables import Col
 
@@ -200,8 +199,8 @@ def pass_on(s: State, tile: int, me: int, queue: int) -> None:
     """
     u, fifos, cells = s.unit, s.fifos, s.cells
     row, t, left = u[me, U.ROW], u[me, U.SINCE], u[me, U.LEFT] - 1
-    level, first, slot = s.rows[row, Col.LEVEL], s.forms[row, F.INPUT], u[me, U.SLOT]
-    out, cycles, done = s.slots[slot, Scol.OUTPUT], u[me, U.CYCLES], 0
+    slot, cycles, done = u[me, U.SLOT], u[me, U.CYCLES], 0
+    out = s.slots[slot, Scol.OUTPUT]
     while done < left and fifos[queue, Fcol.COUNT] > 0:
         if fifos[out, Fcol.COUNT] == fifos[out, Fcol.DEPTH]:
             carry(s, slot)
@@ -215,15 +214,8 @@ def pass_on(s: State, tile: int, me: int, queue: int) -> None:
         if me == tile * s.g[G.UNITS]:
             s.counters[tile, C.INPUT] += come - t
             s.counters[tile, C.OUTPUT] += start - come
-        u[me, U.HELD + first] = value_in(s, cell)
         pop(s, queue, start)
-        bits = 0
-        if s.forms[row, F.SUM] != 0:
-            bits = sum_step(s, tile, me, first)
-        else:
-            bits = ask_cores(s, Ask.ROW_STEPS, tile, row, me)
-        push(s, out, int32(bits), 0, start + 1)
-        step_index(s, me, row, level)
+        push(s, out, 0, 0, start + 1)
         t = start + cycles
         done += 1
     if done == 0:
@@ -257,7 +249,8 @@ def take_waiting(s: State, slot: int, tile: int, me: int, queue: int) -> bool:
     done = take_queued(s, tile, me, queue, since, left, s.g[G.LIMIT] - cycles)
     if done > 0:
         u[me, U.LEFT], u[me, U.SINCE] = left + 1 - done, s.fifos[queue, Fcol.POPPED] + cycles
-        ask_cores(s, Ask.TAKE_VALUES, tile, me, done)
+        row = u[me, U.ROW]
+        settle_rows(s, tile, me - tile * s.g[G.UNITS], me, row, done, u[me, U.SINCE])
     return s.fifos[queue, Fcol.COUNT] == 0
 
 

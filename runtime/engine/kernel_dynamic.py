@@ -115,7 +115,9 @@ def send_step(s: State, tile: int, unit: int, me: int, row: int, t: int) -> None
     at = element_address(s, me, row)
     if s.g[G.RACES] != 0:
         touch(s, tile, me, row, at, size, Does.READ)
-    bits = element_bits(s, tile * s.g[G.BYTES] + at, size)
+    bits = int64(0)
+    if s.g[G.AHEAD] == 0:
+        bits = element_bits(s, tile * s.g[G.BYTES] + at, size)
     s.counters[tile, C.ELEMENTS] += 1
     s.statements[u[me, U.STATEMENT], P.ELEMENTS] += 1
     s.counters[tile, C.SRAM] += size
@@ -185,7 +187,8 @@ def arrive(s: State, tile: int, value: int, kind: int, t: int) -> None:
         m[tile, 2] = (value >> 48) & 3
         m[tile, 3] = value >> 50
         return
-    store(s, tile * s.g[G.BYTES] + m[tile, 0], m[tile, 2], int64(int32(value)))
+    if s.g[G.AHEAD] == 0:
+        store(s, tile * s.g[G.BYTES] + m[tile, 0], m[tile, 2], int64(int32(value)))
     size = 2 if m[tile, 2] == 1 else 4
     if s.g[G.RACES] != 0:
         stored(s, tile, m[tile, 0], size, m[tile, 3])

@@ -249,7 +249,8 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
     shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
     value, control = int64(0), 0
     if q[queue, Qcol.STATE] == 0:
-        value = fetch(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue))
+        if s.g[G.AHEAD] == 0:
+            value = fetch(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue))
         s.g[G.MOVED] += 1
     else:
         column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
@@ -269,6 +270,15 @@ def feed(s: State, port: int, queue: int, t: int) -> None:
 
 
 @jit
+def keep_element(s: State, tensor: int, element: int, value: int) -> None:
+    """Write the bits of an element that has left the fabric."""
+    if s.tensors[tensor, 2] == 1:
+        store_u16(s.tensors[tensor, 0] + 2 * element, value & 0xFFFF)
+    else:
+        store_i32(s.tensors[tensor, 0] + 4 * element, value)
+
+
+@jit
 def take_out(s: State, slot: int, cell: int, queue: int, t: int) -> None:
     """Store a wavelet that leaves, or hand it to a lookup, and go on in the schedule."""
     value = value_in(s, cell)
@@ -277,12 +287,8 @@ def take_out(s: State, slot: int, cell: int, queue: int, t: int) -> None:
         lookup = s.shapes[shape, Hcol.LOOKUP]
         index_arrived(s, lookup, shape, value, s.slots[slot, Scol.TILE], t)
     else:
-        tensor = s.shapes[shape, Hcol.TENSOR]
-        at = offset(s, queue)
-        if s.tensors[tensor, 2] == 1:
-            store_u16(s.tensors[tensor, 0] + 2 * at, value & 0xFFFF)
-        else:
-            store_i32(s.tensors[tensor, 0] + 4 * at, value)
+        if s.g[G.AHEAD] == 0:
+            keep_element(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue), value)
         s.g[G.MOVED] += 1
     advance(s, queue)
 
@@ -304,7 +310,7 @@ def drain(s: State, slot: int, side: int, queue: int, t: int) -> None:
 @jit
 def index_arrived(s: State, lookup: int, shape: int, value: int, tile: int, t: int) -> None:
     """A lookup has one more value; the queues that serve it may go on."""
-    if value < 0 or value >= s.lookups[lookup, 2]:
+    if s.g[G.AHEAD] == 0 and (value < 0 or value >= s.lookups[lookup, 2]):
         s.g[G.LOCAL] = t
         fault(s, Fault.LOOKUP, tile, -1, s.shapes[shape, Hcol.TRANSFER], value, 0)
         return

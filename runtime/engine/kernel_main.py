@@ -99,6 +99,19 @@ def memory_word(s: State, tile: int, row: int) -> int:
 
 
 @jit
+def recorded(s: State, tile: int, row: int) -> int:
+    """What ``i.load`` loaded in the run for values, if that decides anything here."""
+    if s.deciding[row] == 0:
+        return 0
+    place = s.tile[tile, T.RECORD]
+    if place >= s.record_first[tile + 1]:
+        fault(s, Fault.RECORD, tile, 0, row, 0, 0)
+        return 0
+    s.tile[tile, T.RECORD] = place + 1
+    return int(s.record[place])
+
+
+@jit
 def scalar(s: State, tile: int, row: int) -> None:
     """``i.*`` instructions on registers and words."""
     rows = s.rows
@@ -118,7 +131,10 @@ def scalar(s: State, tile: int, row: int) -> None:
         if s.g[G.RACES] != 0:
             does = Does.READ if kind == Kind.LOAD else Does.WRITE
             touch(s, tile, tile * s.g[G.UNITS], row, (word << 2) - tile * s.g[G.BYTES], 4, does)
-        if kind == Kind.LOAD:
+        if s.g[G.AHEAD] != 0:
+            if kind == Kind.LOAD:
+                s.regs[target] = recorded(s, tile, row)
+        elif kind == Kind.LOAD:
             s.regs[target] = s.i32[word]
         else:
             s.i32[word] = int32(reference(s, rows[row, Col.C], tile))

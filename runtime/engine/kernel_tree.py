@@ -14,17 +14,16 @@ from __future__ import annotations
 from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import RAMP, moved
 from runtime.engine.kernel_deliver import safe_until
-from runtime.engine.kernel_edge import advance, fetch, offset, size_of
+from runtime.engine.kernel_edge import advance, size_of
 from runtime.engine.kernel_lookahead import alone
+from runtime.engine.kernel_rows import settle_rows
 from runtime.engine.layout import B, C, F, G, L, Mode, Reason, State, U
-from runtime.engine.pointer import Ask, ask_cores
 from runtime.routes import Fcol, Scol
 from runtime.schedule import Hcol, Qcol, Rcol
 
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
 LARGEST = 1 << 16  # branches of a tree
 WORK = 1 << 21  # wavelets at branches before the run may be interrupted
-LONGEST = 1 << 14  # steps of a row at a branch; an interrupt is heard after all rows
 DEEPEST = B.QUEUE - B.CELLS  # FIFO that a branch has room for
 NO_TREE = -2  # a color with switches, or that leaves the fabric
 
@@ -47,8 +46,6 @@ def resting_unit(s: State, slot: int) -> int:
     me, u = s.slots[slot, Scol.TILE] * s.g[G.UNITS] + unit, s.unit
     waits = u[me, U.REASON] == Reason.INPUT and u[me, U.WHAT] == slot
     if not waits or u[me, U.MODE] != Mode.ROWS or u[me, U.LEFT] <= LEAST:
-        return -1
-    if u[me, U.STEPS] > LONGEST:
         return -1
     return me if s.forms[u[me, U.ROW], F.SINK] != 0 else -1
 
@@ -222,7 +219,8 @@ def close_branches(s: State, branches: int, count: int) -> None:
                 s.counters[tile, C.INPUT] += b[branch, B.READY] - s.unit[me, U.SINCE] - busy
             s.unit[me, U.LEFT] -= count
             s.unit[me, U.SINCE] = b[branch, B.READY]
-            ask_cores(s, Ask.TAKE_VALUES, tile, me, count)
+            row, unit = s.unit[me, U.ROW], me - tile * s.g[G.UNITS]
+            settle_rows(s, tile, unit, me, row, count, b[branch, B.READY])
     s.g[G.VISITS] += count * branches
 
 
@@ -231,7 +229,7 @@ def through_tree(s: State, branches: int, free: int, safe: int, most: int) -> in
     """How many wavelets pass a tree, ``most`` at most; 0 if too few can.
 
     They enter the root's buffer from cycle ``free`` on, one a cycle, before cycle ``safe``;
-    the rows follow with ``close_branches``, when the values are known.
+    the rows follow with ``close_branches``.
     """
     most = min(most, open_branches(s, branches, free, safe), max(WORK // branches, LEAST))
     done = flow(s, branches, most)
@@ -272,9 +270,7 @@ def feed_through(s: State, port: int, queue: int) -> None:
     if count == 0:
         return
     size = size_of(s, queue)
-    tensor = s.shapes[s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE], Hcol.TENSOR]
-    for k in range(count):
-        s.values[k] = fetch(s, tensor, offset(s, queue))
+    for _ in range(count):
         advance(s, queue)
     g[G.MOVED] += count
     g[G.BYTES_IN] += count * size

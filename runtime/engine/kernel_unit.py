@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.engine.bits import bits_float
-from runtime.engine.dispatch import inlined, int32, jit
+from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import (
     MOST_VISITS,
     beyond,
@@ -15,26 +14,19 @@ from runtime.engine.kernel_common import (
     push,
     schedule,
     tail_cell,
-    value_in,
 )
 from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
 from runtime.engine.kernel_main import sequence, stopped
-from runtime.engine.kernel_multiply import multiply_rows
-from runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
+from runtime.engine.kernel_rows import settle_rows, step_index
+from runtime.engine.kernel_take import take_queued
 from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import FABRIC, axpy, row_level
+from runtime.engine.kernel_vector import FABRIC, row_level
 from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
 from runtime.routes import Fcol, Scol
 from runtime.tables import Col, Ocol
 
-TURN = 4096  # instructions or rows of a unit before others have their turn
-STRETCH = 1 << 22  # steps of an instruction before others have theirs
-
-
-@inlined
-def rows_of_turn(s: State, me: int) -> int:
-    """How many rows a unit executes before others have their turn."""
-    return min(s.unit[me, U.LEFT], max(STRETCH // s.unit[me, U.STEPS], 1))
+TURN = 4096  # instructions of a unit before others have their turn
+STRETCH = 1 << 20  # rows before others have theirs
 
 
 @jit
@@ -80,24 +72,22 @@ def wait_row(s: State, unit: int, me: int, row: int, t: int) -> int:
 
 
 @inlined
-def take(s: State, slot: int, t: int) -> int:
+def take(s: State, slot: int, t: int) -> None:
     """Take a wavelet from a core's input queue in cycle t."""
     queue = s.slots[slot, Scol.INPUT]
-    value = value_in(s, head_cell(s.fifos, queue))
     s.slots[slot, Scol.READER] = -1
     full = s.fifos[queue, Fcol.COUNT] == s.fifos[queue, Fcol.DEPTH]
     pop(s, queue, t)
     if full and s.fifos[slot, Fcol.COUNT] > 0:
         enqueue(s, slot)
-    return value
 
 
 @inlined
-def put(s: State, slot: int, value: int, control: int, t: int) -> None:
+def put(s: State, slot: int, control: int, t: int) -> None:
     """Put a wavelet into a core's output queue in cycle t."""
     s.slots[slot, Scol.WRITER] = -1
     queue = s.slots[slot, Scol.OUTPUT]
-    push(s, queue, int32(value), control, t + 1)
+    push(s, queue, 0, control, t + 1)
     if s.fifos[queue, Fcol.COUNT] == 1:  # else its head waits for something else
         s.occupied[s.slots[slot, Scol.TILE], 1] |= 1 << s.slots[slot, Scol.BIT]
         enqueue(s, s.g[G.SLOTS] + slot)
@@ -108,29 +98,27 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
     """``run_rows`` where every queue advances with every row, which is most of all work."""
     u, fifos, cells = s.unit, s.fifos, s.cells
     first, second, emits = s.forms[row, F.INPUT], s.forms[row, F.SECOND], s.forms[row, F.EMITS]
-    level, cycles, left = s.rows[row, Col.LEVEL], u[me, U.CYCLES], u[me, U.LEFT]
-    most = rows_of_turn(s, me)
+    cycles, left = u[me, U.CYCLES], u[me, U.LEFT]
+    most = min(left, STRETCH)
     slot1 = u[me, U.SLOT + first] if first >= 0 else 0
     slot2 = u[me, U.SLOT + second] if second >= 0 else 0
     slot0 = u[me, U.SLOT] if emits else 0
     q1 = s.slots[slot1, Scol.INPUT] if first >= 0 else 0
     q2 = s.slots[slot2, Scol.INPUT] if second >= 0 else 0
     q0 = s.slots[slot0, Scol.OUTPUT] if emits else 0
-    sums = s.forms[row, F.SUM]
-    axpy_form, bulk = s.forms[row, F.AXPY], s.forms[row, F.BULK] and s.g[G.TRACE] == 0
+    sink = s.forms[row, F.SINK] != 0 and s.g[G.TRACE] == 0
     empty0 = emits != 0 and fifos[q0, Fcol.COUNT] == 0
     full1 = first >= 0 and fifos[q1, Fcol.COUNT] == fifos[q1, Fcol.DEPTH]
     full2 = second >= 0 and fifos[q2, Fcol.COUNT] == fifos[q2, Fcol.DEPTH]
     done, ended, blocked = 0, t, Reason.NONE
     what = 0
     while done < most:
-        if bulk:
-            u[me, U.LEFT] = most - done
-            some = multiply_rows(s, tile, me, row, level, t)
+        if sink:
+            some = take_queued(s, tile, me, q1, t, most - done, s.g[G.LIMIT])
             if some > 0:
                 done += some
-                t = ended = u[me, U.WAKE]
-                if beyond(s, t):
+                t = ended = fifos[q1, Fcol.POPPED] + cycles
+                if done == most or beyond(s, t):
                     break
         if first >= 0:
             what, blocked = slot1, Reason.INPUT
@@ -173,26 +161,11 @@ def stream_rows(s: State, tile: int, unit: int, me: int, row: int, t: int) -> bo
                 t = time
         blocked = Reason.NONE
         if first >= 0:
-            u[me, U.HELD + first] = value_in(s, head_cell(fifos, q1))
             pop(s, q1, t)
         if second >= 0:
-            u[me, U.HELD + second] = value_in(s, head_cell(fifos, q2))
             pop(s, q2, t)
-        if axpy_form:
-            k = 3 - first
-            scale = bits_float(int32(u[me, U.HELD + first]))
-            base = tile * s.g[G.BYTES]
-            axpy(
-                s.f32, u[me, U.EXTENT + level], (base + u[me, U.AT]) >> 2,
-                u[me, U.STRIDE + 4 * level] >> 2, (base + u[me, U.AT + k]) >> 2,
-                u[me, U.STRIDE + 4 * level + k] >> 2, scale,
-            )  # fmt: skip
-        else:
-            s.g[G.LOCAL] = t
-            last = sum_step(s, tile, me, first) if sums else row_steps(s, tile, row, me, level)
-            if emits:
-                push(s, q0, int32(last), 0, t + 1)
-        step_index(s, me, row, level)
+        if emits:
+            push(s, q0, 0, 0, t + 1)
         record(s, me, BUSY, t, cycles)
         done += 1
         t += cycles
@@ -234,7 +207,7 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
     level, operand = row_level(s, row), s.rows[row, Col.OPERANDS]
     count = s.rows[row, Col.COUNT]
     cycles, done, left = u[me, U.CYCLES], 0, u[me, U.LEFT]
-    most = rows_of_turn(s, me)
+    most = min(left, STRETCH)
     while done < most:
         start = wait_row(s, unit, me, row, t)
         if start == NEVER:
@@ -244,12 +217,11 @@ def run_rows(s: State, tile: int, unit: int, me: int, t: int) -> bool:
             if s.operands[operand + k, Ocol.KIND] == FABRIC and starts_group(
                 s, me, s.operands[operand + k, Ocol.ADVANCE], level
             ):
-                u[me, U.HELD + k] = take(s, u[me, U.SLOT + k], t)
-        last = row_steps(s, tile, row, me, level)
+                take(s, u[me, U.SLOT + k], t)
         slot = u[me, U.SLOT]
         if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
-            put(s, slot, last, 0, t)
-        step_index(s, me, row, level)
+            put(s, slot, 0, t)
+        step_index(s, me, level)
         record(s, me, BUSY, t, cycles)
         done += 1
         t += cycles
@@ -283,7 +255,7 @@ def send_control(s: State, tile: int, me: int, t: int) -> bool:
     s.counters[tile, C.OUTPUT] += time - t
     record(s, me, Reason.OUTPUT, t, time - t)
     record(s, me, BUSY, time, 1)
-    put(s, slot, 0, s.rows[u[me, U.ROW], Col.D], time)
+    put(s, slot, s.rows[u[me, U.ROW], Col.D], time)
     u[me, U.MODE] = Mode.FETCH
     u[me, U.WAKE] = time + 1
     s.counters[tile, C.BUSY] += 1
@@ -319,9 +291,6 @@ def run_unit(s: State, tile: int, unit: int, me: int) -> None:
             u[me, U.MODE] = Mode.FETCH if unit == 0 else Mode.FINISH
         elif mode == Mode.START:
             begin(s, tile, unit, me, u[me, U.ROW], t)
-            if u[me, U.MODE] == Mode.ROWS:
-                for k in range(s.rows[u[me, U.ROW], Col.COUNT]):
-                    u[me, U.AT + k] = u[me, U.BASE + k]
         elif mode == Mode.CONTROL:
             if not send_control(s, tile, me, t):
                 return

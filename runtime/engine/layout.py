@@ -37,6 +37,7 @@ class T(IntEnum):
     ROUTING = 14  # in the list of tiles with dynamic traffic
     TOP = 15  # highest SRAM byte touched
     PASS = 16  # through a statement of main that it is in, or takes next; -1: not counted
+    RECORD = 17  # next of the loaded registers that the run for values has recorded
 
 
 class U(IntEnum):
@@ -51,7 +52,6 @@ class U(IntEnum):
     LEFT = 6  # rows to go
     CYCLES = 7  # cycles of a row
     SLOT = 8  # of each operand: its queue's
-    AT = 12  # addresses of the next row
     HELD = 16  # its value, if it is held
     STEPS = 20  # steps of a row
     STATEMENT = 21
@@ -214,16 +214,13 @@ class F(IntEnum):
     SECOND = 2  # of the second
     EMITS = 3
     OPERANDS = 4  # how many
-    AXPY = 5  # an f32 multiply-accumulate of rows into memory with one factor held
-    BULK = 6  # and nothing else comes from a queue: see ``kernel_multiply``
-    COUNTER = 7  # column of the tile counters for its steps
-    BYTES = 8  # of SRAM that a step touches
-    SINK = 9  # simple, one operand from a queue, nothing sent on, and it cannot fault
-    SUM = 10  # simple, of single f32 elements: one from a queue is added to one in memory
-    PASSES = 11  # simple, one operand from a queue, its result into one, and it cannot fault
-    LEAVE = 12  # least cycles from a row to the end of the innermost loop, or of its procedure
-    AROUND = 13  # the row that ends the innermost loop around it, or -1
-    TURN = 14  # of such an end: least cycles of a turn
+    COUNTER = 5  # column of the tile counters for its steps
+    BYTES = 6  # of SRAM that a step touches
+    SINK = 7  # simple, one operand from a queue, nothing sent on
+    PASSES = 8  # simple, one operand from a queue, its result into one
+    LEAVE = 9  # least cycles from a row to the end of the innermost loop, or of its procedure
+    AROUND = 10  # the row that ends the innermost loop around it, or -1
+    TURN = 11  # of such an end: least cycles of a turn
 
 
 class B(IntEnum):
@@ -276,6 +273,7 @@ class Fault(IntEnum):
     EXTENT = 10
     STEPS = 11
     ROW = 12
+    RECORD = 13  # more was loaded than the run for values has recorded
 
 
 class D(IntEnum):
@@ -387,10 +385,12 @@ class State(NamedTuple):
     port_safe: np.ndarray  # until this cycle
     unrest: np.ndarray  # of each slot: where its tree was last seen not to rest, or NO_TREE
     branches: np.ndarray
-    values: np.ndarray  # wavelets that several rows take
     forms: np.ndarray  # of each row of the code
     near: np.ndarray  # of each row: least cycles to the next touch of each color; see ``distance``
     dyn_links: np.ndarray
+    deciding: np.ndarray  # of each row: whether what it loads decides anything
+    record: np.ndarray  # what such rows loaded, tile by tile
+    record_first: np.ndarray  # of each tile: its first entry there
 
 
 # Element type and rank of every field; COLUMNS: the fixed numbers of columns. Tables are
@@ -415,6 +415,8 @@ _NARROW: dict[str, tuple[str, int]] = {
     "half": ("float32", 1),
     "turns": ("int8", 2),
     "near": ("int32", 2),
+    "deciding": ("int8", 1),
+    "record": ("int32", 1),
     "port_listed": ("int8", 1),
     "dyn_kind": ("int8", 1),
     "dyn_hold": ("int8", 2),

@@ -61,9 +61,7 @@ class Ask(IntEnum):
 
     RUN_UNIT = 0
     VISIT_CORE = 1
-    TAKE_VALUES = 2
-    MOVE_DYNAMIC = 3
-    ROW_STEPS = 4
+    MOVE_DYNAMIC = 2
 
 
 class Pointer:

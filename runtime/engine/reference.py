@@ -23,7 +23,7 @@ class ReferenceEngine:
     def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
         """Run to the end; the errors are those of the ``Engine`` protocol."""
         outputs = make_outputs(image.program)
-        state = make_state(image, inputs, outputs, options)
+        state = make_state(image, inputs | outputs, options)
         loop = compiled.REFERENCE.prepare(options.compiling)
         address, limit = Pointer(state), options.max_cycles or NEVER
 

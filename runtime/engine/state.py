@@ -36,13 +36,14 @@ def aligned(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def make_state(
-    image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray], options: Options
-) -> State:
-    """Fresh state for a run; the arrays of the image that a run changes are copied."""
+def make_state(image: Image, tensors: dict[str, np.ndarray] | None, options: Options) -> State:
+    """Fresh state for a run; the arrays of the image that a run changes are copied.
+
+    tensors: inputs and outputs, flat; None for a run that computes no values, which has no SRAM.
+    """
     tiles, fabric, code = image.tiles, image.fabric, image.code
     units = code.units + 1
-    sram = np.zeros(tiles * image.data_bytes, dtype=np.uint8)
+    sram = np.zeros(0 if tensors is None else tiles * image.data_bytes, dtype=np.uint8)
     ports = len(image.schedule.port_first) - 1
     moving = tiles if code.sends else 0
     cells = moving * 5 * fabric.dynamic_buffer_depth
@@ -81,7 +82,7 @@ def make_state(
         lookups=image.schedule.lookups,
         lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
         lookup_value=np.zeros(waiting, np.int64), lookup_time=np.zeros(waiting, np.int64),
-        tensors=_tensors(image, inputs, outputs),
+        tensors=_tensors(image, tensors),
         dyn=dyn, dyn_value=np.zeros(cells + 1, np.int64), dyn_kind=np.zeros(cells + 1, np.int8),
         dyn_time=np.zeros(cells + 1, np.int64),
         dyn_hold=np.full((max(moving, 1), 10), -1, np.int8),
@@ -104,7 +105,8 @@ def make_state(
         nodes=np.zeros((0, 3), np.int64), port_due=np.zeros(0, np.int64),
         port_free=np.zeros(0, np.int64), forms=forms(image), near=np.zeros((1, 1), np.int32),
         unrest=np.zeros(0, np.int64), branches=np.zeros((0, int(B.SIZE)), np.int64),
-        values=np.zeros(0, np.int64),
+        deciding=np.zeros(len(code.rows), np.int8), record=np.zeros(0, np.int32),
+        record_first=np.zeros(tiles + 1, np.int64),
         dyn_links=np.zeros((max(moving, 1), 5), np.int64),
         **observers(image, options, g),
     )  # fmt: skip
@@ -160,17 +162,14 @@ def _units(image: Image, units: int) -> np.ndarray:
     return unit.reshape(-1, int(U.SIZE))
 
 
-def _tensors(
-    image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]
-) -> np.ndarray:
-    """Address, storage code and fabric type of every edge tensor."""
+def _tensors(image: Image, tensors: dict[str, np.ndarray] | None) -> np.ndarray:
+    """Address, storage code and fabric type of every edge tensor; the type alone without values."""
     table = np.zeros((max(len(image.program.edge_tensors), 1), 3), dtype=np.int64)
     for number, tensor in enumerate(image.program.edge_tensors):
-        if tensor.kind is Edge.WEIGHT:
-            data = image.weights[tensor.name].data
-        else:
-            data = (inputs if tensor.kind is Edge.INPUT else outputs)[tensor.name]
-        assert data.size == math.prod(tensor.shape)
-        kind = runtime.tables.TYPE_INDEX[tensor.dtype]
-        table[number] = data.ctypes.data, STORAGE.index(data.dtype), kind
+        table[number, 2] = runtime.tables.TYPE_INDEX[tensor.dtype]
+        if tensors is not None:
+            weight = tensor.kind is Edge.WEIGHT
+            data = image.weights[tensor.name].data if weight else tensors[tensor.name]
+            assert data.size == math.prod(tensor.shape)
+            table[number, :2] = data.ctypes.data, STORAGE.index(data.dtype)
     return table

@@ -39,6 +39,7 @@ RAMP = 4
 CLASSES = 48  # sizes of blocks
 MOST_STORAGE = 1 << 36  # words
 RUNS = 4096  # of routers, to begin with
+NOTES = 1024  # of loaded words, to begin with
 I32 = TYPE_INDEX[DType.I32]
 
 
@@ -117,9 +118,10 @@ class Builder:
 
     def __init__(
         self, image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray],
-        max_memory: int | None,
+        max_memory: int | None, deciding: np.ndarray,
     ) -> None:  # fmt: skip
         self.image, self.inputs, self.outputs = image, inputs, outputs
+        self.deciding = deciding
         self.width, self.height = image.program.width, image.program.height
         self.colors = max(len(image.program.colors), 1)
         self.slots = slots_of(image)
@@ -150,6 +152,7 @@ class Builder:
             literals=_literals(code.reals), operations=operations(wanted),
             domains=domains(wanted), parts=addresses(),
             traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
+            deciding=self.deciding, notes=np.zeros((NOTES, 3), np.int64),
             threads=self._threads(),
             regs=np.zeros(tiles * fabric.registers, np.int32),
             loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
@@ -175,7 +178,7 @@ class Builder:
             index=np.zeros(MOST_DIMS, np.int64),
         )  # fmt: skip
         self._start(now, units)
-        now["run_room"] = len(tables["runs"])
+        now["run_room"], now["note_room"] = len(tables["runs"]), NOTES
         return Machine(tables)
 
     def _needed(self) -> dict[str, int]:

@@ -1,0 +1,40 @@
+"""Rows that take one wavelet each, many at a time."""
+
+from __future__ import annotations
+
+from runtime.engine.dispatch import jit
+from runtime.engine.layout import C, G, State, U
+from runtime.routes import Fcol
+
+
+@jit
+def take_queued(
+    s: State, tile: int, me: int, queue: int, t: int, most: int, end: int
+) -> int:  # fmt: skip
+    """Take the wavelets of a queue, one for each row of a unit.
+
+    t: first cycle in which a row could start; none starts in cycle ``end`` or later.
+
+    Returns:
+        How many rows start; the last in the cycle in which the queue was last popped.
+    """
+    fifos, cells, start = s.fifos, s.cells, t
+    count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
+    head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
+    cycles, done, most, popped = s.unit[me, U.CYCLES], 0, min(most, count), 0
+    while done < most:
+        cell = offset + head
+        start = max(start, cells[cell, 0])
+        if start >= end:
+            break
+        cells[cell, 0], popped = start + 1, start
+        head = 0 if head + 1 == depth else head + 1
+        done += 1
+        start += cycles
+    if done > 0:
+        fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
+        fifos[queue, Fcol.POPPED] = popped
+        if me == tile * s.g[G.UNITS]:
+            s.counters[tile, C.INPUT] += popped + cycles - t - done * cycles
+    return done
+

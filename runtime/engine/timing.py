@@ -1,0 +1,71 @@
+"""The time engine: cycles without values. Everything runs ahead in its own time, in order of need.
+
+It keeps the time of the reference engine to the cycle, and its counters, and computes nothing:
+wavelets have no contents here. See ``kernel_ahead`` for how, and docs/adr/0018 for why. What was
+loaded into registers, where that decides anything, comes from a run for values (``Record``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtime.engine import Options, Outcome, compiled
+from runtime.engine.ahead import count_moves, with_lookahead
+from runtime.engine.drive import drive
+from runtime.engine.kernel_common import QUEUED
+from runtime.engine.kernel_run import RUNNING
+from runtime.engine.layout import G, Mode, State, T, U
+from runtime.engine.pointer import Pointer
+from runtime.engine.state import make_state
+from runtime.image import Image
+from runtime.record import Record
+from runtime.trace import read_trace
+
+_FIRST_SLICE = 200_000  # tasks
+
+
+def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
+    """Run an image for its cycles; the errors are those of the ``Engine`` protocol.
+
+    record: what registers were loaded with, for a program that needs it (``runtime.decisions``).
+    """
+    state = with_lookahead(image, make_state(image, None, options), options)
+    if record is not None:
+        state = _replaying(state, record)
+    loop = compiled.TIME.prepare(options.compiling)
+    address = Pointer(state, compiled.CORES.address())
+
+    def step(tasks: int) -> int:
+        return loop(address, tasks)
+
+    def go_over() -> int:
+        _lift_limit(state)
+        status = RUNNING
+        while status == RUNNING:
+            status = loop(address, _FIRST_SLICE)
+        return RUNNING if state.g[G.PARKED] else status
+
+    cycles, counters = drive(
+        image, state, options, step, _FIRST_SLICE, go_over, lambda: count_moves(image, state)
+    )
+    return Outcome({}, cycles, counters, read_trace(image, state, cycles))
+
+
+def _replaying(state: State, record: Record) -> State:
+    """The state with what was recorded."""
+    state.tile[:, T.RECORD] = record.first[:-1]
+    return state._replace(
+        deciding=record.deciding, record=record.loaded, record_first=record.first
+    )  # fmt: skip
+
+
+def _lift_limit(state: State) -> None:
+    """Let the units of a run that has come to its limit go on for one cycle more."""
+    g = state.g
+    g[G.LIMIT] += 1
+    g[G.PARKED] = 0
+    modes = state.unit[:, U.MODE]
+    tasks = g[G.UNIT_TASKS] + np.nonzero((modes != Mode.IDLE) & (modes != Mode.HALT))[0]
+    state.queued[tasks] |= QUEUED
+    state.tasks[g[G.TASKS_END] - 1 - np.arange(len(tasks))] = tasks
+    g[G.UNITS_STACKED] = len(tasks)
