@@ -15,7 +15,7 @@ from isa.program import Kind, Program
 from runtime.both import run_both
 from runtime.counters import Counters
 from runtime.decisions import Decision, decisions
-from runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
+from runtime.engine import CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
 from runtime.errors import InputError, RuntimeFault
 from runtime.image import Image, load
 from runtime.memory import require_for_run
@@ -194,7 +194,7 @@ def require_inputs(
     if names and not inputs:
         raise InputError(
             f"{decision.sentence()}: so the cycles depend on data, and a run for time needs the "
-            f"inputs ({', '.join(names)}) and the weights too"
+            f"inputs ({', '.join(names)}; --seed N draws them) and the weights too"
         )
 
 

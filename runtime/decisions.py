@@ -71,7 +71,9 @@ def decisions(image: Image) -> Decisions:
 def _may_fault(image: Image) -> bool:
     """Whether some vector instruction or lookup takes only some values."""
     rows = image.code.rows
-    names = {COUNTED[code] for code in np.unique(rows[rows[:, Col.KIND] == Kind.VECTOR, Col.OPCODE])}
+    names = {
+        COUNTED[code] for code in np.unique(rows[rows[:, Col.KIND] == Kind.VECTOR, Col.OPCODE])
+    }
     lookups = bool((image.schedule.shapes[:, Hcol.DIRECTION] == INDEX).any())
     return lookups or any(name in PARTIAL for name in names)
 

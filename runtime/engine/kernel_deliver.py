@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import inlined, int32, jit
+from runtime.engine.dispatch import inlined, jit
 from runtime.engine.kernel_common import (
     LATE,
     QUEUED,
@@ -36,7 +36,6 @@ from runtime.engine.kernel_take import take_queued
 from runtime.engine.kernel_times import head_time
 from runtime.engine.layout import NEVER, C, F, G, L, Mode, Reason, State, U
 from runtime.routes import Fcol, Scol
-from runtime.tables import Col
 
 
 @inlined

@@ -32,4 +32,3 @@ def settle_rows(s: State, tile: int, unit: int, me: int, row: int, done: int, en
         s.counters[tile, C.UNIT_BUSY] += busy
     moved(s, ended - 1)
     s.g[G.VISITS] += done
-

@@ -37,4 +37,3 @@ def take_queued(
         if me == tile * s.g[G.UNITS]:
             s.counters[tile, C.INPUT] += popped + cycles - t - done * cycles
     return done
-

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from models import builders
-from runtime.engine import DEFAULT, compiled
+from runtime.engine import BOTH, compiled
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
 
 
@@ -42,7 +42,7 @@ def test_json_has_what_scripts_need(twice: Path) -> None:
     assert found["cycles"] > 0
     assert found["utilization"] == 0
     assert found["wall_seconds"] > 0
-    assert found["engine"] == DEFAULT
+    assert found["engine"] == BOTH
     assert found["fabric"]["width"] == 4
     assert (found["seed"], found["drawn_inputs"]) == (0, ["a"])
     assert found["io_bytes"] == {"in": 32, "out": 32}
@@ -241,7 +241,7 @@ def test_races_are_told(twice: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     done(wsc("run", program))
     assert not (tmp_path / "out").exists()
-    refused(wsc("run", twice, "--check-races", "--engine", "fast"), "by the reference engine")
+    refused(wsc("run", twice, "--check-races", "--engine", "time"), "by the reference engine")
 
 
 def test_memory_that_may_not_be_taken(twice: Path) -> None:

@@ -148,7 +148,7 @@ program, results = broadcast(2, 4), []
 def work(engine):
     results.append(run(program, {}, engine=engine).cycles)
 
-threads = [Thread(target=work, args=(name,)) for name in ("fast", "reference") * 4]
+threads = [Thread(target=work, args=(name,)) for name in ("time", "reference") * 4]
 for thread in threads:
     thread.start()
 for thread in threads:
