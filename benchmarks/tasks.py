@@ -43,9 +43,9 @@ def compile_network(network: str, fabric: str, precision: str, output: str) -> d
 
 def parse(path: str) -> dict[str, Any]:
     """Parse a saved program; then verify it."""
-    from isa.fabric import find_fabric
-    from isa.parser import parse as parse_text
-    from isa.verifier import verify
+    from wsc.isa.fabric import find_fabric
+    from wsc.isa.parser import parse as parse_text
+    from wsc.isa.verifier import verify
 
     text = Path(path).read_text(encoding="utf-8")
     start = Watch()
@@ -58,9 +58,9 @@ def parse(path: str) -> dict[str, Any]:
 def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
     """Run a saved program on the network's own input; errors against ONNX Runtime."""
     import wsc
-    from isa.types import DType
     from tests.networks import NETWORKS
     from wsc.compare import Reference, compare
+    from wsc.isa.types import DType
     from wsc.report import busy_shares, kernel_rows, mac_rate
 
     (chosen,) = [item for item in NETWORKS if item.name == network]
@@ -93,8 +93,8 @@ def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
 def engine(program: str, size: str, count: int, repeats: int, name: str = "time") -> dict[str, Any]:
     """Seconds of a written program: the first run of this process, then CPU seconds of more."""
     start = time.perf_counter()
-    import runtime
     from benchmarks.patterns import PATTERNS
+    from wsc import runtime
 
     pattern = PATTERNS[program](size, count)
     image = runtime.load(pattern.program, pattern.fabric)
@@ -165,8 +165,8 @@ def compile_shape(shape: str, fabric: str, output: str) -> dict[str, Any]:
 
 def values(path: str, repeats: int) -> dict[str, Any]:
     """Runs of a saved program for its outputs, with drawn inputs: the first, and the best."""
-    import runtime
     import wsc
+    from wsc import runtime
     from wsc.cli.run import draw
 
     program = wsc.load(path)
@@ -189,8 +189,8 @@ def values(path: str, repeats: int) -> dict[str, Any]:
 
 def timed(path: str, name: str) -> dict[str, Any]:
     """One run of a saved program on an engine with a clock, with drawn inputs."""
-    import runtime
     import wsc
+    from wsc import runtime
     from wsc.cli.run import draw
 
     program = wsc.load(path)

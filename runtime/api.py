@@ -10,18 +10,18 @@ from typing import Literal, overload
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.program import Kind, Program
-from runtime.both import run_both
-from runtime.counters import Counters
-from runtime.decisions import Decision, decisions
-from runtime.engine import CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
-from runtime.errors import InputError, RuntimeFault
-from runtime.image import Image, load
-from runtime.memory import require_for_run
-from runtime.store import check_inputs, host_outputs
-from runtime.trace import Trace, TraceRequest
-from runtime.work import Work
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Kind, Program
+from wsc.runtime.both import run_both
+from wsc.runtime.counters import Counters
+from wsc.runtime.decisions import Decision, decisions
+from wsc.runtime.engine import CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
+from wsc.runtime.errors import InputError, RuntimeFault
+from wsc.runtime.image import Image, load
+from wsc.runtime.memory import require_for_run
+from wsc.runtime.store import check_inputs, host_outputs
+from wsc.runtime.trace import Trace, TraceRequest
+from wsc.runtime.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ def run(
     """Execute a program on the simulated fabric.
 
     Args:
-        program: a program, or an image that ``runtime.load`` made of one.
+        program: a program, or an image that ``wsc.runtime.load`` made of one.
         inputs: one array for each input, in the host's shape and dtype.
-        weights_dir, fabric: as for ``runtime.load``.
+        weights_dir, fabric: as for ``wsc.runtime.load``.
         engine: None runs for values and for time, or takes the engine that checks races.
             "values" has no clock: it gives outputs, and counters that do not depend on time,
             and takes none of the options that do. "time" has no values: it gives cycles and
@@ -131,7 +131,7 @@ def run(
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
-        changed_weights: as for ``runtime.load``.
+        changed_weights: as for ``wsc.runtime.load``.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.
@@ -166,7 +166,7 @@ def run(
         return _run_values(image, flat, progress, max_memory, started)
     require_for_run(image, options, name, max_memory)
     if name == CHECKING:
-        from runtime.engine.reference import ReferenceEngine  # compiled code is loaded only now
+        from wsc.runtime.engine.reference import ReferenceEngine  # compiled code is loaded only now
 
         return _result(image, ReferenceEngine().run(image, flat, options), name, started)
     outcome, by_reference = run_both(image, flat, options, max_memory)
@@ -177,7 +177,7 @@ def run(
 
 def run_time_alone(image: Image, options: Options) -> Outcome:
     """Run for cycles a program in which data decide nothing."""
-    from runtime.engine.timing import run_time  # compiled code is loaded only now
+    from wsc.runtime.engine.timing import run_time  # compiled code is loaded only now
 
     return run_time(image, None, options)
 
@@ -208,7 +208,7 @@ def _run_values(
     image: Image, flat: dict[str, np.ndarray], progress: Callable[[int, float], None] | None,
     max_memory: int | None, started: float,
 ) -> ValuesResult:  # fmt: skip
-    from runtime.values.engine import execute  # compiled code is loaded only now
+    from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 
     tell = None if progress is None else lambda part: progress(0, part)
     executed = execute(image, flat, progress=tell, max_memory=max_memory)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.counters import Counters
-from runtime.decisions import Decisions, decisions
-from runtime.engine import Options, Outcome
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
-from runtime.image import Image
-from runtime.work import Work
+from wsc.runtime.counters import Counters
+from wsc.runtime.decisions import Decisions, decisions
+from wsc.runtime.engine import Options, Outcome
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
+from wsc.runtime.image import Image
+from wsc.runtime.work import Work
 
 if TYPE_CHECKING:
-    from runtime.values.engine import Executed
+    from wsc.runtime.values.engine import Executed
 
 Arrays = dict[str, np.ndarray]
 
@@ -65,7 +65,7 @@ class _Both:
 
     def values_first(self) -> Outcome | None:
         """Values, then time with what data decided."""
-        from runtime.engine.timing import run_time  # compiled code is loaded only now
+        from wsc.runtime.engine.timing import run_time  # compiled code is loaded only now
 
         try:
             values = self._values()
@@ -80,7 +80,7 @@ class _Both:
 
     def time_first(self) -> Outcome | None:
         """Time up to its limit, then values, for a program in which data decide nothing."""
-        from runtime.engine.timing import run_time
+        from wsc.runtime.engine.timing import run_time
 
         try:
             timed = run_time(self.image, None, self.options)
@@ -95,7 +95,7 @@ class _Both:
         return joined(timed, values.outputs, values.work)
 
     def _values(self) -> Executed:
-        from runtime.values.engine import execute
+        from wsc.runtime.values.engine import execute
 
         progress = self.options.progress
         return execute(
@@ -106,7 +106,7 @@ class _Both:
 
     def reference(self) -> Outcome:
         """The engine that knows both at once."""
-        from runtime.engine.reference import ReferenceEngine
+        from wsc.runtime.engine.reference import ReferenceEngine
 
         return ReferenceEngine().run(self.image, self.inputs, self.options)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.program import Location
-from isa.values import PARTIAL
-from runtime.errors import spot
-from runtime.image import Image
-from runtime.schedule import INDEX, Hcol
-from runtime.tables import COUNTED, Col, Kind, Ocol
+from wsc.isa.program import Location
+from wsc.isa.values import PARTIAL
+from wsc.runtime.errors import spot
+from wsc.runtime.image import Image
+from wsc.runtime.schedule import INDEX, Hcol
+from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
 
 _MEMORY = 0  # kind of an operand
 _ENDS = {Kind.JUMP, Kind.NEXT, Kind.RETURN, Kind.END}

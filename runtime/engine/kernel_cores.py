@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from numba import njit
 
-from runtime.engine.dispatch import JIT
-from runtime.engine.kernel_dynamic import dynamic_phase
-from runtime.engine.kernel_unit import run_unit, visit_core
-from runtime.engine.layout import State
-from runtime.engine.pointer import Ask
+from wsc.runtime.engine.dispatch import JIT
+from wsc.runtime.engine.kernel_dynamic import dynamic_phase
+from wsc.runtime.engine.kernel_unit import run_unit, visit_core
+from wsc.runtime.engine.layout import State
+from wsc.runtime.engine.pointer import Ask
 
 
 @njit(**JIT)

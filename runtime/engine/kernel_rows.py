@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import jit
-from runtime.engine.kernel_common import moved
-from runtime.engine.kernel_vector import account
-from runtime.engine.layout import C, G, P, State, U
+from wsc.runtime.engine.dispatch import jit
+from wsc.runtime.engine.kernel_common import moved
+from wsc.runtime.engine.kernel_vector import account
+from wsc.runtime.engine.layout import C, G, P, State, U
 
 
 @jit

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import jit
-from runtime.engine.layout import C, G, State, U
-from runtime.routes import Fcol
+from wsc.runtime.engine.dispatch import jit
+from wsc.runtime.engine.layout import C, G, State, U
+from wsc.runtime.routes import Fcol
 
 
 @jit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import (
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.kernel_common import (
     MOST_VISITS,
     beyond,
     block,
@@ -15,15 +15,22 @@ from runtime.engine.kernel_common import (
     schedule,
     tail_cell,
 )
-from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
-from runtime.engine.kernel_main import sequence, stopped
-from runtime.engine.kernel_rows import settle_rows, step_index
-from runtime.engine.kernel_take import take_queued
-from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import FABRIC, row_level
-from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
-from runtime.routes import Fcol, Scol
-from runtime.tables import Col, Ocol
+from wsc.runtime.engine.kernel_core import (
+    begin,
+    ends_group,
+    finish,
+    resume,
+    starts_group,
+    step_unit,
+)
+from wsc.runtime.engine.kernel_main import sequence, stopped
+from wsc.runtime.engine.kernel_rows import settle_rows, step_index
+from wsc.runtime.engine.kernel_take import take_queued
+from wsc.runtime.engine.kernel_trace import BUSY, record
+from wsc.runtime.engine.kernel_vector import FABRIC, row_level
+from wsc.runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.tables import Col, Ocol
 
 TURN = 4096  # instructions of a unit before others have their turn
 STRETCH = 1 << 20  # rows before others have theirs

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import runtime
 from benchmarks.patterns import PATTERNS, saturated, streamed
 from benchmarks.process import measured
 from benchmarks.report import Result, Target, machine, markdown
-from isa.verifier import verify
+from wsc import runtime
+from wsc.isa.verifier import verify
 
 
 @pytest.mark.parametrize("name", PATTERNS)

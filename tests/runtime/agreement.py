@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-import runtime
-from isa.program import Kind, Program
-from isa.values import PARTIAL
-from runtime.counters import Counters
-from runtime.decisions import decisions
-from runtime.engine import Options
-from runtime.engine.timing import run_time
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
-from runtime.image import Image
-from runtime.store import check_inputs
-from runtime.values.engine import execute
-from runtime.work import Work
+from wsc import runtime
+from wsc.isa.program import Kind, Program
+from wsc.isa.values import PARTIAL
+from wsc.runtime.counters import Counters
+from wsc.runtime.decisions import decisions
+from wsc.runtime.engine import Options
+from wsc.runtime.engine.timing import run_time
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
+from wsc.runtime.image import Image
+from wsc.runtime.store import check_inputs
+from wsc.runtime.values.engine import execute
+from wsc.runtime.work import Work
 
 ENGINES = ("reference", "both")  # those with values and time
 _NUMBER = r"-?\d+"
@@ -184,7 +184,7 @@ def assert_agree(
     stopped the run; and the values engine, where the run is not cut short, but for the time.
     several_faults: time alone says which of them stops the run; it may then tell another one.
     Returns how the reference ended, which alone can check races. ``load`` goes to
-    ``runtime.load``.
+    ``wsc.runtime.load``.
     """
     image = program if isinstance(program, Image) else runtime.load(program, **load)
     reference = ending(
