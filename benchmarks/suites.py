@@ -364,8 +364,8 @@ def values(quick: bool) -> Result:
             targets.append(Target(f"rate of {shape}", rate, wanted.rate, "M/s", at_least=True))
     notes = [
         f"{name} takes {clocks['reference']:.1f} CPU s on the reference engine and "
-        f"{clocks['time']:.1f} on the one for time. Seconds: a run of a loaded program, the best of "
-        "some; the process: with the start of Python, imports, loading, and all runs.",
+        f"{clocks['time']:.1f} on the one for time. Seconds: a run of a loaded program, the best "
+        "of some; the process: with the start of Python, imports, loading, and all runs.",
     ]
     return Result(
         "values", "The values engine: outputs without a clock",

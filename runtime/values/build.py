@@ -425,7 +425,7 @@ def fabric_words(mapped: Mapped) -> np.ndarray:
     data, kind = mapped.data, mapped.tensor.dtype
     assert data.size == math.prod(mapped.tensor.shape)
     if data.dtype == kind.numpy:
-        return data
+        return data if data.flags.aligned else data.copy()  # compiled loops load whole vectors
     with np.errstate(all="ignore"):
         if kind is DType.I32:
             return (data.astype(np.int64) if data.dtype.kind == "f" else data).astype(np.int32)

@@ -139,6 +139,12 @@ def innermost(m: Machine, queue: int, shape: int) -> tuple[int, int]:
     return left, m.shapes[shape, DIM_STEP + last]
 
 
+@kernel(NUMBER, 3, machine=False)
+def lowest(at: int, step: int, count: int) -> int:
+    """The first in memory of ``count`` elements, which may be read or written backwards."""
+    return at + min((count - 1) * step, 0)
+
+
 @part(2)
 def feed(address: int, queue: int, most: int) -> int:
     """Feed up to ``most`` elements into a queue's stream, to the next control; how many."""
@@ -158,15 +164,17 @@ def feed(address: int, queue: int, most: int) -> int:
             break
         tensor = m.shapes[shape, TENSOR]
         place = m.streams[stream].address + m.written[lane] - m.streams[stream].base
+        first = lowest(at, step, count)  # an array has no negative indices here
+        at -= first
         if m.tensors[tensor, 1] != 0:
-            short = halves_at(m.tensors[tensor, 0] + 2 * at)
+            short = halves_at(m.tensors[tensor, 0] + 2 * first)
             for i in range(count):
-                m.words[place + i] = short[i * step]
+                m.words[place + i] = short[at + i * step]
             m.now[0].bytes_in += 2 * count
         else:
-            data = integers_at(m.tensors[tensor, 0] + 4 * at)
+            data = integers_at(m.tensors[tensor, 0] + 4 * first)
             for i in range(count):
-                m.words[place + i] = data[i * step]
+                m.words[place + i] = data[at + i * step]
             m.now[0].bytes_in += 4 * count
         m.written[lane] += count
         total += count
@@ -232,6 +240,8 @@ def drain(address: int, queue: int) -> int:
         s, at = m.streams[stream], element(m, queue)
         place = s.address + (cursor - s.base) * s.lanes + m.lane[reader]
         tensor = m.shapes[shape, TENSOR]
+        first = lowest(at, step, count)
+        at -= first
         if m.shapes[shape, DIRECTION] == INDEX:
             tile = m.slots[m.queues[queue, SLOT], TILE]
             tile = tile % m.now[0].width * m.now[0].height + tile // m.now[0].width
@@ -241,14 +251,14 @@ def drain(address: int, queue: int) -> int:
             wake_lookups(m, m.shapes[shape, LOOKUP])
             m.now[0].bytes_out += 4 * count
         elif m.tensors[tensor, 1] != 0:
-            short = halves_at(m.tensors[tensor, 0] + 2 * at)
+            short = halves_at(m.tensors[tensor, 0] + 2 * first)
             for i in range(count):
-                short[i * step] = m.words[place + i * s.lanes]
+                short[at + i * step] = m.words[place + i * s.lanes]
             m.now[0].bytes_out += 2 * count
         else:
-            data = integers_at(m.tensors[tensor, 0] + 4 * at)
+            data = integers_at(m.tensors[tensor, 0] + 4 * first)
             for i in range(count):
-                data[i * step] = m.words[place + i * s.lanes]
+                data[at + i * step] = m.words[place + i * s.lanes]
             m.now[0].bytes_out += 4 * count
         if m.shapes[shape, DIRECTION] == DRAIN:
             m.now[0].moved += count

@@ -172,21 +172,14 @@ def command(
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
     if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
-    if engine == VALUES:
-        refuse_clock(
-            {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
-        )
-    elif engine == TIME and (output is not None or compare is not None):
-        raise Refusal("the time engine computes no outputs to write or compare; leave out --engine")
+    timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
+    _require_sense(engine, timed, output is not None or compare is not None)
     loaded = load_program(program, "reading")
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given or engine == TIME else 0
-    if engine == TIME and used is None and not given:
-        arrays, drawn = {}, ()  # the cycles of most programs need none
-    else:
-        arrays, drawn = _inputs(loaded, given, used, max_memory)
+    arrays, drawn = _inputs(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
@@ -242,6 +235,14 @@ def command(
 # --- doing it ---------------------------------------------------------------------
 
 
+def _require_sense(engine: str | None, timed: Mapping[str, Any], outputs: bool) -> None:
+    """Refuse what an engine cannot give. timed: options for a clock. outputs: they are wanted."""
+    if engine == VALUES:
+        refuse_clock(timed)
+    elif engine == TIME and outputs:
+        raise Refusal("the time engine computes no outputs to write or compare; leave out --engine")
+
+
 def _model_files(model: Path | None) -> tuple[Path, ...]:
     """The files of a model that outputs are compared with."""
     if model is None:
@@ -252,15 +253,19 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
 
 
 def _inputs(
-    program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
+    program: Program,
+    given: dict[str, np.ndarray],
+    seed: int | None,
+    limit: int | None,
+    needed: bool,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The arrays given and those drawn; the names of the latter."""
+    """The arrays given and those drawn; the names of the latter. needed: all of them are."""
     from wsc.isa.program import Kind
     from wsc.runtime.memory import require_memory
 
     tensors = program.assembly.shown(Kind.INPUT)
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
-    if missing and seed is None:
+    if missing and seed is None and needed:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
         raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
     if seed is None:
