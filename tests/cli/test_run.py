@@ -291,6 +291,25 @@ def test_options_that_need_a_clock(twice: Path, option: tuple[object, ...]) -> N
     refused(wsc("run", twice, "--engine", "values", *option), words)
 
 
+def test_time_without_values(twice: Path, tmp_path: Path) -> None:
+    found, whole = _json(twice, "--engine", "time"), _json(twice)
+    assert (found["engine"], whole["engine"]) == ("time", "both")
+    assert (found["outputs"], found["drawn_inputs"], found["seed"]) == ([], [], None)
+    for name in ("cycles", "counters", "tiles", "kernels", "energy_picojoules", "utilization"):
+        assert found[name] == whole[name]
+    assert "by the time engine" in done(wsc("run", twice, "--engine", "time")).stdout
+    assert "by the engines for values and for time" in done(wsc("run", twice)).stdout
+    refused(wsc("run", twice, "--engine", "time", "-o", tmp_path / "out"), "computes no outputs")
+
+
+def test_time_of_a_network_whose_weights_are_not_there(tmp_path: Path) -> None:
+    done(wsc("compile", mlp(tmp_path), "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    cycles = _json(tmp_path / "m.wsa")["cycles"]
+    (weights,) = tmp_path.glob("*.safetensors")
+    weights.unlink()
+    assert _json(tmp_path / "m.wsa", "--engine", "time")["cycles"] == cycles
+
+
 def test_values_are_compared(tmp_path: Path) -> None:
     model, program = mlp(tmp_path), tmp_path / "mlp.wsa"
     done(wsc("compile", model, "-o", program, "--fabric", "4x4"))
