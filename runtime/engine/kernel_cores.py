@@ -1,4 +1,4 @@
-"""The half of the fast engine that is in cores and in the dynamic network, as one function.
+"""The half of the time engine that is in cores and in the dynamic network, as one function.
 
 It shares next to nothing with the other half, the links and the edge, which asks for it
 seldom; so the two are compiled at the same time, each by a process of its own.
