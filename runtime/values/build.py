@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isa.program import Kind as Edge
+from isa.rounding import HALF_NAN
 from isa.table import TABLE
 from isa.types import DType
 from isa.values import MOVES
@@ -16,7 +17,7 @@ from runtime.memory import available_bytes, require_memory
 from runtime.routes import Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
 from runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
-from runtime.values.compiled import HALF_NAN, Machine, addresses
+from runtime.values.compiled import Machine, addresses
 from runtime.values.operations import domains, operations
 from runtime.values.records import (
     MOST_DIMS,

@@ -56,7 +56,6 @@ DIGEST = _digest()
 
 NAN: Any = np.float32(np.nan)
 """The NaN that arithmetic gives: quiet, positive, without a payload."""
-HALF_NAN = 0x7E00
 
 
 # --- the state as one value ---------------------------------------------------------------

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numba import float32, int64, njit
 
+from isa.rounding import half_encoding
 from isa.table import OPCODE, TABLE
 from isa.types import DType
 from isa.values import MOVES
 from runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
 from runtime.values.compiled import (
-    HALF_NAN,
     NOTHING,
     NUMBER,
     OPTIONS,
@@ -156,29 +156,13 @@ def place(address: int, task: int, x: int, y: int, lanes: int, first: int, r: in
     return join(m, task, first, rank, count)
 
 
+_half_encoding = njit(int64(int64), **OPTIONS)(half_encoding)
+
+
 @njit(int64(float32), **OPTIONS)
 def half_bits(value: Any) -> Any:
     """The f16 encoding nearest to an f32, ties to even."""
-    bits = np.int64(bits_of(value)) & 0xFFFFFFFF
-    sign = (bits >> 16) & 0x8000
-    size = bits & 0x7FFFFFFF
-    if size >= 0x7F800000:
-        return HALF_NAN if size > 0x7F800000 else sign | 0x7C00
-    if size >= 0x477FF000:
-        return sign | 0x7C00
-    if size >= 0x38800000:
-        size -= 0x38000000
-        return sign | ((size + 0xFFF + ((size >> 13) & 1)) >> 13)
-    if size < 0x33000000:
-        return sign
-    shift = 126 - (size >> 23)
-    digits = (size & 0x7FFFFF) | 0x800000
-    result = digits >> shift
-    rest = digits & ((1 << shift) - 1)
-    half = 1 << (shift - 1)
-    if rest > half or (rest == half and result & 1):
-        result += 1
-    return sign | result
+    return _half_encoding(np.int64(bits_of(value)))
 
 
 @kernel(NUMBER, 7)
