@@ -17,7 +17,7 @@ from runtime.memory import available_bytes, require_memory
 from runtime.routes import Scol
 from runtime.schedule import FEED, Hcol, Qcol, Rcol
 from runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
-from runtime.values.compiled import Machine, addresses
+from runtime.values.compiled import Machine
 from runtime.values.operations import domains, operations
 from runtime.values.records import (
     MOST_DIMS,
@@ -149,7 +149,7 @@ class Builder:
             refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
             registers=code.registers.astype(np.int64), pool=code.pool,
             literals=_literals(code.reals), operations=operations(wanted),
-            domains=domains(wanted), parts=addresses(),
+            domains=domains(wanted),
             traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
             threads=self._threads(),
             regs=np.zeros(tiles * fabric.registers, np.int32),

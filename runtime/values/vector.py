@@ -6,30 +6,14 @@ the order of the text, as many at a time as do not depend on each other.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import float32, int64, njit
 
 from isa.rounding import half_encoding
 from isa.table import OPCODE, TABLE
 from isa.types import DType
 from isa.values import MOVES
 from runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
-from runtime.values.compiled import (
-    NOTHING,
-    NUMBER,
-    OPTIONS,
-    PAIR,
-    TRUTH,
-    Machine,
-    bits_of,
-    kernel,
-    look,
-    machine_at,
-    operate,
-    part,
-)
+from runtime.values.compiled import Machine, bits_of, kernel, look, operate
 from runtime.values.records import Fault
 from runtime.values.streams import copy, fill
 
@@ -46,7 +30,7 @@ MOVING = np.array([row.name in MOVES for row in TABLE])
 DOMAIN = int(Fault.DOMAIN)
 
 
-@kernel(NUMBER, 2)
+@kernel
 def wavelets(m: Machine, task: int, advance: int) -> int:
     """How many wavelets an operand takes or gives that advances with so many names."""
     count = 1
@@ -55,7 +39,7 @@ def wavelets(m: Machine, task: int, advance: int) -> int:
     return count
 
 
-@kernel(NUMBER, 3)
+@kernel
 def group(m: Machine, task: int, advance: int, level: int) -> int:
     """Rows of steps for each wavelet of an operand."""
     count = 1
@@ -64,7 +48,7 @@ def group(m: Machine, task: int, advance: int, level: int) -> int:
     return count
 
 
-@kernel(NUMBER, 3)
+@kernel
 def position(m: Machine, task: int, k: int, r: int) -> int:
     """Place of an operand's wavelet in row r among those that the instruction takes."""
     row = m.tasks[task].row
@@ -81,7 +65,7 @@ def position(m: Machine, task: int, k: int, r: int) -> int:
     return before
 
 
-@kernel(NUMBER, 4)
+@kernel
 def join(m: Machine, task: int, first: int, rank: int, count: int) -> int:
     """Drop dimensions of one step; join neighbours that go on evenly for all operands."""
     made = 0
@@ -101,14 +85,13 @@ def join(m: Machine, task: int, first: int, rank: int, count: int) -> int:
     return made
 
 
-@part(6)
-def place(address: int, task: int, x: int, y: int, lanes: int, first: int, r: int) -> int:
+@kernel
+def place(m: Machine, task: int, x: int, y: int, lanes: int, first: int, r: int) -> int:
     """Fill the tables of operands for lanes from row y on, and dimensions from ``first`` on.
 
     r: the row of steps, if only one is wanted. Returns the dimensions that are left when those
     of one step are dropped and those that go on evenly are joined.
     """
-    m = machine_at(address)
     height = m.now[0].height
     row = m.tasks[task].row
     rank, level, operand = m.rows[row, RANK], m.rows[row, LEVEL], m.rows[row, OPERANDS]
@@ -156,16 +139,16 @@ def place(address: int, task: int, x: int, y: int, lanes: int, first: int, r: in
     return join(m, task, first, rank, count)
 
 
-_half_encoding = njit(int64(int64), **OPTIONS)(half_encoding)
+encode = kernel(half_encoding)
 
 
-@njit(int64(float32), **OPTIONS)
-def half_bits(value: Any) -> Any:
+@kernel
+def half_bits(value: float) -> int:
     """The f16 encoding nearest to an f32, ties to even."""
-    return _half_encoding(np.int64(bits_of(value)))
+    return encode(bits_of(value))
 
 
-@kernel(NUMBER, 7)
+@kernel
 def fetch(
     m: Machine, k: int, at: int, step: int, count: int, lanes: int, column: int, raw: int
 ) -> int:
@@ -202,7 +185,7 @@ def fetch(
     return buffer
 
 
-@kernel(NOTHING, 7)
+@kernel
 def put(
     m: Machine, source: int, at: int, step: int, count: int, lanes: int, column: int, raw: int
 ) -> None:
@@ -231,7 +214,7 @@ def put(
                 m.words[target + lane] = half_bits(m.reals[start + lane])
 
 
-@kernel(PAIR, 4)
+@kernel
 def reach(m: Machine, task: int, k: int, first: int, size: int) -> tuple[int, int]:
     """(lowest byte, one behind the highest) that an operand in memory touches."""
     low = m.bases[task, k]
@@ -243,7 +226,7 @@ def reach(m: Machine, task: int, k: int, first: int, size: int) -> tuple[int, in
     return low, high
 
 
-@kernel(TRUTH, 2)
+@kernel
 def distinct(m: Machine, task: int, size: int) -> bool:
     """Whether every step writes another place in memory."""
     reached, left = size, 0
@@ -263,7 +246,7 @@ def distinct(m: Machine, task: int, size: int) -> bool:
     return True
 
 
-@kernel(NUMBER, 1)
+@kernel
 def overlap(m: Machine, task: int) -> int:
     """0: nothing that is written is read; 1: a step reads what it writes itself; 2: others do."""
     row = m.tasks[task].row
@@ -289,7 +272,7 @@ def overlap(m: Machine, task: int) -> int:
     return found
 
 
-@kernel(TRUTH, 8)
+@kernel
 def outside(
     m: Machine, task: int, unit: int, x: int, y: int, a: int, b: int, count: int, lanes: int
 ) -> bool:
@@ -306,10 +289,9 @@ def outside(
     return True
 
 
-@part(6)
-def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, dims: int) -> int:
+@kernel
+def calculate(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, dims: int) -> None:
     """Do the steps of an instruction that the tables of operands describe."""
-    m = machine_at(address)
     row, scratch = m.tasks[task].row, m.now[0].scratch
     opcode, count, operand = m.rows[row, CODE], m.rows[row, COUNT], m.rows[row, OPERANDS]
     whole = 1 if m.rows[row, DTYPE] == I32 else 0
@@ -348,7 +330,7 @@ def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, di
                 if count > 3:
                     c = fetch(m, 3, c0 + done * dc, dc, some, lanes, column, False)
                 if limited and outside(m, task, unit, x, y, a, b, some, lanes):
-                    return 0
+                    return
                 target = at if direct and (some == 1 or dd == lanes) else 0
                 operate(
                     address, base + 4 * target, base + 4 * a, base + 4 * b, base + 4 * c,
@@ -371,4 +353,4 @@ def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, di
             m.index[d] = 0
             d -= 1
         if d < 0:
-            return 0
+            return
