@@ -27,7 +27,8 @@ from runtime.values.translate import (
     annotated,
 )
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NAN: Any = np.float32(np.nan)
 """The NaN that arithmetic gives: quiet, positive, without a payload."""

@@ -165,9 +165,9 @@ class Translator:
             data = array.astype(np.int64)
             kind = ir.ArrayType(INT, data.size)
             name = self.module.get_unique_name("array")
-            made = ir.GlobalVariable(self.module, kind, name)
+            made: Any = ir.GlobalVariable(self.module, kind, name)
             made.global_constant, made.linkage = True, "internal"
-            made.initializer = ir.Constant(kind, data.tolist())
+            made.initializer = kind(data.tolist())
             self._arrays[id(array)] = made
         return Value(Elements(np.dtype(np.int64)), self._arrays[id(array)])
 
@@ -201,7 +201,7 @@ def _definitions(file: str) -> dict[str, ast.FunctionDef]:
 
 # --- one function -------------------------------------------------------------------------
 
-_ARITHMETIC = {
+_ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("add", "fadd"),
     ast.Sub: ("sub", "fsub"),
     ast.Mult: ("mul", "fmul"),
@@ -211,7 +211,7 @@ _ARITHMETIC = {
     ast.LShift: ("shl", ""),
     ast.RShift: ("ashr", ""),
 }
-_RELATIONS = {
+_RELATIONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
     ast.Lt: "<",
@@ -230,7 +230,8 @@ class _Body:
         self.names = function.function.__globals__
         # All variables are in memory of the first block; LLVM makes registers of them.
         self.first = made.append_basic_block("variables")
-        self.build = ir.IRBuilder(made.append_basic_block("start"))
+        # Parts of llvmlite have no types.
+        self.build: Any = ir.IRBuilder(made.append_basic_block("start"))
         self.variables: dict[str, Value] = {}
         self.loops: list[tuple[Any, Any]] = []  # where ``continue`` and ``break`` lead
 

@@ -6,6 +6,8 @@ the order of the text, as many at a time as do not depend on each other.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from isa.rounding import half_encoding
@@ -26,7 +28,7 @@ OF_KIND, OF_TYPE, ADVANCE = int(Ocol.KIND), int(Ocol.TYPE), int(Ocol.ADVANCE)
 COLOR = int(Ocol.COLOR)
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
 FMAC = OPCODE["fmac"]
-MOVING = np.array([row.name in MOVES for row in TABLE])
+MOVING: Any = np.array([row.name in MOVES for row in TABLE])
 DOMAIN = int(Fault.DOMAIN)
 
 
