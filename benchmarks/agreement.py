@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from benchmarks.report import markdown_table
-from isa.fabric import DEFAULT
-from isa.types import DType
+from wsc.isa.fabric import DEFAULT
+from wsc.isa.types import DType
 from tests.cost.cases import FABRICS, KERNELS, NETWORKS
 from wsc.cost.agreement import (
     FLOOR,

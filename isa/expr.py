@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from isa.limits import MOST_NUMBER
+from wsc.isa.limits import MOST_NUMBER
 
 RESERVED = ("x", "y", "W", "H")
 

@@ -13,8 +13,8 @@ from enum import Enum
 
 import numpy as np
 
-from isa.expr import Expr, Int
-from isa.types import Control, DType, Side
+from wsc.isa.expr import Expr, Int
+from wsc.isa.types import Control, DType, Side
 
 ISA_VERSION = 1
 

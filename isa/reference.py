@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from isa.expr import BINARY, FUNCTIONS, RESERVED
-from isa.parser import GRAMMAR
-from isa.program import ISA_VERSION
-from isa.table import CONTROL_TIMING, TABLE, Form, Instr
-from isa.types import DType
-from isa.values import PARTIAL
+from wsc.isa.expr import BINARY, FUNCTIONS, RESERVED
+from wsc.isa.parser import GRAMMAR
+from wsc.isa.program import ISA_VERSION
+from wsc.isa.table import CONTROL_TIMING, TABLE, Form, Instr
+from wsc.isa.types import DType
+from wsc.isa.values import PARTIAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "isa-reference.md"
 

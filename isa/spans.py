@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import Affine, NotAffine, names, split
-from isa.limits import MOST_NUMBER
-from isa.program import Transfer
+from wsc.isa.expr import Affine, NotAffine, names, split
+from wsc.isa.limits import MOST_NUMBER
+from wsc.isa.program import Transfer
 
 _FAR = 4 * MOST_NUMBER  # a span that ends the addition: no address that far is any good
 

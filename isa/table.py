@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from isa.types import DType
+from wsc.isa.types import DType
 
 F32, F16, I32 = DType.F32, DType.F16, DType.I32
 FLOATS = (F32, F16)

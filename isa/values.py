@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.rounding import FORMATS, rounding
-from isa.table import BY_NAME, TABLE, Form, Instr, operand_type
-from isa.types import DType
+from wsc.isa.rounding import FORMATS, rounding
+from wsc.isa.table import BY_NAME, TABLE, Form, Instr, operand_type
+from wsc.isa.types import DType
 
 INT32_MAX, INT32_MIN = 2147483647, -2147483648
 

@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from models.builders import Weights, cnn, mlp
-from models.digits import DIGITS, DIGITS_MLP, SAMPLES, scaled
+from wsc.models.builders import Weights, cnn, mlp
+from wsc.models.digits import DIGITS, DIGITS_MLP, SAMPLES, scaled
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]

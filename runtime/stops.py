@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.program import Location, Program
-from isa.values import PARTIAL
-from runtime.code import Code
-from runtime.errors import place
-from runtime.image import Image
-from runtime.routes import Scol
-from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from wsc.isa.program import Location, Program
+from wsc.isa.values import PARTIAL
+from wsc.runtime.code import Code
+from wsc.runtime.errors import place
+from wsc.runtime.image import Image
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
 
 MOST_LINES, MOST_TILES = 24, 4
 

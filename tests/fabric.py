@@ -12,9 +12,9 @@ import onnx
 import onnxruntime
 
 import wsc
-from isa.fabric import find_fabric
-from isa.types import DType
-from runtime.api import RunResult
+from wsc.isa.fabric import find_fabric
+from wsc.isa.types import DType
+from wsc.runtime.api import RunResult
 from tests.frontend.cases import run_reference
 from tests.runtime.agreement import Ending, assert_agree
 from wsc.frontend import import_model

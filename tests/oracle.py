@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.ir.build import move_array
 from wsc.ir.check import operand_types, step_type
 from wsc.ir.graph import (

@@ -11,9 +11,9 @@ import onnx_ir
 import pytest
 
 import wsc
-from isa.fabric import FabricError, find_fabric
-from models import builders
-from runtime.errors import InputError
+from wsc.isa.fabric import FabricError, find_fabric
+from wsc.models import builders
+from wsc.runtime.errors import InputError
 from wsc.errors import CompileError
 
 MODEL = builders.mlp((4, 6, 3), batch="n")

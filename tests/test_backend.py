@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from runtime.errors import InputError
+from wsc.runtime.errors import InputError
 from wsc import backend
 from wsc.errors import CompileError
 from wsc.shape_operands import shape_operands

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from isa.fabric import find_fabric
+from wsc.isa.fabric import find_fabric
 from wsc.collectives import Machine, Published
 
 

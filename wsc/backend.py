@@ -20,7 +20,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep
 
-from isa.fabric import Fabric
+from wsc.isa.fabric import Fabric
 from wsc import api
 from wsc.errors import CompileError
 from wsc.shape_operands import ShapeOperand, shape_operands

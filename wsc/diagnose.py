@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
-from isa.fabric import find_fabric
+from wsc.isa.fabric import find_fabric
 from wsc.api import Program
 from wsc.api import compile as compile_model
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from isa.code_size import calls, code_bytes, reachable
-from isa.expr import Expr, evaluate, names
-from isa.fabric import Fabric
-from isa.printer import Line, listing
-from isa.program import (
+from wsc.isa.code_size import calls, code_bytes, reachable
+from wsc.isa.expr import Expr, evaluate, names
+from wsc.isa.fabric import Fabric
+from wsc.isa.printer import Line, listing
+from wsc.isa.program import (
     NOWHERE,
     Call,
     Direction,
@@ -28,7 +28,7 @@ from isa.program import (
     Tensor,
     Transfer,
 )
-from isa.types import Side
+from wsc.isa.types import Side
 from wsc.cost.edge import Traffic, static_environment, traffic
 from wsc.errors import CompileError
 from wsc.streams import colors_of

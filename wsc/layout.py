@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from isa.expr import Expr, ExprLike, Int, Name, X, Y, expr, maximum, minimum
-from isa.program import Extent
-from isa.types import DType
+from wsc.isa.expr import Expr, ExprLike, Int, Name, X, Y, expr, maximum, minimum
+from wsc.isa.program import Extent
+from wsc.isa.types import DType
 
 
 @dataclass(frozen=True, slots=True)

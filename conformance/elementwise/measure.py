@@ -13,9 +13,9 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from conformance.elementwise.cases import LIMIT, Case
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
-from isa.values import VALUES, class_of
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import VALUES, class_of
 from wsc.frontend import import_model
 from wsc.ir.graph import Arg, Graph, Lit, Map, Ref, Step
 

@@ -23,8 +23,8 @@ from onnx import ModelProto, helper, numpy_helper
 
 from conformance.fuzz.mutate import Mutant
 from conformance.fuzz.parts import graphs
-from isa.fabric import Fabric
-from runtime.errors import ExecutionFault, InputError, MemoryLimit, OutputError
+from wsc.isa.fabric import Fabric
+from wsc.runtime.errors import ExecutionFault, InputError, MemoryLimit, OutputError
 from wsc import api
 from wsc.backend import Representation, prepare
 from wsc.errors import CompileError, UnsupportedOperators

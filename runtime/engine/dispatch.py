@@ -13,9 +13,9 @@ import numba
 import numpy as np
 from numba import njit, types
 
-from isa.table import OPCODE, TABLE, Form, Operand
-from isa.values import MOVES, PARTIAL, VALUES, Class, classes
-from runtime.engine.pipeline import KernelCompiler
+from wsc.isa.table import OPCODE, TABLE, Form, Operand
+from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, classes
+from wsc.runtime.engine.pipeline import KernelCompiler
 
 # Casts of the compiled code. They have no stubs: to a type checker they can be anything.
 float32: Any = numba.float32

@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-import runtime.tables
-from isa.program import Kind as Edge
-from runtime.engine import Options, bits
-from runtime.engine.forms import forms
-from runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State, T, U
-from runtime.engine.observe import observers
-from runtime.image import NO_REGION, Image
-from runtime.schedule import Qcol
-from runtime.weights import STORAGE
+import wsc.runtime.tables
+from wsc.isa.program import Kind as Edge
+from wsc.runtime.engine import Options, bits
+from wsc.runtime.engine.forms import forms
+from wsc.runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State, T, U
+from wsc.runtime.engine.observe import observers
+from wsc.runtime.image import NO_REGION, Image
+from wsc.runtime.schedule import Qcol
+from wsc.runtime.weights import STORAGE
 
 LINE = 64  # bytes of a cache line
 

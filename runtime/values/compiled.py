@@ -14,9 +14,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 from llvmlite import ir
 
-from runtime.values.library import library
-from runtime.values.records import FLAT, TABLES
-from runtime.values.translate import (
+from wsc.runtime.values.library import library
+from wsc.runtime.values.records import FLAT, TABLES
+from wsc.runtime.values.translate import (
     INT,
     NOTHING,
     REAL,

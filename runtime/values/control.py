@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from isa.limits import MOST_WORD
-from runtime.tables import Col, Kind
-from runtime.values.compiled import Machine, kernel, look, operate
-from runtime.values.multiply import multiply
-from runtime.values.records import Fault, Standing
-from runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
-from runtime.values.routers import send_run
-from runtime.values.tasks import (
+from wsc.isa.limits import MOST_WORD
+from wsc.runtime.tables import Col, Kind
+from wsc.runtime.values.compiled import Machine, kernel, look, operate
+from wsc.runtime.values.multiply import multiply
+from wsc.runtime.values.records import Fault, Standing
+from wsc.runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
+from wsc.runtime.values.routers import send_run
+from wsc.runtime.values.tasks import (
     ADDRESS,
     ALIGNMENT,
     EXTENT,
@@ -26,7 +26,7 @@ from runtime.values.tasks import (
     reference,
     try_task,
 )
-from runtime.values.vector import (
+from wsc.runtime.values.vector import (
     CODE,
     COUNT,
     DOMAIN,

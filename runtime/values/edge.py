@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from runtime.routes import Scol
-from runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
-from runtime.values.compiled import Machine, entry, halves_at, integers_at, kernel
-from runtime.values.records import Fault
-from runtime.values.streams import reserve, wake_readers
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
+from wsc.runtime.values.compiled import Machine, entry, halves_at, integers_at, kernel
+from wsc.runtime.values.records import Fault
+from wsc.runtime.values.streams import reserve, wake_readers
 
 BASE, REPEAT, STEP, SHAPE = int(Rcol.BASE), int(Rcol.REPEAT), int(Rcol.STEP), int(Rcol.SHAPE)
 LAST, BEFORE = int(Rcol.LAST), int(Rcol.BEFORE)

@@ -18,11 +18,11 @@ from typing import Any
 import llvmlite
 from llvmlite import binding
 
-import isa
-import runtime
-from runtime.engine.keep import find_folder, processor
-from runtime.values.records import TABLES
-from runtime.values.translate import Function, Translator
+from wsc import isa
+from wsc import runtime
+from wsc.runtime.engine.keep import find_folder, processor
+from wsc.runtime.values.records import TABLES
+from wsc.runtime.values.translate import Function, Translator
 
 # The contract's files that kernels contain functions or numbers of.
 _DECISIVE = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")

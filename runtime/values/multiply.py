@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from isa.values import VALUES, Class
-from runtime.values.compiled import NAN, Machine, kernel, of_reals
-from runtime.values.streams import allocate, release
-from runtime.values.vector import (
+from wsc.isa.values import VALUES, Class
+from wsc.runtime.values.compiled import NAN, Machine, kernel, of_reals
+from wsc.runtime.values.streams import allocate, release
+from wsc.runtime.values.vector import (
     F16,
     HALF_MEMORY,
     HALF_WORDS,

@@ -16,10 +16,10 @@ import numba
 import numpy as np
 from numba import cfunc, njit, types
 
-import isa.values
-from isa.table import TABLE, Instr, Operand
-from isa.values import MOVES, PARTIAL, VALUES, Class, classes
-from runtime.values.compiled import NAN
+import wsc.isa.values
+from wsc.isa.table import TABLE, Instr, Operand
+from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, classes
+from wsc.runtime.values.compiled import NAN
 
 # Nothing allocates (``_nrt``), and divisions by zero do not raise.
 _PLAIN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime.routes import Scol
-from runtime.schedule import Hcol, Qcol, Rcol
-from runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 
 SLOT_COLUMNS = int(Scol.GUIDED) + 1
 FLAT = 0  # columns of a table of one dimension

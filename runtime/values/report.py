@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from isa.program import Location, edge_places
-from isa.types import Side
-from runtime.image import Image
-from runtime.routes import NOWHERE, Scol
-from runtime.stops import (
+from wsc.isa.program import Location, edge_places
+from wsc.isa.types import Side
+from wsc.runtime.image import Image
+from wsc.runtime.routes import NOWHERE, Scol
+from wsc.runtime.stops import (
     Wait,
     coordinates,
     edge_waits,
@@ -20,11 +20,11 @@ from runtime.stops import (
     sentence,
     unit_name,
 )
-from runtime.tables import COUNTED, Col, Ocol
-from runtime.values.build import Traced
-from runtime.values.compiled import Machine
-from runtime.values.records import Fault, Standing
-from runtime.values.tasks import OUT_COLUMN
+from wsc.runtime.tables import COUNTED, Col, Ocol
+from wsc.runtime.values.build import Traced
+from wsc.runtime.values.compiled import Machine
+from wsc.runtime.values.records import Fault, Standing
+from wsc.runtime.values.tasks import OUT_COLUMN
 
 FABRIC = 1  # kind of an operand
 

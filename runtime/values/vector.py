@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from isa.rounding import half_encoding
-from isa.table import OPCODE, TABLE
-from isa.types import DType
-from isa.values import MOVES
-from runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
-from runtime.values.compiled import Machine, bits_of, kernel, look, operate
-from runtime.values.records import Fault
-from runtime.values.streams import copy, fill
+from wsc.isa.rounding import half_encoding
+from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES
+from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
+from wsc.runtime.values.compiled import Machine, bits_of, kernel, look, operate
+from wsc.runtime.values.records import Fault
+from wsc.runtime.values.streams import copy, fill
 
 MEMORY, FABRIC, INTEGER = 0, 1, 2
 WORDS, HALF_MEMORY, HALF_WORDS, LITERAL = 0, 1, 2, 3

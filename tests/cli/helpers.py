@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from click.testing import CliRunner, Result
 
-from models import builders
+from wsc.models import builders
 from wsc.cli.main import cli
 
 TWICE = """\

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from isa.parser import parse
-from isa.printer import print_program
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
 from tests.cli.helpers import TWICE, done, refused, text_file, wsc
 from tests.conftest import Golden
 from wsc import inspect

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from models import builders
-from runtime.engine import ENGINES
+from wsc.models import builders
+from wsc.runtime.engine import ENGINES
 from tests.cli.helpers import TWICE, files, saved, text_file
 from wsc.cli.start import INTERRUPTED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from isa.fabric import presets
+from wsc.isa.fabric import presets
 from tests.cli.helpers import done, refused, wsc
 
 

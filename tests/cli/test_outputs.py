@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from models import builders
+from wsc.models import builders
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, text_file, wsc
 from wsc.cli.outputs import LONGEST, array_paths, file_names, given_files, write_arrays
 

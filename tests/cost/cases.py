@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from models import builders
+from wsc.models import builders
 from tests.frontend.cases import floats, ints, model_of, node
 
 Feeds = dict[str, np.ndarray]

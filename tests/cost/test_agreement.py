@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from isa.parser import parse
+from wsc.isa.parser import parse
 from tests.cli.helpers import TWICE
 from wsc.cost.agreement import (
     KERNEL,

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import runtime
-from isa.fabric import Fabric, find_fabric
-from isa.table import Timing
-from isa.types import DType
+from wsc import runtime
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 from tests.runtime.programs import broadcast, chain, program, wide_io, with_io
 from wsc.cost.model import Bound, CostModel
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.types import DType
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.types import DType
 from tests.cli.helpers import TWICE
 from tests.cost.cases import KERNELS, NETWORKS, Case
 from tests.fabric import build

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import models
+from wsc import models
 from tests.docs.pages import Page
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"

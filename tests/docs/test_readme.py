@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import models
+from wsc import models
 from tests.cli.helpers import done, wsc
 from tests.docs.pages import Page
 

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 import wsc
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.fabric import assert_as_onnx_runtime
 
 FILES = sorted((Path(__file__).parents[1] / "exports").glob("*.onnx"))

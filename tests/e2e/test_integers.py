@@ -11,7 +11,7 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, parser
 
 import wsc
-from runtime.errors import ExecutionFault, InputError
+from wsc.runtime.errors import ExecutionFault, InputError
 from tests.frontend.cases import model_of, run_evaluator
 from wsc.errors import CompileError
 

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import runtime
+from wsc import runtime
 import wsc
-from isa.diagnostics import AssemblyError
-from isa.fabric import Fabric, find_fabric
-from isa.parser import parse
-from isa.printer import print_program
-from isa.program import Call, Program
-from isa.types import DType
-from isa.verifier import verify
-from models import builders
-from runtime.errors import RuntimeFault
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.program import Call, Program
+from wsc.isa.types import DType
+from wsc.isa.verifier import verify
+from wsc.models import builders
+from wsc.runtime.errors import RuntimeFault
 from tests.e2e.corruptions import KINDS, candidates, without_call
 from tests.fabric import build, compare
 from tests.networks import NETWORKS, Network

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 import wsc
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.fabric import assert_as_onnx_runtime
 from tests.networks import NETWORKS, Network
 from tests.runtime.agreement import assert_agree

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 import wsc
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.fabric import assert_as_onnx_runtime
 from tests.networks import COMPILED, RUN, Network
 

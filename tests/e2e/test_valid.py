@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 import wsc
-from runtime.errors import InputError
+from wsc.runtime.errors import InputError
 from tests.cli.helpers import array_file, done, saved
 from tests.cli.helpers import wsc as command
 

@@ -14,7 +14,7 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.oracle import evaluate
 from wsc.compare import session_options
 from wsc.errors import UnsupportedOperators

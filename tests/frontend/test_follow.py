@@ -10,7 +10,7 @@ import onnx_ir
 import pytest
 from onnx import NodeProto, helper
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.frontend.cases import compare_model, floats, ints, model_of, run_reference
 from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_model

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.frontend.cases import floats
 from tests.oracle import evaluate
 from wsc.errors import CompileError, UnsupportedOperators

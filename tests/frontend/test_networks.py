@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.fabric import TOLERANCE, difference
 from tests.networks import NETWORKS, OTHERS, Network
 from tests.oracle import evaluate

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.frontend.cases import compare, floats, run_reference
 from wsc.ir.graph import Graph
 

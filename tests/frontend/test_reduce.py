@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator, run_reference
 
 REDUCTIONS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.ir.build import GraphBuilder, convert
 from wsc.ir.check import IRError, check_graph, infer
 from wsc.ir.graph import (

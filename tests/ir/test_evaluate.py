@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from isa.table import BY_NAME, TABLE, Form, operand_type
-from isa.types import DType
-from isa.values import PARTIAL, DomainError, evaluate
+from wsc.isa.table import BY_NAME, TABLE, Form, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import PARTIAL, DomainError, evaluate
 from tests import oracle
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.evaluate import TooMuch, evaluate_graph

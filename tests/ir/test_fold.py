@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from isa.types import DType
-from isa.values import evaluate
+from wsc.isa.types import DType
+from wsc.isa.values import evaluate
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.fold import LIMIT
 from wsc.ir.graph import Reduction, Type

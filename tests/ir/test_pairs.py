@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.oracle import map_arrays
 from wsc.ir import pairs
 from wsc.ir.graph import Map

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from isa.table import BY_NAME, Form, operand_type
-from isa.types import DType
-from isa.values import DomainError, evaluate
+from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import DomainError, evaluate
 from wsc.ir.build import GraphBuilder
 from wsc.ir.graph import Arg, GraphOutput, Reduction, Step, Type
 from wsc.ir.ranges import Interval, of_step, ranges

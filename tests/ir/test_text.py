@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import (
     Arg,

@@ -1,7 +1,7 @@
 """The generated reference is not stale, and names every instruction."""
 
-from isa.reference import PAGE, reference
-from isa.table import TABLE
+from wsc.isa.reference import PAGE, reference
+from wsc.isa.table import TABLE
 
 
 def test_the_reference_is_fresh():

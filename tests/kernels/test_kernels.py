@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import wsc
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, ints, model_of, node
 

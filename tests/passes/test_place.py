@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from isa.fabric import find_fabric
-from isa.operands import show_extent
-from isa.program import Kind
-from isa.types import DType
+from wsc.isa.fabric import find_fabric
+from wsc.isa.operands import show_extent
+from wsc.isa.program import Kind
+from wsc.isa.types import DType
 from tests.conftest import Golden
 from wsc.errors import CompileError
 from wsc.ir.graph import Type

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from isa.expr import Expr, Int, Name, X, expr, substitute
-from isa.printer import print_statement
-from isa.program import Dim, Loop, Mem, Op, Procedure, Real, Scalar
-from isa.types import DType
+from wsc.isa.expr import Expr, Int, Name, X, expr, substitute
+from wsc.isa.printer import print_statement
+from wsc.isa.program import Dim, Loop, Mem, Op, Procedure, Real, Scalar
+from wsc.isa.types import DType
 from tests.conftest import Golden
 from tests.passes.bodies import Body, bodies, stores
 from wsc.kernels.asm import Emission

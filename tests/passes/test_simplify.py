@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isa.types import DType
+from wsc.isa.types import DType
 from tests.conftest import Golden
 from tests.oracle import evaluate
 from wsc.ir.graph import Constant, Graph, Type

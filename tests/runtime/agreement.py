@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-import runtime
-from isa.program import Kind, Program
-from runtime.counters import Counters
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
-from runtime.image import Image
-from runtime.work import Work
+from wsc import runtime
+from wsc.isa.program import Kind, Program
+from wsc.runtime.counters import Counters
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
+from wsc.runtime.image import Image
+from wsc.runtime.work import Work
 
 ENGINES = ("reference", "fast")
 

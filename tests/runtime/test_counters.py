@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.program import Kind
+from wsc import runtime
+from wsc.isa.program import Kind
 from tests.runtime.programs import program, wide_io
 from wsc.api import load
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
+from wsc import runtime
 from tests.runtime.programs import broadcast, chain, program, wide_io, with_io
 
 RAMP = 2

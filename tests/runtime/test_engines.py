@@ -11,18 +11,18 @@ import numpy as np
 import onnx
 import pytest
 
-import models
-import runtime
+from wsc import models
+from wsc import runtime
 import wsc
 from benchmarks.patterns import PATTERNS, streamed
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.types import DType
-from models import builders
-from runtime.counters import Counters
-from runtime.engine.kernel_common import MOST_VISITS
-from runtime.errors import LoadError
-from runtime.image import Image
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.types import DType
+from wsc.models import builders
+from wsc.runtime.counters import Counters
+from wsc.runtime.engine.kernel_common import MOST_VISITS
+from wsc.runtime.errors import LoadError
+from wsc.runtime.image import Image
 from tests.e2e.corruptions import candidates
 from tests.fabric import build, network
 from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs

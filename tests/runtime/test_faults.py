@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from runtime.errors import Deadlock
+from wsc import runtime
+from wsc.runtime.errors import Deadlock
 from tests.runtime.agreement import ENGINES, assert_agree
 from tests.runtime.programs import program
 

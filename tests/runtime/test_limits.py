@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import models
-import runtime
+from wsc import models
+from wsc import runtime
 import wsc
-from isa.parser import parse
-from isa.types import Side
-from runtime.counters import Counters
-from runtime.engine import Options
-from runtime.engine.ahead import with_lookahead
-from runtime.engine.state import make_state
-from runtime.errors import CycleLimit, Deadlock, MemoryLimit
-from runtime.memory import (
+from wsc.isa.parser import parse
+from wsc.isa.types import Side
+from wsc.runtime.counters import Counters
+from wsc.runtime.engine import Options
+from wsc.runtime.engine.ahead import with_lookahead
+from wsc.runtime.engine.state import make_state
+from wsc.runtime.errors import CycleLimit, Deadlock, MemoryLimit
+from wsc.runtime.memory import (
     ahead_bytes,
     available_bytes,
     edge_bytes,
@@ -30,8 +30,8 @@ from runtime.memory import (
     sizes_of,
     state_bytes,
 )
-from runtime.store import check_inputs, make_outputs
-from runtime.trace import TraceRequest
+from wsc.runtime.store import check_inputs, make_outputs
+from wsc.runtime.trace import TraceRequest
 from tests.runtime.programs import program, wide_io
 from tests.runtime.test_runs import WRITTEN, random_inputs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isa.table import BY_NAME, TABLE, Form, Operand
-from isa.types import DType
-from isa.values import MOVES, Class, classes, evaluate
+from wsc.isa.table import BY_NAME, TABLE, Form, Operand
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES, Class, classes, evaluate
 from tests.runtime.agreement import assert_agree
 from tests.runtime.programs import program, wide_io
 

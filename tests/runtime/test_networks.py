@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from isa.program import Program
+from wsc import runtime
+from wsc.isa.program import Program
 from tests.runtime.programs import program, wide_io
 
 GATHER = """

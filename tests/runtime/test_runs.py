@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
-from isa.program import Program
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault, InputError, LoadError
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, InputError, LoadError
 from tests.runtime.agreement import random_inputs
 from tests.runtime.programs import chain, program, wide_io
 
@@ -350,7 +350,7 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 
 
 def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
-    from runtime.engine import compiled
+    from wsc.runtime.engine import compiled
 
     reference, fast = (loop._keep(Path()).made_from for loop in (compiled.REFERENCE, compiled.FAST))
     assert len(reference) == len(fast) == 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from runtime.errors import OutputError
+from wsc import runtime
+from wsc.runtime.errors import OutputError
 from tests.runtime.programs import program
 
 # host type -> element type, values that it has, values that it lacks

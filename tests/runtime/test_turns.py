@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import runtime
-from isa.fabric import Fabric, find_fabric
-from runtime.api import RunResult
+from wsc import runtime
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.runtime.api import RunResult
 from tests.runtime.agreement import ENGINES
 from tests.runtime.programs import program, wide_io, with_io
 

@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-import models
+from wsc import models
 import wsc
 
 TOLERANCE = {"f32": 1e-4, "f16": 2e-2}

@@ -15,8 +15,8 @@ from wsc.cli.tables import PlainTable, print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from isa.program import Program as Assembly
-    from isa.program import Tensor
+    from wsc.isa.program import Program as Assembly
+    from wsc.isa.program import Tensor
     from wsc.api import Program
     from wsc.inspect import Numbered
 
@@ -67,7 +67,7 @@ def _coordinates(text: str) -> tuple[int, int]:
 
 def show_summary(screen: Console, program: Program) -> None:
     """Sizes, edge tensors, SRAM, colors, procedures."""
-    from isa.program import Direction, Kind
+    from wsc.isa.program import Direction, Kind
     from wsc.inspect import call_counts, direction_bytes, sram_use
 
     assembly, fabric = program.assembly, program.fabric
@@ -140,7 +140,7 @@ def sram_bar(tensors: Iterable[Tensor], code: int, limit: int) -> str:
 
 def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
     """Tensors with index ranges, routes, arguments that depend on the place, streams."""
-    from isa.operands import show_position
+    from wsc.isa.operands import show_position
     from wsc.inspect import tile_view
 
     view = tile_view(program.assembly, x, y)
@@ -279,7 +279,7 @@ def _show_placement(
 
 def show_streams(screen: Console, program: Program) -> None:
     """The edge's schedule in the order of the text, with sizes."""
-    from isa.program import Transfer
+    from wsc.isa.program import Transfer
     from wsc.cost.edge import traffic
     from wsc.inspect import direction_bytes, numbered, stream_cycles
 

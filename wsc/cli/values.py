@@ -13,7 +13,7 @@ from wsc.cli.tables import print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.api import ValuesResult
+    from wsc.runtime.api import ValuesResult
     from wsc.api import Program
     from wsc.compare import Comparison
 

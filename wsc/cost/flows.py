@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import evaluate
-from isa.program import Program, Transfer
-from isa.types import Control, Side
+from wsc.isa.expr import evaluate
+from wsc.isa.program import Program, Transfer
+from wsc.isa.types import Control, Side
 from wsc.cost.edge import static_environment, traffic
 from wsc.cost.model import CostModel
 from wsc.cost.streams import (

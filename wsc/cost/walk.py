@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import apply, names
-from isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
-from isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
+from wsc.isa.expr import apply, names
+from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
 from wsc.cost.flows import Unpredictable
 from wsc.cost.steady import LONG, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads

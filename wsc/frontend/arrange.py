@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.contract import spread
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.normalize import part_of_sum, softmax
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.attention import (
     Heads,
     Softening,

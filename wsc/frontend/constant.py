@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.wide import Wide

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.activation import hard_sigmoid_of, leaky_relu_of, relu_of
 from wsc.frontend.contract import conv, gemm
 from wsc.frontend.normalize import affine, standardize

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.load import RANK_KEY
 from wsc.frontend.registry import (

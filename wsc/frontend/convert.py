@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.frontend.types import (
     FLOATS,

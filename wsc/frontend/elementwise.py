@@ -7,7 +7,7 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.registry import Call, Item, lowering, require
 from wsc.frontend.types import (
     I32_MAX,

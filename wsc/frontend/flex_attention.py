@@ -6,7 +6,7 @@ import math
 
 import onnx_ir as ir
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.attention import Heads, grouped, join_heads, mix, products, split_heads
 from wsc.frontend.normalize import softmax
 from wsc.frontend.registry import Call, lowering, require

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings, wide
 from wsc.frontend.doubles import is_in_double, warn_of_doubles

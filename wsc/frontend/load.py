@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-from isa.files import refusal
+from wsc.isa.files import refusal
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
 from wsc.frontend.damage import (

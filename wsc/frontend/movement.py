@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.registry import LONGEST, Call, Unsupported, lowering, normal_axis, require
 from wsc.frontend.wide import Wide

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.pool import slide
 from wsc.frontend.reduce import index_of, iota, passed_over

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.contract import Window, thinned, windows
 from wsc.frontend.movement import row_strides
 from wsc.frontend.power import power

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.elementwise import operands, wide_square
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.types import UNSIGNED

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.contract import Window, convolve, matmul, windows
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value

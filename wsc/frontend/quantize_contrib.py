@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.normalize import softmax
 from wsc.frontend.quantize import (
     Target,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.frontend.types import UNSIGNED, ordered

@@ -9,7 +9,7 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require

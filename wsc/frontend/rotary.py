@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.attention import split_heads
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value

@@ -10,7 +10,7 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.registry import require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.terms import Term

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.movement import row_strides, take
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require

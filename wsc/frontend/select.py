@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.frontend.types import I32_MAX, I32_MIN, from_sortable, sortable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.control import stacked
 from wsc.frontend.registry import (
     Absent,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value, plain_index

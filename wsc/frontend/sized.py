@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota, scan
 from wsc.frontend.registry import Call, Sized, lowering, normal_axis, require

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.contract import add_channel_bias, windows
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.sample import Border, Tap, image_starts, rows_of, sampled, taps

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend.classic import DOMAIN, class_labels, columns, floats, labelled, transformed
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value

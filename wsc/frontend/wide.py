@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Type
 from wsc.ir.pairs import as_word

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.ir.check import IRError, broadcast, infer, require_sane
 from wsc.ir.empty import over_nothing
 from wsc.ir.fold import LIMIT, fold, map_arrays, of_weights

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.ir.build import move_array
 from wsc.ir.fold import map_arrays
 from wsc.ir.graph import (

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
-from isa.values import MOVES, PARTIAL, VALUES, Class, DomainError, class_of
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, DomainError, class_of
 from wsc.ir.graph import Arg, Concat, Gather, Lit, Map, Primitive, Ref, Step, Type
 
 # Elements of a result: each is interpreted, and what is larger than this is no shape.

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.types import DType
-from isa.values import evaluate, wrap
+from wsc.isa.types import DType
+from wsc.isa.values import evaluate, wrap
 from wsc.ir.terms import Term
 
 _SIGN = -(2**31)

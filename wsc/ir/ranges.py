@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
 from wsc.ir.graph import (
     Arg,
     Concat,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from isa.program import EdgeTensor
+from wsc.isa.program import EdgeTensor
 from wsc.ir.graph import Index, MoveStep, Reduction, Step
 from wsc.layout import Buffer, Mesh, View
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, Int
+from wsc.isa.expr import Expr, Int
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.tasks import MoveTask
 from wsc.kernels.index import Ix, quotient, remainder, variable

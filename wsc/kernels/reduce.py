@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from isa.expr import Expr, Int, Name
-from isa.types import DType
+from wsc.isa.expr import Expr, Int, Name
+from wsc.isa.types import DType
 from wsc.ir.graph import Reduction
 from wsc.ir.tasks import ReduceTask
 from wsc.kernels.asm import Asm, At, Emission

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
-from isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
-from isa.types import Control, DType, Side
+from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
+from wsc.isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
+from wsc.isa.types import Control, DType, Side
 from wsc.ir.tasks import Load, LookupTask, Store
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
-from isa.program import Extent
-from isa.types import DType
+from wsc.isa.program import Extent
+from wsc.isa.types import DType
 from wsc.cost import Bound, CostModel
 from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask

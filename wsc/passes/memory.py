@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from isa.code_size import code_bytes
-from isa.fabric import Fabric
-from isa.program import Program
+from wsc.isa.code_size import code_bytes
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Program
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import Arg
 from wsc.ir.tasks import MapTask, Placed, scratch, views

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from isa.fabric import Fabric
-from isa.program import Extent, Kind
-from isa.types import DType
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Extent, Kind
+from wsc.isa.types import DType
 from wsc.cost import CostModel
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import (

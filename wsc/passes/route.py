@@ -15,9 +15,9 @@ from typing import Any
 
 import networkx as nx
 
-from isa.expr import evaluate
-from isa.fabric import Fabric
-from isa.program import (
+from wsc.isa.expr import evaluate
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import (
     Call,
     If,
     Loop,
@@ -30,8 +30,8 @@ from isa.program import (
     Transfer,
     statements,
 )
-from isa.program import Fabric as Queue
-from isa.types import Side
+from wsc.isa.program import Fabric as Queue
+from wsc.isa.types import Side
 from wsc.errors import CompileError
 from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
-from runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
-from runtime.trace import TraceRequest
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
+from wsc.runtime.trace import TraceRequest
 from tests.runtime.agreement import (
     differences,
     ending,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.values import library
-from runtime.values.compiled import Machine, kernel
-from runtime.values.translate import FLAT, Translator, annotated
+from wsc.runtime.values import library
+from wsc.runtime.values.compiled import Machine, kernel
+from wsc.runtime.values.translate import FLAT, Translator, annotated
 
 CELL = np.dtype([("first", np.int64), ("last", np.int64)])
 TABLES: dict[str, tuple[Any, int]] = {
@@ -116,7 +116,7 @@ def test_tables(compiled: dict[str, Any], value: int) -> None:
 
 def test_products_are_rounded_before_they_are_added() -> None:
     """No multiply-accumulate is fused: its bits would be others."""
-    from runtime.values.multiply import value
+    from wsc.runtime.values.multiply import value
 
     text = Translator({}).translate([value.compiled])
     assert "fmul float" in text

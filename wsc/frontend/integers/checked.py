@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.integers import bounds
 from wsc.frontend.integers.operand import Integer, Rule, all_words, operand_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.registry import Call, Function, Result
 from wsc.frontend.types import UNSIGNED, Kind
