@@ -68,7 +68,7 @@ def split_offset(transfer: Transfer) -> tuple[Affine, bool]:
     If they do, the name of the repetition is left in the static parts, to be evaluated with them.
 
     Raises:
-        isa.expr.NotAffine: the offset is no sum of names times strides.
+        wsc.isa.expr.NotAffine: the offset is no sum of names times strides.
     """
     row = () if transfer.lookup is None else (transfer.lookup.row,)
     dims = (*row, *(dim.name for dim in transfer.dims))

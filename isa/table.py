@@ -3,7 +3,7 @@
 Grammar terminals, printer, verifier, timing class, simulator opcode, code size and
 the ISA reference in ``docs/`` are all derived from the rows below. To add an
 instruction, add a row and its value function in ``isa/values.py``; a row without a
-value function stops the import of ``isa.values``.
+value function stops the import of ``wsc.isa.values``.
 """
 
 from __future__ import annotations

@@ -18,5 +18,5 @@ def __getattr__(name: str) -> Any:
     elif name in ("load", "Image"):
         import wsc.runtime.image as module
     else:
-        raise AttributeError(f"module 'runtime' has no attribute '{name}'")
+        raise AttributeError(f"module {__name__!r} has no attribute '{name}'")
     return getattr(module, name)

@@ -109,9 +109,9 @@ def run(
     """Execute a program on the simulated fabric.
 
     Args:
-        program: a program, or an image that ``runtime.load`` made of one.
+        program: a program, or an image that ``wsc.runtime.load`` made of one.
         inputs: one array for each input, in the host's shape and dtype.
-        weights_dir, fabric: as for ``runtime.load``.
+        weights_dir, fabric: as for ``wsc.runtime.load``.
         engine: name of the engine; None takes the default one, or the one that checks races.
             "values" has no clock: it gives outputs, and counters that do not depend on time,
             and takes none of the options that do.
@@ -127,7 +127,7 @@ def run(
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
-        changed_weights: as for ``runtime.load``.
+        changed_weights: as for ``wsc.runtime.load``.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.

@@ -2,7 +2,7 @@
 
 Structured loops and ifs become branches, procedures become register windows, and every
 operand becomes a *reference*: a static part, kept in a pool as a constant, a row, a
-column or a rectangle of values, plus registers. ``runtime.tables`` has the columns.
+column or a rectangle of values, plus registers. ``wsc.runtime.tables`` has the columns.
 """
 
 from __future__ import annotations

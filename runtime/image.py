@@ -68,7 +68,7 @@ def load(
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
         MemoryLimit: a run would take more than ``max_memory``.
-        isa.fabric.FabricError: the fabric that the program names cannot be read.
+        wsc.isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
     machine = fabric or machine_of(program)
     if program.width > machine.width or program.height > machine.height:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from wsc.errors import CompileError, OtherMachine, shortened
+from wsc.ir.graph import Constant, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, machine_of, strange
@@ -29,8 +31,6 @@ from wsc.isa.program import EdgeTensor, Kind
 from wsc.isa.program import Program as Assembly
 from wsc.isa.shown import escaped
 from wsc.isa.types import DType
-from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.ir.graph import Constant, Type
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Program:
         self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
         engine: str | None = None, **options: Any,
     ) -> RunResult | ValuesResult:  # fmt: skip
-        """Execute on the simulated fabric; options as in ``runtime.run``.
+        """Execute on the simulated fabric; options as in ``wsc.runtime.run``.
 
         inputs: arrays by name; the array alone where there is one input.
 

@@ -1,6 +1,6 @@
 """Questions about a program: what a tile holds, what a node became, what the edge plays.
 
-Plain data about an ``isa.program.Program``; ``wsc.cli.inspect`` shows it.
+Plain data about an ``wsc.isa.program.Program``; ``wsc.cli.inspect`` shows it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from wsc.cost.edge import Traffic, static_environment, traffic
+from wsc.errors import CompileError
 from wsc.isa.code_size import calls, code_bytes, reachable
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
@@ -29,8 +31,6 @@ from wsc.isa.program import (
     Transfer,
 )
 from wsc.isa.types import Side
-from wsc.cost.edge import Traffic, static_environment, traffic
-from wsc.errors import CompileError
 from wsc.streams import colors_of
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from wsc.errors import DoesNotFit
+from wsc.ir.graph import Constant, Graph
+from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.types import DType
-from wsc.errors import DoesNotFit
-from wsc.ir.graph import Constant, Graph
-from wsc.ir.tasks import Placed
 from wsc.passes.emit import Emit
 from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
 from wsc.passes.place import Place

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsc import runtime
 from conformance.fuzz.judge import Finding, Verdict, limit_memory, where_of
 from conformance.fuzz.programs import Hostile, hostile
 from conformance.pool import Job, Loss, over_processes
+from wsc import runtime
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import Fabric, FabricError, read_fabric
 from wsc.isa.parser import parse

@@ -56,7 +56,7 @@ class Engine(Protocol):
         """Run to the end.
 
         Raises:
-            runtime.errors.RuntimeFault: a fault, a deadlock, or the cycle limit.
+            wsc.runtime.errors.RuntimeFault: a fault, a deadlock, or the cycle limit.
         """
         ...
 

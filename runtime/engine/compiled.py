@@ -72,13 +72,13 @@ _SHARED: tuple[ModuleType, ...] = (
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(
-        isa.rounding,
-        isa.table,
-        isa.types,
-        isa.values,
-        runtime.tables,
-        runtime.routes,
-        runtime.schedule,
+        wsc.isa.rounding,
+        wsc.isa.table,
+        wsc.isa.types,
+        wsc.isa.values,
+        wsc.runtime.tables,
+        wsc.runtime.routes,
+        wsc.runtime.schedule,
     ),
 )
 _AHEAD: tuple[ModuleType, ...] = (

@@ -1,7 +1,7 @@
 """One compiled function over all value functions, generated from the instruction table.
 
 ``apply_float(opcode, a, b, c)`` and ``apply_int(opcode, a, b, c)`` are written out as
-source from ``isa.table`` and ``isa.values``: no instruction is named here.
+source from ``wsc.isa.table`` and ``wsc.isa.values``: no instruction is named here.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _FIRST_SLICE = 200_000  # tasks
 
 
 class FastEngine:
-    """Runs an image ahead of time; see ``runtime.engine.Engine``."""
+    """Runs an image ahead of time; see ``wsc.runtime.engine.Engine``."""
 
     def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
         """Run to the end; the errors are those of the ``Engine`` protocol."""

@@ -46,7 +46,7 @@ def enter_statement(s: State, tile: int, me: int, statement: int, t: int) -> Non
 
 @jit
 def holds(relation: int, left: int, right: int) -> bool:
-    """The relations in the order of ``runtime.tables.RELATIONS``."""
+    """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
     if relation == 0:
         return left == right
     if relation == 1:

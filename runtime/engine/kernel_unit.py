@@ -17,7 +17,14 @@ from wsc.runtime.engine.kernel_common import (
     tail_cell,
     value_in,
 )
-from wsc.runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
+from wsc.runtime.engine.kernel_core import (
+    begin,
+    ends_group,
+    finish,
+    resume,
+    starts_group,
+    step_unit,
+)
 from wsc.runtime.engine.kernel_main import sequence, stopped
 from wsc.runtime.engine.kernel_multiply import multiply_rows
 from wsc.runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step

@@ -18,7 +18,7 @@ _FIRST_SLICE = 1_000_000  # tile-cycles
 
 
 class ReferenceEngine:
-    """Steps an image cycle by cycle; see ``runtime.engine.Engine``."""
+    """Steps an image cycle by cycle; see ``wsc.runtime.engine.Engine``."""
 
     def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
         """Run to the end; the errors are those of the ``Engine`` protocol."""

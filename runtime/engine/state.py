@@ -88,7 +88,7 @@ def make_state(
         dyn_message=np.zeros((max(moving, 1), 4), np.int64),
         dyn_lock=np.full((max(moving, 1), 2), -1, np.int64),
         dyn_active=np.zeros((2, max(moving, 1)), np.int64),
-        counted=np.zeros(len(runtime.tables.COUNTED), np.int64),
+        counted=np.zeros(len(wsc.runtime.tables.COUNTED), np.int64),
         counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
         passes=passes,
         moves=np.zeros((len(image.routes.slots), 6), np.int64),
@@ -171,6 +171,6 @@ def _tensors(
         else:
             data = (inputs if tensor.kind is Edge.INPUT else outputs)[tensor.name]
         assert data.size == math.prod(tensor.shape)
-        kind = runtime.tables.TYPE_INDEX[tensor.dtype]
+        kind = wsc.runtime.tables.TYPE_INDEX[tensor.dtype]
         table[number] = data.ctypes.data, STORAGE.index(data.dtype), kind
     return table

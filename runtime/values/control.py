@@ -74,7 +74,7 @@ def split_thread(m: Machine, thread: int, at: int) -> None:
 
 @kernel
 def holds(relation: int, left: int, right: int) -> bool:
-    """The relations in the order of ``runtime.tables.RELATIONS``."""
+    """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
     if relation == 0:
         return left == right
     if relation == 1:

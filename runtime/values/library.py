@@ -18,8 +18,7 @@ from typing import Any
 import llvmlite
 from llvmlite import binding
 
-from wsc import isa
-from wsc import runtime
+from wsc import isa, runtime
 from wsc.runtime.engine.keep import find_folder, processor
 from wsc.runtime.values.records import TABLES
 from wsc.runtime.values.translate import Function, Translator

@@ -34,7 +34,7 @@ def _digest() -> str:
     Numba keeps a function on disk until its own file changes, and value functions have other
     files. So names end with this digest.
     """
-    contract = Path(isa.values.__file__).parent
+    contract = Path(wsc.isa.values.__file__).parent
     files = [contract / name for name in ("values.py", "limits.py", "rounding.py", "table.py")]
     total = hashlib.sha256(numba.__version__.encode())
     for file in (*files, Path(__file__)):
@@ -86,7 +86,7 @@ def _compile_look(row: Instr) -> Any:
     return count
 """
     # The file is one that exists: Numba keeps what it compiles beside it.
-    exec(compile(source, isa.values.__file__, "exec"), space)  # noqa: S102
+    exec(compile(source, wsc.isa.values.__file__, "exec"), space)  # noqa: S102
     signature = types.int64(*[_INTEGERS] * 4, types.int64)
     return cfunc(signature, cache=True, **_PLAIN)(space[name])
 
@@ -107,7 +107,7 @@ def _compile(row: Instr, kind: Class) -> Any:
         "int64": numba.int64,
         "NAN": NAN,
     }
-    exec(compile(_source(row, kind, name), isa.values.__file__, "exec"), space)  # noqa: S102
+    exec(compile(_source(row, kind, name), wsc.isa.values.__file__, "exec"), space)  # noqa: S102
     roles = [*_roles(row), *row.operands[:1] * 3][:3]
     pointers = [_pointer(role, kind) for role in (row.operands[0], *roles)]
     return cfunc(types.void(*pointers, types.int64), cache=True, **_PLAIN)(space[name])

@@ -169,7 +169,7 @@ class Mode(IntEnum):
 
 
 class Fault(IntEnum):
-    """What stops a run; the words are in ``runtime.stops``."""
+    """What stops a run; the words are in ``wsc.runtime.stops``."""
 
     NONE = 0
     ADDRESS = 1
@@ -194,7 +194,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "reals": (np.float32, FLAT),  # the same as f32
     "halves": (np.uint16, FLAT),  # the same as 16-bit words
     "half": (np.float32, FLAT),  # the f32 of each f16 encoding
-    # The code: see runtime.tables.
+    # The code: see wsc.runtime.tables.
     "rows": (np.int64, len(Col)),
     "operands": (np.int64, len(Ocol)),
     "refs": (np.int64, 5),

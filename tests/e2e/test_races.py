@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from wsc import models
 import wsc
+from wsc import models
 from wsc.models import builders
 
 NETWORKS = {

@@ -5,7 +5,7 @@ from wsc.isa.table import TABLE
 
 
 def test_the_reference_is_fresh():
-    assert PAGE.read_text() == reference(), "stale; python -m isa.reference makes it anew"
+    assert PAGE.read_text() == reference(), "stale; python -m wsc.isa.reference makes it anew"
 
 
 def test_every_instruction_is_in_it():

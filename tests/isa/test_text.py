@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.isa import strategies
 from wsc.isa import operands, printer
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import find_fabric
@@ -16,7 +17,6 @@ from wsc.isa.printer import listing, print_program, print_statement
 from wsc.isa.program import If, Op, Program, Region
 from wsc.isa.table import TABLE
 from wsc.isa.verifier import verify
-from tests.isa import strategies
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from wsc import runtime
+from wsc.errors import CompileError
 from wsc.isa.expr import Name
 from wsc.isa.types import DType
-from wsc.errors import CompileError
 from wsc.kernels.collective_program import SHAPES, compile_collective, group_of
 from wsc.kernels.collectives import ring, two_phase
 from wsc.kernels.draft import COLUMN, Vector

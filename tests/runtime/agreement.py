@@ -137,7 +137,7 @@ def assert_agree(
     Where the run is not cut short, the values engine must tell the same, but for the time.
     several_faults: time alone says which of them stops the run; it may then tell another one.
     Returns how the reference ended, which alone can check races. ``load`` goes to
-    ``runtime.load``.
+    ``wsc.runtime.load``.
     """
     image = program if isinstance(program, Image) else runtime.load(program, **load)
     reference, fast = (

@@ -11,10 +11,14 @@ import numpy as np
 import onnx
 import pytest
 
-from wsc import models
-from wsc import runtime
 import wsc
 from benchmarks.patterns import PATTERNS, streamed
+from tests.e2e.corruptions import candidates
+from tests.fabric import build, network
+from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
+from tests.runtime.generate import generate, varied
+from tests.runtime.programs import broadcast, chain, program, with_io
+from wsc import models, runtime
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.types import DType
@@ -23,11 +27,6 @@ from wsc.runtime.counters import Counters
 from wsc.runtime.engine.kernel_common import MOST_VISITS
 from wsc.runtime.errors import LoadError
 from wsc.runtime.image import Image
-from tests.e2e.corruptions import candidates
-from tests.fabric import build, network
-from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
-from tests.runtime.generate import generate, varied
-from tests.runtime.programs import broadcast, chain, program, with_io
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]

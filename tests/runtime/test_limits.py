@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsc import models
-from wsc import runtime
 import wsc
+from tests.runtime.programs import program, wide_io
+from tests.runtime.test_runs import WRITTEN, random_inputs
+from wsc import models, runtime
 from wsc.isa.parser import parse
 from wsc.isa.types import Side
 from wsc.runtime.counters import Counters
@@ -32,8 +33,6 @@ from wsc.runtime.memory import (
 )
 from wsc.runtime.store import check_inputs, make_outputs
 from wsc.runtime.trace import TraceRequest
-from tests.runtime.programs import program, wide_io
-from tests.runtime.test_runs import WRITTEN, random_inputs
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
@@ -158,7 +157,7 @@ def test_a_wafer_is_refused_before_it_is_loaded() -> None:
 
 def test_without_a_limit_the_machines_memory_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (available_bytes() or 0) > 1 << 20
-    monkeypatch.setattr("runtime.memory.available_bytes", lambda: 1 << 16)
+    monkeypatch.setattr("wsc.runtime.memory.available_bytes", lambda: 1 << 16)
     with pytest.raises(MemoryLimit, match=r"64\.0 KiB are free on this machine"):
         runtime.load(program("region all at 0,0 size 8x8\nmain all\nend\n", "8x8"))
 

@@ -15,13 +15,13 @@ import pytest
 import safetensors
 from safetensors.numpy import save_file
 
+from tests.cli.helpers import files
 from wsc import runtime
 from wsc.isa.parser import parse
 from wsc.isa.program import Program
 from wsc.runtime import weights
 from wsc.runtime.errors import LoadError, MemoryLimit
 from wsc.runtime.weights import open_weights
-from tests.cli.helpers import files
 
 ONE = np.arange(12, dtype=np.float32)
 

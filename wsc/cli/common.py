@@ -60,10 +60,10 @@ def told(error: Exception) -> str:
 
 def _users_errors() -> tuple[type[Exception], ...]:
     """The errors whose text is meant for the user."""
+    from wsc.errors import CompileError
     from wsc.isa.diagnostics import AssemblyError
     from wsc.isa.fabric import FabricError
     from wsc.runtime.errors import RuntimeFault
-    from wsc.errors import CompileError
 
     return AssemblyError, FabricError, RuntimeFault, CompileError
 

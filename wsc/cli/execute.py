@@ -12,10 +12,10 @@ from wsc.cli.common import say, working
 if TYPE_CHECKING:
     import numpy as np
 
+    from wsc.api import Program
     from wsc.runtime.api import RunResult
     from wsc.runtime.errors import CycleLimit
     from wsc.runtime.trace import TraceRequest
-    from wsc.api import Program
 
 
 def execute(

@@ -33,12 +33,12 @@ from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 if TYPE_CHECKING:
     import numpy as np
 
-    from wsc.isa.program import Program as Assembly
-    from wsc.runtime.api import RunResult
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
     from wsc.cost.predict import Prediction
+    from wsc.isa.program import Program as Assembly
     from wsc.report import KernelRow
+    from wsc.runtime.api import RunResult
 
 VALUES = "values"  # the engine without a clock
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wsc.isa.program import Program
 from wsc.cost.predict import Prediction
+from wsc.isa.program import Program
 from wsc.report import Measured
 
 TABLE = Path(__file__).with_name("agreement.json")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import log2
 
+from wsc.collectives import Machine
+from wsc.errors import CompileError
 from wsc.isa.expr import H, Int, Name, W, X, Y
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.program import (
@@ -28,8 +30,6 @@ from wsc.isa.program import (
 from wsc.isa.program import Fabric as Queue
 from wsc.isa.types import Control, DType, Side
 from wsc.isa.verifier import verify
-from wsc.collectives import Machine
-from wsc.errors import CompileError
 from wsc.kernels import collectives
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.draft import BUFFER, COLUMN, ROW, Collective, Vector, relation

@@ -15,6 +15,7 @@ from typing import Any
 
 import networkx as nx
 
+from wsc.errors import CompileError
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import (
@@ -32,7 +33,6 @@ from wsc.isa.program import (
 )
 from wsc.isa.program import Fabric as Queue
 from wsc.isa.types import Side
-from wsc.errors import CompileError
 from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
 
 
