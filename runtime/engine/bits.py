@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from wsc.isa.rounding import half_encoding
 from wsc.runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
@@ -16,7 +17,6 @@ HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 # The NaN that arithmetic gives: quiet, positive, without a payload.
 NAN: Any = np.float32(np.nan)
-HALF_NAN = 0x7E00
 
 
 @intrinsic
@@ -97,29 +97,13 @@ def one_nan(value: float) -> float:
     return value if value == value else NAN
 
 
+_half_encoding = jit(half_encoding)
+
+
 @jit
 def half_bits(value: float) -> int:
     """The f16 encoding nearest to an f32, ties to even."""
-    bits = int64(float_bits(float32(value))) & 0xFFFFFFFF
-    sign = (bits >> 16) & 0x8000
-    size = bits & 0x7FFFFFFF
-    if size >= 0x7F800000:
-        return HALF_NAN if size > 0x7F800000 else sign | 0x7C00
-    if size >= 0x477FF000:
-        return sign | 0x7C00
-    if size >= 0x38800000:
-        size -= 0x38000000
-        return sign | ((size + 0xFFF + ((size >> 13) & 1)) >> 13)
-    if size < 0x33000000:
-        return sign
-    shift = 126 - (size >> 23)
-    digits = (size & 0x7FFFFF) | 0x800000
-    result = digits >> shift
-    rest = digits & ((1 << shift) - 1)
-    half = 1 << (shift - 1)
-    if rest > half or (rest == half and result & 1):
-        result += 1
-    return sign | result
+    return _half_encoding(int64(float_bits(float32(value))))
 
 
 @inlined

@@ -11,8 +11,16 @@ from wsc.isa.types import Side
 from wsc.runtime.engine.layout import Fault, G, Mode, Reason, State, U
 from wsc.runtime.image import Image
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from wsc.runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
+from wsc.runtime.stops import (
+    Wait,
+    coordinates,
+    edge_waits,
+    fault_text,
+    grouped,
+    node_of,
+    sentence,
+    unit_name,
+)
 from wsc.runtime.tables import COUNTED, Col
 
 
@@ -39,7 +47,11 @@ def drained(state: State) -> bool:
 def report(image: Image, state: State, cycle: int) -> str:
     """Who waits for whom, grouped: equal waits of several tiles share a line."""
     head = f"deadlock in cycle {cycle}: nothing can move any more"
-    waits = (*_units(image, state), *_edge(image, state), *_wavelets(image, state))
+    waits = (
+        *_units(image, state),
+        *edge_waits(image, state.queues, "room in the router"),
+        *_wavelets(image, state),
+    )
     return grouped(image.program, head, waits)
 
 
@@ -88,26 +100,6 @@ def _left_waiting(state: State, tile: int, user: str, there: bool, me: int) -> s
     if not there and (waits == state.unit[me, [U.REASON, U.WHAT]]).all(axis=1).sum() < 2:
         return ""
     return f", which has one {user} at a time and was used by two (a check for races names them)"
-
-
-def _edge(image: Image, state: State) -> Iterator[Wait]:
-    """Transfers that are not done."""
-    for queue in state.queues[state.queues[:, Qcol.RECORD] < state.queues[:, Qcol.END]]:
-        slot = int(queue[Qcol.SLOT])
-        shape = state.shapes[state.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
-        color = _color(image, state, slot)
-        direction = int(shape[Hcol.DIRECTION])
-        if direction == FEED and shape[Hcol.LOOKUP] >= 0:
-            what = f"the feed of '{transfer.tensor}' waits for index values or room"
-        elif direction == FEED:
-            what = f"the feed of '{transfer.tensor}' waits for room in the router"
-        elif direction == DRAIN:
-            what = f"the drain into '{transfer.tensor}' waits for wavelets"
-        else:
-            what = f"the lookup in '{transfer.tensor}' waits for index values"
-        tile = int(state.slots[slot, Scol.TILE])
-        yield Wait(tile, f"{what} (color '{color}')", transfer.where)
 
 
 def _wavelets(image: Image, state: State) -> Iterator[Wait]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.isa.program import Kind as Edge
+from wsc.isa.rounding import HALF_NAN
 from wsc.isa.table import TABLE
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
@@ -16,7 +17,7 @@ from wsc.runtime.memory import available_bytes, require_memory
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
-from wsc.runtime.values.compiled import HALF_NAN, Machine, addresses
+from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.records import (
     MOST_DIMS,
@@ -150,7 +151,7 @@ class Builder:
             refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
             registers=code.registers.astype(np.int64), pool=code.pool,
             literals=_literals(code.reals), operations=operations(wanted),
-            domains=domains(wanted), parts=addresses(),
+            domains=domains(wanted),
             traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
             deciding=self.deciding, notes=np.zeros((NOTES, 3), np.int64),
             threads=self._threads(),

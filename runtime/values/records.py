@@ -206,7 +206,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "literals": (np.int32, 3),  # bits of each literal, for each of the three types
     "operations": (np.int64, 2),  # addresses
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
-    "parts": (np.int64, FLAT),
     "traits": (np.int64, FLAT),  # [row of the code: bytes of SRAM for each step, which counter]
     "regions": (np.int64, 4),
     "deciding": (np.int8, FLAT),  # [row of the code]: a run for time needs what it loads

@@ -10,8 +10,16 @@ from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
 from wsc.runtime.routes import NOWHERE, Scol
-from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from wsc.runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
+from wsc.runtime.stops import (
+    Wait,
+    coordinates,
+    edge_waits,
+    fault_text,
+    grouped,
+    node_of,
+    sentence,
+    unit_name,
+)
 from wsc.runtime.tables import COUNTED, Col, Ocol
 from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
@@ -69,10 +77,11 @@ def _name(image: Image, row: int) -> str:
 
 def deadlock(image: Image, machine: Machine, traced: Traced) -> str:
     """Why a run has not ended although nothing can go on; empty if it has."""
+    queues = machine.queues[: int(machine.now["edge_queues"][0])]
     waits = (
         *_threads(image, machine),
         *_units(image, machine),
-        *_edge(image, machine),
+        *edge_waits(image, queues, "a reader"),
         *_unread(image, machine),
         *_routers(image, machine),
         *_stuck(image, machine, traced),
@@ -156,26 +165,6 @@ def _held(machine: Machine, reader: int) -> int:
         return 0
     lane = int(machine.streams[stream]["first"]) + int(machine.lane[reader])
     return int(machine.written[lane] - machine.cursor[reader])
-
-
-def _edge(image: Image, machine: Machine) -> Iterator[Wait]:
-    """Transfers that are not done."""
-    queues = machine.queues[: int(machine.now["edge_queues"][0])]
-    for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
-        slot = image.routes.slots[int(queue[Qcol.SLOT])]
-        shape = machine.shapes[machine.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
-        direction = int(shape[Hcol.DIRECTION])
-        if direction == FEED and shape[Hcol.LOOKUP] >= 0:
-            what = f"the feed of '{transfer.tensor}' waits for index values or a reader"
-        elif direction == FEED:
-            what = f"the feed of '{transfer.tensor}' waits for a reader"
-        elif direction == DRAIN:
-            what = f"the drain into '{transfer.tensor}' waits for wavelets"
-        else:
-            what = f"the lookup in '{transfer.tensor}' waits for index values"
-        color = image.program.colors[int(slot[Scol.COLOR])][0]
-        yield Wait(int(slot[Scol.TILE]), f"{what} (color '{color}')", transfer.where)
 
 
 def _route(image: Image, slot: int) -> Location:

@@ -12,7 +12,7 @@ from wsc.isa.types import Control
 from wsc.runtime.routes import NOWHERE, Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol
 from wsc.runtime.tables import CONTROL_INDEX
-from wsc.runtime.values.compiled import NOTHING, NUMBER, TRUTH, Machine, kernel, machine_at, part
+from wsc.runtime.values.compiled import Machine, kernel
 from wsc.runtime.values.edge import CHUNK, feed, pass_control, shape_of
 from wsc.runtime.values.streams import first_needed, reserve, too_far_ahead, wake_readers
 
@@ -25,7 +25,7 @@ SLOT, PORT, STATE = int(Qcol.SLOT), int(Qcol.PORT), int(Qcol.STATE)
 THEN, FINAL, DIRECTION = int(Hcol.THEN), int(Hcol.FINAL), int(Hcol.DIRECTION)
 
 
-@kernel(NOTHING, 1)
+@kernel
 def list_router(m: Machine, slot: int) -> None:
     """A router may have something to do."""
     if m.routers[slot].listed == 0:
@@ -34,7 +34,7 @@ def list_router(m: Machine, slot: int) -> None:
         m.now[0].listed += 1
 
 
-@kernel(NUMBER, 5)
+@kernel
 def new_run(m: Machine, stream: int, lane: int, start: int, count: int, control: int) -> int:
     """A run from the pool; -1 if the pool is used up."""
     now = m.now
@@ -52,7 +52,7 @@ def new_run(m: Machine, stream: int, lane: int, start: int, count: int, control:
     return number
 
 
-@kernel(NOTHING, 2)
+@kernel
 def append(m: Machine, slot: int, run: int) -> None:
     """Put a run into a router's buffer."""
     last = m.routers[slot].last
@@ -66,7 +66,7 @@ def append(m: Machine, slot: int, run: int) -> None:
     list_router(m, slot)
 
 
-@kernel(NOTHING, 1)
+@kernel
 def drop(m: Machine, run: int) -> None:
     """Give a run back to the pool."""
     if m.runs[run].stream >= 0:
@@ -75,7 +75,7 @@ def drop(m: Machine, run: int) -> None:
     m.now[0].free_run = run
 
 
-@kernel(NOTHING, 6)
+@kernel
 def send_run(
     m: Machine, slot: int, stream: int, lane: int, start: int, count: int, control: int
 ) -> None:
@@ -89,7 +89,7 @@ def send_run(
     list_router(m, slot)
 
 
-@kernel(TRUTH, 2)
+@kernel
 def accepts(m: Machine, slot: int, side: int) -> bool:
     """Whether a router's buffer takes from a side now."""
     if m.routers[slot].closed != 0:
@@ -97,7 +97,7 @@ def accepts(m: Machine, slot: int, side: int) -> bool:
     return m.positions[m.slots[slot, FIRST] + m.routers[slot].position, 0] == side
 
 
-@kernel(TRUTH, 3)
+@kernel
 def arrive(m: Machine, stream: int, lane: int, run: int) -> bool:
     """Copy a run to the end of a stream of arrivals; False while that is too far ahead."""
     r = m.runs[run]
@@ -117,7 +117,7 @@ def arrive(m: Machine, stream: int, lane: int, run: int) -> bool:
     return True
 
 
-@kernel(NUMBER, 3)
+@kernel
 def pass_through(m: Machine, slot: int, count: int, control: int) -> int:
     """Follow a run through empty routers that only hand it on; the first that does not.
 
@@ -140,7 +140,7 @@ def pass_through(m: Machine, slot: int, count: int, control: int) -> int:
     return slot
 
 
-@kernel(TRUTH, 3)
+@kernel
 def leave(m: Machine, slot: int, side: int, run: int) -> bool:
     """Hand the first run on over one side; whether it went."""
     control, count = m.runs[run].control, m.runs[run].count
@@ -173,7 +173,7 @@ def leave(m: Machine, slot: int, side: int, run: int) -> bool:
     return True
 
 
-@kernel(NOTHING, 1)
+@kernel
 def wake_upstream(m: Machine, slot: int) -> None:
     """Whoever feeds a router may find that it accepts."""
     for side in range(4):
@@ -182,7 +182,7 @@ def wake_upstream(m: Machine, slot: int) -> None:
             list_router(m, beyond)
 
 
-@kernel(NOTHING, 2)
+@kernel
 def finish_run(m: Machine, slot: int, run: int) -> None:
     """The first run has left on all sides, or was acted on."""
     m.routers[slot].first = m.runs[run].next
@@ -192,7 +192,7 @@ def finish_run(m: Machine, slot: int, run: int) -> None:
     wake_upstream(m, slot)
 
 
-@kernel(TRUTH, 2)
+@kernel
 def hand_on(m: Machine, slot: int, run: int) -> bool:
     """Move the first run of a buffer; whether anything changed."""
     router, control = m.routers, m.runs[run].control
@@ -215,7 +215,7 @@ def hand_on(m: Machine, slot: int, run: int) -> bool:
     return went
 
 
-@kernel(TRUTH, 1)
+@kernel
 def route(m: Machine, slot: int) -> bool:
     """Do what one router can do; whether that was anything."""
     some = False
@@ -239,7 +239,7 @@ def route(m: Machine, slot: int) -> bool:
         some = True
 
 
-@kernel(NUMBER, 3, machine=False)
+@kernel
 def side_of(port: int, width: int, height: int) -> int:
     """0 to 3 for a port on N, E, S, W."""
     if port < width:
@@ -249,10 +249,9 @@ def side_of(port: int, width: int, height: int) -> int:
     return 2 if port < 2 * width + height else 3
 
 
-@part(1)
-def feed_guided(address: int, queue: int) -> int:
+@kernel
+def feed_guided(m: Machine, queue: int) -> bool:
     """Feed the next run or control wavelet of a port, if its router takes it."""
-    m = machine_at(address)
     stream, slot = m.feeding[queue], m.queues[queue, SLOT]
     shape = shape_of(m, queue)
     if shape < 0 or m.shapes[shape, DIRECTION] != FEED:
@@ -278,7 +277,7 @@ def feed_guided(address: int, queue: int) -> int:
     return count > 0
 
 
-@kernel(TRUTH, 0)
+@kernel
 def route_listed(m: Machine) -> bool:
     """Let routers go on until none can; whether any did."""
     some = False
@@ -291,10 +290,9 @@ def route_listed(m: Machine) -> bool:
     return some
 
 
-@part(0)
-def route_all(address: int) -> int:
+@kernel
+def route_all(m: Machine) -> bool:
     """Let routers and guided ports go on until none can; whether any did."""
-    m = machine_at(address)
     now = m.now
     if now[0].blocked != 0:
         now[0].blocked = 0
