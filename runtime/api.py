@@ -177,7 +177,7 @@ def run(
 
 def run_time_alone(image: Image, options: Options) -> Outcome:
     """Run for cycles a program in which data decide nothing."""
-    from wsc.runtime.engine.timing import run_time  # compiled code is loaded only now
+    from wsc.runtime.time.engine import run_time  # compiled code is loaded only now
 
     return run_time(image, None, options)
 

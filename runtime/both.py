@@ -65,7 +65,7 @@ class _Both:
 
     def values_first(self) -> Outcome | None:
         """Values, then time with what data decided."""
-        from wsc.runtime.engine.timing import run_time  # compiled code is loaded only now
+        from wsc.runtime.time.engine import run_time  # compiled code is loaded only now
 
         try:
             values = self._values()
@@ -80,7 +80,7 @@ class _Both:
 
     def time_first(self) -> Outcome | None:
         """Time up to its limit, then values, for a program in which data decide nothing."""
-        from wsc.runtime.engine.timing import run_time
+        from wsc.runtime.time.engine import run_time
 
         try:
             timed = run_time(self.image, None, self.options)

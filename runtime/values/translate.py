@@ -507,7 +507,10 @@ class _Body:
         if node.attr == "data" and isinstance(node.value, ast.Attribute):
             array = self.settled(self.expression(node.value.value))  # array.ctypes.data
             return Value(INT, self.build.ptrtoint(array.code, INT))
-        owner = self.settled(self.expression(node.value))
+        found = self.expression(node.value)
+        if isinstance(found, Constant):  # a member of an enumeration
+            return Constant(getattr(found.value, node.attr))
+        owner = self.settled(found)
         if isinstance(owner.kind, Whole):
             return self.table(owner.code, node.attr)
         return self.load(*self.place(node))
@@ -614,6 +617,8 @@ class _Body:
         called = getattr(called, "compiled", None)
         if not isinstance(called, Function):
             raise self.refuse(node, f"no kernel '{callee.id}'")
+        if len(arguments) != len(called.takes):
+            raise self.refuse(node, f"'{callee.id}' takes {len(called.takes)} arguments")
         given = [
             self.cast(part, self.expression(part), kind)
             for part, kind in zip(arguments, called.takes, strict=True)
