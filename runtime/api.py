@@ -166,7 +166,7 @@ def run(
         return _run_values(image, flat, progress, max_memory, started)
     require_for_run(image, options, name, max_memory)
     if name == CHECKING:
-        from wsc.runtime.engine.reference import ReferenceEngine  # compiled code is loaded only now
+        from wsc.runtime.reference.engine import ReferenceEngine  # compiled code is loaded only now
 
         return _result(image, ReferenceEngine().run(image, flat, options), name, started)
     outcome, by_reference = run_both(image, flat, options, max_memory)

@@ -106,7 +106,7 @@ class _Both:
 
     def reference(self) -> Outcome:
         """The engine that knows both at once."""
-        from wsc.runtime.engine.reference import ReferenceEngine
+        from wsc.runtime.reference.engine import ReferenceEngine
 
         return ReferenceEngine().run(self.image, self.inputs, self.options)
 

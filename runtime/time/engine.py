@@ -15,10 +15,11 @@ from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import Mode, Status
 from wsc.runtime.observations.tracing import read_trace
 from wsc.runtime.record import Record
+from wsc.runtime.start import observe
 from wsc.runtime.time.basics import QUEUED
 from wsc.runtime.time.compiled import LIBRARY, Machine
 from wsc.runtime.time.loop import run_ahead
-from wsc.runtime.time.tables import count_moves, make_machine, observe
+from wsc.runtime.time.tables import count_moves, make_machine
 
 _FIRST_SLICE = 200_000  # tasks
 

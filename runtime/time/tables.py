@@ -6,13 +6,12 @@ import numpy as np
 
 from wsc.isa.types import DType, Side
 from wsc.runtime.engine import Options
-from wsc.runtime.image import NO_REGION, Image
-from wsc.runtime.observations.records import Observations
-from wsc.runtime.observations.tracing import trace_tables
+from wsc.runtime.image import Image
 from wsc.runtime.record import Record
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
-from wsc.runtime.tables import COUNTED, MAX_DIMS, Col, Kind
+from wsc.runtime.start import cores, counts, edge, messages, numbers
+from wsc.runtime.tables import Col, Kind
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.distance import distances
 from wsc.runtime.time.forms import forms
@@ -29,18 +28,12 @@ from wsc.runtime.time.records import (
     NEVER,
     NODE,
     OCCUPIED,
-    OPERANDS,
     ORIGIN,
-    PASS,
     RUN,
-    SEMAPHORE,
-    STATEMENT,
     STREAM,
-    TALLY,
     TILE,
     UNIT,
     WHEEL,
-    Mode,
 )
 from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.trees import LARGEST, NO_TREE
@@ -59,40 +52,27 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
     tables: dict[str, np.ndarray] = {
         "now": _run(image, options, units), "forms": form,
         "near": distances(image, form).ravel(),
-        **_code(image, record), **_cores(image, units), **_routers(image),
-        **_edge(image), **_messages(image), **_waiting(image, units, options),
-        **_counts(image, units, options),
+        **_code(image, record), **cores(image, units, TILE, UNIT), **_routers(image),
+        **edge(image), **_ports(image), **messages(image, BUFFER, LOCK, MESSAGE),
+        **_waiting(image, units, options), **counts(image, units, options),
+        "wheel": np.full(WHEEL, -1, np.int64), "due": np.zeros(image.tiles, np.int64),
     }  # fmt: skip
     return Machine(tables)
 
 
 def _run(image: Image, options: Options, units: int) -> np.ndarray:
     """Numbers of the fabric and of the run."""
-    fabric, program, schedule = image.fabric, image.program, image.schedule
     slots, threads = len(image.routes.slots), image.tiles * units
+    ports = len(image.schedule.port_first) - 1
     now = np.zeros(1, RUN)
-    values: dict[str, int] = {
-        "now": -1, "credit_time": -1, "last": -1,
-        "turn_in": 2 * (program.width + program.height) - 1,
-        "turn_out": 2 * (program.width + program.height) - 1,
-        "queues_left": int((schedule.queues[:, Qcol.END] > 0).sum()),
-        "queues": int((schedule.queues[:, Qcol.END] > 0).sum()),
-        "seed": 0 if options.delays is None else options.delays * 2 + 1,
-        "width": program.width, "height": program.height, "tiles": image.tiles,
-        "ramp": fabric.ramp_latency, "io": fabric.io_bytes_per_cycle,
-        "units": units, "registers": fabric.registers, "calls": fabric.call_depth,
-        "loops": fabric.loop_depth, "semaphores": fabric.semaphores,
-        "bytes": image.data_bytes, "colors": max(len(program.colors), 1),
-        "issue": fabric.issue_cycles, "depth": fabric.dynamic_buffer_depth,
-        "port_count": 2 * (program.width + program.height),
+    values = numbers(image, units, options) | {
         "limit": options.max_cycles or NEVER, "remote": _remote_signals(image),
         "slots": slots, "unit_tasks": 2 * slots, "port_tasks": 2 * slots + threads,
-        "tasks_end": 2 * slots + threads + len(schedule.port_first) - 1,
+        "tasks_end": 2 * slots + threads + ports,
     }  # fmt: skip
     for name, value in values.items():
         now[name] = value
     now["free_in"], now["free_out"] = _bandwidth(image)
-    now["trace"] = trace_tables(image, units, options)[2]
     return now
 
 
@@ -115,36 +95,6 @@ def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _cores(image: Image, units: int) -> dict[str, np.ndarray]:
-    """Tiles and units in their first state."""
-    fabric, tiles = image.fabric, image.tiles
-    tile = np.zeros(tiles, TILE)
-    tile["x"], tile["y"], tile["region"] = image.tile_x, image.tile_y, image.tile_region
-    tile["pc"] = np.maximum(image.entry, 0)
-    tile["statement"] = tile["bucket"] = tile["passing"] = -1
-    for number, region in enumerate(image.program.regions):
-        tile["passing"][image.tile_region == number] = image.code.first_passes[region.name]
-    unit = np.zeros((tiles, units), UNIT)
-    runs = image.tile_region != NO_REGION
-    unit["wake"] = NEVER
-    unit["mode"][runs, 0], unit["wake"][runs, 0] = Mode.FETCH, 0
-    unit["mode"][~runs, 0] = Mode.HALT
-    threads = tiles * units
-    return {
-        "tile": tile, "unit": unit.reshape(-1),
-        "unit_slot": np.full((threads, OPERANDS), -1, np.int64),
-        "unit_base": np.zeros((threads, OPERANDS), np.int64),
-        "unit_index": np.zeros((threads, MAX_DIMS), np.int64),
-        "unit_extent": np.zeros((threads, MAX_DIMS), np.int64),
-        "unit_stride": np.zeros((threads, OPERANDS * MAX_DIMS), np.int64),
-        "regs": np.zeros(tiles * fabric.registers + 1, np.int32),
-        "frames": np.zeros(tiles * fabric.call_depth * 2, np.int64),
-        "loops": np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
-        "semaphores": np.zeros(tiles * fabric.semaphores, SEMAPHORE),
-        "wheel": np.full(WHEEL, -1, np.int64), "due": np.zeros(tiles, np.int64),
-    }  # fmt: skip
-
-
 def _routers(image: Image) -> dict[str, np.ndarray]:
     """Slots, FIFOs and links in their first state."""
     routes = image.routes
@@ -158,38 +108,14 @@ def _routers(image: Image) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _edge(image: Image) -> dict[str, np.ndarray]:
-    """The schedule of the edge, and its ports in their first state."""
-    schedule = image.schedule
-    ports = len(schedule.port_first) - 1
+def _ports(image: Image) -> dict[str, np.ndarray]:
+    """What is known of the ports of the edge."""
+    ports = len(image.schedule.port_first) - 1
     halves = [tensor.dtype is DType.F16 for tensor in image.program.edge_tensors]
     return {
-        "records": schedule.records, "shapes": schedule.shapes, "queues": schedule.queues.copy(),
-        "halves": np.array([*halves, False], np.int8), "port_first": schedule.port_first,
-        "port_turn": np.full(ports, -1, np.int64), "port_due": np.full(ports, NEVER, np.int64),
-        "port_free": np.zeros(ports, np.int64), "port_owner": np.full(ports, -1, np.int64),
-        "port_safe": np.zeros(ports, np.int64), "request_in": np.full(ports, -1, np.int64),
-        "request_out": np.full(ports, -1, np.int64), "lookups": schedule.lookups,
-        "lookup_count": np.zeros(len(schedule.lookups), np.int64),
-        "lookup_time": np.zeros(int(schedule.lookups[:, 1].sum()) + 1, np.int64),
-    }  # fmt: skip
-
-
-def _messages(image: Image) -> dict[str, np.ndarray]:
-    """The dynamic network, empty; without tiles if nothing is sent."""
-    moving = image.tiles if image.code.sends else 0
-    cells = moving * 5 * image.fabric.dynamic_buffer_depth + 1
-    dyn = np.zeros(max(moving * 5, 1), BUFFER)
-    dyn["popped"] = dyn["output"] = -1
-    lock = np.zeros(max(moving, 1), LOCK)
-    lock["unit"] = lock["released"] = -1
-    return {
-        "dyn": dyn, "dyn_value": np.zeros(cells, np.int64), "dyn_kind": np.zeros(cells, np.int8),
-        "dyn_time": np.zeros(cells, np.int64),
-        "dyn_hold": np.full((max(moving, 1), 10), -1, np.int8),
-        "dyn_message": np.zeros(max(moving, 1), MESSAGE), "dyn_lock": lock,
-        "dyn_active": np.zeros(2 * max(moving, 1), np.int64),
-        "dyn_links": np.zeros((max(moving, 1), 5), np.int64),
+        "halves": np.array([*halves, False], np.int8),
+        "port_due": np.full(ports, NEVER, np.int64), "port_free": np.zeros(ports, np.int64),
+        "port_owner": np.full(ports, -1, np.int64), "port_safe": np.zeros(ports, np.int64),
     }  # fmt: skip
 
 
@@ -223,21 +149,6 @@ def _trees(image: Image, options: Options) -> np.ndarray:
     if options.delays is not None or options.trace is not None:
         fit[:] = False
     return np.where(fit, -1, NO_TREE)
-
-
-def _counts(image: Image, units: int, options: Options) -> dict[str, np.ndarray]:
-    """Counters at zero, and room for the trace."""
-    code, slots = image.code, len(image.routes.slots)
-    statements = np.zeros(max(len(code.statements), 1), STATEMENT)
-    passes = np.zeros(len(code.passes) + 1, PASS)
-    statements["start"] = passes["start"] = NEVER
-    traced, trace, _ = trace_tables(image, units, options)
-    return {
-        "counted": np.zeros(len(COUNTED), np.int64), "counters": np.zeros(image.tiles, TALLY),
-        "statements": statements, "passes": passes,
-        "moves": np.zeros((slots, 6), np.int64), "lost": np.zeros((slots, 6), np.int64),
-        "traced": traced, "trace": trace,
-    }  # fmt: skip
 
 
 def _remote_signals(image: Image) -> int:
@@ -373,16 +284,3 @@ def count_moves(state: Machine) -> None:
         state.moves[has, side] = (pushed - held + served)[has]
     rises = plain & (state.positions[slots[:, Scol.FIRST], 0] == RAMP)
     state.moves[rises, INTO_ROUTER] = pushed[rises]
-
-
-def observe(machine: Machine) -> Observations:
-    """What a run leaves, as it stands; it goes on with the run."""
-    return Observations(
-        units=int(machine.now["units"][0]), now=machine.now, tile=machine.tile,
-        unit=machine.unit, counters=machine.counters, statements=machine.statements,
-        passes=machine.passes, moves=machine.moves, lost=machine.lost,
-        dyn_links=machine.dyn_links, counted=machine.counted, semaphores=machine.semaphores,
-        slots=machine.slots, fifos=machine.fifos, queues=machine.queues,
-        positions=machine.positions, held=machine.dyn["count"], traced=machine.traced,
-        trace=machine.trace,
-    )  # fmt: skip

@@ -144,13 +144,13 @@ class Builder:
         fabric = image.fabric
         tables = self._tasks(tiles, units)
         rows = code.rows.astype(np.int64)
-        wanted = _wanted(rows)
+        wanted = wanted_operations(rows)
         tables: dict[str, np.ndarray] = dict(
             now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
             half=HALF, rows=rows, operands=code.operands.astype(np.int64),
             refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
             registers=code.registers.astype(np.int64), pool=code.pool,
-            literals=_literals(code.reals), operations=operations(wanted),
+            literals=literals(code.reals), operations=operations(wanted),
             domains=domains(wanted),
             traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
             deciding=self.deciding, notes=np.zeros((NOTES, 3), np.int64),
@@ -374,7 +374,7 @@ def _none(columns: int) -> np.ndarray:
     return np.zeros((1, int(columns)), np.int64)
 
 
-def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
+def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
     """Operations that a program's instructions need; moves and sums of products have their own."""
     computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
     whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
@@ -383,7 +383,7 @@ def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
     return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in own}
 
 
-def _literals(reals: np.ndarray) -> np.ndarray:
+def literals(reals: np.ndarray) -> np.ndarray:
     """The bits of floating literals in each element type."""
     table = np.zeros((len(reals), len(DTYPES)), np.int32)
     with np.errstate(all="ignore"):

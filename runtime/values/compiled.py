@@ -127,6 +127,7 @@ def _view(name: str, dtype: Any) -> Any:
 floats_at = _view("floats_at", np.float32)
 integers_at = _view("integers_at", np.int32)
 halves_at = _view("halves_at", np.uint16)
+longs_at = _view("longs_at", np.int64)
 
 
 def _calling(name: str, gives: Any) -> Any:
