@@ -28,12 +28,13 @@ from wsc.runtime.values.records import (
     STREAM,
     TASK,
     THREAD,
+    UNKNOWN,
 )
 from wsc.runtime.weights import Mapped
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 SCRATCH = 4096  # words for each operand, at least
-AHEAD = 1 << 18  # words that a producer is ahead of its readers at most, while others can go on
+AHEAD = 1 << 16  # words that a producer is ahead of its readers at most, while others can go on
 PORTION = 1 << 27  # steps of an instruction, in all rows of tiles, that are done at a time
 PORTION_ROWS = 1 << 20  # and rows of steps, where these are done one after the other
 RAMP = 4
@@ -141,16 +142,16 @@ class Builder:
         streams = self._streams()
         fabric = image.fabric
         tables = self._tasks(tiles, units)
-        rows = code.rows.astype(np.int64)
+        rows = code.rows
         wanted = _wanted(rows)
         tables: dict[str, np.ndarray] = dict(
             now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
-            half=HALF, rows=rows, operands=code.operands.astype(np.int64),
-            refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
-            registers=code.registers.astype(np.int64), pool=code.pool,
+            half=HALF, rows=rows, operands=code.operands,
+            refs=code.refs, lists=code.lists,
+            registers=code.registers, pool=code.pool,
             literals=_literals(code.reals), operations=operations(wanted),
             domains=domains(wanted),
-            traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
+            traits=_traits(rows, code.operands), regions=image.regions,
             threads=self._threads(),
             regs=np.zeros(tiles * fabric.registers, np.int32),
             loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
@@ -159,9 +160,9 @@ class Builder:
             semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
             dirty=np.ones(self.width, np.int64), counted=np.zeros(len(COUNTED), np.int64),
             free_storage=np.zeros(CLASSES, np.int64),
-            slots=self.slots.astype(np.int64) if len(self.slots) else _none(16),
-            slot_of=image.routes.slot_of.astype(np.int64),
-            positions=image.routes.positions.astype(np.int64),
+            slots=self.slots if len(self.slots) else _none(16).astype(np.int32),
+            slot_of=image.routes.slot_of,
+            positions=image.routes.positions,
             runs=np.zeros(RUNS + 2 * self.height, RUN),
             listed=np.zeros(len(self.slots) + 1, np.int64),
             moves=np.zeros((len(self.slots) + 1, 6), np.int64),
@@ -332,6 +333,7 @@ class Builder:
         for name in ("first", "last", "out_first", "out_last", "arrival"):
             routers[name] = -1
         routers["arrival"][: len(slots)] = arrivals[block]
+        routers["straight"] = UNKNOWN
         return {
             "streams": table, "written": np.zeros(int(table["lanes"].sum()) + 1, np.int64),
             "stream_of": stream_of, "queues_there": queues_there, "source": source,

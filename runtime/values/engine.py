@@ -127,6 +127,9 @@ def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.nd
     program = image.program
     slots = image.routes.slots[: len(traced.origin)]
     moves = machine.moves[: len(slots)].copy()
+    routers = machine.routers[: len(slots)]
+    straight = np.nonzero(routers["passed"])[0]
+    moves[straight, routers["side"][straight]] += routers["passed"][straight]
     known = np.nonzero((traced.origin >= 0) & (slots[:, Scol.GUIDED] == 0))[0]
     origins, which = np.unique(traced.origin[known], return_inverse=True)
     totals = np.array(
