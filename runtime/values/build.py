@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import mmap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind,
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.records import (
+    FLAT,
     MOST_DIMS,
     MOST_OPERANDS,
     ROUTER,
@@ -153,9 +156,9 @@ class Builder:
             domains=domains(wanted),
             traits=_traits(rows, code.operands), regions=image.regions,
             threads=self._threads(),
-            regs=np.zeros(tiles * fabric.registers, np.int32),
-            loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
-            frames=np.zeros(tiles * 2 * fabric.call_depth, np.int64),
+            regs=sparse(tiles * fabric.registers, np.int32),
+            loops=sparse(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
+            frames=sparse(tiles * 2 * fabric.call_depth, np.int64),
             **tables, **streams,
             semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
             dirty=np.ones(self.width, np.int64), counted=np.zeros(len(COUNTED), np.int64),
@@ -165,7 +168,7 @@ class Builder:
             positions=image.routes.positions,
             runs=np.zeros(RUNS + 2 * self.height, RUN),
             listed=np.zeros(len(self.slots) + 1, np.int64),
-            moves=np.zeros((len(self.slots) + 1, 6), np.int64),
+            moves=sparse(len(self.slots) + 1, np.int64, 6),
             records=image.schedule.records, shapes=image.schedule.shapes,
             queues=self.queues.copy() if len(self.queues) else _none(Qcol.INDEX + MAX_DIMS),
             tensors=self._tensors(), lookups=image.schedule.lookups,
@@ -252,11 +255,11 @@ class Builder:
     def _tasks(self, tiles: int, units: int) -> dict[str, np.ndarray]:
         count = tiles * units
         return {
-            "tasks": np.zeros(count, TASK),
-            "extents": np.zeros((count, MOST_DIMS), np.int64),
-            "strides": np.zeros((count, MOST_OPERANDS * MOST_DIMS), np.int64),
-            "bases": np.zeros((count, MOST_OPERANDS), np.int64),
-            "held": np.zeros((count, MOST_OPERANDS), np.int32),
+            "tasks": sparse(count, TASK),
+            "extents": sparse(count, np.int64, MOST_DIMS),
+            "strides": sparse(count, np.int64, MOST_OPERANDS * MOST_DIMS),
+            "bases": sparse(count, np.int64, MOST_OPERANDS),
+            "held": sparse(count, np.int32, MOST_OPERANDS),
             "owner": np.zeros(count, np.int64),
             "busy": np.zeros(self.width * units, np.int64),
         }
@@ -314,13 +317,13 @@ class Builder:
         lane[place[known[to_core]]] = which[to_core]
         source[place[receives]] = arrivals[block[receives]]
         lane[place[receives]] = y[receives]
-        places = zip(stream.tolist(), which.tolist(), strict=True)
-        found = dict(zip(known.tolist(), places, strict=True))
+        at_slot, lane_at = np.full(len(slots), -1), np.zeros(len(slots), np.int64)
+        at_slot[known], lane_at[known] = stream, which
         for number, row in enumerate(self.queues):
             slot = int(row[Qcol.SLOT])
-            leaves = self._leaves(row)
-            if not guided[slot] and leaves and slot in found and directions[number] != {FEED}:
-                source[total + number], lane[total + number] = found[slot]
+            leaves = self._leaves(row) and origin[slot] >= 0
+            if not guided[slot] and leaves and directions[number] != {FEED}:
+                source[total + number], lane[total + number] = at_slot[slot], lane_at[slot]
         readers, firsts, counts = self._readers(source, total)
         table = np.zeros(max(len(self.streams), 1), STREAM)
         if self.streams:
@@ -367,6 +370,20 @@ class Builder:
         pairs = np.unique(np.stack([source[reads], who]), axis=1)
         counts = np.bincount(pairs[0], minlength=len(self.streams)).astype(np.int64)
         return np.append(pairs[1], 0), np.cumsum(counts) - counts, counts
+
+
+def sparse(rows: int, kind: Any, columns: int = FLAT) -> np.ndarray:
+    """A table of zeros, of which few rows will be used; the others take no memory.
+
+    Threads and tasks use the rows of their first tiles. With pages of their usual size, of 2 MiB
+    where the system likes them so, that would take, and clear, all of the table.
+    """
+    shape = rows if columns == FLAT else (rows, columns)
+    size = np.dtype(kind).itemsize * rows * max(columns, 1)
+    memory = mmap.mmap(-1, max(size, 1))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, kind, rows * max(columns, 1)).reshape(shape)
 
 
 def _none(columns: int) -> np.ndarray:
