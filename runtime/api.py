@@ -13,10 +13,10 @@ import numpy as np
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.runtime.counters import Counters
-from wsc.runtime.engine import CHECKING, ENGINES, VALUES, Options, choose_engine, find_engine
+from wsc.runtime.engine import ENGINES, VALUES, Options, choose_engine, find_engine
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image, load
-from wsc.runtime.memory import require_for_run
+from wsc.runtime.memory import observer_bytes, require_for_run
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
@@ -142,7 +142,7 @@ def run(
     if isinstance(program, Image):
         image = program
     else:
-        image = load(program, fabric, weights_dir, max_memory, changed_weights)
+        image = load(program, fabric, weights_dir, max_memory, changed_weights, name)
     if name == VALUES:
         timed = {
             "delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace,
@@ -150,7 +150,7 @@ def run(
         refuse_timed([option for option, value in timed.items() if value is not None])
         return _run_values(image, inputs, progress, max_memory, started)
     options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
-    require_for_run(image, options, name != CHECKING, max_memory)
+    require_for_run(image, name, max_memory, observer_bytes(image, options))
     flat = check_inputs(image.program, inputs)
     outcome = find_engine(name).run(image, flat, options)
     outputs = host_outputs(image.program, outcome.outputs)
@@ -162,6 +162,7 @@ def _run_values(
     image: Image, inputs: Mapping[str, np.ndarray], progress: Callable[[int, float], None] | None,
     max_memory: int | None, started: float,
 ) -> ValuesResult:  # fmt: skip
+    require_for_run(image, VALUES, max_memory)
     flat = check_inputs(image.program, inputs)
     from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 

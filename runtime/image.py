@@ -12,6 +12,7 @@ from wsc.isa.machine import machine_of
 from wsc.isa.program import Program
 from wsc.isa.table import Timing
 from wsc.runtime.code import Code, flatten
+from wsc.runtime.engine import DEFAULT
 from wsc.runtime.errors import LoadError
 from wsc.runtime.memory import require_for_program
 from wsc.runtime.routes import Routes, build_routes, region_tiles
@@ -55,7 +56,7 @@ class Image:
 
 def load(
     program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
-    max_memory: int | None = None, changed_weights: bool = False,
+    max_memory: int | None = None, changed_weights: bool = False, engine: str = DEFAULT,
 ) -> Image:  # fmt: skip
     """Flatten a program for a fabric and open its weights.
 
@@ -64,6 +65,7 @@ def load(
         weights_dir: folder of the weight files; None stands for the current one.
         max_memory: bytes that a run of it may take; None stands for what the machine has free.
         changed_weights: take weights that are not those that the program was saved with.
+        engine: the one that will run it; what a run takes depends on it.
 
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
@@ -77,7 +79,7 @@ def load(
             f"'{machine.name}' has {machine.width}x{machine.height}"
         )
     data_bytes = _data_bytes(program, machine)
-    require_for_program(program, machine, data_bytes, max_memory)
+    require_for_program(program, machine, data_bytes, engine, max_memory)
     code = flatten(program, machine)
     if code.sends and not machine.dynamic:
         raise LoadError(f"the program sends, but fabric '{machine.name}' has no dynamic network")

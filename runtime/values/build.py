@@ -15,7 +15,7 @@ from wsc.isa.table import TABLE
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
 from wsc.runtime.image import NO_REGION, Image
-from wsc.runtime.memory import available_bytes, require_memory
+from wsc.runtime.memory import available_bytes
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
@@ -138,7 +138,6 @@ class Builder:
         """The tables."""
         image, code = self.image, self.image.code
         tiles = self.width * self.height
-        require_memory(self._needed(), self.max_memory)
         units = code.units + 1
         now = np.zeros(1, RUNNING)
         words = self._memory(now)
@@ -182,17 +181,6 @@ class Builder:
         self._start(now, units)
         now["run_room"] = len(tables["runs"])
         return Machine(tables)
-
-    def _needed(self) -> dict[str, int]:
-        """Bytes that a run takes for certain; threads, tasks and streams take more as they go."""
-        tiles = self.width * self.height
-        each_slot = 8 * self.slots.shape[1] + ROUTER.itemsize + 8 * (6 + 1)
-        queues = tiles * self.colors * (3 * 8 + 1)
-        return {
-            f"the SRAM of {tiles:,} tiles": tiles * self.image.data_bytes,
-            "queues and routers": queues + each_slot * len(self.slots),
-            "threads": tiles * THREAD.itemsize,
-        }
 
     def _start(self, now: np.ndarray, units: int) -> None:
         fabric = self.image.fabric
