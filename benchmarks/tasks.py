@@ -163,6 +163,16 @@ def compile_shape(shape: str, fabric: str, output: str) -> dict[str, Any]:
     return start.spent()
 
 
+def compile_digits(fabric: str, output: str) -> dict[str, Any]:
+    """Compile the small network that reads digits, and save it."""
+    import wsc
+    from wsc import models
+
+    start = Watch()
+    wsc.compile(Path(models.__file__).parent / "digits.onnx", fabric=fabric).save(output)
+    return start.spent()
+
+
 def values(path: str, repeats: int) -> dict[str, Any]:
     """Runs of a saved program for its outputs, with drawn inputs: the first, and the best."""
     import wsc
@@ -172,7 +182,7 @@ def values(path: str, repeats: int) -> dict[str, Any]:
     program = wsc.load(path)
     inputs = draw(program, 0)
     start = Watch()
-    image = runtime.load(program.assembly, program.fabric, program.folder)
+    image = runtime.load(program.assembly, program.fabric, program.folder, engine="values")
     loaded, start = start.spent(), Watch()
     result = runtime.run(image, inputs, engine="values")
     first, best = start.spent(), start.spent()
@@ -204,7 +214,7 @@ def timed(path: str, name: str) -> dict[str, Any]:
 TASKS: dict[str, Task] = {
     "compile": compile_network, "parse": parse, "run": run_network, "engine": engine,
     "plain": plain, "compile_shape": compile_shape, "values": values,
-    "timed": timed,
+    "timed": timed, "compile_digits": compile_digits,
 }  # fmt: skip
 
 

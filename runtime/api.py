@@ -15,10 +15,10 @@ from wsc.isa.program import Kind, Program
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
-from wsc.runtime.engine import CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
-from wsc.runtime.errors import InputError, RuntimeFault
+from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
+from wsc.runtime.errors import InputError, LoadError, RuntimeFault
 from wsc.runtime.image import Image, load
-from wsc.runtime.memory import require_for_run
+from wsc.runtime.memory import observer_bytes, require_for_run
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
@@ -148,23 +148,24 @@ def run(
         refuse_timed([option for option, value in timed.items() if value is not None])
     options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
 
-    def loaded(weights: bool) -> Image:
+    def loaded(engine: str) -> Image:
         if isinstance(program, Image):
             return program
-        return load(program, fabric, weights_dir, max_memory, changed_weights, weights)
+        return load(program, fabric, weights_dir, max_memory, changed_weights, engine)
 
-    image = loaded(name != TIME)
+    image = loaded(name)
     if name == TIME:
         found = decisions(image)
         if found.first is None:
-            require_for_run(image, options, TIME, max_memory)
+            require_for_run(image, TIME, max_memory, observer_bytes(image, options))
             return _result(image, run_time_alone(image, options), TIME, started)
         require_inputs(image.program, inputs, found.first)
-        image = loaded(True)
+        image = loaded(BOTH)
+    require_weights(image)
     flat = check_inputs(image.program, inputs)
     if name == VALUES:
         return _run_values(image, flat, progress, max_memory, started)
-    require_for_run(image, options, name, max_memory)
+    require_for_run(image, name, max_memory, observer_bytes(image, options))
     if name == CHECKING:
         from wsc.runtime.reference.engine import ReferenceEngine  # compiled code is loaded only now
 
@@ -180,6 +181,20 @@ def run_time_alone(image: Image, options: Options) -> Outcome:
     from wsc.runtime.time.engine import run_time  # compiled code is loaded only now
 
     return run_time(image, None, options)
+
+
+def require_weights(image: Image) -> None:
+    """Refuse a run for values of an image that was loaded for time alone.
+
+    Raises:
+        LoadError: it has no weights, and the program has.
+    """
+    weights = [tensor for tensor in image.program.edge_tensors if tensor.kind is Kind.WEIGHT]
+    if weights and not image.weights:
+        raise LoadError(
+            f"the image was loaded for the {TIME} engine, without the program's weights; load it "
+            "for another engine to run it for values"
+        )
 
 
 def require_inputs(
@@ -208,6 +223,7 @@ def _run_values(
     image: Image, flat: dict[str, np.ndarray], progress: Callable[[int, float], None] | None,
     max_memory: int | None, started: float,
 ) -> ValuesResult:  # fmt: skip
+    require_for_run(image, VALUES, max_memory)
     from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 
     tell = None if progress is None else lambda part: progress(0, part)

@@ -14,7 +14,7 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Op, Program, statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import Side
-from wsc.runtime.engine import CHECKING, TIME
+from wsc.runtime.engine import CHECKING, TIME, VALUES
 from wsc.runtime.errors import MemoryLimit
 from wsc.runtime.routes import guarded
 
@@ -146,6 +146,18 @@ def ahead_bytes(sizes: Sizes) -> int:
     return tasks + tables + each_tile * sizes.tiles + each_slot * sizes.slots + branches
 
 
+def values_bytes(sizes: Sizes) -> int:
+    """Bytes of the values engine's state, SRAM apart, that every run takes.
+
+    Tasks, registers and streams take more as the run goes; streams say so when there is no more.
+    """
+    from wsc.runtime.values.records import ROUTER, THREAD
+
+    each_queue = 3 * _WORD + 1  # stream, lane and cursor, and whether it is there
+    queues = sizes.tiles * sizes.colors * each_queue
+    return queues + sizes.slots * ROUTER.itemsize + sizes.tiles * THREAD.itemsize
+
+
 def edge_bytes(program: Program) -> int:
     """Bytes of inputs and outputs in the fabric's types."""
     return sum(
@@ -191,35 +203,38 @@ def require_memory(needed: dict[str, int], limit: int | None) -> None:
 
 
 def require_for_program(
-    program: Program, fabric: Fabric, data_bytes: int, values: bool, limit: int | None
+    program: Program, fabric: Fabric, data_bytes: int, engine: str, limit: int | None
 ) -> None:
-    """Refuse, before it is loaded, a program that could not run. values: or only for time."""
+    """Refuse, before it is loaded, a program that could not run on an engine."""
     sizes = expected_sizes(program, fabric, data_bytes)
-    require_memory(_parts(sizes, fabric, program, True, values), limit)
+    require_memory(_parts(sizes, fabric, program, engine), limit)
 
 
-def require_for_run(image: Image, options: Options, engine: str, limit: int | None) -> None:
+def require_for_run(image: Image, engine: str, limit: int | None, observing: int = 0) -> None:
     """Refuse, before its state is made, a run that would not fit.
 
-    engine: name of one with a clock, or of both. limit: includes what is loaded.
+    limit: includes what is loaded. observing: bytes of traces and checks.
     """
-    sizes = sizes_of(image)
-    parts = _parts(sizes, image.fabric, image.program, engine != CHECKING, engine != TIME)
+    parts = _parts(sizes_of(image), image.fabric, image.program, engine)
     parts["the weights"] = image.weight_bytes
     if limit is None:
         del parts["the program"], parts["the weights"]  # they are no longer free
-    require_memory(parts | {"traces and checks": observer_bytes(image, options)}, limit)
+    require_memory(parts | {"traces and checks": observing}, limit)
 
 
-def _parts(
-    sizes: Sizes, fabric: Fabric, program: Program, ahead: bool, values: bool
-) -> dict[str, int]:
+def _parts(sizes: Sizes, fabric: Fabric, program: Program, engine: str) -> dict[str, int]:
     sram = sizes.tiles * sizes.data_bytes
-    rest = state_bytes(sizes, fabric) - sram + (edge_bytes(program) if values else 0)
+    if engine == VALUES:
+        rest = values_bytes(sizes)
+    else:
+        rest = state_bytes(sizes, fabric) - sram
+        rest += ahead_bytes(sizes) if engine != CHECKING else 0
+    if engine == TIME:
+        return {"the program": image_bytes(sizes), "the state": rest}
     return {
         "the program": image_bytes(sizes),
-        f"the SRAM of {sizes.tiles:,} tiles": sram if values else 0,
-        "the rest of the state": rest + (ahead_bytes(sizes) if ahead else 0),
+        f"the SRAM of {sizes.tiles:,} tiles": sram,
+        "the rest of the state": rest + edge_bytes(program),
     }
 
 

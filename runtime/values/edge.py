@@ -6,7 +6,7 @@ from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
 from wsc.runtime.values.compiled import Machine, entry, halves_at, integers_at, kernel
 from wsc.runtime.values.records import Fault
-from wsc.runtime.values.streams import reserve, wake_readers
+from wsc.runtime.values.streams import reserve, wake_producer, wake_readers
 
 BASE, REPEAT, STEP, SHAPE = int(Rcol.BASE), int(Rcol.REPEAT), int(Rcol.STEP), int(Rcol.SHAPE)
 LAST, BEFORE = int(Rcol.LAST), int(Rcol.BEFORE)
@@ -240,6 +240,7 @@ def drain(m: Machine, queue: int) -> bool:
         if m.shapes[shape, DIRECTION] == DRAIN:
             m.now[0].moved += count
         m.cursor[reader] += count
+        wake_producer(m, stream)
         m.now[0].left -= count
         some = True
         go_on(m, queue, count)

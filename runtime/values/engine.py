@@ -151,11 +151,12 @@ def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.nd
     program = image.program
     slots = image.routes.slots[: len(traced.origin)]
     moves = machine.moves[: len(slots)].copy()
+    routers = machine.routers[: len(slots)]
+    straight = np.nonzero(routers["passed"])[0]
+    moves[straight, routers["side"][straight]] += routers["passed"][straight]
     known = np.nonzero((traced.origin >= 0) & (slots[:, Scol.GUIDED] == 0))[0]
     origins, which = np.unique(traced.origin[known], return_inverse=True)
-    totals = np.array(
-        [sent(image, machine, traced, origin) for origin in origins.tolist()], np.int64
-    )
+    totals = sent(image, machine, traced, origins)
     send = image.routes.positions[slots[:, Scol.FIRST], 1]
     for side in range(5):
         moves[known, side] += np.where(send[known] >> side & 1, totals[which], 0)

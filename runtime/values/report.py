@@ -235,7 +235,7 @@ def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
     for slot in known.tolist():
         if slots[slot, Scol.GUIDED]:
             continue
-        count = sent(image, machine, traced, int(traced.origin[slot]))
+        count = int(sent(image, machine, traced, traced.origin[slot : slot + 1])[0])
         if count:
             color = image.program.colors[int(slots[slot, Scol.COLOR])][0]
             sides = ", ".join(
@@ -247,13 +247,14 @@ def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
             yield Wait(int(slots[slot, Scol.TILE]), text, _route(image, slot))
 
 
-def sent(image: Image, machine: Machine, traced: Traced, origin: int) -> int:
-    """Wavelets that began their way at a slot: of its core, or of the edge's queue there."""
-    slot = image.routes.slots[origin]
-    x, y = int(slot[Scol.TILE]) % image.program.width, int(slot[Scol.TILE]) // image.program.width
-    if traced.from_core[origin]:
-        colors = int(machine.now["colors"][0])
-        stream, lane = int(machine.stream_of[x * colors + int(slot[Scol.COLOR])]), y
-    else:
-        stream, lane = int(machine.feeding[int(traced.from_queue[origin])]), 0
-    return int(machine.written[int(machine.streams[stream]["first"]) + lane]) if stream >= 0 else 0
+def sent(image: Image, machine: Machine, traced: Traced, origins: np.ndarray) -> np.ndarray:
+    """Wavelets that began their way at each of some slots: of its core, or of the edge there."""
+    slots = image.routes.slots[origins]
+    y, x = np.divmod(slots[:, Scol.TILE], image.program.width)
+    colors = int(machine.now["colors"][0])
+    core = traced.from_core[origins]
+    stream = machine.stream_of[x * colors + slots[:, Scol.COLOR]]
+    if len(machine.feeding):
+        stream = np.where(core, stream, machine.feeding[traced.from_queue[origins]])
+    lanes = machine.streams["first"][stream] + np.where(core, y, 0)
+    return np.where(stream >= 0, machine.written[lanes], 0)

@@ -14,6 +14,7 @@ from wsc.runtime.schedule import FEED, Hcol, Qcol
 from wsc.runtime.tables import CONTROL_INDEX
 from wsc.runtime.values.compiled import Machine, kernel
 from wsc.runtime.values.edge import CHUNK, feed, pass_control, shape_of
+from wsc.runtime.values.records import UNKNOWN, WINDS
 from wsc.runtime.values.streams import first_needed, reserve, too_far_ahead, wake_readers
 
 ADVANCE, RESET = CONTROL_INDEX[Control.ADVANCE], CONTROL_INDEX[Control.RESET]
@@ -118,24 +119,63 @@ def arrive(m: Machine, stream: int, lane: int, run: int) -> bool:
 
 
 @kernel
+def straighten(m: Machine, slot: int) -> int:
+    """Find out, and note, the slot to which a router hands on as its switch stands.
+
+    It is ``WINDS`` where there are several, the core or the edge, or where the one beyond takes
+    from another side.
+    """
+    send, side = m.positions[m.slots[slot, FIRST] + m.routers[slot].position, 1], 0
+    while side < 4 and send != 1 << side:
+        side += 1
+    beyond = m.slots[slot, NEXT + side] if side < 4 else WINDS
+    if beyond >= 0:
+        there = m.slots[beyond, FIRST] + m.routers[beyond].position
+        if m.positions[there, 0] != (side + 2) & 3:
+            beyond = WINDS
+    m.routers[slot].side = side
+    m.routers[slot].straight = max(beyond, WINDS)
+    return max(beyond, WINDS)
+
+
+@kernel
+def bend(m: Machine, slot: int) -> None:
+    """What is known of where a router hands on to holds no more; count what it handed on."""
+    if m.routers[slot].straight >= 0:
+        m.moves[slot, m.routers[slot].side] += m.routers[slot].passed
+        m.routers[slot].passed = 0
+    m.routers[slot].straight = UNKNOWN
+
+
+@kernel
+def switch(m: Machine, slot: int, position: int) -> None:
+    """Turn a router's switch; its neighbours may no longer be taken from, or now be."""
+    m.routers[slot].position = position
+    bend(m, slot)
+    for side in range(4):
+        beyond = m.slots[slot, NEXT + side]
+        if beyond >= 0:
+            bend(m, beyond)
+
+
+@kernel
 def pass_through(m: Machine, slot: int, count: int, control: int) -> int:
     """Follow a run through empty routers that only hand it on; the first that does not.
 
-    So a run that crosses a whole column costs little.
+    So a run that crosses a whole column costs little: one record of each router that it passes.
     """
-    while m.routers[slot].first < 0:
-        position = m.routers[slot].position
-        if control != 0 and (control != ADVANCE or position < m.slots[slot, POSITIONS] - 1):
+    routers, wavelets = m.routers, max(count, 1)
+    while routers[slot].first < 0:
+        if control != 0:
+            last = m.slots[slot, POSITIONS] - 1
+            if control != ADVANCE or routers[slot].position < last:
+                break
+        beyond = routers[slot].straight
+        if beyond == UNKNOWN:
+            beyond = straighten(m, slot)
+        if beyond < 0 or routers[beyond].closed != 0:
             break
-        send, side = m.positions[m.slots[slot, FIRST] + position, 1], 0
-        while side < 4 and send != 1 << side:
-            side += 1
-        if side == 4:
-            break
-        beyond = m.slots[slot, NEXT + side]
-        if beyond < 0 or not accepts(m, beyond, (side + 2) & 3):
-            break
-        m.moves[slot, side] += max(count, 1)
+        routers[slot].passed += wavelets
         slot = beyond
     return slot
 
@@ -198,7 +238,7 @@ def hand_on(m: Machine, slot: int, run: int) -> bool:
     router, control = m.routers, m.runs[run].control
     if router[slot].pending == 0:
         if control == ADVANCE and router[slot].position < m.slots[slot, POSITIONS] - 1:
-            router[slot].position += 1
+            switch(m, slot, router[slot].position + 1)
             finish_run(m, slot, run)
             return True
         row = m.slots[slot, FIRST] + router[slot].position
@@ -210,7 +250,7 @@ def hand_on(m: Machine, slot: int, run: int) -> bool:
             went = True
     if went and router[slot].pending == 0:
         if control == RESET:
-            router[slot].position = 0
+            switch(m, slot, 0)
         finish_run(m, slot, run)
     return went
 

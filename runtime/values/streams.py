@@ -114,11 +114,11 @@ def reserve(m: Machine, stream: int, end: int) -> bool:
     wanted = end - s.base
     if wanted <= s.capacity:
         return True
-    at = allocate(m, 2 * wanted * s.lanes)
+    at = allocate(m, wanted * s.lanes)
     if at < 0:
         m.now[0].fault_a = stream
         return False
-    _, size = size_class(2 * wanted * s.lanes)
+    _, size = size_class(wanted * s.lanes)
     if s.capacity > 0:
         copy(m, at, s.address, s.capacity * s.lanes)
         release(m, s.address, s.capacity * s.lanes)
@@ -137,9 +137,17 @@ def too_far_ahead(m: Machine, stream: int, first_row: int, count: int) -> bool:
     reclaim(m, stream)
     kept = top - m.streams[stream].base
     if kept > 0 and (kept + count) * s.lanes > ahead:
-        m.now[0].limited = 1
+        m.now[0].limited = m.streams[stream].awaited = 1
         return True
     return False
+
+
+@kernel
+def wake_producer(m: Machine, stream: int) -> None:
+    """The column that makes a stream may go on if it has waited for its readers."""
+    if m.streams[stream].awaited != 0:
+        m.streams[stream].awaited = 0
+        m.dirty[m.streams[stream].column] = 1
 
 
 @kernel

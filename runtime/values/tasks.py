@@ -10,7 +10,7 @@ from wsc.runtime.values.multiply import multiply
 from wsc.runtime.values.records import MOST_OPERANDS, Fault, Mode
 from wsc.runtime.values.remote import push_words
 from wsc.runtime.values.routers import send_run
-from wsc.runtime.values.streams import reserve, too_far_ahead, wake_readers
+from wsc.runtime.values.streams import reserve, too_far_ahead, wake_producer, wake_readers
 from wsc.runtime.values.vector import (
     ADVANCE,
     CODE,
@@ -441,6 +441,7 @@ def complete(m: Machine, task: int, unit: int, x: int) -> None:
                 cursor = m.cursor
                 for reader in range(queue + y, queue + end):
                     cursor[reader] += count
+                wake_producer(m, m.source[queue + y])
     finish(m, row, unit, x, y, end)
 
 
