@@ -7,10 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsc.runtime.kernels import Library
-from wsc.runtime.kernels import Machine as _Machine
-from wsc.runtime.reference.records import TABLES
-from wsc.runtime.values.compiled import (
+from wsc.runtime.kernels.calls import (
     NAN,
     bits_of,
     float_of,
@@ -21,6 +18,9 @@ from wsc.runtime.values.compiled import (
     of_reals,
     operate,
 )
+from wsc.runtime.kernels.library import Library
+from wsc.runtime.kernels.library import Machine as _Machine
+from wsc.runtime.reference.records import TABLES
 
 __all__ = [
     "LIBRARY",

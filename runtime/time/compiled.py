@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsc.runtime.kernels import Library
-from wsc.runtime.kernels import Machine as _Machine
+from wsc.runtime.kernels.calls import look, operate
+from wsc.runtime.kernels.library import Library
+from wsc.runtime.kernels.library import Machine as _Machine
 from wsc.runtime.time.records import TABLES
-from wsc.runtime.values.compiled import look, operate
 
 __all__ = ["LIBRARY", "Machine", "entry", "kernel", "look", "operate"]
 

@@ -15,10 +15,10 @@ from wsc.isa.values import PARTIAL
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import decisions
 from wsc.runtime.engine import Options
-from wsc.runtime.time.engine import run_time
 from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.store import check_inputs
+from wsc.runtime.time.engine import run_time
 from wsc.runtime.values.engine import execute
 from wsc.runtime.work import Work
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wsc.runtime.engine.ahead import with_lookahead
+from wsc.runtime.engine.state import make_state
 
 import wsc
 from tests.runtime.programs import program, wide_io
@@ -18,8 +20,6 @@ from wsc.isa.parser import parse
 from wsc.isa.types import Side
 from wsc.runtime.counters import Counters
 from wsc.runtime.engine import Options
-from wsc.runtime.engine.ahead import with_lookahead
-from wsc.runtime.engine.state import make_state
 from wsc.runtime.errors import CycleLimit, Deadlock, MemoryLimit
 from wsc.runtime.memory import (
     ahead_bytes,

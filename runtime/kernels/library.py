@@ -1,7 +1,7 @@
 """Compiled kernels of an engine: declared, translated together, and kept on disk.
 
 An engine has a schema of tables; a ``Library`` makes one file of machine code of all its kernels.
-``runtime/values/translate.py`` says what kernels may be made of.
+``translate`` says what kernels may be made of.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import update_wrapper
 from pathlib import Path
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import llvmlite
@@ -21,8 +22,8 @@ import numpy as np
 from llvmlite import binding
 
 from wsc import isa, runtime
-from wsc.runtime.engine.keep import find_folder, processor
-from wsc.runtime.values.translate import FLAT, INT, NOTHING, Function, Translator, annotated
+from wsc.runtime.keep import find_folder, processor
+from wsc.runtime.kernels.translate import FLAT, INT, NOTHING, Function, Translator, annotated
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,15 +43,21 @@ class Machine:
 
     def __init__(self, schema: Tables, tables: Mapping[str, np.ndarray]) -> None:
         assert set(tables) == set(schema), set(tables) ^ set(schema)
-        self._schema, self._tables = schema, dict(tables)
+        self._schema, self._tables = schema, dict[str, np.ndarray]()
+        self._numbers = {name: number for number, name in enumerate(schema)}
         self._addresses = np.zeros(len(schema), np.int64)
         self.address = self._addresses.ctypes.data
-        for number, (name, (kind, columns)) in enumerate(schema.items()):
-            table = tables[name]
-            assert table.dtype == kind, (name, table.dtype)
-            assert table.flags.c_contiguous, name
-            assert columns == FLAT or table.shape[1] == columns, (name, table.shape)
-            self._addresses[number] = table.ctypes.data
+        for name, table in tables.items():
+            self.replace(name, table)
+
+    def replace(self, name: str, table: np.ndarray) -> None:
+        """Put another table in the place of one."""
+        kind, columns = self._schema[name]
+        assert table.dtype == kind, (name, table.dtype)
+        assert table.flags.c_contiguous, name
+        assert columns == FLAT or table.shape[1] == columns, (name, table.shape)
+        self._tables[name] = table
+        self._addresses[self._numbers[name]] = table.ctypes.data
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -68,6 +75,8 @@ class Kernel(Generic[P, R]):
 
     def __call__(self, *args: P.args, **_none: P.kwargs) -> R:
         """Run the compiled function, without Python's lock."""
+        if self.compiled not in self.library.entries:
+            raise TypeError(f"'{self.compiled.name}' is called by other kernels alone")
         call = _prototype(self.compiled)(self.library.addresses()[self.compiled.name])
         given: list[Any] = [arg.address if isinstance(arg, Machine) else arg for arg in args]
         return call(*given)
@@ -84,9 +93,11 @@ class Library:
     folder: holds the kernels' sources. vector: whether inner loops run over many elements.
     """
 
-    def __init__(self, name: str, tables: Tables, folder: Path) -> None:
-        self.name, self.tables, self.folder = name, tables, folder
-        self._entries: list[Function] = []
+    def __init__(
+        self, name: str, tables: Tables, folder: Path, *, vector: bool = False
+    ) -> None:  # fmt: skip
+        self.name, self.tables, self.folder, self.vector = name, tables, folder, vector
+        self.entries: list[Function] = []
         self._loaded: dict[str, int] = {}
         self._owner: Any = None  # of the code
         self._lock = RLock()
@@ -98,7 +109,7 @@ class Library:
     def entry(self, function: Callable[P, R]) -> Kernel[P, R]:
         """Compile a function that Python calls."""
         made = Kernel(function, annotated(function, outer=True), self)
-        self._entries.append(made.compiled)
+        self.entries.append(made.compiled)
         return made
 
     def prepare(self, compiling: Compiling | None = None) -> None:
@@ -108,7 +119,7 @@ class Library:
         """
         with self._lock:
             if not self._loaded:
-                self._loaded.update(_attach(self._kept(compiling), self._entries, self))
+                self._loaded.update(_attach(self._kept(compiling), self.entries, self))
 
     def addresses(self) -> dict[str, int]:
         """Addresses of the entries' compiled code, by name."""
@@ -121,24 +132,30 @@ class Library:
 
     def _kept(self, compiling: Compiling | None) -> bytes:
         """Machine code: what an earlier process has kept, or made now and kept."""
-        folder, _ = find_folder()
-        path = None if folder is None else folder / f"{self.name}-{self.digest()}.o"
-        code = None if path is None else _read(path)
+        folder, unkept = find_folder()
+        if folder is None:
+            _tell(compiling, unkept)
+            return self.build()
+        path = folder / f"{self.name}-{self.digest()}.o"
+        code = _read(path)
         if code is None:
             if compiling is not None:
                 compiling("")
             code = self.build()
-            if path is not None:
-                _write(path, code)
+            unkept = _write(path, code)
+            if unkept:
+                _tell(compiling, unkept)
         return code
 
     def build(self) -> bytes:
         """Machine code of the entries, and of all that they call."""
         target = _target()
-        module = binding.parse_assembly(Translator(self.tables).translate(self._entries))
+        module = binding.parse_assembly(Translator(self.tables).translate(self.entries))
         module.verify()
         options = binding.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.loop_unrolling = options.loop_interleaving = False
+        options.loop_vectorization = self.vector
+        # More turns of a loop at once make the code larger and not faster.
+        options.loop_unrolling = options.loop_interleaving = False
         passes = binding.create_pass_builder(target, options)
         passes.getModulePassManager().run(module, passes)
         return target.emit_object(module)
@@ -147,7 +164,7 @@ class Library:
         """Over all that decides what the compiled code does."""
         contract, common = Path(isa.__file__).parent, Path(runtime.__file__).parent
         files = [*sorted(self.folder.glob("*.py")), *sorted(common.glob("*.py"))]
-        files += [common / "values" / "translate.py", *(contract / name for name in _DECISIVE)]
+        files += [*sorted(Path(__file__).parent.glob("*.py")), *(contract / n for n in _DECISIVE)]
         total = hashlib.sha256(repr((llvmlite.__version__, *processor())).encode())
         for file in files:
             total.update(file.read_bytes())
@@ -184,9 +201,23 @@ def _read(path: Path) -> bytes | None:
     return code if hashlib.sha256(code).digest() == seal else None
 
 
-def _write(path: Path, code: bytes) -> None:
-    """Write a file, beside it first: nobody finds half of it."""
-    partial = path.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):
+def _write(path: Path, code: bytes) -> str:
+    """Write a file, beside it first: nobody finds half of it. Why that was not possible, if so."""
+    partial = path.with_suffix(f".{os.getpid()}-{get_ident()}")
+    try:
         partial.write_bytes(hashlib.sha256(code).digest() + code)
         partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        return f"{path} cannot be written ({error.strerror or error})"
+    return ""
+
+
+def _tell(compiling: Compiling | None, unkept: str) -> None:
+    """Say why compiled code cannot be kept for other processes."""
+    if compiling is not None:
+        compiling(unkept)
+    else:
+        message = f"the engine is compiled for this process alone: {unkept}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
