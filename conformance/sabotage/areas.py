@@ -25,6 +25,7 @@ _RUNS = (
     "tests/runtime/test_limits.py",
     "tests/runtime/test_nan.py",
     "tests/runtime/test_races.py",
+    "tests/runtime/test_both.py",
     "tests/runtime/test_engines.py",
 )
 
@@ -45,21 +46,17 @@ AREAS: dict[str, Area] = {
     ),
     "engines": Area(
         (
-            "runtime/engine/kernel_common.py",
-            "runtime/engine/kernel_core.py",
-            "runtime/engine/kernel_dynamic.py",
-            "runtime/engine/kernel_edge.py",
-            "runtime/engine/kernel_main.py",
-            "runtime/engine/kernel_races.py",
-            "runtime/engine/kernel_router.py",
-            "runtime/engine/kernel_vector.py",
-            "runtime/engine/drive.py",
+            "runtime/reference/*.py",
+            "runtime/time/*.py",
+            "runtime/both.py",
+            "runtime/decisions.py",
+            "runtime/observations/drive.py",
         ),
         _RUNS,
         900,
     ),
     "counters": Area(
-        ("runtime/counters.py", "runtime/engine/deadlock.py", "runtime/engine/observe.py"),
+        ("runtime/observations/*.py", "runtime/reference/findings.py"),
         (
             "tests/runtime/test_faults.py",
             "tests/runtime/test_runs.py",
@@ -70,10 +67,9 @@ AREAS: dict[str, Area] = {
         ),
     ),
     "files": Area(
-        ("runtime/store.py", "wsc/files.py", "isa/fabric.py", "runtime/engine/keep.py"),
+        ("runtime/store.py", "wsc/files.py", "isa/fabric.py", "runtime/keep.py"),
         (
-            "tests/runtime/test_keep.py",
-            "tests/runtime/test_compiled.py",
+            "tests/runtime/kernels/test_library.py",
             "tests/runtime/test_runs.py",
             "tests/test_weights.py",
             "tests/isa",
