@@ -86,7 +86,6 @@ RUN = np.dtype(
 
 ROUTER = np.dtype(
     [
-        ("passed", np.int64),  # wavelets that it has handed on as they came, over ``side``
         ("first", np.int32),  # runs in its buffer, or -1
         ("last", np.int32),
         ("out_first", np.int32),  # runs in the core's output queue
@@ -98,6 +97,10 @@ ROUTER = np.dtype(
         ("arrival", np.int32),  # stream of what arrives at the core, or -1
         ("straight", np.int32),  # slot beyond if all it does is hand on, ``WINDS`` or ``UNKNOWN``
         ("side", np.int32),  # over which it hands on then
+        ("settled", np.int32),  # its switch is in its last position
+        ("line", np.int32),  # of ``lines``: the row or column of its color along which it does
+        ("leap", np.int32),  # slot farther along; all routers from here to there only hand on
+        ("since", np.int32),  # the line's number when that was so
     ]
 )
 WINDS, UNKNOWN = -1, -2
@@ -250,6 +253,8 @@ TABLES: dict[str, tuple[Any, int]] = {
     "runs": (RUN, FLAT),
     "listed": (np.int64, FLAT),
     "moves": (np.int64, 6),  # [slot, side]
+    "passes": (np.int64, 4),  # [slot, side]: what begins to be handed on there, less what ends
+    "lines": (np.int64, FLAT),  # [color, column or row]: how often leaps there came to an end
     # The edge.
     "records": (np.int64, len(Rcol)),
     "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
