@@ -24,6 +24,7 @@ from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.records import (
     FLAT,
     MOST_DIMS,
+    MOST_LISTED,
     MOST_OPERANDS,
     ROUTER,
     RUN,
@@ -183,6 +184,8 @@ class Builder:
             spread=np.zeros(MOST_OPERANDS, np.int64), count=np.zeros(MOST_DIMS, np.int64),
             step=np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
             index=np.zeros(MOST_DIMS, np.int64),
+            listed_steps=np.zeros((MOST_LISTED, 2), np.int64),
+            turns=np.zeros((MOST_DIMS + 1, 4), np.int64),
         )  # fmt: skip
         self._start(now, units)
         now["run_room"] = len(tables["runs"])

@@ -25,6 +25,7 @@ from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 SLOT_COLUMNS = int(Scol.GUIDED) + 1
 FLAT = 0  # columns of a table of one dimension
 MOST_OPERANDS, MOST_DIMS = 4, 8
+MOST_LISTED = 1 << 13  # steps of an ``fmac`` that are listed
 
 THREAD = np.dtype(
     [
@@ -271,4 +272,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "count": (np.int64, FLAT),  # steps in each dimension
     "step": (np.int64, MOST_DIMS),
     "index": (np.int64, FLAT),
+    "listed_steps": (np.int64, 2),  # of ``fmac``: words to the factors of each step
+    "turns": (np.int64, 4),  # count, and words from turn to turn of the sum and both factors
 }
