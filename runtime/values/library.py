@@ -18,13 +18,14 @@ from typing import Any
 import llvmlite
 from llvmlite import binding
 
-from wsc import isa, runtime
+from wsc import isa
 from wsc.runtime.engine.keep import find_folder, processor
 from wsc.runtime.values.records import TABLES
 from wsc.runtime.values.translate import Function, Translator
 
-# The contract's files that kernels contain functions or numbers of.
-_DECISIVE = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+# The files beside this folder, and the contract's, that kernels have functions or numbers of.
+_BESIDE = ("tables.py", "routes.py", "schedule.py")
+_CONTRACT = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
 _SEAL = hashlib.sha256().digest_size
 
 _lock = Lock()
@@ -90,9 +91,8 @@ def _target() -> Any:
 def _digest() -> str:
     """Over all that decides what the compiled code does."""
     here, contract = Path(__file__).parent, Path(isa.__file__).parent
-    tables = Path(runtime.__file__).parent
-    files = [*sorted(here.glob("*.py")), *sorted(tables.glob("*.py"))]
-    files += [contract / name for name in _DECISIVE]
+    files = [*sorted(here.glob("*.py")), *(here.parent / name for name in _BESIDE)]
+    files += [contract / name for name in _CONTRACT]
     total = hashlib.sha256(repr((llvmlite.__version__, *processor())).encode())
     for file in files:
         total.update(file.read_bytes())
