@@ -21,7 +21,7 @@ import llvmlite
 import numpy as np
 from llvmlite import binding
 
-from wsc import isa, runtime
+from wsc import isa
 from wsc.runtime.keep import find_folder, processor
 from wsc.runtime.kernels.translate import FLAT, INT, NOTHING, Function, Translator, annotated
 
@@ -30,8 +30,9 @@ R = TypeVar("R")
 Tables = Mapping[str, tuple[Any, int]]
 Compiling = Callable[[str], None]
 
-# The contract's files that kernels contain functions or numbers of.
-_DECISIVE = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+# The files beside the rooms, and the contract's, that kernels have functions or numbers of.
+_BESIDE = ("tables.py", "routes.py", "schedule.py", "observations/records.py")
+_CONTRACT = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
 _engines: list[Any] = []  # they own the code of this process
 _SEAL = hashlib.sha256().digest_size
 
@@ -158,9 +159,10 @@ class Library:
 
     def digest(self) -> str:
         """Over all that decides what the compiled code does."""
-        contract, common = Path(isa.__file__).parent, Path(runtime.__file__).parent
-        files = [*sorted(self.folder.glob("*.py")), *sorted(common.glob("*.py"))]
-        files += [*sorted(Path(__file__).parent.glob("*.py")), *(contract / n for n in _DECISIVE)]
+        here, contract = Path(__file__).parent, Path(isa.__file__).parent
+        files = [*sorted(self.folder.glob("*.py")), *sorted(here.glob("*.py"))]
+        files += [here.parent / name for name in _BESIDE]
+        files += [contract / name for name in _CONTRACT]
         total = hashlib.sha256(repr((llvmlite.__version__, *processor())).encode())
         for file in files:
             total.update(file.read_bytes())
