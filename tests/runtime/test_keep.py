@@ -9,7 +9,7 @@ import numba
 import pytest
 
 from wsc.runtime.engine import keep
-from wsc.runtime.engine.keep import SEAL, Keep
+from wsc.runtime.keep import SEAL, Keep
 
 NUMBA: Any = numba  # its settings have no stubs
 SIGNATURE = (NUMBA.types.int64,)

@@ -181,7 +181,6 @@ def from_python(inner: Any, arguments: str) -> Any:
     arguments: their types, as in ``"iff"``: integers and reals.
     """
     from numba import njit, types
-
     from wsc.runtime.engine.lean import finishing_only
 
     def way_in(a: Any, b: Any, c: Any, d: Any) -> Any:
