@@ -11,7 +11,7 @@ from isa.machine import described
 from isa.program import Procedure, Program, Region, Statement, Tensor, statements
 from isa.types import DType
 from wsc.errors import CompileError
-from wsc.ir.tasks import Placed, Task, views
+from wsc.ir.tasks import Placed, Task, edge_names, views
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
@@ -81,19 +81,27 @@ class Emit:
 
 @dataclass(slots=True)
 class _Bodies:
-    """Bodies of tasks; tasks that differ in their buffers alone go through a kernel once."""
+    """Bodies of tasks; tasks that differ in names alone go through a kernel once."""
 
     context: Context
-    known: dict[Hashable, tuple[list[str], Instance]] = field(default_factory=dict)
+    known: dict[Hashable, tuple[Task, Instance]] = field(default_factory=dict)
 
     def of(self, task: Task) -> Instance:
         """The body of a task, numbers apart."""
         buffers = buffers_of(task)
-        key = (form(task, positions=True), tuple(map(buffers.index, buffers)))
+        types = [self._type(name) for name in edge_names(task)]
+        same = form(task, positions=True, names=False)
+        key = (same, tuple(types), tuple(map(buffers.index, buffers)))
         if key not in self.known:
-            self.known[key] = (buffers, take_apart(emit(task, self.context)))
+            self.known[key] = (task, take_apart(emit(task, self.context)))
         first, instance = self.known[key]
-        return instance.over(dict(zip(first, buffers, strict=True)))
+        memory = dict(zip(buffers_of(first), buffers, strict=True))
+        edge = dict(zip(edge_names(first), edge_names(task), strict=True))
+        return instance.over(memory, edge, task.origin)
+
+    def _type(self, name: str) -> Hashable:
+        tensor = self.context.edge_tensor(name)
+        return (tensor.kind, tensor.dtype, tensor.shape)
 
 
 def _require_core(fabric: Fabric) -> None:

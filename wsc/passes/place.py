@@ -6,6 +6,7 @@ layout that it needs (``values``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from isa.fabric import Fabric
@@ -35,8 +36,10 @@ from wsc.ir.tasks import (
     MapTask,
     Placed,
     ReduceTask,
+    Run,
     ScatterTask,
     Store,
+    edge_names,
 )
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
@@ -51,6 +54,8 @@ from wsc.layout import (
 )
 from wsc.passes.contraction import choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
+from wsc.passes.layers import find_layers
+from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
 
 
@@ -88,33 +93,44 @@ class Placer(Values):
         """Place every node, then send the outputs out."""
         self._edges()
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
-        handlers = {
-            Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
-            Scatter: self._scatter,
-        }  # fmt: skip
-        for node in self.graph.nodes:
-            self.origin = ",".join(node.origin) or node.name
-            if isinstance(node.op, (Move, Concat)):
-                self.lazy[node.output] = node
-            else:
-                handlers[type(node.op)](node)
+        stacks, done = list[Run](), 0
+        for layers in find_layers(self.graph):
+            self._walk(self.graph.nodes[done : layers.start])
+            stack = place_stack(self, layers, self._walk)
+            stacks += [] if stack is None else [stack]
+            done = layers.end
+        self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:
+            if output.name in self.stored:
+                continue
             self.origin = output.name
             view = self.view(output.value)
             self.tasks.append(Store(view, output.name, output.name))
         for value, target in self.beside.items():
             self.origin = target
             self.tasks.append(Store(self.view(value), target, target))
-        used = {
-            getattr(t, key, None)
-            for t in self.tasks
-            for key in ("source", "weight", "table", "target")
-        }
+        used = {name for task in self.tasks for name in edge_names(task)}
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
-        tasks = tuple(early(self.tasks, self.mesh))
-        return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
+        tasks = early(self.tasks, self.mesh)
+        if tasks != self.tasks:  # what has moved may have been a part of a layer
+            stacks = []
+        buffers = tuple(self.buffers.values())
+        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(stacks))
+
+    def _walk(self, nodes: Iterable[Node]) -> None:
+        """Place nodes one after the other."""
+        handlers = {
+            Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
+            Scatter: self._scatter,
+        }  # fmt: skip
+        for node in nodes:
+            self.origin = ",".join(node.origin) or node.name
+            if isinstance(node.op, (Move, Concat)):
+                self.lazy[node.output] = node
+            else:
+                handlers[type(node.op)](node)
 
     # --- nodes ------------------------------------------------------------------
 
