@@ -95,7 +95,7 @@ def _edge(image: Image, state: State) -> Iterator[Wait]:
     for queue in state.queues[state.queues[:, Qcol.RECORD] < state.queues[:, Qcol.END]]:
         slot = int(queue[Qcol.SLOT])
         shape = state.shapes[state.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
+        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
         color = _color(image, state, slot)
         direction = int(shape[Hcol.DIRECTION])
         if direction == FEED and shape[Hcol.LOOKUP] >= 0:
@@ -162,7 +162,7 @@ def describe_fault(image: Image, state: State) -> tuple[str, Location]:
     code, tile, unit = Fault(int(g[G.ERROR])), int(g[G.ERROR_TILE]), int(g[G.ERROR_UNIT])
     row, a, b = int(g[G.ERROR_ROW]), int(g[G.ERROR_A]), int(g[G.ERROR_B])
     if code is Fault.LOOKUP:
-        transfer = image.program.transfers[row]
+        transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"

@@ -27,7 +27,7 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     code, row, a = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_a"])
     tile = _tile(image, int(now["fault_tile"]))
     if code is Fault.LOOKUP:
-        transfer = image.program.transfers[row]
+        transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
@@ -164,7 +164,7 @@ def _edge(image: Image, machine: Machine) -> Iterator[Wait]:
     for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
         slot = image.routes.slots[int(queue[Qcol.SLOT])]
         shape = machine.shapes[machine.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
+        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
         direction = int(shape[Hcol.DIRECTION])
         if direction == FEED and shape[Hcol.LOOKUP] >= 0:
             what = f"the feed of '{transfer.tensor}' waits for index values or a reader"

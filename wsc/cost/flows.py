@@ -24,6 +24,7 @@ from wsc.cost.streams import (
 from wsc.cost.tiles import Axis
 from wsc.isa.expr import evaluate
 from wsc.isa.program import Program, Transfer
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control, Side
 from wsc.kernels.flows import FLOWS, SHARED
 
@@ -64,7 +65,7 @@ class Streams:
             name: Cast(shape, axis, along, model.ramp + 2, self._between(name, 1))
             for name, axis, along in (("row_cast", x, 1), ("column_cast", y, 0))
         }  # fmt: skip
-        self.controls = sum(map(self._control_bytes, program.transfers))
+        self.controls = sum(map(self._control_bytes, plain_transfers(program)))
         self.weights = Multicast(model, y, self._schedule("weights"), self._depth("weights", False))
         self.scatter = Scatter(model, y, self._schedule("scatter"), self._depth("scatter", False))
         self.collect = Collect(model, y, self._schedule("collect"), self._depth("collect", True))
@@ -142,7 +143,7 @@ class Streams:
         lookup: list[bool] = []
         total = np.zeros(len(self.x.places))
         types = {tensor.name: tensor.dtype for tensor in self.program.edge_tensors}
-        for transfer in self.program.transfers:
+        for transfer in plain_transfers(self.program):
             named = flow in flows_of_color(transfer.color)
             if not named or transfer.side is not Side.NORTH:
                 continue

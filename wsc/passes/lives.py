@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, fields
 from statistics import median_low
+from typing import Any
 
 from wsc.ir.tasks import EDGE, MoveTask, Placed, Run, Task, scratch, views
 from wsc.layout import View
@@ -86,7 +87,7 @@ def form(task: Task, positions: bool = False, names: bool = True) -> Hashable:
     """
     parts: list[Hashable] = [type(task)]
     for entry in fields(task):
-        value = getattr(task, entry.name)
+        value: Any = getattr(task, entry.name)
         if entry.name in NAMES and not names:
             value = bool(value)
         if isinstance(task, MoveTask) and entry.name == "steps" and not positions:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from wsc.ir.graph import GraphOutput, Node
 from wsc.ir.tasks import Run, Store, Task
-from wsc.layout import View
+from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
+from wsc.passes.periods import numbered, runs
 from wsc.passes.values import Extents, Values
 
 Walk = Callable[[Iterable[Node]], None]
@@ -51,9 +52,9 @@ def place_stack(values: Values, layers: Layers, walk: Walk) -> Run | None:
 @dataclass(slots=True)
 class _State:
     tasks: list[Task]
-    buffers: dict[str, object]
+    buffers: dict[str, Buffer]
     homes: dict[str, View]
-    copies: dict[object, View]
+    copies: dict[tuple[str, Extents, float | None], View]
     lazy: dict[str, Node]
     stored: set[str]
 
@@ -82,9 +83,9 @@ class _Stack:
         """Forget what was placed since."""
         values = self.values
         values.tasks = list(state.tasks)
-        values.buffers = dict(state.buffers)  # type: ignore[assignment]
+        values.buffers = dict(state.buffers)
         values.homes = dict(state.homes)
-        values.copies = dict(state.copies)  # type: ignore[assignment]
+        values.copies = dict(state.copies)
         values.lazy = dict(state.lazy)
         values.stored = set(state.stored)
 
@@ -119,7 +120,11 @@ class _Stack:
             found = [form(task, names=False) for task in values.tasks[here:]]
             if found != forms or not all(map(_alike, self.entry, left)):
                 return None
-        return Run(self.begin, len(forms), layers.count) if forms else None
+        # A layer that is a recurrence itself becomes a loop over its steps.
+        first = values.tasks[self.begin : self.begin + len(forms)]
+        if not forms or runs(numbered(map(form, first))):
+            return None
+        return Run(self.begin, len(forms), layers.count)
 
     def _layer(self, turn: int) -> list[View]:
         """Place one layer: where it leaves what it hands on."""

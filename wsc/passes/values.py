@@ -7,7 +7,7 @@ source's layout to the wanted one. Constants are loaded at their first use.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Generator, Iterable, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -172,7 +172,7 @@ class Values:
         return self.copies[key]
 
     @contextmanager
-    def apart(self, inside: Set[str]) -> Iterator[list[Task]]:
+    def apart(self, inside: Set[str]) -> Generator[list[Task]]:
         """Gather the tasks that bring values to a layer from outside it, apart from its own.
 
         inside: the values of the layer, those that it is handed included.
