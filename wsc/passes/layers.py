@@ -17,6 +17,7 @@ from wsc.ir.graph import Contract, Graph, Node
 from wsc.passes.periods import numbered
 
 LEAST = 2  # layers
+SAVED = 8  # nodes that a loop stands for beside those of its first turn, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class _Search:
             own |= found
             turns += 1
         # Without weights of their own they are the steps of a recurrence.
-        if turns < LEAST or not own & self.constants:
+        if turns < LEAST or not own & self.constants or (turns - 1) * period < SAVED:
             return None
         handed = tuple((name, place) for place, name in carried.items())
         return Layers(start, period, turns, handed, frozenset(own))

@@ -64,16 +64,18 @@ class Place:
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
-    same_order: the order of a contraction's sums does not depend on who owns them.
+    same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
+    that repeat are laid out alike, so that they may become a loop.
     """
 
     fabric: Fabric
     same_order: bool = False
+    alike: bool = True
     name: str = "place"
 
     def apply(self, graph: Graph) -> Placed:
         """The placed program."""
-        return Placer(graph, self.fabric, same_order=self.same_order).run()
+        return Placer(graph, self.fabric, same_order=self.same_order, alike=self.alike).run()
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ class Placer(Values):
     """The walk over the nodes."""
 
     same_order: bool = False
+    alike: bool = True
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
 
@@ -94,7 +97,7 @@ class Placer(Values):
         self._edges()
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
         stacks, done = list[Run](), 0
-        for layers in find_layers(self.graph):
+        for layers in find_layers(self.graph) if self.alike else ():
             self._walk(self.graph.nodes[done : layers.start])
             stack = place_stack(self, layers, self._walk)
             stacks += [] if stack is None else [stack]
