@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wsc.cost import Bound
-from wsc.cost.edge import traffic
+from wsc.cost.edge import Traffics
 from wsc.cost.predict import Prediction
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Direction, Location, Program, Transfer
@@ -147,8 +147,9 @@ def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) 
     """(link, I/O) cycles that these transfers need at least."""
     ports: dict[tuple[str, Side, Direction], np.ndarray] = {}
     total = dict.fromkeys(Direction, 0)
+    each = Traffics(program)
     for transfer in transfers:
-        moved = traffic(program, transfer)
+        moved = each.of(transfer)
         key = (transfer.region, transfer.side, transfer.direction)
         ports[key] = ports.get(key, 0) + moved.ports
         total[transfer.direction] += moved.bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.edge import static_environment, traffic
+from wsc.cost.edge import Traffics, static_environment
 from wsc.cost.model import CostModel
 from wsc.cost.streams import (
     PROMISED,
@@ -49,6 +49,7 @@ class Streams:
     def __init__(self, program: Program, model: CostModel, x: Axis, y: Axis) -> None:
         shape = (len(y.places), len(x.places))
         self.program, self.model, self.x, self.y = program, model, x, y
+        self.traffics = Traffics(program)
         self.inputs, self.outputs = self._depths(False), self._depths(True)
         self.intervals = {
             color: model.queue_interval(np.maximum(depth, 1))
@@ -142,16 +143,16 @@ class Streams:
         intervals: list[float] = []
         lookup: list[bool] = []
         total = np.zeros(len(self.x.places))
-        types = {tensor.name: tensor.dtype for tensor in self.program.edge_tensors}
+        each = self.traffics
         for transfer in plain_transfers(self.program):
             named = flow in flows_of_color(transfer.color)
             if not named or transfer.side is not Side.NORTH:
                 continue
-            moved = traffic(self.program, transfer)
+            moved = each.of(transfer)
             total = total + moved.ports[self.x.places]
             upto.append(total)
             busy = moved.elements / max(int(moved.ports.max(initial=0)), 1)
-            intervals.append(self.model.edge_interval(busy, types[transfer.tensor]))
+            intervals.append(self.model.edge_interval(busy, each.types[transfer.tensor]))
             lookup.append(transfer.lookup is not None)
         table = np.array(upto).reshape(len(upto), len(total))
         return Schedule(table, np.array(intervals), np.array(lookup, bool))

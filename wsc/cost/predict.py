@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wsc.cost.edge import traffic
+from wsc.cost.edge import Traffics
 from wsc.cost.flows import Unpredictable
 from wsc.cost.threads import Span
 from wsc.cost.walk import Walk
@@ -84,8 +84,9 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     )
     cycles = walk.end
     moved = dict.fromkeys(Direction, 0)
+    each = Traffics(program)
     for transfer in plain_transfers(program):
-        moved[transfer.direction] += traffic(program, transfer).bytes
+        moved[transfer.direction] += each.of(transfer).bytes
     # Numbers for lookups, and control wavelets, take the edge's bandwidth as well.
     io = (moved[Direction.FEED] + walk.streams.controls, moved[Direction.DRAIN] + _asked(program))
     tally, timing = walk.tally, fabric.timing[Timing.MULTIPLY_ACCUMULATE]

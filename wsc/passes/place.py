@@ -6,7 +6,7 @@ layout that it needs (``values``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from wsc.cost import CostModel
@@ -52,7 +52,7 @@ from wsc.layout import (
     dense_strides,
     whole,
 )
-from wsc.passes.contraction import choose_contraction, reads_outside, wanted_extents
+from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
 from wsc.passes.layers import find_layers
 from wsc.passes.stack import place_stack
@@ -86,6 +86,7 @@ class Placer(Values):
     alike: bool = True
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
+    forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -257,16 +258,7 @@ class Placer(Values):
             streamed = _no_windows(op)
             if not streamed:
                 op, a, b = node.op, *node.inputs
-        choice = choose_contraction(
-            op,
-            self.types[a],
-            self.types[b],
-            streamed,
-            self.current(a),
-            self.current(b),
-            self.cost,
-            self.same_order,
-        )
+        choice = self._choice(op, a, b, streamed)
         if choice is None:
             raise DoesNotFit(
                 f"node '{self.origin}': no layout of its operands and result fits the "
@@ -282,6 +274,17 @@ class Placer(Values):
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
         self.homes[node.output] = out
+
+    def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
+        """The form of a contraction: found once for those that are alike, as layers have them."""
+        types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
+        where = tuple(None if view is None else replace(view, buffer="") for view in found)
+        key = (op, types, streamed, where)
+        if key not in self.forms:
+            self.forms[key] = choose_contraction(
+                op, *types, streamed, *found, self.cost, self.same_order
+            )
+        return self.forms[key]
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
