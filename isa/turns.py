@@ -18,7 +18,7 @@ from wsc.isa.program import Dim, EdgeTensor, Kind, Program, Transfer, TransferLo
 
 Tables = Mapping[str, tuple[str, ...]]
 
-_PLACE = re.compile(r"\{([^{}]+)\}")
+PLACE = re.compile(r"\{([^{}]+)\}")
 _NUMBER = re.compile(r"([0-9]{1,12})")
 _RISING = r"(?:([0-9]{{1,12}})\*)?{name}(?:\+([0-9]{{1,12}}))?"
 _FALLING = r"([0-9]{{1,12}})-(?:([0-9]{{1,12}})\*)?{name}"
@@ -41,7 +41,7 @@ def expand(text: str, name: str, turn: int, tables: Tables | None = None) -> str
         entries = (tables or {}).get(found[1], ()) if found else ()
         return entries[turn] if turn < len(entries) else match[0]
 
-    return _PLACE.sub(put, text)
+    return PLACE.sub(put, text)
 
 
 def common(texts: Sequence[str], name: str) -> str | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.ir.graph import Contract, Graph, Node
+from wsc.isa.turns import PLACE, common, expand
 from wsc.passes.periods import numbered
 
 LEAST = 2  # layers
@@ -90,21 +91,35 @@ class _Search:
         for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
             if end - begin < period:
                 continue
-            # Of the starts that give as many layers, the one at which the fewest bytes are
-            # handed on, and of those the last: what comes before the layers may look like the
-            # end of one (the normalisation of an embedding).
+            # Of the starts that give as many layers, those at which the fewest bytes are handed
+            # on, and of these the one from which names say that a layer begins: what comes before
+            # the layers may look like the end of one (the normalisation of an embedding).
             slack = (end - begin) % period
             starts = range(first + begin, first + begin + slack + 1)
             count = (end - begin) // period + 1
             found = [self._stack(start, period, count) for start in starts]
             stacks = [item for item in found if item is not None]
             if stacks:
-                yield max(stacks, key=lambda item: (item.count, -self._bytes(item), item.start))
+                most = max((item.count, -self._bytes(item)) for item in stacks)
+                ties = [item for item in stacks if (item.count, -self._bytes(item)) == most]
+                yield min(ties, key=self._unlike)
 
     def _bytes(self, layers: Layers) -> int:
         """What is handed on from one layer to the next."""
         types = [self.types[name] for name, _ in layers.carried]
         return sum(type_.size * type_.dtype.bytes for type_ in types)
+
+    def _unlike(self, layers: Layers) -> tuple[int, int]:
+        """How little names go with layers: nodes whose names do not go on, numbers within one."""
+        irregular, numbers = 0, set[str]()
+        for first in range(layers.start, layers.start + layers.period):
+            names = [",".join(n.origin) for n in self.nodes[first : layers.end : layers.period]]
+            text = common(names[:3], "layer")
+            if text is None or expand(text, "layer", layers.count - 1) != names[-1]:
+                irregular += 1
+            else:
+                numbers.update(PLACE.findall(text))
+        return irregular, len(numbers)
 
     def _stack(self, start: int, period: int, count: int) -> Layers | None:
         """As many layers from a node on as their links allow; None if there is no second."""
