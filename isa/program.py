@@ -424,6 +424,20 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferLoop:
+    """Entries of the edge's schedule that are played ``count`` times, in turn after turn.
+
+    register: 0 .. count-1, in the guards, extents and offsets of the entries, and in the names
+    of edge tensors and nodes (``wsc.isa.turns``).
+    """
+
+    register: str
+    count: int
+    body: tuple[Transfer, ...]
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A whole program.
 
@@ -433,7 +447,8 @@ class Program:
     compiled (``wsc.isa.machine``). precision: of the network, for the reader and for the
     comparison. files: those that hold weights, with their digests. colors: name -> number.
     constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
-    are byte addresses in expressions.
+    are byte addresses in expressions. names: tables of names for the turns of loops
+    (``wsc.isa.turns``).
     """
 
     fabric: str
@@ -448,10 +463,11 @@ class Program:
     regions: tuple[Region, ...] = ()
     routes: tuple[Route, ...] = ()
     procedures: tuple[Procedure, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
+    transfers: tuple[Transfer | TransferLoop, ...] = ()
     settings: tuple[tuple[str, Number], ...] = ()
     numbers: str = ""
     files: tuple[WeightFile, ...] = ()
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
     version: int = ISA_VERSION
 
     def shown(self, kind: Kind) -> list[EdgeTensor]:

@@ -31,6 +31,7 @@ from wsc.isa.program import (
     Transfer,
     WeightFile,
 )
+from wsc.isa.turns import distinct_transfers
 from wsc.isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
@@ -80,6 +81,11 @@ class Context:
     def bodies(self) -> dict[str, tuple[Statement, ...]]:
         """Procedure name -> statements."""
         return {procedure.name: procedure.body for procedure in self.program.procedures}
+
+    @cached_property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """The entries of the schedule, each once if the turns of its loop are alike."""
+        return tuple(distinct_transfers(self.program))
 
     @cached_property
     def regions(self) -> dict[str, Region]:

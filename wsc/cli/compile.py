@@ -182,6 +182,7 @@ def summary(
     from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
     from wsc.isa.program import Kind
+    from wsc.isa.turns import each_transfer
 
     assembly = program.assembly
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
@@ -204,7 +205,7 @@ def summary(
         parts = {
             "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),
             "colors": len(assembly.colors), "routes": len(assembly.routes),
-            "transfers": len(assembly.transfers),
+            "transfers": len(list(each_transfer(assembly.transfers))),
         }  # fmt: skip
         lines.append(("parts", ", ".join(f"{count} {name}" for name, count in parts.items())))
     return lines

@@ -281,10 +281,11 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     import numpy as np
 
     from wsc.isa.program import Kind
+    from wsc.isa.turns import plain_transfers
 
     assembly = program.assembly
     rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
-    tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
+    tables = [rows[t.tensor] for t in plain_transfers(assembly) if t.lookup is not None]
     bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
