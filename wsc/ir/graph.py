@@ -246,13 +246,15 @@ class Constant:
     """A constant tensor; ``load`` returns its values (mapped where possible), of ``type``.
 
     source: (file, byte offset, length) of the raw little-endian data when it is
-    already stored outside the model with ``type``'s dtype, else None.
+    already stored outside the model with ``type``'s dtype, else None. state: training changes
+    its values, which ``load`` returns as they are at the start: nothing follows from them.
     """
 
     name: str
     type: Type
     load: Callable[[], np.ndarray] = field(compare=False, repr=False)
     source: tuple[str, int, int] | None = None
+    state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
