@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from isa.derivatives import DERIVATIVES, WITHOUT
-from isa.table import TABLE, Form, Operand, operand_type
-from isa.types import DType
+from wsc.isa.derivatives import DERIVATIVES, WITHOUT
+from wsc.isa.table import TABLE, Form, Operand, operand_type
+from wsc.isa.types import DType
 from tests import oracle
 from tests.conftest import Golden
 from wsc.errors import CompileError

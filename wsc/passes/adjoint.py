@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from isa.derivatives import DERIVATIVES, WITHOUT
-from isa.types import DType
+from wsc.isa.derivatives import DERIVATIVES, WITHOUT
+from wsc.isa.types import DType
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import move_shape
 from wsc.ir.graph import (
