@@ -34,6 +34,7 @@ from wsc.isa.program import (
     Statement,
     Tensor,
     Transfer,
+    Update,
     WeightFile,
 )
 from wsc.isa.table import BY_NAME, Form
@@ -51,6 +52,7 @@ Source = (
     | Procedure
     | Statement
     | Transfer
+    | Update
     | None
 )
 
@@ -90,6 +92,7 @@ def listing(program: Program) -> list[Line]:
         ("Procedures.", _procedures(program)),
         ("What each region's main threads run.", _mains(program)),
         ("What the edge feeds and drains, in this order at each port.", _transfers(program)),
+        ("What the weight store does with the gradients, at the end.", _updates(program)),
     )
     lines: list[Line] = []
     for title, section in sections:
@@ -258,6 +261,23 @@ def _statement(statement: Statement, indent: str) -> Iterator[Line]:
 def _transfers(program: Program) -> Iterator[Line]:
     for transfer in program.transfers:
         yield Line(print_transfer(transfer), transfer, transfer.node)
+
+
+def _updates(program: Program) -> Iterator[Line]:
+    if program.clip or program.over != 1:
+        clip = f" clip {show_number(program.clip)}" if program.clip else ""
+        over = f" over {program.over}" if program.over != 1 else ""
+        yield Line(f"gradients{clip}{over}")
+    for update in program.updates:
+        yield Line(print_update(update), update)
+
+
+def print_update(update: Update) -> str:
+    """What the store does to one of its tensors."""
+    numbers = comma(f"{name} = {show_number(value)}" for name, value in update.numbers)
+    text = f"update {show_edge_name(update.weight)} by {update.rule}({numbers})"
+    text += f" from {show_edge_name(update.gradient)}"
+    return text + (f" with {comma(map(show_edge_name, update.states))}" if update.states else "")
 
 
 def print_transfer(transfer: Transfer) -> str:

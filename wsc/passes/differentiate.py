@@ -11,6 +11,7 @@ from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph, GraphOutput, Node
+from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 
 GRADIENT = ".grad"
@@ -24,10 +25,14 @@ class Differentiate:
     Requires a checked graph with an output of one float, the loss, and float values ``by``;
     ensures one output ``NAME.grad`` more for each of them, of its type. Values that do not decide
     the loss are refused, and so is what has no derivative: all of it, by operator and node.
+
+    scale: an input of one float by which all gradients are multiplied, so that small ones stay
+    above the least that halves have; "" for none.
     """
 
     loss: str
     by: tuple[str, ...]
+    scale: str = ""
     name: str = "differentiate"
 
     def apply(self, graph: Graph) -> Graph:
@@ -40,7 +45,8 @@ class Differentiate:
                 f"output {shortened(self.loss)!r} is {loss.dtype.value}{list(loss.shape)}, and no "
                 "loss: a loss is one float"
             )
-        found = _Backwards(graph, build, loss, self.by).run()
+        seed = build.value(self.scale) if self.scale else build.constant(np.ones(()), DType.F32)
+        found = _Backwards(graph, build, loss, self.by).run(seed)
         without = [name for name in self.by if name not in found]
         if without:
             listed = ", ".join(map(shortened, without))
@@ -64,11 +70,11 @@ class _Backwards:
         self.gradients: dict[str, Value] = {}
         self.refused: dict[tuple[str, str], None] = {}
 
-    def run(self) -> Mapping[str, Value]:
+    def run(self, seed: Value) -> Mapping[str, Value]:
         """Value name -> the derivative of the loss by it."""
         dependent, varied = self._forward()
-        one = self.build.constant(np.ones(self.loss.shape), self.loss.dtype, "seed")
-        self.gradients[self.loss.name] = one
+        whole = self.build.cast(self.build.reshape(seed, self.loss.shape), self.loss.dtype)
+        self.gradients[self.loss.name] = whole
         for node in reversed(self.graph.nodes):
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
