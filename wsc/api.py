@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from wsc.runtime.api import RunResult, ValuesResult
+    from wsc.training.losses import Loss
+    from wsc.training.step import Optimizer
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -232,15 +234,59 @@ def compile(  # noqa: A001 - the name of the command
     """
     from wsc.frontend import import_onnx
 
-    if precision not in (DType.F32.value, DType.F16.value):
-        raise CompileError(f"precision '{precision}' is not known: f32 or f16")
-    kind = DType(precision)
+    kind = _precision(precision)
     source, name = _source(model)
     chosen = None if fabric is None else _fabric(fabric)
     graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
-    if chosen is None:
-        return _smallest(graph, kind, name, observe, same_order)
-    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
+    return _program(_lowered(graph, chosen, kind, name, observe, same_order))
+
+
+def compile_step(
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+    dims: Mapping[str, int] | None = None,
+    precision: str = "f32",
+    trainable: Sequence[str] = (),
+    batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    observe: Observer | None = None,
+) -> Program:
+    """Compile one training step of a model: its loss and gradients, and what the store does.
+
+    fabric, dims, precision, observe: as for ``compile``. loss, optimizer: see ``wsc.training``.
+    trainable: patterns of names of initializers; none: all of them. batch: samples of a run.
+    shapes: of inputs, where they are known from a batch.
+
+    Raises:
+        CompileError: the model cannot be read, lowered or trained, or does not fit.
+        FabricError: there is no such fabric.
+    """
+    from wsc.training.step import build_step
+
+    kind = _precision(precision)
+    source, name = _source(model)
+    chosen = None if fabric is None else _fabric(fabric)
+    step = build_step(source, loss, optimizer, _sizes(dims or {}), kind, trainable, batch, shapes)
+    compiled = _lowered(step.graph, chosen, kind, name, observe, False)
+    return _program(step.finish(compiled))
+
+
+def _precision(name: str) -> DType:
+    if name not in (DType.F32.value, DType.F16.value):
+        raise CompileError(f"precision '{name}' is not known: f32 or f16")
+    return DType(name)
+
+
+def _lowered(
+    graph: Any, fabric: Fabric | None, precision: DType, name: str, observe: Observer | None,
+    same_order: bool,
+) -> Compiled:  # fmt: skip
+    """The program of a graph; without a fabric, on a square that is chosen for it."""
+    if fabric is None:
+        return _smallest(graph, precision, name, observe, same_order)
+    return run_passes(graph, fabric, precision, name, observe, same_order)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -306,7 +352,7 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
 
 def _smallest(
     graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool
-) -> Program:
+) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
 
@@ -318,11 +364,9 @@ def _smallest(
             continue
         fabric = find_fabric(f"{width}x{height}")
         try:
-            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
+            return run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
-            continue
-        return _program(compiled)
     assert failure is not None
     raise failure
 

@@ -138,7 +138,7 @@ class _Importer:
         if STATE_KEY in value.meta:
             tensor = value.meta[STATE_KEY]
             load = partial(_loaded, tensor, shape, dtype)
-            source = _source(tensor, dtype)
+            source = source_of(tensor, dtype)
             self.values[value] = self.build.lazy_constant(
                 name, Type(dtype, shape), load, source, state=True
             )
@@ -220,7 +220,7 @@ class _Importer:
             str(value.name),
             Type(dtype, shape),
             partial(_loaded, tensor, shape, dtype),
-            _source(tensor, dtype),
+            source_of(tensor, dtype),
         )
 
     def _node(self, number: int, node: ir.Node, scope: str, origin: tuple[str, ...]) -> None:
@@ -346,7 +346,7 @@ def _loaded(tensor: ir.TensorProtocol, shape: tuple[int, ...], dtype: DType) -> 
     return convert(tensor.numpy().reshape(shape), dtype)
 
 
-def _source(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
+def source_of(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
     """Where the raw data lie if they are already stored as the graph wants them."""
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.numpy() != dtype.numpy:
         return None

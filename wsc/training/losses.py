@@ -65,19 +65,21 @@ def parse_loss(text: str) -> Loss:
     return loss
 
 
-def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> tuple[Value, int]:
-    """The loss of an output as one float, and the number of classes that labels may name.
+def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+    """The loss of an output, one float. Adds the input ``label`` where there is one.
 
-    Adds the input ``label`` where there is one; the classes are 0 if its values are not labels.
     Raises CompileError for an output of another form.
     """
     if not output.dtype.is_float:
         raise CompileError(f"a loss is of floats, and the output is {output.dtype.value}")
     with build.at("loss", (loss.kind,)):
-        return _BUILDERS[loss.kind](build, loss, output)
+        try:
+            return _BUILDERS[loss.kind](build, loss, output)
+        except ValueError as error:  # the model has an input of that name
+            raise CompileError(f"loss: {error}") from None
 
 
-def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> tuple[Value, int]:
+def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
     """The mean, over all labels that count, of -log softmax at the label."""
     if scores.rank < 2:
         raise CompileError(
@@ -120,10 +122,10 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> tuple[Valu
     many = build.reduce(Reduction.SUM, number, axes, False, "many")
     # Where no label counts, nothing is to be learned.
     mean = build.map_wide(lambda s, n: s / n.max(1.0), total, many, hint="mean", keep=True)
-    return mean, classes
+    return mean
 
 
-def _mse(build: GraphBuilder, loss: Loss, output: Value) -> tuple[Value, int]:
+def _mse(build: GraphBuilder, loss: Loss, output: Value) -> Value:
     """The mean of the squares of output - label."""
     wanted = build.input(LABEL, output.type, output.dtype.numpy.name)
     squares = build.map_wide(
@@ -131,16 +133,16 @@ def _mse(build: GraphBuilder, loss: Loss, output: Value) -> tuple[Value, int]:
     )
     total = build.reduce(Reduction.SUM, squares, range(output.rank), False, "total")
     scale = 1.0 / math.prod(output.shape)
-    return build.map(lambda s: s * scale, total, hint="mean"), 0
+    return build.map(lambda s: s * scale, total, hint="mean")
 
 
-def _output(build: GraphBuilder, loss: Loss, output: Value) -> tuple[Value, int]:
+def _output(build: GraphBuilder, loss: Loss, output: Value) -> Value:
     if output.type.size != 1:
         raise CompileError(f"an output that is the loss is one float, not {list(output.shape)}")
-    return build.cast(build.reshape(output, (), "loss"), DType.F32), 0
+    return build.cast(build.reshape(output, (), "loss"), DType.F32)
 
 
-_BUILDERS: dict[str, Callable[[GraphBuilder, Loss, Value], tuple[Value, int]]] = {
+_BUILDERS: dict[str, Callable[[GraphBuilder, Loss, Value], Value]] = {
     "cross_entropy": _cross_entropy,
     "mse": _mse,
     "output": _output,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -21,15 +21,17 @@ class Preparation:
     """Makes state of what training changes, when a model is read.
 
     trainable: patterns of names of initializers; none: every float initializer of one dimension
-    or more that is more than one number. batch: samples of a step, for models that were written
-    for one. weights: names, afterwards. taken: running statistics -> the output with what they
-    become.
+    or more that is more than one number. batch: samples of a run. shapes: of inputs, where
+    they are known from a batch. weights: names, afterwards. taken: running statistics -> the output with what they
+    become. tensors: the values of both at the start, as the model has them.
     """
 
     trainable: tuple[str, ...] = ()
     batch: int | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     weights: list[str] = field(default_factory=list[str])
     taken: dict[str, str] = field(default_factory=dict[str, str])
+    tensors: dict[str, ir.TensorProtocol] = field(default_factory=dict[str, ir.TensorProtocol])
 
     def __call__(self, model: ir.Model) -> None:
         """Change a model that was read. Raises CompileError if nothing is left to train."""
@@ -38,9 +40,11 @@ class Preparation:
         statistics = self._normalizations(graph, opset)
         self.weights += self._chosen(graph, statistics)
         for name in (*self.weights, *statistics):
+            tensor = graph.initializers[name].const_value
+            assert tensor is not None
+            self.tensors[name] = tensor
             hold(graph, name)
-        if self.batch is not None:
-            _widen(graph, self.batch, {*self.weights, *statistics})
+        _sized(graph, self.batch, self.shapes, {*self.weights, *statistics})
 
     def _normalizations(self, graph: ir.Graph, opset: int) -> list[str]:
         """Put each BatchNormalization into training mode; the names of its statistics."""
@@ -91,23 +95,32 @@ class Preparation:
         return list(chosen)
 
 
-def _widen(graph: ir.Graph, batch: int, state: set[str]) -> None:
-    """A model that was written for one sample takes ``batch`` of them."""
+def _sized(
+    graph: ir.Graph,
+    batch: int | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    state: Collection[str],
+) -> None:
+    """Give sizes to the inputs: those of a batch, also where the model was written for one sample."""
     for value in graph.inputs:
-        if value.name in state or value.shape is None or not len(value.shape):
+        name, shape = str(value.name), value.shape
+        if name in state or shape is None or not len(shape):
             continue
-        if value.shape[0] == 1:
-            value.shape = ir.Shape([batch, *value.shape[1:]])
+        given = shapes.get(name, () if batch is None else (batch,))
+        if name in shapes and len(given) != len(shape):
+            raise CompileError(
+                f"input {shortened(name)!r}: the model has {len(shape)} dimensions, and a batch "
+                f"{list(given)}"
+            )
+        dims = list(shape)
+        for axis, size in enumerate(given):
+            known = dims[axis]
+            one = axis == 0 and known == 1  # the model was written for one sample
+            if isinstance(known, int) and known > 0 and not one and known != size:
+                raise CompileError(
+                    f"input {shortened(name)!r} axis {axis}: the model has {known}, and a batch {size}"
+                )
+            dims[axis] = size
+        value.shape = ir.Shape(dims)
     for value in graph.outputs:
         value.shape = None
-
-
-def sizes(
-    graph_inputs: Mapping[str, tuple[int, ...]],
-) -> dict[str, int]:
-    """``INPUT.AXIS`` -> size, for every dimension of arrays of these shapes."""
-    return {
-        f"{name}.{axis}": size
-        for name, shape in graph_inputs.items()
-        for axis, size in enumerate(shape)
-    }

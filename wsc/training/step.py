@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
 from wsc.frontend import import_onnx
+from wsc.frontend.importer import source_of
 from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Constant, Graph, GraphOutput, Type
@@ -104,18 +106,20 @@ class Step:
     """One training step, before it is placed on a fabric.
 
     graph: with the outputs ``loss``, a gradient for each weight and what running statistics
-    become; its weights are state. updates: what the store does with these. states: the tensors
-    that the optimizer keeps, 0 at the start. classes: how many a label may name; 0: no labels.
+    become; its weights are state. updates: what the store does with these. masters: what the store
+    holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
+    optimizer keeps. states: the latter.
     """
 
     graph: Graph
     updates: tuple[Update, ...]
+    masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
-    classes: int
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
-        constants = (*compiled.constants, *self.states)
+        kept = (self.masters.get(item.name, item) for item in compiled.constants)
+        constants = (*kept, *self.states)
         program = add_updates(compiled.program, self.updates, self.states)
         return replace(compiled, program=program, constants=constants)
 
@@ -139,17 +143,18 @@ def build_step(
     precision: DType = DType.F32,
     trainable: Sequence[str] = (),
     batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Step:
     """The step of a model.
 
     dims: as for ``import_onnx``. trainable: patterns of names of initializers. batch: samples of a
-    step, for a model that was written for one. Raises CompileError for a model that cannot be
+    run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that cannot be
     trained.
     """
-    preparation = Preparation(tuple(trainable), batch)
+    preparation = Preparation(tuple(trainable), batch, shapes or {})
     graph = import_onnx(model, dims, None, precision, prepare=preparation)
     scale = SCALE if precision is DType.F16 else ""
-    graph, classes = _with_loss(graph, loss, preparation, scale)
+    graph = _with_loss(graph, loss, preparation, scale)
     weights = tuple(preparation.weights)
     graph = Differentiate(LOSS, weights, scale).apply(graph)
     updates = [
@@ -163,7 +168,8 @@ def build_step(
     states = tuple(
         _zeros(state, types[name].shape) for name in weights for state in _states(name, optimizer)
     )
-    return Step(graph, tuple(updates), states, classes)
+    masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
+    return Step(graph, tuple(updates), masters, states)
 
 
 def _states(name: str, optimizer: Optimizer) -> tuple[str, ...]:
@@ -174,7 +180,19 @@ def _zeros(name: str, shape: tuple[int, ...]) -> Constant:
     return Constant(name, Type(DType.F32, shape), lambda: np.zeros(shape, np.float32), state=True)
 
 
-def _with_loss(graph: Graph, loss: Loss, preparation: Preparation, scale: str) -> tuple[Graph, int]:
+def _master(name: str, tensor: ir.TensorProtocol) -> Constant:
+    """What the store holds of a weight at the start."""
+    shape = tuple(int(size) for size in tensor.shape.numpy())
+    single = tensor.dtype is ir.DataType.FLOAT
+    source = source_of(tensor, DType.F32) if single else None
+
+    def load() -> np.ndarray:
+        return tensor.numpy().reshape(shape).astype(np.float32)
+
+    return Constant(name, Type(DType.F32, shape), load, source, state=True)
+
+
+def _with_loss(graph: Graph, loss: Loss, preparation: Preparation, scale: str) -> Graph:
     """The graph whose outputs are the loss and what running statistics become."""
     outputs = {output.name: output for output in graph.outputs}
     taken = [outputs.pop(name) for name in preparation.taken.values()]
@@ -185,10 +203,10 @@ def _with_loss(graph: Graph, loss: Loss, preparation: Preparation, scale: str) -
     if outputs[name].length is not None or outputs[name].high:
         raise CompileError(f"loss: the size of output {shortened(name)!r} depends on data")
     build = GraphBuilder.of(graph)
-    value, classes = add_loss(build, loss, build.value(outputs[name].value))
+    value = add_loss(build, loss, build.value(outputs[name].value))
     if scale:
         build.input(scale, Type(DType.F32, ()), "float32")
     shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
     result = build.finish(shown).with_(files=graph.files)
     check_graph(result)
-    return result, classes
+    return result
