@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from wsc.runtime.api import RunResult, ValuesResult
-    from wsc.training.losses import Loss
-    from wsc.training.step import Optimizer
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -243,34 +241,42 @@ def compile(  # noqa: A001 - the name of the command
 
 def compile_step(
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
-    loss: Loss,
-    optimizer: Optimizer,
+    loss: str = "cross_entropy",
+    optimizer: str = "adam",
+    groups: Sequence[str] = (),
+    *,
     fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
     dims: Mapping[str, int] | None = None,
     precision: str = "f32",
     trainable: Sequence[str] = (),
     batch: int | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    clip: float = 0.0,
+    over: int = 1,
     observe: Observer | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe: as for ``compile``. loss, optimizer: see ``wsc.training``.
-    trainable: patterns of names of initializers; none: all of them. batch: samples of a run.
-    shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe: as for ``compile``; the others as for ``wsc.train``. shapes:
+    of inputs, where they are known from a batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
         FabricError: there is no such fabric.
     """
-    from wsc.training.step import build_step
+    from wsc.training.losses import parse_loss
+    from wsc.training.step import build_step, parse_optimizer
 
+    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
     kind = _precision(precision)
     source, name = _source(model)
     chosen = None if fabric is None else _fabric(fabric)
-    step = build_step(source, loss, optimizer, _sizes(dims or {}), kind, trainable, batch, shapes)
+    sizes = _sizes(dims or {})
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
     compiled = _lowered(step.graph, chosen, kind, name, observe, False)
-    return _program(step.finish(compiled))
+    program = _program(step.finish(compiled))
+    program.assembly = program.assembly.with_(clip=clip, over=over)
+    return program
 
 
 def _precision(name: str) -> DType:

@@ -8,7 +8,7 @@ onnx.save(trainer.onnx(), "trained.onnx")
 
 from __future__ import annotations
 
-import json
+import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ from wsc.errors import CompileError, shortened
 from wsc.files import appearing, require_writable
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
-from wsc.isa.types import DType
 from wsc.runtime.api import run
 from wsc.runtime.errors import InputError
 from wsc.runtime.image import Image, load
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FIRST_SCALE = 65536.0  # of the gradients of halves
+KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
+_FIELDS = ("step", "updates", "scale", "good", "seed")
 GROWTH = 2000  # steps without overflow until the scale is doubled
 
 
@@ -66,6 +67,19 @@ class State:
     scale: float = 1.0
     good: int = 0
     seed: int | None = None
+
+    def as_array(self) -> np.ndarray:
+        """The state as integers, for a checkpoint; the scale is a power of two."""
+        seed = -1 if self.seed is None else self.seed
+        return np.array(
+            [self.step, self.updates, math.frexp(self.scale)[1] - 1, self.good, seed], np.int64
+        )
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> State:
+        """Inverse of ``as_array``."""
+        step, updates, exponent, good, seed = array.tolist()
+        return cls(step, updates, math.ldexp(1.0, exponent), good, None if seed < 0 else seed)
 
 
 @dataclass(slots=True)
@@ -157,7 +171,7 @@ class Trainer:
         state = self.state
         state.good = 0 if skipped else state.good + 1
         if skipped:
-            state.scale = max(state.scale / 2, 1.0)
+            state.scale /= 2
         elif state.good == GROWTH:
             state.scale, state.good = state.scale * 2, 0
 
@@ -188,6 +202,10 @@ class Trainer:
 
     # --- the program ------------------------------------------------------------
 
+    def prepare(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Compile the step for the shapes of a batch, as the first ``step`` would."""
+        self._ready(self._parts(batch)[0])
+
     def _ready(self, part: Mapping[str, np.ndarray] | None = None) -> Image:
         """The loaded program; it is compiled for the shapes of the first batch."""
         if self._image is not None:
@@ -199,9 +217,8 @@ class Trainer:
                 options["shapes"] = {name: array.shape for name, array in part.items()}
             if self.batch is not None:
                 options["batch"] = self.batch
-            self.program = compile_step(self.model, **options)
-        assembly = self.program.assembly.with_(clip=self.clip, over=self.over)
-        self.program.assembly = assembly
+            self.program = compile_step(self.model, **options, clip=self.clip, over=self.over)
+        assembly = self.program.assembly
         _require_step(assembly)
         self._folder = tempfile.TemporaryDirectory(prefix="wsc-")
         self.program.save(Path(self._folder.name) / "step.wsa")
@@ -242,17 +259,12 @@ class Trainer:
 
         path = Path(path)
         self._ready()
-        state = self.state
-        facts = {
-            "step": state.step, "updates": state.updates, "scale": state.scale, "good": state.good,
-            "seed": state.seed,
-        }  # fmt: skip
-        metadata = {**MARK, "training": json.dumps(facts)}
         tensors = {name: np.ascontiguousarray(array) for name, array in self._store.items()}
+        tensors[KEPT] = self.state.as_array()
         require_writable(path)
         try:
             with appearing(path) as (partial,):
-                save_file(tensors, partial, metadata)
+                save_file(tensors, partial, MARK)
         except OSError as error:
             raise CompileError(f"{path}: cannot be written ({error.strerror or error})") from error
 
@@ -268,11 +280,13 @@ class Trainer:
         self._ready()
         try:
             with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
                 found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise CompileError(f"{path}: no sound checkpoint ({reason})") from None
+        kept = found.pop(KEPT, None)
+        if kept is None or kept.dtype != np.int64 or kept.shape != (len(_FIELDS),):
+            raise CompileError(f"{path}: is no checkpoint of training: it has no step")
         for name, array in self._store.items():
             if name not in found:
                 raise CompileError(
@@ -289,15 +303,7 @@ class Trainer:
             raise CompileError(
                 f"{path}: is a checkpoint of another model or optimizer: it has '{more[0]}'"
             )
-        try:
-            facts = json.loads(metadata["training"])
-            seed = facts["seed"]
-            self.state = State(
-                int(facts["step"]), int(facts["updates"]), float(facts["scale"]),
-                int(facts["good"]), None if seed is None else int(seed),
-            )  # fmt: skip
-        except (KeyError, TypeError, ValueError):
-            raise CompileError(f"{path}: is no checkpoint of training: it has no step") from None
+        self.state = State.of(kept)
         self._replace(found)
 
     def onnx(self) -> ModelProto:
@@ -355,11 +361,10 @@ def train(
     numbers = tuple(float(number) for number in schedule)
     if any(not 0.0 <= number < float("inf") for number in numbers):
         raise CompileError("a schedule is made of numbers of 0 or more")
+    parse_loss(loss)  # what is wrong with them is said now, not at the first step
+    parse_optimizer(optimizer, groups)
     options: dict[str, Any] = {
-        "loss": parse_loss(loss), "optimizer": parse_optimizer(optimizer, groups),
-        "fabric": fabric, "dims": dims, "precision": precision, "trainable": tuple(trainable),
+        "loss": loss, "optimizer": optimizer, "groups": tuple(groups), "fabric": fabric,
+        "dims": dims, "precision": precision, "trainable": tuple(trainable),
     }  # fmt: skip
     return Trainer(model, options, engine, numbers, float(clip), over, batch)
-
-
-__all__ = ["DType", "StepResult", "Trainer", "train"]

@@ -59,8 +59,9 @@ def load_model(
     source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
     memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
     input name -> values baked in. inputs: initializers that are also inputs and are to be given
-    at each run; the others are constants. prepare: changes the model as it was read. Raises CompileError for a file, model, dimension or
-    input that does not do.
+    at each run; the others are constants. prepare: changes the model as it was read.
+
+    Raises CompileError for a file, model, dimension or input that does not do.
     """
     model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
     bind = bind or {}

@@ -532,8 +532,11 @@ class GraphBuilder:
         axes: Sequence[int],
         keep: bool = True,
         hint: str = "",
+        still: bool = False,
     ) -> Value:
         """Plain reduction over axes (not negative); kept dimensions have size 1.
+
+        still: see ``Reduce``.
 
         A sum of f16 elements is f32, and stays so until it meets an f16 value.
         """
@@ -547,6 +550,7 @@ class GraphBuilder:
             tuple(label for label in out if keep or label),
             tuple(zip(labels, value.shape, strict=True)),
             wide=kind is Reduction.SUM and value.dtype is DType.F16,
+            still=still,
         )
         return self.add(op, [value], hint)
 

@@ -108,7 +108,8 @@ class Reduce:
     dimensions, in order; a dimension of size 1 that no label varies along may be
     named "" (kept dimensions). extents: label -> size. Plain ``ReduceSum`` over axes is the case in
     which every index is a single label. Padding counts as the neutral element.
-    wide: the sum of f16 elements stays f32 (a mean or a variance would overflow in f16).
+    wide: the sum of f16 elements stays f32 (a mean or a variance would overflow in f16). still:
+    no output changes with it, as with what a softmax subtracts: derivatives leave it out.
     """
 
     kind: Reduction
@@ -116,6 +117,7 @@ class Reduce:
     out: tuple[str, ...]
     extents: tuple[tuple[str, int], ...]
     wide: bool = False
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)

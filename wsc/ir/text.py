@@ -120,8 +120,8 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
     match op:
         case Map(body):
             return f"map{values} {{ {'; '.join(map(_step, body))} }}"
-        case Reduce(kind, index, out, extents, wide):
-            suffix = ".wide" if wide else ""
+        case Reduce(kind, index, out, extents, wide, still):
+            suffix = (".wide" if wide else "") + (".still" if still else "")
             return f"reduce.{kind.value}{suffix}{values} {_index(index)} -> {_labels(out, extents)}"
         case Contract(index_a, index_b, out, extents):
             return (
@@ -365,8 +365,10 @@ class _Build(Transformer[Token, Any]):
         self, word: Token, inputs: tuple[str, ...], index: tuple[Index, ...],
         out: tuple[str, ...], extents: tuple[tuple[str, int], ...],
     ) -> tuple[Any, ...]:  # fmt: skip
-        _, kind, *wide = word.split(".")
-        return Reduce(Reduction(kind), index, out, extents, bool(wide)), inputs
+        _, kind, *words = word.split(".")
+        return Reduce(
+            Reduction(kind), index, out, extents, "wide" in words, "still" in words
+        ), inputs
 
     def contract(
         self, inputs: tuple[str, ...], index_a: tuple[Index, ...], index_b: tuple[Index, ...],

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from wsc.isa.derivatives import DERIVATIVES, WITHOUT
-from wsc.isa.types import DType
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import move_shape
 from wsc.ir.graph import (
@@ -42,6 +40,8 @@ from wsc.ir.graph import (
     Transpose,
 )
 from wsc.ir.terms import Number, Term
+from wsc.isa.derivatives import DERIVATIVES, WITHOUT
+from wsc.isa.types import DType
 
 
 class NoDerivative(Exception):
@@ -372,13 +372,16 @@ def _contract_by(op: Contract, place: Place, g: Value, number: int) -> Value:
         raise NoDerivative("windows over the second operand")
     g = _spread(build, g, op.out, plan)
     for axis, entry in enumerate(others):
-        if {label for label, _ in entry.terms} & plan.flipped:
-            if len(entry.terms) > 1 or plan.extents[entry.terms[0][0]] != other.shape[axis]:
+        labels = [label for label, _ in entry.terms]
+        if plan.flipped.intersection(labels):
+            if len(labels) > 1 or plan.extents[labels[0]] != other.shape[axis]:
                 raise NoDerivative("windows of this form")
             other = _flipped(build, other, axis)
-    # Windows are over the first operand of a contraction.
+    # Windows are over the first operand of a contraction. Else it is the one that has more of the
+    # result to itself: that is what is shared out over the rows of tiles.
     left, right = ((g, plan.g), (other, others))
-    if number == 1:
+    windows = any(len(entry.terms) != 1 or entry.offset for entry in others)
+    if number == 1 and (windows or _own(others, plan) >= _own(plan.g, plan)):
         left, right = right, left
     first, second = build.aligned([left[0], right[0]])
     used = {label for _, index in (left, right) for entry in index for label, _ in entry.terms}
@@ -390,8 +393,14 @@ def _contract_by(op: Contract, place: Place, g: Value, number: int) -> Value:
     return build.move(result, ones, *plan.after, hint="whole")
 
 
+def _own(index: Sequence[Index], plan: _Labels) -> int:
+    """How many elements of the result differ by the labels of an operand."""
+    labels = {label for entry in index for label, _ in entry.terms}
+    return math.prod(plan.extents[label] for label in labels & set(plan.out))
+
+
 def _reduce(op: Reduce, place: Place, g: Value) -> dict[int, Value]:
-    if not place.wanted:
+    if not place.wanted or op.still:
         return {}
     (x,) = place.inputs
     if op.kind is Reduction.SUM:

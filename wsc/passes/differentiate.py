@@ -10,7 +10,7 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph, GraphOutput, Node
+from wsc.ir.graph import Graph, GraphOutput, Node, Reduce
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 
@@ -90,7 +90,8 @@ class _Backwards:
         for node in self.graph.nodes:
             if dependent.intersection(node.inputs):
                 dependent.add(node.output)
-            if varied.intersection(node.inputs) and node.type.dtype.is_float:
+            still = isinstance(node.op, Reduce) and node.op.still
+            if varied.intersection(node.inputs) and node.type.dtype.is_float and not still:
                 varied.add(node.output)
         return dependent, varied
 

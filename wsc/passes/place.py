@@ -16,6 +16,7 @@ from wsc.ir.graph import (
     Contract,
     Gather,
     Graph,
+    GraphOutput,
     Lit,
     Map,
     Move,
@@ -92,16 +93,22 @@ class Placer(Values):
             Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
             Scatter: self._scatter,
         }  # fmt: skip
+        trains = any(constant.state for constant in self.graph.constants)
+        ready: dict[str, list[GraphOutput]] = {}
+        for output in self.graph.outputs if trains else ():
+            ready.setdefault(output.value, []).append(output)
         for node in self.graph.nodes:
             self.origin = ",".join(node.origin) or node.name
             if isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
+            # A gradient leaves as soon as it is there: its room is for those of other layers.
+            for output in ready.pop(node.output, ()):
+                self._store(output)
         for output in self.graph.outputs:
-            self.origin = output.name
-            view = self.view(output.value)
-            self.tasks.append(Store(view, output.name, output.name))
+            if not trains or output.value in ready:
+                self._store(output)
         for value, target in self.beside.items():
             self.origin = target
             self.tasks.append(Store(self.view(value), target, target))
@@ -115,6 +122,11 @@ class Placer(Values):
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = tuple(early(self.tasks, self.mesh))
         return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
+
+    def _store(self, output: GraphOutput) -> None:
+        """Send an output out."""
+        self.origin = output.name
+        self.tasks.append(Store(self.view(output.value), output.name, output.name))
 
     # --- nodes ------------------------------------------------------------------
 

@@ -121,8 +121,7 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
     number = build.map(lambda c: c.cast(DType.F32), counts, hint="number")
     many = build.reduce(Reduction.SUM, number, axes, False, "many")
     # Where no label counts, nothing is to be learned.
-    mean = build.map_wide(lambda s, n: s / n.max(1.0), total, many, hint="mean", keep=True)
-    return mean
+    return build.map_wide(lambda s, n: s / n.max(1.0), total, many, hint="mean", keep=True)
 
 
 def _mse(build: GraphBuilder, loss: Loss, output: Value) -> Value:

@@ -22,8 +22,8 @@ class Preparation:
 
     trainable: patterns of names of initializers; none: every float initializer of one dimension
     or more that is more than one number. batch: samples of a run. shapes: of inputs, where
-    they are known from a batch. weights: names, afterwards. taken: running statistics -> the output with what they
-    become. tensors: the values of both at the start, as the model has them.
+    they are known from a batch. weights: names, afterwards. taken: running statistics -> the
+    output with what they become. tensors: the values of both at the start, as the model has them.
     """
 
     trainable: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Preparation:
                     continue  # given at each run: nobody keeps it
                 names[name] = None
                 output.name = self.taken[name] = f"{name}{NEXT}"
-                output.dtype = graph.initializers[name].dtype
+                output.dtype = graph.initializers[name].dtype or ir.DataType.FLOAT
                 graph.outputs.append(output)
         return list(names)
 
@@ -101,7 +101,7 @@ def _sized(
     shapes: Mapping[str, tuple[int, ...]],
     state: Collection[str],
 ) -> None:
-    """Give sizes to the inputs: those of a batch, also where the model was written for one sample."""
+    """Give sizes to the inputs, also to those of a model that was written for one sample."""
     for value in graph.inputs:
         name, shape = str(value.name), value.shape
         if name in state or shape is None or not len(shape):
@@ -118,7 +118,8 @@ def _sized(
             one = axis == 0 and known == 1  # the model was written for one sample
             if isinstance(known, int) and known > 0 and not one and known != size:
                 raise CompileError(
-                    f"input {shortened(name)!r} axis {axis}: the model has {known}, and a batch {size}"
+                    f"input {shortened(name)!r} axis {axis}: the model has {known}, and a batch "
+                    f"{size}"
                 )
             dims[axis] = size
         value.shape = ir.Shape(dims)

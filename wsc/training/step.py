@@ -148,8 +148,8 @@ def build_step(
     """The step of a model.
 
     dims: as for ``import_onnx``. trainable: patterns of names of initializers. batch: samples of a
-    run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that cannot be
-    trained.
+    run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that
+    cannot be trained.
     """
     preparation = Preparation(tuple(trainable), batch, shapes or {})
     graph = import_onnx(model, dims, None, precision, prepare=preparation)
