@@ -22,11 +22,12 @@ from wsc.cli.common import (
 )
 from wsc.cli.outputs import require_outputs
 from wsc.files import appearing, write_text
-from wsc.isa.files import refusal
+from wsc.isa.files import read_text, refusal
 
 if TYPE_CHECKING:
     from wsc.trainer import StepResult, Trainer
 
+LONGEST = 1 << 28  # bytes of a text
 HEAD = "step,loss,learning_rate,cycles,seconds"
 
 
@@ -80,11 +81,13 @@ def read_samples(path: Path, batch: int) -> dict[str, np.ndarray]:
 
 def read_schedule(path: Path) -> tuple[float, ...]:
     """The numbers of a text file, one a line."""
-    reason = refusal(path)
-    if reason:
-        raise Refusal(f"--schedule {path}: {reason}")
+    try:
+        text = read_text(path, LONGEST)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise Refusal(f"--schedule {path}: cannot be read ({reason})") from None
     numbers: list[float] = []
-    for place, line in enumerate(path.read_text(encoding="utf-8").split(), 1):
+    for place, line in enumerate(text.split(), 1):
         try:
             numbers.append(float(line))
         except ValueError:
@@ -104,7 +107,10 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     """The lines of a log for the first steps of a run that goes on now."""
     if path is None or not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = read_text(path, LONGEST).splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
     if not lines or lines[0] != HEAD:
         raise Refusal(f"--log {path}: is there, and no log of training")
     return [line for line in lines[1:] if int(line.partition(",")[0]) <= steps]

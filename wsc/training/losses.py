@@ -96,9 +96,9 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
     label = build.input(LABEL, Type(DType.I32, shape), "int64")
     wide = build.reshape(label, (*shape[:axis], 1, *shape[axis:]), "label")
     counts = build.map(lambda t: t.eq(loss.ignored).negated(), wide, hint="counts")
-    # A label that names no class stops the run.
+    # A label that names no class stops the run; a negative one would count from the end.
     checked = build.map(
-        lambda t, c: t.op("fit", (c & ((t >= 0) & (t < classes)).negated()).negated()),
+        lambda t, c: c.select((t < 0).select(t - classes, t), 0).op("index", classes),
         wide,
         counts,
         hint="checked",
@@ -108,7 +108,7 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
     spread = loss.smoothing / classes
 
     def target(t: Term, i: Term, v: Term) -> Term:
-        hit = t.eq(i)
+        hit = t.eq(i)  # of one that does not count, class 0: it is left out below
         if not spread:
             return hit.select(v, 0.0)
         return v * hit.select_literals(v.dtype, 1.0 - loss.smoothing + spread, spread)
