@@ -34,11 +34,13 @@ from wsc.isa.program import (
     Tensor,
     Transfer,
     TransferLoop,
+    Update,
     WeightFile,
 )
 from wsc.isa.table import BY_NAME
 from wsc.isa.turns import Family
 from wsc.isa.types import Control, DType, Side
+from wsc.isa.updates import BY_NAME as RULES
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class _Parts:
         default_factory=dict[str, tuple[Statement, ...]]
     )
     main_places: dict[str, Location] = field(default_factory=dict[str, Location])
+    updates: list[Update] = field(default_factory=list[Update])
 
 
 class Builder(OperandBuilder):
@@ -109,6 +112,9 @@ class Builder(OperandBuilder):
             procedures=tuple(parts.procedures),
             transfers=tuple(item for item in children if isinstance(item, Transfer | TransferLoop)),
             names=tuple(tables.items()),
+            clip=parts.header.get("gradients", (0.0, 1))[0],
+            over=parts.header.get("gradients", (0.0, 1))[1],
+            updates=tuple(parts.updates),
         )
 
     def _once(self, token: Any, *values: Any) -> None:
@@ -148,6 +154,48 @@ class Builder(OperandBuilder):
     def model(self, children: Children) -> None:
         """``model "name"``."""
         self._once(children[0], self.string(children[1]))
+
+    # Training.
+
+    def gradients(self, children: Children) -> None:
+        """``gradients clip 1.0 over 4``."""
+        token, clip, over = children
+        if clip is None and over is None:
+            raise self.fail("'gradients' is followed by 'clip', 'over' or both", token)
+        self._once(token, 0.0 if clip is None else clip, 1 if over is None else self.integer(over))
+
+    def number(self, children: Children) -> float:
+        """A number of an update."""
+        return float(str(children[0]))
+
+    def assignment(self, children: Children) -> tuple[Any, float]:
+        """``rate = 0.001``: the name's token and the number."""
+        return children[0], children[1]
+
+    def update(self, children: Children) -> None:
+        """``update "w" by adam(rate = 0.001) from "w.grad" with "w.mean", "w.square"``."""
+        token, weight, rule, *rest = children
+        numbers = [item for item in rest if isinstance(item, tuple)]
+        names = [item for item in rest if isinstance(item, str)]
+        row = RULES.get(str(rule))
+        if row is None:
+            raise self.fail(f"no optimizer '{rule}'; there are {', '.join(RULES)}", rule)
+        table = {item.name: item.default for item in row.parameters}
+        seen: set[str] = set()
+        for name, value in numbers:
+            if str(name) not in table:
+                known = ", ".join(table) or "none"
+                raise self.fail(f"'{rule}' has no number '{name}' (it has: {known})", name)
+            if str(name) in seen:
+                raise self.fail(f"'{name}' is given twice", name)
+            seen.add(str(name))
+            table[str(name)] = value
+        gradient, *states = names
+        self.parts.updates.append(
+            Update(
+                weight, row.name, tuple(table.items()), gradient, tuple(states), self.where(token)
+            )
+        )
 
     # Declarations.
 

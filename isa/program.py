@@ -343,6 +343,23 @@ class EdgeTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """What the weight store does to one of its tensors when a training step has ended.
+
+    weight: the tensor that changes. rule: a row of ``wsc.isa.updates``; numbers: all of its
+    parameters, in their order. gradient: the output that the fabric drained for it. states: the
+    tensors of the store that the rule keeps from step to step, in the order of its row.
+    """
+
+    weight: str
+    rule: str
+    numbers: tuple[tuple[str, float], ...]
+    gradient: str
+    states: tuple[str, ...] = ()
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WeightFile:
     """A file that holds weights, and the SHA-256 of its bytes, in hexadecimal digits.
 
@@ -448,7 +465,9 @@ class Program:
     comparison. files: those that hold weights, with their digests. colors: name -> number.
     constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
     are byte addresses in expressions. names: tables of names for the turns of loops
-    (``wsc.isa.turns``).
+    (``wsc.isa.turns``). updates: of a training step, what the store does with its
+    gradients: first their mean over ``over`` runs, then all of them together scaled down to the
+    norm ``clip`` (0: as they are).
     """
 
     fabric: str
@@ -468,6 +487,9 @@ class Program:
     numbers: str = ""
     files: tuple[WeightFile, ...] = ()
     names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    clip: float = 0.0
+    over: int = 1
+    updates: tuple[Update, ...] = ()
     version: int = ISA_VERSION
 
     def shown(self, kind: Kind) -> list[EdgeTensor]:

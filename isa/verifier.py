@@ -6,7 +6,18 @@ from wsc.isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from wsc.isa.fabric import Fabric
 from wsc.isa.names import check_names
 from wsc.isa.program import Program
-from wsc.isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
+from wsc.isa.verify import (
+    coverage,
+    layout,
+    queues,
+    routes,
+    shape,
+    tiles,
+    transfers,
+    updates,
+    waits,
+    windows,
+)
 from wsc.isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
@@ -19,6 +30,7 @@ DECLARED = (
     layout.tensors,  # data has a place
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both
+    updates.updates,  # what training changes is in the store, and its gradient comes
     shape.instructions,  # each instruction can be encoded
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware

@@ -5,6 +5,7 @@ program.save("model.wsa")                             # a text, and its weights 
 program = wsc.load("model.wsa")                       # or one that is saved, or written by hand
 result = program.run({"x": array})                    # executed on the simulated fabric
 result.outputs["y"], result.cycles
+trainer = wsc.train("model.onnx", loss="mse")          # its weights change, step by step
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load  # noqa: A004
+    from wsc.trainer import Trainer, train
 
-__all__ = ["Program", "compile", "load"]
+__all__ = ["Program", "Trainer", "compile", "load", "train"]
+_TRAINING = ("Trainer", "train")
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in __all__:
-        return getattr(import_module("wsc.api"), name)
+        module = "wsc.trainer" if name in _TRAINING else "wsc.api"
+        return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

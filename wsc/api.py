@@ -232,15 +232,67 @@ def compile(  # noqa: A001 - the name of the command
     """
     from wsc.frontend import import_onnx
 
-    if precision not in (DType.F32.value, DType.F16.value):
-        raise CompileError(f"precision '{precision}' is not known: f32 or f16")
-    kind = DType(precision)
+    kind = _precision(precision)
     source, name = _source(model)
     chosen = None if fabric is None else _fabric(fabric)
     graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
-    if chosen is None:
-        return _smallest(graph, kind, name, observe, same_order)
-    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
+    return _program(_lowered(graph, chosen, kind, name, observe, same_order))
+
+
+def compile_step(
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    loss: str = "cross_entropy",
+    optimizer: str = "adam",
+    groups: Sequence[str] = (),
+    *,
+    fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+    dims: Mapping[str, int] | None = None,
+    precision: str = "f32",
+    trainable: Sequence[str] = (),
+    batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    clip: float = 0.0,
+    over: int = 1,
+    observe: Observer | None = None,
+) -> Program:
+    """Compile one training step of a model: its loss and gradients, and what the store does.
+
+    fabric, dims, precision, observe: as for ``compile``; the others as for ``wsc.train``. shapes:
+    of inputs, where they are known from a batch.
+
+    Raises:
+        CompileError: the model cannot be read, lowered or trained, or does not fit.
+        FabricError: there is no such fabric.
+    """
+    from wsc.training.losses import parse_loss
+    from wsc.training.step import build_step, parse_optimizer
+
+    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
+    kind = _precision(precision)
+    source, name = _source(model)
+    chosen = None if fabric is None else _fabric(fabric)
+    sizes = _sizes(dims or {})
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
+    compiled = _lowered(step.graph, chosen, kind, name, observe, False)
+    program = _program(step.finish(compiled))
+    program.assembly = program.assembly.with_(clip=clip, over=over)
+    return program
+
+
+def _precision(name: str) -> DType:
+    if name not in (DType.F32.value, DType.F16.value):
+        raise CompileError(f"precision '{name}' is not known: f32 or f16")
+    return DType(name)
+
+
+def _lowered(
+    graph: Any, fabric: Fabric | None, precision: DType, name: str, observe: Observer | None,
+    same_order: bool,
+) -> Compiled:  # fmt: skip
+    """The program of a graph; without a fabric, on a square that is chosen for it."""
+    if fabric is None:
+        return _smallest(graph, precision, name, observe, same_order)
+    return run_passes(graph, fabric, precision, name, observe, same_order)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -306,7 +358,7 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
 
 def _smallest(
     graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool
-) -> Program:
+) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
 
@@ -318,11 +370,9 @@ def _smallest(
             continue
         fabric = find_fabric(f"{width}x{height}")
         try:
-            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
+            return run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
-            continue
-        return _program(compiled)
     assert failure is not None
     raise failure
 

@@ -28,6 +28,7 @@ from wsc.files import files_under_way
 COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
     "run": "Run an assembly file on the simulated fabric.",
+    "train": "Train an ONNX model on the simulated fabric.",
     "estimate": "Predict what a model costs on a fabric, without executing it.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
