@@ -170,8 +170,8 @@ def roi_align(call: Call) -> Value:
             place, low, high, build.constant(steps, DType.F32, "steps"), hint=f"place{axis}"
         )
         axes.append(_roi_taps(build, at, sizes[axis], axis))
-    images = build.guarded(images, x.shape[0])
-    base = build.map(lambda i: i.op("index", x.shape[0]) * math.prod(sizes), images, hint="start")
+    images = build.within(images, x.shape[0], "images")
+    base = build.map(lambda i: i * math.prod(sizes), images, hint="start")
     base = build.reshape(base, (count, 1, 1))
     join = (lambda a, b: a.max(b)) if mode == "max" else (lambda a, b: a + b)
     seen = sampled(build, rows_of(build, x), sizes, axes, base, join)
