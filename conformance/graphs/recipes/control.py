@@ -6,7 +6,7 @@ import numpy as np
 from onnx import GraphProto
 
 from conformance.graphs.draft import BOOL, F32, FLOATS, Draft, Refused, Value
-from conformance.graphs.recipes import RECIPES, Recipe, recipe
+from conformance.graphs.recipes.registry import fitting, recipe
 
 # What a body may hold: operators that keep a shape, or that have one.
 _INSIDE = (
@@ -67,8 +67,8 @@ def scan(draft: Draft, op: str) -> object:
 
 def _grow(body: Draft) -> None:
     for _ in range(body.rng.randrange(1, 4)):
-        inside = [item for item in RECIPES if item.operator in _INSIDE and _fits(item, body.opset)]
-        chosen = body.rng.choice(inside)
+        plain = [item for item in fitting(body.opset) if not item.domain]
+        chosen = body.rng.choice([item for item in plain if item.operator in _INSIDE])
         with body.tried():
             chosen.draw(body, chosen.operator)
 
@@ -84,12 +84,3 @@ def _shaped(body: Draft, like: Value) -> Value:
         scalar = body.add("ReduceMax", [source], keepdims=0)[0]
         return body.add("Add", [like, scalar])[0]
     raise Refused("no value of that shape")
-
-
-def _fits(item: Recipe, opset: int) -> bool:
-    return item.since <= opset <= item.until
-
-
-def fitting(opset: int) -> list[Recipe]:
-    """The recipes of an opset, those with graphs inside among them."""
-    return [item for item in RECIPES if _fits(item, opset)]
