@@ -365,6 +365,22 @@ def evaluate(model: ModelProto, feeds: dict[str, np.ndarray]) -> tuple[list[Any]
             raise Refused(" ".join(str(error).split())[:200]) from error
 
 
+def values_of(model: ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Every value of a model by name, as evaluated.
+
+    Raises:
+        Refused: it cannot be evaluated.
+    """
+    whole = ModelProto()
+    whole.CopyFrom(model)
+    names = [name for node in whole.graph.node for name in node.output if name]
+    del whole.graph.output[:]
+    whole.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    found, _ = evaluate(whole, feeds)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
+    return stored | feeds | dict(zip(names, found, strict=True))
+
+
 def captured(node: NodeProto) -> set[str]:
     """Names that the graphs inside a node read from outside."""
     found: set[str] = set()

@@ -24,9 +24,9 @@ class Drawn:
 
     expected: outputs of the whole model in ONNX Runtime. stepwise: the same from node to node,
     each evaluated alone; the two differ at times. operators: those of its nodes, in order.
-    by_reference: those that ONNX Runtime
-    lacks, so that ONNX's reference evaluator gave what is expected. engines: whether it is to run
-    on both engines.
+    by_reference: those that ONNX Runtime lacks, so that ONNX's reference evaluator gave what is
+    expected. rounded: values whose elements depend on roundings. engines: whether it is to run on
+    both engines.
     """
 
     model: ModelProto
@@ -35,6 +35,7 @@ class Drawn:
     stepwise: list[Any]
     operators: tuple[str, ...]
     by_reference: frozenset[str]
+    rounded: frozenset[str]
     fabric: str
     precision: str
     engines: bool
@@ -72,8 +73,9 @@ def draw(seed: int, number: int, most: int = 30) -> Drawn:
         expected = stepwise
     return Drawn(
         model, feeds, expected, stepwise, tuple(node.op_type for node in draft.nodes),
-        frozenset(draft.by_reference), rng.choice(FABRICS), precision,
-        rng.random() < ENGINES_SHARE,
+        frozenset(draft.by_reference),
+        frozenset(value.name for value in draft.values if not value.exact),
+        rng.choice(FABRICS), precision, rng.random() < ENGINES_SHARE,
     )  # fmt: skip
 
 
