@@ -1,13 +1,11 @@
 """A graph under construction, in which every value is known.
 
-``Draft.add`` evaluates the node that it adds, with ONNX Runtime or, where that has no kernel, with
-ONNX's reference evaluator. A node that neither takes is not added.
+``Draft.add`` evaluates the node that it adds. A node that no evaluator takes is not added.
 """
 
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,32 +13,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from wsc.compare import session_options
+from conformance.graphs.evaluate import Refused, evaluate, model_of
 
 LARGEST = 1e6  # magnitudes of values beyond which operands of float nodes are not taken
 MOST_ELEMENTS = 4096  # of one value
 SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 1e-42, 3.4e38, -1e30, 65504.0, 0.5, 1.5, 2.5)
-# IR versions of files with an opset that the checker accepts in all of them.
-IR_VERSION = 10
-# What ONNX Runtime says of a node, or of a whole opset, that it does not have.
-LACKING = (
-    "NOT_IMPLEMENTED",
-    "NotImplemented",
-    "not a registered function/op",
-    "official released onnx opset",
-)
-DOMAINS = {"com.microsoft": 1, "ai.onnx.preview.training": 1}  # versions, besides ai.onnx.ml's
-
 FLOATS: tuple[np.dtype[Any], ...] = (np.dtype(np.float32),)
 WHOLE: tuple[np.dtype[Any], ...] = (np.dtype(np.int32), np.dtype(np.int64))
 BOOL: tuple[np.dtype[Any], ...] = (np.dtype(np.bool_),)
 F32, I64, B8 = FLOATS[0], WHOLE[1], BOOL[0]
-
-
-class Refused(Exception):
-    """A node that cannot be added; the graph is as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,63 +305,6 @@ class Draft:
                 for value in self.initializers if value.name in read
             ],
         )  # fmt: skip
-
-
-def model_of(graph: GraphProto, opset: int) -> ModelProto:
-    """A model of a graph, with the domains that it uses."""
-    versions = DOMAINS | {"": opset, "ai.onnx.ml": classic(opset)}
-    used = {"", *(node.domain for node in graph.node)}
-    imports = [helper.make_opsetid(domain, versions[domain]) for domain in sorted(used)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
-
-
-def classic(opset: int) -> int:
-    """The version of ai.onnx.ml that goes with an opset: the last ones put all trees in one."""
-    return 5 if opset >= 22 else 3
-
-
-def evaluate(model: ModelProto, feeds: dict[str, np.ndarray]) -> tuple[list[Any], bool]:
-    """Outputs, and whether they are the reference evaluator's because ONNX Runtime has none.
-
-    Raises:
-        Refused: neither has a result.
-    """
-    import onnxruntime
-    from onnx.reference import ReferenceEvaluator
-
-    options = session_options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        try:
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-            return list(session.run(None, feeds)), False
-        except Exception as error:
-            if not any(word in str(error) for word in LACKING):
-                raise Refused(" ".join(str(error).split())[:200]) from error
-        try:
-            return [np.asarray(item) for item in ReferenceEvaluator(model).run(None, feeds)], True
-        except Exception as error:
-            raise Refused(" ".join(str(error).split())[:200]) from error
-
-
-def values_of(model: ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Every value of a model by name, as evaluated.
-
-    Raises:
-        Refused: it cannot be evaluated.
-    """
-    whole = ModelProto()
-    whole.CopyFrom(model)
-    names = [name for node in whole.graph.node for name in node.output if name]
-    del whole.graph.output[:]
-    whole.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    found, _ = evaluate(whole, feeds)
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
-    return stored | feeds | dict(zip(names, found, strict=True))
 
 
 def captured(node: NodeProto) -> set[str]:

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from conformance.graphs.draft import Draft, Refused, Value, evaluate, model_of
+from conformance.graphs.draft import Draft, Value
+from conformance.graphs.evaluate import Refused, evaluate, model_of, opset_of
 from conformance.graphs.recipes import fitting
 
 OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
@@ -43,8 +44,7 @@ class Drawn:
     @property
     def label(self) -> str:
         """What it is compiled for."""
-        opset = self.model.opset_import[0].version
-        return f"opset {opset}, {self.fabric}, {self.precision}"
+        return f"opset {opset_of(self.model)}, {self.fabric}, {self.precision}"
 
 
 def draw(seed: int, number: int, most: int = 30) -> Drawn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ from onnx import ModelProto, helper, numpy_helper
 
 from conformance.fuzz.judge import Finding, Verdict, limit_memory, try_mutant
 from conformance.fuzz.mutate import Mutant
-from conformance.graphs.draft import Refused, evaluate, values_of
 from conformance.graphs.drawn import Drawn, draw
+from conformance.graphs.evaluate import Refused, by_reference, evaluate, values_of
 from conformance.pool import Job, Loss, over_processes
 from wsc.backend import prepare
 
@@ -96,15 +95,10 @@ def outputs_of(drawn: Drawn) -> list[Any]:
 
 def _by_reference(drawn: Drawn) -> list[Any] | None:
     """What ONNX's reference evaluator has, asked as another opinion."""
-    from onnx.reference import ReferenceEvaluator
-
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        try:
-            expected: Any = ReferenceEvaluator(drawn.model).run(None, drawn.feeds)
-        except Exception:  # noqa: BLE001 - it may refuse in any way, and then has no opinion
-            return None
-    return [np.asarray(item) for item in expected]
+    try:
+        return by_reference(drawn.model, drawn.feeds)
+    except Refused:
+        return None
 
 
 def _differences(

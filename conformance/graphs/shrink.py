@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from conformance.graphs.draft import Refused, captured, evaluate, model_of, values_of
+from conformance.graphs.draft import captured
 from conformance.graphs.drawn import Drawn
+from conformance.graphs.evaluate import Refused, evaluate, model_of, opset_of, values_of
 
 
 def shrunk(drawn: Drawn, wrong: Callable[[Drawn], bool]) -> Drawn:
@@ -20,7 +21,10 @@ def shrunk(drawn: Drawn, wrong: Callable[[Drawn], bool]) -> Drawn:
     It ends with the first node whose outputs are wrong, if there is one, or has one output at
     least. Then nodes go one by one, the first ones first: what they compute becomes an input.
     """
-    values = values_of(drawn.model, drawn.feeds)
+    try:
+        values = values_of(drawn.model, drawn.feeds)
+    except Refused:
+        return drawn
     best, nodes = drawn, list(drawn.model.graph.node)
     ends = [[name for name in node.output if name] for node in nodes]
     ends += [[value.name] for value in drawn.model.graph.output]
@@ -72,7 +76,7 @@ def _only(
             kept, "shrunk", [_described(name, array) for name, array in feeds.items()],
             [_described(name, values[name]) for name in outputs], stored,
         ),
-        drawn.model.opset_import[0].version,
+        opset_of(drawn.model),
     )  # fmt: skip
     try:
         expected, _ = evaluate(model, feeds)

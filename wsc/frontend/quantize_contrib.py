@@ -32,14 +32,21 @@ def _real(call: Call, value: int, scale: int, zero: int) -> Value:
     return build.map(lambda v, s: v * s, whole, call.arg(scale), hint=f"real{value}")
 
 
-def _quantised(build: GraphBuilder, x: Value, to: Target) -> Value:
-    """round(x / scale) + zero point, saturated, as i32."""
+def _quantised(build: GraphBuilder, x: Value, to: Target, late: bool = False) -> Value:
+    """round(x / scale) + zero point, saturated, as i32.
+
+    late: the zero point is added before the rounding, which then sends halves another way.
+    """
     zeros = [] if to.zero is None else [to.zero]
 
     def body(v: Term, s: Term, z: Term | None = None) -> Term:
-        result = (v / s).op("round")
-        if z is not None:
-            result = result + z.cast(DType.F32)
+        result = v / s
+        if late and z is not None:
+            result = (result + z.cast(DType.F32)).op("round")
+        elif z is not None:
+            result = result.op("round") + z.cast(DType.F32)
+        else:
+            result = result.op("round")
         return result.max(to.low).min(to.high).cast(DType.I32)
 
     return build.map(body, x, to.scale, *zeros)
@@ -51,7 +58,7 @@ def qlinear_binary(call: Call) -> Value:
     build, a, b = call.build, _real(call, 0, 1, 2), _real(call, 3, 4, 5)
     add = call.node.op_type == "QLinearAdd"
     result = build.map(lambda x, y: x + y if add else x * y, a, b, hint="real")
-    return _quantised(build, result, target(call, 6, 7, 0))
+    return _quantised(build, result, target(call, 6, 7, 0), late=True)
 
 
 def _unary(call: Call, body: Callable[[Term], Term]) -> Value:

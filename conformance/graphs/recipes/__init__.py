@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.graphs.evaluate import MICROSOFT
 from conformance.graphs.recipes import (
     attention,
     classic,
@@ -19,7 +20,7 @@ from conformance.graphs.recipes import (
     training,
     windows,
 )
-from conformance.graphs.recipes.registry import MICROSOFT, RECIPES, fitting
+from conformance.graphs.recipes.registry import RECIPES, fitting
 
 __all__ = ["FAMILIES", "NOT_DRAWN", "RECIPES", "fitting"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from conformance.graphs.draft import Draft, Value
-from conformance.graphs.recipes.registry import MICROSOFT, recipe, small
+from conformance.graphs.evaluate import MICROSOFT
+from conformance.graphs.recipes.registry import recipe, small
 
 
 def _numbers(draft: Draft, most: int, *shape: int, kind: type = np.int64) -> Value:

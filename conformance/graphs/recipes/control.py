@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto
 
-from conformance.graphs.draft import BOOL, F32, FLOATS, Draft, Refused, Value
+from conformance.graphs.draft import BOOL, F32, FLOATS, Draft, Value
+from conformance.graphs.evaluate import Refused
 from conformance.graphs.recipes.registry import fitting, recipe
 
 # What a body may hold: operators that keep a shape, or that have one.

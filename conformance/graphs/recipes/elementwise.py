@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from conformance.graphs.draft import B8, BOOL, F32, FLOATS, WHOLE, Draft, Refused, Value
+from conformance.graphs.draft import B8, BOOL, F32, FLOATS, WHOLE, Draft, Value
+from conformance.graphs.evaluate import Refused
 from conformance.graphs.recipes.registry import NUMBERS, recipe
 
 SMALL = 1e-3  # of what is divided by

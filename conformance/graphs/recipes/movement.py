@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import numpy_helper
 
-from conformance.graphs.draft import F32, FLOATS, I64, Draft, Refused, Value
+from conformance.graphs.draft import F32, FLOATS, I64, Draft, Value
+from conformance.graphs.evaluate import Refused
 from conformance.graphs.recipes.registry import ANY, NUMBERS, positions, recipe
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.graphs.draft import F32, FLOATS, Draft
-from conformance.graphs.recipes.registry import MICROSOFT, image, recipe, small, tame
+from conformance.graphs.evaluate import MICROSOFT
+from conformance.graphs.recipes.registry import image, recipe, small, tame
 
 
 @recipe("BatchNormalization", since=9)

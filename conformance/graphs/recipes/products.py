@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from conformance.graphs.draft import F32, FLOATS, Draft
-from conformance.graphs.recipes.registry import MICROSOFT, recipe, small
+from conformance.graphs.evaluate import MICROSOFT
+from conformance.graphs.recipes.registry import recipe, small
 
 
 @recipe("MatMul", since=9)

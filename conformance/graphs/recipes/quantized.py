@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from conformance.graphs.draft import F32, FLOATS, Draft, Value
-from conformance.graphs.recipes.registry import MICROSOFT, NARROW, recipe, small, tame
+from conformance.graphs.evaluate import MICROSOFT
+from conformance.graphs.recipes.registry import NARROW, recipe, small, tame
 
 
 @recipe("QuantizeLinear", since=13)

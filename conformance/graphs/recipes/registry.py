@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.graphs.draft import BOOL, F32, FLOATS, WHOLE, Draft, Refused, Value
+from conformance.graphs.draft import BOOL, F32, FLOATS, WHOLE, Draft, Value
+from conformance.graphs.evaluate import Refused
 
 NUMBERS = (*FLOATS, *WHOLE)
 ANY = (*NUMBERS, *BOOL)
-MICROSOFT, CLASSIC, TRAINING = "com.microsoft", "ai.onnx.ml", "ai.onnx.preview.training"
 NARROW = (np.dtype(np.int8), np.dtype(np.uint8))
 
 

@@ -93,7 +93,7 @@ def mapped(draft: Draft, op: str) -> object:
     return chain.end(chain.add("ConcatFromSequence", chain.add(op, items, body=body), axis=0))
 
 
-@recipe("Optional", "OptionalGetElement", "OptionalHasElement", since=15)
+@recipe("Optional", "OptionalGetElement", "OptionalHasElement", since=15, until=27)
 def optional(draft: Draft, op: str) -> object:
     """A tensor in an optional, whether it is there, and the tensor again."""
     chain, value = _Chain(draft), draft.pick(FLOATS)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from conformance.graphs.draft import Draft
-from conformance.graphs.recipes.registry import TRAINING, recipe, small, tame
+from conformance.graphs.evaluate import TRAINING
+from conformance.graphs.recipes.registry import recipe, small, tame
 
 
 @recipe("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", since=13)

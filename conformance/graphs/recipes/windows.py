@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.graphs.draft import F32, Draft
-from conformance.graphs.recipes.registry import MICROSOFT, image, numeric, recipe, small, tame
+from conformance.graphs.evaluate import MICROSOFT
+from conformance.graphs.recipes.registry import image, numeric, recipe, small, tame
 
 
 @recipe("Conv")
