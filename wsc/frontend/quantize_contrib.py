@@ -29,7 +29,8 @@ def _real(call: Call, value: int, scale: int, zero: int) -> Value:
     """A quantised input as f32: (x - zero point) * scale."""
     build = call.build
     whole = centred(build, call.arg(value), call.maybe(zero), f"whole{value}")
-    return build.map(lambda v, s: v * s, whole, call.arg(scale), hint=f"real{value}")
+    scale_of = call.arg(scale)
+    return build.map_wide(lambda v, s: v * s, whole, scale_of, hint=f"real{value}", keep=True)
 
 
 def _quantised(build: GraphBuilder, x: Value, to: Target, late: bool = False) -> Value:
@@ -49,7 +50,7 @@ def _quantised(build: GraphBuilder, x: Value, to: Target, late: bool = False) ->
             result = result.op("round")
         return result.max(to.low).min(to.high).cast(DType.I32)
 
-    return build.map(body, x, to.scale, *zeros)
+    return build.map_wide(body, x, to.scale, *zeros)
 
 
 @lowering("QLinearAdd", "QLinearMul", domain=DOMAIN)
@@ -120,7 +121,7 @@ def qgemm(call: Call) -> Value:
     if call.has(7):
         first = build.map(lambda s: s * alpha, scales[0], hint="alpha")
         return requantized(build, total, [first, scales[1]], target(call, 7, 8, 0))
-    return build.map(lambda s, x, y: s.cast(DType.F32) * (x * y * alpha), total, *scales)
+    return build.map_wide(lambda s, x, y: s.cast(DType.F32) * (x * y * alpha), total, *scales)
 
 
 def _columns(call: Call, value: int, zero: int) -> Value:
@@ -145,7 +146,7 @@ def _scaled(call: Call, total: Value, scale_a: Value, scale_b: Value, bias: int)
         result = s.cast(DType.F32) * (x * y)
         return result if c is None else result + c
 
-    return call.build.map(body, total, scale_a, scale_b, *rest)
+    return call.build.map_wide(body, total, scale_a, scale_b, *rest)
 
 
 def dynamic_product(
@@ -156,7 +157,7 @@ def dynamic_product(
     whole = dynamic_quantized(build, x, own, zero)
     data = build.map(lambda v, z: v.cast(DType.F32) - z, whole, zero, hint=f"{hint}data")
     total = integer_matmul(build, data, weight, f"{hint}sum")
-    return build.map(
+    return build.map_wide(
         lambda s, a, b: s.cast(DType.F32) * (a * b), total, own, scale, hint=f"{hint}product"
     )
 
