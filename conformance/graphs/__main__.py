@@ -53,7 +53,7 @@ def main(
         if finding.verdict is Verdict.REFUSED:
             reasons[re.sub(r"'[^']*'|\d+", "_", finding.reason)[:110]] += 1
         # What goes wrong is told, and kept, as soon as it is found: a long run may end before.
-        if verbose or finding.reason or finding.verdict not in GOOD:
+        if verbose or finding.verdict not in (Verdict.AGREED, Verdict.REFUSED):
             console.print(str(finding), markup=False, soft_wrap=True)
         if keep is not None and finding.verdict in WRONG:
             console.print(_keep(keep, graphs, finding), markup=False, soft_wrap=True)

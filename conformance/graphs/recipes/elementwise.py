@@ -12,7 +12,7 @@ SMALL = 1e-3  # of what is divided by
 
 
 @recipe(
-    "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Sigmoid", "Tanh", "Softplus", "Softsign",
+    "Abs", "Neg", "Exp", "Log", "Sqrt", "Sigmoid", "Tanh", "Softplus", "Softsign",
     "Relu", "Elu", "Selu", "LeakyRelu", "HardSigmoid", "Sin", "Cos", "Tan", "Atan", "Asin", "Acos",
 )  # fmt: skip
 @recipe("Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf", since=9)
@@ -23,6 +23,18 @@ SMALL = 1e-3  # of what is divided by
 def unary(draft: Draft, op: str) -> object:
     """A function of one float."""
     return draft.add(op, [draft.pick(FLOATS)])
+
+
+@recipe("Reciprocal")
+def reciprocal(draft: Draft, op: str) -> object:
+    """1 over a float; of a zero, or of what is nearly one, its sign would decide."""
+    return draft.add(op, [_divisor(draft.pick(FLOATS))])
+
+
+def _divisor(value: Value) -> Value:
+    if not np.all(np.abs(value.array) > SMALL):
+        raise Refused("the sign of a zero, or of what is nearly one")
+    return value
 
 
 @recipe("Swish", since=24)
@@ -82,10 +94,7 @@ def divide(draft: Draft, op: str) -> object:
     """A division; integers by constants that are not zero."""
     left = draft.pick(NUMBERS)
     if left.dtype.kind == "f":
-        right = draft.partner(left)
-        if not np.all(np.abs(right.array) > SMALL):
-            raise Refused("the sign of a zero, or of what is nearly one")
-        return draft.add(op, [left, right])
+        return draft.add(op, [left, _divisor(draft.partner(left))])
     by = draft.rng.choice((1, 2, 3, -1, -2, 7))
     return draft.add(op, [left, draft.given(np.full((), by, left.dtype))])
 
@@ -106,8 +115,10 @@ def modulo(draft: Draft, op: str) -> object:
 @recipe("Pow")
 def power(draft: Draft, op: str) -> object:
     """A power with a small exponent."""
-    base = draft.pick(FLOATS)
     exponent = draft.rng.choice((0.0, 0.5, 1.0, 2.0, 3.0, -1.0, -2.0))
+    base = draft.pick(FLOATS)
+    if exponent < 0:
+        _divisor(base)
     return draft.add(op, [base, draft.given(np.full((), exponent, np.float32))])
 
 
