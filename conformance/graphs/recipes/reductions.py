@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from conformance.graphs.draft import FLOATS, Draft, Value
+from conformance.graphs.evaluate import Refused
 from conformance.graphs.recipes.registry import NUMBERS, numeric, recipe
 
 REDUCTIONS = (
@@ -19,7 +20,7 @@ REDUCTIONS = (
 @recipe(*REDUCTIONS, since=13, until=17)
 def reduce_by_attribute(draft: Draft, op: str) -> object:
     """Over some axes, or all where none is given."""
-    value = numeric(draft.pick(FLOATS))
+    value = _bounded(op, numeric(draft.pick(FLOATS)))
     axes = _axes(draft, value)
     given: dict[str, Any] = {"axes": axes} if axes else {}
     return draft.add(op, [value], keepdims=draft.rng.randrange(2), **given)
@@ -29,11 +30,21 @@ def reduce_by_attribute(draft: Draft, op: str) -> object:
 @recipe(*REDUCTIONS, since=18)
 def reduce(draft: Draft, op: str) -> object:
     """Over axes that are an input; without any over all, or none if an attribute says so."""
-    value = numeric(draft.pick(FLOATS if op != "ReduceSum" else NUMBERS))
+    value = _bounded(op, numeric(draft.pick(FLOATS if op != "ReduceSum" else NUMBERS)))
     axes = _axes(draft, value)
     keep, noop = draft.rng.randrange(2), draft.rng.randrange(2)
     given = [value, draft.ints(*axes)] if axes else [value]
     return draft.add(op, given, keepdims=keep, noop_with_empty_axes=noop)
+
+
+def _bounded(op: str, value: Value) -> Value:
+    """A value whose products are finite in whatever order they are taken."""
+    if "Prod" in op:
+        with np.errstate(all="ignore"):
+            bits = np.log2(np.maximum(np.abs(value.array.astype(np.float64)), 1.0)).sum()
+        if not bits < 127:
+            raise Refused("a product that overflows on the way")
+    return value
 
 
 def _axes(draft: Draft, value: Value) -> list[int]:
@@ -67,7 +78,7 @@ def top(draft: Draft, op: str) -> object:
 @recipe("CumProd", since=26)
 def running(draft: Draft, op: str) -> object:
     """Running sums."""
-    value = draft.pick(FLOATS, least=1)
+    value = _bounded(op, draft.pick(FLOATS, least=1))
     axis = draft.given(np.array(draft.axis(value), np.int64))
     flags: dict[str, Any] = {"exclusive": draft.rng.randrange(2), "reverse": draft.rng.randrange(2)}
     return draft.add(op, [value, axis], **flags)
