@@ -178,6 +178,11 @@ def test_a_link_is_called_a_link(tmp_path: Path) -> None:
         require_writable(tmp_path / "out")
 
 
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="is a folder, not a file to write"):
+        require_writable(tmp_path)
+
+
 def test_what_becomes_an_input_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     source = text_file(tmp_path / "source", "precious")
 

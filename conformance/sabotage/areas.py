@@ -30,7 +30,7 @@ AREAS: dict[str, Area] = {
     "code_size": Area(("isa/code_size.py",), ("tests/isa/test_code_size.py", *_REFUSALS)),
     "memory": Area(
         ("wsc/passes/memory.py", "wsc/passes/lives.py"),
-        ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/passes/test_roll.py"),
+        ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
     ),
     "addresses": Area(
         ("runtime/memory.py",),
