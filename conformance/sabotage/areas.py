@@ -66,6 +66,8 @@ AREAS: dict[str, Area] = {
         ("wsc/cost/model.py", "wsc/cost/edge.py", "wsc/cost/steady.py", "wsc/cost/tiles.py"),
         (
             "tests/cost/test_model.py",
+            "tests/cost/test_edge.py",
+            "tests/cost/test_steady.py",
             "tests/cost/test_tiles.py",
             "tests/cost/test_bounds.py",
             "tests/cost/test_agreement.py",
