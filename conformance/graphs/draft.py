@@ -33,7 +33,7 @@ class Value:
     exact: its elements do not depend on the order in which sums are taken, nor on how well a
     function is approximated, so that a step (a comparison, a rounding) may be taken from it.
     constant: it is an initializer.
-    ends: no node may read it; its shape depends on data, which only outputs may.
+    ends: no node may read it: its shape depends on data, or its zeros on rounding.
     """
 
     name: str

@@ -63,6 +63,8 @@ def main(
             if sample is not None:
                 found = _others(AREAS[area], found, pattern, function)
                 found = random.Random(seed).sample(found, min(sample, len(found)))
+            if not listed and any(not sabotage.same for sabotage in found):
+                _require_passing(AREAS[area], folder)
             for sabotage in found:
                 if pattern not in sabotage.path or function not in ("", sabotage.change.function):
                     continue
@@ -125,19 +127,29 @@ def _paths(area: Area) -> Iterator[str]:
         yield from (path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob(glob)))
 
 
+def _require_passing(area: Area, folder: Path) -> None:
+    """The tests pass in the copy as it is: else they would see what is not there."""
+    for test in area.tests:
+        outcome = _outcome(test, area, folder)
+        if outcome is not Outcome.PASSED:
+            raise click.ClickException(f"{test} does not pass without a change: {outcome}")
+
+
+def _outcome(test: str, area: Area, folder: Path) -> Outcome:
+    try:
+        return outcome_of([test], area.limit, folder, ROOT)
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _tried(sabotage: Sabotage, area: Area, folder: Path) -> Outcome:
     """What the tests of the area say to a change."""
     file = folder / sabotage.path
     before = file.read_text(encoding="utf-8")
     file.write_text(changed(before, sabotage.change), encoding="utf-8")
     try:
-        for test in area.tests:
-            outcome = outcome_of([test], area.limit, folder, ROOT)
-            if outcome is not Outcome.PASSED:
-                return outcome
-        return Outcome.PASSED
-    except RuntimeError as error:
-        raise click.ClickException(str(error)) from error
+        outcomes = (_outcome(test, area, folder) for test in area.tests)
+        return next((word for word in outcomes if word is not Outcome.PASSED), Outcome.PASSED)
     finally:
         file.write_text(before, encoding="utf-8")
 

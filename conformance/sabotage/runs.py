@@ -64,7 +64,6 @@ def _run(tests: Sequence[str], folder: Path, root: Path, said: str) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.chdir(folder)
-    os.environ["NUMBA_CACHE_DIR"] = str(folder / "cache")
     os.environ["PYTHONPATH"] = str(folder)
     sys.dont_write_bytecode = True
     sys.path[:] = [str(folder), *(item for item in sys.path if item not in ("", str(root)))]
