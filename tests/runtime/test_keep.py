@@ -101,7 +101,7 @@ def test_a_folder_in_which_no_file_can_be_made_is_passed_over(
 ) -> None:
     made = tempfile.TemporaryFile
 
-    def refused(**place: Path) -> Any:
+    def refused(**place: Any) -> Any:
         if place["dir"] == tmp_path:
             raise PermissionError(errno.EACCES, "Permission denied")
         return made(**place)
