@@ -322,7 +322,7 @@ def _checked_sizes(assembly: Assembly) -> Iterator[int]:
                         given.setdefault((item.procedure, name), []).append(value.value)
     for owner, body in bodies:
         for item in statements(body):
-            if isinstance(item, Op) and item.name in ("index", "i.index"):
+            if isinstance(item, Op) and item.name in ("index", "i.index", "within"):
                 size = item.operands[-1]
                 if isinstance(size, Scalar) and isinstance(size.value, Int):
                     yield size.value.value
