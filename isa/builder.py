@@ -199,8 +199,8 @@ class Builder(OperandBuilder):
         )
 
     def tensor(self, children: Children) -> None:
-        """``tensor h : f32[128 y:8] at 64 size 32 @"node"``."""
-        name, dtype, dims, address, size, node = children
+        """``tensor h : f32[128 y:8] at 64 size 32 shares a @"node"``."""
+        name, dtype, dims, address, size, shares, node = children
         tensor = Tensor(
             str(name),
             DType(str(dtype)),
@@ -208,6 +208,7 @@ class Builder(OperandBuilder):
             self.integer(address),
             self.integer(size),
             self.node_name(node),
+            "" if shares is None else str(shares),
             self.where(name),
         )
         self.parts.tensors.append(tensor)

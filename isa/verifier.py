@@ -6,7 +6,18 @@ from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from isa.fabric import Fabric
 from isa.names import check_names
 from isa.program import Program
-from isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
+from isa.verify import (
+    coverage,
+    layout,
+    queues,
+    routes,
+    shape,
+    streams,
+    tiles,
+    transfers,
+    waits,
+    windows,
+)
 from isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
@@ -17,6 +28,7 @@ DECLARED = (
     layout.colors,  # each stream has a channel
     layout.files,  # what holds weights is known by its contents
     layout.tensors,  # data has a place
+    layout.overlaps,  # of its own, or shared on purpose
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both
     shape.instructions,  # each instruction can be encoded
@@ -54,6 +66,8 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     _stop(context.found)
     layout.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
+    _stop(context.found)
+    streams.counts(context, network)  # nobody waits for a wavelet that never comes
     _stop(context.found)
 
 

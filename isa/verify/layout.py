@@ -8,7 +8,7 @@ import numpy as np
 
 from isa.code_size import code_bytes
 from isa.limits import MOST_CELLS, MOST_NUMBER
-from isa.program import Kind
+from isa.program import Kind, Tensor
 from isa.types import Side, host_dtype
 from isa.verify.context import Context
 
@@ -124,6 +124,38 @@ def tensors(context: Context) -> None:
         if host and host_dtype(host) is None:
             message = f"'{tensor.name}': NumPy has no type of numbers called '{host}'"
             context.say(message, tensor, host)
+
+
+def overlaps(context: Context) -> None:
+    """Tensors have bytes of their own, or share them and say so."""
+    order = sorted(
+        (tensor for tensor in context.program.tensors if tensor.bytes > 0),
+        key=lambda tensor: tensor.address,
+    )
+    # Of those before, the two that reach furthest and do not share bytes with each other.
+    furthest: list[Tensor] = []
+    for tensor in order:
+        for other in furthest:
+            if other.address + other.bytes > tensor.address and _group(other) != _group(tensor):
+                _overlap(context, *sorted((other, tensor), key=context.program.tensors.index))
+                break
+        furthest = sorted((*furthest, tensor), key=lambda t: t.address + t.bytes, reverse=True)
+        others = [other for other in furthest if _group(other) != _group(furthest[0])]
+        furthest = [furthest[0], *others[:1]]
+
+
+def _group(tensor: Tensor) -> str:
+    return tensor.shares or tensor.name
+
+
+def _overlap(context: Context, first: Tensor, second: Tensor) -> None:
+    line = f" (line {first.where.line})" if first.where.line else ""
+    context.say(
+        f"'{second.name}', bytes {second.address} to {second.address + second.bytes - 1}, lies "
+        f"over '{first.name}'{line}, bytes {first.address} to {first.address + first.bytes - 1}: "
+        f"move it, or write 'shares {_group(first)}' if they are needed at different times",
+        second,
+    )
 
 
 def memory(context: Context) -> None:
