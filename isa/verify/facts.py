@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from isa import expr as ex
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.program import (
     Call,
     Fabric,
     If,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from isa import expr as ex
-from isa.limits import fits_word
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.limits import fits_word
+from wsc.isa.program import (
     Call,
     Fabric,
     If,
@@ -28,13 +28,13 @@ from isa.program import (
     Statement,
     Tensor,
 )
-from isa.spans import spanned
-from isa.table import BY_NAME, Form
-from isa.types import Control
-from isa.values import VALUES, Class, wrap
-from isa.verify.context import Context, Mask
-from isa.verify.facts import End, Facts, Scope, ends_of
-from isa.verify.tiles import within
+from wsc.isa.spans import spanned
+from wsc.isa.table import BY_NAME, Form
+from wsc.isa.types import Control
+from wsc.isa.values import VALUES, Class, wrap
+from wsc.isa.verify.context import Context, Mask
+from wsc.isa.verify.facts import End, Facts, Scope, ends_of
+from wsc.isa.verify.tiles import within
 
 Number = int | npt.NDArray[np.int64]  # the same in all tiles, or one for each
 

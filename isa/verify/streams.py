@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from isa import expr as ex
-from isa.program import Direction, Op, Position, Region, Transfer
-from isa.types import Control, Side
-from isa.verify.context import NEIGHBOURS, SIDES, Context
-from isa.verify.facts import Facts
-from isa.verify.follow import Traffic, followed
-from isa.verify.routes import Network, boundary, side_length
-from isa.verify.transfers import ports_of
+from wsc.isa import expr as ex
+from wsc.isa.program import Direction, Op, Position, Region, Transfer
+from wsc.isa.types import Control, Side
+from wsc.isa.verify.context import NEIGHBOURS, SIDES, Context
+from wsc.isa.verify.facts import Facts
+from wsc.isa.verify.follow import Traffic, followed
+from wsc.isa.verify.routes import Network, boundary, side_length
+from wsc.isa.verify.transfers import ports_of
 
 Counts = npt.NDArray[np.int64]
 Item = tuple[Control, int]  # of a stream: so many wavelets with data, or control wavelets
