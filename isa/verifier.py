@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 from wsc.isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from wsc.isa.fabric import Fabric
 from wsc.isa.names import check_names
@@ -20,14 +19,6 @@ from wsc.isa.verify import (
     windows,
 )
 from wsc.isa.verify.context import Context
-=======
-from wsc.isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
-from wsc.isa.fabric import Fabric
-from wsc.isa.names import check_names
-from wsc.isa.program import Program
-from wsc.isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
-from wsc.isa.verify.context import Context
->>>>>>> main
 
 # First what stands in the text alone: later checks rely on it.
 DECLARED = (

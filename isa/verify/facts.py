@@ -23,6 +23,7 @@ from wsc.isa.program import (
     assigned,
     statements,
 )
+from wsc.isa.verify.windows import read
 
 End = tuple[bool, str]  # of a queue: whether it is an output queue, and the color
 
@@ -62,6 +63,7 @@ class Scope:
     registers: frozenset[str]
     addresses: frozenset[str] = frozenset()
     flow: frozenset[str] = frozenset()  # registers on which the number of wavelets depends
+    decisive: tuple[str, ...] = ()  # the parameters among them
     matters: bool = False
     ops: dict[int, OpFacts] = field(default_factory=dict[int, OpFacts])
     loops: dict[int, LoopFacts] = field(default_factory=dict[int, LoopFacts])
@@ -122,6 +124,7 @@ class Facts:
         registers = frozenset((*parameters, *assigned(body)))
         scope = Scope(name, body, parameters, registers)
         scope.flow = self._flow(body, registers)
+        scope.decisive = tuple(name for name in parameters if name in scope.flow)
         used: set[str] = set()
         for statement in statements(body):
             if isinstance(statement, Op):
@@ -216,33 +219,19 @@ def _op_facts(op: Op, registers: frozenset[str]) -> OpFacts:
 def _carried(body: Iterable[Statement], changed: set[str], known: set[str]) -> bool:
     """Whether one of the registers is used before it is set in the same turn."""
     for statement in body:
-        if isinstance(statement, Loop):
-            if _late([statement.count], changed, known):
-                return True
-            if _carried(statement.body, changed, known | {statement.register}):
-                return True
-        elif isinstance(statement, If):
-            if _late([statement.left, statement.right], changed, known):
-                return True
-            parts = (statement.then, statement.otherwise)
-            if any(_carried(part, changed, set(known)) for part in parts):
-                return True
-        elif isinstance(statement, Call):
-            if _late([node for _, node in statement.arguments], changed, known):
-                return True
-        else:
-            nodes = [dim.extent for dim in statement.dims]
-            for operand in statement.operands:
-                if isinstance(operand, Mem):
-                    nodes.append(operand.address)
-                elif isinstance(operand, Scalar):
-                    nodes.append(operand.value)
-            if _late([*nodes, *(statement.target or ())], changed, known):
-                return True
-            if statement.register is not None:
-                known.add(statement.register)
+        used = {name for node in read(statement) for name in ex.names(node)}
+        if used & changed - known:
+            return True
+        inside = known | {statement.register} if isinstance(statement, Loop) else known
+        if any(_carried(block, changed, set(inside)) for block in _blocks(statement)):
+            return True
+        if isinstance(statement, Op) and statement.register is not None:
+            known.add(statement.register)
     return False
 
 
-def _late(nodes: Iterable[ex.Expr], changed: set[str], known: set[str]) -> bool:
-    return any(name in changed and name not in known for node in nodes for name in ex.names(node))
+def _blocks(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
+    """The blocks of a loop or a branch."""
+    if isinstance(statement, Loop):
+        return (statement.body,)
+    return (statement.then, statement.otherwise) if isinstance(statement, If) else ()

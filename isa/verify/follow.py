@@ -34,14 +34,15 @@ from wsc.isa.types import Control
 from wsc.isa.values import VALUES, Class, wrap
 from wsc.isa.verify.context import Context, Mask
 from wsc.isa.verify.facts import End, Facts, Scope, ends_of
-from wsc.isa.verify.tiles import within
+from wsc.isa.verify.tiles import element_type, within
 
 Number = int | npt.NDArray[np.int64]  # the same in all tiles, or one for each
 
 MOST_VISITS = 20_000  # statements that are followed in a region; fewer where it has many tiles
 MANY_TILES = 1 << 16
 MOST_BURSTS = 4_096  # of a color
-FEW_TURNS = 3  # of a loop in which addresses alone differ from turn to turn
+FEW_TURNS = 2  # of a loop in which addresses alone differ from turn to turn, and the last turn
+MANY_TURNS = 256  # of one in which a register goes on from turn to turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Traffic:
                 for burst in bursts:
                     self.send(color, burst.control, burst.count * (np.asarray(times) > turn))
         self.unknown |= other.unknown
-        self.ops = other.ops | self.ops
+        for end, op in other.ops.items():
+            self.ops.setdefault(end, op)
 
 
 class _Enough(Exception):
@@ -153,7 +155,9 @@ class _Follower:
     def __post_init__(self) -> None:
         self.environment = self.context.environment(self.region)
         self.operands: dict[tuple[str, int], _Operand] = {}
-        self.known: dict[object, Traffic] = {}  # what calls with the same arguments do
+        self.counting = True  # wavelets, not addresses alone
+        self.known: dict[object, Traffic] = {}  # of calls with arguments that decide it
+        self.seen: set[object] = set()  # calls of which all addresses have been looked at
         self.callers: list[Call] = []
         self.said: set[tuple[int, int]] = set()
         tiles = self.region.width * self.region.height
@@ -223,35 +227,45 @@ class _Follower:
         arguments = {
             name: self._value(self._operand(node, scope), window) for name, node in call.arguments
         }
-        key = (call.procedure, _mask_key(where), *self._keys(callee, arguments))
-        if key not in self.known:
+        common = call.procedure, _mask_key(where)
+        counted = *common, *(_value_key(arguments[name]) for name in callee.decisive)
+        seen = *common, *self._keys(callee, arguments)
+        if seen not in self.seen:
+            self.seen.add(seen)
             outer, self.traffic = self.traffic, Traffic()
-            inner: Window = dict.fromkeys(callee.registers, Value(0)) | arguments
+            whole, self.counting = self.counting, self.counting and counted not in self.known
             self.callers.append(call)
-            self.block(callee.body, callee, inner, where)
+            window: Window = dict.fromkeys(callee.registers, Value(0)) | arguments
+            self.block(callee.body, callee, window, where)
             self.callers.pop()
-            self.known[key], self.traffic = self.traffic, outer
-        self.traffic.add(self.known[key])
+            if self.counting:
+                self.known[counted] = self.traffic
+            self.traffic, self.counting = outer, whole
+        if self.counting and self.known[counted].ops:
+            self.traffic.add(self.known[counted])
 
     def _keys(self, callee: Scope, arguments: Window) -> Iterable[object]:
         """What calls of a procedure may differ in for what is asked here."""
         for name in callee.parameters:
             value = arguments[name]
-            tensor = value.tensor
-            # Of a tensor that serves as an address alone, no more counts than how long it is.
-            named = tensor.bytes if tensor and name in callee.addresses else tensor and tensor.name
-            number = value.number
-            shown = number if isinstance(number, int | None) else _array_key(number)
-            yield named, shown
+            if value.tensor is not None and name in callee.addresses:
+                # Of a tensor that serves as an address alone, only its length matters.
+                yield value.tensor.bytes, _number_key(value.number)
+            else:
+                yield _value_key(value)
 
     def _if(self, branch: If, scope: Scope, window: Window, where: Mask | None) -> None:
         sides = [self._number(node, scope, window) for node in (branch.left, branch.right)]
         if sides[0] is None or sides[1] is None:
             self._leave((*branch.then, *branch.otherwise), window)
             return
-        holds = np.atleast_2d(ex.apply(branch.relation, sides[0], sides[1]) != 0)
-        for body, mask in ((branch.then, holds), (branch.otherwise, ~holds)):
-            inside = _narrow(where, mask)
+        holds = ex.apply(branch.relation, sides[0], sides[1])
+        if isinstance(holds, int):
+            self.block(branch.then if holds else branch.otherwise, scope, window, where)
+            return
+        mask = np.atleast_2d(holds != 0)
+        for body, there in ((branch.then, mask), (branch.otherwise, ~mask)):
+            inside = _narrow(where, there) if body else False
             if inside is False:
                 continue
             if inside is None or inside is where:
@@ -273,11 +287,16 @@ class _Follower:
         if turns < 1:
             return
         facts = scope.loops[id(loop)]
+        counted = facts.flow and self.counting
+        if counted and turns > self.left:
+            raise _Enough
+        every = counted or (facts.carried and not facts.flow and turns <= MANY_TURNS)
         if facts.matters:
-            if facts.flow and turns > self.left:
-                raise _Enough
-            self._turns(loop, scope, window, where, count, facts.flow)
-        if facts.flow or not facts.matters:
+            numbers = list(range(turns if every else min(turns, FEW_TURNS)))
+            if len(numbers) < turns and not facts.carried:
+                numbers.append(turns - 1)
+            self._turns(loop, scope, window, where, count, numbers)
+        if every or not facts.matters:
             last = count - 1
         else:
             self._forget(loop.body, window)
@@ -286,27 +305,23 @@ class _Follower:
 
     def _turns(
         self, loop: Loop, scope: Scope, window: Window, where: Mask | None, count: Number,
-        every: bool,
+        numbers: list[int],
     ) -> None:  # fmt: skip
-        """Follow the turns: each, or some of those that take and put the same wavelets."""
-        turns = int(np.max(count))
-        numbers = list(range(turns if every else min(turns, FEW_TURNS)))
-        if not every and turns > FEW_TURNS and not scope.loops[id(loop)].carried:
-            numbers.append(turns - 1)
+        """Follow the turns with these numbers. If not all differ, the first counts for all."""
+        alike = not scope.loops[id(loop)].flow
         outer = self.traffic
         for turn in numbers:
-            inside = _narrow(where, np.atleast_2d(np.asarray(count) > turn))
+            inside = where
+            if not isinstance(count, int):
+                inside = _narrow(where, np.atleast_2d(count > turn))
             if inside is False:
                 break
             window[loop.register] = Value(turn)
-            if every:
-                self.block(loop.body, scope, window, inside)
-                continue
-            self.traffic = Traffic()
+            self.traffic = Traffic() if alike else outer
             self.block(loop.body, scope, window, inside)
-            if turn == 0:
+            if alike and turn == 0:
                 outer.add(self.traffic, _positive(count))
-            self.traffic = outer
+        self.traffic = outer
 
     def _leave(self, body: tuple[Statement, ...], window: Window) -> None:
         """Statements run in a way that is not known: so is all that they do."""
@@ -389,7 +404,7 @@ class _Follower:
         base = self._value(split, window)
         if base.tensor is None or base.number is None or (id(op), index) in self.said:
             return
-        moved: list[tuple[Number, Number]] = [(1, 0)]
+        moved: list[tuple[Number, Number]] = []
         strides = dict(split.strides)
         for dim in op.dims:
             extent = extents[dim.name]
@@ -398,6 +413,8 @@ class _Follower:
             if extent is None or stride is None:
                 return
             moved.append((extent, stride))
+        if _surely_within(base.number, moved, base.tensor.bytes - element_type(op, index).bytes):
+            return
         span = spanned(base.number, moved)
         everywhere = np.ones((1, 1), bool)
         lines = [f" (called in line {c.where.line})" for c in self.callers[-1:] if c.where.line]
@@ -406,6 +423,19 @@ class _Follower:
             self.context, self.region, op, index, span, base.tensor, mask, "".join(lines)
         ):
             self.said.add((id(op), index))
+
+
+def _surely_within(base: Number, moved: Iterable[tuple[Number, Number]], last: int) -> bool:
+    """Whether all bytes lie from 0 to ``last``; what differs from tile to tile is not looked at."""
+    if not isinstance(base, int):
+        return False
+    least = greatest = base
+    for extent, stride in moved:
+        if not isinstance(extent, int) or not isinstance(stride, int):
+            return False
+        side = (extent - 1) * stride if extent > 0 else 0
+        least, greatest = least + min(side, 0), greatest + max(side, 0)
+    return least >= 0 and greatest <= last
 
 
 def _positive(number: Number) -> Number:
@@ -434,10 +464,9 @@ def _computed(name: str, numbers: list[Number]) -> Number | None:
         ArithmeticError: it has none for these operands.
     """
     function = VALUES[name, Class.INT]
-    if all(isinstance(number, int) for number in numbers):
-        if not all(fits_word(int(number)) for number in numbers):
-            return None
-        return int(wrap(function(*numbers)))
+    whole = [number for number in numbers if isinstance(number, int)]
+    if len(whole) == len(numbers):
+        return int(wrap(function(*whole))) if all(map(fits_word, whole)) else None
     arrays = np.broadcast_arrays(*(np.asarray(number, np.int64) for number in numbers))
     # Few different operands there are, as a rule, however many tiles.
     rows, places = np.unique(
@@ -453,5 +482,9 @@ def _mask_key(where: Mask | None) -> object:
     return None if where is None else (where.shape, where.tobytes())
 
 
-def _array_key(number: npt.NDArray[np.int64]) -> object:
-    return number.shape, number.tobytes()
+def _number_key(number: Number | None) -> object:
+    return number if isinstance(number, int | None) else (number.shape, number.tobytes())
+
+
+def _value_key(value: Value) -> object:
+    return value.tensor and value.tensor.name, _number_key(value.number)

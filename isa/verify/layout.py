@@ -6,19 +6,11 @@ import math
 
 import numpy as np
 
-<<<<<<< HEAD
 from wsc.isa.code_size import code_bytes
 from wsc.isa.limits import MOST_CELLS, MOST_NUMBER
 from wsc.isa.program import Kind, Tensor
 from wsc.isa.types import Side, host_dtype
 from wsc.isa.verify.context import Context
-=======
-from wsc.isa.code_size import code_bytes
-from wsc.isa.limits import MOST_CELLS, MOST_NUMBER
-from wsc.isa.program import Kind
-from wsc.isa.types import Side, host_dtype
-from wsc.isa.verify.context import Context
->>>>>>> main
 
 _DIGITS = frozenset("0123456789abcdef")
 
@@ -73,7 +65,7 @@ def regions(context: Context) -> None:
 
 
 def mains(context: Context) -> None:
-    """Cores that routes lead to have code: what nobody takes or sends is waited for for ever."""
+    """Cores that routes lead to have code, and procedures have somebody who may call them."""
     program = context.program
     used = {
         route.region
@@ -84,7 +76,11 @@ def mains(context: Context) -> None:
     for region in program.regions:
         if region.name in used and not region.main:
             message = f"region '{region.name}' has no code, and routes lead to or from its cores"
-            context.say(message, region)
+            context.say(f"{message}: write a 'main {region.name}'", region)
+    if program.procedures and not any(region.main for region in program.regions):
+        procedure = program.procedures[0]
+        message = f"no region has a 'main', so '{procedure.name}' is never called"
+        context.say(message, procedure, procedure.name)
 
 
 def colors(context: Context) -> None:

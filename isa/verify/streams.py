@@ -28,7 +28,7 @@ Item = tuple[Control, int]  # of a stream: so many wavelets with data, or contro
 Stream = tuple[Item, ...]
 Place = tuple[int, int]  # column and row of a tile
 
-MOST_ITEMS = 200_000  # of the streams of a color that are followed through its routers
+MOST_ITEMS = 1_000_000  # of the streams of a color that are followed through its routers
 MOST_REPETITIONS = 4_096  # of a transfer with control wavelets in between
 
 
@@ -183,11 +183,10 @@ class _Color:
             if control is Control.NONE:
                 supply += grid * (self.paths[Side.RAMP] != 0)
         for side in NEIGHBOURS:
-            dx, dy = side.step
             receives = self.paths[side] != 0
-            y, x = np.nonzero(receives)
-            inside = (x + dx >= 0) & (x + dx < self.width) & (y + dy >= 0) & (y + dy < self.height)
-            producer[y[inside], x[inside]] = (y + dy)[inside] * self.width + (x + dx)[inside]
+            tiles = np.flatnonzero(receives)
+            beyond, inside = self._neighbours(tiles, side)
+            producer.ravel()[tiles[inside]] = beyond[inside]
             port = self.ends.ports.get((self.color, side))
             for control, line in port.played if port is not None else ():
                 if control is Control.NONE:
@@ -203,93 +202,102 @@ class _Color:
         passing = supply.ravel()[towards].reshape(self.height, self.width)
         return lambda side: passing * self.sends[side]
 
-    # Where control wavelets switch: each router's streams, item for item.
+    # Where control wavelets switch: item for item, all routers whose streams are known at once.
 
     def _through_switches(self) -> Callable[[Side], Counts] | None:
         """Wavelets with data that leave each tile on a side; None after a report."""
-        put = self._streams()
         routers = _Routers()
-        found: dict[Place, dict[Side, int]] = {}
-        came = {side: np.zeros((self.height, self.width), np.int64) for side in SIDES}
         try:
-            for place in self._downstream():
-                x, y = place
-                positions = self.context.program.routes[int(self.owner[y, x]) - 1].positions
-                entering = {
-                    side: self._entering(side, place, found, put, routers)
-                    for side in dict.fromkeys(position.receive for position in positions)
-                }
-                out, left, at = routers.passed(positions, entering)
-                found[place] = out
-                for side, number in out.items():
-                    came[side][y, x] = routers.data(number)
-                if left is not None:
-                    self._stuck(place, left, at, positions)
-                    return None
+            out = self._followed(routers)
         except _TooMany:
             return None
-        return lambda side: came[side]
+        if out is None:
+            return None
+        data = np.array([routers.data(number) for number in range(len(routers.streams))])
+        return lambda side: data[out[side]].reshape(self.height, self.width)
 
-    def _entering(
-        self, side: Side, place: Place, found: dict[Place, dict[Side, int]],
-        put: Callable[[Place], Stream], routers: _Routers,
-    ) -> int:  # fmt: skip
-        """The stream that comes to a router from one side."""
-        if side is Side.RAMP:
-            return routers.number(put(place))
-        x, y = place[0] + side.step[0], place[1] + side.step[1]
-        if 0 <= x < self.width and 0 <= y < self.height:
-            return found.get((x, y), {}).get(side.opposite, routers.number(()))
-        port = self.ends.ports.get((self.color, side))
-        along = place[0] if side in (Side.NORTH, Side.SOUTH) else place[1]
-        items = [] if port is None else [(c, int(line[along])) for c, line in port.played]
-        return routers.number(_joined(items))
-
-    def _streams(self) -> Callable[[Place], Stream]:
-        """What each tile's core puts into the color."""
-        bursts = list(self._put())
-
-        def of(place: Place) -> Stream:
-            x, y = place
-            return _joined((control, int(grid[y, x])) for control, grid in bursts)
-
-        return of
-
-    def _downstream(self) -> Iterator[Place]:
-        """The tiles that have a route, each behind those that it receives from.
+    def _followed(self, routers: _Routers) -> dict[Side, Counts] | None:
+        """The numbers of the streams that leave each tile on each side; None after a report.
 
         Raises:
-            _TooMany: two tiles receive from each other, in different positions.
+            _TooMany: there is too much to follow, or two tiles receive from each other.
         """
-        done = np.zeros((self.height, self.width), bool)
-        asked = np.zeros_like(done)  # its neighbours are looked at first
-        for y, x in zip(*(axis.tolist() for axis in np.nonzero(self.owner)), strict=True):
-            path = [] if done[y, x] else [(x, y)]
-            while path:
-                x, y = path[-1]
-                before = [
-                    (x + side.step[0], y + side.step[1])
-                    for side in NEIGHBOURS
-                    if self.paths[side][y, x]
-                ]
-                waiting = [
-                    (i, j)
-                    for i, j in before
-                    if 0 <= i < self.width
-                    and 0 <= j < self.height
-                    and self.owner[j, i]
-                    and not done[j, i]
-                ]
-                if waiting:
-                    asked[y, x] = True
-                    if any(asked[j, i] for i, j in waiting):
-                        raise _TooMany
-                    path += waiting
-                    continue
-                path.pop()
-                if not done[y, x]:
-                    done[y, x] = True
-                    yield x, y
+        size, owner = self.width * self.height, self.owner.ravel()
+        out = {side: np.zeros(size, np.int64) for side in SIDES}
+        bursts = list(self._put())
+        controls = [control for control, _ in bursts]
+        put = np.array([grid.ravel() for _, grid in bursts], np.int64).reshape(-1, size)
+        fed = {side: self._fed_streams(side, routers) for side in NEIGHBOURS}
+        receives = {side: self.paths[side].ravel() != 0 for side in NEIGHBOURS}
+        waiting = np.zeros(size, np.int64)  # neighbours that a tile receives from, not yet done
+        for side in NEIGHBOURS:
+            tiles = np.flatnonzero(receives[side])
+            beyond, inside = self._neighbours(tiles, side)
+            waiting[tiles[inside]] += owner[beyond[inside]] != 0
+        left = np.count_nonzero(owner)
+        ready = np.flatnonzero((owner != 0) & (waiting == 0))
+        while ready.size:
+            left -= len(ready)
+            rows = [owner[ready], *put[:, ready]]
+            for side in NEIGHBOURS:
+                beyond, inside = self._neighbours(ready, side)
+                at_edge = fed[side][self._along(ready, side)]
+                rows.append(
+                    np.where(inside, out[side.opposite][np.where(inside, beyond, 0)], at_edge)
+                    * receives[side][ready]
+                )
+            table, which = np.unique(np.stack(rows, axis=1), axis=0, return_inverse=True)
+            for number, row in enumerate(table.tolist()):
+                here = ready[which == number]
+                positions = self.context.program.routes[row[0] - 1].positions
+                own = _joined(zip(controls, row[1 : 1 + len(bursts)], strict=True))
+                entering = dict(zip(NEIGHBOURS, row[1 + len(bursts) :], strict=True))
+                entering[Side.RAMP] = routers.number(own)
+                passed, stays, at = routers.passed(positions, entering)
+                if stays is not None:
+                    y, x = divmod(int(here[0]), self.width)
+                    self._stuck((x, y), stays, at, positions)
+                    return None
+                for side, stream in passed.items():
+                    out[side][here] = stream
+            following: list[Counts] = []
+            for side in NEIGHBOURS:
+                beyond, inside = self._neighbours(ready, side)
+                tiles = beyond[inside]
+                tiles = tiles[receives[side.opposite][tiles] & (owner[tiles] != 0)]
+                waiting[tiles] -= 1
+                following.append(tiles[waiting[tiles] == 0])
+            ready = np.unique(np.concatenate(following))
+        if left:
+            raise _TooMany
+        return out
+
+    def _neighbours(self, tiles: Counts, side: Side) -> tuple[Counts, npt.NDArray[np.bool_]]:
+        """The tiles beyond a side, and which of them there are."""
+        dx, dy = side.step
+        x, y = tiles % self.width + dx, tiles // self.width + dy
+        inside = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+        return y * self.width + x, inside
+
+    def _along(self, tiles: Counts, side: Side) -> Counts:
+        """The places of tiles along a side."""
+        in_row = side in (Side.NORTH, Side.SOUTH)
+        return tiles % self.width if in_row else tiles // self.width
+
+    def _fed_streams(self, side: Side, routers: _Routers) -> Counts:
+        """The number of the stream that the edge plays into each port of a side."""
+        length = self.width if side in (Side.NORTH, Side.SOUTH) else self.height
+        port = self.ends.ports.get((self.color, side))
+        if port is None or not port.played:
+            return np.zeros(length, np.int64)
+        controls = [control for control, _ in port.played]
+        table, which = np.unique(
+            np.stack([line for _, line in port.played], axis=1), axis=0, return_inverse=True
+        )
+        numbers = [
+            routers.number(_joined(zip(controls, row, strict=True))) for row in table.tolist()
+        ]
+        return np.array(numbers, np.int64)[which.ravel()]
 
     # What is told.
 
@@ -376,8 +384,8 @@ class _Routers:
     """What routers do to streams. Equal streams have one number, and are followed once."""
 
     def __init__(self) -> None:
-        self.streams: list[Stream] = []
-        self.numbers: dict[Stream, int] = {}
+        self.streams: list[Stream] = [()]
+        self.numbers: dict[Stream, int] = {(): 0}
         self.known: dict[object, tuple[dict[Side, int], tuple[Side, int] | None, int]] = {}
         self.left = MOST_ITEMS
 
@@ -400,7 +408,7 @@ class _Routers:
         Raises:
             _TooMany: more is followed than is worth while.
         """
-        key = positions, *sorted((side.index, number) for side, number in entering.items())
+        key = positions, *entering.values()
         if key not in self.known:
             self.known[key] = self._passed(positions, entering)
         return self.known[key]
@@ -410,21 +418,19 @@ class _Routers:
     ) -> tuple[dict[Side, int], tuple[Side, int] | None, int]:
         waiting = {side: list(self.streams[number])[::-1] for side, number in entering.items()}
         out: dict[Side, list[Item]] = {side: [] for p in positions for side in p.send}
-        at = 0
-        while waiting[positions[at].receive]:
+        at, last = 0, len(positions) - 1
+        while items := waiting[positions[at].receive]:
             self.left -= 1
             if self.left < 0:
                 raise _TooMany
-            control, count = waiting[positions[at].receive].pop()
-            if control is Control.ADVANCE and at < len(positions) - 1:
-                # Absorbed; what follows it is of the next position.
-                if count > 1:
-                    waiting[positions[at].receive].append((control, count - 1))
+            control, count = items.pop()
+            switches = control is Control.RESET or (control is Control.ADVANCE and at < last)
+            if switches and count > 1:  # the others meet another position
+                items.append((control, count - 1))
+                count = 1
+            if control is Control.ADVANCE and at < last:  # absorbed
                 at += 1
                 continue
-            if control is Control.RESET and count > 1:
-                waiting[positions[at].receive].append((control, count - 1))
-                count = 1
             for side in positions[at].send:
                 out[side].append((control, count))
             if control is Control.RESET:

@@ -71,7 +71,7 @@ class Emit:
                 replace(t, file=WEIGHTS_FILE) if t.key else t for t in placed.edge_tensors
             ),
             colors=tuple((flow, number) for number, flow in enumerate(flows)),
-            tensors=shared(memory),
+            tensors=sharing(memory),
             regions=(Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main),),
             routes=routes_of(flows),
             procedures=procedures,
@@ -144,7 +144,7 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def shared(memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def sharing(memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The tensors, with a word at those that share bytes, at other times, with others."""
     over: set[str] = set()
     reaching: Tensor | None = None  # of those that begin no later, the one that ends last
