@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from wsc.isa import expr as ex
-from wsc.isa.limits import fits_word
+from wsc.isa.limits import MOST_NUMBER, fits_word
 from wsc.isa.program import (
     Call,
     Fabric,
@@ -106,10 +107,18 @@ class Traffic:
     def add(self, other: Traffic, times: Number = 1) -> None:
         """Append what happens in other code, so many times one after the other."""
         for color, count in other.taken.items():
-            self.take(color, count * times)
+            total = _product(count, times)
+            if total is None:
+                self.unknown.add((False, color))
+            else:
+                self.take(color, total)
         for color, bursts in other.put.items():
+            total = _product(bursts[0].count, times)
+            if total is None:
+                self.unknown.add((True, color))
+                continue
             if len(bursts) == 1:
-                self.send(color, bursts[0].control, bursts[0].count * times)
+                self.send(color, bursts[0].control, total)
                 continue
             for turn in range(min(int(np.max(times)), MOST_BURSTS)):
                 for burst in bursts:
@@ -235,8 +244,8 @@ class _Follower:
             outer, self.traffic = self.traffic, Traffic()
             whole, self.counting = self.counting, self.counting and counted not in self.known
             self.callers.append(call)
-            window: Window = dict.fromkeys(callee.registers, Value(0)) | arguments
-            self.block(callee.body, callee, window, where)
+            inner: Window = dict.fromkeys(callee.registers, Value(0)) | arguments
+            self.block(callee.body, callee, inner, where)
             self.callers.pop()
             if self.counting:
                 self.known[counted] = self.traffic
@@ -320,7 +329,7 @@ class _Follower:
             self.traffic = Traffic() if alike else outer
             self.block(loop.body, scope, window, inside)
             if alike and turn == 0:
-                outer.add(self.traffic, _positive(count))
+                outer.add(self.traffic, _clipped(count, MOST_NUMBER))
         self.traffic = outer
 
     def _leave(self, body: tuple[Statement, ...], window: Window) -> None:
@@ -384,11 +393,14 @@ class _Follower:
         for index, operand in enumerate(op.operands):
             if not isinstance(operand, Fabric):
                 continue
-            count = tiles
+            count: Number | None = tiles
             for name, extent in known.items():
                 advances = operand.dims is None or name in operand.dims
-                count = count * (_positive(extent) if advances else _positive(extent) > 0)
-            if index == 0:
+                each = _clipped(extent, MOST_NUMBER if advances else 1)
+                count = None if count is None else _product(count, each)
+            if count is None:
+                traffic.unknown.add((index == 0, operand.color))
+            elif index == 0:
                 traffic.send(operand.color, Control.NONE, count)
             else:
                 traffic.take(operand.color, count)
@@ -438,16 +450,29 @@ def _surely_within(base: Number, moved: Iterable[tuple[Number, Number]], last: i
     return least >= 0 and greatest <= last
 
 
-def _positive(number: Number) -> Number:
-    return max(number, 0) if isinstance(number, int) else np.maximum(number, 0)
+def _product(one: Number, other: Number) -> Number | None:
+    """The product; None where it is so large that nobody would see the end of it."""
+    if isinstance(one, int) and isinstance(other, int):
+        product = one * other
+        return product if product <= MOST_NUMBER else None
+    return one * other if int(np.max(one)) * int(np.max(other)) <= MOST_NUMBER else None
 
 
-def _narrow(where: Mask | None, mask: Mask) -> Mask | bool | None:
+def _clipped(number: Number, most: int) -> Number:
+    """The number, at least 0 and at most ``most``."""
+    if isinstance(number, int):
+        return max(min(number, most), 0)
+    return np.clip(number, 0, most)
+
+
+def _narrow(where: Mask | None, mask: Mask) -> Mask | Literal[False] | None:
     """The tiles of ``where`` that are in ``mask``: None for all, False for none."""
     if mask.all():
         return where
     inside = mask if where is None else where & mask
-    return inside if inside.any() else False
+    if inside.any():
+        return inside
+    return False
 
 
 def _joined(inside: Mask, value: Value, other: Value) -> Value:
