@@ -43,7 +43,6 @@ class _Parts:
     """The items of a text, gathered by kind in the order of the text."""
 
     header: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
-    constants: dict[str, int] = field(default_factory=dict[str, int])
     colors: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     settings: dict[str, Number] = field(default_factory=dict[str, Number])
     files: list[WeightFile] = field(default_factory=list[WeightFile])
@@ -94,7 +93,7 @@ class Builder(OperandBuilder):
             height=height,
             precision=DType(parts.header.get("precision", ("f32",))[0]),
             model=parts.header.get("model", ("",))[0],
-            constants=tuple(parts.constants.items()),
+            constants=tuple(self.constants.items()),
             edge_tensors=tuple(parts.edge),
             colors=tuple(parts.colors),
             tensors=tuple(parts.tensors),
@@ -111,7 +110,7 @@ class Builder(OperandBuilder):
 
     def fabric(self, children: Children) -> None:
         """``fabric "wse2" 4x2 numbers "0123456789abcdef"``."""
-        self._once(children[0], self.file_name(children[1]), *self.size(children[2]))
+        self._once(children[0], self.file_name(children[1]), *children[2])
 
         if children[3] is not None:
             self.parts.header["numbers"] = (self.string(children[3]),)
@@ -126,7 +125,7 @@ class Builder(OperandBuilder):
             raise self.fail(str(error), token) from None
         if key in self.parts.settings:
             raise self.fail(f"'{key}' is set twice", token)
-        self.parts.settings[key] = value if isinstance(value, tuple) else self.fabric_number(value)
+        self.parts.settings[key] = value if isinstance(value, int | tuple) else float(value)
 
     def digest(self, children: Children) -> None:
         """``file "mlp.wsa.safetensors" sha256 "0123..."``."""
@@ -148,20 +147,14 @@ class Builder(OperandBuilder):
         """``const B = 16``; earlier constants may be used, and the value is kept."""
         token, value = children
         name = str(token)
-        if name in self.parts.constants:
+        if name in self.constants:
             raise self.fail(f"the constant '{name}' is defined twice", token)
-        try:
-            self.parts.constants[name] = int(ex.evaluate(value, self.parts.constants))
-        except KeyError as error:
-            message = f"a constant is made of integers and earlier constants; {error} is neither"
-            raise self.fail(message, token) from error
-        except ArithmeticError as error:
-            raise self.fail(str(error), token) from error
+        self.constants[name] = value
         self.places["constant", name] = self.where(token)
 
     def color(self, children: Children) -> None:
         """``color east = 0``."""
-        name, number = str(children[0]), self.integer(children[1])
+        name, number = str(children[0]), children[1]
         self.parts.colors.append((name, number))
         self.places["color", name] = self.where(children[0])
 
@@ -175,7 +168,7 @@ class Builder(OperandBuilder):
                 DType(str(dtype)),
                 shape,
                 "" if host is None else self.string(host),
-                cut=None if axis is None else Cut(self.integer(axis), length),
+                cut=None if axis is None else Cut(axis, length),
                 high="" if high is None else high,
                 where=self.where(kind),
             )
@@ -193,7 +186,7 @@ class Builder(OperandBuilder):
                 "" if host is None else self.string(host),
                 self.file_name(file),
                 "" if key is None else self.string(key),
-                None if offset is None else self.integer(offset),
+                offset,
                 where=self.where(file),
             )
         )
@@ -205,8 +198,8 @@ class Builder(OperandBuilder):
             str(name),
             DType(str(dtype)),
             dims,
-            self.integer(address),
-            self.integer(size),
+            address,
+            size,
             self.node_name(node),
             "" if shares is None else str(shares),
             self.where(name),
@@ -215,10 +208,8 @@ class Builder(OperandBuilder):
 
     def region(self, children: Children) -> None:
         """``region all at 0,0 size 4x2``."""
-        name, left, top, size = children
-        width, height = self.size(size)
-        place = (self.integer(left), self.integer(top))
-        region = Region(str(name), *place, width, height, where=self.where(name))
+        name, left, top, (width, height) = children
+        region = Region(str(name), left, top, width, height, where=self.where(name))
         self.parts.regions.append(region)
 
     def route(self, children: Children) -> None:
@@ -262,7 +253,7 @@ class Builder(OperandBuilder):
         """``async 1 -> s2: instruction``."""
         token, unit, semaphore, op = children
         signal = None if semaphore is None else self.semaphore(semaphore)
-        mark = Asynchronous(self.integer(unit), signal)
+        mark = Asynchronous(unit, signal)
         return replace(op, asynchronous=mark, where=self.where(token))
 
     def loop(self, children: Children) -> Loop:
@@ -365,14 +356,12 @@ class Builder(OperandBuilder):
 
     def repeat(self, children: Children) -> tuple[str, int]:
         """``repeat r:2``."""
-        return str(children[0]), self.integer(children[1])
+        return str(children[0]), children[1]
 
     def lookup(self, children: Children) -> Lookup:
         """``lookup row:128 by idx side W port 0``."""
         row, count, color, side, port = children
-        return Lookup(
-            str(row), self.integer(count), str(color), Side(str(side)), self.integer(port)
-        )
+        return Lookup(str(row), count, str(color), Side(str(side)), port)
 
 
 def _documentation(newline: str) -> tuple[str, ...]:
