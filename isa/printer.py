@@ -217,6 +217,7 @@ def _tensors(program: Program) -> Iterator[Line]:
     for head, tensor in zip(heads, program.tensors, strict=True):
         layout = f"{tensor.dtype.value}[{comma(map(show_extent, tensor.dims))}]"
         place = f"at {tensor.address} size {tensor.bytes}"
+        place += f" shares {tensor.shares}" if tensor.shares else ""
         text = f"tensor {head} : {layout} {place}{show_node(tensor.node)}"
         yield Line(text, tensor, tensor.node)
 

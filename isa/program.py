@@ -243,8 +243,9 @@ class Extent:
 class Tensor:
     """A named range of SRAM, at the same address in every tile of its region.
 
-    address, bytes: byte address and size in each tile. Ranges may overlap where
-    their lifetimes do not. dims describe the layout; they are not executed.
+    address, bytes: byte address and size in each tile. dims describe the layout; they are
+    not executed. shares: a name for what it shares bytes with at other times. Ranges overlap
+    only where tensors have one such name, or one has the name of the other.
     """
 
     name: str
@@ -253,6 +254,7 @@ class Tensor:
     address: int
     bytes: int
     node: str = ""
+    shares: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
 

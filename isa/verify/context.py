@@ -94,6 +94,11 @@ class Context:
         return {region.name: region for region in self.program.regions}
 
     @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensor name -> tensor."""
+        return {tensor.name: tensor for tensor in self.program.tensors}
+
+    @cached_property
     def symbols(self) -> dict[str, int]:
         """Constants and tensor addresses."""
         tensors = {tensor.name: tensor.address for tensor in self.program.tensors}
