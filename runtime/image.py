@@ -70,7 +70,7 @@ def load(
         MemoryLimit: a run would take more than ``max_memory``.
         wsc.isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
-    machine = fabric or machine_of(program)
+    machine = fabric or machine_of(program, weights_dir)
     if program.width > machine.width or program.height > machine.height:
         raise LoadError(
             f"the program wants {program.width}x{program.height} tiles; fabric "

@@ -395,3 +395,17 @@ def test_numbers_of_any_size_are_taken_or_refused(
     result = wsc("run", twice, flag, number, *trace)
     assert result.exit_code in (0, 2)
     assert "defect" not in result.stderr
+
+
+def test_another_machine_is_said(twice: Path) -> None:
+    plain = json.loads(done(wsc("run", twice, "--json")).stdout)
+    result = done(wsc("run", twice, "--json", "--set", "io.bytes_per_cycle=4"))
+    assert f"note: {twice}: was compiled for wse2, and runs on wse2, io" in result.stderr
+    made = json.loads(result.stdout)
+    assert made["cycles"] > plain["cycles"]
+    assert made["fabric"]["changed"] == {"io.bytes_per_cycle": 4}
+    report = done(wsc("run", twice, "--fabric", "tiny", "--set", "router.buffer_depth=9")).stdout
+    assert "4x2 tiles of tiny, router.buffer_depth = 9\n" in report
+    refused(wsc("run", twice, "--fabric", "8x8"), "is for 4x2 tiles, not 8x8")
+    refused(wsc("run", twice, "--set", "router.depth=9"), "no number 'router.depth'")
+    refused(wsc("run", twice, "--set", "sram.bytes=16"), "twice.wsa")

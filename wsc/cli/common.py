@@ -103,13 +103,28 @@ def model_options(function: _Command) -> _Command:
             help="Size of a symbolic dimension (or INPUT.AXIS=N). May be repeated.",
         ),
         click.option(
-            "--fabric", metavar="NAME|WxH|FILE.toml",
-            help="Preset, tiles of the default preset, or a description. "
+            "--fabric", metavar="[NAME:]WxH|NAME|FILE.toml",
+            help="Preset, tiles of one (of the default one without a name), or a description. "
             "Without it a small square is chosen for the model.",
         ),
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def set_option(function: _Command) -> _Command:
+    """``--set KEY=VALUE``; ``read_settings`` reads it."""
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE",
+        help="Change a number of the fabric, as in router.buffer_depth=8. May be repeated.",
+    )(function)  # fmt: skip
+
+
+def fabric_files(fabric: str | None) -> tuple[Path, ...]:
+    """The files of the fabric that ``--fabric`` names: they are read, and never replaced."""
+    from wsc.isa.fabric import description_files, find_fabric
+
+    return () if fabric is None else description_files(find_fabric(fabric))
 
 
 class Memory(click.ParamType):
@@ -212,18 +227,24 @@ def _array_of(file: BinaryIO) -> np.ndarray:
     return npy.read_array(file, allow_pickle=False)
 
 
-def load_program(path: Path, work: str) -> Program:
+def load_program(
+    path: Path, work: str, fabric: str | None = None, settings: Iterable[str] = ()
+) -> Program:
     """``wsc.load``, with a line for each thing that the user should know of the program.
 
-    work: what is said to go on meanwhile.
+    work: what is said to go on meanwhile. fabric, settings: of ``--fabric`` and ``--set``, which
+    put the program on another machine.
     """
+    from wsc.isa.machine import read_settings
+
+    changes = dict(read_settings(settings))
     with working(f"{work} {path}"):
         from wsc.api import load
         from wsc.errors import OtherMachine
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OtherMachine)  # told below
-            program = load(path)
+            program = load(path).on(fabric, changes)
     for note in program.notes:
         say(f"note: {path}: {note}", error=True)
     return program

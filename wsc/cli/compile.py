@@ -12,12 +12,14 @@ import click
 
 from wsc.cli.common import (
     Refusal,
+    fabric_files,
     general,
     model_options,
     noted,
     read_arrays,
     read_dims,
     say,
+    set_option,
     verbose,
     working,
 )
@@ -119,6 +121,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Where the assembly goes; the weights go beside it. [default: the model's name]",
 )  # fmt: skip
 @model_options
+@set_option
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME",
     help="An input that has a default value in the model, and is to be given at each run. "
@@ -137,9 +140,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], wide: tuple[str, ...],
-    print_ir_after: str | None,
-    dump_ir: Path | None,
+    bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
+    wide: tuple[str, ...], print_ir_after: str | None, dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
@@ -147,11 +149,14 @@ def command(
     references to the model's own external data). The text knows them by their digest.
     What was chosen and what it takes is printed on standard error.
     """
+    from wsc.isa.machine import read_settings
+
     output = output or Path(f"{model.stem}.wsa")
-    read = [model, *given_files(bind), *([Path(fabric)] if fabric else [])]
+    read = [model, *given_files(bind), *fabric_files(fabric)]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
     require_outputs([output, *dumped], dump_ir, read)
     sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
+    changes = dict(read_settings(settings))
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
@@ -162,7 +167,7 @@ def command(
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder, inputs=inputs, wide=wide,
+                observe=recorder, inputs=inputs, wide=wide, settings=changes,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:

@@ -21,6 +21,7 @@ from wsc.cli.common import (
     load_program,
     read_arrays,
     say_json,
+    set_option,
     told,
     verbose,
     working,
@@ -143,13 +144,20 @@ class Finished:
     is_flag=True,
     help="Take weights that are not those that the program was compiled with.",
 )
+@click.option(
+    "--fabric",
+    metavar="[NAME:]WxH|NAME|FILE.toml",
+    help="Run on this machine, not on the one that the program was compiled for.",
+)
+@set_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
-    trace_tiles: str | None, trace_events: int | None, changed_weights: bool, every: bool,
+    trace_tiles: str | None, trace_events: int | None, changed_weights: bool,
+    fabric: str | None, settings: tuple[str, ...], every: bool,
 ) -> int:  # fmt: skip
     """Run PROGRAM.wsa on the simulated fabric.
 
@@ -174,7 +182,7 @@ def command(
         refuse_clock(
             {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
         )
-    loaded = load_program(program, "reading")
+    loaded = load_program(program, "reading", fabric, settings)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
