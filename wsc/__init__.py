@@ -5,6 +5,7 @@ program.save("model.wsa")                             # a text, and its weights 
 program = wsc.load("model.wsa")                       # or one that is saved, or written by hand
 result = program.run({"x": array})                    # executed on the simulated fabric
 result.outputs["y"], result.cycles
+wsc.sweep("model.onnx", fabric=["4x4", "8x8"])        # every combination, as a table
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load  # noqa: A004
+    from wsc.sweeps import Sweep, sweep
 
-__all__ = ["Program", "compile", "load"]
+__all__ = ["Program", "Sweep", "compile", "load", "sweep"]
+
+_HOMES = {"Sweep": "wsc.sweeps", "sweep": "wsc.sweeps"}  # the others are in wsc.api
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in __all__:
-        return getattr(import_module("wsc.api"), name)
+        return getattr(import_module(_HOMES.get(name, "wsc.api")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

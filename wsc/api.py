@@ -204,6 +204,12 @@ class Program:
             engine=engine, **options,
         )  # fmt: skip
 
+    def draw(self, seed: int = 0) -> dict[str, np.ndarray]:
+        """Inputs by name, drawn from a seed, as ``wsc run`` draws those that are not given."""
+        from wsc.draw import draw
+
+        return draw(self.assembly, seed)
+
     def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
         if inputs is None or isinstance(inputs, Mapping):
             return inputs or {}
@@ -253,6 +259,21 @@ def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[C
         for name, item in found.items()
     )
     return assembly.with_(edge_tensors=tensors), constants
+
+
+def told(error: Exception) -> str:
+    """An error as one message for the user."""
+    from wsc.isa.diagnostics import AssemblyError
+    from wsc.runtime.errors import RuntimeFault
+
+    if isinstance(error, (AssemblyError, FabricError, RuntimeFault, CompileError)):
+        return str(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
 
 
 def compile(  # noqa: A001 - the name of the command

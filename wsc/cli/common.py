@@ -48,24 +48,9 @@ def told(error: Exception) -> str:
     """An error as one message for the user."""
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, _users_errors()):
-        return str(error)
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    if isinstance(error, MemoryError):
-        return f"out of memory ({error})" if str(error) else "out of memory"
-    return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
+    from wsc.api import told as told_by_the_api
 
-
-def _users_errors() -> tuple[type[Exception], ...]:
-    """The errors whose text is meant for the user."""
-    from wsc.errors import CompileError
-    from wsc.isa.diagnostics import AssemblyError
-    from wsc.isa.fabric import FabricError
-    from wsc.runtime.errors import RuntimeFault
-
-    return AssemblyError, FabricError, RuntimeFault, CompileError
+    return told_by_the_api(error)
 
 
 # --- options ----------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +37,12 @@ if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
     from wsc.cost.predict import Prediction
-    from wsc.isa.program import Program as Assembly
     from wsc.report import KernelRow
     from wsc.runtime.api import RunResult
 
 VALUES = "values"  # the engine without a clock
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
-INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,61 +266,8 @@ def _inputs(
         return given, ()
     wanted = sum(math.prod(tensor.shape) for tensor in tensors)
     require_memory({"inputs to draw": wanted * DRAWN_BYTES}, limit)
-    drawn = draw(program, seed)
+    drawn = program.draw(seed)
     return {**{name: drawn[name] for name in missing}, **given}, tuple(missing)
-
-
-def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
-    """Inputs for a program; each depends on the seed and on its place alone."""
-    import numpy as np
-
-    from wsc.isa.program import Kind
-
-    assembly = program.assembly
-    rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
-    tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
-    bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
-    arrays: dict[str, np.ndarray] = {}
-    for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
-        random = np.random.default_rng([seed, place])
-        dtype = tensor.host
-        if "mask" in tensor.name.lower():
-            values: Any = np.ones(tensor.shape)
-        elif dtype.kind == "b":
-            values = random.integers(0, 2, tensor.shape)
-        elif dtype.kind in "iu":
-            values = random.integers(0, bound, tensor.shape)
-        else:
-            values = random.standard_normal(tensor.shape)
-        arrays[tensor.name] = np.asarray(values).astype(dtype)
-    return arrays
-
-
-def _checked_sizes(assembly: Assembly) -> Iterator[int]:
-    """Sizes of the dimensions for which ``index`` instructions check positions.
-
-    They are numbers, or parameters for which the calls in main give numbers.
-    """
-    from wsc.isa.expr import Int, Name
-    from wsc.isa.program import Call, Op, Scalar, statements
-
-    given: dict[tuple[str, str], list[int]] = {}
-    bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
-    bodies += [("", region.main) for region in assembly.regions]
-    for _, body in bodies:
-        for item in statements(body):
-            if isinstance(item, Call):
-                for name, value in item.arguments:
-                    if isinstance(value, Int):
-                        given.setdefault((item.procedure, name), []).append(value.value)
-    for owner, body in bodies:
-        for item in statements(body):
-            if isinstance(item, Op) and item.name in ("index", "i.index"):
-                size = item.operands[-1]
-                if isinstance(size, Scalar) and isinstance(size.value, Int):
-                    yield size.value.value
-                elif isinstance(size, Scalar) and isinstance(size.value, Name):
-                    yield from given.get((owner, size.value.name), [])
 
 
 def _names(program: Program, kind: str) -> list[str]:
