@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "Run an assembly file on the simulated fabric.",
     "estimate": "Predict what a model costs on a fabric, without executing it.",
     "sweep": "Run models on every combination of machines, and say what matters.",
+    "diff": "Say what differs between two programs, runs, or dumps of the IR.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
     "ops": "List the ONNX operators that can be compiled.",
