@@ -33,6 +33,7 @@ COMMANDS = {
     "diff": "Say what differs between two programs, runs, or dumps of the IR.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
+    "fmt": "Lay out assembly files anew.",
     "ops": "List the ONNX operators that can be compiled.",
     "fabrics": "List the fabrics and the evidence for their numbers.",
 }
