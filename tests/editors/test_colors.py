@@ -7,6 +7,7 @@ import re
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pygments.token import Comment, Error, Keyword, Name, Number, String
@@ -42,7 +43,7 @@ def test_the_words_are_those_of_the_grammar() -> None:
 @pytest.mark.parametrize("path", HAND, ids=lambda path: path.stem)
 def test_every_word_has_its_color(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    colors: dict[int, object] = {}
+    colors: dict[int, Any] = {}
     for place, color, value in WsaLexer().get_tokens_unprocessed(text):
         assert color is not Error, value
         for letter in range(place, place + len(value)):
@@ -61,7 +62,7 @@ def test_every_word_has_its_color(path: Path) -> None:
 def test_pygments_is_told_of_the_lexer() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (entry,) = project["entry-points"]["pygments.lexers"].items()
-    assert EntryPoint(*entry, "pygments.lexers").load() is WsaLexer
+    assert EntryPoint(entry[0], entry[1], "pygments.lexers").load() is WsaLexer
     assert WsaLexer.aliases == [entry[0]]
 
 

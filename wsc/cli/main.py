@@ -34,6 +34,7 @@ COMMANDS = {
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
     "fmt": "Lay out assembly files anew.",
+    "lsp": "Serve editors: diagnostics, hover, definitions, rename, layout.",
     "ops": "List the ONNX operators that can be compiled.",
     "fabrics": "List the fabrics and the evidence for their numbers.",
 }
