@@ -7,6 +7,7 @@ A variant says ``base = "wse2"`` and gives the numbers that differ.
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import tomllib
@@ -141,6 +142,17 @@ class Fabric:
                     f"fabric '{self.name}': 'energy.{key}' must be 0 to {_MOST_ENERGY:g} "
                     f"picojoules; got {value!r}"
                 )
+
+    def _repr_html_(self) -> str:
+        head = (
+            f"<tr><th>{html.escape(self.name)}</th><td>{self.width}x{self.height} tiles</td></tr>"
+        )
+        grades = {item.key: item.grade.value for item in self.evidence}
+        rows = "".join(
+            f"<tr><td>{key}</td><td>{value}</td><td>{grades.get(key, '')}</td></tr>"
+            for key, value in self.numbers().items()
+        )
+        return f"<p>{html.escape(self.title)}</p><table>{head}{rows}</table>"
 
     def sized(self, width: int, height: int) -> Fabric:
         """The same tiles in a ``width`` x ``height`` rectangle.

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
-    from wsc.api import Program, compile, load  # noqa: A004
+    from wsc.api import Program, compile, load, parse  # noqa: A004
     from wsc.sweeps import Sweep, sweep
 
-__all__ = ["Program", "Sweep", "compile", "load", "sweep"]
+__all__ = ["Program", "Sweep", "compile", "load", "parse", "sweep"]
 
 _HOMES = {"Sweep": "wsc.sweeps", "sweep": "wsc.sweeps"}  # the others are in wsc.api
 

@@ -459,16 +459,28 @@ def load(path: str | PathLike[str]) -> Program:
     Warns:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
-    from wsc.isa.parser import parse
-    from wsc.isa.verifier import verify
-
     path = Path(path)
     try:
         text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
-    assembly = parse(text, str(path))
+    return _parsed(text, path)
+
+
+def parse(text: str, file: str | PathLike[str] = "<text>") -> Program:
+    """Read and verify a text of assembly. file: its name in messages; its weights lie beside it.
+
+    Raises, warns: as ``load``.
+    """
+    return _parsed(text, Path(file))
+
+
+def _parsed(text: str, path: Path) -> Program:
+    from wsc.isa.parser import parse as parse_text
+    from wsc.isa.verifier import verify
+
+    assembly = parse_text(text, str(path))
     fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
     folder = path.parent
@@ -476,5 +488,5 @@ def load(path: str | PathLike[str]) -> Program:
     inputs = (*(folder / name for name in names), *description_files(fabric))
     note = strange(assembly, fabric)
     if note:
-        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=2)
+        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=3)
     return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())

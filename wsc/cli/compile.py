@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsc.cli.common import (
+    STANDARD,
     Refusal,
     fabric_files,
     general,
@@ -118,7 +119,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="OUT.wsa",
-    help="Where the assembly goes; the weights go beside it. [default: the model's name]",
+    help="Where the assembly goes; the weights go beside it. - is standard output, for a program "
+    "without weights. [default: the model's name]",
 )  # fmt: skip
 @model_options
 @set_option
@@ -154,7 +156,8 @@ def command(
     output = output or Path(f"{model.stem}.wsa")
     read = [model, *given_files(bind), *fabric_files(fabric)]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
-    require_outputs([output, *dumped], dump_ir, read)
+    written = [*([] if output == STANDARD else [output]), *dumped]
+    require_outputs(written, dump_ir, read)
     sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
     changes = dict(read_settings(settings))
     if print_ir_after not in (None, EVERY, *pass_names()):
@@ -163,7 +166,7 @@ def command(
     from wsc.api import compile as compile_model
 
     with noted(), working("compiling") as line:
-        recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
+        recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
         try:
             program = compile_model(
                 model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
@@ -175,9 +178,25 @@ def command(
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
-        program.save(output, read)
+        _write(program, output, read)
     for head, text in summary(program, output, fabric is None, recorder):
         say(f"{head:<9} {text}", error=True)
+
+
+def _write(program: Program, output: Path, read: Iterable[Path]) -> None:
+    """Save a program, or print it.
+
+    Raises:
+        Refusal: a program with weights would have to be printed: they have no place then.
+    """
+    from wsc.isa.program import Kind
+
+    if output != STANDARD:
+        program.save(output, read)
+    elif any(tensor.kind is Kind.WEIGHT for tensor in program.assembly.edge_tensors):
+        raise Refusal("-o -: the program has weights, which are beside its file: name a file")
+    else:
+        say(program.text, end="")
 
 
 def summary(

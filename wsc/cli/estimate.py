@@ -16,11 +16,10 @@ from wsc.cli.common import (
     Refusal,
     console,
     general,
-    load_program,
+    given_program,
+    is_model,
     model_options,
-    noted,
     read_arrays,
-    read_dims,
     say_json,
     set_option,
     verbose,
@@ -66,32 +65,17 @@ def command(
     or --set it is put on another machine.
     """
     start = time.perf_counter()
-    program = _program(model, fabric, dims, bind, precision, settings)
+    if not is_model(model) and bind:
+        raise Refusal(f"--bind: {model} is compiled, and says that itself")
+    chosen = click.get_current_context().get_parameter_source("precision")
+    stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
+    arrays = read_arrays("--bind", bind)
+    program = given_program(model, fabric, dims, arrays, stated, settings)
     estimate = estimated(program, start)
     if as_json:
         say_json(as_object(estimate))
     else:
         show(estimate, every)
-
-
-def _program(
-    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
-    settings: tuple[str, ...],
-) -> Program:  # fmt: skip
-    from wsc.api import compile as compile_model
-    from wsc.isa.machine import read_settings
-
-    if model.suffix != ".wsa":
-        with noted(), working("compiling"):
-            return compile_model(
-                model, fabric=fabric, dims=read_dims(dims), precision=precision,
-                bind=read_arrays("--bind", bind), settings=dict(read_settings(settings)),
-            )  # fmt: skip
-    context = click.get_current_context()
-    for name, flag in (("dims", "--dim"), ("bind", "--bind"), ("precision", "--precision")):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise Refusal(f"{flag}: {model} is compiled, and says that itself")
-    return load_program(model, "reading", fabric, settings)
 
 
 def estimated(program: Program, start: float) -> Estimate:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from wsc.cli.common import Refusal, general, say
+from wsc.cli.common import STANDARD, Refusal, general, say, standard_text
 from wsc.files import require_writable, write_text
 
-STANDARD = Path("-")
 LONGEST = 1 << 26  # bytes of a text
 
 
@@ -46,11 +44,10 @@ def command(files: tuple[Path, ...], check: bool) -> int:
 def _read(path: Path) -> str:
     from wsc.isa.files import read_text
 
-    if path != STANDARD:
-        require_writable(path)
+    if path == STANDARD:
+        return standard_text()
+    require_writable(path)
     try:
-        if path == STANDARD:
-            return sys.stdin.buffer.read().decode("utf-8")
         return read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wsc.cli.common import Refusal, doing, general, say, told
+from wsc.cli.common import Refusal, doing, expect_json, general, say, say_json_error, told
 from wsc.cli.start import INTERRUPTED, importing, main
 from wsc.files import files_under_way
 
@@ -86,14 +86,19 @@ class LazyGroup(click.Group):
         sys.exit(self._guarded(arguments, prog_name or "wsc", *rest, **extra))
 
     def _guarded(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
-        debug = "--debug" in arguments
+        debug, as_json = "--debug" in arguments, "--json" in arguments
+        expect_json()
         try:
             code = super().main(arguments, *rest, standalone_mode=False, **extra)
         except (click.Abort, KeyboardInterrupt) as error:
+            if as_json:
+                say_json_error(str(error) or "interrupted")
             return _interrupted(str(error))
         except Exception as error:  # noqa: BLE001 - the last place where an error can be told
             if Interrupts.latest is not None and Interrupts.latest.seen:
                 return _interrupted()  # whatever a library has made of it
+            if as_json:
+                say_json_error(told(error))
             _tell(error, debug)
             return Refusal.exit_code
         return code if isinstance(code, int) else 0

@@ -18,7 +18,8 @@ from wsc.cli.common import (
     bind_option,
     console,
     general,
-    load_program,
+    given_program,
+    is_model,
     read_arrays,
     say_json,
     set_option,
@@ -66,7 +67,7 @@ class Finished:
 
 
 @click.command("run")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa")
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )
@@ -90,7 +91,10 @@ class Finished:
     metavar="MODEL.onnx",
     help="Hold the outputs against ONNX Runtime; exit 1 beyond the tolerance.",
 )
-@bind_option("With --compare: the values of an input that was baked in. May be repeated.")
+@bind_option(
+    "Bake an input of a model in as a constant; of a program, with --compare: the values of an "
+    "input that was baked in. May be repeated."
+)
 @click.option(
     "--delays",
     type=click.IntRange(0, 2**32 - 1),
@@ -145,9 +149,22 @@ class Finished:
 @click.option(
     "--fabric",
     metavar="[NAME:]WxH|NAME|FILE.toml",
-    help="Run on this machine, not on the one that the program was compiled for.",
+    help="Compile a model for this machine; run a program on it, not on its own.",
 )
 @set_option
+@click.option(
+    "-p",
+    "--precision",
+    type=click.Choice(["f32", "f16"]),
+    help="Of a model: element type of every float. [default: f32]",
+)
+@click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N",
+    help="Of a model: size of a symbolic dimension. May be repeated.",
+)
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
@@ -155,9 +172,10 @@ def command(
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
     trace_tiles: str | None, trace_events: int | None, changed_weights: bool,
-    fabric: str | None, settings: tuple[str, ...], every: bool,
+    fabric: str | None, settings: tuple[str, ...], precision: str | None, dims: tuple[str, ...],
+    every: bool,
 ) -> int:  # fmt: skip
-    """Run PROGRAM.wsa on the simulated fabric.
+    """Run a program on the simulated fabric. A model is compiled for that; - is standard input.
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
     distribution, integers from 0 to 15 (and below the rows of any table in the weight store
@@ -172,7 +190,7 @@ def command(
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if baked and compare is None:
+    if baked and compare is None and not is_model(program):
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
     if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
@@ -180,7 +198,7 @@ def command(
         refuse_clock(
             {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
         )
-    loaded = load_program(program, "reading", fabric, settings)
+    loaded = given_program(program, fabric, dims, baked, precision, settings)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
