@@ -43,6 +43,7 @@ from wsc.isa.turns import Family, families
 from wsc.isa.types import Control
 
 INDENT = "  "
+WIDEST = 24  # letters of a name for which the column behind all names moves
 
 Source = (
     Program
@@ -156,7 +157,7 @@ def _header(program: Program) -> Iterator[Line]:
 def _aligned(heads: Iterable[str]) -> list[str]:
     """Names padded to one width, so that the declarations of a section line up."""
     names = list(heads)
-    width = min(24, max(map(len, names), default=0))
+    width = min(WIDEST, max(map(len, names), default=0))
     return [name.ljust(width) for name in names]
 
 

@@ -83,7 +83,7 @@ def load(
         program = unrolled(program)
     except ValueError as error:
         raise LoadError(str(error)) from error
-    machine = fabric or machine_of(program)
+    machine = fabric or machine_of(program, weights_dir)
     if program.width > machine.width or program.height > machine.height:
         raise LoadError(
             f"the program wants {program.width}x{program.height} tiles; fabric "
