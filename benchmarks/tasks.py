@@ -177,10 +177,9 @@ def values(path: str, repeats: int) -> dict[str, Any]:
     """Runs of a saved program for its outputs, with drawn inputs: the first, and the best."""
     import wsc
     from wsc import runtime
-    from wsc.cli.run import draw
 
     program = wsc.load(path)
-    inputs = draw(program, 0)
+    inputs = program.draw()
     start = Watch()
     image = runtime.load(program.assembly, program.fabric, program.folder, engine="values")
     loaded, start = start.spent(), Watch()
@@ -201,11 +200,10 @@ def timed(path: str, name: str) -> dict[str, Any]:
     """One run of a saved program on an engine with a clock, with drawn inputs."""
     import wsc
     from wsc import runtime
-    from wsc.cli.run import draw
 
     program = wsc.load(path)
     image = runtime.load(program.assembly, program.fabric, program.folder)
-    inputs = draw(program, 0)
+    inputs = program.draw()
     start = Watch()
     result = runtime.run(image, inputs, engine=name)
     return {**start.spent(), "cycles": result.cycles}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
 from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
 from wsc.runtime.errors import InputError, LoadError, RuntimeFault
+from wsc.runtime.frames import run_html, statements_frame
 from wsc.runtime.image import Image, load
 from wsc.runtime.memory import observer_bytes, require_for_run
 from wsc.runtime.store import check_inputs, host_outputs
@@ -55,6 +56,17 @@ class RunResult:
     def utilization(self) -> float:
         """Multiply-accumulates done, over those that all tiles could have done in the time."""
         return self.counters.utilization
+
+    def to_frame(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each statement of main that ran.
+
+        Raises:
+            RuntimeFault: pandas is missing.
+        """
+        return statements_frame(self.counters.statements)
+
+    def _repr_html_(self) -> str:
+        return run_html(self.outputs, self.cycles, self.counters, self.engine)
 
 
 @overload  # the more special one first: "values" is a str too

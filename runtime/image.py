@@ -9,8 +9,9 @@ import numpy as np
 
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import machine_of
-from wsc.isa.program import Program
+from wsc.isa.program import Program, Transfer
 from wsc.isa.table import Timing
+from wsc.isa.turns import plain_transfers, unrolled
 from wsc.runtime.code import Code, flatten
 from wsc.runtime.engine import BOTH, TIME
 from wsc.runtime.errors import LoadError
@@ -49,6 +50,11 @@ class Image:
     weight_bytes: int
 
     @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """The entries of the schedule, by number."""
+        return plain_transfers(self.program)
+
+    @property
     def tiles(self) -> int:
         """Tiles of the program's rectangle."""
         return self.program.width * self.program.height
@@ -73,7 +79,11 @@ def load(
         MemoryLimit: a run would take more than ``max_memory``.
         wsc.isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
-    machine = fabric or machine_of(program)
+    try:
+        program = unrolled(program)
+    except ValueError as error:
+        raise LoadError(str(error)) from error
+    machine = fabric or machine_of(program, weights_dir)
     if program.width > machine.width or program.height > machine.height:
         raise LoadError(
             f"the program wants {program.width}x{program.height} tiles; fabric "

@@ -13,6 +13,7 @@ import numpy as np
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Op, Program, statements
 from wsc.isa.table import BY_NAME, Form
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
 from wsc.runtime.engine import CHECKING, TIME, VALUES
 from wsc.runtime.errors import MemoryLimit
@@ -76,7 +77,7 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         depth = fabric.router_buffer_depth + inward * deep["input"] + outward * deep["output"]
         cells += count * depth
     records = lookups = 0
-    for transfer in program.transfers:
+    for transfer in plain_transfers(program):
         region = program.region(transfer.region)
         records += max(region.width, region.height)
         if transfer.lookup is not None:

@@ -154,7 +154,7 @@ def describe_fault(image: Image, seen: Observations) -> tuple[str, Location]:
     code, tile, unit = Fault(int(now["error"])), int(now["error_tile"]), int(now["error_unit"])
     row, a, b = int(now["error_row"]), int(now["error_a"]), int(now["error_b"])
     if code is Fault.LOOKUP:
-        transfer = image.program.transfers[row]
+        transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"

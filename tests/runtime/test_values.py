@@ -53,6 +53,7 @@ INT_ORACLE: dict[str, Callable[..., Any]] = {
     "shru": lambda a, b: np.uint32(a) >> np.uint32(b & 31), "fit": lambda a, b: a,
     "select": lambda c, a, b: np.where(c != 0, a, b),
     "index": lambda a, b: range(b)[a],
+    "within": lambda a, b: a,
 }  # fmt: skip
 DOUBLE = {
     "exp",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto
 
-from conformance.graphs.draft import BOOL, F32, FLOATS, Draft, Refused, Value
-from conformance.graphs.recipes import RECIPES, Recipe, recipe
+from conformance.graphs.draft import BOOL, F32, FLOATS, Draft, Value
+from conformance.graphs.evaluate import Refused
+from conformance.graphs.recipes.registry import fitting, recipe
 
 # What a body may hold: operators that keep a shape, or that have one.
 _INSIDE = (
@@ -48,7 +49,10 @@ def loop(draft: Draft, op: str) -> object:
     graph = body.graph([going, following, scanned], "turn")
     trips = draft.given(np.array(draft.rng.randrange(4), np.int64))
     first = draft.given(np.array(draft.rng.random() < 0.9))
-    return draft.add(op, [trips, first, state], 2, body=graph)
+    made = draft.add(op, [trips, first, state], 2, body=graph)
+    if op in draft.by_reference and state.rank == 0:
+        raise Refused("the reference evaluator gives scalars that are scanned another shape")
+    return made
 
 
 @recipe("Scan", since=9)
@@ -67,8 +71,8 @@ def scan(draft: Draft, op: str) -> object:
 
 def _grow(body: Draft) -> None:
     for _ in range(body.rng.randrange(1, 4)):
-        inside = [item for item in RECIPES if item.operator in _INSIDE and _fits(item, body.opset)]
-        chosen = body.rng.choice(inside)
+        plain = [item for item in fitting(body.opset) if not item.domain]
+        chosen = body.rng.choice([item for item in plain if item.operator in _INSIDE])
         with body.tried():
             chosen.draw(body, chosen.operator)
 
@@ -84,12 +88,3 @@ def _shaped(body: Draft, like: Value) -> Value:
         scalar = body.add("ReduceMax", [source], keepdims=0)[0]
         return body.add("Add", [like, scalar])[0]
     raise Refused("no value of that shape")
-
-
-def _fits(item: Recipe, opset: int) -> bool:
-    return item.since <= opset <= item.until
-
-
-def fitting(opset: int) -> list[Recipe]:
-    """The recipes of an opset, those with graphs inside among them."""
-    return [item for item in RECIPES if _fits(item, opset)]
