@@ -29,7 +29,7 @@ from benchmarks.suites import BY_NAME, LARGE, SUITES
     help="Write the tables as a page, too.",
 )  # fmt: skip
 def main(names: tuple[str, ...], quick: bool, large: bool, output: Path, page: Path | None) -> None:
-    """Run the benchmarks NAME... (all of them without a name): engine, wafer, counters,
+    """Run the benchmarks NAME... (all of them without a name): engine, wafer,
     minilm, text, utilisation, networks, collectives, values. A target that is missed is said to be
     missed; the exit code is 0 all the same. Collectives run in full, and write
     docs/collectives.md, only when asked for by name."""

@@ -62,7 +62,7 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
     for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
         slot = image.routes.slots[int(queue[Qcol.SLOT])]
         shape = schedule.shapes[schedule.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
+        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
         direction = int(shape[Hcol.DIRECTION])
         if direction == FEED and shape[Hcol.LOOKUP] >= 0:
             what = f"the feed of '{transfer.tensor}' waits for index values or {feeds_want}"
@@ -109,4 +109,6 @@ def fault_text(
         "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
         "STEPS": f"more than {a} steps in one instruction",
         "ROW": f"more than {a} steps in one row",
+        "RECORD": "the run for values did not come to this line so often; the program has a race, "
+        "or the simulator a fault",
     }[name]

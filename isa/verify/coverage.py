@@ -11,6 +11,7 @@ import numpy.typing as npt
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, EdgeTensor, Kind, Transfer
 from wsc.isa.spans import split_offset
+from wsc.isa.turns import plain_transfers
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.transfers import ports_of
 
@@ -25,7 +26,7 @@ def outputs(context: Context) -> None:
     Expects that every transfer stays within its tensor, so that its numbers are bounded.
     """
     drains: dict[str, list[Transfer]] = {}
-    for transfer in context.program.transfers:
+    for transfer in plain_transfers(context.program):
         if transfer.direction is Direction.DRAIN:
             drains.setdefault(transfer.tensor, []).append(transfer)
     for tensor in context.program.edge_tensors:

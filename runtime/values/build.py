@@ -45,6 +45,7 @@ RAMP = 4
 CLASSES = 48  # sizes of blocks
 MOST_STORAGE = 1 << 36  # words
 RUNS = 4096  # of routers, to begin with
+NOTES = 1024  # of loaded words, to begin with
 I32 = TYPE_INDEX[DType.I32]
 
 
@@ -127,9 +128,10 @@ class Builder:
 
     def __init__(
         self, image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray],
-        max_memory: int | None,
+        max_memory: int | None, deciding: np.ndarray,
     ) -> None:  # fmt: skip
         self.image, self.inputs, self.outputs = image, inputs, outputs
+        self.deciding = deciding
         self.width, self.height = image.program.width, image.program.height
         self.colors = max(len(image.program.colors), 1)
         self.slots = slots_of(image)
@@ -150,15 +152,16 @@ class Builder:
         fabric = image.fabric
         tables = self._tasks(tiles, units)
         rows = code.rows
-        wanted = _wanted(rows)
+        wanted = wanted_operations(rows)
         tables: dict[str, np.ndarray] = dict(
             now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
             half=HALF, rows=rows, operands=code.operands,
             refs=code.refs, lists=code.lists,
             registers=code.registers, pool=code.pool,
-            literals=_literals(code.reals), operations=operations(wanted),
+            literals=literals(code.reals), operations=operations(wanted),
             domains=domains(wanted),
             traits=_traits(rows, code.operands), regions=image.regions,
+            deciding=self.deciding, notes=np.zeros((NOTES, 3), np.int64),
             threads=self._threads(),
             regs=sparse(tiles * fabric.registers, np.int32),
             loops=sparse(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
@@ -188,7 +191,7 @@ class Builder:
             turns=np.zeros((MOST_DIMS + 1, 4), np.int64),
         )  # fmt: skip
         self._start(now, units)
-        now["run_room"] = len(tables["runs"])
+        now["run_room"], now["note_room"] = len(tables["runs"]), NOTES
         return Machine(tables)
 
     def _start(self, now: np.ndarray, units: int) -> None:
@@ -388,7 +391,7 @@ def _none(columns: int) -> np.ndarray:
     return np.zeros((1, int(columns)), np.int64)
 
 
-def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
+def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
     """Operations that a program's instructions need; moves and sums of products have their own."""
     computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
     whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
@@ -397,7 +400,7 @@ def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
     return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in own}
 
 
-def _literals(reals: np.ndarray) -> np.ndarray:
+def literals(reals: np.ndarray) -> np.ndarray:
     """The bits of floating literals in each element type."""
     table = np.zeros((len(reals), len(DTYPES)), np.int32)
     with np.errstate(all="ignore"):
@@ -440,7 +443,7 @@ def fabric_words(mapped: Mapped) -> np.ndarray:
     data, kind = mapped.data, mapped.tensor.dtype
     assert data.size == math.prod(mapped.tensor.shape)
     if data.dtype == kind.numpy:
-        return data
+        return data if data.flags.aligned else data.copy()  # compiled loops load whole vectors
     with np.errstate(all="ignore"):
         if kind is DType.I32:
             return (data.astype(np.int64) if data.dtype.kind == "f" else data).astype(np.int32)

@@ -183,6 +183,10 @@ def scalar(m: Machine, thread: int, row: int) -> None:
         now[0].row_end = other
         split_thread(m, thread, other)
         m.regs[thread * m.now[0].registers + target] = value
+        if m.deciding[row] != 0:
+            note = now[0].noted
+            m.notes[note, 0], m.notes[note, 1], m.notes[note, 2] = thread, other - y, value
+            now[0].noted = note + 1
     else:
         value = reference(m, thread, m.rows[row, C])
         m.words[1] = value
@@ -445,6 +449,9 @@ def run_thread(m: Machine, thread: int) -> bool:
         elif kind == CALL:
             following = call(m, thread, row)
         else:
+            if kind == LOAD and now[0].noted == now[0].note_room:
+                now[0].left = 0  # Python makes room, and the thread comes back to this row
+                return True
             scalar(m, thread, row)
         if now[0].fault != 0:
             return True

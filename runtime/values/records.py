@@ -136,6 +136,8 @@ RUNNING = np.dtype(
         ("free_run", np.int64),  # first unused one of ``runs``, or -1
         ("runs_used", np.int64),
         ("run_room", np.int64),  # length of ``runs``
+        ("noted", np.int64),  # rows of ``notes`` that are filled
+        ("note_room", np.int64),  # length of ``notes``
         ("edge_queues", np.int64),
         ("slots", np.int64),
         ("fault", np.int64),  # a ``Fault``
@@ -215,6 +217,8 @@ TABLES: dict[str, tuple[Any, int]] = {
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
     "traits": (np.int64, FLAT),  # [row of the code: bytes of SRAM for each step, which counter]
     "regions": (np.int32, 4),
+    "deciding": (np.int8, FLAT),  # [row of the code]: a run for time needs what it loads
+    "notes": (np.int64, 3),  # what it loaded; see wsc.runtime.record
     # Threads and tasks.
     "threads": (THREAD, FLAT),
     "regs": (np.int32, FLAT),  # [thread, register]

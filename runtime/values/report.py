@@ -35,7 +35,7 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     code, row, a = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_a"])
     tile = _tile(image, int(now["fault_tile"]))
     if code is Fault.LOOKUP:
-        transfer = image.program.transfers[row]
+        transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"

@@ -93,6 +93,21 @@ def first_needed(m: Machine, stream: int) -> tuple[int, int]:
 
 
 @kernel
+def catch_up(m: Machine, stream: int) -> None:
+    """Go on from one position in all lanes, when routers have handed on all that there was.
+
+    A lane that sent less than the others would else write in front of what is kept.
+    """
+    s = m.streams[stream]
+    top = m.written[s.first]
+    for lane in range(1, s.lanes):
+        top = max(top, m.written[s.first + lane])
+    for lane in range(s.lanes):
+        m.written[s.first + lane] = top
+    m.streams[stream].base = top
+
+
+@kernel
 def reclaim(m: Machine, stream: int) -> None:
     """Give up what every reader has taken; positions that are kept move to the front."""
     s = m.streams[stream]

@@ -10,7 +10,13 @@ from wsc.runtime.values.multiply import multiply
 from wsc.runtime.values.records import MOST_OPERANDS, Fault, Mode
 from wsc.runtime.values.remote import push_words
 from wsc.runtime.values.routers import send_run
-from wsc.runtime.values.streams import reserve, too_far_ahead, wake_producer, wake_readers
+from wsc.runtime.values.streams import (
+    catch_up,
+    reserve,
+    too_far_ahead,
+    wake_producer,
+    wake_readers,
+)
 from wsc.runtime.values.vector import (
     ADVANCE,
     CODE,
@@ -423,6 +429,8 @@ def advance_rows(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, e
         size = group(m, task, m.operands[first, ADVANCE], level)
         made = end // size - begin // size
         stream = m.stream_of[x * m.now[0].colors + color]
+        if m.streams[stream].guided != 0 and m.streams[stream].held == 0:
+            catch_up(m, stream)
         top = m.written[m.streams[stream].first + y] + (end + size - 1) // size - begin // size
         if not reserve(m, stream, top):
             return

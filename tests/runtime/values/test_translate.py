@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsc.runtime.kernels.translate import FLAT, Translator, annotated
 from wsc.runtime.values import library
 from wsc.runtime.values.compiled import Machine, kernel
-from wsc.runtime.values.translate import FLAT, Translator, annotated
 
 CELL = np.dtype([("first", np.int64), ("last", np.int64)])
 TABLES: dict[str, tuple[Any, int]] = {
