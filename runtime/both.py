@@ -102,6 +102,7 @@ class _Both:
             self.image, self.inputs, max_memory=self.max_memory,
             progress=None if progress is None else lambda part: progress(0, part),
             deciding=None if self.found.first is None else self.found.deciding,
+            compiling=self.options.compiling,
         )  # fmt: skip
 
     def reference(self) -> Outcome:

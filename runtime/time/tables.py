@@ -57,6 +57,7 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
         **_waiting(image, units, options), **counts(image, units, options),
         "wheel": np.full(WHEEL, -1, np.int64), "due": np.zeros(image.tiles, np.int64),
     }  # fmt: skip
+    tables["tile"]["record"] = tables["record_first"][:-1]
     return Machine(tables)
 
 

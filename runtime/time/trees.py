@@ -289,7 +289,7 @@ def elements_left(s: Machine, queue: int) -> int:
 @kernel
 def feed_through(s: Machine, port: int, queue: int) -> None:
     """Feed a tree that rests, as long as the port is the queue's own."""
-    g, root, free = s.now[0], s.queues[queue, Qcol.SLOT], max(s.port_free[port], s.now[0].now)
+    now, root, free = s.now[0], s.queues[queue, Qcol.SLOT], max(s.port_free[port], s.now[0].now)
     unrest, most = s.unrest[root], elements_left(s, queue)
     if most < LEAST or (unrest >= 0 and not rests(s, unrest)):
         return
@@ -303,8 +303,8 @@ def feed_through(s: Machine, port: int, queue: int) -> None:
     size = size_of(s, queue)
     for _ in range(count):
         advance(s, queue)
-    g.moved += count
-    g.bytes_in += count * size
+    now.moved += count
+    now.bytes_in += count * size
     s.port_turn[port] = s.queues[queue, Qcol.BIT]
     s.port_free[port] = s.branches[0].free
     close_branches(s, branches, count)

@@ -15,7 +15,7 @@ from wsc.runtime.routes import Scol
 from wsc.runtime.store import make_outputs
 from wsc.runtime.tables import COUNTED
 from wsc.runtime.values.build import Builder, Traced
-from wsc.runtime.values.compiled import Machine
+from wsc.runtime.values.compiled import LIBRARY, Machine
 from wsc.runtime.values.edge import settle
 from wsc.runtime.values.records import Fault, Mode
 from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
@@ -43,18 +43,20 @@ class Executed:
 def execute(
     image: Image, inputs: dict[str, np.ndarray], *,
     progress: Progress | None = None, max_memory: int | None = None,
-    deciding: np.ndarray | None = None,
+    deciding: np.ndarray | None = None, compiling: Callable[[str], None] | None = None,
 ) -> Executed:  # fmt: skip
     """Run an image for its outputs.
 
     inputs: flat arrays of the fabric's element types. progress: called now and then with the
     part of the edge's elements that has moved. max_memory: bytes that the run may take.
-    deciding: what to note for a run for time; see ``runtime.decisions``.
+    deciding: what to note for a run for time; see ``wsc.runtime.decisions``. compiling: as for
+    ``wsc.runtime.run``.
 
     Raises:
         ExecutionFault, Deadlock, MemoryLimit: the run did not end well.
         Interrupted: a ``KeyboardInterrupt``.
     """
+    LIBRARY.prepare(compiling)
     outputs = make_outputs(image.program)
     noted = np.zeros(len(image.code.rows), np.int8) if deciding is None else deciding
     builder = Builder(image, inputs, outputs, max_memory, noted)
