@@ -75,11 +75,14 @@ def run_passes(
     """
     try:
         return _run(graph, fabric, precision, model, observe, same_order, True)
-    except DoesNotFit:
+    except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
-    return _run(graph, fabric, precision, model, observe, same_order, False)
+        try:
+            return _run(graph, fabric, precision, model, observe, same_order, False)
+        except DoesNotFit:
+            raise error from None
 
 
 def _run(

@@ -51,7 +51,8 @@ LOWEST = {DType.F32: -3.4028234663852886e38, DType.F16: -65504.0}
 class Blocks:
     """Attention whose scores have no layout that fits is done in blocks of keys.
 
-    Requires a simplified graph; ensures that no node is dead. What fits is left as it is: fewer, larger steps.
+    Requires a simplified graph; ensures that no node is dead. What fits is left as it is:
+    fewer, larger steps.
     """
 
     fabric: Fabric
