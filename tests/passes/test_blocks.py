@@ -11,6 +11,7 @@ import pytest
 
 import wsc
 from tests.stacks import decoder
+from wsc.errors import CompileError
 from wsc.frontend import import_onnx
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph
@@ -50,7 +51,9 @@ def agree(model: bytes, program: wsc.Program, tolerance: float) -> None:
     wanted = session.run(None, given)
     result = program.run(given, engine="values")
     for output, value in zip(session.get_outputs(), wanted, strict=True):
-        np.testing.assert_allclose(result.outputs[output.name], value, tolerance, tolerance)
+        np.testing.assert_allclose(
+            result.outputs[output.name], np.asarray(value), tolerance, tolerance
+        )
 
 
 def blocked(
@@ -101,7 +104,7 @@ def test_scores_that_no_tile_has_room_for() -> None:
     model = transformer_encoder(2, 8, 2, 112)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Blocks, "apply", lambda self, graph: graph)
-        with pytest.raises(wsc.errors.CompileError, match="no layout"):
+        with pytest.raises(CompileError, match="no layout"):
             wsc.compile(model, "1x1")
     agree(model.SerializeToString(), wsc.compile(model, "1x1"), 2e-5)
 
