@@ -35,6 +35,7 @@ from wsc.isa.program import (
     Tensor,
     Transfer,
     TransferLoop,
+    Update,
     WeightFile,
 )
 from wsc.isa.table import BY_NAME, Form
@@ -42,6 +43,7 @@ from wsc.isa.turns import Family, families
 from wsc.isa.types import Control
 
 INDENT = "  "
+WIDEST = 24  # letters of a name for which the column behind all names moves
 
 Source = (
     Program
@@ -54,6 +56,7 @@ Source = (
     | Statement
     | Transfer
     | TransferLoop
+    | Update
     | None
 )
 
@@ -95,6 +98,7 @@ def listing(program: Program) -> list[Line]:
         ("Procedures.", _procedures(program)),
         ("What each region's main threads run.", _mains(program)),
         ("What the edge feeds and drains, in this order at each port.", _transfers(program)),
+        ("What the weight store does with the gradients, at the end.", _updates(program)),
     )
     lines: list[Line] = []
     for title, section in sections:
@@ -153,7 +157,7 @@ def _header(program: Program) -> Iterator[Line]:
 def _aligned(heads: Iterable[str]) -> list[str]:
     """Names padded to one width, so that the declarations of a section line up."""
     names = list(heads)
-    width = min(24, max(map(len, names), default=0))
+    width = min(WIDEST, max(map(len, names), default=0))
     return [name.ljust(width) for name in names]
 
 
@@ -214,6 +218,7 @@ def _tensors(program: Program) -> Iterator[Line]:
     for head, tensor in zip(heads, program.tensors, strict=True):
         layout = f"{tensor.dtype.value}[{comma(map(show_extent, tensor.dims))}]"
         place = f"at {tensor.address} size {tensor.bytes}"
+        place += f" shares {tensor.shares}" if tensor.shares else ""
         text = f"tensor {head} : {layout} {place}{show_node(tensor.node)}"
         yield Line(text, tensor, tensor.node)
 
@@ -288,6 +293,23 @@ def _transfers(program: Program) -> Iterator[Line]:
             text, around = INDENT + print_transfer(transfer), ((item.register, item.count),)
             yield Line(text, transfer, transfer.node, around)
         yield Line("end")
+
+
+def _updates(program: Program) -> Iterator[Line]:
+    if program.clip or program.over != 1:
+        clip = f" clip {show_number(program.clip)}" if program.clip else ""
+        over = f" over {program.over}" if program.over != 1 else ""
+        yield Line(f"gradients{clip}{over}")
+    for update in program.updates:
+        yield Line(print_update(update), update)
+
+
+def print_update(update: Update) -> str:
+    """What the store does to one of its tensors."""
+    numbers = comma(f"{name} = {show_number(value)}" for name, value in update.numbers)
+    text = f"update {show_edge_name(update.weight)} by {update.rule}({numbers})"
+    text += f" from {show_edge_name(update.gradient)}"
+    return text + (f" with {comma(map(show_edge_name, update.states))}" if update.states else "")
 
 
 def print_transfer(transfer: Transfer) -> str:

@@ -17,6 +17,7 @@ from wsc.ir.graph import (
     Contract,
     Gather,
     Graph,
+    GraphOutput,
     Lit,
     Map,
     Move,
@@ -87,6 +88,7 @@ class Placer(Values):
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
+    leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -97,19 +99,20 @@ class Placer(Values):
         """Place every node, then send the outputs out."""
         self._edges()
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
+        # A gradient leaves as soon as it is there: its room is for those of other layers.
+        trains = any(constant.state for constant in self.graph.constants)
+        for output in self.graph.outputs if trains else ():
+            self.leaving.setdefault(output.value, []).append(output)
         stacks, done = list[Run](), 0
-        for layers in find_layers(self.graph) if self.alike else ():
+        for layers in find_layers(self.graph) if self.alike and not trains else ():
             self._walk(self.graph.nodes[done : layers.start])
             stack = place_stack(self, layers, self._walk)
             stacks += [] if stack is None else [stack]
             done = layers.end
         self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:
-            if output.name in self.stored:
-                continue
-            self.origin = output.name
-            view = self.view(output.value)
-            self.tasks.append(Store(view, output.name, output.name))
+            if output.name not in self.stored and (not trains or output.value in self.leaving):
+                self._store(output)
         for value, target in self.beside.items():
             self.origin = target
             self.tasks.append(Store(self.view(value), target, target))
@@ -135,6 +138,13 @@ class Placer(Values):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
+            for output in self.leaving.pop(node.output, ()):
+                self._store(output)
+
+    def _store(self, output: GraphOutput) -> None:
+        """Send an output out."""
+        self.origin = output.name
+        self.tasks.append(Store(self.view(output.value), output.name, output.name))
 
     # --- nodes ------------------------------------------------------------------
 
