@@ -242,8 +242,11 @@ class Trainer:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The weights and running statistics by name, as they are now (copies)."""
-        updates = self._ready().program.updates
-        return {update.weight: self._store[update.weight].copy() for update in updates}
+        program = self._ready().program
+        keys = {tensor.name: tensor.key for tensor in program.edge_tensors}
+        return {
+            keys[update.weight]: self._store[update.weight].copy() for update in program.updates
+        }
 
     # --- files ------------------------------------------------------------------
 

@@ -248,6 +248,42 @@ def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> No
     assert set(result.outputs) == {"loss", "w.grad", "b.grad"}
 
 
+# --- names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"w": "my weight/ü"},
+        {"w": "loss"},
+        {"b": "w.grad"},
+        {"b": "w.mean"},
+        {"x": "w.mean"},
+        {"logits": "loss"},
+        {"logits": "w.grad"},
+    ],
+)
+def test_names_that_others_have_too_do_no_harm(names: dict[str, str]) -> None:
+    model = small()
+    for group in (model.graph.node[0].input, model.graph.node[0].output):
+        group[:] = [names.get(name, name) for name in group]
+    named = (*model.graph.initializer, *model.graph.input, *model.graph.output)
+    for item in named:
+        item.name = names.get(item.name, item.name)
+    plain, other = trainer(), wsc.train(model, optimizer="adam:lr=0.01", fabric=(2, 2))
+    data = {names.get(name, name): array for name, array in batch().items()}
+    assert [plain.step(batch()).loss for _ in range(2)] == [other.step(data).loss for _ in range(2)]
+    for name, array in plain.weights.items():
+        assert (other.weights[names.get(name, name)] == array).all()
+
+
+def test_a_weight_may_be_an_output_too() -> None:
+    model = small()
+    model.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
+    losses = [trainer().step(batch()).loss]
+    assert losses == [wsc.train(model, fabric=(2, 2)).step(batch()).loss]
+
+
 # --- refusals ---------------------------------------------------------------------------
 
 
@@ -282,6 +318,16 @@ def test_a_model_without_weights_is_refused() -> None:
     graph = helper.make_graph([node], "none", info[:1], info[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     refused("no trainable weight: no initializer of floats", model=model)
+
+
+def test_values_that_go_through_their_bits_are_refused_where_they_reach_the_loss() -> None:
+    b = Builder(1)
+    b.weight("w", 3, 4)
+    b.constant("k", [4], np.int64)
+    top = b.node("TopK", "top", b.node("MatMul", "product", "x", "w"), "k", outputs=2)
+    b.node("Add", "logits", top, "product")  # w has another way to the loss as well
+    model = b.model("top", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    refused("no derivative of node 'top' .instruction 'from_bits'", model=model)
 
 
 def test_a_weight_that_decides_nothing_is_refused() -> None:

@@ -190,15 +190,24 @@ class GraphBuilder:
         type_: Type,
         load: Callable[[], np.ndarray],
         source: tuple[str, int, int] | None = None,
-        state: bool = False,
     ) -> Value:
-        """A constant whose values ``load`` returns, with ``type_``'s dtype and shape.
-
-        state: training changes it; it counts as no constant here.
-        """
+        """A constant whose values ``load`` returns, with ``type_``'s dtype and shape."""
         require_sane(type_)
         name = self._unique(name)
-        self._constants[name] = Constant(name, type_, load, source, state)
+        self._constants[name] = Constant(name, type_, load, source)
+        self._types[name] = type_
+        return Value(name, type_)
+
+    def state(self, name: str, type_: Type, load: Callable[[], np.ndarray]) -> Value:
+        """A tensor that training changes, under exactly this name: no constant here.
+
+        load: its values at the start. Raises ValueError if the name is taken.
+        """
+        if name in self._taken:
+            raise ValueError(f"two values are called {name!r}")
+        require_sane(type_)
+        self._taken.add(name)
+        self._constants[name] = Constant(name, type_, load, state=True)
         self._types[name] = type_
         return Value(name, type_)
 

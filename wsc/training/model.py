@@ -124,4 +124,5 @@ def _sized(
             dims[axis] = size
         value.shape = ir.Shape(dims)
     for value in graph.outputs:
-        value.shape = None
+        if value.name not in state:
+            value.shape = None  # that of one sample, maybe
