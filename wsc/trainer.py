@@ -22,6 +22,7 @@ import numpy as np
 from wsc.api import Program, compile_step
 from wsc.errors import CompileError, shortened
 from wsc.files import appearing, require_writable
+from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
 from wsc.runtime.api import run
@@ -75,6 +76,11 @@ class State:
             [self.step, self.updates, math.frexp(self.scale)[1] - 1, self.good, seed], np.int64
         )
 
+    def drawn(self, number: int) -> np.ndarray:
+        """The seed of what is dropped in one run of the next step."""
+        parts = [0 if self.seed is None else self.seed, self.step, number]
+        return np.random.SeedSequence(parts).generate_state(1).view(np.int32).reshape(())
+
     @classmethod
     def of(cls, array: np.ndarray) -> State:
         """Inverse of ``as_array``."""
@@ -121,8 +127,8 @@ class Trainer:
         assembly = image.program
         total: dict[str, np.ndarray] = {}
         loss, cycles = 0.0, 0
-        for part in parts:
-            outputs, took = self._run(image, part)
+        for number, part in enumerate(parts):
+            outputs, took = self._run(image, part, number)
             loss += float(outputs[LOSS])
             cycles = None if took is None or cycles is None else cycles + took
             for update in assembly.updates:
@@ -149,10 +155,12 @@ class Trainer:
         return StepResult(loss / len(parts), rate, cycles, seconds, skipped, norm)
 
     def _run(
-        self, image: Image, part: Mapping[str, np.ndarray]
+        self, image: Image, part: Mapping[str, np.ndarray], number: int
     ) -> tuple[dict[str, np.ndarray], int | None]:
-        """The outputs and cycles of one run."""
+        """The outputs and cycles of one run. number: which one of the step it is."""
         inputs = dict(part)
+        if SEED in self._inputs():
+            inputs[SEED] = self.state.drawn(number)
         if SCALE in self._inputs():
             inputs[SCALE] = np.array(self.state.scale, np.float32)
         result = run(image, inputs, engine=self.engine)

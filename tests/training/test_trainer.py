@@ -122,6 +122,60 @@ def test_running_statistics_are_kept_by_the_store() -> None:
     np.testing.assert_allclose(made.weights["bn0.var"], 0.9 + 0.1 * y.var((0, 2, 3)), 1e-4)
 
 
+# --- what is dropped --------------------------------------------------------------------
+
+
+def dropping(ratio: float) -> onnx.ModelProto:
+    """1,200 numbers that are dropped, times one weight each."""
+    b = Builder(1)
+    b.initializers.append(numpy_helper.from_array(np.ones(300, np.float32), "w"))
+    b.constant("ratio", ratio, np.float32)
+    b.node("Mul", "logits", b.node("Dropout", "drop", "x", "ratio"), "w")
+    return b.model("dropping", {"x": (TensorProto.FLOAT, ["batch", 300])})
+
+
+def kept_by(fabric: tuple[int, int], seed: int | None = None, steps: int = 1) -> np.ndarray:
+    """Which elements of a step have a part in the gradient: its rows are the steps."""
+    made = wsc.train(dropping(0.25), "mse", "sgd:lr=1.0", fabric=fabric)
+    data = {"x": np.ones((1, 300), np.float32), "label": np.zeros((1, 300), np.float32)}
+    made.prepare(data)
+    made.state.seed = seed
+    rows = []
+    for _ in range(steps):
+        before = made.weights["w"]
+        made.step(data)
+        rows.append(made.weights["w"] != before)
+    return np.array(rows)
+
+
+def test_what_is_dropped_is_drawn_anew_and_is_the_same_on_every_fabric() -> None:
+    drawn = kept_by((2, 2), steps=4)
+    assert (drawn == kept_by((1, 3), steps=4)).all()
+    assert abs(drawn.mean() - 0.75) < 0.04
+    # Steps differ, and neighbours have nothing to do with each other.
+    for one, other in ((drawn[0], drawn[1]), (drawn[0][1:], drawn[0][:-1])):
+        assert abs((one == other).mean() - 0.625) < 0.1
+    assert (drawn[0] != kept_by((2, 2), seed=3)[0]).any()
+
+
+def test_what_is_kept_is_larger() -> None:
+    made = wsc.train(dropping(0.25), "mse", "sgd:lr=0.0", fabric=(2, 2))
+    data = {"x": np.ones((4, 300), np.float32), "label": np.zeros((4, 300), np.float32)}
+    loss = made.step(data).loss
+    kept = loss / (4 / 3) ** 2
+    assert abs(kept * 1200 - round(kept * 1200)) < 1e-2
+    assert abs(kept - 0.75) < 0.05
+    nothing = wsc.train(dropping(0.0), "mse", "sgd:lr=0.0", fabric=(2, 2))
+    assert nothing.step(data).loss == 1.0
+
+
+def test_a_ratio_that_drops_all_is_refused() -> None:
+    with pytest.raises(CompileError, match=r"a ratio of 1\.0"):
+        wsc.train(dropping(1.0), "mse", fabric=(2, 2)).step(
+            {"x": np.ones((1, 300), np.float32), "label": np.zeros((1, 300), np.float32)}
+        )
+
+
 # --- halves -----------------------------------------------------------------------------
 
 

@@ -184,6 +184,13 @@ class GraphBuilder:
         self._types[name], self._intervals[name] = type_, of_input(item)
         return Value(name, type_)
 
+    def shared_input(self, name: str, type_: Type, host_dtype: str) -> Value:
+        """The graph input of that name, which several ask for: the first one adds it."""
+        for item in self._inputs:
+            if (item.name, item.type, item.host_dtype) == (name, type_, host_dtype):
+                return Value(name, type_)
+        return self.input(name, type_, host_dtype)
+
     def lazy_constant(
         self,
         name: str,
