@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -15,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
 from wsc.errors import CompileError
-from wsc.runtime.errors import ExecutionFault, InputError
+from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
 from wsc.trainer import KEPT, State, Trainer, _require_step
 
 
@@ -424,3 +426,41 @@ def test_batches_are_the_same_each_time() -> None:
     first, second = (list(islice(NETWORKS["mlp"]().batches(), 2)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert all((one[name] == other[name]).all() for name in one)
+
+
+# --- several wafers ---------------------------------------------------------------------
+
+
+def final_weights(made: Trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in made.weights.items()}
+
+
+def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> None:
+    from joblib import Parallel, delayed
+
+    one, several = trainer(over=4), trainer(over=4, wafers=2)
+    for number in range(2):
+        data = batch(8, number)
+        assert several.step(data).loss == one.step(data).loss
+        for worker in {*Parallel(n_jobs=2)([delayed(os.getpid)()] * 8)} if number == 0 else ():
+            os.kill(cast(int, worker), signal.SIGKILL)
+    assert final_weights(one) == final_weights(several)
+    with pytest.raises(RuntimeFault, match="index 9 is outside"):
+        several.step({**batch(8), "label": np.array([0, 1, 2, 3, 0, 1, 2, 9])})
+
+
+def test_a_dask_cluster_gives_the_same_weights() -> None:
+    from distributed import LocalCluster
+
+    one, several = trainer(over=2), None
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        several = trainer(over=2, wafers=2, cluster=cluster.scheduler_address)
+        for number in range(2):
+            assert several.step(batch(8, number)).loss == one.step(batch(8, number)).loss
+    assert final_weights(one) == final_weights(several)
+
+
+def test_wafers_that_cannot_be_are_refused() -> None:
+    refused("4 runs of a step cannot be shared out to 3 wafers", over=4, wafers=3)

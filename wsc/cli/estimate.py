@@ -22,6 +22,7 @@ from wsc.cli.common import (
     read_arrays,
     read_dims,
     say_json,
+    training_options,
     verbose,
     working,
 )
@@ -50,12 +51,17 @@ class Estimate:
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|PROGRAM.wsa")
 @model_options
+@click.option("--train", is_flag=True, help="Predict a training step of the model.")
+@training_options
+@click.option("--batch", type=click.IntRange(1), metavar="B", help="Samples of a run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, as_json: bool, every: bool,
+    precision: str, train: bool, loss: str, optimizer: str, groups: tuple[str, ...],
+    trainable: tuple[str, ...], clip: float, accumulate: int, batch: int | None, as_json: bool,
+    every: bool,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
@@ -63,12 +69,34 @@ def command(
     nothing is executed. A program that is compiled already is taken as it is.
     """
     start = time.perf_counter()
-    program = _program(model, fabric, dims, bind, precision)
+    if train:
+        program = _step(
+            model, fabric, dims, bind, precision,
+            {"loss": loss, "optimizer": optimizer, "groups": groups, "trainable": trainable,
+             "clip": clip, "over": accumulate, "batch": batch},
+        )  # fmt: skip
+    else:
+        program = _program(model, fabric, dims, bind, precision)
     estimate = estimated(program, start)
     if as_json:
         say_json(as_object(estimate))
     else:
         show(estimate, every)
+
+
+def _step(
+    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
+    options: dict[str, Any],
+) -> Program:  # fmt: skip
+    """One run of a training step: the store's work at its end costs the fabric nothing."""
+    from wsc.api import compile_step
+
+    if model.suffix == ".wsa" or bind:
+        raise Refusal("--train is for a model, and takes no --bind")
+    with noted(), working("compiling"):
+        return compile_step(
+            model, fabric=fabric, dims=read_dims(dims), precision=precision, **options
+        )
 
 
 def _program(
