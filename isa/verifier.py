@@ -12,6 +12,7 @@ from wsc.isa.verify import (
     queues,
     routes,
     shape,
+    streams,
     tiles,
     transfers,
     updates,
@@ -28,6 +29,7 @@ DECLARED = (
     layout.colors,  # each stream has a channel
     layout.files,  # what holds weights is known by its contents
     layout.tensors,  # data has a place
+    layout.overlaps,  # of its own, or shared on purpose
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both
     updates.updates,  # what training changes is in the store, and its gradient comes
@@ -66,6 +68,8 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     _stop(context.found)
     layout.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
+    _stop(context.found)
+    streams.counts(context, network)  # nobody waits for a wavelet that never comes
     _stop(context.found)
 
 

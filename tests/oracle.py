@@ -58,9 +58,15 @@ _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "divu": lambda a, b: np.floor_divide(_unsigned(a), _unsigned(b)),
     "remu": lambda a, b: np.remainder(_unsigned(a), _unsigned(b)),
     "bits": lambda a: a.view(np.int32), "from_bits": lambda a: a.astype(np.int32).view(np.float32),
-    "fit": lambda a, b: _fitting(a, b), "index": _position,
+    "fit": lambda a, b: _fitting(a, b), "index": _position, "within": lambda a, b: _within(a, b),
     "select": lambda c, a, b: np.where(c != 0, a, b),
 }  # fmt: skip
+
+
+def _within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if ((a < 0) | (a >= b)).any():
+        raise IndexError("an index that is no position")
+    return a
 
 
 def _unsigned(a: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ class Wafers:
         try:
             from distributed import Client
         except ImportError:
-            raise CompileError("a cluster needs Dask: pip install 'wsc[wafers]'") from None
+            raise CompileError("a cluster needs Dask: pip install 'wsc[cluster]'") from None
         try:
             client = Client(self.cluster, timeout=10)
         except (OSError, ValueError) as error:

@@ -32,6 +32,7 @@ from wsc.isa.program import (
     Update,
     WeightFile,
 )
+from wsc.isa.turns import distinct_transfers
 from wsc.isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
@@ -83,9 +84,19 @@ class Context:
         return {procedure.name: procedure.body for procedure in self.program.procedures}
 
     @cached_property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """The entries of the schedule, each once if the turns of its loop are alike."""
+        return tuple(distinct_transfers(self.program))
+
+    @cached_property
     def regions(self) -> dict[str, Region]:
         """Region name -> region."""
         return {region.name: region for region in self.program.regions}
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensor name -> tensor."""
+        return {tensor.name: tensor for tensor in self.program.tensors}
 
     @cached_property
     def symbols(self) -> dict[str, int]:

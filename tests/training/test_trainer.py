@@ -102,13 +102,13 @@ def test_what_is_not_trainable_stays_a_constant() -> None:
 
 def test_all_engines_give_the_same_weights() -> None:
     found = {}
-    for engine in ("values", "fast"):
+    for engine in ("values", "both"):
         made = trainer("adam:lr=0.01", engine=engine)
         results = [made.step(batch(seed=number)) for number in range(2)]
         assert (results[0].cycles is None) == (engine == "values")
         found[engine] = made.weights
     for name, array in found["values"].items():
-        assert array.tobytes() == found["fast"][name].tobytes()
+        assert array.tobytes() == found["both"][name].tobytes()
 
 
 def test_running_statistics_are_kept_by_the_store() -> None:

@@ -214,7 +214,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
 )
 @click.option(
     "--engine",
-    type=click.Choice(["values", "fast", "reference"]),
+    type=click.Choice(["values", "both", "reference"]),
     default="values",
     show_default=True,
     help="values has no clock; the others count cycles.",

@@ -529,6 +529,14 @@ class GraphBuilder:
         """
         return self._guarded(indices, lambda i: bool(((i >= -size) & (i < size)).all()), 0)
 
+    def within(self, value: Value, size: int, hint: str = "") -> Value:
+        """Integers that count from 0 to below ``size``; any other stops the run.
+
+        For positions of which ONNX does not say that a negative one counts from the end.
+        """
+        value = self._guarded(value, lambda i: bool(((i >= 0) & (i < size)).all()), 0)
+        return self.map(lambda i: i.op("within", size), value, hint=hint)
+
     def divisor(self, value: Value) -> Value:
         """Integers that are 1 where the quotient by them does not count."""
         return self._guarded(value, lambda i: bool(i.all()), 1)

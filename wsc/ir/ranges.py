@@ -235,6 +235,7 @@ _WORDS: dict[str, Callable[..., Interval]] = _EITHER | {
     "and": _masked,
     "shr": _shifted,
     "index": lambda _, b: (0, b[1] - 1),
+    "within": lambda _, b: (0, b[1] - 1),
 }
 # Sums and products of floats are rounded, and inf - inf is no number: these are not followed.
 _REALS: dict[str, Callable[..., Interval]] = _EITHER | {
