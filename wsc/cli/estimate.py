@@ -63,7 +63,8 @@ class Estimate:
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
     precision: str, settings: tuple[str, ...], train: bool, loss: str, optimizer: str,
-    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int, batch: int | None, as_json: bool,
+    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
+    batch: int | None, as_json: bool,
     every: bool,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
