@@ -43,7 +43,7 @@ def test_no_rule_of_the_grammar_has_a_number_without_constants() -> None:
 
 
 def test_the_text_has_all_of_them() -> None:
-    assert NUMBERS == [str(n) for n in range(11, 49)]
+    assert [str(n) for n in range(11, 49)] == NUMBERS
 
 
 @pytest.mark.parametrize("number", NUMBERS)
