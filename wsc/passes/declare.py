@@ -23,9 +23,16 @@ def declared(program: Program) -> Program:
     reach: dict[str, tuple[int, int]] = {}
     for region in program.regions:
         _Main(region, tensors, reach).block(region.main, {})
-    longer = tuple(_longer(tensor, *reach.get(tensor.name, (0, 0))) for tensor in program.tensors)
+    top = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
+    longer = tuple(
+        _longer(tensor, *reach.get(tensor.name, (0, 0)), top) for tensor in program.tensors
+    )
     # A loop that goes on backwards ends at the lowest address, where the tensor then begins.
-    begins = {name: ex.Name(name) - low for name, (low, _) in reach.items() if low < 0}
+    begins = {
+        old.name: ex.Name(old.name) + (old.address - new.address)
+        for old, new in zip(program.tensors, longer, strict=True)
+        if new.address < old.address
+    }
     if begins:
         program = program.with_(
             regions=tuple(replace(r, main=_renamed(r.main, begins)) for r in program.regions),
@@ -79,13 +86,20 @@ class _Main:
         split = ex.split(node, self.registers)
         name = ex.base(split.static, self.tensors)
         if name and split.registers:
-            further = sum(known.get(register, 0) for register in split.registers)
-            low, high = self.reach.get(name, (0, 0))
-            self.reach[name] = min(low, further), max(high, further)
+            tensor = self.tensors[name]
+            static = self._value(split.static, {})
+            offset = 0 if static is None else static - tensor.address
+            offset += sum(known.get(register, 0) for register in split.registers)
+            # What goes on within a tensor stays there; else it goes on to others beside it.
+            if not 0 <= offset < tensor.bytes:
+                low, high = self.reach.get(name, (0, 0))
+                self.reach[name] = min(low, offset), max(high, offset)
 
 
-def _longer(tensor: Tensor, low: int, high: int) -> Tensor:
-    return replace(tensor, address=tensor.address + low, bytes=tensor.bytes + high - low)
+def _longer(tensor: Tensor, low: int, high: int, top: int) -> Tensor:
+    begin = max(tensor.address + low, 0)
+    end = max(min(tensor.address + tensor.bytes + high, top), tensor.address + tensor.bytes)
+    return replace(tensor, address=begin, bytes=end - begin)
 
 
 def _renamed(body: tuple[Statement, ...], begins: Mapping[str, ex.Expr]) -> tuple[Statement, ...]:
