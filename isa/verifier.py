@@ -15,6 +15,7 @@ from wsc.isa.verify import (
     streams,
     tiles,
     transfers,
+    updates,
     waits,
     windows,
 )
@@ -31,6 +32,7 @@ DECLARED = (
     layout.overlaps,  # of its own, or shared on purpose
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both
+    updates.updates,  # what training changes is in the store, and its gradient comes
     shape.instructions,  # each instruction can be encoded
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware

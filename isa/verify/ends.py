@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, Region, Transfer
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control, Side
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.follow import Traffic
@@ -44,7 +45,7 @@ class Ends:
     def __post_init__(self) -> None:
         for traffic in self.cores.values():
             self.unknown |= {color for _, color in traffic.unknown}
-        for transfer in self.context.program.transfers:
+        for transfer in plain_transfers(self.context.program):
             self._transfer(transfer)
 
     def _transfer(self, transfer: Transfer) -> None:

@@ -16,12 +16,12 @@ from wsc.cli.common import (
     Refusal,
     console,
     general,
-    load_program,
+    given_program,
+    is_model,
     model_options,
-    noted,
     read_arrays,
-    read_dims,
     say_json,
+    set_option,
     verbose,
     working,
 )
@@ -50,45 +50,32 @@ class Estimate:
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|PROGRAM.wsa")
 @model_options
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, as_json: bool, every: bool,
+    precision: str, settings: tuple[str, ...], as_json: bool, every: bool,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
     The model is compiled, and the cost model walks through its program on some tiles;
-    nothing is executed. A program that is compiled already is taken as it is.
+    nothing is executed. A program that is compiled already is taken as it is; with --fabric
+    or --set it is put on another machine.
     """
     start = time.perf_counter()
-    program = _program(model, fabric, dims, bind, precision)
+    if not is_model(model) and bind:
+        raise Refusal(f"--bind: {model} is compiled, and says that itself")
+    chosen = click.get_current_context().get_parameter_source("precision")
+    stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
+    arrays = read_arrays("--bind", bind)
+    program = given_program(model, fabric, dims, arrays, stated, settings)
     estimate = estimated(program, start)
     if as_json:
         say_json(as_object(estimate))
     else:
         show(estimate, every)
-
-
-def _program(
-    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str
-) -> Program:
-    from wsc.api import compile as compile_model
-
-    if model.suffix != ".wsa":
-        with noted(), working("compiling"):
-            return compile_model(
-                model, fabric=fabric, dims=read_dims(dims), precision=precision,
-                bind=read_arrays("--bind", bind),
-            )  # fmt: skip
-    context = click.get_current_context()
-    for name, flag in (
-        ("fabric", "--fabric"), ("dims", "--dim"), ("bind", "--bind"), ("precision", "--precision"),
-    ):  # fmt: skip
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise Refusal(f"{flag}: {model} is compiled, and says that itself")
-    return load_program(model, "reading")
 
 
 def estimated(program: Program, start: float) -> Estimate:

@@ -20,7 +20,7 @@ from wsc.isa.types import DType
 KERNEL_LIMIT = 256
 
 
-@lowering("CenterCropPad", since=18)
+@lowering("CenterCropPad", since=18, sizes={1: "the sizes of the result"})
 def center_crop_pad(call: Call) -> Value:
     """The middle of the input, or the input in the middle of zeros, to a constant shape."""
     x, sizes = call.arg(0), call.static_ints(1, "the shape")
@@ -38,7 +38,7 @@ def center_crop_pad(call: Call) -> Value:
     )
 
 
-@lowering("Col2Im", since=18)
+@lowering("Col2Im", since=18, sizes={1: "the sizes of the image", 2: "the sizes of a block"})
 def col2im(call: Call) -> Value:
     """Blocks in columns laid over one another in an image, sums where they overlap."""
     build, x = call.build, call.arg(0)
@@ -81,17 +81,16 @@ def reverse_sequence(call: Call) -> Value:
     batch = normal_axis(call.integer("batch_axis", 1), x.rank)
     require({time, batch} == {0, 1}, "time and batch are not the first two dimensions")
     count, size = x.shape[batch], x.shape[time]
+    counted = build.within(lengths, size + 1, "counted")
 
     def body(length: Term, step: Term, sample: Term) -> Term:
-        # A length beyond the sequence gives a step that is none, and stops the run.
+        # It is a step of the sequence; the row says so to who reads its range.
         turned = (step < length).select(length - 1 - step, step).op("index", size)
         return turned + sample * size if batch == 0 else turned * count + sample
 
     rows = build.map(
         body,
-        build.guarded(
-            build.reshape(lengths, (count, 1) if batch == 0 else (1, count), "lengths"), size + 1
-        ),
+        build.reshape(counted, (count, 1) if batch == 0 else (1, count), "lengths"),
         iota(build, size, time, 2),
         iota(build, count, batch, 2),
         hint="rows",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import onnx_ir as ir
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings, wide
 from wsc.frontend.doubles import is_in_double, warn_of_doubles
-from wsc.frontend.follow import RULES, follow, safe_indices
+from wsc.frontend.follow import follow
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
-from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, STATE_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
     Call,
@@ -30,6 +31,7 @@ from wsc.frontend.registry import (
     find,
     require,
 )
+from wsc.frontend.sized import safe_indices
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.frontend.wide import Wide, whole
 from wsc.ir.build import GraphBuilder, Value, convert
@@ -45,16 +47,18 @@ def import_onnx(
     precision: DType = DType.F32,
     inputs: Collection[str] = (),
     wide: Collection[str] = (),
+    prepare: Callable[[ir.Model], None] | None = None,
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. inputs: initializers that are inputs too, and stay
-    inputs. wide: inputs of 64-bit integers that may need more than 32 bits. Raises CompileError
+    inputs. wide: inputs of 64-bit integers that may need more than 32 bits. prepare: changes the
+    model as it was read. Raises CompileError
     for a model that does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    loaded = load_model(model, dims, bind, inputs)
+    loaded = load_model(model, dims, bind, inputs, prepare)
     return import_model(loaded, precision, wide).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
@@ -132,6 +136,14 @@ class _Importer:
         except Unsupported as error:
             raise CompileError(f"input {name!r}: {error}") from None
         shape = tuple(int(size) for size in value.shape.numpy())
+        if STATE_KEY in value.meta:
+            tensor = value.meta[STATE_KEY]
+            load = partial(_loaded, tensor, shape, dtype)
+            source = source_of(tensor, dtype)
+            self.values[value] = self.build.lazy_constant(
+                name, Type(dtype, shape), load, source, state=True
+            )
+            return
         host = value.dtype.numpy().name
         try:
             type_ = Type(dtype, shape)
@@ -208,8 +220,8 @@ class _Importer:
         return self.build.lazy_constant(
             str(value.name),
             Type(dtype, shape),
-            lambda: convert(tensor.numpy().reshape(shape), dtype),
-            _source(tensor, dtype),
+            partial(_loaded, tensor, shape, dtype),
+            source_of(tensor, dtype),
         )
 
     def _node(self, number: int, node: ir.Node, scope: str, origin: tuple[str, ...]) -> None:
@@ -260,8 +272,7 @@ class _Importer:
             for number, value in enumerate(node.inputs)
             if value is not None and isinstance(item := self.values.get(value), Sized)
         }
-        passes = inputs and not _domain(node) and node.op_type in RULES
-        if not passes:
+        if not inputs or entry.follows is None:
             call = Call(node, self.build, self.precision, opset, self._fetch, lower)
             result = table.lowered(call, entry.function)
         else:
@@ -276,8 +287,9 @@ class _Importer:
                 operand = node.inputs[number]
                 assert operand is not None
                 shown[operand] = safe_indices(call, item) if gathers else item.value
-            result = follow(call, inputs, lambda call: table.lowered(call, entry.function))
-        call.require_all_read()
+            lowered = partial(table.lowered, lower=entry.function)
+            result = follow(call, inputs, entry.follows, lowered)
+        call.require_all_read(entry)
         return result
 
     def _inner(
@@ -330,7 +342,12 @@ def _domain(node: ir.Node) -> str:
     return "" if node.domain == "ai.onnx" else node.domain
 
 
-def _source(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
+def _loaded(tensor: ir.TensorProtocol, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
+    """The values of a tensor, as the graph wants them."""
+    return convert(tensor.numpy().reshape(shape), dtype)
+
+
+def source_of(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
     """Where the raw data lie if they are already stored as the graph wants them."""
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.numpy() != dtype.numpy:
         return None
