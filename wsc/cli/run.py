@@ -198,12 +198,12 @@ def command(
         refuse_clock(
             {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
         )
-    loaded = given_program(program, fabric, dims, baked, precision, settings)
+    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given else 0
-    arrays, drawn = _inputs(loaded, given, used, max_memory)
+    arrays, drawn = inputs_of(loaded, given, used, max_memory)
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
@@ -268,7 +268,7 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
     return model_files(model)
 
 
-def _inputs(
+def inputs_of(
     program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays given and those drawn; the names of the latter."""
