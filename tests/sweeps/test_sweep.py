@@ -83,6 +83,24 @@ def test_a_program_on_other_machines(model: Path, tmp_path: Path) -> None:
     assert "is for 2x2 tiles, not 3x3" in wrong["reason"]
 
 
+def test_a_worker_may_be_in_another_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    text_file(tmp_path / "lab.toml", 'base = "wse2"\nramp.latency = { value = 9, grade = "A" }\n')
+    (tmp_path / "m.onnx").write_bytes(model.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    wsc.compile("m.onnx", "2x2").save("m.wsa")
+    models = [Model(name, name) for name in ("m.onnx", "m.wsa")]
+    points = Axes(models, ["lab.toml:2x2"]).points()
+    monkeypatch.chdir("elsewhere")
+    first, second = map(point.run_point, points)
+    assert first["status"] == second["status"] == "ok"
+    assert first["fabric"] == "lab.toml:2x2"
+    program = wsc.compile(model, "2x2", settings={"ramp.latency": 9})
+    assert first["cycles"] == second["cycles"] == program.run(program.draw()).cycles
+
+
 @pytest.mark.usefixtures("here")
 def test_a_point_that_fails_is_a_row(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"sram.bytes": [100, 49152], "core.semaphores": [1, 16]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def report_data(
     """
     block = _block(program)
     return {
-        "title": escaped(program.model) or "program",
+        "title": escaped(PurePath(program.model).name) or "program",
         "facts": [[head, escaped(text)] for head, text in facts],
         "cycles": counters.cycles,
         "width": -(-program.width // block),

@@ -67,6 +67,8 @@
     return grids.reduce((most, grid) => grid.reduce((a, row) => row.reduce((b, v) => Math.max(b, v), a), most), 0);
   };
 
+  const least = (layer) => layer.grid.reduce((a, row) => row.reduce((b, v) => Math.min(b, v), a), Infinity);
+
   // What a tile has of a layer: of links, all that left it.
   function value(layer, x, y) {
     if (!layer.sides) return layer.grid[y][x];
@@ -88,6 +90,7 @@
       const layer = data.layers[Number(at("layer").value) || 0];
       const most = largest(layer) || 1;
       const links = Boolean(layer.sides) && size >= 12;
+      const low = at("least").checked && !layer.sides ? least(layer) : 0;
       const style = getComputedStyle(document.body);
       pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       pen.fillStyle = style.getPropertyValue("--paper");
@@ -96,14 +99,15 @@
         for (let x = 0; x < width; x += 1) {
           if (links) drawLinks(layer, x, y, most);
           else {
-            pen.fillStyle = color(value(layer, x, y) / (layer.sides ? most * 4 : most));
+            const whole = (layer.sides ? most * 4 : most) - low || 1;
+            pen.fillStyle = color((value(layer, x, y) - low) / whole);
             pen.fillRect(x * size + 1, y * size + 1, size - (size > 6 ? 1 : 0), size - (size > 6 ? 1 : 0));
           }
           if (holds(x, y)) frame(x, y, style.getPropertyValue("--mark"), 1.5);
         }
       }
       frame(chosen.x, chosen.y, style.getPropertyValue("--ink"), 2.5);
-      scale(most, layer.unit);
+      scale(low, most, layer.unit);
     }
 
     // Two lanes between two tiles: what leaves on a side is on the right of its way.
@@ -139,10 +143,10 @@
       pen.strokeRect(x * size + 1, y * size + 1, size - 1, size - 1);
     }
 
-    function scale(most, unit) {
+    function scale(low, most, unit) {
       const stops = [0, 0.25, 0.5, 0.75, 1].map(color).join(",");
       const bar = make("span", { style: `display:inline-block;width:9rem;height:.7rem;background:linear-gradient(90deg,${stops})` });
-      at("scale").replaceChildren(" 0 ", bar, ` ${count(most)} ${unit}`);
+      at("scale").replaceChildren(` ${count(low)} `, bar, ` ${count(most)} ${unit}`);
     }
 
     canvas.addEventListener("click", (event) => {
@@ -160,7 +164,7 @@
         y: Math.min(Math.max(chosen.y + step[1], 0), height - 1),
       });
     });
-    at("layer").addEventListener("change", draw);
+    for (const id of ["layer", "least"]) at(id).addEventListener("change", draw);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     listeners.push(draw);
   }
