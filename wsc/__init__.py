@@ -5,6 +5,7 @@ program.save("model.wsa")                             # a text, and its weights 
 program = wsc.load("model.wsa")                       # or one that is saved, or written by hand
 result = program.run({"x": array})                    # executed on the simulated fabric
 result.outputs["y"], result.cycles
+trainer = wsc.train("model.onnx", loss="mse")          # its weights change, step by step
 wsc.sweep("model.onnx", fabric=["4x4", "8x8"])        # every combination, as a table
 """
 
@@ -14,10 +15,17 @@ TYPE_CHECKING = False  # importing the package costs nothing, so not typing eith
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load, parse  # noqa: A004
     from wsc.sweeps import Sweep, sweep
+    from wsc.trainer import Trainer, train
 
-__all__ = ["Program", "Sweep", "compile", "load", "parse", "sweep"]
+__all__ = ["Program", "Sweep", "Trainer", "compile", "load", "parse", "sweep", "train"]
 
-_HOMES = {"Sweep": "wsc.sweeps", "sweep": "wsc.sweeps"}  # the others are in wsc.api
+# The others are in wsc.api.
+_HOMES = {
+    "Sweep": "wsc.sweeps",
+    "Trainer": "wsc.trainer",
+    "sweep": "wsc.sweeps",
+    "train": "wsc.trainer",
+}
 
 
 def __getattr__(name: str) -> object:

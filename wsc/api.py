@@ -316,18 +316,72 @@ def compile(  # noqa: A001 - the name of the command
     """
     from wsc.frontend import import_onnx
 
-    if precision not in (DType.F32.value, DType.F16.value):
-        raise CompileError(f"precision '{precision}' is not known: f32 or f16")
-    kind = DType(precision)
+    kind = _precision(precision)
     source, name = _source(model)
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
     graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
-    if chosen is None:
-        return _smallest(graph, kind, name, observe, same_order, changes)
-    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
+    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
+
+
+def compile_step(
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    loss: str = "cross_entropy",
+    optimizer: str = "adam",
+    groups: Sequence[str] = (),
+    *,
+    fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+    dims: Mapping[str, int] | None = None,
+    precision: str = "f32",
+    trainable: Sequence[str] = (),
+    batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    clip: float = 0.0,
+    over: int = 1,
+    observe: Observer | None = None,
+    settings: Mapping[str, Number] | None = None,
+) -> Program:
+    """Compile one training step of a model: its loss and gradients, and what the store does.
+
+    fabric, dims, precision, observe, settings: as for ``compile``; the others as for ``wsc.train``. shapes:
+    of inputs, where they are known from a batch.
+
+    Raises:
+        CompileError: the model cannot be read, lowered or trained, or does not fit.
+        FabricError: there is no such fabric.
+    """
+    from wsc.training.losses import parse_loss
+    from wsc.training.step import build_step, parse_optimizer
+
+    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
+    kind = _precision(precision)
+    source, name = _source(model)
+    changes = _settings(settings or {})
+    chosen = None if fabric is None else _changed(_fabric(fabric), changes)
+    sizes = _sizes(dims or {})
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
+    compiled = _lowered(step.graph, chosen, kind, name, observe, False, changes)
+    program = _program(step.finish(compiled))
+    program.assembly = program.assembly.with_(clip=clip, over=over)
+    return program
+
+
+def _precision(name: str) -> DType:
+    if name not in (DType.F32.value, DType.F16.value):
+        raise CompileError(f"precision '{name}' is not known: f32 or f16")
+    return DType(name)
+
+
+def _lowered(
+    graph: Any, fabric: Fabric | None, precision: DType, name: str, observe: Observer | None,
+    same_order: bool, settings: Mapping[str, Number],
+) -> Compiled:  # fmt: skip
+    """The program of a graph; without a fabric, on a square that is chosen for it."""
+    if fabric is None:
+        return _smallest(graph, precision, name, observe, same_order, settings)
+    return run_passes(graph, fabric, precision, name, observe, same_order)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -423,7 +477,7 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
 def _smallest(
     graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool,
     settings: Mapping[str, Number],
-) -> Program:  # fmt: skip
+) -> Compiled:  # fmt: skip
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
 
@@ -435,11 +489,9 @@ def _smallest(
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
+            return run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
-            continue
-        return _program(compiled)
     assert failure is not None
     raise failure
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsc.isa.expr import Int, Name
 from wsc.isa.program import Call, Kind, Op, Program, Scalar, statements
+from wsc.isa.turns import plain_transfers
 
 INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
 
@@ -21,7 +22,7 @@ def draw(assembly: Program, seed: int) -> dict[str, np.ndarray]:
     booleans either; inputs with "mask" in their name are all ones.
     """
     rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
-    tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
+    tables = [rows[t.tensor] for t in plain_transfers(assembly) if t.lookup is not None]
     bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
@@ -55,7 +56,7 @@ def _checked_sizes(assembly: Program) -> Iterator[int]:
                         given.setdefault((item.procedure, name), []).append(value.value)
     for owner, body in bodies:
         for item in statements(body):
-            if isinstance(item, Op) and item.name in ("index", "i.index"):
+            if isinstance(item, Op) and item.name in ("index", "i.index", "within"):
                 size = item.operands[-1]
                 if isinstance(size, Scalar) and isinstance(size.value, Int):
                     yield size.value.value

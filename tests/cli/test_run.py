@@ -19,7 +19,7 @@ import wsc as wsc_package
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
 from wsc.cli.main import cli
 from wsc.models import builders
-from wsc.runtime.engine import DEFAULT, compiled
+from wsc.runtime.engine import BOTH, compiled
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_json_has_what_scripts_need(twice: Path) -> None:
     assert found["cycles"] > 0
     assert found["utilization"] == 0
     assert found["wall_seconds"] > 0
-    assert found["engine"] == DEFAULT
+    assert found["engine"] == BOTH
     assert found["fabric"]["width"] == 4
     assert (found["seed"], found["drawn_inputs"]) == (0, ["a"])
     assert found["io_bytes"] == {"in": 32, "out": 32}
@@ -244,7 +244,7 @@ def test_races_are_told(twice: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     done(wsc("run", program))
     assert not (tmp_path / "out").exists()
-    refused(wsc("run", twice, "--check-races", "--engine", "fast"), "by the reference engine")
+    refused(wsc("run", twice, "--check-races", "--engine", "time"), "by the reference engine")
 
 
 def test_memory_that_may_not_be_taken(twice: Path) -> None:
@@ -292,6 +292,25 @@ def test_the_report_without_a_clock(twice: Path) -> None:
 def test_options_that_need_a_clock(twice: Path, option: tuple[object, ...]) -> None:
     words = f"{option[0]}: the values engine has no clock"
     refused(wsc("run", twice, "--engine", "values", *option), words)
+
+
+def test_time_without_values(twice: Path, tmp_path: Path) -> None:
+    found, whole = _json(twice, "--engine", "time"), _json(twice)
+    assert (found["engine"], whole["engine"]) == ("time", "both")
+    assert (found["outputs"], found["drawn_inputs"], found["seed"]) == ([], [], None)
+    for name in ("cycles", "counters", "tiles", "kernels", "energy_picojoules", "utilization"):
+        assert found[name] == whole[name]
+    assert "by the time engine" in done(wsc("run", twice, "--engine", "time")).stdout
+    assert "by the engines for values and for time" in done(wsc("run", twice)).stdout
+    refused(wsc("run", twice, "--engine", "time", "-o", tmp_path / "out"), "computes no outputs")
+
+
+def test_time_of_a_network_whose_weights_are_not_there(tmp_path: Path) -> None:
+    done(wsc("compile", mlp(tmp_path), "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    cycles = _json(tmp_path / "m.wsa")["cycles"]
+    (weights,) = tmp_path.glob("*.safetensors")
+    weights.unlink()
+    assert _json(tmp_path / "m.wsa", "--engine", "time")["cycles"] == cycles
 
 
 def test_values_are_compared(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_a_number_of_a_file_is_refused_with_the_file(name: str, tmp_path: Path) 
     wanted = r"other\.toml: fabric '\w+': 'core\.dimensions' must be 1 to 8; got 9\d"
     with pytest.raises(FabricError, match=wanted):
         read_fabric(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("value", ["1.5", "true", '"8"', "[4]"])
+def test_what_is_no_integer_is_refused_with_the_file(value: str, tmp_path: Path) -> None:
+    text = (PRESETS / "tiny.toml").read_text(encoding="utf-8")
+    changed = re.sub(r"(dimensions = \{ value = )\d+", rf"\g<1>{value}", text)
+    assert changed != text
+    (tmp_path / "other.toml").write_text(changed, encoding="utf-8")
+    wanted = r"other\.toml: 'core\.dimensions' must be an integer; got "
+    with pytest.raises(FabricError, match=wanted):
+        read_fabric(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_changed_number_is_finite(value: float) -> None:
+    with pytest.raises(FabricError, match=r"tiny: 'energy\.hop' must be finite; got "):
+        TINY.changed({"energy.hop": value})
 
 
 def _file(path: Path, text: str) -> Path:

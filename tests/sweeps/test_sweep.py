@@ -58,7 +58,7 @@ def test_rows_are_what_runs_give(model: Path) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_engines_with_and_without_a_clock(model: Path) -> None:
-    made = wsc.sweep(model, fabric="2x2", engine=["estimate", "fast", "reference", "values"])
+    made = wsc.sweep(model, fabric="2x2", engine=["estimate", "both", "reference", "values"])
     estimate, fast, reference, values = made.rows
     assert fast | {"engine": ""} == reference | {"engine": ""}
     assert estimate["macs"] == fast["macs"] == values["macs"]

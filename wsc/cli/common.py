@@ -98,6 +98,38 @@ def model_options(function: _Command) -> _Command:
     return function
 
 
+def training_options(function: _Command) -> _Command:
+    """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``."""
+    for option in (
+        click.option(
+            "--accumulate", type=click.IntRange(1), default=1, show_default=True, metavar="K",
+            help="Runs whose gradients make a step; they share out its samples.",
+        ),
+        click.option(
+            "--clip", type=click.FloatRange(0.0), default=0.0, metavar="NORM",
+            help="The norm of all gradients together is at most this. [default: any]",
+        ),
+        click.option(
+            "--trainable", multiple=True, metavar="GLOB",
+            help="Names of weights that change. May be repeated. [default: all]",
+        ),
+        click.option(
+            "--group", "groups", multiple=True, metavar="GLOB:NUMBERS",
+            help="Other numbers for some weights, as in '*.bias:weight_decay=0'. May be repeated.",
+        ),
+        click.option(
+            "--optimizer", default="adam", show_default=True, metavar="RULE[:NUMBERS]",
+            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1.",
+        ),
+        click.option(
+            "--loss", default="cross_entropy", show_default=True, metavar="LOSS[:OPTIONS]",
+            help="cross_entropy, mse or output, as in cross_entropy:smoothing=0.1,ignored=0.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def set_option(function: _Command) -> _Command:
     """``--set KEY=VALUE``; ``read_settings`` reads it."""
     return click.option(

@@ -21,6 +21,7 @@ from wsc.cli.common import (
     read_dims,
     say,
     set_option,
+    training_options,
     verbose,
     working,
 )
@@ -134,6 +135,13 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Keep both words of a 64-bit integer input; without it a run refuses an integer "
     "beyond 32 bits. May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Compile a training step: loss, gradients, and what the weight store does with them.",
+)
+@training_options
+@click.option("--batch", type=click.IntRange(1), metavar="B", help="Samples of a run.")
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -143,7 +151,9 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
     bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
-    wide: tuple[str, ...], print_ir_after: str | None, dump_ir: Path | None,
+    wide: tuple[str, ...], train: bool, loss: str, optimizer: str, groups: tuple[str, ...],
+    trainable: tuple[str, ...], clip: float, accumulate: int, batch: int | None,
+    print_ir_after: str | None, dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
@@ -164,14 +174,24 @@ def command(
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
+    from wsc.api import compile_step
 
+    if train and (bind or inputs or wide):
+        raise Refusal("--train takes no --bind, --input or --wide")
     with noted(), working("compiling") as line:
         recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
         try:
-            program = compile_model(
-                model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder, inputs=inputs, wide=wide, settings=changes,
-            )  # fmt: skip
+            if train:
+                program = compile_step(
+                    model, loss, optimizer, groups, fabric=fabric, dims=sizes, precision=precision,
+                    trainable=trainable, batch=batch, clip=clip, over=accumulate, observe=recorder,
+                    settings=changes,
+                )  # fmt: skip
+            else:
+                program = compile_model(
+                    model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
+                    observe=recorder, inputs=inputs, wide=wide, settings=changes,
+                )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
                 dump(recorder.stages, dump_ir, [*read, *recorder.files])
@@ -206,6 +226,7 @@ def summary(
     from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
     from wsc.isa.program import Kind
+    from wsc.isa.turns import each_transfer
 
     assembly = program.assembly
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
@@ -228,7 +249,7 @@ def summary(
         parts = {
             "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),
             "colors": len(assembly.colors), "routes": len(assembly.routes),
-            "transfers": len(assembly.transfers),
+            "transfers": len(list(each_transfer(assembly.transfers))),
         }  # fmt: skip
         lines.append(("parts", ", ".join(f"{count} {name}" for name, count in parts.items())))
     return lines

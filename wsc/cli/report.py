@@ -88,7 +88,7 @@ def command(
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)))
     require_outputs([output], None, read)
     used = seed if seed is not None or given else 0
-    arrays, drawn = inputs_of(loaded, given, used, max_memory)
+    arrays, drawn = inputs_of(loaded, given, used, max_memory, True)
     options: dict[str, Any] = {
         "engine": engine, "max_cycles": max_cycles, "max_memory": max_memory,
         "check_races": False,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from wsc.runtime.api import RunResult
 
 VALUES = "values"  # the engine without a clock
+TIME = "time"  # the engine without values
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
 
@@ -104,7 +105,8 @@ class Finished:
 @click.option(
     "--engine",
     metavar="NAME",
-    help="Another engine than the default one: reference, or values, which has no clock.",
+    help="values (no clock), time (cycles alone, without inputs and weights) or reference (both at "
+    "once, cycle by cycle). [default: values, then time]",
 )
 @click.option(
     "--max-cycles",
@@ -194,16 +196,14 @@ def command(
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
     if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
-    if engine == VALUES:
-        refuse_clock(
-            {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
-        )
+    timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
+    _require_sense(engine, timed, output is not None or compare is not None)
     loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
-    used = seed if seed is not None or given else 0
-    arrays, drawn = inputs_of(loaded, given, used, max_memory)
+    used = seed if seed is not None or given or engine == TIME else 0
+    arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
@@ -259,6 +259,14 @@ def command(
 # --- doing it ---------------------------------------------------------------------
 
 
+def _require_sense(engine: str | None, timed: Mapping[str, Any], outputs: bool) -> None:
+    """Refuse what an engine cannot give. timed: options for a clock. outputs: they are wanted."""
+    if engine == VALUES:
+        refuse_clock(timed)
+    elif engine == TIME and outputs:
+        raise Refusal("the time engine computes no outputs to write or compare; leave out --engine")
+
+
 def _model_files(model: Path | None) -> tuple[Path, ...]:
     """The files of a model that outputs are compared with."""
     if model is None:
@@ -269,15 +277,19 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
 
 
 def inputs_of(
-    program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
+    program: Program,
+    given: dict[str, np.ndarray],
+    seed: int | None,
+    limit: int | None,
+    needed: bool,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The arrays given and those drawn; the names of the latter."""
+    """The arrays given and those drawn; the names of the latter. needed: all of them are."""
     from wsc.isa.program import Kind
     from wsc.runtime.memory import require_memory
 
     tensors = program.assembly.shown(Kind.INPUT)
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
-    if missing and seed is None:
+    if missing and seed is None and needed:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
         raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
     if seed is None:
@@ -481,7 +493,7 @@ def show(finished: Finished, every: bool) -> None:
         ("main threads", _thread_shares(counters)),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),
-        ("simulated", f"in {result.wall_seconds:.2f} s by the {result.engine} engine"),
+        ("simulated", f"in {result.wall_seconds:.2f} s by {engine_name(result.engine)}"),
     ]
     if finished.trace is not None and result.trace is not None:
         facts.append(("trace", f"{finished.trace}: open it at https://ui.perfetto.dev"))
@@ -500,6 +512,11 @@ def show(finished: Finished, every: bool) -> None:
     show_kernels(finished, every)
     if finished.compared is not None:
         show_comparison(finished.compared, finished.undecided)
+
+
+def engine_name(name: str) -> str:
+    """An engine in a sentence."""
+    return f"the {name} engine" if name != "both" else "the engines for values and for time"
 
 
 def _prediction_text(finished: Finished) -> str:

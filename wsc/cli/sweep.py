@@ -149,13 +149,13 @@ def _split(flag: str, values: Iterable[str]) -> list[str]:
 
 
 def _engines(values: Iterable[str]) -> list[str]:
-    from wsc.runtime.engine import find_engine
+    from wsc.runtime.engine import choose_engine
     from wsc.sweeps.points import ESTIMATE
 
     found = _split("--engine", values)
     for name in found:
-        if name not in (ESTIMATE, "values"):
-            find_engine(name)
+        if name != ESTIMATE:
+            choose_engine(name, check_races=False)
     return found
 
 
