@@ -15,11 +15,12 @@ from wsc.isa.program import Kind, Program
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
-from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
+from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, choose_engine
 from wsc.runtime.errors import InputError, LoadError, RuntimeFault
 from wsc.runtime.frames import run_html, statements_frame
 from wsc.runtime.image import Image, load
-from wsc.runtime.memory import observer_bytes, require_for_run
+from wsc.runtime.needs import observer_bytes, require_for_run
+from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work

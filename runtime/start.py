@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from wsc.runtime.engine import Options
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import (
     NEVER,
@@ -18,6 +17,7 @@ from wsc.runtime.observations.records import (
     Observations,
 )
 from wsc.runtime.observations.tracing import trace_tables
+from wsc.runtime.runs import Options
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.tables import COUNTED, MAX_DIMS
 

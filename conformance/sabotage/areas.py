@@ -33,7 +33,7 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
     ),
     "addresses": Area(
-        ("runtime/memory.py",),
+        ("runtime/memory.py", "runtime/sizes.py", "runtime/needs.py"),
         ("tests/runtime/test_addresses.py", "tests/runtime/test_limits.py"),
     ),
     "placement": Area(

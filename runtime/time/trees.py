@@ -18,11 +18,10 @@ from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import safe_until
 from wsc.runtime.time.edge import advance, size_of
 from wsc.runtime.time.lookahead import alone
-from wsc.runtime.time.records import Mode, Reason
+from wsc.runtime.time.records import LARGEST, Mode, Reason
 from wsc.runtime.time.rows import settle_rows
 
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
-LARGEST = 1 << 16  # branches of a tree
 WORK = 1 << 21  # wavelets at branches before the run may be interrupted
 NO_TREE = -2  # a color with switches, or that leaves the fabric
 

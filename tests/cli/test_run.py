@@ -443,6 +443,10 @@ def test_a_model_is_compiled_and_runs(tmp_path: Path) -> None:
     assert made["cycles"] == wanted["cycles"]
     assert made["outputs"] == wanted["outputs"]
     assert made["fabric"] == wanted["fabric"]
+    assert [row["kernel"] for row in made["kernels"]] == [
+        row["kernel"] for row in wanted["kernels"]
+    ]
+    assert all(row["line"] for row in made["kernels"])
     text = done(wsc("run", model, "--dim", "n=2", "--compare", model)).stdout
     assert "all outputs agree" in text
     refused(wsc("run", program, "--dim", "n=2"), "--dim", "is compiled")

@@ -17,19 +17,12 @@ from wsc import models, runtime
 from wsc.isa.parser import parse
 from wsc.isa.types import Side
 from wsc.runtime.counters import Counters
-from wsc.runtime.engine import Options
 from wsc.runtime.errors import CycleLimit, Deadlock, MemoryLimit
-from wsc.runtime.memory import (
-    ahead_bytes,
-    available_bytes,
-    edge_bytes,
-    expected_sizes,
-    image_bytes,
-    observer_bytes,
-    sizes_of,
-    state_bytes,
-)
+from wsc.runtime.memory import available_bytes
+from wsc.runtime.needs import observer_bytes, sizes_of
 from wsc.runtime.reference.tables import make_machine as reference
+from wsc.runtime.runs import Options
+from wsc.runtime.sizes import ahead_bytes, edge_bytes, expected_sizes, image_bytes, state_bytes
 from wsc.runtime.store import check_inputs, make_outputs
 from wsc.runtime.time.tables import make_machine as ahead
 from wsc.runtime.trace import TraceRequest
