@@ -13,8 +13,6 @@ from typing import Any
 import click
 
 from benchmarks.report import markdown_table
-from isa.fabric import DEFAULT
-from isa.types import DType
 from tests.cost.cases import FABRICS, KERNELS, NETWORKS
 from wsc.cost.agreement import (
     FLOOR,
@@ -27,6 +25,8 @@ from wsc.cost.agreement import (
     pairs,
     summarised,
 )
+from wsc.isa.fabric import DEFAULT
+from wsc.isa.types import DType
 
 PAGE = Path(__file__).parents[1] / "docs" / "agreement.md"
 REAL = (("16x16", "f32"), ("16x16", "f16"))

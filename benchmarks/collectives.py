@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-import runtime
-from isa.fabric import Fabric, find_fabric
-from isa.parser import parse
-from isa.printer import print_program
-from isa.program import Call, Extent, If, Loop, Op, Program, Statement
-from isa.program import Fabric as Queue
-from isa.table import BY_NAME
-from isa.verifier import verify
+from wsc import runtime
 from wsc.collectives import Machine
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.program import Call, Extent, If, Loop, Op, Program, Statement
+from wsc.isa.program import Fabric as Queue
+from wsc.isa.table import BY_NAME
+from wsc.isa.verifier import verify
 from wsc.kernels.collective_program import compile_collective, group_of
 
 PROGRAMS = Path(__file__).parent.parent / "docs" / "collectives"

@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from isa.fabric import Fabric, find_fabric
-from isa.parser import parse
-from isa.program import Program
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import partial
 import onnx
 
 from conformance.suite import load_cases
-from models import builders
+from wsc.models import builders
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,9 @@ def compile_network(network: str, fabric: str, precision: str, output: str) -> d
 
 def parse(path: str) -> dict[str, Any]:
     """Parse a saved program; then verify it."""
-    from isa.fabric import find_fabric
-    from isa.parser import parse as parse_text
-    from isa.verifier import verify
+    from wsc.isa.fabric import find_fabric
+    from wsc.isa.parser import parse as parse_text
+    from wsc.isa.verifier import verify
 
     text = Path(path).read_text(encoding="utf-8")
     start = Watch()
@@ -60,9 +60,9 @@ def parse(path: str) -> dict[str, Any]:
 def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
     """Run a saved program on the network's own input; errors against ONNX Runtime."""
     import wsc
-    from isa.types import DType
     from tests.networks import NETWORKS
     from wsc.compare import Reference, compare
+    from wsc.isa.types import DType
     from wsc.report import busy_shares, kernel_rows, mac_rate
 
     (chosen,) = [item for item in NETWORKS if item.name == network]
@@ -95,8 +95,8 @@ def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
 def engine(program: str, size: str, count: int, repeats: int, name: str = "fast") -> dict[str, Any]:
     """Seconds of a written program: the first run of this process, then CPU seconds of more."""
     start = time.perf_counter()
-    import runtime
     from benchmarks.patterns import PATTERNS
+    from wsc import runtime
 
     pattern = PATTERNS[program](size, count)
     image = runtime.load(pattern.program, pattern.fabric)
@@ -160,9 +160,9 @@ def counting(
 
     program: one of the patterns, or a network, whose compiled program lies at ``path``.
     """
-    import runtime
     from benchmarks.patterns import PATTERNS
     from benchmarks.uncounted import without_counters
+    from wsc import runtime
 
     if path:
         import wsc
@@ -204,8 +204,8 @@ def compile_shape(shape: str, fabric: str, output: str) -> dict[str, Any]:
 
 def values(path: str, repeats: int) -> dict[str, Any]:
     """Runs of a saved program for its outputs, with drawn inputs: the first, and the best."""
-    import runtime
     import wsc
+    from wsc import runtime
     from wsc.cli.run import draw
 
     program = wsc.load(path)
@@ -228,8 +228,8 @@ def values(path: str, repeats: int) -> dict[str, Any]:
 
 def timed(path: str, name: str) -> dict[str, Any]:
     """One run of a saved program on an engine with a clock, with drawn inputs."""
-    import runtime
     import wsc
+    from wsc import runtime
     from wsc.cli.run import draw
 
     program = wsc.load(path)

@@ -18,10 +18,10 @@ from typing import Any
 
 from numba.core import ir
 
-from runtime.engine import compiled, drive, fast, kernel_router, kernel_vector, pipeline
-from runtime.engine.layout import G, P, State, T
-from runtime.engine.replacing import replacing
-from runtime.engine.simplify import simplify
+from wsc.runtime.engine import compiled, drive, fast, kernel_router, kernel_vector, pipeline
+from wsc.runtime.engine.layout import G, P, State, T
+from wsc.runtime.engine.replacing import replacing
+from wsc.runtime.engine.simplify import simplify
 
 TABLES = ("counters", "statements", "counted", "passes", "moves", "lost", "dyn_links")
 _COLUMNS: tuple[IntEnum, ...] = (G.BYTES_IN, G.BYTES_OUT, T.TOP, T.PASS)

@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 
 from conformance.suite import Case
-from runtime.errors import InputError
 from wsc.backend import Representation, prepare
 from wsc.compare import session_options
 from wsc.errors import CompileError, DoesNotFit, UnsupportedOperators
+from wsc.runtime.errors import InputError
 
 PASSED: str = "passed"
 FAILED: str = "failed"

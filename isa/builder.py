@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from isa import expr as ex
-from isa.diagnostics import AssemblyError, Source
-from isa.fabric import DEFAULT, FabricError, find_fabric
-from isa.operands import Children, OperandBuilder, present
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.diagnostics import AssemblyError, Source
+from wsc.isa.fabric import DEFAULT, FabricError, find_fabric
+from wsc.isa.operands import Children, OperandBuilder, present
+from wsc.isa.program import (
     ISA_VERSION,
     Asynchronous,
     Call,
@@ -34,8 +34,8 @@ from isa.program import (
     Transfer,
     WeightFile,
 )
-from isa.table import BY_NAME
-from isa.types import Control, DType, Side
+from wsc.isa.table import BY_NAME
+from wsc.isa.types import Control, DType, Side
 
 
 @dataclass(slots=True)

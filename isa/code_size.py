@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from isa.fabric import Fabric
-from isa.program import Call, Loop, Mem, Op, Program, Statement, statements
-from isa.table import BY_NAME, Form
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement, statements
+from wsc.isa.table import BY_NAME, Form
 
 
 def code_bytes(program: Program, fabric: Fabric) -> dict[str, int]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isa.program import Location
-from isa.shown import escaped
+from wsc.isa.program import Location
+from wsc.isa.shown import escaped
 
 MOST = 20  # problems reported at once; more of them help nobody
 LONGEST = 400  # characters of a source line that are shown

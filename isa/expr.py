@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from isa.limits import MOST_NUMBER
+from wsc.isa.limits import MOST_NUMBER
 
 RESERVED = ("x", "y", "W", "H")
 
@@ -169,7 +169,7 @@ def evaluate(node: Expr, env: Mapping[str, Any]) -> Any:
     Raises:
         KeyError: a name is not in ``env``.
         ZeroDivisionError: division by a zero.
-        TooLarge: a step is beyond ``isa.limits.MOST_NUMBER``, or, where arrays are multiplied
+        TooLarge: a step is beyond ``wsc.isa.limits.MOST_NUMBER``, or, where arrays are multiplied
             or added, could be by the largest of their entries. So nothing wraps.
     """
     return _evaluate(node, env)[0]

@@ -16,12 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from isa.diagnostics import nearest
-from isa.files import read_text
-from isa.limits import MOST_DIMENSIONS
-from isa.program import Number
-from isa.table import Timing
-from isa.types import DType
+from wsc.isa.diagnostics import nearest
+from wsc.isa.files import read_text
+from wsc.isa.limits import MOST_DIMENSIONS
+from wsc.isa.program import Number
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 PRESETS = Path(__file__).parent / "fabrics"
 DEFAULT = "wse2"

@@ -1,4 +1,4 @@
-"""The ranges of a program's numbers; ``isa.fabric`` has those of a fabric's.
+"""The ranges of a program's numbers; ``wsc.isa.fabric`` has those of a fabric's.
 
 They are so chosen that no sum or product that a check or an engine forms of numbers within
 them can leave 64 bits, and that no single piece of work takes more than moments.

@@ -12,8 +12,8 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from isa.fabric import DEFAULT, PRESETS, Fabric, FabricError, find_fabric
-from isa.program import Number, Program
+from wsc.isa.fabric import DEFAULT, PRESETS, Fabric, FabricError, find_fabric
+from wsc.isa.program import Number, Program
 
 Settings = tuple[tuple[str, Number], ...]
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
-from isa import expr as ex
-from isa.diagnostics import MOST, Diagnostic, Source, nearest
-from isa.operands import IDENTIFIER
-from isa.printer import print_statement, print_transfer
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.diagnostics import MOST, Diagnostic, Source, nearest
+from wsc.isa.operands import IDENTIFIER
+from wsc.isa.printer import print_statement, print_transfer
+from wsc.isa.program import (
     NOWHERE,
     Call,
     Fabric,
@@ -31,7 +31,7 @@ from isa.program import (
     Transfer,
     assigned,
 )
-from isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Form
 
 Places = Mapping[tuple[str, str], Location]
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from isa import expr as ex
-from isa.diagnostics import AssemblyError, Source
-from isa.limits import MOST_NUMBER
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.diagnostics import AssemblyError, Source
+from wsc.isa.limits import MOST_NUMBER
+from wsc.isa.program import (
     Asynchronous,
     Dim,
     Extent,
@@ -30,7 +30,7 @@ from isa.program import (
     Real,
     Scalar,
 )
-from isa.types import Side
+from wsc.isa.types import Side
 
 _DIGITS = len(str(MOST_NUMBER)) - 1  # of the integers in a text
 DEEPEST = 100  # expressions within expressions, blocks within blocks

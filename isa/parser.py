@@ -8,15 +8,15 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from isa.builder import Builder
-from isa.collection import without_collection
-from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
-from isa.expr import BINARY, FUNCTIONS
-from isa.names import check_names
-from isa.program import Program
-from isa.syntax_errors import explain, without_line
-from isa.table import BY_NAME, TABLE, Form
-from isa.types import Control, DType
+from wsc.isa.builder import Builder
+from wsc.isa.collection import without_collection
+from wsc.isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
+from wsc.isa.expr import BINARY, FUNCTIONS
+from wsc.isa.names import check_names
+from wsc.isa.program import Program
+from wsc.isa.syntax_errors import explain, without_line
+from wsc.isa.table import BY_NAME, TABLE, Form
+from wsc.isa.types import Control, DType
 
 if TYPE_CHECKING:
     from lark import Lark

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from isa.expr import show
-from isa.operands import (
+from wsc.isa.expr import show
+from wsc.isa.operands import (
     comma,
     show_asynchronous,
     show_dims,
@@ -19,7 +19,7 @@ from isa.operands import (
     show_semaphore,
     show_string,
 )
-from isa.program import (
+from wsc.isa.program import (
     Call,
     EdgeTensor,
     Kind,
@@ -36,8 +36,8 @@ from isa.program import (
     Transfer,
     WeightFile,
 )
-from isa.table import BY_NAME, Form
-from isa.types import Control
+from wsc.isa.table import BY_NAME, Form
+from wsc.isa.types import Control
 
 INDENT = "  "
 

@@ -13,8 +13,8 @@ from enum import Enum
 
 import numpy as np
 
-from isa.expr import Expr, Int
-from isa.types import Control, DType, Side
+from wsc.isa.expr import Expr, Int
+from wsc.isa.types import Control, DType, Side
 
 ISA_VERSION = 1
 
@@ -430,7 +430,7 @@ class Program:
     fabric: preset name or path of a description; width, height: size of the rectangle
     of tiles that it may use. settings: numbers in which its machine differs from that
     fabric, by dotted key; numbers: digest of all of them, empty in programs that were not
-    compiled (``isa.machine``). precision: of the network, for the reader and for the
+    compiled (``wsc.isa.machine``). precision: of the network, for the reader and for the
     comparison. files: those that hold weights, with their digests. colors: name -> number.
     constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
     are byte addresses in expressions.

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import Affine, NotAffine, names, split
-from isa.limits import MOST_NUMBER
-from isa.program import Transfer
+from wsc.isa.expr import Affine, NotAffine, names, split
+from wsc.isa.limits import MOST_NUMBER
+from wsc.isa.program import Transfer
 
 _FAR = 4 * MOST_NUMBER  # a span that ends the addition: no address that far is any good
 
@@ -68,7 +68,7 @@ def split_offset(transfer: Transfer) -> tuple[Affine, bool]:
     If they do, the name of the repetition is left in the static parts, to be evaluated with them.
 
     Raises:
-        isa.expr.NotAffine: the offset is no sum of names times strides.
+        wsc.isa.expr.NotAffine: the offset is no sum of names times strides.
     """
     row = () if transfer.lookup is None else (transfer.lookup.row,)
     dims = (*row, *(dim.name for dim in transfer.dims))

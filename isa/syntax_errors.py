@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from isa.diagnostics import Diagnostic, Source, nearest
-from isa.program import Location
-from isa.table import BY_NAME, TABLE, Form
+from wsc.isa.diagnostics import Diagnostic, Source, nearest
+from wsc.isa.program import Location
+from wsc.isa.table import BY_NAME, TABLE, Form
 
 if TYPE_CHECKING:
     from lark import Lark

@@ -3,7 +3,7 @@
 Grammar terminals, printer, verifier, timing class, simulator opcode, code size and
 the ISA reference in ``docs/`` are all derived from the rows below. To add an
 instruction, add a row and its value function in ``isa/values.py``; a row without a
-value function stops the import of ``isa.values``.
+value function stops the import of ``wsc.isa.values``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from isa.types import DType
+from wsc.isa.types import DType
 
 F32, F16, I32 = DType.F32, DType.F16, DType.I32
 FLOATS = (F32, F16)

@@ -10,7 +10,7 @@ functions with Numba. They are plain Python over scalars and ``math``:
 - class ``INT``: operands are 32-bit integers, the caller wraps the result to 32 bits.
 
 Every function is total, but for the rows of ``PARTIAL``: operands outside their domain stop
-the run. A row of ``isa.table`` without a function stops the import.
+the run. A row of ``wsc.isa.table`` without a function stops the import.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.rounding import FORMATS, rounding
-from isa.table import BY_NAME, TABLE, Form, Instr, operand_type
-from isa.types import DType
+from wsc.isa.rounding import FORMATS, rounding
+from wsc.isa.table import BY_NAME, TABLE, Form, Instr, operand_type
+from wsc.isa.types import DType
 
 INT32_MAX, INT32_MIN = 2147483647, -2147483648
 
@@ -475,7 +475,7 @@ def _missing() -> list[str]:
 
 
 if _missing():
-    raise ImportError(f"isa.values: no value function for {', '.join(_missing())}")
+    raise ImportError(f"wsc.isa.values: no value function for {', '.join(_missing())}")
 
 
 def wrap(value: int) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
-from isa.fabric import Fabric
-from isa.names import check_names
-from isa.program import Program
-from isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
-from isa.verify.context import Context
+from wsc.isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
+from wsc.isa.fabric import Fabric
+from wsc.isa.names import check_names
+from wsc.isa.program import Program
+from wsc.isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
+from wsc.isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
 DECLARED = (

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from models.writer import Dim, Weights, Writer
+from wsc.models.writer import Dim, Weights, Writer
 
 
 def matmul(m: int, k: int, n: int, *, streamed: bool = True, seed: int = 0) -> onnx.ModelProto:

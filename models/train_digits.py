@@ -1,6 +1,6 @@
 """Train the digits networks with plain NumPy and write them as ONNX.
 
-    pip install -e '.[train]' && python -m models.train_digits
+    pip install -e '.[train]' && python -m wsc.models.train_digits
 
 writes ``digits.onnx``, ``digits_mlp.onnx`` and ``digits_samples.npz`` beside this file
 and prints the accuracy on the training and on the held-out images. The test images play
@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from models.builders import Weights, cnn, mlp
-from models.digits import DIGITS, DIGITS_MLP, SAMPLES, scaled
+from wsc.models.builders import Weights, cnn, mlp
+from wsc.models.digits import DIGITS, DIGITS_MLP, SAMPLES, scaled
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runtime.api import RunResult, ValuesResult, run
-    from runtime.image import Image, load
+    from wsc.runtime.api import RunResult, ValuesResult, run
+    from wsc.runtime.image import Image, load
 
 __all__ = ["Image", "RunResult", "ValuesResult", "load", "run"]
 
@@ -14,9 +14,9 @@ __all__ = ["Image", "RunResult", "ValuesResult", "load", "run"]
 def __getattr__(name: str) -> Any:
     """Import on first use: reading a program needs no engine."""
     if name in ("run", "RunResult", "ValuesResult"):
-        import runtime.api as module
+        import wsc.runtime.api as module
     elif name in ("load", "Image"):
-        import runtime.image as module
+        import wsc.runtime.image as module
     else:
-        raise AttributeError(f"module 'runtime' has no attribute '{name}'")
+        raise AttributeError(f"module {__name__!r} has no attribute '{name}'")
     return getattr(module, name)

@@ -10,16 +10,16 @@ from typing import Literal, overload
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.program import Program
-from runtime.counters import Counters
-from runtime.engine import CHECKING, ENGINES, VALUES, Options, choose_engine, find_engine
-from runtime.errors import RuntimeFault
-from runtime.image import Image, load
-from runtime.memory import require_for_run
-from runtime.store import check_inputs, host_outputs
-from runtime.trace import Trace, TraceRequest
-from runtime.work import Work
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Program
+from wsc.runtime.counters import Counters
+from wsc.runtime.engine import CHECKING, ENGINES, VALUES, Options, choose_engine, find_engine
+from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.image import Image, load
+from wsc.runtime.memory import require_for_run
+from wsc.runtime.store import check_inputs, host_outputs
+from wsc.runtime.trace import Trace, TraceRequest
+from wsc.runtime.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ def run(
     """Execute a program on the simulated fabric.
 
     Args:
-        program: a program, or an image that ``runtime.load`` made of one.
+        program: a program, or an image that ``wsc.runtime.load`` made of one.
         inputs: one array for each input, in the host's shape and dtype.
-        weights_dir, fabric: as for ``runtime.load``.
+        weights_dir, fabric: as for ``wsc.runtime.load``.
         engine: name of the engine; None takes the default one, or the one that checks races.
             "values" has no clock: it gives outputs, and counters that do not depend on time,
             and takes none of the options that do.
@@ -127,7 +127,7 @@ def run(
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
-        changed_weights: as for ``runtime.load``.
+        changed_weights: as for ``wsc.runtime.load``.
 
     Raises:
         InputError: an input is unknown, missing, or not of its shape and dtype.
@@ -163,7 +163,7 @@ def _run_values(
     max_memory: int | None, started: float,
 ) -> ValuesResult:  # fmt: skip
     flat = check_inputs(image.program, inputs)
-    from runtime.values.engine import execute  # compiled code is loaded only now
+    from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 
     tell = None if progress is None else lambda part: progress(0, part)
     executed = execute(image, flat, progress=tell, max_memory=max_memory)

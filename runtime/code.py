@@ -2,7 +2,7 @@
 
 Structured loops and ifs become branches, procedures become register windows, and every
 operand becomes a *reference*: a static part, kept in a pool as a constant, a row, a
-column or a rectangle of values, plus registers. ``runtime.tables`` has the columns.
+column or a rectangle of values, plus registers. ``wsc.runtime.tables`` has the columns.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from isa.expr import Expr, Int, NotAffine, show, split
-from isa.fabric import Fabric as Machine
-from isa.program import (
+from wsc.isa.expr import Expr, Int, NotAffine, show, split
+from wsc.isa.fabric import Fabric as Machine
+from wsc.isa.program import (
     Call,
     Fabric,
     If,
@@ -31,12 +31,12 @@ from isa.program import (
     Statement,
     assigned,
 )
-from isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
-from isa.types import DType
-from runtime.errors import LoadError, place
-from runtime.passes import passes_of
-from runtime.static import Pool, static_environment, static_value
-from runtime.tables import (
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
+from wsc.isa.types import DType
+from wsc.runtime.errors import LoadError, place
+from wsc.runtime.passes import passes_of
+from wsc.runtime.static import Pool, static_environment, static_value
+from wsc.runtime.tables import (
     CLASS_INDEX,
     CONTROL_INDEX,
     COUNTED,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isa.program import Statement, statements
-from isa.table import Timing
-from isa.types import DType
-from runtime.code import MainStatement
-from runtime.routes import Scol
-from runtime.tables import COUNTED
+from wsc.isa.program import Statement, statements
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
+from wsc.runtime.code import MainStatement
+from wsc.runtime.routes import Scol
+from wsc.runtime.tables import COUNTED
 
 if TYPE_CHECKING:
-    from runtime.engine.layout import State
-    from runtime.image import Image
+    from wsc.runtime.engine.layout import State
+    from wsc.runtime.image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Counters:
 
 def collect(image: Image, state: State, cycles: int) -> Counters:
     """Read the counters out of an engine's state after ``cycles`` cycles."""
-    from runtime.engine.layout import C, G, Reason, T, U
+    from wsc.runtime.engine.layout import C, G, Reason, T, U
 
     shape = (image.program.height, image.program.width)
     table, units = state.counters.copy(), int(state.g[G.UNITS])
@@ -193,7 +193,7 @@ def collect(image: Image, state: State, cycles: int) -> Counters:
 
 
 def _energy(image: Image, state: State, table: np.ndarray, cycles: int) -> dict[str, float]:
-    from runtime.engine.layout import C, G
+    from wsc.runtime.engine.layout import C, G
 
     each = image.fabric.energy
     operations = int(table[:, C.ELEMENTS].sum() + table[:, C.SCALARS].sum())
@@ -244,7 +244,7 @@ def collect_statements(image: Image, state: State, cycles: int) -> tuple[Stateme
 
     One that some tile is still in, when a run is stopped, lasts until ``cycles``.
     """
-    from runtime.engine.layout import P, T
+    from wsc.runtime.engine.layout import P, T
 
     table = state.statements[: len(image.code.statements)].copy()
     inside = np.unique(state.tile[:, T.STATEMENT])
@@ -267,7 +267,7 @@ def _by_pass(
     In a region whose tiles do not take the same passes, a statement of main counts as one with all
     that is nested in it, and these share what it adds as they share its busy cycles.
     """
-    from runtime.engine.layout import P, T
+    from wsc.runtime.engine.layout import P, T
 
     code = image.code
     passes = state.passes[: len(code.passes)].copy()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isa.program import Location
+from wsc.isa.program import Location
 
 if TYPE_CHECKING:
-    from runtime.counters import Counters
-    from runtime.trace import Trace
+    from wsc.runtime.counters import Counters
+    from wsc.runtime.trace import Trace
 
 
 class RuntimeFault(Exception):

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.machine import machine_of
-from isa.program import Program
-from isa.table import Timing
-from runtime.code import Code, flatten
-from runtime.errors import LoadError
-from runtime.memory import require_for_program
-from runtime.routes import Routes, build_routes, region_tiles
-from runtime.schedule import Schedule, build_schedule
-from runtime.tables import DTYPES, Col, Kind
-from runtime.weights import Mapped, open_weights
+from wsc.isa.fabric import Fabric
+from wsc.isa.machine import machine_of
+from wsc.isa.program import Program
+from wsc.isa.table import Timing
+from wsc.runtime.code import Code, flatten
+from wsc.runtime.errors import LoadError
+from wsc.runtime.memory import require_for_program
+from wsc.runtime.routes import Routes, build_routes, region_tiles
+from wsc.runtime.schedule import Schedule, build_schedule
+from wsc.runtime.tables import DTYPES, Col, Kind
+from wsc.runtime.weights import Mapped, open_weights
 
 NO_REGION = -1
 
@@ -68,7 +68,7 @@ def load(
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
         MemoryLimit: a run would take more than ``max_memory``.
-        isa.fabric.FabricError: the fabric that the program names cannot be read.
+        wsc.isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
     machine = fabric or machine_of(program)
     if program.width > machine.width or program.height > machine.height:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.program import Kind, Op, Program, statements
-from isa.table import BY_NAME, Form
-from isa.types import Side
-from runtime.errors import MemoryLimit
-from runtime.routes import guarded
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Kind, Op, Program, statements
+from wsc.isa.table import BY_NAME, Form
+from wsc.isa.types import Side
+from wsc.runtime.errors import MemoryLimit
+from wsc.runtime.routes import guarded
 
 if TYPE_CHECKING:
-    from runtime.engine import Options
-    from runtime.image import Image
+    from wsc.runtime.engine import Options
+    from wsc.runtime.image import Image
 
 _WORD = 8  # the tables of a run are int64
 _GIB = 1 << 30
@@ -98,7 +98,7 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
 
 def image_bytes(sizes: Sizes) -> int:
     """Bytes of a loaded program, its weights apart."""
-    from runtime.schedule import Rcol
+    from wsc.runtime.schedule import Rcol
 
     each_tile = 4 * (4 + sizes.colors + 1)  # place, region, entry; slots by color
     tables = 4 * 17 * sizes.slots + 4 * sizes.pool + _WORD * len(Rcol) * sizes.records
@@ -107,7 +107,7 @@ def image_bytes(sizes: Sizes) -> int:
 
 def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     """Bytes of a run's state, without traces and the race check; see ``make_state``."""
-    from runtime.engine.layout import COLUMNS
+    from wsc.runtime.engine.layout import COLUMNS
 
     columns = {name: COLUMNS[name] for name in ("tile", "counters", "unit")}
     nests = (fabric.call_depth + 1) * fabric.loop_depth
@@ -133,8 +133,8 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
 
 def ahead_bytes(sizes: Sizes) -> int:
     """Bytes that the engine that runs ahead adds to a state; see ``with_lookahead``."""
-    from runtime.engine.kernel_tree import LARGEST
-    from runtime.engine.layout import COLUMNS
+    from wsc.runtime.engine.kernel_tree import LARGEST
+    from wsc.runtime.engine.layout import COLUMNS
 
     tasks = 2 * sizes.slots + sizes.tiles * sizes.units
     tables = _WORD * (tasks + sizes.slots)  # and ``late``
@@ -156,8 +156,8 @@ def edge_bytes(program: Program) -> int:
 
 def observer_bytes(image: Image, options: Options) -> int:
     """Bytes of the tables for the trace and the race check that a run asks for."""
-    from runtime.engine.layout import COLUMNS, FIELDS
-    from runtime.engine.observe import race_sizes
+    from wsc.runtime.engine.layout import COLUMNS, FIELDS
+    from wsc.runtime.engine.observe import race_sizes
 
     units, total = image.code.units + 1, 0
     if options.trace is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import count
 
-from isa.expr import evaluate, names
-from isa.program import If, Loop, Program, Region, Statement
-from runtime.static import static_environment
+from wsc.isa.expr import evaluate, names
+from wsc.isa.program import If, Loop, Program, Region, Statement
+from wsc.runtime.static import static_environment
 
 MOST_PASSES = 1 << 20
 

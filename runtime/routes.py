@@ -7,11 +7,11 @@ from enum import IntEnum
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.program import Program, Region, Route
-from isa.types import Control, Side
-from runtime.errors import LoadError, place
-from runtime.static import static_environment, static_value
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Program, Region, Route
+from wsc.isa.types import Control, Side
+from wsc.runtime.errors import LoadError, place
+from wsc.runtime.static import static_environment, static_value
 
 MAX_ROUTES = 62  # colors with a route in one tile: bits of a machine word, its sign left alone
 NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer

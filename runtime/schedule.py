@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import Expr, Int, NotAffine
-from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
-from isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
-from isa.spans import Span, elements, show_address, spanned, split_offset
-from isa.types import Side
-from runtime.errors import LoadError, place
-from runtime.memory import require_memory
-from runtime.routes import Routes, Scol, region_tiles
-from runtime.static import static_environment, static_value
-from runtime.tables import CONTROL_INDEX, MAX_DIMS
+from wsc.isa.expr import Expr, Int, NotAffine
+from wsc.isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
+from wsc.isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
+from wsc.isa.spans import Span, elements, show_address, spanned, split_offset
+from wsc.isa.types import Side
+from wsc.runtime.errors import LoadError, place
+from wsc.runtime.memory import require_memory
+from wsc.runtime.routes import Routes, Scol, region_tiles
+from wsc.runtime.static import static_environment, static_value
+from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS
 
 FEED, DRAIN, INDEX = 0, 1, 2
 MOST_SHAPES = 1 << 18  # that the repetitions of a transfer have: each is a row made in Python

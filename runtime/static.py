@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.expr import Expr, evaluate, show
-from isa.limits import MOST_WORD, fits_word
-from isa.program import Location, Program, Region
-from runtime.errors import LoadError, place
+from wsc.isa.expr import Expr, evaluate, show
+from wsc.isa.limits import MOST_WORD, fits_word
+from wsc.isa.program import Location, Program, Region
+from wsc.runtime.errors import LoadError, place
 
 
 class Pool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from isa.program import Location, Program
-from isa.values import PARTIAL
-from runtime.code import Code
-from runtime.errors import place
+from wsc.isa.program import Location, Program
+from wsc.isa.values import PARTIAL
+from wsc.runtime.code import Code
+from wsc.runtime.errors import place
 
 MOST_LINES, MOST_TILES = 24, 4
 

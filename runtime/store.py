@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from isa.program import EdgeTensor, Kind, Program
-from isa.types import DType
-from runtime.errors import InputError, OutputError
+from wsc.isa.program import EdgeTensor, Kind, Program
+from wsc.isa.types import DType
+from wsc.runtime.errors import InputError, OutputError
 
 
 def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

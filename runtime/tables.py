@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from isa.limits import MOST_DIMENSIONS
-from isa.table import TABLE, Timing
-from isa.types import Control, DType
+from wsc.isa.limits import MOST_DIMENSIONS
+from wsc.isa.table import TABLE, Timing
+from wsc.isa.types import Control, DType
 
 MAX_DIMS = MOST_DIMENSIONS
 DTYPES = (DType.F32, DType.F16, DType.I32)

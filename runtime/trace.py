@@ -17,14 +17,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from isa.shown import escaped
-from runtime.counters import StatementCycles, collect_statements
-from runtime.errors import RuntimeFault
-from runtime.tables import COUNTED, Col
+from wsc.isa.shown import escaped
+from wsc.runtime.counters import StatementCycles, collect_statements
+from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.tables import COUNTED, Col
 
 if TYPE_CHECKING:
-    from runtime.engine.layout import State
-    from runtime.image import Image
+    from wsc.runtime.engine.layout import State
+    from wsc.runtime.image import Image
 
 DEFAULT_TILES = "corners;middle"
 DEFAULT_EVENTS = 200_000
@@ -155,8 +155,8 @@ def read_trace(image: Image, state: State, cycles: int) -> Trace | None:
 
     Waits that had not ended count up to ``cycles``; nothing reaches beyond.
     """
-    from runtime.engine.layout import G, Reason, U
-    from runtime.engine.observed import E, R
+    from wsc.runtime.engine.layout import G, Reason, U
+    from wsc.runtime.engine.observed import E, R
 
     room = int(state.g[G.TRACE])
     if not room:

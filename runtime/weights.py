@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from isa.program import EdgeTensor, Kind, Program
-from runtime.errors import LoadError, place
-from runtime.memory import available_bytes
+from wsc.isa.program import EdgeTensor, Kind, Program
+from wsc.runtime.errors import LoadError, place
+from wsc.runtime.memory import available_bytes
 
 # Storage formats that the edge reads, in the order of their codes in the engines.
 STORAGE = tuple(

@@ -12,13 +12,13 @@ import onnx
 import onnxruntime
 
 import wsc
-from isa.fabric import find_fabric
-from isa.types import DType
-from runtime.api import RunResult
 from tests.frontend.cases import run_reference
 from tests.runtime.agreement import Ending, assert_agree
 from wsc.frontend import import_model
+from wsc.isa.fabric import find_fabric
+from wsc.isa.types import DType
 from wsc.pipeline import run_passes
+from wsc.runtime.api import RunResult
 
 TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from isa.types import DType
 from wsc.ir.build import move_array
 from wsc.ir.check import operand_types, step_type
 from wsc.ir.graph import (
@@ -27,6 +26,7 @@ from wsc.ir.graph import (
     Ref,
     Scatter,
 )
+from wsc.isa.types import DType
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

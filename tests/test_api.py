@@ -11,10 +11,10 @@ import onnx_ir
 import pytest
 
 import wsc
-from isa.fabric import FabricError, find_fabric
-from models import builders
-from runtime.errors import InputError
 from wsc.errors import CompileError
+from wsc.isa.fabric import FabricError, find_fabric
+from wsc.models import builders
+from wsc.runtime.errors import InputError
 
 MODEL = builders.mlp((4, 6, 3), batch="n")
 

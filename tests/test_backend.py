@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from runtime.errors import InputError
 from wsc import backend
 from wsc.errors import CompileError
+from wsc.runtime.errors import InputError
 from wsc.shape_operands import shape_operands
 
 RNG = np.random.default_rng(5)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from isa.fabric import find_fabric
 from wsc.collectives import Machine, Published
+from wsc.isa.fabric import find_fabric
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ import pytest
 import safetensors.numpy
 from safetensors import SafetensorError
 
-import runtime
 import wsc
-from isa.fabric import PRESETS, find_fabric
-from models import builders
-from runtime.errors import LoadError
 from tests.cli.helpers import TWICE, done, files, refused, saved, text_file
 from tests.cli.helpers import wsc as cli
+from wsc import runtime
 from wsc.errors import CompileError, OtherMachine
+from wsc.isa.fabric import PRESETS, find_fabric
+from wsc.models import builders
+from wsc.runtime.errors import LoadError
 
 
 @pytest.fixture

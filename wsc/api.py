@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
-from isa.files import read_text
-from isa.machine import described, machine_of, strange
-from isa.program import EdgeTensor, Kind
-from isa.program import Program as Assembly
-from isa.shown import escaped
-from isa.types import DType
 from wsc.errors import CompileError, OtherMachine, shortened
 from wsc.ir.graph import Constant, Type
+from wsc.isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
+from wsc.isa.files import read_text
+from wsc.isa.machine import described, machine_of, strange
+from wsc.isa.program import EdgeTensor, Kind
+from wsc.isa.program import Program as Assembly
+from wsc.isa.shown import escaped
+from wsc.isa.types import DType
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
 
-    from runtime.api import RunResult, ValuesResult
+    from wsc.runtime.api import RunResult, ValuesResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -99,7 +99,7 @@ class Program:
     @property
     def text(self) -> str:
         """The assembly text."""
-        from isa.printer import print_program
+        from wsc.isa.printer import print_program
 
         return print_program(self.assembly)
 
@@ -145,14 +145,14 @@ class Program:
         self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
         engine: str | None = None, **options: Any,
     ) -> RunResult | ValuesResult:  # fmt: skip
-        """Execute on the simulated fabric; options as in ``runtime.run``.
+        """Execute on the simulated fabric; options as in ``wsc.runtime.run``.
 
         inputs: arrays by name; the array alone where there is one input.
 
         Raises:
             InputError: an input is missing, unknown, or of the wrong shape or type.
         """
-        from runtime.api import run
+        from wsc.runtime.api import run
 
         inputs = self._named(inputs)
         with _SAVING:  # several threads may run one program
@@ -167,7 +167,7 @@ class Program:
     def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
         if inputs is None or isinstance(inputs, Mapping):
             return inputs or {}
-        from runtime.errors import InputError
+        from wsc.runtime.errors import InputError
 
         names = [t.name for t in self.assembly.edge_tensors if t.kind is Kind.INPUT]
         if len(names) != 1 or not isinstance(inputs, np.ndarray):
@@ -193,7 +193,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[Constant, ...]]:
     """A program that was loaded, with its weights as constants: each under its own name."""
-    from runtime.weights import open_weights
+    from wsc.runtime.weights import open_weights
 
     found = open_weights(assembly, folder).tensors
     tensors = tuple(
@@ -335,7 +335,7 @@ def _program(compiled: Compiled) -> Program:
 
 def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
     """The machine of a program; what is wrong with one of its numbers is shown in its line."""
-    from isa.diagnostics import AssemblyError, Diagnostic, Source
+    from wsc.isa.diagnostics import AssemblyError, Diagnostic, Source
 
     try:
         return machine_of(assembly)
@@ -357,8 +357,8 @@ def load(path: str | PathLike[str]) -> Program:
     Warns:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
-    from isa.parser import parse
-    from isa.verifier import verify
+    from wsc.isa.parser import parse
+    from wsc.isa.verifier import verify
 
     path = Path(path)
     try:

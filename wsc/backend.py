@@ -20,9 +20,9 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep
 
-from isa.fabric import Fabric
 from wsc import api
 from wsc.errors import CompileError
+from wsc.isa.fabric import Fabric
 from wsc.shape_operands import ShapeOperand, shape_operands
 
 DEFAULT_FABRIC = "4x4"
@@ -80,11 +80,11 @@ class Representation(BackendRep):
         """Outputs in the order of the model. inputs: arrays in that order, or by name.
 
         A sequence is a list of arrays, an empty optional None. kwargs: options of
-        ``runtime.run``.
+        ``wsc.runtime.run``.
 
         Raises:
             CompileError: inputs are missing, or the model cannot be lowered.
-            runtime.errors.RuntimeFault: an input is refused, or the run does not end well.
+            wsc.runtime.errors.RuntimeFault: an input is refused, or the run does not end well.
         """
         feeds = self.feeds(inputs)
         self.program = self.compiled(feeds)

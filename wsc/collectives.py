@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2, sqrt
 
-from isa.fabric import Fabric
-from isa.table import Timing
+from wsc.isa.fabric import Fabric
+from wsc.isa.table import Timing
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from isa.files import refusal
-from isa.types import DType
 from wsc.errors import CompileError
+from wsc.isa.files import refusal
+from wsc.isa.types import DType
 
 TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
 

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
-from isa.fabric import find_fabric
 from wsc.api import Program
 from wsc.api import compile as compile_model
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators
@@ -18,6 +17,7 @@ from wsc.frontend.damage import graphs_of
 from wsc.frontend.load import read_proto
 from wsc.frontend.prepare import checkable, named, without_data
 from wsc.frontend.registry import find
+from wsc.isa.fabric import find_fabric
 
 # Control flow whose bodies are looked at, and what the frontend folds away.
 _STRUCTURAL = frozenset({"If", "Constant"})

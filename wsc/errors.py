@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isa.shown import escaped
+from wsc.isa.shown import escaped
 
 
 def shortened(text: str | bytes, limit: int = 400) -> str:

@@ -1,6 +1,6 @@
 """Questions about a program: what a tile holds, what a node became, what the edge plays.
 
-Plain data about an ``isa.program.Program``; ``wsc.cli.inspect`` shows it.
+Plain data about an ``wsc.isa.program.Program``; ``wsc.cli.inspect`` shows it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from isa.code_size import calls, code_bytes, reachable
-from isa.expr import Expr, evaluate, names
-from isa.fabric import Fabric
-from isa.printer import Line, listing
-from isa.program import (
+from wsc.cost.edge import Traffic, static_environment, traffic
+from wsc.errors import CompileError
+from wsc.isa.code_size import calls, code_bytes, reachable
+from wsc.isa.expr import Expr, evaluate, names
+from wsc.isa.fabric import Fabric
+from wsc.isa.printer import Line, listing
+from wsc.isa.program import (
     NOWHERE,
     Call,
     Direction,
@@ -28,9 +30,7 @@ from isa.program import (
     Tensor,
     Transfer,
 )
-from isa.types import Side
-from wsc.cost.edge import Traffic, static_environment, traffic
-from wsc.errors import CompileError
+from wsc.isa.types import Side
 from wsc.streams import colors_of
 
 

@@ -1,6 +1,6 @@
 """How a value lies on the mesh: which index range each tile holds, and at which strides.
 
-A value's dimensions each have an ``Extent`` (see ``isa.program``): split in blocks along
+A value's dimensions each have an ``Extent`` (see ``wsc.isa.program``): split in blocks along
 x or along y, or whole in every tile. A ``View`` is a value's extents over a buffer with
 byte strides, so that a transpose or a dimension of size one costs nothing.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from isa.expr import Expr, ExprLike, Int, Name, X, Y, expr, maximum, minimum
-from isa.program import Extent
-from isa.types import DType
+from wsc.isa.expr import Expr, ExprLike, Int, Name, X, Y, expr, maximum, minimum
+from wsc.isa.program import Extent
+from wsc.isa.types import DType
 
 
 @dataclass(frozen=True, slots=True)

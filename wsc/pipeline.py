@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from isa.code_size import code_bytes
-from isa.fabric import Fabric
-from isa.program import Program
-from isa.types import DType
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
+from wsc.isa.code_size import code_bytes
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Program
+from wsc.isa.types import DType
 from wsc.passes.emit import Emit
 from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
 from wsc.passes.place import Place
@@ -67,7 +67,7 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
-    from isa.verifier import verify
+    from wsc.isa.verifier import verify
 
     stage: Stage = graph
     if observe is not None:

@@ -22,13 +22,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.program import Call, Direction, Location, Program, Transfer
-from isa.table import Timing
-from isa.types import DType, Side
 from wsc.cost import Bound
 from wsc.cost.edge import traffic
 from wsc.cost.predict import Prediction
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Call, Direction, Location, Program, Transfer
+from wsc.isa.table import Timing
+from wsc.isa.types import DType, Side
 from wsc.streams import all_calls, call_transfers
 
 

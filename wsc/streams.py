@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from isa.code_size import reachable
-from isa.expr import evaluate, names
-from isa.program import Call, If, Loop, Op, Program, Region, Statement, statements
-from isa.program import Fabric as Queue
 from wsc.cost.edge import static_environment
+from wsc.isa.code_size import reachable
+from wsc.isa.expr import evaluate, names
+from wsc.isa.program import Call, If, Loop, Op, Program, Region, Statement, statements
+from wsc.isa.program import Fabric as Queue
 
 MOST_CALLS = 1 << 20  # that are told apart
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from isa.operands import show_string
-from isa.printer import print_program
-from isa.program import EdgeTensor, Kind, Program, WeightFile
 from wsc.errors import CompileError
 from wsc.files import appearing, require_writable
 from wsc.ir.graph import Constant
+from wsc.isa.operands import show_string
+from wsc.isa.printer import print_program
+from wsc.isa.program import EdgeTensor, Kind, Program, WeightFile
 
 MARK = {"written by": "wsc"}  # metadata of the files of weights
 

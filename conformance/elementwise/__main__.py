@@ -10,7 +10,7 @@ import click
 
 from conformance.elementwise.cases import CASES, LIMIT, Case
 from conformance.elementwise.measure import Worst, worst
-from isa.types import DType
+from wsc.isa.types import DType
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "elementwise.md"
 SAMPLES = 400_000

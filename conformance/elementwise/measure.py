@@ -13,11 +13,11 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from conformance.elementwise.cases import LIMIT, Case
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
-from isa.values import VALUES, class_of
 from wsc.frontend import import_model
 from wsc.ir.graph import Arg, Graph, Lit, Map, Ref, Step
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import VALUES, class_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _mapped(op: Map, inputs: list[np.ndarray]) -> np.ndarray:
 
 
 def _stepped(step: Step, args: list[np.ndarray]) -> np.ndarray:
-    """One instruction of all samples, rounded as ``isa.values.evaluate`` rounds."""
+    """One instruction of all samples, rounded as ``wsc.isa.values.evaluate`` rounds."""
     row = BY_NAME[step.op]
     carried: list[np.ndarray] = []
     for arg, role in zip(args, row.operands[1:], strict=True):

@@ -23,11 +23,11 @@ from onnx import ModelProto, helper, numpy_helper
 
 from conformance.fuzz.mutate import Mutant
 from conformance.fuzz.parts import graphs
-from isa.fabric import Fabric
-from runtime.errors import ExecutionFault, InputError, MemoryLimit, OutputError
 from wsc import api
 from wsc.backend import Representation, prepare
 from wsc.errors import CompileError, UnsupportedOperators
+from wsc.isa.fabric import Fabric
+from wsc.runtime.errors import ExecutionFault, InputError, MemoryLimit, OutputError
 
 MEMORY = 4 << 30  # bytes that a process may take beyond what it has at its start
 LONGEST_LINE = 2000  # characters of an error

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-import runtime
 from conformance.fuzz.judge import Finding, Verdict, limit_memory, where_of
 from conformance.fuzz.programs import Hostile, hostile
 from conformance.pool import Job, Loss, over_processes
-from isa.diagnostics import AssemblyError
-from isa.fabric import Fabric, FabricError, read_fabric
-from isa.parser import parse
-from isa.program import Kind, Program
-from isa.verifier import verify
-from runtime.engine import CHECKING, ENGINES
-from runtime.errors import RuntimeFault
+from wsc import runtime
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import Fabric, FabricError, read_fabric
+from wsc.isa.parser import parse
+from wsc.isa.program import Kind, Program
+from wsc.isa.verifier import verify
+from wsc.runtime.engine import CHECKING, ENGINES
+from wsc.runtime.errors import RuntimeFault
 
 CYCLES = 3000  # where a run is stopped
 MEMORY = 1 << 30  # bytes that a run may take

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isa.fabric import PRESETS
-from runtime.engine import ENGINES
+from wsc.isa.fabric import PRESETS
+from wsc.runtime.engine import ENGINES
 
 WORD = 1 << 31
 SRAM = 16384  # bytes of a tile of the fabric that is changed

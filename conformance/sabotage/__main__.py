@@ -75,7 +75,8 @@ def main(
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(".git"))
+        # The package names the folders beside it by links, which stay links in the copy.
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     else:
         shutil.copy(source, target)
 

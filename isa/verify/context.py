@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isa import expr as ex
-from isa.diagnostics import Diagnostic, Source
-from isa.fabric import Fabric
-from isa.operands import show_position
-from isa.printer import print_operation, print_statement, print_transfer
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.diagnostics import Diagnostic, Source
+from wsc.isa.fabric import Fabric
+from wsc.isa.operands import show_position
+from wsc.isa.printer import print_operation, print_statement, print_transfer
+from wsc.isa.program import (
     NOWHERE,
     Call,
     EdgeTensor,
@@ -31,7 +31,7 @@ from isa.program import (
     Transfer,
     WeightFile,
 )
-from isa.types import Side
+from wsc.isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

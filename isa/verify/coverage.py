@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from isa import expr as ex
-from isa.program import Direction, EdgeTensor, Kind, Transfer
-from isa.spans import split_offset
-from isa.verify.context import Context
-from isa.verify.transfers import ports_of
+from wsc.isa import expr as ex
+from wsc.isa.program import Direction, EdgeTensor, Kind, Transfer
+from wsc.isa.spans import split_offset
+from wsc.isa.verify.context import Context
+from wsc.isa.verify.transfers import ports_of
 
 _MOST = 1 << 22  # elements of an output that are looked at one by one; of larger ones, the number
 

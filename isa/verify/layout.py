@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from isa.code_size import code_bytes
-from isa.limits import MOST_CELLS, MOST_NUMBER
-from isa.program import Kind
-from isa.types import Side, host_dtype
-from isa.verify.context import Context
+from wsc.isa.code_size import code_bytes
+from wsc.isa.limits import MOST_CELLS, MOST_NUMBER
+from wsc.isa.program import Kind
+from wsc.isa.types import Side, host_dtype
+from wsc.isa.verify.context import Context
 
 _DIGITS = frozenset("0123456789abcdef")
 

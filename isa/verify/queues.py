@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from isa import expr as ex
-from isa.code_size import reachable
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.code_size import reachable
+from wsc.isa.program import (
     Call,
     Fabric,
     If,
@@ -30,10 +30,10 @@ from isa.program import (
     assigned,
     statements,
 )
-from isa.table import BY_NAME, Form
-from isa.types import Side
-from isa.values import VALUES, Class, wrap
-from isa.verify.context import Context
+from wsc.isa.table import BY_NAME, Form
+from wsc.isa.types import Side
+from wsc.isa.values import VALUES, Class, wrap
+from wsc.isa.verify.context import Context
 
 TURNS = 3  # of a loop that are followed: two buffers take turns in the third
 MOST_STATEMENTS = 2_000  # that are followed in a tile

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from isa.program import Direction, Region, Route
-from isa.types import Side
-from isa.verify.context import NEIGHBOURS, SIDES, Bits, Context, Mask, bit, first
-from isa.verify.graph import Indices, find_cycle
+from wsc.isa.program import Direction, Region, Route
+from wsc.isa.types import Side
+from wsc.isa.verify.context import NEIGHBOURS, SIDES, Bits, Context, Mask, bit, first
+from wsc.isa.verify.graph import Indices, find_cycle
 
 Grid = npt.NDArray[np.int32]
 Shifts = dict[Side, tuple[tuple[slice, slice], tuple[slice, slice]]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isa import expr as ex
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.program import (
     Fabric,
     If,
     Loop,
@@ -19,9 +19,9 @@ from isa.program import (
     Statement,
     assigned,
 )
-from isa.table import BY_NAME, Form, Instr, operand_type
-from isa.types import Control
-from isa.verify.context import Context, Item
+from wsc.isa.table import BY_NAME, Form, Instr, operand_type
+from wsc.isa.types import Control
+from wsc.isa.verify.context import Context, Item
 
 # form -> kinds of its operands, where the table's roles do not say it already
 _KINDS: dict[Form, tuple[type[Operand], ...]] = {

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from isa import expr as ex
-from isa.code_size import calls, reachable
-from isa.limits import MOST_ROW, MOST_STEPS, fits_word
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.code_size import calls, reachable
+from wsc.isa.limits import MOST_ROW, MOST_STEPS, fits_word
+from wsc.isa.program import (
     Call,
     Fabric,
     If,
@@ -25,11 +25,11 @@ from isa.program import (
     assigned,
     row_level,
 )
-from isa.spans import show_address, spanned
-from isa.table import BY_NAME, Form, operand_type
-from isa.types import DType, Side
-from isa.verify.context import Context, Mask, first
-from isa.verify.routes import Network
+from wsc.isa.spans import show_address, spanned
+from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.types import DType, Side
+from wsc.isa.verify.context import Context, Mask, first
+from wsc.isa.verify.routes import Network
 
 
 @dataclass(slots=True)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isa import expr as ex
-from isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
-from isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
-from isa.spans import Span, elements, show_address, spanned, split_offset
-from isa.types import Control, DType, Side
-from isa.verify.context import Context, Mask
-from isa.verify.routes import Network, boundary, side_length
+from wsc.isa import expr as ex
+from wsc.isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
+from wsc.isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
+from wsc.isa.spans import Span, elements, show_address, spanned, split_offset
+from wsc.isa.types import Control, DType, Side
+from wsc.isa.verify.context import Context, Mask
+from wsc.isa.verify.routes import Network, boundary, side_length
 
 Numbers = npt.NDArray[np.int64]
 

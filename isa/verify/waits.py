@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from isa.program import Fabric, Op
-from isa.types import Side
-from isa.verify.context import SIDES, Context, Mask, bit
-from isa.verify.graph import Indices, find_cycle
-from isa.verify.routes import Network, edges_of, show_tiles, ways
-from isa.verify.tiles import Site
+from wsc.isa.program import Fabric, Op
+from wsc.isa.types import Side
+from wsc.isa.verify.context import SIDES, Context, Mask, bit
+from wsc.isa.verify.graph import Indices, find_cycle
+from wsc.isa.verify.routes import Network, edges_of, show_tiles, ways
+from wsc.isa.verify.tiles import Site
 
 
 @dataclass

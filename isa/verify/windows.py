@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from isa import expr as ex
-from isa.code_size import calls
-from isa.program import Call, If, Loop, Mem, Op, Procedure, Region, Scalar, Statement, assigned
-from isa.verify.context import Context
-from isa.verify.shape import body_of, scopes
+from wsc.isa import expr as ex
+from wsc.isa.code_size import calls
+from wsc.isa.program import Call, If, Loop, Mem, Op, Procedure, Region, Scalar, Statement, assigned
+from wsc.isa.verify.context import Context
+from wsc.isa.verify.shape import body_of, scopes
 
 
 def registers(context: Context) -> None:

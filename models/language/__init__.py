@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import onnx
 
-from models.language import bert, dalle, gopher, gpt2, gpt_j, gpt_neo, gpt_neox, llama
-from models.language.config import read_shape
-from models.language.shapes import SHAPES, Family, Shape, ShapeError, find_shape
-from models.language.writer import DRAWN, Task
+from wsc.models.language import bert, dalle, gopher, gpt2, gpt_j, gpt_neo, gpt_neox, llama
+from wsc.models.language.config import read_shape
+from wsc.models.language.shapes import SHAPES, Family, Shape, ShapeError, find_shape
+from wsc.models.language.writer import DRAWN, Task
 
 __all__ = [
     "DRAWN",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
-from models.language.shapes import Shape, ShapeError
-from models.language.writer import LanguageWriter, Task
+from wsc.models.language.shapes import Shape, ShapeError
+from wsc.models.language.writer import LanguageWriter, Task
 
 SEGMENTS = 2
 

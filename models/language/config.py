@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.language.shapes import Family, Shape, ShapeError
+from wsc.models.language.shapes import Family, Shape, ShapeError
 
 _FAMILIES = {
     "bert": Family.BERT,

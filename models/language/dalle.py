@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from models.language.shapes import Shape, ShapeError
-from models.language.writer import LanguageWriter, Task
+from wsc.models.language.shapes import Shape, ShapeError
+from wsc.models.language.writer import LanguageWriter, Task
 
 TEXT = 256  # words before the image
 SIDE = 32  # tokens of a row of the image, and rows

@@ -6,8 +6,8 @@ import math
 
 import onnx
 
-from models.language.shapes import Shape
-from models.language.writer import LanguageWriter, Task
+from wsc.models.language.shapes import Shape
+from wsc.models.language.writer import LanguageWriter, Task
 
 
 def build(shape: Shape, task: Task) -> onnx.ModelProto:

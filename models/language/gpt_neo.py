@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from models.language.shapes import Shape
-from models.language.writer import LanguageWriter, Task
+from wsc.models.language.shapes import Shape
+from wsc.models.language.writer import LanguageWriter, Task
 
 
 def build(shape: Shape, task: Task) -> onnx.ModelProto:

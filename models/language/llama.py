@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
-from models.language.shapes import Shape
-from models.language.writer import LanguageWriter, Task
+from wsc.models.language.shapes import Shape
+from wsc.models.language.writer import LanguageWriter, Task
 
 
 def build(shape: Shape, task: Task) -> onnx.ModelProto:

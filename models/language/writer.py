@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from models.language.shapes import Shape, ShapeError
-from models.writer import Writer
+from wsc.models.language.shapes import Shape, ShapeError
+from wsc.models.writer import Writer
 
 OPSET = 23  # the first with Attention, RotaryEmbedding and RMSNormalization
 IR_VERSION = 11  # of the same release of ONNX

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from runtime.errors import RuntimeFault
+from wsc.runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
-    from runtime.counters import Counters
-    from runtime.image import Image
-    from runtime.trace import Trace, TraceRequest
+    from wsc.runtime.counters import Counters
+    from wsc.runtime.image import Image
+    from wsc.runtime.trace import Trace, TraceRequest
 
 Progress = Callable[[int, float], None]
 
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """Run to the end.
 
         Raises:
-            runtime.errors.RuntimeFault: a fault, a deadlock, or the cycle limit.
+            wsc.runtime.errors.RuntimeFault: a fault, a deadlock, or the cycle limit.
         """
         ...
 
@@ -83,9 +83,9 @@ def find_engine(name: str) -> Engine:
     if name not in ENGINES:
         raise RuntimeFault(f"no engine '{name}'; there is: {', '.join((*ENGINES, VALUES))}")
     if name == "reference":
-        from runtime.engine.reference import ReferenceEngine
+        from wsc.runtime.engine.reference import ReferenceEngine
 
         return ReferenceEngine()
-    from runtime.engine.fast import FastEngine
+    from wsc.runtime.engine.fast import FastEngine
 
     return FastEngine()

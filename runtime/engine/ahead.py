@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import Side
-from runtime.engine import Options
-from runtime.engine.distance import distances
-from runtime.engine.drive import engine_state
-from runtime.engine.kernel_lookahead import NO_ORIGIN, REMOTES, UNKNOWN
-from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_tree import DEEPEST, LARGEST, MOST, NO_TREE
-from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, B, G, K, L, State
-from runtime.engine.state import zeros
-from runtime.image import Image
-from runtime.routes import Fcol, Scol
-from runtime.schedule import FEED, Hcol, Qcol, Rcol
-from runtime.tables import Col, Kind
+from wsc.isa.types import Side
+from wsc.runtime.engine import Options
+from wsc.runtime.engine.distance import distances
+from wsc.runtime.engine.drive import engine_state
+from wsc.runtime.engine.kernel_lookahead import NO_ORIGIN, REMOTES, UNKNOWN
+from wsc.runtime.engine.kernel_router import INTO_ROUTER
+from wsc.runtime.engine.kernel_tree import DEEPEST, LARGEST, MOST, NO_TREE
+from wsc.runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, B, G, K, L, State
+from wsc.runtime.engine.state import zeros
+from wsc.runtime.image import Image
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.tables import Col, Kind
 
 RAMP = Side.RAMP.index
 

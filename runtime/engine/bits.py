@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
+from wsc.runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 """The f32 value of every f16 encoding."""

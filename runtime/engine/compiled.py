@@ -18,14 +18,14 @@ import llvmlite
 import numba
 from numba import types
 
-import isa.rounding
-import isa.table
-import isa.types
-import isa.values
-import runtime.routes
-import runtime.schedule
-import runtime.tables
-from runtime.engine import (
+import wsc.isa.rounding
+import wsc.isa.table
+import wsc.isa.types
+import wsc.isa.values
+import wsc.runtime.routes
+import wsc.runtime.schedule
+import wsc.runtime.tables
+from wsc.runtime.engine import (
     bits,
     dispatch,
     kernel_ahead,
@@ -61,9 +61,9 @@ from runtime.engine import (
     simplify,
     sparing,
 )
-from runtime.engine.beside import beside
-from runtime.engine.keep import Keep, find_folder, processor
-from runtime.engine.lean import finishing_only
+from wsc.runtime.engine.beside import beside
+from wsc.runtime.engine.keep import Keep, find_folder, processor
+from wsc.runtime.engine.lean import finishing_only
 
 # Everything that decides what a compiled loop does.
 _SHARED: tuple[ModuleType, ...] = (
@@ -72,13 +72,13 @@ _SHARED: tuple[ModuleType, ...] = (
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(
-        isa.rounding,
-        isa.table,
-        isa.types,
-        isa.values,
-        runtime.tables,
-        runtime.routes,
-        runtime.schedule,
+        wsc.isa.rounding,
+        wsc.isa.table,
+        wsc.isa.types,
+        wsc.isa.values,
+        wsc.runtime.tables,
+        wsc.runtime.routes,
+        wsc.runtime.schedule,
     ),
 )
 _AHEAD: tuple[ModuleType, ...] = (

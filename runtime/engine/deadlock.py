@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from isa.program import Location, edge_places
-from isa.types import Side
-from runtime.engine.layout import Fault, G, Mode, Reason, State, U
-from runtime.image import Image
-from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
-from runtime.tables import COUNTED, Col
+from wsc.isa.program import Location, edge_places
+from wsc.isa.types import Side
+from wsc.runtime.engine.layout import Fault, G, Mode, Reason, State, U
+from wsc.runtime.image import Image
+from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from wsc.runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
+from wsc.runtime.tables import COUNTED, Col
 
 
 def finished(image: Image, state: State) -> bool:

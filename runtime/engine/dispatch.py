@@ -1,7 +1,7 @@
 """One compiled function over all value functions, generated from the instruction table.
 
 ``apply_float(opcode, a, b, c)`` and ``apply_int(opcode, a, b, c)`` are written out as
-source from ``isa.table`` and ``isa.values``: no instruction is named here.
+source from ``wsc.isa.table`` and ``wsc.isa.values``: no instruction is named here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numba
 import numpy as np
 from numba import njit, types
 
-from isa.table import OPCODE, TABLE, Form, Operand
-from isa.values import MOVES, PARTIAL, VALUES, Class, classes
-from runtime.engine.pipeline import KernelCompiler
+from wsc.isa.table import OPCODE, TABLE, Form, Operand
+from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, classes
+from wsc.runtime.engine.pipeline import KernelCompiler
 
 # Casts of the compiled code. They have no stubs: to a type checker they can be anything.
 float32: Any = numba.float32

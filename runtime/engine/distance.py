@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.kernel_vector import FABRIC
-from runtime.engine.layout import FAR, F
-from runtime.image import Image
-from runtime.tables import Col, Kind, Ocol
+from wsc.runtime.engine.kernel_vector import FABRIC
+from wsc.runtime.engine.layout import FAR, F
+from wsc.runtime.image import Image
+from wsc.runtime.tables import Col, Kind, Ocol
 
 
 def distances(image: Image, forms: np.ndarray) -> np.ndarray:

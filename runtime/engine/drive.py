@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from runtime.counters import Counters, collect
-from runtime.engine import Options, deadlock
-from runtime.engine.kernel_run import FAULTED, QUIET
-from runtime.engine.layout import NEVER, G, State
-from runtime.engine.observe import observed_run
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault
-from runtime.image import Image
+from wsc.runtime.counters import Counters, collect
+from wsc.runtime.engine import Options, deadlock
+from wsc.runtime.engine.kernel_run import FAULTED, QUIET
+from wsc.runtime.engine.layout import NEVER, G, State
+from wsc.runtime.engine.observe import observed_run
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault
+from wsc.runtime.image import Image
 
 _SLICE_SECONDS = 0.25
 _MOST_WORK = 1 << 40  # the loops return before that when they have done much

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
-from runtime.engine.dispatch import ACCUMULATING, LIMITED
-from runtime.engine.kernel_vector import ADD, FABRIC, FMAC, MEMORY
-from runtime.engine.layout import C, F
-from runtime.image import Image
-from runtime.tables import TYPE_INDEX, Col, Kind, Ocol
+from wsc.isa.types import DType
+from wsc.runtime.engine.dispatch import ACCUMULATING, LIMITED
+from wsc.runtime.engine.kernel_vector import ADD, FABRIC, FMAC, MEMORY
+from wsc.runtime.engine.layout import C, F
+from wsc.runtime.image import Image
+from wsc.runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 
 F16, F32, I32 = (TYPE_INDEX[kind] for kind in (DType.F16, DType.F32, DType.I32))
 

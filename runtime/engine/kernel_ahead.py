@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from runtime.engine.dispatch import JIT, inlined, jit
-from runtime.engine.kernel_common import (
+from wsc.runtime.engine.dispatch import JIT, inlined, jit
+from wsc.runtime.engine.kernel_common import (
     LATE,
     LATE_SHIFT,
     MOST_VISITS,
@@ -22,8 +22,8 @@ from runtime.engine.kernel_common import (
     schedule,
     unlink,
 )
-from runtime.engine.kernel_edge import edge_phase, settle
-from runtime.engine.kernel_flow import (
+from wsc.runtime.engine.kernel_edge import edge_phase, settle
+from wsc.runtime.engine.kernel_flow import (
     advance_guided,
     advance_output,
     advance_plain,
@@ -31,11 +31,11 @@ from runtime.engine.kernel_flow import (
     link_event,
     port_event,
 )
-from runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
-from runtime.engine.kernel_times import head_time
-from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, G, L, Mode, State, T, U
-from runtime.engine.pointer import Ask, ask_cores
-from runtime.routes import Scol
+from wsc.runtime.engine.kernel_run import FAULTED, QUIET, RUNNING
+from wsc.runtime.engine.kernel_times import head_time
+from wsc.runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, G, L, Mode, State, T, U
+from wsc.runtime.engine.pointer import Ask, ask_cores
+from wsc.runtime.routes import Scol
 
 # Units in a row: several wavelets move at once then, and few enough tiles stay in the cache.
 UNIT_TURNS = 64

@@ -7,14 +7,14 @@ then, without waiting for the order of time.
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import LATE, enqueue, head_cell, look_at_link, target
-from runtime.engine.kernel_deliver import cross, left_by, rise_at
-from runtime.engine.kernel_lookahead import far, near_slots, rival_bound
-from runtime.engine.kernel_router import INTO_ROUTER, first_after, lose
-from runtime.engine.kernel_times import contender_time
-from runtime.engine.layout import NEVER, G, L, State
-from runtime.routes import Fcol, Scol
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.kernel_common import LATE, enqueue, head_cell, look_at_link, target
+from wsc.runtime.engine.kernel_deliver import cross, left_by, rise_at
+from wsc.runtime.engine.kernel_lookahead import far, near_slots, rival_bound
+from wsc.runtime.engine.kernel_router import INTO_ROUTER, first_after, lose
+from wsc.runtime.engine.kernel_times import contender_time
+from wsc.runtime.engine.layout import NEVER, G, L, State
+from wsc.runtime.routes import Fcol, Scol
 
 
 @inlined

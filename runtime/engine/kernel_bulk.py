@@ -6,12 +6,12 @@ in variables and written once. Whatever is not as simple is left to the general 
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import jit
-from runtime.engine.kernel_arbitrate import gets
-from runtime.engine.kernel_common import RAMP, emptied, tail_cell, target
-from runtime.engine.kernel_deliver import delivered, first_side, freed, safe_until
-from runtime.engine.layout import G, L, State
-from runtime.routes import Fcol, Scol
+from wsc.runtime.engine.dispatch import jit
+from wsc.runtime.engine.kernel_arbitrate import gets
+from wsc.runtime.engine.kernel_common import RAMP, emptied, tail_cell, target
+from wsc.runtime.engine.kernel_deliver import delivered, first_side, freed, safe_until
+from wsc.runtime.engine.layout import G, L, State
+from wsc.runtime.routes import Fcol, Scol
 
 
 @jit

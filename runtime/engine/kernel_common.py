@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import inlined, int32, int64, jit
-from runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, Fault, G, L, Reason, State, T, U
-from runtime.routes import Fcol, Scol
+from wsc.runtime.engine.dispatch import inlined, int32, int64, jit
+from wsc.runtime.engine.layout import LATE_BUCKETS, NEVER, WHEEL, Fault, G, L, Reason, State, T, U
+from wsc.runtime.routes import Fcol, Scol
 
 RAMP = 4
 # Of a task: it is on a stack; it is in the list of those put off; that entry is still good.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, int32, jit
-from runtime.engine.kernel_common import (
+from wsc.runtime.engine.dispatch import inlined, int32, jit
+from wsc.runtime.engine.kernel_common import (
     activate,
     block,
     moved,
@@ -12,10 +12,10 @@ from runtime.engine.kernel_common import (
     room,
     value_in,
 )
-from runtime.engine.kernel_dynamic import send_step
-from runtime.engine.kernel_races import claim, put, took, touch_steps
-from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import (
+from wsc.runtime.engine.kernel_dynamic import send_step
+from wsc.runtime.engine.kernel_races import claim, put, took, touch_steps
+from wsc.runtime.engine.kernel_trace import BUSY, record
+from wsc.runtime.engine.kernel_vector import (
     FABRIC,
     MOST_AT_ONCE,
     VISIT_STEPS,
@@ -23,9 +23,9 @@ from runtime.engine.kernel_vector import (
     row_level,
     steps,
 )
-from runtime.engine.layout import NEVER, C, G, Mode, P, Reason, State, T, U
-from runtime.routes import Fcol, Scol
-from runtime.tables import Col, Kind, Ocol
+from wsc.runtime.engine.layout import NEVER, C, G, Mode, P, Reason, State, T, U
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.tables import Col, Kind, Ocol
 
 
 @jit

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from numba import njit
 
-from runtime.engine.dispatch import JIT
-from runtime.engine.kernel_dynamic import dynamic_phase
-from runtime.engine.kernel_rows import row_steps, take_values
-from runtime.engine.kernel_unit import run_unit, visit_core
-from runtime.engine.layout import State
-from runtime.engine.pointer import Ask
-from runtime.tables import Col
+from wsc.runtime.engine.dispatch import JIT
+from wsc.runtime.engine.kernel_dynamic import dynamic_phase
+from wsc.runtime.engine.kernel_rows import row_steps, take_values
+from wsc.runtime.engine.kernel_unit import run_unit, visit_core
+from wsc.runtime.engine.layout import State
+from wsc.runtime.engine.pointer import Ask
+from wsc.runtime.tables import Col
 
 
 @njit(**JIT)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import inlined, int32, jit
-from runtime.engine.kernel_common import (
+from wsc.runtime.engine.dispatch import inlined, int32, jit
+from wsc.runtime.engine.kernel_common import (
     LATE,
     QUEUED,
     RAMP,
@@ -29,15 +29,15 @@ from runtime.engine.kernel_common import (
     value_in,
     wake_upstream,
 )
-from runtime.engine.kernel_lookahead import alone
-from runtime.engine.kernel_multiply import take_queued
-from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_rows import settle_rows, step_index, sum_step
-from runtime.engine.kernel_times import head_time
-from runtime.engine.layout import NEVER, C, F, G, L, Mode, Reason, State, U
-from runtime.engine.pointer import Ask, ask_cores
-from runtime.routes import Fcol, Scol
-from runtime.tables import Col
+from wsc.runtime.engine.kernel_lookahead import alone
+from wsc.runtime.engine.kernel_multiply import take_queued
+from wsc.runtime.engine.kernel_router import INTO_ROUTER
+from wsc.runtime.engine.kernel_rows import settle_rows, step_index, sum_step
+from wsc.runtime.engine.kernel_times import head_time
+from wsc.runtime.engine.layout import NEVER, C, F, G, L, Mode, Reason, State, U
+from wsc.runtime.engine.pointer import Ask, ask_cores
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.tables import Col
 
 
 @inlined

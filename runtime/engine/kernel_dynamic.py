@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, int32, int64, jit
-from runtime.engine.kernel_common import RAMP, add_semaphore, block, delay, moved, wake_unit
-from runtime.engine.kernel_races import (
+from wsc.runtime.engine.dispatch import inlined, int32, int64, jit
+from wsc.runtime.engine.kernel_common import RAMP, add_semaphore, block, delay, moved, wake_unit
+from wsc.runtime.engine.kernel_races import (
     MESSAGE_BITS,
     close_message,
     open_message,
     stored,
     touch,
 )
-from runtime.engine.kernel_router import first_after
-from runtime.engine.kernel_vector import store
-from runtime.engine.layout import C, D, G, P, Reason, State, T, U
-from runtime.engine.observed import Does
-from runtime.tables import Col, Ocol
+from wsc.runtime.engine.kernel_router import first_after
+from wsc.runtime.engine.kernel_vector import store
+from wsc.runtime.engine.layout import C, D, G, P, Reason, State, T, U
+from wsc.runtime.engine.observed import Does
+from wsc.runtime.tables import Col, Ocol
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
 LAST_SERVED = 5  # columns of dyn_hold behind the five holders

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.engine.bits import (
+from wsc.runtime.engine.bits import (
     encode,
     load_f32,
     load_f64,
@@ -15,8 +15,8 @@ from runtime.engine.bits import (
     store_i32,
     store_u16,
 )
-from runtime.engine.dispatch import float64, inlined, int32, int64, jit
-from runtime.engine.kernel_common import (
+from wsc.runtime.engine.dispatch import float64, inlined, int32, int64, jit
+from wsc.runtime.engine.kernel_common import (
     activate_port,
     delay,
     fault,
@@ -28,11 +28,11 @@ from runtime.engine.kernel_common import (
     value_in,
     wake_feed,
 )
-from runtime.engine.kernel_races import blank
-from runtime.engine.kernel_router import first_after, serve
-from runtime.engine.layout import NEVER, Fault, G, L, State
-from runtime.routes import Fcol, Scol
-from runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
+from wsc.runtime.engine.kernel_races import blank
+from wsc.runtime.engine.kernel_router import first_after, serve
+from wsc.runtime.engine.layout import NEVER, Fault, G, L, State
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
 
 
 @inlined

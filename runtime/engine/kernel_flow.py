@@ -8,11 +8,11 @@ the first of them could leave, after all that happens before is known.
 
 from __future__ import annotations
 
-from isa.types import Control
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_arbitrate import gets
-from runtime.engine.kernel_bulk import relay
-from runtime.engine.kernel_common import (
+from wsc.isa.types import Control
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.kernel_arbitrate import gets
+from wsc.runtime.engine.kernel_bulk import relay
+from wsc.runtime.engine.kernel_common import (
     RAMP,
     beyond,
     control_in,
@@ -30,11 +30,11 @@ from runtime.engine.kernel_common import (
     target,
     value_in,
 )
-from runtime.engine.kernel_deliver import carry, cross, left_by, rise_at
-from runtime.engine.kernel_edge import feed, size_of, take_out
-from runtime.engine.kernel_lookahead import alone, stream_bound
-from runtime.engine.kernel_router import INTO_ROUTER, drop, first_after, lose, serve, takes
-from runtime.engine.kernel_times import (
+from wsc.runtime.engine.kernel_deliver import carry, cross, left_by, rise_at
+from wsc.runtime.engine.kernel_edge import feed, size_of, take_out
+from wsc.runtime.engine.kernel_lookahead import alone, stream_bound
+from wsc.runtime.engine.kernel_router import INTO_ROUTER, drop, first_after, lose, serve, takes
+from wsc.runtime.engine.kernel_times import (
     contender_time,
     feed_time,
     head_time,
@@ -42,11 +42,11 @@ from runtime.engine.kernel_times import (
     rise_time,
     wanted_sides,
 )
-from runtime.engine.kernel_tree import LEAST, NO_TREE, feed_through
-from runtime.engine.layout import NEVER, G, L, State
-from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from runtime.schedule import Qcol
-from runtime.tables import CONTROL_INDEX
+from wsc.runtime.engine.kernel_tree import LEAST, NO_TREE, feed_through
+from wsc.runtime.engine.layout import NEVER, G, L, State
+from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from wsc.runtime.schedule import Qcol
+from wsc.runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 

@@ -14,14 +14,14 @@ the rest of the run, so a link may keep it:
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, int64, jit
-from runtime.engine.kernel_common import RAMP
-from runtime.engine.kernel_router import INTO_ROUTER
-from runtime.engine.kernel_times import feed_time, leave_time, rise_time, wanted_sides
-from runtime.engine.layout import FAR, NEVER, F, G, K, L, Mode, Reason, State, T, U
-from runtime.routes import Fcol, Scol
-from runtime.schedule import Hcol, Qcol, Rcol
-from runtime.tables import Col
+from wsc.runtime.engine.dispatch import inlined, int64, jit
+from wsc.runtime.engine.kernel_common import RAMP
+from wsc.runtime.engine.kernel_router import INTO_ROUTER
+from wsc.runtime.engine.kernel_times import feed_time, leave_time, rise_time, wanted_sides
+from wsc.runtime.engine.layout import FAR, NEVER, F, G, K, L, Mode, Reason, State, T, U
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.tables import Col
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
 FAR_AWAY = 64  # cycles for which it pays to remember that a slot stays away

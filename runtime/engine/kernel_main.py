@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.limits import MOST_WORD
-from runtime.engine.dispatch import LIMITED, allowed, apply_int, inlined, int32, int64, jit
-from runtime.engine.kernel_common import (
+from wsc.isa.limits import MOST_WORD
+from wsc.runtime.engine.dispatch import LIMITED, allowed, apply_int, inlined, int32, int64, jit
+from wsc.runtime.engine.kernel_common import (
     add_semaphore,
     block,
     delay,
@@ -17,13 +17,13 @@ from runtime.engine.kernel_common import (
     schedule,
     unlink,
 )
-from runtime.engine.kernel_core import resume, spend, step_unit
-from runtime.engine.kernel_races import issued, queue_used, signalled, touch, waited
-from runtime.engine.kernel_vector import capture, reference
-from runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, State, T, U
-from runtime.engine.observed import Does
-from runtime.routes import Scol
-from runtime.tables import Col, Kind
+from wsc.runtime.engine.kernel_core import resume, spend, step_unit
+from wsc.runtime.engine.kernel_races import issued, queue_used, signalled, touch, waited
+from wsc.runtime.engine.kernel_vector import capture, reference
+from wsc.runtime.engine.layout import NEVER, WHEEL, C, Fault, G, Mode, P, Reason, State, T, U
+from wsc.runtime.engine.observed import Does
+from wsc.runtime.routes import Scol
+from wsc.runtime.tables import Col, Kind
 
 
 @jit
@@ -46,7 +46,7 @@ def enter_statement(s: State, tile: int, me: int, statement: int, t: int) -> Non
 
 @jit
 def holds(relation: int, left: int, right: int) -> bool:
-    """The relations in the order of ``runtime.tables.RELATIONS``."""
+    """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
     if relation == 0:
         return left == right
     if relation == 1:

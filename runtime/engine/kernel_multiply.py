@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.engine.bits import bits_float
-from runtime.engine.dispatch import int32, jit
-from runtime.engine.kernel_common import value_in
-from runtime.engine.kernel_vector import axpy
-from runtime.engine.layout import C, F, G, State, U
-from runtime.routes import Fcol, Scol
+from wsc.runtime.engine.bits import bits_float
+from wsc.runtime.engine.dispatch import int32, jit
+from wsc.runtime.engine.kernel_common import value_in
+from wsc.runtime.engine.kernel_vector import axpy
+from wsc.runtime.engine.layout import C, F, G, State, U
+from wsc.runtime.routes import Fcol, Scol
 
 
 @jit

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.dispatch import inlined, int64, jit
-from runtime.engine.kernel_vector import FABRIC, MEMORY
-from runtime.engine.layout import G, State, U
-from runtime.engine.observed import Does, M, N, Seen
-from runtime.routes import Fcol, Scol
-from runtime.tables import Col, Ocol
+from wsc.runtime.engine.dispatch import inlined, int64, jit
+from wsc.runtime.engine.kernel_vector import FABRIC, MEMORY
+from wsc.runtime.engine.layout import G, State, U
+from wsc.runtime.engine.observed import Does, M, N, Seen
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.tables import Col, Ocol
 
 ROW_BITS = 24  # a tag is an epoch (or the number of an arrival) above a row of the program
 ROW_MASK = (1 << ROW_BITS) - 1

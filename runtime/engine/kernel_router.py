@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from isa.types import Control
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import (
+from wsc.isa.types import Control
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.kernel_common import (
     RAMP,
     activate,
     control_in,
@@ -19,11 +19,11 @@ from runtime.engine.kernel_common import (
     wake_unit,
     wake_upstream,
 )
-from runtime.engine.kernel_races import pass_on
-from runtime.engine.layout import NEVER, G, State, T
-from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from runtime.schedule import FEED, Hcol, Qcol, Rcol
-from runtime.tables import CONTROL_INDEX
+from wsc.runtime.engine.kernel_races import pass_on
+from wsc.runtime.engine.layout import NEVER, G, State, T
+from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 RESET = CONTROL_INDEX[Control.RESET]

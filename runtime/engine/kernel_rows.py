@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from runtime.engine.bits import bits_float, encode
-from runtime.engine.dispatch import add_value, inlined, int32, int64, jit
-from runtime.engine.kernel_common import moved
-from runtime.engine.kernel_multiply import multiply_values
-from runtime.engine.kernel_vector import MEMORY, VISIT_STEPS, account, line, steps
-from runtime.engine.layout import C, F, G, P, State, U
-from runtime.tables import Col, Ocol
+from wsc.runtime.engine.bits import bits_float, encode
+from wsc.runtime.engine.dispatch import add_value, inlined, int32, int64, jit
+from wsc.runtime.engine.kernel_common import moved
+from wsc.runtime.engine.kernel_multiply import multiply_values
+from wsc.runtime.engine.kernel_vector import MEMORY, VISIT_STEPS, account, line, steps
+from wsc.runtime.engine.layout import C, F, G, P, State, U
+from wsc.runtime.tables import Col, Ocol
 
 
 @jit

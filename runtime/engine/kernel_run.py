@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from numba import njit
 
-from runtime.engine.dispatch import JIT, inlined, jit
-from runtime.engine.kernel_common import MOST_VISITS, schedule
-from runtime.engine.kernel_dynamic import dynamic_phase
-from runtime.engine.kernel_edge import edge_phase, request_feeds, settle
-from runtime.engine.kernel_main import core_phase, shuffle
-from runtime.engine.kernel_router import router_phase
-from runtime.engine.layout import WHEEL, G, Mode, State, U
+from wsc.runtime.engine.dispatch import JIT, inlined, jit
+from wsc.runtime.engine.kernel_common import MOST_VISITS, schedule
+from wsc.runtime.engine.kernel_dynamic import dynamic_phase
+from wsc.runtime.engine.kernel_edge import edge_phase, request_feeds, settle
+from wsc.runtime.engine.kernel_main import core_phase, shuffle
+from wsc.runtime.engine.kernel_router import router_phase
+from wsc.runtime.engine.layout import WHEEL, G, Mode, State, U
 
 RUNNING, QUIET, FAULTED = 0, 1, 2
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import RAMP, control_in, head_cell, tail_cell, target
-from runtime.engine.kernel_edge import side_of, value_wanted
-from runtime.engine.kernel_router import INTO_ROUTER, takes
-from runtime.engine.layout import NEVER, G, State
-from runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.kernel_common import RAMP, control_in, head_cell, tail_cell, target
+from wsc.runtime.engine.kernel_edge import side_of, value_wanted
+from wsc.runtime.engine.kernel_router import INTO_ROUTER, takes
+from wsc.runtime.engine.layout import NEVER, G, State
+from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 
 
 @inlined

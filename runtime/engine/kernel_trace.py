@@ -7,9 +7,9 @@ are one entry.
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.layout import G, State, U
-from runtime.engine.observed import E, R
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.layout import G, State, U
+from wsc.runtime.engine.observed import E, R
 
 BUSY = 0  # the other states are those of ``Reason``
 

@@ -11,15 +11,15 @@ goes on as long as they are known to stay away.
 
 from __future__ import annotations
 
-from runtime.engine.dispatch import inlined, jit
-from runtime.engine.kernel_common import RAMP, moved
-from runtime.engine.kernel_deliver import safe_until
-from runtime.engine.kernel_edge import advance, fetch, offset, size_of
-from runtime.engine.kernel_lookahead import alone
-from runtime.engine.layout import B, C, F, G, L, Mode, Reason, State, U
-from runtime.engine.pointer import Ask, ask_cores
-from runtime.routes import Fcol, Scol
-from runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.engine.dispatch import inlined, jit
+from wsc.runtime.engine.kernel_common import RAMP, moved
+from wsc.runtime.engine.kernel_deliver import safe_until
+from wsc.runtime.engine.kernel_edge import advance, fetch, offset, size_of
+from wsc.runtime.engine.kernel_lookahead import alone
+from wsc.runtime.engine.layout import B, C, F, G, L, Mode, Reason, State, U
+from wsc.runtime.engine.pointer import Ask, ask_cores
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.schedule import Hcol, Qcol, Rcol
 
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
 LARGEST = 1 << 16  # branches of a tree

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.engine.bits import bits_float
-from runtime.engine.dispatch import inlined, int32, jit
-from runtime.engine.kernel_common import (
+from wsc.runtime.engine.bits import bits_float
+from wsc.runtime.engine.dispatch import inlined, int32, jit
+from wsc.runtime.engine.kernel_common import (
     MOST_VISITS,
     beyond,
     block,
@@ -17,15 +17,22 @@ from runtime.engine.kernel_common import (
     tail_cell,
     value_in,
 )
-from runtime.engine.kernel_core import begin, ends_group, finish, resume, starts_group, step_unit
-from runtime.engine.kernel_main import sequence, stopped
-from runtime.engine.kernel_multiply import multiply_rows
-from runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
-from runtime.engine.kernel_trace import BUSY, record
-from runtime.engine.kernel_vector import FABRIC, axpy, row_level
-from runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
-from runtime.routes import Fcol, Scol
-from runtime.tables import Col, Ocol
+from wsc.runtime.engine.kernel_core import (
+    begin,
+    ends_group,
+    finish,
+    resume,
+    starts_group,
+    step_unit,
+)
+from wsc.runtime.engine.kernel_main import sequence, stopped
+from wsc.runtime.engine.kernel_multiply import multiply_rows
+from wsc.runtime.engine.kernel_rows import row_steps, settle_rows, step_index, sum_step
+from wsc.runtime.engine.kernel_trace import BUSY, record
+from wsc.runtime.engine.kernel_vector import FABRIC, axpy, row_level
+from wsc.runtime.engine.layout import NEVER, C, F, G, Mode, P, Reason, State, U
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.tables import Col, Ocol
 
 TURN = 4096  # instructions or rows of a unit before others have their turn
 STRETCH = 1 << 22  # steps of an instruction before others have theirs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
-from isa.table import OPCODE
-from runtime.engine.bits import bits_float, decode, encode, one_nan
-from runtime.engine.dispatch import (
+from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from wsc.isa.table import OPCODE
+from wsc.runtime.engine.bits import bits_float, decode, encode, one_nan
+from wsc.runtime.engine.dispatch import (
     ACCUMULATING,
     LIMITED,
     MOVING,
@@ -22,9 +22,9 @@ from runtime.engine.dispatch import (
     int64,
     jit,
 )
-from runtime.engine.kernel_common import fault
-from runtime.engine.layout import C, F, Fault, G, P, State, T, U
-from runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.engine.kernel_common import fault
+from wsc.runtime.engine.layout import C, F, Fault, G, P, State, T, U
+from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 
 FMAC, ADD = OPCODE["fmac"], OPCODE["add"]
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtime.engine.observed import E, M, N, R, Seen
-from runtime.schedule import Hcol, Qcol, Rcol
-from runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.engine.observed import E, M, N, R, Seen
+from wsc.runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 
 NEVER = 1 << 62
 FAR = 1 << 30  # cycles to what is never reached, or later than counts; see ``distance``

@@ -16,11 +16,11 @@ from llvmlite.binding import Linkage, create_new_module_pass_manager
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 
-from isa.collection import without_collection
-from runtime.engine.lowering import calls_that_return
-from runtime.engine.recall import remembering
-from runtime.engine.replacing import replacing
-from runtime.engine.sparing import sparing
+from wsc.isa.collection import without_collection
+from wsc.runtime.engine.lowering import calls_that_return
+from wsc.runtime.engine.recall import remembering
+from wsc.runtime.engine.replacing import replacing
+from wsc.runtime.engine.sparing import sparing
 
 
 def _closure(library: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from numba.core import base
 from numba.core.callconv import CPUCallConv
 
-from runtime.engine.replacing import replacing
+from wsc.runtime.engine.replacing import replacing
 
 
 def _user_function(described: Any, libraries: Any) -> Any:

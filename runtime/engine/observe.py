@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from isa.program import Location
-from runtime.code import MainStatement
-from runtime.engine import Options
-from runtime.engine.kernel_races import READS
-from runtime.engine.layout import NEVER, G, Mode, Reason, State, T, U
-from runtime.engine.observed import Does, E, M, N, R, Seen
-from runtime.errors import CycleLimit, Finding, Interrupted, Race, RuntimeFault, spot
-from runtime.image import NO_REGION, Image
-from runtime.stops import coordinates, unit_name
-from runtime.tables import COUNTED, Col, Kind, Ocol
-from runtime.trace import read_trace
+from wsc.isa.program import Location
+from wsc.runtime.code import MainStatement
+from wsc.runtime.engine import Options
+from wsc.runtime.engine.kernel_races import READS
+from wsc.runtime.engine.layout import NEVER, G, Mode, Reason, State, T, U
+from wsc.runtime.engine.observed import Does, E, M, N, R, Seen
+from wsc.runtime.errors import CycleLimit, Finding, Interrupted, Race, RuntimeFault, spot
+from wsc.runtime.image import NO_REGION, Image
+from wsc.runtime.stops import coordinates, unit_name
+from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
+from wsc.runtime.trace import read_trace
 
 MOST_FOUND = 100  # pairs of lines
 _DOING = {
@@ -214,7 +214,7 @@ def _who(image: Image, does: Does, who: int) -> str:
 
 def _place(image: Image, state: State, does: Does, at: int) -> str:
     if does in (Does.TAKE, Does.PUT):
-        from runtime.routes import Scol
+        from wsc.runtime.routes import Scol
 
         color = image.program.colors[int(state.slots[at, Scol.COLOR])][0]
         return f"the {'input' if does is Does.TAKE else 'output'} queue of color '{color}'"

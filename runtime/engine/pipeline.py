@@ -16,7 +16,7 @@ from numba.core.ir_utils import build_definitions
 from numba.core.ssa import reconstruct_ssa
 from numba.core.transforms import canonicalize_cfg
 
-from runtime.engine.simplify import simplify, spread_pairs
+from wsc.runtime.engine.simplify import simplify, spread_pairs
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)

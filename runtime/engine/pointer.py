@@ -38,7 +38,7 @@ from numba.extending import (
 )
 from numba.np.numpy_support import from_dtype
 
-from runtime.engine.layout import COLUMNS, FIELDS, State
+from wsc.runtime.engine.layout import COLUMNS, FIELDS, State
 
 # Numba has no stubs for this decorator.
 _types: Any = templates.infer_global

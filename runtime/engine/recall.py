@@ -10,7 +10,7 @@ from typing import Any
 from numba.core import base, event, types
 from numba.core.base import BaseContext
 
-from runtime.engine.replacing import replacing
+from wsc.runtime.engine.replacing import replacing
 
 
 @contextmanager

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine import Options, Outcome, compiled
-from runtime.engine.drive import drive
-from runtime.engine.kernel_run import RUNNING
-from runtime.engine.layout import NEVER, G
-from runtime.engine.pointer import Pointer
-from runtime.engine.state import make_state
-from runtime.image import Image
-from runtime.store import make_outputs
-from runtime.trace import read_trace
+from wsc.runtime.engine import Options, Outcome, compiled
+from wsc.runtime.engine.drive import drive
+from wsc.runtime.engine.kernel_run import RUNNING
+from wsc.runtime.engine.layout import NEVER, G
+from wsc.runtime.engine.pointer import Pointer
+from wsc.runtime.engine.state import make_state
+from wsc.runtime.image import Image
+from wsc.runtime.store import make_outputs
+from wsc.runtime.trace import read_trace
 
 _FIRST_SLICE = 1_000_000  # tile-cycles
 
 
 class ReferenceEngine:
-    """Steps an image cycle by cycle; see ``runtime.engine.Engine``."""
+    """Steps an image cycle by cycle; see ``wsc.runtime.engine.Engine``."""
 
     def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
         """Run to the end; the errors are those of the ``Engine`` protocol."""

@@ -16,7 +16,7 @@ from typing import Any
 from numba.core import ir
 from numba.core.ir_utils import replace_vars
 
-from runtime.engine.pointer import load_item, store_item
+from wsc.runtime.engine.pointer import load_item, store_item
 
 
 def simplify(function: Any) -> None:

@@ -11,7 +11,7 @@ from numba.core import byteflow, errors, ir, lowering, ssa, typeinfer
 from numba.core.cpu import CPUContext
 from numba.core.interpreter import Interpreter
 
-from runtime.engine.replacing import replacing
+from wsc.runtime.engine.replacing import replacing
 
 _ERRORS: Any = errors  # it has no stubs
 _PLAIN = (str, int, ir.Loc, type(None))

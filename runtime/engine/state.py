@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-import runtime.tables
-from isa.program import Kind as Edge
-from runtime.engine import Options, bits
-from runtime.engine.forms import forms
-from runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State, T, U
-from runtime.engine.observe import observers
-from runtime.image import NO_REGION, Image
-from runtime.schedule import Qcol
-from runtime.weights import STORAGE
+import wsc.runtime.tables
+from wsc.isa.program import Kind as Edge
+from wsc.runtime.engine import Options, bits
+from wsc.runtime.engine.forms import forms
+from wsc.runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State, T, U
+from wsc.runtime.engine.observe import observers
+from wsc.runtime.image import NO_REGION, Image
+from wsc.runtime.schedule import Qcol
+from wsc.runtime.weights import STORAGE
 
 LINE = 64  # bytes of a cache line
 
@@ -88,7 +88,7 @@ def make_state(
         dyn_message=np.zeros((max(moving, 1), 4), np.int64),
         dyn_lock=np.full((max(moving, 1), 2), -1, np.int64),
         dyn_active=np.zeros((2, max(moving, 1)), np.int64),
-        counted=np.zeros(len(runtime.tables.COUNTED), np.int64),
+        counted=np.zeros(len(wsc.runtime.tables.COUNTED), np.int64),
         counters=np.zeros((tiles, len(C)), np.int64), statements=statements,
         passes=passes,
         moves=np.zeros((len(image.routes.slots), 6), np.int64),
@@ -171,6 +171,6 @@ def _tensors(
         else:
             data = (inputs if tensor.kind is Edge.INPUT else outputs)[tensor.name]
         assert data.size == math.prod(tensor.shape)
-        kind = runtime.tables.TYPE_INDEX[tensor.dtype]
+        kind = wsc.runtime.tables.TYPE_INDEX[tensor.dtype]
         table[number] = data.ctypes.data, STORAGE.index(data.dtype), kind
     return table

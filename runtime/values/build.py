@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.program import Kind as Edge
-from isa.table import TABLE
-from isa.types import DType
-from isa.values import MOVES
-from runtime.image import NO_REGION, Image
-from runtime.memory import available_bytes, require_memory
-from runtime.routes import Scol
-from runtime.schedule import FEED, Hcol, Qcol, Rcol
-from runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
-from runtime.values.compiled import HALF_NAN, Machine, addresses
-from runtime.values.operations import domains, operations
-from runtime.values.records import (
+from wsc.isa.program import Kind as Edge
+from wsc.isa.table import TABLE
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES
+from wsc.runtime.image import NO_REGION, Image
+from wsc.runtime.memory import available_bytes, require_memory
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
+from wsc.runtime.values.compiled import HALF_NAN, Machine, addresses
+from wsc.runtime.values.operations import domains, operations
+from wsc.runtime.values.records import (
     MOST_DIMS,
     MOST_OPERANDS,
     ROUTER,
@@ -28,7 +28,7 @@ from runtime.values.records import (
     TASK,
     THREAD,
 )
-from runtime.weights import Mapped
+from wsc.runtime.weights import Mapped
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 SCRATCH = 4096  # words for each operand, at least

@@ -28,8 +28,8 @@ from numba.extending import (
     unbox,
 )
 
-import isa
-from runtime.values.records import FLAT, TABLES
+from wsc import isa
+from wsc.runtime.values.records import FLAT, TABLES
 
 # No function allocates (``_nrt``), and most are never called from Python: without what that
 # takes they compile in half the time.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from isa.limits import MOST_WORD
-from runtime.tables import Col, Kind
-from runtime.values.compiled import (
+from wsc.isa.limits import MOST_WORD
+from wsc.runtime.tables import Col, Kind
+from wsc.runtime.values.compiled import (
     NOTHING,
     NUMBER,
     TRUTH,
@@ -15,11 +15,11 @@ from runtime.values.compiled import (
     operate,
     part,
 )
-from runtime.values.multiply import multiply
-from runtime.values.records import Fault, Standing
-from runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
-from runtime.values.routers import send_run
-from runtime.values.tasks import (
+from wsc.runtime.values.multiply import multiply
+from wsc.runtime.values.records import Fault, Standing
+from wsc.runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
+from wsc.runtime.values.routers import send_run
+from wsc.runtime.values.tasks import (
     ADDRESS,
     ALIGNMENT,
     EXTENT,
@@ -36,7 +36,7 @@ from runtime.values.tasks import (
     reference,
     try_task,
 )
-from runtime.values.vector import (
+from wsc.runtime.values.vector import (
     CODE,
     COUNT,
     DOMAIN,
@@ -84,7 +84,7 @@ def split_thread(m: Machine, thread: int, at: int) -> None:
 
 @kernel(TRUTH, 3, machine=False)
 def holds(relation: int, left: int, right: int) -> bool:
-    """The relations in the order of ``runtime.tables.RELATIONS``."""
+    """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
     if relation == 0:
         return left == right
     if relation == 1:

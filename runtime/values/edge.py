@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.routes import Scol
-from runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
-from runtime.values.compiled import (
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
+from wsc.runtime.values.compiled import (
     NOTHING,
     NUMBER,
     PAIR,
@@ -16,8 +16,8 @@ from runtime.values.compiled import (
     machine_at,
     part,
 )
-from runtime.values.records import Fault
-from runtime.values.streams import reserve, wake_readers
+from wsc.runtime.values.records import Fault
+from wsc.runtime.values.streams import reserve, wake_readers
 
 BASE, REPEAT, STEP, SHAPE = int(Rcol.BASE), int(Rcol.REPEAT), int(Rcol.STEP), int(Rcol.SHAPE)
 LAST, BEFORE = int(Rcol.LAST), int(Rcol.BEFORE)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
-from runtime.image import Image
-from runtime.routes import Scol
-from runtime.store import make_outputs
-from runtime.tables import COUNTED
-from runtime.values.build import Builder, Traced
-from runtime.values.compiled import Machine
-from runtime.values.edge import settle
-from runtime.values.records import Fault, Mode
-from runtime.values.report import deadlock, describe, out_of_memory, sent
-from runtime.values.sweep import sweep
-from runtime.work import Work
+from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
+from wsc.runtime.image import Image
+from wsc.runtime.routes import Scol
+from wsc.runtime.store import make_outputs
+from wsc.runtime.tables import COUNTED
+from wsc.runtime.values.build import Builder, Traced
+from wsc.runtime.values.compiled import Machine
+from wsc.runtime.values.edge import settle
+from wsc.runtime.values.records import Fault, Mode
+from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
+from wsc.runtime.values.sweep import sweep
+from wsc.runtime.work import Work
 
 SLICE = 1 << 27  # steps of instructions until Python looks whether someone wants to stop
 MORE = 4  # how much further a producer may be ahead when nothing else can go on

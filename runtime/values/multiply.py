@@ -6,10 +6,10 @@ from typing import Any
 
 from numba import float32, njit
 
-from isa.values import VALUES, Class
-from runtime.values.compiled import NAN, NOTHING, PAIR, PLAIN, Machine, kernel, machine_at, part
-from runtime.values.streams import allocate, release
-from runtime.values.vector import (
+from wsc.isa.values import VALUES, Class
+from wsc.runtime.values.compiled import NAN, NOTHING, PAIR, PLAIN, Machine, kernel, machine_at, part
+from wsc.runtime.values.streams import allocate, release
+from wsc.runtime.values.vector import (
     F16,
     HALF_MEMORY,
     HALF_WORDS,

@@ -14,10 +14,10 @@ import numba
 import numpy as np
 from numba import cfunc, njit, types
 
-import isa.values
-from isa.table import TABLE, Instr, Operand
-from isa.values import MOVES, PARTIAL, VALUES, Class, classes
-from runtime.values.compiled import DIGEST, NAN, PLAIN, floats_at, integers_at
+import wsc.isa.values
+from wsc.isa.table import TABLE, Instr, Operand
+from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, classes
+from wsc.runtime.values.compiled import DIGEST, NAN, PLAIN, floats_at, integers_at
 
 _SIGNATURE = types.void(*[types.int64] * 5)
 _LOOK = types.int64(*[types.int64] * 5)  # called in the same way
@@ -66,7 +66,7 @@ def _compile_look(row: Instr) -> Any:
             return i
     return count
 """
-    exec(compile(source, isa.values.__file__, "exec"), space)  # noqa: S102
+    exec(compile(source, wsc.isa.values.__file__, "exec"), space)  # noqa: S102
     return cfunc(_LOOK, cache=True, **PLAIN)(space[name])
 
 
@@ -85,7 +85,7 @@ def _compile(row: Instr, kind: Class) -> Any:
         "float32_at": floats_at, "int32_at": integers_at, "NAN": NAN,
     }  # fmt: skip
     # The file is one that exists: Numba keeps what it compiles beside it.
-    exec(compile(_source(row, kind, name), isa.values.__file__, "exec"), space)  # noqa: S102
+    exec(compile(_source(row, kind, name), wsc.isa.values.__file__, "exec"), space)  # noqa: S102
     return cfunc(_SIGNATURE, cache=True, **PLAIN)(space[name])
 
 

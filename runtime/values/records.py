@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime.routes import Scol
-from runtime.schedule import Hcol, Qcol, Rcol
-from runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 
 SLOT_COLUMNS = int(Scol.GUIDED) + 1
 FLAT = 0  # columns of a table of one dimension
@@ -169,7 +169,7 @@ class Mode(IntEnum):
 
 
 class Fault(IntEnum):
-    """What stops a run; the words are in ``runtime.stops``."""
+    """What stops a run; the words are in ``wsc.runtime.stops``."""
 
     NONE = 0
     ADDRESS = 1
@@ -194,7 +194,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "reals": (np.float32, FLAT),  # the same as f32
     "halves": (np.uint16, FLAT),  # the same as 16-bit words
     "half": (np.float32, FLAT),  # the f32 of each f16 encoding
-    # The code: see runtime.tables.
+    # The code: see wsc.runtime.tables.
     "rows": (np.int64, len(Col)),
     "operands": (np.int64, len(Ocol)),
     "refs": (np.int64, 5),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.tables import Col
-from runtime.values.compiled import machine_at, part
-from runtime.values.streams import copy
-from runtime.values.vector import DIMS, F16, OF_TYPE, OPERANDS, RANK
+from wsc.runtime.tables import Col
+from wsc.runtime.values.compiled import machine_at, part
+from wsc.runtime.values.streams import copy
+from wsc.runtime.values.vector import DIMS, F16, OF_TYPE, OPERANDS, RANK
 
 COUNTED_BY = int(Col.D)  # the semaphore
 TARGET_X, TARGET_Y, SLOPE = 2, 3, 2  # columns of ``bases`` and ``held`` that no operand needs

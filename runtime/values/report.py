@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from isa.program import Location, edge_places
-from isa.types import Side
-from runtime.image import Image
-from runtime.routes import NOWHERE, Scol
-from runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
-from runtime.tables import COUNTED, Col, Ocol
-from runtime.values.build import Traced
-from runtime.values.compiled import Machine
-from runtime.values.records import Fault, Standing
-from runtime.values.tasks import OUT_COLUMN
+from wsc.isa.program import Location, edge_places
+from wsc.isa.types import Side
+from wsc.runtime.image import Image
+from wsc.runtime.routes import NOWHERE, Scol
+from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from wsc.runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
+from wsc.runtime.tables import COUNTED, Col, Ocol
+from wsc.runtime.values.build import Traced
+from wsc.runtime.values.compiled import Machine
+from wsc.runtime.values.records import Fault, Standing
+from wsc.runtime.values.tasks import OUT_COLUMN
 
 FABRIC = 1  # kind of an operand
 

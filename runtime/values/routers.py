@@ -8,13 +8,13 @@ edge, its wavelets are copied into a stream of arrivals, which is read as any ot
 
 from __future__ import annotations
 
-from isa.types import Control
-from runtime.routes import NOWHERE, Scol
-from runtime.schedule import FEED, Hcol, Qcol
-from runtime.tables import CONTROL_INDEX
-from runtime.values.compiled import NOTHING, NUMBER, TRUTH, Machine, kernel, machine_at, part
-from runtime.values.edge import CHUNK, feed, pass_control, shape_of
-from runtime.values.streams import first_needed, reserve, too_far_ahead, wake_readers
+from wsc.isa.types import Control
+from wsc.runtime.routes import NOWHERE, Scol
+from wsc.runtime.schedule import FEED, Hcol, Qcol
+from wsc.runtime.tables import CONTROL_INDEX
+from wsc.runtime.values.compiled import NOTHING, NUMBER, TRUTH, Machine, kernel, machine_at, part
+from wsc.runtime.values.edge import CHUNK, feed, pass_control, shape_of
+from wsc.runtime.values.streams import first_needed, reserve, too_far_ahead, wake_readers
 
 ADVANCE, RESET = CONTROL_INDEX[Control.ADVANCE], CONTROL_INDEX[Control.RESET]
 RAMP, FROM_CORE = 4, 5

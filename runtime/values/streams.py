@@ -6,8 +6,8 @@ run; those that every reader has taken are given back. Blocks come in sizes of p
 
 from __future__ import annotations
 
-from runtime.values.compiled import NOTHING, NUMBER, PAIR, Machine, kernel, machine_at, part
-from runtime.values.records import Fault
+from wsc.runtime.values.compiled import NOTHING, NUMBER, PAIR, Machine, kernel, machine_at, part
+from wsc.runtime.values.records import Fault
 
 SMALLEST = 64  # words of a block
 OUT_OF_MEMORY = int(Fault.MEMORY)

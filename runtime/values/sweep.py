@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.values.compiled import NOTHING, TRUTH, Machine, kernel
-from runtime.values.control import HALTED, RUNS, TASK, run_thread, split_thread
-from runtime.values.edge import drain
-from runtime.values.records import Mode
-from runtime.values.routers import route_all
-from runtime.values.tasks import try_task
+from wsc.runtime.values.compiled import NOTHING, TRUTH, Machine, kernel
+from wsc.runtime.values.control import HALTED, RUNS, TASK, run_thread, split_thread
+from wsc.runtime.values.edge import drain
+from wsc.runtime.values.records import Mode
+from wsc.runtime.values.routers import route_all
+from wsc.runtime.values.tasks import try_task
 
 STEPS = int(Mode.STEPS)
 

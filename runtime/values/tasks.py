@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
-from runtime.tables import Col, Kind, Ocol
-from runtime.values.compiled import (
+from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from wsc.runtime.tables import Col, Kind, Ocol
+from wsc.runtime.values.compiled import (
     NOTHING,
     NUMBER,
     PAIR,
@@ -17,13 +17,13 @@ from runtime.values.compiled import (
     machine_at,
     part,
 )
-from runtime.values.edge import supply
-from runtime.values.multiply import multiply
-from runtime.values.records import MOST_OPERANDS, Fault, Mode
-from runtime.values.remote import push_words
-from runtime.values.routers import send_run
-from runtime.values.streams import reserve, too_far_ahead, wake_readers
-from runtime.values.vector import (
+from wsc.runtime.values.edge import supply
+from wsc.runtime.values.multiply import multiply
+from wsc.runtime.values.records import MOST_OPERANDS, Fault, Mode
+from wsc.runtime.values.remote import push_words
+from wsc.runtime.values.routers import send_run
+from wsc.runtime.values.streams import reserve, too_far_ahead, wake_readers
+from wsc.runtime.values.vector import (
     ADVANCE,
     CODE,
     COLOR,

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numba import float32, int64, njit
 
-from isa.table import OPCODE, TABLE
-from isa.types import DType
-from isa.values import MOVES
-from runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
-from runtime.values.compiled import (
+from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES
+from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
+from wsc.runtime.values.compiled import (
     HALF_NAN,
     NOTHING,
     NUMBER,
@@ -30,8 +30,8 @@ from runtime.values.compiled import (
     operate,
     part,
 )
-from runtime.values.records import Fault
-from runtime.values.streams import copy, fill
+from wsc.runtime.values.records import Fault
+from wsc.runtime.values.streams import copy, fill
 
 MEMORY, FABRIC, INTEGER = 0, 1, 2
 WORDS, HALF_MEMORY, HALF_WORDS, LITERAL = 0, 1, 2, 3

@@ -8,13 +8,13 @@ import pytest
 from numba.core import ir
 from numba.core.compiler import run_frontend
 
-import runtime
 from benchmarks.patterns import PATTERNS, saturated, streamed
 from benchmarks.process import measured
 from benchmarks.report import Result, Target, machine, markdown
 from benchmarks.uncounted import leave_out
-from isa.verifier import verify
-from runtime.engine import kernel_flow, kernel_main, kernel_rows, kernel_tree, kernel_unit
+from wsc import runtime
+from wsc.isa.verifier import verify
+from wsc.runtime.engine import kernel_flow, kernel_main, kernel_rows, kernel_tree, kernel_unit
 
 
 @pytest.mark.parametrize("name", PATTERNS)

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from click.testing import CliRunner, Result
 
-from models import builders
 from wsc.cli.main import cli
+from wsc.models import builders
 
 TWICE = """\
 wsc 1

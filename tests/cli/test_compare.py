@@ -10,10 +10,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from isa.types import DType
 from tests.cli.helpers import mlp
 from wsc.compare import Reference, compare, with_opinion
 from wsc.errors import CompileError
+from wsc.isa.types import DType
 
 
 def test_the_worst_element() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from isa.parser import parse
-from isa.printer import print_program
 from tests.cli.helpers import TWICE, done, refused, text_file, wsc
 from tests.conftest import Golden
 from wsc import inspect
 from wsc.cli.inspect import sram_bar
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from models import builders
-from runtime.engine import ENGINES
 from tests.cli.helpers import TWICE, files, saved, text_file
 from wsc.cli.start import INTERRUPTED
+from wsc.models import builders
+from wsc.runtime.engine import ENGINES
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240  # seconds until the engine is compiled, on a machine that does other things too

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from isa.fabric import presets
 from tests.cli.helpers import done, refused, wsc
+from wsc.isa.fabric import presets
 
 
 def test_ops() -> None:

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from models import builders
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, text_file, wsc
 from wsc.cli.outputs import LONGEST, array_paths, file_names, given_files, write_arrays
+from wsc.models import builders
 
 
 def test_file_names_hold_no_separators_and_differ() -> None:

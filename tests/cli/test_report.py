@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.program import Location
 from tests.cli.helpers import TWICE
 from wsc.cost.edge import traffic
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.program import Location
 from wsc.report import busy_shares, edge_bound, kernel_rows
 from wsc.streams import call_transfers
 

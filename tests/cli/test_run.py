@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from models import builders
-from runtime.engine import DEFAULT, compiled
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
+from wsc.models import builders
+from wsc.runtime.engine import DEFAULT, compiled
 
 
 @pytest.fixture

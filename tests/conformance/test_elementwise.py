@@ -8,9 +8,9 @@ import pytest
 from conformance.elementwise.__main__ import PAGE
 from conformance.elementwise.cases import CASES, OTHERS, Case
 from conformance.elementwise.measure import errors, worst
-from isa.types import DType
 from wsc.frontend import load_lowerings
 from wsc.frontend.registry import lowerings
+from wsc.isa.types import DType
 
 SAMPLES = 2000
 

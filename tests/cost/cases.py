@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from models import builders
 from tests.frontend.cases import floats, ints, model_of, node
+from wsc.models import builders
 
 Feeds = dict[str, np.ndarray]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from isa.parser import parse
 from tests.cli.helpers import TWICE
 from wsc.cost.agreement import (
     KERNEL,
@@ -20,6 +19,7 @@ from wsc.cost.agreement import (
     summarised,
 )
 from wsc.ir.graph import Reduction
+from wsc.isa.parser import parse
 
 
 def test_kinds() -> None:

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from isa.fabric import find_fabric
-from isa.parser import parse
 from wsc.cost.edge import traffic
 from wsc.cost.flows import Unpredictable
 from wsc.cost.walk import Walk
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
 
 TEXT = """wsc 1
 fabric "tiny" 1x1

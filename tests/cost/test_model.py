@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import runtime
-from isa.fabric import Fabric, find_fabric
-from isa.table import Timing
-from isa.types import DType
 from tests.runtime.programs import broadcast, chain, program, wide_io, with_io
+from wsc import runtime
 from wsc.cost.model import Bound, CostModel
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 WSE2 = find_fabric("wse2")
 # Queues and buffers that hold all that is on a slow ramp.

@@ -6,9 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.types import DType
 from tests.cli.helpers import TWICE
 from tests.cost.cases import KERNELS, NETWORKS, Case
 from tests.fabric import build
@@ -16,6 +13,9 @@ from wsc.cost import threads
 from wsc.cost.agreement import FLOOR, NETWORK, pairs
 from wsc.cost.predict import Unpredictable, added, predict
 from wsc.cost.tiles import sample
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.types import DType
 
 # A mesh of each shape: no neighbour, one column, one row, neither square nor even, square.
 SHAPES = [("1x1", "f32"), ("1x5", "f16"), ("6x1", "f32"), ("4x3", "f32"), ("7x7", "f32")]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from isa.fabric import find_fabric
-from isa.parser import parse
-from runtime.api import run
 from wsc.cost.predict import predict
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.runtime.api import run
 
 TEXT = """\
 wsc 1

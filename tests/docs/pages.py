@@ -35,11 +35,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.printer import print_program
-from isa.verifier import verify
 from tests.cli.helpers import done, wsc
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.verifier import verify
 
 BLOCK = re.compile(
     r"(?:^<!-- (?P<how>[^\n]+) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.M | re.S

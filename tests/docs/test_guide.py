@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import models
 from tests.docs.pages import Page
+from wsc import models
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 

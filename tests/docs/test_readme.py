@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import models
 from tests.cli.helpers import done, wsc
 from tests.docs.pages import Page
+from wsc import models
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from isa.expr import Expr, Int, Name, evaluate, names, split
-from isa.program import (
+from wsc.isa.expr import Expr, Int, Name, evaluate, names, split
+from wsc.isa.program import (
     Call,
     Fabric,
     If,
@@ -36,8 +36,8 @@ from isa.program import (
     Statement,
     Transfer,
 )
-from isa.table import BY_NAME, Form
-from isa.types import Control
+from wsc.isa.table import BY_NAME, Form
+from wsc.isa.types import Control
 
 T = TypeVar("T")
 Path = tuple[tuple[str, int], ...]

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 import wsc
-from isa.types import DType
 from tests.fabric import assert_as_onnx_runtime
+from wsc.isa.types import DType
 
 FILES = sorted((Path(__file__).parents[1] / "exports").glob("*.onnx"))
 MODELS = {"gpt2", "gptj", "gpt_neo", "gpt_neox", "gpt2_step", "llama_step"}

@@ -11,9 +11,9 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, parser
 
 import wsc
-from runtime.errors import ExecutionFault, InputError
 from tests.frontend.cases import model_of, run_evaluator
 from wsc.errors import CompileError
+from wsc.runtime.errors import ExecutionFault, InputError
 
 TIMES = np.array([1_700_000_000_123, -5, 86_400_000 * 30_000, 2**62 + 7, 0])
 

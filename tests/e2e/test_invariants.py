@@ -16,27 +16,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import runtime
 import wsc
-from isa.diagnostics import AssemblyError
-from isa.fabric import Fabric, find_fabric
-from isa.parser import parse
-from isa.printer import print_program
-from isa.program import Call, Program
-from isa.types import DType
-from isa.verifier import verify
-from models import builders
-from runtime.errors import RuntimeFault
 from tests.e2e.corruptions import KINDS, candidates, without_call
 from tests.fabric import build, compare
 from tests.networks import NETWORKS, Network
+from wsc import runtime
 from wsc.cost import multiply_accumulates
 from wsc.frontend import import_model
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.task_text import parse_placed, print_placed
 from wsc.ir.tasks import Placed
 from wsc.ir.text import parse_graph, print_graph
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.program import Call, Program
+from wsc.isa.types import DType
+from wsc.isa.verifier import verify
+from wsc.models import builders
 from wsc.pipeline import Stage
+from wsc.runtime.errors import RuntimeFault
 
 Feeds = dict[str, np.ndarray]
 

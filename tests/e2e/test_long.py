@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from isa.code_size import code_bytes
-from isa.parser import parse
-from isa.printer import print_program
-from isa.program import Loop
 from tests.e2e.long import feeds_of, long_recurrence, long_scan
 from tests.fabric import build, compare
 from wsc.cost.agreement import pairs
 from wsc.cost.predict import predict
+from wsc.isa.code_size import code_bytes
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.program import Loop
 from wsc.report import kernel_rows
 
 MODELS = {

@@ -14,13 +14,13 @@ import onnxruntime
 import pytest
 
 import wsc
-from isa.types import DType
 from tests.fabric import assert_as_onnx_runtime
 from tests.networks import NETWORKS, Network
 from tests.runtime.agreement import assert_agree
 from wsc.cost.agreement import NETWORK as TOLERATED
 from wsc.cost.agreement import kind, pairs
 from wsc.cost.predict import predict
+from wsc.isa.types import DType
 
 CASES = [("16x16", DType.F32), ("20x12", DType.F32), ("16x16", DType.F16)]
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-import models
 import wsc
-from models import builders
+from wsc import models
+from wsc.models import builders
 
 NETWORKS = {
     "digits": (lambda: onnx.load(models.DIGITS), "8x8"),

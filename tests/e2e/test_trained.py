@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 
 import wsc
-from isa.types import DType
 from tests.fabric import assert_as_onnx_runtime
 from tests.networks import COMPILED, RUN, Network
+from wsc.isa.types import DType
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 import wsc
-from runtime.errors import InputError
 from tests.cli.helpers import array_file, done, saved
 from tests.cli.helpers import wsc as command
+from wsc.runtime.errors import InputError
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
 X = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from isa.diagnostics import AssemblyError
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.verifier import verify
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.verifier import verify
 
 HERE = Path(__file__).parent
 
@@ -27,7 +27,7 @@ def test_diagnostics(path, golden):
 
 def test_built_programs_show_their_printed_line():
     """An object that no parser saw has no line; the diagnostic shows how it prints."""
-    from isa.program import Program, Region, Route
+    from wsc.isa.program import Program, Region, Route
 
     program = Program("tiny", 2, 1, regions=(Region("all", 0, 0, 2, 1),))
     program = program.with_(routes=(Route("a", "all", None, ()),))

@@ -14,7 +14,6 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from isa.types import DType
 from tests.oracle import evaluate
 from wsc.compare import session_options
 from wsc.errors import UnsupportedOperators
@@ -22,6 +21,7 @@ from wsc.frontend import import_model, import_onnx
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph
 from wsc.ir.text import parse_graph, print_graph
+from wsc.isa.types import DType
 
 RNG = np.random.default_rng(20)
 

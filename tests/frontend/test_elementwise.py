@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from isa.types import DType
 from tests.frontend.cases import compare, floats, ints
 from wsc import backend
 from wsc.ir.graph import Lit, Map
+from wsc.isa.types import DType
 
 
 @pytest.mark.parametrize(

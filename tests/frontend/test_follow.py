@@ -10,10 +10,10 @@ import onnx_ir
 import pytest
 from onnx import NodeProto, helper
 
-from isa.types import DType
 from tests.frontend.cases import compare_model, floats, ints, model_of, run_reference
 from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_model
+from wsc.isa.types import DType
 
 
 def op(kind: str, inputs: str, outputs: str, **attributes: Any) -> NodeProto:

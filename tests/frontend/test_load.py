@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from isa.types import DType
 from tests.frontend.cases import floats
 from tests.oracle import evaluate
 from wsc.errors import CompileError, UnsupportedOperators
 from wsc.frontend import import_onnx, load_lowerings
 from wsc.frontend.registry import lowerings
+from wsc.isa.types import DType
 
 Dim = str | int | None
 

@@ -6,13 +6,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from isa.types import DType
 from tests.fabric import TOLERANCE, difference
 from tests.networks import NETWORKS, OTHERS, Network
 from tests.oracle import evaluate
 from wsc.frontend import import_onnx
 from wsc.ir.graph import Gather
 from wsc.ir.text import parse_graph, print_graph
+from wsc.isa.types import DType
 
 CASES = [
     *((network, precision) for network in NETWORKS for precision in TOLERANCE),

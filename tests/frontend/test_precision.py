@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from isa.types import DType
 from tests.frontend.cases import compare, floats, run_reference
 from wsc.ir.graph import Graph
+from wsc.isa.types import DType
 
 CASES: list[tuple[str, list[np.ndarray], list[int], dict[str, Any]]] = [
     ("Gemm", [floats(3, 4), floats(4, 5), floats(5)], [1, 2], {}),

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from isa.types import DType
 from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator, run_reference
+from wsc.isa.types import DType
 
 REDUCTIONS = [
     "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",

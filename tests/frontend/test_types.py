@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from runtime.errors import InputError
 from wsc import backend
 from wsc.errors import CompileError
+from wsc.runtime.errors import InputError
 
 RNG = np.random.default_rng(8)
 REALS = np.array(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isa.types import DType
 from wsc.ir.build import GraphBuilder, convert
 from wsc.ir.check import IRError, check_graph, infer
 from wsc.ir.graph import (
@@ -30,6 +29,7 @@ from wsc.ir.graph import (
     Type,
 )
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 F32, F16, I32 = DType.F32, DType.F16, DType.I32
 

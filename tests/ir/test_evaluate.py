@@ -7,9 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from isa.table import BY_NAME, TABLE, Form, operand_type
-from isa.types import DType
-from isa.values import PARTIAL, DomainError, evaluate
 from tests import oracle
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.evaluate import TooMuch, evaluate_graph
@@ -26,6 +23,9 @@ from wsc.ir.graph import (
     Step,
     Type,
 )
+from wsc.isa.table import BY_NAME, TABLE, Form, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import PARTIAL, DomainError, evaluate
 
 SPECIAL = [0.0, -0.0, 1.0, -1.5, 2.5, 1e-40, 65504.0, 3e38, math.inf, -math.inf, math.nan]
 WHOLE = [0, 1, -1, 31, 2**31 - 1, -(2**31), 12345]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from isa.types import DType
-from isa.values import evaluate
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.fold import LIMIT
 from wsc.ir.graph import Reduction, Type
+from wsc.isa.types import DType
+from wsc.isa.values import evaluate
 
 
 def _numbers(build: GraphBuilder, *values: int) -> Value:

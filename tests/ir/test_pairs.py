@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from isa.types import DType
 from tests.oracle import map_arrays
 from wsc.ir import pairs
 from wsc.ir.graph import Map
 from wsc.ir.pairs import Pair, Word, as_word
 from wsc.ir.terms import Term, trace
+from wsc.isa.types import DType
 
 _SMALL = [0, 1, 2, 255, 1000, 2**16 - 1, 2**16, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32]
 _LARGE = [2**32 + 1, 2**33 + 257, 2**40 + 1, 2**53 + 1, 2**56 + 2**32 + 1, 2**62 + 1, 2**63 - 1]

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from isa.table import BY_NAME, Form, operand_type
-from isa.types import DType
-from isa.values import DomainError, evaluate
 from wsc.ir.build import GraphBuilder
 from wsc.ir.graph import Arg, GraphOutput, Reduction, Step, Type
 from wsc.ir.ranges import Interval, of_step, ranges
+from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import DomainError, evaluate
 
 NUMBERS: dict[DType, list[float]] = {
     DType.I32: [-(2.0**31), 1 - 2**31, -70000, -9, -2, -1, 0, 1, 2, 3, 8, 31, 70000, 2**31 - 1],

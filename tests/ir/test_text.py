@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isa.types import DType
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import (
     Arg,
@@ -38,6 +37,7 @@ from wsc.ir.graph import (
     Type,
 )
 from wsc.ir.text import GraphSyntaxError, parse_graph, print_graph
+from wsc.isa.types import DType
 
 TEXT = """\
 graph "one of each"

@@ -4,9 +4,9 @@ import math
 
 from hypothesis import strategies as st
 
-from isa import expr as ex
-from isa.fabric import DEFAULT, find_fabric
-from isa.program import (
+from wsc.isa import expr as ex
+from wsc.isa.fabric import DEFAULT, find_fabric
+from wsc.isa.program import (
     Asynchronous,
     Call,
     Cut,
@@ -32,8 +32,8 @@ from isa.program import (
     Transfer,
     WeightFile,
 )
-from isa.table import TABLE, Form
-from isa.types import Control, DType, Side
+from wsc.isa.table import TABLE, Form
+from wsc.isa.types import Control, DType, Side
 
 CONSTANTS = ("B", "count")
 COLORS = ("east", "for", "c2")  # a keyword is a name where the grammar expects one

@@ -1,8 +1,8 @@
 """Bytes of code, in the figures of fabric tiny: 4 scalar, 8 vector, 8 descriptor, 4, 4."""
 
-from isa.code_size import code_bytes
-from isa.fabric import find_fabric
-from isa.parser import parse
+from wsc.isa.code_size import code_bytes
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
 
 TEXT = """wsc 1
 fabric "tiny" 2x1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from isa.diagnostics import AssemblyError
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.verifier import verify
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.verifier import verify
 
 TEXT = """wsc 1
 fabric "tiny" 2x2

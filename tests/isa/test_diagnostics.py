@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from isa.diagnostics import LONGEST, Diagnostic, nearest
-from isa.program import Location
+from wsc.isa.diagnostics import LONGEST, Diagnostic, nearest
+from wsc.isa.program import Location
 
 
 def test_the_nearest_of_some() -> None:

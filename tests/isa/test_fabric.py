@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from isa.fabric import PRESETS, Fabric, FabricError, find_fabric, presets, read_fabric
-from isa.table import Timing
+from wsc.isa.fabric import PRESETS, Fabric, FabricError, find_fabric, presets, read_fabric
+from wsc.isa.table import Timing
 
 TINY = find_fabric("tiny")
 NUMBERS = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from isa.fabric import FabricError, find_fabric
-from isa.files import read_text, refusal
+from wsc.isa.fabric import FabricError, find_fabric
+from wsc.isa.files import read_text, refusal
 
 
 def test_a_text(tmp_path: Path) -> None:

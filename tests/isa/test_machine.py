@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isa.diagnostics import AssemblyError
-from isa.fabric import PRESETS, Fabric, FabricError, Grade, find_fabric, read_fabric
-from isa.machine import described, machine_of, read_settings, strange
-from isa.parser import parse
-from isa.printer import print_program
-from isa.program import Program
-from isa.table import Timing
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import PRESETS, Fabric, FabricError, Grade, find_fabric, read_fabric
+from wsc.isa.machine import described, machine_of, read_settings, strange
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.program import Program
+from wsc.isa.table import Timing
 
 KEYS = tuple(find_fabric("wse2").numbers())
 

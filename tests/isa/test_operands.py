@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from isa.diagnostics import AssemblyError
-from isa.fabric import find_fabric
-from isa.limits import MOST_NUMBER
-from isa.operands import DEEPEST
-from isa.parser import parse
-from isa.printer import print_program
-from isa.verifier import verify
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
+from wsc.isa.limits import MOST_NUMBER
+from wsc.isa.operands import DEEPEST
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.verifier import verify
 
 PROGRAM = (Path(__file__).parents[1] / "programs" / "broadcast.wsa").read_text()
 PLACE = re.compile(r"^t\.wsa:\d+:\d+: \S.*\n.*\n *\^+$")

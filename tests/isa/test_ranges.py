@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from isa.diagnostics import AssemblyError
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.verifier import verify
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.verifier import verify
 
 TINY = find_fabric("tiny")
 SRAM = TINY.sram_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isa.shown import escaped
+from wsc.isa.shown import escaped
 
 
 @given(st.text())

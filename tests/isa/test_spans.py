@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isa import expr as ex
-from isa.limits import MOST_NUMBER
-from isa.spans import spanned
+from wsc.isa import expr as ex
+from wsc.isa.limits import MOST_NUMBER
+from wsc.isa.spans import spanned
 
 EDGES = (0, 1, 2, 3, 1 << 31, 1 << 32, (1 << 32) + 1, 3_037_000_500, MOST_NUMBER)
 NUMBERS = st.sampled_from(EDGES).flatmap(lambda n: st.sampled_from((n, -n, n - 1)))

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isa import operands, printer
-from isa.diagnostics import AssemblyError
-from isa.fabric import find_fabric
-from isa.parser import grammar_text, parse
-from isa.printer import listing, print_program, print_statement
-from isa.program import If, Op, Program, Region
-from isa.table import TABLE
-from isa.verifier import verify
 from tests.isa import strategies
+from wsc.isa import operands, printer
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import grammar_text, parse
+from wsc.isa.printer import listing, print_program, print_statement
+from wsc.isa.program import If, Op, Program, Region
+from wsc.isa.table import TABLE
+from wsc.isa.verifier import verify
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted(

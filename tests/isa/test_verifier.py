@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isa.diagnostics import AssemblyError
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.printer import print_program
-from isa.verifier import verify
-from isa.verify.graph import find_cycle
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.printer import print_program
+from wsc.isa.verifier import verify
+from wsc.isa.verify.graph import find_cycle
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 

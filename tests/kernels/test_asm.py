@@ -8,10 +8,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import wsc
-from isa.expr import Name, names
-from isa.program import Mem, Op
-from isa.types import DType
 from wsc.compare import session_options
+from wsc.isa.expr import Name, names
+from wsc.isa.program import Mem, Op
+from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.registers import assigned, compact, iterations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from isa.expr import Name
-from isa.types import DType
+from wsc import runtime
 from wsc.errors import CompileError
+from wsc.isa.expr import Name
+from wsc.isa.types import DType
 from wsc.kernels.collective_program import SHAPES, compile_collective, group_of
 from wsc.kernels.collectives import ring, two_phase
 from wsc.kernels.draft import COLUMN, Vector

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isa.expr import Expr, Name, evaluate
+from wsc.isa.expr import Expr, Name, evaluate
 from wsc.kernels.index import Ix, Quotient, quotient, remainder, to_expr, variable
 from wsc.kernels.index_map import reshape_index
 

@@ -14,11 +14,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import wsc
-from isa.program import Op, statements
-from runtime.errors import ExecutionFault
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, model_of, node
 from tests.runtime.agreement import ENGINES
+from wsc.isa.program import Op, statements
+from wsc.runtime.errors import ExecutionFault
 
 FABRIC = "3x2"
 ROWS, COLUMNS = 6, 5

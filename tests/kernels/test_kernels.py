@@ -9,9 +9,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 import wsc
-from isa.types import DType
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, ints, model_of, node
+from wsc.isa.types import DType
 
 FABRICS = ("1x1", "4x3", "1x5", "6x1", "7x7")
 

@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-import models
 import wsc
-from isa.fabric import Fabric, find_fabric
-from isa.program import Op, statements
+from wsc import models
 from wsc.compare import session_options
 from wsc.errors import CompileError
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.program import Op, statements
 from wsc.kernels.library import Units, library
 
 

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from models import IR_VERSION, OPSET, cnn, lstm, matmul, mlp, transformer_encoder
+from wsc.models import IR_VERSION, OPSET, cnn, lstm, matmul, mlp, transformer_encoder
 
 BUILDERS: dict[str, Callable[[], onnx.ModelProto]] = {
     "matmul": lambda: matmul(3, 5, 7),

@@ -9,8 +9,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from models import DIGITS, DIGITS_MLP, IR_VERSION, OPSET, digits_samples
-from models.train_digits import Conv3x3, Layer, Linear, MaxPool2x2, Relu
+from wsc.models import DIGITS, DIGITS_MLP, IR_VERSION, OPSET, digits_samples
+from wsc.models.train_digits import Conv3x3, Layer, Linear, MaxPool2x2, Relu
 
 
 def logits(file: Path) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from isa.expr import BINARY, Int, Name, evaluate
-from isa.program import If, Loop, Mem, Op, Scalar, Statement
+from wsc.isa.expr import BINARY, Int, Name, evaluate
+from wsc.isa.program import If, Loop, Mem, Op, Scalar, Statement
 
 Body = tuple[Statement, ...]
 VALUES = {"i.set": lambda a: a, "i.add": lambda a, b: a + b, "i.sub": lambda a, b: a - b}

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 import wsc
-from isa.fabric import find_fabric
-from isa.program import Extent
-from isa.types import DType
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Arg, Ref, Step
 from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
+from wsc.isa.fabric import find_fabric
+from wsc.isa.program import Extent
+from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer, Mesh, View, dense_strides, whole

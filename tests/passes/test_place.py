@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from isa.fabric import find_fabric
-from isa.operands import show_extent
-from isa.program import Kind
-from isa.types import DType
 from tests.conftest import Golden
 from wsc.errors import CompileError
 from wsc.ir.graph import Type
 from wsc.ir.task_text import parse_placed, print_placed
 from wsc.ir.tasks import ContractTask, Load, MapTask, MoveTask, Placed, Store, views
 from wsc.ir.text import parse_graph
+from wsc.isa.fabric import find_fabric
+from wsc.isa.operands import show_extent
+from wsc.isa.program import Kind
+from wsc.isa.types import DType
 from wsc.layout import View
 from wsc.passes.place import Place
 

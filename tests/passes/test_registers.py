@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from isa.expr import Int, Name
-from isa.program import Loop, Mem, Op, Scalar
 from tests.passes.bodies import Body, bodies, stores
+from wsc.isa.expr import Int, Name
+from wsc.isa.program import Loop, Mem, Op, Scalar
 from wsc.kernels.registers import assigned, compact
 
 

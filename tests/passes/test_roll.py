@@ -9,14 +9,14 @@ import onnx
 import pytest
 
 import wsc.passes.emit
-from isa.expr import Expr, Int, Name, X, Y, apply, evaluate, maximum
-from isa.fabric import find_fabric
-from isa.printer import print_statement
-from isa.program import Call, Direction, Loop, Op, Procedure, Scalar, Side, Statement, Transfer
-from isa.types import DType
 from tests.conftest import Golden
 from tests.e2e.long import long_recurrence, long_scan
 from tests.fabric import build
+from wsc.isa.expr import Expr, Int, Name, X, Y, apply, evaluate, maximum
+from wsc.isa.fabric import find_fabric
+from wsc.isa.printer import print_statement
+from wsc.isa.program import Call, Direction, Loop, Op, Procedure, Scalar, Side, Statement, Transfer
+from wsc.isa.types import DType
 from wsc.passes.periods import LEAST, Run, numbered, runs
 from wsc.passes.roll import repeated, rolled
 

@@ -7,12 +7,12 @@ from itertools import combinations
 
 import pytest
 
-from isa.expr import Int, Name, X, Y, binary
-from isa.fabric import find_fabric
-from isa.program import Fabric as Queue
-from isa.program import If, Loop, Mem, Op, Position
-from isa.types import DType, Side
 from wsc.errors import CompileError
+from wsc.isa.expr import Int, Name, X, Y, binary
+from wsc.isa.fabric import find_fabric
+from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import If, Loop, Mem, Op, Position
+from wsc.isa.types import DType, Side
 from wsc.kernels.flows import FLOWS, Flow, Path
 from wsc.passes.route import SAMPLE, find_cycle, flows_of, route, route_table
 

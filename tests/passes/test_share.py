@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from isa.expr import Expr, Int, Name, X, expr, substitute
-from isa.printer import print_statement
-from isa.program import Dim, Loop, Mem, Op, Procedure, Real, Scalar
-from isa.types import DType
 from tests.conftest import Golden
 from tests.passes.bodies import Body, bodies, stores
+from wsc.isa.expr import Expr, Int, Name, X, expr, substitute
+from wsc.isa.printer import print_statement
+from wsc.isa.program import Dim, Loop, Mem, Op, Procedure, Real, Scalar
+from wsc.isa.types import DType
 from wsc.kernels.asm import Emission
 from wsc.passes.share import Shared, put_together, rewrite, take_apart
 from wsc.passes.share import share as share_instances

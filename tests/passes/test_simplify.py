@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isa.types import DType
 from tests.conftest import Golden
 from tests.oracle import evaluate
 from wsc.ir.graph import Constant, Graph, Type
 from wsc.ir.text import parse_graph, print_graph
+from wsc.isa.types import DType
 from wsc.passes.simplify import MAX_BODY, Simplify
 
 HEAD = 'graph "g"\ninput %x : f32[2,6] from "float32"\ninput %y : f32[2,6] from "float32"\n'

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
+from wsc import runtime
+from wsc.isa.parser import parse
 
 Arrays = Mapping[str, np.ndarray]
 HERE = Path(__file__).parent

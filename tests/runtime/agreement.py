@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-import runtime
-from isa.program import Kind, Program
-from runtime.counters import Counters
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
-from runtime.image import Image
-from runtime.work import Work
+from wsc import runtime
+from wsc.isa.program import Kind, Program
+from wsc.runtime.counters import Counters
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
+from wsc.runtime.image import Image
+from wsc.runtime.work import Work
 
 ENGINES = ("reference", "fast")
 
@@ -137,7 +137,7 @@ def assert_agree(
     Where the run is not cut short, the values engine must tell the same, but for the time.
     several_faults: time alone says which of them stops the run; it may then tell another one.
     Returns how the reference ended, which alone can check races. ``load`` goes to
-    ``runtime.load``.
+    ``wsc.runtime.load``.
     """
     image = program if isinstance(program, Image) else runtime.load(program, **load)
     reference, fast = (

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isa.fabric import ClassTiming, Fabric, find_fabric
-from isa.parser import parse
-from isa.program import Program
-from isa.table import Timing
-from isa.types import DType
 from tests.runtime.plan import ELEMENTS, ROWS, TOP, WIDE, Plan, Tile
 from tests.runtime.traffic import KINDS, collected
+from wsc.isa.fabric import ClassTiming, Fabric, find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 SIZES = [(1, 1), (1, 5), (6, 1), (2, 2), (3, 2), (2, 4), (3, 3), (4, 3), (5, 4), (7, 5)]
 KEPT_RESULTS = 3  # words of results that each tile shows at the end

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from isa.fabric import Fabric
+from wsc.isa.fabric import Fabric
 
 Spot = tuple[int, int]
 Position = tuple[str, str]  # receive side, send sides as the text has them

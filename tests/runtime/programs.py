@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isa.fabric import Fabric, find_fabric
-from isa.parser import parse
-from isa.program import Program
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
 
 
 def program(

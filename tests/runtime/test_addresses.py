@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import runtime
-from isa.fabric import find_fabric
-from isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
-from isa.parser import parse
-from runtime.errors import CycleLimit, ExecutionFault, LoadError
 from tests.runtime.agreement import ENGINES
 from tests.runtime.programs import program
+from wsc import runtime
+from wsc.isa.fabric import find_fabric
+from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from wsc.isa.parser import parse
+from wsc.runtime.errors import CycleLimit, ExecutionFault, LoadError
 
 SIZE = 32  # bytes of data in a tile
 

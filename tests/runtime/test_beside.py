@@ -10,8 +10,8 @@ from threading import Event, Thread
 
 import pytest
 
-from runtime.engine import beside as module
-from runtime.engine.beside import beside
+from wsc.runtime.engine import beside as module
+from wsc.runtime.engine.beside import beside
 
 
 @pytest.fixture

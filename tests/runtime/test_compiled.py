@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import pytest
 
-from runtime.engine import compiled, keep
+from wsc.runtime.engine import compiled, keep
 
 NUMBA: Any = numba  # its settings have no stubs
 
@@ -140,7 +140,7 @@ def test_threads_prepare_one_after_another() -> None:
 THREADS = """
 from threading import Thread
 
-from runtime.api import run
+from wsc.runtime.api import run
 from tests.runtime.programs import broadcast
 
 program, results = broadcast(2, 4), []

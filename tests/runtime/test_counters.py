@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.program import Kind
 from tests.runtime.programs import program, wide_io
+from wsc import runtime
 from wsc.api import load
+from wsc.isa.program import Kind
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
 from tests.runtime.programs import broadcast, chain, program, wide_io, with_io
+from wsc import runtime
 
 RAMP = 2
 

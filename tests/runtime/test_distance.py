@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from runtime.engine.distance import distances
-from runtime.engine.forms import forms
-from runtime.engine.layout import FAR, F
-from runtime.image import Image
-from runtime.tables import Col, Kind
 from tests.runtime.programs import program
+from wsc import runtime
+from wsc.runtime.engine.distance import distances
+from wsc.runtime.engine.forms import forms
+from wsc.runtime.engine.layout import FAR, F
+from wsc.runtime.image import Image
+from wsc.runtime.tables import Col, Kind
 
 TEXT = """
 color a = 0

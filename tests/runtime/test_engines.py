@@ -11,23 +11,22 @@ import numpy as np
 import onnx
 import pytest
 
-import models
-import runtime
 import wsc
 from benchmarks.patterns import PATTERNS, streamed
-from isa.fabric import find_fabric
-from isa.parser import parse
-from isa.types import DType
-from models import builders
-from runtime.counters import Counters
-from runtime.engine.kernel_common import MOST_VISITS
-from runtime.errors import LoadError
-from runtime.image import Image
 from tests.e2e.corruptions import candidates
 from tests.fabric import build, network
 from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
 from tests.runtime.generate import generate, varied
 from tests.runtime.programs import broadcast, chain, program, with_io
+from wsc import models, runtime
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
+from wsc.isa.types import DType
+from wsc.models import builders
+from wsc.runtime.counters import Counters
+from wsc.runtime.engine.kernel_common import MOST_VISITS
+from wsc.runtime.errors import LoadError
+from wsc.runtime.image import Image
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]

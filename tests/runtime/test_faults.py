@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from runtime.errors import Deadlock
 from tests.runtime.agreement import ENGINES, assert_agree
 from tests.runtime.programs import program
+from wsc import runtime
+from wsc.runtime.errors import Deadlock
 
 # Each tile does something wrong in the cycle in which its wavelet has come, or just before.
 TOGETHER = """

@@ -8,8 +8,8 @@ from typing import Any
 import numba
 import pytest
 
-from runtime.engine import keep
-from runtime.engine.keep import SEAL, Keep
+from wsc.runtime.engine import keep
+from wsc.runtime.engine.keep import SEAL, Keep
 
 NUMBA: Any = numba  # its settings have no stubs
 SIGNATURE = (NUMBA.types.int64,)

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import models
-import runtime
 import wsc
-from isa.parser import parse
-from isa.types import Side
-from runtime.counters import Counters
-from runtime.engine import Options
-from runtime.engine.ahead import with_lookahead
-from runtime.engine.state import make_state
-from runtime.errors import CycleLimit, Deadlock, MemoryLimit
-from runtime.memory import (
+from tests.runtime.programs import program, wide_io
+from tests.runtime.test_runs import WRITTEN, random_inputs
+from wsc import models, runtime
+from wsc.isa.parser import parse
+from wsc.isa.types import Side
+from wsc.runtime.counters import Counters
+from wsc.runtime.engine import Options
+from wsc.runtime.engine.ahead import with_lookahead
+from wsc.runtime.engine.state import make_state
+from wsc.runtime.errors import CycleLimit, Deadlock, MemoryLimit
+from wsc.runtime.memory import (
     ahead_bytes,
     available_bytes,
     edge_bytes,
@@ -30,10 +31,8 @@ from runtime.memory import (
     sizes_of,
     state_bytes,
 )
-from runtime.store import check_inputs, make_outputs
-from runtime.trace import TraceRequest
-from tests.runtime.programs import program, wide_io
-from tests.runtime.test_runs import WRITTEN, random_inputs
+from wsc.runtime.store import check_inputs, make_outputs
+from wsc.runtime.trace import TraceRequest
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
@@ -158,7 +157,7 @@ def test_a_wafer_is_refused_before_it_is_loaded() -> None:
 
 def test_without_a_limit_the_machines_memory_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (available_bytes() or 0) > 1 << 20
-    monkeypatch.setattr("runtime.memory.available_bytes", lambda: 1 << 16)
+    monkeypatch.setattr("wsc.runtime.memory.available_bytes", lambda: 1 << 16)
     with pytest.raises(MemoryLimit, match=r"64\.0 KiB are free on this machine"):
         runtime.load(program("region all at 0,0 size 8x8\nmain all\nend\n", "8x8"))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isa.table import BY_NAME, TABLE, Form, Operand
-from isa.types import DType
-from isa.values import MOVES, Class, classes, evaluate
 from tests.runtime.agreement import assert_agree
 from tests.runtime.programs import program, wide_io
+from wsc.isa.table import BY_NAME, TABLE, Form, Operand
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES, Class, classes, evaluate
 
 # Quiet with a payload, negative, signalling, and numbers of which arithmetic makes a NaN.
 BITS = {

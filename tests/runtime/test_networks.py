@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from isa.program import Program
 from tests.runtime.programs import program, wide_io
+from wsc import runtime
+from wsc.isa.program import Program
 
 GATHER = """
 route out in all when x < W - 1 : RAMP -> W | E -> W

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
-from isa.program import Program
-from runtime.errors import Deadlock, Race, RuntimeFault
 from tests.conftest import Golden
 from tests.runtime.programs import program
 from tests.runtime.test_runs import WRITTEN, random_inputs
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
+from wsc.runtime.errors import Deadlock, Race, RuntimeFault
 
 RACY = sorted((Path(__file__).parent / "races").glob("*.wsa"))
 

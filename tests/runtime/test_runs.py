@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
-from isa.program import Program
-from runtime.errors import CycleLimit, Deadlock, ExecutionFault, InputError, LoadError
 from tests.runtime.agreement import random_inputs
 from tests.runtime.programs import chain, program, wide_io
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
+from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, InputError, LoadError
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 
@@ -350,7 +350,7 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 
 
 def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
-    from runtime.engine import compiled
+    from wsc.runtime.engine import compiled
 
     reference, fast = (loop._keep(Path()).made_from for loop in (compiled.REFERENCE, compiled.FAST))
     assert len(reference) == len(fast) == 64
@@ -358,8 +358,13 @@ def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
     named = {module.__name__ for module in compiled.FAST.sources}
     assert {module.__name__ for module in compiled.REFERENCE.sources} <= named
     folder = Path(compiled.__file__).parent
-    assert {f"runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
-    assert {"isa.values", "isa.table", "runtime.tables", "runtime.engine.dispatch"} <= named
+    assert {f"wsc.runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
+    assert {
+        "wsc.isa.values",
+        "wsc.isa.table",
+        "wsc.runtime.tables",
+        "wsc.runtime.engine.dispatch",
+    } <= named
 
 
 def test_a_reader_that_waits_for_room_is_woken_in_time() -> None:

@@ -15,10 +15,10 @@ from numba.core import event, ir
 from numba.core.compiler import run_frontend
 from numba.core.ssa import reconstruct_ssa
 
-from runtime.engine import compiled, dispatch
-from runtime.engine.lean import finishing_only
-from runtime.engine.simplify import simplify, spread_pairs
 from tests.runtime.test_values import from_python
+from wsc.runtime.engine import compiled, dispatch
+from wsc.runtime.engine.lean import finishing_only
+from wsc.runtime.engine.simplify import simplify, spread_pairs
 
 
 class Column(IntEnum):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import runtime
-from runtime.errors import OutputError
 from tests.runtime.programs import program
+from wsc import runtime
+from wsc.runtime.errors import OutputError
 
 # host type -> element type, values that it has, values that it lacks
 HOSTS: dict[str, tuple[str, list[float], list[float]]] = {

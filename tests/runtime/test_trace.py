@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
-from isa.program import Program
-from runtime.errors import CycleLimit, RuntimeFault
-from runtime.trace import STATES, Trace, TraceRequest
 from tests.runtime.test_runs import WRITTEN, random_inputs
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
+from wsc.runtime.errors import CycleLimit, RuntimeFault
+from wsc.runtime.trace import STATES, Trace, TraceRequest
 
 COLUMNS = {
     "busy": "busy", "stalled on input": "stalled_input", "stalled on output": "stalled_output",

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import runtime
-from isa.fabric import Fabric, find_fabric
-from runtime.api import RunResult
 from tests.runtime.agreement import ENGINES
 from tests.runtime.programs import program, wide_io, with_io
+from wsc import runtime
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.runtime.api import RunResult
 
 LENGTHS = [(7, 7, 7), (2, 5, 9), (9, 5, 2), (1, 8, 3), (6, 1, 6)]
 

@@ -10,10 +10,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from isa.rounding import FORMATS
-from isa.table import BY_NAME, OPCODE, TABLE, Form, Operand
-from isa.types import DType
-from isa.values import PARTIAL, VALUES, Class, DomainError, classes, evaluate
+from wsc.isa.rounding import FORMATS
+from wsc.isa.table import BY_NAME, OPCODE, TABLE, Form, Operand
+from wsc.isa.types import DType
+from wsc.isa.values import PARTIAL, VALUES, Class, DomainError, classes, evaluate
 
 REALS = [0.0, -0.0, 0.5, -0.5, 1.0, 1.5, 2.5, -2.5, 3.7, -7.25, 1e-3, 60.0, -90.0, 1e9, 3e38]
 SPECIAL = [math.inf, -math.inf, math.nan]
@@ -182,7 +182,7 @@ def from_python(inner: Any, arguments: str) -> Any:
     """
     from numba import njit, types
 
-    from runtime.engine.lean import finishing_only
+    from wsc.runtime.engine.lean import finishing_only
 
     def way_in(a: Any, b: Any, c: Any, d: Any) -> Any:
         return inner(a, b, c, d)
@@ -198,7 +198,7 @@ def from_python(inner: Any, arguments: str) -> Any:
 
 
 def test_compiled_equals_interpreted() -> None:
-    from runtime.engine import dispatch
+    from wsc.runtime.engine import dispatch
 
     apply_float = from_python(dispatch.apply_float, "ifff")
     apply_int = from_python(dispatch.apply_int, "iiii")
@@ -223,7 +223,7 @@ def test_compiled_equals_interpreted() -> None:
 
 
 def test_f16_conversions_are_exact() -> None:
-    from runtime.engine import bits as compiled
+    from wsc.runtime.engine import bits as compiled
 
     HALF, half_bits = compiled.HALF, from_python(compiled.half_bits, "f")
     every = np.arange(65536, dtype=np.uint16)

@@ -15,13 +15,13 @@ import pytest
 import safetensors
 from safetensors.numpy import save_file
 
-import runtime
-from isa.parser import parse
-from isa.program import Program
-from runtime import weights
-from runtime.errors import LoadError, MemoryLimit
-from runtime.weights import open_weights
 from tests.cli.helpers import files
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.isa.program import Program
+from wsc.runtime import weights
+from wsc.runtime.errors import LoadError, MemoryLimit
+from wsc.runtime.weights import open_weights
 
 ONE = np.arange(12, dtype=np.float32)
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
-from isa.files import refusal
-from isa.shown import escaped
+from wsc.isa.files import refusal
+from wsc.isa.shown import escaped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,10 +60,10 @@ def told(error: Exception) -> str:
 
 def _users_errors() -> tuple[type[Exception], ...]:
     """The errors whose text is meant for the user."""
-    from isa.diagnostics import AssemblyError
-    from isa.fabric import FabricError
-    from runtime.errors import RuntimeFault
     from wsc.errors import CompileError
+    from wsc.isa.diagnostics import AssemblyError
+    from wsc.isa.fabric import FabricError
+    from wsc.runtime.errors import RuntimeFault
 
     return AssemblyError, FabricError, RuntimeFault, CompileError
 

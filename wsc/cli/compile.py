@@ -69,8 +69,8 @@ class Recorder:
 
 def pass_names() -> list[str]:
     """The passes, in order, ``import`` first."""
-    from isa.fabric import DEFAULT, find_fabric
-    from isa.types import DType
+    from wsc.isa.fabric import DEFAULT, find_fabric
+    from wsc.isa.types import DType
     from wsc.pipeline import passes
 
     steps = passes(find_fabric(DEFAULT), DType.F32, "")
@@ -79,11 +79,11 @@ def pass_names() -> list[str]:
 
 def stage_text(stage: Stage) -> str:
     """The text form of what a pass gave."""
-    from isa.printer import print_program
-    from isa.program import Program as Assembly
     from wsc.ir.graph import Graph
     from wsc.ir.task_text import print_placed
     from wsc.ir.text import print_graph
+    from wsc.isa.printer import print_program
+    from wsc.isa.program import Program as Assembly
 
     if isinstance(stage, Graph):
         return print_graph(stage)
@@ -179,9 +179,9 @@ def summary(
     program: Program, output: Path, chosen: bool, recorder: Recorder
 ) -> list[tuple[str, str]]:
     """What was made, one line a fact."""
-    from isa.program import Kind
     from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
+    from wsc.isa.program import Kind
 
     assembly = program.assembly
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())

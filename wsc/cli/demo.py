@@ -27,8 +27,8 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-import models
 import wsc
+from wsc import models
 
 TOLERANCE = {"f32": 1e-4, "f16": 2e-2}
 """Largest error, as a part of the output's largest magnitude."""

@@ -12,17 +12,17 @@ from wsc.cli.common import say, working
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.api import RunResult
-    from runtime.errors import CycleLimit
-    from runtime.trace import TraceRequest
     from wsc.api import Program
+    from wsc.runtime.api import RunResult
+    from wsc.runtime.errors import CycleLimit
+    from wsc.runtime.trace import TraceRequest
 
 
 def execute(
     program: Program, arrays: dict[str, np.ndarray], options: dict[str, Any]
 ) -> tuple[RunResult, str]:
     """The run, and why it stopped before its end: then it has counters but no outputs."""
-    from runtime.errors import CycleLimit
+    from wsc.runtime.errors import CycleLimit
 
     started = time.perf_counter()
     with working("running") as line:
@@ -43,8 +43,8 @@ def execute(
 
 
 def _unfinished(error: CycleLimit, options: dict[str, Any], seconds: float) -> RunResult:
-    from runtime.api import RunResult
-    from runtime.engine import choose_engine
+    from wsc.runtime.api import RunResult
+    from wsc.runtime.engine import choose_engine
 
     engine = choose_engine(options["engine"], options["check_races"])
     return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace)
@@ -52,7 +52,7 @@ def _unfinished(error: CycleLimit, options: dict[str, Any], seconds: float) -> R
 
 def trace_request(program: Program, tiles: str | None, events: int | None) -> TraceRequest:
     """What to record; tiles that are not there are refused before the long work."""
-    from runtime.trace import DEFAULT_EVENTS, DEFAULT_TILES, TraceRequest
+    from wsc.runtime.trace import DEFAULT_EVENTS, DEFAULT_TILES, TraceRequest
 
     request = TraceRequest(tiles or DEFAULT_TILES, events or DEFAULT_EVENTS)
     request.chosen(program.assembly.width, program.assembly.height)

@@ -10,7 +10,7 @@ from wsc.cli.common import console, general, say_json
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
-    from isa.fabric import Fabric
+    from wsc.isa.fabric import Fabric
 
 GRADES = "P primary source, S second hand, D derived from other rows, A assumed"
 
@@ -21,7 +21,7 @@ GRADES = "P primary source, S second hand, D derived from other rows, A assumed"
 @general
 def command(name: str | None, as_json: bool) -> None:
     """List the fabrics that ship with wsc, or every number of one with its evidence."""
-    from isa.fabric import find_fabric, presets
+    from wsc.isa.fabric import find_fabric, presets
 
     fabrics = [find_fabric(name)] if name else [find_fabric(preset) for preset in presets()]
     if as_json:

@@ -15,10 +15,10 @@ from wsc.cli.tables import PlainTable, print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from isa.program import Program as Assembly
-    from isa.program import Tensor
     from wsc.api import Program
     from wsc.inspect import Numbered
+    from wsc.isa.program import Program as Assembly
+    from wsc.isa.program import Tensor
 
 PICTURE = (64, 24)  # most marks of a picture of the mesh, across and down
 BAR = 64  # marks of the SRAM map
@@ -67,8 +67,8 @@ def _coordinates(text: str) -> tuple[int, int]:
 
 def show_summary(screen: Console, program: Program) -> None:
     """Sizes, edge tensors, SRAM, colors, procedures."""
-    from isa.program import Direction, Kind
     from wsc.inspect import call_counts, direction_bytes, sram_use
+    from wsc.isa.program import Direction, Kind
 
     assembly, fabric = program.assembly, program.fabric
     use, moved = sram_use(assembly, fabric), direction_bytes(assembly)
@@ -140,8 +140,8 @@ def sram_bar(tensors: Iterable[Tensor], code: int, limit: int) -> str:
 
 def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
     """Tensors with index ranges, routes, arguments that depend on the place, streams."""
-    from isa.operands import show_position
     from wsc.inspect import tile_view
+    from wsc.isa.operands import show_position
 
     view = tile_view(program.assembly, x, y)
     region = view.region
@@ -279,9 +279,9 @@ def _show_placement(
 
 def show_streams(screen: Console, program: Program) -> None:
     """The edge's schedule in the order of the text, with sizes."""
-    from isa.program import Transfer
     from wsc.cost.edge import traffic
     from wsc.inspect import direction_bytes, numbered, stream_cycles
+    from wsc.isa.program import Transfer
 
     assembly = program.assembly
     numbers = ("line", "ports", "a port", "bytes", "cycles")

@@ -33,12 +33,12 @@ from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 if TYPE_CHECKING:
     import numpy as np
 
-    from isa.program import Program as Assembly
-    from runtime.api import RunResult
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
     from wsc.cost.predict import Prediction
+    from wsc.isa.program import Program as Assembly
     from wsc.report import KernelRow
+    from wsc.runtime.api import RunResult
 
 VALUES = "values"  # the engine without a clock
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
@@ -248,8 +248,8 @@ def _inputs(
     program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays given and those drawn; the names of the latter."""
-    from isa.program import Kind
-    from runtime.memory import require_memory
+    from wsc.isa.program import Kind
+    from wsc.runtime.memory import require_memory
 
     tensors = program.assembly.shown(Kind.INPUT)
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
@@ -268,7 +268,7 @@ def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
     """Inputs for a program; each depends on the seed and on its place alone."""
     import numpy as np
 
-    from isa.program import Kind
+    from wsc.isa.program import Kind
 
     assembly = program.assembly
     rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
@@ -295,8 +295,8 @@ def _checked_sizes(assembly: Assembly) -> Iterator[int]:
 
     They are numbers, or parameters for which the calls in main give numbers.
     """
-    from isa.expr import Int, Name
-    from isa.program import Call, Op, Scalar, statements
+    from wsc.isa.expr import Int, Name
+    from wsc.isa.program import Call, Op, Scalar, statements
 
     given: dict[tuple[str, str], list[int]] = {}
     bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
@@ -318,7 +318,7 @@ def _checked_sizes(assembly: Assembly) -> Iterator[int]:
 
 
 def _names(program: Program, kind: str) -> list[str]:
-    from isa.program import Kind
+    from wsc.isa.program import Kind
 
     return [tensor.name for tensor in program.assembly.shown(Kind(kind))]
 
@@ -417,7 +417,7 @@ def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> l
 
 def fabric_name(program: Program) -> str:
     """The rectangle, the fabric that it is of, and the numbers that were changed."""
-    from isa.operands import show_number
+    from wsc.isa.operands import show_number
 
     assembly = program.assembly
     changed = "".join(f", {key} = {show_number(value)}" for key, value in assembly.settings)

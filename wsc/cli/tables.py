@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from isa.shown import escaped
+from wsc.isa.shown import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,9 +13,9 @@ from wsc.cli.tables import print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.api import ValuesResult
     from wsc.api import Program
     from wsc.compare import Comparison
+    from wsc.runtime.api import ValuesResult
 
 OPTIONS = {
     "delays": "--delays", "max_cycles": "--max-cycles", "check_races": "--check-races",

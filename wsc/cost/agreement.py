@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from isa.program import Program
 from wsc.cost.predict import Prediction
+from wsc.isa.program import Program
 from wsc.report import Measured
 
 TABLE = Path(__file__).with_name("agreement.json")
@@ -122,7 +122,7 @@ def kind(procedure: str) -> str:
 
 def called(program: Program) -> list[str]:
     """Procedures that main calls."""
-    from isa.code_size import calls
+    from wsc.isa.code_size import calls
 
     return [call.procedure for region in program.regions for call in calls(region.main)]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import evaluate, names
-from isa.program import Program, Transfer
-from isa.types import Control, Side
+from wsc.isa.expr import evaluate, names
+from wsc.isa.program import Program, Transfer
+from wsc.isa.types import Control, Side
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import evaluate
-from isa.program import Program, Transfer
-from isa.types import Control, Side
 from wsc.cost.edge import static_environment, traffic
 from wsc.cost.model import CostModel
 from wsc.cost.streams import (
@@ -25,6 +22,9 @@ from wsc.cost.streams import (
     Work,
 )
 from wsc.cost.tiles import Axis
+from wsc.isa.expr import evaluate
+from wsc.isa.program import Program, Transfer
+from wsc.isa.types import Control, Side
 from wsc.kernels.flows import FLOWS, SHARED
 
 CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from isa.fabric import Fabric
-from isa.table import Timing
-from isa.types import DType
 from wsc.ir.graph import Contract, Graph
+from wsc.isa.fabric import Fabric
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from isa.fabric import Fabric
-from isa.program import Call, Direction, Program, statements
-from isa.table import Timing
-from isa.types import DType
 from wsc.cost.edge import traffic
 from wsc.cost.flows import Unpredictable
 from wsc.cost.threads import Span
 from wsc.cost.walk import Walk
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Call, Direction, Program, statements
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 __all__ = ["CallPrediction", "Prediction", "Unpredictable", "added", "predict"]
 

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import Binary, Expr, Name, apply, evaluate, names
-from isa.fabric import Fabric
-from isa.program import Fabric as Queue
-from isa.program import Mem, Op, Program, Statement, statements
-from isa.table import BY_NAME, Form, Timing, operand_type
-from isa.types import DType
-from isa.values import VALUES, Class
 from wsc.cost.edge import static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
 from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
 from wsc.cost.streams import ABSENT, PROMISED, Work
 from wsc.cost.tiles import Lanes, sample
+from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import Mem, Op, Program, Statement, statements
+from wsc.isa.table import BY_NAME, Form, Timing, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import VALUES, Class
 
 Frame = dict[str, Any]
 Pass = tuple[int, ...]  # of a statement of main: numbers of the loops around it, turns, its own

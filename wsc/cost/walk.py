@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from isa.expr import apply, names
-from isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
-from isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
 from wsc.cost.flows import Unpredictable
 from wsc.cost.steady import LONG, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
+from wsc.isa.expr import apply, names
+from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
 
 MOST_TURNS = 1 << 20  # of all loops together, those left out aside: it ends in moments
 

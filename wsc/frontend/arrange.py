@@ -8,13 +8,13 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.contract import spread
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import Value
 from wsc.ir.graph import Pad, Slice
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 # Each element of a kernel costs a move and an operand.
 KERNEL_LIMIT = 256

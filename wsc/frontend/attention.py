@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend.normalize import part_of_sum, softmax
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction, Reshape, Transpose
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.attention import (
     Heads,
     Softening,
@@ -25,6 +24,7 @@ from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.rotary import angles, turned
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 DOMAIN = "com.microsoft"
 

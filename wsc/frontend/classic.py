@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.normalize import softmax
 from wsc.frontend.reduce import index_of, passed_over
@@ -15,6 +14,7 @@ from wsc.frontend.registry import Call, Unsupported, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 DOMAIN = "ai.onnx.ml"
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
+from wsc.isa.types import DType
 
 
 def _array(call: Call) -> np.ndarray:

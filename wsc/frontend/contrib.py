@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.activation import hard_sigmoid_of, leaky_relu_of, relu_of
 from wsc.frontend.contract import conv, gemm
 from wsc.frontend.normalize import affine, standardize
@@ -12,6 +11,7 @@ from wsc.frontend.registry import Call, Unsupported, lowering
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 DOMAIN = "com.microsoft"
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.load import RANK_KEY
 from wsc.frontend.registry import (
@@ -25,6 +24,7 @@ from wsc.frontend.registry import (
 from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reshape, Slice
+from wsc.isa.types import DType
 
 # An unrolled loop is code and compile time for each of its turns.
 TURNS_LIMIT = 4096

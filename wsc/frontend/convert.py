@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.frontend.types import (
     FLOATS,
@@ -20,6 +19,7 @@ from wsc.frontend.types import (
 )
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 
 @lowering("Cast", "CastLike")

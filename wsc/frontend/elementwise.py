@@ -7,7 +7,6 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.registry import Call, Item, lowering, require
 from wsc.frontend.types import (
     I32_MAX,
@@ -21,6 +20,7 @@ from wsc.frontend.types import (
 )
 from wsc.ir.build import Value
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 # --- operators that are a row of the instruction table ------------------------------
 

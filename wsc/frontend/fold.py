@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
@@ -26,6 +25,7 @@ from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError
 from wsc.ir.evaluate import TooMuch, evaluate_graph
 from wsc.ir.graph import GraphOutput
+from wsc.isa.types import DType
 
 # Folding looks at tensors of shapes, masks and position tables; weights stay where they are.
 INPUT_LIMIT = 1 << 17

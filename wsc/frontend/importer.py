@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings, wide
 from wsc.frontend.doubles import is_in_double, warn_of_doubles
@@ -36,6 +35,7 @@ from wsc.frontend.wide import Wide, whole
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Type
+from wsc.isa.types import DType
 
 
 def import_onnx(

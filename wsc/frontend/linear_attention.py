@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.attention import split_heads
 from wsc.frontend.contract import Window, add_channel_bias, convolve
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reshape, Slice
+from wsc.isa.types import DType
 
 _RULES = {
     "linear": (False, False),

@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-from isa.files import refusal
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
 from wsc.frontend.damage import (
@@ -34,6 +33,7 @@ from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, w
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.strays import declare_strays
+from wsc.isa.files import refusal
 
 # Metadata of an inlined node: the name of the call that it came from.
 CALL_KEY = "wsc.call"

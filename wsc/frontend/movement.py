@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.registry import LONGEST, Call, Unsupported, lowering, normal_axis, require
 from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.graph import Expand, Pad, Reshape, Slice, Transpose
+from wsc.isa.types import DType
 
 
 @lowering("Reshape", since=5)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.pool import slide
 from wsc.frontend.reduce import index_of, iota, passed_over
@@ -15,6 +14,7 @@ from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import F16_MAX, Body, Term
+from wsc.isa.types import DType
 
 
 def softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:

@@ -8,7 +8,6 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.contract import Window, thinned, windows
 from wsc.frontend.movement import row_strides
 from wsc.frontend.power import power
@@ -17,6 +16,7 @@ from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Index, Pad, Reduce, Reduction, Slice
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 KERNEL_LIMIT = 256  # with indices, each element of a window costs a move
 PIECES = 8  # operands of one map

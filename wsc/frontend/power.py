@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from isa.types import DType
 from wsc.frontend.elementwise import operands, wide_square
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.types import UNSIGNED
 from wsc.ir.build import Value
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 
 def power(x: Term, exponent: float) -> Term:

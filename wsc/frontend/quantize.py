@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend.contract import Window, convolve, matmul, windows
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 # Differences of 8-bit integers have 255 as largest magnitude, and f32 holds 2^24 exactly.
 EXACT_TERMS = 2**24 // 255**2

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.normalize import softmax
 from wsc.frontend.quantize import (
     Target,
@@ -21,6 +20,7 @@ from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction, Type
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 DOMAIN = "com.microsoft"
 

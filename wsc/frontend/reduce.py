@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.elementwise import wide_square
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
 from wsc.frontend.types import UNSIGNED, ordered
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Index, Pad, Reduce, Reduction
 from wsc.ir.terms import Body, Term
+from wsc.isa.types import DType
 
 
 def _reduced(call: Call, kind: Reduction, before: Body | None = None) -> tuple[Value, int]:

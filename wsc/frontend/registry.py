@@ -19,10 +19,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
+from wsc.isa.types import DType
 
 _V = TypeVar("_V")
 

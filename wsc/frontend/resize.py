@@ -9,7 +9,6 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
@@ -17,6 +16,7 @@ from wsc.frontend.sample import OFFSETS, Border, taps
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Expand, Reduction, Reshape
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 _ROUNDING = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),

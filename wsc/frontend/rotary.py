@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.attention import split_heads
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
+from wsc.isa.types import DType
 
 
 def turned(

@@ -10,10 +10,10 @@ from functools import reduce
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.registry import require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 # The neighbours of a position, counted from its floor (nearest: from its rounding).
 OFFSETS = {"nearest": (0,), "linear": (0, 1), "cubic": (-1, 0, 1, 2)}

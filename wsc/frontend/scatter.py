@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.movement import row_strides, take
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
@@ -15,6 +14,7 @@ from wsc.frontend.types import ordered, wrap
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction, Slice
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 _KINDS = {
     "none": None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from isa.types import DType
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.frontend.types import I32_MAX, I32_MIN, from_sortable, sortable
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 # Each rank costs a pass over the data; comparing all pairs ranks all at once.
 TOP_K_LIMIT = 64

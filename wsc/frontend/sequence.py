@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.control import stacked
 from wsc.frontend.registry import (
     Absent,
@@ -18,6 +17,7 @@ from wsc.frontend.registry import (
 )
 from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
+from wsc.isa.types import DType
 
 
 def _sequence(call: Call, index: int) -> Many:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.ir.build import GraphBuilder, Value, plain_index
 from wsc.ir.graph import Contract, Index, Pad
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 LENGTH_LIMIT = 4096  # the waves of a transform are a matrix of its length squared
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.movement import take
 from wsc.frontend.reduce import iota, scan
 from wsc.frontend.registry import Call, Sized, lowering, normal_axis, require
@@ -14,6 +13,7 @@ from wsc.frontend.types import sortable
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Pad, Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 PAIR_LIMIT = 1 << 18  # comparisons of all pairs that a Unique may take
 BOX_LIMIT = 128  # each box of a NonMaxSuppression takes a round over all pairs

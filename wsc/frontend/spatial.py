@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.contract import add_channel_bias, windows
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.sample import Border, Tap, image_starts, rows_of, sampled, taps
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 

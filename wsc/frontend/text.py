@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 GAP_LIMIT = 256  # each number of tokens skipped is a round of comparisons
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend.classic import DOMAIN, class_labels, columns, floats, labelled, transformed
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 # How a value stands to the split of a node, as bits: less, equal, greater, not a number.
 LESS, EQUAL, GREATER, MISSING = 1, 2, 4, 8

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from isa.rounding import FORMATS
-from isa.types import DType
 from wsc.frontend.registry import require
 from wsc.ir.terms import Term
+from wsc.isa.rounding import FORMATS
+from wsc.isa.types import DType
 
 Kind = ir.DataType
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Type
 from wsc.ir.pairs import as_word
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 Range = tuple[int, int]  # least and largest value, both inside
 

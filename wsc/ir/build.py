@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
 from wsc.ir.check import IRError, broadcast, infer, require_sane
 from wsc.ir.empty import over_nothing
 from wsc.ir.fold import LIMIT, fold, map_arrays, of_weights
@@ -41,6 +40,7 @@ from wsc.ir.graph import (
 )
 from wsc.ir.ranges import Interval, of_constant, of_input, of_node
 from wsc.ir.terms import F16_MAX, Body, Term, literal, trace
+from wsc.isa.types import DType
 
 
 @dataclass(frozen=True, slots=True)

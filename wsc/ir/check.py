@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isa.table import BY_NAME, Form, operand_type
-from isa.types import DType
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -38,6 +36,8 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.types import DType
 
 
 class IRError(ValueError):

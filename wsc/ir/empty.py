@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.ir.graph import Contract, Primitive, Reduce, Reduction, Type
+from wsc.isa.types import DType
 
 _NEUTRAL = {
     Reduction.SUM: 0.0,

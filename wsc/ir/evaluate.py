@@ -1,6 +1,6 @@
 """The values of a graph whose inputs are constants: each primitive, on whole arrays.
 
-What a step of a map gives is what ``isa.values`` says, to the bit. Sums are taken in double
+What a step of a map gives is what ``wsc.isa.values`` says, to the bit. Sums are taken in double
 precision and rounded once: the fabric's order of additions depends on the mesh, so no order is
 more right than another.
 """
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isa.types import DType
 from wsc.ir.build import move_array
 from wsc.ir.fold import map_arrays
 from wsc.ir.graph import (
@@ -28,6 +27,7 @@ from wsc.ir.graph import (
     Reduction,
     Scatter,
 )
+from wsc.isa.types import DType
 
 # Elements of the largest array that an operation may need on its way: what would take more is
 # left to the fabric.

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
-from isa.values import MOVES, PARTIAL, VALUES, Class, DomainError, class_of
 from wsc.ir.graph import Arg, Concat, Gather, Lit, Map, Primitive, Ref, Step, Type
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, DomainError, class_of
 
 # Elements of a result: each is interpreted, and what is larger than this is no shape.
 LIMIT = 256
@@ -56,7 +56,7 @@ def of_weights(op: Map, inputs: Sequence[Type], result: Type) -> bool:
 
 
 def map_arrays(op: Map, inputs: Sequence[np.ndarray], result: Type) -> np.ndarray:
-    """The values of a map, to the bit those of ``isa.values``, a whole array at a time.
+    """The values of a map, to the bit those of ``wsc.isa.values``, a whole array at a time.
 
     Raises DomainError for integers for which an instruction has no value.
     """

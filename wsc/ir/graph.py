@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from isa.types import DType
+from wsc.isa.types import DType
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.types import DType
-from isa.values import evaluate, wrap
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
+from wsc.isa.values import evaluate, wrap
 
 _SIGN = -(2**31)
 _ALL = -1  # a word of ones

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -33,6 +31,8 @@ from wsc.ir.graph import (
     Step,
     Type,
 )
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
 
 Interval = tuple[float, float]
 

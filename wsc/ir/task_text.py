@@ -11,10 +11,10 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from isa.program import Cut, EdgeTensor, Extent, Kind
-from isa.types import DType
 from wsc.ir import graph, tasks
 from wsc.ir.tasks import Placed
+from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
+from wsc.isa.types import DType
 from wsc.layout import Buffer, Mesh, View
 
 _CLASSES: dict[str, Any] = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from isa.program import EdgeTensor
 from wsc.ir.graph import Index, MoveStep, Reduction, Step
+from wsc.isa.program import EdgeTensor
 from wsc.layout import Buffer, Mesh, View
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from isa.table import BY_NAME, operand_type
-from isa.types import DType
 from wsc.ir.graph import Arg, Lit, Map, Ref, Step
+from wsc.isa.table import BY_NAME, operand_type
+from wsc.isa.types import DType
 
 F16_MAX = float(np.finfo(np.float16).max)
 

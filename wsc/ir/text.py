@@ -18,9 +18,6 @@ from typing import Any
 import numpy as np
 from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 
-from isa.diagnostics import Diagnostic
-from isa.program import Location
-from isa.types import DType
 from wsc.ir.check import IRError, check_node, check_output
 from wsc.ir.graph import (
     Arg,
@@ -50,6 +47,9 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.isa.diagnostics import Diagnostic
+from wsc.isa.program import Location
+from wsc.isa.types import DType
 
 _BARE = re.compile(r"[A-Za-z0-9_./:~\-]*[A-Za-z0-9_./~\-]")
 

@@ -10,9 +10,9 @@ from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, ExprLike, Int, Name, NotAffine, binary, expr, split
-from isa.expr import names as names_in
-from isa.program import (
+from wsc.isa.expr import Expr, ExprLike, Int, Name, NotAffine, binary, expr, split
+from wsc.isa.expr import names as names_in
+from wsc.isa.program import (
     Asynchronous,
     Call,
     Dim,
@@ -27,7 +27,7 @@ from isa.program import (
     Statement,
     Transfer,
 )
-from isa.types import Control, DType
+from wsc.isa.types import Control, DType
 
 MAX_REGISTERS_IN_OPERAND = 2
 FLAT = frozenset({"i"})  # the usual name of a walk over a whole buffer

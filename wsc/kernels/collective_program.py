@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import log2
 
-from isa.expr import H, Int, Name, W, X, Y
-from isa.fabric import Fabric, find_fabric
-from isa.program import (
+from wsc.collectives import Machine
+from wsc.errors import CompileError
+from wsc.isa.expr import H, Int, Name, W, X, Y
+from wsc.isa.fabric import Fabric, find_fabric
+from wsc.isa.program import (
     Dim,
     Direction,
     EdgeTensor,
@@ -25,11 +27,9 @@ from isa.program import (
     Tensor,
     Transfer,
 )
-from isa.program import Fabric as Queue
-from isa.types import Control, DType, Side
-from isa.verifier import verify
-from wsc.collectives import Machine
-from wsc.errors import CompileError
+from wsc.isa.program import Fabric as Queue
+from wsc.isa.types import Control, DType, Side
+from wsc.isa.verifier import verify
 from wsc.kernels import collectives
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.draft import BUFFER, COLUMN, ROW, Collective, Vector, relation

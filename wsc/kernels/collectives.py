@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.expr import Expr, H, Name, W, X, Y, minimum
-from isa.program import Asynchronous, Fabric
-from isa.types import Control, Side
 from wsc.errors import CompileError
+from wsc.isa.expr import Expr, H, Name, W, X, Y, minimum
+from wsc.isa.program import Asynchronous, Fabric
+from wsc.isa.types import Control, Side
 from wsc.kernels.draft import RAMP, Collective, Draft, Vector, relation
 
 

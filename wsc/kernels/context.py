@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.fabric import Fabric
-from isa.program import EdgeTensor
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import EdgeTensor
 from wsc.layout import Mesh
 
 SYNC = "sync"  # the word that the barrier works on

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isa.expr import Expr, Int, Name, W, X, maximum, minimum
-from isa.program import Dim, Direction, Extent, Fabric, Transfer
-from isa.types import DType, Side
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
+from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
+from wsc.isa.program import Dim, Direction, Extent, Fabric, Transfer
+from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import REGION, WEIGHTS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, ExprLike, H, Name, W, X, Y, binary
-from isa.program import Fabric, Position, Route, Statement
-from isa.types import DType, Side
+from wsc.isa.expr import Expr, ExprLike, H, Name, W, X, Y, binary
+from wsc.isa.program import Fabric, Position, Route, Statement
+from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.flows import REGION
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from isa.expr import Expr, Int, Name
-from isa.table import BY_NAME, Operand, operand_type
-from isa.types import DType
-from isa.values import PARTIAL
 from wsc.ir.graph import Arg, Lit, Ref, Step
 from wsc.ir.tasks import MapTask
+from wsc.isa.expr import Expr, Int, Name
+from wsc.isa.table import BY_NAME, Operand, operand_type
+from wsc.isa.types import DType
+from wsc.isa.values import PARTIAL
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context
 from wsc.layout import Mesh, View, valid

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.expr import Expr, H, Int, W, X, Y, binary
-from isa.program import Position
-from isa.types import Side
+from wsc.isa.expr import Expr, H, Int, W, X, Y, binary
+from wsc.isa.program import Position
+from wsc.isa.types import Side
 
 N, E, S, WEST, RAMP = Side.NORTH, Side.EAST, Side.SOUTH, Side.WEST, Side.RAMP
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from isa.expr import Expr, ExprLike, Int, expr
+from wsc.isa.expr import Expr, ExprLike, Int, expr
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from isa.expr import Expr, Int
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.tasks import MoveTask
+from wsc.isa.expr import Expr, Int
 from wsc.kernels.index import Ix, quotient, remainder, variable
 from wsc.layout import Mesh, valid
 

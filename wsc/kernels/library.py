@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from isa.expr import Expr, H, Int, Name, W, X, Y
-from isa.program import Asynchronous, Fabric, Procedure, Statement
-from isa.types import DType
+from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
+from wsc.isa.program import Asynchronous, Fabric, Procedure, Statement
+from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.flows import ROOT_X, ROOT_Y
 

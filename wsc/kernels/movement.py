@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from isa.expr import Expr, Int, Name, maximum, minimum
-from isa.program import Extent, Fabric, Op, Scalar
 from wsc.ir.tasks import MoveTask
+from wsc.isa.expr import Expr, Int, Name, maximum, minimum
+from wsc.isa.program import Extent, Fabric, Op, Scalar
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr

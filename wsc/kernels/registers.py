@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isa import program
-from isa.expr import Expr, Name, names, substitute
-from isa.program import Call, Dim, If, Loop, Mem, Op, Operand, Scalar, Statement
+from wsc.isa import program
+from wsc.isa.expr import Expr, Name, names, substitute
+from wsc.isa.program import Call, Dim, If, Loop, Mem, Op, Operand, Scalar, Statement
 
 
 def assigned(body: tuple[Statement, ...]) -> set[str]:

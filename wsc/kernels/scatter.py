@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from isa.expr import Expr, Int, Name
 from wsc.ir.tasks import ScatterTask
+from wsc.isa.expr import Expr, Int, Name
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
 from wsc.kernels.reduce import OPS

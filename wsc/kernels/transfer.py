@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
-from isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
-from isa.types import Control, DType, Side
 from wsc.ir.tasks import Load, LookupTask, Store
+from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
+from wsc.isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
+from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS

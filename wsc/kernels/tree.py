@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from isa.expr import Int
-from isa.program import Fabric
-from isa.types import Control, Side
 from wsc.errors import CompileError
+from wsc.isa.expr import Int
+from wsc.isa.program import Fabric
+from wsc.isa.types import Control, Side
 from wsc.kernels.draft import RAMP, Collective, Draft, Vector, relation
 
 RADIX = 4  # two levels of the binary tree share a color into their root

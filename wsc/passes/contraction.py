@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
-from isa.program import Extent
-from isa.types import DType
 from wsc.cost import Bound, CostModel
 from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
+from wsc.isa.program import Extent
+from wsc.isa.types import DType
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
-from isa.expr import names
-from isa.fabric import Fabric
-from isa.machine import described
-from isa.program import Procedure, Program, Region, Statement, Tensor, statements
-from isa.types import DType
 from wsc.errors import CompileError
 from wsc.ir.tasks import Placed, Task, views
+from wsc.isa.expr import names
+from wsc.isa.fabric import Fabric
+from wsc.isa.machine import described
+from wsc.isa.program import Procedure, Program, Region, Statement, Tensor, statements
+from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from isa.code_size import code_bytes
-from isa.fabric import Fabric
-from isa.program import Program
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import Arg
 from wsc.ir.tasks import MapTask, Placed, scratch, views
+from wsc.isa.code_size import code_bytes
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Program
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer

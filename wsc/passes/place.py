@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from isa.fabric import Fabric
-from isa.program import Extent, Kind
-from isa.types import DType
 from wsc.cost import CostModel
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import (
@@ -38,6 +35,9 @@ from wsc.ir.tasks import (
     ScatterTask,
     Store,
 )
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Extent, Kind
+from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.kernels.reduce import neutral

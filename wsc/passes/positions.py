@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from isa.types import DType
 from wsc.ir.graph import Arg, Graph, Lit, Map, Node, Ref, Step
 from wsc.ir.ranges import Interval, intervals, is_position, of_argument, ranges
+from wsc.isa.types import DType
 
 
 def known_positions(graph: Graph) -> Graph:

@@ -15,10 +15,10 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from isa.code_size import block_bytes, calls
-from isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
-from isa.fabric import Fabric
-from isa.program import Call, Loop, Procedure, Statement, Transfer, assigned
+from wsc.isa.code_size import block_bytes, calls
+from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, assigned
 from wsc.kernels.asm import Asm
 from wsc.kernels.registers import compact
 from wsc.passes.periods import LEAST, Run, numbered, runs

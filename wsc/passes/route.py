@@ -15,9 +15,10 @@ from typing import Any
 
 import networkx as nx
 
-from isa.expr import evaluate
-from isa.fabric import Fabric
-from isa.program import (
+from wsc.errors import CompileError
+from wsc.isa.expr import evaluate
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import (
     Call,
     If,
     Loop,
@@ -30,9 +31,8 @@ from isa.program import (
     Transfer,
     statements,
 )
-from isa.program import Fabric as Queue
-from isa.types import Side
-from wsc.errors import CompileError
+from wsc.isa.program import Fabric as Queue
+from wsc.isa.types import Side
 from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from isa.expr import Expr, ExprLike, Int, Name, names, split, substitute
-from isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
+from wsc.isa.expr import Expr, ExprLike, Int, Name, names, split, substitute
+from wsc.isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
 from wsc.kernels.asm import Emission
 from wsc.kernels.registers import assigned, iterations
 

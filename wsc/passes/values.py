@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from isa.fabric import Fabric
-from isa.program import Cut, EdgeTensor, Extent, Kind
-from isa.types import DType
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Concat, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
 from wsc.ir.tasks import Load, MoveTask, Task
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
+from wsc.isa.types import DType
 from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.layout import (
     Buffer,

@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime
-from isa.parser import parse
-from runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
-from runtime.trace import TraceRequest
 from tests.runtime.agreement import (
     differences,
     ending,
@@ -22,6 +18,10 @@ from tests.runtime.agreement import (
 )
 from tests.runtime.generate import generate
 from tests.runtime.programs import chain, program
+from wsc import runtime
+from wsc.isa.parser import parse
+from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
+from wsc.runtime.trace import TraceRequest
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = sorted([*ROOT.glob("tests/programs/*.wsa"), *ROOT.glob("docs/collectives/*.wsa")])
@@ -59,15 +59,15 @@ def test_instructions_in_portions(
     path: Path, portion: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long instructions are done bit by bit, so that an interrupt is heard; bits stay the same."""
-    monkeypatch.setattr("runtime.values.build.PORTION", portion)
-    monkeypatch.setattr("runtime.values.build.PORTION_ROWS", portion)
+    monkeypatch.setattr("wsc.runtime.values.build.PORTION", portion)
+    monkeypatch.setattr("wsc.runtime.values.build.PORTION_ROWS", portion)
     test_written_programs(path)
 
 
 @pytest.mark.parametrize("seed", range(1040, 1060))
 def test_random_programs_in_portions(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.values.build.PORTION", 3)
-    monkeypatch.setattr("runtime.values.build.PORTION_ROWS", 2)
+    monkeypatch.setattr("wsc.runtime.values.build.PORTION", 3)
+    monkeypatch.setattr("wsc.runtime.values.build.PORTION_ROWS", 2)
     case = generate(seed)
     assert_same(runtime.load(case.program, case.fabric), case.inputs, several_faults=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.convert import cast_to
 from wsc.frontend.integers.operand import (
@@ -21,6 +20,7 @@ from wsc.frontend.wide import Wide
 from wsc.ir import pairs
 from wsc.ir.build import Value
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 
 def cast(call: Call, lower: Function) -> Result:

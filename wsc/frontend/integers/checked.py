@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.integers import bounds
 from wsc.frontend.integers.operand import Integer, Rule, all_words, operand_of
@@ -18,6 +17,7 @@ from wsc.frontend.registry import Call, Function, Result
 from wsc.frontend.types import Kind, from_word
 from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
+from wsc.isa.types import DType
 
 FEW = 1 << 12  # operations whose roundings together are below 2^-11
 

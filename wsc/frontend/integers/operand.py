@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isa.types import DType
 from wsc.frontend import wide
 from wsc.frontend.registry import Call, Function, Result
 from wsc.frontend.types import UNSIGNED, Kind
@@ -18,6 +17,7 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.pairs import Pair, Word, as_word
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 LONG = frozenset({Kind.INT64, Kind.UINT64})
 
