@@ -15,6 +15,7 @@ from wsc.isa.program import (
     Call,
     Cut,
     Direction,
+    Drawn,
     EdgeTensor,
     If,
     Kind,
@@ -195,6 +196,21 @@ class Builder(OperandBuilder):
                 "" if key is None else self.string(key),
                 None if offset is None else self.integer(offset),
                 where=self.where(file),
+            )
+        )
+
+    def drawn(self, children: Children) -> None:
+        """``weight w : f16[4, 8] drawn 0 key "w" mean 0.0 deviation 0.5``."""
+        name, dtype, shape, seed, key, mean, deviation = children
+        self.parts.edge.append(
+            EdgeTensor(
+                name,
+                Kind.WEIGHT,
+                DType(str(dtype)),
+                shape,
+                key=self.string(key),
+                drawn=Drawn(self.integer(seed), float(mean), float(deviation)),
+                where=self.where(seed),
             )
         )
 

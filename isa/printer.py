@@ -16,6 +16,7 @@ from wsc.isa.operands import (
     show_number,
     show_operand,
     show_position,
+    show_real,
     show_semaphore,
     show_string,
 )
@@ -174,6 +175,10 @@ def _behind(tensor: EdgeTensor) -> str:
         text += f" high {show_edge_name(tensor.high)}" if tensor.high else ""
         cut = tensor.cut
         return f"{text} cut {cut.axis} by {show_edge_name(cut.length)}" if cut else text
+    if tensor.drawn is not None:
+        text = f" drawn {tensor.drawn.seed} key {show_string(tensor.key)}"
+        mean, deviation = show_real(tensor.drawn.mean), show_real(tensor.drawn.deviation)
+        return f"{text} mean {mean} deviation {deviation}"
     text = f" {show_string(tensor.file)}"
     if tensor.key:
         text += f" key {show_string(tensor.key)}"

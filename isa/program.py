@@ -313,13 +313,27 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """How a weight is drawn that is not stored: see ``wsc.isa.drawing``.
+
+    seed: with the key of the tensor, it decides all elements. mean, deviation: of their
+    distribution.
+    """
+
+    seed: int
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeTensor:
     """A tensor outside the fabric: network input, network output, or weight in the store.
 
     dtype: element type on the fabric. host_dtype: NumPy name of the type that the
     host sees (``int64`` inputs travel as i32). file, key: for weights, the
     safetensors file beside the program and the key in it, or, when ``byte_offset``
-    is not None, a raw file with the data starting at that byte. cut: for an output whose
+    is not None, a raw file with the data starting at that byte. drawn: for a weight that
+    is in no file, but drawn by its key when it is needed. cut: for an output whose
     size the program itself computes. high: for 64-bit integers of two words, the tensor of
     their high words; this one has the low ones, and the host sees both as one.
     """
@@ -332,6 +346,7 @@ class EdgeTensor:
     file: str = ""
     key: str = ""
     byte_offset: int | None = None
+    drawn: Drawn | None = None
     cut: Cut | None = None
     high: str = ""
     where: Location = field(default=NOWHERE, compare=False)

@@ -66,6 +66,7 @@ def run(  # pyright: ignore[reportOverlappingOverload]
     progress: Callable[[int, float], None] | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    checkpoint: Path | None = None,
 ) -> ValuesResult: ...
 
 
@@ -86,6 +87,7 @@ def run(
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    checkpoint: Path | None = None,
 ) -> RunResult: ...
 
 
@@ -105,6 +107,7 @@ def run(
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    checkpoint: Path | None = None,
 ) -> RunResult | ValuesResult:
     """Execute a program on the simulated fabric.
 
@@ -142,7 +145,7 @@ def run(
     if isinstance(program, Image):
         image = program
     else:
-        image = load(program, fabric, weights_dir, max_memory, changed_weights)
+        image = load(program, fabric, weights_dir, max_memory, changed_weights, checkpoint)
     if name == VALUES:
         timed = {
             "delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace,

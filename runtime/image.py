@@ -55,7 +55,7 @@ class Image:
 
 def load(
     program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
-    max_memory: int | None = None, changed_weights: bool = False,
+    max_memory: int | None = None, changed_weights: bool = False, checkpoint: Path | None = None,
 ) -> Image:  # fmt: skip
     """Flatten a program for a fabric and open its weights.
 
@@ -64,6 +64,7 @@ def load(
         weights_dir: folder of the weight files; None stands for the current one.
         max_memory: bytes that a run of it may take; None stands for what the machine has free.
         changed_weights: take weights that are not those that the program was saved with.
+        checkpoint: folder of files of weights that are not in ``weights_dir``.
 
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
@@ -96,7 +97,7 @@ def load(
         tile_y[grid] = np.arange(region.height)[:, None]
         owner[grid], entry[grid] = number, code.entries[region.name]
     room = None if max_memory is None else max_memory // 4
-    weights = open_weights(program, weights_dir or Path(), changed_weights, room)
+    weights = open_weights(program, weights_dir or Path(), changed_weights, room, checkpoint)
     regions = np.array(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.ir.graph import Constant, Type
+from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, machine_of, strange
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
 
+    from wsc.frontend.store import Store
     from wsc.runtime.api import RunResult, ValuesResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
@@ -56,7 +57,7 @@ class Program:
     assembly: the program as data. folder: where its weights are, None as long as
     they are only in the model. constants: the tensors that the weights name. inputs: the
     files that it was made from; ``save`` replaces none of them. notes: sentences on what the
-    user should know of it.
+    user should know of it. checkpoint: the folder of weights that are not in ``folder``.
     """
 
     assembly: Assembly
@@ -65,6 +66,7 @@ class Program:
     folder: Path | None = None
     inputs: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    checkpoint: Path | None = None
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -123,7 +125,7 @@ class Program:
         if self.fabric != self._described or strange(assembly, self.fabric):
             assembly = described(assembly, self.fabric)
         if not constants and self.folder is not None and not _same(self.folder, path.parent):
-            assembly, constants = _with_constants(assembly, self.folder)
+            assembly, constants = _with_constants(assembly, self.folder, self.checkpoint)
         kept = (*self.inputs, *inputs)
         self.assembly = save_program(assembly, constants, path, kept)
         self.constants, self.folder, self._described = constants, path.parent, self.fabric
@@ -161,7 +163,7 @@ class Program:
                 self.save(Path(self._temporary.name) / "program.wsa")
         return run(
             self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
-            engine=engine, **options,
+            engine=engine, checkpoint=self.checkpoint, **options,
         )  # fmt: skip
 
     def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
@@ -191,11 +193,14 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[Constant, ...]]:
+def _with_constants(
+    assembly: Assembly, folder: Path, checkpoint: Path | None
+) -> tuple[Assembly, tuple[Constant, ...]]:
     """A program that was loaded, with its weights as constants: each under its own name."""
     from wsc.runtime.weights import open_weights
 
-    found = open_weights(assembly, folder).tensors
+    opened = open_weights(assembly, folder, checkpoint=checkpoint).tensors
+    found = {name: item for name, item in opened.items() if item.tensor.drawn is None}
     tensors = tuple(
         replace(tensor, key=tensor.name) if tensor.name in found else tensor
         for tensor in assembly.edge_tensors
@@ -213,7 +218,7 @@ def compile(  # noqa: A001 - the name of the command
     dims: Mapping[str, int] | None = None,
     precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
     observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
-    wide: Collection[str] = (),
+    wide: Collection[str] = (), weights: Store | None = None,
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -224,7 +229,9 @@ def compile(  # noqa: A001 - the name of the command
     where its result lies, so that equal weights give results that are equal to the bit. inputs:
     names that are inputs and initializers of the model: each run gives their values. Without, they
     are constants with the values of the model, or of ``bind``. wide: inputs of 64-bit integers of
-    which some need more than 32 bits; in others a run refuses such an integer.
+    which some need more than 32 bits; in others a run refuses such an integer. weights: where the
+    weights are of a model that declares them without data, as ``wsc.models.language`` builds it:
+    ``Seed(0)`` or ``Checkpoint(folder)``.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -237,7 +244,9 @@ def compile(  # noqa: A001 - the name of the command
     kind = DType(precision)
     source, name = _source(model)
     chosen = None if fabric is None else _fabric(fabric)
-    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
+    graph = import_onnx(
+        source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide, weights
+    )
     if chosen is None:
         return _smallest(graph, kind, name, observe, same_order)
     return _program(run_passes(graph, chosen, kind, name, observe, same_order))
@@ -330,7 +339,11 @@ def _smallest(
 def _program(compiled: Compiled) -> Program:
     described_in = (Path(compiled.fabric.source),) if compiled.fabric.source else ()
     inputs = (*compiled.files, *described_in)
-    return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
+    sources = (constant.source for constant in compiled.constants)
+    checkpoint = next((item.folder for item in sources if isinstance(item, Member)), None)
+    return Program(
+        compiled.program, compiled.fabric, compiled.constants, inputs=inputs, checkpoint=checkpoint
+    )
 
 
 def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:

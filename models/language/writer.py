@@ -1,7 +1,7 @@
 """What the builders of language models write with: weights without data, and the usual blocks.
 
 A weight is an initializer whose data are external, at a place called ``drawn``: nothing is stored.
-Beside it stand the mean and the deviation of the distribution that it may be drawn from. Its name
+Its metadata are the mean and the deviation of the distribution that it may be drawn from. Its name
 is the one that it has in a checkpoint of Hugging Face's transformers.
 """
 
@@ -90,9 +90,9 @@ class LanguageWriter(Writer):
         self.known.add(name)
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
         tensor.data_location = TensorProto.EXTERNAL
-        facts = {"location": DRAWN, "mean": repr(mean), "deviation": repr(deviation)}
-        for key, value in facts.items():
-            tensor.external_data.add(key=key, value=value)
+        tensor.external_data.add(key="location", value=DRAWN)
+        for key, value in (("mean", mean), ("deviation", deviation)):
+            tensor.metadata_props.add(key=key, value=repr(value))
         self.initializers.append(tensor)
         return name
 

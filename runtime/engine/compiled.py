@@ -18,7 +18,9 @@ import llvmlite
 import numba
 from numba import types
 
+import wsc.isa.drawing
 import wsc.isa.rounding
+import wsc.isa.storage
 import wsc.isa.table
 import wsc.isa.types
 import wsc.isa.values
@@ -72,7 +74,9 @@ _SHARED: tuple[ModuleType, ...] = (
     *(kernel_common, kernel_core, kernel_dynamic, kernel_edge, kernel_main, kernel_router),
     *(kernel_races, kernel_run, kernel_trace, kernel_vector),
     *(
+        wsc.isa.drawing,
         wsc.isa.rounding,
+        wsc.isa.storage,
         wsc.isa.table,
         wsc.isa.types,
         wsc.isa.values,

@@ -21,6 +21,7 @@ from wsc.runtime.engine.pipeline import KernelCompiler
 float32: Any = numba.float32
 float64: Any = numba.float64
 int32: Any = numba.int32
+uint64: Any = numba.uint64
 int64: Any = numba.int64
 
 JIT: dict[str, Any] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from wsc.isa.drawing import drawn_value
 from wsc.runtime.engine.bits import (
+    bits_float,
     encode,
     load_f32,
     load_f64,
@@ -15,7 +17,7 @@ from wsc.runtime.engine.bits import (
     store_i32,
     store_u16,
 )
-from wsc.runtime.engine.dispatch import float64, inlined, int32, int64, jit
+from wsc.runtime.engine.dispatch import float32, float64, inlined, int32, int64, jit, uint64
 from wsc.runtime.engine.kernel_common import (
     activate_port,
     delay,
@@ -33,6 +35,10 @@ from wsc.runtime.engine.kernel_router import first_after, serve
 from wsc.runtime.engine.layout import NEVER, Fault, G, L, State
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
+from wsc.runtime.weights import DRAWN, storage_code
+
+BRAIN = storage_code("BF16")
+draw = jit(drawn_value)
 
 
 @inlined
@@ -161,6 +167,12 @@ def fetch(s: State, tensor: int, element: int) -> int:
         real = float64(s.half[load_u16(base + 2 * element)])
     elif storage == 4:
         real = load_f64(base + 8 * element)
+    elif storage == BRAIN:
+        real = float64(bits_float(int32(load_u16(base + 2 * element) << 16)))
+    elif storage == DRAWN:
+        key, place = uint64(load_i64(base)), uint64(element)
+        drawn = draw(key, place, load_f64(base + 8), load_f64(base + 16))
+        real = float64(float32(drawn))
     elif storage == 2:
         whole = load_i32(base + 4 * element)
     elif storage == 3:
@@ -173,7 +185,7 @@ def fetch(s: State, tensor: int, element: int) -> int:
         whole = load_u16(base + 2 * element)
     else:
         whole = load_u8(base + element)
-    is_real = storage == 0 or storage == 1 or storage == 4
+    is_real = storage == 0 or storage == 1 or storage == 4 or storage >= BRAIN
     if kind == 2:
         return int64(int32(int64(real) if is_real else whole))
     value = real if is_real else whole * 1.0

@@ -8,13 +8,13 @@ import numpy as np
 
 import wsc.runtime.tables
 from wsc.isa.program import Kind as Edge
+from wsc.isa.storage import STORAGE
 from wsc.runtime.engine import Options, bits
 from wsc.runtime.engine.forms import forms
 from wsc.runtime.engine.layout import NEVER, WHEEL, B, C, D, G, K, L, Mode, P, State, T, U
 from wsc.runtime.engine.observe import observers
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.schedule import Qcol
-from wsc.runtime.weights import STORAGE
 
 LINE = 64  # bytes of a cache line
 
@@ -167,10 +167,12 @@ def _tensors(
     table = np.zeros((max(len(image.program.edge_tensors), 1), 3), dtype=np.int64)
     for number, tensor in enumerate(image.program.edge_tensors):
         if tensor.kind is Edge.WEIGHT:
-            data = image.weights[tensor.name].data
+            held = image.weights[tensor.name]
+            data, storage = held.data, held.storage
         else:
             data = (inputs if tensor.kind is Edge.INPUT else outputs)[tensor.name]
-        assert data.size == math.prod(tensor.shape)
+            storage = STORAGE.index(data.dtype)
+        assert data.size == math.prod(tensor.shape) or tensor.drawn is not None
         kind = wsc.runtime.tables.TYPE_INDEX[tensor.dtype]
-        table[number] = data.ctypes.data, STORAGE.index(data.dtype), kind
+        table[number] = data.ctypes.data, storage, kind
     return table

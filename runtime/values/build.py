@@ -18,6 +18,7 @@ from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.values.compiled import HALF_NAN, Machine, addresses
 from wsc.runtime.values.operations import domains, operations
+from wsc.runtime.values.produce import PLAIN_HALVES, PLAIN_WORDS, is_made, made_code
 from wsc.runtime.values.records import (
     MOST_DIMS,
     MOST_OPERANDS,
@@ -217,16 +218,21 @@ class Builder:
         return np.zeros(start + storage, np.int32)
 
     def _tensors(self) -> np.ndarray:
-        """Address of every edge tensor, as words or halves, and whether they are halves."""
+        """Address of every edge tensor, and how it is held."""
         program = self.image.program
         table = np.zeros((max(len(program.edge_tensors), 1), 2), dtype=np.int64)
         for number, tensor in enumerate(program.edge_tensors):
+            code, half = PLAIN_WORDS, tensor.dtype is DType.F16
             if tensor.kind is Edge.WEIGHT:
-                data = fabric_words(self.image.weights[tensor.name])
+                held = self.image.weights[tensor.name]
+                if is_made(held):
+                    data, code = held.data, made_code(held.storage, half)
+                else:
+                    data = fabric_words(held)
             else:
                 data = (self.inputs if tensor.kind is Edge.INPUT else self.outputs)[tensor.name]
             self.kept.append(data)
-            table[number] = data.ctypes.data, tensor.dtype is DType.F16
+            table[number] = data.ctypes.data, code or (PLAIN_HALVES if half else PLAIN_WORDS)
         return table
 
     # --- threads and tasks ------------------------------------------------------------------

@@ -43,7 +43,7 @@ def _digest() -> str:
     here, contract = Path(__file__).parent, Path(isa.__file__).parent
     decisive = [
         contract / name
-        for name in ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+        for name in ("values.py", "drawing.py", "limits.py", "rounding.py", "table.py", "types.py")
     ]
     files = [*sorted(here.glob("*.py")), here.parent / "tables.py", *decisive]
     total = hashlib.sha256(numba.__version__.encode())

@@ -16,6 +16,7 @@ from wsc.runtime.values.compiled import (
     machine_at,
     part,
 )
+from wsc.runtime.values.produce import MADE, produce
 from wsc.runtime.values.records import Fault
 from wsc.runtime.values.streams import reserve, wake_readers
 
@@ -158,7 +159,10 @@ def feed(address: int, queue: int, most: int) -> int:
             break
         tensor = m.shapes[shape, TENSOR]
         place = m.streams[stream].address + m.written[lane] - m.streams[stream].base
-        if m.tensors[tensor, 1] != 0:
+        if m.tensors[tensor, 1] >= MADE:
+            produce(m, tensor, at, step, count, place)
+            m.now[0].bytes_in += 2 * count if m.tensors[tensor, 1] & 1 else 4 * count
+        elif m.tensors[tensor, 1] != 0:
             short = halves_at(m.tensors[tensor, 0] + 2 * at)
             for i in range(count):
                 m.words[place + i] = short[i * step]

@@ -109,9 +109,13 @@ def write(name: str) -> None:
     size = "20KB" if name == SHARDED else "1GB"
     model.save_pretrained(HERE / name, max_shard_size=size)
     (HERE / name / "generation_config.json").unlink(missing_ok=True)
+    for file in (HERE / name).glob("*.safetensors"):
+        file.chmod(0o644)
+    # As stored, so that nothing that is not stored was rounded with the weights.
+    model = type(model).from_pretrained(HERE / name, dtype=torch.float32).eval()
     ids = torch.randint(0, VOCABULARY, (BATCH, TOKENS), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        logits = model.float()(input_ids=ids).logits
+        logits = model(input_ids=ids).logits
     np.savez(HERE / name / "logits.npz", input_ids=ids.numpy(), logits=logits.numpy())
 
 

@@ -17,6 +17,7 @@ from wsc.ir.graph import (
     Concat,
     Constant,
     Contract,
+    Drawing,
     Expand,
     Gather,
     Graph,
@@ -24,6 +25,7 @@ from wsc.ir.graph import (
     GraphOutput,
     Index,
     Map,
+    Member,
     Move,
     MoveStep,
     Node,
@@ -34,6 +36,7 @@ from wsc.ir.graph import (
     Reshape,
     Scatter,
     Slice,
+    Source,
     Step,
     Transpose,
     Type,
@@ -128,6 +131,7 @@ class GraphBuilder:
         self._taken: set[str] = set()
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
+        self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
         self._types: dict[str, Type] = {}
         self._intervals: dict[str, Interval] = {}
@@ -174,7 +178,7 @@ class GraphBuilder:
         name: str,
         type_: Type,
         load: Callable[[], np.ndarray],
-        source: tuple[str, int, int] | None = None,
+        source: Source | None = None,
     ) -> Value:
         """A constant whose values ``load`` returns, with ``type_``'s dtype and shape."""
         require_sane(type_)
@@ -394,12 +398,28 @@ class GraphBuilder:
         constant = self._constants.get(value.name)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
-        same_bytes = all(isinstance(step, Reshape) for step in kept)
+        source = constant.source if all(isinstance(step, Reshape) for step in kept) else None
+        if isinstance(source, Member) and _plain(value.shape) != _plain(type_.shape):
+            source = None  # a checkpoint knows the shapes of its tensors
         name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
         load = constant.load
-        return self.lazy_constant(
-            name, type_, lambda: move_array(load(), kept), constant.source if same_bytes else None
-        )
+        moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+        step = kept[0]
+        stays = isinstance(constant.source, Member | Drawing)
+        if stays and len(kept) == 1 and isinstance(step, Transpose):
+            self._turned[moved.name] = value, step.perm
+        return moved
+
+    def _unturned(self, value: Value, spec: str) -> tuple[Value, str]:
+        """A weight as it is stored where it is the transpose of one, with its labels in that order.
+
+        Weights that stay where they are cannot be stored in another order.
+        """
+        if value.name not in self._turned:
+            return value, spec
+        stored, perm = self._turned[value.name]
+        labels = dict(zip(perm, spec.split(), strict=True))
+        return stored, " ".join(labels[axis] for axis in range(len(perm)))
 
     def narrow(self, value: Value) -> Value:
         """What a value was broadcast from: of the same rank, with some dimensions of one."""
@@ -530,6 +550,8 @@ class GraphBuilder:
         ``.`` stands for position 0 of a dimension of size 1.
         """
         a, b = self.aligned([a, b])
+        a, spec_a = self._unturned(a, spec_a)
+        b, spec_b = self._unturned(b, spec_b)
         extents: dict[str, int] = {}
         indices: list[tuple[Index, ...]] = []
         for value, spec in ((a, spec_a), (b, spec_b)):
@@ -557,6 +579,10 @@ class GraphBuilder:
         return Graph(
             self.name, tuple(self._inputs), tuple(outputs), constants, tuple(reversed(nodes))
         )
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _is_identity(step: MoveStep, shape: tuple[int, ...]) -> bool:
