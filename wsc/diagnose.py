@@ -19,9 +19,6 @@ from wsc.frontend.prepare import checkable, named, without_data
 from wsc.frontend.registry import find
 from wsc.isa.fabric import find_fabric
 
-# Control flow whose bodies are looked at, and what the frontend folds away.
-_STRUCTURAL = frozenset({"If", "Constant"})
-
 
 def obstacles(
     path: Path, fabric: str | None, dims: Mapping[str, int], bind: Mapping[str, np.ndarray],
@@ -105,7 +102,7 @@ def _operators(proto: onnx.ModelProto) -> list[str]:
     for nodes, versions in bodies:
         for number, node in enumerate(nodes):
             domain = "" if node.domain == "ai.onnx" else node.domain
-            if (node.domain, node.op_type) in functions or node.op_type in _STRUCTURAL:
+            if (node.domain, node.op_type) in functions:
                 continue
             opset = versions.get(node.domain, versions.get(domain, 1))
             reason = find(domain, node.op_type, opset)

@@ -2,7 +2,7 @@
 
 A program's shapes are static. Where a model takes such an operand as a graph input, a
 caller who has its values (``wsc.backend`` has them at the first run) may bind it as a
-constant. This table says which operands these are; nothing else may be bound.
+constant. Their lowerings say which operands these are (``sizes``); nothing else may be bound.
 """
 
 from __future__ import annotations
@@ -13,60 +13,8 @@ from dataclasses import dataclass, field
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from wsc.errors import CompileError
-
-_AXES = "the axes decide which dimensions remain"
-_REDUCTIONS = (
-    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
-    "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
-)  # fmt: skip
-
-# (operator of ai.onnx, number of the input) -> what of the shape it decides.
-SHAPE_OPERANDS: dict[tuple[str, int], str] = {
-    **{(name, 1): _AXES for name in _REDUCTIONS},
-    ("AffineGrid", 1): "the size of the grid",
-    ("BlackmanWindow", 0): "the length of the window",
-    ("CenterCropPad", 1): "the sizes of the result",
-    ("Col2Im", 1): "the sizes of the image",
-    ("Col2Im", 2): "the sizes of a block",
-    ("ConstantOfShape", 0): "the shape of the result",
-    ("CumProd", 1): "the axis, along which sizes differ",
-    ("CumSum", 1): "the axis, along which sizes differ",
-    ("DFT", 1): "the length of the signal",
-    ("DFT", 2): "the axis whose size changes",
-    ("Expand", 1): "the shape of the result",
-    ("HammingWindow", 0): "the length of the window",
-    ("HannWindow", 0): "the length of the window",
-    ("Loop", 0): "the trip count, which sizes the scan outputs",
-    ("Loop", 1): "whether there is a first turn, which sizes the scan outputs",
-    ("MaxUnpool", 2): "the shape of the result",
-    ("MelWeightMatrix", 0): "the number of bands, a size of the result",
-    ("MelWeightMatrix", 1): "the length of the transform, which sizes the result",
-    ("OneHot", 1): "the size of the new dimension",
-    ("Pad", 1): "the widths of the padding",
-    ("Pad", 3): "the axes that are padded",
-    ("Range", 0): "with limit and delta, the number of elements",
-    ("Range", 1): "with start and delta, the number of elements",
-    ("Range", 2): "with start and limit, the number of elements",
-    ("Reshape", 1): "the shape of the result",
-    ("Resize", 2): "the scales of the sizes",
-    ("Resize", 3): "the sizes of the result",
-    ("STFT", 1): "the step, which decides the number of frames",
-    ("STFT", 3): "the length of a frame",
-    ("SequenceAt", 1): "which tensor, and so which shape",
-    ("SequenceErase", 1): "which tensors, and so which shapes, remain",
-    ("SequenceInsert", 2): "the order of the tensors, and so of their shapes",
-    ("Slice", 1): "the starts, which decide the sizes",
-    ("Slice", 2): "the ends, which decide the sizes",
-    ("Slice", 3): "the axes that are cut",
-    ("Slice", 4): "the steps, which decide the sizes",
-    ("Split", 1): "the sizes of the parts",
-    ("SplitToSequence", 1): "the sizes of the parts",
-    ("Squeeze", 1): "the axes that go",
-    ("Tile", 1): "the repeats of the dimensions",
-    ("TopK", 1): "k, the size of the result",
-    ("Unsqueeze", 1): "the axes that come",
-    ("Upsample", 1): "the scales of the sizes",
-}
+from wsc.frontend import load_lowerings
+from wsc.frontend.registry import entries
 
 # Operators that read the shape of their input and none of its values.
 _VALUE_BLIND = frozenset({"Shape", "Size"})
@@ -165,9 +113,16 @@ class _Uses:
 
 def _decides(node: NodeProto, index: int) -> bool:
     """Whether an input of a node determines a shape."""
-    if node.domain not in ("", "ai.onnx") or (node.op_type, index) not in SHAPE_OPERANDS:
+    if _what(node.op_type, index) is None or node.domain not in ("", "ai.onnx"):
         return False
     return node.op_type != "Loop" or _has_lengths(node)
+
+
+def _what(op_type: str, index: int) -> str | None:
+    """What an operand of an operator of ai.onnx decides of a shape, whatever the opset."""
+    return next(
+        (entry.sizes[index] for entry in entries("", op_type) if index in entry.sizes), None
+    )
 
 
 def _has_lengths(loop: NodeProto) -> bool:
@@ -200,6 +155,7 @@ def shape_operands(model: ModelProto) -> list[ShapeOperand]:
     is computed from it: without its value there is no shape. An input with an initializer
     is constant already.
     """
+    load_lowerings()
     uses = _Uses()
     uses.collect(model.graph)
     try:
@@ -220,5 +176,5 @@ def _found(model: ModelProto, uses: _Uses) -> list[ShapeOperand]:
         if operand is None and value.name not in constant and _is_scalar(value):
             operand = uses.reached(value.name)
         if operand is not None:
-            found.append(ShapeOperand(value.name, *operand, SHAPE_OPERANDS[operand]))
+            found.append(ShapeOperand(value.name, *operand, _what(*operand) or ""))
     return found

@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsc.frontend.importer import import_model, import_onnx
 
-__all__ = ["FAMILIES", "import_model", "import_onnx", "load_lowerings"]
-
-# One file of lowerings each.
-FAMILIES = (
-    "activation",
-    "arrange",
-    "attention",
-    "attention_contrib",
-    "classic",
-    "constant",
-    "contract",
-    "contrib",
-    "control",
-    "convert",
-    "determinant",
-    "einsum",
-    "elementwise",
-    "flex_attention",
-    "linear_attention",
-    "loss",
-    "movement",
-    "normalize",
-    "pool",
-    "power",
-    "quantize",
-    "quantize_contrib",
-    "recurrent",
-    "recurrent_contrib",
-    "reduce",
-    "resize",
-    "rotary",
-    "scatter",
-    "select",
-    "sequence",
-    "signal",
-    "sized",
-    "spatial",
-    "text",
-    "training",
-    "trees",
-)
+__all__ = ["import_model", "import_onnx", "load_lowerings"]
 
 
 def load_lowerings() -> None:
-    """Register every operator (see ``wsc.frontend.registry.lowerings``)."""
-    for family in FAMILIES:
-        import_module(f"wsc.frontend.{family}")
+    """Register every operator (see ``wsc.frontend.registry.lowerings``).
+
+    Each file of this folder that holds lowerings registers them when it is imported.
+    """
+    for file in iter_modules(__path__, f"{__name__}."):
+        import_module(file.name)
 
 
 def __getattr__(name: str) -> Any:

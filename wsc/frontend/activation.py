@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from wsc.frontend import follow
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import Value
 from wsc.ir.terms import Term
@@ -52,13 +53,13 @@ def gelu_tanh_of(x: Term) -> Term:
     return x * 0.5 * (1 + inner.tanh())
 
 
-@lowering("Relu")
+@lowering("Relu", follows=follow.elementwise)
 def relu(call: Call) -> Value:
     """max(x, 0)."""
     return call.build.map(relu_of, call.arg(0))
 
 
-@lowering("Sigmoid")
+@lowering("Sigmoid", follows=follow.elementwise)
 def sigmoid(call: Call) -> Value:
     """1 / (1 + exp(-x))."""
     return call.build.map(lambda x: x.sigmoid(), call.arg(0))

@@ -20,7 +20,7 @@ from wsc.isa.types import DType
 KERNEL_LIMIT = 256
 
 
-@lowering("CenterCropPad", since=18)
+@lowering("CenterCropPad", since=18, sizes={1: "the sizes of the result"})
 def center_crop_pad(call: Call) -> Value:
     """The middle of the input, or the input in the middle of zeros, to a constant shape."""
     x, sizes = call.arg(0), call.static_ints(1, "the shape")
@@ -38,7 +38,7 @@ def center_crop_pad(call: Call) -> Value:
     )
 
 
-@lowering("Col2Im", since=18)
+@lowering("Col2Im", since=18, sizes={1: "the sizes of the image", 2: "the sizes of a block"})
 def col2im(call: Call) -> Value:
     """Blocks in columns laid over one another in an image, sums where they overlap."""
     build, x = call.build, call.arg(0)

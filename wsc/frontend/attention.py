@@ -259,7 +259,7 @@ def _precision(call: Call, dtype: DType) -> DType | None:
     return DType.F32 if wanted == ir.DataType.FLOAT and dtype is DType.F16 else None
 
 
-@lowering("Attention", since=23)
+@lowering("Attention", since=23, quiet=("qk_matmul_output_mode",))
 def attention(call: Call) -> list[Value | None]:
     """Scaled dot-product attention: masks, windows, soft cap, grouped heads, caches."""
     build, flat = call.build, call.arg(0).rank == 3

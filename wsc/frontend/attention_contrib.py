@@ -55,7 +55,7 @@ def _flat_inputs(call: Call, heads: int) -> list[Value]:
     ]
 
 
-@lowering("MultiHeadAttention", domain=DOMAIN)
+@lowering("MultiHeadAttention", domain=DOMAIN, quiet=("mask_filter_value",))
 def multi_head_attention(call: Call) -> list[Value | None]:
     """Attention over queries, keys and values of any packing, with a cache."""
     build, heads = call.build, call.integer("num_heads", 0)
@@ -121,7 +121,7 @@ def _padding(call: Call, mask: Value, sides: Heads) -> Value:
     return build.map(lambda m: m.select_literals(dtype, 0.0, fill), wide, hint="padding")
 
 
-@lowering("Attention", domain=DOMAIN)
+@lowering("Attention", domain=DOMAIN, quiet=("mask_filter_value",))
 def packed_attention(call: Call) -> list[Value | None]:
     """Attention with its own input projection: x W + b split into queries, keys, values."""
     build, heads = call.build, call.integer("num_heads", 0)
@@ -206,7 +206,17 @@ def _placed(
     )  # fmt: skip
 
 
-@lowering("GroupQueryAttention", domain=DOMAIN)
+@lowering(
+    "GroupQueryAttention",
+    domain=DOMAIN,
+    quiet=(
+        "k_quant_type",
+        "kv_cache_bit_width",
+        "qk_norm_epsilon",
+        "rotary_interleaved",
+        "v_quant_type",
+    ),
+)
 def group_query_attention(call: Call) -> list[Value | None]:
     """Causal attention of grouped heads behind a cache of any filling, with rotary embeddings."""
     for index, what in ((11, "a head sink"), (12, "a quantised cache"), (14, "norms of q and k")):

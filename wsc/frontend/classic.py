@@ -103,7 +103,14 @@ def _linear(call: Call, x: Value, rows: int) -> Value:
     return build.map(lambda v, b: v + b, scores, shift, hint="scores")
 
 
-@lowering("LinearClassifier", domain=DOMAIN)
+@lowering(
+    "LinearClassifier",
+    domain=DOMAIN,
+    quiet=(
+        "classlabels_strings",
+        "multi_class",
+    ),
+)
 def linear_classifier(call: Call) -> list[Value]:
     """The class with the largest of the scores x W + b, and the scores."""
     build, labels = call.build, class_labels(call)
@@ -117,7 +124,15 @@ def linear_classifier(call: Call) -> list[Value]:
     return [labelled(call, scores, labels), transformed(call, scores)]
 
 
-@lowering("SVMRegressor", domain=DOMAIN)
+@lowering(
+    "SVMRegressor",
+    domain=DOMAIN,
+    quiet=(
+        "kernel_params",
+        "kernel_type",
+        "n_targets",
+    ),
+)
 def svm_regressor(call: Call) -> Value:
     """Sums over support vectors of kernels with x."""
     build, x = call.build, floats(call, call.arg(0))
@@ -245,7 +260,16 @@ def array_feature_extractor(call: Call) -> Value:
     return build.gather(x, flat, x.rank - 1)
 
 
-@lowering("LabelEncoder", domain=DOMAIN, since=2)
+@lowering(
+    "LabelEncoder",
+    domain=DOMAIN,
+    since=2,
+    quiet=(
+        "default_float",
+        "default_int64",
+        "default_string",
+    ),
+)
 def label_encoder(call: Call) -> Value:
     """Numbers for numbers, by a table; a default for those that it lacks."""
     build, x = call.build, call.arg(0)

@@ -33,7 +33,16 @@ def _array(call: Call) -> np.ndarray:
     return np.asarray(found[0])
 
 
-@lowering("Constant")
+@lowering(
+    "Constant",
+    quiet=(
+        "value",
+        "value_float",
+        "value_floats",
+        "value_int",
+        "value_ints",
+    ),
+)
 def constant(call: Call) -> Value | Wide:
     """Values of the model."""
     array = _array(call)

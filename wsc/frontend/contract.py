@@ -64,7 +64,7 @@ def fused_matmul(call: Call) -> Value:
     return product if alpha == 1 else call.build.map(lambda x: x * alpha, product, hint="scale")
 
 
-@lowering("Gemm")
+@lowering("Gemm", quiet=("beta",))
 def gemm(call: Call) -> Value:
     """alpha * a' b' + beta * c."""
     call.integer("broadcast", 0)  # before opset 7; c is broadcast either way
@@ -212,7 +212,7 @@ def add_channel_bias(call: Call, x: Value, bias: Value | None) -> Value:
     return call.build.map(lambda v, b: v + b, x, wide, hint="bias")
 
 
-@lowering("Conv")
+@lowering("Conv", quiet=("kernel_shape",))
 def conv(call: Call) -> Value:
     """Convolution in any number of dimensions, with groups, strides, dilations and pads."""
     x, weight = call.arg(0), call.arg(1)
@@ -223,7 +223,7 @@ def conv(call: Call) -> Value:
     )
 
 
-@lowering("ConvTranspose")
+@lowering("ConvTranspose", quiet=("kernel_shape",))
 def conv_transpose(call: Call) -> Value:
     """Transposed convolution: zeros between the inputs, then a plain convolution."""
     x, weight = call.arg(0), call.arg(1)

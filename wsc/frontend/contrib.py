@@ -40,7 +40,14 @@ def _activated(build: GraphBuilder, x: Value, name: str, parameters: list[float]
     return build.map(body, x, hint="activation") if name else x
 
 
-@lowering("FusedConv", domain=DOMAIN)
+@lowering(
+    "FusedConv",
+    domain=DOMAIN,
+    quiet=(
+        "activation_params",
+        "kernel_shape",
+    ),
+)
 def fused_conv(call: Call) -> Value:
     """Convolution, a sum with another tensor, and an activation."""
     build, result = call.build, conv(call)
@@ -50,7 +57,14 @@ def fused_conv(call: Call) -> Value:
     return _activated(build, result, name, call.numbers("activation_params") or [])
 
 
-@lowering("FusedGemm", domain=DOMAIN)
+@lowering(
+    "FusedGemm",
+    domain=DOMAIN,
+    quiet=(
+        "activation_gamma",
+        "beta",
+    ),
+)
 def fused_gemm(call: Call) -> Value:
     """Gemm and an activation."""
     result, name = gemm(call), call.text("activation", "")
@@ -58,7 +72,7 @@ def fused_gemm(call: Call) -> Value:
     return _activated(call.build, result, name, parameters)
 
 
-@lowering("EmbedLayerNormalization", domain=DOMAIN)
+@lowering("EmbedLayerNormalization", domain=DOMAIN, quiet=("mask_index_type",))
 def embed_layer_normalization(call: Call) -> list[Value | None]:
     """Embeddings of words, positions and segments, summed and normalised; lengths of the mask."""
     build, words = call.build, call.arg(0)

@@ -112,7 +112,13 @@ class _Loop:
     shown: list[list[Value | Wide]]
 
 
-@lowering("Loop")
+@lowering(
+    "Loop",
+    sizes={
+        0: "the trip count, which sizes the scan outputs",
+        1: "whether there is a first turn, which sizes the scan outputs",
+    },
+)
 def loop(call: Call) -> list[Item | None]:
     """Turns unrolled; a run-time condition selects what is carried on."""
     body, build = _body(call, "body"), call.build

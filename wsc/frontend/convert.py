@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from wsc.frontend import follow
 from wsc.frontend.registry import Call, lowering, normal_axis, require
 from wsc.frontend.types import (
     FLOATS,
@@ -22,7 +23,15 @@ from wsc.ir.terms import Term
 from wsc.isa.types import DType
 
 
-@lowering("Cast", "CastLike")
+@lowering(
+    "Cast",
+    "CastLike",
+    quiet=(
+        "round_mode",
+        "saturate",
+    ),
+    follows=follow.elementwise,
+)
 def cast(call: Call) -> Value:
     """Another element type; floats go to integers towards zero."""
     like = call.node.op_type == "CastLike"
@@ -82,7 +91,16 @@ def bit_cast(call: Call) -> Value:
 # --- quantisation ----------------------------------------------------------------------
 
 
-@lowering("QuantizeLinear", since=10)
+@lowering(
+    "QuantizeLinear",
+    since=10,
+    quiet=(
+        "axis",
+        "block_size",
+        "precision",
+        "saturate",
+    ),
+)
 def quantize_linear(call: Call) -> Value:
     """x / scale + zero point, rounded and saturated to 2 to 16 bits, fp8 or fp4."""
     declared = ir.DataType(call.integer("output_dtype", 0) or Kind.UINT8)
@@ -108,7 +126,14 @@ def quantize_linear(call: Call) -> Value:
     return call.build.map(body, *inputs)
 
 
-@lowering("DequantizeLinear", since=10)
+@lowering(
+    "DequantizeLinear",
+    since=10,
+    quiet=(
+        "axis",
+        "block_size",
+    ),
+)
 def dequantize_linear(call: Call) -> Value:
     """(x - zero point) * scale."""
     scale, zero = (along_axis(call, index) for index in (1, 2))

@@ -7,6 +7,7 @@ from functools import reduce
 
 import numpy as np
 
+from wsc.frontend import follow
 from wsc.frontend.registry import Call, Item, lowering, require
 from wsc.frontend.types import (
     I32_MAX,
@@ -72,7 +73,7 @@ def _register_rows() -> None:
             return call.build.map(lambda x: x.op(row), call.arg(0))
 
         lower.__doc__ = doc
-        lowering(op_type)(lower)
+        lowering(op_type, follows=follow.elementwise)(lower)
 
     def binary(op_type: str, row: str, doc: str, wraps: bool) -> None:
         def lower(call: Call) -> Value:
@@ -83,7 +84,7 @@ def _register_rows() -> None:
             return call.build.map(lambda a, b: wrap(a.op(row, b), kind), left, right)
 
         lower.__doc__ = doc
-        lowering(op_type)(lower)
+        lowering(op_type, follows=follow.elementwise)(lower)
 
     for op_type, (row, doc) in _UNARY.items():
         unary(op_type, row, doc)
@@ -103,31 +104,31 @@ def _compare(call: Call, row: str, first: int) -> Value:
     )
 
 
-@lowering("Less")
+@lowering("Less", follows=follow.elementwise)
 def less(call: Call) -> Value:
     """a < b."""
     return _compare(call, "lt", 0)
 
 
-@lowering("LessOrEqual", since=12)
+@lowering("LessOrEqual", since=12, follows=follow.elementwise)
 def less_or_equal(call: Call) -> Value:
     """a <= b."""
     return _compare(call, "le", 0)
 
 
-@lowering("Greater")
+@lowering("Greater", follows=follow.elementwise)
 def greater(call: Call) -> Value:
     """a > b."""
     return _compare(call, "lt", 1)
 
 
-@lowering("GreaterOrEqual", since=12)
+@lowering("GreaterOrEqual", since=12, follows=follow.elementwise)
 def greater_or_equal(call: Call) -> Value:
     """a >= b."""
     return _compare(call, "le", 1)
 
 
-@lowering("Abs")
+@lowering("Abs", follows=follow.elementwise)
 def absolute(call: Call) -> Value:
     """|x|."""
     kind = call.onnx_type(0)
@@ -136,7 +137,7 @@ def absolute(call: Call) -> Value:
     return call.build.map(lambda x: wrap(x.abs(), kind), call.arg(0))
 
 
-@lowering("Sign")
+@lowering("Sign", follows=follow.elementwise)
 def sign(call: Call) -> Value:
     """-1, 0 or 1."""
     if call.onnx_type(0) in UNSIGNED:
@@ -144,7 +145,7 @@ def sign(call: Call) -> Value:
     return call.build.map(lambda x: x.op("sign"), call.arg(0))
 
 
-@lowering("Div")
+@lowering("Div", follows=follow.quotient)
 def div(call: Call) -> Value:
     """a / b; integers towards zero."""
     kind = call.onnx_type(0)
@@ -157,7 +158,7 @@ def divisor(call: Call, value: Value) -> Value:
     return value if value.dtype.is_float else call.build.divisor(value)
 
 
-@lowering("Not")
+@lowering("Not", follows=follow.elementwise)
 def logical_not(call: Call) -> Value:
     """Logical not."""
     return call.build.map(lambda x: x.negated(), call.arg(0))
@@ -186,14 +187,14 @@ def bit_shift(call: Call) -> Value:
     return call.build.map(body, call.arg(0), call.arg(1))
 
 
-@lowering("Neg")
+@lowering("Neg", follows=follow.elementwise)
 def neg(call: Call) -> Value:
     """-x."""
     kind = call.onnx_type(0)
     return call.build.map(lambda x: wrap(-x, kind), call.arg(0))
 
 
-@lowering("Mod", since=10)
+@lowering("Mod", since=10, follows=follow.quotient)
 def mod(call: Call) -> Value:
     """Remainder with the sign of b, or with fmod=1 of a."""
     row = "rem" if call.flag("fmod", False) else "mod"
@@ -201,7 +202,7 @@ def mod(call: Call) -> Value:
     return call.build.map(lambda a, b: a.op(row, b), call.arg(0), divisor(call, call.arg(1)))
 
 
-@lowering("Max", "Min")
+@lowering("Max", "Min", follows=follow.elementwise)
 def extremum(call: Call) -> Value:
     """Elementwise largest or smallest of any number of inputs."""
     row, kind = call.node.op_type.lower(), call.onnx_type(0)
@@ -212,7 +213,7 @@ def extremum(call: Call) -> Value:
     return call.build.map(body, *call.args())
 
 
-@lowering("Sum")
+@lowering("Sum", follows=follow.elementwise)
 def sum_(call: Call) -> Value:
     """Elementwise sum of any number of inputs."""
     # Two f16 overflow only where their sum does; more may do so on the way.
@@ -227,7 +228,7 @@ def mean(call: Call) -> Value:
     return call.build.map_wide(lambda *xs: reduce(lambda a, b: a + b, xs) * scale, *call.args())
 
 
-@lowering("Where", since=9)
+@lowering("Where", since=9, follows=follow.elementwise)
 def where(call: Call) -> Value:
     """c ? a : b."""
     return call.build.map(lambda c, a, b: c.select(a, b), call.arg(0), call.arg(1), call.arg(2))
@@ -239,7 +240,14 @@ def identity(call: Call) -> Item:
     return call.item(0)
 
 
-@lowering("Dropout", since=7)
+@lowering(
+    "Dropout",
+    since=7,
+    quiet=(
+        "ratio",
+        "seed",
+    ),
+)
 def dropout(call: Call) -> list[Value]:
     """x, and a mask that keeps all: nothing is dropped at inference, nor at a ratio of 0."""
     training, ratio = call.maybe_static(2), call.maybe_static(1)
@@ -258,7 +266,7 @@ def wide_square(x: Term) -> Term:
     return wide * wide
 
 
-@lowering("Clip", since=6)
+@lowering("Clip", since=6, follows=follow.elementwise)
 def clip(call: Call) -> Value:
     """min(max(x, low), high)."""
     x, kind = call.arg(0), call.onnx_type(0)

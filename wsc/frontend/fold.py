@@ -202,7 +202,7 @@ def _computed(node: ir.Node, domain: str, opset: int) -> np.ndarray | None:
     try:
         require_like_types(node, opset)
         result = table.lowered(call, entry.function)
-        call.require_all_read()
+        call.require_all_read(entry)
         first = result if isinstance(result, Item) else result[0]
         if not isinstance(first, Value | Wide):
             return None

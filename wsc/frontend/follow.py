@@ -7,33 +7,33 @@ do no harm: no index leaves its range, and nothing is divided by it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from wsc.frontend.reduce import iota
-from wsc.frontend.registry import Call, Function, Item, Result, Sized, normal_axis, require
+from wsc.frontend.registry import (
+    Call,
+    Follows,
+    Function,
+    Item,
+    Result,
+    Sized,
+    normal_axis,
+    require,
+)
 from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
 
-_ELEMENTWISE = (
-    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Cos", "Equal", "Erf", "Exp", "Floor",
-    "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "Not",
-    "Or", "Pow", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Sqrt", "Sub", "Sum",
-    "Tanh", "Where", "Xor",
-)  # fmt: skip
 
-# (call, inputs of unknown size by number, one result) -> the axis of the result.
-Rule = Callable[[Call, Mapping[int, Sized], Value], int]
-
-
-def follow(call: Call, inputs: Mapping[int, Sized], lower: Function) -> Result:
+def follow(call: Call, inputs: Mapping[int, Sized], rule: Follows, lower: Function) -> Result:
     """The results of a node with inputs whose size data decide.
 
-    call: shows these inputs with all their room. Raises Unsupported where the size cannot pass.
+    call: shows these inputs with all their room. rule: of the operator.
+
+    Raises:
+        Unsupported: the size cannot pass.
     """
     first, *others = inputs.values()
     alike = all(other.length == first.length for other in others)
     require(alike, "inputs whose sizes depend on different data")
-    rule = RULES[call.node.op_type]
     result = lower(call)
     shown = (result,) if isinstance(result, Item) else result
     followed: list[Item | None] = []
@@ -52,15 +52,7 @@ def follow(call: Call, inputs: Mapping[int, Sized], lower: Function) -> Result:
     return followed
 
 
-def safe_indices(call: Call, item: Sized) -> Value:
-    """Indices that are 0 beyond their length."""
-    places = iota(call.build, item.value.shape[item.axis], item.axis, item.value.rank)
-    return call.build.map(
-        lambda i, p, n: (p < n).select(i, 0), item.value, places, item.length, hint="inside"
-    )
-
-
-def _elementwise(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def elementwise(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     """Dimensions align at the end."""
     ends = {item.value.rank - item.axis for item in inputs.values()}
     require(len(ends) == 1, "sizes that depend on data along different axes")
@@ -73,17 +65,20 @@ def _elementwise(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     return result.rank - end
 
 
-def _divide(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def quotient(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """As elementwise; an integer is never divided by what lies beyond the length."""
     require(result.dtype.is_float or 1 not in inputs, "a division by integers of unknown number")
-    return _elementwise(call, inputs, result)
+    return elementwise(call, inputs, result)
 
 
-def _transpose(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def transposed(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """The axis goes where the permutation takes it."""
     perm = call.integers("perm") or list(range(result.rank))[::-1]
     return perm.index(inputs[0].axis)
 
 
-def _gather(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def gathered(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """Along other axes than the gathered one, or as long as the indices are."""
     data, indices = call.arg(0), call.arg(1)
     axis = normal_axis(call.integer("axis", 0), data.rank)
     if 1 in inputs:
@@ -94,14 +89,15 @@ def _gather(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     return own if own < axis else own + indices.rank - 1
 
 
-def _gather_nd(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def gathered_nd(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """As many results as there are index tuples."""
     require(set(inputs) == {1}, "data of unknown size")
     require(not call.integer("batch_dims", 0), "batch dimensions")
     require(inputs[1].axis < call.arg(1).rank - 1, "index tuples of unknown size")
     return inputs[1].axis
 
 
-def _reshaped(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def reshaped(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     """The axis stays whole: as many elements stand before it as did."""
     require(set(inputs) == {0}, "a shape of unknown size")
     item = inputs[0]
@@ -118,20 +114,22 @@ def _reshaped(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     return open_axes[0]
 
 
-def _squeezed(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def squeezed(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """The axis stays; others of one element go."""
     item = inputs[0]
     axes = call.axes(1, item.value.rank)
     require(axes is not None and item.axis not in axes, "the axis of unknown size goes")
     return item.axis - sum(axis < item.axis for axis in axes or ())
 
 
-def _unsqueezed(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def unsqueezed(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """The axis stays; others of one element come."""
     axes = call.axes(1, result.rank) or ()
     kept = [axis for axis in range(result.rank) if axis not in axes]
     return kept[inputs[0].axis]
 
 
-def _apart(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def apart(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     """Along another axis than the node's."""
     axis = normal_axis(call.integer("axis", 0), result.rank)
     own = {item.axis for item in inputs.values()}
@@ -140,7 +138,8 @@ def _apart(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     return own.pop()
 
 
-def _sliced(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+def sliced(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
+    """Other axes are cut."""
     require(set(inputs) == {0}, "bounds of unknown size")
     own = inputs[0].axis
     starts = call.integers("starts") if call.opset < 10 else call.static_ints(1, "the starts")
@@ -148,17 +147,3 @@ def _sliced(call: Call, inputs: Mapping[int, Sized], result: Value) -> int:
     axes = list(range(len(starts or ()))) if axes is None else axes
     require(own not in axes, "a slice of the axis of unknown size")
     return own
-
-
-RULES: dict[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE, _elementwise),
-    **dict.fromkeys(("Div", "Mod"), _divide),
-    **dict.fromkeys(("Concat", "Split"), _apart),
-    **dict.fromkeys(("Flatten", "Reshape"), _reshaped),
-    "Gather": _gather,
-    "GatherND": _gather_nd,
-    "Slice": _sliced,
-    "Squeeze": _squeezed,
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueezed,
-}

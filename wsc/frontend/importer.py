@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import onnx_ir as ir
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings, wide
 from wsc.frontend.doubles import is_in_double, warn_of_doubles
-from wsc.frontend.follow import RULES, follow, safe_indices
+from wsc.frontend.follow import follow
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
 from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
@@ -30,6 +31,7 @@ from wsc.frontend.registry import (
     find,
     require,
 )
+from wsc.frontend.sized import safe_indices
 from wsc.frontend.store import SOURCE_KEY, Store
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.frontend.wide import Wide, whole
@@ -263,8 +265,7 @@ class _Importer:
             for number, value in enumerate(node.inputs)
             if value is not None and isinstance(item := self.values.get(value), Sized)
         }
-        passes = inputs and not _domain(node) and node.op_type in RULES
-        if not passes:
+        if not inputs or entry.follows is None:
             call = Call(node, self.build, self.precision, opset, self._fetch, lower)
             result = table.lowered(call, entry.function)
         else:
@@ -279,8 +280,9 @@ class _Importer:
                 operand = node.inputs[number]
                 assert operand is not None
                 shown[operand] = safe_indices(call, item) if gathers else item.value
-            result = follow(call, inputs, lambda call: table.lowered(call, entry.function))
-        call.require_all_read()
+            lowered = partial(table.lowered, lower=entry.function)
+            result = follow(call, inputs, entry.follows, lowered)
+        call.require_all_read(entry)
         return result
 
     def _inner(

@@ -95,7 +95,7 @@ def _parts(call: Call) -> _Parts:
     return _Parts(query, key, value, decay, beta)
 
 
-@lowering("LinearAttention", since=27)
+@lowering("LinearAttention", since=27, quiet=("chunk_size",))
 def linear_attention(call: Call) -> list[Value]:
     """Queries read a state of keys times values, which every step updates."""
     rule = call.text("update_rule", "gated_delta")

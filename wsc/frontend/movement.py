@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wsc.frontend import wide
+from wsc.frontend import follow, wide
 from wsc.frontend.registry import LONGEST, Call, Unsupported, lowering, normal_axis, require
 from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
@@ -16,7 +16,7 @@ from wsc.ir.graph import Expand, Pad, Reshape, Slice, Transpose
 from wsc.isa.types import DType
 
 
-@lowering("Reshape", since=5)
+@lowering("Reshape", since=5, sizes={1: "the shape of the result"}, follows=follow.reshaped)
 def reshape(call: Call) -> Value:
     """Another shape, the same elements; 0 keeps a size, -1 takes the rest."""
     x = call.arg(0)
@@ -31,7 +31,7 @@ def reshape(call: Call) -> Value:
     return call.build.reshape(x, target)
 
 
-@lowering("Flatten")
+@lowering("Flatten", follows=follow.reshaped)
 def flatten(call: Call) -> Value:
     """Two dimensions: those before ``axis``, and the rest."""
     x, axis = call.arg(0), call.integer("axis", 1)
@@ -40,7 +40,7 @@ def flatten(call: Call) -> Value:
     return call.build.reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
 
-@lowering("Squeeze")
+@lowering("Squeeze", sizes={1: "the axes that go"}, follows=follow.squeezed)
 def squeeze(call: Call) -> Value:
     """Dimensions of size 1 left out."""
     x = call.arg(0)
@@ -51,7 +51,7 @@ def squeeze(call: Call) -> Value:
     return call.build.reshape(x, [n for axis, n in enumerate(x.shape) if axis not in axes])
 
 
-@lowering("Unsqueeze")
+@lowering("Unsqueeze", sizes={1: "the axes that come"}, follows=follow.unsqueezed)
 def unsqueeze(call: Call) -> Value:
     """Dimensions of size 1 put in."""
     x = call.arg(0)
@@ -62,14 +62,14 @@ def unsqueeze(call: Call) -> Value:
     return call.build.reshape(x, [1 if i in axes else next(sizes) for i in range(x.rank + count)])
 
 
-@lowering("Transpose")
+@lowering("Transpose", follows=follow.transposed)
 def transpose(call: Call) -> Value:
     """Dimensions in another order."""
     x = call.arg(0)
     return call.build.transpose(x, call.integers("perm") or list(reversed(range(x.rank))))
 
 
-@lowering("Expand", since=8)
+@lowering("Expand", since=8, sizes={1: "the shape of the result"})
 def expand(call: Call) -> Value:
     """Broadcast to a shape."""
     x = call.arg(0)
@@ -77,7 +77,16 @@ def expand(call: Call) -> Value:
     return call.build.expand(x, target)
 
 
-@lowering("Slice")
+@lowering(
+    "Slice",
+    sizes={
+        1: "the starts, which decide the sizes",
+        2: "the ends, which decide the sizes",
+        3: "the axes that are cut",
+        4: "the steps, which decide the sizes",
+    },
+    follows=follow.sliced,
+)
 def slice_(call: Call) -> Value:
     """Ranges of dimensions, with steps of either sign."""
     x = call.arg(0)
@@ -104,14 +113,16 @@ def _end(end: int, step: int) -> int | None:
     return None if step < 0 and end <= -(2**31) + 1 else end
 
 
-@lowering("Concat", since=4)
+@lowering("Concat", since=4, follows=follow.apart)
 def concat(call: Call) -> Value:
     """Inputs joined along an axis."""
     values = call.args()
     return call.build.concat(values, normal_axis(call.integer("axis", 0), values[0].rank))
 
 
-@lowering("Split")
+@lowering(
+    "Split", quiet=("num_outputs",), sizes={1: "the sizes of the parts"}, follows=follow.apart
+)
 def split(call: Call) -> list[Value]:
     """Parts of one dimension."""
     x = call.arg(0)
@@ -133,7 +144,7 @@ def split(call: Call) -> list[Value]:
     return [piece(*place) for place in zip(range(len(sizes)), starts, sizes, strict=False)]
 
 
-@lowering("Tile", since=6)
+@lowering("Tile", since=6, sizes={1: "the repeats of the dimensions"})
 def tile(call: Call) -> Value:
     """The input repeated along its dimensions."""
     x, repeats = call.arg(0), call.static_ints(1, "repeats")
@@ -177,7 +188,7 @@ def space_to_depth(call: Call) -> Value:
 # --- pads ---------------------------------------------------------------------------
 
 
-@lowering("Pad", since=2)
+@lowering("Pad", since=2, sizes={1: "the widths of the padding", 3: "the axes that are padded"})
 def pad(call: Call) -> Value:
     """Elements around: a constant, or the data reflected, repeated or wrapped."""
     x = call.arg(0)
@@ -279,7 +290,7 @@ def _cycled(build: GraphBuilder, period: Value, axis: int, before: int, count: i
     return build.slice_axis(whole, axis, start, count, hint=f"pad{axis}")
 
 
-@lowering("Gather")
+@lowering("Gather", follows=follow.gathered)
 def gather(call: Call) -> Value:
     """Positions of one axis; constant positions in even steps become a slice."""
     data, indices = call.arg(0), call.maybe_static(1)
@@ -334,7 +345,7 @@ def size_(call: Call) -> Value:
     return call.build.constant(np.array(call.arg(0).type.size), DType.I32, "size")
 
 
-@lowering("ConstantOfShape", since=9)
+@lowering("ConstantOfShape", since=9, sizes={0: "the shape of the result"})
 def constant_of_shape(call: Call) -> Value | Wide:
     """A constant tensor with one value."""
     shape = call.static_ints(0, "the shape")
@@ -350,7 +361,15 @@ def _numbers(call: Call, array: np.ndarray, hint: str) -> Value | Wide:
     return wide.of_array(call.build, array, hint)
 
 
-@lowering("Range", since=11)
+@lowering(
+    "Range",
+    since=11,
+    sizes={
+        0: "with limit and delta, the number of elements",
+        1: "with start and delta, the number of elements",
+        2: "with start and limit, the number of elements",
+    },
+)
 def range_(call: Call) -> Value | Wide:
     """Numbers from start to limit, a constant."""
     bounds = [call.static(i, "a bound").reshape(()) for i in range(3)]

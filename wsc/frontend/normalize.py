@@ -127,8 +127,8 @@ def affine(build: GraphBuilder, x: Value, scale: Value | None, bias: Value | Non
     return build.map(body, x, *parts)
 
 
-@lowering("LayerNormalization", since=17)
-@lowering("LayerNormalization", domain="com.microsoft")
+@lowering("LayerNormalization", since=17, quiet=("stash_type",))
+@lowering("LayerNormalization", domain="com.microsoft", quiet=("stash_type",))
 def layer_normalization(call: Call) -> list[Value]:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axes."""
     x = call.arg(0)
@@ -138,9 +138,9 @@ def layer_normalization(call: Call) -> list[Value]:
     return [affine(call.build, unit, call.arg(1), call.maybe(2)), mean, inverse]
 
 
-@lowering("RMSNormalization", since=23)
-@lowering("SimplifiedLayerNormalization")
-@lowering("SimplifiedLayerNormalization", domain="com.microsoft")
+@lowering("RMSNormalization", since=23, quiet=("stash_type",))
+@lowering("SimplifiedLayerNormalization", quiet=("stash_type",))
+@lowering("SimplifiedLayerNormalization", domain="com.microsoft", quiet=("stash_type",))
 def rms_normalization(call: Call) -> list[Value]:
     """x / sqrt(mean(x^2) + epsilon) * scale over the last axes."""
     x = call.arg(0)
@@ -182,7 +182,7 @@ def _skip_sum(call: Call, bias: int) -> Value:
     return call.build.map(lambda a, b, *c: a + b + c[0] if c else a + b, *parts, hint="skip")
 
 
-@lowering("BatchNormalization", since=7)
+@lowering("BatchNormalization", since=7, quiet=("momentum",))
 def batch_normalization(call: Call) -> Value | list[Value]:
     """x * scale / sqrt(variance + epsilon) + shift; in training with the batch's own moments."""
     if call.flag("training_mode", False):
@@ -220,7 +220,7 @@ def _is_beyond_f16(factor: np.ndarray, mean: np.ndarray) -> bool:
     return bool(small < 1e-4 or sizes.max() > 1e3 or np.abs(mean * factor).max() > 1e3)
 
 
-@lowering("BatchNormalization", until=6)
+@lowering("BatchNormalization", until=6, quiet=("momentum",))
 def batch_normalization_in_test(call: Call) -> Value:
     """As the newer form, where an attribute says that it is inference."""
     require(call.flag("is_test", False), "training mode")
@@ -275,7 +275,7 @@ def _per_channel(call: Call, unit: Value) -> Value:
     return affine(call.build, unit, scale, bias)
 
 
-@lowering("GroupNormalization", since=18)
+@lowering("GroupNormalization", since=18, quiet=("stash_type",))
 def group_normalization(call: Call) -> Value:
     """Groups of channels of each sample normalised over channels and space."""
     build, x, groups = call.build, call.arg(0), call.integer("num_groups", 1)

@@ -54,7 +54,7 @@ def _spatial(call: Call) -> list[Window]:
     return windows(call, call.arg(0).shape[2:], kernel)
 
 
-@lowering("MaxPool")
+@lowering("MaxPool", quiet=("storage_order",))
 def max_pool(call: Call) -> list[Value]:
     """Largest of each window, and where in the input it stands."""
     x, spatial = call.arg(0), _spatial(call)

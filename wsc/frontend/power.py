@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsc.frontend import follow
 from wsc.frontend.elementwise import operands, wide_square
 from wsc.frontend.registry import Call, lowering, require
 from wsc.frontend.types import UNSIGNED
@@ -39,7 +40,7 @@ def whole_power(x: Term, exponent: int) -> Term:
     return half if exponent == 1 or exponent % 2 == 0 else half * x
 
 
-@lowering("Pow")
+@lowering("Pow", follows=follow.elementwise)
 def pow_(call: Call) -> Value:
     """a to the power b."""
     (base, other), exponent = operands(call), call.maybe_static(1)

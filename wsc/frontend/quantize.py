@@ -125,7 +125,7 @@ def matmul_integer(call: Call) -> Value:
     )
 
 
-@lowering("ConvInteger", since=10)
+@lowering("ConvInteger", since=10, quiet=("kernel_shape",))
 def conv_integer(call: Call) -> Value:
     """Convolution of 8-bit integers less their zero points, as 32-bit integers."""
     x, weight = call.arg(0), call.arg(1)
@@ -200,7 +200,7 @@ def qlinear_matmul(call: Call) -> Value:
     return requantized(build, total, [scale_a, scale_b], to)
 
 
-@lowering("QLinearConv", since=10)
+@lowering("QLinearConv", since=10, quiet=("kernel_shape",))
 def qlinear_conv(call: Call) -> Value:
     """Convolution of quantised tensors, quantised again."""
     build, x, weight = call.build, call.arg(0), call.arg(3)

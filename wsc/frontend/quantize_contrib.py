@@ -165,7 +165,7 @@ def dynamic_quantize_matmul(call: Call) -> Value:
     return build.map(lambda v, b: v + b, result, call.arg(4))
 
 
-@lowering("MatMulNBits", domain=DOMAIN)
+@lowering("MatMulNBits", domain=DOMAIN, quiet=("accuracy_level",))
 def matmul_nbits(call: Call) -> Value:
     """x times a constant matrix that is stored in few bits, scaled by block."""
     build, x = call.build, call.arg(0)

@@ -278,7 +278,7 @@ def _run(call: Call, directions: list[_Direction], cell: Cell) -> list[Value]:
     return [sequence, *states]
 
 
-@lowering("LSTM", since=7)
+@lowering("LSTM", since=7, quiet=("hidden_size",))
 def lstm(call: Call) -> list[Value]:
     """Long short-term memory, any direction, with peepholes."""
     return lstm_of(call, _plain_weights)
@@ -317,7 +317,7 @@ def _lstm(d: _Direction, couple: bool) -> tuple[list[Value], Value, Value | None
     return outputs, hidden, cell
 
 
-@lowering("GRU", since=7)
+@lowering("GRU", since=7, quiet=("hidden_size",))
 def gru(call: Call) -> list[Value]:
     """Gated recurrent unit, any direction, reset before or after the product."""
     after = call.flag("linear_before_reset", False)
@@ -370,7 +370,7 @@ def _gru_reset_before(d: _Direction) -> tuple[list[Value], Value, Value | None]:
     return outputs, hidden, None
 
 
-@lowering("RNN", since=7)
+@lowering("RNN", since=7, quiet=("hidden_size",))
 def rnn(call: Call) -> list[Value]:
     """Plain recurrence, any direction."""
     return _run(call, _directions(call, 1, ("Tanh",), fused_bias=True), _rnn)

@@ -42,7 +42,7 @@ def _quantized_weights(call: Call, gates: int, d: int) -> Weights:
     return Weights(size, project, recur)
 
 
-@lowering("DynamicQuantizeLSTM", domain="com.microsoft")
+@lowering("DynamicQuantizeLSTM", domain="com.microsoft", quiet=("hidden_size",))
 def dynamic_quantize_lstm(call: Call) -> list[Value]:
     """LSTM with 8-bit weights; inputs and states are quantised by their own range."""
     return lstm_of(call, _quantized_weights)

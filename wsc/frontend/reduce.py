@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -44,31 +45,38 @@ def _reduce(call: Call, kind: Reduction, x: Value, axes: list[int], keep: bool) 
     return build.map(lambda v: ordered(v, onnx_type), best, hint="word")
 
 
-@lowering("ReduceSum")
+_reduction = partial(
+    lowering,
+    quiet=("noop_with_empty_axes",),
+    sizes={1: "the axes decide which dimensions remain"},
+)
+
+
+@_reduction("ReduceSum")
 def reduce_sum(call: Call) -> Value:
     """Sum over axes."""
     return _reduced(call, Reduction.SUM)[0]
 
 
-@lowering("ReduceMax")
+@_reduction("ReduceMax")
 def reduce_max(call: Call) -> Value:
     """Largest over axes."""
     return _reduced(call, Reduction.MAX)[0]
 
 
-@lowering("ReduceMin")
+@_reduction("ReduceMin")
 def reduce_min(call: Call) -> Value:
     """Smallest over axes."""
     return _reduced(call, Reduction.MIN)[0]
 
 
-@lowering("ReduceProd")
+@_reduction("ReduceProd")
 def reduce_prod(call: Call) -> Value:
     """Product over axes; of f16 elements in f32, which holds what it passes through."""
     return _reduced(call, Reduction.PROD, widened)[0]
 
 
-@lowering("ReduceMean")
+@_reduction("ReduceMean")
 def reduce_mean(call: Call) -> Value:
     """Mean over axes."""
     total, count = _reduced(call, Reduction.SUM)
@@ -78,33 +86,33 @@ def reduce_mean(call: Call) -> Value:
     return call.build.map(lambda x: x * (1 / count), total) if count > 1 else total
 
 
-@lowering("ReduceSumSquare")
+@_reduction("ReduceSumSquare")
 def reduce_sum_square(call: Call) -> Value:
     """Sum of squares over axes."""
     return _reduced(call, Reduction.SUM, wide_square)[0]
 
 
-@lowering("ReduceL1")
+@_reduction("ReduceL1")
 def reduce_l1(call: Call) -> Value:
     """Sum of magnitudes over axes."""
     unsigned = call.onnx_type(0) in UNSIGNED
     return _reduced(call, Reduction.SUM, None if unsigned else lambda x: x.abs())[0]
 
 
-@lowering("ReduceL2")
+@_reduction("ReduceL2")
 def reduce_l2(call: Call) -> Value:
     """Euclidean length over axes."""
     total = _reduced(call, Reduction.SUM, wide_square)[0]
     return call.build.map(lambda x: x.sqrt(), total)
 
 
-@lowering("ReduceLogSum")
+@_reduction("ReduceLogSum")
 def reduce_log_sum(call: Call) -> Value:
     """Logarithm of the sum over axes."""
     return call.build.map(lambda x: x.log(), _reduced(call, Reduction.SUM)[0])
 
 
-@lowering("ReduceLogSumExp")
+@_reduction("ReduceLogSumExp")
 def reduce_log_sum_exp(call: Call) -> Value:
     """log(sum(exp(x))) over axes, without overflow."""
     build, x = call.build, call.arg(0)
@@ -234,13 +242,13 @@ def _scanned(call: Call, kind: Reduction) -> Value:
     return build.map(lambda v: v.cast(x.dtype), result)
 
 
-@lowering("CumSum", since=11)
+@lowering("CumSum", since=11, sizes={1: "the axis, along which sizes differ"})
 def cum_sum(call: Call) -> Value:
     """Running sum along an axis."""
     return _scanned(call, Reduction.SUM)
 
 
-@lowering("CumProd", since=26)
+@lowering("CumProd", since=26, sizes={1: "the axis, along which sizes differ"})
 def cum_prod(call: Call) -> Value:
     """Running product along an axis."""
     return _scanned(call, Reduction.PROD)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -81,63 +81,6 @@ Lower = Callable[[ir.Graph, Sequence[Item], str], list[Item]]
 
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LEGACY = frozenset({"consumed_inputs"})  # opset 1 told so what may be overwritten
-_WEIGHTS_SAY = frozenset({"kernel_shape"})
-# Attributes that a lowering may pass over: another input or attribute says the same, or they
-# matter in training, or for an output or a mode that is not there.
-WITHOUT_EFFECT: dict[str, frozenset[str]] = {
-    "Attention": frozenset({"mask_filter_value", "qk_matmul_output_mode"}),
-    "BatchNormalization": frozenset({"momentum"}),
-    "Cast": frozenset({"saturate", "round_mode"}),
-    "Constant": frozenset({"value", "value_float", "value_int", "value_ints", "value_floats"}),
-    "Conv": _WEIGHTS_SAY,
-    "ConvInteger": _WEIGHTS_SAY,
-    "ConvTranspose": _WEIGHTS_SAY,
-    "DeformConv": _WEIGHTS_SAY,
-    "DynamicQuantizeLSTM": frozenset({"hidden_size"}),
-    "EmbedLayerNormalization": frozenset({"mask_index_type"}),
-    "FusedConv": frozenset({"activation_params", *_WEIGHTS_SAY}),
-    "FusedGemm": frozenset({"activation_gamma", "beta"}),
-    "DequantizeLinear": frozenset({"axis", "block_size"}),
-    "Dropout": frozenset({"ratio", "seed"}),
-    "Gemm": frozenset({"beta"}),
-    "GRU": frozenset({"hidden_size"}),
-    "GroupQueryAttention": frozenset(
-        {"kv_cache_bit_width", "k_quant_type", "qk_norm_epsilon", "rotary_interleaved",
-         "v_quant_type"}
-    ),
-    "LSTM": frozenset({"hidden_size"}),
-    "LabelEncoder": frozenset({"default_float", "default_int64", "default_string"}),
-    "LinearAttention": frozenset({"chunk_size"}),
-    "LinearClassifier": frozenset({"classlabels_strings", "multi_class"}),
-    "MatMulNBits": frozenset({"accuracy_level"}),
-    "MultiHeadAttention": frozenset({"mask_filter_value"}),
-    "MaxPool": frozenset({"storage_order"}),
-    "Optional": frozenset({"type"}),
-    "QLinearConv": _WEIGHTS_SAY,
-    "QuantizeLinear": frozenset({"axis", "block_size", "precision", "saturate"}),
-    "RNN": frozenset({"hidden_size"}),
-    "Resize": frozenset(
-        {"cubic_coeff_a", "exclude_outside", "extrapolation_value", "nearest_mode"}
-    ),
-    "SVMRegressor": frozenset({"kernel_params", "kernel_type", "n_targets"}),
-    "SequenceEmpty": frozenset({"dtype"}),
-    "Split": frozenset({"num_outputs"}),
-    "SplitToSequence": frozenset({"keepdims"}),
-    **dict.fromkeys(
-        ("GroupNormalization", "LayerNormalization", "RMSNormalization",
-         "SimplifiedLayerNormalization"),
-        frozenset({"stash_type"}),
-    ),
-    **dict.fromkeys(
-        ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
-        frozenset({"classlabels_strings", "nodes_hitrates", "nodes_hitrates_as_tensor"}),
-    ),
-    **dict.fromkeys(
-        (f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min",
-                                      "Prod", "Sum", "SumSquare")),
-        frozenset({"noop_with_empty_axes"}),
-    ),
-}  # fmt: skip
 
 
 def _default(node: ir.Node, opset: int, name: str) -> object:
@@ -290,16 +233,16 @@ class Call:
         self._read.add(name)
         return self.node.attributes.get(name)
 
-    def require_all_read(self) -> None:
+    def require_all_read(self, entry: Lowering) -> None:
         """Raise Unsupported for an attribute or input that the lowering has not looked at.
 
-        It would change the result, unless it has its default or ``WITHOUT_EFFECT`` has it. A
-        newer opset or an exporter may have some that a lowering has never heard of.
+        It would change the result, unless it has its default or is one of the entry's
+        ``quiet``. A newer opset or an exporter may have some that a lowering has never heard of.
         """
         for index, value in enumerate(self.node.inputs):
             if value is not None and index not in self._looked:
                 raise Unsupported(f"input {index} is not known")
-        quiet = WITHOUT_EFFECT.get(self.node.op_type, frozenset()) | _LEGACY
+        quiet = entry.quiet | _LEGACY
         for name, attribute in self.node.attributes.items():
             if name in self._read or name in quiet or attribute.type in _GRAPHS:
                 continue
@@ -366,6 +309,9 @@ class Call:
 Result = Item | Sequence[Item | None]
 Function = Callable[[Call], Result]
 F = TypeVar("F", bound=Function)
+# (call, inputs of unknown size by number, one result) -> the axis of the result that has this
+# size; see ``wsc.frontend.follow``.
+Follows = Callable[[Call, Mapping[int, Sized], Value], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +320,11 @@ class Lowering:
 
     since, until: first and last opset of the domain that it serves (None: no last one).
     family: name of the file that it stands in. doc: one line for users.
+    quiet: attributes that the function may pass over: another input or attribute says the
+    same, or they matter in training, or for an output or a mode that is not there.
+    sizes: for inputs whose values decide a shape, so that a program needs them before it is
+    compiled, what they decide.
+    follows: how a size that only a run tells passes through; None: it cannot.
     """
 
     op_type: str
@@ -383,6 +334,9 @@ class Lowering:
     family: str
     doc: str
     function: Function
+    quiet: frozenset[str] = frozenset()
+    sizes: Mapping[int, str] = field(default_factory=dict[int, str])
+    follows: Follows | None = None
 
 
 _REGISTRY: dict[tuple[str, str], list[Lowering]] = {}
@@ -400,29 +354,53 @@ _RANDOM = frozenset(
 
 
 def lowering(
-    *op_types: str, domain: str = "", since: int = 1, until: int | None = None
+    *op_types: str,
+    domain: str = "",
+    since: int = 1,
+    until: int | None = None,
+    quiet: Sequence[str] = (),
+    sizes: Mapping[int, str] | None = None,
+    follows: Follows | None = None,
 ) -> Callable[[F], F]:
-    """Register a function as the lowering of one or more operators."""
+    """Register a function as the lowering of one or more operators.
+
+    All that is to be known of an operator stands here; ``Lowering`` says what the words mean.
+    """
 
     def register(function: F) -> F:
-        doc = (function.__doc__ or "").strip().split("\n")[0]
-        family = function.__module__.rsplit(".", 1)[-1]
+        entry = Lowering(
+            op_type="",
+            domain=domain,
+            since=since,
+            until=until,
+            family=function.__module__.rsplit(".", 1)[-1],
+            doc=(function.__doc__ or "").strip().split("\n")[0],
+            function=function,
+            quiet=frozenset(quiet),
+            sizes=sizes or {},
+            follows=follows,
+        )
         for op_type in op_types:
-            entry = Lowering(op_type, domain, since, until, family, doc, function)
-            _REGISTRY.setdefault((domain, op_type), []).append(entry)
+            served = _REGISTRY.setdefault((domain, op_type), [])
+            served.append(replace(entry, op_type=op_type))
         return function
 
     return register
 
 
+def entries(domain: str, op_type: str) -> Sequence[Lowering]:
+    """All that serve an operator, each for its opsets."""
+    return _REGISTRY.get((domain, op_type), ())
+
+
 def find(domain: str, op_type: str, opset: int) -> Lowering | str:
     """The lowering that serves an operator, or the reason why there is none."""
-    entries = _REGISTRY.get((domain, op_type), [])
-    for entry in entries:
+    known = entries(domain, op_type)
+    for entry in known:
         if entry.since <= opset and (entry.until is None or opset <= entry.until):
             return entry
-    if entries:
-        ranges = ", ".join(f"{item.since} to {item.until or 'newest'}" for item in entries)
+    if known:
+        ranges = ", ".join(f"{item.since} to {item.until or 'newest'}" for item in known)
         return f"opset {opset} is not supported (only {ranges})"
     if domain in ("", "ai.onnx") and op_type in _RANDOM:
         return "it draws random numbers, and a program gives the same outputs at each run"

@@ -86,7 +86,17 @@ def _cubic(d: np.ndarray, a: float) -> np.ndarray:
     return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
 
-@lowering("Resize", since=10)
+@lowering(
+    "Resize",
+    since=10,
+    quiet=(
+        "cubic_coeff_a",
+        "exclude_outside",
+        "extrapolation_value",
+        "nearest_mode",
+    ),
+    sizes={2: "the scales of the sizes", 3: "the sizes of the result"},
+)
 def resize(call: Call) -> Value:
     """Nearest, linear and cubic resizing to a constant size, of the whole or of a region."""
     old = call.opset < 11
@@ -106,7 +116,7 @@ def resize(call: Call) -> Value:
     return _resized(call, sampling, scales, sizes)
 
 
-@lowering("Upsample", since=7, until=9)
+@lowering("Upsample", since=7, until=9, sizes={1: "the scales of the sizes"})
 def upsample(call: Call) -> Value:
     """Resize of older models."""
     sampling = Sampling(call.text("mode", "nearest"), "asymmetric", "floor", -0.75, False)

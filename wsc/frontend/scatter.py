@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from wsc.frontend import follow
 from wsc.frontend.movement import row_strides, take
 from wsc.frontend.reduce import iota
 from wsc.frontend.registry import LONGEST, Call, lowering, normal_axis, require
@@ -101,7 +102,7 @@ def _one_along(build: GraphBuilder, data: Value, indices: Value, axis: int) -> V
     return build.map(lambda v: v.cast(data.dtype), total)
 
 
-@lowering("GatherND", since=11)
+@lowering("GatherND", since=11, follows=follow.gathered_nd)
 def gather_nd(call: Call) -> Value:
     """Slices at index tuples: a gather from the data with its indexed dimensions joined."""
     build, data, indices = call.build, call.arg(0), call.arg(1)
@@ -255,7 +256,7 @@ def tensor_scatter(call: Call) -> Value:
     return place_rows(build, cache, rows, update, math.prod(cache.shape[axis + 1 :]), None)
 
 
-@lowering("MaxUnpool", since=9)
+@lowering("MaxUnpool", since=9, sizes={2: "the shape of the result"})
 def max_unpool(call: Call) -> Value:
     """Zeros with each element at the position that a MaxPool's indices name."""
     build, x, indices = call.build, call.arg(0), call.arg(1)

@@ -15,7 +15,7 @@ TOP_K_LIMIT = 64
 FEW_PAIRS, MANY_PAIRS = 1 << 14, 1 << 20
 
 
-@lowering("OneHot", since=9)
+@lowering("OneHot", since=9, sizes={1: "the size of the new dimension"})
 def one_hot(call: Call) -> Value:
     """A dimension of ``depth``: the on value at the index, the off value elsewhere."""
     build, indices, values = call.build, call.arg(0), call.arg(2)
@@ -32,7 +32,7 @@ def one_hot(call: Call) -> Value:
     return build.map(body, wide, iota(build, depth, axis, indices.rank + 1), off, on)
 
 
-@lowering("TopK")
+@lowering("TopK", sizes={1: "k, the size of the result"})
 def top_k(call: Call) -> list[Value]:
     """The k largest or smallest along an axis, in order, with their indices.
 

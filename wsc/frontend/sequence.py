@@ -40,14 +40,14 @@ def sequence_construct(call: Call) -> Many:
     return Many(tuple(call.args()))
 
 
-@lowering("SequenceEmpty", since=11)
+@lowering("SequenceEmpty", since=11, quiet=("dtype",))
 def sequence_empty(call: Call) -> Many:
     """A sequence of no tensors."""
     del call
     return Many(())
 
 
-@lowering("SequenceInsert", since=11)
+@lowering("SequenceInsert", since=11, sizes={2: "the order of the tensors, and so of their shapes"})
 def sequence_insert(call: Call) -> Many:
     """A sequence with a tensor before a constant position, or at its end."""
     values = _sequence(call, 0).values
@@ -58,7 +58,7 @@ def sequence_insert(call: Call) -> Many:
     return Many((*values[:place], call.arg(1), *values[place:]))
 
 
-@lowering("SequenceErase", since=11)
+@lowering("SequenceErase", since=11, sizes={1: "which tensors, and so which shapes, remain"})
 def sequence_erase(call: Call) -> Many:
     """A sequence without the tensor at a constant position, or without the last."""
     values = _sequence(call, 0).values
@@ -67,7 +67,7 @@ def sequence_erase(call: Call) -> Many:
     return Many((*values[:place], *values[place + 1 :]))
 
 
-@lowering("SequenceAt", since=11)
+@lowering("SequenceAt", since=11, sizes={1: "which tensor, and so which shape"})
 def sequence_at(call: Call) -> Value:
     """The tensor at a constant position."""
     values = _sequence(call, 0).values
@@ -81,7 +81,7 @@ def sequence_length(call: Call) -> Value:
     return call.build.constant(count, DType.I32, "length")
 
 
-@lowering("SplitToSequence", since=11)
+@lowering("SplitToSequence", since=11, quiet=("keepdims",), sizes={1: "the sizes of the parts"})
 def split_to_sequence(call: Call) -> Many:
     """Parts of one dimension; of size one without ``split``, and then maybe without it."""
     build, x = call.build, call.arg(0)
@@ -117,7 +117,7 @@ def concat_from_sequence(call: Call) -> Value | Wide:
     return stacked(call.build, values, axis)
 
 
-@lowering("Optional", since=15)
+@lowering("Optional", since=15, quiet=("type",))
 def optional(call: Call) -> Item:
     """An optional with the input as its element, or without an element."""
     return call.item(0) if call.has(0) else Absent()

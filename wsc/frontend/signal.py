@@ -48,7 +48,7 @@ def _fitted(build: GraphBuilder, x: Value, axis: int, size: int) -> Value:
     return build.move(cut, Pad((0,) * x.rank, tuple(high)), hint="fit")
 
 
-@lowering("DFT", since=17)
+@lowering("DFT", since=17, sizes={1: "the length of the signal", 2: "the axis whose size changes"})
 def dft(call: Call) -> Value:
     """Discrete Fourier transform along an axis, of real or complex numbers, and its inverse."""
     build, x = call.build, call.arg(0)
@@ -79,7 +79,11 @@ def _dft_axis(call: Call) -> int:
     return int(call.static(2, "the axis").reshape(()).item()) if call.has(2) else -2
 
 
-@lowering("STFT", since=17)
+@lowering(
+    "STFT",
+    since=17,
+    sizes={1: "the step, which decides the number of frames", 3: "the length of a frame"},
+)
 def stft(call: Call) -> Value:
     """Spectra of windows sliding over a signal."""
     build, x = call.build, call.arg(0)
@@ -120,7 +124,9 @@ _WINDOWS = {
 }
 
 
-@lowering("HannWindow", "HammingWindow", "BlackmanWindow", since=17)
+@lowering(
+    "HannWindow", "HammingWindow", "BlackmanWindow", since=17, sizes={0: "the length of the window"}
+)
 def window_(call: Call) -> Value:
     """A sum of cosines over a constant length."""
     size = int(call.static(0, "the size").reshape(()).item())
@@ -132,7 +138,14 @@ def window_(call: Call) -> Value:
     return call.build.constant(total, call.float_type, "window")
 
 
-@lowering("MelWeightMatrix", since=17)
+@lowering(
+    "MelWeightMatrix",
+    since=17,
+    sizes={
+        0: "the number of bands, a size of the result",
+        1: "the length of the transform, which sizes the result",
+    },
+)
 def mel_weight_matrix(call: Call) -> Value:
     """Triangles over the bins of a spectrum, evenly apart on the mel scale between two edges."""
     build = call.build

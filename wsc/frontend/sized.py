@@ -37,6 +37,14 @@ def _chosen(build: GraphBuilder, flags: Value) -> tuple[Value, Value]:
     return places, build.reduce(Reduction.SUM, flags, [0], hint="length")
 
 
+def safe_indices(call: Call, item: Sized) -> Value:
+    """Indices that are 0 beyond their length."""
+    places = iota(call.build, item.value.shape[item.axis], item.axis, item.value.rank)
+    return call.build.map(
+        lambda i, p, n: (p < n).select(i, 0), item.value, places, item.length, hint="inside"
+    )
+
+
 @lowering("NonZero", since=9)
 def non_zero(call: Call) -> Value | Sized:
     """The indices of all elements that are not zero, in row-major order."""

@@ -17,7 +17,7 @@ from wsc.isa.types import DType
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 
 
-@lowering("AffineGrid", since=20)
+@lowering("AffineGrid", since=20, sizes={1: "the size of the grid"})
 def affine_grid(call: Call) -> Value:
     """Positions of a constant grid, moved by an affine map for each sample."""
     build, theta = call.build, call.arg(0)
@@ -66,7 +66,7 @@ def grid_sample(call: Call) -> Value:
 # --- deformable convolution -----------------------------------------------------------
 
 
-@lowering("DeformConv", since=19)
+@lowering("DeformConv", since=19, quiet=("kernel_shape",))
 def deform_conv(call: Call) -> Value:
     """Convolution whose kernel elements each look at a place moved by an offset."""
     build, x, weight, offset = call.build, call.arg(0), call.arg(1), call.arg(2)

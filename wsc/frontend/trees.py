@@ -238,7 +238,15 @@ def _based(call: Call, scores: Value) -> Value:
     return call.build.map(lambda v, b: v + b, scores, table, hint="based")
 
 
-@lowering("TreeEnsembleRegressor", domain=DOMAIN)
+@lowering(
+    "TreeEnsembleRegressor",
+    domain=DOMAIN,
+    quiet=(
+        "classlabels_strings",
+        "nodes_hitrates",
+        "nodes_hitrates_as_tensor",
+    ),
+)
 def tree_regressor(call: Call) -> Value:
     """What the reached leaves of all trees say, joined for each target."""
     x, targets = floats(call, call.arg(0)), call.integer("n_targets", 1)
@@ -247,7 +255,15 @@ def tree_regressor(call: Call) -> Value:
     return transformed(call, _based(call, scores))
 
 
-@lowering("TreeEnsembleClassifier", domain=DOMAIN)
+@lowering(
+    "TreeEnsembleClassifier",
+    domain=DOMAIN,
+    quiet=(
+        "classlabels_strings",
+        "nodes_hitrates",
+        "nodes_hitrates_as_tensor",
+    ),
+)
 def tree_classifier(call: Call) -> list[Value]:
     """The class that most of the leaves' weights are for, and the scores of all classes."""
     labels, x = class_labels(call), floats(call, call.arg(0))
@@ -284,7 +300,16 @@ def _binary(
     return [label, transformed(call, scores)]
 
 
-@lowering("TreeEnsemble", domain=DOMAIN, since=5)
+@lowering(
+    "TreeEnsemble",
+    domain=DOMAIN,
+    since=5,
+    quiet=(
+        "classlabels_strings",
+        "nodes_hitrates",
+        "nodes_hitrates_as_tensor",
+    ),
+)
 def tree_ensemble(call: Call) -> Value:
     """Any ensemble of trees: what the reached leaves say, joined for each target."""
     x = floats(call, call.arg(0))
