@@ -201,7 +201,7 @@ class Builder(OperandBuilder):
 
     def drawn(self, children: Children) -> None:
         """``weight w : f16[4, 8] drawn 0 key "w" mean 0.0 deviation 0.5``."""
-        name, dtype, shape, seed, key, mean, deviation = children
+        name, dtype, shape, seed, key, first, mean, deviation = children
         self.parts.edge.append(
             EdgeTensor(
                 name,
@@ -209,7 +209,12 @@ class Builder(OperandBuilder):
                 DType(str(dtype)),
                 shape,
                 key=self.string(key),
-                drawn=Drawn(self.integer(seed), float(mean), float(deviation)),
+                drawn=Drawn(
+                    self.integer(seed),
+                    float(mean),
+                    float(deviation),
+                    0 if first is None else self.integer(first),
+                ),
                 where=self.where(seed),
             )
         )

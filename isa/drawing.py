@@ -34,6 +34,11 @@ def drawing_key(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "little")
 
 
+def shifted_key(key: int, first: int) -> int:
+    """The key of the elements of a tensor from ``first`` on."""
+    return (key + first * int(_STEP)) % (1 << 64)
+
+
 def drawn_value(key: Any, element: Any, mean: Any, deviation: Any) -> Any:
     """The element of a tensor, in double precision; what is stored is that in single precision.
 

@@ -177,6 +177,7 @@ def _behind(tensor: EdgeTensor) -> str:
         return f"{text} cut {cut.axis} by {show_edge_name(cut.length)}" if cut else text
     if tensor.drawn is not None:
         text = f" drawn {tensor.drawn.seed} key {show_string(tensor.key)}"
+        text += f" from {tensor.drawn.first}" if tensor.drawn.first else ""
         mean, deviation = show_real(tensor.drawn.mean), show_real(tensor.drawn.deviation)
         return f"{text} mean {mean} deviation {deviation}"
     text = f" {show_string(tensor.file)}"

@@ -317,12 +317,13 @@ class Drawn:
     """How a weight is drawn that is not stored: see ``wsc.isa.drawing``.
 
     seed: with the key of the tensor, it decides all elements. mean, deviation: of their
-    distribution.
+    distribution. first: of the elements of that key, the one with which the weight begins.
     """
 
     seed: int
     mean: float
     deviation: float
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsc.isa.drawing import drawing_key
+from wsc.isa.drawing import drawing_key, shifted_key
 from wsc.isa.program import Drawn, EdgeTensor, Kind, Program
 from wsc.isa.storage import SAFETENSORS, STORAGE
 from wsc.runtime.errors import LoadError, place
@@ -59,7 +59,8 @@ def storage_code(name: str) -> int:
 
 def _recipe(tensor: EdgeTensor, how: Drawn) -> np.ndarray:
     recipe = np.zeros(3, np.uint64)
-    recipe[0] = drawing_key(how.seed, tensor.key)
+    # To begin later is to count from another key.
+    recipe[0] = shifted_key(drawing_key(how.seed, tensor.key), how.first)
     recipe[1:] = np.array([how.mean, how.deviation]).view(np.uint64)
     return recipe
 

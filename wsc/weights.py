@@ -15,7 +15,7 @@ import numpy as np
 
 from wsc.errors import CompileError
 from wsc.files import appearing, require_writable
-from wsc.ir.graph import Constant, Drawing, Member, Raw
+from wsc.ir.graph import Constant, Member, Raw
 from wsc.isa.operands import show_string
 from wsc.isa.printer import print_program
 from wsc.isa.program import EdgeTensor, Kind, Program, WeightFile
@@ -86,12 +86,10 @@ class _Places:
     def of(self, tensor: EdgeTensor) -> EdgeTensor:
         """The tensor with its place; one that is no weight, or stays where it is, as it was."""
         constant = self.constants.get(tensor.key)
-        if tensor.kind is not Kind.WEIGHT or constant is None:
+        if tensor.kind is not Kind.WEIGHT or constant is None or tensor.drawn is not None:
             return tensor
         source = constant.source
         match source:
-            case Drawing():
-                return replace(tensor, key=source.key, drawn=source.how)
             case Member():
                 name = _place(source, self.folder)
                 self.referred[name] = source.path

@@ -115,7 +115,7 @@ def tensors(context: Context) -> None:
         stored = tensor.file or tensor.key or tensor.byte_offset is not None
         if tensor.kind is not Kind.WEIGHT and stored:
             context.say(f"'{tensor.name}' is no weight, so it has no file", tensor)
-        _drawn(context, tensor, bool(stored and not tensor.key))
+        _drawn(context, tensor)
         if any(size < 0 for size in tensor.shape):
             context.say(f"'{tensor.name}' has a negative size", tensor)
         elif math.prod(tensor.shape) > MOST_NUMBER:
@@ -127,13 +127,16 @@ def tensors(context: Context) -> None:
             context.say(message, tensor, host)
 
 
-def _drawn(context: Context, tensor: EdgeTensor, stored: bool) -> None:
+def _drawn(context: Context, tensor: EdgeTensor) -> None:
     """A weight that is drawn has floats, and a distribution."""
     how = tensor.drawn
     if how is None:
         return
+    stored = tensor.file or tensor.byte_offset is not None
     if tensor.kind is not Kind.WEIGHT or stored or not tensor.dtype.is_float:
         context.say(f"'{tensor.name}' is drawn, and is no weight of floats without a file", tensor)
+    if how.first > MOST_NUMBER:
+        context.say(f"'{tensor.name}' begins beyond element {MOST_NUMBER} of its key", tensor)
     for name, value in (("mean", how.mean), ("deviation", how.deviation)):
         if not abs(value) <= MOST_DRAWN or (name == "deviation" and value < 0):
             limits = f"{-MOST_DRAWN if name == 'mean' else 0.0:g} to {MOST_DRAWN:g}"

@@ -21,6 +21,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, model_of, sized, source_files
 from wsc.cli.outputs import given_files, require_outputs
 from wsc.files import write_text
 
@@ -113,7 +114,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 
 
 @click.command("compile")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="OUT.wsa",
     help="Where the assembly goes; the weights go beside it. [default: the model's name]",
@@ -134,21 +135,26 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="Write the IR after each pass into numbered files.",
 )  # fmt: skip
+@sized
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
     bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], wide: tuple[str, ...],
     print_ir_after: str | None,
     dump_ir: Path | None,
+    sizes: Sizes,
 ) -> None:  # fmt: skip
-    """Compile MODEL, an ONNX file, to mesh assembly.
+    """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
 
     The result is OUT.wsa, a text, and the weights beside it in OUT.wsa.safetensors (or
     references to the model's own external data). The text knows them by their digest.
     What was chosen and what it takes is printed on standard error.
     """
+    chosen = chosen_model(model, sizes)
+    if isinstance(chosen, Named):
+        output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
-    read = [model, *given_files(bind), *([Path(fabric)] if fabric else [])]
+    read = [*source_files(chosen), *given_files(bind), *([Path(fabric)] if fabric else [])]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
     require_outputs([output, *dumped], dump_ir, read)
     sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
@@ -161,7 +167,7 @@ def command(
         recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
         try:
             program = compile_model(
-                model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
+                **model_of(chosen), fabric=fabric, dims=sizes, precision=precision, bind=arrays,
                 observe=recorder, inputs=inputs, wide=wide,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
@@ -189,7 +195,9 @@ def summary(
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
     elements = sum(math.prod(tensor.shape) for tensor in weights)
     stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
-    files = ", ".join(sorted({tensor.file for tensor in weights})) or "none"
+    drawn = {f"drawn from seed {tensor.drawn.seed}" for tensor in weights if tensor.drawn}
+    named = {tensor.file for tensor in weights if tensor.file}
+    files = ", ".join([*sorted(named), *sorted(drawn)]) or "none"
     lines = [
         ("fabric", fabric_name(program) + (", chosen for the model" if chosen else "")),
         ("passes", times),

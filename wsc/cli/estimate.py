@@ -25,6 +25,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, model_of, sized
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time
 from wsc.cli.tables import PlainTable, print_table
 
@@ -48,14 +49,15 @@ class Estimate:
 
 
 @click.command("estimate")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|PROGRAM.wsa")
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@sized
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, as_json: bool, every: bool,
+    precision: str, as_json: bool, every: bool, sizes: Sizes,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
@@ -63,7 +65,8 @@ def command(
     nothing is executed. A program that is compiled already is taken as it is.
     """
     start = time.perf_counter()
-    program = _program(model, fabric, dims, bind, precision)
+    chosen = chosen_model(model, sizes)
+    program = _program(chosen, fabric, dims, bind, precision)
     estimate = estimated(program, start)
     if as_json:
         say_json(as_object(estimate))
@@ -72,14 +75,19 @@ def command(
 
 
 def _program(
-    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str
+    model: Path | Named,
+    fabric: str | None,
+    dims: tuple[str, ...],
+    bind: tuple[str, ...],
+    precision: str,
 ) -> Program:
     from wsc.api import compile as compile_model
 
-    if model.suffix != ".wsa":
+    if isinstance(model, Named) or model.suffix != ".wsa":
+        fabric = fabric or (FABRIC if isinstance(model, Named) else None)
         with noted(), working("compiling"):
             return compile_model(
-                model, fabric=fabric, dims=read_dims(dims), precision=precision,
+                **model_of(model), fabric=fabric, dims=read_dims(dims), precision=precision,
                 bind=read_arrays("--bind", bind),
             )  # fmt: skip
     context = click.get_current_context()

@@ -31,6 +31,7 @@ COMMANDS = {
     "estimate": "Predict what a model costs on a fabric, without executing it.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
+    "models": "List the language models that are known by name.",
     "ops": "List the ONNX operators that can be compiled.",
     "fabrics": "List the fabrics and the evidence for their numbers.",
 }
@@ -182,6 +183,7 @@ def cli() -> None:
     wsc run model.wsa --compare model.onnx
     wsc estimate model.onnx --fabric wse2
     wsc inspect model.wsa --node /layer/MatMul
+    wsc estimate gpt-neox-20b --precision f16
     """
 
 

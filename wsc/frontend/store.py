@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -82,7 +83,7 @@ def read(source: Source, count: int) -> np.ndarray:
     """The elements of a source, flat, in single precision."""
     if isinstance(source, Drawing):
         how = source.how
-        return draw(drawing_key(how.seed, source.key), 0, count, how.mean, how.deviation)
+        return draw(drawing_key(how.seed, source.key), how.first, count, how.mean, how.deviation)
     assert isinstance(source, Member)
     with _opened(source.path) as file:
         return np.asarray(file.get_tensor(source.key)).reshape(-1).astype(np.float32)
@@ -238,3 +239,34 @@ def _opened(path: Path) -> Any:
     except (OSError, ValueError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CompileError(f"{path}: is not a sound safetensors file ({reason})") from error
+
+
+def write_model(proto: onnx.ModelProto, store: Store, path: Path) -> None:
+    """A model with its declared weights in a file beside it, ``weights.bin``.
+
+    Tensors are made one after the other: only the disk holds all of them.
+
+    Raises:
+        CompileError: they would take more than half of the disk that is free.
+    """
+    filled = onnx.ModelProto()
+    filled.CopyFrom(proto)
+    declared = [tensor for tensor in filled.graph.initializer if is_declared(tensor)]
+    sources = store.sources(declared)
+    size = 4 * sum(math.prod(tensor.dims) for tensor in declared)
+    free = shutil.disk_usage(path.parent).free
+    if size > free // 2:
+        raise CompileError(
+            f"{proto.graph.name}: its weights take {size:,} bytes, which is more than half of the "
+            f"{free:,} bytes that are free on the disk: compare with fewer layers (--layers)"
+        )
+    data = path.with_name("weights.bin")
+    with data.open("wb") as file:
+        for tensor in declared:
+            array = read(sources[tensor.name], math.prod(tensor.dims))
+            facts = {"location": data.name, "offset": file.tell(), "length": array.nbytes}
+            del tensor.external_data[:]
+            for key, value in facts.items():
+                tensor.external_data.add(key=key, value=str(value))
+            array.tofile(file)
+    path.write_bytes(filled.SerializeToString())

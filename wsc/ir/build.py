@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -398,9 +399,7 @@ class GraphBuilder:
         constant = self._constants.get(value.name)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
-        source = constant.source if all(isinstance(step, Reshape) for step in kept) else None
-        if isinstance(source, Member) and _plain(value.shape) != _plain(type_.shape):
-            source = None  # a checkpoint knows the shapes of its tensors
+        source = _moved_source(constant, kept, type_)
         name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
         load = constant.load
         moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
@@ -583,6 +582,27 @@ class GraphBuilder:
 
 def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
+
+
+def _moved_source(constant: Constant, steps: list[MoveStep], type_: Type) -> Source | None:
+    """Where the elements of a moved constant are, if they are the same or follow each other."""
+    source, shape = constant.source, constant.type.shape
+    first = 0
+    for step in steps:
+        if isinstance(step, Slice) and shape and step.sizes[1:] == shape[1:]:
+            if step.steps[0] != 1 or not isinstance(source, Drawing):
+                return None
+            first += step.starts[0] * math.prod(shape[1:])
+            shape = step.sizes
+        elif isinstance(step, Reshape):
+            shape = step.shape
+        else:
+            return None
+    if isinstance(source, Member) and _plain(constant.type.shape) != _plain(type_.shape):
+        return None  # a checkpoint knows the shapes of its tensors
+    if isinstance(source, Drawing) and first:
+        return Drawing(source.key, replace(source.how, first=source.how.first + first))
+    return source
 
 
 def _is_identity(step: MoveStep, shape: tuple[int, ...]) -> bool:

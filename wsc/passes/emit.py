@@ -67,7 +67,8 @@ class Emit:
             precision=self.precision,
             model=self.model,
             edge_tensors=tuple(
-                replace(t, file=WEIGHTS_FILE) if t.key else t for t in placed.edge_tensors
+                replace(t, file=WEIGHTS_FILE) if t.key and not t.drawn else t
+                for t in placed.edge_tensors
             ),
             colors=tuple((flow, number) for number, flow in enumerate(flows)),
             tensors=memory,

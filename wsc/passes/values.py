@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError, DoesNotFit
-from wsc.ir.graph import Concat, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
+from wsc.ir.graph import Concat, Drawing, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
@@ -84,6 +84,9 @@ class Values:
             while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
+            if isinstance(constant.source, Drawing):
+                source = constant.source
+                self.edge[name] = replace(self.edge[name], key=source.key, drawn=source.how)
             self.outside[constant.name] = name
 
     def _beside(self, output: GraphOutput, part: str, value: str) -> str:
