@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import Refusal
+from wsc.cli.common import Refusal, noted, working
 
 if TYPE_CHECKING:
     import onnx
 
+    from wsc.api import Program
     from wsc.frontend.store import Store
     from wsc.models.language import Shape, Task
 
@@ -106,6 +107,11 @@ def sized(function: _Command) -> _Command:
     return made
 
 
+def is_name(model: Path) -> bool:
+    """Whether an argument is no file, and does not look as if it should be one."""
+    return not (model.exists() or model.suffix in _FILES or len(model.parts) != 1)
+
+
 def chosen_model(model: Path, sizes: Sizes) -> Path | Named:
     """The file, or what the name stands for.
 
@@ -113,11 +119,39 @@ def chosen_model(model: Path, sizes: Sizes) -> Path | Named:
         Refusal: there is no such file or name, the sizes make no model, or sizes are given for
             a file.
     """
-    if model.exists() or model.suffix in _FILES or len(model.parts) != 1:
+    if not is_name(model):
         if sizes.given():
             raise Refusal(f"{sizes.given()[0]}: {model} is a file, and has its sizes in it")
         return model
     return named_model(str(model), sizes)
+
+
+def target_options(function: _Command) -> _Command:
+    """``--fabric`` and ``--precision`` of commands that take programs, and models by name."""
+    made: Any = click.option(
+        "-p", "--precision", type=click.Choice(["f32", "f16"]),
+        help="Of a model by name: element type of every float. [default: f32]",
+    )(function)  # fmt: skip
+    return click.option(
+        "--fabric",
+        metavar="NAME|WxH|FILE.toml",
+        help="Of a model by name: what it is compiled for.",
+    )(made)
+
+
+def refuse_target(program: Path, fabric: str | None, precision: str | None) -> None:
+    """A program says itself what it is compiled for."""
+    for flag, value in (("--fabric", fabric), ("--precision", precision)):
+        if value is not None:
+            raise Refusal(f"{flag}: {program} is compiled, and says that itself")
+
+
+def compiled(named: Named, fabric: str | None, precision: str | None) -> Program:
+    """The program of a model by name; without a fabric, for a small square that it fits on."""
+    from wsc.api import compile as compile_model
+
+    with noted(), working("compiling"):
+        return compile_model(**model_of(named), fabric=fabric, precision=precision or "f32")
 
 
 def model_of(chosen: Path | Named) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,16 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.names import (
+    Sizes,
+    chosen_model,
+    compiled,
+    is_name,
+    named_model,
+    refuse_target,
+    sized,
+    target_options,
+)
 from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
@@ -67,7 +77,7 @@ class Finished:
 
 
 @click.command("run")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa")
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|NAME")
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )
@@ -88,7 +98,7 @@ class Finished:
 @click.option(
     "--compare",
     type=click.Path(path_type=Path),
-    metavar="MODEL.onnx",
+    metavar="MODEL.onnx|NAME",
     help="Hold the outputs against ONNX Runtime; exit 1 beyond the tolerance.",
 )
 @bind_option("With --compare: the values of an input that was baked in. May be repeated.")
@@ -144,14 +154,19 @@ class Finished:
     help="Take weights that are not those that the program was compiled with.",
 )
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@target_options
+@sized
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
     trace_tiles: str | None, trace_events: int | None, changed_weights: bool, every: bool,
+    fabric: str | None, precision: str | None, sizes: Sizes,
 ) -> int:  # fmt: skip
-    """Run PROGRAM.wsa on the simulated fabric.
+    """Run a program, or a model by name (see wsc models), on the simulated fabric.
+
+    A program whose weights are those of a checkpoint is given its folder again (--checkpoint).
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
     distribution, integers from 0 to 15 (and below the rows of any table in the weight store
@@ -166,15 +181,13 @@ def command(
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if baked and compare is None:
-        raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
-    if trace is None and (trace_tiles is not None or trace_events is not None):
-        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+    _require_sense(baked, compare, trace, trace_tiles, trace_events)
     if engine == VALUES:
         refuse_clock(
             {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
         )
-    loaded = load_program(program, "reading")
+    loaded = _loaded(program, sizes, compare, fabric, precision)
+    compare = None if compare is None else _model(compare, sizes)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
@@ -233,6 +246,39 @@ def command(
 
 
 # --- doing it ---------------------------------------------------------------------
+
+
+def _require_sense(
+    baked: Mapping[str, np.ndarray], compare: Path | None, trace: Path | None, tiles: str | None,
+    events: int | None,
+) -> None:  # fmt: skip
+    """Refuse options that serve others that are not given."""
+    if baked and compare is None:
+        raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
+    if trace is None and (tiles is not None or events is not None):
+        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+
+
+def _loaded(
+    program: Path, sizes: Sizes, compare: Path | None, fabric: str | None, precision: str | None
+) -> Program:
+    """The program in a file, or that of a model by name."""
+    if is_name(program):
+        return compiled(named_model(str(program), sizes), fabric, precision)
+    refuse_target(program, fabric, precision)
+    if compare is None or not is_name(compare):
+        chosen_model(program, replace(sizes, checkpoint=None))
+    loaded = load_program(program, "reading")
+    loaded.checkpoint = sizes.checkpoint
+    return loaded
+
+
+def _model(compare: Path, sizes: Sizes) -> Path:
+    """The file of the model to compare with; that of a model by name is there for this run."""
+    if not is_name(compare):
+        return compare
+    with working("writing the weights for ONNX Runtime"):
+        return click.get_current_context().with_resource(named_model(str(compare), sizes).file())
 
 
 def _model_files(model: Path | None) -> tuple[Path, ...]:
