@@ -95,6 +95,7 @@ class Builder(OperandBuilder):
             height=height,
             precision=DType(parts.header.get("precision", ("f32",))[0]),
             model=parts.header.get("model", ("",))[0],
+            work=parts.header.get("work", (None,))[0],
             constants=tuple(parts.constants.items()),
             edge_tensors=tuple(parts.edge),
             colors=tuple(parts.colors),
@@ -116,6 +117,10 @@ class Builder(OperandBuilder):
 
         if children[3] is not None:
             self.parts.header["numbers"] = (self.string(children[3]),)
+
+    def work(self, children: Children) -> None:
+        """``work 1048576``."""
+        self._once(children[0], self.large(children[1]))
 
     def setting(self, children: Children) -> None:
         """``set io.bytes_per_cycle = 8``."""

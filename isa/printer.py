@@ -144,6 +144,8 @@ def _header(program: Program) -> Iterator[Line]:
     yield Line(f"precision {program.precision.value}")
     if program.model:
         yield Line(f"model {show_string(program.model)}")
+    if program.work is not None:
+        yield Line(f"work {program.work}")
 
 
 def _aligned(heads: Iterable[str]) -> list[str]:

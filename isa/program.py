@@ -447,7 +447,9 @@ class Program:
     of tiles that it may use. settings: numbers in which its machine differs from that
     fabric, by dotted key; numbers: digest of all of them, empty in programs that were not
     compiled (``wsc.isa.machine``). precision: of the network, for the reader and for the
-    comparison. files: those that hold weights, with their digests. colors: name -> number.
+    comparison. work: multiply-accumulates of the network, by which its utilization is measured;
+    None, as in programs written by hand, takes those that are executed. files: those that hold
+    weights, with their digests. colors: name -> number.
     constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
     are byte addresses in expressions.
     """
@@ -467,6 +469,7 @@ class Program:
     transfers: tuple[Transfer, ...] = ()
     settings: tuple[tuple[str, Number], ...] = ()
     numbers: str = ""
+    work: int | None = None
     files: tuple[WeightFile, ...] = ()
     version: int = ISA_VERSION
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.cost.model import multiply_accumulates
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
@@ -40,15 +41,18 @@ class Compiled:
 
 
 def passes(
-    fabric: Fabric, precision: DType, model: str, same_order: bool = False
+    fabric: Fabric, precision: DType, model: str, same_order: bool = False, work: int | None = None
 ) -> tuple[Any, ...]:
-    """The passes, in order, each with its reason for standing there."""
+    """The passes, in order, each with its reason for standing there.
+
+    work: multiply-accumulates of the network, for its reports.
+    """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order),
         Allocate(fabric),  # addresses before kernels: instructions name them
-        Emit(fabric, precision, model),  # kernels and the streams that they consume
+        Emit(fabric, precision, model, work),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
@@ -72,7 +76,8 @@ def run_passes(
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
-    for step in passes(fabric, precision, model, same_order):
+    work = multiply_accumulates(graph)
+    for step in passes(fabric, precision, model, same_order, work):
         try:
             stage = step.apply(stage)
         except DoesNotFit as error:

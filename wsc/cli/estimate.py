@@ -26,26 +26,41 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, model_of, sized
-from wsc.cli.run import MOST_ROWS, fabric_name, short_time
+from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.cost.predict import Prediction
-    from wsc.inspect import SramUse
+    from wsc.inspect import SramKinds
     from wsc.report import EstimatedRow
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A prediction with what is said about it. trust: sentences on where it was checked."""
+    """A prediction with what is said about it.
+
+    trust: sentences on where it was checked. tokens: that one run of a model by name takes, over
+    all its sequences; None of other models.
+    """
 
     program: Program
     prediction: Prediction
     rows: Sequence[EstimatedRow]
-    sram: SramUse
+    sram: SramKinds
     trust: Sequence[str]
     seconds: float
+    tokens: int | None = None
+
+    @property
+    def seconds_on_the_fabric(self) -> float:
+        """Of one run."""
+        return self.prediction.cycles / self.program.fabric.clock_hertz
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of a model by name."""
+        return None if self.tokens is None else self.tokens / self.seconds_on_the_fabric
 
 
 @click.command("estimate")
@@ -67,7 +82,10 @@ def command(
     start = time.perf_counter()
     chosen = chosen_model(model, sizes)
     program = _program(chosen, fabric, dims, bind, precision)
-    estimate = estimated(program, start)
+    tokens = None
+    if isinstance(chosen, Named):
+        tokens = chosen.task.batch * chosen.task.tokens
+    estimate = estimated(program, start, tokens)
     if as_json:
         say_json(as_object(estimate))
     else:
@@ -99,11 +117,11 @@ def _program(
     return load_program(model, "reading")
 
 
-def estimated(program: Program, start: float) -> Estimate:
-    """Predict; ``start`` is when the work began."""
+def estimated(program: Program, start: float, tokens: int | None = None) -> Estimate:
+    """Predict. start: when the work began. tokens: of one run, if they are known."""
     from wsc.cost.agreement import load
     from wsc.cost.predict import Unpredictable, predict
-    from wsc.inspect import sram_use
+    from wsc.inspect import sram_kinds
     from wsc.report import estimated_rows
 
     assembly, fabric = program.assembly, program.fabric
@@ -115,17 +133,23 @@ def estimated(program: Program, start: float) -> Estimate:
     rows = estimated_rows(assembly, fabric, prediction)
     trust = load().sentences(assembly, fabric.name)
     seconds = time.perf_counter() - start
-    return Estimate(program, prediction, rows, sram_use(assembly, fabric), trust, seconds)
+    use = sram_kinds(assembly, fabric)
+    return Estimate(program, prediction, rows, use, trust, seconds, tokens)
 
 
 def as_object(estimate: Estimate) -> dict[str, Any]:
     """Everything known, for JSON."""
+    from wsc.parts import part_rows
+
     prediction, program, use = estimate.prediction, estimate.program, estimate.sram
     assembly, fabric = program.assembly, program.fabric
     return {
         "cycles": prediction.cycles,
-        "seconds_on_the_fabric": prediction.cycles / fabric.clock_hertz,
-        "utilization": prediction.utilization,
+        "seconds": estimate.seconds_on_the_fabric,
+        "tokens": estimate.tokens,
+        "tokens_per_second": estimate.tokens_per_second,
+        "useful_utilization": prediction.utilization,
+        "useful_macs": prediction.macs if assembly.work is None else assembly.work,
         "macs": prediction.macs,
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
@@ -134,8 +158,9 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "precision": assembly.precision.value,
         "model": assembly.model,
         "io_bytes": {"in": prediction.io_bytes_in, "out": prediction.io_bytes_out},
-        "sram_bytes": {
-            "data": use.data, "code": use.code, "total": use.total, "limit": use.limit,
+        "sram": {
+            "values": use.values, "weights": use.weights, "code": use.code, "free": use.free,
+            "limit": fabric.sram_bytes,
         },
         "energy_picojoules": {
             **prediction.energy, "total": math.fsum(prediction.energy.values()),
@@ -143,6 +168,7 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "sampled": prediction.sampled,
         "agreement": list(estimate.trust),
         "estimate_seconds": estimate.seconds,
+        "parts": [row.as_dict() for row in part_rows(estimate.rows)],
         "kernels": [row.as_dict() for row in estimate.rows],
     }  # fmt: skip
 
@@ -156,14 +182,17 @@ def show(estimate: Estimate, every: bool) -> None:
         ("fabric", fabric_name(estimate.program)),
         (
             "cycles",
-            f"{prediction.cycles:,} ({short_time(prediction.cycles / clock)} at "
+            f"{prediction.cycles:,} ({short_time(estimate.seconds_on_the_fabric)} at "
             f"{clock / 1e9:g} GHz), predicted",
         ),
-        ("utilization", f"{prediction.utilization:.2%} of all multiply-accumulates possible"),
+        *_speed(estimate),
+        ("utilization", utilization(estimate.program, prediction.utilization)),
         ("edge", f"{prediction.io_bytes_in:,} bytes in, {prediction.io_bytes_out:,} out"),
         (
             "sram",
-            f"{use.total:,} of {use.limit:,} bytes a tile: {use.data:,} data, {use.code:,} code",
+            f"{use.values + use.weights + use.code:,} of "
+            f"{estimate.program.fabric.sram_bytes:,} bytes a tile: {use.values:,} values, "
+            f"{use.weights:,} weights, {use.code:,} code",
         ),
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
@@ -175,7 +204,37 @@ def show(estimate: Estimate, every: bool) -> None:
     for head, text in facts:
         screen.print(f"{head:<13} {text}")
     screen.print()
-    show_kernels(estimate, every)
+    if estimate.tokens is not None:
+        show_parts(estimate)
+    if estimate.tokens is None or every:
+        show_kernels(estimate, every)
+
+
+def _speed(estimate: Estimate) -> list[tuple[str, str]]:
+    if estimate.tokens is None or estimate.tokens_per_second is None:
+        return []
+    return [
+        ("speed", f"{estimate.tokens_per_second:,.0f} tokens a second; {estimate.tokens:,} a run")
+    ]
+
+
+def show_parts(estimate: Estimate) -> None:
+    """One row for each part of a layer, and of the network around the layers."""
+    from wsc.parts import part_rows
+
+    total = max(estimate.prediction.cycles, 1)
+    table = PlainTable(
+        "part", "layers", "added", "share", "MACs", "bound by", "of bound",
+        right=("layers", "added", "share", "MACs", "of bound"), leaving=("MACs",), cut="part",
+    )  # fmt: skip
+    for row in part_rows(estimate.rows):
+        bounded = row.bound.roofline > 0
+        table.add_row(
+            row.part, str(row.layers or ""), f"{row.cycles:,}", f"{row.cycles / total:.1%}",
+            f"{row.macs:,}", row.bound.limit if bounded else "",
+            f"{row.utilization:.0%}" if bounded and row.cycles else "",
+        )  # fmt: skip
+    print_table(console(), table)
 
 
 def show_kernels(estimate: Estimate, every: bool) -> None:

@@ -461,6 +461,14 @@ def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> l
 # --- saying it --------------------------------------------------------------------
 
 
+def utilization(program: Program, part: float) -> str:
+    """A utilization in words: programs written by hand do not say what is useful."""
+    of = "of all multiply-accumulates possible"
+    return f"{part:.2%} {of}" + (
+        "" if program.assembly.work is None else ", repeated work left out"
+    )
+
+
 def fabric_name(program: Program) -> str:
     """The rectangle, the fabric that it is of, and the numbers that were changed."""
     from wsc.isa.operands import show_number
@@ -478,7 +486,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "cycles": result.cycles,
         "predicted_cycles": None if isinstance(predicted, str) else predicted.cycles,
         "outputs": outputs_of(result.outputs, finished.files),
-        "utilization": counters.utilization,
+        "useful_utilization": counters.utilization,
         "wall_seconds": result.wall_seconds,
         "engine": result.engine,
         "stopped": finished.stopped or None,
@@ -552,7 +560,7 @@ def show(finished: Finished, every: bool) -> None:
         ("fabric", fabric_name(finished.program)),
         ("cycles", f"{result.cycles:,} ({seconds} at {clock / 1e9:g} GHz)"),
         ("predicted", _prediction_text(finished)),
-        ("utilization", f"{counters.utilization:.2%} of all multiply-accumulates possible"),
+        ("utilization", utilization(finished.program, counters.utilization)),
         ("main threads", _thread_shares(counters)),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),

@@ -40,6 +40,7 @@ class Emit:
     fabric: Fabric
     precision: DType
     model: str
+    work: int | None = None
     name: str = "emit"
 
     def apply(self, placed: Placed) -> Program:
@@ -66,6 +67,7 @@ class Emit:
             height=placed.mesh.height,
             precision=self.precision,
             model=self.model,
+            work=self.work,
             edge_tensors=tuple(
                 replace(t, file=WEIGHTS_FILE) if t.key and not t.drawn else t
                 for t in placed.edge_tensors

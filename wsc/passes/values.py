@@ -6,7 +6,6 @@ source's layout to the wanted one. Constants are loaded at their first use.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError, DoesNotFit
@@ -20,6 +19,7 @@ from wsc.layout import (
     Buffer,
     Mesh,
     View,
+    buffer_stem,
     default_extents,
     dense_strides,
     holds_all,
@@ -110,7 +110,7 @@ class Values:
 
     def buffer(self, hint: str, dtype: DType, size: int) -> str:
         """A fresh buffer of ``size`` bytes in each tile."""
-        stem = name = "v_" + re.sub(r"[^A-Za-z0-9]+", "_", hint).strip("_")
+        stem = name = buffer_stem(hint)
         number = 1
         while name in self.buffers:
             number += 1
