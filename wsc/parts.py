@@ -14,29 +14,11 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.report import EstimatedRow
 
-# Last words of names that say what is computed, and not where.
-_OPERATORS = frozenset(
-    [
-        "add",
-        "cast",
-        "constant",
-        "div",
-        "expand",
-        "gather",
-        "gemm",
-        "identity",
-        "matmul",
-        "mul",
-        "pow",
-        "reshape",
-        "slice",
-        "split",
-        "sqrt",
-        "sub",
-        "sum",
-        "transpose",
-        "unsqueeze",
-    ]
+# Last words of names that say what is computed, or of what, and not where.
+_OPERATOR = re.compile(
+    r"(add|cast|constant|div|expand|gather|gemm|identity|matmul|mul|pow|reshape|slice|split|sqrt"
+    r"|sub|sum|transpose|unsqueeze|bias|weight)[_\d]*",
+    re.IGNORECASE,
 )
 
 
@@ -50,7 +32,8 @@ class Place:
 
 def place_of(node: str) -> Place:
     """The place of a node, or of the first of several that are joined by commas."""
-    words = [word for word in re.split(r"[./]", node.split(",")[0]) if word]
+    first = re.sub(r"~\d+$", "", node.split(",")[0])
+    words = [word for word in re.split(r"[./]", first) if word]
     numbers = [place for place, word in enumerate(words) if word.isdecimal()]
     if not numbers or numbers[0] == 0:
         return Place("", _part(words))
@@ -60,7 +43,7 @@ def place_of(node: str) -> Place:
 
 def _part(words: Sequence[str]) -> str:
     kept = list(words)
-    while len(kept) > 1 and re.sub(r"[_\d]+$", "", kept[-1]).lower() in _OPERATORS:
+    while len(kept) > 1 and _OPERATOR.fullmatch(kept[-1]):
         kept.pop()
     return ".".join(kept)
 

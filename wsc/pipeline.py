@@ -18,7 +18,8 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.types import DType
 from wsc.passes.emit import Emit
-from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
+from wsc.passes.fit import code_too_long
+from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
@@ -97,12 +98,7 @@ def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | N
     """What to say of values that do not fit if the code alone does not: no more tiles help then."""
     program = emit.apply(Allocate(fabric, limited=False).apply(placed))
     code = max(code_bytes(program, fabric).values(), default=0)
-    if code <= fabric.sram_bytes:
-        return None
-    return DoesNotFit(
-        f"{code} bytes of code alone do not fit into the {fabric.sram_bytes} of a tile of fabric "
-        f"'{fabric.name}'; {LONG_CODE}"
-    )
+    return code_too_long(program, fabric, code) if code > fabric.sram_bytes else None
 
 
 def compile_model(

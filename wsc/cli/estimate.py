@@ -213,9 +213,8 @@ def show(estimate: Estimate, every: bool) -> None:
 def _speed(estimate: Estimate) -> list[tuple[str, str]]:
     if estimate.tokens is None or estimate.tokens_per_second is None:
         return []
-    return [
-        ("speed", f"{estimate.tokens_per_second:,.0f} tokens a second; {estimate.tokens:,} a run")
-    ]
+    text = f"{estimate.tokens_per_second:,.0f} tokens a second; {estimate.tokens:,} in this run"
+    return [("speed", text)]
 
 
 def show_parts(estimate: Estimate) -> None:

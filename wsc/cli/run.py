@@ -463,10 +463,8 @@ def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> l
 
 def utilization(program: Program, part: float) -> str:
     """A utilization in words: programs written by hand do not say what is useful."""
-    of = "of all multiply-accumulates possible"
-    return f"{part:.2%} {of}" + (
-        "" if program.assembly.work is None else ", repeated work left out"
-    )
+    text = f"{part:.2%} of all multiply-accumulates possible"
+    return text if program.assembly.work is None else f"{text}, repeated work left out"
 
 
 def fabric_name(program: Program) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from wsc.cost import CostModel
-from wsc.errors import DoesNotFit
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -51,6 +50,7 @@ from wsc.layout import (
 )
 from wsc.passes.contraction import choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
+from wsc.passes.fit import no_layout
 from wsc.passes.values import Extents, Values
 
 
@@ -248,11 +248,10 @@ class Placer(Values):
             self.cost,
             self.same_order,
         )
-        if choice is None:
-            raise DoesNotFit(
-                f"node '{self.origin}': no layout of its operands and result fits the "
-                f"{self.fabric.sram_bytes} bytes of a tile on {self.mesh.width}x{self.mesh.height} "
-                "tiles; use more tiles"
+        if choice is None or choice.bytes > self.fabric.sram_bytes:
+            operands = [(a, self.types[a]), *([] if streamed else [(b, self.types[b])])]
+            raise no_layout(
+                self.origin, self.fabric, self.mesh, choice, operands, node.type, streamed
             )
         sizes = dict(op.extents)
         around = reads_outside(op.index_a, self.types[a].shape, sizes)
