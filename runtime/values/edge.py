@@ -163,14 +163,14 @@ def feed(address: int, queue: int, most: int) -> int:
             produce(m, tensor, at, step, count, place)
             m.now[0].bytes_in += 2 * count if m.tensors[tensor, 1] & 1 else 4 * count
         elif m.tensors[tensor, 1] != 0:
-            short = halves_at(m.tensors[tensor, 0] + 2 * at)
+            short = halves_at(m.tensors[tensor, 0])
             for i in range(count):
-                m.words[place + i] = short[i * step]
+                m.words[place + i] = short[at + i * step]
             m.now[0].bytes_in += 2 * count
         else:
-            data = integers_at(m.tensors[tensor, 0] + 4 * at)
+            data = integers_at(m.tensors[tensor, 0])
             for i in range(count):
-                m.words[place + i] = data[i * step]
+                m.words[place + i] = data[at + i * step]
             m.now[0].bytes_in += 4 * count
         m.written[lane] += count
         total += count
@@ -245,14 +245,14 @@ def drain(address: int, queue: int) -> int:
             wake_lookups(m, m.shapes[shape, LOOKUP])
             m.now[0].bytes_out += 4 * count
         elif m.tensors[tensor, 1] != 0:
-            short = halves_at(m.tensors[tensor, 0] + 2 * at)
+            short = halves_at(m.tensors[tensor, 0])
             for i in range(count):
-                short[i * step] = m.words[place + i * s.lanes]
+                short[at + i * step] = m.words[place + i * s.lanes]
             m.now[0].bytes_out += 2 * count
         else:
-            data = integers_at(m.tensors[tensor, 0] + 4 * at)
+            data = integers_at(m.tensors[tensor, 0])
             for i in range(count):
-                data[i * step] = m.words[place + i * s.lanes]
+                data[at + i * step] = m.words[place + i * s.lanes]
             m.now[0].bytes_out += 4 * count
         if m.shapes[shape, DIRECTION] == DRAIN:
             m.now[0].moved += count
