@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ def test_estimate() -> None:
     assert parts["lm_head"]["layers"] == 0
     assert sum(row["predicted_cycles"] for row in found["parts"]) <= found["cycles"]
     text = done(wsc("estimate", "gpt2", *options)).stdout
-    for fact in ("tokens a second", "values", "mlp.c_fc", "repeated work left out", "checked"):
+    for fact in ("tokens a second", "values", "mlp.c_fc", "repeated work left out", "agreement"):
         assert fact in text
 
 
@@ -112,10 +111,9 @@ def test_names_that_are_none(command: str) -> None:
     refused(wsc(command, "gpt-neox"), "gpt-neox: no such file", "did you mean gpt-neox-20b")
     refused(wsc(command, "gpt2", "--hidden", 100, "--heads", 7), "100 is no multiple of 7 heads")
     # What looks like a file is one.
-    refused(wsc(command, os.path.join("a", "gpt2")), "no such file")
-    refused(
-        wsc(command, "gpt2.onnx" if command in ("compile", "estimate") else "gpt2.wsa"), "gpt2."
-    )
+    refused(wsc(command, Path("a", "gpt2")), "no such file")
+    ending = "onnx" if command in ("compile", "estimate") else "wsa"
+    refused(wsc(command, f"gpt2.{ending}"), f"gpt2.{ending}")
 
 
 def test_sizes_belong_to_names(tmp_path: Path) -> None:
