@@ -12,15 +12,17 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load  # noqa: A004
+    from wsc.frontend.store import Checkpoint, Seed
 
-__all__ = ["Program", "compile", "load"]
+__all__ = ["Checkpoint", "Program", "Seed", "compile", "load"]
+_ROOMS = {"Checkpoint": "wsc.frontend.store", "Seed": "wsc.frontend.store"}
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in __all__:
-        return getattr(import_module("wsc.api"), name)
+        return getattr(import_module(_ROOMS.get(name, "wsc.api")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -383,7 +383,7 @@ def load(path: str | PathLike[str]) -> Program:
     fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
     folder = path.parent
-    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
+    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.file)
     inputs = (*(folder / name for name in names), *([Path(fabric.source)] if fabric.source else ()))
     note = strange(assembly, fabric)
     if note:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -223,7 +224,7 @@ class LanguageWriter(Writer):
     ) -> str:  # fmt: skip
         """Attention of all heads. In a step, behind the layer's caches, which it makes longer."""
         shape, task = self.shape, self.task
-        attributes: dict[str, float | int] = {
+        attributes: dict[str, Any] = {
             "q_num_heads": shape.heads,
             "kv_num_heads": shape.kv_heads,
         }

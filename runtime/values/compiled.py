@@ -281,6 +281,8 @@ def _array_at(dtype: Any) -> Any:
 floats_at: Any = _array_at(np.float32)
 integers_at: Any = _array_at(np.int32)
 halves_at: Any = _array_at(np.uint16)
+doubles_at: Any = _array_at(np.float64)
+keys_at: Any = _array_at(np.uint64)
 
 
 @intrinsic

@@ -16,11 +16,12 @@ from wsc.runtime.values.compiled import (
     NAN,
     PLAIN,
     Machine,
-    _array_at,
     bits_of,
+    doubles_at,
     float_of,
     floats_at,
     halves_at,
+    keys_at,
     machine_at,
     part,
 )
@@ -35,7 +36,6 @@ That is MADE + 2 * (its storage), and 1 more if the fabric has it in f16.
 
 SINGLE, HALF, DOUBLE, BRAIN = (storage_code(name) for name in ("F32", "F16", "F64", "BF16"))
 _draw: Any = njit(**PLAIN)(drawn_value)
-_doubles_at, _keys_at = _array_at(np.float64), _array_at(np.uint64)
 
 
 def is_made(held: Mapped) -> bool:
@@ -59,14 +59,14 @@ def produce(address: int, tensor: int, at: int, step: int, count: int, place: in
     for i in range(count):
         element = at + i * step
         if storage == DRAWN:
-            recipe = _doubles_at(base)
-            value = np.float32(_draw(_keys_at(base)[0], np.uint64(element), recipe[1], recipe[2]))
+            recipe = doubles_at(base)
+            value = np.float32(_draw(keys_at(base)[0], np.uint64(element), recipe[1], recipe[2]))
         elif storage == BRAIN:
             value = float_of(np.int32(np.uint32(halves_at(base)[element]) << np.uint32(16)))
         elif storage == HALF:
             value = m.half[halves_at(base)[element]]
         elif storage == DOUBLE:
-            value = np.float32(_doubles_at(base)[element])
+            value = np.float32(doubles_at(base)[element])
         else:
             value = floats_at(base)[element]
         if half:

@@ -157,7 +157,7 @@ def command(
     read = [*source_files(chosen), *given_files(bind), *([Path(fabric)] if fabric else [])]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
     require_outputs([output, *dumped], dump_ir, read)
-    sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
+    bound, arrays = read_dims(dims), read_arrays("--bind", bind)
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
@@ -167,7 +167,7 @@ def command(
         recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
         try:
             program = compile_model(
-                **model_of(chosen), fabric=fabric, dims=sizes, precision=precision, bind=arrays,
+                **model_of(chosen), fabric=fabric, dims=bound, precision=precision, bind=arrays,
                 observe=recorder, inputs=inputs, wide=wide,
             )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see

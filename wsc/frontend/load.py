@@ -173,8 +173,8 @@ def _from_memory(proto: onnx.ModelProto, weights: Store | None) -> ir.Model:
     what = f"model {shortened(proto.graph.name)!r}"
     if weights is None and declares_weights(proto):
         raise CompileError(
-            f"{what}: declares weights and holds none: say where they are (weights=Seed(0), or "
-            "a Checkpoint)"
+            f"{what}: declares weights and holds none: say where they are (weights=wsc.Seed(0), "
+            "or wsc.Checkpoint(folder))"
         )
     for tensor in tensors_of(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL and not is_declared(tensor):
