@@ -194,10 +194,11 @@ def summary(
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
     elements = sum(math.prod(tensor.shape) for tensor in weights)
-    stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
-    drawn = {f"drawn from seed {tensor.drawn.seed}" for tensor in weights if tensor.drawn}
-    named = {tensor.file for tensor in weights if tensor.file}
-    files = ", ".join([*sorted(named), *sorted(drawn)]) or "none"
+    size = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
+    places = sorted({f"drawn from seed {item.drawn.seed}" for item in weights if item.drawn})
+    stored = ", ".join(sorted({item.file for item in weights if item.file}))
+    if stored or not places:
+        places.insert(0, f"in {stored or 'none'}")
     lines = [
         ("fabric", fabric_name(program) + (", chosen for the model" if chosen else "")),
         ("passes", times),
@@ -206,7 +207,7 @@ def summary(
             "sram",
             f"{use.total:,} of {use.limit:,} bytes a tile: {use.data:,} data, {use.code:,} code",
         ),
-        ("weights", f"{stored:,} bytes, {elements:,} elements in {files}"),
+        ("weights", f"{size:,} bytes, {elements:,} elements {' and '.join(places)}"),
     ]
     if verbose():
         parts = {
