@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 # The constants of SplitMix64 (Steele, Lea, Flood 2014): a counter, and a mix of its bits.
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+STEP = 0x9E3779B97F4A7C15
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_STEP, _FIRST, _SECOND = np.uint64(STEP), np.uint64(FIRST), np.uint64(SECOND)
 _S16, _S27, _S30, _S31, _S32, _S48 = (np.uint64(n) for n in (16, 27, 30, 31, 32, 48))
 _PART = np.uint64(0xFFFF)
 
 # The sum of four numbers below 65536: its middle, and one over its deviation.
-_MIDDLE = 2.0 * 65535.0
-_UNIT = 1.0 / math.sqrt((65536.0**2 - 1.0) / 3.0)
+MIDDLE = 2.0 * 65535.0
+UNIT = 1.0 / math.sqrt((65536.0**2 - 1.0) / 3.0)
 
 LARGEST = 4.0
 """No element is as many deviations from the mean."""
@@ -51,7 +52,7 @@ def drawn_value(key: Any, element: Any, mean: Any, deviation: Any) -> Any:
     bits = bits ^ (bits >> _S31)
     low = (bits & _PART) + ((bits >> _S16) & _PART)
     high = ((bits >> _S32) & _PART) + (bits >> _S48)
-    return mean + deviation * ((np.float64(1) * (low + high) - _MIDDLE) * _UNIT)
+    return mean + deviation * ((np.float64(1) * (low + high) - MIDDLE) * UNIT)
 
 
 def draw(key: int, start: int, count: int, mean: float, deviation: float) -> np.ndarray:

@@ -187,6 +187,7 @@ TABLE: tuple[Instr, ...] = (
     _binary("shru", (I32,), Timing.ARITHMETIC, "d = a >> (b & 31), zeros come in"),
     _binary("fit", (I32,), Timing.ARITHMETIC, "d = a where b is not 0, else the run stops"),
     _binary("index", (I32,), Timing.ARITHMETIC, "d = position a of b; negative: from the end"),
+    _binary("within", (I32,), Timing.ARITHMETIC, "d = a where 0 <= a < b, else the run stops"),
     Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
     # Networks and synchronisation.
     Instr(

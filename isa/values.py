@@ -105,9 +105,14 @@ def _is_position(a: Any, b: Any) -> Any:
     return -b <= a < b
 
 
+def _is_ordinary(a: Any, b: Any) -> Any:
+    return 0 <= a < b
+
+
 _within(_not_zero, "division of {a} by zero", "i.div", "i.mod", "div", "mod", "rem", "divu", "remu")
 _within(_not_zero, "an integer needs more than 32 bits here; its low word is {a}", "fit")
 _within(_is_position, "index {a} is outside [-{b}, {b})", "i.index", "index")
+_within(_is_ordinary, "{a} is outside [0, {b})", "within")
 
 
 # --- moves and conversions ----------------------------------------------------------
@@ -449,7 +454,7 @@ def _index(a: Any, b: Any) -> Any:
     return a + b if a < 0 else a
 
 
-@_whole("fit")
+@_whole("fit", "within")
 def _fit(a: Any, b: Any) -> Any:
     return a
 

@@ -9,6 +9,7 @@ from wsc.isa.program import Location
 
 if TYPE_CHECKING:
     from wsc.runtime.counters import Counters
+    from wsc.runtime.record import Record
     from wsc.runtime.trace import Trace
 
 
@@ -43,12 +44,13 @@ class ExecutionFault(RuntimeFault):
 class Deadlock(RuntimeFault):
     """Nothing can ever move again; the message says who waits for whom.
 
-    cycle: None of an engine without a clock.
+    cycle: None of an engine without a clock. record: what such a run had noted until then.
     """
 
-    def __init__(self, message: str, cycle: int | None) -> None:
+    def __init__(self, message: str, cycle: int | None, record: Record | None = None) -> None:
         super().__init__(message)
         self.cycle = cycle
+        self.record = record
 
 
 class CycleLimit(RuntimeFault):

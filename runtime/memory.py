@@ -13,9 +13,12 @@ import numpy as np
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Op, Program, statements
 from wsc.isa.table import BY_NAME, Form
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
+from wsc.runtime.engine import CHECKING, TIME, VALUES
 from wsc.runtime.errors import MemoryLimit
 from wsc.runtime.routes import guarded
+from wsc.runtime.tables import MAX_DIMS
 
 if TYPE_CHECKING:
     from wsc.runtime.engine import Options
@@ -74,7 +77,7 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         depth = fabric.router_buffer_depth + inward * deep["input"] + outward * deep["output"]
         cells += count * depth
     records = lookups = 0
-    for transfer in program.transfers:
+    for transfer in plain_transfers(program):
         region = program.region(transfer.region)
         records += max(region.width, region.height)
         if transfer.lookup is not None:
@@ -106,43 +109,57 @@ def image_bytes(sizes: Sizes) -> int:
 
 
 def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
-    """Bytes of a run's state, without traces and the race check; see ``make_state``."""
-    from wsc.runtime.engine.layout import COLUMNS
+    """Bytes of a run's state with a clock, without SRAM, traces and the race check."""
+    from wsc.runtime.observations.records import SEMAPHORE, TALLY
+    from wsc.runtime.reference.records import BUFFER, CELL, LOCK, MESSAGE, TILE, UNIT
+    from wsc.runtime.routes import Fcol
 
-    columns = {name: COLUMNS[name] for name in ("tile", "counters", "unit")}
     nests = (fabric.call_depth + 1) * fabric.loop_depth
+    # A unit: its record; slots, bases and held bits of operands; indices, extents and strides.
+    each_unit = UNIT.itemsize + _WORD * (3 * 4 + (2 + 4) * MAX_DIMS)
     each_tile = (
-        _WORD * (columns["tile"] + columns["counters"])
-        + _WORD * sizes.units * columns["unit"]
-        + _WORD * (2 * fabric.call_depth + nests + 3 * fabric.semaphores + sizes.colors)
+        TILE.itemsize + TALLY.itemsize + sizes.units * each_unit
+        + _WORD * (2 * fabric.call_depth + nests) + SEMAPHORE.itemsize * fabric.semaphores
         + 4 * fabric.registers
-        + COLUMNS["turns"]
-        + _WORD * (1 + 1 + 2)  # first slot, due, active
-        + sizes.data_bytes
-    )
+        + 6 + _WORD * (1 + 2)  # turns, due, active
+    )  # fmt: skip
     if sizes.sends:
-        words = 5 * COLUMNS["dyn"] + COLUMNS["dyn_message"] + COLUMNS["dyn_lock"] + 2
-        each_tile += _WORD * (words + COLUMNS["dyn_links"]) + COLUMNS["dyn_hold"]
+        each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
+        each_tile += 10 + _WORD * (5 + 2)  # holders, counts of links, active
         each_tile += 5 * fabric.dynamic_buffer_depth * (_WORD + _WORD + 1)
-    each_slot = 4 * COLUMNS["slots"] + _WORD * (COLUMNS["moves"] + COLUMNS["lost"])
-    fifos = _WORD * COLUMNS["fifos"] * (sizes.slots + sizes.queues)
-    cells = sizes.cells * _WORD * COLUMNS["cells"]
+    each_slot = 4 * 16 + 2 * 6 * _WORD  # a row of the table; wavelets moved, and turns lost
+    fifos = _WORD * len(Fcol) * (sizes.slots + sizes.queues)
     lookups = 2 * _WORD * sizes.lookups
-    return sizes.tiles * each_tile + each_slot * sizes.slots + fifos + cells + lookups
+    return (
+        sizes.tiles * each_tile + each_slot * sizes.slots + fifos
+        + CELL.itemsize * sizes.cells + lookups
+    )  # fmt: skip
 
 
 def ahead_bytes(sizes: Sizes) -> int:
-    """Bytes that the engine that runs ahead adds to a state; see ``with_lookahead``."""
-    from wsc.runtime.engine.kernel_tree import LARGEST
-    from wsc.runtime.engine.layout import COLUMNS
+    """Bytes that the time engine adds to a state, as it runs ahead."""
+    from wsc.runtime.time.records import BRANCH, DEEPEST, LINK, NODE, OCCUPIED, ORIGIN
+    from wsc.runtime.time.trees import LARGEST
 
     tasks = 2 * sizes.slots + sizes.tiles * sizes.units
     tables = _WORD * (tasks + sizes.slots)  # and ``late``
-    each_link = _WORD * (COLUMNS["link"] + 4 * COLUMNS["nodes"])
-    each_slot = _WORD * (COLUMNS["origins"] + 3)
-    each_tile = 6 * each_link + _WORD * COLUMNS["occupied"]
-    branches = _WORD * COLUMNS["branches"] * min(sizes.slots, LARGEST)
+    each_link = LINK.itemsize + 4 * NODE.itemsize
+    each_slot = ORIGIN.itemsize + 4 * _WORD  # and ``quiet``, streams, ``unrest``
+    each_tile = 6 * each_link + OCCUPIED.itemsize
+    branches = (BRANCH.itemsize + 2 * DEEPEST * _WORD) * min(sizes.slots, LARGEST)
     return tasks + tables + each_tile * sizes.tiles + each_slot * sizes.slots + branches
+
+
+def values_bytes(sizes: Sizes) -> int:
+    """Bytes of the values engine's state, SRAM apart, that every run takes.
+
+    Tasks, registers and streams take more as the run goes; streams say so when there is no more.
+    """
+    from wsc.runtime.values.records import ROUTER, THREAD
+
+    each_queue = 3 * _WORD + 1  # stream, lane and cursor, and whether it is there
+    queues = sizes.tiles * sizes.colors * each_queue
+    return queues + sizes.slots * ROUTER.itemsize + sizes.tiles * THREAD.itemsize
 
 
 def edge_bytes(program: Program) -> int:
@@ -156,16 +173,16 @@ def edge_bytes(program: Program) -> int:
 
 def observer_bytes(image: Image, options: Options) -> int:
     """Bytes of the tables for the trace and the race check that a run asks for."""
-    from wsc.runtime.engine.layout import COLUMNS, FIELDS
-    from wsc.runtime.engine.observe import race_sizes
+    from wsc.runtime.observations.records import ENTRY, TRACED
+    from wsc.runtime.reference.findings import race_sizes
+    from wsc.runtime.reference.records import TABLES
 
     units, total = image.code.units + 1, 0
     if options.trace is not None:
-        traced = image.tiles * units * COLUMNS["traced"]
-        total += _WORD * (traced + options.trace.events * COLUMNS["trace"])
+        total += image.tiles * units * TRACED.itemsize + options.trace.events * ENTRY.itemsize
     if options.check_races:
         for name, shape in race_sizes(image, units).items():
-            total += int(np.prod(shape)) * np.dtype(FIELDS[name][0]).itemsize
+            total += int(np.prod(shape)) * np.dtype(TABLES[name][0]).itemsize
     return total
 
 
@@ -190,32 +207,38 @@ def require_memory(needed: dict[str, int], limit: int | None) -> None:
 
 
 def require_for_program(
-    program: Program, fabric: Fabric, data_bytes: int, limit: int | None
+    program: Program, fabric: Fabric, data_bytes: int, engine: str, limit: int | None
 ) -> None:
-    """Refuse, before it is loaded, a program that could not run."""
+    """Refuse, before it is loaded, a program that could not run on an engine."""
     sizes = expected_sizes(program, fabric, data_bytes)
-    require_memory(_parts(sizes, fabric, program, True), limit)
+    require_memory(_parts(sizes, fabric, program, engine), limit)
 
 
-def require_for_run(image: Image, options: Options, ahead: bool, limit: int | None) -> None:
+def require_for_run(image: Image, engine: str, limit: int | None, observing: int = 0) -> None:
     """Refuse, before its state is made, a run that would not fit.
 
-    ahead: whether the engine runs ahead. limit: includes what is loaded.
+    limit: includes what is loaded. observing: bytes of traces and checks.
     """
-    parts = _parts(sizes_of(image), image.fabric, image.program, ahead)
+    parts = _parts(sizes_of(image), image.fabric, image.program, engine)
     parts["the weights"] = image.weight_bytes
     if limit is None:
         del parts["the program"], parts["the weights"]  # they are no longer free
-    require_memory(parts | {"traces and checks": observer_bytes(image, options)}, limit)
+    require_memory(parts | {"traces and checks": observing}, limit)
 
 
-def _parts(sizes: Sizes, fabric: Fabric, program: Program, ahead: bool) -> dict[str, int]:
+def _parts(sizes: Sizes, fabric: Fabric, program: Program, engine: str) -> dict[str, int]:
     sram = sizes.tiles * sizes.data_bytes
-    rest = state_bytes(sizes, fabric) - sram + edge_bytes(program)
+    if engine == VALUES:
+        rest = values_bytes(sizes)
+    else:
+        rest = state_bytes(sizes, fabric)
+        rest += ahead_bytes(sizes) if engine != CHECKING else 0
+    if engine == TIME:
+        return {"the program": image_bytes(sizes), "the state": rest}
     return {
         "the program": image_bytes(sizes),
         f"the SRAM of {sizes.tiles:,} tiles": sram,
-        "the rest of the state": rest + (ahead_bytes(sizes) if ahead else 0),
+        "the rest of the state": rest + edge_bytes(program),
     }
 
 

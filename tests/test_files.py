@@ -178,6 +178,20 @@ def test_a_link_is_called_a_link(tmp_path: Path) -> None:
         require_writable(tmp_path / "out")
 
 
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="is a folder, not a file to write"):
+        require_writable(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who is root may write everywhere; others may not.
+    monkeypatch.setattr("wsc.files.os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(CompileError, match=rf"the folder {tmp_path} is not writable"):
+        require_writable(tmp_path / "out")
+
+
 def test_what_becomes_an_input_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     source = text_file(tmp_path / "source", "precious")
 

@@ -19,6 +19,7 @@ from wsc.isa.program import Program
 from wsc.isa.types import DType
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
+from wsc.passes.layers import find_layers
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
@@ -42,16 +43,18 @@ class Compiled:
 
 
 def passes(
-    fabric: Fabric, precision: DType, model: str, same_order: bool = False, work: int | None = None
-) -> tuple[Any, ...]:
+    fabric: Fabric, precision: DType, model: str, same_order: bool = False, alike: bool = True,
+    work: int | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
     """The passes, in order, each with its reason for standing there.
 
-    work: multiply-accumulates of the network, for its reports.
+    alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
+    network, for its reports.
     """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order),
+        Place(fabric, same_order, alike),
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, precision, model, work),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
@@ -72,13 +75,26 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
+    try:
+        return _run(graph, fabric, precision, model, observe, same_order, True)
+    except DoesNotFit:
+        # Layers that are all laid out alike may take more of a tile than each in its own way.
+        if not find_layers(Simplify().apply(graph)):
+            raise
+    return _run(graph, fabric, precision, model, observe, same_order, False)
+
+
+def _run(
+    graph: Graph, fabric: Fabric, precision: DType, model: str,
+    observe: Observer | None, same_order: bool, alike: bool,
+) -> Compiled:  # fmt: skip
     from wsc.isa.verifier import verify
 
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
     work = multiply_accumulates(graph)
-    for step in passes(fabric, precision, model, same_order, work):
+    for step in passes(fabric, precision, model, same_order, alike, work):
         try:
             stage = step.apply(stage)
         except DoesNotFit as error:

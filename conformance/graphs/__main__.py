@@ -47,27 +47,24 @@ def main(
     started = time.perf_counter()
     graphs = Graphs(seed, limit, nodes)
     numbers = only or range(count)
-    findings = list(shown(graphs.run(numbers, jobs), len(numbers), console))
-    findings.sort(key=lambda finding: finding.number)
-    for finding in findings:
-        if verbose or finding.verdict not in GOOD:
+    counts, reasons = Counter[Verdict](), Counter[str]()
+    for finding in shown(graphs.run(numbers, jobs), len(numbers), console):
+        counts[finding.verdict] += 1
+        if finding.verdict is Verdict.REFUSED:
+            reasons[re.sub(r"'[^']*'|\d+", "_", finding.reason)[:110]] += 1
+        # What goes wrong is told, and kept, as soon as it is found: a long run may end before.
+        if verbose or finding.verdict not in (Verdict.AGREED, Verdict.REFUSED):
             console.print(str(finding), markup=False, soft_wrap=True)
-            if keep is not None and finding.verdict in WRONG:
-                console.print(_keep(keep, graphs, finding), markup=False, soft_wrap=True)
-    counts = Counter(finding.verdict for finding in findings)
+        if keep is not None and finding.verdict in WRONG:
+            console.print(_keep(keep, graphs, finding), markup=False, soft_wrap=True)
     table = Table("verdict", "models", box=None)
     for verdict in Verdict:
         table.add_row(verdict, str(counts[verdict]))
     console.print(table)
-    reasons = Counter(
-        re.sub(r"'[^']*'|\d+", "_", finding.reason)[:110]
-        for finding in findings
-        if finding.verdict is Verdict.REFUSED
-    )
     for reason, number in reasons.most_common(40):
         console.print(f"refused {number:4d}  {reason}", markup=False, soft_wrap=True)
     console.print(f"{time.perf_counter() - started:.0f} s", markup=False)
-    sys.exit(any(finding.verdict not in GOOD for finding in findings))
+    sys.exit(any(counts[verdict] for verdict in Verdict if verdict not in GOOD))
 
 
 def _keep(folder: Path, graphs: Graphs, finding: Finding) -> str:

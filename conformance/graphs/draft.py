@@ -1,13 +1,11 @@
 """A graph under construction, in which every value is known.
 
-``Draft.add`` evaluates the node that it adds, with ONNX Runtime or, where that has no kernel, with
-ONNX's reference evaluator. A node that neither takes is not added.
+``Draft.add`` evaluates the node that it adds. A node that no evaluator takes is not added.
 """
 
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,24 +13,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from wsc.compare import session_options
+from conformance.graphs.evaluate import Refused, evaluate, model_of
 
 LARGEST = 1e6  # magnitudes of values beyond which operands of float nodes are not taken
 MOST_ELEMENTS = 4096  # of one value
 SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 1e-42, 3.4e38, -1e30, 65504.0, 0.5, 1.5, 2.5)
-# IR versions of files with an opset that the checker accepts in all of them.
-IR_VERSION = 10
-
 FLOATS: tuple[np.dtype[Any], ...] = (np.dtype(np.float32),)
 WHOLE: tuple[np.dtype[Any], ...] = (np.dtype(np.int32), np.dtype(np.int64))
 BOOL: tuple[np.dtype[Any], ...] = (np.dtype(np.bool_),)
 F32, I64, B8 = FLOATS[0], WHOLE[1], BOOL[0]
-
-
-class Refused(Exception):
-    """A node that cannot be added; the graph is as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +33,14 @@ class Value:
     exact: its elements do not depend on the order in which sums are taken, nor on how well a
     function is approximated, so that a step (a comparison, a rounding) may be taken from it.
     constant: it is an initializer.
+    ends: no node may read it: its shape depends on data, or its zeros on rounding.
     """
 
     name: str
     array: np.ndarray
     exact: bool = True
     constant: bool = False
+    ends: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -165,7 +158,7 @@ class Draft:
 
     def known(self) -> Iterator[Value]:
         """All values that a node here may read, those of the graphs around too."""
-        yield from self.values
+        yield from (value for value in self.values if not value.ends)
         if self.outer is not None:
             yield from self.outer.known()
 
@@ -212,12 +205,12 @@ class Draft:
 
     def add(
         self, op: str, inputs: Sequence[Value | None], outputs: int = 1, *, domain: str = "",
-        exact: bool | None = None, **attributes: Any,
+        exact: bool | None = None, ends: bool = False, **attributes: Any,
     ) -> list[Value]:  # fmt: skip
         """Add a node and evaluate it.
 
         exact: whether its outputs are exact; None takes that of its inputs for types that are no
-        floats, and says no for floats.
+        floats, and says no for floats. ends: no node may read them.
 
         Raises:
             Refused: no evaluator takes it, or its outputs are too large.
@@ -228,22 +221,29 @@ class Draft:
             op, [value.name if value else "" for value in inputs], names, domain=domain,
             **attributes,
         )  # fmt: skip
-        arrays = self._evaluated(node, given)
+        return self.add_all([node], given, names, exact=exact, ends=ends)
+
+    def add_all(
+        self, nodes: Sequence[NodeProto], given: Sequence[Value], names: Sequence[str],
+        exact: bool | None = None, ends: bool = False,
+    ) -> list[Value]:  # fmt: skip
+        """Add nodes that belong together and evaluate them; what is between may be no tensor.
+
+        given: the values that they read. names: their results. exact, ends: as for ``add``.
+        """
+        op = "; ".join(node.op_type for node in nodes)
+        arrays = self._evaluated(nodes, given, names)
         made: list[Value] = []
         for name, array in zip(names, arrays, strict=True):
             if not isinstance(array, np.ndarray) or array.size > MOST_ELEMENTS:
                 raise Refused(f"{op}: output of another kind or size")
-            if (
-                array.dtype.kind == "f"
-                and array.size
-                and not np.nanmax(np.abs(array)) <= self.largest
-            ):
+            if array.dtype.kind == "f" and bool((np.abs(array) > self.largest).any()):
                 raise Refused(f"{op}: output beyond {self.largest:g}")
             sure = all(value.exact for value in given)
             if exact is None:
                 sure = sure and array.dtype.kind != "f"
-            made.append(Value(name, array, exact if exact is not None else sure))
-        self.nodes.append(node)
+            made.append(Value(name, array, exact if exact is not None else sure, ends=ends))
+        self.nodes += nodes
         self.values += made
         return made
 
@@ -252,24 +252,24 @@ class Draft:
         exact = all(value.exact for value in inputs if value is not None)
         return self.add(op, inputs, exact=exact, **attributes)[0]
 
-    def _evaluated(self, node: NodeProto, given: Sequence[Value]) -> list[Any]:
+    def _evaluated(
+        self, nodes: Sequence[NodeProto], given: Sequence[Value], names: Sequence[str]
+    ) -> list[Any]:
         read = {value.name: value for value in given}
-        for name in captured(node):
-            for value in self.known():
-                if value.name == name:
-                    read[name] = value
+        inside = {name for node in nodes for name in captured(node)}
+        read |= {value.name: value for value in self.known() if value.name in inside}
         constants = [value for value in read.values() if value.constant]
         fed = [value for value in read.values() if not value.constant]
-        outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
+        outputs = [onnx.ValueInfoProto(name=name) for name in names]
         graph = helper.make_graph(
-            [node], "node", [_info(value) for value in fed], outputs,
+            nodes, "node", [_info(value) for value in fed], outputs,
             [numpy_helper.from_array(value.array, value.name) for value in constants],
         )  # fmt: skip
         model = model_of(graph, self.opset)
         feeds = {value.name: value.array for value in fed}
         results, reference = evaluate(model, feeds)
         if reference:
-            self.by_reference.add(node.op_type)
+            self.by_reference |= {node.op_type for node in nodes}
         return results
 
     @contextmanager
@@ -293,52 +293,18 @@ class Draft:
 
     def graph(self, outputs: Sequence[Value], name: str = "drawn") -> GraphProto:
         """The graph as far as outputs need it: nodes that nothing reads are kept (they are valid),
-        inputs and constants that nothing reads are not."""
+        constants that nothing reads are not, nor inputs, unless a node hands them to a body."""
         read = {name for node in self.nodes for name in (*node.input, *captured(node))}
         read |= {value.name for value in outputs}
         return helper.make_graph(
             self.nodes, name,
-            [_info(value) for value in self.inputs if value.name in read],
+            [_info(value) for value in self.inputs if value.name in read or self.outer],
             [_info(value) for value in outputs],
             [
                 numpy_helper.from_array(value.array, value.name)
                 for value in self.initializers if value.name in read
             ],
         )  # fmt: skip
-
-
-def model_of(graph: GraphProto, opset: int) -> ModelProto:
-    """A model of a graph, with the domains that it uses."""
-    imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
-
-
-def evaluate(model: ModelProto, feeds: dict[str, np.ndarray]) -> tuple[list[Any], bool]:
-    """Outputs, and whether they are the reference evaluator's because ONNX Runtime has none.
-
-    Raises:
-        Refused: neither has a result.
-    """
-    import onnxruntime
-    from onnx.reference import ReferenceEvaluator
-
-    options = session_options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        try:
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-            return list(session.run(None, feeds)), False
-        except Exception as error:
-            if "NOT_IMPLEMENTED" not in str(error) and "NotImplemented" not in str(error):
-                raise Refused(" ".join(str(error).split())[:200]) from error
-        try:
-            return [np.asarray(item) for item in ReferenceEvaluator(model).run(None, feeds)], True
-        except Exception as error:
-            raise Refused(" ".join(str(error).split())[:200]) from error
 
 
 def captured(node: NodeProto) -> set[str]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import ModelProto
 
-from conformance.graphs.control import fitting
-from conformance.graphs.draft import Draft, Refused, Value, evaluate, model_of
+from conformance.graphs.draft import Draft, Value
+from conformance.graphs.evaluate import Refused, evaluate, model_of, opset_of
+from conformance.graphs.recipes import fitting
 
-OPSETS = range(7, 25)  # ONNX Runtime takes no later ones
+OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
 FABRICS = ("1x1", "2x1", "1x3", "3x2", "4x4", "2x5", "7x1", "5x3")
 ENGINES_SHARE = 0.15  # of the models that run on both engines
 
@@ -23,9 +25,9 @@ class Drawn:
 
     expected: outputs of the whole model in ONNX Runtime. stepwise: the same from node to node,
     each evaluated alone; the two differ at times. operators: those of its nodes, in order.
-    by_reference: those that ONNX Runtime
-    lacks, so that ONNX's reference evaluator gave what is expected. engines: whether it is to run
-    on both engines.
+    by_reference: those that ONNX Runtime lacks, so that ONNX's reference evaluator gave what is
+    expected. rounded: values whose elements depend on roundings. engines: whether it is to run on
+    both engines.
     """
 
     model: ModelProto
@@ -34,6 +36,7 @@ class Drawn:
     stepwise: list[Any]
     operators: tuple[str, ...]
     by_reference: frozenset[str]
+    rounded: frozenset[str]
     fabric: str
     precision: str
     engines: bool
@@ -41,8 +44,7 @@ class Drawn:
     @property
     def label(self) -> str:
         """What it is compiled for."""
-        opset = self.model.opset_import[0].version
-        return f"opset {opset}, {self.fabric}, {self.precision}"
+        return f"opset {opset_of(self.model)}, {self.fabric}, {self.precision}"
 
 
 def draw(seed: int, number: int, most: int = 30) -> Drawn:
@@ -66,13 +68,19 @@ def draw(seed: int, number: int, most: int = 30) -> Drawn:
     feeds = {value.name: value.array for value in draft.inputs if value.name in read}
     stepwise: list[Any] = [value.array for value in outputs]
     try:
-        expected, _ = evaluate(model, feeds)
+        whole, _ = evaluate(model, feeds)
     except Refused:
-        expected = stepwise
+        whole = stepwise
+    # The reference evaluator has lists where optionals are asked for their element.
+    expected = [
+        array if isinstance(array, np.ndarray) else other
+        for array, other in zip(whole, stepwise, strict=True)
+    ]
     return Drawn(
         model, feeds, expected, stepwise, tuple(node.op_type for node in draft.nodes),
-        frozenset(draft.by_reference), rng.choice(FABRICS), precision,
-        rng.random() < ENGINES_SHARE,
+        frozenset(draft.by_reference),
+        frozenset(value.name for value in draft.values if not value.exact),
+        rng.choice(FABRICS), precision, rng.random() < ENGINES_SHARE,
     )  # fmt: skip
 
 

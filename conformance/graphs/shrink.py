@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 
-from conformance.graphs.draft import Refused, captured, evaluate, model_of
+from conformance.graphs.draft import captured
 from conformance.graphs.drawn import Drawn
+from conformance.graphs.evaluate import Refused, evaluate, model_of, opset_of, values_of
 
 
 def shrunk(drawn: Drawn, wrong: Callable[[Drawn], bool]) -> Drawn:
     """A model of as few nodes as can be found that is still wrong.
 
-    It ends with the first node whose outputs are wrong, if there is one. Then nodes go one by one,
-    the first ones first: what they compute becomes an input.
+    It ends with the first node whose outputs are wrong, if there is one, or has one output at
+    least. Then nodes go one by one, the first ones first: what they compute becomes an input.
     """
-    values = _values(drawn)
+    try:
+        values = values_of(drawn.model, drawn.feeds)
+    except Refused:
+        return drawn
     best, nodes = drawn, list(drawn.model.graph.node)
-    for node in nodes:
-        alone = _only(drawn, values, nodes, [name for name in node.output if name])
+    ends = [[name for name in node.output if name] for node in nodes]
+    ends += [[value.name] for value in drawn.model.graph.output]
+    for names in ends:
+        alone = _only(drawn, values, nodes, names)
         if alone is not None and wrong(alone):
             best = alone
             break
@@ -41,19 +48,8 @@ def shrunk(drawn: Drawn, wrong: Callable[[Drawn], bool]) -> Drawn:
     return best
 
 
-def _values(drawn: Drawn) -> dict[str, np.ndarray]:
-    """Every value of the model by name."""
-    model = ModelProto()
-    model.CopyFrom(drawn.model)
-    names = [name for node in model.graph.node for name in node.output if name]
-    del model.graph.output[:]
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    found, _ = evaluate(model, drawn.feeds)
-    return drawn.feeds | dict(zip(names, found, strict=True))
-
-
 def _only(
-    drawn: Drawn, values: dict[str, np.ndarray], nodes: list[NodeProto], outputs: list[str]
+    drawn: Drawn, values: dict[str, Any], nodes: list[NodeProto], outputs: list[str]
 ) -> Drawn | None:
     """The model with these nodes, as far as these outputs need them, or None if it has no values.
 
@@ -71,12 +67,16 @@ def _only(
     stored = [tensor for tensor in drawn.model.graph.initializer if tensor.name in wanted]
     known = made | {tensor.name for tensor in stored}
     feeds = {name: values[name] for name in sorted(wanted - known)}
+    if not all(
+        isinstance(array, np.ndarray) for array in (*feeds.values(), *map(values.get, outputs))
+    ):
+        return None  # a sequence or an optional is neither input nor output here
     model = model_of(
         helper.make_graph(
             kept, "shrunk", [_described(name, array) for name, array in feeds.items()],
             [_described(name, values[name]) for name in outputs], stored,
         ),
-        drawn.model.opset_import[0].version,
+        opset_of(drawn.model),
     )  # fmt: skip
     try:
         expected, _ = evaluate(model, feeds)

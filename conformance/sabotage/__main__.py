@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
+import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,118 +16,142 @@ import click
 
 from conformance.sabotage.areas import AREAS, Area
 from conformance.sabotage.mutate import Change, changed, changes
+from conformance.sabotage.runs import Outcome, load_libraries, outcome_of
 
 ROOT = Path(__file__).parents[2]
+CHOSEN = Path(__file__).with_name("chosen.toml")
 COPIED = ("isa", "runtime", "wsc", "models", "tests", "conformance", "benchmarks", "docs",
           "pyproject.toml", "README.md")  # fmt: skip
-SEEN, TOO_LONG, PASSED = "seen", "too long", "PASSED"
-NOT_RUN = (3, 4, 5)  # pytest itself failed, or found no tests
 
 
 @dataclass(frozen=True, slots=True)
 class Sabotage:
-    """A change of a file."""
+    """A change of a file. same: why it changes nothing, if it does not."""
 
     path: str
     change: Change
+    same: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.change.line} ({self.change.function}) {self.change.what}"
+        return f"{self.path}:{self.change.line} {self.change.key[:150]}"
 
 
 @click.command()
 @click.option("--area", "areas", multiple=True, type=click.Choice([*AREAS]), help="Those alone.")
-@click.option("--each", default=20, show_default=True, help="Changes in each area, by chance.")
+@click.option("--sample", type=int, metavar="N", help="N others by chance in each area.")
 @click.option("--seed", default=1, show_default=True, help="Which ones.")
 @click.option("--file", "pattern", default="", help="Files whose path holds this.")
 @click.option("--function", default="", help="Functions of this name.")
 @click.option("--list", "listed", is_flag=True, help="Say what would be changed, and run nothing.")
 def main(
-    areas: tuple[str, ...], each: int, seed: int, pattern: str, function: str, listed: bool
+    areas: tuple[str, ...], sample: int | None, seed: int, pattern: str, function: str, listed: bool
 ) -> None:
     """Change the code by one small fault at a time, in a copy, and run the tests of its area.
 
-    A change that no test sees is a test that is missing, or a change that means the same: read
-    the list. Nothing here is run by continuous integration.
+    Without --sample the changes are those that chosen.toml names. A change that no test sees is a
+    test that is missing, or a change that means the same: that has its reason there, and is not
+    run. Nothing here is run by continuous integration.
     """
-    seen, passed = 0, list[Sabotage]()
+    counts, passed = Counter[str](), list[Sabotage]()
+    load_libraries()
     with tempfile.TemporaryDirectory(prefix="wsc-sabotage-") as name:
         folder = Path(name)
         for part in COPIED:
             _copy(ROOT / part, folder / part)
         for area in areas or tuple(AREAS):
-            for sabotage in _chosen(AREAS[area], each, seed, pattern, function):
-                if listed:
-                    click.echo(f"{area}: {sabotage}")
+            found = chosen(AREAS[area])
+            if sample is not None:
+                found = _others(AREAS[area], found, pattern, function)
+                found = random.Random(seed).sample(found, min(sample, len(found)))
+            if not listed and any(not sabotage.same for sabotage in found):
+                _require_passing(AREAS[area], folder)
+            for sabotage in found:
+                if pattern not in sabotage.path or function not in ("", sabotage.change.function):
+                    continue
+                if listed or sabotage.same:
+                    counts["the same"] += bool(sabotage.same)
+                    click.echo(f"{'the same' if sabotage.same else '':8} {area}: {sabotage}")
                     continue
                 started = time.monotonic()
-                word = _seen(sabotage, AREAS[area], folder)
-                seen += word != PASSED
-                if word == PASSED:
+                outcome = _tried(sabotage, AREAS[area], folder)
+                counts[outcome] += 1
+                if outcome is Outcome.PASSED:
                     passed.append(sabotage)
-                click.echo(f"{word:8} {time.monotonic() - started:4.0f} s  {area}: {sabotage}")
-    if not listed:
-        click.echo(f"{seen} of {seen + len(passed)} were seen; these passed:")
-        for sabotage in passed:
-            click.echo(f"  {sabotage}")
+                click.echo(f"{outcome:8} {time.monotonic() - started:4.0f} s  {area}: {sabotage}")
+    click.echo(", ".join(f"{number} {word}" for word, number in counts.items()))
+    for sabotage in passed:
+        click.echo(f"  {sabotage}")
 
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         # The package names the folders beside it by links, which stay links in the copy.
-        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        ignored = shutil.ignore_patterns(".git", "__pycache__")
+        shutil.copytree(source, target, symlinks=True, ignore=ignored)
     else:
         shutil.copy(source, target)
 
 
-def _chosen(area: Area, each: int, seed: int, pattern: str, function: str) -> Iterator[Sabotage]:
-    found = [
-        Sabotage(path.relative_to(ROOT).as_posix(), change)
-        for glob in area.files
-        for path in sorted(ROOT.glob(glob))
-        if pattern in path.as_posix()
-        for change in changes(path.read_text(encoding="utf-8"))
-        if function in ("", change.function)
+def chosen(area: Area) -> list[Sabotage]:
+    """The changes of an area that ``chosen.toml`` names.
+
+    Raises:
+        click.ClickException: the code that one is made to is not there.
+    """
+    table = tomllib.loads(CHOSEN.read_text(encoding="utf-8"))
+    found: list[Sabotage] = []
+    for path in _paths(area):
+        named = table.get(path, {})
+        known = {item.key: item for item in changes((ROOT / path).read_text(encoding="utf-8"))}
+        keys = dict.fromkeys(named.get("seen", []), "") | named.get("same", {})
+        lost = [key for key in keys if key not in known]
+        if lost:
+            raise click.ClickException(f"{path}: no code reads like: {lost[0]}")
+        found += [Sabotage(path, known[key], same) for key, same in keys.items()]
+    return found
+
+
+def _others(area: Area, known: list[Sabotage], pattern: str, function: str) -> list[Sabotage]:
+    taken = {(sabotage.path, sabotage.change.key) for sabotage in known}
+    return [
+        Sabotage(path, change)
+        for path in _paths(area)
+        if pattern in path
+        for change in changes((ROOT / path).read_text(encoding="utf-8"))
+        if function in ("", change.function) and (path, change.key) not in taken
     ]
-    yield from random.Random(seed).sample(found, min(each, len(found)))
 
 
-def _seen(sabotage: Sabotage, area: Area, folder: Path) -> str:
-    """How the tests saw a change; that one took too long may be a slow machine's fault."""
+def _paths(area: Area) -> Iterator[str]:
+    for glob in area.files:
+        yield from (path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob(glob)))
+
+
+def _require_passing(area: Area, folder: Path) -> None:
+    """The tests pass in the copy as it is: else they would see what is not there."""
+    for test in area.tests:
+        outcome = _outcome(test, area, folder)
+        if outcome is not Outcome.PASSED:
+            raise click.ClickException(f"{test} does not pass without a change: {outcome}")
+
+
+def _outcome(test: str, area: Area, folder: Path) -> Outcome:
+    try:
+        return outcome_of([test], area.limit, folder, ROOT)
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _tried(sabotage: Sabotage, area: Area, folder: Path) -> Outcome:
+    """What the tests of the area say to a change."""
     file = folder / sabotage.path
     before = file.read_text(encoding="utf-8")
     file.write_text(changed(before, sabotage.change), encoding="utf-8")
     try:
-        words = (_runs(test, area.limit, folder) for test in area.tests)
-        return next((word for word in words if word != PASSED), PASSED)
+        outcomes = (_outcome(test, area, folder) for test in area.tests)
+        return next((word for word in outcomes if word is not Outcome.PASSED), Outcome.PASSED)
     finally:
         file.write_text(before, encoding="utf-8")
-
-
-def _runs(test: str, limit: int, folder: Path) -> str:
-    # A process of its own for each file of tests: the first that fails ends it.
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        test,
-        "-x",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-    ]
-    settings = os.environ | {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=settings, capture_output=True, timeout=limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return TOO_LONG
-    if done.returncode in NOT_RUN:
-        raise click.ClickException(f"{test}: pytest did not run\n{done.stdout.decode()[-2000:]}")
-    return SEEN if done.returncode else PASSED
 
 
 if __name__ == "__main__":

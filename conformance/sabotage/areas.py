@@ -1,4 +1,4 @@
-"""What is sabotaged, and which tests should see it: the nearest first."""
+"""What is sabotaged, and which tests should see it: the nearest first, none that takes long."""
 
 from __future__ import annotations
 
@@ -17,73 +17,92 @@ class Area:
     limit: int = 300
 
 
-_RUNS = (
-    "tests/runtime/test_turns.py",
-    "tests/runtime/test_faults.py",
-    "tests/runtime/test_cycles.py",
-    "tests/runtime/test_runs.py",
-    "tests/runtime/test_limits.py",
-    "tests/runtime/test_nan.py",
-    "tests/runtime/test_races.py",
-    "tests/runtime/test_engines.py",
+_REFUSALS = (
+    "tests/errors",
+    "tests/isa/test_verifier.py",
+    "tests/isa/test_coverage.py",
+    "tests/isa/test_operands.py",
+    "tests/programs",
 )
 
 AREAS: dict[str, Area] = {
-    "verifier": Area(
-        ("isa/verify/*.py", "isa/code_size.py"),
-        ("tests/errors", "tests/isa", "tests/programs", "tests/kernels"),
-    ),
+    "verifier": Area(("isa/verify/*.py",), _REFUSALS),
+    "code_size": Area(("isa/code_size.py",), ("tests/isa/test_code_size.py", *_REFUSALS)),
     "memory": Area(
-        ("wsc/passes/memory.py", "wsc/passes/lives.py", "runtime/memory.py"),
-        ("tests/passes", "tests/runtime/test_limits.py", "tests/kernels", "tests/e2e"),
-        600,
+        ("wsc/passes/memory.py", "wsc/passes/lives.py"),
+        ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
+    ),
+    "addresses": Area(
+        ("runtime/memory.py",),
+        ("tests/runtime/test_addresses.py", "tests/runtime/test_limits.py"),
     ),
     "placement": Area(
         ("wsc/passes/place.py", "wsc/passes/values.py", "wsc/passes/views.py"),
-        ("tests/passes", "tests/kernels", "tests/frontend/test_movement.py"),
-        600,
+        ("tests/passes/test_place.py", "tests/kernels/test_kernels.py"),
+    ),
+    "routes": Area(
+        ("wsc/passes/route.py",),
+        ("tests/passes/test_route.py", "tests/kernels/test_collectives.py", "tests/programs"),
+    ),
+    "counters": Area(
+        ("runtime/counters.py", "runtime/engine/observe.py"),
+        ("tests/runtime/test_counters.py", "tests/runtime/test_runs.py", "tests/cli/test_run.py"),
+    ),
+    "deadlock": Area(
+        ("runtime/engine/deadlock.py",),
+        ("tests/runtime/test_faults.py", "tests/runtime/test_runs.py"),
+    ),
+    "store": Area(
+        ("runtime/store.py",), ("tests/runtime/test_store.py", "tests/runtime/test_weights.py")
+    ),
+    "weights": Area(
+        ("runtime/weights.py",),
+        ("tests/runtime/test_weights.py", "tests/test_weights.py", "tests/runtime/test_store.py"),
+    ),
+    "files": Area(("wsc/files.py",), ("tests/test_files.py", "tests/test_weights.py")),
+    "fabric": Area(("isa/fabric.py",), ("tests/isa/test_fabric.py", "tests/isa/test_machine.py")),
+    "kept": Area(("runtime/engine/keep.py",), ("tests/runtime/test_keep.py",)),
+    "cost": Area(
+        ("wsc/cost/model.py", "wsc/cost/edge.py", "wsc/cost/steady.py", "wsc/cost/tiles.py"),
+        (
+            "tests/cost/test_model.py",
+            "tests/cost/test_edge.py",
+            "tests/cost/test_steady.py",
+            "tests/cost/test_tiles.py",
+            "tests/cost/test_bounds.py",
+            "tests/cost/test_agreement.py",
+            "tests/cost/test_predict.py",
+        ),
+    ),
+    "streams": Area(
+        ("wsc/cost/streams.py", "wsc/cost/flows.py", "wsc/cost/threads.py", "wsc/cost/walk.py"),
+        ("tests/cost/test_model.py", "tests/cost/test_bounds.py", "tests/cost/test_predict.py"),
+    ),
+    "network": Area(
+        ("wsc/cost/network.py", "wsc/cost/wormhole.py"),
+        ("tests/cost/test_wormhole.py", "tests/cost/test_network.py"),
     ),
     "engines": Area(
         (
-            "runtime/engine/kernel_common.py",
-            "runtime/engine/kernel_core.py",
-            "runtime/engine/kernel_dynamic.py",
-            "runtime/engine/kernel_edge.py",
-            "runtime/engine/kernel_main.py",
-            "runtime/engine/kernel_races.py",
             "runtime/engine/kernel_router.py",
-            "runtime/engine/kernel_vector.py",
-            "runtime/engine/drive.py",
+            "runtime/engine/kernel_arbitrate.py",
+            "runtime/engine/kernel_edge.py",
+            "runtime/engine/kernel_races.py",
+            "runtime/engine/kernel_main.py",
         ),
-        _RUNS,
-        900,
-    ),
-    "counters": Area(
-        ("runtime/counters.py", "runtime/engine/deadlock.py", "runtime/engine/observe.py"),
         (
+            "tests/runtime/test_turns.py",
             "tests/runtime/test_faults.py",
             "tests/runtime/test_runs.py",
             "tests/runtime/test_limits.py",
-            "tests/cli/test_run.py",
-            "tests/runtime/test_trace.py",
             "tests/runtime/test_races.py",
+            "tests/runtime/test_engines.py",
         ),
+        900,
     ),
-    "files": Area(
-        ("runtime/store.py", "wsc/files.py", "isa/fabric.py", "runtime/engine/keep.py"),
-        (
-            "tests/runtime/test_keep.py",
-            "tests/runtime/test_compiled.py",
-            "tests/runtime/test_runs.py",
-            "tests/test_weights.py",
-            "tests/isa",
-            "tests/e2e/test_bad_input.py",
-            "tests/frontend/test_types.py",
-            "tests/cli",
-        ),
-    ),
-    "cost": Area(
-        ("wsc/cost/*.py",),
-        ("tests/cost", "tests/cli/test_estimate.py"),
+    "values": Area(
+        ("runtime/values/*.py",),
+        ("tests/runtime/values", "tests/runtime/test_faults.py", "tests/runtime/test_runs.py"),
+        900,
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,29 +26,41 @@ _KEPT = ("TYPE_CHECKING", "__name__")  # conditions that are no part of what a p
 class Change:
     """A change of one file: its kind and the code that it is made to, in a function.
 
-    begins, number: line of the function, and which of its places is changed.
+    nth: which of those of its function that read the same, from 1. begins, number: line of the
+    function, and which of its places is changed.
     """
 
     line: int
     function: str
     what: str
+    nth: int
     begins: int
     number: int
+
+    @property
+    def key(self) -> str:
+        """What names the change as long as the code reads the same, wherever it stands."""
+        return f"{self.function}: {self.what}" + (f" #{self.nth}" if self.nth > 1 else "")
 
 
 def changes(source: str) -> list[Change]:
     """All changes of a file that can be made, in the order of its lines."""
-    found = [
-        Change(
-            getattr(place.node, "lineno", function.lineno),
-            function.name,
-            f"{place.what}: {ast.unparse(place.node)}"[:100],
-            function.lineno,
-            number,
-        )
-        for function in _functions(ast.parse(source))
-        for number, place in enumerate(_places(function))
-    ]
+    found: list[Change] = []
+    seen = Counter[str]()
+    for function in _functions(ast.parse(source)):
+        for number, place in enumerate(_places(function)):
+            what = f"{place.what}: {ast.unparse(place.node)}".replace("\n", " ")
+            seen[f"{function.name}: {what}"] += 1
+            found.append(
+                Change(
+                    getattr(place.node, "lineno", function.lineno),
+                    function.name,
+                    what,
+                    seen[f"{function.name}: {what}"],
+                    function.lineno,
+                    number,
+                )
+            )
     return sorted(found, key=lambda change: change.line)
 
 

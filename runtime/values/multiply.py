@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numba import float32, njit
-
 from wsc.isa.values import VALUES, Class
-from wsc.runtime.values.compiled import NAN, NOTHING, PAIR, PLAIN, Machine, kernel, machine_at, part
+from wsc.runtime.values.compiled import NAN, Machine, kernel, of_reals
 from wsc.runtime.values.streams import allocate, release
 from wsc.runtime.values.vector import (
     F16,
@@ -20,17 +16,17 @@ from wsc.runtime.values.vector import (
     overlap,
 )
 
-value = njit(float32(float32, float32, float32), **PLAIN)(VALUES["fmac", Class.FLOAT])
+value = of_reals(VALUES["fmac", Class.FLOAT], 3)
 
 
-@njit(float32(float32, float32, float32), **PLAIN)
-def one_value(total: Any, a: Any, b: Any) -> Any:
+@kernel
+def one_value(total: float, a: float, b: float) -> float:
     """The sum, as the one canonical NaN if it is not a number."""
     found = value(total, a, b)
     return found if found == found else NAN
 
 
-@kernel(NOTHING, 7)
+@kernel
 def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes: int) -> None:
     """d[lane] += a[i, lane] * w[i], for each i after the other; d is apart from a."""
     i, reals = 0, m.reals
@@ -60,7 +56,7 @@ def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes
         into[lane] = total if total == total else NAN
 
 
-@kernel(NOTHING, 10)
+@kernel
 def products(
     m: Machine,
     d: int,
@@ -93,7 +89,7 @@ def products(
                 into[lane] = one_value(into[lane], left_factor, factor)
 
 
-@kernel(PAIR, 4)
+@kernel
 def widen(m: Machine, k: int, column: int, lanes: int, dims: int) -> tuple[int, int]:
     """Copy an f16 operand, each of its elements once, as f32; (address, words) of the copy."""
     height, size = m.now[0].height, 1
@@ -135,7 +131,7 @@ def widen(m: Machine, k: int, column: int, lanes: int, dims: int) -> tuple[int, 
     return address, size * wide
 
 
-@kernel(NOTHING, 3)
+@kernel
 def multiply_words(m: Machine, task: int, lanes: int, dims: int) -> None:
     """The same, with both factors in words."""
     i, j = 1, 2
@@ -182,10 +178,9 @@ def multiply_words(m: Machine, task: int, lanes: int, dims: int) -> None:
             return
 
 
-@part(5)
-def multiply(address: int, task: int, x: int, y: int, lanes: int, dims: int) -> int:
+@kernel
+def multiply(m: Machine, task: int, x: int, y: int, lanes: int, dims: int) -> None:
     """Do the steps of an ``fmac`` that the tables of operands describe."""
-    m = machine_at(address)
     row = m.tasks[task].row
     operand = m.rows[row, OPERANDS]
     column = m.now[0].memory + x * m.now[0].words * m.now[0].height + y
@@ -200,7 +195,7 @@ def multiply(address: int, task: int, x: int, y: int, lanes: int, dims: int) -> 
         elif m.kind[k] == HALF_MEMORY or m.kind[k] == HALF_WORDS:
             address, size = widen(m, k, column, lanes, dims)
             if address < 0:
-                return 0
+                return
             if k == 1:
                 first, first_size = address, size
             else:
@@ -210,4 +205,3 @@ def multiply(address: int, task: int, x: int, y: int, lanes: int, dims: int) -> 
         release(m, first, first_size)
     if second >= 0:
         release(m, second, second_size)
-    return 0

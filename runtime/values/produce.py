@@ -6,24 +6,21 @@ whole in the type in which they travel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numba import njit
+from llvmlite import ir
 
-from wsc.isa.drawing import drawn_value
+from wsc.isa import drawing
+from wsc.runtime.kernels.translate import INT, REAL, Intrinsic, Value
 from wsc.runtime.values.compiled import (
     NAN,
-    PLAIN,
     Machine,
     bits_of,
-    doubles_at,
     float_of,
     floats_at,
     halves_at,
-    keys_at,
-    machine_at,
-    part,
+    kernel,
 )
 from wsc.runtime.values.vector import half_bits
 from wsc.runtime.weights import DRAWN, Mapped, storage_code
@@ -35,7 +32,47 @@ That is MADE + 2 * (its storage), and 1 more if the fabric has it in f16.
 """
 
 SINGLE, HALF, DOUBLE, BRAIN = (storage_code(name) for name in ("F32", "F16", "F64", "BF16"))
-_draw: Any = njit(**PLAIN)(drawn_value)
+_REAL64 = ir.DoubleType()
+
+
+def _load(build: Any, address: Any, kind: Any) -> Any:
+    loaded = build.load(build.inttoptr(address, ir.PointerType()), typ=kind)
+    loaded.align = 1
+    return loaded
+
+
+def _word(value: int) -> Any:
+    return ir.Constant(INT, value)
+
+
+def _drawn_at(build: Any, given: Sequence[Value]) -> Value:
+    """``drawing.drawn_value`` in single precision: kernels have no unsigned integers."""
+    base, element = given[0].code, given[1].code
+    key = _load(build, base, INT)
+    mean = _load(build, build.add(base, _word(8)), _REAL64)
+    deviation = _load(build, build.add(base, _word(16)), _REAL64)
+    bits = build.add(key, build.mul(element, _word(drawing.STEP)))
+    for shift, factor in ((30, drawing.FIRST), (27, drawing.SECOND)):
+        bits = build.mul(build.xor(bits, build.lshr(bits, _word(shift))), _word(factor))
+    bits = build.xor(bits, build.lshr(bits, _word(31)))
+    total = build.lshr(bits, _word(48))
+    for shift in (0, 16, 32):
+        total = build.add(total, build.and_(build.lshr(bits, _word(shift)), _word(0xFFFF)))
+    value = build.fsub(build.uitofp(total, _REAL64), ir.Constant(_REAL64, drawing.MIDDLE))
+    value = build.fmul(value, ir.Constant(_REAL64, drawing.UNIT))
+    value = build.fadd(mean, build.fmul(deviation, value))
+    return Value(REAL, build.fptrunc(value, REAL))
+
+
+def _double_at(build: Any, given: Sequence[Value]) -> Value:
+    address = build.add(given[0].code, build.mul(given[1].code, _word(8)))
+    return Value(REAL, build.fptrunc(_load(build, address, _REAL64), REAL))
+
+
+drawn_at: Any = Intrinsic("drawn_at", _drawn_at)
+"""An element of the tensor whose recipe (key, mean, deviation) is at an address."""
+double_at: Any = Intrinsic("double_at", _double_at)
+"""An element of the doubles at an address, in single precision."""
 
 
 def is_made(held: Mapped) -> bool:
@@ -50,27 +87,30 @@ def made_code(storage: int, half: bool) -> int:
     return MADE + 2 * storage + half
 
 
-@part(5)
-def produce(address: int, tensor: int, at: int, step: int, count: int, place: int) -> int:
+@kernel
+def stored(m: Machine, base: int, storage: int, element: int) -> float:
+    """An element of a weight in single precision."""
+    if storage == DRAWN:
+        return drawn_at(base, element)
+    if storage == BRAIN:
+        return float_of(halves_at(base)[element] << 16)
+    if storage == HALF:
+        return m.half[halves_at(base)[element]]
+    if storage == DOUBLE:
+        return double_at(base, element)
+    return floats_at(base)[element]
+
+
+@kernel
+def produce(m: Machine, tensor: int, at: int, step: int, count: int, place: int) -> None:
     """Put ``count`` elements of a tensor, from ``at`` on and ``step`` apart, into a stream."""
-    m: Machine = machine_at(address)
     base, code = m.tensors[tensor, 0], m.tensors[tensor, 1] - MADE
     storage, half = code >> 1, code & 1
     for i in range(count):
-        element = at + i * step
-        if storage == DRAWN:
-            recipe = doubles_at(base)
-            value = np.float32(_draw(keys_at(base)[0], np.uint64(element), recipe[1], recipe[2]))
-        elif storage == BRAIN:
-            value = float_of(np.int32(np.uint32(halves_at(base)[element]) << np.uint32(16)))
-        elif storage == HALF:
-            value = m.half[halves_at(base)[element]]
-        elif storage == DOUBLE:
-            value = np.float32(doubles_at(base)[element])
-        else:
-            value = floats_at(base)[element]
-        if half:
+        value = stored(m, base, storage, at + i * step)
+        if half != 0:
             m.words[place + i] = half_bits(value)
+        elif value == value:
+            m.words[place + i] = bits_of(value)
         else:
-            m.words[place + i] = bits_of(value if value == value else NAN)
-    return 0
+            m.words[place + i] = bits_of(NAN)

@@ -55,3 +55,25 @@ def test_the_time_that_it_takes_is_bounded() -> None:
     patterns = Patterns(budget=0)
     patterns.times(sent, sample(24), sample(24), DEPTH, RAMP)
     assert time.process_time() - started < 2
+
+
+def test_as_many_messages_as_may_be_are_followed_one_by_one() -> None:
+    sent = batches(6, 5, 8, 1, "anywhere")
+    mesh = (sample(6), sample(5), DEPTH, RAMP)
+    for ours, whole in zip(followed(sent, *mesh, most=240), simulate(sent, *mesh), strict=True):
+        assert np.array_equal(ours, whole)
+
+
+def test_a_sender_that_is_late_stays_late() -> None:
+    """Its later messages leave so much after their plan as the one that had to wait."""
+
+    def message(column: int, wavelets: int, first: int) -> Messages:
+        place = [np.array([item]) for item in (0, column, 2, 0, 1, wavelets, first)]
+        return Messages(*place, np.array([first + wavelets - 1]))
+
+    held, later = [message(0, 100, 0), message(1, LENGTH, 10)], message(1, LENGTH, 50)
+    mesh = (sample(3), sample(1), DEPTH, RAMP)
+    late = simulate(held, *mesh)[1][0, 1] - (10 + LENGTH)
+    assert late > 80
+    alone, behind = (simulate(sent, *mesh)[0][0, 2] for sent in ([later], [*held, later]))
+    assert behind == alone + late

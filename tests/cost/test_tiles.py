@@ -26,6 +26,8 @@ def test_large_axes(size: int) -> None:
     assert (axis.gaps[1:] % 2 == 1).all()  # even and odd tiles take turns
     assert axis.weight.sum() == size
     assert np.array_equal(axis.nearest(axis.places), np.arange(len(places)))
+    # A place stands for the coordinates that it is nearest to.
+    assert np.array_equal(np.bincount(axis.nearest(np.arange(size))), axis.weight)
 
 
 def test_lanes_divide() -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.frontend.cases import compare, floats, run_reference
+from tests.frontend.cases import compare, floats, run_evaluator, run_reference
 from wsc.ir.graph import Graph
 from wsc.isa.types import DType
 
+MICROSOFT = "com.microsoft"
 CASES: list[tuple[str, list[np.ndarray], list[int], dict[str, Any]]] = [
     ("Gemm", [floats(3, 4), floats(4, 5), floats(5)], [1, 2], {}),
     ("Conv", [floats(1, 3, 7), floats(4, 3, 3), floats(4)], [1, 2], {"pads": [1, 1]}),
@@ -48,6 +49,46 @@ def test_f16(
         const=const, precision=DType.F16, tolerance=1e-2, **attributes,
     )  # fmt: skip
     assert DType.F16 in float_types(graph)
+
+
+def _scalar(value: float, kind: Any = np.float32) -> np.ndarray:
+    return np.array(value, kind)
+
+
+_BYTES = np.arange(60, dtype=np.uint8)
+_BOXES = np.array([[0, 0, 3, 3], [1, 0.5, 4, 2.5]], np.float32)
+_EIGHTHS = (np.arange(15) / 8 - 1).astype(np.float32)
+_REGION = np.array([0.25, 0.125, 0.75, 1.125], np.float32)
+# Positions and scales that are f32 meet values that are f16; scales are given when it runs.
+MIXED: dict[str, tuple[str, list[np.ndarray | None], dict[str, Any]]] = {
+    "regions": ("RoiAlign", [floats(2, 2, 5, 6), _BOXES, np.array([0, 1])],
+                {"sampling_ratio": 2, "output_height": 2, "output_width": 3}),
+    "deformed": ("DeformConv", [floats(1, 2, 4, 5), floats(3, 2, 2, 2), floats(1, 8, 3, 4)],
+                 {"opset": 19, "tolerance": 2e-2}),
+    "cropped": ("Resize", [floats(1, 2, 5, 6), _REGION, None, np.array([4, 3])],
+                {"const": [3], "opset": 18, "mode": "linear", "axes": [2, 3],
+                 "coordinate_transformation_mode": "tf_crop_and_resize", "oracle": run_evaluator}),
+    "dynamic": ("DynamicQuantizeLinear", [_EIGHTHS], {"outputs": 3}),
+    "dynamic_product": ("DynamicQuantizeMatMul",
+                        [_EIGHTHS.reshape(3, 5), _BYTES[:20].reshape(5, 4), _scalar(0.25),
+                         _scalar(7, np.uint8)], {"domain": MICROSOFT, "tolerance": 2e-2}),
+    "scaled_product": ("MatMulIntegerToFloat",
+                       [_BYTES[:15].reshape(3, 5), _BYTES[:20].reshape(5, 4), _scalar(0.25),
+                        np.array([0.25, 0.5, 1, 2], np.float32)], {"domain": MICROSOFT}),
+    "sums": ("QLinearAdd", [_BYTES, _scalar(0.25), _scalar(30, np.uint8), _BYTES[::-1].copy(),
+                            _scalar(0.5), _scalar(3, np.uint8), _scalar(1), _scalar(9, np.uint8)],
+             {"domain": MICROSOFT, "dtype": np.uint8}),
+    "bands": ("MelWeightMatrix", [_scalar(8, np.int64), _scalar(16, np.int64),
+                                  _scalar(8192, np.int64), _scalar(0), _scalar(4096)],
+              {"const": [0, 1, 2]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_f16_beside_f32(tmp_path: Path, name: str) -> None:
+    op_type, inputs, attributes = MIXED[name]
+    given: dict[str, Any] = {"tolerance": 1e-2} | attributes
+    compare(tmp_path, op_type, *inputs, precision=DType.F16, **given)
 
 
 def halves(*shape: int, low: float, high: float) -> np.ndarray:

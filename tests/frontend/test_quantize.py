@@ -86,6 +86,20 @@ def test_binary(tmp_path: Path, op_type: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("op_type", ["QLinearAdd", "QLinearMul"])
+@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_halves_are_rounded_with_the_zero_point(
+    tmp_path: Path, op_type: str, zero: int, kind: type
+) -> None:
+    a, b = np.arange(40, 60, dtype=kind).reshape(20, 1), np.arange(40, 60, dtype=kind)
+    out = [_scalar(1.0 if op_type == "QLinearAdd" else 8.0), _scalar(zero, kind)]
+    compare(
+        tmp_path, op_type, a, _scalar(0.5), _scalar(50, kind), b, _scalar(0.5), _scalar(49, kind),
+        *out, domain=MICROSOFT, dtype=kind, tolerance=0,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("op_type", ["QLinearLeakyRelu", "QLinearSigmoid"])
 def test_unary(tmp_path: Path, op_type: str) -> None:
     # ONNX Runtime looks results up in a table whose steps may be one off.

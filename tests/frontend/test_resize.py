@@ -80,6 +80,19 @@ def test_resize_of_a_region_that_is_data(
     )  # fmt: skip
 
 
+def test_sizes_beside_scales_that_are_none(tmp_path: Path) -> None:
+    none = np.zeros(0, np.float32)
+    compare(
+        tmp_path, "Resize", floats(1, 2, 5, 6), none, none, at(1, 2, 4, 3), const=[1, 2, 3],
+        opset=11, mode="linear",
+    )  # fmt: skip
+    scales = np.array([1, 1, 2, 2], np.float32)
+    reason = refuse(
+        "Resize", floats(1, 2, 3, 4), none, scales, at(1, 2, 6, 8), const=[1, 2, 3], opset=11
+    )
+    assert reason == "4 scales beside 4 sizes"
+
+
 def test_align_corners_by_scales_that_leave_a_part_of_an_element(tmp_path: Path) -> None:
     scales = np.array([1, 1, 0.6, 0.6], np.float32)
     compare(

@@ -24,6 +24,9 @@ main left
   loop t: 3
     call middle()
   end
+  if x == 0
+    signal s0, 1
+  end
 end
 
 main right
@@ -39,4 +42,5 @@ end
 def test_reachable_procedures_count_once():
     sizes = code_bytes(parse(TEXT), find_fabric("tiny"))
     leaf, middle = 8 + 8 + 4, 2 * (4 + 4)
-    assert sizes == {"left": 4 + 4 + middle + leaf, "right": 4 + 4 + 4 + 4}
+    alone, both = 4 + 4, 4 + 4 + 4 + 4  # an else costs the jump over it
+    assert sizes == {"left": 4 + 4 + middle + leaf + alone, "right": both}

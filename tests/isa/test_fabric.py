@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from wsc.isa.fabric import PRESETS, Fabric, FabricError, find_fabric, presets, read_fabric
+from wsc.isa.fabric import (
+    PRESETS,
+    Fabric,
+    FabricError,
+    description_files,
+    find_fabric,
+    presets,
+    read_fabric,
+)
 from wsc.isa.table import Timing
 
 TINY = find_fabric("tiny")
@@ -68,3 +77,89 @@ def test_a_number_of_a_file_is_refused_with_the_file(name: str, tmp_path: Path) 
     wanted = r"other\.toml: fabric '\w+': 'core\.dimensions' must be 1 to 8; got 9\d"
     with pytest.raises(FabricError, match=wanted):
         read_fabric(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("value", ["1.5", "true", '"8"', "[4]"])
+def test_what_is_no_integer_is_refused_with_the_file(value: str, tmp_path: Path) -> None:
+    text = (PRESETS / "tiny.toml").read_text(encoding="utf-8")
+    changed = re.sub(r"(dimensions = \{ value = )\d+", rf"\g<1>{value}", text)
+    assert changed != text
+    (tmp_path / "other.toml").write_text(changed, encoding="utf-8")
+    wanted = r"other\.toml: 'core\.dimensions' must be an integer; got "
+    with pytest.raises(FabricError, match=wanted):
+        read_fabric(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_changed_number_is_finite(value: float) -> None:
+    with pytest.raises(FabricError, match=r"tiny: 'energy\.hop' must be finite; got "):
+        TINY.changed({"energy.hop": value})
+
+
+def _file(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+DEEP = 'router.buffer_depth = { value = 8, grade = "A", note = "deep" }\n'
+
+
+def test_a_variant_is_its_base_and_what_differs(tmp_path: Path) -> None:
+    path = _file(tmp_path / "deep.toml", f'base = "wse2"\n{DEEP}')
+    fabric, base = read_fabric(path), find_fabric("wse2")
+    assert fabric.name == "deep"
+    assert fabric.title == base.title
+    assert fabric.numbers() == {**base.numbers(), "router.buffer_depth": 8}
+    assert {item.key: item.note for item in fabric.evidence}["router.buffer_depth"] == "deep"
+    assert description_files(fabric) == (path, PRESETS / "wse2.toml")
+
+
+def test_a_base_is_named_from_its_variants_folder(tmp_path: Path) -> None:
+    (tmp_path / "labs").mkdir()
+    _file(tmp_path / "deep.toml", f'base = "tiny"\n{DEEP}')
+    other = 'base = "../deep.toml"\nname = "mine"\nramp.latency = { value = 3, grade = "A" }\n'
+    fabric = find_fabric(str(_file(tmp_path / "labs" / "lab.toml", other)))
+    assert fabric.name == "mine"
+    assert (fabric.ramp_latency, fabric.router_buffer_depth, fabric.width) == (3, 8, 8)
+    # A base that changes after it was read is read again.
+    _file(tmp_path / "deep.toml", f'base = "tiny"\n{DEEP.replace("8", "16")}')
+    assert find_fabric("labs/lab.toml", tmp_path).router_buffer_depth == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('base = "one.toml"\n', "its own base"),
+        ('base = "none"\n', "'base' names one of"),
+        ("base = 3\n", "'base' names one of"),
+        ('base = "none.toml"\n', "cannot be read"),
+        (
+            'base = "wse2"\nrouter.depth = { value = 8, grade = "A" }\n',
+            "'router.depth' is not known",
+        ),
+        ('base = "wse2"\nrouter.buffer_depth = { value = 8 }\n', "needs a grade"),
+        ('base = "wse2"\nrouter.buffer_depth = 8\n', "must be a table"),
+        ('base = "wse2"\nrouter.buffer_depth = { value = 0, grade = "A" }\n', "2 to 1024"),
+    ],
+)
+def test_variants_that_are_refused(text: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(FabricError, match=reason) as error:
+        read_fabric(_file(tmp_path / "one.toml", text))
+    assert str(tmp_path) in str(error.value)
+
+
+def test_the_bases_end(tmp_path: Path) -> None:
+    for number in range(40):
+        _file(tmp_path / f"{number}.toml", f'base = "{number + 1}.toml"\n')
+    with pytest.raises(FabricError, match="more than 15 bases"):
+        read_fabric(tmp_path / "0.toml")
+
+
+def test_tiles_of_any_fabric(tmp_path: Path) -> None:
+    path = _file(tmp_path / "deep.toml", f'base = "wse2"\n{DEEP}')
+    for name, of in (("tiny", find_fabric("tiny")), (str(path), read_fabric(path))):
+        assert find_fabric(f"{name}:3x2") == of.sized(3, 2)
+    assert find_fabric("3x2") == find_fabric("wse2:3x2")
+    for text in ("tiny:9x9", "tiny:0x1", "none:2x2", ":2x2", "tiny:2x", "tiny:"):
+        with pytest.raises(FabricError):
+            find_fabric(text)

@@ -34,7 +34,8 @@ def one(
     constants = {name: array for name, array in given.items() if int(name[1:]) in const}
     feeds = {name: array for name, array in given.items() if name not in constants}
     operator = node(op, len(inputs), **attributes)
-    return model_of([operator], feeds, constants, ["y0"], opset), feeds
+    domains = [operator.domain] if operator.domain else []
+    return model_of([operator], feeds, constants, ["y0"], opset, domains), feeds
 
 
 def zeros(*shape: int) -> np.ndarray:
@@ -42,7 +43,7 @@ def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.int64)
 
 
-TENSOR_SCATTER = one("TensorScatter", floats(1, 6, 5), floats(1, 1, 5), zeros(1), opset=24, axis=1)
+TENSOR_SCATTER = one("TensorScatter", floats(2, 6, 5), floats(2, 3, 5), zeros(2), opset=24, axis=1)
 BOXES = np.array([[0, 0, 4, 4]], np.float32)
 REGIONS = one("RoiAlign", floats(3, 2, 6, 6), BOXES, zeros(1), sampling_ratio=1)
 UNPOOL = one(
@@ -62,9 +63,29 @@ CASES = {
     "scatter_elements": (*ADDED, "x1", ROWS),
     "scatter_rows": (*LARGEST, "x1", ROWS),
     "one_scattered": (*one("ScatterND", TABLE, zeros(1, 1), floats(1, 5)), "x1", ROWS),
-    "tensor_scatter": (*TENSOR_SCATTER, "x2", ROWS),
+}
+
+# The same where no position is counted from the end, and how many numbers there are from 0 on.
+SCORES, CLASSES = floats(3, 5, 2), zeros(3, 2)
+EMBEDDED = one(
+    "EmbedLayerNormalization",
+    zeros(2, 4).astype(np.int32), zeros(2, 4).astype(np.int32),
+    floats(7, 8), floats(9, 8), floats(2, 8), floats(8), floats(8),
+    const=(2, 3, 4, 5, 6), domain="com.microsoft", outputs=2,
+)  # fmt: skip
+TURNED = one(
+    "RotaryEmbedding", floats(1, 2, 4, 8), floats(6, 4), floats(6, 4), zeros(1, 4), opset=23
+)
+ORDINARY = {
+    "tensor_scatter": (*TENSOR_SCATTER, "x2", 4),
     "regions": (*REGIONS, "x2", 3),
     "unpool": (*UNPOOL, "x1", 16),
+    "likelihood": (*one("NegativeLogLikelihoodLoss", SCORES, CLASSES), "x1", 5),
+    "entropy": (*one("SoftmaxCrossEntropyLoss", SCORES, CLASSES, ignore_index=-3), "x1", 5),
+    "lengths": (*one("ReverseSequence", floats(5, 2), zeros(2)), "x1", 6),
+    "words": (*EMBEDDED, "x0", 7),
+    "segments": (*EMBEDDED, "x1", 2),
+    "angles": (*TURNED, "x3", 6),
 }
 
 
@@ -92,11 +113,19 @@ def test_the_run_stops_with_tile_node_and_index(name: str, beyond: int) -> None:
         assert re.match(r":\d+: tile \(\d, \d\), main thread, cycle \d+: '(i\.)?index': ", said)
 
 
-# ONNX Runtime has no TensorScatter, and takes no index from the end for these.
-ORDINARY = ("tensor_scatter", "regions", "unpool")
+@pytest.mark.parametrize("name", ORDINARY)
+@pytest.mark.parametrize("beyond", [0, -1])
+def test_what_does_not_count_from_the_end_stops_the_run(name: str, beyond: int) -> None:
+    model, feeds, which, size = ORDINARY[name]
+    index = size if beyond == 0 else -1
+    given = feeds[which].copy()
+    given.reshape(-1)[-1] = index
+    for said in stopped(model, {**feeds, which: given}):
+        assert f"{index} is outside [0, {size}), for node '/case/op'" in said
+        assert re.match(r":\d+: tile \(\d, \d\), main thread, cycle \d+: 'within': ", said)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ORDINARY])
+@pytest.mark.parametrize("name", CASES)
 def test_the_first_and_the_last_position_are_ones(name: str) -> None:
     model, feeds, _, size = CASES[name]
     for index in (-size, size - 1):
@@ -109,7 +138,7 @@ def _checks(model: onnx.ModelProto) -> int:
     """Instructions of a compiled program that check an index."""
     program = build(model, FABRIC).assembly
     return sum(
-        isinstance(item, Op) and item.name in ("index", "i.index")
+        isinstance(item, Op) and item.name in ("index", "i.index", "within")
         for procedure in program.procedures
         for item in statements(procedure.body)
     )
@@ -134,6 +163,14 @@ def test_what_is_known_to_be_a_position_is_not_checked() -> None:
     assert _checks(model) == 0
     compare(model, feeds, FABRIC)
     assert _checks(model_of([pick], feeds, {}, ["y"])) == 1
+    # The best of each row is a class; what is fed may be any number.
+    rows = helper.make_node("ArgMax", ["s"], ["i"], axis=1, keepdims=0, name="/best")
+    loss = helper.make_node("SoftmaxCrossEntropyLoss", ["x", "i"], ["y"], name="/loss")
+    feeds = {"x": data, "s": scores}
+    assert _checks(model_of([rows, loss], feeds, {}, ["y"])) == 0
+    compare(model_of([rows, loss], feeds, {}, ["y"]), feeds, FABRIC)
+    feeds = {"x": data, "i": zeros(6)}
+    assert _checks(model_of([loss], feeds, {}, ["y"])) == 1
 
 
 def _chosen(index: int) -> tuple[onnx.ModelProto, Arrays]:
@@ -175,6 +212,24 @@ def test_a_division_in_a_branch_that_is_not_taken_stops_nothing() -> None:
     assert all("division of 8 by zero, for node" in said for said in stopped(model, taken))
 
 
+def test_a_target_in_a_branch_that_is_not_taken_stops_nothing() -> None:
+    shown = [helper.make_tensor_value_info(f"{name}.y", TensorProto.FLOAT, []) for name in "ab"]
+    nodes = [
+        helper.make_node("NegativeLogLikelihoodLoss", ["x", "i"], ["a.y"], name="/loss"),
+        helper.make_node("ReduceMax", ["x"], ["b.y"], keepdims=0),
+    ]
+    then, otherwise = (
+        helper.make_graph([made], name, [], [value])
+        for made, name, value in zip(nodes, "ab", shown, strict=True)
+    )
+    choice = helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=otherwise)
+    feeds = {"x": TABLE, "i": np.array([0, 1, 2, 3, 4, -1]), "c": np.array(False)}
+    model = model_of([choice], feeds, {}, ["y"])
+    compare(model, feeds, FABRIC)
+    said = stopped(model, {**feeds, "c": np.array(True)})
+    assert all("-1 is outside [0, 5), for node" in line for line in said)
+
+
 def test_a_turn_that_does_not_take_place_stops_nothing() -> None:
     """A loop picks element i in turn i, as long as the one that was picked is not 0."""
     kinds = {"turn": TensorProto.INT64, "going": TensorProto.BOOL, "kept": TensorProto.FLOAT}
@@ -201,8 +256,13 @@ def test_a_turn_that_does_not_take_place_stops_nothing() -> None:
     assert all("index 3 is outside [-3, 3), for node" in line for line in said)
 
 
-def test_a_length_beyond_the_sequence_stops_the_run() -> None:
-    model, feeds = one("ReverseSequence", floats(5, 2), np.array([5, 3]), time_axis=0, batch_axis=1)
-    compare(model, feeds, FABRIC)
-    said = stopped(model, {**feeds, "x1": np.array([5, 7])})
-    assert all("index 6 is outside [-5, 5), for node '/case/op'" in line for line in said)
+def test_a_target_is_a_class_or_the_ignored_one() -> None:
+    """Classes and ignored targets agree; where the ignored one stands is none of the classes."""
+    scores = floats(4, 5)
+    scores[:, 0] = -np.inf  # what an ignored target picks would show
+    for ignored in (-3, 7, 2):
+        target = np.array([4, ignored, 1, ignored])
+        model, feeds = one(
+            "NegativeLogLikelihoodLoss", scores, target, ignore_index=ignored, reduction="sum"
+        )
+        compare(model, feeds, FABRIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,13 +14,15 @@ import wsc
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Arg, Ref, Step
 from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
+from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer, Mesh, View, dense_strides, whole
-from wsc.passes.memory import Allocate
+from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
 
 FABRIC = find_fabric("4x3")
 
@@ -184,6 +187,15 @@ def test_a_map_keeps_away_from_an_input(case: str) -> None:
     assert at["b"] + 64 <= at["a"] or at["a"] + size <= at["b"]
 
 
+def test_the_word_of_the_schedule_is_shared_with_nothing() -> None:
+    """It is in use before the first task ends and after the last one begins."""
+    a, b = view("a", 9, 7), view("b", 8, 6)
+    at = addresses([MoveTask(SOURCE, (), a), MoveTask(SOURCE, (), b)])
+    for item in (a, b):
+        begin, end = at[item.buffer], at[item.buffer] + item.local_size * 4
+        assert at[SYNC] + 4 <= begin or end <= at[SYNC]
+
+
 def test_too_much_is_refused_with_the_bytes_and_the_node() -> None:
     a, b = view("a", 100, 70), view("b", 70, 100)
     program = placed([MoveTask(SOURCE, (), a), MoveTask(a, (), b), Store(b, "o")])
@@ -206,3 +218,32 @@ def test_more_tiles_are_advised_where_they_help(rows: int, sram: int, advice: st
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(DoesNotFit, match=advice):
         wsc.compile(model, fabric=replace(find_fabric("1x1"), sram_bytes=sram))
+
+
+def test_data_and_code_share_the_memory_of_a_tile() -> None:
+    nodes = [helper.make_node("Exp", ["x"], ["y"], name="/layer/Exp")]
+    shown = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [64, 9]) for name in "xy"]
+    model = helper.make_model(helper.make_graph(nodes, "g", shown[:1], shown[1:]), ir_version=10)
+    program = wsc.compile(model, fabric="4x3").assembly
+    code = max(code_bytes(program, FABRIC).values())
+    data = max(tensor.address + tensor.bytes for tensor in program.tensors)
+    check_room_for_code(program, replace(FABRIC, sram_bytes=data + code))
+    fact = rf"node '.+': {data} bytes of values and {code} bytes of code are {data + code}, but"
+    with pytest.raises(DoesNotFit, match=rf"{fact} .* has {data + code - 1}"):
+        check_room_for_code(program, replace(FABRIC, sram_bytes=data + code - 1))
+
+
+@pytest.mark.parametrize(("steps", "advice"), [(9, "use more tiles"), (200, LONG_CODE)])
+def test_more_tiles_are_no_advice_for_long_code(steps: int, advice: str) -> None:
+    step = "i.add a, a, 1\n"
+    text = f"""wsc 1
+fabric "tiny" 1x1
+tensor buf : f32[1000] at 0 size 4000 @"/layer"
+region all at 0,0 size 1x1
+main all
+i.set a, 0
+{step * steps}end
+"""
+    fabric = replace(find_fabric("tiny"), sram_bytes=1024)
+    with pytest.raises(DoesNotFit, match=re.escape(advice)):
+        check_room_for_code(parse(text), fabric)

@@ -10,11 +10,19 @@ import pytest
 from wsc.errors import CompileError
 from wsc.isa.expr import Int, Name, X, Y, binary
 from wsc.isa.fabric import find_fabric
+from wsc.isa.program import Direction, If, Lookup, Loop, Mem, Op, Position, Transfer
 from wsc.isa.program import Fabric as Queue
-from wsc.isa.program import If, Loop, Mem, Op, Position
 from wsc.isa.types import DType, Side
 from wsc.kernels.flows import FLOWS, Flow, Path
-from wsc.passes.route import SAMPLE, find_cycle, flows_of, route, route_table
+from wsc.passes.route import (
+    SAMPLE,
+    Routing,
+    find_cycle,
+    flows_of,
+    recolor_transfer,
+    route,
+    route_table,
+)
 
 N, E, S, WEST, RAMP = Side.NORTH, Side.EAST, Side.SOUTH, Side.WEST, Side.RAMP
 FABRIC = find_fabric("8x8")
@@ -90,3 +98,15 @@ def test_flows_are_found_in_every_block() -> None:
     send = Op("control", color="collect")
     body = (Loop("i", Int(3), (If(X, "<", Int(1), (move,), (send,)),)),)
     assert flows_of([body], []) == ["weights", "collect"]
+
+
+def test_the_indices_of_a_lookup_are_a_flow_too() -> None:
+    lookup = Lookup("row", 4, "indices", Side.SOUTH, 0)
+    rows = Transfer(Direction.FEED, "weights", "all", N, None, "w", Name("row"), lookup=lookup)
+    plain = replace(rows, lookup=None)
+    assert flows_of([], [plain]) == ["weights"]
+    assert sorted(flows_of([], [plain, rows])) == ["indices", "weights"]
+    routing = Routing((), (), {"weights": "first", "indices": "second"})
+    assert recolor_transfer(plain, routing) == replace(plain, color="first")
+    recolored = replace(rows, color="first", lookup=replace(lookup, color="second"))
+    assert recolor_transfer(rows, routing) == recolored

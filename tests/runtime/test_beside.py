@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from wsc.runtime.engine.beside import beside
 
 from wsc.runtime.engine import beside as module
-from wsc.runtime.engine.beside import beside
 
 
 @pytest.fixture

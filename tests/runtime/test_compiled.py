@@ -148,7 +148,7 @@ program, results = broadcast(2, 4), []
 def work(engine):
     results.append(run(program, {}, engine=engine).cycles)
 
-threads = [Thread(target=work, args=(name,)) for name in ("fast", "reference") * 4]
+threads = [Thread(target=work, args=(name,)) for name in ("time", "reference") * 4]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -191,5 +191,5 @@ def test_without_locks_each_works_for_itself(tmp_path: Path) -> None:
 def test_a_run_uses_the_signature_that_was_prepared() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for loop in (compiled.REFERENCE, compiled.FAST):
+        for loop in (compiled.REFERENCE, compiled.TIME):
             assert list(loop.prepare().signatures) == [loop.signature]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from tests.runtime.programs import program
-from wsc import runtime
 from wsc.runtime.engine.distance import distances
 from wsc.runtime.engine.forms import forms
 from wsc.runtime.engine.layout import FAR, F
+
+from tests.runtime.programs import program
+from wsc import runtime
 from wsc.runtime.image import Image
 from wsc.runtime.tables import Col, Kind
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numba
 import pytest
+from llvmlite import binding
 
 from wsc.runtime.engine import keep
-from wsc.runtime.engine.keep import SEAL, Keep
+from wsc.runtime.keep import SEAL, Keep
 
 NUMBA: Any = numba  # its settings have no stubs
 SIGNATURE = (NUMBA.types.int64,)
@@ -79,3 +82,56 @@ def test_the_first_folder_that_can_be_written_is_taken(
     assert keep.find_folder() == (good, "")
     monkeypatch.setattr(NUMBA.config, "CACHE_DIR", str(file / "below"))
     assert keep.find_folder() == (Path(keep.__file__).parent / "__pycache__", "")
+
+
+def test_the_users_own_folder_is_the_last_resort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NUMBA.config, "CACHE_DIR", "")
+    monkeypatch.setattr(keep, "__file__", "/dev/null/engine/keep.py")  # nothing can be made there
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert keep.find_folder() == (tmp_path / "home" / ".cache" / "wsc", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    assert keep.find_folder() == (tmp_path / "other" / "wsc", "")
+
+
+def test_a_folder_in_which_no_file_can_be_made_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tempfile.TemporaryFile
+
+    def refused(**place: Any) -> Any:
+        if place["dir"] == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return made(**place)
+
+    monkeypatch.setattr(NUMBA.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(keep.tempfile, "TemporaryFile", refused)
+    assert keep.find_folder() == (Path(keep.__file__).parent / "__pycache__", "")
+
+
+def test_code_that_was_not_made_is_an_error(tmp_path: Path) -> None:
+    class Broken:
+        signatures = ()
+
+        def enable_caching(self) -> None:
+            """Nothing is kept."""
+
+        def compile(self, signature: tuple[Any, ...]) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Keep(tmp_path / "broken", "source").compile(Broken(), SIGNATURE)
+
+
+def test_code_is_made_for_this_processor_or_for_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(NUMBA.config, "CPU_NAME", None)
+    monkeypatch.setattr(NUMBA.config, "CPU_FEATURES", None)
+    own = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    assert keep.processor() == own
+    monkeypatch.setattr(NUMBA.config, "CPU_NAME", "generic")
+    monkeypatch.setattr(NUMBA.config, "CPU_FEATURES", "+sse2")
+    assert keep.processor() == ("generic", "+sse2")

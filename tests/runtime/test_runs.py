@@ -352,10 +352,10 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
     from wsc.runtime.engine import compiled
 
-    reference, fast = (loop._keep(Path()).made_from for loop in (compiled.REFERENCE, compiled.FAST))
+    reference, fast = (loop._keep(Path()).made_from for loop in (compiled.REFERENCE, compiled.TIME))
     assert len(reference) == len(fast) == 64
     assert reference != fast
-    named = {module.__name__ for module in compiled.FAST.sources}
+    named = {module.__name__ for module in compiled.TIME.sources}
     assert {module.__name__ for module in compiled.REFERENCE.sources} <= named
     folder = Path(compiled.__file__).parent
     assert {f"wsc.runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named

@@ -14,11 +14,11 @@ import pytest
 from numba.core import event, ir
 from numba.core.compiler import run_frontend
 from numba.core.ssa import reconstruct_ssa
+from wsc.runtime.engine.lean import finishing_only
+from wsc.runtime.engine.simplify import simplify, spread_pairs
 
 from tests.runtime.test_values import from_python
 from wsc.runtime.engine import compiled, dispatch
-from wsc.runtime.engine.lean import finishing_only
-from wsc.runtime.engine.simplify import simplify, spread_pairs
 
 
 class Column(IntEnum):
@@ -71,7 +71,7 @@ def test_the_same_result(function: Callable[..., Any]) -> None:
 
 
 def test_an_index_counts_whatever_was_loaded_before() -> None:
-    compiled.FAST.prepare()  # brings other versions of ``getitem``, some for one index alone
+    compiled.TIME.prepare()  # brings other versions of ``getitem``, some for one index alone
     got = from_python(dispatch.jit(assigned_again), "iiii")
     assert got(1, 2, 3, 4) == assigned_again(1, 2, 3, 4) == 1254
 
@@ -166,7 +166,7 @@ def reached(function: Any, seen: dict[str, Any]) -> None:
                 reached(value, seen)
 
 
-@pytest.mark.parametrize("loop", [compiled.REFERENCE, compiled.FAST, compiled.CORES])
+@pytest.mark.parametrize("loop", [compiled.REFERENCE, compiled.TIME, compiled.CORES])
 def test_every_enumeration_decides_whether_code_on_disk_is_stale(loop: compiled.Loop) -> None:
     seen: dict[str, Any] = {}
     reached(loop.function, seen)
@@ -181,7 +181,7 @@ def test_every_enumeration_decides_whether_code_on_disk_is_stale(loop: compiled.
 
 def test_numba_is_left_as_it_was() -> None:
     before = event.broadcast
-    with finishing_only(compiled.FAST.function):
+    with finishing_only(compiled.TIME.function):
         assert not gc.isenabled()
         assert event.broadcast is not before
     assert gc.isenabled()

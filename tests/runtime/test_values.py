@@ -52,6 +52,7 @@ INT_ORACLE: dict[str, Callable[..., Any]] = {
     "shru": lambda a, b: np.uint32(a) >> np.uint32(b & 31), "fit": lambda a, b: a,
     "select": lambda c, a, b: np.where(c != 0, a, b),
     "index": lambda a, b: range(b)[a],
+    "within": lambda a, b: a,
 }  # fmt: skip
 DOUBLE = {
     "exp",
@@ -181,7 +182,6 @@ def from_python(inner: Any, arguments: str) -> Any:
     arguments: their types, as in ``"iff"``: integers and reals.
     """
     from numba import njit, types
-
     from wsc.runtime.engine.lean import finishing_only
 
     def way_in(a: Any, b: Any, c: Any, d: Any) -> Any:

@@ -16,16 +16,16 @@ from wsc.cli.common import (
     Refusal,
     console,
     general,
-    load_program,
+    given_program,
+    is_model,
     model_options,
-    noted,
     read_arrays,
-    read_dims,
     say_json,
+    set_option,
     verbose,
     working,
 )
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, model_of, sized
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, sized
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
@@ -66,55 +66,42 @@ class Estimate:
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @sized
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, as_json: bool, every: bool, sizes: Sizes,
+    precision: str, settings: tuple[str, ...], as_json: bool, every: bool, sizes: Sizes,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
     The model is compiled, and the cost model walks through its program on some tiles;
-    nothing is executed. A program that is compiled already is taken as it is.
+    nothing is executed. A program that is compiled already is taken as it is; with --fabric
+    or --set it is put on another machine.
     """
     start = time.perf_counter()
-    chosen = chosen_model(model, sizes)
-    program = _program(chosen, fabric, dims, bind, precision)
+    named = chosen_model(model, sizes)
     tokens = None
-    if isinstance(chosen, Named):
-        tokens = chosen.task.batch * chosen.task.tokens
+    if isinstance(named, Named):
+        tokens = named.task.batch * named.task.tokens
+        if dims or bind:
+            flag = "--dim" if dims else "--bind"
+            raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
+        program = compiled(named, fabric or FABRIC, precision, settings)
+    else:
+        if not is_model(model) and bind:
+            raise Refusal(f"--bind: {model} is compiled, and says that itself")
+        chosen = click.get_current_context().get_parameter_source("precision")
+        stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
+        arrays = read_arrays("--bind", bind)
+        program = given_program(model, fabric, dims, arrays, stated, settings)
     estimate = estimated(program, start, tokens)
     if as_json:
         say_json(as_object(estimate))
     else:
         show(estimate, every)
-
-
-def _program(
-    model: Path | Named,
-    fabric: str | None,
-    dims: tuple[str, ...],
-    bind: tuple[str, ...],
-    precision: str,
-) -> Program:
-    from wsc.api import compile as compile_model
-
-    if isinstance(model, Named) or model.suffix != ".wsa":
-        fabric = fabric or (FABRIC if isinstance(model, Named) else None)
-        with noted(), working("compiling"):
-            return compile_model(
-                **model_of(model), fabric=fabric, dims=read_dims(dims), precision=precision,
-                bind=read_arrays("--bind", bind),
-            )  # fmt: skip
-    context = click.get_current_context()
-    for name, flag in (
-        ("fabric", "--fabric"), ("dims", "--dim"), ("bind", "--bind"), ("precision", "--precision"),
-    ):  # fmt: skip
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise Refusal(f"{flag}: {model} is compiled, and says that itself")
-    return load_program(model, "reading")
 
 
 def estimated(program: Program, start: float, tokens: int | None = None) -> Estimate:

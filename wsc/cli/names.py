@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import Refusal, noted, working
+from wsc.cli.common import STANDARD, Refusal, noted, working
 
 if TYPE_CHECKING:
     import onnx
@@ -109,7 +109,8 @@ def sized(function: _Command) -> _Command:
 
 def is_name(model: Path) -> bool:
     """Whether an argument is no file, and does not look as if it should be one."""
-    return not (model.exists() or model.suffix in _FILES or len(model.parts) != 1)
+    file = model.exists() or model.suffix in _FILES or len(model.parts) != 1
+    return model != STANDARD and not file
 
 
 def chosen_model(model: Path, sizes: Sizes) -> Path | Named:
@@ -146,12 +147,18 @@ def refuse_target(program: Path, fabric: str | None, precision: str | None) -> N
             raise Refusal(f"{flag}: {program} is compiled, and says that itself")
 
 
-def compiled(named: Named, fabric: str | None, precision: str | None) -> Program:
+def compiled(
+    named: Named, fabric: str | None, precision: str | None, settings: Iterable[str] = ()
+) -> Program:
     """The program of a model by name; without a fabric, for a small square that it fits on."""
     from wsc.api import compile as compile_model
+    from wsc.isa.machine import read_settings
 
     with noted(), working("compiling"):
-        return compile_model(**model_of(named), fabric=fabric, precision=precision or "f32")
+        return compile_model(
+            **model_of(named), fabric=fabric, precision=precision or "f32",
+            settings=dict(read_settings(settings)),
+        )  # fmt: skip
 
 
 def model_of(chosen: Path | Named) -> dict[str, Any]:

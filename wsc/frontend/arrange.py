@@ -81,17 +81,16 @@ def reverse_sequence(call: Call) -> Value:
     batch = normal_axis(call.integer("batch_axis", 1), x.rank)
     require({time, batch} == {0, 1}, "time and batch are not the first two dimensions")
     count, size = x.shape[batch], x.shape[time]
+    counted = build.within(lengths, size + 1, "counted")
 
     def body(length: Term, step: Term, sample: Term) -> Term:
-        # A length beyond the sequence gives a step that is none, and stops the run.
+        # It is a step of the sequence; the row says so to who reads its range.
         turned = (step < length).select(length - 1 - step, step).op("index", size)
         return turned + sample * size if batch == 0 else turned * count + sample
 
     rows = build.map(
         body,
-        build.guarded(
-            build.reshape(lengths, (count, 1) if batch == 0 else (1, count), "lengths"), size + 1
-        ),
+        build.reshape(counted, (count, 1) if batch == 0 else (1, count), "lengths"),
         iota(build, size, time, 2),
         iota(build, count, batch, 2),
         hint="rows",

@@ -77,13 +77,17 @@ def embed_layer_normalization(call: Call) -> list[Value | None]:
     """Embeddings of words, positions and segments, summed and normalised; lengths of the mask."""
     build, words = call.build, call.arg(0)
     batch, steps = words.shape
-    parts = [build.gather(call.arg(2), words, 0, "words")]
+
+    def rows(table: Value, numbers: Value, hint: str) -> Value:
+        return build.gather(table, build.within(numbers, table.shape[0], f"{hint}_rows"), 0, hint)
+
+    parts = [rows(call.arg(2), words, "words")]
     if call.has(8):
-        parts.append(build.gather(call.arg(3), call.arg(8), 0, "positions"))
+        parts.append(rows(call.arg(3), call.arg(8), "positions"))
     else:
         parts.append(build.slice_axis(call.arg(3), 0, 0, steps, hint="positions"))
     if call.has(1):
-        parts.append(build.gather(call.arg(4), call.arg(1), 0, "segments"))
+        parts.append(rows(call.arg(4), call.arg(1), "segments"))
 
     def added(first: Term, *rest: Term) -> Term:
         for term in rest:

@@ -31,8 +31,8 @@ def _spread(build: GraphBuilder, scores: Value) -> tuple[Value, int]:
 def _per_element(call: Call, scores: Value, axis: int) -> tuple[Value, Value | None]:
     """Weighted losses of log-probabilities, without their dimension of classes, and the weights.
 
-    The target's score is picked by comparing the target with every class, so that a
-    target beyond the classes (the ignored one, mostly) picks nothing.
+    The target's score is picked by comparing the target with every class. The ignored one picks
+    nothing; any other that is no class stops the run.
     """
     build, target, weight = call.build, call.arg(1), call.maybe(2)
     ignored = call.integer("ignore_index", 0) if "ignore_index" in call.node.attributes else None
@@ -42,7 +42,8 @@ def _per_element(call: Call, scores: Value, axis: int) -> tuple[Value, Value | N
     require(target.shape == (shape[0], *shape[2:]), f"a target of shape {target.shape}")
     before, after = scores.shape[:axis], scores.shape[axis + 1 :]
     target = build.reshape(target, (*before, *after), "target")
-    wide = build.reshape(target, (*before, 1, *after), "wide")
+    known = _classes(build, target, ignored, classes)
+    wide = build.reshape(known, (*before, 1, *after), "wide")
     places = iota(build, classes, axis, scores.rank)
 
     def picked(x: Value, hint: str) -> Value:
@@ -59,6 +60,15 @@ def _per_element(call: Call, scores: Value, axis: int) -> tuple[Value, Value | N
     if factors is not None:
         loss = build.map(lambda x, w: x * w, loss, factors, hint="weighted")
     return loss, factors
+
+
+def _classes(build: GraphBuilder, target: Value, ignored: int | None, classes: int) -> Value:
+    """Targets that are classes, with -1 for those to ignore; any other stops the run."""
+    if ignored is None:
+        return build.within(target, classes, "class")
+    counted = build.map(lambda t: t.eq(ignored).select(0, t), target, hint="counted")
+    checked = build.within(counted, classes, "class")
+    return build.map(lambda t, c: t.eq(ignored).select(-1, c), target, checked, hint="picked")
 
 
 def _without(

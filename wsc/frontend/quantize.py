@@ -181,7 +181,7 @@ def requantized(build: GraphBuilder, total: Value, scales: Sequence[Value], to: 
             result = result + rest[-1].cast(DType.F32)
         return result.max(to.low).min(to.high).cast(DType.I32)
 
-    return build.map(body, total, *scales, to.scale, *zeros)
+    return build.map_wide(body, total, *scales, to.scale, *zeros)
 
 
 @lowering("QLinearMatMul", since=10)
@@ -240,9 +240,9 @@ def dynamic_quantized(build: GraphBuilder, x: Value, scale: Value, zero: Value) 
     """x in 8 bits without a sign, as i32."""
 
     def body(v: Term, s: Term, z: Term) -> Term:
-        return ((v.cast(DType.F32) / s).op("round") + z).max(0).min(255).cast(DType.I32)
+        return ((v / s).op("round") + z).max(0).min(255).cast(DType.I32)
 
-    return build.map(body, x, scale, zero, hint="quantized")
+    return build.map_wide(body, x, scale, zero, hint="quantized")
 
 
 @lowering("DynamicQuantizeLinear", since=11)

@@ -29,20 +29,28 @@ def _real(call: Call, value: int, scale: int, zero: int) -> Value:
     """A quantised input as f32: (x - zero point) * scale."""
     build = call.build
     whole = centred(build, call.arg(value), call.maybe(zero), f"whole{value}")
-    return build.map(lambda v, s: v * s, whole, call.arg(scale), hint=f"real{value}")
+    scale_of = call.arg(scale)
+    return build.map_wide(lambda v, s: v * s, whole, scale_of, hint=f"real{value}", keep=True)
 
 
-def _quantised(build: GraphBuilder, x: Value, to: Target) -> Value:
-    """round(x / scale) + zero point, saturated, as i32."""
+def _quantised(build: GraphBuilder, x: Value, to: Target, late: bool = False) -> Value:
+    """round(x / scale) + zero point, saturated, as i32.
+
+    late: the zero point is added before the rounding, which then sends halves another way.
+    """
     zeros = [] if to.zero is None else [to.zero]
 
     def body(v: Term, s: Term, z: Term | None = None) -> Term:
-        result = (v / s).op("round")
-        if z is not None:
-            result = result + z.cast(DType.F32)
+        result = v / s
+        if late and z is not None:
+            result = (result + z.cast(DType.F32)).op("round")
+        elif z is not None:
+            result = result.op("round") + z.cast(DType.F32)
+        else:
+            result = result.op("round")
         return result.max(to.low).min(to.high).cast(DType.I32)
 
-    return build.map(body, x, to.scale, *zeros)
+    return build.map_wide(body, x, to.scale, *zeros)
 
 
 @lowering("QLinearAdd", "QLinearMul", domain=DOMAIN)
@@ -51,7 +59,7 @@ def qlinear_binary(call: Call) -> Value:
     build, a, b = call.build, _real(call, 0, 1, 2), _real(call, 3, 4, 5)
     add = call.node.op_type == "QLinearAdd"
     result = build.map(lambda x, y: x + y if add else x * y, a, b, hint="real")
-    return _quantised(build, result, target(call, 6, 7, 0))
+    return _quantised(build, result, target(call, 6, 7, 0), late=True)
 
 
 def _unary(call: Call, body: Callable[[Term], Term]) -> Value:
@@ -113,7 +121,7 @@ def qgemm(call: Call) -> Value:
     if call.has(7):
         first = build.map(lambda s: s * alpha, scales[0], hint="alpha")
         return requantized(build, total, [first, scales[1]], target(call, 7, 8, 0))
-    return build.map(lambda s, x, y: s.cast(DType.F32) * (x * y * alpha), total, *scales)
+    return build.map_wide(lambda s, x, y: s.cast(DType.F32) * (x * y * alpha), total, *scales)
 
 
 def _columns(call: Call, value: int, zero: int) -> Value:
@@ -138,7 +146,7 @@ def _scaled(call: Call, total: Value, scale_a: Value, scale_b: Value, bias: int)
         result = s.cast(DType.F32) * (x * y)
         return result if c is None else result + c
 
-    return call.build.map(body, total, scale_a, scale_b, *rest)
+    return call.build.map_wide(body, total, scale_a, scale_b, *rest)
 
 
 def dynamic_product(
@@ -149,7 +157,7 @@ def dynamic_product(
     whole = dynamic_quantized(build, x, own, zero)
     data = build.map(lambda v, z: v.cast(DType.F32) - z, whole, zero, hint=f"{hint}data")
     total = integer_matmul(build, data, weight, f"{hint}sum")
-    return build.map(
+    return build.map_wide(
         lambda s, a, b: s.cast(DType.F32) * (a * b), total, own, scale, hint=f"{hint}product"
     )
 

@@ -112,6 +112,9 @@ def resize(call: Call) -> Value:
     require(sampling.rounding in _ROUNDING, f"nearest_mode {sampling.rounding!r}")
     require(sampling.mode != "nearest" or not sampling.antialias, "antialias of nearest elements")
     sizes = None if old or not call.has(3) else call.static_ints(3, "sizes")
+    if sizes and call.has(2):
+        given = call.static(2, "scales").size
+        require(given == 0, f"{given} scales beside {len(sizes)} sizes")
     scales = None if sizes else call.static(1 if old else 2, "scales").reshape(-1).tolist()
     return _resized(call, sampling, scales, sizes)
 
@@ -231,10 +234,13 @@ def cropped(call: Call, sampling: Sampling, targets: list[Target]) -> Value:
             for start in (number, number + len(targets))
         ]
         steps = np.arange(out) / (out - 1) if out > 1 else np.array([0.5])
-        place = build.map(
-            lambda a, b, t, n=size - 1: a.cast(DType.F32) * n + (b - a).cast(DType.F32) * t * n,
-            *ends, build.constant(steps, DType.F32, "steps"), hint=f"place{target.axis}",
-        )  # fmt: skip
+        place = build.map_wide(
+            lambda a, b, t, n=size - 1: a * n + (b - a) * t * n,
+            *ends,
+            build.constant(steps, DType.F32, "steps"),
+            hint=f"place{target.axis}",
+            keep=True,
+        )
         line = tuple(out if axis == target.axis else 1 for axis in range(x.rank))
         flags = build.map(
             lambda p, n=size: (p < 0.0) | (p > n - 1.0), place, hint=f"outside{target.axis}"

@@ -45,7 +45,7 @@ def angles(build: GraphBuilder, cache: Value, positions: Value | None, hint: str
         return cache
     require(positions.dtype is DType.I32, "positions that are not integers")
     require(cache.rank == 2, f"a cache of rank {cache.rank} with positions")
-    return build.gather(cache, positions, 0, hint)
+    return build.gather(cache, build.within(positions, cache.shape[0], f"{hint}_rows"), 0, hint)
 
 
 def _embedded(call: Call, cos: Value, sin: Value, heads: int) -> Value:

@@ -237,6 +237,9 @@ def tensor_scatter(call: Call) -> Value:
     require(mode in ("linear", "circular"), f"mode {mode!r}")
     starts = call.maybe(2) or build.constant(np.zeros(cache.shape[0]), DType.I32, "starts")
     size, count = cache.shape[axis], update.shape[axis]
+    if mode == "linear":
+        require(count <= size, f"an update of {count} positions for a cache of {size}")
+        starts = build.within(starts, size - count + 1, "starts")
     head = cache.shape[:axis]
     base = (np.arange(math.prod(head)) * size).reshape(*head, 1)
 
@@ -244,11 +247,11 @@ def tensor_scatter(call: Call) -> Value:
         place = start + step
         if mode == "circular":
             return first + place.op("mod", size)
-        return first + place.op("index", size)
+        return first + place
 
     rows = build.map(
         body,
-        build.guarded(build.reshape(starts, (head[0], *(1,) * axis), "starts"), size),
+        build.reshape(starts, (head[0], *(1,) * axis), "starts"),
         iota(build, count, axis, axis + 1),
         build.constant(base, DType.I32, "base"),
         hint="place",
@@ -270,7 +273,8 @@ def max_unpool(call: Call) -> Value:
     ]
     shape = (*x.shape[:2], *spatial)
     zeros = build.expand(build.constant(np.zeros(()), x.dtype, "zero"), shape, "zeros")
-    y = place_rows(build, zeros, indices, x, 1, None)
+    places = build.within(indices, zeros.type.size, "places")
+    y = place_rows(build, zeros, places, x, 1, None)
     wanted = call.static_ints(2, "the output shape") if call.has(2) else list(shape)
     require(len(wanted) == x.rank, f"an output shape of {len(wanted)} dimensions")
     kept = tuple(min(n, size) for n, size in zip(wanted, shape, strict=True))

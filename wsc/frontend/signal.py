@@ -156,12 +156,12 @@ def mel_weight_matrix(call: Call) -> Value:
     places = build.constant(np.arange(count + 2), DType.F32, "places")
 
     def edge(place: Term, rate: Term, low: Term, high: Term) -> Term:
-        mels = [(f.cast(DType.F32) * (1 / 700) + 1).log() for f in (low, high)]
+        mels = [(f * (1 / 700) + 1).log() for f in (low, high)]
         mel = mels[0] + place * (1 / (count + 2)) * (mels[1] - mels[0])
         hertz = (mel.exp() - 1) * (700 * (length + 1))
         return (hertz / rate.cast(DType.F32)).op("floor").cast(DType.I32)
 
-    edges = build.map(edge, places, rate, low, high, hint="edges")
+    edges = build.map_wide(edge, places, rate, low, high, hint="edges")
     shaped = [
         build.reshape(build.slice_axis(edges, 0, start, count, hint="edge"), (1, count))
         for start in range(3)

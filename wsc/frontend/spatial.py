@@ -86,11 +86,12 @@ def deform_conv(call: Call) -> Value:
         lines = [-1 if other == axis else 1 for other in range(rank)]
         centre = inner + (np.arange(window.out) * window.stride - window.low).reshape(lines)
         moved = build.slice_axis(offset, 3, axis, 1, hint=f"axis{axis}")
-        at = build.map(
-            lambda o, c: o.cast(DType.F32) + c,
+        at = build.map_wide(
+            lambda o, c: o + c,
             build.reshape(moved, (*shape[:3], *outs)),
             build.constant(centre, DType.F32, "centre"),
             hint=f"place{axis}",
+            keep=True,
         )
         axes.append(taps(build, at, Border(window.size, "zeros"), "linear", f"axis{axis}"))
     if mask is not None:
@@ -156,22 +157,21 @@ def roi_align(call: Call) -> Value:
     scale, count, sizes = call.number("spatial_scale", 1.0), boxes.shape[0], x.shape[2:]
     axes: list[list[Tap]] = []
     for axis in range(2):
-        steps = (np.arange(outs[axis] * ratio) + 0.5) / (outs[axis] * ratio)
+        middles = (np.arange(outs[axis] * ratio) + 0.5) / (outs[axis] * ratio)
         low, high = (
             build.slice_axis(boxes, 1, corner, 1, hint="corner") for corner in (1 - axis, 3 - axis)
         )
 
         def place(a: Term, b: Term, step: Term) -> Term:
-            first = a.cast(DType.F32) * scale - (0.5 if half else 0.0)
-            length = (b - a).cast(DType.F32) * scale
+            first = a * scale - (0.5 if half else 0.0)
+            length = (b - a) * scale
             return first + (length if half else length.max(1.0)) * step
 
-        at = build.map(
-            place, low, high, build.constant(steps, DType.F32, "steps"), hint=f"place{axis}"
-        )
+        steps = build.constant(middles, DType.F32, "steps")
+        at = build.map_wide(place, low, high, steps, hint=f"place{axis}", keep=True)
         axes.append(_roi_taps(build, at, sizes[axis], axis))
-    images = build.guarded(images, x.shape[0])
-    base = build.map(lambda i: i.op("index", x.shape[0]) * math.prod(sizes), images, hint="start")
+    images = build.within(images, x.shape[0], "images")
+    base = build.map(lambda i: i * math.prod(sizes), images, hint="start")
     base = build.reshape(base, (count, 1, 1))
     join = (lambda a, b: a.max(b)) if mode == "max" else (lambda a, b: a + b)
     seen = sampled(build, rows_of(build, x), sizes, axes, base, join)

@@ -69,8 +69,8 @@ def of_input(item: GraphInput) -> Interval:
 
 
 def of_constant(item: Constant) -> Interval:
-    """The interval of a constant; large ones are not read."""
-    if item.type.dtype.is_float or not 0 < item.type.size <= MOST_READ:
+    """The interval of a constant; large ones are not read, and those that training changes."""
+    if item.state or item.type.dtype.is_float or not 0 < item.type.size <= MOST_READ:
         return unknown(item.type.dtype)
     try:
         values = item.load()
@@ -235,6 +235,7 @@ _WORDS: dict[str, Callable[..., Interval]] = _EITHER | {
     "and": _masked,
     "shr": _shifted,
     "index": lambda _, b: (0, b[1] - 1),
+    "within": lambda _, b: (0, b[1] - 1),
 }
 # Sums and products of floats are rounded, and inf - inf is no number: these are not followed.
 _REALS: dict[str, Callable[..., Interval]] = _EITHER | {

@@ -6,16 +6,19 @@ them where step k had them, or each a constant further on, the steps can become 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, fields
 from statistics import median_low
+from typing import Any
 
-from wsc.ir.tasks import MoveTask, Placed, Task, scratch, views
+from wsc.ir.tasks import EDGE, MoveTask, Placed, Run, Task, scratch, views
 from wsc.layout import View
 from wsc.passes.periods import numbered, runs
 
 Spans = list[tuple[int, int]]
+Place = tuple[int, int, int]  # the first task of the steps, the task in the step, the buffer in it
 BUFFERS = ("scratch", "accumulator", "arrivals", "sums")  # fields of tasks that name buffers
+NAMES = ("origin", *EDGE)  # fields of tasks that name nodes and edge tensors
 TAKING_TURNS = (1, 2, 4)  # addresses of buffers that are alive into the next steps
 
 
@@ -76,14 +79,17 @@ def buffers_of(task: Task) -> list[str]:
     return [*(view.buffer for view in views(task)), *scratch(task)]
 
 
-def form(task: Task, positions: bool = False) -> Hashable:
+def form(task: Task, positions: bool = False, names: bool = True) -> Hashable:
     """What a task has in common with that of another step: all but buffers.
 
-    positions: whether the positions that movement names count too.
+    positions: whether the positions that movement names count too. names: whether those of edge
+    tensors and nodes do.
     """
     parts: list[Hashable] = [type(task)]
     for entry in fields(task):
-        value = getattr(task, entry.name)
+        value: Any = getattr(task, entry.name)
+        if entry.name in NAMES and not names:
+            value = bool(value)
         if isinstance(task, MoveTask) and entry.name == "steps" and not positions:
             value = tuple(type(step) for step in value)
         elif entry.name in BUFFERS:
@@ -102,23 +108,65 @@ def _layout(view: View) -> Hashable:
 
 def folded(placed: Placed, lives: list[Life]) -> list[Room]:
     """The lives in rooms: those of the same buffer of step after step together."""
-    steps = runs(numbered(form(task) for task in placed.tasks))
+    steps = _steps(placed)
     if not steps:
         return [Room([life]) for life in lives]
-    alike: dict[tuple[int, int, int], list[Life]] = {}
+    alike: dict[Place, list[Life]] = {}
     rooms: list[Room] = []
-    where = {task: run for run in steps for task in range(run.start, run.end)}
+    places = _Places(placed, lives, steps)
+    handed = {id(life): place for layers in placed.layers for life, place in places.handed(layers)}
     for life in sorted(lives, key=lambda life: life.first):
-        run = where.get(life.first)
-        if run is None:
+        place = places.of(life) or handed.get(id(life))
+        if place is None:
             rooms.append(Room([life]))
-            continue
-        place = buffers_of(placed.tasks[life.first]).index(life.names[0])
-        key = (run.start, (life.first - run.start) % run.period, place)
-        alike.setdefault(key, []).append(life)
+        else:
+            alike.setdefault(place, []).append(life)
     for members in alike.values():
         rooms += _together(members)
     return rooms
+
+
+class _Places:
+    """Where in the steps of a program each life begins."""
+
+    def __init__(self, placed: Placed, lives: list[Life], steps: list[Run]) -> None:
+        self.tasks = placed.tasks
+        self.named = {name: life for life in lives for name in life.names}
+        self.where = {task: run for run in steps for task in range(run.start, run.end)}
+
+    def of(self, life: Life) -> Place | None:
+        """The place of a life that begins in a step."""
+        run = self.where.get(life.first)
+        if run is None:
+            return None
+        place = buffers_of(self.tasks[life.first]).index(life.names[0])
+        return (run.start, (life.first - run.start) % run.period, place)
+
+    def handed(self, layers: Run) -> Iterator[tuple[Life, Place]]:
+        """What the first layer is handed, and the place of that which each one hands on."""
+        for number in range(layers.start, layers.start + layers.period):
+            here, following = (buffers_of(self.tasks[n]) for n in (number, number + layers.period))
+            for name, later in zip(here, following, strict=True):
+                made = self.named[later]
+                if (
+                    self.named[name].first
+                    < layers.start
+                    <= made.first
+                    < layers.start + layers.period
+                ):
+                    place = self.of(made)
+                    assert place is not None
+                    yield self.named[name], place
+
+
+def _steps(placed: Placed) -> list[Run]:
+    """The layers, and the steps of recurrences between them."""
+    ids = numbered(form(task) for task in placed.tasks)
+    found, begin = list[Run](), 0
+    for layers in placed.layers:
+        found += [*runs(ids[begin : layers.start], None, begin), layers]
+        begin = layers.end
+    return [*found, *runs(ids[begin:], None, begin)]
 
 
 def _together(members: list[Life]) -> list[Room]:

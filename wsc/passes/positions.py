@@ -9,9 +9,11 @@ from wsc.ir.graph import Arg, Graph, Lit, Map, Node, Ref, Step
 from wsc.ir.ranges import Interval, intervals, is_position, of_argument, ranges
 from wsc.isa.types import DType
 
+_CHECKS = frozenset({"index", "within"})  # of a number from 0 on, both give the number
+
 
 def known_positions(graph: Graph) -> Graph:
-    """Without the ``index`` steps whose result is their argument, whatever the inputs are."""
+    """Without the steps that check an index which cannot be wrong, whatever the inputs are."""
     if not any(_checks(node) for node in graph.nodes):
         return graph
     found = ranges(graph)
@@ -23,7 +25,7 @@ def known_positions(graph: Graph) -> Graph:
 
 
 def _checks(node: Node) -> bool:
-    return isinstance(node.op, Map) and any(step.op == "index" for step in node.op.body)
+    return isinstance(node.op, Map) and any(step.op in _CHECKS for step in node.op.body)
 
 
 def _unchecked(node: Node, inputs: Sequence[Interval]) -> Node:
@@ -34,7 +36,7 @@ def _unchecked(node: Node, inputs: Sequence[Interval]) -> Node:
     for step in node.op.body:
         args = tuple(place[arg.step] if isinstance(arg, Ref) else arg for arg in step.args)
         bounds = [of_argument(arg, inputs, steps) for arg in step.args[:2]]
-        if step.op == "index" and is_position(bounds[0], bounds[1]):
+        if step.op in _CHECKS and is_position(bounds[0], bounds[1]):
             place.append(args[0])
             continue
         place.append(Ref(len(kept)))

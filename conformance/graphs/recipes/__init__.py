@@ -1,0 +1,53 @@
+"""How nodes are drawn: one recipe an operator, or one for operators alike, by family."""
+
+from __future__ import annotations
+
+from conformance.graphs.evaluate import MICROSOFT
+from conformance.graphs.recipes import (
+    attention,
+    classic,
+    control,
+    elementwise,
+    movement,
+    normalize,
+    products,
+    quantized,
+    recurrent,
+    reductions,
+    sequences,
+    signal,
+    spatial,
+    training,
+    windows,
+)
+from conformance.graphs.recipes.registry import RECIPES, fitting
+
+__all__ = ["FAMILIES", "NOT_DRAWN", "RECIPES", "fitting"]
+
+# Each adds its recipes when it is imported.
+FAMILIES = (
+    attention,
+    classic,
+    control,
+    elementwise,
+    movement,
+    normalize,
+    products,
+    quantized,
+    recurrent,
+    reductions,
+    sequences,
+    signal,
+    spatial,
+    training,
+    windows,
+)
+
+# Operators that wsc compiles and that no recipe draws, by domain and name, with the reason.
+NOT_DRAWN: dict[tuple[str, str], str] = {
+    ("ai.onnx.preview", "FlexAttention"): "neither ONNX Runtime nor the evaluator has it",
+    ("", "DequantizeLinear"): "each recipe that quantises adds one",
+    (MICROSOFT, "LayerNormalization"): "some exporters write it; nobody else computes it there",
+    (MICROSOFT, "SimplifiedLayerNormalization"): "the same",
+    (MICROSOFT, "DynamicQuantizeLSTM"): "a rounding that differs changes every later step",
+}
