@@ -11,7 +11,9 @@ import wsc
 from wsc.errors import DoesNotFit
 from wsc.frontend.store import Seed
 from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
 from wsc.models.language import Task, build, find_shape
+from wsc.parts import code_of_layers
 
 SHAPE = find_shape("gpt2").sized(layers=1, hidden=64, heads=4, vocabulary=64)
 
@@ -24,18 +26,34 @@ def refusal(sram: int, mesh: str = "4x4", layers: int = 1, precision: str = "f32
     return str(caught.value)
 
 
-def test_code_says_how_much_each_layer_takes() -> None:
-    """And as many layers as it says do fit."""
-    text = refusal(12_288, "8x8", layers=9)
-    assert "in each of 9 layers" in text
-    found = re.search(r"about (\d+) layers would fit", text)
+def test_code_and_values_are_told_apart() -> None:
+    """The code alone has room, and so have the values."""
+    text = refusal(8_200, "8x8")
+    found = re.search(r"(\d+) bytes of values and (\d+) bytes of code are (\d+).*: (.*);", text)
     assert found
-    fit = int(found[1])
-    assert 2 < fit < 9
-    fabric = replace(find_fabric("8x8"), sram_bytes=12_288)
-    wsc.compile(build(SHAPE.sized(layers=fit - 1), Task(16)), fabric, weights=Seed(0))
-    with pytest.raises(DoesNotFit):
-        wsc.compile(build(SHAPE.sized(layers=fit + 2), Task(16)), fabric, weights=Seed(0))
+    data, code, total = map(int, found.groups()[:3])
+    assert max(data, code) < 8_200 < data + code == total
+    assert f"{code} of code" in found[4]
+
+
+def test_the_code_of_each_layer() -> None:
+    program = parse(
+        """\
+wsc 1
+fabric "wse2" 1x1
+region all at 0,0 size 1x1
+proc p(a)
+end
+main all
+  call p(a = 1) @"h.0.mlp.add"
+  call p(a = 2) @"h.1.mlp.add"
+  call p(a = 3) @"h.1.sum"
+  call p(a = 4) @"lm_head.matmul"
+end
+"""
+    )
+    sizes = code_of_layers(program, find_fabric("1x1"))
+    assert sizes["h.1"] == 2 * sizes["h.0"] == 2 * sizes[""] > 0
 
 
 def test_values_are_listed_by_node() -> None:

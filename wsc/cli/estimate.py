@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,12 @@ from wsc.cli.common import (
     given_program,
     is_model,
     model_options,
+    noted,
     read_arrays,
+    read_dims,
     say_json,
     set_option,
+    training_options,
     verbose,
     working,
 )
@@ -66,6 +69,8 @@ class Estimate:
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
+@click.option("--train", is_flag=True, help="Predict a training step of the model.")
+@training_options
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
@@ -73,7 +78,9 @@ class Estimate:
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, settings: tuple[str, ...], as_json: bool, every: bool, sizes: Sizes,
+    precision: str, settings: tuple[str, ...], train: bool, loss: str, optimizer: str,
+    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
+    as_json: bool, every: bool, sizes: Sizes,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
@@ -82,26 +89,56 @@ def command(
     or --set it is put on another machine.
     """
     start = time.perf_counter()
-    named = chosen_model(model, sizes)
+    # A training step has a batch, too, whatever it is compiled from.
+    named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
     tokens = None
-    if isinstance(named, Named):
+    if train:
+        options = {
+            "loss": loss, "optimizer": optimizer, "groups": groups, "trainable": trainable,
+            "clip": clip, "over": accumulate, "batch": sizes.batch,
+        }  # fmt: skip
+        program = _step(model, fabric, dims, bind, precision, settings, options)
+    elif isinstance(named, Named):
         tokens = named.task.batch * named.task.tokens
         if dims or bind:
             flag = "--dim" if dims else "--bind"
             raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
         program = compiled(named, fabric or FABRIC, precision, settings)
     else:
-        if not is_model(model) and bind:
-            raise Refusal(f"--bind: {model} is compiled, and says that itself")
-        chosen = click.get_current_context().get_parameter_source("precision")
-        stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
-        arrays = read_arrays("--bind", bind)
-        program = given_program(model, fabric, dims, arrays, stated, settings)
+        program = _given(model, fabric, dims, bind, precision, settings)
     estimate = estimated(program, start, tokens)
     if as_json:
         say_json(as_object(estimate))
     else:
         show(estimate, every)
+
+
+def _step(
+    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
+    settings: tuple[str, ...], options: dict[str, Any],
+) -> Program:  # fmt: skip
+    """One run of a training step: the store's work at its end costs the fabric nothing."""
+    from wsc.api import compile_step
+    from wsc.isa.machine import read_settings
+
+    if not is_model(model) or bind:
+        raise Refusal("--train is for a model, and takes no --bind")
+    with noted(), working("compiling"):
+        return compile_step(
+            model, fabric=fabric, dims=read_dims(dims), precision=precision,
+            settings=dict(read_settings(settings)), **options,
+        )  # fmt: skip
+
+
+def _given(
+    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
+    settings: tuple[str, ...],
+) -> Program:  # fmt: skip
+    if not is_model(model) and bind:
+        raise Refusal(f"--bind: {model} is compiled, and says that itself")
+    chosen = click.get_current_context().get_parameter_source("precision")
+    stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
+    return given_program(model, fabric, dims, read_arrays("--bind", bind), stated, settings)
 
 
 def estimated(program: Program, start: float, tokens: int | None = None) -> Estimate:
