@@ -195,14 +195,28 @@ class Program:
         from wsc.runtime.api import run
 
         inputs = self._named(inputs)
-        with _SAVING:  # several threads may run one program
-            if self.folder is None:
-                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
-                self.save(Path(self._temporary.name) / "program.wsa")
+        self._save_for_runs()
         return run(
             self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
             engine=engine, **options,
         )  # fmt: skip
+
+    def locate(self, file: str = "program.wsa") -> None:
+        """Give the parts of a compiled program their lines in its text, as those of a read one.
+
+        file: the name of the text in messages.
+        """
+        from wsc.isa.parser import parse as parse_text
+
+        self._save_for_runs()  # the text then names the files of weights
+        self.assembly = parse_text(self.text, file)
+
+    def _save_for_runs(self) -> None:
+        """Save a program that was not saved yet, to a folder that goes when the program does."""
+        with _SAVING:  # several threads may run one program
+            if self.folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
+                self.save(Path(self._temporary.name) / "program.wsa")
 
     def draw(self, seed: int = 0) -> dict[str, np.ndarray]:
         """Inputs by name, drawn from a seed, as ``wsc run`` draws those that are not given."""

@@ -274,11 +274,12 @@ def load_program(
 
 def given_program(
     path: Path, fabric: str | None, dims: Iterable[str], arrays: dict[str, np.ndarray],
-    precision: str | None, settings: Iterable[str],
+    precision: str | None, settings: Iterable[str], located: bool = False,
 ) -> Program:  # fmt: skip
     """The program that an argument names: an assembly file, or a model, which is compiled.
 
-    arrays: of ``--bind``. Of an assembly file, dims and precision are refused.
+    arrays: of ``--bind``. Of an assembly file, dims and precision are refused. located: a program
+    that is compiled knows the lines of its text too, as one that is read does.
     """
     from wsc.isa.machine import read_settings
 
@@ -290,10 +291,13 @@ def given_program(
     from wsc.api import compile as compile_model
 
     with noted(), working("compiling"):
-        return compile_model(
+        program = compile_model(
             path, fabric=fabric, dims=read_dims(dims), precision=precision or "f32", bind=arrays,
             settings=dict(read_settings(settings)),
         )  # fmt: skip
+        if located:
+            program.locate(f"{path.stem}.wsa")
+    return program
 
 
 def is_model(path: Path) -> bool:

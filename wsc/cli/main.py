@@ -29,6 +29,7 @@ COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
     "run": "Run an assembly file on the simulated fabric.",
     "train": "Train an ONNX model on the simulated fabric.",
+    "report": "Run a program, and write what happened as one page of HTML.",
     "estimate": "Predict what a model costs on a fabric, without executing it.",
     "sweep": "Run models on every combination of machines, and say what matters.",
     "diff": "Say what differs between two programs, runs, or dumps of the IR.",

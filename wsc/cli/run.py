@@ -198,12 +198,12 @@ def command(
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
     _require_sense(engine, timed, output is not None or compare is not None)
-    loaded = given_program(program, fabric, dims, baked, precision, settings)
+    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
     used = seed if seed is not None or given or engine == TIME else 0
-    arrays, drawn = _inputs(loaded, given, used, max_memory, engine != TIME or bool(given))
+    arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
@@ -276,7 +276,7 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
     return model_files(model)
 
 
-def _inputs(
+def inputs_of(
     program: Program,
     given: dict[str, np.ndarray],
     seed: int | None,

@@ -116,12 +116,12 @@ def _program(point: Point) -> Any:
     model, settings = point.model, dict(point.settings)
     if not model.is_program:
         return compile_model(
-            model.source, point.fabric, dict(point.dims), point.precision or "f32",
+            point.path, point.machine, dict(point.dims), point.precision or "f32",
             settings=settings,
         )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OtherMachine)  # among the notes of the program
-        return load(str(model.source)).on(point.fabric, settings)
+        return load(str(point.path)).on(point.machine, settings)
 
 
 def _sram(program: Any) -> int:

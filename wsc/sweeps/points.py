@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ class Model:
 class Point:
     """One combination. fabric, engine: None is what a command without the option takes.
 
-    number: its place among all. axes: the values that are varied, by name, as cells of the table.
+    number: its place among all. folder: where the paths of models and fabrics begin; a worker may
+    have another one.
     """
 
     number: int
@@ -55,6 +57,20 @@ class Point:
     seed: int
     max_cycles: int | None
     max_memory: int | None
+    folder: str
+
+    @property
+    def machine(self) -> str | None:
+        """The fabric, wherever the point runs."""
+        if self.fabric is None or ".toml" not in self.fabric:
+            return self.fabric
+        return os.path.join(self.folder, self.fabric)  # noqa: PTH118 - a size may follow the path
+
+    @property
+    def path(self) -> str | bytes:
+        """The model, wherever the point runs."""
+        source = self.model.source
+        return source if isinstance(source, bytes) else str(Path(self.folder, source))
 
     @property
     def axes(self) -> dict[str, Any]:
@@ -145,6 +161,7 @@ class Axes:
                 seed=self.seed,
                 max_cycles=self.max_cycles,
                 max_memory=self.max_memory,
+                folder=str(Path.cwd()),
             )
 
 
