@@ -33,7 +33,7 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
     ),
     "addresses": Area(
-        ("runtime/memory.py",),
+        ("runtime/memory.py", "runtime/schedule.py"),
         ("tests/runtime/test_addresses.py", "tests/runtime/test_limits.py"),
     ),
     "placement": Area(
@@ -89,14 +89,16 @@ AREAS: dict[str, Area] = {
             "runtime/engine/kernel_edge.py",
             "runtime/engine/kernel_races.py",
             "runtime/engine/kernel_main.py",
+            "runtime/engine/kernel_vector.py",
+            "runtime/engine/drive.py",
         ),
         (
             "tests/runtime/test_turns.py",
-            "tests/runtime/test_faults.py",
-            "tests/runtime/test_runs.py",
+            "tests/runtime/test_addresses.py",
             "tests/runtime/test_limits.py",
             "tests/runtime/test_races.py",
-            "tests/runtime/test_engines.py",
+            "tests/runtime/test_faults.py",
+            "tests/runtime/test_runs.py",
         ),
         900,
     ),
