@@ -38,7 +38,7 @@ AREAS: dict[str, Area] = {
     ),
     "placement": Area(
         ("wsc/passes/place.py", "wsc/passes/values.py", "wsc/passes/views.py"),
-        ("tests/passes/test_place.py", "tests/kernels/test_kernels.py"),
+        ("tests/passes/test_place.py", "tests/kernels/test_indices.py"),
     ),
     "routes": Area(
         ("wsc/passes/route.py",),
@@ -76,7 +76,13 @@ AREAS: dict[str, Area] = {
     ),
     "streams": Area(
         ("wsc/cost/streams.py", "wsc/cost/flows.py", "wsc/cost/threads.py", "wsc/cost/walk.py"),
-        ("tests/cost/test_model.py", "tests/cost/test_bounds.py", "tests/cost/test_predict.py"),
+        (
+            "tests/cost/test_streams.py",
+            "tests/cost/test_flows.py",
+            "tests/cost/test_model.py",
+            "tests/cost/test_bounds.py",
+            "tests/cost/test_predict.py",
+        ),
     ),
     "network": Area(
         ("wsc/cost/network.py", "wsc/cost/wormhole.py"),
