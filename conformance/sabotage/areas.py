@@ -45,9 +45,10 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_route.py", "tests/kernels/test_collectives.py", "tests/programs"),
     ),
     "counters": Area(
-        ("runtime/counters.py", "runtime/engine/observe.py"),
+        ("runtime/counters.py",),
         ("tests/runtime/test_counters.py", "tests/runtime/test_runs.py", "tests/cli/test_run.py"),
     ),
+    "races": Area(("runtime/engine/observe.py",), ("tests/runtime/test_races.py",)),
     "deadlock": Area(
         ("runtime/engine/deadlock.py",),
         ("tests/runtime/test_faults.py", "tests/runtime/test_runs.py"),
