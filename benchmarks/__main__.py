@@ -13,12 +13,13 @@ import click
 from rich.console import Console
 
 from benchmarks.report import Result, machine, machine_lines, markdown, show
-from benchmarks.suites import BY_NAME, SUITES
+from benchmarks.suites import BY_NAME, LARGE, SUITES
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(SUITES)), metavar="[NAME]...")
 @click.option("--quick", is_flag=True, help="Small meshes, fewer networks; about two minutes.")
+@click.option("--large", is_flag=True, help="Also what takes minutes and gigabytes.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json",
     default=Path("build/benchmarks.json"), show_default=True, help="Where the figures go.",
@@ -27,9 +28,9 @@ from benchmarks.suites import BY_NAME, SUITES
     "--markdown", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.md",
     help="Write the tables as a page, too.",
 )  # fmt: skip
-def main(names: tuple[str, ...], quick: bool, output: Path, page: Path | None) -> None:
-    """Run the benchmarks NAME... (all of them without a name): engine, wafer, counters,
-    minilm, text, utilisation, networks, collectives. A target that is missed is said to be
+def main(names: tuple[str, ...], quick: bool, large: bool, output: Path, page: Path | None) -> None:
+    """Run the benchmarks NAME... (all of them without a name): engine, wafer,
+    minilm, text, utilisation, networks, collectives, values. A target that is missed is said to be
     missed; the exit code is 0 all the same. Collectives run in full, and write
     docs/collectives.md, only when asked for by name."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
@@ -40,7 +41,8 @@ def main(names: tuple[str, ...], quick: bool, output: Path, page: Path | None) -
     results: list[Result] = []
     start = time.perf_counter()
     for name in dict.fromkeys(names) or SUITES:
-        result = SUITES[name](quick or (name in BY_NAME and name not in names))
+        suite = LARGE.get(name, SUITES[name]) if large else SUITES[name]
+        result = suite(quick or (name in BY_NAME and name not in names))
         show(result, console)
         results.append(result)
     write(output, results, found, time.perf_counter() - start)

@@ -17,6 +17,7 @@ class Shape:
     """A network: how it is made, the rectangle that holds it, and what its run may take.
 
     seconds, gib: targets; 0 where there is none. rate: million multiply-accumulates a second.
+    large: it takes minutes and gigabytes, and is measured only when that is asked for.
     """
 
     model: Callable[[], onnx.ModelProto]
@@ -25,6 +26,7 @@ class Shape:
     gib: float = 0
     rate: float = 0
     same_order: bool = False
+    large: bool = False
 
 
 def _light(name: str) -> onnx.ModelProto:
@@ -42,6 +44,6 @@ SHAPES: dict[str, Shape] = {
         partial(builders.transformer_encoder, 12, 768, 12, 128), "64x64", 15, 3
     ),
     "GPT-NeoX-20B, a product for 2048 tokens": Shape(
-        partial(builders.matmul, 2048, 6144, 6144), "750x994", gib=8, rate=5000
+        partial(builders.matmul, 2048, 6144, 6144), "750x994", gib=8, rate=5000, large=True
     ),
 }

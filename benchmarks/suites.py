@@ -188,7 +188,7 @@ def networks(quick: bool) -> Result:
     )  # fmt: skip
 
 
-ENGINES = ("reference", "fast")
+ENGINES = ("reference", "time")
 
 
 def _engine_row(program: str, size: str, count: int, raw: dict[str, Any]) -> list[str]:
@@ -202,14 +202,14 @@ def _engine_row(program: str, size: str, count: int, raw: dict[str, Any]) -> lis
     }
     raw[f"{program} {size}"] = found
     seconds = {name: found[name]["cpu_seconds"] for name in ENGINES}
-    fast = found["fast"]
-    assert fast["cycles"] == found["reference"]["cycles"]
-    events = fast["links"] + fast["flit_hops"] + fast["flits"]
+    timed = found["time"]
+    assert timed["cycles"] == found["reference"]["cycles"]
+    events = timed["links"] + timed["flit_hops"] + timed["flits"]
     return [
-        f"{program}, {size}", f"{fast['cycles']:,}", f"{events / 1e6:.1f}",
+        f"{program}, {size}", f"{timed['cycles']:,}", f"{events / 1e6:.1f}",
         *(f"{seconds[name]:.2f}" for name in ENGINES),
         *(f"{events / seconds[name] / 1e6:.1f}" for name in ENGINES),
-        f"{seconds['reference'] / seconds['fast']:.2f}",
+        f"{seconds['reference'] / seconds['time']:.2f}",
     ]  # fmt: skip
 
 
@@ -222,7 +222,7 @@ def engine(quick: bool) -> Result:
     for program, count in (("saturated links", 1000 * scale), ("streamed fmac", 500 * scale)):
         for step, size in enumerate(sizes):
             rows.append(_engine_row(program, size, count >> 3 * step, raw))
-    first = raw[f"streamed fmac {sizes[0]}"]["fast"]
+    first = raw[f"streamed fmac {sizes[0]}"]["time"]
     plain = measured("plain", {"size": sizes[0], "count": 500 * scale, "repeats": 3})
     raw["plain"] = plain
     for size in ("8x8",) if quick else ("8x8", "16x16", "32x32"):
@@ -235,12 +235,12 @@ def engine(quick: bool) -> Result:
     raw["cold"], raw["warm"] = cold, warm
     ratios = [
         raw[f"streamed fmac {size}"]["reference"]["cpu_seconds"]
-        / raw[f"streamed fmac {size}"]["fast"]["cpu_seconds"]
+        / raw[f"streamed fmac {size}"]["time"]["cpu_seconds"]
         for size in sizes
     ]
     targets = [
         Target(
-            "streamed fmac, fast over reference, the lesser", min(ratios), 3, "times",
+            "streamed fmac, time over reference, the lesser", min(ratios), 3, "times",
             at_least=True,
         ),
         Target(
@@ -254,7 +254,7 @@ def engine(quick: bool) -> Result:
         "Events: wavelets over any link, ramps included, and flits of the dynamic network over "
         "a hop or to a core. One core; seconds of CPU, the better of two runs, loading excluded.",
         f"A plain compiled loop with the copies and sums of streamed fmac, {sizes[0]}, but no time "
-        f"and no queues: {bare:.1f} M/s; the fast engine takes "
+        f"and no queues: {bare:.1f} M/s; the time engine takes "
         f"{first['cpu_seconds'] / plain['cpu_seconds']:.1f} times as long.",
         "Flit-hops a second under uniform load are the events of those rows less one per flit "
         "(its last step, to a core); messages of ten flits, BookSim2's packet_size 10.",
@@ -264,8 +264,8 @@ def engine(quick: bool) -> Result:
     ]
     return Result(
         "engine", "The engines side by side",
-        ("program", "cycles", "M events", "reference CPU s", "fast CPU s", "reference M/s",
-         "fast M/s", "ratio"),
+        ("program", "cycles", "M events", "reference CPU s", "time CPU s", "reference M/s",
+         "time M/s", "ratio"),
         rows, targets, notes=notes, raw=raw,
     )  # fmt: skip
 
@@ -298,7 +298,7 @@ def wafer(quick: bool) -> Result:
         Target("peak memory", gib(last), 12, "GiB"),
     ]  # fmt: skip
     return Result(
-        "wafer", "A streamed multiply-accumulate on meshes up to the wafer, fast engine",
+        "wafer", "A streamed multiply-accumulate on meshes up to the wafer, time engine",
         ("mesh", "cycles", "G MACs", "load s", "run CPU s", "M link events/s",
          "process s (two runs)", "peak GiB"),
         rows, targets, raw=raw,
@@ -327,81 +327,36 @@ def collectives(quick: bool) -> Result:
     )  # fmt: skip
 
 
-def counters(quick: bool) -> Result:
-    """Runs with counters beside runs of an engine that was compiled without them."""
-    programs: list[dict[str, Any]] = [
-        {"program": "streamed fmac", "size": "32x32", "count": 20_000, "repeats": 4}
-    ]
-    if not quick:
-        path, _ = compiled("silero", "16x16", "f32")
-        programs += [
-            {"program": "streamed fmac", "size": "128x128", "count": 2500, "repeats": 3},
-            {"program": "silero", "size": "16x16", "path": path, "repeats": 2},
-        ]
-    rows: list[list[str]] = []
-    raw: dict[str, Any] = {}
-    costs: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="wsc-uncounted-") as cache:
-        for settings in programs:
-            name = f"{settings['program']}, {settings['size']}"
-            both = _both_ways(settings, cache, 2 if quick else 4)
-            raw[name] = both
-            on, off = (min(found["cpu_seconds"] for found in both[way]) for way in ("on", "off"))
-            cycles = both["on"][0]["cycles"]
-            costs.append(100 * (1 - off / on))
-            rows.append([name, f"{cycles:,}", f"{on:.3f}", f"{off:.3f}", f"{costs[-1]:.1f}%"])
-    targets = [Target("counters' part of a run's time, the largest", max(costs), 15, "%")]
-    notes = [
-        "One core; CPU seconds of a run, counters gathered at its end included and loading "
-        "excluded: the best of several runs in several processes, with and without in turn. "
-        "Without: the same engine, compiled without what it stores for counters alone (cycles by "
-        "cause, work, bytes, wavelets and lost cycles by link and color, times of statements). "
-        "Only this benchmark can do that, and such a run has no counters; its cycles and outputs "
-        "are the same to the bit, which is checked.",
-    ]
-    return Result(
-        "counters", "What counters cost, fast engine",
-        ("program", "cycles", "with, CPU s", "without, CPU s", "part"), rows, targets, notes,
-        raw=raw,
-    )  # fmt: skip
-
-
-def _both_ways(settings: dict[str, Any], cache: str, rounds: int) -> dict[str, list[Any]]:
-    """What processes found with counters and without, in turn; they must agree."""
-    found: dict[str, list[Any]] = {"on": [], "off": []}
-    for _ in range(rounds):
-        found["on"].append(measured("counting", {"counted": True, **settings}))
-        without = measured("counting", {"counted": False, **settings}, {"NUMBA_CACHE_DIR": cache})
-        found["off"].append(without)
-    same = {(one["cycles"], one["outputs"]) for ways in found.values() for one in ways}
-    assert len(same) == 1, same
-    return found
-
-
-def values(quick: bool) -> Result:
-    """The values engine: large networks, and the engines with a clock beside it."""
+def values(quick: bool, large: bool = False) -> Result:
+    """The values engine: large networks, the reference engine beside it, and a first use."""
     from benchmarks.shapes import SHAPES
 
     fabric = "8x8" if quick else "32x32"
     path, _ = compiled("minilm", fabric, "f32")
-    with tempfile.TemporaryDirectory(prefix="wsc-values-") as cache:
-        first = measured("values", {"path": path, "repeats": 0}, {"NUMBA_CACHE_DIR": cache})
+    small = str(folder() / "digits.wsa")
+    measured("compile_digits", {"fabric": "8x8", "output": small})
+    first: dict[str, float] = {}
+    for name, program in (("digits, 8x8", small), (f"MiniLM, {fabric}", path)):
+        with tempfile.TemporaryDirectory(prefix="wsc-values-") as cache:
+            settings = {"path": program, "repeats": 0}
+            found = measured("values", settings, {"NUMBA_CACHE_DIR": cache})
+            first[name] = found["process_seconds"]
     found = measured("values", {"path": path, "repeats": 3})
-    clocks = {
-        name: measured("timed", {"path": path, "name": name})["cpu_seconds"] for name in ENGINES
-    }
+    clock = measured("timed", {"path": path, "name": "reference"})["cpu_seconds"]
     name = f"MiniLM, 128 tokens, {fabric}"
-    raw: dict[str, Any] = {name: found, "first": first, "with a clock": clocks}
+    raw: dict[str, Any] = {name: found, "first": first, "reference": clock}
     rows = [_values_row(name, found)]
     targets = [
         Target(f"values of {name}", found["seconds"], 1, "s"),
         Target(
-            f"reference over values, {name}", clocks["reference"] / found["cpu_seconds"], 100,
-            "times", at_least=True,
+            f"reference over values, {name}", clock / found["cpu_seconds"], 100, "times",
+            at_least=True,
         ),
-        Target("first use, all compiling included", first["process_seconds"], 5, "s"),
+        Target("first use, all compiling included, digits", first["digits, 8x8"], 5, "s"),
     ]  # fmt: skip
-    for shape, wanted in {} if quick else SHAPES.items():
+    for shape, wanted in SHAPES.items():
+        if quick or (wanted.large and not large):
+            continue
         path = str(folder() / "shape.wsa")
         measured("compile_shape", {"shape": shape, "fabric": wanted.fabric, "output": path})
         row = raw[shape] = measured("values", {"path": path, "repeats": 1})
@@ -413,11 +368,14 @@ def values(quick: bool) -> Result:
         if wanted.rate:
             rate = row["macs"] / row["seconds"] / 1e6
             targets.append(Target(f"rate of {shape}", rate, wanted.rate, "M/s", at_least=True))
+    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in first.items())
     notes = [
-        f"{name} takes {clocks['reference']:.1f} CPU s on the reference engine and "
-        f"{clocks['fast']:.1f} on the fast one. Seconds: a run of a loaded program, the best of "
-        "some; the process: with the start of Python, imports, loading, and all runs.",
+        f"{name} takes {clock:.1f} CPU s on the reference engine. Seconds: a run of a loaded "
+        "program, the best of some; the process: with the start of Python, imports, loading, and "
+        f"all runs. First use, in a process with nothing compiled yet: {took}.",
     ]
+    if not large:
+        notes.append("--large adds what takes minutes and gigabytes.")
     return Result(
         "values", "The values engine: outputs without a clock",
         ("network", "G MACs", "load s", "run s", "run CPU s", "M MACs/s", "process s", "peak GiB"),
@@ -436,10 +394,13 @@ def _values_row(name: str, found: dict[str, Any]) -> list[str]:
 
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
-    "engine": engine, "wafer": wafer, "counters": counters, "minilm": minilm, "text": text,
+    "engine": engine, "wafer": wafer, "minilm": minilm, "text": text,
     "utilisation": utilisation, "networks": networks, "collectives": collectives,
     "values": values,
 }  # fmt: skip
+
+# What ``--large`` measures instead.
+LARGE: dict[str, Callable[[bool], Result]] = {"values": functools.partial(values, large=True)}
 
 # In full only by name: minutes in which nothing is measured that another machine would change.
 BY_NAME = frozenset({"collectives"})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +90,7 @@ def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def engine(program: str, size: str, count: int, repeats: int, name: str = "fast") -> dict[str, Any]:
+def engine(program: str, size: str, count: int, repeats: int, name: str = "time") -> dict[str, Any]:
     """Seconds of a written program: the first run of this process, then CPU seconds of more."""
     start = time.perf_counter()
     from benchmarks.patterns import PATTERNS
@@ -153,43 +151,6 @@ def plain(size: str, count: int, repeats: int) -> dict[str, Any]:
     return {"cpu_seconds": best}
 
 
-def counting(
-    counted: bool, repeats: int, program: str, size: str, count: int = 0, path: str = ""
-) -> dict[str, Any]:
-    """CPU seconds of runs with or without counters, after a first one.
-
-    program: one of the patterns, or a network, whose compiled program lies at ``path``.
-    """
-    from benchmarks.patterns import PATTERNS
-    from benchmarks.uncounted import without_counters
-    from wsc import runtime
-
-    if path:
-        import wsc
-        from tests.networks import NETWORKS
-
-        (inputs,) = [item.feeds() for item in NETWORKS if item.name == program]
-        saved = wsc.load(path)
-        image = runtime.load(saved.assembly, saved.fabric, saved.folder)
-    else:
-        pattern = PATTERNS[program](size, count)
-        inputs, image = pattern.inputs, runtime.load(pattern.program, pattern.fabric)
-    seconds: list[float] = []
-    with nullcontext() if counted else without_counters():
-        result = runtime.run(image, inputs)
-        for _ in range(repeats):
-            watch = Watch()
-            result = runtime.run(image, inputs)
-            seconds.append(watch.spent()["cpu_seconds"])
-    digest = hashlib.sha256()
-    for name in sorted(result.outputs):
-        digest.update(result.outputs[name].tobytes())
-    return {
-        "cpu_seconds": min(seconds), "all_cpu_seconds": seconds, "cycles": result.cycles,
-        "outputs": digest.hexdigest(),
-    }  # fmt: skip
-
-
 def compile_shape(shape: str, fabric: str, output: str) -> dict[str, Any]:
     """Compile one of ``benchmarks.shapes`` and save it."""
     import wsc
@@ -202,16 +163,25 @@ def compile_shape(shape: str, fabric: str, output: str) -> dict[str, Any]:
     return start.spent()
 
 
+def compile_digits(fabric: str, output: str) -> dict[str, Any]:
+    """Compile the small network that reads digits, and save it."""
+    import wsc
+    from wsc import models
+
+    start = Watch()
+    wsc.compile(Path(models.__file__).parent / "digits.onnx", fabric=fabric).save(output)
+    return start.spent()
+
+
 def values(path: str, repeats: int) -> dict[str, Any]:
     """Runs of a saved program for its outputs, with drawn inputs: the first, and the best."""
     import wsc
     from wsc import runtime
-    from wsc.cli.run import draw
 
     program = wsc.load(path)
-    inputs = draw(program, 0)
+    inputs = program.draw()
     start = Watch()
-    image = runtime.load(program.assembly, program.fabric, program.folder)
+    image = runtime.load(program.assembly, program.fabric, program.folder, engine="values")
     loaded, start = start.spent(), Watch()
     result = runtime.run(image, inputs, engine="values")
     first, best = start.spent(), start.spent()
@@ -230,11 +200,10 @@ def timed(path: str, name: str) -> dict[str, Any]:
     """One run of a saved program on an engine with a clock, with drawn inputs."""
     import wsc
     from wsc import runtime
-    from wsc.cli.run import draw
 
     program = wsc.load(path)
     image = runtime.load(program.assembly, program.fabric, program.folder)
-    inputs = draw(program, 0)
+    inputs = program.draw()
     start = Watch()
     result = runtime.run(image, inputs, engine=name)
     return {**start.spent(), "cycles": result.cycles}
@@ -242,8 +211,8 @@ def timed(path: str, name: str) -> dict[str, Any]:
 
 TASKS: dict[str, Task] = {
     "compile": compile_network, "parse": parse, "run": run_network, "engine": engine,
-    "plain": plain, "counting": counting, "compile_shape": compile_shape, "values": values,
-    "timed": timed,
+    "plain": plain, "compile_shape": compile_shape, "values": values,
+    "timed": timed, "compile_digits": compile_digits,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from wsc.isa import expr as ex
 from wsc.isa.diagnostics import AssemblyError, Source
 from wsc.isa.fabric import DEFAULT, FabricError, find_fabric
+from wsc.isa.limits import MOST_TRANSFERS
 from wsc.isa.operands import Children, OperandBuilder, present
 from wsc.isa.program import (
     ISA_VERSION,
@@ -32,10 +33,14 @@ from wsc.isa.program import (
     Statement,
     Tensor,
     Transfer,
+    TransferLoop,
+    Update,
     WeightFile,
 )
 from wsc.isa.table import BY_NAME
+from wsc.isa.turns import Family
 from wsc.isa.types import Control, DType, Side
+from wsc.isa.updates import BY_NAME as RULES
 
 
 @dataclass(slots=True)
@@ -43,11 +48,11 @@ class _Parts:
     """The items of a text, gathered by kind in the order of the text."""
 
     header: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
-    constants: dict[str, int] = field(default_factory=dict[str, int])
     colors: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     settings: dict[str, Number] = field(default_factory=dict[str, Number])
     files: list[WeightFile] = field(default_factory=list[WeightFile])
-    edge: list[EdgeTensor] = field(default_factory=list[EdgeTensor])
+    edge: list[Family] = field(default_factory=list[Family])
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     tensors: list[Tensor] = field(default_factory=list[Tensor])
     regions: list[Region] = field(default_factory=list[Region])
     routes: list[Route] = field(default_factory=list[Route])
@@ -56,7 +61,7 @@ class _Parts:
         default_factory=dict[str, tuple[Statement, ...]]
     )
     main_places: dict[str, Location] = field(default_factory=dict[str, Location])
-    transfers: list[Transfer] = field(default_factory=list[Transfer])
+    updates: list[Update] = field(default_factory=list[Update])
 
 
 class Builder(OperandBuilder):
@@ -85,6 +90,7 @@ class Builder(OperandBuilder):
                     [self.source.diagnostic(f"there is no region '{name}'", token, name)]
                 )
         fabric, width, height = parts.header["fabric"]
+        tables = parts.names
         return Program(
             fabric=fabric,
             numbers=parts.header.get("numbers", ("",))[0],
@@ -94,14 +100,20 @@ class Builder(OperandBuilder):
             height=height,
             precision=DType(parts.header.get("precision", ("f32",))[0]),
             model=parts.header.get("model", ("",))[0],
-            constants=tuple(parts.constants.items()),
-            edge_tensors=tuple(parts.edge),
+            constants=tuple(self.constants.items()),
+            edge_tensors=tuple(
+                tensor for family in parts.edge for tensor in family.members(tables)
+            ),
             colors=tuple(parts.colors),
             tensors=tuple(parts.tensors),
             regions=tuple(replace(r, main=parts.mains.get(r.name, ())) for r in parts.regions),
             routes=tuple(parts.routes),
             procedures=tuple(parts.procedures),
-            transfers=tuple(parts.transfers),
+            transfers=tuple(item for item in children if isinstance(item, Transfer | TransferLoop)),
+            names=tuple(tables.items()),
+            clip=parts.header.get("gradients", (0.0, 1))[0],
+            over=parts.header.get("gradients", (0.0, 1))[1],
+            updates=tuple(parts.updates),
         )
 
     def _once(self, token: Any, *values: Any) -> None:
@@ -111,7 +123,7 @@ class Builder(OperandBuilder):
 
     def fabric(self, children: Children) -> None:
         """``fabric "wse2" 4x2 numbers "0123456789abcdef"``."""
-        self._once(children[0], self.file_name(children[1]), *self.size(children[2]))
+        self._once(children[0], self.file_name(children[1]), *children[2])
 
         if children[3] is not None:
             self.parts.header["numbers"] = (self.string(children[3]),)
@@ -126,7 +138,7 @@ class Builder(OperandBuilder):
             raise self.fail(str(error), token) from None
         if key in self.parts.settings:
             raise self.fail(f"'{key}' is set twice", token)
-        self.parts.settings[key] = value if isinstance(value, tuple) else self.fabric_number(value)
+        self.parts.settings[key] = value if isinstance(value, int | tuple) else float(value)
 
     def digest(self, children: Children) -> None:
         """``file "mlp.wsa.safetensors" sha256 "0123..."``."""
@@ -142,82 +154,146 @@ class Builder(OperandBuilder):
         """``model "name"``."""
         self._once(children[0], self.string(children[1]))
 
+    # Training.
+
+    def gradients(self, children: Children) -> None:
+        """``gradients clip 1.0 over 4``."""
+        token, clip, over = children
+        if clip is None and over is None:
+            raise self.fail("'gradients' is followed by 'clip', 'over' or both", token)
+        self._once(token, 0.0 if clip is None else clip, 1 if over is None else over)
+
+    def amount(self, children: Children) -> float:
+        """A number of an update: made of integers and constants, or with a point."""
+        (value,) = children
+        return float(value)
+
+    def assignment(self, children: Children) -> tuple[Any, float]:
+        """``rate = 0.001``: the name's token and the number."""
+        return children[0], children[1]
+
+    def update(self, children: Children) -> None:
+        """``update "w" by adam(rate = 0.001) from "w.grad" with "w.mean", "w.square"``."""
+        token, weight, rule, *rest = children
+        numbers = [item for item in rest if isinstance(item, tuple)]
+        names = [item for item in rest if isinstance(item, str)]
+        row = RULES.get(str(rule))
+        if row is None:
+            raise self.fail(f"no optimizer '{rule}'; there are {', '.join(RULES)}", rule)
+        table = {item.name: item.default for item in row.parameters}
+        seen: set[str] = set()
+        for name, value in numbers:
+            if str(name) not in table:
+                known = ", ".join(table) or "none"
+                raise self.fail(f"'{rule}' has no number '{name}' (it has: {known})", name)
+            if str(name) in seen:
+                raise self.fail(f"'{name}' is given twice", name)
+            seen.add(str(name))
+            table[str(name)] = value
+        gradient, *states = names
+        self.parts.updates.append(
+            Update(
+                weight, row.name, tuple(table.items()), gradient, tuple(states), self.where(token)
+            )
+        )
+
     # Declarations.
 
     def const(self, children: Children) -> None:
         """``const B = 16``; earlier constants may be used, and the value is kept."""
         token, value = children
         name = str(token)
-        if name in self.parts.constants:
+        if name in self.constants:
             raise self.fail(f"the constant '{name}' is defined twice", token)
-        try:
-            self.parts.constants[name] = int(ex.evaluate(value, self.parts.constants))
-        except KeyError as error:
-            message = f"a constant is made of integers and earlier constants; {error} is neither"
-            raise self.fail(message, token) from error
-        except ArithmeticError as error:
-            raise self.fail(str(error), token) from error
+        self.constants[name] = value
         self.places["constant", name] = self.where(token)
 
     def color(self, children: Children) -> None:
         """``color east = 0``."""
-        name, number = str(children[0]), self.integer(children[1])
+        name, number = str(children[0]), children[1]
         self.parts.colors.append((name, number))
         self.places["color", name] = self.where(children[0])
 
     def value(self, children: Children) -> None:
         """``output a : i32[16] "int64" high b cut 0 by n``."""
         kind, name, dtype, shape, host, high, axis, length = children
-        self.parts.edge.append(
-            EdgeTensor(
-                name,
-                Kind(str(kind)),
-                DType(str(dtype)),
-                shape,
-                "" if host is None else self.string(host),
-                cut=None if axis is None else Cut(self.integer(axis), length),
-                high="" if high is None else high,
-                where=self.where(kind),
-            )
+        tensor = EdgeTensor(
+            name,
+            Kind(str(kind)),
+            DType(str(dtype)),
+            shape,
+            "" if host is None else self.string(host),
+            cut=None if axis is None else Cut(axis, length),
+            high="" if high is None else high,
+            where=self.where(kind),
         )
+        self.parts.edge.append(Family(tensor, "", 1))
 
     def weight(self, children: Children) -> None:
-        """``weight w : f32[3] "file" key "name" at 0 as "float32"``."""
-        name, dtype, shape, file, key, offset, host = children
-        self.parts.edge.append(
-            EdgeTensor(
-                name,
-                Kind.WEIGHT,
-                DType(str(dtype)),
-                shape,
-                "" if host is None else self.string(host),
-                self.file_name(file),
-                "" if key is None else self.string(key),
-                None if offset is None else self.integer(offset),
-                where=self.where(file),
-            )
+        """``weight w : f32[3] "file" key "name" at 0 as "float32"``, for ``layer:4`` several."""
+        name, dtype, shape, file, key, offset, host, register, count = children
+        tensor = EdgeTensor(
+            name,
+            Kind.WEIGHT,
+            DType(str(dtype)),
+            shape,
+            "" if host is None else self.string(host),
+            self.file_name(file),
+            "" if key is None else self.string(key),
+            where=self.where(file),
         )
+        turn = "" if register is None else str(register)
+        turns = 1 if count is None else count
+        if turns > MOST_TRANSFERS:
+            raise self.fail(f"a line declares up to {MOST_TRANSFERS} weights", count)
+        if offset is None:
+            self.parts.edge.append(Family(tensor, turn, turns))
+            return
+        first, step = self._offsets(offset, turn, turns, file)
+        self.parts.edge.append(Family(replace(tensor, byte_offset=first), turn, turns, step))
+
+    def _offsets(self, node: ex.Expr, turn: str, turns: int, token: Any) -> tuple[int, int]:
+        """The first offset of a weight in its file, and how much further on the next one is."""
+        try:
+            first, second, last = (
+                int(ex.evaluate(node, self.constants | ({turn: k} if turn else {})))
+                for k in (0, 1, max(turns - 1, 0))
+            )
+        except (KeyError, ArithmeticError) as error:
+            message = "a place in a file is made of numbers and what counts the weights of the line"
+            raise self.fail(message, token) from error
+        step = second - first
+        if min(first, step) < 0 or last - first != step * max(turns - 1, 0):
+            message = "places in a file begin at 0 or later, and go on evenly"
+            raise self.fail(message, token)
+        return first, step
+
+    def table(self, children: Children) -> None:
+        """``names n1 = "a", "b"``."""
+        name, *entries = children
+        if str(name) in self.parts.names:
+            raise self.fail(f"the table '{name}' is defined twice", name)
+        self.parts.names[str(name)] = tuple(map(self.string, entries))
 
     def tensor(self, children: Children) -> None:
-        """``tensor h : f32[128 y:8] at 64 size 32 @"node"``."""
-        name, dtype, dims, address, size, node = children
+        """``tensor h : f32[128 y:8] at 64 size 32 shares a @"node"``."""
+        name, dtype, dims, address, size, shares, node = children
         tensor = Tensor(
             str(name),
             DType(str(dtype)),
             dims,
-            self.integer(address),
-            self.integer(size),
+            address,
+            size,
             self.node_name(node),
+            "" if shares is None else str(shares),
             self.where(name),
         )
         self.parts.tensors.append(tensor)
 
     def region(self, children: Children) -> None:
         """``region all at 0,0 size 4x2``."""
-        name, left, top, size = children
-        width, height = self.size(size)
-        place = (self.integer(left), self.integer(top))
-        region = Region(str(name), *place, width, height, where=self.where(name))
+        name, left, top, (width, height) = children
+        region = Region(str(name), left, top, width, height, where=self.where(name))
         self.parts.regions.append(region)
 
     def route(self, children: Children) -> None:
@@ -261,7 +337,7 @@ class Builder(OperandBuilder):
         """``async 1 -> s2: instruction``."""
         token, unit, semaphore, op = children
         signal = None if semaphore is None else self.semaphore(semaphore)
-        mark = Asynchronous(self.integer(unit), signal)
+        mark = Asynchronous(unit, signal)
         return replace(op, asynchronous=mark, where=self.where(token))
 
     def loop(self, children: Children) -> Loop:
@@ -339,39 +415,40 @@ class Builder(OperandBuilder):
 
     # The edge's schedule.
 
-    def transfer(self, children: Children) -> None:
+    def rounds(self, children: Children) -> TransferLoop:
+        """``loop layer: 4`` with entries of the schedule, ``end``."""
+        token, register, count, *body = children
+        return TransferLoop(str(register), count, tuple(body), self.where(token))
+
+    def transfer(self, children: Children) -> Transfer:
         """``feed c in all side N from a[i] for i:n``."""
         (token, color, region, side, guard, tensor, offset, repeat, lookup, dims, then, final,
          node) = children  # fmt: skip
-        self.parts.transfers.append(
-            Transfer(
-                Direction(str(token)),
-                str(color),
-                str(region),
-                Side(str(side)),
-                guard,
-                tensor,
-                offset,
-                dims or (),
-                repeat,
-                lookup,
-                Control.NONE if then is None else Control(str(then)),
-                Control.NONE if final is None else Control(str(final)),
-                self.node_name(node),
-                self.where(token),
-            )
+        return Transfer(
+            Direction(str(token)),
+            str(color),
+            str(region),
+            Side(str(side)),
+            guard,
+            tensor,
+            offset,
+            dims or (),
+            repeat,
+            lookup,
+            Control.NONE if then is None else Control(str(then)),
+            Control.NONE if final is None else Control(str(final)),
+            self.node_name(node),
+            self.where(token),
         )
 
     def repeat(self, children: Children) -> tuple[str, int]:
         """``repeat r:2``."""
-        return str(children[0]), self.integer(children[1])
+        return str(children[0]), children[1]
 
     def lookup(self, children: Children) -> Lookup:
         """``lookup row:128 by idx side W port 0``."""
         row, count, color, side, port = children
-        return Lookup(
-            str(row), self.integer(count), str(color), Side(str(side)), self.integer(port)
-        )
+        return Lookup(str(row), count, str(color), Side(str(side)), port)
 
 
 def _documentation(newline: str) -> tuple[str, ...]:

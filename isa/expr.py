@@ -8,7 +8,7 @@ Division is floor division, ``%`` has the sign of the divisor (as in Python).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -295,6 +295,14 @@ def split(node: Expr, registers: frozenset[str], dims: tuple[str, ...] = ()) -> 
         else:
             raise NotAffine(f"{show(node)}: a register can only be added, not used in {show(term)}")
     return Affine(static, tuple(regs), strides)
+
+
+def base(node: Expr, bases: Container[str]) -> str:
+    """The one of ``bases`` that the expression adds something to; empty if it is not just one."""
+    used = [name for name in names(node) if name in bases]
+    if len(used) == 1 and (1, Name(used[0])) in _terms(node, 1):
+        return used[0]
+    return ""
 
 
 def _terms(node: Expr, sign: int) -> Iterator[tuple[int, Expr]]:

@@ -2,10 +2,12 @@
 
 A description is a TOML file (``isa/fabrics/NAME.toml`` or a path). Every number in
 it is a table ``{ value, grade, note }``; the grade says what kind of evidence it has.
+A variant says ``base = "wse2"`` and gives the numbers that differ.
 """
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import tomllib
@@ -141,6 +143,17 @@ class Fabric:
                     f"picojoules; got {value!r}"
                 )
 
+    def _repr_html_(self) -> str:
+        head = (
+            f"<tr><th>{html.escape(self.name)}</th><td>{self.width}x{self.height} tiles</td></tr>"
+        )
+        grades = {item.key: item.grade.value for item in self.evidence}
+        rows = "".join(
+            f"<tr><td>{key}</td><td>{value}</td><td>{grades.get(key, '')}</td></tr>"
+            for key, value in self.numbers().items()
+        )
+        return f"<p>{html.escape(self.title)}</p><table>{head}{rows}</table>"
+
     def sized(self, width: int, height: int) -> Fabric:
         """The same tiles in a ``width`` x ``height`` rectangle.
 
@@ -268,6 +281,8 @@ _VECTOR_CLASSES = (
 )
 
 _DEEPEST = 8  # tables within tables; two are used
+_SIZED = re.compile(r"(?:(.+):)?(\d{1,9})x(\d{1,9})")  # 8x8 or NAME:8x8
+_LONGEST_CHAIN = 16  # descriptions of which each is the base of the one before
 _MOST = 1 << 20  # bytes of a description
 
 
@@ -334,31 +349,90 @@ def _class_timing(leaves: dict[str, Evidence], row: Timing, path: Path) -> Class
 
 
 def read_fabric(path: Path) -> Fabric:
-    """Read and check one description.
+    """Read and check one description, and those that it is based on.
 
     Raises:
-        FabricError: the file is missing, is not TOML, lacks a number, or has one that
-            is unknown, out of range or without a grade.
+        FabricError: a file is missing, is not TOML, lacks a number, or has one that
+            is unknown, out of range or without a grade; or the bases close a circle.
     """
     try:
-        return _described(path, read_text(path, _MOST))
-    except FabricError:
-        raise
-    except OSError as error:
-        raise FabricError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # no UTF-8, no TOML, or an integer of thousands of digits
-        raise FabricError(f"{path}: not a TOML file: {error}") from error
+        return _described(_chain(path))
     except RecursionError:
         raise FabricError(f"{path}: its values are nested too deeply for a TOML file") from None
 
 
+def description_files(fabric: Fabric) -> tuple[Path, ...]:
+    """The files that describe a fabric: its own, then its base, and so on; none for Python's.
+
+    Raises:
+        FabricError: one of them cannot be read any more.
+    """
+    return tuple(path for path, _ in _chain(Path(fabric.source))) if fabric.source else ()
+
+
+def _chain(path: Path) -> tuple[tuple[Path, str], ...]:
+    """Path and text of a description, then those of its base, to one without a base."""
+    found: dict[Path, str] = {}
+    following: Path | None = path
+    while following is not None:
+        if len(found) == _LONGEST_CHAIN:
+            raise FabricError(
+                f"{path}: has more than {_LONGEST_CHAIN - 1} bases, one after another"
+            )
+        if following.resolve() in {known.resolve() for known in found}:
+            raise FabricError(f"{path}: is its own base, by way of {following}")
+        found[following] = _text(following)
+        base = _table(following, found[following]).get("base")
+        following = None if base is None else _base(following, base)
+    return tuple(found.items())
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, _MOST)
+    except FabricError:
+        raise
+    except OSError as error:
+        raise FabricError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # no UTF-8
+        raise FabricError(f"{path}: not a TOML file: {error}") from error
+
+
+@lru_cache(maxsize=32)
+def _table(path: Path, text: str) -> dict[str, Any]:
+    """The tables of a text, which nobody changes; ``path`` is for messages."""
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # no TOML, or an integer of thousands of digits
+        raise FabricError(f"{path}: not a TOML file: {error}") from error
+
+
+def _base(path: Path, base: Any) -> Path:
+    """The description that ``base`` names in the one at ``path``: a preset, or a file beside it."""
+    if isinstance(base, str) and base in presets():
+        return PRESETS / f"{base}.toml"
+    if isinstance(base, str) and base.endswith(".toml"):
+        return path.parent / base
+    raise FabricError(
+        f"{path}: 'base' names one of {', '.join(presets())}, or a .toml file; got {base!r}"
+    )
+
+
 @lru_cache(maxsize=16)
-def _described(path: Path, text: str) -> Fabric:
+def _described(chain: tuple[tuple[Path, str], ...]) -> Fabric:
     """The fabric of a description: many small models are compiled for the same one."""
-    raw = tomllib.loads(text)
-    name, title = str(raw.pop("name", path.stem)), str(raw.pop("title", ""))
-    leaves = _leaves(raw, "", path)
-    return _built(name, title, leaves, path)
+    path, text = chain[0]
+    names = {"name": path.stem, "title": ""}
+    leaves: dict[str, Evidence] = {}
+    for place, lines in reversed(chain):  # from the base to what overrides it
+        raw = dict(_table(place, lines))
+        raw.pop("base", None)
+        for key in names:
+            names[key] = str(raw.pop(key, names[key]))
+        leaves |= _leaves(raw, "", place)
+    if "name" not in _table(path, text):
+        names["name"] = path.stem  # a variant is not what it is based on
+    return _built(names["name"], names["title"], leaves, path)
 
 
 def _built(name: str, title: str, leaves: dict[str, Evidence], path: Path) -> Fabric:
@@ -392,23 +466,32 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.toml")))
 
 
-def find_fabric(text: str) -> Fabric:
-    """The fabric that ``text`` names: a preset, ``WxH`` tiles of the default one, or a TOML file.
+def find_fabric(text: str, folder: Path | None = None) -> Fabric:
+    """The fabric that ``text`` names.
+
+    That is a preset, a TOML file, or ``WxH`` tiles of the default preset; ``NAME:WxH`` are tiles
+    of another preset or file. folder: where a relative path begins; None is the current folder.
 
     Raises:
         FabricError: no such preset or file, or a rectangle that does not fit.
     """
-    size = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
+    size = _SIZED.fullmatch(text)
     if size:
-        return find_fabric(DEFAULT).sized(int(size[1]), int(size[2]))
+        return find_fabric(size[1] or DEFAULT, folder).sized(int(size[2]), int(size[3]))
     if text in presets():
         return read_fabric(PRESETS / f"{text}.toml")
     if text.endswith(".toml"):
-        return read_fabric(Path(text))
+        return read_fabric(Path(text) if folder is None else folder / text)
     raise FabricError(
         f"no fabric '{text}': name one of {', '.join(presets())}, a size such as 16x16, "
-        "or a .toml file"
+        "a .toml file, or tiles of one of these, such as tiny:4x4"
     )
+
+
+def stated_size(text: str) -> tuple[int, int] | None:
+    """Width and height, if a fabric is named with its size."""
+    size = _SIZED.fullmatch(text)
+    return (int(size[2]), int(size[3])) if size else None
 
 
 def _targets() -> dict[str, str]:

@@ -25,6 +25,9 @@ MOST_ROW = 1 << 22
 # Repetitions at all ports of a transfer whose repetitions differ, so that each is looked at.
 MOST_CASES = 1 << 21
 
+# Entries of the edge's schedule, those of a loop once for each turn.
+MOST_TRANSFERS = 1 << 20
+
 # Tiles times routed colors: the checks of the network hold some bytes for each.
 MOST_CELLS = 1 << 26
 

@@ -8,6 +8,7 @@ is still the one that the program was compiled for.
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,25 +22,29 @@ _SIZE = ("size.width", "size.height")
 _DIGITS = 16  # of the digest: it tells versions of a description apart, nothing is kept secret
 
 
-def machine_of(program: Program) -> Fabric:
+def machine_of(program: Program, folder: Path | None = None) -> Fabric:
     """The fabric that the header of a program describes, in its whole size.
+
+    folder: that of the program, where the path of a description begins; None is the current one.
 
     Raises:
         FabricError: there is no fabric of that name, or a number is unknown or out of range.
     """
-    fabric = find_fabric(program.fabric)
+    fabric = find_fabric(program.fabric, folder)
     return fabric.changed(dict(program.settings)) if program.settings else fabric
 
 
-def described(program: Program, fabric: Fabric) -> Program:
+def described(program: Program, fabric: Fabric, folder: Path | None = None) -> Program:
     """The program with a header that describes ``fabric``; ``machine_of`` gives it back.
+
+    folder: that of the program, as for ``machine_of``.
 
     Raises:
         FabricError: the description that the fabric was made from cannot be read any more, or
             a number of the fabric is out of its range.
     """
-    name = _name(fabric)
-    base = find_fabric(name).numbers()
+    name = _name(fabric, folder)
+    base = find_fabric(name, folder).numbers()
     fabric.changed({})  # a fabric that Python code made has been checked by nobody
     settings = tuple(
         (key, value)
@@ -97,10 +102,22 @@ def _value(key: str, text: str) -> Number:
     return value
 
 
-def _name(fabric: Fabric) -> str:
+def is_preset(fabric: Fabric) -> bool:
+    """Whether a program names the fabric by a preset, and not by the path of a description."""
+    return not fabric.source or Path(fabric.source).parent == PRESETS
+
+
+def _name(fabric: Fabric, folder: Path | None) -> str:
     """A preset by its name, another description by its path."""
-    source = Path(fabric.source or PRESETS / f"{DEFAULT}.toml")
-    return source.stem if source.parent == PRESETS else fabric.source
+    source = Path(fabric.source)
+    if is_preset(fabric):
+        return source.stem or DEFAULT
+    if folder is None:
+        return fabric.source
+    try:  # program and description may then move together
+        return Path(os.path.relpath(source, folder)).as_posix()
+    except ValueError:  # they are on two drives
+        return str(source.absolute())
 
 
 def _beyond(value: Number, limit: Number) -> bool:

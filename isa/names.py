@@ -11,6 +11,7 @@ from itertools import chain
 
 from wsc.isa import expr as ex
 from wsc.isa.diagnostics import MOST, Diagnostic, Source, nearest
+from wsc.isa.limits import MOST_TRANSFERS
 from wsc.isa.operands import IDENTIFIER
 from wsc.isa.printer import print_statement, print_transfer
 from wsc.isa.program import (
@@ -29,9 +30,11 @@ from wsc.isa.program import (
     Scalar,
     Statement,
     Transfer,
+    TransferLoop,
     assigned,
 )
 from wsc.isa.table import BY_NAME, Form
+from wsc.isa.turns import expand
 
 Places = Mapping[tuple[str, str], Location]
 
@@ -50,6 +53,7 @@ class _Names:
         self.source = source
         self.places = places
         self.found: list[Diagnostic] = []
+        self.played = 0  # entries in all turns of the schedule's loops
         self.colors = {name for name, _ in program.colors}
         self.regions = {region.name for region in program.regions}
         self.edge = {tensor.name for tensor in program.edge_tensors}
@@ -68,8 +72,12 @@ class _Names:
             self._procedure(procedure)
         for region in self.program.regions:
             self._scope(region.main, ())
-        for transfer in self.program.transfers:
-            self._transfer(transfer)
+        self._unique("table", [(name, NOWHERE) for name, _ in self.program.names])
+        for item in self.program.transfers:
+            if isinstance(item, Transfer):
+                self._transfer(item, None)
+            else:
+                self._rounds(item)
         return sorted(self.found, key=lambda item: (item.location.line, item.location.column))
 
     def say(self, message: str, where: Location, word: str = "", fallback: str = "") -> None:
@@ -160,14 +168,41 @@ class _Names:
         if route.guard is not None:
             self._expression(route.guard, self.static, route.where, of)
 
-    def _transfer(self, transfer: Transfer) -> None:
+    def _rounds(self, loop: TransferLoop) -> None:
+        """A loop of the schedule: the turns are few enough to look at, and its entries right."""
+        self._local("counter", loop.register, loop.where, self.static)
+        self.played += loop.count * max(len(loop.body), 1)
+        if loop.count < 0 or self.played > MOST_TRANSFERS:
+            message = f"with {loop.count} turns here, loops play more than {MOST_TRANSFERS} entries"
+            self.say(message, loop.where, str(loop.count))
+            return
+        for transfer in loop.body:
+            self._transfer(transfer, loop)
+
+    def _edge(self, transfer: Transfer, loop: TransferLoop | None, of: str) -> None:
+        """The edge tensor of a transfer, in a loop that of each turn."""
+        if loop is None:
+            self._known("edge tensor", transfer.tensor, self.edge, transfer.where, of)
+            return
+        tables = dict(self.program.names)
+        for turn in range(loop.count):
+            name = expand(transfer.tensor, loop.register, turn, tables)
+            if name not in self.edge:
+                message = f"there is no edge tensor '{name}' for turn {turn}"
+                message += self._nearest(name, self.edge)
+                self.say(message, transfer.where, transfer.tensor, of)
+                return
+
+    def _transfer(self, transfer: Transfer, loop: TransferLoop | None) -> None:
         where, of = transfer.where, print_transfer(transfer)
         self._known("color", transfer.color, self.colors, where, of)
         self._known("region", transfer.region, self.regions, where, of)
-        self._known("edge tensor", transfer.tensor, self.edge, where, of)
-        if transfer.guard is not None:
-            self._expression(transfer.guard, self.static, where, of)
+        self._edge(transfer, loop, of)
         outer = dict(self.static)
+        if loop is not None:
+            outer[loop.register] = "counter"
+        if transfer.guard is not None:
+            self._expression(transfer.guard, outer, where, of)
         if transfer.repeat:
             self._local("iteration name", transfer.repeat[0], where, outer)
             outer[transfer.repeat[0]] = "repetition"

@@ -140,6 +140,9 @@ class OperandBuilder:
         """Forget the last text and expect a new one."""
         self.file = file
         self.source = source
+        self.constants: dict[str, int] = {}  # those of the text, up to where it is read
+        self._leaf: Any = None  # the last number or name of an expression
+        self._names: dict[str, Any] = {}  # the last token with each of these names
         # How deep the expressions and blocks that were built are nested, by identity.
         self._depth: dict[int, int] = {}
 
@@ -157,14 +160,38 @@ class OperandBuilder:
         """The number that digits stand for."""
         return self._number(str(token), token)
 
-    def size(self, token: Any) -> tuple[int, int]:
-        """``4x2``."""
-        width, height = str(token).split("x")
-        return self._number(width, token), self._number(height, token)
+    def number(self, children: Children) -> int:
+        """``4*B``: the value of integers and constants, which is not negative."""
+        value = self.signed(children)
+        if value < 0:
+            message = f"{ex.show(children[0])} is {value}, and the number here is not negative"
+            raise self.fail(message, self._leaf)
+        return value
 
-    def fabric_number(self, token: Any) -> int | float:
-        """Inverse of ``show_number`` for one number."""
-        return self.integer(token) if token.isdecimal() else float(token)
+    def signed(self, children: Children) -> int:
+        """The same, of either sign."""
+        (node,) = children
+        try:
+            return int(ex.evaluate(node, self.constants))
+        except KeyError as error:
+            (name,) = error.args
+            message = (
+                f"a number here is made of integers and earlier constants; '{name}' is neither"
+            )
+            raise self.fail(message, self._names[name]) from error
+        except ArithmeticError as error:
+            raise self.fail(str(error), self._leaf) from error
+
+    def size(self, children: Children) -> tuple[int, int]:
+        """``4x2``, or ``COLUMNS x ROWS``."""
+        if len(children) == 1:
+            (token,) = children
+            width, height = str(token).split("x")
+            return self._number(width, token), self._number(height, token)
+        width, token, height = children
+        if token != "x":
+            raise self.fail("a size is written as columns x rows", token)
+        return width, height
 
     def semaphore(self, token: Any) -> int:
         """Inverse of ``show_semaphore``."""
@@ -214,11 +241,14 @@ class OperandBuilder:
 
     def literal(self, children: Children) -> ex.Expr:
         """``12``."""
-        return ex.Int(self.integer(children[0]))
+        (self._leaf,) = children
+        return ex.Int(self.integer(self._leaf))
 
     def name(self, children: Children) -> ex.Expr:
         """``x``."""
-        return ex.Name(str(children[0]))
+        (token,) = children
+        self._leaf = self._names[str(token)] = token
+        return ex.Name(str(token))
 
     def signed_factor(self, children: Children) -> ex.Expr:
         """``-12`` is a literal, ``-x`` is ``0 - x``."""
@@ -279,7 +309,7 @@ class OperandBuilder:
 
     def shape(self, children: Children) -> tuple[int, ...]:
         """``[384, 16]``."""
-        return tuple(self.integer(child) for child in present(children))
+        return tuple(present(children))
 
     def layout(self, children: Children) -> tuple[Extent, ...]:
         """``[128 y:8, 384 x:24]``."""
@@ -289,18 +319,12 @@ class OperandBuilder:
         """``56 y:4 len 6 off -1``."""
         size, axis, step, length, offset = children
         return Extent(
-            self.integer(size),
+            size,
             None if axis is None else str(axis),
-            0 if step is None else self.integer(step),
-            -1 if length is None else self.integer(length),
-            0 if offset is None else offset,
+            step or 0,
+            -1 if length is None else length,
+            offset or 0,
         )
-
-    def signed(self, children: Children) -> int:
-        """``-1``."""
-        *sign, digits = children
-        value = self.integer(digits)
-        return -value if "-" in sign else value
 
     def position(self, children: Children) -> Position:
         """``W -> RAMP, E``."""

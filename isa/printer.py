@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wsc.isa.expr import show
+from wsc.isa.expr import Int, show
 from wsc.isa.operands import (
     comma,
     show_asynchronous,
@@ -34,12 +34,16 @@ from wsc.isa.program import (
     Statement,
     Tensor,
     Transfer,
+    TransferLoop,
+    Update,
     WeightFile,
 )
 from wsc.isa.table import BY_NAME, Form
+from wsc.isa.turns import Family, families
 from wsc.isa.types import Control
 
 INDENT = "  "
+WIDEST = 24  # letters of a name for which the column behind all names moves
 
 Source = (
     Program
@@ -51,6 +55,8 @@ Source = (
     | Procedure
     | Statement
     | Transfer
+    | TransferLoop
+    | Update
     | None
 )
 
@@ -59,12 +65,14 @@ Source = (
 class Line:
     """One printed line, the object that it shows and the ONNX node that caused it.
 
-    source is None for headings, ``end`` and declarations without an object of their own.
+    source is None for headings, ``end`` and declarations without an object of their own. around:
+    the loops of main or of the schedule around it, innermost first: (what counts, turns or None).
     """
 
     text: str
     source: Source = None
     node: str = ""
+    around: tuple[tuple[str, int | None], ...] = ()
 
 
 def print_program(program: Program) -> str:
@@ -90,6 +98,7 @@ def listing(program: Program) -> list[Line]:
         ("Procedures.", _procedures(program)),
         ("What each region's main threads run.", _mains(program)),
         ("What the edge feeds and drains, in this order at each port.", _transfers(program)),
+        ("What the weight store does with the gradients, at the end.", _updates(program)),
     )
     lines: list[Line] = []
     for title, section in sections:
@@ -148,7 +157,7 @@ def _header(program: Program) -> Iterator[Line]:
 def _aligned(heads: Iterable[str]) -> list[str]:
     """Names padded to one width, so that the declarations of a section line up."""
     names = list(heads)
-    width = min(24, max(map(len, names), default=0))
+    width = min(WIDEST, max(map(len, names), default=0))
     return [name.ljust(width) for name in names]
 
 
@@ -161,14 +170,28 @@ def _constants(program: Program) -> Iterator[Line]:
 def _edge(program: Program) -> Iterator[Line]:
     for file in program.files:
         yield Line(f"file {show_string(file.name)} sha256 {show_string(file.sha256)}", file)
-    heads = _aligned(f"{t.kind.value} {show_edge_name(t.name)}" for t in program.edge_tensors)
-    for head, tensor in zip(heads, program.edge_tensors, strict=True):
+    for name, entries in program.names:
+        yield Line(f"names {name} = {comma(map(show_string, entries))}")
+    lines = list(_declarations(program))
+    heads = _aligned(f"{f.head.kind.value} {show_edge_name(f.head.name)}" for f in lines)
+    for head, family in zip(heads, lines, strict=True):
+        tensor = family.head
         text = f"{head} : {tensor.dtype.value}[{comma(map(str, tensor.shape))}]"
-        yield Line(text + _behind(tensor), tensor)
+        yield Line(text + _behind(family), tensor)
 
 
-def _behind(tensor: EdgeTensor) -> str:
+def _declarations(program: Program) -> Iterator[Family]:
+    """The edge tensors line by line, those of a family in one."""
+    together, place = families(program), 0
+    while place < len(program.edge_tensors):
+        family = together.get(place) or Family(program.edge_tensors[place], "", 1)
+        yield family
+        place += family.count
+
+
+def _behind(family: Family) -> str:
     """What the host sees of an edge tensor: its type there and, for a weight, the place."""
+    tensor = family.head
     if tensor.kind is not Kind.WEIGHT:
         text = f" {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
         text += f" high {show_edge_name(tensor.high)}" if tensor.high else ""
@@ -179,7 +202,9 @@ def _behind(tensor: EdgeTensor) -> str:
         text += f" key {show_string(tensor.key)}"
     if tensor.byte_offset is not None:
         text += f" at {tensor.byte_offset}"
-    return text + (f" as {show_string(tensor.host_dtype)}" if tensor.host_dtype else "")
+        text += f" + {family.step}*{family.register}" if family.step else ""
+    text += f" as {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
+    return text + (f" for {family.register}:{family.count}" if family.register else "")
 
 
 def _colors(program: Program) -> Iterator[Line]:
@@ -193,6 +218,7 @@ def _tensors(program: Program) -> Iterator[Line]:
     for head, tensor in zip(heads, program.tensors, strict=True):
         layout = f"{tensor.dtype.value}[{comma(map(show_extent, tensor.dims))}]"
         place = f"at {tensor.address} size {tensor.bytes}"
+        place += f" shares {tensor.shares}" if tensor.shares else ""
         text = f"tensor {head} : {layout} {place}{show_node(tensor.node)}"
         yield Line(text, tensor, tensor.node)
 
@@ -243,7 +269,9 @@ def _statement(statement: Statement, indent: str) -> Iterator[Line]:
         yield Line(text, statement, statement.node)
     elif isinstance(statement, Loop):
         yield Line(f"{indent}loop {statement.register}: {show(statement.count)}", statement)
-        yield from _block(statement.body, indent + INDENT)
+        count = statement.count.value if isinstance(statement.count, Int) else None
+        for line in _block(statement.body, indent + INDENT):
+            yield replace(line, around=(*line.around, (statement.register, count)))
         yield Line(f"{indent}end")
     else:
         left, right = show(statement.left, 2), show(statement.right, 2)
@@ -256,8 +284,32 @@ def _statement(statement: Statement, indent: str) -> Iterator[Line]:
 
 
 def _transfers(program: Program) -> Iterator[Line]:
-    for transfer in program.transfers:
-        yield Line(print_transfer(transfer), transfer, transfer.node)
+    for item in program.transfers:
+        if isinstance(item, Transfer):
+            yield Line(print_transfer(item), item, item.node)
+            continue
+        yield Line(f"loop {item.register}: {item.count}", item)
+        for transfer in item.body:
+            text, around = INDENT + print_transfer(transfer), ((item.register, item.count),)
+            yield Line(text, transfer, transfer.node, around)
+        yield Line("end")
+
+
+def _updates(program: Program) -> Iterator[Line]:
+    if program.clip or program.over != 1:
+        clip = f" clip {show_number(program.clip)}" if program.clip else ""
+        over = f" over {program.over}" if program.over != 1 else ""
+        yield Line(f"gradients{clip}{over}")
+    for update in program.updates:
+        yield Line(print_update(update), update)
+
+
+def print_update(update: Update) -> str:
+    """What the store does to one of its tensors."""
+    numbers = comma(f"{name} = {show_number(value)}" for name, value in update.numbers)
+    text = f"update {show_edge_name(update.weight)} by {update.rule}({numbers})"
+    text += f" from {show_edge_name(update.gradient)}"
+    return text + (f" with {comma(map(show_edge_name, update.states))}" if update.states else "")
 
 
 def print_transfer(transfer: Transfer) -> str:

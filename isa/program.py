@@ -243,8 +243,9 @@ class Extent:
 class Tensor:
     """A named range of SRAM, at the same address in every tile of its region.
 
-    address, bytes: byte address and size in each tile. Ranges may overlap where
-    their lifetimes do not. dims describe the layout; they are not executed.
+    address, bytes: byte address and size in each tile. dims describe the layout; they are
+    not executed. shares: a name for what it shares bytes with at other times. Ranges overlap
+    only where tensors have one such name, or one has the name of the other.
     """
 
     name: str
@@ -253,6 +254,7 @@ class Tensor:
     address: int
     bytes: int
     node: str = ""
+    shares: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
 
@@ -343,6 +345,23 @@ class EdgeTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """What the weight store does to one of its tensors when a training step has ended.
+
+    weight: the tensor that changes. rule: a row of ``wsc.isa.updates``; numbers: all of its
+    parameters, in their order. gradient: the output that the fabric drained for it. states: the
+    tensors of the store that the rule keeps from step to step, in the order of its row.
+    """
+
+    weight: str
+    rule: str
+    numbers: tuple[tuple[str, float], ...]
+    gradient: str
+    states: tuple[str, ...] = ()
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WeightFile:
     """A file that holds weights, and the SHA-256 of its bytes, in hexadecimal digits.
 
@@ -424,6 +443,20 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferLoop:
+    """Entries of the edge's schedule that are played ``count`` times, in turn after turn.
+
+    register: 0 .. count-1, in the guards, extents and offsets of the entries, and in the names
+    of edge tensors and nodes (``wsc.isa.turns``).
+    """
+
+    register: str
+    count: int
+    body: tuple[Transfer, ...]
+    where: Location = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A whole program.
 
@@ -433,7 +466,10 @@ class Program:
     compiled (``wsc.isa.machine``). precision: of the network, for the reader and for the
     comparison. files: those that hold weights, with their digests. colors: name -> number.
     constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
-    are byte addresses in expressions.
+    are byte addresses in expressions. names: tables of names for the turns of loops
+    (``wsc.isa.turns``). updates: of a training step, what the store does with its
+    gradients: first their mean over ``over`` runs, then all of them together scaled down to the
+    norm ``clip`` (0: as they are).
     """
 
     fabric: str
@@ -448,10 +484,14 @@ class Program:
     regions: tuple[Region, ...] = ()
     routes: tuple[Route, ...] = ()
     procedures: tuple[Procedure, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
+    transfers: tuple[Transfer | TransferLoop, ...] = ()
     settings: tuple[tuple[str, Number], ...] = ()
     numbers: str = ""
     files: tuple[WeightFile, ...] = ()
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    clip: float = 0.0
+    over: int = 1
+    updates: tuple[Update, ...] = ()
     version: int = ISA_VERSION
 
     def shown(self, kind: Kind) -> list[EdgeTensor]:

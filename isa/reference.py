@@ -14,6 +14,7 @@ from wsc.isa.parser import GRAMMAR
 from wsc.isa.program import ISA_VERSION
 from wsc.isa.table import CONTROL_TIMING, TABLE, Form, Instr
 from wsc.isa.types import DType
+from wsc.isa.updates import RULES
 from wsc.isa.values import PARTIAL
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "isa-reference.md"
@@ -52,6 +53,7 @@ def reference() -> str:
         *(_instructions(form) for form in Form),
         _domains(),
         _structure(),
+        _updates(),
         _types(),
         _expressions(),
         _grammar(),
@@ -99,6 +101,20 @@ def _structure() -> str:
     lines = [f"| `{name}` | {timing.value} |" for name, timing in CONTROL_TIMING.items()]
     head = "| statement | timing class |\n|---|---|"
     return "\n".join(["## Structured control", "", head, *lines])
+
+
+def _updates() -> str:
+    lines = [
+        "## Updates",
+        "`update weight by rule(numbers) from gradient with states`: what the weight store does "
+        "at the end of a training step. A number that is not given has its default; w is the "
+        "weight, g the gradient, m and s the states.",
+        "| rule | numbers | states | meaning |\n|---|---|---|---|",
+    ]
+    for rule in RULES:
+        numbers = ", ".join(f"{item.name} = {item.default:g}" for item in rule.parameters)
+        lines[-1] += f"\n| `{rule.name}` | {numbers} | {', '.join(rule.state)} | {rule.doc} |"
+    return "\n\n".join(lines)
 
 
 def _types() -> str:

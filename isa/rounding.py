@@ -1,4 +1,4 @@
-"""Rounding to the values of a narrower floating-point format: one value function a format."""
+"""Rounding to the values of a narrower floating-point format, and the encodings of f16."""
 
 from __future__ import annotations
 
@@ -63,3 +63,37 @@ def rounding(form: Format) -> Callable[[Any], Any]:
         return math.copysign(size, a)
 
     return rounded
+
+
+HALF_NAN = 0x7E00
+"""The one NaN that f16 results have."""
+
+
+def half_encoding(bits: int) -> int:
+    """The f16 encoding nearest to the f32 that has these 32 bits, ties to even.
+
+    Integers alone decide it, so that every engine can compile it as it is.
+    """
+    sign = (bits >> 16) & 0x8000
+    size = bits & 0x7FFFFFFF
+    if size > 0x7F800000:
+        return HALF_NAN
+    # From here on the nearest f16 is infinite: 65520 is halfway beyond the largest finite one.
+    if size >= 0x477FF000:
+        return sign | 0x7C00
+    # A normal f16: another bias of the exponent, and thirteen digits less.
+    if size >= 0x38800000:
+        size -= 0x38000000
+        return sign | ((size + 0xFFF + ((size >> 13) & 1)) >> 13)
+    # Half of the smallest f16, or less, is zero.
+    if size < 0x33000000:
+        return sign
+    # A subnormal f16: its digits are shifted, and their first one is written out.
+    shift = 126 - (size >> 23)
+    digits = (size & 0x7FFFFF) | 0x800000
+    result = digits >> shift
+    rest = digits & ((1 << shift) - 1)
+    half = 1 << (shift - 1)
+    if rest > half or (rest == half and result & 1):
+        result += 1
+    return sign | result

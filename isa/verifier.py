@@ -6,7 +6,19 @@ from wsc.isa.diagnostics import MOST, AssemblyError, Diagnostic, Source
 from wsc.isa.fabric import Fabric
 from wsc.isa.names import check_names
 from wsc.isa.program import Program
-from wsc.isa.verify import coverage, layout, queues, routes, shape, tiles, transfers, waits, windows
+from wsc.isa.verify import (
+    coverage,
+    layout,
+    queues,
+    routes,
+    shape,
+    streams,
+    tiles,
+    transfers,
+    updates,
+    waits,
+    windows,
+)
 from wsc.isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
@@ -17,8 +29,10 @@ DECLARED = (
     layout.colors,  # each stream has a channel
     layout.files,  # what holds weights is known by its contents
     layout.tensors,  # data has a place
+    layout.overlaps,  # of its own, or shared on purpose
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both
+    updates.updates,  # what training changes is in the store, and its gradient comes
     shape.instructions,  # each instruction can be encoded
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware
@@ -54,6 +68,8 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     _stop(context.found)
     layout.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
+    _stop(context.found)
+    streams.counts(context, network)  # nobody waits for a wavelet that never comes
     _stop(context.found)
 
 

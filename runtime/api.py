@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Program
+from wsc.isa.program import Kind, Program
+from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
-from wsc.runtime.engine import CHECKING, ENGINES, VALUES, Options, choose_engine, find_engine
-from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.decisions import Decision, decisions
+from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, choose_engine
+from wsc.runtime.errors import InputError, LoadError, RuntimeFault
+from wsc.runtime.frames import run_html, statements_frame
 from wsc.runtime.image import Image, load
-from wsc.runtime.memory import require_for_run
+from wsc.runtime.needs import observer_bytes, require_for_run
+from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
@@ -54,6 +58,17 @@ class RunResult:
         """Multiply-accumulates done, over those that all tiles could have done in the time."""
         return self.counters.utilization
 
+    def to_frame(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each statement of main that ran.
+
+        Raises:
+            RuntimeFault: pandas is missing.
+        """
+        return statements_frame(self.counters.statements)
+
+    def _repr_html_(self) -> str:
+        return run_html(self.outputs, self.cycles, self.counters, self.engine)
+
 
 @overload  # the more special one first: "values" is a str too
 def run(  # pyright: ignore[reportOverlappingOverload]
@@ -66,6 +81,7 @@ def run(  # pyright: ignore[reportOverlappingOverload]
     progress: Callable[[int, float], None] | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    compiling: Callable[[str], None] | None = None,
 ) -> ValuesResult: ...
 
 
@@ -112,18 +128,19 @@ def run(
         program: a program, or an image that ``wsc.runtime.load`` made of one.
         inputs: one array for each input, in the host's shape and dtype.
         weights_dir, fabric: as for ``wsc.runtime.load``.
-        engine: name of the engine; None takes the default one, or the one that checks races.
+        engine: None runs for values and for time, or takes the engine that checks races.
             "values" has no clock: it gives outputs, and counters that do not depend on time,
-            and takes none of the options that do.
+            and takes none of the options that do. "time" has no values: it gives cycles and
+            counters, and needs neither inputs nor weights unless data decide about time; it
+            then runs for values first. "reference" has both at once.
         delays: seed of random delays; they change cycles and never values.
         max_cycles: stop with ``CycleLimit`` there.
         progress: called with (cycle, fraction of the edge's elements moved); the cycle is 0
             where there is no clock.
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
-        compiling: called with an empty text if the engine itself must be compiled, which takes a
-            quarter of a minute and is kept for later runs; with the reason, if it cannot be kept.
-            Without it, that reason is a ``RuntimeWarning``. The values engine, which is made of
-            parts that are compiled when they are first used, does not call it.
+        compiling: called with an empty text if an engine must be compiled, which takes a few
+            seconds and is kept for later runs; with the reason, if it cannot be kept.
+            Without it, that reason is a ``RuntimeWarning``.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
@@ -139,34 +156,94 @@ def run(
     """
     started = time.perf_counter()
     name = choose_engine(engine, check_races)
-    if isinstance(program, Image):
-        image = program
-    else:
-        image = load(program, fabric, weights_dir, max_memory, changed_weights)
+    timed = {"delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace}
     if name == VALUES:
-        timed = {
-            "delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace,
-        }  # fmt: skip
         refuse_timed([option for option, value in timed.items() if value is not None])
-        return _run_values(image, inputs, progress, max_memory, started)
     options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
-    require_for_run(image, options, name != CHECKING, max_memory)
+
+    def loaded(engine: str) -> Image:
+        if isinstance(program, Image):
+            return program
+        return load(program, fabric, weights_dir, max_memory, changed_weights, engine)
+
+    image = loaded(name)
+    if name == TIME:
+        found = decisions(image)
+        if found.first is None:
+            require_for_run(image, TIME, max_memory, observer_bytes(image, options))
+            return _result(image, run_time_alone(image, options), TIME, started)
+        require_inputs(image.program, inputs, found.first)
+        image = loaded(BOTH)
+    require_weights(image)
     flat = check_inputs(image.program, inputs)
-    outcome = find_engine(name).run(image, flat, options)
-    outputs = host_outputs(image.program, outcome.outputs)
+    if name == VALUES:
+        return _run_values(image, flat, options, max_memory, started)
+    require_for_run(image, name, max_memory, observer_bytes(image, options))
+    if name == CHECKING:
+        from wsc.runtime.reference.engine import ReferenceEngine  # compiled code is loaded only now
+
+        return _result(image, ReferenceEngine().run(image, flat, options), name, started)
+    outcome, by_reference = run_both(image, flat, options, max_memory)
+    if name == TIME:
+        outcome = replace(outcome, outputs={})
+    return _result(image, outcome, CHECKING if by_reference else name, started)
+
+
+def run_time_alone(image: Image, options: Options) -> Outcome:
+    """Run for cycles a program in which data decide nothing."""
+    from wsc.runtime.time.engine import run_time  # compiled code is loaded only now
+
+    return run_time(image, None, options)
+
+
+def require_weights(image: Image) -> None:
+    """Refuse a run for values of an image that was loaded for time alone.
+
+    Raises:
+        LoadError: it has no weights, and the program has.
+    """
+    weights = [tensor for tensor in image.program.edge_tensors if tensor.kind is Kind.WEIGHT]
+    if weights and not image.weights:
+        raise LoadError(
+            f"the image was loaded for the {TIME} engine, without the program's weights; load it "
+            "for another engine to run it for values"
+        )
+
+
+def require_inputs(
+    program: Program, inputs: Mapping[str, np.ndarray], decision: Decision
+) -> None:  # fmt: skip
+    """Refuse a run for time without the inputs that its cycles depend on.
+
+    Raises:
+        InputError: none is given, and there are some.
+    """
+    names = [tensor.name for tensor in program.shown(Kind.INPUT)]
+    if names and not inputs:
+        raise InputError(
+            f"{decision.sentence()}: so the cycles depend on data, and a run for time needs the "
+            f"inputs ({', '.join(names)}; --seed N draws them) and the weights too"
+        )
+
+
+def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunResult:
+    outputs = host_outputs(image.program, outcome.outputs) if outcome.outputs else {}
     seconds = time.perf_counter() - started
-    return RunResult(outputs, outcome.cycles, outcome.counters, seconds, name, outcome.trace)
+    return RunResult(outputs, outcome.cycles, outcome.counters, seconds, engine, outcome.trace)
 
 
 def _run_values(
-    image: Image, inputs: Mapping[str, np.ndarray], progress: Callable[[int, float], None] | None,
-    max_memory: int | None, started: float,
+    image: Image, flat: dict[str, np.ndarray], options: Options, max_memory: int | None,
+    started: float,
 ) -> ValuesResult:  # fmt: skip
-    flat = check_inputs(image.program, inputs)
+    require_for_run(image, VALUES, max_memory)
     from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 
+    progress = options.progress
     tell = None if progress is None else lambda part: progress(0, part)
-    executed = execute(image, flat, progress=tell, max_memory=max_memory)
+    executed = execute(
+        image, flat, progress=tell, max_memory=max_memory, compiling=options.compiling
+    )
     outputs = host_outputs(image.program, executed.outputs)
     return ValuesResult(outputs, executed.work, time.perf_counter() - started)
 
@@ -180,5 +257,5 @@ def refuse_timed(options: Sequence[str]) -> None:
     if options:
         raise RuntimeFault(
             f"the {VALUES} engine has no clock: it does not take {', '.join(options)}; "
-            f"the engines {' and '.join(ENGINES)} do"
+            f"the engines {' and '.join(TIMED)} do"
         )

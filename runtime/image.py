@@ -9,15 +9,17 @@ import numpy as np
 
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import machine_of
-from wsc.isa.program import Program
+from wsc.isa.program import Program, Transfer
 from wsc.isa.table import Timing
+from wsc.isa.turns import plain_transfers, unrolled
 from wsc.runtime.code import Code, flatten
+from wsc.runtime.engine import BOTH, TIME
 from wsc.runtime.errors import LoadError
-from wsc.runtime.memory import require_for_program
 from wsc.runtime.routes import Routes, build_routes, region_tiles
 from wsc.runtime.schedule import Schedule, build_schedule
+from wsc.runtime.sizes import require_for_program
 from wsc.runtime.tables import DTYPES, Col, Kind
-from wsc.runtime.weights import Mapped, open_weights
+from wsc.runtime.weights import Mapped, Weights, open_weights
 
 NO_REGION = -1
 
@@ -48,6 +50,11 @@ class Image:
     weight_bytes: int
 
     @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """The entries of the schedule, by number."""
+        return plain_transfers(self.program)
+
+    @property
     def tiles(self) -> int:
         """Tiles of the program's rectangle."""
         return self.program.width * self.program.height
@@ -55,7 +62,7 @@ class Image:
 
 def load(
     program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
-    max_memory: int | None = None, changed_weights: bool = False,
+    max_memory: int | None = None, changed_weights: bool = False, engine: str = BOTH,
 ) -> Image:  # fmt: skip
     """Flatten a program for a fabric and open its weights.
 
@@ -64,20 +71,26 @@ def load(
         weights_dir: folder of the weight files; None stands for the current one.
         max_memory: bytes that a run of it may take; None stands for what the machine has free.
         changed_weights: take weights that are not those that the program was saved with.
+        engine: the one that will run it; what a run takes depends on it. The one for time alone
+            takes neither weights nor SRAM.
 
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
         MemoryLimit: a run would take more than ``max_memory``.
         wsc.isa.fabric.FabricError: the fabric that the program names cannot be read.
     """
-    machine = fabric or machine_of(program)
+    try:
+        program = unrolled(program)
+    except ValueError as error:
+        raise LoadError(str(error)) from error
+    machine = fabric or machine_of(program, weights_dir)
     if program.width > machine.width or program.height > machine.height:
         raise LoadError(
             f"the program wants {program.width}x{program.height} tiles; fabric "
             f"'{machine.name}' has {machine.width}x{machine.height}"
         )
     data_bytes = _data_bytes(program, machine)
-    require_for_program(program, machine, data_bytes, max_memory)
+    require_for_program(program, machine, data_bytes, engine, max_memory)
     code = flatten(program, machine)
     if code.sends and not machine.dynamic:
         raise LoadError(f"the program sends, but fabric '{machine.name}' has no dynamic network")
@@ -96,15 +109,17 @@ def load(
         tile_y[grid] = np.arange(region.height)[:, None]
         owner[grid], entry[grid] = number, code.entries[region.name]
     room = None if max_memory is None else max_memory // 4
-    weights = open_weights(program, weights_dir or Path(), changed_weights, room)
+    opened = Weights({}, 0)
+    if engine != TIME:
+        opened = open_weights(program, weights_dir or Path(), changed_weights, room)
     regions = np.array(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )
     return Image(
         program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
-        weights=weights.tensors, tile_x=tile_x, tile_y=tile_y,
+        weights=opened.tensors, tile_x=tile_x, tile_y=tile_y,
         tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
-        data_bytes=data_bytes, weight_bytes=weights.memory,
+        data_bytes=data_bytes, weight_bytes=opened.memory,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program, Region, Route
+from wsc.isa.turns import each_transfer
 from wsc.isa.types import Control, Side
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.static import static_environment, static_value
@@ -83,7 +84,7 @@ def guided_colors(program: Program, sent: frozenset[int]) -> frozenset[int]:
     index = {name: number for number, (name, _) in enumerate(program.colors)}
     switched = {index[route.color] for route in program.routes if len(route.positions) > 1}
     none = (Control.NONE, Control.NONE)
-    fed = {index[t.color] for t in program.transfers if (t.then, t.final) != none}
+    fed = {index[t.color] for t, _ in each_transfer(program.transfers) if (t.then, t.final) != none}
     return sent | switched | fed
 
 

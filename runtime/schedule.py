@@ -17,6 +17,7 @@ from wsc.isa.expr import Expr, Int, NotAffine
 from wsc.isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
 from wsc.isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
 from wsc.isa.spans import Span, elements, show_address, spanned, split_offset
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.memory import require_memory
@@ -103,6 +104,7 @@ class Scheduler:
         self, program: Program, routes: Routes, region_slots: np.ndarray, limit: int | None
     ) -> None:
         self.program, self.routes, self.limit = program, routes, limit
+        self.transfers = plain_transfers(program)
         self.slot_of = region_slots
         self.colors = {name: index for index, (name, _) in enumerate(program.colors)}
         self.tensors = edge_places(program.edge_tensors)
@@ -206,7 +208,7 @@ class Scheduler:
         controls: tuple[int, int], lookup: tuple[int, int, int],
     ) -> int:  # fmt: skip
         pad = [0] * (MAX_DIMS - len(extents))
-        transfer = self.program.transfers[number]
+        transfer = self.transfers[number]
         tensor = self.tensors[transfer.direction, transfer.tensor]
         key = (
             len(extents), tensor, direction, *controls, number, *lookup,
@@ -399,6 +401,6 @@ def build_schedule(program: Program, routes: Routes, limit: int | None = None) -
     tiles = program.width * program.height
     slot_of = routes.slot_of.reshape(tiles, -1)
     scheduler = Scheduler(program, routes, slot_of, limit)
-    for number, transfer in enumerate(program.transfers):
+    for number, transfer in enumerate(scheduler.transfers):
         scheduler.add(number, transfer)
     return scheduler.finish()

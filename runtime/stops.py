@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from wsc.isa.program import Location, Program
 from wsc.isa.values import PARTIAL
 from wsc.runtime.code import Code
 from wsc.runtime.errors import place
+from wsc.runtime.image import Image
+from wsc.runtime.routes import Scol
+from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
 
 MOST_LINES, MOST_TILES = 24, 4
 
@@ -47,6 +52,30 @@ def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
     return "\n".join(lines)
 
 
+def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wait]:
+    """Transfers of the edge that are not done.
+
+    queues: the edge's queues as an engine left them, in the columns ``Qcol``. feeds_want: what a
+    feed waits for that has its elements.
+    """
+    schedule = image.schedule
+    for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
+        slot = image.routes.slots[int(queue[Qcol.SLOT])]
+        shape = schedule.shapes[schedule.records[queue[Qcol.RECORD], Rcol.SHAPE]]
+        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
+        direction = int(shape[Hcol.DIRECTION])
+        if direction == FEED and shape[Hcol.LOOKUP] >= 0:
+            what = f"the feed of '{transfer.tensor}' waits for index values or {feeds_want}"
+        elif direction == FEED:
+            what = f"the feed of '{transfer.tensor}' waits for {feeds_want}"
+        elif direction == DRAIN:
+            what = f"the drain into '{transfer.tensor}' waits for wavelets"
+        else:
+            what = f"the lookup in '{transfer.tensor}' waits for index values"
+        color = image.program.colors[int(slot[Scol.COLOR])][0]
+        yield Wait(int(slot[Scol.TILE]), f"{what} (color '{color}')", transfer.where)
+
+
 def sentence(where: Location, at: str, what: str, node: str) -> str:
     """A fault: where in the text, at what of the machine, what, and for which ONNX node if any."""
     return f"{place(where)}{at}: {what}" + (f", for node '{node}'" if node else "")
@@ -80,4 +109,6 @@ def fault_text(
         "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
         "STEPS": f"more than {a} steps in one instruction",
         "ROW": f"more than {a} steps in one row",
+        "RECORD": "the run for values did not come to this line so often; the program has a race, "
+        "or the simulator a fault",
     }[name]

@@ -18,12 +18,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from wsc.isa.shown import escaped
-from wsc.runtime.counters import StatementCycles, collect_statements
+from wsc.runtime.counters import StatementCycles
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.tables import COUNTED, Col
 
 if TYPE_CHECKING:
-    from wsc.runtime.engine.layout import State
     from wsc.runtime.image import Image
 
 DEFAULT_TILES = "corners;middle"
@@ -148,33 +147,6 @@ class Trace:
             "left_out": self.left_out,
         }
         file.write(f'\n],"displayTimeUnit":"ns","otherData":{json.dumps(notes)}}}\n')
-
-
-def read_trace(image: Image, state: State, cycles: int) -> Trace | None:
-    """Take the recorded entries out of an engine's state; None when nothing was asked for.
-
-    Waits that had not ended count up to ``cycles``; nothing reaches beyond.
-    """
-    from wsc.runtime.engine.layout import G, Reason, U
-    from wsc.runtime.engine.observed import E, R
-
-    room = int(state.g[G.TRACE])
-    if not room:
-        return None
-    units: list[UnitTrace] = []
-    for me in np.nonzero(state.traced[:, R.FIRST] >= 0)[0].tolist():
-        first, used, lost, since = state.traced[me].tolist()
-        entries = state.trace[first : first + used]
-        unit = state.unit[me]
-        if unit[U.REASON] != Reason.NONE and not lost:
-            since_wait, end = int(unit[U.SINCE]), cycles - int(unit[U.SINCE])
-            wait = (since_wait, end, int(unit[U.REASON]), int(unit[U.ROW]), int(unit[U.STATEMENT]))
-            entries = np.vstack([entries, np.array([wait], np.int64)])
-        entries = entries[entries[:, E.BEGIN] < cycles].copy()
-        entries[:, E.LENGTH] = np.minimum(entries[:, E.LENGTH], cycles - entries[:, E.BEGIN])
-        tile, number = divmod(me, int(state.g[G.UNITS]))
-        units.append(UnitTrace(tile, number, entries, lost, since))
-    return Trace(image, tuple(units), collect_statements(image, state, cycles), cycles)
 
 
 # --- the file's events --------------------------------------------------------------------

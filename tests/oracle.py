@@ -79,8 +79,12 @@ def _fitting(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a
 
 
-def map_arrays(op: Map, inputs: list[np.ndarray]) -> np.ndarray:
-    """The result of a map."""
+def _kind(dtype: DType, double: bool) -> np.dtype:
+    return np.dtype(np.float64) if double and dtype.is_float else np.dtype(dtype.numpy)
+
+
+def map_arrays(op: Map, inputs: list[np.ndarray], double: bool = False) -> np.ndarray:
+    """The result of a map. double: floats are float64."""
     shape = np.broadcast_shapes(*(array.shape for array in inputs))
     results: list[np.ndarray] = []
     for step in op.body:
@@ -92,10 +96,10 @@ def map_arrays(op: Map, inputs: list[np.ndarray]) -> np.ndarray:
                 case Ref(number):
                     args.append(results[number])
                 case Lit(value):
-                    args.append(np.array(value, wanted.numpy))
+                    args.append(np.array(value, _kind(wanted, double)))
         with np.errstate(all="ignore"):
             value = np.asarray(_ROWS[step.op](*args))
-            results.append(value.astype(step_type(step).numpy))
+            results.append(value.astype(_kind(step_type(step), double)))
     return np.broadcast_to(results[-1], shape)
 
 
@@ -134,7 +138,7 @@ _JOINS = {
 }
 
 
-def _reduce(op: Reduce, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+def _reduce(op: Reduce, dtype: np.dtype, inputs: list[np.ndarray]) -> np.ndarray:
     extents, labels = dict(op.extents), [label for label, _ in op.extents]
     fold, fill = _FOLDS[op.kind]
     wide = inputs[0].astype(np.float64)
@@ -144,10 +148,10 @@ def _reduce(op: Reduce, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
     result = fold(taken, axis=inner).transpose([left.index(x) for x in op.out if x])
     shape = [extents[label] if label else 1 for label in op.out]
     with np.errstate(over="ignore"):
-        return result.reshape(shape).astype(dtype.numpy)
+        return result.reshape(shape).astype(dtype)
 
 
-def _contract(op: Contract, dtype: DType, inputs: list[np.ndarray]) -> np.ndarray:
+def _contract(op: Contract, dtype: np.dtype, inputs: list[np.ndarray]) -> np.ndarray:
     extents, labels = dict(op.extents), [label for label, _ in op.extents]
     operands: list[object] = []
     for array, index in zip(inputs, (op.index_a, op.index_b), strict=True):
@@ -156,7 +160,7 @@ def _contract(op: Contract, dtype: DType, inputs: list[np.ndarray]) -> np.ndarra
         operands += [taken, [labels.index(label) for label in used]]
     out = [labels.index(label) for label in op.out]
     with np.errstate(over="ignore"):
-        return np.einsum(*operands, out, optimize=True).astype(dtype.numpy)  # type: ignore[call-overload]
+        return np.einsum(*operands, out, optimize=True).astype(dtype)  # type: ignore[call-overload]
 
 
 def _scatter(op: Scatter, inputs: list[np.ndarray]) -> np.ndarray:
@@ -169,11 +173,11 @@ def _scatter(op: Scatter, inputs: list[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
-    dtype = node.type.dtype
+def _node(node: Node, inputs: list[np.ndarray], double: bool) -> np.ndarray:
+    dtype = _kind(node.type.dtype, double)
     match node.op:
         case Map():
-            return map_arrays(node.op, inputs)
+            return map_arrays(node.op, inputs, double)
         case Reduce():
             return _reduce(node.op, dtype, inputs)
         case Contract():
@@ -188,18 +192,27 @@ def _node(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
             return _scatter(node.op, inputs)
 
 
-def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs of the graph by ONNX name, in the dtypes that the host sees."""
-    values = {item.name: feeds[item.name].astype(item.type.dtype.numpy) for item in graph.inputs}
-    values |= {item.name: item.load() for item in graph.constants}
+def evaluate(
+    graph: Graph, feeds: Mapping[str, np.ndarray], double: bool = False
+) -> dict[str, np.ndarray]:
+    """Outputs of the graph by ONNX name, in the dtypes that the host sees.
+
+    double: every float is float64, the outputs too.
+    """
+    values = {
+        item.name: feeds[item.name].astype(_kind(item.type.dtype, double)) for item in graph.inputs
+    }
     for item in graph.constants:
-        loaded = values[item.name]
+        loaded = item.load()
         assert (loaded.dtype, loaded.shape) == (item.type.dtype.numpy, item.type.shape), item.name
+        values[item.name] = loaded.astype(_kind(item.type.dtype, double))
     for node in graph.nodes:
-        value = _node(node, [values[name] for name in node.inputs])
+        value = _node(node, [values[name] for name in node.inputs], double)
         assert value.shape == node.type.shape, (node.name, value.shape, node.type)
-        assert value.dtype == node.type.dtype.numpy, (node.name, value.dtype, node.type)
+        assert value.dtype == _kind(node.type.dtype, double), (node.name, value.dtype, node.type)
         values[node.output] = value
+    if double:
+        return {item.name: values[item.value] for item in graph.outputs}
     return {item.name: _shown(item, values) for item in graph.outputs}
 
 

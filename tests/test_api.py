@@ -12,6 +12,7 @@ import pytest
 
 import wsc
 from wsc.errors import CompileError
+from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import FabricError, find_fabric
 from wsc.models import builders
 from wsc.runtime.errors import InputError
@@ -85,3 +86,75 @@ def test_inputs_by_name_or_the_only_one() -> None:
     for wrong in (3, "x", [1.0]):
         with pytest.raises(InputError, match=r"run\(\{'x': array\}\)"):
             program.run(wrong)
+
+
+def test_numbers_of_the_fabric_are_changed_by_name() -> None:
+    changes = {"router.buffer_depth": np.int64(8), "ramp.output_queues": [3, 3, 3, 3, 3, 3]}
+    for fabric in ("2x2", find_fabric("2x2"), None):
+        program = wsc.compile(MODEL, fabric, {"n": 5}, settings=changes)
+        assert program.fabric.router_buffer_depth == 8
+        assert program.fabric.output_queues == (3,) * 6
+        assert "set router.buffer_depth = 8\n" in program.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"router.depth": 8}, "no number 'router.depth'"),
+        ({"router.buffer_depth": 0}, "2 to 1024"),
+        ({"router.buffer_depth": "8"}, "'8' is no whole number"),
+        (["router.buffer_depth=8"], "settings is of the form"),
+    ],
+)
+def test_settings_that_are_refused(settings: Any, sentence: str) -> None:
+    for fabric in (None, "2x2"):
+        with pytest.raises((CompileError, FabricError), match=sentence):
+            wsc.compile(MODEL, fabric, {"n": 5}, settings=settings)
+    with pytest.raises((CompileError, FabricError), match=sentence):
+        wsc.compile(MODEL, "2x2", {"n": 5}).on(settings=settings)
+
+
+def test_a_program_on_another_machine(tmp_path: Path) -> None:
+    program = wsc.compile(MODEL, "2x2", {"n": 5})
+    x = {"x": np.ones((5, 4), np.float32)}
+    assert program.on() is program.on("wse2") is program
+    narrow = program.on(settings={"io.bytes_per_cycle": 4})
+    wanted = wsc.compile(MODEL, "2x2", {"n": 5}, settings={"io.bytes_per_cycle": 4})
+    assert narrow.fabric == wanted.fabric
+    assert narrow.notes == ("was compiled for wse2, and runs on wse2, io.bytes_per_cycle = 4",)
+    first, second = program.run(x), narrow.run(x)
+    assert first.cycles < second.cycles
+    assert np.array_equal(first.outputs["logits"], second.outputs["logits"])
+    # It is saved with its machine.
+    narrow.save(tmp_path / "narrow.wsa")
+    assert wsc.load(tmp_path / "narrow.wsa").run(x).cycles == second.cycles
+    back = wsc.load(tmp_path / "narrow.wsa").on("wse2")
+    assert back.run(x).cycles == first.cycles
+    assert program.on("wse3").fabric == find_fabric("wse3:2x2")
+
+
+def test_machines_that_a_program_does_not_fit() -> None:
+    program = wsc.compile(MODEL, "2x3", {"n": 5})
+    for fabric in ("4x4", "tiny:2x2", (3, 2)):
+        with pytest.raises(CompileError, match="is for 2x3 tiles, not"):
+            program.on(fabric)
+    with pytest.raises(FabricError, match="does not fit"):
+        program.on(find_fabric("1x3"))
+    with pytest.raises(AssemblyError, match="bytes"):
+        program.on(settings={"sram.bytes": 64})
+
+
+def test_a_description_moves_with_its_program(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    file = tmp_path / "one" / "lab.toml"
+    file.write_text('base = "wse2"\nrouter.buffer_depth = { value = 8, grade = "A" }\n')
+    program = wsc.compile(MODEL, f"{file}:2x2", {"n": 5})
+    program.save(tmp_path / "one" / "m.wsa")
+    assert 'fabric "lab.toml" 2x2' in program.text
+    with pytest.raises(CompileError, match="is the input"):
+        program.save(file)
+    (tmp_path / "one").rename(tmp_path / "two")
+    moved = wsc.load(tmp_path / "two" / "m.wsa")
+    assert moved.fabric.router_buffer_depth == 8
+    moved.save(tmp_path / "m.wsa")
+    assert 'fabric "two/lab.toml" 2x2' in moved.text

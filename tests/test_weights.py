@@ -365,7 +365,7 @@ def test_a_number_out_of_its_range_is_shown_in_its_line(out: Path) -> None:
 
 def test_a_fabric_that_is_gone_is_said(out: Path) -> None:
     path = text_file(out / "t.wsa", TWICE.replace('"wse2"', '"gone.toml"'))
-    refused(cli("check", path), "t.wsa: gone.toml: cannot be read")
+    refused(cli("check", path), "t.wsa: ", "gone.toml: cannot be read")
 
 
 def test_another_machine_of_that_name_is_said(tmp_path: Path, out: Path) -> None:

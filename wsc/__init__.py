@@ -5,22 +5,34 @@ program.save("model.wsa")                             # a text, and its weights 
 program = wsc.load("model.wsa")                       # or one that is saved, or written by hand
 result = program.run({"x": array})                    # executed on the simulated fabric
 result.outputs["y"], result.cycles
+trainer = wsc.train("model.onnx", loss="mse")          # its weights change, step by step
+wsc.sweep("model.onnx", fabric=["4x4", "8x8"])        # every combination, as a table
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
-    from wsc.api import Program, compile, load  # noqa: A004
+    from wsc.api import Program, compile, load, parse  # noqa: A004
+    from wsc.sweeps import Sweep, sweep
+    from wsc.trainer import Trainer, train
 
-__all__ = ["Program", "compile", "load"]
+__all__ = ["Program", "Sweep", "Trainer", "compile", "load", "parse", "sweep", "train"]
+
+# The others are in wsc.api.
+_HOMES = {
+    "Sweep": "wsc.sweeps",
+    "Trainer": "wsc.trainer",
+    "sweep": "wsc.sweeps",
+    "train": "wsc.trainer",
+}
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in __all__:
-        return getattr(import_module("wsc.api"), name)
+        return getattr(import_module(_HOMES.get(name, "wsc.api")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

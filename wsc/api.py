@@ -24,10 +24,10 @@ import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
 from wsc.ir.graph import Constant, Type
-from wsc.isa.fabric import DEFAULT, Fabric, FabricError, find_fabric
+from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
-from wsc.isa.machine import described, machine_of, strange
-from wsc.isa.program import EdgeTensor, Kind
+from wsc.isa.machine import described, is_preset, machine_of, strange
+from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
 from wsc.isa.shown import escaped
 from wsc.isa.types import DType
@@ -120,14 +120,54 @@ class Program:
 
         path = Path(path)
         assembly, constants = self.assembly, self.constants
-        if self.fabric != self._described or strange(assembly, self.fabric):
-            assembly = described(assembly, self.fabric)
+        other = self.fabric != self._described or strange(assembly, self.fabric)
+        if other or not is_preset(self.fabric):  # the path of a description is from the program's
+            assembly = described(assembly, self.fabric, path.parent)
         if not constants and self.folder is not None and not _same(self.folder, path.parent):
             assembly, constants = _with_constants(assembly, self.folder)
         kept = (*self.inputs, *inputs)
         self.assembly = save_program(assembly, constants, path, kept)
         self.constants, self.folder, self._described = constants, path.parent, self.fabric
         return path
+
+    def on(
+        self,
+        fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+        settings: Mapping[str, Number] | None = None,
+    ) -> Program:
+        """The same program on another machine, as it is: nothing is compiled again.
+
+        fabric: as for ``compile``; None is the machine that the program is for. The program
+        keeps its size. settings: numbers of the fabric to change, as in
+        ``{"router.buffer_depth": 8}``. What it changes is said in the notes.
+
+        Raises:
+            AssemblyError: the program breaks a limit of that machine.
+            CompileError: the fabric is given with a size that is not the program's.
+            FabricError: there is no such fabric or number.
+        """
+        from wsc.isa.verifier import verify
+
+        assembly = self.assembly
+        size = (assembly.width, assembly.height)
+        wanted = _stated(fabric)
+        if wanted not in (None, size):
+            raise CompileError(
+                f"the program is for {size[0]}x{size[1]} tiles, not {wanted[0]}x{wanted[1]}: "
+                "compile the model for that size, or name a fabric without a size"
+            )
+        machine = self.fabric if fabric is None else _fabric(fabric)
+        machine = _changed(machine, _settings(settings or {}))
+        machine = machine.sized(*size)
+        if machine.numbers() == self.fabric.numbers():
+            return self
+        verify(assembly, machine)
+        moved = described(assembly, machine, self.folder)
+        note = f"was compiled for {_machine_text(assembly)}, and runs on {_machine_text(moved)}"
+        return replace(
+            self, assembly=moved, fabric=machine, notes=(*self.notes, note),
+            inputs=(*self.inputs, *description_files(machine)),
+        )  # fmt: skip
 
     @overload
     def run(  # pyright: ignore[reportOverlappingOverload]
@@ -155,14 +195,34 @@ class Program:
         from wsc.runtime.api import run
 
         inputs = self._named(inputs)
-        with _SAVING:  # several threads may run one program
-            if self.folder is None:
-                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
-                self.save(Path(self._temporary.name) / "program.wsa")
+        self._save_for_runs()
         return run(
             self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
             engine=engine, **options,
         )  # fmt: skip
+
+    def locate(self, file: str = "program.wsa") -> None:
+        """Give the parts of a compiled program their lines in its text, as those of a read one.
+
+        file: the name of the text in messages.
+        """
+        from wsc.isa.parser import parse as parse_text
+
+        self._save_for_runs()  # the text then names the files of weights
+        self.assembly = parse_text(self.text, file)
+
+    def _save_for_runs(self) -> None:
+        """Save a program that was not saved yet, to a folder that goes when the program does."""
+        with _SAVING:  # several threads may run one program
+            if self.folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="wsc-")
+                self.save(Path(self._temporary.name) / "program.wsa")
+
+    def draw(self, seed: int = 0) -> dict[str, np.ndarray]:
+        """Inputs by name, drawn from a seed, as ``wsc run`` draws those that are not given."""
+        from wsc.draw import draw
+
+        return draw(self.assembly, seed)
 
     def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
         if inputs is None or isinstance(inputs, Mapping):
@@ -175,6 +235,14 @@ class Program:
             kind = type(inputs).__name__
             raise InputError(f"inputs are given by name, as in run({{{known}}}), not as {kind}")
         return {names[0]: inputs}
+
+
+def _machine_text(assembly: Assembly) -> str:
+    """A machine in words: ``wse2, io.bytes_per_cycle = 8``."""
+    from wsc.isa.operands import show_number
+
+    changed = (f"{key} = {show_number(value)}" for key, value in assembly.settings)
+    return ", ".join([assembly.fabric, *changed])
 
 
 def _listed(tensors: Sequence[EdgeTensor]) -> str:
@@ -207,18 +275,34 @@ def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[C
     return assembly.with_(edge_tensors=tensors), constants
 
 
+def told(error: Exception) -> str:
+    """An error as one message for the user."""
+    from wsc.isa.diagnostics import AssemblyError
+    from wsc.runtime.errors import RuntimeFault
+
+    if isinstance(error, (AssemblyError, FabricError, RuntimeFault, CompileError)):
+        return str(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
+
+
 def compile(  # noqa: A001 - the name of the command
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
     fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
     dims: Mapping[str, int] | None = None,
     precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
     observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
-    wide: Collection[str] = (),
+    wide: Collection[str] = (), settings: Mapping[str, Number] | None = None,
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
-    fabric: preset, ``WxH`` or (W, H) tiles of the default preset, a TOML file, or a ``Fabric``;
-    None chooses a small rectangle for the model. dims: values of symbolic dimensions.
+    fabric: preset, ``WxH`` or (W, H) tiles of the default preset, ``NAME:WxH`` of another, a TOML
+    file, or a ``Fabric``; None chooses a small rectangle for the model. settings: numbers of the
+    fabric to change, as in ``{"router.buffer_depth": 8}``. dims: values of symbolic dimensions.
     bind: inputs baked in as constants. observe: sees the result of each pass.
     same_order: add up each sum of a product or convolution in an order that does not depend on
     where its result lies, so that equal weights give results that are equal to the bit. inputs:
@@ -232,15 +316,72 @@ def compile(  # noqa: A001 - the name of the command
     """
     from wsc.frontend import import_onnx
 
-    if precision not in (DType.F32.value, DType.F16.value):
-        raise CompileError(f"precision '{precision}' is not known: f32 or f16")
-    kind = DType(precision)
+    kind = _precision(precision)
     source, name = _source(model)
-    chosen = None if fabric is None else _fabric(fabric)
-    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
+    changes = _settings(settings or {})
+    chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
-        return _smallest(graph, kind, name, observe, same_order)
-    return _program(run_passes(graph, chosen, kind, name, observe, same_order))
+        _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
+    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
+    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
+
+
+def compile_step(
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    loss: str = "cross_entropy",
+    optimizer: str = "adam",
+    groups: Sequence[str] = (),
+    *,
+    fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+    dims: Mapping[str, int] | None = None,
+    precision: str = "f32",
+    trainable: Sequence[str] = (),
+    batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    clip: float = 0.0,
+    over: int = 1,
+    observe: Observer | None = None,
+    settings: Mapping[str, Number] | None = None,
+) -> Program:
+    """Compile one training step of a model: its loss and gradients, and what the store does.
+
+    fabric, dims, precision, observe, settings: as for ``compile``; the others as for
+    ``wsc.train``. shapes: of inputs, where they are known from a batch.
+
+    Raises:
+        CompileError: the model cannot be read, lowered or trained, or does not fit.
+        FabricError: there is no such fabric.
+    """
+    from wsc.training.losses import parse_loss
+    from wsc.training.step import build_step, parse_optimizer
+
+    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
+    kind = _precision(precision)
+    source, name = _source(model)
+    changes = _settings(settings or {})
+    chosen = None if fabric is None else _changed(_fabric(fabric), changes)
+    sizes = _sizes(dims or {})
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
+    compiled = _lowered(step.graph, chosen, kind, name, observe, False, changes)
+    program = _program(step.finish(compiled))
+    program.assembly = program.assembly.with_(clip=clip, over=over)
+    return program
+
+
+def _precision(name: str) -> DType:
+    if name not in (DType.F32.value, DType.F16.value):
+        raise CompileError(f"precision '{name}' is not known: f32 or f16")
+    return DType(name)
+
+
+def _lowered(
+    graph: Any, fabric: Fabric | None, precision: DType, name: str, observe: Observer | None,
+    same_order: bool, settings: Mapping[str, Number],
+) -> Compiled:  # fmt: skip
+    """The program of a graph; without a fabric, on a square that is chosen for it."""
+    if fabric is None:
+        return _smallest(graph, precision, name, observe, same_order, settings)
+    return run_passes(graph, fabric, precision, name, observe, same_order)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -283,11 +424,40 @@ def _fabric(fabric: Any) -> Fabric:
     )
 
 
+def _stated(fabric: Any) -> tuple[int, int] | None:
+    """The size that is given with a fabric, as text or as (W, H)."""
+    if isinstance(fabric, (str, PathLike)):
+        return stated_size(fspath(fabric))
+    if isinstance(fabric, (tuple, list)):
+        made = _fabric(fabric)
+        return made.width, made.height
+    return None
+
+
 def _sizes(dims: Any) -> dict[str, int]:
     """``dims`` with plain integers."""
     if not isinstance(dims, Mapping):
         raise CompileError(f"dims is of the form {{'batch': 1}}, not {type(dims).__name__}")
     return {str(name): _whole(f"dims[{name!r}]", size) for name, size in dims.items()}
+
+
+def _settings(settings: Any) -> dict[str, Number]:
+    """``settings`` with plain numbers."""
+    if not isinstance(settings, Mapping):
+        raise CompileError(
+            f"settings is of the form {{'router.buffer_depth': 8}}, not {type(settings).__name__}"
+        )
+    return {str(key): _number(f"settings[{key!r}]", value) for key, value in settings.items()}
+
+
+def _changed(fabric: Fabric, settings: Mapping[str, Number]) -> Fabric:
+    return fabric.changed(settings) if settings else fabric
+
+
+def _number(what: str, value: Any) -> Number:
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return tuple(_whole(what, part) for part in value)
+    return float(value) if isinstance(value, (float, np.floating)) else _whole(what, value)
 
 
 def _whole(what: str, value: Any) -> int:
@@ -305,8 +475,9 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
 
 
 def _smallest(
-    graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool
-) -> Program:
+    graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool,
+    settings: Mapping[str, Number],
+) -> Compiled:  # fmt: skip
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
 
@@ -316,20 +487,17 @@ def _smallest(
         last = (width, height) == SIZES[-1]
         if work > WORK_PER_TILE * width * height * 8 and not last:
             continue
-        fabric = find_fabric(f"{width}x{height}")
+        fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            compiled = run_passes(graph, fabric, precision, name, observe, same_order)
+            return run_passes(graph, fabric, precision, name, observe, same_order)
         except CompileError as error:
             failure = error
-            continue
-        return _program(compiled)
     assert failure is not None
     raise failure
 
 
 def _program(compiled: Compiled) -> Program:
-    described_in = (Path(compiled.fabric.source),) if compiled.fabric.source else ()
-    inputs = (*compiled.files, *described_in)
+    inputs = (*compiled.files, *description_files(compiled.fabric))
     return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
 
 
@@ -338,7 +506,7 @@ def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
     from wsc.isa.diagnostics import AssemblyError, Diagnostic, Source
 
     try:
-        return machine_of(assembly)
+        return machine_of(assembly, path.parent)
     except FabricError as error:
         for key, _ in assembly.settings:
             if f"'{key}'" in str(error):
@@ -348,7 +516,7 @@ def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
 
 
 def load(path: str | PathLike[str]) -> Program:
-    """Read and verify an assembly file.
+    """Read and verify an assembly file; ``Program.on`` puts it on another machine.
 
     Raises:
         AssemblyError: the text is not a well-formed program (all findings, with carets).
@@ -357,22 +525,34 @@ def load(path: str | PathLike[str]) -> Program:
     Warns:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
-    from wsc.isa.parser import parse
-    from wsc.isa.verifier import verify
-
     path = Path(path)
     try:
         text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CompileError(f"{path}: cannot be read ({reason})") from error
-    assembly = parse(text, str(path))
+    return _parsed(text, path)
+
+
+def parse(text: str, file: str | PathLike[str] = "<text>") -> Program:
+    """Read and verify a text of assembly. file: its name in messages; its weights lie beside it.
+
+    Raises, warns: as ``load``.
+    """
+    return _parsed(text, Path(file))
+
+
+def _parsed(text: str, path: Path) -> Program:
+    from wsc.isa.parser import parse as parse_text
+    from wsc.isa.verifier import verify
+
+    assembly = parse_text(text, str(path))
     fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
     folder = path.parent
     names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
-    inputs = (*(folder / name for name in names), *([Path(fabric.source)] if fabric.source else ()))
+    inputs = (*(folder / name for name in names), *description_files(fabric))
     note = strange(assembly, fabric)
     if note:
-        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=2)
+        warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=3)
     return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())

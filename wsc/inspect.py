@@ -29,9 +29,13 @@ from wsc.isa.program import (
     Route,
     Tensor,
     Transfer,
+    TransferLoop,
 )
+from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
 from wsc.streams import colors_of
+
+MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +111,28 @@ def split_nodes(node: str) -> tuple[str, ...]:
     return tuple(part for part in node.split(",") if part)
 
 
+def nodes_of(line: Line, tables: Tables) -> tuple[str, ...]:
+    """The ONNX nodes that a line is for: in a loop, those of all turns."""
+    marks = [line.node]
+    for name, turns in line.around:
+        known = turns if turns is not None and turns <= MOST_TURNS else 1
+        marks = list(
+            dict.fromkeys(expand(mark, name, k, tables) for mark in marks for k in range(known))
+        )
+    return tuple(dict.fromkeys(node for mark in marks for node in split_nodes(mark)))
+
+
 def numbered(program: Program) -> list[Numbered]:
     """The canonical text with line numbers; lines of procedures carry their callers' nodes."""
     callers = callers_nodes(program)
     lines = listing(program)
+    tables = dict(program.names)
     found: list[Numbered] = []
     owner = ""
     for number, line in zip(_line_numbers(lines), lines, strict=True):
         if isinstance(line.source, Procedure):
             owner = line.source.name
-        nodes = callers.get(owner, ()) if owner else split_nodes(line.node)
+        nodes = callers.get(owner, ()) if owner else nodes_of(line, tables)
         found.append(Numbered(number, line, nodes))
         if owner and line.text == "end":
             owner = ""
@@ -158,6 +174,14 @@ def call_counts(program: Program) -> dict[str, int]:
         for call in calls(body):
             counts[call.procedure] += 1
     return counts
+
+
+def turns_of(program: Program, transfer: Transfer, loop: TransferLoop | None) -> list[Transfer]:
+    """An entry of the schedule in each turn of the loop around it."""
+    if loop is None:
+        return [transfer]
+    tables = dict(program.names)
+    return [in_turn(transfer, loop, turn, tables) for turn in range(loop.count)]
 
 
 # --- one tile ---------------------------------------------------------------------
@@ -236,10 +260,11 @@ def _streams_at(program: Program, region: Region, x: int, y: int) -> Iterator[tu
         Side.NORTH: y == 0, Side.SOUTH: y == region.height - 1,
         Side.WEST: x == 0, Side.EAST: x == region.width - 1,
     }  # fmt: skip
-    for transfer in program.transfers:
+    for transfer, loop in each_transfer(program.transfers):
         if transfer.region == region.name and outward[transfer.side]:
             port = x if transfer.side in (Side.NORTH, Side.SOUTH) else y
-            elements = int(traffic(program, transfer).ports[port])
+            turns = turns_of(program, transfer, loop)
+            elements = sum(int(traffic(program, turn).ports[port]) for turn in turns)
             if elements:
                 yield transfer, elements
 
@@ -282,8 +307,9 @@ def call_sites(program: Program, name: str) -> list[Numbered]:
 def all_nodes(program: Program) -> list[str]:
     """Every ONNX node that a line names, in text order."""
     found: dict[str, None] = {}
+    tables = dict(program.names)
     for line in listing(program):
-        found.update(dict.fromkeys(split_nodes(line.node)))
+        found.update(dict.fromkeys(nodes_of(line, tables)))
     return list(found)
 
 
@@ -298,7 +324,8 @@ def node_view(program: Program, name: str) -> NodeView:
     if not wanted <= set(known):
         raise CompileError(f"--node {name}: no line comes from it{suggestion(name, known)}")
     lines = numbered(program)
-    own = [item for item in lines if wanted & set(split_nodes(item.line.node))]
+    tables = dict(program.names)
+    own = [item for item in lines if item.line.node and wanted & {*nodes_of(item.line, tables)}]
     bodies = {procedure.name: procedure.body for procedure in program.procedures}
     called = [item.line.source for item in own if isinstance(item.line.source, Call)]
     procedures: dict[str, None] = {}
@@ -310,7 +337,12 @@ def node_view(program: Program, name: str) -> NodeView:
         body = _procedure_lines(lines, procedure)
         places.append((procedure, body[0].number, max(item.number for item in body)))
     tensors = [item.line.source for item in own if isinstance(item.line.source, Tensor)]
-    streams = [item.line.source for item in own if isinstance(item.line.source, Transfer)]
+    streams = [
+        turn
+        for transfer, loop in each_transfer(program.transfers)
+        for turn in turns_of(program, transfer, loop)
+        if wanted & {*split_nodes(turn.node)}
+    ]
     used = set[str]().union(*(colors_of(bodies[procedure]) for procedure in procedures))
     used |= {transfer.color for transfer in streams}
     return NodeView(
@@ -378,6 +410,6 @@ def stream_cycles(moved: Traffic, fabric: Fabric) -> int:
 def direction_bytes(program: Program) -> dict[Direction, int]:
     """Bytes over the edge in each direction."""
     total = dict.fromkeys(Direction, 0)
-    for transfer in program.transfers:
+    for transfer in plain_transfers(program):
         total[transfer.direction] += traffic(program, transfer).bytes
     return total

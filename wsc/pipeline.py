@@ -16,7 +16,9 @@ from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.types import DType
+from wsc.passes.blocks import Blocks
 from wsc.passes.emit import Emit
+from wsc.passes.layers import find_layers
 from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
@@ -40,13 +42,17 @@ class Compiled:
 
 
 def passes(
-    fabric: Fabric, precision: DType, model: str, same_order: bool = False
+    fabric: Fabric, precision: DType, model: str, same_order: bool = False, alike: bool = True
 ) -> tuple[Any, ...]:
-    """The passes, in order, each with its reason for standing there."""
+    """The passes, in order, each with its reason for standing there.
+
+    alike: whether layers that repeat are laid out alike.
+    """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
+        Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order),
+        Place(fabric, same_order, alike),
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, precision, model),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
@@ -67,12 +73,28 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
+    try:
+        return _run(graph, fabric, precision, model, observe, same_order, True)
+    except DoesNotFit as error:
+        # Layers that are all laid out alike may take more of a tile than each in its own way.
+        if not find_layers(Simplify().apply(graph)):
+            raise
+        try:
+            return _run(graph, fabric, precision, model, observe, same_order, False)
+        except DoesNotFit:
+            raise error from None
+
+
+def _run(
+    graph: Graph, fabric: Fabric, precision: DType, model: str,
+    observe: Observer | None, same_order: bool, alike: bool,
+) -> Compiled:  # fmt: skip
     from wsc.isa.verifier import verify
 
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
-    for step in passes(fabric, precision, model, same_order):
+    for step in passes(fabric, precision, model, same_order, alike):
         try:
             stage = step.apply(stage)
         except DoesNotFit as error:

@@ -23,11 +23,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from wsc.cost import Bound
-from wsc.cost.edge import traffic
+from wsc.cost.edge import Traffics
 from wsc.cost.predict import Prediction
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Direction, Location, Program, Transfer
 from wsc.isa.table import Timing
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType, Side
 from wsc.streams import all_calls, call_transfers
 
@@ -146,8 +147,9 @@ def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) 
     """(link, I/O) cycles that these transfers need at least."""
     ports: dict[tuple[str, Side, Direction], np.ndarray] = {}
     total = dict.fromkeys(Direction, 0)
+    each = Traffics(program)
     for transfer in transfers:
-        moved = traffic(program, transfer)
+        moved = each.of(transfer)
         key = (transfer.region, transfer.side, transfer.direction)
         ports[key] = ports.get(key, 0) + moved.ports
         total[transfer.direction] += moved.bytes
@@ -161,7 +163,7 @@ def kernel_rows(
 ) -> list[KernelRow]:  # fmt: skip
     """One row for each statement of main that ran, in the order of the text."""
     tiles = program.width * program.height
-    streams = call_transfers(program)
+    streams, played = call_transfers(program), plain_transfers(program)
     rows: list[KernelRow] = []
     for number, call, item in _matched(program, measured):
         known = None if prediction is None or call is None else prediction.calls[number].added
@@ -172,7 +174,7 @@ def kernel_rows(
                 node=item.statement.node, start=item.start, end=item.end,
                 busy=item.busy / tiles, total_macs=item.macs, added=item.added, predicted=known,
                 cycles=item.spent,
-                bound=_bound(program, fabric, item.macs, streams.get(number, {})),
+                bound=_bound(program, fabric, item.macs, played, streams.get(number, {})),
             )
         )  # fmt: skip
     return rows
@@ -209,19 +211,23 @@ class EstimatedRow:
 
 def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> list[EstimatedRow]:
     """One row for each call of main, in the order of the text."""
-    streams = call_transfers(program)
+    streams, played = call_transfers(program), plain_transfers(program)
     return [
         EstimatedRow(
             number, item.call.where.line, item.call.procedure, item.call.node, item.start,
-            item.added, item.macs, _bound(program, fabric, item.macs, streams.get(number, {})),
+            item.added, item.macs,
+            _bound(program, fabric, item.macs, played, streams.get(number, {})),
         )
         for number, item in enumerate(prediction.calls)
     ]  # fmt: skip
 
 
-def _bound(program: Program, fabric: Fabric, macs: int, streams: Mapping[int, int]) -> Bound:
+def _bound(
+    program: Program, fabric: Fabric, macs: int, played: Sequence[Transfer],
+    streams: Mapping[int, int],
+) -> Bound:  # fmt: skip
     """What the resources need at least for so many multiply-accumulates and these transfers."""
-    transfers = [_part(program.transfers[number], turns) for number, turns in streams.items()]
+    transfers = [_part(played[number], turns) for number, turns in streams.items()]
     link, io = edge_bound(program, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
     return Bound(round(macs / rate), link, io)

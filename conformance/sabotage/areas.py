@@ -33,7 +33,7 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
     ),
     "addresses": Area(
-        ("runtime/memory.py", "runtime/schedule.py"),
+        ("runtime/memory.py", "runtime/sizes.py", "runtime/needs.py", "runtime/schedule.py"),
         ("tests/runtime/test_addresses.py", "tests/runtime/test_limits.py"),
     ),
     "placement": Area(
@@ -45,12 +45,16 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_route.py", "tests/kernels/test_collectives.py", "tests/programs"),
     ),
     "counters": Area(
-        ("runtime/counters.py",),
+        ("runtime/counters.py", "runtime/observations/collect.py"),
         ("tests/runtime/test_counters.py", "tests/runtime/test_runs.py", "tests/cli/test_run.py"),
     ),
-    "races": Area(("runtime/engine/observe.py",), ("tests/runtime/test_races.py",)),
+    "races": Area(
+        ("runtime/reference/races.py", "runtime/reference/findings.py"),
+        ("tests/runtime/test_races.py",),
+        900,
+    ),
     "deadlock": Area(
-        ("runtime/engine/deadlock.py",),
+        ("runtime/observations/deadlock.py",),
         ("tests/runtime/test_faults.py", "tests/runtime/test_runs.py"),
     ),
     "store": Area(
@@ -62,7 +66,10 @@ AREAS: dict[str, Area] = {
     ),
     "files": Area(("wsc/files.py",), ("tests/test_files.py", "tests/test_weights.py")),
     "fabric": Area(("isa/fabric.py",), ("tests/isa/test_fabric.py", "tests/isa/test_machine.py")),
-    "kept": Area(("runtime/engine/keep.py",), ("tests/runtime/test_keep.py",)),
+    "kept": Area(
+        ("runtime/keep.py", "runtime/kernels/library.py"),
+        ("tests/runtime/test_keep.py", "tests/runtime/kernels/test_library.py"),
+    ),
     "cost": Area(
         ("wsc/cost/model.py", "wsc/cost/edge.py", "wsc/cost/steady.py", "wsc/cost/tiles.py"),
         (
@@ -91,13 +98,16 @@ AREAS: dict[str, Area] = {
     ),
     "engines": Area(
         (
-            "runtime/engine/kernel_router.py",
-            "runtime/engine/kernel_arbitrate.py",
-            "runtime/engine/kernel_edge.py",
-            "runtime/engine/kernel_races.py",
-            "runtime/engine/kernel_main.py",
-            "runtime/engine/kernel_vector.py",
-            "runtime/engine/drive.py",
+            "runtime/reference/routers.py",
+            "runtime/reference/edge.py",
+            "runtime/reference/messages.py",
+            "runtime/reference/threads.py",
+            "runtime/reference/units.py",
+            "runtime/reference/vectors.py",
+            "runtime/time/*.py",
+            "runtime/both.py",
+            "runtime/decisions.py",
+            "runtime/observations/drive.py",
         ),
         (
             "tests/runtime/test_turns.py",
@@ -106,6 +116,8 @@ AREAS: dict[str, Area] = {
             "tests/runtime/test_races.py",
             "tests/runtime/test_faults.py",
             "tests/runtime/test_runs.py",
+            "tests/runtime/test_both.py",
+            "tests/runtime/test_engines.py",
         ),
         900,
     ),

@@ -14,7 +14,7 @@ from wsc.isa import expr as ex
 from wsc.isa.diagnostics import Diagnostic, Source
 from wsc.isa.fabric import Fabric
 from wsc.isa.operands import show_position
-from wsc.isa.printer import print_operation, print_statement, print_transfer
+from wsc.isa.printer import print_operation, print_statement, print_transfer, print_update
 from wsc.isa.program import (
     NOWHERE,
     Call,
@@ -29,13 +29,15 @@ from wsc.isa.program import (
     Statement,
     Tensor,
     Transfer,
+    Update,
     WeightFile,
 )
+from wsc.isa.turns import distinct_transfers
 from wsc.isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-Item = Statement | Procedure | Region | Route | Tensor | EdgeTensor | Transfer | WeightFile
+Item = Statement | Procedure | Region | Route | Tensor | EdgeTensor | Transfer | WeightFile | Update
 
 SIDES = tuple(Side)
 NEIGHBOURS = tuple(side for side in Side if side is not Side.RAMP)
@@ -82,9 +84,19 @@ class Context:
         return {procedure.name: procedure.body for procedure in self.program.procedures}
 
     @cached_property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """The entries of the schedule, each once if the turns of its loop are alike."""
+        return tuple(distinct_transfers(self.program))
+
+    @cached_property
     def regions(self) -> dict[str, Region]:
         """Region name -> region."""
         return {region.name: region for region in self.program.regions}
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensor name -> tensor."""
+        return {tensor.name: tensor for tensor in self.program.tensors}
 
     @cached_property
     def symbols(self) -> dict[str, int]:
@@ -137,6 +149,8 @@ def describe(item: Item) -> str:
         return print_statement(item).split("\n", maxsplit=1)[0]
     if isinstance(item, Transfer):
         return print_transfer(item)
+    if isinstance(item, Update):
+        return print_update(item)
     if isinstance(item, Route):
         guard = "" if item.guard is None else f" when {ex.show(item.guard)}"
         positions = " | ".join(map(show_position, item.positions))

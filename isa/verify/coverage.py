@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, EdgeTensor, Kind, Transfer
 from wsc.isa.spans import split_offset
+from wsc.isa.turns import plain_transfers
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.transfers import ports_of
 
@@ -26,7 +26,7 @@ def outputs(context: Context) -> None:
     Expects that every transfer stays within its tensor, so that its numbers are bounded.
     """
     drains: dict[str, list[Transfer]] = {}
-    for transfer in context.program.transfers:
+    for transfer in plain_transfers(context.program):
         if transfer.direction is Direction.DRAIN:
             drains.setdefault(transfer.tensor, []).append(transfer)
     for tensor in context.program.edge_tensors:
@@ -37,25 +37,24 @@ def outputs(context: Context) -> None:
 def _output(context: Context, tensor: EdgeTensor, drains: list[Transfer]) -> None:
     size = math.prod(tensor.shape)
     moved = 0
-    seen = np.zeros(size if size <= _MOST else 0, np.uint8)
+    times = np.zeros(size if size <= _MOST else 0, np.int64)
     for transfer in drains:
-        for piece in _pieces(context, transfer):
-            moved += math.prod(piece.extents)
-            if moved > size:
-                message = f"more elements than the {size} of '{tensor.name}' are drained into it"
+        pieces = _pieces(context, transfer)
+        moved += sum(piece.bases.size * math.prod(piece.extents) for piece in pieces)
+        if moved > size:
+            message = f"more elements than the {size} of '{tensor.name}' are drained into it"
+            context.say(message, transfer, tensor.name)
+            return
+        if times.size and pieces:
+            places = np.concatenate([_places(piece) for piece in pieces])
+            times += np.bincount(places, minlength=size)
+            twice = np.flatnonzero(times > 1)
+            if twice.size:
+                message = f"element {twice[0]} of '{tensor.name}' is drained twice"
                 context.say(message, transfer, tensor.name)
                 return
-            if seen.size:
-                places = _places(piece)
-                twice = np.flatnonzero(seen[places])
-                seen[places] += 1
-                if twice.size or len(np.unique(places)) < len(places):
-                    element = int(places[twice[0]]) if twice.size else _doubled(places)
-                    message = f"element {element} of '{tensor.name}' is drained twice"
-                    context.say(message, transfer, tensor.name)
-                    return
     if moved < size:
-        missing = f", not element {int(np.argmin(seen))}" if seen.size else ""
+        missing = f", not element {int(np.argmin(times))}" if times.size else ""
         context.say(
             f"{moved} of the {size} elements of '{tensor.name}' are drained{missing}; "
             "the others would be zero",
@@ -65,15 +64,15 @@ def _output(context: Context, tensor: EdgeTensor, drains: list[Transfer]) -> Non
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What one port moves: the first element, and how often at which strides."""
+    """What ports move that move alike: their first elements, and how often at which strides."""
 
-    base: int
+    bases: Elements
     extents: tuple[int, ...]
     strides: tuple[int, ...]
 
 
-def _pieces(context: Context, transfer: Transfer) -> Iterator[_Piece]:
-    """A transfer at each port, and at each repetition if they differ in their shape."""
+def _pieces(context: Context, transfer: Transfer) -> list[_Piece]:
+    """A transfer at its ports, and at their repetitions if these differ in their shape."""
     env = ports_of(context.regions[transfer.region], transfer.side, context)
     offset, ragged = split_offset(transfer)
     name, count = transfer.repeat or ("", 1)
@@ -90,20 +89,23 @@ def _pieces(context: Context, transfer: Transfer) -> Iterator[_Piece]:
     places = env["x"] + env["y"] + (env[name] if ragged else 0)
     held = context.guard_values(transfer.guard, env, transfer)
     columns = np.broadcast_arrays(places, held, *numbers)[1:]
-    for row in zip(*(np.ravel(column).tolist() for column in columns), strict=True):
-        is_open, base, *rest = row
-        piece = _Piece(base, tuple(rest[: len(names)]), tuple(rest[len(names) :]))
-        if is_open and all(extent > 0 for extent in piece.extents):
-            yield piece
+    table = np.stack([np.ravel(column).astype(np.int64) for column in columns], axis=1)
+    moving = (table[:, 0] != 0) & (table[:, 2 : 2 + len(names)] > 0).all(axis=1)
+    # On most ports extents and strides are the same.
+    bases = table[moving, 1]
+    shapes, which = np.unique(table[moving, 2:], axis=0, return_inverse=True)
+    order = np.argsort(which.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(which.ravel(), minlength=len(shapes)))
+    groups = np.split(bases[order], ends[:-1]) if len(shapes) else []
+    return [
+        _Piece(own, tuple(shape[: len(names)]), tuple(shape[len(names) :]))
+        for own, shape in zip(groups, shapes.tolist(), strict=True)
+    ]
 
 
 def _places(piece: _Piece) -> Elements:
-    places = np.array([piece.base], np.int64)
+    """Every element that the ports of a piece move."""
+    places = piece.bases
     for extent, stride in zip(piece.extents, piece.strides, strict=True):
         places = (places[:, None] + np.arange(extent)[None, :] * stride).ravel()
     return places
-
-
-def _doubled(places: Elements) -> int:
-    values, counts = np.unique(places, return_counts=True)
-    return int(values[np.argmax(counts)])

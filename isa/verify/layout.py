@@ -8,7 +8,7 @@ import numpy as np
 
 from wsc.isa.code_size import code_bytes
 from wsc.isa.limits import MOST_CELLS, MOST_NUMBER
-from wsc.isa.program import Kind
+from wsc.isa.program import Kind, Tensor
 from wsc.isa.types import Side, host_dtype
 from wsc.isa.verify.context import Context
 
@@ -65,7 +65,7 @@ def regions(context: Context) -> None:
 
 
 def mains(context: Context) -> None:
-    """Cores that routes lead to have code: what nobody takes or sends is waited for for ever."""
+    """Cores that routes lead to have code, and procedures have somebody who may call them."""
     program = context.program
     used = {
         route.region
@@ -76,7 +76,11 @@ def mains(context: Context) -> None:
     for region in program.regions:
         if region.name in used and not region.main:
             message = f"region '{region.name}' has no code, and routes lead to or from its cores"
-            context.say(message, region)
+            context.say(f"{message}: write a 'main {region.name}'", region)
+    if program.procedures and not any(region.main for region in program.regions):
+        procedure = program.procedures[0]
+        message = f"no region has a 'main', so '{procedure.name}' is never called"
+        context.say(message, procedure, procedure.name)
 
 
 def colors(context: Context) -> None:
@@ -124,6 +128,38 @@ def tensors(context: Context) -> None:
         if host and host_dtype(host) is None:
             message = f"'{tensor.name}': NumPy has no type of numbers called '{host}'"
             context.say(message, tensor, host)
+
+
+def overlaps(context: Context) -> None:
+    """Tensors have bytes of their own, or share them and say so."""
+    order = sorted(
+        (tensor for tensor in context.program.tensors if tensor.bytes > 0),
+        key=lambda tensor: tensor.address,
+    )
+    # Of those before, the two that reach furthest and do not share bytes with each other.
+    furthest: list[Tensor] = []
+    for tensor in order:
+        for other in furthest:
+            if other.address + other.bytes > tensor.address and _group(other) != _group(tensor):
+                _overlap(context, *sorted((other, tensor), key=context.program.tensors.index))
+                break
+        furthest = sorted((*furthest, tensor), key=lambda t: t.address + t.bytes, reverse=True)
+        others = [other for other in furthest if _group(other) != _group(furthest[0])]
+        furthest = [furthest[0], *others[:1]]
+
+
+def _group(tensor: Tensor) -> str:
+    return tensor.shares or tensor.name
+
+
+def _overlap(context: Context, first: Tensor, second: Tensor) -> None:
+    line = f" (line {first.where.line})" if first.where.line else ""
+    context.say(
+        f"'{second.name}', bytes {second.address} to {second.address + second.bytes - 1}, lies "
+        f"over '{first.name}'{line}, bytes {first.address} to {first.address + first.bytes - 1}: "
+        f"move it, or write 'shares {_group(first)}' if they are needed at different times",
+        second,
+    )
 
 
 def memory(context: Context) -> None:

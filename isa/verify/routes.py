@@ -119,7 +119,7 @@ class _Edges(dict[tuple[Direction, str, Side], Mask]):
 
 def _edge(context: Context, shape: tuple[int, int]) -> _Edges:
     edges = _Edges(shape)
-    for transfer in context.program.transfers:
+    for transfer in context.transfers:
         region = context.regions[transfer.region]
         area = context.tiles(region)
         mask = np.broadcast_to(

@@ -107,6 +107,14 @@ def _vector(context: Context, op: Op, row: Instr) -> bool:
         wanted = "[address]" if row.accumulates else "[address] or <color>"
         context.say(f"'{row.name}' writes to {wanted}, not to {_WORDS[type(target)]}", op)
         return False
+    taken: set[str] = set()
+    for operand in op.operands[1:]:
+        if isinstance(operand, Fabric):
+            if operand.color in taken:
+                message = f"<{operand.color}> is taken twice: a queue gives one operand"
+                context.say(message, op, operand.color)
+                return False
+            taken.add(operand.color)
     for operand, role in zip(op.operands, row.operands, strict=True):
         dtype = operand_type(role, op.dtype)
         if isinstance(operand, Real) and not dtype.is_float:

@@ -22,10 +22,11 @@ from wsc.isa.program import (
     Region,
     Scalar,
     Statement,
+    Tensor,
     assigned,
     row_level,
 )
-from wsc.isa.spans import show_address, spanned
+from wsc.isa.spans import Span, show_address, spanned
 from wsc.isa.table import BY_NAME, Form, operand_type
 from wsc.isa.types import DType, Side
 from wsc.isa.verify.context import Context, Mask, first
@@ -185,7 +186,7 @@ def code(context: Context, network: Network, found: list[Site]) -> None:
         _bounded(context, site, extents)
         for index, operand in enumerate(site.op.operands):
             if isinstance(operand, Mem):
-                _address(context, site, operand, _type(site.op, index), reach, extents,
+                _address(context, site, operand, element_type(site.op, index), reach, extents,
                          environments[site.region.name])  # fmt: skip
             elif isinstance(operand, Fabric):
                 ramp.check(site, operand.color, index == 0, reach)
@@ -193,7 +194,8 @@ def code(context: Context, network: Network, found: list[Site]) -> None:
             ramp.check(site, site.op.color, True, reach)
 
 
-def _type(op: Op, index: int) -> DType:
+def element_type(op: Op, index: int) -> DType:
+    """The type of the elements of an instruction's memory operand."""
     row = BY_NAME[op.name]
     if row.form is Form.SEND and op.dtype is not None:
         return op.dtype
@@ -245,24 +247,59 @@ def _address(
     strides = {name: context.value(stride, env, site.op) for name, stride in split.strides.items()}
     if base is None or any(stride is None for stride in strides.values()):
         return
-    span = spanned(base, [(extents[name], stride) for name, stride in strides.items()])
     odd = np.asarray(base) % dtype.bytes != 0
     for name, stride in strides.items():
         many = np.asarray(extents[name]) > 1
         odd = odd | ((np.asarray(stride) % dtype.bytes != 0) & many)
-    text = f"[{ex.show(operand.address)}]"
-    limit = context.fabric.sram_bytes
-    outside = np.atleast_2d(reach.mask & span.beyond(limit - dtype.bytes + 1))
-    if outside.any():
-        x, y = first(outside)
-        low = show_address(int(np.broadcast_to(span.least, outside.shape)[y, x]))
-        high = int(np.broadcast_to(span.greatest, outside.shape)[y, x]) + dtype.bytes - 1
-        place = _tile(site.region, outside, x, y)
-        message = f"{text} covers bytes {low} to {show_address(high)}{place}, "
-        context.say(f"{message}and SRAM ends at {limit - 1}", site.op)
-    elif (reach.mask & odd).any():
-        message = f"{text} is not aligned to {dtype.bytes}-byte elements"
+    tensor = context.tensors.get(ex.base(split.static, context.tensors))
+    start = 0 if tensor is None else tensor.address
+    span = spanned(base - start, [(extents[name], stride) for name, stride in strides.items()])
+    if _outside(context, site.region, site.op, operand, dtype, span, tensor, reach.mask):
+        return
+    if (reach.mask & odd).any():
+        message = f"[{ex.show(operand.address)}] is not aligned to {dtype.bytes}-byte elements"
         context.say(message + _tile(site.region, odd, *first(reach.mask & odd)), site.op)
+
+
+def within(
+    context: Context,
+    region: Region,
+    op: Op,
+    index: int,
+    span: Span,
+    tensor: Tensor,
+    mask: Mask,
+    more: str,
+) -> bool:
+    """Whether an instruction's operand stays within the tensor that its address names.
+
+    span: its bytes, counted from the tensor's first. mask: tiles. Reports the first that is not.
+    """
+    operand = op.operands[index]
+    assert isinstance(operand, Mem)
+    dtype = element_type(op, index)
+    return not _outside(context, region, op, operand, dtype, span, tensor, mask, more)
+
+
+def _outside(
+    context: Context, region: Region, op: Op, operand: Mem, dtype: DType, span: Span,
+    tensor: Tensor | None, mask: Mask, more: str = "",
+) -> bool:  # fmt: skip
+    there = context.fabric.sram_bytes if tensor is None else tensor.bytes
+    outside = np.atleast_2d(mask & span.beyond(there - dtype.bytes + 1))
+    if not outside.any():
+        return False
+    x, y = first(outside)
+    low, high = (
+        int(np.broadcast_to(end, outside.shape)[y, x]) for end in (span.least, span.greatest)
+    )
+    shown = f"{show_address(low)} to {show_address(high + dtype.bytes - 1)}"
+    of = "" if tensor is None else f" of '{tensor.name}'"
+    limit = f"SRAM ends at {there - 1}" if tensor is None else f"it has {there}"
+    place = _tile(region, outside, x, y)
+    text = f"[{ex.show(operand.address)}] covers bytes {shown}{of}{place}{more}, and {limit}"
+    context.say(text, op)
+    return True
 
 
 def _tile(region: Region, mask: Mask, x: int, y: int) -> str:

@@ -25,7 +25,7 @@ _BLOCK = 1 << 20  # ports times repetitions that are looked at together
 def transfers(context: Context, network: Network) -> None:
     """Each transfer stands at the edge, meets a route, and stays within its tensor."""
     tensors, places = context.program.edge_tensors, edge_places(context.program.edge_tensors)
-    for transfer in context.program.transfers:
+    for transfer in context.transfers:
         region = context.regions[transfer.region]
         tensor = tensors[places[transfer.direction, transfer.tensor]]
         if not _at_edge(context, region, transfer, transfer.side):

@@ -25,7 +25,7 @@ def _flow(
 ) -> None:
     """Follow the text; what a branch or a loop may set counts as set behind it."""
     for statement in body:
-        for node in _read(statement):
+        for node in read(statement):
             for name in ex.names(node):
                 if name in names and name not in known:
                     context.say(f"register '{name}' is read before it is set", statement, name)
@@ -42,7 +42,8 @@ def _flow(
             known |= other
 
 
-def _read(statement: Statement) -> list[ex.Expr]:
+def read(statement: Statement) -> list[ex.Expr]:
+    """The expressions of a statement, those of the statements in it left out."""
     if isinstance(statement, Loop):
         return [statement.count]
     if isinstance(statement, If):

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+import mmap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from wsc.isa.program import Kind as Edge
+from wsc.isa.rounding import HALF_NAN
 from wsc.isa.table import TABLE
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
 from wsc.runtime.image import NO_REGION, Image
-from wsc.runtime.memory import available_bytes, require_memory
+from wsc.runtime.memory import available_bytes
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
-from wsc.runtime.values.compiled import HALF_NAN, Machine, addresses
+from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.records import (
+    FLAT,
     MOST_DIMS,
+    MOST_LISTED,
     MOST_OPERANDS,
     ROUTER,
     RUN,
@@ -27,18 +32,20 @@ from wsc.runtime.values.records import (
     STREAM,
     TASK,
     THREAD,
+    UNKNOWN,
 )
 from wsc.runtime.weights import Mapped
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 SCRATCH = 4096  # words for each operand, at least
-AHEAD = 1 << 18  # words that a producer is ahead of its readers at most, while others can go on
+AHEAD = 1 << 16  # words that a producer is ahead of its readers at most, while others can go on
 PORTION = 1 << 27  # steps of an instruction, in all rows of tiles, that are done at a time
 PORTION_ROWS = 1 << 20  # and rows of steps, where these are done one after the other
 RAMP = 4
 CLASSES = 48  # sizes of blocks
 MOST_STORAGE = 1 << 36  # words
 RUNS = 4096  # of routers, to begin with
+NOTES = 1024  # of loaded words, to begin with
 I32 = TYPE_INDEX[DType.I32]
 
 
@@ -89,8 +96,12 @@ def trace(image: Image) -> Traced:
     from_core = receive == RAMP
     begins = from_core | (queue >= 0)
     parent[begins] = number[begins]
+    # Twice as far with each turn. A route that leads round in a circle has no beginning.
     for _ in range(max(count, 2).bit_length()):
-        parent = parent[parent]
+        farther = parent[parent]
+        if np.array_equal(farther, parent):
+            break
+        parent = farther
     origin = np.where(begins[parent], parent, -1)
     return Traced(origin, from_core, queue, _stuck(slots, send, receive))
 
@@ -117,9 +128,10 @@ class Builder:
 
     def __init__(
         self, image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray],
-        max_memory: int | None,
+        max_memory: int | None, deciding: np.ndarray,
     ) -> None:  # fmt: skip
         self.image, self.inputs, self.outputs = image, inputs, outputs
+        self.deciding = deciding
         self.width, self.height = image.program.width, image.program.height
         self.colors = max(len(image.program.colors), 1)
         self.slots = slots_of(image)
@@ -133,37 +145,39 @@ class Builder:
         """The tables."""
         image, code = self.image, self.image.code
         tiles = self.width * self.height
-        require_memory(self._needed(), self.max_memory)
         units = code.units + 1
         now = np.zeros(1, RUNNING)
         words = self._memory(now)
         streams = self._streams()
         fabric = image.fabric
         tables = self._tasks(tiles, units)
-        rows = code.rows.astype(np.int64)
-        wanted = _wanted(rows)
+        rows = code.rows
+        wanted = wanted_operations(rows)
         tables: dict[str, np.ndarray] = dict(
             now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
-            half=HALF, rows=rows, operands=code.operands.astype(np.int64),
-            refs=code.refs.astype(np.int64), lists=code.lists.astype(np.int64),
-            registers=code.registers.astype(np.int64), pool=code.pool,
-            literals=_literals(code.reals), operations=operations(wanted),
-            domains=domains(wanted), parts=addresses(),
-            traits=_traits(rows, code.operands), regions=image.regions.astype(np.int64),
+            half=HALF, rows=rows, operands=code.operands,
+            refs=code.refs, lists=code.lists,
+            registers=code.registers, pool=code.pool,
+            literals=literals(code.reals), operations=operations(wanted),
+            domains=domains(wanted),
+            traits=_traits(rows, code.operands), regions=image.regions,
+            deciding=self.deciding, notes=np.zeros((NOTES, 3), np.int64),
             threads=self._threads(),
-            regs=np.zeros(tiles * fabric.registers, np.int32),
-            loops=np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
-            frames=np.zeros(tiles * 2 * fabric.call_depth, np.int64),
+            regs=sparse(tiles * fabric.registers, np.int32),
+            loops=sparse(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
+            frames=sparse(tiles * 2 * fabric.call_depth, np.int64),
             **tables, **streams,
             semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
             dirty=np.ones(self.width, np.int64), counted=np.zeros(len(COUNTED), np.int64),
             free_storage=np.zeros(CLASSES, np.int64),
-            slots=self.slots.astype(np.int64) if len(self.slots) else _none(16),
-            slot_of=image.routes.slot_of.astype(np.int64),
-            positions=image.routes.positions.astype(np.int64),
+            slots=self.slots if len(self.slots) else _none(16).astype(np.int32),
+            slot_of=image.routes.slot_of,
+            positions=image.routes.positions,
             runs=np.zeros(RUNS + 2 * self.height, RUN),
             listed=np.zeros(len(self.slots) + 1, np.int64),
-            moves=np.zeros((len(self.slots) + 1, 6), np.int64),
+            moves=sparse(len(self.slots) + 1, np.int64, 6),
+            passes=sparse(len(self.slots) + 1, np.int64, 4),
+            lines=np.zeros(self.colors * (self.width + self.height), np.int64),
             records=image.schedule.records, shapes=image.schedule.shapes,
             queues=self.queues.copy() if len(self.queues) else _none(Qcol.INDEX + MAX_DIMS),
             tensors=self._tensors(), lookups=image.schedule.lookups,
@@ -173,21 +187,12 @@ class Builder:
             spread=np.zeros(MOST_OPERANDS, np.int64), count=np.zeros(MOST_DIMS, np.int64),
             step=np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
             index=np.zeros(MOST_DIMS, np.int64),
+            listed_steps=np.zeros((MOST_LISTED, 2), np.int64),
+            turns=np.zeros((MOST_DIMS + 1, 4), np.int64),
         )  # fmt: skip
         self._start(now, units)
-        now["run_room"] = len(tables["runs"])
+        now["run_room"], now["note_room"] = len(tables["runs"]), NOTES
         return Machine(tables)
-
-    def _needed(self) -> dict[str, int]:
-        """Bytes that a run takes for certain; threads, tasks and streams take more as they go."""
-        tiles = self.width * self.height
-        each_slot = 8 * self.slots.shape[1] + ROUTER.itemsize + 8 * (6 + 1)
-        queues = tiles * self.colors * (3 * 8 + 1)
-        return {
-            f"the SRAM of {tiles:,} tiles": tiles * self.image.data_bytes,
-            "queues and routers": queues + each_slot * len(self.slots),
-            "threads": tiles * THREAD.itemsize,
-        }
 
     def _start(self, now: np.ndarray, units: int) -> None:
         fabric = self.image.fabric
@@ -250,11 +255,11 @@ class Builder:
     def _tasks(self, tiles: int, units: int) -> dict[str, np.ndarray]:
         count = tiles * units
         return {
-            "tasks": np.zeros(count, TASK),
-            "extents": np.zeros((count, MOST_DIMS), np.int64),
-            "strides": np.zeros((count, MOST_OPERANDS * MOST_DIMS), np.int64),
-            "bases": np.zeros((count, MOST_OPERANDS), np.int64),
-            "held": np.zeros((count, MOST_OPERANDS), np.int32),
+            "tasks": sparse(count, TASK),
+            "extents": sparse(count, np.int64, MOST_DIMS),
+            "strides": sparse(count, np.int64, MOST_OPERANDS * MOST_DIMS),
+            "bases": sparse(count, np.int64, MOST_OPERANDS),
+            "held": sparse(count, np.int32, MOST_OPERANDS),
             "owner": np.zeros(count, np.int64),
             "busy": np.zeros(self.width * units, np.int64),
         }
@@ -312,13 +317,13 @@ class Builder:
         lane[place[known[to_core]]] = which[to_core]
         source[place[receives]] = arrivals[block[receives]]
         lane[place[receives]] = y[receives]
-        places = zip(stream.tolist(), which.tolist(), strict=True)
-        found = dict(zip(known.tolist(), places, strict=True))
+        at_slot, lane_at = np.full(len(slots), -1), np.zeros(len(slots), np.int64)
+        at_slot[known], lane_at[known] = stream, which
         for number, row in enumerate(self.queues):
             slot = int(row[Qcol.SLOT])
-            leaves = self._leaves(row)
-            if not guided[slot] and leaves and slot in found and directions[number] != {FEED}:
-                source[total + number], lane[total + number] = found[slot]
+            leaves = self._leaves(row) and origin[slot] >= 0
+            if not guided[slot] and leaves and directions[number] != {FEED}:
+                source[total + number], lane[total + number] = at_slot[slot], lane_at[slot]
         readers, firsts, counts = self._readers(source, total)
         table = np.zeros(max(len(self.streams), 1), STREAM)
         if self.streams:
@@ -328,9 +333,10 @@ class Builder:
             table["first"] = np.cumsum(table["lanes"]) - table["lanes"]
             table["readers"], table["reader_count"] = firsts, counts
         routers = np.zeros(len(slots) + 1, ROUTER)
-        for name in ("first", "last", "out_first", "out_last", "arrival"):
+        for name in ("first", "last", "out_first", "out_last", "arrival", "leap"):
             routers[name] = -1
         routers["arrival"][: len(slots)] = arrivals[block]
+        routers["straight"] = UNKNOWN
         return {
             "streams": table, "written": np.zeros(int(table["lanes"].sum()) + 1, np.int64),
             "stream_of": stream_of, "queues_there": queues_there, "source": source,
@@ -361,16 +367,31 @@ class Builder:
         who = np.where(
             reads < total, reads // (self.colors * self.height), self.width + reads - total
         )
-        pairs = np.unique(np.stack([source[reads], who]), axis=1)
-        counts = np.bincount(pairs[0], minlength=len(self.streams)).astype(np.int64)
-        return np.append(pairs[1], 0), np.cumsum(counts) - counts, counts
+        most = self.width + len(self.queues)
+        stream, reader = np.divmod(np.unique(source[reads] * most + who), most)
+        counts = np.bincount(stream, minlength=len(self.streams)).astype(np.int64)
+        return np.append(reader, 0), np.cumsum(counts) - counts, counts
+
+
+def sparse(rows: int, kind: Any, columns: int = FLAT) -> np.ndarray:
+    """A table of zeros, of which few rows will be used; the others take no memory.
+
+    Threads and tasks use the rows of their first tiles. With pages of their usual size, of 2 MiB
+    where the system likes them so, that would take, and clear, all of the table.
+    """
+    shape = rows if columns == FLAT else (rows, columns)
+    size = np.dtype(kind).itemsize * rows * max(columns, 1)
+    memory = mmap.mmap(-1, max(size, 1))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, kind, rows * max(columns, 1)).reshape(shape)
 
 
 def _none(columns: int) -> np.ndarray:
     return np.zeros((1, int(columns)), np.int64)
 
 
-def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
+def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
     """Operations that a program's instructions need; moves and sums of products have their own."""
     computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
     whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
@@ -379,7 +400,7 @@ def _wanted(rows: np.ndarray) -> set[tuple[int, bool]]:
     return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in own}
 
 
-def _literals(reals: np.ndarray) -> np.ndarray:
+def literals(reals: np.ndarray) -> np.ndarray:
     """The bits of floating literals in each element type."""
     table = np.zeros((len(reals), len(DTYPES)), np.int32)
     with np.errstate(all="ignore"):
@@ -422,7 +443,7 @@ def fabric_words(mapped: Mapped) -> np.ndarray:
     data, kind = mapped.data, mapped.tensor.dtype
     assert data.size == math.prod(mapped.tensor.shape)
     if data.dtype == kind.numpy:
-        return data
+        return data if data.flags.aligned else data.copy()  # compiled loops load whole vectors
     with np.errstate(all="ignore"):
         if kind is DType.I32:
             return (data.astype(np.int64) if data.dtype.kind == "f" else data).astype(np.int32)

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from wsc.isa.limits import MOST_WORD
 from wsc.runtime.tables import Col, Kind
-from wsc.runtime.values.compiled import (
-    NOTHING,
-    NUMBER,
-    TRUTH,
-    Machine,
-    kernel,
-    look,
-    machine_at,
-    operate,
-    part,
-)
+from wsc.runtime.values.compiled import Machine, kernel, look, operate
 from wsc.runtime.values.multiply import multiply
 from wsc.runtime.values.records import Fault, Standing
 from wsc.runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
@@ -62,7 +52,7 @@ NEGATIVE, TARGET, CALLS = int(Fault.NEGATIVE), int(Fault.TARGET), int(Fault.CALL
 REGISTERS, STATEMENT = int(Fault.REGISTERS), int(Col.STATEMENT)
 
 
-@kernel(NOTHING, 2)
+@kernel
 def split_thread(m: Machine, thread: int, at: int) -> None:
     """The rows of a thread from ``at`` on become a thread of their own, in the same state."""
     y = thread % m.now[0].height
@@ -82,7 +72,7 @@ def split_thread(m: Machine, thread: int, at: int) -> None:
     m.dirty[thread // m.now[0].height] = 1
 
 
-@kernel(TRUTH, 3, machine=False)
+@kernel
 def holds(relation: int, left: int, right: int) -> bool:
     """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
     if relation == 0:
@@ -96,7 +86,7 @@ def holds(relation: int, left: int, right: int) -> bool:
     return left > right if relation == 4 else left >= right
 
 
-@kernel(TRUTH, 2)
+@kernel
 def decide(m: Machine, thread: int, row: int) -> bool:
     """Whether the condition of an ``if`` holds; rows that decide otherwise are split off."""
     now = m.now
@@ -122,7 +112,7 @@ def decide(m: Machine, thread: int, row: int) -> bool:
     return answer
 
 
-@kernel(NUMBER, 2)
+@kernel
 def call(m: Machine, thread: int, row: int) -> int:
     """Enter a procedure: a new window, arguments first, all else zero. The next row."""
     now, t = m.now, m.threads[thread]
@@ -151,7 +141,7 @@ def call(m: Machine, thread: int, row: int) -> int:
     return m.rows[row, A]
 
 
-@kernel(NUMBER, 2)
+@kernel
 def word_address(m: Machine, thread: int, row: int) -> int:
     """Address of the word that ``i.load`` or ``i.store`` names in the first row, or -1."""
     now = m.now
@@ -167,7 +157,7 @@ def word_address(m: Machine, thread: int, row: int) -> int:
     return now[0].memory + (x * now[0].words + (address >> 2)) * now[0].height + y
 
 
-@kernel(NOTHING, 2)
+@kernel
 def scalar(m: Machine, thread: int, row: int) -> None:
     """``i.*`` instructions on registers and words."""
     now, kind, y = m.now, m.rows[row, KIND], thread % m.now[0].height
@@ -193,6 +183,10 @@ def scalar(m: Machine, thread: int, row: int) -> None:
         now[0].row_end = other
         split_thread(m, thread, other)
         m.regs[thread * m.now[0].registers + target] = value
+        if m.deciding[row] != 0:
+            note = now[0].noted
+            m.notes[note, 0], m.notes[note, 1], m.notes[note, 2] = thread, other - y, value
+            now[0].noted = note + 1
     else:
         value = reference(m, thread, m.rows[row, C])
         m.words[1] = value
@@ -201,7 +195,7 @@ def scalar(m: Machine, thread: int, row: int) -> None:
     now[0].sram_bytes += 4 * (now[0].row_end - y)
 
 
-@kernel(NOTHING, 2)
+@kernel
 def signal(m: Machine, thread: int, row: int) -> None:
     """``signal``: add to a semaphore in all rows."""
     now, y = m.now, thread % m.now[0].height
@@ -216,7 +210,7 @@ def signal(m: Machine, thread: int, row: int) -> None:
         semaphores[at] += count
 
 
-@kernel(TRUTH, 2)
+@kernel
 def wait(m: Machine, thread: int, row: int) -> bool:
     """``wait``; False while some row does not have the count.
 
@@ -243,7 +237,7 @@ def wait(m: Machine, thread: int, row: int) -> bool:
     return enough
 
 
-@kernel(TRUTH, 2)
+@kernel
 def unit_free(m: Machine, thread: int, unit: int) -> bool:
     """Whether a stream unit is free in all rows; in other modes those that differ part."""
     now, y = m.now, thread % m.now[0].height
@@ -259,10 +253,9 @@ def unit_free(m: Machine, thread: int, unit: int) -> bool:
     return free
 
 
-@part(4)
-def send(address: int, thread: int, row: int, task: int, total: int) -> int:
+@kernel
+def send(m: Machine, thread: int, row: int, task: int, total: int) -> None:
     """Find the target of a remote store, and count what it does."""
-    m = machine_at(address)
     now, height = m.now, m.now[0].height
     t, unit, y = m.threads[thread], m.rows[row, UNIT], thread % m.now[0].height
     operand = m.rows[row, OPERANDS]
@@ -292,9 +285,9 @@ def send(address: int, thread: int, row: int, task: int, total: int) -> int:
         lanes = now[0].row_end - y
     if tx < 0 or ty < 0 or tx >= region[2] or ty >= region[3]:
         fail(m, TARGET, thread, unit, row, tx, ty)
-        return 0
+        return
     if total == 0:
-        return 0
+        return
     x, gx, gy = thread // height, tx + region[0], ty + region[1]
     m.bases[task, TARGET_X], m.bases[task, TARGET_Y], m.held[task, SLOPE] = gx, gy, slope
     size, inner = 2 if m.operands[operand, OF_TYPE] == F16 else 4, 1
@@ -306,10 +299,9 @@ def send(address: int, thread: int, row: int, task: int, total: int) -> int:
     now[0].dynamic_hops += far * (total + 2 * (total // inner))
     now[0].elements += total * lanes
     now[0].sram_bytes += 2 * size * total * lanes
-    return 0
 
 
-@kernel(TRUTH, 2)
+@kernel
 def start(m: Machine, thread: int, row: int) -> bool:
     """Begin a vector instruction or send; whether the thread goes on.
 
@@ -362,7 +354,7 @@ def start(m: Machine, thread: int, row: int) -> bool:
     return True
 
 
-@kernel(TRUTH, 2)
+@kernel
 def control(m: Machine, thread: int, row: int) -> bool:
     """Send a control wavelet; False after a fault, or until there is room in the pool of runs."""
     now, height = m.now, m.now[0].height
@@ -380,10 +372,9 @@ def control(m: Machine, thread: int, row: int) -> bool:
     return True
 
 
-@part(1)
-def run_thread(address: int, thread: int) -> int:
+@kernel
+def run_thread(m: Machine, thread: int) -> bool:
     """Run a thread until it waits or ends; whether it did anything."""
-    m = machine_at(address)
     now, some = m.now, False
     y = thread % now[0].height
     while now[0].fault == 0 and now[0].left > 0:
@@ -458,6 +449,9 @@ def run_thread(address: int, thread: int) -> int:
         elif kind == CALL:
             following = call(m, thread, row)
         else:
+            if kind == LOAD and now[0].noted == now[0].note_room:
+                now[0].left = 0  # Python makes room, and the thread comes back to this row
+                return True
             scalar(m, thread, row)
         if now[0].fault != 0:
             return True

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
-from wsc.runtime.values.compiled import (
-    NOTHING,
-    NUMBER,
-    PAIR,
-    TRUTH,
-    Machine,
-    halves_at,
-    integers_at,
-    kernel,
-    machine_at,
-    part,
-)
+from wsc.runtime.values.compiled import Machine, entry, halves_at, integers_at, kernel
 from wsc.runtime.values.records import Fault
-from wsc.runtime.values.streams import reserve, wake_readers
+from wsc.runtime.values.streams import reserve, wake_producer, wake_readers
 
 BASE, REPEAT, STEP, SHAPE = int(Rcol.BASE), int(Rcol.REPEAT), int(Rcol.STEP), int(Rcol.SHAPE)
 LAST, BEFORE = int(Rcol.LAST), int(Rcol.BEFORE)
@@ -32,7 +21,7 @@ BAD_LOOKUP = int(Fault.LOOKUP)
 CHUNK = 1 << 16  # wavelets that a port feeds at most before others have their turn
 
 
-@kernel(NUMBER, 1)
+@kernel
 def shape_of(m: Machine, queue: int) -> int:
     """Shape of the record that a queue is at, or -1 at its end."""
     if m.queues[queue, RECORD] == m.queues[queue, END]:
@@ -40,7 +29,7 @@ def shape_of(m: Machine, queue: int) -> int:
     return m.records[m.queues[queue, RECORD], SHAPE]
 
 
-@kernel(NOTHING, 2)
+@kernel
 def end_repetition(m: Machine, queue: int, shape: int) -> None:
     """All elements of a repetition are done."""
     if m.shapes[shape, THEN] != 0:
@@ -49,7 +38,7 @@ def end_repetition(m: Machine, queue: int, shape: int) -> None:
         m.queues[queue, TURN] += 1
 
 
-@kernel(NOTHING, 1, outer=True)
+@entry
 def settle(m: Machine, queue: int) -> None:
     """Move the cursor over whatever has no elements, to what is to be done next."""
     q = m.queues
@@ -77,7 +66,7 @@ def settle(m: Machine, queue: int) -> None:
         m.now[0].queues_left -= 1
 
 
-@kernel(NOTHING, 1)
+@kernel
 def pass_control(m: Machine, queue: int) -> None:
     """Move the cursor behind a control wavelet."""
     q = m.queues
@@ -86,7 +75,7 @@ def pass_control(m: Machine, queue: int) -> None:
     settle(m, queue)
 
 
-@kernel(NOTHING, 2)
+@kernel
 def go_on(m: Machine, queue: int, count: int) -> None:
     """Move the cursor behind ``count`` elements of the innermost dimension."""
     q = m.queues
@@ -110,7 +99,7 @@ def go_on(m: Machine, queue: int, count: int) -> None:
     settle(m, queue)
 
 
-@kernel(NUMBER, 1)
+@kernel
 def element(m: Machine, queue: int) -> int:
     """The element that a cursor is at; -1 while its row of a lookup is not known."""
     q = m.queues
@@ -129,7 +118,7 @@ def element(m: Machine, queue: int) -> int:
     return at
 
 
-@kernel(PAIR, 2)
+@kernel
 def innermost(m: Machine, queue: int, shape: int) -> tuple[int, int]:
     """(elements left, step from one to the next) of the cursor's innermost dimension."""
     last = m.shapes[shape, RANK] - 1
@@ -139,10 +128,9 @@ def innermost(m: Machine, queue: int, shape: int) -> tuple[int, int]:
     return left, m.shapes[shape, DIM_STEP + last]
 
 
-@part(2)
-def feed(address: int, queue: int, most: int) -> int:
+@kernel
+def feed(m: Machine, queue: int, most: int) -> int:
     """Feed up to ``most`` elements into a queue's stream, to the next control; how many."""
-    m = machine_at(address)
     stream = m.feeding[queue]
     lane, total = m.streams[stream].first, 0
     while total < most and m.queues[queue, STATE] == 0:
@@ -176,7 +164,7 @@ def feed(address: int, queue: int, most: int) -> int:
     return total
 
 
-@kernel(TRUTH, 2)
+@kernel
 def supply(m: Machine, stream: int, end: int) -> bool:
     """Have the edge feed a stream up to a position; whether the stream goes so far."""
     lane, queue = m.streams[stream].first, m.streams[stream].queue
@@ -185,7 +173,7 @@ def supply(m: Machine, stream: int, end: int) -> bool:
     return m.written[lane] >= end
 
 
-@kernel(TRUTH, 3)
+@kernel
 def take_index(m: Machine, shape: int, value: int, tile: int) -> bool:
     """A lookup has one more value; False after a fault."""
     lookup = m.shapes[shape, LOOKUP]
@@ -199,7 +187,7 @@ def take_index(m: Machine, shape: int, value: int, tile: int) -> bool:
     return True
 
 
-@kernel(NOTHING, 1)
+@kernel
 def wake_lookups(m: Machine, lookup: int) -> None:
     """Whoever waits for rows of a lookup may go on."""
     for queue in range(m.now[0].edge_queues):
@@ -209,10 +197,9 @@ def wake_lookups(m: Machine, lookup: int) -> None:
                 wake_readers(m, m.feeding[queue])
 
 
-@part(1)
-def drain(address: int, queue: int) -> int:
+@kernel
+def drain(m: Machine, queue: int) -> bool:
     """Write what has arrived for a queue; whether that was anything."""
-    m = machine_at(address)
     reader = m.now[0].width * m.now[0].colors * m.now[0].height + queue
     stream = m.source[reader]
     if stream < 0:
@@ -253,6 +240,7 @@ def drain(address: int, queue: int) -> int:
         if m.shapes[shape, DIRECTION] == DRAIN:
             m.now[0].moved += count
         m.cursor[reader] += count
+        wake_producer(m, stream)
         m.now[0].left -= count
         some = True
         go_on(m, queue, count)

@@ -9,11 +9,13 @@ import numpy as np
 
 from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
 from wsc.runtime.image import Image
+from wsc.runtime.memory import require_memory
+from wsc.runtime.record import Record, gather
 from wsc.runtime.routes import Scol
 from wsc.runtime.store import make_outputs
 from wsc.runtime.tables import COUNTED
 from wsc.runtime.values.build import Builder, Traced
-from wsc.runtime.values.compiled import Machine
+from wsc.runtime.values.compiled import LIBRARY, Machine
 from wsc.runtime.values.edge import settle
 from wsc.runtime.values.records import Fault, Mode
 from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
@@ -28,27 +30,36 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """What a run leaves: flat outputs in the fabric's types, and what was done."""
+    """What a run leaves: flat outputs in the fabric's types, and what was done.
+
+    record: what was loaded where that decides anything, if that was to be noted.
+    """
 
     outputs: dict[str, np.ndarray]
     work: Work
+    record: Record | None = None
 
 
 def execute(
     image: Image, inputs: dict[str, np.ndarray], *,
     progress: Progress | None = None, max_memory: int | None = None,
+    deciding: np.ndarray | None = None, compiling: Callable[[str], None] | None = None,
 ) -> Executed:  # fmt: skip
     """Run an image for its outputs.
 
     inputs: flat arrays of the fabric's element types. progress: called now and then with the
     part of the edge's elements that has moved. max_memory: bytes that the run may take.
+    deciding: what to note for a run for time; see ``wsc.runtime.decisions``. compiling: as for
+    ``wsc.runtime.run``.
 
     Raises:
         ExecutionFault, Deadlock, MemoryLimit: the run did not end well.
         Interrupted: a ``KeyboardInterrupt``.
     """
+    LIBRARY.prepare(compiling)
     outputs = make_outputs(image.program)
-    builder = Builder(image, inputs, outputs, max_memory)
+    noted = np.zeros(len(image.code.rows), np.int8) if deciding is None else deciding
+    builder = Builder(image, inputs, outputs, max_memory, noted)
     machine = builder.machine()
     total = max(image.schedule.elements, 1)
     try:
@@ -60,10 +71,16 @@ def execute(
         raise Interrupted(
             f"interrupted when {moved:.0%} of the edge's elements had moved"
         ) from None
+    record = None if deciding is None else _record(image, machine, deciding)
     report = deadlock(image, machine, builder.traced)
     if report:
-        raise Deadlock(report, None)
-    return Executed(outputs, _work(image, machine, builder.traced))
+        raise Deadlock(report, None, record)
+    return Executed(outputs, _work(image, machine, builder.traced), record)
+
+
+def _record(image: Image, machine: Machine, deciding: np.ndarray) -> Record:
+    notes = machine.notes[: int(machine.now["noted"][0])]
+    return gather(deciding, notes, image.program.width, image.program.height)
 
 
 def _run(image: Image, machine: Machine, tell: Callable[[], None]) -> None:
@@ -75,6 +92,8 @@ def _run(image: Image, machine: Machine, tell: Callable[[], None]) -> None:
         if now["fault"][0] != Fault.NONE:
             raise _error(image, machine)
         tell()
+        if now["noted"][0] == now["note_room"][0]:
+            _make_room_for_notes(machine)
         if some:
             mode = int(Mode.WHOLE)
         elif _needs_runs(image, machine):
@@ -92,6 +111,13 @@ def _run(image: Image, machine: Machine, tell: Callable[[], None]) -> None:
             machine.dirty[:] = 1
         else:
             return
+
+
+def _make_room_for_notes(machine: Machine) -> None:
+    """Twice as much, as far as the machine has memory."""
+    require_memory({"what was loaded, for the run for time": 2 * machine.notes.nbytes}, None)
+    machine.replace("notes", np.concatenate([machine.notes, np.zeros_like(machine.notes)]))
+    machine.now["note_room"] = len(machine.notes)
 
 
 def _needs_runs(image: Image, machine: Machine) -> bool:
@@ -129,9 +155,7 @@ def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.nd
     moves = machine.moves[: len(slots)].copy()
     known = np.nonzero((traced.origin >= 0) & (slots[:, Scol.GUIDED] == 0))[0]
     origins, which = np.unique(traced.origin[known], return_inverse=True)
-    totals = np.array(
-        [sent(image, machine, traced, origin) for origin in origins.tolist()], np.int64
-    )
+    totals = sent(image, machine, traced, origins)
     send = image.routes.positions[slots[:, Scol.FIRST], 1]
     for side in range(5):
         moves[known, side] += np.where(send[known] >> side & 1, totals[which], 0)
@@ -140,7 +164,25 @@ def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.nd
     found: dict[str, np.ndarray] = {}
     for number, (name, _) in enumerate(program.colors):
         mine = slots[:, Scol.COLOR] == number
+        tiles = slots[mine, Scol.TILE]
         moved = np.zeros((image.tiles, 6), np.int64)
-        moved[slots[mine, Scol.TILE]] = moves[mine]
-        found[name] = moved.reshape(program.height, program.width, 6)
+        moved[tiles] = moves[mine]
+        moved = moved.reshape(program.height, program.width, 6)
+        if slots[mine, Scol.GUIDED].any():
+            passed = np.zeros((image.tiles, 4), np.int64)
+            passed[tiles] = machine.passes[: len(slots)][mine]
+            moved[..., :4] += _along(passed.reshape(program.height, program.width, 4))
+        found[name] = moved
     return found
+
+
+def _along(passed: np.ndarray) -> np.ndarray:
+    """What each tile has handed on, from where that began and ended: sums along N, E, S, W."""
+    north, east, south, west = np.moveaxis(passed, 2, 0)
+    sums = (
+        north[::-1].cumsum(axis=0)[::-1],
+        east.cumsum(axis=1),
+        south.cumsum(axis=0),
+        west[:, ::-1].cumsum(axis=1)[:, ::-1],
+    )
+    return np.stack(sums, axis=2)

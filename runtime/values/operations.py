@@ -1,13 +1,15 @@
 """One compiled loop for each instruction that computes, made from its value function.
 
-An operation is a C function of five integers: addresses of the result and of up to three
-operands, all contiguous words, and their number. Only those that a program uses are compiled;
-the engine calls them by address, so no compiled function contains them all. For instructions
+An operation is a C function of the addresses of the result and of up to three operands, all
+contiguous words, and their number. Only those that a program uses are compiled, by Numba, as the
+value functions call the mathematics of Python; kernels call them by address. For instructions
 that have no value for some integers, a second function finds the first such operands.
 """
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -17,13 +19,30 @@ from numba import cfunc, njit, types
 import wsc.isa.values
 from wsc.isa.table import TABLE, Instr, Operand
 from wsc.isa.values import MOVES, PARTIAL, VALUES, Class, classes
-from wsc.runtime.values.compiled import DIGEST, NAN, PLAIN, floats_at, integers_at
+from wsc.runtime.values.compiled import NAN
 
-_SIGNATURE = types.void(*[types.int64] * 5)
-_LOOK = types.int64(*[types.int64] * 5)  # called in the same way
-_CLASSES = (Class.FLOAT, Class.INT)
+# Nothing allocates (``_nrt``), and divisions by zero do not raise.
+_PLAIN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+_REALS, _INTEGERS = types.CPointer(types.float32), types.CPointer(types.int32)
 _made: dict[tuple[int, Class], Any] = {}
 _looking: dict[int, Any] = {}
+
+
+def _digest() -> str:
+    """Over all that decides what an operation does.
+
+    Numba keeps a function on disk until its own file changes, and value functions have other
+    files. So names end with this digest.
+    """
+    contract = Path(wsc.isa.values.__file__).parent
+    files = [contract / name for name in ("values.py", "limits.py", "rounding.py", "table.py")]
+    total = hashlib.sha256(numba.__version__.encode())
+    for file in (*files, Path(__file__)):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+_DIGEST = _digest()
 
 
 def operations(wanted: set[tuple[int, bool]]) -> np.ndarray:
@@ -54,20 +73,22 @@ def domains(wanted: set[tuple[int, bool]]) -> np.ndarray:
 
 
 def _compile_look(row: Instr) -> Any:
-    name = f"look_{row.name.replace('.', '_')}_{DIGEST}"
+    name = f"look_{row.name.replace('.', '_')}_{_DIGEST}"
     space: dict[str, Any] = {
-        "__name__": __name__, "holds": njit(**PLAIN)(PARTIAL[row.name].holds),
-        "int64": numba.int64, "int32_at": integers_at,
-    }  # fmt: skip
+        "__name__": __name__,
+        "holds": njit(**_PLAIN)(PARTIAL[row.name].holds),
+        "int64": numba.int64,
+    }
     source = f"""def {name}(target, a, b, c, count):
-    a_, b_ = int32_at(a), int32_at(b)
     for i in range(count):
-        if not holds(int64(a_[i]), int64(b_[i])):
+        if not holds(int64(a[i]), int64(b[i])):
             return i
     return count
 """
+    # The file is one that exists: Numba keeps what it compiles beside it.
     exec(compile(source, wsc.isa.values.__file__, "exec"), space)  # noqa: S102
-    return cfunc(_LOOK, cache=True, **PLAIN)(space[name])
+    signature = types.int64(*[_INTEGERS] * 4, types.int64)
+    return cfunc(signature, cache=True, **_PLAIN)(space[name])
 
 
 def _operation(opcode: int, kind: Class) -> Any:
@@ -77,35 +98,44 @@ def _operation(opcode: int, kind: Class) -> Any:
 
 
 def _compile(row: Instr, kind: Class) -> Any:
-    name = f"{row.name.replace('.', '_')}_{kind.value}_{DIGEST}"
+    name = f"{row.name.replace('.', '_')}_{kind.value}_{_DIGEST}"
     space: dict[str, Any] = {
         "__name__": __name__,
-        "value": njit(**PLAIN)(VALUES[row.name, kind]),
-        "float32": numba.float32, "int32": numba.int32, "int64": numba.int64,
-        "float32_at": floats_at, "int32_at": integers_at, "NAN": NAN,
-    }  # fmt: skip
-    # The file is one that exists: Numba keeps what it compiles beside it.
+        "value": njit(**_PLAIN)(VALUES[row.name, kind]),
+        "float32": numba.float32,
+        "int32": numba.int32,
+        "int64": numba.int64,
+        "NAN": NAN,
+    }
     exec(compile(_source(row, kind, name), wsc.isa.values.__file__, "exec"), space)  # noqa: S102
-    return cfunc(_SIGNATURE, cache=True, **PLAIN)(space[name])
+    roles = [*_roles(row), *row.operands[:1] * 3][:3]
+    pointers = [_pointer(role, kind) for role in (row.operands[0], *roles)]
+    return cfunc(types.void(*pointers, types.int64), cache=True, **_PLAIN)(space[name])
+
+
+def _roles(row: Instr) -> tuple[Operand, ...]:
+    """What a value function takes."""
+    return row.operands if row.accumulates else row.operands[1:]
 
 
 def _source(row: Instr, kind: Class, name: str) -> str:
     """The loop over the elements, as text."""
-    roles = row.operands if row.accumulates else row.operands[1:]
     stored = _stored(row.operands[0], kind)
     lines = [f"def {name}(target, a, b, c, count):"]
-    lines.append(f"    result = {stored}_at(target)")
-    given: list[str] = []
-    for role, operand in zip(roles, "abc", strict=False):
-        held = _stored(role, kind)
-        lines.append(f"    {operand}_ = {held}_at({operand})")
-        given.append(f"{'float32' if held == 'float32' else 'int64'}({operand}_[i])")
+    given = [
+        f"{'float32' if _stored(role, kind) == 'float32' else 'int64'}({operand}[i])"
+        for role, operand in zip(_roles(row), "abc", strict=False)
+    ]
     lines.append("    for i in range(count):")
     lines.append(f"        found = {stored}(value({', '.join(given)}))")
     if stored == "float32" and row.name not in MOVES:
         lines.append("        found = found if found == found else NAN")
-    lines.append("        result[i] = found")
+    lines.append("        target[i] = found")
     return "\n".join(lines) + "\n"
+
+
+def _pointer(role: Operand, kind: Class) -> Any:
+    return _INTEGERS if _stored(role, kind) == "int32" else _REALS
 
 
 def _stored(role: Operand, kind: Class) -> str:

@@ -25,6 +25,7 @@ from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 SLOT_COLUMNS = int(Scol.GUIDED) + 1
 FLAT = 0  # columns of a table of one dimension
 MOST_OPERANDS, MOST_DIMS = 4, 8
+MOST_LISTED = 1 << 13  # steps of an ``fmac`` that are listed
 
 THREAD = np.dtype(
     [
@@ -69,6 +70,7 @@ STREAM = np.dtype(
         ("column", np.int64),
         ("guided", np.int64),  # routers move runs of it
         ("held", np.int64),  # runs that are under way in routers
+        ("awaited", np.int64),  # its producer waits for its readers
     ]
 )
 
@@ -85,17 +87,24 @@ RUN = np.dtype(
 
 ROUTER = np.dtype(
     [
-        ("first", np.int64),  # runs in its buffer, or -1
-        ("last", np.int64),
-        ("out_first", np.int64),  # runs in the core's output queue
-        ("out_last", np.int64),
-        ("position", np.int64),  # of its switch
-        ("pending", np.int64),  # sides that the first run has still to leave on
-        ("closed", np.int64),  # behind a control wavelet
-        ("listed", np.int64),
-        ("arrival", np.int64),  # stream of what arrives at the core, or -1
+        ("first", np.int32),  # runs in its buffer, or -1
+        ("last", np.int32),
+        ("out_first", np.int32),  # runs in the core's output queue
+        ("out_last", np.int32),
+        ("position", np.int32),  # of its switch
+        ("pending", np.int32),  # sides that the first run has still to leave on
+        ("closed", np.int32),  # behind a control wavelet
+        ("listed", np.int32),
+        ("arrival", np.int32),  # stream of what arrives at the core, or -1
+        ("straight", np.int32),  # slot beyond if all it does is hand on, ``WINDS`` or ``UNKNOWN``
+        ("side", np.int32),  # over which it hands on then
+        ("settled", np.int32),  # its switch is in its last position
+        ("line", np.int32),  # of ``lines``: the row or column of its color along which it does
+        ("leap", np.int32),  # slot farther along; all routers from here to there only hand on
+        ("since", np.int32),  # the line's number when that was so
     ]
 )
+WINDS, UNKNOWN = -1, -2
 
 RUNNING = np.dtype(
     [
@@ -127,6 +136,8 @@ RUNNING = np.dtype(
         ("free_run", np.int64),  # first unused one of ``runs``, or -1
         ("runs_used", np.int64),
         ("run_room", np.int64),  # length of ``runs``
+        ("noted", np.int64),  # rows of ``notes`` that are filled
+        ("note_room", np.int64),  # length of ``notes``
         ("edge_queues", np.int64),
         ("slots", np.int64),
         ("fault", np.int64),  # a ``Fault``
@@ -195,18 +206,19 @@ TABLES: dict[str, tuple[Any, int]] = {
     "halves": (np.uint16, FLAT),  # the same as 16-bit words
     "half": (np.float32, FLAT),  # the f32 of each f16 encoding
     # The code: see wsc.runtime.tables.
-    "rows": (np.int64, len(Col)),
-    "operands": (np.int64, len(Ocol)),
-    "refs": (np.int64, 5),
-    "lists": (np.int64, FLAT),
-    "registers": (np.int64, FLAT),
+    "rows": (np.int32, len(Col)),
+    "operands": (np.int32, len(Ocol)),
+    "refs": (np.int32, 5),
+    "lists": (np.int32, FLAT),
+    "registers": (np.int32, FLAT),
     "pool": (np.int32, FLAT),
     "literals": (np.int32, 3),  # bits of each literal, for each of the three types
     "operations": (np.int64, 2),  # addresses
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
-    "parts": (np.int64, FLAT),
     "traits": (np.int64, FLAT),  # [row of the code: bytes of SRAM for each step, which counter]
-    "regions": (np.int64, 4),
+    "regions": (np.int32, 4),
+    "deciding": (np.int8, FLAT),  # [row of the code]: a run for time needs what it loads
+    "notes": (np.int64, 3),  # what it loaded; see wsc.runtime.record
     # Threads and tasks.
     "threads": (THREAD, FLAT),
     "regs": (np.int32, FLAT),  # [thread, register]
@@ -239,13 +251,15 @@ TABLES: dict[str, tuple[Any, int]] = {
     "readers": (np.int64, FLAT),  # columns, or width + edge queue
     "free_storage": (np.int64, FLAT),  # [size class]: first free piece, or 0
     # Routers of colors whose routes change.
-    "slots": (np.int64, SLOT_COLUMNS),
-    "slot_of": (np.int64, FLAT),  # [tile by rows, color]
-    "positions": (np.int64, 2),
+    "slots": (np.int32, SLOT_COLUMNS),
+    "slot_of": (np.int32, FLAT),  # [tile by rows, color]
+    "positions": (np.int32, 2),
     "routers": (ROUTER, FLAT),
     "runs": (RUN, FLAT),
     "listed": (np.int64, FLAT),
     "moves": (np.int64, 6),  # [slot, side]
+    "passes": (np.int64, 4),  # [slot, side]: what begins to be handed on there, less what ends
+    "lines": (np.int64, FLAT),  # [color, column or row]: how often leaps there came to an end
     # The edge.
     "records": (np.int64, len(Rcol)),
     "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
@@ -262,4 +276,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "count": (np.int64, FLAT),  # steps in each dimension
     "step": (np.int64, MOST_DIMS),
     "index": (np.int64, FLAT),
+    "listed_steps": (np.int64, 2),  # of ``fmac``: words to the factors of each step
+    "turns": (np.int64, 4),  # count, and words from turn to turn of the sum and both factors
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsc.runtime.tables import Col
-from wsc.runtime.values.compiled import machine_at, part
+from wsc.runtime.values.compiled import Machine, kernel
 from wsc.runtime.values.streams import copy
 from wsc.runtime.values.vector import DIMS, F16, OF_TYPE, OPERANDS, RANK
 
@@ -11,10 +11,9 @@ COUNTED_BY = int(Col.D)  # the semaphore
 TARGET_X, TARGET_Y, SLOPE = 2, 3, 2  # columns of ``bases`` and ``held`` that no operand needs
 
 
-@part(5)
-def push_words(address: int, task: int, x: int, y: int, begin: int, end: int) -> int:
+@kernel
+def push_words(m: Machine, task: int, x: int, y: int, begin: int, end: int) -> None:
     """Do steps of a remote store for all rows of its task, and add them to the semaphore."""
-    m = machine_at(address)
     now, height, row = m.now, m.now[0].height, m.tasks[task].row
     lanes, slope = m.tasks[task].end - y, m.held[task, SLOPE]
     gx, gy = m.bases[task, TARGET_X], m.bases[task, TARGET_Y]
@@ -55,4 +54,3 @@ def push_words(address: int, task: int, x: int, y: int, begin: int, end: int) ->
         m.semaphores[at + slope * lane] += end - begin
     m.dirty[gx] = 1
     now[0].left -= (end - begin) * lanes
-    return 0

@@ -10,8 +10,16 @@ from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
 from wsc.runtime.routes import NOWHERE, Scol
-from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
-from wsc.runtime.stops import Wait, coordinates, fault_text, grouped, node_of, sentence, unit_name
+from wsc.runtime.stops import (
+    Wait,
+    coordinates,
+    edge_waits,
+    fault_text,
+    grouped,
+    node_of,
+    sentence,
+    unit_name,
+)
 from wsc.runtime.tables import COUNTED, Col, Ocol
 from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
@@ -27,7 +35,7 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     code, row, a = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_a"])
     tile = _tile(image, int(now["fault_tile"]))
     if code is Fault.LOOKUP:
-        transfer = image.program.transfers[row]
+        transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
@@ -69,10 +77,11 @@ def _name(image: Image, row: int) -> str:
 
 def deadlock(image: Image, machine: Machine, traced: Traced) -> str:
     """Why a run has not ended although nothing can go on; empty if it has."""
+    queues = machine.queues[: int(machine.now["edge_queues"][0])]
     waits = (
         *_threads(image, machine),
         *_units(image, machine),
-        *_edge(image, machine),
+        *edge_waits(image, queues, "a reader"),
         *_unread(image, machine),
         *_routers(image, machine),
         *_stuck(image, machine, traced),
@@ -158,26 +167,6 @@ def _held(machine: Machine, reader: int) -> int:
     return int(machine.written[lane] - machine.cursor[reader])
 
 
-def _edge(image: Image, machine: Machine) -> Iterator[Wait]:
-    """Transfers that are not done."""
-    queues = machine.queues[: int(machine.now["edge_queues"][0])]
-    for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
-        slot = image.routes.slots[int(queue[Qcol.SLOT])]
-        shape = machine.shapes[machine.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.program.transfers[int(shape[Hcol.TRANSFER])]
-        direction = int(shape[Hcol.DIRECTION])
-        if direction == FEED and shape[Hcol.LOOKUP] >= 0:
-            what = f"the feed of '{transfer.tensor}' waits for index values or a reader"
-        elif direction == FEED:
-            what = f"the feed of '{transfer.tensor}' waits for a reader"
-        elif direction == DRAIN:
-            what = f"the drain into '{transfer.tensor}' waits for wavelets"
-        else:
-            what = f"the lookup in '{transfer.tensor}' waits for index values"
-        color = image.program.colors[int(slot[Scol.COLOR])][0]
-        yield Wait(int(slot[Scol.TILE]), f"{what} (color '{color}')", transfer.where)
-
-
 def _route(image: Image, slot: int) -> Location:
     return image.program.routes[int(image.routes.route_of[slot])].where
 
@@ -246,7 +235,7 @@ def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
     for slot in known.tolist():
         if slots[slot, Scol.GUIDED]:
             continue
-        count = sent(image, machine, traced, int(traced.origin[slot]))
+        count = int(sent(image, machine, traced, traced.origin[slot : slot + 1])[0])
         if count:
             color = image.program.colors[int(slots[slot, Scol.COLOR])][0]
             sides = ", ".join(
@@ -258,13 +247,14 @@ def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
             yield Wait(int(slots[slot, Scol.TILE]), text, _route(image, slot))
 
 
-def sent(image: Image, machine: Machine, traced: Traced, origin: int) -> int:
-    """Wavelets that began their way at a slot: of its core, or of the edge's queue there."""
-    slot = image.routes.slots[origin]
-    x, y = int(slot[Scol.TILE]) % image.program.width, int(slot[Scol.TILE]) // image.program.width
-    if traced.from_core[origin]:
-        colors = int(machine.now["colors"][0])
-        stream, lane = int(machine.stream_of[x * colors + int(slot[Scol.COLOR])]), y
-    else:
-        stream, lane = int(machine.feeding[int(traced.from_queue[origin])]), 0
-    return int(machine.written[int(machine.streams[stream]["first"]) + lane]) if stream >= 0 else 0
+def sent(image: Image, machine: Machine, traced: Traced, origins: np.ndarray) -> np.ndarray:
+    """Wavelets that began their way at each of some slots: of its core, or of the edge there."""
+    slots = image.routes.slots[origins]
+    y, x = np.divmod(slots[:, Scol.TILE], image.program.width)
+    colors = int(machine.now["colors"][0])
+    core = traced.from_core[origins]
+    stream = machine.stream_of[x * colors + slots[:, Scol.COLOR]]
+    if len(machine.feeding):
+        stream = np.where(core, stream, machine.feeding[traced.from_queue[origins]])
+    lanes = machine.streams["first"][stream] + np.where(core, y, 0)
+    return np.where(stream >= 0, machine.written[lanes], 0)

@@ -12,8 +12,9 @@ from wsc.isa.types import Control
 from wsc.runtime.routes import NOWHERE, Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol
 from wsc.runtime.tables import CONTROL_INDEX
-from wsc.runtime.values.compiled import NOTHING, NUMBER, TRUTH, Machine, kernel, machine_at, part
+from wsc.runtime.values.compiled import Machine, kernel
 from wsc.runtime.values.edge import CHUNK, feed, pass_control, shape_of
+from wsc.runtime.values.records import UNKNOWN, WINDS
 from wsc.runtime.values.streams import first_needed, reserve, too_far_ahead, wake_readers
 
 ADVANCE, RESET = CONTROL_INDEX[Control.ADVANCE], CONTROL_INDEX[Control.RESET]
@@ -25,7 +26,7 @@ SLOT, PORT, STATE = int(Qcol.SLOT), int(Qcol.PORT), int(Qcol.STATE)
 THEN, FINAL, DIRECTION = int(Hcol.THEN), int(Hcol.FINAL), int(Hcol.DIRECTION)
 
 
-@kernel(NOTHING, 1)
+@kernel
 def list_router(m: Machine, slot: int) -> None:
     """A router may have something to do."""
     if m.routers[slot].listed == 0:
@@ -34,7 +35,7 @@ def list_router(m: Machine, slot: int) -> None:
         m.now[0].listed += 1
 
 
-@kernel(NUMBER, 5)
+@kernel
 def new_run(m: Machine, stream: int, lane: int, start: int, count: int, control: int) -> int:
     """A run from the pool; -1 if the pool is used up."""
     now = m.now
@@ -52,11 +53,12 @@ def new_run(m: Machine, stream: int, lane: int, start: int, count: int, control:
     return number
 
 
-@kernel(NOTHING, 2)
+@kernel
 def append(m: Machine, slot: int, run: int) -> None:
     """Put a run into a router's buffer."""
     last = m.routers[slot].last
     if m.routers[slot].first < 0:
+        end_leaps(m, slot)
         m.routers[slot].first = run
     else:
         m.runs[last].next = run
@@ -66,7 +68,7 @@ def append(m: Machine, slot: int, run: int) -> None:
     list_router(m, slot)
 
 
-@kernel(NOTHING, 1)
+@kernel
 def drop(m: Machine, run: int) -> None:
     """Give a run back to the pool."""
     if m.runs[run].stream >= 0:
@@ -75,7 +77,7 @@ def drop(m: Machine, run: int) -> None:
     m.now[0].free_run = run
 
 
-@kernel(NOTHING, 6)
+@kernel
 def send_run(
     m: Machine, slot: int, stream: int, lane: int, start: int, count: int, control: int
 ) -> None:
@@ -89,7 +91,7 @@ def send_run(
     list_router(m, slot)
 
 
-@kernel(TRUTH, 2)
+@kernel
 def accepts(m: Machine, slot: int, side: int) -> bool:
     """Whether a router's buffer takes from a side now."""
     if m.routers[slot].closed != 0:
@@ -97,7 +99,7 @@ def accepts(m: Machine, slot: int, side: int) -> bool:
     return m.positions[m.slots[slot, FIRST] + m.routers[slot].position, 0] == side
 
 
-@kernel(TRUTH, 3)
+@kernel
 def arrive(m: Machine, stream: int, lane: int, run: int) -> bool:
     """Copy a run to the end of a stream of arrivals; False while that is too far ahead."""
     r = m.runs[run]
@@ -117,30 +119,84 @@ def arrive(m: Machine, stream: int, lane: int, run: int) -> bool:
     return True
 
 
-@kernel(NUMBER, 3)
+@kernel
+def straighten(m: Machine, slot: int) -> int:
+    """Find out, and note, the slot to which a router hands on as its switch stands.
+
+    It is ``WINDS`` where there are several, the core or the edge, or where the one beyond takes
+    from another side.
+    """
+    position, width = m.routers[slot].position, m.now[0].width
+    send, side = m.positions[m.slots[slot, FIRST] + position, 1], 0
+    while side < 4 and send != 1 << side:
+        side += 1
+    beyond = m.slots[slot, NEXT + side] if side < 4 else WINDS
+    if beyond >= 0:
+        there = m.slots[beyond, FIRST] + m.routers[beyond].position
+        if m.positions[there, 0] != (side + 2) & 3:
+            beyond = WINDS
+    tile, line = m.slots[slot, TILE], m.slots[slot, COLOR] * (width + m.now[0].height)
+    m.routers[slot].line = line + (tile % width if side & 1 == 0 else width + tile // width)
+    m.routers[slot].side = side
+    m.routers[slot].settled = position == m.slots[slot, POSITIONS] - 1
+    m.routers[slot].straight = max(beyond, WINDS)
+    return max(beyond, WINDS)
+
+
+@kernel
+def end_leaps(m: Machine, slot: int) -> None:
+    """A router does more than hand on from now on: nothing leaps over it any more."""
+    if m.routers[slot].straight >= 0:
+        m.lines[m.routers[slot].line] += 1
+
+
+@kernel
+def switch(m: Machine, slot: int, position: int) -> None:
+    """Turn a router's switch; its neighbours may no longer be taken from, or now be."""
+    end_leaps(m, slot)
+    m.routers[slot].position = position
+    m.routers[slot].straight = UNKNOWN
+    for side in range(4):
+        beyond = m.slots[slot, NEXT + side]
+        if beyond >= 0 and m.routers[beyond].straight != UNKNOWN:
+            before, line = m.routers[beyond].straight, m.routers[beyond].line
+            if straighten(m, beyond) != before and before >= 0:
+                m.lines[line] += 1
+
+
+@kernel
 def pass_through(m: Machine, slot: int, count: int, control: int) -> int:
     """Follow a run through empty routers that only hand it on; the first that does not.
 
-    So a run that crosses a whole column costs little.
+    A way that was followed before is leapt over, so a run that crosses a whole column costs
+    little: along it nothing has changed while the number of its line has not.
     """
-    while m.routers[slot].first < 0:
-        position = m.routers[slot].position
-        if control != 0 and (control != ADVANCE or position < m.slots[slot, POSITIONS] - 1):
+    routers, wavelets, first, leaps, even = m.routers, max(count, 1), slot, 0, True
+    while routers[slot].first < 0:
+        beyond = routers[slot].straight
+        if beyond == UNKNOWN:
+            beyond = straighten(m, slot)
+        settled, side = routers[slot].settled != 0, routers[slot].side
+        if beyond < 0 or (control != 0 and (control != ADVANCE or not settled)):
             break
-        send, side = m.positions[m.slots[slot, FIRST] + position, 1], 0
-        while side < 4 and send != 1 << side:
-            side += 1
-        if side == 4:
+        if routers[slot].leap >= 0 and routers[slot].since == m.lines[routers[slot].line]:
+            far = routers[slot].leap
+            beyond = far if routers[far].closed == 0 else beyond
+        if routers[beyond].closed != 0:
             break
-        beyond = m.slots[slot, NEXT + side]
-        if beyond < 0 or not accepts(m, beyond, (side + 2) & 3):
-            break
-        m.moves[slot, side] += max(count, 1)
+        even = even and settled and side == routers[first].side
+        # Of all routers on the way: a sum along the line when the run has ended.
+        m.passes[slot, side] += wavelets
+        m.passes[beyond, side] -= wavelets
         slot = beyond
+        leaps += 1
+    if even and leaps > 1:
+        routers[first].leap = slot
+        routers[first].since = m.lines[routers[first].line]
     return slot
 
 
-@kernel(TRUTH, 3)
+@kernel
 def leave(m: Machine, slot: int, side: int, run: int) -> bool:
     """Hand the first run on over one side; whether it went."""
     control, count = m.runs[run].control, m.runs[run].count
@@ -173,7 +229,7 @@ def leave(m: Machine, slot: int, side: int, run: int) -> bool:
     return True
 
 
-@kernel(NOTHING, 1)
+@kernel
 def wake_upstream(m: Machine, slot: int) -> None:
     """Whoever feeds a router may find that it accepts."""
     for side in range(4):
@@ -182,7 +238,7 @@ def wake_upstream(m: Machine, slot: int) -> None:
             list_router(m, beyond)
 
 
-@kernel(NOTHING, 2)
+@kernel
 def finish_run(m: Machine, slot: int, run: int) -> None:
     """The first run has left on all sides, or was acted on."""
     m.routers[slot].first = m.runs[run].next
@@ -192,13 +248,13 @@ def finish_run(m: Machine, slot: int, run: int) -> None:
     wake_upstream(m, slot)
 
 
-@kernel(TRUTH, 2)
+@kernel
 def hand_on(m: Machine, slot: int, run: int) -> bool:
     """Move the first run of a buffer; whether anything changed."""
     router, control = m.routers, m.runs[run].control
     if router[slot].pending == 0:
         if control == ADVANCE and router[slot].position < m.slots[slot, POSITIONS] - 1:
-            router[slot].position += 1
+            switch(m, slot, router[slot].position + 1)
             finish_run(m, slot, run)
             return True
         row = m.slots[slot, FIRST] + router[slot].position
@@ -210,12 +266,12 @@ def hand_on(m: Machine, slot: int, run: int) -> bool:
             went = True
     if went and router[slot].pending == 0:
         if control == RESET:
-            router[slot].position = 0
+            switch(m, slot, 0)
         finish_run(m, slot, run)
     return went
 
 
-@kernel(TRUTH, 1)
+@kernel
 def route(m: Machine, slot: int) -> bool:
     """Do what one router can do; whether that was anything."""
     some = False
@@ -239,7 +295,7 @@ def route(m: Machine, slot: int) -> bool:
         some = True
 
 
-@kernel(NUMBER, 3, machine=False)
+@kernel
 def side_of(port: int, width: int, height: int) -> int:
     """0 to 3 for a port on N, E, S, W."""
     if port < width:
@@ -249,10 +305,9 @@ def side_of(port: int, width: int, height: int) -> int:
     return 2 if port < 2 * width + height else 3
 
 
-@part(1)
-def feed_guided(address: int, queue: int) -> int:
+@kernel
+def feed_guided(m: Machine, queue: int) -> bool:
     """Feed the next run or control wavelet of a port, if its router takes it."""
-    m = machine_at(address)
     stream, slot = m.feeding[queue], m.queues[queue, SLOT]
     shape = shape_of(m, queue)
     if shape < 0 or m.shapes[shape, DIRECTION] != FEED:
@@ -278,7 +333,7 @@ def feed_guided(address: int, queue: int) -> int:
     return count > 0
 
 
-@kernel(TRUTH, 0)
+@kernel
 def route_listed(m: Machine) -> bool:
     """Let routers go on until none can; whether any did."""
     some = False
@@ -291,10 +346,9 @@ def route_listed(m: Machine) -> bool:
     return some
 
 
-@part(0)
-def route_all(address: int) -> int:
+@kernel
+def route_all(m: Machine) -> bool:
     """Let routers and guided ports go on until none can; whether any did."""
-    m = machine_at(address)
     now = m.now
     if now[0].blocked != 0:
         now[0].blocked = 0

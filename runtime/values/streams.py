@@ -6,14 +6,14 @@ run; those that every reader has taken are given back. Blocks come in sizes of p
 
 from __future__ import annotations
 
-from wsc.runtime.values.compiled import NOTHING, NUMBER, PAIR, Machine, kernel, machine_at, part
+from wsc.runtime.values.compiled import Machine, kernel
 from wsc.runtime.values.records import Fault
 
 SMALLEST = 64  # words of a block
 OUT_OF_MEMORY = int(Fault.MEMORY)
 
 
-@kernel(NOTHING, 3)
+@kernel
 def copy(m: Machine, target: int, source: int, count: int) -> None:
     """Copy words that lie together; to lower addresses they may overlap."""
     words = m.words
@@ -22,7 +22,7 @@ def copy(m: Machine, target: int, source: int, count: int) -> None:
         into[i] = given[i]
 
 
-@kernel(NOTHING, 3)
+@kernel
 def fill(m: Machine, target: int, value: int, count: int) -> None:
     """Write a word over and over."""
     into = m.words[target : target + count]
@@ -30,7 +30,7 @@ def fill(m: Machine, target: int, value: int, count: int) -> None:
         into[i] = value
 
 
-@kernel(PAIR, 1, machine=False)
+@kernel
 def size_class(words: int) -> tuple[int, int]:
     """Number of the smallest class with so many words, and the words of it."""
     number, size = 0, SMALLEST
@@ -40,7 +40,7 @@ def size_class(words: int) -> tuple[int, int]:
     return number, size
 
 
-@kernel(NUMBER, 1)
+@kernel
 def allocate(m: Machine, words: int) -> int:
     """Address of a block of at least so many words; -1 after a fault: there is no more."""
     now = m.now
@@ -58,7 +58,7 @@ def allocate(m: Machine, words: int) -> int:
     return at
 
 
-@kernel(NOTHING, 2)
+@kernel
 def release(m: Machine, at: int, words: int) -> None:
     """Give a block back."""
     number, _ = size_class(words)
@@ -68,7 +68,7 @@ def release(m: Machine, at: int, words: int) -> None:
     m.free_storage[number] = at
 
 
-@kernel(PAIR, 1)
+@kernel
 def first_needed(m: Machine, stream: int) -> tuple[int, int]:
     """The first position that some reader has still to take, and the last one behind all."""
     s = m.streams[stream]
@@ -92,7 +92,22 @@ def first_needed(m: Machine, stream: int) -> tuple[int, int]:
     return low, top
 
 
-@kernel(NOTHING, 1)
+@kernel
+def catch_up(m: Machine, stream: int) -> None:
+    """Go on from one position in all lanes, when routers have handed on all that there was.
+
+    A lane that sent less than the others would else write in front of what is kept.
+    """
+    s = m.streams[stream]
+    top = m.written[s.first]
+    for lane in range(1, s.lanes):
+        top = max(top, m.written[s.first + lane])
+    for lane in range(s.lanes):
+        m.written[s.first + lane] = top
+    m.streams[stream].base = top
+
+
+@kernel
 def reclaim(m: Machine, stream: int) -> None:
     """Give up what every reader has taken; positions that are kept move to the front."""
     s = m.streams[stream]
@@ -103,10 +118,9 @@ def reclaim(m: Machine, stream: int) -> None:
         m.streams[stream].base = low
 
 
-@part(2)
-def reserve(address: int, stream: int, end: int) -> int:
+@kernel
+def reserve(m: Machine, stream: int, end: int) -> bool:
     """Make room for positions up to ``end``; False after a fault."""
-    m = machine_at(address)
     if end - m.streams[stream].base <= m.streams[stream].capacity:
         return True
     if m.streams[stream].capacity > 0:
@@ -115,11 +129,11 @@ def reserve(address: int, stream: int, end: int) -> int:
     wanted = end - s.base
     if wanted <= s.capacity:
         return True
-    at = allocate(m, 2 * wanted * s.lanes)
+    at = allocate(m, wanted * s.lanes)
     if at < 0:
         m.now[0].fault_a = stream
         return False
-    _, size = size_class(2 * wanted * s.lanes)
+    _, size = size_class(wanted * s.lanes)
     if s.capacity > 0:
         copy(m, at, s.address, s.capacity * s.lanes)
         release(m, s.address, s.capacity * s.lanes)
@@ -128,10 +142,9 @@ def reserve(address: int, stream: int, end: int) -> int:
     return True
 
 
-@part(3)
-def too_far_ahead(address: int, stream: int, first_row: int, count: int) -> int:
+@kernel
+def too_far_ahead(m: Machine, stream: int, first_row: int, count: int) -> bool:
     """Whether a producer should let its readers catch up before it sends so much more."""
-    m = machine_at(address)
     s, ahead = m.streams[stream], m.now[0].ahead
     top = m.written[s.first + first_row]
     if (top + count - s.base) * s.lanes <= ahead:
@@ -139,12 +152,20 @@ def too_far_ahead(address: int, stream: int, first_row: int, count: int) -> int:
     reclaim(m, stream)
     kept = top - m.streams[stream].base
     if kept > 0 and (kept + count) * s.lanes > ahead:
-        m.now[0].limited = 1
+        m.now[0].limited = m.streams[stream].awaited = 1
         return True
     return False
 
 
-@kernel(NOTHING, 1)
+@kernel
+def wake_producer(m: Machine, stream: int) -> None:
+    """The column that makes a stream may go on if it has waited for its readers."""
+    if m.streams[stream].awaited != 0:
+        m.streams[stream].awaited = 0
+        m.dirty[m.streams[stream].column] = 1
+
+
+@kernel
 def wake_readers(m: Machine, stream: int) -> None:
     """Columns that read a stream may have something to do."""
     s = m.streams[stream]

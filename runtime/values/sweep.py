@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsc.runtime.values.compiled import NOTHING, TRUTH, Machine, kernel
+from wsc.runtime.values.compiled import Machine, entry, kernel
 from wsc.runtime.values.control import HALTED, RUNS, TASK, run_thread, split_thread
 from wsc.runtime.values.edge import drain
 from wsc.runtime.values.records import Mode
@@ -12,7 +12,7 @@ from wsc.runtime.values.tasks import try_task
 STEPS = int(Mode.STEPS)
 
 
-@kernel(NOTHING, 4)
+@kernel
 def release_unit(m: Machine, x: int, unit: int, y: int, end: int) -> None:
     """A stream unit is free in some rows."""
     start = (x * m.now[0].units + unit) * m.now[0].height
@@ -22,7 +22,7 @@ def release_unit(m: Machine, x: int, unit: int, y: int, end: int) -> None:
     m.busy[x * m.now[0].units + unit] -= end - y
 
 
-@kernel(TRUTH, 2)
+@kernel
 def run_units(m: Machine, x: int, mode: int) -> bool:
     """Try the tasks of a column's stream units; whether any did something."""
     now, height, some = m.now, m.now[0].height, False
@@ -45,7 +45,7 @@ def run_units(m: Machine, x: int, mode: int) -> bool:
     return some
 
 
-@kernel(TRUTH, 2)
+@kernel
 def run_threads(m: Machine, x: int, mode: int) -> bool:
     """Let the threads of a column go on; whether any did."""
     now, height, some, y = m.now, m.now[0].height, False, 0
@@ -71,7 +71,7 @@ def run_threads(m: Machine, x: int, mode: int) -> bool:
     return some
 
 
-@kernel(TRUTH, 2)
+@kernel
 def same_state(m: Machine, one: int, other: int) -> bool:
     """Whether two threads can be one: what they will still read is equal."""
     a, b = m.threads[one], m.threads[other]
@@ -94,7 +94,7 @@ def same_state(m: Machine, one: int, other: int) -> bool:
     return True
 
 
-@kernel(NOTHING, 1)
+@kernel
 def join_threads(m: Machine, x: int) -> None:
     """Join neighbouring threads of a column that have come to the same state."""
     height, y = m.now[0].height, 0
@@ -113,7 +113,7 @@ def join_threads(m: Machine, x: int) -> None:
         y = end
 
 
-@kernel(TRUTH, 2)
+@kernel
 def visit(m: Machine, x: int, mode: int) -> bool:
     """Let a column go on until it cannot; whether it did anything."""
     some = False
@@ -133,7 +133,7 @@ def visit(m: Machine, x: int, mode: int) -> bool:
     return some
 
 
-@kernel(TRUTH, 0)
+@kernel
 def serve_edge(m: Machine) -> bool:
     """Routers, guided ports and drains; whether any did something."""
     some = route_all(m)
@@ -143,7 +143,7 @@ def serve_edge(m: Machine) -> bool:
     return some
 
 
-@kernel(TRUTH, 1, outer=True)
+@entry
 def sweep(m: Machine, mode: int) -> bool:
     """Visit the columns that may have something to do, to the east and back; whether they had."""
     width, some = m.now[0].width, False

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
 from wsc.runtime.tables import Col, Kind, Ocol
-from wsc.runtime.values.compiled import (
-    NOTHING,
-    NUMBER,
-    PAIR,
-    TRUTH,
-    Machine,
-    bits_of,
-    kernel,
-    machine_at,
-    part,
-)
+from wsc.runtime.values.compiled import Machine, bits_of, kernel
 from wsc.runtime.values.edge import supply
 from wsc.runtime.values.multiply import multiply
 from wsc.runtime.values.records import MOST_OPERANDS, Fault, Mode
 from wsc.runtime.values.remote import push_words
 from wsc.runtime.values.routers import send_run
-from wsc.runtime.values.streams import reserve, too_far_ahead, wake_readers
+from wsc.runtime.values.streams import (
+    catch_up,
+    reserve,
+    too_far_ahead,
+    wake_producer,
+    wake_readers,
+)
 from wsc.runtime.values.vector import (
     ADVANCE,
     CODE,
@@ -59,7 +53,7 @@ IN_COLUMN, OUT_COLUMN = 7, 8  # how the fault of a missing queue is told apart
 MOST_RUNS = 16
 
 
-@kernel(NOTHING, 6)
+@kernel
 def fail(m: Machine, fault: int, thread: int, unit: int, row: int, a: int, b: int) -> None:
     """Note what stops the run."""
     now = m.now
@@ -68,7 +62,7 @@ def fail(m: Machine, fault: int, thread: int, unit: int, row: int, a: int, b: in
     now[0].fault_statement = m.threads[thread].statement
 
 
-@kernel(NUMBER, 2)
+@kernel
 def reference(m: Machine, thread: int, ref: int) -> int:
     """Static part plus registers, for the first row of a thread.
 
@@ -88,23 +82,23 @@ def reference(m: Machine, thread: int, ref: int) -> int:
     return value
 
 
-@kernel(NUMBER, 2, machine=False)
+@kernel
 def integer_bits(value: int, of: int) -> int:
     """The bits of an integer scalar in an element type."""
     if of == I32:
         return (value + 0x80000000) % 0x100000000 - 0x80000000
     if of == F16:
-        return half_bits(np.float32(value))
-    return 0 + bits_of(np.float32(value))
+        return half_bits(float(value))
+    return 0 + bits_of(float(value))
 
 
-@kernel(NUMBER, 3, machine=False)
+@kernel
 def times(a: int, b: int, most: int) -> int:
     """``a * b`` of positive numbers, or one more than ``most`` if it is beyond."""
     return a * b if a <= most // b else most + 1
 
 
-@kernel(NUMBER, 3)
+@kernel
 def count_steps(m: Machine, thread: int, row: int, task: int) -> int:
     """Evaluate the extents of an instruction into a task: its steps, or -1 after a fault.
 
@@ -137,7 +131,7 @@ def count_steps(m: Machine, thread: int, row: int, task: int) -> int:
     return total
 
 
-@kernel(TRUTH, 5)
+@kernel
 def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: int) -> bool:
     """A memory operand; False after a fault.
 
@@ -171,7 +165,7 @@ def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: 
     return True
 
 
-@kernel(TRUTH, 4)
+@kernel
 def capture_queue(m: Machine, thread: int, row: int, task: int, k: int) -> bool:
     """A fabric operand; False after a fault: no queue is there."""
     now, unit, rank = m.now, m.rows[row, UNIT], m.rows[row, RANK]
@@ -207,7 +201,7 @@ def capture_queue(m: Machine, thread: int, row: int, task: int, k: int) -> bool:
     return True
 
 
-@kernel(NUMBER, 3)
+@kernel
 def innermost_level(m: Machine, task: int, rank: int, most: int) -> int:
     """How many outer dimensions leave rows of at most so many steps, or of the last dimension."""
     level = max(rank - 1, 0)
@@ -218,13 +212,12 @@ def innermost_level(m: Machine, task: int, rank: int, most: int) -> int:
     return level
 
 
-@part(3)
-def capture(address: int, thread: int, row: int, task: int) -> int:
+@kernel
+def capture(m: Machine, thread: int, row: int, task: int) -> int:
     """Evaluate extents, addresses, strides and scalars of an instruction into a task.
 
     Returns the number of steps, or -1 after a fault. ``row_end`` is moved as by ``reference``.
     """
-    m = machine_at(address)
     rank, level, operand = m.rows[row, RANK], m.rows[row, LEVEL], m.rows[row, OPERANDS]
     m.tasks[task].row, m.tasks[task].done, m.tasks[task].uneven = row, 0, 0
     m.tasks[task].statement = m.threads[thread].statement
@@ -257,7 +250,7 @@ def capture(address: int, thread: int, row: int, task: int) -> int:
     return total
 
 
-@kernel(NUMBER, 3)
+@kernel
 def available(m: Machine, task: int, reader: int, k: int) -> int:
     """Wavelets that an operand's queue has for it, as far as it needs them.
 
@@ -280,7 +273,7 @@ def available(m: Machine, task: int, reader: int, k: int) -> int:
     return min(there, need) if there < need else need
 
 
-@kernel(NUMBER, 4)
+@kernel
 def uneven_rows(m: Machine, task: int, k: int, there: int, level: int) -> int:
     """The same for operands that share a queue and advance differently."""
     row = m.tasks[task].row
@@ -299,10 +292,9 @@ def uneven_rows(m: Machine, task: int, k: int, there: int, level: int) -> int:
     return low
 
 
-@part(3)
-def rows_ready(address: int, task: int, x: int, y: int) -> int:
+@kernel
+def rows_ready(m: Machine, task: int, x: int, y: int) -> int:
     """How many rows of steps of a task have their wavelets, in row y of a column."""
-    m = machine_at(address)
     row = m.tasks[task].row
     first, level, ready = m.rows[row, OPERANDS], m.rows[row, LEVEL], m.tasks[task].rows
     for k in range(m.rows[row, COUNT]):
@@ -332,44 +324,76 @@ def rows_ready(address: int, task: int, x: int, y: int) -> int:
     return ready
 
 
-@kernel(NUMBER, 4)
-def agreeing(m: Machine, task: int, x: int, y: int, end: int) -> int:
-    """The first row behind y whose queues hold something else for a task than those of y.
+@kernel
+def sent_alike(m: Machine, start: int, y: int, end: int) -> int:
+    """The first row behind y that has sent another number of wavelets than y, up to ``end``."""
+    written = m.written[start : start + end]
+    # Mostly all rows agree: a loop that does not end early looks at many at once.
+    differing = 0
+    for other in range(y + 1, end):
+        differing |= written[other] ^ written[y]
+    if differing == 0:
+        return end
+    other = y + 1
+    while written[other] == written[y]:
+        other += 1
+    return other
 
-    Rows agree where they read the same stream at the same place, each its own lane or all of
-    them one, and have as many wavelets there; and where they have sent as many.
+
+@kernel
+def reading_alike(m: Machine, queue: int, y: int, end: int) -> int:
+    """The first row behind y that reads otherwise than y, up to ``end``.
+
+    Rows read alike if they take from one stream at one position, each from its own lane or all
+    from one, and find as many wavelets there.
     """
-    row, height = m.tasks[task].row, m.now[0].height
+    if end == y + 1:
+        return end
+    source, cursor = m.source[queue : queue + end], m.cursor[queue : queue + end]
+    lane = m.lane[queue : queue + end]
+    stream, taken, at = source[y], cursor[y], lane[y]
+    start = m.streams[stream].first + at if stream >= 0 else 0
+    step = min(max(lane[y + 1] - at, 0), 1)
+    differing = 0
+    for other in range(y + 1, end):
+        differing |= source[other] ^ stream
+        differing |= cursor[other] ^ taken
+        differing |= lane[other] ^ (at + step * (other - y))
+    # Only now are the lanes known to be those of the stream.
+    if differing == 0 and step == 1:
+        for i in range(1, end - y):
+            differing |= m.written[start + i] ^ m.written[start]
+    if differing == 0:
+        return end
+    other = y + 1
+    while (
+        other < end
+        and source[other] == stream
+        and cursor[other] == taken
+        and lane[other] == at + step * (other - y)
+        and m.written[start + step * (other - y)] == m.written[start]
+    ):
+        other += 1
+    return other
+
+
+@kernel
+def agreeing(m: Machine, task: int, x: int, y: int, end: int) -> int:
+    """The first row behind y whose queues hold something else for a task than those of y."""
+    row = m.tasks[task].row
     first = m.rows[row, OPERANDS]
-    written, source, cursor, lane = m.written, m.source, m.cursor, m.lane
     for k in range(m.rows[row, COUNT]):
         if m.operands[first + k, OF_KIND] != FABRIC:
             continue
-        color = m.operands[first + k, COLOR]
-        other = y + 1
+        column = x * m.now[0].colors + m.operands[first + k, COLOR]
         if k == 0:
-            start = m.streams[m.stream_of[x * m.now[0].colors + color]].first
-            while other < end and written[start + other] == written[start + y]:
-                other += 1
+            end = sent_alike(m, m.streams[m.stream_of[column]].first, y, end)
         else:
-            queue = (x * m.now[0].colors + color) * height
-            stream, taken, at = source[queue + y], cursor[queue + y], lane[queue + y]
-            start = m.streams[stream].first if stream >= 0 else 0
-            step = lane[queue + other] - at if other < end else 0
-            step = min(max(step, 0), 1)
-            while (
-                other < end
-                and source[queue + other] == stream
-                and cursor[queue + other] == taken
-                and lane[queue + other] == at + step * (other - y)
-                and written[start + at + step * (other - y)] == written[start + at]
-            ):
-                other += 1
-        end = min(end, other)
+            end = reading_alike(m, column * m.now[0].height, y, end)
     return end
 
 
-@kernel(NOTHING, 7)
+@kernel
 def perform(
     m: Machine, task: int, unit: int, x: int, y: int, lanes: int, first: int, r: int
 ) -> None:
@@ -381,7 +405,7 @@ def perform(
         calculate(m, task, unit, x, y, lanes, dims)
 
 
-@kernel(NOTHING, 2)
+@kernel
 def account(m: Machine, row: int, steps: int) -> None:
     """Count what steps do."""
     now = m.now
@@ -394,10 +418,9 @@ def account(m: Machine, row: int, steps: int) -> None:
         now[0].macs_f32 += steps
 
 
-@part(6)
-def advance_rows(address: int, task: int, unit: int, x: int, y: int, lanes: int, end: int) -> int:
+@kernel
+def advance_rows(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, end: int) -> None:
     """Do rows of steps up to ``end`` for rows of tiles that agree in all queues."""
-    m = machine_at(address)
     row = m.tasks[task].row
     first, level, begin = m.rows[row, OPERANDS], m.tasks[task].level, m.tasks[task].done
     stream, color, made = -1, 0, 0
@@ -406,16 +429,18 @@ def advance_rows(address: int, task: int, unit: int, x: int, y: int, lanes: int,
         size = group(m, task, m.operands[first, ADVANCE], level)
         made = end // size - begin // size
         stream = m.stream_of[x * m.now[0].colors + color]
+        if m.streams[stream].guided != 0 and m.streams[stream].held == 0:
+            catch_up(m, stream)
         top = m.written[m.streams[stream].first + y] + (end + size - 1) // size - begin // size
         if not reserve(m, stream, top):
-            return 0
+            return
     if begin == 0 and end == m.tasks[task].rows and m.tasks[task].uneven == 0:
         perform(m, task, unit, x, y, lanes, 0, 0)
     else:
         for r in range(begin, end):
             perform(m, task, unit, x, y, lanes, level, r)
     if m.now[0].fault != 0:
-        return 0
+        return
     if stream >= 0 and made > 0:
         start, written = m.streams[stream].first + y, m.written
         for lane in range(start, start + lanes):
@@ -428,10 +453,9 @@ def advance_rows(address: int, task: int, unit: int, x: int, y: int, lanes: int,
         wake_readers(m, stream)
     account(m, row, (end - begin) * m.tasks[task].steps * lanes)
     m.now[0].left -= (end - begin) * m.tasks[task].steps * lanes
-    return 0
 
 
-@kernel(NOTHING, 5)
+@kernel
 def finish(m: Machine, row: int, unit: int, x: int, y: int, end: int) -> None:
     """A unit has done an instruction in some rows: it signals."""
     done = m.rows[row, DONE]
@@ -443,7 +467,7 @@ def finish(m: Machine, row: int, unit: int, x: int, y: int, end: int) -> None:
         m.dirty[x] = 1
 
 
-@kernel(NOTHING, 3)
+@kernel
 def complete(m: Machine, task: int, unit: int, x: int) -> None:
     """All rows of steps are done: take the wavelets off the queues, and signal."""
     now, height = m.now, m.now[0].height
@@ -457,13 +481,13 @@ def complete(m: Machine, task: int, unit: int, x: int) -> None:
                 cursor = m.cursor
                 for reader in range(queue + y, queue + end):
                     cursor[reader] += count
+                wake_producer(m, m.source[queue + y])
     finish(m, row, unit, x, y, end)
 
 
-@part(4)
-def split_task(address: int, task: int, unit: int, x: int, at: int) -> int:
+@kernel
+def split_task(m: Machine, task: int, unit: int, x: int, at: int) -> None:
     """The rows of a task from ``at`` on become a task of their own."""
-    m = machine_at(address)
     now, y = m.now, task // m.now[0].units % m.now[0].height
     other = task + (at - y) * now[0].units
     m.tasks[other].end = m.tasks[task].end
@@ -483,10 +507,9 @@ def split_task(address: int, task: int, unit: int, x: int, at: int) -> int:
         start = (x * now[0].units + unit) * now[0].height
         for place_ in range(start + at, start + m.tasks[other].end):
             m.owner[place_] = at + 1
-    return 0
 
 
-@kernel(PAIR, 5)
+@kernel
 def ready_end(m: Machine, task: int, x: int, y: int, end: int, whole: int) -> tuple[int, int]:
     """(rows of steps that row y of a column can do, row behind those that agree with it)."""
     ready = rows_ready(m, task, x, y)
@@ -495,7 +518,7 @@ def ready_end(m: Machine, task: int, x: int, y: int, end: int, whole: int) -> tu
     return ready, agreeing(m, task, x, y, end)
 
 
-@kernel(NUMBER, 4)
+@kernel
 def push_portion(m: Machine, task: int, unit: int, x: int, y: int) -> int:
     """Do a portion of a long remote store; the results of ``try_task``."""
     begin = m.tasks[task].done
@@ -509,15 +532,14 @@ def push_portion(m: Machine, task: int, unit: int, x: int, y: int) -> int:
     return 2
 
 
-@part(3)
-def try_task(address: int, task: int, unit: int, x: int) -> int:
+@kernel
+def try_task(m: Machine, task: int, unit: int, x: int) -> int:
     """Do a task, in all of its rows; in other modes in some, which are split off.
 
     Of a long one it does a portion, in any mode.
 
     Returns 2 if it is complete, 1 if part of it was done, 0 if nothing was.
     """
-    m = machine_at(address)
     now, y = m.now, task // m.now[0].units % m.now[0].height
     rows, end, mode = m.tasks[task].rows, m.tasks[task].end, now[0].mode
     if m.rows[m.tasks[task].row, KIND] == SEND:

@@ -9,27 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, int64, njit
 
+from wsc.isa.rounding import half_encoding
 from wsc.isa.table import OPCODE, TABLE
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
 from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
-from wsc.runtime.values.compiled import (
-    HALF_NAN,
-    NOTHING,
-    NUMBER,
-    OPTIONS,
-    PAIR,
-    TRUTH,
-    Machine,
-    bits_of,
-    kernel,
-    look,
-    machine_at,
-    operate,
-    part,
-)
+from wsc.runtime.values.compiled import Machine, bits_of, kernel, look, operate
 from wsc.runtime.values.records import Fault
 from wsc.runtime.values.streams import copy, fill
 
@@ -42,11 +28,11 @@ OF_KIND, OF_TYPE, ADVANCE = int(Ocol.KIND), int(Ocol.TYPE), int(Ocol.ADVANCE)
 COLOR = int(Ocol.COLOR)
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
 FMAC = OPCODE["fmac"]
-MOVING = np.array([row.name in MOVES for row in TABLE])
+MOVING: Any = np.array([row.name in MOVES for row in TABLE])
 DOMAIN = int(Fault.DOMAIN)
 
 
-@kernel(NUMBER, 2)
+@kernel
 def wavelets(m: Machine, task: int, advance: int) -> int:
     """How many wavelets an operand takes or gives that advances with so many names."""
     count = 1
@@ -55,7 +41,7 @@ def wavelets(m: Machine, task: int, advance: int) -> int:
     return count
 
 
-@kernel(NUMBER, 3)
+@kernel
 def group(m: Machine, task: int, advance: int, level: int) -> int:
     """Rows of steps for each wavelet of an operand."""
     count = 1
@@ -64,7 +50,7 @@ def group(m: Machine, task: int, advance: int, level: int) -> int:
     return count
 
 
-@kernel(NUMBER, 3)
+@kernel
 def position(m: Machine, task: int, k: int, r: int) -> int:
     """Place of an operand's wavelet in row r among those that the instruction takes."""
     row = m.tasks[task].row
@@ -81,7 +67,7 @@ def position(m: Machine, task: int, k: int, r: int) -> int:
     return before
 
 
-@kernel(NUMBER, 4)
+@kernel
 def join(m: Machine, task: int, first: int, rank: int, count: int) -> int:
     """Drop dimensions of one step; join neighbours that go on evenly for all operands."""
     made = 0
@@ -101,14 +87,13 @@ def join(m: Machine, task: int, first: int, rank: int, count: int) -> int:
     return made
 
 
-@part(6)
-def place(address: int, task: int, x: int, y: int, lanes: int, first: int, r: int) -> int:
+@kernel
+def place(m: Machine, task: int, x: int, y: int, lanes: int, first: int, r: int) -> int:
     """Fill the tables of operands for lanes from row y on, and dimensions from ``first`` on.
 
     r: the row of steps, if only one is wanted. Returns the dimensions that are left when those
     of one step are dropped and those that go on evenly are joined.
     """
-    m = machine_at(address)
     height = m.now[0].height
     row = m.tasks[task].row
     rank, level, operand = m.rows[row, RANK], m.rows[row, LEVEL], m.rows[row, OPERANDS]
@@ -156,32 +141,16 @@ def place(address: int, task: int, x: int, y: int, lanes: int, first: int, r: in
     return join(m, task, first, rank, count)
 
 
-@njit(int64(float32), **OPTIONS)
-def half_bits(value: Any) -> Any:
+encode = kernel(half_encoding)
+
+
+@kernel
+def half_bits(value: float) -> int:
     """The f16 encoding nearest to an f32, ties to even."""
-    bits = np.int64(bits_of(value)) & 0xFFFFFFFF
-    sign = (bits >> 16) & 0x8000
-    size = bits & 0x7FFFFFFF
-    if size >= 0x7F800000:
-        return HALF_NAN if size > 0x7F800000 else sign | 0x7C00
-    if size >= 0x477FF000:
-        return sign | 0x7C00
-    if size >= 0x38800000:
-        size -= 0x38000000
-        return sign | ((size + 0xFFF + ((size >> 13) & 1)) >> 13)
-    if size < 0x33000000:
-        return sign
-    shift = 126 - (size >> 23)
-    digits = (size & 0x7FFFFF) | 0x800000
-    result = digits >> shift
-    rest = digits & ((1 << shift) - 1)
-    half = 1 << (shift - 1)
-    if rest > half or (rest == half and result & 1):
-        result += 1
-    return sign | result
+    return encode(bits_of(value))
 
 
-@kernel(NUMBER, 7)
+@kernel
 def fetch(
     m: Machine, k: int, at: int, step: int, count: int, lanes: int, column: int, raw: int
 ) -> int:
@@ -218,7 +187,7 @@ def fetch(
     return buffer
 
 
-@kernel(NOTHING, 7)
+@kernel
 def put(
     m: Machine, source: int, at: int, step: int, count: int, lanes: int, column: int, raw: int
 ) -> None:
@@ -247,7 +216,7 @@ def put(
                 m.words[target + lane] = half_bits(m.reals[start + lane])
 
 
-@kernel(PAIR, 4)
+@kernel
 def reach(m: Machine, task: int, k: int, first: int, size: int) -> tuple[int, int]:
     """(lowest byte, one behind the highest) that an operand in memory touches."""
     low = m.bases[task, k]
@@ -259,7 +228,7 @@ def reach(m: Machine, task: int, k: int, first: int, size: int) -> tuple[int, in
     return low, high
 
 
-@kernel(TRUTH, 2)
+@kernel
 def distinct(m: Machine, task: int, size: int) -> bool:
     """Whether every step writes another place in memory."""
     reached, left = size, 0
@@ -279,7 +248,7 @@ def distinct(m: Machine, task: int, size: int) -> bool:
     return True
 
 
-@kernel(NUMBER, 1)
+@kernel
 def overlap(m: Machine, task: int) -> int:
     """0: nothing that is written is read; 1: a step reads what it writes itself; 2: others do."""
     row = m.tasks[task].row
@@ -305,7 +274,7 @@ def overlap(m: Machine, task: int) -> int:
     return found
 
 
-@kernel(TRUTH, 8)
+@kernel
 def outside(
     m: Machine, task: int, unit: int, x: int, y: int, a: int, b: int, count: int, lanes: int
 ) -> bool:
@@ -322,10 +291,9 @@ def outside(
     return True
 
 
-@part(6)
-def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, dims: int) -> int:
+@kernel
+def calculate(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, dims: int) -> None:
     """Do the steps of an instruction that the tables of operands describe."""
-    m = machine_at(address)
     row, scratch = m.tasks[task].row, m.now[0].scratch
     opcode, count, operand = m.rows[row, CODE], m.rows[row, COUNT], m.rows[row, OPERANDS]
     whole = 1 if m.rows[row, DTYPE] == I32 else 0
@@ -364,7 +332,7 @@ def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, di
                 if count > 3:
                     c = fetch(m, 3, c0 + done * dc, dc, some, lanes, column, False)
                 if limited and outside(m, task, unit, x, y, a, b, some, lanes):
-                    return 0
+                    return
                 target = at if direct and (some == 1 or dd == lanes) else 0
                 operate(
                     address, base + 4 * target, base + 4 * a, base + 4 * b, base + 4 * c,
@@ -387,4 +355,4 @@ def calculate(address: int, task: int, unit: int, x: int, y: int, lanes: int, di
             m.index[d] = 0
             d -= 1
         if d < 0:
-            return 0
+            return

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from numba.core import ir
-from numba.core.compiler import run_frontend
 
 from benchmarks.patterns import PATTERNS, saturated, streamed
 from benchmarks.process import measured
 from benchmarks.report import Result, Target, machine, markdown
-from benchmarks.uncounted import leave_out
 from wsc import runtime
 from wsc.isa.verifier import verify
-from wsc.runtime.engine import kernel_flow, kernel_main, kernel_rows, kernel_tree, kernel_unit
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -57,43 +51,3 @@ def test_a_task_runs_in_a_process_of_its_own() -> None:
     assert found["process_seconds"] > found["load_seconds"]
     with pytest.raises(RuntimeError, match="benchmark task 'engine' failed"):
         measured("engine", {})
-
-
-@pytest.mark.parametrize(
-    ("kernel", "counting", "other"),
-    [
-        (kernel_rows.settle_rows, 3, 1),
-        (kernel_main.enter_statement, 5, 2),
-        (kernel_tree.feed_through, 1, 4),  # bytes; elements, values and the port
-        (kernel_unit.send_control, 3, 3),
-        (kernel_unit.wait_row, 1, 2),
-        (kernel_flow.serve_link, 0, 2),
-    ],
-)
-def test_an_engine_without_counters_leaves_out_what_counts(
-    kernel: Any, counting: int, other: int
-) -> None:
-    function = run_frontend(kernel.py_func)
-    assert (_stores(function), "lose" in _calls(function)) == (
-        counting + other, kernel is kernel_flow.serve_link,
-    )  # fmt: skip
-    leave_out(function)
-    assert _stores(function) == other
-    assert not {"lose", "account"} & _calls(function)
-
-
-def _stores(function: Any) -> int:
-    return sum(len(list(b.find_insts(ir.SetItem))) for b in function.blocks.values())
-
-
-def _calls(function: Any) -> set[str]:
-    names: dict[str, str] = {}
-    called: set[str] = set()
-    for block in function.blocks.values():
-        for statement in block.find_insts(ir.Assign):
-            value: Any = statement.value
-            if isinstance(value, ir.Global):
-                names[statement.target.name] = value.name
-            elif isinstance(value, ir.Expr) and value.op == "call":
-                called.add(names.get(value.func.name, ""))
-    return called

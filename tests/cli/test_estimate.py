@@ -44,7 +44,8 @@ def test_a_compiled_program(tmp_path: Path) -> None:
     found = json.loads(done(wsc("estimate", program, "--json")).stdout)
     same = json.loads(done(wsc("estimate", model, "--fabric", "4x4", "--json")).stdout)
     assert found["cycles"] == same["cycles"]
-    refused(wsc("estimate", program, "--fabric", "8x8"), "--fabric", "is compiled")
+    refused(wsc("estimate", program, "--fabric", "8x8"), "is for 4x4 tiles, not 8x8")
+    refused(wsc("estimate", program, "--precision", "f16"), "--precision", "is compiled")
 
 
 def test_a_whole_wafer(tmp_path: Path) -> None:
@@ -62,3 +63,17 @@ def test_a_program_that_cannot_be_predicted(tmp_path: Path) -> None:
 
 def test_a_missing_model(tmp_path: Path) -> None:
     refused(wsc("estimate", tmp_path / "none.onnx", "--fabric", "4x4"), "none.onnx")
+
+
+def test_a_number_of_the_fabric(tmp_path: Path) -> None:
+    model, program = mlp(tmp_path), tmp_path / "mlp.wsa"
+    options = ("--fabric", "tiny:4x4", "--set", "io.bytes_per_cycle=4")
+    done(wsc("compile", model, "-o", program, *options))
+    assert "set io.bytes_per_cycle = 4\n" in program.read_text(encoding="utf-8")
+    wanted = json.loads(done(wsc("estimate", model, *options, "--json")).stdout)["cycles"]
+    plain = tmp_path / "plain.wsa"
+    done(wsc("compile", model, "-o", plain, "--fabric", "tiny:4x4"))
+    for what in (program, plain):
+        made = done(wsc("estimate", what, "--json", "--set", "io.bytes_per_cycle=4"))
+        assert json.loads(made.stdout)["cycles"] == wanted
+    refused(wsc("compile", model, "-o", program, "--set", "io=4"), "no number 'io'")

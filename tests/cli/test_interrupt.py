@@ -17,7 +17,7 @@ import pytest
 from tests.cli.helpers import TWICE, files, saved, text_file
 from wsc.cli.start import INTERRUPTED
 from wsc.models import builders
-from wsc.runtime.engine import ENGINES
+from wsc.runtime.engine import BOTH, TIME, TIMED
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240  # seconds until the engine is compiled, on a machine that does other things too
@@ -72,10 +72,11 @@ def _interrupt(folder: Path, at: str, *arguments: object, later: float = 0.0) ->
         os.close(ours)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TIMED)
 def test_a_run_says_where_it_was_and_leaves_nothing(tmp_path: Path, engine: str) -> None:
     text_file(tmp_path / "endless.wsa", ENDLESS)
-    arguments = ("run", "endless.wsa", "-o", "out", "--trace", "trace.json", "--engine", engine)
+    wanted = ("--trace", "trace.json", *(() if engine == TIME else ("-o", "out")))
+    arguments = ("run", "endless.wsa", *wanted, "--engine", engine)
     ended = interrupt(tmp_path, "running: cycle", *arguments)
     assert ended.code == INTERRUPTED
     assert re.search(r"interrupted in cycle [1-9]", ended.said)
@@ -83,6 +84,16 @@ def test_a_run_says_where_it_was_and_leaves_nothing(tmp_path: Path, engine: str)
         "0% of the edge's elements moved; 8 of 8 tiles in 'i.set' at endless.wsa:37" in ended.said
     )
     assert "Traceback" not in ended.said
+    assert files(tmp_path) == ["endless.wsa"]
+    assert ended.seconds < 1, ended
+
+
+def test_a_run_for_values_and_time_leaves_nothing(tmp_path: Path) -> None:
+    text_file(tmp_path / "endless.wsa", ENDLESS)
+    arguments = ("run", "endless.wsa", "-o", "out", "--trace", "trace.json", "--engine", BOTH)
+    ended = interrupt(tmp_path, "running", *arguments, later=0.5)
+    assert ended.code == INTERRUPTED
+    assert "interrupted when 0% of the edge's elements had moved" in ended.said
     assert files(tmp_path) == ["endless.wsa"]
     assert ended.seconds < 1, ended
 

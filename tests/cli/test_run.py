@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+import wsc as wsc_package
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
+from wsc.cli.main import cli
 from wsc.models import builders
-from wsc.runtime.engine import DEFAULT, compiled
+from wsc.runtime.engine import BOTH
+from wsc.runtime.kernels.library import Library
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def test_json_has_what_scripts_need(twice: Path) -> None:
     assert found["cycles"] > 0
     assert found["utilization"] == 0
     assert found["wall_seconds"] > 0
-    assert found["engine"] == DEFAULT
+    assert found["engine"] == BOTH
     assert found["fabric"]["width"] == 4
     assert (found["seed"], found["drawn_inputs"]) == (0, ["a"])
     assert found["io_bytes"] == {"in": 32, "out": 32}
@@ -106,33 +110,33 @@ def test_the_report_for_people(twice: Path) -> None:
 def test_a_terminal_hears_that_the_engine_is_compiled(
     twice: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = compiled.Loop.prepare
+    load = Library.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+    def prepare(loop: Library, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
         compiling("")
         return load(loop)
 
-    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    monkeypatch.setattr(Library, "prepare", prepare)
     assert done(wsc("run", twice)).stderr == ""  # no terminal
     screen = Console(file=io.StringIO(), force_terminal=True, width=200, highlight=False)
     monkeypatch.setattr("wsc.cli.common.console", lambda stderr=False: screen)
     done(wsc("run", twice))
     assert isinstance(screen.file, io.StringIO)
-    assert "compiling the engine (once, about 15 seconds)\n" in screen.file.getvalue()
+    assert "compiling the engines (once, a few seconds)\n" in screen.file.getvalue()
 
 
 def test_an_engine_that_cannot_be_kept_is_said(
     twice: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = compiled.Loop.prepare
+    load = Library.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+    def prepare(loop: Library, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
         compiling("/folder cannot be written (Read-only file system)")
         return load(loop)
 
-    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    monkeypatch.setattr(Library, "prepare", prepare)
     said = done(wsc("run", twice)).stderr
     reason = "/folder cannot be written (Read-only file system)"
     assert said == f"the engine is compiled for this run alone: {reason}\n"
@@ -241,7 +245,7 @@ def test_races_are_told(twice: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     done(wsc("run", program))
     assert not (tmp_path / "out").exists()
-    refused(wsc("run", twice, "--check-races", "--engine", "fast"), "by the reference engine")
+    refused(wsc("run", twice, "--check-races", "--engine", "time"), "by the reference engine")
 
 
 def test_memory_that_may_not_be_taken(twice: Path) -> None:
@@ -289,6 +293,25 @@ def test_the_report_without_a_clock(twice: Path) -> None:
 def test_options_that_need_a_clock(twice: Path, option: tuple[object, ...]) -> None:
     words = f"{option[0]}: the values engine has no clock"
     refused(wsc("run", twice, "--engine", "values", *option), words)
+
+
+def test_time_without_values(twice: Path, tmp_path: Path) -> None:
+    found, whole = _json(twice, "--engine", "time"), _json(twice)
+    assert (found["engine"], whole["engine"]) == ("time", "both")
+    assert (found["outputs"], found["drawn_inputs"], found["seed"]) == ([], [], None)
+    for name in ("cycles", "counters", "tiles", "kernels", "energy_picojoules", "utilization"):
+        assert found[name] == whole[name]
+    assert "by the time engine" in done(wsc("run", twice, "--engine", "time")).stdout
+    assert "by the engines for values and for time" in done(wsc("run", twice)).stdout
+    refused(wsc("run", twice, "--engine", "time", "-o", tmp_path / "out"), "computes no outputs")
+
+
+def test_time_of_a_network_whose_weights_are_not_there(tmp_path: Path) -> None:
+    done(wsc("compile", mlp(tmp_path), "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
+    cycles = _json(tmp_path / "m.wsa")["cycles"]
+    (weights,) = tmp_path.glob("*.safetensors")
+    weights.unlink()
+    assert _json(tmp_path / "m.wsa", "--engine", "time")["cycles"] == cycles
 
 
 def test_values_are_compared(tmp_path: Path) -> None:
@@ -395,3 +418,87 @@ def test_numbers_of_any_size_are_taken_or_refused(
     result = wsc("run", twice, flag, number, *trace)
     assert result.exit_code in (0, 2)
     assert "defect" not in result.stderr
+
+
+def test_another_machine_is_said(twice: Path) -> None:
+    plain = json.loads(done(wsc("run", twice, "--json")).stdout)
+    result = done(wsc("run", twice, "--json", "--set", "io.bytes_per_cycle=4"))
+    assert f"note: {twice}: was compiled for wse2, and runs on wse2, io" in result.stderr
+    made = json.loads(result.stdout)
+    assert made["cycles"] > plain["cycles"]
+    assert made["fabric"]["changed"] == {"io.bytes_per_cycle": 4}
+    report = done(wsc("run", twice, "--fabric", "tiny", "--set", "router.buffer_depth=9")).stdout
+    assert "4x2 tiles of tiny, router.buffer_depth = 9\n" in report
+    refused(wsc("run", twice, "--fabric", "8x8"), "is for 4x2 tiles, not 8x8")
+    refused(wsc("run", twice, "--set", "router.depth=9"), "no number 'router.depth'")
+    refused(wsc("run", twice, "--set", "sram.bytes=16"), "twice.wsa")
+
+
+def test_a_model_is_compiled_and_runs(tmp_path: Path) -> None:
+    model, program = mlp(tmp_path, batch="n"), tmp_path / "mlp.wsa"
+    options = ("--fabric", "tiny:2x2", "--dim", "n=3", "-p", "f16", "--set", "ramp.latency=3")
+    done(wsc("compile", model, "-o", program, *options))
+    wanted = json.loads(done(wsc("run", program, "--json")).stdout)
+    made = json.loads(done(wsc("run", model, *options, "--json")).stdout)
+    assert made["cycles"] == wanted["cycles"]
+    assert made["outputs"] == wanted["outputs"]
+    assert made["fabric"] == wanted["fabric"]
+    assert [row["kernel"] for row in made["kernels"]] == [
+        row["kernel"] for row in wanted["kernels"]
+    ]
+    assert all(row["line"] for row in made["kernels"])
+    text = done(wsc("run", model, "--dim", "n=2", "--compare", model)).stdout
+    assert "all outputs agree" in text
+    refused(wsc("run", program, "--dim", "n=2"), "--dim", "is compiled")
+    refused(wsc("run", program, "--precision", "f16"), "--precision", "is compiled")
+    refused(wsc("run", tmp_path / "none.onnx"), "none.onnx")
+
+
+def test_standard_input_and_output(twice: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    read = done(runner.invoke(cli, ["run", "-", "--json"], input=TWICE)).stdout
+    wanted = done(wsc("run", twice, "--json")).stdout
+    assert json.loads(read)["outputs"] == json.loads(wanted)["outputs"]
+    wrong = TWICE.replace("call take", "call tale", 1)
+    refused(runner.invoke(cli, ["run", "-"], input=wrong), "<text>:", "tale")
+    refused(runner.invoke(cli, ["run", "-"], input=b"\xff"), "standard input: is no assembly")
+    refused(wsc("compile", mlp(tmp_path), "-o", "-"), "-o -: the program has weights")
+    plain = saved(builders.matmul(2, 2, 2, streamed=False), tmp_path / "m.onnx")
+    printed = done(wsc("compile", plain, "-o", "-", "--fabric", "2x2")).stdout
+    assert done(runner.invoke(cli, ["run", "-"], input=printed)).stdout.count("cycles")
+    assert not list(tmp_path.glob("*.wsa.*")) + list(tmp_path.glob("-*"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "none.wsa"), ("run", "none.onnx"), ("run", "none.wsa", "--engine"),
+        ("estimate", "none.onnx"), ("diff", "a", "b"), ("sweep", "a.wsa", "--set", "a"),
+        ("fabrics", "none"),
+    ],
+)  # fmt: skip
+def test_an_error_is_an_object_too(arguments: tuple[str, ...]) -> None:
+    result = done(wsc(*arguments, "--json"), code=2)
+    (message,) = json.loads(result.stdout).values()
+    assert message
+    assert message.split(":")[0] in result.stderr
+
+
+def test_a_run_that_stops_gives_one_object(twice: Path) -> None:
+    result = done(wsc("run", twice, "--json", "--max-cycles", "5"), code=2)
+    assert json.loads(result.stdout)["stopped"]
+    assert result.stderr.startswith("error: ")
+
+
+def test_a_run_in_a_notebook(twice: Path) -> None:
+    program = wsc_package.load(twice)
+    run = program.run(program.draw())
+    frame = run.to_frame()
+    assert frame["added"].sum() <= run.cycles
+    assert set(frame["node"]) >= {"a", "/twice/Add", "r"}
+    assert list(frame["line"]) == [item.statement.where.line for item in run.counters.statements]
+    shown: Any = run
+    assert f"<td>{run.cycles:,}</td>" in shown._repr_html_()
+    assert "output r</th><td>float32[8]" in shown._repr_html_()
+    fabric: Any = program.fabric
+    assert "<td>router.buffer_depth</td><td>4</td><td>A</td>" in fabric._repr_html_()

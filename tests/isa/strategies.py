@@ -1,6 +1,7 @@
 """Random programs, as the printer may meet them: well-formed text, not well-formed machines."""
 
 import math
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -30,9 +31,11 @@ from wsc.isa.program import (
     Scalar,
     Tensor,
     Transfer,
+    TransferLoop,
     WeightFile,
 )
 from wsc.isa.table import TABLE, Form
+from wsc.isa.turns import expand
 from wsc.isa.types import Control, DType, Side
 
 CONSTANTS = ("B", "count")
@@ -235,9 +238,39 @@ def transfer(draw, tensors):
 
 
 @st.composite
+def families(draw):
+    """Weights side by side, one for each turn of a loop, and what the loop calls them."""
+    count, first, step = draw(st.integers(2, 4)), draw(numbers), draw(st.integers(1, 9))
+    name = draw(st.sampled_from(("f.{turn}", f"f{{{step}*turn+{first + 1}}}", "{odd[turn]}")))
+    tables = {"odd": tuple(f"odd one {k}" for k in range(count))}
+    one = draw(edge_tensor.filter(lambda tensor: tensor.kind is Kind.WEIGHT))
+    places = [draw(numbers) * 4 for _ in range(2)] if draw(st.booleans()) else None
+    weights = [
+        replace(
+            one,
+            name=expand(name, "turn", turn, tables),
+            key=draw(st.sampled_from(("", f"key{turn}"))) if draw(st.booleans()) else f"k{turn}",
+            byte_offset=None if places is None else places[0] + turn * places[1],
+        )
+        for turn in range(count)
+    ]
+    return name, weights, tables
+
+
+@st.composite
+def rounds(draw, family, tensors):
+    """A loop of the schedule over a family of weights."""
+    name, weights, _ = family
+    entry = transfer([name, *tensors])
+    return TransferLoop("turn", len(weights), tuple(draw(st.lists(entry, max_size=1))))
+
+
+@st.composite
 def programs(draw):
     edge = draw(st.lists(edge_tensor, unique_by=lambda tensor: tensor.name, max_size=3))
     transfers = st.lists(transfer([t.name for t in edge]), max_size=3) if edge else st.just([])
+    family = draw(families())
+    loops = draw(st.lists(rounds(family, [t.name for t in edge]), max_size=1))
     return Program(
         fabric=draw(file_names),
         width=draw(numbers),
@@ -245,7 +278,7 @@ def programs(draw):
         precision=draw(dtypes),
         model=draw(text),
         constants=tuple((name, draw(st.integers(-9, 999))) for name in CONSTANTS),
-        edge_tensors=tuple(edge),
+        edge_tensors=(*edge, *family[1]),
         colors=tuple((name, draw(numbers)) for name in COLORS),
         tensors=tuple(
             Tensor(
@@ -263,7 +296,8 @@ def programs(draw):
         ),
         routes=tuple(draw(st.lists(routes, max_size=4))),
         procedures=(Procedure("p0", PARAMETERS, draw(bodies), draw(documentation)),),
-        transfers=tuple(draw(transfers)),
+        transfers=(*draw(transfers), *loops),
+        names=tuple(family[2].items()),
         settings=draw(settings),
         numbers=draw(text),
         files=draw(files),

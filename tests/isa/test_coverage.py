@@ -18,18 +18,24 @@ region all at 0,0 size 2x2
 route c in all when y == 1 : RAMP -> S
 route c in all when y == 0 : RAMP -> N
 main all
-  mov.f32 <c>, [t + 4*i] for i:8
+  if y == 0
+    mov.f32 <c>, [t] for i:NORTH
+  else
+    mov.f32 <c>, [t] for i:SOUTH
+  end
 end
 """
 
+# How many wavelets the tiles send to each side, and the drains.
 COVERED = {
-    "a side each": ["side N from r[8*x + i] for i:4", "side S from r[8*x + i + 4] for i:4"],
-    "interleaved": ["side N from r[2*i + x] for i:8", "side S from r[0] for i:0"],
-    "repeated": ["side N from r[8*x + 2*n + i] repeat n:4 for i:2", "side S from r[0] for i:0"],
-    "ragged": ["side N from r[8*x + 3*n + i] repeat n:3 for i:min(3, 8 - 3*n)",
-               "side S from r[0] for i:0"],
-    "one port": ["side N from r[i] for i:16*x", "side S from r[0] for i:0"],
-    "backwards": ["side N from r[8*x + 7 - i] for i:8", "side S from r[0] for i:0"],
+    "a side each": (4, 4, ["side N from r[8*x + i] for i:4", "side S from r[8*x + i + 4] for i:4"]),
+    "interleaved": (8, 0, ["side N from r[2*i + x] for i:8", "side S from r[0] for i:0"]),
+    "repeated": (8, 0, ["side N from r[8*x + 2*n + i] repeat n:4 for i:2",
+                        "side S from r[0] for i:0"]),
+    "ragged": (8, 0, ["side N from r[8*x + 3*n + i] repeat n:3 for i:min(3, 8 - 3*n)",
+                      "side S from r[0] for i:0"]),
+    "one port": ("16*x", 0, ["side N from r[i] for i:16*x", "side S from r[0] for i:0"]),
+    "backwards": (8, 0, ["side N from r[8*x + 7 - i] for i:8", "side S from r[0] for i:0"]),
 }  # fmt: skip
 
 WRONG = {
@@ -47,14 +53,16 @@ WRONG = {
 }  # fmt: skip
 
 
-def check(drains: list[str], text: str = TEXT) -> None:
-    whole = text + "".join(f"drain c in all {drain}\n" for drain in drains)
+def check(drains: list[str], north: int | str = 8, south: int | str = 8, text: str = TEXT) -> None:
+    whole = text.replace("NORTH", str(north)).replace("SOUTH", str(south))
+    whole += "".join(f"drain c in all {drain}\n" for drain in drains)
     verify(parse(whole), find_fabric("tiny"), whole)
 
 
 @pytest.mark.parametrize("name", COVERED)
 def test_an_output_may_be_drained_in_any_way_that_covers_it(name: str) -> None:
-    check(COVERED[name])
+    north, south, drains = COVERED[name]
+    check(drains, north, south)
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -67,4 +75,10 @@ def test_an_output_is_drained_once_and_whole(name: str) -> None:
 def test_cores_that_routes_lead_to_have_code() -> None:
     text = TEXT[: TEXT.index("main all")]
     with pytest.raises(AssemblyError, match="region 'all' has no code, and routes lead to or from"):
-        check(COVERED["a side each"], text)
+        check(COVERED["a side each"][2], text=text)
+
+
+def test_procedures_are_of_use() -> None:
+    text = 'wsc 1\nfabric "tiny" 1x1\nregion all at 0,0 size 1x1\nproc p()\n  i.set a, 1\nend\n'
+    with pytest.raises(AssemblyError, match=r"4:6: no region has a 'main', so .* is never called"):
+        verify(parse(text), find_fabric("tiny"), text)

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from wsc.isa.fabric import PRESETS, Fabric, FabricError, find_fabric, presets, read_fabric
+from wsc.isa.fabric import (
+    PRESETS,
+    Fabric,
+    FabricError,
+    description_files,
+    find_fabric,
+    presets,
+    read_fabric,
+)
 from wsc.isa.table import Timing
 
 TINY = find_fabric("tiny")
@@ -88,7 +96,7 @@ def test_a_changed_number_is_finite(value: float) -> None:
         TINY.changed({"energy.hop": value})
 
 
-def _file(tmp_path: Path, old: str, new: str) -> Path:
+def _other(tmp_path: Path, old: str, new: str) -> Path:
     text = (PRESETS / "tiny.toml").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "other.toml"
@@ -106,7 +114,7 @@ def _file(tmp_path: Path, old: str, new: str) -> Path:
 )
 def test_numbers_that_no_fabric_has_are_refused(line: str, fact: str, tmp_path: Path) -> None:
     with pytest.raises(FabricError, match=rf"other\.toml: .*{re.escape(fact)}"):
-        read_fabric(_file(tmp_path, "[core]\n", f"[core]\n{line}\n"))
+        read_fabric(_other(tmp_path, "[core]\n", f"[core]\n{line}\n"))
 
 
 @pytest.mark.parametrize("value", ["true", '"8"', "[8]"])
@@ -140,3 +148,72 @@ def test_a_rectangle_of_a_fabric_is_not_empty_and_fits() -> None:
     for size in ((0, 1), (1, 0), (TINY.width + 1, 1), (1, TINY.height + 1)):
         with pytest.raises(FabricError, match="does not fit on fabric 'tiny'"):
             TINY.sized(*size)
+
+
+def _file(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+DEEP = 'router.buffer_depth = { value = 8, grade = "A", note = "deep" }\n'
+
+
+def test_a_variant_is_its_base_and_what_differs(tmp_path: Path) -> None:
+    path = _file(tmp_path / "deep.toml", f'base = "wse2"\n{DEEP}')
+    fabric, base = read_fabric(path), find_fabric("wse2")
+    assert fabric.name == "deep"
+    assert fabric.title == base.title
+    assert fabric.numbers() == {**base.numbers(), "router.buffer_depth": 8}
+    assert {item.key: item.note for item in fabric.evidence}["router.buffer_depth"] == "deep"
+    assert description_files(fabric) == (path, PRESETS / "wse2.toml")
+
+
+def test_a_base_is_named_from_its_variants_folder(tmp_path: Path) -> None:
+    (tmp_path / "labs").mkdir()
+    _file(tmp_path / "deep.toml", f'base = "tiny"\n{DEEP}')
+    other = 'base = "../deep.toml"\nname = "mine"\nramp.latency = { value = 3, grade = "A" }\n'
+    fabric = find_fabric(str(_file(tmp_path / "labs" / "lab.toml", other)))
+    assert fabric.name == "mine"
+    assert (fabric.ramp_latency, fabric.router_buffer_depth, fabric.width) == (3, 8, 8)
+    # A base that changes after it was read is read again.
+    _file(tmp_path / "deep.toml", f'base = "tiny"\n{DEEP.replace("8", "16")}')
+    assert find_fabric("labs/lab.toml", tmp_path).router_buffer_depth == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('base = "one.toml"\n', "its own base"),
+        ('base = "none"\n', "'base' names one of"),
+        ("base = 3\n", "'base' names one of"),
+        ('base = "none.toml"\n', "cannot be read"),
+        (
+            'base = "wse2"\nrouter.depth = { value = 8, grade = "A" }\n',
+            "'router.depth' is not known",
+        ),
+        ('base = "wse2"\nrouter.buffer_depth = { value = 8 }\n', "needs a grade"),
+        ('base = "wse2"\nrouter.buffer_depth = 8\n', "must be a table"),
+        ('base = "wse2"\nrouter.buffer_depth = { value = 0, grade = "A" }\n', "2 to 1024"),
+    ],
+)
+def test_variants_that_are_refused(text: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(FabricError, match=reason) as error:
+        read_fabric(_file(tmp_path / "one.toml", text))
+    assert str(tmp_path) in str(error.value)
+
+
+def test_the_bases_end(tmp_path: Path) -> None:
+    for number in range(40):
+        _file(tmp_path / f"{number}.toml", f'base = "{number + 1}.toml"\n')
+    with pytest.raises(FabricError, match="more than 15 bases"):
+        read_fabric(tmp_path / "0.toml")
+
+
+def test_tiles_of_any_fabric(tmp_path: Path) -> None:
+    path = _file(tmp_path / "deep.toml", f'base = "wse2"\n{DEEP}')
+    for name, of in (("tiny", find_fabric("tiny")), (str(path), read_fabric(path))):
+        assert find_fabric(f"{name}:3x2") == of.sized(3, 2)
+    assert find_fabric("3x2") == find_fabric("wse2:3x2")
+    for text in ("tiny:9x9", "tiny:0x1", "none:2x2", ":2x2", "tiny:2x", "tiny:"):
+        with pytest.raises(FabricError):
+            find_fabric(text)

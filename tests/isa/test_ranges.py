@@ -25,6 +25,7 @@ route ins in all : N -> RAMP
 main all
   i.set p, 0
   {CODE}
+  mov.f32 [t + 4*i], <ins> for i:8
 end
 feed ins in all side N from {FEED}
 """

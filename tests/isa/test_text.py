@@ -16,6 +16,7 @@ from wsc.isa.parser import grammar_text, parse
 from wsc.isa.printer import listing, print_program, print_statement
 from wsc.isa.program import If, Op, Program, Region
 from wsc.isa.table import TABLE
+from wsc.isa.turns import each_transfer
 from wsc.isa.verifier import verify
 
 ROOT = Path(__file__).parents[2]
@@ -113,13 +114,15 @@ def test_listing_traces_lines():
     program = parse(text)
     lines = listing(program)
     assert "".join(f"{line.text}\n" for line in lines) == print_program(program)
-    (call,) = [line for line in lines if line.text.strip().startswith("call")]
+    call, layer = [line for line in lines if line.text.strip().startswith("call")]
     assert call.node == "/some/node"
+    assert (layer.node, layer.around) == ("/h.{layer}/proj", (("layer", 4),))
     branch = program.regions[0].main[0]
     assert isinstance(branch, If)
     assert call.source is branch.then[0]
     shown = [line.source for line in lines]
-    for thing in (*program.tensors, *program.routes, *program.transfers, *program.procedures):
+    played = [transfer for transfer, _ in each_transfer(program.transfers)]
+    for thing in (*program.tensors, *program.routes, *played, *program.procedures):
         assert thing in shown
 
 

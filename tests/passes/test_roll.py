@@ -12,13 +12,14 @@ import wsc.passes.emit
 from tests.conftest import Golden
 from tests.e2e.long import long_recurrence, long_scan
 from tests.fabric import build
+from wsc.ir.tasks import Run
 from wsc.isa.expr import Expr, Int, Name, X, Y, apply, evaluate, maximum
 from wsc.isa.fabric import find_fabric
 from wsc.isa.printer import print_statement
 from wsc.isa.program import Call, Direction, Loop, Op, Procedure, Scalar, Side, Statement, Transfer
 from wsc.isa.types import DType
-from wsc.passes.periods import LEAST, Run, numbered, runs
-from wsc.passes.roll import repeated, rolled
+from wsc.passes.periods import LEAST, numbered, runs
+from wsc.passes.roll import Rolled, repeated, rolled
 
 FABRIC = find_fabric("4x3")
 ADDRESSES = {"gates": 64, "even": 256, "odd": 320} | {f"row{k}": 1024 + 48 * k for k in range(40)}
@@ -69,7 +70,7 @@ def made(main: tuple[Statement, ...], names: dict[str, int]) -> Iterator[Made]:
 
 def test_a_small_loop(golden: Golden) -> None:
     calls = [Call("load"), *steps(21), Call("store", (("at", Name("even")),))]
-    main = rolled(calls, (), ADDRESSES, FABRIC)
+    main = rolled(calls, (), ADDRESSES, FABRIC).main
     golden("passes/roll/a_small_loop.txt", "\n".join(map(print_statement, main)) + "\n")
     assert list(made(main, ADDRESSES)) == list(made(tuple(calls), ADDRESSES))
 
@@ -77,24 +78,25 @@ def test_a_small_loop(golden: Golden) -> None:
 @pytest.mark.parametrize("count", [1, 2 * LEAST - 1, 2 * LEAST, 2 * LEAST + 1, 33])
 def test_any_number_of_steps(count: int) -> None:
     calls = tuple(steps(count))
-    main = rolled(calls, (), ADDRESSES, FABRIC)
+    main = rolled(calls, (), ADDRESSES, FABRIC).main
     assert any(isinstance(item, Loop) for item in main) == (count >= 2 * LEAST)
     assert list(made(main, ADDRESSES)) == list(made(calls, ADDRESSES))
 
 
 def test_numbers_that_do_not_go_on_evenly_stay() -> None:
     calls = [Call("take", (("at", Int(k * k)),)) for k in range(30)]
-    assert rolled(calls, (), {}, FABRIC) == tuple(calls)
+    assert rolled(calls, (), {}, FABRIC).main == tuple(calls)
 
 
 def test_nodes_are_not_mixed() -> None:
     calls = [Call("take", (("at", Int(k)),), f"layer{k}") for k in range(30)]
-    assert rolled(calls, (), {}, FABRIC) == tuple(calls)
+    assert rolled(calls, (), {}, FABRIC).main == tuple(calls)
 
 
 def test_procedures_that_fill_the_registers_leave_no_room() -> None:
     names = tuple(f"r{k}" for k in range(FABRIC.registers))
-    assert rolled(steps(30), (Procedure("take", names, ()),), ADDRESSES, FABRIC) == tuple(steps(30))
+    full = (Procedure("take", names, ()),)
+    assert rolled(steps(30), full, ADDRESSES, FABRIC).main == tuple(steps(30))
 
 
 def test_the_shorter_period_of_those_that_save_as_much() -> None:
@@ -130,11 +132,17 @@ def test_a_network_makes_the_same_calls(
 ) -> None:
     model: onnx.ModelProto = MODELS[name]
     program = build(model, fabric, DType.F32).assembly
-    monkeypatch.setattr(wsc.passes.emit, "rolled", lambda main, *rest: tuple(main))
+    monkeypatch.setattr(wsc.passes.emit, "rolled", lambda main, *rest: Rolled(tuple(main), ()))
     plain = build(model, fabric, DType.F32).assembly
     assert any(isinstance(item, Loop) for item in program.regions[0].main)
-    names = {tensor.name: tensor.address for tensor in plain.tensors}
-    ours, theirs = (p.regions[0].main for p in (program, plain))
-    assert list(made(ours, names)) == list(made(theirs, names))
-    # What the text names is there, at the same place.
-    assert {tensor.name: tensor.address for tensor in program.tensors}.items() <= names.items()
+    ours, theirs = (
+        list(made(p.regions[0].main, {tensor.name: tensor.address for tensor in p.tensors}))
+        for p in (program, plain)
+    )
+    assert ours == theirs
+    # What the text names is there, at the same place; of all turns, where they go on.
+    there = {tensor.name: tensor for tensor in plain.tensors}
+    for tensor in program.tensors:
+        first = there[tensor.name]
+        assert tensor.address <= first.address
+        assert first.address + first.bytes <= tensor.address + tensor.bytes

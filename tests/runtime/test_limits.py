@@ -17,21 +17,14 @@ from wsc import models, runtime
 from wsc.isa.parser import parse
 from wsc.isa.types import Side
 from wsc.runtime.counters import Counters
-from wsc.runtime.engine import Options
-from wsc.runtime.engine.ahead import with_lookahead
-from wsc.runtime.engine.state import make_state
 from wsc.runtime.errors import CycleLimit, Deadlock, MemoryLimit
-from wsc.runtime.memory import (
-    ahead_bytes,
-    available_bytes,
-    edge_bytes,
-    expected_sizes,
-    image_bytes,
-    observer_bytes,
-    sizes_of,
-    state_bytes,
-)
+from wsc.runtime.memory import available_bytes
+from wsc.runtime.needs import observer_bytes, sizes_of
+from wsc.runtime.reference.tables import make_machine as reference
+from wsc.runtime.runs import Options
+from wsc.runtime.sizes import ahead_bytes, edge_bytes, expected_sizes, image_bytes, state_bytes
 from wsc.runtime.store import check_inputs, make_outputs
+from wsc.runtime.time.tables import make_machine as ahead
 from wsc.runtime.trace import TraceRequest
 
 
@@ -54,7 +47,7 @@ def test_the_cycles_of_a_stopped_run_are_accounted_for(path: Path) -> None:
         for row in counters.statements:
             assert 0 <= row.start <= limit
             assert row.start <= row.end
-    for engine in ("reference", "fast"):
+    for engine in ("reference", "both", "time"):
         stopped = runtime.run(image, inputs, max_cycles=whole.cycles, engine=engine)
         assert stopped.cycles == whole.cycles
 
@@ -74,7 +67,7 @@ drain c in all side E from r[i] for i:20
 """
 
 
-@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("engine", ["reference", "both"])
 @pytest.mark.parametrize("limit", range(1, 26))
 def test_the_limit_comes_in_its_cycle(limit: int, engine: str) -> None:
     """An instruction and a wavelet a cycle: what was done says which cycle was the last."""
@@ -100,7 +93,7 @@ def test_the_limit_comes_in_its_cycle(limit: int, engine: str) -> None:
     assert counters.io_bytes_out == 4 * max(limit - 2, 0)
 
 
-@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("engine", ["reference", "both"])
 @pytest.mark.parametrize("last", ["i.set a, 1", "mov.f32 [0], 1.0", "async 0: mov.f32 [0], 1.0"])
 def test_a_thread_that_ends_beyond_the_limit_has_not_ended(last: str, engine: str) -> None:
     """No wavelet is left that could say so."""
@@ -179,20 +172,24 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
     try:
         image = runtime.load(loaded.assembly, loaded.fabric, tmp_path)
         flat = check_inputs(image.program, inputs)
-        state = make_state(image, flat, make_outputs(image.program), OPTIONS[name])
         if name == "ahead":
-            state = with_lookahead(image, state, OPTIONS[name])
+            state = ahead(image, None, OPTIONS[name])
+        else:
+            state, _ = reference(image, flat | make_outputs(image.program), OPTIONS[name])
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(state.g)
+    assert len(state.now)
     extra = observer_bytes(image, OPTIONS[name]) + edge_bytes(image.program)
     for sizes in (
         sizes_of(image),
         expected_sizes(loaded.assembly, loaded.fabric, image.data_bytes),
     ):
         estimate = image_bytes(sizes) + state_bytes(sizes, image.fabric) + extra
-        estimate += ahead_bytes(sizes) if name == "ahead" else 0
+        if name == "ahead":
+            estimate += ahead_bytes(sizes)
+        else:
+            estimate += image.tiles * image.data_bytes
         assert 0.75 * taken < estimate < 1.25 * taken, f"{estimate:,} for {taken:,}"
 
 

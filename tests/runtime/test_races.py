@@ -215,9 +215,9 @@ def test_races_come_before_the_deadlock_that_they_may_have_caused() -> None:
 
 def test_only_the_reference_engine_looks_for_races() -> None:
     with pytest.raises(
-        RuntimeFault, match="races are looked for by the reference engine, not by 'f"
+        RuntimeFault, match="races are looked for by the reference engine, not by 'both'"
     ):
-        runtime.run(parse(RACY[0].read_text(encoding="utf-8")), {}, engine="fast", check_races=True)
+        runtime.run(parse(RACY[0].read_text(encoding="utf-8")), {}, engine="both", check_races=True)
 
 
 WAITS = """

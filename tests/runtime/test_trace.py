@@ -105,12 +105,12 @@ def test_the_units_of_a_tile_are_busy_as_counted(path: Path) -> None:
 @pytest.mark.parametrize("delays", [None, 3])
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
 def test_both_engines_record_the_same(path: Path, delays: int | None) -> None:
-    fast, reference = (
-        traced(path, engine=engine, delays=delays).trace for engine in ("fast", "reference")
+    time, reference = (
+        traced(path, engine=engine, delays=delays).trace for engine in ("time", "reference")
     )
-    assert fast is not None
+    assert time is not None
     assert reference is not None
-    for one, other in zip(fast.units, reference.units, strict=True):
+    for one, other in zip(time.units, reference.units, strict=True):
         assert one.entries.tolist() == other.entries.tolist(), (one.tile, one.unit)
 
 

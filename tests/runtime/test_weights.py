@@ -185,7 +185,7 @@ def test_other_bytes_are_refused_unless_the_user_says_so(
     assert result.outputs["r"][-1] != ONE[-1]
 
 
-@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("engine", ["reference", "both"])
 @pytest.mark.parametrize("size", [0, 20])
 def test_what_happens_to_the_files_during_a_run_changes_nothing(
     folder: Path, how: str, size: int, engine: str

@@ -47,13 +47,15 @@ def command(
 def _program(file: Path) -> None:
     """Parse and verify; the diagnostics are the error's text."""
     from wsc.inspect import sram_use
+    from wsc.isa.turns import each_transfer
 
     program = load_program(file, "checking")
+    transfers = list(each_transfer(program.assembly.transfers))
     assembly, use = program.assembly, sram_use(program.assembly, program.fabric)
     say(
         f"{file}: OK: {assembly.width}x{assembly.height} tiles of {program.fabric.name}, "
         f"{use.total:,} of {use.limit:,} bytes of SRAM, {len(assembly.colors)} colors, "
-        f"{len(assembly.procedures)} procedures, {len(assembly.transfers)} transfers"
+        f"{len(assembly.procedures)} procedures, {len(transfers)} transfers"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable
@@ -48,24 +49,9 @@ def told(error: Exception) -> str:
     """An error as one message for the user."""
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, _users_errors()):
-        return str(error)
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    if isinstance(error, MemoryError):
-        return f"out of memory ({error})" if str(error) else "out of memory"
-    return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
+    from wsc.api import told as told_by_the_api
 
-
-def _users_errors() -> tuple[type[Exception], ...]:
-    """The errors whose text is meant for the user."""
-    from wsc.errors import CompileError
-    from wsc.isa.diagnostics import AssemblyError
-    from wsc.isa.fabric import FabricError
-    from wsc.runtime.errors import RuntimeFault
-
-    return AssemblyError, FabricError, RuntimeFault, CompileError
+    return told_by_the_api(error)
 
 
 # --- options ----------------------------------------------------------------------
@@ -103,13 +89,60 @@ def model_options(function: _Command) -> _Command:
             help="Size of a symbolic dimension (or INPUT.AXIS=N). May be repeated.",
         ),
         click.option(
-            "--fabric", metavar="NAME|WxH|FILE.toml",
-            help="Preset, tiles of the default preset, or a description. "
+            "--fabric", metavar="[NAME:]WxH|NAME|FILE.toml",
+            help="Preset, tiles of one (of the default one without a name), or a description. "
             "Without it a small square is chosen for the model.",
         ),
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def training_options(function: _Command) -> _Command:
+    """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``."""
+    for option in (
+        click.option(
+            "--accumulate", type=click.IntRange(1), default=1, show_default=True, metavar="K",
+            help="Runs whose gradients make a step; they share out its samples.",
+        ),
+        click.option(
+            "--clip", type=click.FloatRange(0.0), default=0.0, metavar="NORM",
+            help="The norm of all gradients together is at most this. [default: any]",
+        ),
+        click.option(
+            "--trainable", multiple=True, metavar="GLOB",
+            help="Names of weights that change. May be repeated. [default: all]",
+        ),
+        click.option(
+            "--group", "groups", multiple=True, metavar="GLOB:NUMBERS",
+            help="Other numbers for some weights, as in '*.bias:weight_decay=0'. May be repeated.",
+        ),
+        click.option(
+            "--optimizer", default="adam", show_default=True, metavar="RULE[:NUMBERS]",
+            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1.",
+        ),
+        click.option(
+            "--loss", default="cross_entropy", show_default=True, metavar="LOSS[:OPTIONS]",
+            help="cross_entropy, mse or output, as in cross_entropy:smoothing=0.1,ignored=0.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def set_option(function: _Command) -> _Command:
+    """``--set KEY=VALUE``; ``read_settings`` reads it."""
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE",
+        help="Change a number of the fabric, as in router.buffer_depth=8. May be repeated.",
+    )(function)  # fmt: skip
+
+
+def fabric_files(fabric: str | None) -> tuple[Path, ...]:
+    """The files of the fabric that ``--fabric`` names: they are read, and never replaced."""
+    from wsc.isa.fabric import description_files, find_fabric
+
+    return () if fabric is None else description_files(find_fabric(fabric))
 
 
 class Memory(click.ParamType):
@@ -212,21 +245,72 @@ def _array_of(file: BinaryIO) -> np.ndarray:
     return npy.read_array(file, allow_pickle=False)
 
 
-def load_program(path: Path, work: str) -> Program:
+STANDARD = Path("-")  # standard input, or output
+
+
+def load_program(
+    path: Path, work: str, fabric: str | None = None, settings: Iterable[str] = ()
+) -> Program:
     """``wsc.load``, with a line for each thing that the user should know of the program.
 
-    work: what is said to go on meanwhile.
+    path: - is standard input. work: what is said to go on meanwhile. fabric, settings: of
+    ``--fabric`` and ``--set``, which put the program on another machine.
     """
+    from wsc.isa.machine import read_settings
+
+    changes = dict(read_settings(settings))
     with working(f"{work} {path}"):
-        from wsc.api import load
+        from wsc.api import load, parse
         from wsc.errors import OtherMachine
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OtherMachine)  # told below
-            program = load(path)
+            text = None if path != STANDARD else standard_text()
+            program = (load(path) if text is None else parse(text)).on(fabric, changes)
     for note in program.notes:
         say(f"note: {path}: {note}", error=True)
     return program
+
+
+def given_program(
+    path: Path, fabric: str | None, dims: Iterable[str], arrays: dict[str, np.ndarray],
+    precision: str | None, settings: Iterable[str], located: bool = False,
+) -> Program:  # fmt: skip
+    """The program that an argument names: an assembly file, or a model, which is compiled.
+
+    arrays: of ``--bind``. Of an assembly file, dims and precision are refused. located: a program
+    that is compiled knows the lines of its text too, as one that is read does.
+    """
+    from wsc.isa.machine import read_settings
+
+    if not is_model(path):
+        for flag, given in (("--dim", tuple(dims)), ("--precision", precision)):
+            if given:
+                raise Refusal(f"{flag}: {path} is compiled, and says that itself")
+        return load_program(path, "reading", fabric, settings)
+    from wsc.api import compile as compile_model
+
+    with noted(), working("compiling"):
+        program = compile_model(
+            path, fabric=fabric, dims=read_dims(dims), precision=precision or "f32", bind=arrays,
+            settings=dict(read_settings(settings)),
+        )  # fmt: skip
+        if located:
+            program.locate(f"{path.stem}.wsa")
+    return program
+
+
+def is_model(path: Path) -> bool:
+    """Whether an argument is a model; else it is assembly."""
+    return path.suffix == ".onnx"
+
+
+def standard_text() -> str:
+    """All of standard input. Raises a Refusal for what is no text."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refusal("standard input: is no assembly: not UTF-8 text") from None
 
 
 # --- the terminal -----------------------------------------------------------------
@@ -244,6 +328,21 @@ def say_json(value: Any) -> None:
     """Print an object as JSON, all of it in printable characters of ASCII."""
     text = json.dumps(value, indent=2, allow_nan=False)
     click.echo(text.replace("\x7f", "\\u007f"))
+    _objects.append(None)
+
+
+def say_json_error(message: str) -> None:
+    """Print the object of a command that failed, unless it has given one: that says why."""
+    if not _objects:
+        say_json({"error": message})
+
+
+def expect_json() -> None:
+    """A command begins, and has given no object."""
+    _objects.clear()
+
+
+_objects: list[None] = []  # that have been printed
 
 
 def console(stderr: bool = False) -> Console:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 import click
 
 from wsc.cli.common import (
+    STANDARD,
     Refusal,
+    fabric_files,
     general,
     model_options,
     noted,
     read_arrays,
     read_dims,
     say,
+    set_option,
+    training_options,
     verbose,
     working,
 )
@@ -116,9 +120,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="OUT.wsa",
-    help="Where the assembly goes; the weights go beside it. [default: the model's name]",
+    help="Where the assembly goes; the weights go beside it. - is standard output, for a program "
+    "without weights. [default: the model's name]",
 )  # fmt: skip
 @model_options
+@set_option
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME",
     help="An input that has a default value in the model, and is to be given at each run. "
@@ -129,6 +135,13 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Keep both words of a 64-bit integer input; without it a run refuses an integer "
     "beyond 32 bits. May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Compile a training step: loss, gradients, and what the weight store does with them.",
+)
+@training_options
+@click.option("--batch", type=click.IntRange(1), metavar="B", help="Samples of a run.")
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -137,9 +150,10 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, inputs: tuple[str, ...], wide: tuple[str, ...],
-    print_ir_after: str | None,
-    dump_ir: Path | None,
+    bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
+    wide: tuple[str, ...], train: bool, loss: str, optimizer: str, groups: tuple[str, ...],
+    trainable: tuple[str, ...], clip: float, accumulate: int, batch: int | None,
+    print_ir_after: str | None, dump_ir: Path | None,
 ) -> None:  # fmt: skip
     """Compile MODEL, an ONNX file, to mesh assembly.
 
@@ -147,32 +161,62 @@ def command(
     references to the model's own external data). The text knows them by their digest.
     What was chosen and what it takes is printed on standard error.
     """
+    from wsc.isa.machine import read_settings
+
     output = output or Path(f"{model.stem}.wsa")
-    read = [model, *given_files(bind), *([Path(fabric)] if fabric else [])]
+    read = [model, *given_files(bind), *fabric_files(fabric)]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
-    require_outputs([output, *dumped], dump_ir, read)
+    written = [*([] if output == STANDARD else [output]), *dumped]
+    require_outputs(written, dump_ir, read)
     sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
+    changes = dict(read_settings(settings))
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
+    from wsc.api import compile_step
 
+    if train and (bind or inputs or wide):
+        raise Refusal("--train takes no --bind, --input or --wide")
     with noted(), working("compiling") as line:
-        recorder = Recorder(line, lambda files: require_outputs([output, *dumped], dump_ir, files))
+        recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
         try:
-            program = compile_model(
-                model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
-                observe=recorder, inputs=inputs, wide=wide,
-            )  # fmt: skip
+            if train:
+                program = compile_step(
+                    model, loss, optimizer, groups, fabric=fabric, dims=sizes, precision=precision,
+                    trainable=trainable, batch=batch, clip=clip, over=accumulate, observe=recorder,
+                    settings=changes,
+                )  # fmt: skip
+            else:
+                program = compile_model(
+                    model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
+                    observe=recorder, inputs=inputs, wide=wide, settings=changes,
+                )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
                 dump(recorder.stages, dump_ir, [*read, *recorder.files])
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
-        program.save(output, read)
+        _write(program, output, read)
     for head, text in summary(program, output, fabric is None, recorder):
         say(f"{head:<9} {text}", error=True)
+
+
+def _write(program: Program, output: Path, read: Iterable[Path]) -> None:
+    """Save a program, or print it.
+
+    Raises:
+        Refusal: a program with weights would have to be printed: they have no place then.
+    """
+    from wsc.isa.program import Kind
+
+    if output != STANDARD:
+        program.save(output, read)
+    elif any(tensor.kind is Kind.WEIGHT for tensor in program.assembly.edge_tensors):
+        raise Refusal("-o -: the program has weights, which are beside its file: name a file")
+    else:
+        say(program.text, end="")
 
 
 def summary(
@@ -182,6 +226,7 @@ def summary(
     from wsc.cli.run import fabric_name
     from wsc.inspect import sram_use
     from wsc.isa.program import Kind
+    from wsc.isa.turns import each_transfer
 
     assembly = program.assembly
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())
@@ -204,7 +249,7 @@ def summary(
         parts = {
             "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),
             "colors": len(assembly.colors), "routes": len(assembly.routes),
-            "transfers": len(assembly.transfers),
+            "transfers": len(list(each_transfer(assembly.transfers))),
         }  # fmt: skip
         lines.append(("parts", ", ".join(f"{count} {name}" for name, count in parts.items())))
     return lines

@@ -69,19 +69,21 @@ def show_summary(screen: Console, program: Program) -> None:
     """Sizes, edge tensors, SRAM, colors, procedures."""
     from wsc.inspect import call_counts, direction_bytes, sram_use
     from wsc.isa.program import Direction, Kind
+    from wsc.isa.turns import each_transfer
 
     assembly, fabric = program.assembly, program.fabric
     use, moved = sram_use(assembly, fabric), direction_bytes(assembly)
     kinds = {kind: [t for t in assembly.edge_tensors if t.kind is kind] for kind in Kind}
     screen.print(f"model      {assembly.model or '(none)'}")
     screen.print(f"fabric     {assembly.width}x{assembly.height} tiles of {fabric.name}")
+    transfers = list(each_transfer(assembly.transfers))
     screen.print(f"precision  {assembly.precision.value}")
     for kind in (Kind.INPUT, Kind.OUTPUT):
         for tensor in kinds[kind]:
             shape = ", ".join(map(str, tensor.shape))
             screen.print(f"{kind.value:<10} {tensor.name}: {tensor.host.name}[{shape}]")
     screen.print(
-        f"edge       {len(kinds[Kind.WEIGHT])} weights, {len(assembly.transfers)} transfers, "
+        f"edge       {len(kinds[Kind.WEIGHT])} weights, {len(transfers)} transfers, "
         f"{moved[Direction.FEED]:,} bytes in, {moved[Direction.DRAIN]:,} out"
     )
     screen.print(
@@ -105,10 +107,12 @@ def show_summary(screen: Console, program: Program) -> None:
 
 
 def _show_colors(screen: Console, assembly: Assembly) -> None:
+    from wsc.isa.turns import each_transfer
+
     table = PlainTable("color", "number", "routes", "transfers", right=("number", "routes"))
     for name, number in assembly.colors:
         routes = sum(route.color == name for route in assembly.routes)
-        streams = [item for item in assembly.transfers if item.color == name]
+        streams = [item for item, _ in each_transfer(assembly.transfers) if item.color == name]
         kinds = sorted({item.direction.value for item in streams})
         shown = f"{len(streams)} ({', '.join(kinds)})" if streams else ""
         table.add_row(name, str(number), str(routes), shown)

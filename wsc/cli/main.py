@@ -21,16 +21,22 @@ from typing import Any, NoReturn
 
 import click
 
-from wsc.cli.common import Refusal, doing, general, say, told
+from wsc.cli.common import Refusal, doing, expect_json, general, say, say_json_error, told
 from wsc.cli.start import INTERRUPTED, importing, main
 from wsc.files import files_under_way
 
 COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
     "run": "Run an assembly file on the simulated fabric.",
+    "train": "Train an ONNX model on the simulated fabric.",
+    "report": "Run a program, and write what happened as one page of HTML.",
     "estimate": "Predict what a model costs on a fabric, without executing it.",
+    "sweep": "Run models on every combination of machines, and say what matters.",
+    "diff": "Say what differs between two programs, runs, or dumps of the IR.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
+    "fmt": "Lay out assembly files anew.",
+    "lsp": "Serve editors: diagnostics, hover, definitions, rename, layout.",
     "ops": "List the ONNX operators that can be compiled.",
     "fabrics": "List the fabrics and the evidence for their numbers.",
 }
@@ -82,14 +88,19 @@ class LazyGroup(click.Group):
         sys.exit(self._guarded(arguments, prog_name or "wsc", *rest, **extra))
 
     def _guarded(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
-        debug = "--debug" in arguments
+        debug, as_json = "--debug" in arguments, "--json" in arguments
+        expect_json()
         try:
             code = super().main(arguments, *rest, standalone_mode=False, **extra)
         except (click.Abort, KeyboardInterrupt) as error:
+            if as_json:
+                say_json_error(str(error) or "interrupted")
             return _interrupted(str(error))
         except Exception as error:  # noqa: BLE001 - the last place where an error can be told
             if Interrupts.latest is not None and Interrupts.latest.seen:
                 return _interrupted()  # whatever a library has made of it
+            if as_json:
+                say_json_error(told(error))
             _tell(error, debug)
             return Refusal.exit_code
         return code if isinstance(code, int) else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,11 @@ from wsc.cli.common import (
     bind_option,
     console,
     general,
-    load_program,
+    given_program,
+    is_model,
     read_arrays,
     say_json,
+    set_option,
     told,
     verbose,
     working,
@@ -36,14 +38,13 @@ if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.compare import Comparison, Reference
     from wsc.cost.predict import Prediction
-    from wsc.isa.program import Program as Assembly
     from wsc.report import KernelRow
     from wsc.runtime.api import RunResult
 
 VALUES = "values"  # the engine without a clock
+TIME = "time"  # the engine without values
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
-INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Finished:
 
 
 @click.command("run")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa")
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )
@@ -91,7 +92,10 @@ class Finished:
     metavar="MODEL.onnx",
     help="Hold the outputs against ONNX Runtime; exit 1 beyond the tolerance.",
 )
-@bind_option("With --compare: the values of an input that was baked in. May be repeated.")
+@bind_option(
+    "Bake an input of a model in as a constant; of a program, with --compare: the values of an "
+    "input that was baked in. May be repeated."
+)
 @click.option(
     "--delays",
     type=click.IntRange(0, 2**32 - 1),
@@ -101,7 +105,8 @@ class Finished:
 @click.option(
     "--engine",
     metavar="NAME",
-    help="Another engine than the default one: reference, or values, which has no clock.",
+    help="values (no clock), time (cycles alone, without inputs and weights) or reference (both at "
+    "once, cycle by cycle). [default: values, then time]",
 )
 @click.option(
     "--max-cycles",
@@ -143,15 +148,36 @@ class Finished:
     is_flag=True,
     help="Take weights that are not those that the program was compiled with.",
 )
+@click.option(
+    "--fabric",
+    metavar="[NAME:]WxH|NAME|FILE.toml",
+    help="Compile a model for this machine; run a program on it, not on its own.",
+)
+@set_option
+@click.option(
+    "-p",
+    "--precision",
+    type=click.Choice(["f32", "f16"]),
+    help="Of a model: element type of every float. [default: f32]",
+)
+@click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N",
+    help="Of a model: size of a symbolic dimension. May be repeated.",
+)
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
     compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
-    trace_tiles: str | None, trace_events: int | None, changed_weights: bool, every: bool,
+    trace_tiles: str | None, trace_events: int | None, changed_weights: bool,
+    fabric: str | None, settings: tuple[str, ...], precision: str | None, dims: tuple[str, ...],
+    every: bool,
 ) -> int:  # fmt: skip
-    """Run PROGRAM.wsa on the simulated fabric.
+    """Run a program on the simulated fabric. A model is compiled for that; - is standard input.
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
     distribution, integers from 0 to 15 (and below the rows of any table in the weight store
@@ -166,20 +192,18 @@ def command(
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if baked and compare is None:
+    if baked and compare is None and not is_model(program):
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
     if trace is None and (trace_tiles is not None or trace_events is not None):
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
-    if engine == VALUES:
-        refuse_clock(
-            {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
-        )
-    loaded = load_program(program, "reading")
+    timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
+    _require_sense(engine, timed, output is not None or compare is not None)
+    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
-    used = seed if seed is not None or given else 0
-    arrays, drawn = _inputs(loaded, given, used, max_memory)
+    used = seed if seed is not None or given or engine == TIME else 0
+    arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
         "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
@@ -235,6 +259,14 @@ def command(
 # --- doing it ---------------------------------------------------------------------
 
 
+def _require_sense(engine: str | None, timed: Mapping[str, Any], outputs: bool) -> None:
+    """Refuse what an engine cannot give. timed: options for a clock. outputs: they are wanted."""
+    if engine == VALUES:
+        refuse_clock(timed)
+    elif engine == TIME and outputs:
+        raise Refusal("the time engine computes no outputs to write or compare; leave out --engine")
+
+
 def _model_files(model: Path | None) -> tuple[Path, ...]:
     """The files of a model that outputs are compared with."""
     if model is None:
@@ -244,77 +276,28 @@ def _model_files(model: Path | None) -> tuple[Path, ...]:
     return model_files(model)
 
 
-def _inputs(
-    program: Program, given: dict[str, np.ndarray], seed: int | None, limit: int | None
+def inputs_of(
+    program: Program,
+    given: dict[str, np.ndarray],
+    seed: int | None,
+    limit: int | None,
+    needed: bool,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The arrays given and those drawn; the names of the latter."""
+    """The arrays given and those drawn; the names of the latter. needed: all of them are."""
     from wsc.isa.program import Kind
     from wsc.runtime.memory import require_memory
 
     tensors = program.assembly.shown(Kind.INPUT)
     missing = [tensor.name for tensor in tensors if tensor.name not in given]
-    if missing and seed is None:
+    if missing and seed is None and needed:
         flags = " ".join(f"--input {name}=FILE.npy" for name in missing)
         raise Refusal(f"inputs are missing: {flags}, or --seed N to draw them")
     if seed is None:
         return given, ()
     wanted = sum(math.prod(tensor.shape) for tensor in tensors)
     require_memory({"inputs to draw": wanted * DRAWN_BYTES}, limit)
-    drawn = draw(program, seed)
+    drawn = program.draw(seed)
     return {**{name: drawn[name] for name in missing}, **given}, tuple(missing)
-
-
-def draw(program: Program, seed: int) -> dict[str, np.ndarray]:
-    """Inputs for a program; each depends on the seed and on its place alone."""
-    import numpy as np
-
-    from wsc.isa.program import Kind
-
-    assembly = program.assembly
-    rows = {tensor.name: tensor.shape[0] for tensor in assembly.edge_tensors if tensor.shape}
-    tables = [rows[item.tensor] for item in assembly.transfers if item.lookup is not None]
-    bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
-    arrays: dict[str, np.ndarray] = {}
-    for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
-        random = np.random.default_rng([seed, place])
-        dtype = tensor.host
-        if "mask" in tensor.name.lower():
-            values: Any = np.ones(tensor.shape)
-        elif dtype.kind == "b":
-            values = random.integers(0, 2, tensor.shape)
-        elif dtype.kind in "iu":
-            values = random.integers(0, bound, tensor.shape)
-        else:
-            values = random.standard_normal(tensor.shape)
-        arrays[tensor.name] = np.asarray(values).astype(dtype)
-    return arrays
-
-
-def _checked_sizes(assembly: Assembly) -> Iterator[int]:
-    """Sizes of the dimensions for which ``index`` instructions check positions.
-
-    They are numbers, or parameters for which the calls in main give numbers.
-    """
-    from wsc.isa.expr import Int, Name
-    from wsc.isa.program import Call, Op, Scalar, statements
-
-    given: dict[tuple[str, str], list[int]] = {}
-    bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
-    bodies += [("", region.main) for region in assembly.regions]
-    for _, body in bodies:
-        for item in statements(body):
-            if isinstance(item, Call):
-                for name, value in item.arguments:
-                    if isinstance(value, Int):
-                        given.setdefault((item.procedure, name), []).append(value.value)
-    for owner, body in bodies:
-        for item in statements(body):
-            if isinstance(item, Op) and item.name in ("index", "i.index", "within"):
-                size = item.operands[-1]
-                if isinstance(size, Scalar) and isinstance(size.value, Int):
-                    yield size.value.value
-                elif isinstance(size, Scalar) and isinstance(size.value, Name):
-                    yield from given.get((owner, size.value.name), [])
 
 
 def _names(program: Program, kind: str) -> list[str]:
@@ -510,7 +493,7 @@ def show(finished: Finished, every: bool) -> None:
         ("main threads", _thread_shares(counters)),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),
-        ("simulated", f"in {result.wall_seconds:.2f} s by the {result.engine} engine"),
+        ("simulated", f"in {result.wall_seconds:.2f} s by {engine_name(result.engine)}"),
     ]
     if finished.trace is not None and result.trace is not None:
         facts.append(("trace", f"{finished.trace}: open it at https://ui.perfetto.dev"))
@@ -529,6 +512,11 @@ def show(finished: Finished, every: bool) -> None:
     show_kernels(finished, every)
     if finished.compared is not None:
         show_comparison(finished.compared, finished.undecided)
+
+
+def engine_name(name: str) -> str:
+    """An engine in a sentence."""
+    return f"the {name} engine" if name != "both" else "the engines for values and for time"
 
 
 def _prediction_text(finished: Finished) -> str:

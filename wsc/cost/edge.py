@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from wsc.isa.expr import evaluate, names
 from wsc.isa.program import Program, Transfer
-from wsc.isa.types import Control, Side
+from wsc.isa.types import Control, DType, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,25 @@ def static_environment(program: Program, width: int, height: int) -> dict[str, A
     """Constants, tensor addresses, and the size of a region; x and y are left to the caller."""
     addresses = {tensor.name: tensor.address for tensor in program.tensors}
     return {**dict(program.constants), **addresses, "W": width, "H": height}
+
+
+@dataclass(slots=True)
+class Traffics:
+    """What the transfers of a program move; those that differ in names alone are looked at once."""
+
+    program: Program
+    known: dict[Transfer, Traffic] = field(default_factory=dict[Transfer, Traffic])
+    types: dict[str, DType] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.types = {tensor.name: tensor.dtype for tensor in self.program.edge_tensors}
+
+    def of(self, transfer: Transfer) -> Traffic:
+        """What one of them moves."""
+        same = replace(transfer, tensor=self.types[transfer.tensor].value, node="")
+        if same not in self.known:
+            self.known[same] = traffic(self.program, transfer)
+        return self.known[same]
 
 
 def traffic(program: Program, transfer: Transfer) -> Traffic:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.edge import static_environment, traffic
+from wsc.cost.edge import Traffics, static_environment
 from wsc.cost.model import CostModel
 from wsc.cost.streams import (
     PROMISED,
@@ -24,6 +24,7 @@ from wsc.cost.streams import (
 from wsc.cost.tiles import Axis
 from wsc.isa.expr import evaluate
 from wsc.isa.program import Program, Transfer
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control, Side
 from wsc.kernels.flows import FLOWS, SHARED
 
@@ -66,6 +67,7 @@ class Streams:
     def __init__(self, program: Program, model: CostModel, x: Axis, y: Axis) -> None:
         shape = (len(y.places), len(x.places))
         self.program, self.model, self.x, self.y = program, model, x, y
+        self.traffics = Traffics(program)
         self.inputs, self.outputs = self._depths(False), self._depths(True)
         self.intervals = {
             color: model.queue_interval(np.maximum(depth, 1))
@@ -82,7 +84,7 @@ class Streams:
             name: Cast(shape, axis, along, model.ramp + 2, self._between(name, 1))
             for name, axis, along in (("row_cast", x, 1), ("column_cast", y, 0))
         }  # fmt: skip
-        self.controls = sum(map(self._control_bytes, program.transfers))
+        self.controls = sum(map(self._control_bytes, plain_transfers(program)))
         self.weights = Multicast(model, y, self._schedule("weights"), self._depth("weights", False))
         self.scatter = Scatter(model, y, self._schedule("scatter"), self._depth("scatter", False))
         self.collect = Collect(model, y, self._schedule("collect"), self._depth("collect", True))
@@ -147,16 +149,16 @@ class Streams:
         intervals: list[float] = []
         lookup: list[bool] = []
         total = np.zeros(len(self.x.places))
-        types = {tensor.name: tensor.dtype for tensor in self.program.edge_tensors}
-        for transfer in self.program.transfers:
+        each = self.traffics
+        for transfer in plain_transfers(self.program):
             named = flow in flows_of_color(transfer.color)
             if not named or transfer.side is not Side.NORTH:
                 continue
-            moved = traffic(self.program, transfer)
+            moved = each.of(transfer)
             total = total + moved.ports[self.x.places]
             upto.append(total)
             busy = moved.elements / max(int(moved.ports.max(initial=0)), 1)
-            intervals.append(self.model.edge_interval(busy, types[transfer.tensor]))
+            intervals.append(self.model.edge_interval(busy, each.types[transfer.tensor]))
             lookup.append(transfer.lookup is not None)
         table = np.array(upto).reshape(len(upto), len(total))
         return Schedule(table, np.array(intervals), np.array(lookup, bool))

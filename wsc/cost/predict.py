@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wsc.cost.edge import traffic
+from wsc.cost.edge import Traffics
 from wsc.cost.flows import Unpredictable
 from wsc.cost.threads import Span
 from wsc.cost.walk import Walk
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Direction, Program, statements
 from wsc.isa.table import Timing
+from wsc.isa.turns import plain_transfers, unrolled
 from wsc.isa.types import DType
 
 __all__ = ["CallPrediction", "Prediction", "Unpredictable", "added", "predict"]
@@ -68,6 +69,7 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     Raises:
         Unpredictable: it does what the cost model has no formula for; hand-written programs may.
     """
+    program = unrolled(program)
     walk = Walk(program, fabric)
     walk.run()
     (region,) = program.regions
@@ -82,8 +84,9 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     )
     cycles = walk.end
     moved = dict.fromkeys(Direction, 0)
-    for transfer in program.transfers:
-        moved[transfer.direction] += traffic(program, transfer).bytes
+    each = Traffics(program)
+    for transfer in plain_transfers(program):
+        moved[transfer.direction] += each.of(transfer).bytes
     # Numbers for lookups, and control wavelets, take the edge's bandwidth as well.
     io = (moved[Direction.FEED] + walk.streams.controls, moved[Direction.DRAIN] + _asked(program))
     tally, timing = walk.tally, fabric.timing[Timing.MULTIPLY_ACCUMULATE]
@@ -106,7 +109,9 @@ def _call(call: Call, passes: list[tuple[Span, int]]) -> CallPrediction:
 
 def _asked(program: Program) -> int:
     """Bytes of the numbers that lookups send out."""
-    return sum(t.lookup.count * DType.I32.bytes for t in program.transfers if t.lookup is not None)
+    return sum(
+        t.lookup.count * DType.I32.bytes for t in plain_transfers(program) if t.lookup is not None
+    )
 
 
 def _energy(walk: Walk, fabric: Fabric, io: int, tile_cycles: int) -> dict[str, float]:

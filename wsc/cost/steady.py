@@ -17,10 +17,12 @@ import numpy as np
 
 if TYPE_CHECKING:
     from wsc.cost.threads import Threads
+    from wsc.cost.walk import Walk
 
 LONG = 64  # turns of a loop below which every one is walked
 PERIOD = 4
 TOLERANCE = 0.5  # cycles by which two periods of a tile may differ
+ALIKE = 1e-4  # of its cycles by which a layer may differ from the one before
 
 
 @dataclass(slots=True)
@@ -67,6 +69,40 @@ class Rhythm:
         _set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * periods)
         self.marks.clear()
         return periods * PERIOD
+
+
+@dataclass(slots=True)
+class Layers:
+    """Watches the turns of a loop of main: layers, of which one is like another.
+
+    number: of the loop among the statements of main. A turn is long, so that few are walked: the
+    first ones, until two have taken the same time.
+    """
+
+    number: int
+    count: int
+    marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=3))
+    edge: list[np.ndarray] = field(default_factory=list[np.ndarray])
+
+    def skip(self, walk: Walk, turn: int) -> int:
+        """Turns that need no walk after ``turn``; clocks and spans are set on by as many."""
+        streams = walk.streams
+        self.marks.append(_mark(walk))
+        # What comes in blocks for each tile, or leaves so, has an order of its own.
+        self.edge.append(np.stack([streams.scatter.schedule.done, streams.collect.schedule.done]))
+        left = self.count - turn - 1
+        quiet = len(self.edge) >= 3 and (self.edge[-1] == self.edge[-3]).all()
+        if len(self.marks) < 3 or not left or not quiet or walk.messages:
+            return 0
+        first, middle, last = self.marks
+        one, two = middle.time - first.time, last.time - middle.time
+        if np.abs(two - one).max() > max(TOLERANCE, ALIKE * float(two.max())):
+            return 0
+        walk.repeat(self.number, turn, left, float(two.max()))
+        walk.advance(two * left, (last.taken - middle.taken) * left)
+        more = (last.tally - middle.tally) * left
+        _set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * left)
+        return left
 
 
 def _mark(walk: Threads) -> Mark:

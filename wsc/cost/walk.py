@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.flows import Unpredictable
-from wsc.cost.steady import LONG, Rhythm
+from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
 from wsc.isa.expr import apply, names
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
+from wsc.kernels.registers import expressions
 
 MOST_TURNS = 1 << 20  # of all loops together, those left out aside: it ends in moments
 
@@ -178,9 +179,12 @@ class Walk(Threads):
         self._single(lanes, CONTROL_TIMING["loop"])
         count = self._code(loop.count)(frame)
         most = int(np.max(np.where(lanes.mask, count, 0)))
-        rhythm = None
-        if most > LONG and not isinstance(count, np.ndarray) and not self._followed(loop):
-            rhythm = Rhythm.of(self._compared(loop), most)
+        rhythm: Rhythm | Layers | None = None
+        if not isinstance(count, np.ndarray):
+            if self._layered(loop):
+                rhythm = Layers(self._places[id(loop)][1], most)
+            elif most > LONG and not self._followed(loop):
+                rhythm = Rhythm.of(self._compared(loop), most)
         turn = -1
         while turn < most - 1:
             turn += 1
@@ -196,6 +200,25 @@ class Walk(Threads):
             yield from body(loop.body, frame, group)
             if rhythm is not None:
                 turn += rhythm.skip(self, turn)
+
+    def _layered(self, loop: Loop) -> bool:
+        """Whether it is a loop of main, within no other, in whose turns the same calls are made."""
+        around = self._places.get(id(loop), (((0, ""),), 0))[0]
+        if around or any(isinstance(item, If) for item in statements(loop.body)):
+            return False
+        used = {
+            name for item in statements(loop.body) for e in expressions(item) for name in names(e)
+        }
+        return loop.register not in used
+
+    def repeat(self, loop: int, turn: int, more: int, cycles: float) -> None:
+        """Note statements in ``more`` turns behind ``turn`` as so much later than in that one."""
+        mine = [(key, span) for key, span in self.spans.items() if key[:2] == (loop, turn)]
+        for later in range(1, more + 1):
+            for key, span in mine:
+                start, end = span.start + later * cycles, span.end + later * cycles
+                passed = (loop, turn + later, *key[2:])
+                self.spans[passed] = Span(span.statement, start, end, span.macs)
 
     def _compared(self, loop: Loop) -> list[int]:
         """The sampled coordinates that guards in a loop compare with its counter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from wsc.frontend.doubles import is_in_double, warn_of_doubles
 from wsc.frontend.follow import follow
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
-from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, load_model
+from wsc.frontend.load import CALL_KEY, DECLARED_KEY, FILES_KEY, STATE_KEY, load_model
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import (
     Call,
@@ -47,16 +47,18 @@ def import_onnx(
     precision: DType = DType.F32,
     inputs: Collection[str] = (),
     wide: Collection[str] = (),
+    prepare: Callable[[ir.Model], None] | None = None,
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. inputs: initializers that are inputs too, and stay
-    inputs. wide: inputs of 64-bit integers that may need more than 32 bits. Raises CompileError
+    inputs. wide: inputs of 64-bit integers that may need more than 32 bits. prepare: changes the
+    model as it was read. Raises CompileError
     for a model that does not do, UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    loaded = load_model(model, dims, bind, inputs)
+    loaded = load_model(model, dims, bind, inputs, prepare)
     return import_model(loaded, precision, wide).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
@@ -134,6 +136,10 @@ class _Importer:
         except Unsupported as error:
             raise CompileError(f"input {name!r}: {error}") from None
         shape = tuple(int(size) for size in value.shape.numpy())
+        if STATE_KEY in value.meta:
+            load = partial(_loaded, value.meta[STATE_KEY], shape, dtype)
+            self.values[value] = self.build.state(name, Type(dtype, shape), load)
+            return
         host = value.dtype.numpy().name
         try:
             type_ = Type(dtype, shape)
@@ -210,8 +216,8 @@ class _Importer:
         return self.build.lazy_constant(
             str(value.name),
             Type(dtype, shape),
-            lambda: convert(tensor.numpy().reshape(shape), dtype),
-            _source(tensor, dtype),
+            partial(_loaded, tensor, shape, dtype),
+            source_of(tensor, dtype),
         )
 
     def _node(self, number: int, node: ir.Node, scope: str, origin: tuple[str, ...]) -> None:
@@ -332,7 +338,12 @@ def _domain(node: ir.Node) -> str:
     return "" if node.domain == "ai.onnx" else node.domain
 
 
-def _source(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
+def _loaded(tensor: ir.TensorProtocol, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
+    """The values of a tensor, as the graph wants them."""
+    return convert(tensor.numpy().reshape(shape), dtype)
+
+
+def source_of(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
     """Where the raw data lie if they are already stored as the graph wants them."""
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.numpy() != dtype.numpy:
         return None

@@ -6,7 +6,7 @@ what else is constant is computed in ``wsc/frontend/fold.py``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ CALL_KEY = "wsc.call"
 DECLARED_KEY = "wsc.declared"
 # How many dimensions an inner graph declares for an input.
 RANK_KEY = "wsc.rank"
+# Metadata of an input that was an initializer and is state now: its tensor at the start.
+STATE_KEY = "wsc.state"
 # Metadata of a model: the paths of the files that it was read from.
 FILES_KEY = "wsc.files"
 
@@ -50,18 +52,22 @@ def load_model(
     dims: Mapping[str, int] | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
     inputs: Collection[str] = (),
+    prepare: Callable[[ir.Model], None] | None = None,
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
     source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
     memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
     input name -> values baked in. inputs: initializers that are also inputs and are to be given
-    at each run; the others are constants. Raises CompileError for a file, model, dimension or
-    input that does not do.
+    at each run; the others are constants. prepare: changes the model as it was read.
+
+    Raises CompileError for a file, model, dimension or input that does not do.
     """
     model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
     bind = bind or {}
     _settle_defaults(model.graph, bind, inputs)
+    if prepare is not None:
+        prepare(model)
     dims = spread_inputs(model.graph, dims or {})
     give_shapes(model.graph, bind, dims)
     bind_inputs(model.graph, bind, dims)
@@ -149,6 +155,17 @@ def _keep_meanings(model: ir.Model) -> None:
             and node.inputs[1] is not None
         ):
             node.attributes.pop("keepdims", None)
+
+
+def hold(graph: ir.Graph, name: str) -> None:
+    """Make state of an initializer: nothing that is computed from it is known beforehand."""
+    value = graph.initializers.pop(name)
+    tensor = value.const_value
+    assert tensor is not None
+    value.meta[STATE_KEY] = tensor
+    value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
+    value.const_value = None
+    graph.inputs.append(value)
 
 
 def model_files(path: Path) -> tuple[Path, ...]:

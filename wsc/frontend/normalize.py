@@ -19,7 +19,7 @@ from wsc.isa.types import DType
 
 def softmax(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
     """exp(x - max) / sum(exp(x - max)) over some axes."""
-    largest = build.reduce(Reduction.MAX, x, axes, True, "max")
+    largest = build.reduce(Reduction.MAX, x, axes, True, "max", still=True)
     each = build.map(lambda v, m: (v - m).exp(), x, largest, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")
     return part_of_sum(build, lambda e, s: e / s, each, total)
@@ -47,7 +47,7 @@ def softmax_(call: Call) -> Value:
 
 def log_softmax_of(build: GraphBuilder, x: Value, axes: Sequence[int]) -> Value:
     """x - max - log(sum(exp(x - max))) over some axes."""
-    largest = build.reduce(Reduction.MAX, x, axes, True, "max")
+    largest = build.reduce(Reduction.MAX, x, axes, True, "max", still=True)
     shifted = build.map(lambda v, m: v - m, x, largest, hint="shift")
     each = build.map(lambda v: v.exp(), shifted, hint="exp")
     total = build.reduce(Reduction.SUM, each, axes, True, "sum")

@@ -153,6 +153,21 @@ class GraphBuilder:
         self._taken.add(name)
         return name
 
+    @classmethod
+    def of(cls, graph: Graph) -> GraphBuilder:
+        """A builder that goes on from a graph: its values keep their names."""
+        build = cls(graph.name)
+        build._inputs, build._nodes = list(graph.inputs), list(graph.nodes)
+        build._constants = {item.name: item for item in graph.constants}
+        build._types = graph.types()
+        build._intervals = {item.name: of_input(item) for item in graph.inputs}
+        build._taken = {*build._types, *(node.name for node in graph.nodes)}
+        return build
+
+    def value(self, name: str) -> Value:
+        """The value of that name."""
+        return Value(name, self._types[name])
+
     # --- sources -------------------------------------------------------------------
 
     def input(self, name: str, type_: Type, host_dtype: str, high: str = "") -> Value:
@@ -169,6 +184,13 @@ class GraphBuilder:
         self._types[name], self._intervals[name] = type_, of_input(item)
         return Value(name, type_)
 
+    def shared_input(self, name: str, type_: Type, host_dtype: str) -> Value:
+        """The graph input of that name, which several ask for: the first one adds it."""
+        for item in self._inputs:
+            if (item.name, item.type, item.host_dtype) == (name, type_, host_dtype):
+                return Value(name, type_)
+        return self.input(name, type_, host_dtype)
+
     def lazy_constant(
         self,
         name: str,
@@ -180,6 +202,19 @@ class GraphBuilder:
         require_sane(type_)
         name = self._unique(name)
         self._constants[name] = Constant(name, type_, load, source)
+        self._types[name] = type_
+        return Value(name, type_)
+
+    def state(self, name: str, type_: Type, load: Callable[[], np.ndarray]) -> Value:
+        """A tensor that training changes, under exactly this name: no constant here.
+
+        load: its values at the start. Raises ValueError if the name is taken.
+        """
+        if name in self._taken:
+            raise ValueError(f"two values are called {name!r}")
+        require_sane(type_)
+        self._taken.add(name)
+        self._constants[name] = Constant(name, type_, load, state=True)
         self._types[name] = type_
         return Value(name, type_)
 
@@ -195,11 +230,16 @@ class GraphBuilder:
 
     def is_constant(self, value: Value) -> bool:
         """Whether the value is a constant."""
-        return value.name in self._constants
+        return self._known(value) is not None
+
+    def _known(self, value: Value) -> Constant | None:
+        """The constant that a value is, if its values are known for good."""
+        constant = self._constants.get(value.name)
+        return None if constant is None or constant.state else constant
 
     def host(self, value: Value) -> np.ndarray | None:
         """The values of a constant, else None."""
-        constant = self._constants.get(value.name)
+        constant = self._known(value)
         return None if constant is None else constant.load()
 
     # --- intervals -----------------------------------------------------------------
@@ -254,7 +294,7 @@ class GraphBuilder:
         """The result if it is small and all inputs are constants."""
         if not all(value.type.size <= LIMIT for value in inputs) or type_.size > LIMIT:
             return None
-        known = [self._constants.get(value.name) for value in inputs]
+        known = [self._known(value) for value in inputs]
         arrays = [constant.load() for constant in known if constant is not None]
         return fold(op, arrays, type_) if len(arrays) == len(inputs) else None
 
@@ -262,7 +302,7 @@ class GraphBuilder:
         self, op: Primitive, inputs: Sequence[Value], type_: Type, hint: str
     ) -> Value | None:
         """A constant that is computed when it is loaded, if ``of_weights`` says so."""
-        known = [self._constants.get(value.name) for value in inputs]
+        known = [self._known(value) for value in inputs]
         loads = [constant.load for constant in known if constant is not None]
         if not isinstance(op, Map) or len(loads) != len(inputs):
             return None
@@ -283,6 +323,10 @@ class GraphBuilder:
         Where f32 sums meet f16 values, the sums are narrowed (see ``aligned``).
         """
         return self._map(body, self.aligned(values), hint)
+
+    def map_as_is(self, body: Body, *values: Value, hint: str = "") -> Value:
+        """``map`` of values that keep their types, where the body converts them."""
+        return self._map(body, list(values), hint)
 
     def _map(self, body: Body, inputs: list[Value], hint: str) -> Value:
         traced = trace(body, [value.dtype for value in inputs])
@@ -327,7 +371,7 @@ class GraphBuilder:
         if value.dtype is dtype:
             return value
         if (value, dtype) not in self._casts:
-            constant = self._constants.get(value.name)
+            constant = self._known(value)
             hint = dtype.value
             if constant is None:
                 cast = trace(lambda x: x.cast(dtype), [value.dtype])
@@ -391,7 +435,7 @@ class GraphBuilder:
         return result
 
     def _moved(self, value: Value, kept: list[MoveStep], type_: Type, hint: str) -> Value:
-        constant = self._constants.get(value.name)
+        constant = self._known(value)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
         same_bytes = all(isinstance(step, Reshape) for step in kept)
@@ -512,8 +556,11 @@ class GraphBuilder:
         axes: Sequence[int],
         keep: bool = True,
         hint: str = "",
+        still: bool = False,
     ) -> Value:
         """Plain reduction over axes (not negative); kept dimensions have size 1.
+
+        still: see ``Reduce``.
 
         A sum of f16 elements is f32, and stays so until it meets an f16 value.
         """
@@ -527,6 +574,7 @@ class GraphBuilder:
             tuple(label for label in out if keep or label),
             tuple(zip(labels, value.shape, strict=True)),
             wide=kind is Reduction.SUM and value.dtype is DType.F16,
+            still=still,
         )
         return self.add(op, [value], hint)
 

@@ -108,7 +108,8 @@ class Reduce:
     dimensions, in order; a dimension of size 1 that no label varies along may be
     named "" (kept dimensions). extents: label -> size. Plain ``ReduceSum`` over axes is the case in
     which every index is a single label. Padding counts as the neutral element.
-    wide: the sum of f16 elements stays f32 (a mean or a variance would overflow in f16).
+    wide: the sum of f16 elements stays f32 (a mean or a variance would overflow in f16). still:
+    no output changes with it, as with what a softmax subtracts: derivatives leave it out.
     """
 
     kind: Reduction
@@ -116,6 +117,7 @@ class Reduce:
     out: tuple[str, ...]
     extents: tuple[tuple[str, int], ...]
     wide: bool = False
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +248,15 @@ class Constant:
     """A constant tensor; ``load`` returns its values (mapped where possible), of ``type``.
 
     source: (file, byte offset, length) of the raw little-endian data when it is
-    already stored outside the model with ``type``'s dtype, else None.
+    already stored outside the model with ``type``'s dtype, else None. state: training changes
+    its values, which ``load`` returns as they are at the start: nothing follows from them.
     """
 
     name: str
     type: Type
     load: Callable[[], np.ndarray] = field(compare=False, repr=False)
     source: tuple[str, int, int] | None = None
+    state: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ def of_input(item: GraphInput) -> Interval:
 
 
 def of_constant(item: Constant) -> Interval:
-    """The interval of a constant; large ones are not read."""
-    if item.type.dtype.is_float or not 0 < item.type.size <= MOST_READ:
+    """The interval of a constant; large ones are not read, and those that training changes."""
+    if item.state or item.type.dtype.is_float or not 0 < item.type.size <= MOST_READ:
         return unknown(item.type.dtype)
     try:
         values = item.load()

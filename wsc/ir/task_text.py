@@ -24,7 +24,7 @@ _CLASSES: dict[str, Any] = {
         graph.Arg, graph.Ref, graph.Lit, graph.Step, graph.Index, graph.Reshape,
         graph.Transpose, graph.Slice, graph.Pad, graph.Expand,
         tasks.Load, tasks.Store, tasks.MapTask, tasks.ReduceTask, tasks.ContractTask,
-        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask, tasks.ScatterTask,
+        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask, tasks.ScatterTask, tasks.Run,
     )
 }  # fmt: skip
 _ENUMS: dict[str, type[Enum]] = {item.__name__: item for item in (DType, Kind, graph.Reduction)}
@@ -57,6 +57,7 @@ def print_placed(placed: Placed) -> str:
         at = placed.addresses.get(buffer.name)
         lines.append(f"buffer {show(buffer)}" + (f" at {at}" if at is not None else ""))
     lines += [f"task {show(task)}" for task in placed.tasks]
+    lines += [f"layers {show(run)}" for run in placed.layers]
     return "\n".join(lines) + "\n"
 
 
@@ -70,6 +71,7 @@ def parse_placed(text: str) -> Placed:
     edge: list[Any] = []
     buffers: list[Any] = []
     found: list[Any] = []
+    layers: list[Any] = []
     addresses: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         head, _, rest = line.partition(" ")
@@ -86,11 +88,13 @@ def parse_placed(text: str) -> Placed:
                     addresses[buffers[-1].name] = int(at)
             elif head == "task":
                 found.append(_read(rest))
+            elif head == "layers":
+                layers.append(_read(rest))
             else:
                 raise ValueError(f"'{head}' starts no line")
         except (ValueError, SyntaxError, KeyError, TypeError) as error:
             raise ValueError(f"line {number}: {error}") from error
-    return Placed(name, mesh, tuple(edge), tuple(buffers), tuple(found), addresses)
+    return Placed(name, mesh, tuple(edge), tuple(buffers), tuple(found), tuple(layers), addresses)
 
 
 def _read(text: str) -> Any:

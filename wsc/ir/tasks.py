@@ -177,11 +177,26 @@ Task = (
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """``count`` turns of ``period`` items each, from item ``start`` on."""
+
+    start: int
+    period: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """The first item behind it."""
+        return self.start + self.period * self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A placed program.
 
-    buffers: every buffer that a task names. addresses: buffer -> byte address, empty
-    before the memory pass.
+    buffers: every buffer that a task names. layers: tasks that are the same in turn after turn,
+    but for the names of buffers, of edge tensors and of nodes. addresses: buffer -> byte address,
+    empty before the memory pass.
     """
 
     name: str
@@ -189,7 +204,16 @@ class Placed:
     edge_tensors: tuple[EdgeTensor, ...]
     buffers: tuple[Buffer, ...]
     tasks: tuple[Task, ...]
+    layers: tuple[Run, ...] = ()
     addresses: dict[str, int] = field(default_factory=dict)
+
+
+EDGE = ("source", "weight", "table", "target")  # fields of tasks that name edge tensors
+
+
+def edge_names(task: Task) -> list[str]:
+    """The edge tensors that a task names."""
+    return [name for entry in EDGE if (name := getattr(task, entry, ""))]
 
 
 def views(task: Task) -> list[View]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -58,6 +58,10 @@ class Term:
         """Row ``name`` with this term as its second source."""
         return self.body.apply(name, self.dtype, (first, self))
 
+    def apply(self, row: str, dtype: DType, args: Iterable[Number]) -> Term:
+        """Row ``row`` for elements of ``dtype``, in the body of this term."""
+        return self.body.apply(row, dtype, tuple(args))
+
     def __add__(self, other: Number) -> Term:
         return self.op("add", other)
 
@@ -81,6 +85,12 @@ class Term:
 
     def __rtruediv__(self, other: Number) -> Term:
         return self.rop("div", other)
+
+    def __pow__(self, other: Number) -> Term:
+        return self.op("pow", other)
+
+    def __rpow__(self, other: Number) -> Term:
+        return self.rop("pow", other)
 
     def __neg__(self) -> Term:
         return self.op("neg")
@@ -160,6 +170,10 @@ class Term:
     def select_literals(self, dtype: DType, yes: float, no: float) -> Term:
         """``select`` between two literals of ``dtype``."""
         return self.body.apply("select", dtype, (self, yes, no))
+
+    def cast_like(self, other: Term) -> Term:
+        """This value in the element type of another."""
+        return self.cast(other.dtype)
 
     def cast(self, dtype: DType) -> Term:
         """This value in another element type; floats go to integers towards zero."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -76,7 +77,9 @@ def print_graph(graph: Graph) -> str:
             f"input {_value(item.name)} : {_type(item.type)} from {_quote(item.host_dtype)}"
             + (f" high {_value(item.high)}" if item.high else "")
         )
-    lines += [f"const {_value(item.name)} : {_type(item.type)}" for item in graph.constants]
+    for item in graph.constants:
+        word = "state" if item.state else "const"
+        lines.append(f"{word} {_value(item.name)} : {_type(item.type)}")
     lines += [_node(node) for node in graph.nodes]
     lines += [
         f"output {_quote(item.name)} = {_value(item.value)} as {_quote(item.host_dtype)}"
@@ -117,8 +120,8 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
     match op:
         case Map(body):
             return f"map{values} {{ {'; '.join(map(_step, body))} }}"
-        case Reduce(kind, index, out, extents, wide):
-            suffix = ".wide" if wide else ""
+        case Reduce(kind, index, out, extents, wide, still):
+            suffix = (".wide" if wide else "") + (".still" if still else "")
             return f"reduce.{kind.value}{suffix}{values} {_index(index)} -> {_labels(out, extents)}"
         case Contract(index_a, index_b, out, extents):
             return (
@@ -241,7 +244,7 @@ def _attached(constant: Constant, known: Mapping[str, Constant]) -> Constant:
     found = known.get(constant.name)
     if found is None:
         return constant
-    return Constant(constant.name, constant.type, found.load, found.source)
+    return replace(constant, load=found.load, source=found.source)
 
 
 def _check(lines: Sequence[tuple[Any, Token]], text: str, file: str) -> None:
@@ -309,6 +312,9 @@ class _Build(Transformer[Token, Any]):
     def const(self, value: Token, type_: Type) -> tuple[Any, Token]:
         return Constant(str(value), type_, _missing(str(value))), value
 
+    def state(self, value: Token, type_: Type) -> tuple[Any, Token]:
+        return Constant(str(value), type_, _missing(str(value)), state=True), value
+
     def node(
         self, value: Token, operation: tuple[Primitive, tuple[str, ...]], type_: Type,
         name: str | None, origin: tuple[str, ...],
@@ -359,8 +365,10 @@ class _Build(Transformer[Token, Any]):
         self, word: Token, inputs: tuple[str, ...], index: tuple[Index, ...],
         out: tuple[str, ...], extents: tuple[tuple[str, int], ...],
     ) -> tuple[Any, ...]:  # fmt: skip
-        _, kind, *wide = word.split(".")
-        return Reduce(Reduction(kind), index, out, extents, bool(wide)), inputs
+        _, kind, *words = word.split(".")
+        return Reduce(
+            Reduction(kind), index, out, extents, "wide" in words, "still" in words
+        ), inputs
 
     def contract(
         self, inputs: tuple[str, ...], index_a: tuple[Index, ...], index_b: tuple[Index, ...],

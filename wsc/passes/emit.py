@@ -6,11 +6,21 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError
-from wsc.ir.tasks import Placed, Task, views
+from wsc.ir.tasks import Placed, Task, edge_names, views
 from wsc.isa.expr import names
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import described
-from wsc.isa.program import Procedure, Program, Region, Statement, Tensor, statements
+from wsc.isa.program import (
+    EdgeTensor,
+    Kind,
+    Procedure,
+    Program,
+    Region,
+    Statement,
+    Tensor,
+    statements,
+)
+from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
@@ -18,8 +28,9 @@ from wsc.kernels.flows import REGION
 from wsc.kernels.library import SEMAPHORES, called, library
 from wsc.kernels.registers import expressions
 from wsc.layout import whole
+from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
-from wsc.passes.roll import repeated, rolled
+from wsc.passes.roll import Names, rolled, schedule
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, share, take_apart
 
@@ -56,7 +67,10 @@ class Emit:
             replace(call, node=task.origin)
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         ]
-        main = rolled(steps, procedures, placed.addresses, self.fabric)
+        names = Names()
+        code = rolled(steps, procedures, placed.addresses, self.fabric, placed.layers, names)
+        main = code.main
+        played = schedule([item.emission.transfers for item in instances], code.layers, names)
         memory = tensors(placed)
         if len(main) < len(steps):
             memory = _first_turns(memory, [main, *(p.body for p in procedures)])
@@ -74,26 +88,36 @@ class Emit:
             regions=(Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main),),
             routes=routes_of(flows),
             procedures=procedures,
-            transfers=repeated(transfers),
+            transfers=played,
+            names=tuple((name, entries) for entries, name in names.tables.items()),
         )
-        return described(program, self.fabric)
+        program = program.with_(edge_tensors=_in_families(program))
+        return described(declared(program), self.fabric)
 
 
 @dataclass(slots=True)
 class _Bodies:
-    """Bodies of tasks; tasks that differ in their buffers alone go through a kernel once."""
+    """Bodies of tasks; tasks that differ in names alone go through a kernel once."""
 
     context: Context
-    known: dict[Hashable, tuple[list[str], Instance]] = field(default_factory=dict)
+    known: dict[Hashable, tuple[Task, Instance]] = field(default_factory=dict)
 
     def of(self, task: Task) -> Instance:
         """The body of a task, numbers apart."""
         buffers = buffers_of(task)
-        key = (form(task, positions=True), tuple(map(buffers.index, buffers)))
+        types = [self._type(name) for name in edge_names(task)]
+        same = form(task, positions=True, names=False)
+        key = (same, tuple(types), tuple(map(buffers.index, buffers)))
         if key not in self.known:
-            self.known[key] = (buffers, take_apart(emit(task, self.context)))
+            self.known[key] = (task, take_apart(emit(task, self.context)))
         first, instance = self.known[key]
-        return instance.over(dict(zip(first, buffers, strict=True)))
+        memory = dict(zip(buffers_of(first), buffers, strict=True))
+        edge = dict(zip(edge_names(first), edge_names(task), strict=True))
+        return instance.over(memory, edge, task.origin)
+
+    def _type(self, name: str) -> Hashable:
+        tensor = self.context.edge_tensor(name)
+        return (tensor.kind, tensor.dtype, tensor.shape)
 
 
 def _require_core(fabric: Fabric) -> None:
@@ -141,6 +165,22 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
         address = placed.addresses[buffer.name]
         found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.node))
     return tuple(found)
+
+
+def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
+    """The edge tensors, weights that the turns of one entry of the schedule name side by side."""
+    tables = dict(program.names)
+    together: dict[str, list[str]] = {}
+    for transfer, loop in each_transfer(program.transfers):
+        if loop is not None:
+            turns = range(loop.count)
+            names = [expand(transfer.tensor, loop.register, turn, tables) for turn in turns]
+            for name in names:
+                together.setdefault(name, names)
+    weights = {t.name: t for t in program.edge_tensors if t.kind is Kind.WEIGHT}
+    order = dict.fromkeys(other for name in weights for other in together.get(name, (name,)))
+    others = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.WEIGHT]
+    return (*others, *(weights[name] for name in order if name in weights))
 
 
 def _first_turns(

@@ -6,16 +6,20 @@ them where step k had them, or each a constant further on, the steps can become 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from statistics import median_low
+from typing import Any
 
-from wsc.ir.tasks import MoveTask, Placed, Task, scratch, views
+from wsc.ir.tasks import EDGE, MoveTask, Placed, Run, Task, scratch, views
 from wsc.layout import View
 from wsc.passes.periods import numbered, runs
 
 Spans = list[tuple[int, int]]
+Place = tuple[int, int, int]  # the first task of the steps, the task in the step, the buffer in it
 BUFFERS = ("scratch", "accumulator", "arrivals", "sums")  # fields of tasks that name buffers
+NAMES = ("origin", *EDGE)  # fields of tasks that name nodes and edge tensors
 TAKING_TURNS = (1, 2, 4)  # addresses of buffers that are alive into the next steps
 
 
@@ -76,14 +80,17 @@ def buffers_of(task: Task) -> list[str]:
     return [*(view.buffer for view in views(task)), *scratch(task)]
 
 
-def form(task: Task, positions: bool = False) -> Hashable:
+def form(task: Task, positions: bool = False, names: bool = True) -> Hashable:
     """What a task has in common with that of another step: all but buffers.
 
-    positions: whether the positions that movement names count too.
+    positions: whether the positions that movement names count too. names: whether those of edge
+    tensors and nodes do.
     """
     parts: list[Hashable] = [type(task)]
     for entry in fields(task):
-        value = getattr(task, entry.name)
+        value: Any = getattr(task, entry.name)
+        if entry.name in NAMES and not names:
+            value = bool(value)
         if isinstance(task, MoveTask) and entry.name == "steps" and not positions:
             value = tuple(type(step) for step in value)
         elif entry.name in BUFFERS:
@@ -102,23 +109,106 @@ def _layout(view: View) -> Hashable:
 
 def folded(placed: Placed, lives: list[Life]) -> list[Room]:
     """The lives in rooms: those of the same buffer of step after step together."""
-    steps = runs(numbered(form(task) for task in placed.tasks))
-    if not steps:
+    places = _Places(placed, lives)
+    if not places.where:
         return [Room([life]) for life in lives]
-    alike: dict[tuple[int, int, int], list[Life]] = {}
+    alike: dict[Place, list[Life]] = {}
     rooms: list[Room] = []
-    where = {task: run for run in steps for task in range(run.start, run.end)}
+    handed = {id(life): place for layers in placed.layers for life, place in places.handed(layers)}
     for life in sorted(lives, key=lambda life: life.first):
-        run = where.get(life.first)
-        if run is None:
+        place = places.of(life) or handed.get(id(life))
+        if place is None:
             rooms.append(Room([life]))
-            continue
-        place = buffers_of(placed.tasks[life.first]).index(life.names[0])
-        key = (run.start, (life.first - run.start) % run.period, place)
-        alike.setdefault(key, []).append(life)
+        else:
+            alike.setdefault(place, []).append(life)
     for members in alike.values():
-        rooms += _together(members)
+        rooms += _by_steps(members, [places.step(life) for life in members])
     return rooms
+
+
+class _Places:
+    """Where in the steps of a program each life begins.
+
+    Steps are those of a recurrence, layers, or those of a recurrence within each layer.
+    """
+
+    def __init__(self, placed: Placed, lives: list[Life]) -> None:
+        self.tasks = placed.tasks
+        self.named = {name: life for life in lives for name in life.names}
+        self.where: dict[int, Run] = {}
+        self.within: dict[int, Run] = {}  # task of a layer -> the recurrence around it
+        ids = numbered(form(task) for task in placed.tasks)
+        begin = 0
+        for layers in placed.layers:
+            self._note(self.where, runs(ids[begin : layers.start], None, begin))
+            self._note(self.where, [layers])
+            begin = layers.end
+            for start in range(layers.start, layers.end, layers.period):
+                self._note(self.within, runs(ids[start : start + layers.period], None, start))
+        self._note(self.where, runs(ids[begin:], None, begin))
+
+    def _note(self, table: dict[int, Run], found: Iterable[Run]) -> None:
+        table.update({task: run for run in found for task in range(run.start, run.end)})
+
+    def of(self, life: Life) -> Place | None:
+        """The place of a life that begins in a step."""
+        run, first = self.where.get(life.first), life.first
+        if run is None:
+            return None
+        inner = self.within.get(first)
+        if inner is not None:
+            first = inner.start + (first - inner.start) % inner.period
+        place = buffers_of(self.tasks[life.first]).index(life.names[0])
+        return (run.start, (first - run.start) % run.period, place)
+
+    def step(self, life: Life) -> int | None:
+        """Which step of a recurrence within a layer a life begins in."""
+        inner = self.within.get(life.first)
+        return None if inner is None else (life.first - inner.start) // inner.period
+
+    def handed(self, layers: Run) -> Iterator[tuple[Life, Place]]:
+        """What the first layer is handed, and the place of that which each one hands on."""
+        for number in range(layers.start, layers.start + layers.period):
+            here, following = (buffers_of(self.tasks[n]) for n in (number, number + layers.period))
+            for name, later in zip(here, following, strict=True):
+                made = self.named[later]
+                if (
+                    self.named[name].first
+                    < layers.start
+                    <= made.first
+                    < layers.start + layers.period
+                ):
+                    place = self.of(made)
+                    assert place is not None
+                    yield self.named[name], place
+
+
+def _by_steps(members: list[Life], steps: list[int | None]) -> list[Room]:
+    """Rooms for one buffer of each step, in the order of the steps.
+
+    steps: of a recurrence within a layer, else None. Buffers that take turns do so in each layer
+    from its first step on, so that they are in the same places in the next layer.
+    """
+    if any(step is None for step in steps):
+        return _together(members)
+    found: list[Room] = []
+    for turns in TAKING_TURNS:
+        sets = [[m for m, s in zip(members, steps, strict=True) if s is not None and s % turns == k]
+                for k in range(turns)]  # fmt: skip
+        found = [Room(lives) for lives in sets if lives]
+        same = len({life.bytes for life in members}) == 1
+        if same and all(_apart(room.lives) for room in found):
+            return found
+    # Alive for longer: what is made in one step of every layer has one place.
+    each: dict[int | None, list[Life]] = {}
+    for life, step in zip(members, steps, strict=True):
+        each.setdefault(step, []).append(life)
+    return [room for lives in each.values() for room in _together(lives)]
+
+
+def _apart(lives: list[Life]) -> bool:
+    """Whether none of these is alive when the next one begins."""
+    return all(before.last < life.first for before, life in pairwise(lives))
 
 
 def _together(members: list[Life]) -> list[Room]:

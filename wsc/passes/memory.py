@@ -89,8 +89,13 @@ def lifetimes(placed: Placed) -> list[Life]:
     group: dict[str, Life] = {}
     for name in sorted(first, key=lambda key: first[key]):
         group[name] = Life([name], sizes[name].bytes, first[name], last[name])
+    layered = {n for layers in placed.layers for n in range(layers.start, layers.end)}
     for number, task in enumerate(placed.tasks):
-        over = overwritten(task, number, group) if isinstance(task, MapTask) else None
+        over = None
+        if isinstance(task, MapTask):
+            # In layers the oldest one: what a layer is handed, so that it hands on in the same
+            # place what it makes of that.
+            over = overwritten(task, number, group, oldest=number in layered)
         if (
             isinstance(task, MapTask)
             and over is not None
@@ -104,10 +109,16 @@ def lifetimes(placed: Placed) -> list[Life]:
     return list({id(life): life for life in group.values()}.values())
 
 
-def overwritten(task: MapTask, number: int, group: dict[str, Life]) -> str | None:
-    """An input that dies at this map and that its result may overwrite element by element."""
+def overwritten(
+    task: MapTask, number: int, group: dict[str, Life], oldest: bool = False
+) -> str | None:
+    """An input that dies at this map and that its result may overwrite element by element.
+
+    oldest: of several the one that is alive for the longest time, else the first.
+    """
     place = temporaries(task.body, task.out.dtype)
     written = place.index(-1)
+    found: list[str] = []
     for index, view in enumerate(task.inputs):
         read_later = any(
             isinstance(arg, Arg) and task.inputs[arg.index].buffer == view.buffer
@@ -125,8 +136,10 @@ def overwritten(task: MapTask, number: int, group: dict[str, Life]) -> str | Non
         if same and not read_later and others == 1 and life is not None and dies:
             whole = life.bytes == task.out.local_size * task.out.dtype.bytes
             if whole:
-                return task.inputs[index].buffer
-    return None
+                found.append(task.inputs[index].buffer)
+    if not found:
+        return None
+    return min(found, key=lambda name: group[name].first) if oldest else found[0]
 
 
 def assign(rooms: list[Room]) -> None:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from wsc.ir.tasks import Run
+
 Flags = npt.NDArray[np.bool_]
 LEAST = 8  # turns: what repeats less often stays as it is
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """``count`` turns of ``period`` items each, from item ``start`` on."""
-
-    start: int
-    period: int
-    count: int
-
-    @property
-    def end(self) -> int:
-        """The first item behind it."""
-        return self.start + self.period * self.count
 
 
 def numbered(keys: Iterable[Hashable]) -> npt.NDArray[np.int64]:

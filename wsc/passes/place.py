@@ -6,6 +6,7 @@ layout that it needs (``values``).
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from wsc.cost import CostModel
@@ -16,6 +17,7 @@ from wsc.ir.graph import (
     Contract,
     Gather,
     Graph,
+    GraphOutput,
     Lit,
     Map,
     Move,
@@ -32,8 +34,10 @@ from wsc.ir.tasks import (
     MapTask,
     Placed,
     ReduceTask,
+    Run,
     ScatterTask,
     Store,
+    edge_names,
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Extent, Kind
@@ -49,8 +53,10 @@ from wsc.layout import (
     dense_strides,
     whole,
 )
-from wsc.passes.contraction import choose_contraction, reads_outside, wanted_extents
+from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
+from wsc.passes.layers import find_layers
+from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
 
 
@@ -59,16 +65,18 @@ class Place:
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
-    same_order: the order of a contraction's sums does not depend on who owns them.
+    same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
+    that repeat are laid out alike, so that they may become a loop.
     """
 
     fabric: Fabric
     same_order: bool = False
+    alike: bool = True
     name: str = "place"
 
     def apply(self, graph: Graph) -> Placed:
         """The placed program."""
-        return Placer(graph, self.fabric, same_order=self.same_order).run()
+        return Placer(graph, self.fabric, same_order=self.same_order, alike=self.alike).run()
 
 
 @dataclass(slots=True)
@@ -76,8 +84,11 @@ class Placer(Values):
     """The walk over the nodes."""
 
     same_order: bool = False
+    alike: bool = True
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
+    forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
+    leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -88,33 +99,52 @@ class Placer(Values):
         """Place every node, then send the outputs out."""
         self._edges()
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
+        # A gradient leaves as soon as it is there: its room is for those of other layers.
+        trains = any(constant.state for constant in self.graph.constants)
+        for output in self.graph.outputs if trains else ():
+            self.leaving.setdefault(output.value, []).append(output)
+        stacks, done = list[Run](), 0
+        for layers in find_layers(self.graph) if self.alike and not trains else ():
+            self._walk(self.graph.nodes[done : layers.start])
+            stack = place_stack(self, layers, self._walk)
+            stacks += [] if stack is None else [stack]
+            done = layers.end
+        self._walk(self.graph.nodes[done:])
+        for output in self.graph.outputs:
+            if output.name not in self.stored and (not trains or output.value in self.leaving):
+                self._store(output)
+        for value, target in self.beside.items():
+            self.origin = target
+            self.tasks.append(Store(self.view(value), target, target))
+        used = {name for task in self.tasks for name in edge_names(task)}
+        inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
+        weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
+        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
+        tasks = early(self.tasks, self.mesh)
+        if tasks != self.tasks:  # what has moved may have been a part of a layer
+            stacks = []
+        buffers = tuple(self.buffers.values())
+        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(stacks))
+
+    def _walk(self, nodes: Iterable[Node]) -> None:
+        """Place nodes one after the other."""
         handlers = {
             Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
             Scatter: self._scatter,
         }  # fmt: skip
-        for node in self.graph.nodes:
+        for node in nodes:
             self.origin = ",".join(node.origin) or node.name
             if isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
-        for output in self.graph.outputs:
-            self.origin = output.name
-            view = self.view(output.value)
-            self.tasks.append(Store(view, output.name, output.name))
-        for value, target in self.beside.items():
-            self.origin = target
-            self.tasks.append(Store(self.view(value), target, target))
-        used = {
-            getattr(t, key, None)
-            for t in self.tasks
-            for key in ("source", "weight", "table", "target")
-        }
-        inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
-        weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
-        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
-        tasks = tuple(early(self.tasks, self.mesh))
-        return Placed(self.graph.name, self.mesh, edge, tuple(self.buffers.values()), tasks)
+            for output in self.leaving.pop(node.output, ()):
+                self._store(output)
+
+    def _store(self, output: GraphOutput) -> None:
+        """Send an output out."""
+        self.origin = output.name
+        self.tasks.append(Store(self.view(output.value), output.name, output.name))
 
     # --- nodes ------------------------------------------------------------------
 
@@ -238,16 +268,7 @@ class Placer(Values):
             streamed = _no_windows(op)
             if not streamed:
                 op, a, b = node.op, *node.inputs
-        choice = choose_contraction(
-            op,
-            self.types[a],
-            self.types[b],
-            streamed,
-            self.current(a),
-            self.current(b),
-            self.cost,
-            self.same_order,
-        )
+        choice = self._choice(op, a, b, streamed)
         if choice is None:
             raise DoesNotFit(
                 f"node '{self.origin}': no layout of its operands and result fits the "
@@ -263,6 +284,17 @@ class Placer(Values):
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
         self.homes[node.output] = out
+
+    def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
+        """The form of a contraction: found once for those that are alike, as layers have them."""
+        types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
+        where = tuple(None if view is None else replace(view, buffer="") for view in found)
+        key = (op, types, streamed, where)
+        if key not in self.forms:
+            self.forms[key] = choose_contraction(
+                op, *types, streamed, *found, self.cost, self.same_order
+            )
+        return self.forms[key]
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)

@@ -9,45 +9,137 @@ loop says as much: registers of main hold what goes on.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
+from wsc.ir.tasks import Run
 from wsc.isa.code_size import block_bytes, calls
 from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, assigned
+from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, TransferLoop, assigned
+from wsc.isa.turns import common
 from wsc.kernels.asm import Asm
 from wsc.kernels.registers import compact
-from wsc.passes.periods import LEAST, Run, numbered, runs
+from wsc.passes.periods import LEAST, numbered, runs
 
 TURN = "turn"  # what counts the turns of a loop, or of an entry of the edge's schedule
+LAYER = "layer"  # what counts those of a loop over layers, in main and at the edge
+TOGETHER = (1, 2, 4)  # layers in one turn: where buffers take turns
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """What main becomes. layers: the calls of it that are now turns of a loop over layers."""
+
+    main: tuple[Statement, ...]
+    layers: tuple[Run, ...]
 
 
 def rolled(
     main: Sequence[Call], procedures: Sequence[Procedure], addresses: Mapping[str, int],
-    fabric: Fabric,
-) -> tuple[Statement, ...]:  # fmt: skip
+    fabric: Fabric, layers: Sequence[Run] = (), names: Names | None = None,
+) -> Rolled:  # fmt: skip
     """The calls, with loops in place of those that repeat.
 
     Each tile makes the same calls with the same values as before, in the same order.
-    addresses: what the names of buffers stand for.
+    addresses: what the names of buffers stand for. layers: calls that are alike but for the nodes
+    that they are for. names: those of the nodes in each turn, and finds room for them.
     """
-    numbers = _Numbers(main, addresses)
-    room = fabric.registers - _deepest(procedures)
+    room = min(fabric.registers - _deepest(procedures), fabric.window)
+    roller = _Roller(addresses, fabric, room, names or Names())
     found: list[Statement] = []
+    loops: list[Run] = []
     end = 0
-    for run in runs(numbers.ids, numbers.steady):
-        loop = _loop(main, numbers, run, fabric.dimensions)
-        here = main[run.start : run.end]
-        if loop is None or len(assigned((loop,))) > min(room, fabric.window):
-            continue
-        if block_bytes((loop,), fabric) < block_bytes(tuple(here), fabric):
-            found += [*main[end : run.start], loop]
+    for stack in layers:
+        part = roller.layers(main, stack)
+        if part is not None:
+            run, loop = part
+            found += [*roller.steps(main[end : run.start]), loop]
+            loops.append(run)
             end = run.end
-    return (*found, *main[end:])
+    return Rolled((*found, *roller.steps(main[end:])), tuple(loops))
+
+
+@dataclass(slots=True)
+class Names:
+    """Names in the turns of loops over layers: as one text, or by a table of the program.
+
+    tables: entries -> name of the table.
+    """
+
+    tables: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def over(self, texts: Sequence[str]) -> str:
+        """One text for those of all turns."""
+        found = common(texts, LAYER)
+        if found is not None:
+            return found
+        table = self.tables.setdefault(tuple(texts), f"n{len(self.tables) + 1}")
+        return f"{{{table}[{LAYER}]}}"
+
+
+@dataclass(slots=True)
+class _Roller:
+    """Finds loops. room: registers that one may take."""
+
+    addresses: Mapping[str, int]
+    fabric: Fabric
+    room: int
+    names: Names
+
+    def steps(self, calls: Sequence[Call]) -> list[Statement]:
+        """The calls with loops in place of the steps of recurrences."""
+        numbers = _Numbers(calls, self.addresses)
+        found: list[Statement] = []
+        end = 0
+        for run in runs(numbers.ids, numbers.steady):
+            loop = _loop(calls, numbers, run, self.fabric.dimensions, TURN)
+            here = calls[run.start : run.end]
+            if loop is not None and self._pays(loop, here):
+                found += [*calls[end : run.start], loop]
+                end = run.end
+        return [*found, *calls[end:]]
+
+    def layers(self, main: Sequence[Call], stack: Run) -> tuple[Run, Loop] | None:
+        """The loop over as many of these layers as possible, and which they are."""
+        calls = main[stack.start : stack.end]
+        # Nodes have other names in each layer.
+        numbers = _Numbers([replace(call, node="") for call in calls], self.addresses)
+        found: list[Run] = []
+        for together in TOGETHER:
+            found += numbers.even(stack.period * together)
+        if not found:
+            return None
+        best = max(found, key=lambda run: (run.count - 1) * run.period)
+        named = [
+            replace(
+                call, node=self.names.over([c.node for c in calls[place : best.end : best.period]])
+            )
+            for place, call in enumerate(calls[: best.start + best.period])
+            if place >= best.start
+        ]
+        turn = [*calls[: best.start], *named]
+        step = numbers.table[best.start : best.start + best.period]
+        if (step == numbers.table[best.start + best.period :][: best.period]).all():
+            # Nothing but names goes on from layer to layer: what repeats within one is a loop too.
+            loop: Loop | None = Loop(LAYER, Int(best.count), tuple(self.steps(named)))
+        else:
+            loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER)
+        here = calls[best.start : best.end]
+        if loop is None or not self._pays(loop, here):
+            return None
+        # Steps of a recurrence in each layer may be more than there are layers.
+        if block_bytes(tuple(self.steps(here)), self.fabric) < block_bytes((loop,), self.fabric):
+            return None
+        return Run(stack.start + best.start, best.period, best.count), loop
+
+    def _pays(self, loop: Loop, calls: Sequence[Call]) -> bool:
+        """Whether a loop is shorter than its turns, and has the registers that it takes."""
+        fits = len(assigned((loop,))) <= self.room
+        return fits and block_bytes((loop,), self.fabric) < block_bytes(tuple(calls), self.fabric)
 
 
 class _Numbers:
@@ -83,6 +175,27 @@ class _Numbers:
         first, middle, last = table[: -2 * period], table[period:-period], table[2 * period :]
         return (last - middle == middle - first).all(axis=1)
 
+    def even(self, period: int) -> list[Run]:
+        """Turns of so many calls, from the first call on, whose numbers go on evenly.
+
+        Of all stretches of such turns the longest one; none if two turns are nowhere alike.
+        """
+        count = len(self.ids) // period
+        if count < 2:
+            return []
+        ids = self.ids[: count * period].reshape(count, period)
+        table = self.table[: count * period].reshape(count, -1)
+        steps, best = table[1:] - table[:-1], Run(0, period, 1)
+        begin = 0
+        for turn in range(1, count):
+            if (ids[turn] != ids[begin]).any():
+                begin = turn
+            elif turn - begin > 1 and (steps[turn - 1] != steps[turn - 2]).any():
+                begin = turn - 1
+            if turn - begin + 1 > best.count:
+                best = Run(begin * period, period, turn - begin + 1)
+        return [best] if best.count > 1 else []
+
 
 def _number(leaf: Expr, addresses: Mapping[str, int]) -> int | None:
     """The value of a literal or of a buffer's name."""
@@ -106,17 +219,19 @@ class _Turn(Asm):
         return self.known[node]
 
 
-def _loop(main: Sequence[Call], numbers: _Numbers, run: Run, max_dims: int) -> Loop | None:
+def _loop(
+    main: Sequence[Call], numbers: _Numbers, run: Run, max_dims: int, name: str
+) -> Loop | None:
     """One loop for a run; None if no instruction computes what its arguments need."""
     asm = _Turn(max_dims)
     try:
-        with asm.loop(TURN, run.count) as turn:
+        with asm.loop(name, run.count) as turn:
             for place in range(run.start, run.start + run.period):
                 here, following = numbers.table[place], numbers.table[place + run.period]
                 steps = iter((following - here).tolist())
                 going = _Going(asm, turn, numbers.addresses, steps)
-                arguments = {name: going.on(value) for name, value in main[place].arguments}
-                values = tuple((name, asm.value(value)) for name, value in arguments.items())
+                arguments = {key: going.on(value) for key, value in main[place].arguments}
+                values = tuple((key, asm.value(value)) for key, value in arguments.items())
                 asm.add(replace(main[place], arguments=values))
     except NotAffine:
         return None
@@ -159,6 +274,29 @@ def repeated(transfers: Sequence[Transfer]) -> tuple[Transfer, ...]:
         else:
             found += [transfer] * count
     return tuple(found)
+
+
+def schedule(
+    parts: Sequence[Sequence[Transfer]], layers: Sequence[Run], names: Names
+) -> tuple[Transfer | TransferLoop, ...]:
+    """The edge's schedule, with a loop in place of the layers that main has one for.
+
+    parts: the streams of each call. layers: calls that are now turns of a loop.
+    """
+    found: list[Transfer | TransferLoop] = []
+    end = 0
+    for run in layers:
+        found += repeated([t for part in parts[end : run.start] for t in part])
+        body: list[Transfer] = []
+        for place in range(run.start, run.start + run.period):
+            for turns in zip(*parts[place : run.end : run.period], strict=True):
+                tensor = names.over([transfer.tensor for transfer in turns])
+                node = names.over([transfer.node for transfer in turns])
+                body.append(replace(turns[0], tensor=tensor, node=node))
+        if body:
+            found.append(TransferLoop(LAYER, run.count, repeated(body)))
+        end = run.end
+    return (*found, *repeated([t for part in parts[end:] for t in part]))
 
 
 def _deepest(procedures: Sequence[Procedure]) -> int:

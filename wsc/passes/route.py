@@ -32,6 +32,7 @@ from wsc.isa.program import (
     statements,
 )
 from wsc.isa.program import Fabric as Queue
+from wsc.isa.turns import changed
 from wsc.isa.types import Side
 from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
 
@@ -54,7 +55,7 @@ class AssignColors:
             colors=routing.colors,
             routes=routing.routes,
             procedures=tuple(recolor_procedure(p, routing) for p in program.procedures),
-            transfers=tuple(recolor_transfer(t, routing) for t in program.transfers),
+            transfers=changed(program.transfers, lambda t: recolor_transfer(t, routing)),
         )
 
 

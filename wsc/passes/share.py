@@ -60,10 +60,18 @@ class Instance:
     values: list[Expr]
     roles: list[str]
 
-    def over(self, buffers: Mapping[str, ExprLike]) -> Instance:
-        """The same body over other buffers; that of the emission keeps those that it has."""
+    def over(self, buffers: Mapping[str, ExprLike], edge: Mapping[str, str], node: str) -> Instance:
+        """The same body over other buffers, with the streams of other edge tensors for a node.
+
+        The body of the emission keeps the buffers that it has.
+        """
         values = [substitute(value, buffers) for value in self.values]
-        return Instance(self.emission, self.skeleton, values, self.roles)
+        transfers = tuple(
+            replace(transfer, tensor=edge[transfer.tensor], node=node)
+            for transfer in self.emission.transfers
+        )
+        emission = replace(self.emission, transfers=transfers)
+        return Instance(emission, self.skeleton, values, self.roles)
 
 
 def take_apart(emission: Emission) -> Instance:

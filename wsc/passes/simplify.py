@@ -117,7 +117,7 @@ def literals(graph: Graph) -> Graph:
     small = {
         constant.name: constant
         for constant in graph.constants
-        if constant.type.size == 1 and len(constant.type.shape) <= 1
+        if constant.type.size == 1 and len(constant.type.shape) <= 1 and not constant.state
     }
     nodes = [
         _with_literals(node, small) if isinstance(node.op, Map) else node for node in graph.nodes

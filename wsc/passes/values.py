@@ -7,6 +7,8 @@ source's layout to the wanted one. Constants are loaded at their first use.
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Iterable, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError, DoesNotFit
@@ -38,8 +40,8 @@ class Values:
 
     homes: of the values that have one, their views. copies: views in other layouts. lazy: movement
     that nobody has wanted yet. outside: values that come from the edge, by its tensors. beside:
-    (value, edge tensor) of what leaves beside the outputs: lengths and high words. origin: ONNX
-    nodes that the next tasks are for.
+    (value, edge tensor) of what leaves beside the outputs: lengths and high words. stored: outputs
+    that have left. origin: ONNX nodes that the next tasks are for. inside, shared: see ``apart``.
     """
 
     graph: Graph
@@ -55,7 +57,10 @@ class Values:
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
     shown: dict[str, EdgeTensor] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
+    stored: set[str] = field(default_factory=set)
     origin: str = ""
+    inside: Set[str] | None = None
+    shared: list[Task] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.mesh = Mesh(self.fabric.width, self.fabric.height)
@@ -166,7 +171,33 @@ class Values:
             self.copies[key] = self._copy(value, extents, fill)
         return self.copies[key]
 
+    @contextmanager
+    def apart(self, inside: Set[str]) -> Generator[list[Task]]:
+        """Gather the tasks that bring values to a layer from outside it, apart from its own.
+
+        inside: the values of the layer, those that it is handed included.
+        """
+        self.inside, self.shared = inside, []
+        try:
+            yield self.shared
+        finally:
+            self.inside = None
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget the copies of values: who wants them in another layout makes new ones."""
+        gone = set(names)
+        self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
+
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
+        if self.inside is None or value in self.inside:
+            return self._made(value, extents, fill)
+        tasks, self.tasks = self.tasks, self.shared
+        try:
+            return self._made(value, extents, fill)
+        finally:
+            self.tasks = tasks
+
+    def _made(self, value: str, extents: Extents, fill: float | None) -> View:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
             view = self.fresh(value, self.types[value].dtype, extents)

@@ -1,0 +1,116 @@
+"""What cores and the edge put into each color, and take from it, from beginning to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from wsc.isa import expr as ex
+from wsc.isa.program import Direction, Region, Transfer
+from wsc.isa.turns import plain_transfers
+from wsc.isa.types import Control, Side
+from wsc.isa.verify.context import Context
+from wsc.isa.verify.follow import Traffic
+from wsc.isa.verify.routes import side_length
+from wsc.isa.verify.transfers import ports_of
+
+Counts = npt.NDArray[np.int64]
+
+MOST_REPETITIONS = 4_096  # of a transfer with control wavelets in between
+
+
+@dataclass(slots=True)
+class Port:
+    """What the edge does with a color on one side: plays it, and takes so many at each place."""
+
+    played: list[tuple[Control, Counts]] = field(default_factory=list[tuple[Control, Counts]])
+    taken: Counts | None = None
+    transfer: Transfer | None = None
+
+
+@dataclass
+class Ends:
+    """What cores and the edge put into each color and take from it.
+
+    unknown: the colors of which only a run knows a count.
+    """
+
+    context: Context
+    cores: dict[str, Traffic]
+    unknown: set[str] = field(default_factory=set[str])
+    ports: dict[tuple[str, Side], Port] = field(default_factory=dict[tuple[str, Side], Port])
+
+    def __post_init__(self) -> None:
+        for traffic in self.cores.values():
+            self.unknown |= {color for _, color in traffic.unknown}
+        for transfer in plain_transfers(self.context.program):
+            self._transfer(transfer)
+
+    def _transfer(self, transfer: Transfer) -> None:
+        region = self.context.regions[transfer.region]
+        once, guard = self._repetitions(transfer, region)
+        count = transfer.repeat[1] if transfer.repeat else 1
+        parts = len(once)  # repetitions that are told apart
+        rows = transfer.lookup.count if transfer.lookup else 1
+        controls = transfer.then is not Control.NONE or transfer.final is not Control.NONE
+        if controls and not 0 < count * rows <= MOST_REPETITIONS:
+            self.unknown.add(transfer.color)
+            return
+        total = once.sum(axis=0) * rows * (count if parts == 1 else 1)
+        port = self._port(transfer.color, transfer.side)
+        port.transfer = transfer
+        if transfer.direction is Direction.DRAIN:
+            self._take(port, region, transfer.side, total)
+        elif transfer.then is Control.NONE:
+            self._play(port, region, transfer.side, Control.NONE, total)
+        else:
+            for number in range(count):
+                here = once[number % parts] * rows
+                self._play(port, region, transfer.side, Control.NONE, here)
+                self._play(port, region, transfer.side, transfer.then, guard)
+        if transfer.final is not Control.NONE:
+            self._play(port, region, transfer.side, transfer.final, guard)
+        if transfer.lookup is not None:
+            rows = transfer.lookup
+            values = np.zeros(side_length(region, rows.side), np.int64)
+            values[rows.port] = rows.count * count
+            asked = self._port(rows.color, rows.side)
+            asked.transfer = transfer
+            self._take(asked, region, rows.side, values)
+
+    def _repetitions(self, transfer: Transfer, region: Region) -> tuple[Counts, Counts]:
+        """[repetitions, ports]: elements of each; one row where they are equal. And the guard."""
+        env = ports_of(region, transfer.side, self.context)
+        name, count = transfer.repeat or ("", 1)
+        if any(name in ex.names(dim.extent) for dim in transfer.dims):
+            env[name] = np.arange(count)[:, None]
+        shape = (1, side_length(region, transfer.side))
+        guard = self.context.guard_values(transfer.guard, env, transfer)
+        guard = np.broadcast_to(guard, shape)[0].astype(np.int64)
+        product = np.ones(shape, np.int64)
+        for dim in transfer.dims:
+            product = product * np.maximum(ex.evaluate(dim.extent, env), 0)
+        return product * guard, guard
+
+    def _port(self, color: str, side: Side) -> Port:
+        return self.ports.setdefault((color, side), Port())
+
+    def _line(self, region: Region, side: Side, values: Counts) -> Counts:
+        """Values at the ports of a region as those of a whole side of the program."""
+        program = self.context.program
+        along_row = side in (Side.NORTH, Side.SOUTH)
+        line = np.zeros(program.width if along_row else program.height, np.int64)
+        start = region.left if along_row else region.top
+        line[start : start + len(values)] = values
+        return line
+
+    def _play(
+        self, port: Port, region: Region, side: Side, control: Control, values: Counts
+    ) -> None:
+        port.played.append((control, self._line(region, side, values)))
+
+    def _take(self, port: Port, region: Region, side: Side, values: Counts) -> None:
+        line = self._line(region, side, values)
+        port.taken = line if port.taken is None else port.taken + line

@@ -1,0 +1,70 @@
+"""A run for notebooks: its statements as a pandas frame, and the whole as a small table."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from wsc.isa.shown import escaped
+from wsc.runtime.counters import Counters, StatementCycles
+from wsc.runtime.errors import RuntimeFault
+
+FEW = 4  # outputs that are shown
+
+
+def statements_frame(statements: Iterable[StatementCycles]) -> Any:
+    """A row for each statement: where it is in the text, and its counters.
+
+    Raises:
+        RuntimeFault: pandas is missing.
+    """
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        raise RuntimeFault("a frame needs pandas: pip install 'wsc[frames]'") from None
+    rows = [
+        {
+            "region": item.statement.region,
+            "line": item.statement.where.line,
+            "statement": item.statement.text,
+            "node": item.statement.node,
+            "start": item.start,
+            "end": item.end,
+            "cycles": item.spent,
+            "added": item.added,
+            "busy": item.busy,
+            "macs": item.macs,
+            "elements": item.elements,
+        }
+        for item in statements
+    ]
+    return DataFrame(rows)
+
+
+def run_html(
+    outputs: Mapping[str, np.ndarray], cycles: int, counters: Counters, engine: str
+) -> str:
+    """The facts of a run as a table of HTML."""
+    threads = max(counters.busy.size * cycles, 1)
+    facts = [
+        ("cycles", f"{cycles:,}"),
+        ("utilization", f"{counters.utilization:.2%}"),
+        ("busy", f"{counters.busy.sum() / threads:.1%} of main threads"),
+        ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
+        ("engine", engine),
+        *((f"output {name}", _array(array)) for name, array in list(outputs.items())[:FEW]),
+    ]
+    if len(outputs) > FEW:
+        facts.append(("", f"{len(outputs) - FEW} more outputs"))
+    rows = "".join(
+        f"<tr><th>{html.escape(escaped(head))}</th><td>{html.escape(text)}</td></tr>"
+        for head, text in facts
+    )
+    return f"<table>{rows}</table>"
+
+
+def _array(array: np.ndarray) -> str:
+    return f"{array.dtype.name}{list(array.shape)}"

@@ -1,0 +1,152 @@
+"""Records that engines with a clock share with those who look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+NEVER = 1 << 62
+
+
+class Mode(IntEnum):
+    """What a unit is doing."""
+
+    IDLE = 0
+    FETCH = 1
+    START = 2
+    ROWS = 3
+    SENDING = 4
+    CONTROL = 5
+    FINISH = 6
+    HALT = 7
+
+
+class Reason(IntEnum):
+    """What a unit waits for."""
+
+    NONE = 0
+    INPUT = 1
+    OUTPUT = 2
+    SEMAPHORE = 3
+    UNIT = 4
+    DYNAMIC = 5
+
+
+class Fault(IntEnum):
+    """What stopped a run; the words are in ``wsc.runtime.stops``."""
+
+    NONE = 0
+    ADDRESS = 1
+    ALIGNMENT = 2
+    NEGATIVE = 3
+    TARGET = 4
+    CALLS = 5
+    REGISTERS = 6
+    DOMAIN = 7
+    LOOKUP = 8
+    QUEUE = 9
+    EXTENT = 10
+    STEPS = 11
+    ROW = 12
+    RECORD = 13  # more was loaded than the run for values has recorded
+
+
+class Status(IntEnum):
+    """Why the loop has returned."""
+
+    RUNNING = 0  # it has done much
+    QUIET = 1  # nothing can ever move again
+    FAULTED = 2
+
+
+TALLY = np.dtype(  # the counters of a tile
+    [
+        ("busy", np.int64),
+        ("input", np.int64),
+        ("output", np.int64),
+        ("waiting", np.int64),
+        ("macs_f32", np.int64),
+        ("macs_f16", np.int64),
+        ("elements", np.int64),
+        ("sram", np.int64),  # bytes read and written
+        ("unit_busy", np.int64),
+        ("scalars", np.int64),
+        ("end", np.int64),
+    ]
+)
+
+STATEMENT = np.dtype(  # the counters of a statement of main
+    [
+        ("start", np.int64),
+        ("end", np.int64),
+        ("busy", np.int64),
+        ("macs", np.int64),
+        ("elements", np.int64),
+    ]
+)
+
+PASS = np.dtype(  # of tiles through a statement of main: first start, last end
+    [("start", np.int64), ("end", np.int64)]
+)
+
+TRACED = np.dtype(  # where a unit's part of the trace lies
+    [
+        ("first", np.int64),  # -1: not traced
+        ("used", np.int64),
+        ("lost", np.int64),  # entries for which there was no room
+        ("since", np.int64),  # cycle of the first of those
+    ]
+)
+
+ENTRY = np.dtype(  # an entry of the trace
+    [
+        ("begin", np.int64),
+        ("length", np.int64),
+        ("state", np.int64),
+        ("row", np.int64),
+        ("statement", np.int64),
+    ]
+)
+
+SEMAPHORE = np.dtype(
+    [
+        ("value", np.int64),
+        ("added", np.int64),  # in cycle ``cycle``: visible from the next one on
+        ("cycle", np.int64),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What an engine leaves of a run, wherever it has stopped. One entry for each:
+
+    tile: region's statement it is in (``statement``), its pass (``passing``), highest byte of
+    SRAM touched (``top``). unit: mode, reason, since, what, need, row, statement. counters: a
+    ``TALLY`` for each tile. statements, passes: of main. moves, lost: wavelets, and lost cycles,
+    of a slot on each link. dyn_links: of a tile. counted: instructions. slots, fifos, queues,
+    positions: tables of the image as the run has left them. held: wavelets in each buffer of the
+    dynamic network. traced, trace: where each unit's entries are, and these.
+    """
+
+    units: int
+    now: np.ndarray  # one record of the run
+    tile: np.ndarray
+    unit: np.ndarray
+    counters: np.ndarray
+    statements: np.ndarray
+    passes: np.ndarray
+    moves: np.ndarray
+    lost: np.ndarray
+    dyn_links: np.ndarray
+    counted: np.ndarray
+    semaphores: np.ndarray
+    slots: np.ndarray
+    fifos: np.ndarray
+    queues: np.ndarray
+    positions: np.ndarray
+    held: np.ndarray
+    traced: np.ndarray
+    trace: np.ndarray

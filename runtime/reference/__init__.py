@@ -1,0 +1,1 @@
+"""The reference engine: values and time together, cycle by cycle. It specifies the machine."""

@@ -1,0 +1,47 @@
+"""The reference engine: evaluate, then commit, cycle by cycle. It specifies values and time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.image import Image
+from wsc.runtime.observations.drive import drive
+from wsc.runtime.observations.records import NEVER, Status
+from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.reference.compiled import LIBRARY
+from wsc.runtime.reference.cycles import run_until
+from wsc.runtime.reference.findings import refuse_races
+from wsc.runtime.reference.tables import make_machine
+from wsc.runtime.runs import Options, Outcome
+from wsc.runtime.start import observe
+from wsc.runtime.store import make_outputs
+
+_FIRST_SLICE = 1_000_000  # tile-cycles
+
+
+class ReferenceEngine:
+    """Steps an image cycle by cycle; see ``wsc.runtime.runs.Engine``."""
+
+    def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
+        """Run to the end; the errors are those of the ``Engine`` protocol."""
+        LIBRARY.prepare(options.compiling)
+        outputs = make_outputs(image.program)
+        machine, _kept = make_machine(image, inputs | outputs, options)
+        seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
+
+        def step(cycles: int) -> int:
+            return run_until(machine, min(max(int(now["now"][0]), 0) + cycles, limit))
+
+        def go_over() -> int:
+            status = int(Status.RUNNING)
+            while status == Status.RUNNING and now["now"][0] <= limit:
+                status = run_until(machine, limit + 1)
+            return status
+
+        def look(error: RuntimeFault | None) -> None:
+            refuse_races(image, machine, error)
+
+        first = max(_FIRST_SLICE // image.tiles, 1)
+        cycles, counters = drive(image, seen, options, step, first, go_over, look=look)
+        return Outcome(outputs, cycles, counters, read_trace(image, seen, cycles))

@@ -1,0 +1,1 @@
+"""The time engine: cycles without values. Wavelets have no contents here."""

@@ -1,0 +1,93 @@
+"""What most of a run consists of: wavelets over one or two links, many at a time.
+
+A router buffer passes them on over links that it has for itself. What one wavelet changes is kept
+in variables and written once. Whatever is not as simple is left to the general way.
+"""
+
+from __future__ import annotations
+
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.time.arbiter import gets
+from wsc.runtime.time.basics import RAMP, emptied, tail_cell, target
+from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.delivery import delivered, first_side, freed, safe_until
+
+
+@kernel
+def relay(s: Machine, slot: int, send: int) -> int:
+    """Pass wavelets to all sides of a buffer without switches, as long as nothing is in the way.
+
+    Returns:
+        The side over which its head does not get the link, as a mask.
+    """
+    fifos, cells, tile = s.fifos, s.cells, s.slots[slot, Scol.TILE]
+    side1 = first_side(send)
+    others = send & ~(1 << side1)
+    side2 = first_side(others) if others != 0 else side1
+    to1, to2 = target(s, slot, side1), target(s, slot, side2)
+    if others & (others - 1) != 0 or to1 < 0 or to2 < 0:
+        return 0
+    count = fifos[slot, Fcol.COUNT]
+    most = min(count, fifos[to1, Fcol.DEPTH] - fifos[to1, Fcol.COUNT])
+    most = min(most, fifos[to2, Fcol.DEPTH] - fifos[to2, Fcol.COUNT])
+    if most <= 0:
+        return 0
+    link1, link2, limit = tile * 6 + side1, tile * 6 + side2, s.now[0].limit
+    safe1 = min(safe_until(s, slot, link1), limit)
+    safe2 = min(safe_until(s, slot, link2), limit)
+    free1, free2 = s.link[link1].free, s.link[link2].free
+    hop1 = s.now[0].ramp if side1 == RAMP else 1
+    hop2 = s.now[0].ramp if side2 == RAMP else 1
+    head, popped = fifos[slot, Fcol.HEAD], fifos[slot, Fcol.POPPED]
+    offset, depth = fifos[slot, Fcol.OFFSET], fifos[slot, Fcol.DEPTH]
+    tail1, tail2 = tail_cell(s, to1), tail_cell(s, to2)
+    end1 = fifos[to1, Fcol.OFFSET] + fifos[to1, Fcol.DEPTH]
+    end2 = fifos[to2, Fcol.OFFSET] + fifos[to2, Fcol.DEPTH]
+    done = 0
+    while done < most:
+        cell = offset + head
+        time = max(cells[cell].time, popped + 1)
+        at1 = max(time, cells[tail1].time, free1)
+        at2 = at1
+        if others != 0:
+            at2 = max(time, cells[tail2].time, free2)
+        if at1 >= safe1 or (others != 0 and at2 >= safe2):
+            if done > 0 or at1 >= limit or at2 >= limit:
+                break
+            if others != 0 and at1 >= safe1 and at2 >= safe2:
+                break
+            if at1 >= safe1:
+                if not gets(s, tile, side1, slot, at1):
+                    return 1 << side1
+                safe1 = min(safe_until(s, slot, link1), limit)
+            else:
+                if not gets(s, tile, side2, slot, at2):
+                    return 1 << side2
+                safe2 = min(safe_until(s, slot, link2), limit)
+        control = cells[cell].control
+        cells[tail1].time, cells[tail1].control = at1 + hop1, control
+        free1, tail1 = at1 + 1, tail1 + 1
+        if tail1 == end1:
+            tail1 = fifos[to1, Fcol.OFFSET]
+        popped = at1
+        if others != 0:
+            cells[tail2].time, cells[tail2].control = at2 + hop2, control
+            free2, tail2 = at2 + 1, tail2 + 1
+            if tail2 == end2:
+                tail2 = fifos[to2, Fcol.OFFSET]
+            popped = max(at1, at2)
+        cells[cell].time = popped + 1
+        head = 0 if head + 1 == depth else head + 1
+        done += 1
+    if done == 0:
+        return 0
+    fifos[slot, Fcol.HEAD], fifos[slot, Fcol.COUNT] = head, count - done
+    fifos[slot, Fcol.POPPED] = fifos[slot, Fcol.SERVED] = popped
+    delivered(s, slot, tile, side1, to1, done, free1)
+    if others != 0:
+        delivered(s, slot, tile, side2, to2, done, free2)
+    if count == done:
+        emptied(s, slot)
+    freed(s, slot, count)
+    s.now[0].last = max(s.now[0].last, popped)
+    return 0

@@ -1,0 +1,106 @@
+"""``wsc diff`` of programs, runs and dumps: what changed is there, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.helpers import TWICE, done, mlp, refused, text_file, wsc
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model, compiled for two machines: programs, dumps, and runs of both."""
+    made = tmp_path_factory.mktemp("made")
+    model = mlp(made)
+    for name, options in (("a", ("--fabric", "2x2")), ("b", ("--fabric", "2x3", "-p", "f16"))):
+        program = made / f"{name}.wsa"
+        done(wsc("compile", model, "-o", program, "--dump-ir", made / name, *options))
+        text_file(made / f"{name}.json", done(wsc("run", program, "--json")).stdout)
+        text_file(made / f"{name}e.json", done(wsc("estimate", program, "--json")).stdout)
+    return made
+
+
+def _tables(result: Any) -> dict[str, Any]:
+    return {table["title"]: table for table in json.loads(result.stdout)["tables"]}
+
+
+def test_programs(folder: Path) -> None:
+    first, second = folder / "a.wsa", folder / "b.wsa"
+    found = _tables(done(wsc("diff", first, second, "--json"), code=1))
+    totals = {item["name"]: (item["before"], item["after"]) for item in found["program"]["changed"]}
+    assert totals["tiles"] == ("2x2", "2x3")
+    assert totals["precision"] == ("f32", "f16")
+    cycles = [json.loads((folder / name).read_text())["cycles"] for name in ("ae.json", "be.json")]
+    assert totals["cycles"] == tuple(cycles)
+    nodes = [item for item in found["nodes"]["changed"] if item["field"] == "cycles"]
+    assert 0 < sum(item["before"] - item["after"] for item in nodes) <= cycles[0]
+    layouts = [item for item in found["tensors in SRAM"]["changed"] if item["field"] == "layout"]
+    assert layouts
+    assert all(item["before"][0] in "fi" and "[" in item["before"] for item in layouts)
+    text = done(wsc("diff", first, second), code=1).stdout
+    for fact in ("precision: f32 -> f16", "nodes", "kernels", "cycles", "SRAM data"):
+        assert fact in text
+
+
+def test_runs(folder: Path) -> None:
+    found = _tables(done(wsc("diff", folder / "a.json", folder / "b.json", "--json"), code=1))
+    runs = [json.loads((folder / name).read_text()) for name in ("a.json", "b.json")]
+    totals = {item["name"]: (item["before"], item["after"]) for item in found["run"]["changed"]}
+    assert totals["cycles"] == tuple(run["cycles"] for run in runs)
+    assert not [name for name in totals if "seconds" in name and "fabric" not in name]
+    kernels = {
+        item["name"]: item["after"] - item["before"]
+        for item in found["kernels"]["changed"] if item["field"] == "cycles"
+    }  # fmt: skip
+    for name, change in kernels.items():
+        sums = [
+            sum(row["added_cycles"] for row in run["kernels"] if row["kernel"] == name)
+            for run in runs
+        ]
+        assert change == sums[1] - sums[0]
+    # A run and an estimate are of one kind.
+    assert "cycles" in done(wsc("diff", folder / "a.json", folder / "be.json"), code=1).stdout
+
+
+def test_dumps(folder: Path) -> None:
+    for stage in ("00-import", "02-place", "03-memory", "05-route"):
+        result = wsc("diff", folder / f"a/{stage}.txt", folder / f"b/{stage}.txt")
+        assert "f16" in done(result, code=1).stdout.lower()
+    found = _tables(done(wsc("diff", folder / "a", folder / "b", "--json"), code=1))
+    assert {"00-import: values", "02-place: tasks", "03-memory: buffers"} <= set(found)
+    assert "05-route: kernels" in found
+    for table in found.values():
+        names = [item["name"] for item in table["changed"] if not item["field"]]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", ["a.wsa", "a.json", "ae.json", "a", "a/02-place.txt"])
+def test_nothing_differs_from_itself(name: str, folder: Path) -> None:
+    assert done(wsc("diff", folder / name, folder / name)).stdout == "no difference\n"
+
+
+def test_a_program_whose_cycles_nobody_knows(tmp_path: Path) -> None:
+    twice = text_file(tmp_path / "twice.wsa", TWICE)
+    other = text_file(tmp_path / "other.wsa", TWICE.replace("size 8 @", "size 12 @"))
+    result = done(wsc("diff", twice, other), code=1)
+    assert "twice.wsa: its cycles cannot be predicted" in result.stderr
+    assert "buf" in result.stdout
+
+
+def test_what_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
+    refused(wsc("diff", folder / "a.wsa", folder / "a.json"), "a program and a run")
+    refused(wsc("diff", folder / "a.wsa", folder), "holds no dumps")
+    refused(wsc("diff", folder / "a.wsa", folder / "none.wsa"), "none.wsa: cannot be read")
+    for text, reason in (("{", "is no JSON"), ("{}", "is no object"), ("what", "other:1")):
+        refused(wsc("diff", text_file(tmp_path / "other", text), folder / "a.json"), reason)
+
+
+def test_a_run_of_another_version_of_the_format(folder: Path, tmp_path: Path) -> None:
+    """What is not there takes no part."""
+    short = {"cycles": 3, "kernels": [{"node": "n"}, {"kernel": "k", "node": None}]}
+    one = text_file(tmp_path / "one", json.dumps(short))
+    assert "cycles" in done(wsc("diff", one, folder / "a.json"), code=1).stdout

@@ -1,0 +1,152 @@
+"""``wsc train`` and ``wsc compile --train``."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.cli.helpers import done, wsc
+from tests.training.test_trainer import small
+from wsc.cli.train import HEAD, Samples
+
+WHAT = ["--batch", "4", "--fabric", "2x2", "--optimizer", "adam:lr=0.01"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model and its samples, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(small(), tmp_path / "m.onnx")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(10, 3)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=x, label=rng.integers(0, 4, 10))
+    return tmp_path
+
+
+def train(*options: str, data: str = "d.npz") -> list[str]:
+    return ["train", "m.onnx", "--data", data, *WHAT, *options]
+
+
+def test_a_log_and_a_model_are_written(folder: Path) -> None:
+    (folder / "rates").write_text("1.0\n0.5\n")
+    result = done(
+        wsc(*train("--steps", "3", "--log", "log.csv", "--onnx", "t.onnx", "--schedule", "rates"))
+    )
+    assert "after step 3" in result.stderr
+    rows = [line.split(",") for line in (folder / "log.csv").read_text().splitlines()]
+    assert ",".join(rows[0]) == HEAD
+    assert [row[0] for row in rows[1:]] == ["1", "2", "3"]
+    assert [row[2] for row in rows[1:]] == ["0.01", "0.005", "0.005"]
+    assert [row[3] for row in rows[1:]] == ["", "", ""]  # the engine has no clock
+    trained = onnx.load(folder / "t.onnx")
+    assert trained.graph.initializer[0] != small().graph.initializer[0]
+
+
+def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
+    done(wsc(*train("--steps", "9", "--shuffle", "5", "--log", "a.csv", "-o", "a")))
+    # So slow that it is killed before its end: the steps after the last checkpoint are lost.
+    command = [sys.executable, "-m", "wsc.cli"]
+    options = train("--steps", "1000000", "--shuffle", "5", "--save-every", "2", "-o", "b")
+    process = subprocess.Popen([*command, *options, "--log", "b.csv"], stderr=subprocess.PIPE)
+    waited = time.monotonic()
+    while not (folder / "b").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - waited < 120
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    from safetensors.numpy import load_file
+
+    step = int(load_file(folder / "b")["wsc.training"][0])
+    again = train("--steps", str(max(step, 9)), "--resume", "b", "--log", "b.csv", "-o", "b")
+    if step > 9:
+        done(wsc(*train("--steps", str(step), "--shuffle", "5", "--log", "a.csv", "-o", "a")))
+    done(wsc(*again))
+    assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
+    one, other = (
+        [line.split(",")[:3] for line in (folder / name).read_text().splitlines()]
+        for name in ("a.csv", "b.csv")
+    )
+    assert one == other
+
+
+def test_the_samples_of_a_step_depend_on_the_step_alone() -> None:
+    arrays = {"x": np.arange(10)}
+    plain = Samples(arrays, 4, None)
+    assert plain.of(0)["x"].tolist() == [0, 1, 2, 3]
+    assert plain.of(3)["x"].tolist() == [4, 5, 6, 7]  # what is left of a pass waits
+    drawn = Samples(arrays, 4, 7)
+    first = np.concatenate([drawn.of(step)["x"] for step in range(2)])
+    assert len(set(first.tolist())) == 8
+    assert drawn.of(2)["x"].tolist() != drawn.of(0)["x"].tolist()
+    assert drawn.of(5)["x"].tolist() == Samples(arrays, 4, 7).of(5)["x"].tolist()
+
+
+def test_a_step_is_compiled_to_text(folder: Path) -> None:
+    options = ["--train", "--batch", "4", "--fabric", "2x2", "--clip", "1", "--accumulate", "2"]
+    result = done(wsc("compile", "m.onnx", *options, "-o", "s.wsa", "--print-ir-after", "import"))
+    assert "state %w : f32[4,3]" in result.stdout
+    text = (folder / "s.wsa").read_text()
+    assert "gradients clip 1.0 over 2\nupdate w by adam(rate = 0.001" in text
+    done(wsc("check", "s.wsa"))
+    labels = np.array([0, 3, 1, 2])
+    np.save("l.npy", labels)
+    ran = done(wsc("run", "s.wsa", "--engine", "values", "--seed", "1", "--input", "label=l.npy"))
+    assert "w.grad" in ran.stdout
+    np.save("l.npy", labels + 1)
+    stopped = wsc("run", "s.wsa", "--engine", "values", "--seed", "1", "--input", "label=l.npy")
+    assert "index 4 is outside [-4, 4), for node 'cross_entropy'" in stopped.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "1", "--accumulate", "3"], "--batch 4 cannot be shared out to --accumulate 3"),
+        (["--steps", "1", "--batch", "11"], "d.npz: 10 samples, fewer than the 11 of a step"),
+        (["--steps", "1", "--schedule", "m.onnx"], "--schedule m.onnx: "),
+        (["--steps", "1", "--optimizer", "lion"], "optimizer 'lion': there are"),
+        (["--steps", "1", "-o", "m.onnx"], "m.onnx: is the input m.onnx, and not replaced"),
+        (["--steps", "1", "--resume", "no"], "no: no sound checkpoint"),
+    ],
+)
+def test_what_cannot_be_is_refused(folder: Path, options: list[str], message: str) -> None:
+    result = wsc(*train(*options))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (folder / "m.safetensors").exists()
+
+
+def test_files_that_are_no_samples_are_refused(folder: Path) -> None:
+    np.savez("uneven.npz", x=np.zeros((3, 3)), label=np.zeros(2))
+    np.savez("none.npz", x=np.float32(1))
+    np.savez("objects.npz", x=np.array([None] * 4))
+    for data, message in (
+        ("m.onnx", "is no .npz file"),
+        ("gone.npz", "gone.npz"),
+        ("uneven.npz", "differ in their number of samples: 'x' 3, 'label' 2"),
+        ("none.npz", "no arrays with samples"),
+        ("objects.npz", "is no .npz file of arrays"),
+    ):
+        result = wsc(*train("--steps", "1", data=data))
+        assert result.exit_code == 2, data
+        assert message in result.stderr
+
+
+def test_a_checkpoint_has_its_own_order_and_step(folder: Path) -> None:
+    done(wsc(*train("--steps", "2", "--shuffle", "5", "-o", "c")))
+    result = wsc(*train("--steps", "3", "--shuffle", "6", "--resume", "c", "-o", "d"))
+    assert "--shuffle 6: c was made with seed 5" in result.stderr
+    result = wsc(*train("--steps", "1", "--resume", "c", "-o", "d"))
+    assert "c is at step 2, beyond --steps 1" in result.stderr
+
+
+def test_bound_inputs_do_not_train(folder: Path) -> None:
+    result = wsc("compile", "m.onnx", "--train", "--wide", "x")
+    assert "--train takes no --bind, --input or --wide" in result.stderr

@@ -1,0 +1,172 @@
+"""What PyTorch makes of the same networks: ``python -m tests.training.pytorch`` records it.
+
+    pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
+    python -m tests.training.pytorch            # writes curves.npz beside this file
+    python -m tests.training.pytorch --compare  # trains all of them with wsc, and compares
+
+The record holds the loss of every step, and the final weights. The networks are written in
+PyTorch's functions here, by hand: nothing of ours is between its arithmetic and ours.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from tests.training.networks import HEADS, LAYERS, NETWORKS, WIDTH, Batch, weights_of
+
+RECORD = Path(__file__).with_name("curves.npz")
+STEPS = 200
+
+
+def forward(name: str, w: dict, batch: Batch, kept: dict):  # type: ignore[no-untyped-def,type-arg]
+    """The logits. kept: running statistics, which change."""
+    import torch
+    import torch.nn.functional as f
+
+    data = {key: torch.tensor(value) for key, value in batch.items()}
+    if name == "mlp":
+        x = data["image"].flatten(1)
+        for layer in range(3):
+            x = f.linear(x, w[f"fc{layer}.weight"], w[f"fc{layer}.bias"])
+            x = f.relu(x) if layer < 2 else x
+        return x
+    if name == "cnn":
+        x = f.relu(f.conv2d(data["image"], w["conv0.weight"], w["conv0.bias"], padding=1))
+        x = f.max_pool2d(x, 2)
+        x = f.relu(f.conv2d(x, w["conv1.weight"], w["conv1.bias"], padding=1))
+        return f.linear(x.flatten(1), w["fc0.weight"], w["fc0.bias"])
+    if name == "resnet":
+
+        def block(number: int, x, stride: int):  # type: ignore[no-untyped-def]
+            x = f.conv2d(x, w[f"conv{number}.weight"], stride=stride, padding=1)
+            mean, var = kept[f"bn{number}.mean"], kept[f"bn{number}.var"]
+            scale, bias = w[f"bn{number}.scale"], w[f"bn{number}.bias"]
+            # ONNX keeps the variance of the batch as it is; PyTorch would take n / (n - 1) of it.
+            flat = x.detach().transpose(0, 1).flatten(1)
+            mean.mul_(0.9).add_(0.1 * flat.mean(1))
+            var.mul_(0.9).add_(0.1 * flat.var(1, unbiased=False))
+            return f.batch_norm(x, None, None, scale, bias, training=True)
+
+        x = f.relu(block(0, data["image"], 2))
+        x = f.relu(block(2, f.relu(block(1, x, 1)), 1) + x)
+        return f.linear(x.mean((2, 3)), w["fc.weight"], w["fc.bias"])
+    if name == "lstm":
+        x = data["rows"]
+        h = c = torch.zeros(x.shape[1], w["lstm.r"].shape[2])
+        first, second = w["lstm.b"][0].chunk(2)
+        for row in x:
+            gates = f.linear(row, w["lstm.w"][0], first) + f.linear(h, w["lstm.r"][0], second)
+            i, o, g, m = gates.chunk(4, 1)
+            c = torch.sigmoid(g) * c + torch.sigmoid(i) * torch.tanh(m)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        return f.linear(h, w["fc.weight"], w["fc.bias"])
+    x = w["wte"][data["tokens"]] + w["wpe"]
+    count, tokens = data["tokens"].shape
+    for layer in range(LAYERS):
+
+        def linear(part: str, x, n: str = f"h{layer}."):  # type: ignore[no-untyped-def]
+            return x @ w[f"{n}{part}.weight"] + w[f"{n}{part}.bias"]
+
+        def normal(part: str, x, n: str = f"h{layer}."):  # type: ignore[no-untyped-def]
+            return f.layer_norm(x, (WIDTH,), w[f"{n}{part}.scale"], w[f"{n}{part}.bias"], 1e-5)
+
+        y = linear("qkv", normal("ln1", x)).view(count, tokens, 3, HEADS, WIDTH // HEADS)
+        q, k, v = y.permute(2, 0, 3, 1, 4)
+        y = f.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + linear("out", y.transpose(1, 2).reshape(count, tokens, WIDTH))
+        x = x + linear("down", f.gelu(linear("up", normal("ln2", x))))
+    return f.layer_norm(x, (WIDTH,), w["ln.scale"], w["ln.bias"], 1e-5) @ w["wte"].T
+
+
+def optimizer(text: str, weights):  # type: ignore[no-untyped-def]
+    """PyTorch's optimizer of the same name."""
+    import torch
+
+    name, _, rest = text.partition(":")
+    numbers = {key: float(value) for key, value in (item.split("=") for item in rest.split(","))}
+    return {
+        "sgd": torch.optim.SGD,
+        "momentum": lambda w, **n: torch.optim.SGD(w, momentum=0.9, **n),
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+    }[name](weights, **numbers)
+
+
+def train(name: str, steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The loss of each step, and the final weights and statistics."""
+    import torch
+
+    network = NETWORKS[name]()
+    start = {key: torch.tensor(value) for key, value in weights_of(network.model).items()}
+    kept = {key: start.pop(key) for key in list(start) if key.endswith((".mean", ".var"))}
+    for weight in start.values():
+        weight.requires_grad_()
+    step = optimizer(network.optimizer, list(start.values()))
+    losses = []
+    for batch in islice(network.batches(), steps):
+        logits = forward(name, start, batch, kept)
+        classes = logits.shape[-1]
+        labels = torch.tensor(batch["label"]).reshape(-1)
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, classes), labels)
+        step.zero_grad()
+        loss.backward()
+        step.step()
+        losses.append(loss.item())
+    final = {key: value.detach().numpy() for key, value in {**start, **kept}.items()}
+    return np.array(losses), final
+
+
+def record() -> None:
+    """Write the record."""
+    found: dict[str, np.ndarray] = {}
+    for name in NETWORKS:
+        losses, final = train(name, STEPS)
+        found[name] = losses
+        # Of each weight its norm and one projection: a file of all of them would be large.
+        found |= {f"{name}/{key}": summary(value) for key, value in final.items()}
+        print(f"{name}: {losses[0]:.4f} -> {losses[-1]:.4f}")
+    np.savez_compressed(RECORD, **found)
+
+
+def summary(array: np.ndarray) -> np.ndarray:
+    """Up to 64 elements spread over an array, and its norm."""
+    flat = array.reshape(-1).astype(np.float64)
+    places = np.linspace(0, flat.size - 1, min(flat.size, 64)).astype(int)
+    return np.array([np.sqrt(np.square(flat).sum()), *flat[places]])
+
+
+def compare(names: list[str]) -> None:
+    """Train with wsc, and say how far it is from the record."""
+    import wsc
+
+    known = np.load(RECORD)
+    for name in names or NETWORKS:
+        network = NETWORKS[name]()
+        trainer = wsc.train(network.model, network.loss, network.optimizer)
+        worst, seconds = 0.0, []
+        for number, batch in enumerate(islice(network.batches(), STEPS)):
+            started = time.perf_counter()
+            got = trainer.step(batch)
+            seconds.append(time.perf_counter() - started)
+            worst = max(worst, abs(got.loss - known[name][number]) / known[name][number])
+        far = max(
+            np.abs(summary(value) - known[f"{name}/{key}"]).max()
+            / np.abs(known[f"{name}/{key}"][1:]).max()
+            for key, value in trainer.weights.items()
+        )
+        print(
+            f"{name}: loss within {worst:.1e}, final weights within {far:.1e}, "
+            f"{np.median(seconds):.3f} s a step"
+        )
+
+
+if __name__ == "__main__":
+    if "--compare" in sys.argv[1:]:
+        compare([arg for arg in sys.argv[1:] if not arg.startswith("-")])
+    else:
+        record()

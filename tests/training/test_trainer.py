@@ -1,0 +1,466 @@
+"""A trainer: what a step does, checkpoints, ONNX, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import wsc
+from tests.training.networks import NETWORKS, Batch, Builder, resnet
+from wsc.errors import CompileError
+from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
+from wsc.trainer import KEPT, State, Trainer, _require_step
+
+
+def small(bias: bool = True) -> onnx.ModelProto:
+    """Three features to four classes."""
+    b = Builder(1)
+    b.weight("w", 4, 3, size=0.5)
+    b.weight("b", 4)
+    b.node("Gemm", "logits", "x", "w", *(["b"] if bias else []), transB=1)
+    return b.model("small", {"x": (TensorProto.FLOAT, ["batch", 3])})
+
+
+def batch(count: int = 6, seed: int = 0) -> Batch:
+    """Samples for it."""
+    rng = np.random.default_rng(seed)
+    return {
+        "x": rng.normal(size=(count, 3)).astype(np.float32),
+        "label": rng.integers(0, 4, count),
+    }
+
+
+def trainer(optimizer: str = "adam:lr=0.01", **options: Any) -> Trainer:
+    return wsc.train(small(), optimizer=optimizer, fabric=(2, 2), **options)
+
+
+def run_steps(made: Trainer, start: int, end: int) -> list[float]:
+    return [made.step(batch(seed=number)).loss for number in range(start, end)]
+
+
+# --- what a step does -------------------------------------------------------------------
+
+
+def test_the_loss_is_that_of_the_model_and_becomes_smaller() -> None:
+    made = trainer("sgd:lr=0.5")
+    weights = {item.name: numpy_helper.to_array(item) for item in small().graph.initializer}
+    data = batch()
+    logits = data["x"] @ weights["w"].T + weights["b"]
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    losses = [made.step(data).loss for _ in range(3)]
+    np.testing.assert_allclose(losses[0], -logs[np.arange(6), data["label"]].mean(), 1e-6)
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_samples_may_be_shared_out_to_several_runs() -> None:
+    whole, parts = trainer("sgd:lr=0.1"), trainer("sgd:lr=0.1", over=3)
+    assert whole.step(batch()).loss == pytest.approx(parts.step(batch()).loss, rel=1e-6)
+    for name, array in whole.weights.items():
+        np.testing.assert_allclose(array, parts.weights[name], 1e-5, 1e-7)
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_of_them() -> None:
+    made = trainer("sgd:lr=1.0", clip=0.01)
+    made.prepare(batch())
+    before = made.weights
+    result = made.step(batch())
+    moved = np.sqrt(sum(np.square(made.weights[n] - before[n]).sum() for n in before))
+    assert result.norm is not None
+    assert result.norm > 0.01
+    np.testing.assert_allclose(moved, 0.01, 1e-3)
+
+
+def test_a_schedule_multiplies_the_rate_and_its_last_number_stays() -> None:
+    made = trainer("sgd:lr=0.5", schedule=(1.0, 0.5, 0.0))
+    rates = [made.step(batch()).rate for _ in range(4)]
+    assert rates == [0.5, 0.25, 0.0, 0.0]
+
+
+def test_groups_have_numbers_of_their_own() -> None:
+    made = trainer("adamw:lr=0.1,weight_decay=0.5", groups=["b:lr=0.0,weight_decay=0"])
+    made.prepare(batch())
+    before = made.weights
+    made.step(batch())
+    assert (made.weights["b"] == before["b"]).all()
+    assert (made.weights["w"] != before["w"]).all()
+
+
+def test_what_is_not_trainable_stays_a_constant() -> None:
+    made = trainer("sgd", trainable=["b"])
+    made.step(batch())
+    assert list(made.weights) == ["b"]
+
+
+def test_all_engines_give_the_same_weights() -> None:
+    found = {}
+    for engine in ("values", "both"):
+        made = trainer("adam:lr=0.01", engine=engine)
+        results = [made.step(batch(seed=number)) for number in range(2)]
+        assert (results[0].cycles is None) == (engine == "values")
+        found[engine] = made.weights
+    for name, array in found["values"].items():
+        assert array.tobytes() == found["both"][name].tobytes()
+
+
+def test_running_statistics_are_kept_by_the_store() -> None:
+    made = wsc.train(resnet(), optimizer="sgd", fabric=(8, 8))
+    data = next(NETWORKS["resnet"]().batches())
+    made.step(data)
+    weights = {item.name: numpy_helper.to_array(item) for item in resnet().graph.initializer}
+    x = np.pad(data["image"][:, 0], ((0, 0), (1, 1), (1, 1)))
+    kernel = weights["conv0.weight"][:, 0]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))[:, ::2, ::2]
+    y = np.einsum("nhwij,oij->nohw", windows, kernel)
+    np.testing.assert_allclose(made.weights["bn0.mean"], 0.1 * y.mean((0, 2, 3)), 1e-4, 1e-6)
+    np.testing.assert_allclose(made.weights["bn0.var"], 0.9 + 0.1 * y.var((0, 2, 3)), 1e-4)
+
+
+# --- what is dropped --------------------------------------------------------------------
+
+
+def dropping(ratio: float) -> onnx.ModelProto:
+    """1,200 numbers that are dropped, times one weight each."""
+    b = Builder(1)
+    b.initializers.append(numpy_helper.from_array(np.ones(300, np.float32), "w"))
+    b.constant("ratio", ratio, np.float32)
+    b.node("Mul", "logits", b.node("Dropout", "drop", "x", "ratio"), "w")
+    return b.model("dropping", {"x": (TensorProto.FLOAT, ["batch", 300])})
+
+
+def kept_by(fabric: tuple[int, int], seed: int | None = None, steps: int = 1) -> np.ndarray:
+    """Which elements of a step have a part in the gradient: its rows are the steps."""
+    made = wsc.train(dropping(0.25), "mse", "sgd:lr=1.0", fabric=fabric)
+    data = {"x": np.ones((1, 300), np.float32), "label": np.zeros((1, 300), np.float32)}
+    made.prepare(data)
+    made.state.seed = seed
+    rows = []
+    for _ in range(steps):
+        before = made.weights["w"]
+        made.step(data)
+        rows.append(made.weights["w"] != before)
+    return np.array(rows)
+
+
+def test_what_is_dropped_is_drawn_anew_and_is_the_same_on_every_fabric() -> None:
+    drawn = kept_by((2, 2), steps=4)
+    assert (drawn == kept_by((1, 3), steps=4)).all()
+    assert abs(drawn.mean() - 0.75) < 0.04
+    # Steps differ, and neighbours have nothing to do with each other.
+    for one, other in ((drawn[0], drawn[1]), (drawn[0][1:], drawn[0][:-1])):
+        assert abs((one == other).mean() - 0.625) < 0.1
+    assert (drawn[0] != kept_by((2, 2), seed=3)[0]).any()
+
+
+def test_what_is_kept_is_larger() -> None:
+    made = wsc.train(dropping(0.25), "mse", "sgd:lr=0.0", fabric=(2, 2))
+    data = {"x": np.ones((4, 300), np.float32), "label": np.zeros((4, 300), np.float32)}
+    loss = made.step(data).loss
+    kept = loss / (4 / 3) ** 2
+    assert abs(kept * 1200 - round(kept * 1200)) < 1e-2
+    assert abs(kept - 0.75) < 0.05
+    nothing = wsc.train(dropping(0.0), "mse", "sgd:lr=0.0", fabric=(2, 2))
+    assert nothing.step(data).loss == 1.0
+
+
+def test_a_ratio_that_drops_all_is_refused() -> None:
+    with pytest.raises(CompileError, match=r"a ratio of 1\.0"):
+        wsc.train(dropping(1.0), "mse", fabric=(2, 2)).step(
+            {"x": np.ones((1, 300), np.float32), "label": np.zeros((1, 300), np.float32)}
+        )
+
+
+# --- halves -----------------------------------------------------------------------------
+
+
+def test_a_step_whose_gradients_overflow_is_skipped_and_the_scale_halved() -> None:
+    made = trainer("sgd:lr=0.1", precision="f16")
+    made.prepare(batch())
+    before = made.weights
+    made.state.scale = 2.0**30
+    assert made.step(batch()).skipped
+    assert made.state.scale == 2.0**29
+    assert (made.state.step, made.state.updates) == (1, 0)
+    assert all((made.weights[name] == array).all() for name, array in before.items())
+    while made.step(batch()).skipped:
+        pass
+    assert made.state.scale < 2.0**24
+    assert made.state.updates == 1
+
+
+# --- checkpoints ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "f16"}, {"over": 2, "clip": 0.1}])
+def test_a_run_that_goes_on_equals_an_unbroken_one(tmp_path: Path, options: dict[str, Any]) -> None:
+    unbroken, broken = trainer(**options), trainer(**options)
+    losses = run_steps(unbroken, 0, 6)
+    run_steps(broken, 0, 3)
+    broken.save(tmp_path / "three")
+    run_steps(broken, 3, 5)  # what is lost when the process is killed
+    again = trainer(**options)
+    again.prepare(batch())
+    again.resume(tmp_path / "three")
+    assert run_steps(again, 3, 6) == losses[3:]
+    for made, name in ((unbroken, "a"), (again, "b")):
+        made.save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_state_is_kept_whole() -> None:
+    for state in (State(), State(7, 5, 2.0**-3, 4, 2**63 - 1), State(1, 0, 65536.0, 0, 0)):
+        assert State.of(state.as_array()) == state
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("sgd", "another model or optimizer: it has '[bw].mean'"),
+        ("momentum", "another model or optimizer: it has no 'w.velocity'"),
+    ],
+)
+def test_a_checkpoint_of_another_optimizer_is_refused(
+    tmp_path: Path, other: str, message: str
+) -> None:
+    made = trainer()
+    made.step(batch())
+    made.save(tmp_path / "c")
+    again = trainer(other)
+    again.prepare(batch())
+    with pytest.raises(CompileError, match=message):
+        again.resume(tmp_path / "c")
+
+
+def test_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    made = trainer("sgd")
+    made.prepare(batch())
+    (tmp_path / "c").write_bytes(b"no")
+    with pytest.raises(CompileError, match="no sound checkpoint"):
+        made.resume(tmp_path / "c")
+    save_file(made.weights, tmp_path / "c")
+    with pytest.raises(CompileError, match="no checkpoint of training"):
+        made.resume(tmp_path / "c")
+    state = {KEPT: State().as_array(), "w": np.zeros((3, 4), np.float32), "b": made.weights["b"]}
+    save_file(state, tmp_path / "c")
+    with pytest.raises(CompileError, match=r"'w' is float32\[3, 4\], not float32\[4, 3\]"):
+        made.resume(tmp_path / "c")
+
+
+# --- ONNX -------------------------------------------------------------------------------
+
+
+def test_the_trained_model_is_onnx_again() -> None:
+    made = trainer("sgd:lr=0.5")
+    for _ in range(3):
+        made.step(batch())
+    session = onnxruntime.InferenceSession(made.onnx().SerializeToString())
+    logits = np.asarray(session.run(None, {"x": batch()["x"]})[0])
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    wanted = -logs[np.arange(6), batch()["label"]].mean()
+    np.testing.assert_allclose(made.step(batch()).loss, wanted, 1e-5)
+
+
+def test_a_model_for_one_sample_takes_a_batch() -> None:
+    network = NETWORKS["cnn"]()
+    assert network.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    made = wsc.train(network.model, optimizer="sgd", fabric=(8, 8))
+    data = {name: array[:3] for name, array in next(network.batches()).items()}
+    assert made.step(data).loss > 0
+
+
+# --- the text ---------------------------------------------------------------------------
+
+
+def test_an_optimizer_that_is_missing_from_the_text_is_noticed() -> None:
+    made = trainer("sgd")
+    made.prepare(batch())
+    assert made.program is not None
+    assembly = made.program.assembly
+    _require_step(assembly)
+    less = assembly.with_(updates=assembly.updates[1:])
+    with pytest.raises(CompileError, match=r"output 'w\.grad' of the step goes into no update"):
+        _require_step(less)
+
+
+def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> None:
+    from wsc.api import compile_step
+
+    program = compile_step(small(), fabric=(2, 2), batch=4, clip=1.0, over=2)
+    program.save(tmp_path / "step.wsa")
+    loaded = wsc.load(tmp_path / "step.wsa")
+    assert loaded.assembly.updates == program.assembly.updates
+    assert (loaded.assembly.clip, loaded.assembly.over) == (1.0, 2)
+    result = loaded.run(batch(4), engine="values")
+    assert set(result.outputs) == {"loss", "w.grad", "b.grad"}
+
+
+# --- names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"w": "my weight/ü"},
+        {"w": "loss"},
+        {"b": "w.grad"},
+        {"b": "w.mean"},
+        {"x": "w.mean"},
+        {"logits": "loss"},
+        {"logits": "w.grad"},
+    ],
+)
+def test_names_that_others_have_too_do_no_harm(names: dict[str, str]) -> None:
+    model = small()
+    for group in (model.graph.node[0].input, model.graph.node[0].output):
+        group[:] = [names.get(name, name) for name in group]
+    named = (*model.graph.initializer, *model.graph.input, *model.graph.output)
+    for item in named:
+        item.name = names.get(item.name, item.name)
+    plain, other = trainer(), wsc.train(model, optimizer="adam:lr=0.01", fabric=(2, 2))
+    data = {names.get(name, name): array for name, array in batch().items()}
+    assert [plain.step(batch()).loss for _ in range(2)] == [other.step(data).loss for _ in range(2)]
+    for name, array in plain.weights.items():
+        assert (other.weights[names.get(name, name)] == array).all()
+
+
+def test_a_weight_may_be_an_output_too() -> None:
+    model = small()
+    model.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
+    losses = [trainer().step(batch()).loss]
+    assert losses == [wsc.train(model, fabric=(2, 2)).step(batch()).loss]
+
+
+# --- refusals ---------------------------------------------------------------------------
+
+
+def refused(message: str, **options: Any) -> None:
+    def tried() -> None:
+        given: dict[str, Any] = {"model": small(), "fabric": (2, 2), **options}
+        wsc.train(**given).step(batch())
+
+    with pytest.raises(CompileError, match=message):
+        tried()
+
+
+def test_options_that_there_are_not_are_refused() -> None:
+    refused("loss 'hinge': there are cross_entropy, mse, output", loss="hinge")
+    refused("smoothing is from 0 to below 1", loss="cross_entropy:smoothing=1.5")
+    refused("'margin=1' is none of output=, ignored=", loss="cross_entropy:margin=1")
+    refused("no output 'y'", loss="mse:output=y")
+    refused("one float, not \\[6, 4\\]", loss="output")
+    refused("optimizer 'lion': there are sgd, momentum, adam, adamw", optimizer="lion")
+    refused("'heat=1' is none of rate=, decay=", optimizer="sgd:heat=1")
+    refused("rate is from 0 to below 1e.30, not -1", optimizer="sgd:lr=-1")
+    refused("rate is a number, not 'fast'", optimizer="sgd:lr=fast")
+    refused("clip is a norm", clip=-1.0)
+    refused("over 1 run or more", over=0)
+    refused("numbers of 0 or more", schedule=(-1.0,))
+    refused("no initializer of floats has such a name \\(there are: w, b\\)", trainable=["v*"])
+
+
+def test_a_model_without_weights_is_refused() -> None:
+    node = helper.make_node("Relu", ["x"], ["logits"], "relu")
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [6, 3]) for n in ("x", "logits")]
+    graph = helper.make_graph([node], "none", info[:1], info[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    refused("no trainable weight: no initializer of floats", model=model)
+
+
+def test_values_that_go_through_their_bits_are_refused_where_they_reach_the_loss() -> None:
+    b = Builder(1)
+    b.weight("w", 3, 4)
+    b.constant("k", [4], np.int64)
+    top = b.node("TopK", "top", b.node("MatMul", "product", "x", "w"), "k", outputs=2)
+    b.node("Add", "logits", top, "product")  # w has another way to the loss as well
+    model = b.model("top", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    refused("no derivative of node 'top' .instruction 'from_bits'", model=model)
+
+
+def test_a_weight_that_decides_nothing_is_refused() -> None:
+    refused("the loss does not change with b: name other weights", model=small(bias=False))
+
+
+def test_an_old_batch_normalization_is_refused() -> None:
+    model = resnet()
+    model.opset_import[0].version = 13
+    model.graph.node[-1].op_type = "Gemm"
+    with pytest.raises(CompileError, match="trains from opset 14 on, and the model has 13"):
+        wsc.train(model, fabric=(8, 8)).step(next(NETWORKS["resnet"]().batches()))
+
+
+def test_batches_that_do_not_fit_are_refused() -> None:
+    made = trainer()
+    with pytest.raises(InputError, match="differ in their number of samples: 'x' 6, 'label' 5"):
+        made.step({**batch(), "label": batch(5)["label"]})
+    with pytest.raises(InputError, match="a batch is of the form"):
+        made.step({})
+    with pytest.raises(InputError, match="6 samples cannot be shared out to 4 runs"):
+        trainer(over=4).step(batch())
+    made.step(batch())
+    with pytest.raises(InputError, match="input 'label' is missing"):
+        made.step({"x": batch()["x"]})
+    with pytest.raises(InputError, match=r"shape \[6, 3\] wanted, got \[5, 3\]"):
+        made.step(batch(5))
+
+
+def test_a_label_that_names_no_class_stops_the_run() -> None:
+    made = trainer()
+    with pytest.raises(ExecutionFault):
+        made.step({**batch(), "label": np.array([0, 1, 2, 3, 4, 0])})
+    # Nothing was updated, and the next step goes on.
+    assert made.state.step == 0
+    made.step({**batch(), "label": np.array([0, 1, 2, 3, -100, 0])})
+
+
+def test_batches_are_the_same_each_time() -> None:
+    first, second = (list(islice(NETWORKS["mlp"]().batches(), 2)) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert all((one[name] == other[name]).all() for name in one)
+
+
+# --- several wafers ---------------------------------------------------------------------
+
+
+def final_weights(made: Trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in made.weights.items()}
+
+
+def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> None:
+    from joblib import Parallel, delayed
+
+    one, several = trainer(over=4), trainer(over=4, wafers=2)
+    for number in range(2):
+        data = batch(8, number)
+        assert several.step(data).loss == one.step(data).loss
+        for worker in {*Parallel(n_jobs=2)([delayed(os.getpid)()] * 8)} if number == 0 else ():
+            os.kill(cast(int, worker), signal.SIGKILL)
+    assert final_weights(one) == final_weights(several)
+    with pytest.raises(RuntimeFault, match="index 9 is outside"):
+        several.step({**batch(8), "label": np.array([0, 1, 2, 3, 0, 1, 2, 9])})
+
+
+def test_a_dask_cluster_gives_the_same_weights() -> None:
+    from distributed import LocalCluster
+
+    one, several = trainer(over=2), None
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        several = trainer(over=2, wafers=2, cluster=cluster.scheduler_address)
+        for number in range(2):
+            assert several.step(batch(8, number)).loss == one.step(batch(8, number)).loss
+    assert final_weights(one) == final_weights(several)
+
+
+def test_wafers_that_cannot_be_are_refused() -> None:
+    refused("4 runs of a step cannot be shared out to 3 wafers", over=4, wafers=3)

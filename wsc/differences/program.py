@@ -1,0 +1,128 @@
+"""A program as tables: totals, nodes, kernels, and the layout of its tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from wsc.cost.predict import Prediction, Unpredictable, predict
+from wsc.differences.tables import Fields, Side, Table, Value, added
+from wsc.errors import CompileError
+from wsc.inspect import call_counts, direction_bytes, sram_use
+from wsc.isa.code_size import block_bytes
+from wsc.isa.fabric import Fabric
+from wsc.isa.operands import show_extent, show_number
+from wsc.isa.printer import listing
+from wsc.isa.program import Call, Direction, Kind, Program, Tensor, statements
+
+PROGRAM = "program"
+
+
+def program_side(program: Program, fabric: Fabric) -> Side:
+    """A program; its cycles are those that the cost model predicts."""
+    try:
+        prediction, notes = predict(program, fabric), ()
+    except Unpredictable as reason:
+        prediction, notes = None, (f"its cycles cannot be predicted: {reason}",)
+    tables = (
+        Table("program", _totals(program, fabric, prediction)),
+        Table("nodes", added(_nodes(program, prediction)), "cycles", marks=True),
+        Table("kernels", _kernels(program, fabric, prediction), "cycles"),
+        Table("tensors in SRAM", dict(_tensors(program)), "bytes"),
+        Table("tensors outside", dict(_outside(program)), "bytes"),
+    )
+    return Side(PROGRAM, tables, notes)
+
+
+def _totals(program: Program, fabric: Fabric, prediction: Prediction | None) -> dict[str, Fields]:
+    use, edge = sram_use(program, fabric), direction_bytes(program)
+    totals: dict[str, Value] = {
+        "model": program.model,
+        "fabric": program.fabric,
+        "tiles": f"{program.width}x{program.height}",
+        "precision": program.precision.value,
+        **{f"set {key}": show_number(value) for key, value in program.settings},
+        "cycles": prediction.cycles if prediction else None,
+        "utilization": prediction.utilization if prediction else None,
+        "energy, uJ": math.fsum(prediction.energy.values()) * 1e-6 if prediction else None,
+        "bytes in": edge[Direction.FEED],
+        "bytes out": edge[Direction.DRAIN],
+        "SRAM data": use.data,
+        "SRAM code": use.code,
+        "lines": len(listing(program)),
+        "colors": len(program.colors),
+        "routes": len(program.routes),
+    }
+    return {name: {"": value} for name, value in totals.items()}
+
+
+def _nodes(program: Program, prediction: Prediction | None) -> Iterator[tuple[str, Fields]]:
+    """What each provenance mark has of everything."""
+    for item in prediction.calls if prediction else ():
+        if item.call.node:
+            yield item.call.node, {"cycles": item.added, "MACs": item.macs}
+    for line in listing(program):
+        if not line.node:
+            continue
+        fields: dict[str, Value] = {"lines": 1}
+        if isinstance(line.source, Tensor):
+            fields["bytes"] = line.source.bytes
+        if isinstance(line.source, Call):
+            fields["kernels"] = line.source.procedure
+        yield line.node, fields
+
+
+def _kernels(program: Program, fabric: Fabric, prediction: Prediction | None) -> dict[str, Fields]:
+    cycles: dict[str, int] = {}
+    for item in prediction.calls if prediction else ():
+        cycles[item.call.procedure] = cycles.get(item.call.procedure, 0) + item.added
+    counts = call_counts(program)
+    return {
+        procedure.name: {
+            "cycles": cycles.get(procedure.name) if prediction else None,
+            "calls": counts[procedure.name],
+            "statements": sum(1 for _ in statements(procedure.body)),
+            "code bytes": block_bytes(procedure.body, fabric),
+        }
+        for procedure in program.procedures
+    }
+
+
+def _tensors(program: Program) -> Iterator[tuple[str, Fields]]:
+    for tensor in program.tensors:
+        layout = " ".join(show_extent(extent) for extent in tensor.dims)
+        yield (
+            tensor.name,
+            {
+                "layout": f"{tensor.dtype.value}[{layout}]",
+                "bytes": tensor.bytes,
+                "address": tensor.address,
+                "node": tensor.node,
+            },
+        )
+
+
+def _outside(program: Program) -> Iterator[tuple[str, Fields]]:
+    for tensor in program.edge_tensors:
+        shape = ", ".join(map(str, tensor.shape))
+        yield (
+            tensor.name,
+            {
+                "kind": tensor.kind.value,
+                "type": f"{tensor.dtype.value}[{shape}]",
+                "bytes": math.prod(tensor.shape) * tensor.dtype.bytes
+                if tensor.kind is Kind.WEIGHT
+                else None,
+            },
+        )
+
+
+def read_machine(program: Program) -> Fabric:
+    """The machine of a program in a dump, which says no folder."""
+    from wsc.isa.fabric import FabricError
+    from wsc.isa.machine import machine_of
+
+    try:
+        return machine_of(program).sized(program.width, program.height)
+    except FabricError as error:
+        raise CompileError(str(error)) from None

@@ -1,0 +1,1 @@
+"""What editors know of the assembly: its colors, and a language server."""

@@ -1,0 +1,255 @@
+"""What the page of a run shows, as plain data for JSON.
+
+Everything per tile is a grid of rows. A fabric that is larger than ``MOST_ACROSS`` is shown in
+blocks of tiles: the mean of what is counted in cycles or wavelets, so that sums stay what they are
+when they are multiplied by the tiles of a block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from wsc.cost.edge import static_environment
+from wsc.inspect import all_nodes, numbered, occupied, split_nodes, sram_use
+from wsc.isa.code_size import code_bytes
+from wsc.isa.expr import evaluate
+from wsc.isa.fabric import Fabric
+from wsc.isa.printer import listing
+from wsc.isa.program import Call, Program, Region
+from wsc.isa.shown import escaped
+from wsc.report import KernelRow, busy_shares, mac_rate
+
+MOST_ACROSS = 128  # columns and rows of a picture
+LONGEST = 240  # characters of a line of assembly
+ADVICE = 8  # kernels that are named
+SIDES = ("north", "east", "south", "west")
+
+# What main threads did, in the order in which it is stacked; the name of each in the counters.
+STATES = {
+    "busy": "busy",
+    "stalled on input": "stalled_input",
+    "stalled on output": "stalled_output",
+    "waiting": "waiting",
+    "idle": "idle",
+}
+WHY = {
+    "io": "the edge brings no more bytes a cycle",
+    "link": "its busiest port is full",
+    "compute": "its multiply-accumulates fill the cores",
+}
+
+
+def report_data(
+    program: Program, fabric: Fabric, counters: Any, rows: Sequence[KernelRow],
+    facts: Sequence[tuple[str, str]],
+) -> dict[str, Any]:  # fmt: skip
+    """The data of a page.
+
+    counters: of the run, as ``wsc.runtime.counters.Counters`` has them. rows: its kernels. facts:
+    heads and texts for the top of the page.
+    """
+    block = _block(program)
+    return {
+        "title": escaped(PurePath(program.model).name) or "program",
+        "facts": [[head, escaped(text)] for head, text in facts],
+        "cycles": counters.cycles,
+        "width": -(-program.width // block),
+        "height": -(-program.height // block),
+        "block": block,
+        "tiles": [program.width, program.height],
+        "layers": list(_layers(program, fabric, counters, block)),
+        "states": {name: int(getattr(counters, key).sum()) for name, key in STATES.items()},
+        "kernels": [_kernel(row, program, fabric) for row in rows],
+        "nodes": _nodes(program, rows, block),
+        "lines": _lines(program, rows),
+        "routes": _routes(program, block),
+        "memory": [
+            {"name": item.name, "at": item.address, "bytes": item.bytes, "node": item.node}
+            for item in program.tensors
+        ],
+        "sram": {
+            "limit": fabric.sram_bytes,
+            "data": sram_use(program, fabric).data,
+            "code": sram_use(program, fabric).code,
+        },
+        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
+        "roof": {
+            "compute": mac_rate(fabric, program.precision) * program.width * program.height,
+            "io": fabric.io_bytes_per_cycle,
+        },
+        "advice": list(_advice(rows)),
+    }
+
+
+def _block(program: Program) -> int:
+    return max(1, -(-max(program.width, program.height) // MOST_ACROSS))
+
+
+# --- pictures ---------------------------------------------------------------------
+
+
+def _layers(
+    program: Program, fabric: Fabric, counters: Any, block: int
+) -> Iterator[dict[str, Any]]:
+    """Each heat map: of tiles, or of links by side."""
+    for name, key in STATES.items():
+        yield _tiles(f"{name}, main thread", "cycles", getattr(counters, key), block)
+    yield _tiles("busy, stream units", "cycles", counters.unit_busy, block)
+    yield _tiles("bytes of SRAM used", "bytes", _held(program, fabric), block)
+    yield _links("all wavelets", "wavelets", counters.links, block)
+    yield _tiles("to the core", "wavelets", counters.links[..., 4], block)
+    yield _tiles("from the core", "wavelets", counters.links[..., 5], block)
+    if counters.dynamic_links.any():
+        yield _links("dynamic network", "wavelets", counters.dynamic_links, block)
+    for item in counters.colors:
+        if item.wavelets.any():
+            yield _links(f"color {item.color}", "wavelets", item.wavelets, block)
+        if item.lost.any():
+            yield _links(f"color {item.color}, turns lost to others", "cycles", item.lost, block)
+
+
+def _tiles(name: str, unit: str, grid: np.ndarray, block: int) -> dict[str, Any]:
+    return {"name": name, "unit": unit, "grid": _shrunk(grid, block)}
+
+
+def _links(name: str, unit: str, grid: np.ndarray, block: int) -> dict[str, Any]:
+    """Four grids: what left each tile on each side."""
+    sides = {
+        side: _shrunk(grid[..., place], block)
+        for place, side in enumerate(SIDES)
+        if grid[..., place].any()
+    }
+    return {"name": name, "unit": unit, "sides": sides}
+
+
+def _shrunk(grid: np.ndarray, block: int) -> list[list[float]]:
+    """The mean of each block of tiles; whole numbers stay whole."""
+    if block == 1:
+        return grid.tolist()
+    rows = np.arange(0, grid.shape[0], block)
+    columns = np.arange(0, grid.shape[1], block)
+    sums = np.add.reduceat(np.add.reduceat(grid.astype(float), rows, 0), columns, 1)
+    counts = np.add.reduceat(np.add.reduceat(np.ones(grid.shape), rows, 0), columns, 1)
+    return np.round(sums / counts, 1).tolist()
+
+
+def _held(program: Program, fabric: Fabric) -> np.ndarray:
+    """Bytes of each tile up to the end of the last tensor that it holds a part of, and its code."""
+    used = np.zeros((program.height, program.width), np.int64)
+    for tensor in program.tensors:
+        columns, rows = occupied(program, tensor)
+        cut = np.ix_(np.array(rows, np.int64), np.array(columns, np.int64))
+        used[cut] = np.maximum(used[cut], tensor.address + tensor.bytes)
+    code = code_bytes(program, fabric)
+    for region in program.regions:
+        used[_area(region)] += code.get(region.name, 0)
+    return used
+
+
+def _area(region: Region) -> tuple[slice, slice]:
+    """The rows and columns of a region."""
+    return (
+        slice(region.top, region.top + region.height),
+        slice(region.left, region.left + region.width),
+    )
+
+
+def _routes(program: Program, block: int) -> dict[str, Any]:
+    """The routes of each tile, as the number of a list of lines; none for blocks of tiles."""
+    if block > 1:
+        return {"lists": [], "grid": []}
+    texts = [line.text for line in listing(program) if line.source in program.routes]
+    marks = np.zeros((program.height, program.width, len(program.routes)), bool)
+    for number, route in enumerate(program.routes):
+        region = program.region(route.region)
+        env = static_environment(program, region.width, region.height)
+        env["y"], env["x"] = np.mgrid[0 : region.height, 0 : region.width]
+        open_ = True if route.guard is None else np.asarray(evaluate(route.guard, env)) != 0
+        marks[(*_area(region), number)] = open_
+    found, places = np.unique(marks.reshape(-1, len(program.routes)), axis=0, return_inverse=True)
+    lists = [[texts[number] for number in np.flatnonzero(row)] for row in found]
+    return {"lists": lists, "grid": places.reshape(program.height, program.width).tolist()}
+
+
+# --- tables -----------------------------------------------------------------------
+
+
+def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
+    tiles = program.width * program.height
+    shares = busy_shares(row, mac_rate(fabric, program.precision), tiles)
+    return {
+        "line": row.line,
+        "kernel": row.procedure,
+        "node": row.node,
+        "start": row.start,
+        "end": row.end,
+        "cycles": row.cycles,
+        "added": row.added,
+        "predicted": row.predicted,
+        "macs": row.total_macs,
+        "bytes": row.bound.io * fabric.io_bytes_per_cycle,
+        "bound": row.bound.limit if row.bound.roofline else "",
+        "roofline": row.bound.roofline,
+        "of_bound": row.utilization if row.bound.roofline else None,
+        "shares": {name: round(value, 4) for name, value in shares.items()},
+    }
+
+
+def _nodes(program: Program, rows: Sequence[KernelRow], block: int) -> dict[str, Any]:
+    """What each ONNX node became: its cycles, tensors, and the columns and rows that hold them."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"cycles": 0, "tensors": [], "columns": [], "rows": []} for name in all_nodes(program)
+    }
+    for row in rows:
+        for name in split_nodes(row.node):
+            found[name]["cycles"] += row.added
+    for tensor in program.tensors:
+        columns, across = occupied(program, tensor)
+        for name in split_nodes(tensor.node):
+            into = found[name]
+            into["tensors"].append(tensor.name)
+            into["columns"] = sorted({*into["columns"], *(place // block for place in columns)})
+            into["rows"] = sorted({*into["rows"], *(place // block for place in across)})
+    return found
+
+
+def _lines(program: Program, rows: Sequence[KernelRow]) -> list[list[Any]]:
+    """Number, text, nodes and cycles of each line; a procedure has the cycles of its calls."""
+    by_line: dict[int, int] = {}
+    by_name: dict[str, int] = {}
+    for row in rows:
+        by_line[row.line] = by_line.get(row.line, 0) + row.added
+        by_name[row.procedure] = by_name.get(row.procedure, 0) + row.added
+    made: list[list[Any]] = []
+    for item in numbered(program):
+        source = item.line.source
+        cycles = by_line.get(item.number) if isinstance(source, Call) else None
+        text = item.line.text
+        if text.startswith("proc "):
+            cycles = by_name.get(text.removeprefix("proc ").split("(", 1)[0])
+        made.append([item.number, escaped(text)[:LONGEST], list(item.nodes), cycles])
+    return made
+
+
+def _advice(rows: Sequence[KernelRow]) -> Iterator[dict[str, Any]]:
+    """The kernels with most cycles above their bounds, and what bounds those near them."""
+    gains = sorted(rows, key=lambda row: row.bound.roofline - row.added)
+    for row in gains[:ADVICE]:
+        gain = row.added - row.bound.roofline
+        if gain <= 0 or math.isclose(gain, 0):
+            break
+        bound = f"at its bound it would take {row.bound.roofline:,}, where {WHY[row.bound.limit]}"
+        if not row.bound.roofline:
+            bound = "it multiplies nothing, and brings nothing over the edge"
+        yield {
+            "line": row.line,
+            "kernel": row.procedure,
+            "node": row.node,
+            "gain": gain,
+            "text": f"adds {row.added:,} cycles; {bound}",
+        }

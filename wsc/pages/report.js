@@ -1,0 +1,368 @@
+"use strict";
+// The page of a run. One function a part of the page; what is chosen is told to all of them.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const at = (id) => document.getElementById(id);
+  const count = (value) =>
+    value === null || value === undefined ? "" : Number(value).toLocaleString("en", { maximumFractionDigits: 1 });
+  const percent = (value) => (value === null ? "" : `${(100 * value).toFixed(1)}%`);
+
+  // An element with its attributes and children; texts are only ever texts.
+  function make(tag, attributes = {}, ...children) {
+    const spaced = ["svg", "line", "rect", "circle", "path", "text", "title", "g"].includes(tag);
+    const made = spaced ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name === "onclick") made.addEventListener("click", value);
+      else made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  // --- what is chosen ---------------------------------------------------------------
+
+  const chosen = { x: 0, y: 0, nodes: new Set(), line: 0 };
+  const listeners = [];
+
+  function choose(change) {
+    Object.assign(chosen, change);
+    for (const listener of listeners) listener();
+  }
+
+  const parts = (mark) => mark.split(",").filter(Boolean);
+  const chooseNode = (mark, line = 0) => choose({ nodes: new Set(parts(mark)), line });
+  const shares = (nodes) => nodes.some((node) => chosen.nodes.has(node));
+
+  // --- the top ----------------------------------------------------------------------
+
+  const STATES = { busy: "#2c7fb8", "stalled on input": "#d95f0e", "stalled on output": "#b2182b", waiting: "#7a5195", idle: "#8c939b" };
+
+  function top() {
+    at("title").textContent = data.title;
+    for (const [head, text] of data.facts) at("facts").append(make("dt", {}, head), make("dd", {}, text));
+    const total = Object.values(data.states).reduce((a, b) => a + b, 0) || 1;
+    for (const [name, cycles] of Object.entries(data.states)) {
+      const share = cycles / total;
+      const label = share > 0.08 ? `${name} ${percent(share)}` : "";
+      const style = `width:${100 * share}%;background:${STATES[name]}`;
+      at("states").append(make("i", { style, title: `${name}: ${percent(share)} of main threads` }, label));
+    }
+  }
+
+  // --- the fabric -------------------------------------------------------------------
+
+  // From dark to bright, even in lightness: blue, green, yellow.
+  const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+
+  function color(share) {
+    const place = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1);
+    const first = Math.min(Math.floor(place), STOPS.length - 2);
+    const part = place - first;
+    const mixed = STOPS[first].map((value, i) => Math.round(value + part * (STOPS[first + 1][i] - value)));
+    return `rgb(${mixed.join(",")})`;
+  }
+
+  const largest = (layer) => {
+    const grids = layer.sides ? Object.values(layer.sides) : [layer.grid];
+    return grids.reduce((most, grid) => grid.reduce((a, row) => row.reduce((b, v) => Math.max(b, v), a), most), 0);
+  };
+
+  const least = (layer) => layer.grid.reduce((a, row) => row.reduce((b, v) => Math.min(b, v), a), Infinity);
+
+  // What a tile has of a layer: of links, all that left it.
+  function value(layer, x, y) {
+    if (!layer.sides) return layer.grid[y][x];
+    return Object.values(layer.sides).reduce((sum, grid) => sum + grid[y][x], 0);
+  }
+
+  function mesh() {
+    const canvas = at("mesh");
+    const { width, height } = data;
+    const size = Math.max(4, Math.min(44, Math.floor(720 / Math.max(width, height))));
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = (width * size + 1) * ratio;
+    canvas.height = (height * size + 1) * ratio;
+    canvas.style.width = `${width * size + 1}px`;
+    const pen = canvas.getContext("2d");
+    data.layers.forEach((layer, number) => at("layer").append(make("option", { value: number }, layer.name)));
+
+    function draw() {
+      const layer = data.layers[Number(at("layer").value) || 0];
+      const most = largest(layer) || 1;
+      const links = Boolean(layer.sides) && size >= 12;
+      const low = at("least").checked && !layer.sides ? least(layer) : 0;
+      const style = getComputedStyle(document.body);
+      pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+      pen.fillStyle = style.getPropertyValue("--paper");
+      pen.fillRect(0, 0, width * size + 1, height * size + 1);
+      for (let y = 0; y < height; y += 1) {
+        for (let x = 0; x < width; x += 1) {
+          if (links) drawLinks(layer, x, y, most);
+          else {
+            const whole = (layer.sides ? most * 4 : most) - low || 1;
+            pen.fillStyle = color((value(layer, x, y) - low) / whole);
+            pen.fillRect(x * size + 1, y * size + 1, size - (size > 6 ? 1 : 0), size - (size > 6 ? 1 : 0));
+          }
+          if (holds(x, y)) frame(x, y, style.getPropertyValue("--mark"), 1.5);
+        }
+      }
+      frame(chosen.x, chosen.y, style.getPropertyValue("--ink"), 2.5);
+      scale(low, most, layer.unit);
+    }
+
+    // Two lanes between two tiles: what leaves on a side is on the right of its way.
+    function drawLinks(layer, x, y, most) {
+      const left = x * size, upper = y * size, middle = size / 2, lane = Math.max(2, size / 8);
+      pen.fillStyle = getComputedStyle(document.body).getPropertyValue("--soft");
+      pen.fillRect(left + size * 0.28, upper + size * 0.28, size * 0.44, size * 0.44);
+      const reach = size * 0.28;
+      const boxes = {
+        north: [left + middle + 1, upper, lane, reach],
+        south: [left + middle - lane - 1, upper + size - reach, lane, reach],
+        east: [left + size - reach, upper + middle + 1, reach, lane],
+        west: [left, upper + middle - lane - 1, reach, lane],
+      };
+      for (const [side, grid] of Object.entries(layer.sides)) {
+        if (!boxes[side] || !grid[y][x]) continue;
+        pen.fillStyle = color(grid[y][x] / most);
+        pen.fillRect(...boxes[side]);
+      }
+    }
+
+    function holds(x, y) {
+      for (const name of chosen.nodes) {
+        const node = data.nodes[name];
+        if (node && node.columns.includes(x) && node.rows.includes(y)) return true;
+      }
+      return false;
+    }
+
+    function frame(x, y, ink, wide) {
+      pen.strokeStyle = ink;
+      pen.lineWidth = wide;
+      pen.strokeRect(x * size + 1, y * size + 1, size - 1, size - 1);
+    }
+
+    function scale(low, most, unit) {
+      const stops = [0, 0.25, 0.5, 0.75, 1].map(color).join(",");
+      const bar = make("span", { style: `display:inline-block;width:9rem;height:.7rem;background:linear-gradient(90deg,${stops})` });
+      at("scale").replaceChildren(` ${count(low)} `, bar, ` ${count(most)} ${unit}`);
+    }
+
+    canvas.addEventListener("click", (event) => {
+      const box = canvas.getBoundingClientRect();
+      const x = Math.floor(((event.clientX - box.left) / box.width) * width);
+      const y = Math.floor(((event.clientY - box.top) / box.height) * height);
+      choose({ x: Math.min(Math.max(x, 0), width - 1), y: Math.min(Math.max(y, 0), height - 1) });
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      choose({
+        x: Math.min(Math.max(chosen.x + step[0], 0), width - 1),
+        y: Math.min(Math.max(chosen.y + step[1], 0), height - 1),
+      });
+    });
+    for (const id of ["layer", "least"]) at(id).addEventListener("change", draw);
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    listeners.push(draw);
+  }
+
+  // One tile: its numbers, the busiest colors through it, and its routes.
+  function tile() {
+    listeners.push(() => {
+      const { x, y } = chosen;
+      const place = data.block === 1 ? `Tile ${x},${y}` : `Tiles from ${x * data.block},${y * data.block}, mean of ${data.block}x${data.block}`;
+      const table = make("table");
+      for (const layer of data.layers) {
+        const here = value(layer, x, y);
+        if (here) table.append(make("tr", {}, make("td", {}, layer.name), make("td", {}, `${count(here)} ${layer.unit}${sides(layer, x, y)}`)));
+      }
+      const held = Object.entries(data.nodes).filter(([, node]) => node.columns.includes(x) && node.rows.includes(y));
+      const names = held.flatMap(([name]) => [make("a", { href: "#fabric", onclick: () => chooseNode(name) }, name), ", "]).slice(0, -1);
+      const routes = data.routes.grid.length ? data.routes.lists[data.routes.grid[y][x]] : [];
+      at("tile").replaceChildren(
+        make("h3", {}, place), table,
+        make("h3", {}, "holds parts of"), make("p", {}, ...(names.length ? names : ["nothing"])),
+        ...(routes.length ? [make("h3", {}, "routes"), make("pre", {}, routes.join("\n"))] : []),
+      );
+    });
+  }
+
+  function sides(layer, x, y) {
+    if (!layer.sides) return "";
+    const texts = Object.entries(layer.sides).filter(([, grid]) => grid[y][x]).map(([side, grid]) => `${side} ${count(grid[y][x])}`);
+    return texts.length > 1 ? ` (${texts.join(", ")})` : ` ${texts.join("").split(" ")[0]}`;
+  }
+
+  // --- what to change first ---------------------------------------------------------
+
+  function advice() {
+    for (const item of data.advice) {
+      const text = `${item.node || item.kernel}: ${count(item.gain)} cycles to gain`;
+      at("advice").append(make("li", { onclick: () => chooseNode(item.node, item.line) }, make("b", {}, text), ` ${item.kernel} ${item.text}`));
+    }
+    if (!data.advice.length) at("advice").append(make("p", {}, "Every kernel is at its bound."));
+  }
+
+  // --- kernels ----------------------------------------------------------------------
+
+  const COLUMNS = [
+    ["line", "line", count, true],
+    ["kernel", "kernel", String, false],
+    ["node", "node", String, false],
+    ["added", "added cycles", count, true],
+    ["share", "share", percent, true],
+    ["predicted", "predicted", count, true],
+    ["cycles", "cycles", count, true],
+    ["start", "start", count, true],
+    ["macs", "MACs", count, true],
+    ["bound", "bound by", String, false],
+    ["of_bound", "of bound", percent, true],
+    ["mac", "mac", percent, true],
+    ["other", "other", percent, true],
+    ["wait", "wait", percent, true],
+  ];
+
+  function kernels() {
+    const rows = data.kernels.map((row) => ({ ...row, ...row.shares, share: row.added / Math.max(data.cycles, 1) }));
+    const body = at("table").querySelector("tbody");
+    const order = { key: "added", down: true };
+    const heads = COLUMNS.map(([key, text, , number]) =>
+      make("th", { class: number ? "number" : "", tabindex: 0, onclick: () => sort(key) }, text));
+    heads.forEach((head, place) => head.addEventListener("keydown", (event) => event.key === "Enter" && sort(COLUMNS[place][0])));
+    at("table").querySelector("thead").append(make("tr", {}, ...heads));
+
+    function sort(key) {
+      order.down = order.key === key ? !order.down : COLUMNS.find((column) => column[0] === key)[3];
+      order.key = key;
+      draw();
+    }
+
+    function draw() {
+      const wanted = at("filter").value.toLowerCase();
+      const known = rows.filter((row) => `${row.kernel} ${row.node}`.toLowerCase().includes(wanted));
+      const way = order.down ? -1 : 1;
+      known.sort((one, other) => {
+        const [a, b] = [one[order.key] ?? -1, other[order.key] ?? -1];
+        return way * (typeof a === "string" ? a.localeCompare(String(b)) : a - b);
+      });
+      heads.forEach((head, place) => {
+        const [key, text] = COLUMNS[place];
+        head.textContent = key === order.key ? `${text} ${order.down ? "▾" : "▴"}` : text;
+      });
+      body.replaceChildren(...known.map((row) =>
+        make("tr", { onclick: () => chooseNode(row.node, row.line), class: row.node && shares(parts(row.node)) ? "chosen" : "" },
+          ...COLUMNS.map(([key, , show, number]) => make("td", { class: number ? "number" : "name" }, show(row[key] ?? null) === "null" ? "" : show(row[key] ?? null))))));
+    }
+
+    at("filter").addEventListener("input", draw);
+    listeners.push(draw);
+  }
+
+  function timeline() {
+    const wide = 1200, high = 14;
+    const lanes = [];  // a lane takes kernels that do not overlap
+    const placed = data.kernels.filter((row) => row.end > row.start).map((row) => {
+      let lane = lanes.findIndex((end) => end <= row.start);
+      if (lane < 0) lane = lanes.push(0) - 1;
+      lanes[lane] = row.end;
+      return [row, lane];
+    });
+    const whole = Math.max(data.cycles, 1);
+    const hues = { compute: "#2c7fb8", link: "#7a5195", io: "#d95f0e", "": "#8c939b" };
+    const picture = make("svg", { viewBox: `0 0 ${wide} ${lanes.length * high + 18}` });
+    for (const [row, lane] of placed) {
+      const x = (row.start / whole) * wide, w = Math.max(((row.end - row.start) / whole) * wide, 1);
+      picture.append(make("rect", { class: "dot", x, y: lane * high, width: w, height: high - 2, fill: hues[row.bound], onclick: () => chooseNode(row.node, row.line) },
+        make("title", {}, `${row.kernel} ${row.node}: ${count(row.start)} to ${count(row.end)}, bound by ${row.bound || "nothing"}`)));
+    }
+    picture.append(make("text", { x: 0, y: lanes.length * high + 14 }, "cycle 0"),
+      make("text", { x: wide, y: lanes.length * high + 14, "text-anchor": "end" }, count(data.cycles)));
+    at("timeline").append(picture);
+  }
+
+  // --- assembly ---------------------------------------------------------------------
+
+  function assembly() {
+    const box = at("lines");
+    const most = data.lines.reduce((largestSoFar, line) => Math.max(largestSoFar, line[3] ?? 0), 1);
+    const made = data.lines.map(([number, text, nodes, cycles]) => {
+      const hot = cycles > most / 10 ? "hot" : "";
+      return make("div", { onclick: () => choose({ nodes: new Set(nodes), line: number }) },
+        make("span", { class: hot }, cycles === null ? "" : count(cycles)), make("span", {}, number ? String(number) : ""), text || " ");
+    });
+    box.append(...made);
+    let before = 0;
+    listeners.push(() => {
+      made.forEach((line, place) => line.classList.toggle("chosen", shares(data.lines[place][2])));
+      if (chosen.line && chosen.line !== before) {
+        const place = data.lines.findIndex((line) => line[0] === chosen.line);
+        if (place >= 0) box.scrollTop = made[place].offsetTop - box.offsetTop - box.clientHeight / 3;
+      }
+      before = chosen.line;
+    });
+  }
+
+  // --- roofline ---------------------------------------------------------------------
+
+  function roofline() {
+    const points = data.kernels.filter((row) => row.macs && row.bytes && row.cycles)
+      .map((row) => ({ row, x: row.macs / row.bytes, y: row.macs / row.cycles }));
+    if (!points.length) {
+      at("roof").append(make("p", {}, "No kernel multiplies what comes over the edge."));
+      return;
+    }
+    const { compute, io } = data.roof;
+    const ridge = compute / io;
+    const xs = [...points.map((point) => point.x), ridge], ys = [...points.map((point) => point.y), compute];
+    const low = [Math.min(...xs) / 2, Math.min(...ys) / 2], high = [Math.max(...xs) * 4, compute * 2];
+    const wide = 720, tall = 320, left = 64, bottom = 36;
+    const across = (v) => left + ((Math.log(v) - Math.log(low[0])) / (Math.log(high[0]) - Math.log(low[0]))) * (wide - left - 12);
+    const up = (v) => 8 + (1 - (Math.log(v) - Math.log(low[1])) / (Math.log(high[1]) - Math.log(low[1]))) * (tall - bottom - 8);
+    const picture = make("svg", { viewBox: `0 0 ${wide} ${tall}`, width: wide });
+    for (const [start, end, place] of [[low[0], high[0], 0], [low[1], high[1], 1]]) {
+      for (let e = Math.ceil(Math.log10(start)); e <= Math.log10(end); e += 1) {
+        const v = 10 ** e;
+        if (place) picture.append(make("line", { class: "grid", x1: left, x2: wide - 12, y1: up(v), y2: up(v) }), make("text", { x: left - 6, y: up(v) + 4, "text-anchor": "end" }, count(v)));
+        else picture.append(make("line", { class: "grid", x1: across(v), x2: across(v), y1: 8, y2: tall - bottom }), make("text", { x: across(v), y: tall - bottom + 14, "text-anchor": "middle" }, v < 1 ? v.toPrecision(1) : count(v)));
+      }
+    }
+    const bend = Math.max(ridge, low[0]);
+    picture.append(make("path", { class: "axis", d: `M${across(low[0])},${up(Math.max(Math.min(io * low[0], compute), low[1]))} L${across(bend)},${up(compute)} L${across(high[0])},${up(compute)}` }));
+    for (const { row, x, y } of points) {
+      picture.append(make("circle", { class: "dot", cx: across(x), cy: up(y), r: 5, fill: "#2c7fb8", onclick: () => chooseNode(row.node, row.line) },
+        make("title", {}, `${row.kernel} ${row.node}: ${count(y)} multiply-accumulates a cycle, ${count(x)} for each byte of the edge`)));
+    }
+    picture.append(make("text", { x: (wide + left) / 2, y: tall - 4, "text-anchor": "middle" }, "multiply-accumulates for each byte over the edge"),
+      make("text", { x: left + 6, y: 20 }, "multiply-accumulates a cycle"));
+    at("roof").append(picture);
+  }
+
+  // --- memory and energy ------------------------------------------------------------
+
+  function memory() {
+    const { limit, data: bytes, code } = data.sram;
+    const row = 12, wide = 900, left = 0;
+    const picture = make("svg", { viewBox: `0 0 ${wide} ${data.memory.length * row + 22}`, width: wide });
+    const most = Math.max(...data.memory.map((item) => item.at + item.bytes), 1);
+    data.memory.forEach((item, place) => {
+      const x = left + (item.at / most) * wide * 0.7;
+      picture.append(make("rect", { class: "dot", x, y: place * row, width: Math.max((item.bytes / most) * wide * 0.7, 1), height: row - 2, fill: "#2c7fb8", onclick: () => chooseNode(item.node) },
+        make("title", {}, `${item.name}: bytes ${count(item.at)} to ${count(item.at + item.bytes)}`)),
+      make("text", { x: x + (item.bytes / most) * wide * 0.7 + 4, y: place * row + 9 }, item.name));
+    });
+    at("sram").append(make("p", {}, `${count(bytes)} bytes of data and ${count(code)} of code in the fullest tile, of ${count(limit)}`), picture);
+    const total = Object.values(data.energy).reduce((a, b) => a + b, 0) || 1;
+    const table = make("table");
+    for (const [name, value] of Object.entries(data.energy).sort((a, b) => b[1] - a[1])) {
+      const bar = make("span", { style: `display:inline-block;height:.7rem;background:#2c7fb8;width:${(16 * value) / total}rem` });
+      table.append(make("tr", {}, make("td", {}, name.replaceAll("_", " ")), make("td", { style: "text-align:right;padding:0 1rem" }, `${value.toFixed(3)} uJ`), make("td", {}, bar, ` ${percent(value / total)}`)));
+    }
+    at("energy").append(make("h3", {}, "energy by cause, modelled"), table);
+  }
+
+  for (const part of [top, mesh, tile, advice, kernels, timeline, assembly, roofline, memory]) part();
+  choose({ x: Math.floor(data.width / 2), y: Math.floor(data.height / 2) });
+})();

@@ -1,0 +1,130 @@
+"""Graph to graph: the derivative of a scalar by the values that training changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsc.errors import CompileError, shortened
+from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.check import check_graph
+from wsc.ir.graph import Graph, GraphOutput, Map, Node, Reduce
+from wsc.isa.derivatives import WITHOUT
+from wsc.isa.types import DType
+from wsc.passes.adjoint import NoDerivative, Place, adjoint
+
+GRADIENT = ".grad"
+SHOWN = 20  # operators that are listed where there is no derivative
+
+
+@dataclass(frozen=True, slots=True)
+class Differentiate:
+    """Add the derivative of a loss by each of some values: reverse mode, one rule a primitive.
+
+    Requires a checked graph with an output of one float, the loss, and float values ``by``;
+    ensures one output ``NAME.grad`` more for each of them, of its type. Values that do not decide
+    the loss are refused, and so is what has no derivative: all of it, by operator and node.
+
+    scale: an input of one float by which all gradients are multiplied, so that small ones stay
+    above the least that halves have; "" for none.
+    """
+
+    loss: str
+    by: tuple[str, ...]
+    scale: str = ""
+    name: str = "differentiate"
+
+    def apply(self, graph: Graph) -> Graph:
+        """The graph with the gradients as further outputs."""
+        build = GraphBuilder.of(graph)
+        values = {output.name: output.value for output in graph.outputs}
+        loss = build.value(values[self.loss])
+        if loss.type.size != 1 or not loss.dtype.is_float:
+            raise CompileError(
+                f"output {shortened(self.loss)!r} is {loss.dtype.value}{list(loss.shape)}, and no "
+                "loss: a loss is one float"
+            )
+        seed = build.value(self.scale) if self.scale else build.constant(np.ones(()), DType.F32)
+        found = _Backwards(graph, build, loss, self.by).run(seed)
+        without = [name for name in self.by if name not in found]
+        if without:
+            listed = ", ".join(map(shortened, without))
+            raise CompileError(f"the loss does not change with {listed}: name other weights")
+        outputs = list(graph.outputs)
+        for name in self.by:
+            gradient = found[name]
+            host = gradient.dtype.numpy.name
+            outputs.append(GraphOutput(f"{name}{GRADIENT}", gradient.name, host))
+        result = build.finish(outputs).with_(files=graph.files)
+        check_graph(result)
+        return result
+
+
+class _Backwards:
+    """The walk over the nodes, from the last to the first."""
+
+    def __init__(self, graph: Graph, build: GraphBuilder, loss: Value, by: Iterable[str]) -> None:
+        self.graph, self.build, self.loss, self.by = graph, build, loss, tuple(by)
+        self.types = graph.types()
+        self.gradients: dict[str, Value] = {}
+        self.refused: dict[tuple[str, str], None] = {}
+
+    def run(self, seed: Value) -> Mapping[str, Value]:
+        """Value name -> the derivative of the loss by it."""
+        dependent, varied = self._forward()
+        whole = self.build.cast(self.build.reshape(seed, self.loss.shape), self.loss.dtype)
+        self.gradients[self.loss.name] = whole
+        for node in reversed(self.graph.nodes):
+            if node.output in self.gradients and node.output in varied:
+                self._node(node, dependent, varied)
+        if self.refused:
+            listed = [f"{what} ({why})" for what, why in self.refused]
+            more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+            raise CompileError(f"no derivative of {', '.join(listed[:SHOWN])}{more}")
+        return {name: self.gradients[name] for name in self.by if name in self.gradients}
+
+    def _forward(self) -> tuple[set[str], set[str]]:
+        """What the trained values decide: at all, and as floats all the way.
+
+        What is made of the bits of a float counts as one: it is where the walk is refused.
+        """
+        dependent, varied = set(self.by), set(self.by)
+        for node in self.graph.nodes:
+            if dependent.intersection(node.inputs):
+                dependent.add(node.output)
+                if isinstance(node.op, Map) and any(step.op in WITHOUT for step in node.op.body):
+                    varied.add(node.output)
+            still = isinstance(node.op, Reduce) and node.op.still
+            if varied.intersection(node.inputs) and node.type.dtype.is_float and not still:
+                varied.add(node.output)
+        return dependent, varied
+
+    def _node(self, node: Node, dependent: set[str], varied: set[str]) -> None:
+        place = Place(
+            self.build,
+            tuple(Value(name, self.types[name]) for name in node.inputs),
+            Value(node.output, node.type),
+            [n for n, name in enumerate(node.inputs) if name in varied],
+            [n for n, name in enumerate(node.inputs) if name in dependent],
+        )
+        try:
+            with self.build.at(f"{node.name}{GRADIENT}", node.origin):
+                found = adjoint(node, place, self.gradients[node.output])
+                for number, gradient in found.items():
+                    self._add(node.inputs[number], gradient)
+        except NoDerivative as error:
+            what = ", ".join(node.origin) or node.name
+            self.refused.setdefault((f"node '{shortened(what)}'", str(error)))
+            # Go on behind it, so that all refusals come at once.
+            for number in place.wanted:
+                value = place.inputs[number]
+                self.gradients.setdefault(value.name, value)
+
+    def _add(self, name: str, gradient: Value) -> None:
+        """A value that several nodes read has the sum of what they give."""
+        before = self.gradients.get(name)
+        if before is not None:
+            gradient = self.build.map(lambda a, b: a + b, before, gradient, hint="both")
+        self.gradients[name] = gradient

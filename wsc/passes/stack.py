@@ -1,0 +1,173 @@
+"""A stack of layers on the mesh: every layer laid out alike, each value that one hands on included.
+
+What layers share (a mask, the angles of a rotation) is brought where they want it before the
+first of them. So the tasks of all layers are the same, but for the names of weights and buffers,
+and one layer in a loop can stand for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from wsc.ir.graph import GraphOutput, Node
+from wsc.ir.tasks import Run, Store, Task
+from wsc.layout import Buffer, View
+from wsc.passes.layers import Layers
+from wsc.passes.lives import form
+from wsc.passes.values import Extents, Values
+
+Walk = Callable[[Iterable[Node]], None]
+
+
+def place_stack(values: Values, layers: Layers, walk: Walk) -> Run | None:
+    """Place the nodes of a stack of layers.
+
+    walk: places nodes one after the other.
+
+    Returns:
+        Where the tasks repeat; None if the layers cannot be laid out alike: then they are placed
+        as any other nodes.
+    """
+    stack = _Stack(values, layers, walk)
+    before = stack.state()
+    # The first layer gets its values where they are, or, if that is not where a layer leaves
+    # those that it hands on, there.
+    wanted: tuple[Extents, ...] | None = None
+    for _ in range(2):
+        left = stack.first(wanted)
+        if left is None:
+            found = stack.others()
+            if found is not None:
+                return found
+            break
+        stack.restore(before)
+        wanted = left
+    stack.restore(before)
+    walk(stack.nodes)
+    return None
+
+
+@dataclass(slots=True)
+class _State:
+    tasks: list[Task]
+    buffers: dict[str, Buffer]
+    homes: dict[str, View]
+    copies: dict[tuple[str, Extents, float | None], View]
+    lazy: dict[str, Node]
+    stored: set[str]
+
+
+class _Stack:
+    """One stack of layers under placement."""
+
+    def __init__(self, values: Values, layers: Layers, walk: Walk) -> None:
+        self.values, self.layers, self.walk = values, layers, walk
+        self.nodes = values.graph.nodes[layers.start : layers.end]
+        self.shown = _shown_by_all(self.nodes, layers, values.graph.outputs)
+        self.begin = 0
+        self.entry: list[View] = []
+
+    # --- to and fro -----------------------------------------------------------------
+
+    def state(self) -> _State:
+        """What placement has found until now."""
+        values = self.values
+        return _State(
+            list(values.tasks), dict(values.buffers), dict(values.homes), dict(values.copies),
+            dict(values.lazy), set(values.stored),
+        )  # fmt: skip
+
+    def restore(self, state: _State) -> None:
+        """Forget what was placed since."""
+        values = self.values
+        values.tasks = list(state.tasks)
+        values.buffers = dict(state.buffers)
+        values.homes = dict(state.homes)
+        values.copies = dict(state.copies)
+        values.lazy = dict(state.lazy)
+        values.stored = set(state.stored)
+
+    # --- layers ---------------------------------------------------------------------
+
+    def first(self, wanted: tuple[Extents, ...] | None) -> tuple[Extents, ...] | None:
+        """Place the first layer, with what it is handed in these layouts.
+
+        Returns:
+            None if it leaves what it hands on as it found it; else the layouts in which it does.
+        """
+        values = self.values
+        for number, (name, _) in enumerate(self.layers.carried):
+            view = values.view(name)
+            if wanted is not None and view.extents != wanted[number]:
+                values.homes[name] = values.bring(name, wanted[number])
+        self.entry = [values.view(name) for name, _ in self.layers.carried]
+        self.begin = len(values.tasks)
+        left = self._layer(0)
+        if all(map(_alike, self.entry, left)):
+            return None
+        return tuple(view.extents for view in left)
+
+    def others(self) -> Run | None:
+        """Place the layers behind the first; None if one of them is laid out in another way."""
+        values, layers = self.values, self.layers
+        forms = [form(task, names=False) for task in values.tasks[self.begin :]]
+        for turn in range(1, layers.count):
+            here, begin = len(values.tasks), self.begin
+            left = self._layer(turn)
+            here += self.begin - begin
+            found = [form(task, names=False) for task in values.tasks[here:]]
+            if found != forms or not all(map(_alike, self.entry, left)):
+                return None
+        return Run(self.begin, len(forms), layers.count) if forms else None
+
+    def _layer(self, turn: int) -> list[View]:
+        """Place one layer: where it leaves what it hands on."""
+        values, layers = self.values, self.layers
+        nodes = self.nodes[turn * layers.period : (turn + 1) * layers.period]
+        handed = [nodes[place].output for _, place in layers.carried]
+        got = [name for name, _ in layers.carried]
+        if turn:
+            got = [self.nodes[(turn - 1) * layers.period + place].output
+                   for _, place in layers.carried]  # fmt: skip
+        # Copies that the layer before has made of what it hands on: this one makes its own.
+        values.forget(got)
+        inside = {node.output for node in nodes} | layers.own | {*got}
+        tasks, values.tasks = values.tasks, []
+        with values.apart(inside) as shared:
+            self.walk(nodes)
+            left = [values.view(name) for name in handed]
+            self._show(turn)
+        # What all layers share comes before the first of them.
+        at = self.begin
+        values.tasks = [*tasks[:at], *shared, *tasks[at:], *values.tasks]
+        self.begin += len(shared)
+        return left
+
+    def _show(self, turn: int) -> None:
+        """Outputs that every layer has leave at its end, and need no room in the next."""
+        values = self.values
+        for outputs in self.shown:
+            output = outputs[turn]
+            values.origin = output.name
+            values.tasks.append(Store(values.view(output.value), output.name, output.name))
+            values.stored.add(output.name)
+
+
+def _alike(a: View, b: View) -> bool:
+    return (a.dtype, a.extents, a.strides) == (b.dtype, b.extents, b.strides)
+
+
+def _shown_by_all(
+    nodes: Sequence[Node], layers: Layers, outputs: Iterable[GraphOutput]
+) -> list[list[GraphOutput]]:
+    """The outputs that each layer has one of, at the same node, layer by layer."""
+    by_value: dict[str, list[GraphOutput]] = {}
+    for output in outputs:
+        by_value.setdefault(output.value, []).append(output)
+    found: list[list[GraphOutput]] = []
+    for place in range(layers.period):
+        mine = [by_value.get(node.output, []) for node in nodes[place :: layers.period]]
+        if all(len(item) == 1 and item[0].length is None and not item[0].high for item in mine):
+            found.append([item[0] for item in mine])
+    return found

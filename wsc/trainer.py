@@ -1,0 +1,395 @@
+"""Training: steps of a compiled program, and a store whose weights change between them.
+
+trainer = wsc.train("model.onnx", loss="cross_entropy", optimizer="adamw:lr=3e-4")
+for batch in batches:
+    print(trainer.step(batch).loss)
+onnx.save(trainer.onnx(), "trained.onnx")
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wsc.api import Program, compile_step
+from wsc.errors import CompileError, shortened
+from wsc.files import appearing, require_writable
+from wsc.frontend.training import SEED
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Kind
+from wsc.runtime.api import run
+from wsc.runtime.errors import InputError
+from wsc.runtime.image import Image, load
+from wsc.runtime.optimizer import apply_updates, is_finite
+from wsc.training.losses import parse_loss
+from wsc.training.step import LOSS, SCALE, parse_optimizer
+from wsc.wafers import Ran, Wafers
+from wsc.weights import MARK
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from onnx import ModelProto
+
+FIRST_SCALE = 65536.0  # of the gradients of halves
+STEP = "step.wsa"  # the file of the program, in a folder of its own
+KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
+_FIELDS = ("step", "updates", "scale", "good", "seed")
+GROWTH = 2000  # steps without overflow until the scale is doubled
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step gives. loss: before its update, the mean over its runs. rate: the learning rate.
+    cycles: of all runs, None where the engine has no clock. seconds: that it took. skipped: a
+    gradient overflowed, and nothing was updated. norm: of all gradients, if they are clipped."""
+
+    loss: float
+    rate: float
+    cycles: int | None
+    seconds: float
+    skipped: bool = False
+    norm: float | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """What a checkpoint holds beside the tensors. step: steps so far. updates: those of them that
+    were not skipped. scale: of the gradients. good: steps since it changed. seed: of the order in
+    which samples are taken, None for that of the data."""
+
+    step: int = 0
+    updates: int = 0
+    scale: float = 1.0
+    good: int = 0
+    seed: int | None = None
+
+    def as_array(self) -> np.ndarray:
+        """The state as integers, for a checkpoint; the scale is a power of two."""
+        seed = -1 if self.seed is None else self.seed
+        return np.array(
+            [self.step, self.updates, math.frexp(self.scale)[1] - 1, self.good, seed], np.int64
+        )
+
+    def drawn(self, number: int) -> np.ndarray:
+        """The seed of what is dropped in one run of the next step."""
+        parts = [0 if self.seed is None else self.seed, self.step, number]
+        return np.random.SeedSequence(parts).generate_state(1).view(np.int32).reshape(())
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> State:
+        """Inverse of ``as_array``."""
+        step, updates, exponent, good, seed = array.tolist()
+        return cls(step, updates, math.ldexp(1.0, exponent), good, None if seed < 0 else seed)
+
+
+@dataclass(slots=True)
+class Trainer:
+    """Steps of training. ``wsc.train`` makes one.
+
+    program: that of a step, once it is compiled. state: see there.
+    """
+
+    model: Any
+    options: dict[str, Any]
+    engine: str = "values"
+    schedule: tuple[float, ...] = ()
+    clip: float = 0.0
+    over: int = 1
+    batch: int | None = None
+    wafers: Wafers | None = None
+    program: Program | None = None
+    state: State = field(default_factory=State)
+    _image: Image | None = None
+    _store: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    _folder: tempfile.TemporaryDirectory[str] | None = None
+
+    # --- a step -----------------------------------------------------------------
+
+    def step(self, batch: Mapping[str, np.ndarray]) -> StepResult:
+        """One step. batch: an array for each input and ``label``, its samples first.
+
+        With gradients accumulated over several runs each takes an equal part of the samples, in
+        order.
+
+        Raises:
+            InputError: an array is missing, unknown, or of another shape or type.
+            CompileError: at the first step: the model cannot be trained so.
+            RuntimeFault: the run did not end well; nothing was updated.
+        """
+        started = time.perf_counter()
+        parts = self._parts(batch)
+        image = self._ready(parts[0])
+        assembly = image.program
+        total: dict[str, np.ndarray] = {}
+        loss, cycles = 0.0, 0
+        for ran in self._run(image, parts):
+            loss += float(ran.outputs[LOSS])
+            cycles = None if ran.cycles is None or cycles is None else cycles + ran.cycles
+            for update in assembly.updates:
+                gradient = ran.outputs[update.gradient].astype(np.float32)
+                before = total.get(update.gradient)
+                total[update.gradient] = gradient if before is None else before + gradient
+        state = self.state
+        for update in assembly.updates:
+            divisor = len(parts) * (1.0 if update.rule == "take" else state.scale)
+            if divisor != 1.0:
+                total[update.gradient] = total[update.gradient] * np.float32(1.0 / divisor)
+        factor = self._factor()
+        rate = next((dict(u.numbers)["rate"] for u in assembly.updates if u.numbers), 0.0) * factor
+        skipped = SCALE in self._inputs() and not is_finite(assembly.updates, total)
+        norm = None
+        if not skipped:
+            applied = apply_updates(assembly, self._store, total, state.updates + 1, factor)
+            norm = applied.norm
+            self._replace(applied.tensors)
+            state.updates += 1
+        state.step += 1
+        self._rescale(skipped)
+        seconds = time.perf_counter() - started
+        return StepResult(loss / len(parts), rate, cycles, seconds, skipped, norm)
+
+    def _run(self, image: Image, parts: Sequence[Mapping[str, np.ndarray]]) -> list[Ran]:
+        """The runs of a step, in order."""
+        given: list[dict[str, np.ndarray]] = []
+        for number, part in enumerate(parts):
+            inputs = dict(part)
+            if SCALE in self._inputs():
+                inputs[SCALE] = np.array(self.state.scale, np.float32)
+            if SEED in self._inputs():
+                inputs[SEED] = self.state.drawn(number)
+            given.append(inputs)
+        if self.wafers is not None:
+            assert self._folder is not None
+            file = Path(self._folder.name) / STEP
+            return self.wafers.run(file, self._store, given, self.engine)
+        results = [run(image, inputs, engine=self.engine) for inputs in given]
+        return [Ran(result.outputs, result.cycles) for result in results]
+
+    def _factor(self) -> float:
+        """What the rates of this step are multiplied by: the last number counts for the rest."""
+        if not self.schedule:
+            return 1.0
+        return self.schedule[min(self.state.step, len(self.schedule) - 1)]
+
+    def _rescale(self, skipped: bool) -> None:
+        """Halve the scale of the gradients where they overflowed; double it after a while."""
+        if SCALE not in self._inputs():
+            return
+        state = self.state
+        state.good = 0 if skipped else state.good + 1
+        if skipped:
+            state.scale /= 2
+        elif state.good == GROWTH:
+            state.scale, state.good = state.scale * 2, 0
+
+    def _replace(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Give the store other contents, all at once."""
+        assert self._image is not None
+        for name, array in tensors.items():
+            self._store[name] = array
+            self._image.weights[name].data = array.reshape(-1)
+
+    def _parts(self, batch: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """The samples of each run."""
+        if not isinstance(batch, Mapping) or not batch:
+            raise InputError("a batch is of the form {'x': array, 'label': array}")
+        arrays = {name: np.asarray(array) for name, array in batch.items()}
+        lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+        if len(set(lengths.values())) != 1:
+            listed = ", ".join(f"'{shortened(name)}' {count}" for name, count in lengths.items())
+            raise InputError(f"the arrays of a batch differ in their number of samples: {listed}")
+        count = next(iter(lengths.values()))
+        if not count or count % self.over:
+            raise InputError(f"{count} samples cannot be shared out to {self.over} runs")
+        size = count // self.over
+        return [
+            {name: array[part * size : (part + 1) * size] for name, array in arrays.items()}
+            for part in range(self.over)
+        ]
+
+    # --- the program ------------------------------------------------------------
+
+    def prepare(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Compile the step for the shapes of a batch, as the first ``step`` would."""
+        self._ready(self._parts(batch)[0])
+
+    def _ready(self, part: Mapping[str, np.ndarray] | None = None) -> Image:
+        """The loaded program; it is compiled for the shapes of the first batch."""
+        if self._image is not None:
+            return self._image
+        if self.program is None:
+            options = dict(self.options)
+            if part is not None:
+                self.batch = len(next(iter(part.values())))
+                options["shapes"] = {name: array.shape for name, array in part.items()}
+            if self.batch is not None:
+                options["batch"] = self.batch
+            self.program = compile_step(self.model, **options, clip=self.clip, over=self.over)
+        assembly = self.program.assembly
+        _require_step(assembly)
+        self._folder = tempfile.TemporaryDirectory(prefix="wsc-")
+        self.program.save(Path(self._folder.name) / STEP)
+        self._image = load(self.program.assembly, self.program.fabric, Path(self._folder.name))
+        names = [name for u in assembly.updates for name in (u.weight, *u.states)]
+        shapes = {tensor.name: tensor.shape for tensor in assembly.edge_tensors}
+        self._replace(
+            {
+                name: self._image.weights[name].data.astype(np.float32).reshape(shapes[name])
+                for name in names
+            }
+        )
+        if SCALE in self._inputs():
+            self.state.scale = FIRST_SCALE
+        return self._image
+
+    def _inputs(self) -> set[str]:
+        assert self._image is not None
+        return {t.name for t in self._image.program.edge_tensors if t.kind is Kind.INPUT}
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights and running statistics by name, as they are now (copies)."""
+        program = self._ready().program
+        keys = {tensor.name: tensor.key for tensor in program.edge_tensors}
+        return {
+            keys[update.weight]: self._store[update.weight].copy() for update in program.updates
+        }
+
+    # --- files ------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a checkpoint: weights, what the optimizer keeps, step, scale and seed.
+
+        It appears complete or not at all.
+
+        Raises:
+            CompileError: the file cannot be written.
+        """
+        from safetensors.numpy import save_file
+
+        path = Path(path)
+        self._ready()
+        tensors = {name: np.ascontiguousarray(array) for name, array in self._store.items()}
+        tensors[KEPT] = self.state.as_array()
+        require_writable(path)
+        try:
+            with appearing(path) as (partial,):
+                save_file(tensors, partial, MARK)
+        except OSError as error:
+            raise CompileError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+    def resume(self, path: str | PathLike[str]) -> None:
+        """Go on from a checkpoint of ``save``, to the bit as if there had been no break.
+
+        Raises:
+            CompileError: it is none, or is one of another model or optimizer.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        self._ready()
+        try:
+            with safe_open(path, "numpy") as file:
+                found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            raise CompileError(f"{path}: no sound checkpoint ({reason})") from None
+        kept = found.pop(KEPT, None)
+        if kept is None or kept.dtype != np.int64 or kept.shape != (len(_FIELDS),):
+            raise CompileError(f"{path}: is no checkpoint of training: it has no step")
+        for name, array in self._store.items():
+            if name not in found:
+                raise CompileError(
+                    f"{path}: is a checkpoint of another model or optimizer: it has no '{name}'"
+                )
+            there = found[name]
+            if there.shape != array.shape or there.dtype != np.float32:
+                raise CompileError(
+                    f"{path}: is a checkpoint of another model: '{name}' is "
+                    f"{there.dtype}{list(there.shape)}, not float32{list(array.shape)}"
+                )
+        more = [name for name in found if name not in self._store]
+        if more:
+            raise CompileError(
+                f"{path}: is a checkpoint of another model or optimizer: it has '{more[0]}'"
+            )
+        self.state = State.of(kept)
+        self._replace(found)
+
+    def onnx(self) -> ModelProto:
+        """The model with its weights as they are now; ONNX Runtime runs it."""
+        from wsc.training.export import with_weights
+
+        return with_weights(self.model, self.weights)
+
+
+def _require_step(assembly: Any) -> None:
+    """Raise CompileError for a program whose outputs are not a loss and gradients."""
+    taken = {update.gradient for update in assembly.updates}
+    rest = [t.name for t in assembly.shown(Kind.OUTPUT) if t.name not in taken]
+    if LOSS not in rest:
+        raise CompileError("the program is no training step: it has no output 'loss'")
+    rest.remove(LOSS)
+    if rest:
+        raise CompileError(f"the output '{rest[0]}' of the step goes into no update")
+
+
+def train(
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    loss: str = "cross_entropy",
+    optimizer: str = "adam",
+    *,
+    fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
+    dims: Mapping[str, int] | None = None,
+    precision: str = "f32",
+    trainable: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    engine: str = "values",
+    clip: float = 0.0,
+    over: int = 1,
+    schedule: Sequence[float] = (),
+    batch: int | None = None,
+    wafers: int = 1,
+    cluster: str = "",
+) -> Trainer:
+    """Train a model: ``step`` takes a batch, computes gradients on the fabric, updates the store.
+
+    model, fabric, dims, precision: as for ``wsc.compile``; sizes that are not given are those of
+    the first batch. loss: ``cross_entropy``, ``mse`` or ``output``, with options as in
+    ``cross_entropy:smoothing=0.1,ignored=0``. optimizer: ``sgd``, ``momentum``, ``adam`` or
+    ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``. groups: ``PATTERN:NUMBERS`` for weights
+    that have others, as in ``*.bias:weight_decay=0``. trainable: patterns of names of
+    initializers; none: all of them. clip: the norm of all gradients is at most this; 0: as it
+    is. over: runs whose gradients make a step. schedule: by what the rate of each step is
+    multiplied. batch: samples of a run, where the program is wanted before the first batch.
+    wafers: how many do the runs of a step at the same time; over is a multiple of it. cluster:
+    address of a Dask scheduler whose workers they are; without, they are processes here.
+
+    Raises:
+        CompileError: an option is none that there is.
+    """
+    if not 0.0 <= clip < float("inf"):
+        raise CompileError(f"clip is a norm above 0, not {clip}")
+    if over < 1:
+        raise CompileError(f"gradients are added over 1 run or more, not {over}")
+    numbers = tuple(float(number) for number in schedule)
+    if any(not 0.0 <= number < float("inf") for number in numbers):
+        raise CompileError("a schedule is made of numbers of 0 or more")
+    parse_loss(loss)  # what is wrong with them is said now, not at the first step
+    parse_optimizer(optimizer, groups)
+    options: dict[str, Any] = {
+        "loss": loss, "optimizer": optimizer, "groups": tuple(groups), "fabric": fabric,
+        "dims": dims, "precision": precision, "trainable": tuple(trainable),
+    }  # fmt: skip
+    if wafers < 1 or over % wafers:
+        raise CompileError(f"{over} runs of a step cannot be shared out to {wafers} wafers")
+    several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
+    return Trainer(model, options, engine, numbers, float(clip), over, batch, several)

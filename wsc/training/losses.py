@@ -1,0 +1,151 @@
+"""Losses, built of the graph's primitives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wsc.errors import CompileError, shortened
+from wsc.frontend.normalize import log_softmax_of
+from wsc.frontend.reduce import iota
+from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.graph import Reduction, Type
+from wsc.ir.terms import Term
+from wsc.isa.types import DType
+
+LABEL = "label"
+IGNORED = -100  # the label that PyTorch leaves out too
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What training makes small.
+
+    kind: ``cross_entropy``, ``mse``, or ``output``, a scalar that the model itself gives. output:
+    the model's output that it is of; "" is the first. ignored: the label whose positions do not
+    count. smoothing: the part of a label that is spread over all classes. axis: the dimension of
+    the classes; None: the last one of three dimensions, as texts have them, else the second.
+    """
+
+    kind: str = "cross_entropy"
+    output: str = ""
+    ignored: int = IGNORED
+    smoothing: float = 0.0
+    axis: int | None = None
+
+
+def parse_loss(text: str) -> Loss:
+    """``cross_entropy``, ``cross_entropy:smoothing=0.1,ignored=0,axis=1``, ``mse:output=y``.
+
+    Raises CompileError for what is none.
+    """
+    kind, _, rest = text.partition(":")
+    if kind not in _BUILDERS:
+        raise CompileError(f"loss {shortened(kind)!r}: there are {', '.join(_BUILDERS)}")
+    readers: dict[str, Callable[[str], str | int | float]] = {"output": str}
+    if kind == "cross_entropy":
+        readers |= {"ignored": int, "smoothing": float, "axis": int}
+    fields: dict[str, str | int | float] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in readers or not equals:
+            raise CompileError(
+                f"loss {kind}: {shortened(part)!r} is none of {', '.join(f'{k}=' for k in readers)}"
+            )
+        try:
+            fields[key] = readers[key](value)
+        except ValueError:
+            raise CompileError(
+                f"loss {kind}: {key} is a number, not {shortened(value)!r}"
+            ) from None
+    loss = Loss(kind, **fields)  # type: ignore[arg-type]
+    if not 0.0 <= loss.smoothing < 1.0:
+        raise CompileError(f"loss {kind}: smoothing is from 0 to below 1, not {loss.smoothing}")
+    return loss
+
+
+def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+    """The loss of an output, one float. Adds the input ``label`` where there is one.
+
+    Raises CompileError for an output of another form.
+    """
+    if not output.dtype.is_float:
+        raise CompileError(f"a loss is of floats, and the output is {output.dtype.value}")
+    with build.at("loss", (loss.kind,)):
+        try:
+            return _BUILDERS[loss.kind](build, loss, output)
+        except ValueError:
+            raise CompileError(
+                f"the model has an input '{LABEL}' of its own: give it another name, or take a "
+                "loss that the model computes (--loss output)"
+            ) from None
+
+
+def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
+    """The mean, over all labels that count, of -log softmax at the label."""
+    if scores.rank < 2:
+        raise CompileError(
+            f"cross_entropy wants scores with a dimension of classes, not {list(scores.shape)}"
+        )
+    axis = loss.axis
+    if axis is None:
+        axis = scores.rank - 1 if scores.rank == 3 else 1
+    if not -scores.rank <= axis < scores.rank:
+        raise CompileError(f"cross_entropy: {list(scores.shape)} has no dimension {axis}")
+    axis %= scores.rank
+    classes = scores.shape[axis]
+    shape = scores.shape[:axis] + scores.shape[axis + 1 :]
+    label = build.input(LABEL, Type(DType.I32, shape), "int64")
+    wide = build.reshape(label, (*shape[:axis], 1, *shape[axis:]), "label")
+    counts = build.map(lambda t: t.eq(loss.ignored).negated(), wide, hint="counts")
+    # A label that names no class stops the run; a negative one would count from the end.
+    checked = build.map(
+        lambda t, c: c.select((t < 0).select(t - classes, t), 0).op("index", classes),
+        wide,
+        counts,
+        hint="checked",
+    )
+    logs = log_softmax_of(build, scores, [axis])
+    places = iota(build, classes, axis, scores.rank)
+    spread = loss.smoothing / classes
+
+    def target(t: Term, i: Term, v: Term) -> Term:
+        hit = t.eq(i)  # of one that does not count, class 0: it is left out below
+        if not spread:
+            return hit.select(v, 0.0)
+        return v * hit.select_literals(v.dtype, 1.0 - loss.smoothing + spread, spread)
+
+    each = build.map(target, checked, places, logs, hint="each")
+    picked = build.reduce(Reduction.SUM, each, [axis], True, "picked")
+    kept = build.map_as_is(lambda c, v: c.select(-v, 0.0), counts, picked, hint="kept")
+    axes = list(range(scores.rank))
+    total = build.reduce(Reduction.SUM, kept, axes, False, "total")
+    number = build.map(lambda c: c.cast(DType.F32), counts, hint="number")
+    many = build.reduce(Reduction.SUM, number, axes, False, "many")
+    # Where no label counts, nothing is to be learned.
+    return build.map_wide(lambda s, n: s / n.max(1.0), total, many, hint="mean", keep=True)
+
+
+def _mse(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+    """The mean of the squares of output - label."""
+    wanted = build.input(LABEL, output.type, output.dtype.numpy.name)
+    squares = build.map_wide(
+        lambda y, t: (y - t) * (y - t), output, wanted, hint="squares", keep=True
+    )
+    total = build.reduce(Reduction.SUM, squares, range(output.rank), False, "total")
+    scale = 1.0 / math.prod(output.shape)
+    return build.map(lambda s: s * scale, total, hint="mean")
+
+
+def _output(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+    if output.type.size != 1:
+        raise CompileError(f"an output that is the loss is one float, not {list(output.shape)}")
+    return build.cast(build.reshape(output, (), "loss"), DType.F32)
+
+
+_BUILDERS: dict[str, Callable[[GraphBuilder, Loss, Value], Value]] = {
+    "cross_entropy": _cross_entropy,
+    "mse": _mse,
+    "output": _output,
+}

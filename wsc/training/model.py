@@ -1,0 +1,159 @@
+"""A model as training takes it: which weights change, and what its nodes do in training."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import onnx_ir as ir
+
+from wsc.errors import CompileError, shortened
+from wsc.frontend.load import hold
+from wsc.frontend.training import OURS
+from wsc.frontend.types import FLOATS
+
+NEXT = ".next"  # behind the name of running statistics: what they become
+STATISTICS = 14  # the opset in which BatchNormalization learned to train
+
+
+@dataclass(slots=True)
+class Preparation:
+    """Makes state of what training changes, when a model is read.
+
+    trainable: patterns of names of initializers; none: every float initializer of one dimension
+    or more that is more than one number. batch: samples of a run. shapes: of inputs, where
+    they are known from a batch. weights: names, afterwards. taken: running statistics -> the
+    output with what they become. tensors: the values of both at the start, as the model has them.
+    """
+
+    trainable: tuple[str, ...] = ()
+    batch: int | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    weights: list[str] = field(default_factory=list[str])
+    taken: dict[str, str] = field(default_factory=dict[str, str])
+    tensors: dict[str, ir.TensorProtocol] = field(default_factory=dict[str, ir.TensorProtocol])
+
+    def __call__(self, model: ir.Model) -> None:
+        """Change a model that was read. Raises CompileError if nothing is left to train."""
+        graph = model.graph
+        opset = model.opset_imports.get("", 1)
+        statistics = self._normalizations(graph, opset)
+        _dropouts(model)
+        self.weights += self._chosen(graph, statistics)
+        for name in (*self.weights, *statistics):
+            tensor = graph.initializers[name].const_value
+            assert tensor is not None
+            self.tensors[name] = tensor
+            hold(graph, name)
+        _sized(graph, self.batch, self.shapes, {*self.weights, *statistics})
+
+    def _normalizations(self, graph: ir.Graph, opset: int) -> list[str]:
+        """Put each BatchNormalization into training mode; the names of its statistics."""
+        names: dict[str, None] = {}
+        for node in graph:
+            if node.op_type != "BatchNormalization" or node.domain not in ("", "ai.onnx"):
+                continue
+            if opset < STATISTICS:
+                raise CompileError(
+                    f"node {shortened(node.name or 'BatchNormalization')!r}: BatchNormalization "
+                    f"trains from opset {STATISTICS} on, and the model has {opset}"
+                )
+            node.attributes["training_mode"] = ir.AttrInt64("training_mode", 1)
+            node.resize_outputs(3)
+            for value, output in zip(node.inputs[3:5], node.outputs[1:], strict=True):
+                name = "" if value is None else str(value.name)
+                if name not in graph.initializers or name in names:
+                    continue  # given at each run: nobody keeps it
+                names[name] = None
+                output.name = self.taken[name] = f"{name}{NEXT}"
+                output.dtype = graph.initializers[name].dtype or ir.DataType.FLOAT
+                graph.outputs.append(output)
+        return list(names)
+
+    def _chosen(self, graph: ir.Graph, statistics: Iterable[str]) -> list[str]:
+        floats = {
+            name: tensor
+            for name, value in graph.initializers.items()
+            if (tensor := value.const_value) is not None
+            and tensor.dtype in FLOATS
+            and name not in set(statistics)
+        }
+        if not self.trainable:
+            found = [n for n, tensor in floats.items() if tensor.shape.rank() and tensor.size > 1]
+            if not found:
+                raise CompileError("the model has no trainable weight: no initializer of floats")
+            return found
+        chosen: dict[str, None] = {}
+        for pattern in self.trainable:
+            matching = [name for name in floats if fnmatchcase(name, pattern)]
+            if not matching:
+                some = ", ".join(shortened(name, 60) for name in list(floats)[:8]) or "none"
+                raise CompileError(
+                    f"--trainable {shortened(pattern)}: no initializer of floats has such a name "
+                    f"(there are: {some})"
+                )
+            chosen |= dict.fromkeys(matching)
+        return list(chosen)
+
+
+def _dropouts(model: ir.Model) -> None:
+    """Put each Dropout into training mode: what it drops is drawn from a seed of each run."""
+    for node in model.graph:
+        if node.op_type != "Dropout" or node.domain not in ("", "ai.onnx"):
+            continue
+        ratio = 0.5
+        given = node.inputs[1] if len(node.inputs) > 1 else None
+        if "ratio" in node.attributes:
+            ratio = node.attributes["ratio"].as_float()
+        elif given is not None:
+            tensor = ir.convenience.get_const_tensor(given)
+            if tensor is None:
+                raise CompileError(
+                    f"node {shortened(node.name or 'Dropout')!r}: its ratio is no constant"
+                )
+            ratio = float(tensor.numpy())
+        node.attributes.clear()
+        if not ratio:
+            node.resize_inputs(1)
+            continue
+        key = zlib.crc32((node.name or str(node.outputs[0].name)).encode()) & 0x7FFFFFFF
+        node.domain = OURS
+        node.attributes.add(ir.AttrFloat32("ratio", ratio))
+        node.attributes.add(ir.AttrInt64("key", key))
+        node.resize_inputs(1)
+        model.opset_imports[OURS] = 1
+
+
+def _sized(
+    graph: ir.Graph,
+    batch: int | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    state: Collection[str],
+) -> None:
+    """Give sizes to the inputs, also to those of a model that was written for one sample."""
+    for value in graph.inputs:
+        name, shape = str(value.name), value.shape
+        if name in state or shape is None or not len(shape):
+            continue
+        given = shapes.get(name, () if batch is None else (batch,))
+        if name in shapes and len(given) != len(shape):
+            raise CompileError(
+                f"input {shortened(name)!r}: the model has {len(shape)} dimensions, and a batch "
+                f"{list(given)}"
+            )
+        dims = list(shape)
+        for axis, size in enumerate(given):
+            known = dims[axis]
+            one = axis == 0 and known == 1  # the model was written for one sample
+            if isinstance(known, int) and known > 0 and not one and known != size:
+                raise CompileError(
+                    f"input {shortened(name)!r} axis {axis}: the model has {known}, and a batch "
+                    f"{size}"
+                )
+            dims[axis] = size
+        value.shape = ir.Shape(dims)
+    for value in graph.outputs:
+        if value.name not in state:
+            value.shape = None  # that of one sample, maybe

@@ -1,0 +1,220 @@
+"""The graph of one training step: forwards, the loss, backwards, and what the store does then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from wsc.errors import CompileError, shortened
+from wsc.frontend import import_onnx
+from wsc.frontend.importer import source_of
+from wsc.ir.build import GraphBuilder
+from wsc.ir.check import check_graph
+from wsc.ir.graph import Constant, Graph, GraphOutput, Type
+from wsc.isa.program import EdgeTensor, Kind, Program, Update
+from wsc.isa.types import DType
+from wsc.isa.updates import BY_NAME, RULES
+from wsc.passes.differentiate import GRADIENT, Differentiate
+from wsc.pipeline import Compiled
+from wsc.training.losses import Loss, add_loss
+from wsc.training.model import Preparation
+
+if TYPE_CHECKING:
+    import onnx
+
+LOSS = "loss"
+SCALE = "loss.scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """The rule of the weight store.
+
+    rule: a row of ``wsc.isa.updates``. numbers: those that differ from the row's. groups: (pattern
+    of names, numbers that differ for such weights), the first that fits counts.
+    """
+
+    rule: str = "sgd"
+    numbers: tuple[tuple[str, float], ...] = ()
+    groups: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+
+    def of(self, name: str) -> tuple[tuple[str, float], ...]:
+        """All numbers of the rule for a weight."""
+        table = {item.name: item.default for item in BY_NAME[self.rule].parameters}
+        table |= dict(self.numbers)
+        for pattern, numbers in self.groups:
+            if fnmatchcase(name, pattern):
+                table |= dict(numbers)
+                break
+        return tuple(table.items())
+
+
+_SHORT = {"lr": "rate", "weight_decay": "decay", "eps": "epsilon"}
+
+
+def parse_optimizer(text: str, groups: Sequence[str] = ()) -> Optimizer:
+    """``adamw:lr=3e-4,weight_decay=0.1``; groups: ``*.bias:weight_decay=0``.
+
+    Raises CompileError for a rule or a number that there is not.
+    """
+    name, _, rest = text.partition(":")
+    rules = [rule.name for rule in RULES if rule.parameters]
+    if name not in rules:
+        raise CompileError(f"optimizer {shortened(name)!r}: there are {', '.join(rules)}")
+    parsed: list[tuple[str, tuple[tuple[str, float], ...]]] = []
+    for group in groups:
+        pattern, _, numbers = group.rpartition(":")
+        parsed.append((pattern, _numbers(name, numbers)))
+    return Optimizer(name, _numbers(name, rest), tuple(parsed))
+
+
+def _numbers(rule: str, text: str) -> tuple[tuple[str, float], ...]:
+    known = {item.name: item for item in BY_NAME[rule].parameters}
+    found: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        key = _SHORT.get(key, key)
+        if key not in known:
+            raise CompileError(
+                f"optimizer {rule}: {shortened(part)!r} is none of "
+                f"{', '.join(f'{name}=' for name in known)}"
+            )
+        try:
+            number = float(value)
+        except ValueError:
+            raise CompileError(
+                f"optimizer {rule}: {key} is a number, not {shortened(value)!r}"
+            ) from None
+        item = known[key]
+        if not item.low <= number < item.below:
+            raise CompileError(
+                f"optimizer {rule}: {key} is from {item.low:g} to below {item.below:g}, not "
+                f"{number:g}"
+            )
+        found[key] = number
+    return tuple(found.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One training step, before it is placed on a fabric.
+
+    graph: with the outputs ``loss``, a gradient for each weight and what running statistics
+    become; its weights are state. updates: what the store does with these. masters: what the store
+    holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
+    optimizer keeps. states: the latter.
+    """
+
+    graph: Graph
+    updates: tuple[Update, ...]
+    masters: Mapping[str, Constant]
+    states: tuple[Constant, ...]
+
+    def finish(self, compiled: Compiled) -> Compiled:
+        """The compiled step with its updates and their state."""
+        kept = (self.masters.get(item.name, item) for item in compiled.constants)
+        constants = (*kept, *self.states)
+        program = add_updates(compiled.program, self.updates, self.states)
+        return replace(compiled, program=program, constants=constants)
+
+
+def add_updates(
+    program: Program, updates: tuple[Update, ...], states: tuple[Constant, ...]
+) -> Program:
+    """A program with updates, and the state that they keep among its weights.
+
+    In the program a weight may have another name than in the model, where an output has that one.
+    """
+    tensors = tuple(
+        EdgeTensor(item.name, Kind.WEIGHT, item.type.dtype, item.type.shape, key=item.name)
+        for item in states
+    )
+    names = {tensor.key: tensor.name for tensor in program.edge_tensors if tensor.key}
+    named = tuple(replace(update, weight=names[update.weight]) for update in updates)
+    return program.with_(edge_tensors=(*program.edge_tensors, *tensors), updates=named)
+
+
+def build_step(
+    model: str | Path | onnx.ModelProto,
+    loss: Loss,
+    optimizer: Optimizer,
+    dims: Mapping[str, int] | None = None,
+    precision: DType = DType.F32,
+    trainable: Sequence[str] = (),
+    batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Step:
+    """The step of a model.
+
+    dims: as for ``import_onnx``. trainable: patterns of names of initializers. batch: samples of a
+    run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that
+    cannot be trained.
+    """
+    preparation = Preparation(tuple(trainable), batch, shapes or {})
+    graph = import_onnx(model, dims, None, precision, prepare=preparation)
+    scale = SCALE if precision is DType.F16 else ""
+    graph = _with_loss(graph, loss, preparation, scale)
+    weights = tuple(preparation.weights)
+    graph = Differentiate(LOSS, weights, scale).apply(graph)
+    types = graph.types()
+    taken = {*types, *(output.name for output in graph.outputs)}
+    updates: list[Update] = []
+    states: list[Constant] = []
+    for name in weights:
+        kept = [_free(f"{name}.{part}", taken) for part in BY_NAME[optimizer.rule].state]
+        states += [_zeros(state, types[name].shape) for state in kept]
+        gradient = f"{name}{GRADIENT}"
+        updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
+    updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
+    masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
+    return Step(graph, tuple(updates), masters, tuple(states))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that nothing else has; it is taken then."""
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
+
+
+def _zeros(name: str, shape: tuple[int, ...]) -> Constant:
+    return Constant(name, Type(DType.F32, shape), lambda: np.zeros(shape, np.float32), state=True)
+
+
+def _master(name: str, tensor: ir.TensorProtocol) -> Constant:
+    """What the store holds of a weight at the start."""
+    shape = tuple(int(size) for size in tensor.shape.numpy())
+    single = tensor.dtype is ir.DataType.FLOAT
+    source = source_of(tensor, DType.F32) if single else None
+
+    def load() -> np.ndarray:
+        return tensor.numpy().reshape(shape).astype(np.float32)
+
+    return Constant(name, Type(DType.F32, shape), load, source, state=True)
+
+
+def _with_loss(graph: Graph, loss: Loss, preparation: Preparation, scale: str) -> Graph:
+    """The graph whose outputs are the loss and what running statistics become."""
+    outputs = {output.name: output for output in graph.outputs}
+    taken = [outputs.pop(name) for name in preparation.taken.values()]
+    name = loss.output or next(iter(outputs), "")
+    if name not in outputs:
+        listed = ", ".join(map(shortened, outputs)) or "none"
+        raise CompileError(f"loss: no output {shortened(name)!r} (there are: {listed})")
+    if outputs[name].length is not None or outputs[name].high:
+        raise CompileError(f"loss: the size of output {shortened(name)!r} depends on data")
+    build = GraphBuilder.of(graph)
+    value = add_loss(build, loss, build.value(outputs[name].value))
+    if scale:
+        build.input(scale, Type(DType.F32, ()), "float32")
+    shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
+    result = build.finish(shown).with_(files=graph.files)
+    check_graph(result)
+    return result
