@@ -15,11 +15,12 @@ from wsc.isa.program import Kind, Program
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
-from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, Options, Outcome, choose_engine
+from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, choose_engine
 from wsc.runtime.errors import InputError, LoadError, RuntimeFault
 from wsc.runtime.frames import run_html, statements_frame
 from wsc.runtime.image import Image, load
-from wsc.runtime.memory import observer_bytes, require_for_run
+from wsc.runtime.needs import observer_bytes, require_for_run
+from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
@@ -80,6 +81,7 @@ def run(  # pyright: ignore[reportOverlappingOverload]
     progress: Callable[[int, float], None] | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    compiling: Callable[[str], None] | None = None,
 ) -> ValuesResult: ...
 
 
@@ -136,10 +138,9 @@ def run(
         progress: called with (cycle, fraction of the edge's elements moved); the cycle is 0
             where there is no clock.
         shuffle: seed of a random order of visiting tiles; nothing may depend on it.
-        compiling: called with an empty text if the engine itself must be compiled, which takes a
-            quarter of a minute and is kept for later runs; with the reason, if it cannot be kept.
-            Without it, that reason is a ``RuntimeWarning``. The values engine, which is made of
-            parts that are compiled when they are first used, does not call it.
+        compiling: called with an empty text if an engine must be compiled, which takes a few
+            seconds and is kept for later runs; with the reason, if it cannot be kept.
+            Without it, that reason is a ``RuntimeWarning``.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
         max_memory: bytes that the run may take; None stands for what the machine has free.
@@ -176,7 +177,7 @@ def run(
     require_weights(image)
     flat = check_inputs(image.program, inputs)
     if name == VALUES:
-        return _run_values(image, flat, progress, max_memory, started)
+        return _run_values(image, flat, options, max_memory, started)
     require_for_run(image, name, max_memory, observer_bytes(image, options))
     if name == CHECKING:
         from wsc.runtime.reference.engine import ReferenceEngine  # compiled code is loaded only now
@@ -232,14 +233,17 @@ def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunR
 
 
 def _run_values(
-    image: Image, flat: dict[str, np.ndarray], progress: Callable[[int, float], None] | None,
-    max_memory: int | None, started: float,
+    image: Image, flat: dict[str, np.ndarray], options: Options, max_memory: int | None,
+    started: float,
 ) -> ValuesResult:  # fmt: skip
     require_for_run(image, VALUES, max_memory)
     from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 
+    progress = options.progress
     tell = None if progress is None else lambda part: progress(0, part)
-    executed = execute(image, flat, progress=tell, max_memory=max_memory)
+    executed = execute(
+        image, flat, progress=tell, max_memory=max_memory, compiling=options.compiling
+    )
     outputs = host_outputs(image.program, executed.outputs)
     return ValuesResult(outputs, executed.work, time.perf_counter() - started)
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decisions, decisions
-from wsc.runtime.engine import Options, Outcome
 from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
 from wsc.runtime.image import Image
+from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.work import Work
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_both(
         The outcome, and whether the reference engine gave it.
 
     Raises:
-        RuntimeFault: as ``runtime.engine.Engine.run``.
+        RuntimeFault: as ``wsc.runtime.runs.Engine.run``.
     """
     found = decisions(image)
     both = _Both(image, inputs, options, max_memory, found)
@@ -102,6 +102,7 @@ class _Both:
             self.image, self.inputs, max_memory=self.max_memory,
             progress=None if progress is None else lambda part: progress(0, part),
             deciding=None if self.found.first is None else self.found.deciding,
+            compiling=self.options.compiling,
         )  # fmt: skip
 
     def reference(self) -> Outcome:

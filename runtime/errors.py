@@ -1,16 +1,15 @@
-"""What can go wrong while a program is loaded or runs."""
+"""What can go wrong while a program is loaded or runs.
+
+Every module may import this one, so what errors carry (``Counters``, ``Trace``, ``Record``) has no
+type here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from wsc.isa.program import Location
-
-if TYPE_CHECKING:
-    from wsc.runtime.counters import Counters
-    from wsc.runtime.record import Record
-    from wsc.runtime.trace import Trace
 
 
 class RuntimeFault(Exception):
@@ -47,7 +46,7 @@ class Deadlock(RuntimeFault):
     cycle: None of an engine without a clock. record: what such a run had noted until then.
     """
 
-    def __init__(self, message: str, cycle: int | None, record: Record | None = None) -> None:
+    def __init__(self, message: str, cycle: int | None, record: Any = None) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.record = record
@@ -59,11 +58,11 @@ class CycleLimit(RuntimeFault):
     trace: what was recorded, if a trace was asked for.
     """
 
-    def __init__(self, message: str, cycle: int, counters: Counters) -> None:
+    def __init__(self, message: str, cycle: int, counters: Any) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.counters = counters
-        self.trace: Trace | None = None
+        self.trace: Any = None
 
 
 class MemoryLimit(RuntimeFault):

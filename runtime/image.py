@@ -15,9 +15,9 @@ from wsc.isa.turns import plain_transfers, unrolled
 from wsc.runtime.code import Code, flatten
 from wsc.runtime.engine import BOTH, TIME
 from wsc.runtime.errors import LoadError
-from wsc.runtime.memory import require_for_program
 from wsc.runtime.routes import Routes, build_routes, region_tiles
 from wsc.runtime.schedule import Schedule, build_schedule
+from wsc.runtime.sizes import require_for_program
 from wsc.runtime.tables import DTYPES, Col, Kind
 from wsc.runtime.weights import Mapped, Weights, open_weights
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from wsc.runtime.engine import Options
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import (
     NEVER,
@@ -18,11 +17,13 @@ from wsc.runtime.observations.records import (
     Observations,
 )
 from wsc.runtime.observations.tracing import trace_tables
+from wsc.runtime.runs import Options
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.tables import COUNTED, MAX_DIMS
 
 OPERANDS = 4
 Tables = dict[str, np.ndarray]
+Record = np.dtype[np.void]
 
 
 def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
@@ -44,7 +45,7 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
     }  # fmt: skip
 
 
-def cores(image: Image, units: int, tile_type: Any, unit_type: Any) -> Tables:
+def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tables:
     """Tiles and units in their first state."""
     fabric, tiles = image.fabric, image.tiles
     tile = np.zeros(tiles, tile_type)
@@ -87,7 +88,7 @@ def edge(image: Image) -> Tables:
     }  # fmt: skip
 
 
-def messages(image: Image, buffer: Any, lock: Any, message: Any) -> Tables:
+def messages(image: Image, buffer: Record, lock: Record, message: Record) -> Tables:
     """The dynamic network, empty; without tiles if nothing is sent."""
     moving = image.tiles if image.code.sends else 0
     cells = moving * 5 * image.fabric.dynamic_buffer_depth + 1

@@ -345,8 +345,8 @@ def compile_step(
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings: as for ``compile``; the others as for ``wsc.train``.
-    shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings: as for ``compile``; the others as for
+    ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.

@@ -16,6 +16,7 @@ from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.types import DType
+from wsc.passes.blocks import Blocks
 from wsc.passes.emit import Emit
 from wsc.passes.layers import find_layers
 from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
@@ -49,6 +50,7 @@ def passes(
     """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
+        Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order, alike),
         Allocate(fabric),  # addresses before kernels: instructions name them
@@ -73,11 +75,14 @@ def run_passes(
     """
     try:
         return _run(graph, fabric, precision, model, observe, same_order, True)
-    except DoesNotFit:
+    except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
-    return _run(graph, fabric, precision, model, observe, same_order, False)
+        try:
+            return _run(graph, fabric, precision, model, observe, same_order, False)
+        except DoesNotFit:
+            raise error from None
 
 
 def _run(

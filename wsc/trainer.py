@@ -22,6 +22,7 @@ import numpy as np
 from wsc.api import Program, compile_step
 from wsc.errors import CompileError, shortened
 from wsc.files import appearing, require_writable
+from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
 from wsc.runtime.api import run
@@ -30,6 +31,7 @@ from wsc.runtime.image import Image, load
 from wsc.runtime.optimizer import apply_updates, is_finite
 from wsc.training.losses import parse_loss
 from wsc.training.step import LOSS, SCALE, parse_optimizer
+from wsc.wafers import Ran, Wafers
 from wsc.weights import MARK
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FIRST_SCALE = 65536.0  # of the gradients of halves
+STEP = "step.wsa"  # the file of the program, in a folder of its own
 KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
 _FIELDS = ("step", "updates", "scale", "good", "seed")
 GROWTH = 2000  # steps without overflow until the scale is doubled
@@ -75,6 +78,11 @@ class State:
             [self.step, self.updates, math.frexp(self.scale)[1] - 1, self.good, seed], np.int64
         )
 
+    def drawn(self, number: int) -> np.ndarray:
+        """The seed of what is dropped in one run of the next step."""
+        parts = [0 if self.seed is None else self.seed, self.step, number]
+        return np.random.SeedSequence(parts).generate_state(1).view(np.int32).reshape(())
+
     @classmethod
     def of(cls, array: np.ndarray) -> State:
         """Inverse of ``as_array``."""
@@ -96,6 +104,7 @@ class Trainer:
     clip: float = 0.0
     over: int = 1
     batch: int | None = None
+    wafers: Wafers | None = None
     program: Program | None = None
     state: State = field(default_factory=State)
     _image: Image | None = None
@@ -121,12 +130,11 @@ class Trainer:
         assembly = image.program
         total: dict[str, np.ndarray] = {}
         loss, cycles = 0.0, 0
-        for part in parts:
-            outputs, took = self._run(image, part)
-            loss += float(outputs[LOSS])
-            cycles = None if took is None or cycles is None else cycles + took
+        for ran in self._run(image, parts):
+            loss += float(ran.outputs[LOSS])
+            cycles = None if ran.cycles is None or cycles is None else cycles + ran.cycles
             for update in assembly.updates:
-                gradient = outputs[update.gradient].astype(np.float32)
+                gradient = ran.outputs[update.gradient].astype(np.float32)
                 before = total.get(update.gradient)
                 total[update.gradient] = gradient if before is None else before + gradient
         state = self.state
@@ -148,15 +156,22 @@ class Trainer:
         seconds = time.perf_counter() - started
         return StepResult(loss / len(parts), rate, cycles, seconds, skipped, norm)
 
-    def _run(
-        self, image: Image, part: Mapping[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], int | None]:
-        """The outputs and cycles of one run."""
-        inputs = dict(part)
-        if SCALE in self._inputs():
-            inputs[SCALE] = np.array(self.state.scale, np.float32)
-        result = run(image, inputs, engine=self.engine)
-        return result.outputs, result.cycles
+    def _run(self, image: Image, parts: Sequence[Mapping[str, np.ndarray]]) -> list[Ran]:
+        """The runs of a step, in order."""
+        given: list[dict[str, np.ndarray]] = []
+        for number, part in enumerate(parts):
+            inputs = dict(part)
+            if SCALE in self._inputs():
+                inputs[SCALE] = np.array(self.state.scale, np.float32)
+            if SEED in self._inputs():
+                inputs[SEED] = self.state.drawn(number)
+            given.append(inputs)
+        if self.wafers is not None:
+            assert self._folder is not None
+            file = Path(self._folder.name) / STEP
+            return self.wafers.run(file, self._store, given, self.engine)
+        results = [run(image, inputs, engine=self.engine) for inputs in given]
+        return [Ran(result.outputs, result.cycles) for result in results]
 
     def _factor(self) -> float:
         """What the rates of this step are multiplied by: the last number counts for the rest."""
@@ -221,7 +236,7 @@ class Trainer:
         assembly = self.program.assembly
         _require_step(assembly)
         self._folder = tempfile.TemporaryDirectory(prefix="wsc-")
-        self.program.save(Path(self._folder.name) / "step.wsa")
+        self.program.save(Path(self._folder.name) / STEP)
         self._image = load(self.program.assembly, self.program.fabric, Path(self._folder.name))
         names = [name for u in assembly.updates for name in (u.weight, *u.states)]
         shapes = {tensor.name: tensor.shape for tensor in assembly.edge_tensors}
@@ -242,8 +257,11 @@ class Trainer:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The weights and running statistics by name, as they are now (copies)."""
-        updates = self._ready().program.updates
-        return {update.weight: self._store[update.weight].copy() for update in updates}
+        program = self._ready().program
+        keys = {tensor.name: tensor.key for tensor in program.edge_tensors}
+        return {
+            keys[update.weight]: self._store[update.weight].copy() for update in program.updates
+        }
 
     # --- files ------------------------------------------------------------------
 
@@ -339,6 +357,8 @@ def train(
     over: int = 1,
     schedule: Sequence[float] = (),
     batch: int | None = None,
+    wafers: int = 1,
+    cluster: str = "",
 ) -> Trainer:
     """Train a model: ``step`` takes a batch, computes gradients on the fabric, updates the store.
 
@@ -350,6 +370,8 @@ def train(
     initializers; none: all of them. clip: the norm of all gradients is at most this; 0: as it
     is. over: runs whose gradients make a step. schedule: by what the rate of each step is
     multiplied. batch: samples of a run, where the program is wanted before the first batch.
+    wafers: how many do the runs of a step at the same time; over is a multiple of it. cluster:
+    address of a Dask scheduler whose workers they are; without, they are processes here.
 
     Raises:
         CompileError: an option is none that there is.
@@ -367,4 +389,7 @@ def train(
         "loss": loss, "optimizer": optimizer, "groups": tuple(groups), "fabric": fabric,
         "dims": dims, "precision": precision, "trainable": tuple(trainable),
     }  # fmt: skip
-    return Trainer(model, options, engine, numbers, float(clip), over, batch)
+    if wafers < 1 or over % wafers:
+        raise CompileError(f"{over} runs of a step cannot be shared out to {wafers} wafers")
+    several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
+    return Trainer(model, options, engine, numbers, float(clip), over, batch, several)

@@ -33,7 +33,7 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
     ),
     "addresses": Area(
-        ("runtime/memory.py",),
+        ("runtime/memory.py", "runtime/sizes.py", "runtime/needs.py"),
         ("tests/runtime/test_addresses.py", "tests/runtime/test_limits.py"),
     ),
     "placement": Area(
@@ -45,11 +45,11 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_route.py", "tests/kernels/test_collectives.py", "tests/programs"),
     ),
     "counters": Area(
-        ("runtime/counters.py", "runtime/engine/observe.py"),
+        ("runtime/observations/collect.py", "runtime/reference/findings.py"),
         ("tests/runtime/test_counters.py", "tests/runtime/test_runs.py", "tests/cli/test_run.py"),
     ),
     "deadlock": Area(
-        ("runtime/engine/deadlock.py",),
+        ("runtime/observations/deadlock.py",),
         ("tests/runtime/test_faults.py", "tests/runtime/test_runs.py"),
     ),
     "store": Area(
@@ -61,7 +61,10 @@ AREAS: dict[str, Area] = {
     ),
     "files": Area(("wsc/files.py",), ("tests/test_files.py", "tests/test_weights.py")),
     "fabric": Area(("isa/fabric.py",), ("tests/isa/test_fabric.py", "tests/isa/test_machine.py")),
-    "kept": Area(("runtime/engine/keep.py",), ("tests/runtime/test_keep.py",)),
+    "kept": Area(
+        ("runtime/keep.py", "runtime/kernels/library.py"),
+        ("tests/runtime/test_keep.py", "tests/runtime/kernels/test_library.py"),
+    ),
     "cost": Area(
         ("wsc/cost/model.py", "wsc/cost/edge.py", "wsc/cost/steady.py", "wsc/cost/tiles.py"),
         (
@@ -84,11 +87,11 @@ AREAS: dict[str, Area] = {
     ),
     "engines": Area(
         (
-            "runtime/engine/kernel_router.py",
-            "runtime/engine/kernel_arbitrate.py",
-            "runtime/engine/kernel_edge.py",
-            "runtime/engine/kernel_races.py",
-            "runtime/engine/kernel_main.py",
+            "runtime/reference/*.py",
+            "runtime/time/*.py",
+            "runtime/both.py",
+            "runtime/decisions.py",
+            "runtime/observations/drive.py",
         ),
         (
             "tests/runtime/test_turns.py",
@@ -96,6 +99,7 @@ AREAS: dict[str, Area] = {
             "tests/runtime/test_runs.py",
             "tests/runtime/test_limits.py",
             "tests/runtime/test_races.py",
+            "tests/runtime/test_both.py",
             "tests/runtime/test_engines.py",
         ),
         900,

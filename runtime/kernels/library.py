@@ -21,7 +21,7 @@ import llvmlite
 import numpy as np
 from llvmlite import binding
 
-from wsc import isa, runtime
+from wsc import isa
 from wsc.runtime.keep import find_folder, processor
 from wsc.runtime.kernels.translate import FLAT, INT, NOTHING, Function, Translator, annotated
 
@@ -30,8 +30,10 @@ R = TypeVar("R")
 Tables = Mapping[str, tuple[Any, int]]
 Compiling = Callable[[str], None]
 
-# The contract's files that kernels contain functions or numbers of.
-_DECISIVE = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+# The files beside the rooms, and the contract's, that kernels have functions or numbers of.
+_BESIDE = ("tables.py", "routes.py", "schedule.py", "observations/records.py")
+_CONTRACT = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+_engines: list[Any] = []  # they own the code of this process
 _SEAL = hashlib.sha256().digest_size
 
 
@@ -99,7 +101,6 @@ class Library:
         self.name, self.tables, self.folder, self.vector = name, tables, folder, vector
         self.entries: list[Function] = []
         self._loaded: dict[str, int] = {}
-        self._owner: Any = None  # of the code
         self._lock = RLock()
 
     def kernel(self, function: Callable[P, R]) -> Kernel[P, R]:
@@ -119,16 +120,12 @@ class Library:
         """
         with self._lock:
             if not self._loaded:
-                self._loaded.update(_attach(self._kept(compiling), self.entries, self))
+                self._loaded.update(attach(self._kept(compiling), self.entries))
 
     def addresses(self) -> dict[str, int]:
         """Addresses of the entries' compiled code, by name."""
         self.prepare()
         return self._loaded
-
-    def own(self, engine: Any) -> None:
-        """Keep what owns the code."""
-        self._owner = engine
 
     def _kept(self, compiling: Compiling | None) -> bytes:
         """Machine code: what an earlier process has kept, or made now and kept."""
@@ -162,21 +159,22 @@ class Library:
 
     def digest(self) -> str:
         """Over all that decides what the compiled code does."""
-        contract, common = Path(isa.__file__).parent, Path(runtime.__file__).parent
-        files = [*sorted(self.folder.glob("*.py")), *sorted(common.glob("*.py"))]
-        files += [*sorted(Path(__file__).parent.glob("*.py")), *(contract / n for n in _DECISIVE)]
+        here, contract = Path(__file__).parent, Path(isa.__file__).parent
+        files = [*sorted(self.folder.glob("*.py")), *sorted(here.glob("*.py"))]
+        files += [here.parent / name for name in _BESIDE]
+        files += [contract / name for name in _CONTRACT]
         total = hashlib.sha256(repr((llvmlite.__version__, *processor())).encode())
         for file in files:
             total.update(file.read_bytes())
         return total.hexdigest()[:24]
 
 
-def _attach(code: bytes, entries: Sequence[Function], library: Library) -> dict[str, int]:
+def attach(code: bytes, entries: Sequence[Function]) -> dict[str, int]:
     """Load machine code into this process; addresses of the entries, by name."""
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target())
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    library.own(engine)
+    _engines.append(engine)
     return {function.name: engine.get_function_address(function.name) for function in entries}
 
 

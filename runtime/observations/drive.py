@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 from wsc.runtime.counters import Counters
-from wsc.runtime.engine import Options
 from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.observations import deadlock
 from wsc.runtime.observations.collect import collect
 from wsc.runtime.observations.interrupts import observed_run
 from wsc.runtime.observations.records import NEVER, Observations, Status
+from wsc.runtime.runs import Options
 
 _SLICE_SECONDS = 0.25
 _MOST_WORK = 1 << 40  # the loops return before that when they have done much

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 
-from wsc.runtime.engine import Options
 from wsc.runtime.image import Image
 from wsc.runtime.observations.collect import collect_statements
 from wsc.runtime.observations.records import ENTRY, TRACED, Observations, Reason
+from wsc.runtime.runs import Options
 from wsc.runtime.trace import Trace, UnitTrace
 
 

@@ -24,22 +24,22 @@ def fault(s: Machine, code: int, tile: int, unit: int, row: int, a: int, b: int)
     before those of the edge, and those in the order of the transfers. So the engines, which meet
     them in other orders, tell of the same one.
     """
-    g = s.now[0]
-    time = g.local
+    now = s.now[0]
+    time = now.local
     turn = row + 1 if code == Fault.LOOKUP else 0
-    sooner = g.error == 0 or time < g.error_time
-    if not sooner and time == g.error_time:
-        same = tile == g.error_tile
-        sooner = tile < g.error_tile or (same and turn < g.error_turn)
+    sooner = now.error == 0 or time < now.error_time
+    if not sooner and time == now.error_time:
+        same = tile == now.error_tile
+        sooner = tile < now.error_tile or (same and turn < now.error_turn)
     if sooner:
-        g.error = code
-        g.error_time = time
-        g.error_tile = tile
-        g.error_unit = unit
-        g.error_turn = turn
-        g.error_row = row
-        g.error_a = a
-        g.error_b = b
+        now.error = code
+        now.error_time = time
+        now.error_tile = tile
+        now.error_unit = unit
+        now.error_turn = turn
+        now.error_row = row
+        now.error_a = a
+        now.error_b = b
 
 
 @kernel

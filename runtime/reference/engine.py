@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.runtime.engine import Options, Outcome
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
@@ -14,6 +13,7 @@ from wsc.runtime.reference.compiled import LIBRARY
 from wsc.runtime.reference.cycles import run_until
 from wsc.runtime.reference.findings import refuse_races
 from wsc.runtime.reference.tables import make_machine
+from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.start import observe
 from wsc.runtime.store import make_outputs
 
@@ -21,7 +21,7 @@ _FIRST_SLICE = 1_000_000  # tile-cycles
 
 
 class ReferenceEngine:
-    """Steps an image cycle by cycle; see ``wsc.runtime.engine.Engine``."""
+    """Steps an image cycle by cycle; see ``wsc.runtime.runs.Engine``."""
 
     def run(self, image: Image, inputs: dict[str, np.ndarray], options: Options) -> Outcome:
         """Run to the end; the errors are those of the ``Engine`` protocol."""

@@ -25,9 +25,10 @@ _DOING = {
 
 
 def race_tables(image: Image, check: bool, now: np.ndarray) -> dict[str, np.ndarray]:
+    """The tables of the check; of one entry if it is off. now: the record that switches it on."""
     threads = image.tiles * int(now["units"][0])
     sizes = race_sizes(image, int(now["units"][0])) if check else {}
-    made = {
+    made: dict[str, Any] = {
         name: np.zeros(sizes.get(name, shape), dtype)
         for name, (shape, dtype) in _EMPTY.items()
     }  # fmt: skip

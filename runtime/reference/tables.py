@@ -9,7 +9,6 @@ import numpy as np
 from wsc.isa.program import Kind as Edge
 from wsc.isa.table import OPCODE, TABLE
 from wsc.isa.types import DType
-from wsc.runtime.engine import Options
 from wsc.runtime.image import Image
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
@@ -26,6 +25,7 @@ from wsc.runtime.reference.records import (
     Counts,
 )
 from wsc.runtime.reference.vectors import MEMORY
+from wsc.runtime.runs import Options
 from wsc.runtime.start import Tables, cores, counts, edge, messages, numbers
 from wsc.runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.values.build import HALF, fabric_words, literals, wanted_operations

@@ -58,23 +58,23 @@ def holds(relation: int, left: int, right: int) -> bool:
 @kernel
 def call(s: Machine, tile: int, row: int, pc: int) -> int:
     """Enter a procedure: a new window, arguments first, all else zero. The next row."""
-    g, rows = s.now[0], s.rows
+    now, rows = s.now[0], s.rows
     depth, frame = s.tile[tile].depth, s.tile[tile].frame
     new = frame + rows[row, Col.D]
-    if depth >= g.calls:
-        fault(s, Fault.CALLS, tile, 0, row, g.calls, 0)
+    if depth >= now.calls:
+        fault(s, Fault.CALLS, tile, 0, row, now.calls, 0)
         return pc
-    if new + rows[row, Col.RANK] > g.registers:
-        fault(s, Fault.REGISTERS, tile, 0, row, g.registers, 0)
+    if new + rows[row, Col.RANK] > now.registers:
+        fault(s, Fault.REGISTERS, tile, 0, row, now.registers, 0)
         return pc
-    start = tile * g.registers
+    start = tile * now.registers
     for register in range(new, new + rows[row, Col.RANK]):
         s.regs[start + register] = 0
     for k in range(rows[row, Col.COUNT]):
         value = reference(s, s.lists[rows[row, Col.DIMS] + k], tile)
         s.regs[start + new + k] = value
-    s.frames[(tile * g.calls + depth) * 2] = pc + 1
-    s.frames[(tile * g.calls + depth) * 2 + 1] = frame
+    s.frames[(tile * now.calls + depth) * 2] = pc + 1
+    s.frames[(tile * now.calls + depth) * 2 + 1] = frame
     s.tile[tile].depth = depth + 1
     s.tile[tile].frame = new
     return rows[row, Col.A]
@@ -300,18 +300,18 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
 @kernel
 def stopped(s: Machine, tile: int, t: int) -> bool:
     """Whether a fault, here or in a tile that counts before this one, ends a tile's run."""
-    g = s.now[0]
-    if g.error == 0 or g.error_time > t:
+    now = s.now[0]
+    if now.error == 0 or now.error_time > t:
         return False
-    if g.error_time < t or g.error_tile < tile:
+    if now.error_time < t or now.error_tile < tile:
         return True
-    return g.error_tile == tile and g.error_turn == 0
+    return now.error_tile == tile and now.error_turn == 0
 
 
 @kernel
 def core_phase(s: Machine, t: int) -> None:
     """One cycle of all cores that are due."""
-    g = s.now[0]
+    now = s.now[0]
     bucket, count = t & (WHEEL - 1), 0
     tile = s.wheel[bucket]
     while tile >= 0:
@@ -319,10 +319,10 @@ def core_phase(s: Machine, t: int) -> None:
         s.due[count] = tile
         count += 1
         tile = following
-    g.visits += count
-    if g.shuffle != 0:
-        shuffle(s.due.ctypes.data, 0, count, g.shuffle + t)
-    units = g.units
+    now.visits += count
+    if now.shuffle != 0:
+        shuffle(s.due.ctypes.data, 0, count, now.shuffle + t)
+    units = now.units
     for index in range(count):
         tile = s.due[index]
         unlink(s, tile)
@@ -339,5 +339,5 @@ def core_phase(s: Machine, t: int) -> None:
         soonest = NEVER
         for unit in range(units):
             soonest = min(soonest, s.unit[base + unit].wake)
-        if soonest < NEVER and g.error == 0:
+        if soonest < NEVER and now.error == 0:
             schedule(s, tile, max(soonest, t + 1))

@@ -31,7 +31,7 @@ encode = kernel(half_encoding)
 fmac_value = of_reals(VALUES["fmac", Class.FLOAT], 3)
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
 MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it starts
-VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``kernel_common.MOST_VISITS``
+VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``basics.MOST_VISITS``
 
 
 @kernel

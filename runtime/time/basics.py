@@ -27,23 +27,23 @@ def fault(s: Machine, code: int, tile: int, unit: int, row: int, a: int, b: int)
     before those of the edge, and those in the order of the transfers. So the engines, which meet
     them in other orders, tell of the same one.
     """
-    g = s.now[0]
-    time = g.local
+    now = s.now[0]
+    time = now.local
     turn = row + 1 if code == Fault.LOOKUP else 0
-    sooner = g.error == 0 or time < g.error_time
-    if not sooner and time == g.error_time:
-        same = tile == g.error_tile
-        sooner = tile < g.error_tile or (same and turn < g.error_turn)
+    sooner = now.error == 0 or time < now.error_time
+    if not sooner and time == now.error_time:
+        same = tile == now.error_tile
+        sooner = tile < now.error_tile or (same and turn < now.error_turn)
     if sooner:
-        g.error = code
-        g.error_time = time
-        g.limit = min(g.limit, time + 1)
-        g.error_tile = tile
-        g.error_unit = unit
-        g.error_turn = turn
-        g.error_row = row
-        g.error_a = a
-        g.error_b = b
+        now.error = code
+        now.error_time = time
+        now.limit = min(now.limit, time + 1)
+        now.error_tile = tile
+        now.error_unit = unit
+        now.error_turn = turn
+        now.error_row = row
+        now.error_a = a
+        now.error_b = b
 
 
 @kernel
@@ -134,14 +134,14 @@ def enqueue(s: Machine, task: int) -> None:
     """A slot, output queue or unit may be able to go on ."""
     queued = s.queued[task]
     if queued & QUEUED == 0:
-        g = s.now[0]
+        now = s.now[0]
         s.queued[task] = queued & LISTED | QUEUED
-        if g.unit_tasks <= task < g.port_tasks:
-            g.units_stacked += 1
-            s.tasks[g.tasks_end - g.units_stacked] = task
+        if now.unit_tasks <= task < now.port_tasks:
+            now.units_stacked += 1
+            s.tasks[now.tasks_end - now.units_stacked] = task
         else:
-            s.tasks[g.stacked] = task
-            g.stacked += 1
+            s.tasks[now.stacked] = task
+            now.stacked += 1
 
 
 @kernel
@@ -169,17 +169,17 @@ def put_off(s: Machine, slot: int, due: int) -> None:
 @kernel
 def put_off_port(s: Machine, task: int) -> None:
     """Let a port that is on no stack wait until there is nothing else to do."""
-    g, queued = s.now[0], s.queued[task]
+    now, queued = s.now[0], s.queued[task]
     if queued & LISTED == 0:
-        s.late[g.slots + g.late_ports] = task
-        g.late_ports += 1
+        s.late[now.slots + now.late_ports] = task
+        now.late_ports += 1
     s.queued[task] = queued | LISTED | LATE
 
 
 @kernel
 def free_stale_nodes(s: Machine) -> None:
     """Free the nodes of looks that an earlier look has replaced."""
-    g, nodes, links = s.now[0], s.nodes, s.now[0].tiles * 6
+    now, nodes, links = s.now[0], s.nodes, s.now[0].tiles * 6
     for bucket in range(WHEEL):
         node, kept = s.events[bucket], -1
         while node >= 0:
@@ -189,8 +189,8 @@ def free_stale_nodes(s: Machine) -> None:
                 nodes[node].next = kept
                 kept = node
             else:
-                nodes[node].next = g.node
-                g.node = node
+                nodes[node].next = now.node
+                now.node = node
             node = following
         s.events[bucket] = kept
 
@@ -209,13 +209,13 @@ def emptied(s: Machine, slot: int) -> None:
 
 @kernel
 def look_at(s: Machine, item: int, due: int) -> None:
-    """Look at a link's or port's contenders in cycle ``due``; see ``kernel_flow``."""
-    g = s.now[0]
-    if g.node < 0:
+    """Look at a link's or port's contenders in cycle ``due``; see ``flow``."""
+    now = s.now[0]
+    if now.node < 0:
         free_stale_nodes(s)
-    node = g.node
-    g.node = s.nodes[node].next
-    horizon = g.now + WHEEL - 1
+    node = now.node
+    now.node = s.nodes[node].next
+    horizon = now.now + WHEEL - 1
     bucket = (due if due < horizon else horizon) & (WHEEL - 1)
     s.nodes[node].item = item
     s.nodes[node].next = s.events[bucket]

@@ -180,40 +180,40 @@ def index_arrived(s: Machine, lookup: int, t: int) -> None:
 @kernel
 def edge_phase(s: Machine, inward: int, outward: int, t: int) -> None:
     """Share the bandwidth of this cycle among the ports that asked for it."""
-    g = s.now[0]
-    rate = g.io
+    now = s.now[0]
+    rate = now.io
     most = rate if rate > 4 else 4
-    waited = t - g.credit_time
-    g.credit_time = t
-    g.credit_in = min(g.credit_in + (waited - 1) * rate, most) + rate
-    g.credit_out = min(g.credit_out + (waited - 1) * rate, most) + rate
-    ports = g.port_count
+    waited = t - now.credit_time
+    now.credit_time = t
+    now.credit_in = min(now.credit_in + (waited - 1) * rate, most) + rate
+    now.credit_out = min(now.credit_out + (waited - 1) * rate, most) + rate
+    ports = now.port_count
     if inward > 0:
-        start = g.turn_in
+        start = now.turn_in
         for step in range(1, ports + 1):
             port = start + step if start + step < ports else start + step - ports
             queue = s.request_in[port]
             if queue >= 0:
                 s.request_in[port] = -1
                 size = size_of(s, queue)
-                if g.credit_in >= size:
-                    g.credit_in -= size
-                    g.bytes_in += size
-                    g.turn_in = port
+                if now.credit_in >= size:
+                    now.credit_in -= size
+                    now.bytes_in += size
+                    now.turn_in = port
                     feed(s, port, queue, t)
     if outward > 0:
-        start = g.turn_out
+        start = now.turn_out
         for step in range(1, ports + 1):
             port = start + step if start + step < ports else start + step - ports
             slot = s.request_out[port]
             if slot >= 0:
                 s.request_out[port] = -1
-                side = side_of(port, g.width, g.height)
+                side = side_of(port, now.width, now.height)
                 queue = -2 - s.slots[slot, Scol.NEXT + side]
                 size = size_of(s, queue)
-                if g.credit_out >= size:
-                    g.credit_out -= size
-                    g.bytes_out += size
-                    g.turn_out = port
+                if now.credit_out >= size:
+                    now.credit_out -= size
+                    now.bytes_out += size
+                    now.turn_out = port
                     drain(s, slot, side, queue, t)
     moved(s, t)

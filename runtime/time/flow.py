@@ -300,24 +300,24 @@ def advance_port(s: Machine, port: int, late: bool) -> None:
 
     late: all else is done, so that whole trees may be at rest.
     """
-    g = s.now[0]
+    now = s.now[0]
     for queue in range(s.port_first[port], s.port_first[port + 1]):
         if s.unrest[s.queues[queue, Qcol.SLOT]] != NO_TREE:
             time = feed_time(s, queue)
             if time != NEVER and not late:
-                put_off_port(s, g.port_tasks + port)
+                put_off_port(s, now.port_tasks + port)
                 return
-            time = max(time, s.port_free[port], g.now)
+            time = max(time, s.port_free[port], now.now)
             if not beyond(s, time) and has_port(s, port, queue, time + LEAST):
                 feed_through(s, port, queue)
         while True:
-            time = max(feed_time(s, queue), s.port_free[port], g.now)
+            time = max(feed_time(s, queue), s.port_free[port], now.now)
             if beyond(s, time):
                 break
             if not has_port(s, port, queue, time):
-                look_at_port(s, port, max(time, g.now + 1))
+                look_at_port(s, port, max(time, now.now + 1))
                 break
-            g.bytes_in += size_of(s, queue)
+            now.bytes_in += size_of(s, queue)
             feed(s, port, queue, time)
             moved(s, time)
 

@@ -190,20 +190,20 @@ def stream_bound(s: Machine, stream: int) -> int:
     What stands still waits for a core that takes from a queue, puts into one, or for an
     index value. The look at all slots is repeated only after some cycles.
     """
-    k, g = s.streams, s.now[0]
-    if g.now < k[stream].look:
+    k, now = s.streams, s.now[0]
+    if now.now < k[stream].look:
         return k[stream].safe
     bound = NEVER
     for index in range(k[stream].first, k[stream].first + k[stream].slots):
         bound = min(bound, still_bound(s, s.stream_slots[index]))
-        if bound <= g.now:
+        if bound <= now.now:
             break
     for index in range(k[stream].feeders, k[stream].feeders + k[stream].queues):
         queue = s.stream_queues[index]
         if feed_time(s, queue) != NEVER or waits_for_index(s, queue):
             bound = 0
     k[stream].safe = bound
-    k[stream].look = g.now + max(PATIENCE, k[stream].slots >> 4)
+    k[stream].look = now.now + max(PATIENCE, k[stream].slots >> 4)
     return bound
 
 

@@ -42,19 +42,19 @@ UNIT_TURNS = 64
 @kernel
 def begin_run(s: Machine) -> None:
     """Put every main thread and every edge queue in its first state."""
-    g = s.now[0]
-    for queue in range(g.queues):
+    now = s.now[0]
+    for queue in range(now.queues):
         settle(s, queue)
-    for tile in range(g.tiles):
-        if s.unit[tile * g.units].mode == Mode.FETCH:
-            run_unit(s, tile, 0, tile * g.units)
+    for tile in range(now.tiles):
+        if s.unit[tile * now.units].mode == Mode.FETCH:
+            run_unit(s, tile, 0, tile * now.units)
 
 
 @kernel
 def perform(s: Machine, task: int, late: bool) -> None:
     """Let a slot, output queue, port or unit go on as far as it can; late: if all else is done."""
-    g = s.now[0]
-    slots = g.slots
+    now = s.now[0]
+    slots = now.slots
     if task < slots:
         if s.slots[task, Scol.GUIDED] == 0:
             advance_plain(s, task, late)
@@ -62,12 +62,12 @@ def perform(s: Machine, task: int, late: bool) -> None:
             advance_guided(s, task)
     elif task < 2 * slots:
         advance_output(s, task - slots)
-    elif task >= g.port_tasks:
-        advance_port(s, task - g.port_tasks, late)
+    elif task >= now.port_tasks:
+        advance_port(s, task - now.port_tasks, late)
     else:
-        me = task - g.unit_tasks
-        tile = me // g.units
-        run_unit(s, tile, me - tile * g.units, me)
+        me = task - now.unit_tasks
+        tile = me // now.units
+        run_unit(s, tile, me - tile * now.units, me)
 
 
 @kernel
@@ -98,17 +98,17 @@ def resume_slots(s: Machine, until: int) -> bool:
 
     Those of the first bucket do in any case: what is due before it is there too.
     """
-    g, resumed = s.now[0], False
-    last = min(until >> LATE_SHIFT, g.late_floor + LATE_BUCKETS - 1)
-    last = max(last, g.late_floor)
-    for bucket in range(g.late_floor, last + 1):
+    now, resumed = s.now[0], False
+    last = min(until >> LATE_SHIFT, now.late_floor + LATE_BUCKETS - 1)
+    last = max(last, now.late_floor)
+    for bucket in range(now.late_floor, last + 1):
         if until < NEVER:
-            g.late_floor = min(bucket + 1, last)  # who is put off meanwhile comes after this
+            now.late_floor = min(bucket + 1, last)  # who is put off meanwhile comes after this
         slot = s.late_first[bucket & (LATE_BUCKETS - 1)]
         s.late_first[bucket & (LATE_BUCKETS - 1)] = -1
         while slot >= 0:
             following = s.late[slot]
-            g.late -= 1
+            now.late -= 1
             due = head_time(s, slot) if s.queued[slot] & LATE != 0 else 0
             if due >> LATE_SHIFT > bucket and until < NEVER:  # it has gone on since it was listed
                 list_late(s, slot, due)
@@ -125,16 +125,16 @@ def resume_late(s: Machine) -> bool:
     Slots wait until the cycle in which they could do something; mostly more room wakes them
     before. Ports come last: they feed the more at a time, the less is under way.
     """
-    g, until = s.now[0], next_event(s, s.now[0].now)
-    g.visits += g.late
-    if g.late == 0:
-        g.late_floor = max(g.late_floor, g.now >> LATE_SHIFT)
+    now, until = s.now[0], next_event(s, s.now[0].now)
+    now.visits += now.late
+    if now.late == 0:
+        now.late_floor = max(now.late_floor, now.now >> LATE_SHIFT)
     elif resume_slots(s, until):
         return True
-    count = g.late_ports
-    g.late_ports = 0
+    count = now.late_ports
+    now.late_ports = 0
     for index in range(count):
-        perform_late(s, s.late[g.slots + index])
+        perform_late(s, s.late[now.slots + index])
     return count > 0
 
 
@@ -144,28 +144,28 @@ def next_task(s: Machine) -> int:
 
     What units take from their queues in a row leaves room for several wavelets at once.
     """
-    g = s.now[0]
-    if g.stacked == 0:
-        g.unit_turns = UNIT_TURNS
-    if g.units_stacked > 0 and g.unit_turns > 0:
-        g.unit_turns -= 1
-        task = s.tasks[g.tasks_end - g.units_stacked]
-        g.units_stacked -= 1
+    now = s.now[0]
+    if now.stacked == 0:
+        now.unit_turns = UNIT_TURNS
+    if now.units_stacked > 0 and now.unit_turns > 0:
+        now.unit_turns -= 1
+        task = s.tasks[now.tasks_end - now.units_stacked]
+        now.units_stacked -= 1
         return task
-    g.unit_turns = 0
-    g.stacked -= 1
-    return s.tasks[g.stacked]
+    now.unit_turns = 0
+    now.stacked -= 1
+    return s.tasks[now.stacked]
 
 
 @kernel
 def work(s: Machine, most: int) -> bool:
     """Do what waits for no order; False if that was more than ``most`` tasks."""
-    g = s.now[0]
+    now = s.now[0]
     for _ in range(most):
-        if g.visits >= MOST_VISITS:
+        if now.visits >= MOST_VISITS:
             return False
-        g.visits += 1
-        if g.stacked + g.units_stacked == 0:
+        now.visits += 1
+        if now.stacked + now.units_stacked == 0:
             if not resume_late(s):
                 return True
             continue
@@ -196,17 +196,17 @@ def visit_cores(s: Machine, t: int) -> None:
 @kernel
 def visit_links(s: Machine, t: int) -> None:
     """The links and ports whose contenders are looked at in this cycle; then the edge."""
-    g, nodes = s.now[0], s.nodes
+    now, nodes = s.now[0], s.nodes
     bucket = t & (WHEEL - 1)
     node = s.events[bucket]
     s.events[bucket] = -1
-    links = g.tiles * 6
-    g.feeding = 0
-    g.requests = 0
+    links = now.tiles * 6
+    now.feeding = 0
+    now.requests = 0
     while node >= 0:
         item, following, due = nodes[node].item, nodes[node].next, nodes[node].due
-        nodes[node].next = g.node
-        g.node = node
+        nodes[node].next = now.node
+        now.node = node
         node = following
         if due > t:
             look_at(s, item, due)
@@ -217,39 +217,39 @@ def visit_links(s: Machine, t: int) -> None:
         elif s.link[item].due == t:
             s.link[item].due = NEVER
             link_event(s, item, t)
-    if g.feeding > 0 or g.requests > 0:
-        edge_phase(s, g.feeding, g.requests, t)
+    if now.feeding > 0 or now.requests > 0:
+        edge_phase(s, now.feeding, now.requests, t)
 
 
 @entry
 def run_ahead(s: Machine, most: int) -> int:
     """Run about ``most`` tasks and cycles; RUNNING, QUIET (nothing can ever move) or FAULTED."""
-    g = s.now[0]
-    if g.begun == 0:
-        g.begun = 1
+    now = s.now[0]
+    if now.begun == 0:
+        now.begun = 1
         begin_run(s)
-    g.visits = 0
-    while most > 0 and g.visits < MOST_VISITS:
-        before = g.stacked + g.units_stacked
-        g.visits += 1
+    now.visits = 0
+    while most > 0 and now.visits < MOST_VISITS:
+        before = now.stacked + now.units_stacked
+        now.visits += 1
         if not work(s, most):
             return Status.RUNNING
         most -= before + 1
-        t = next_event(s, g.now)
+        t = next_event(s, now.now)
         if beyond(s, t):
-            if g.error != 0:
-                g.now = g.error_time
+            if now.error != 0:
+                now.now = now.error_time
                 return Status.FAULTED
             return Status.QUIET
-        g.now = g.local = t
+        now.now = now.local = t
         if s.wheel[t & (WHEEL - 1)] >= 0:
             visit_cores(s, t)
         if s.events[t & (WHEEL - 1)] >= 0:
             visit_links(s, t)
-        if g.dynamics > 0:
-            current, count = g.dynamic_which, g.dynamics
-            g.dynamic_which = 1 - current
-            g.dynamics = 0
-            g.visits += count
+        if now.dynamics > 0:
+            current, count = now.dynamic_which, now.dynamics
+            now.dynamic_which = 1 - current
+            now.dynamics = 0
+            now.visits += count
             dynamic_phase(s, current, count, t)
     return Status.RUNNING

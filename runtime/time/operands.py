@@ -10,7 +10,6 @@ from wsc.runtime.time.records import Counts, Fault
 
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
 MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it starts
-VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``kernel_common.MOST_VISITS``
 
 
 @kernel

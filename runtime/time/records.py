@@ -47,6 +47,7 @@ __all__ = [
 FAR = 1 << 30  # cycles to what is never reached, or later than counts; see ``distance``
 WHEEL = 4096  # cycles that the wheels of tiles and of links look ahead
 LATE_BUCKETS = 1024  # of slots that were put off, by the cycle in which they could do something
+LARGEST = 1 << 16  # branches of a tree
 DEEPEST = 8  # FIFO that a branch of a tree has room for
 FLAT = 0  # columns of a table of one dimension
 OPERANDS = 4

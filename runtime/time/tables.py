@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.isa.types import DType, Side
-from wsc.runtime.engine import Options
 from wsc.runtime.image import Image
 from wsc.runtime.record import Record
 from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.runs import Options
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.start import cores, counts, edge, messages, numbers
 from wsc.runtime.tables import Col, Kind
@@ -21,6 +21,7 @@ from wsc.runtime.time.records import (
     BUFFER,
     CELL,
     DEEPEST,
+    LARGEST,
     LATE_BUCKETS,
     LINK,
     LOCK,
@@ -36,7 +37,7 @@ from wsc.runtime.time.records import (
     WHEEL,
 )
 from wsc.runtime.time.routers import INTO_ROUTER
-from wsc.runtime.time.trees import LARGEST, NO_TREE
+from wsc.runtime.time.trees import NO_TREE
 from wsc.runtime.values.operations import domains, operations
 
 RAMP = Side.RAMP.index
@@ -57,6 +58,7 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
         **_waiting(image, units, options), **counts(image, units, options),
         "wheel": np.full(WHEEL, -1, np.int64), "due": np.zeros(image.tiles, np.int64),
     }  # fmt: skip
+    tables["tile"]["record"] = tables["record_first"][:-1]
     return Machine(tables)
 
 

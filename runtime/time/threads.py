@@ -47,23 +47,23 @@ def holds(relation: int, left: int, right: int) -> bool:
 @kernel
 def call(s: Machine, tile: int, row: int, pc: int) -> int:
     """Enter a procedure: a new window, arguments first, all else zero. The next row."""
-    g, rows = s.now[0], s.rows
+    now, rows = s.now[0], s.rows
     depth, frame = s.tile[tile].depth, s.tile[tile].frame
     new = frame + rows[row, Col.D]
-    if depth >= g.calls:
-        fault(s, Fault.CALLS, tile, 0, row, g.calls, 0)
+    if depth >= now.calls:
+        fault(s, Fault.CALLS, tile, 0, row, now.calls, 0)
         return pc
-    if new + rows[row, Col.RANK] > g.registers:
-        fault(s, Fault.REGISTERS, tile, 0, row, g.registers, 0)
+    if new + rows[row, Col.RANK] > now.registers:
+        fault(s, Fault.REGISTERS, tile, 0, row, now.registers, 0)
         return pc
-    start = tile * g.registers
+    start = tile * now.registers
     for register in range(new, new + rows[row, Col.RANK]):
         s.regs[start + register] = 0
     for k in range(rows[row, Col.COUNT]):
         value = reference(s, s.lists[rows[row, Col.DIMS] + k], tile)
         s.regs[start + new + k] = value
-    s.frames[(tile * g.calls + depth) * 2] = pc + 1
-    s.frames[(tile * g.calls + depth) * 2 + 1] = frame
+    s.frames[(tile * now.calls + depth) * 2] = pc + 1
+    s.frames[(tile * now.calls + depth) * 2 + 1] = frame
     s.tile[tile].depth = depth + 1
     s.tile[tile].frame = new
     return rows[row, Col.A]
@@ -288,9 +288,9 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
 @kernel
 def stopped(s: Machine, tile: int, t: int) -> bool:
     """Whether a fault, here or in a tile that counts before this one, ends a tile's run."""
-    g = s.now[0]
-    if g.error == 0 or g.error_time > t:
+    now = s.now[0]
+    if now.error == 0 or now.error_time > t:
         return False
-    if g.error_time < t or g.error_tile < tile:
+    if now.error_time < t or now.error_tile < tile:
         return True
-    return g.error_tile == tile and g.error_turn == 0
+    return now.error_tile == tile and now.error_turn == 0

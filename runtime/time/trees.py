@@ -18,11 +18,10 @@ from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import safe_until
 from wsc.runtime.time.edge import advance, size_of
 from wsc.runtime.time.lookahead import alone
-from wsc.runtime.time.records import Mode, Reason
+from wsc.runtime.time.records import LARGEST, Mode, Reason
 from wsc.runtime.time.rows import settle_rows
 
 LEAST, MOST = 8, 1024  # wavelets that are worth it, and that there is room for
-LARGEST = 1 << 16  # branches of a tree
 WORK = 1 << 21  # wavelets at branches before the run may be interrupted
 NO_TREE = -2  # a color with switches, or that leaves the fabric
 
@@ -289,7 +288,7 @@ def elements_left(s: Machine, queue: int) -> int:
 @kernel
 def feed_through(s: Machine, port: int, queue: int) -> None:
     """Feed a tree that rests, as long as the port is the queue's own."""
-    g, root, free = s.now[0], s.queues[queue, Qcol.SLOT], max(s.port_free[port], s.now[0].now)
+    now, root, free = s.now[0], s.queues[queue, Qcol.SLOT], max(s.port_free[port], s.now[0].now)
     unrest, most = s.unrest[root], elements_left(s, queue)
     if most < LEAST or (unrest >= 0 and not rests(s, unrest)):
         return
@@ -303,8 +302,8 @@ def feed_through(s: Machine, port: int, queue: int) -> None:
     size = size_of(s, queue)
     for _ in range(count):
         advance(s, queue)
-    g.moved += count
-    g.bytes_in += count * size
+    now.moved += count
+    now.bytes_in += count * size
     s.port_turn[port] = s.queues[queue, Qcol.BIT]
     s.port_free[port] = s.branches[0].free
     close_branches(s, branches, count)

@@ -276,7 +276,7 @@ def send_control(s: Machine, tile: int, me: int, t: int) -> bool:
 @kernel
 def run_unit(s: Machine, tile: int, unit: int, me: int) -> None:
     """Run a unit until it waits, ends, or needs the order of time."""
-    u, g = s.unit, s.now[0]
+    u, now = s.unit, s.now[0]
     reason = u[me].reason
     if reason > Reason.OUTPUT:
         return
@@ -284,16 +284,16 @@ def run_unit(s: Machine, tile: int, unit: int, me: int) -> None:
         u[me].wake = u[me].since
         u[me].reason = Reason.NONE
     for _ in range(TURN):
-        if g.visits >= MOST_VISITS:
+        if now.visits >= MOST_VISITS:
             break
         t, mode = u[me].wake, u[me].mode
         if mode == Mode.FINISH or mode == Mode.SENDING:
-            schedule(s, tile, max(t, g.now + 1))
+            schedule(s, tile, max(t, now.now + 1))
             return
         if mode == Mode.IDLE or mode == Mode.HALT or beyond(s, t):
             return
-        g.local = t
-        g.visits += 1
+        now.local = t
+        now.visits += 1
         if mode == Mode.ROWS:
             if not run_rows(s, tile, unit, me, t):
                 return
@@ -307,11 +307,11 @@ def run_unit(s: Machine, tile: int, unit: int, me: int) -> None:
             sequence(s, tile, me, t)
             if u[me].reason != Reason.NONE:
                 if u[me].wake < NEVER:
-                    schedule(s, tile, max(u[me].wake, g.now + 1))
+                    schedule(s, tile, max(u[me].wake, now.now + 1))
                 return
             if stopped(s, tile, t):
                 return
-    enqueue(s, g.unit_tasks + me)
+    enqueue(s, now.unit_tasks + me)
 
 
 @kernel

@@ -24,6 +24,7 @@ from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.records import (
     FLAT,
     MOST_DIMS,
+    MOST_LISTED,
     MOST_OPERANDS,
     ROUTER,
     RUN,
@@ -95,8 +96,12 @@ def trace(image: Image) -> Traced:
     from_core = receive == RAMP
     begins = from_core | (queue >= 0)
     parent[begins] = number[begins]
+    # Twice as far with each turn. A route that leads round in a circle has no beginning.
     for _ in range(max(count, 2).bit_length()):
-        parent = parent[parent]
+        farther = parent[parent]
+        if np.array_equal(farther, parent):
+            break
+        parent = farther
     origin = np.where(begins[parent], parent, -1)
     return Traced(origin, from_core, queue, _stuck(slots, send, receive))
 
@@ -171,6 +176,8 @@ class Builder:
             runs=np.zeros(RUNS + 2 * self.height, RUN),
             listed=np.zeros(len(self.slots) + 1, np.int64),
             moves=sparse(len(self.slots) + 1, np.int64, 6),
+            passes=sparse(len(self.slots) + 1, np.int64, 4),
+            lines=np.zeros(self.colors * (self.width + self.height), np.int64),
             records=image.schedule.records, shapes=image.schedule.shapes,
             queues=self.queues.copy() if len(self.queues) else _none(Qcol.INDEX + MAX_DIMS),
             tensors=self._tensors(), lookups=image.schedule.lookups,
@@ -180,6 +187,8 @@ class Builder:
             spread=np.zeros(MOST_OPERANDS, np.int64), count=np.zeros(MOST_DIMS, np.int64),
             step=np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
             index=np.zeros(MOST_DIMS, np.int64),
+            listed_steps=np.zeros((MOST_LISTED, 2), np.int64),
+            turns=np.zeros((MOST_DIMS + 1, 4), np.int64),
         )  # fmt: skip
         self._start(now, units)
         now["run_room"], now["note_room"] = len(tables["runs"]), NOTES
@@ -324,7 +333,7 @@ class Builder:
             table["first"] = np.cumsum(table["lanes"]) - table["lanes"]
             table["readers"], table["reader_count"] = firsts, counts
         routers = np.zeros(len(slots) + 1, ROUTER)
-        for name in ("first", "last", "out_first", "out_last", "arrival"):
+        for name in ("first", "last", "out_first", "out_last", "arrival", "leap"):
             routers[name] = -1
         routers["arrival"][: len(slots)] = arrivals[block]
         routers["straight"] = UNKNOWN
@@ -358,9 +367,10 @@ class Builder:
         who = np.where(
             reads < total, reads // (self.colors * self.height), self.width + reads - total
         )
-        pairs = np.unique(np.stack([source[reads], who]), axis=1)
-        counts = np.bincount(pairs[0], minlength=len(self.streams)).astype(np.int64)
-        return np.append(pairs[1], 0), np.cumsum(counts) - counts, counts
+        most = self.width + len(self.queues)
+        stream, reader = np.divmod(np.unique(source[reads] * most + who), most)
+        counts = np.bincount(stream, minlength=len(self.streams)).astype(np.int64)
+        return np.append(reader, 0), np.cumsum(counts) - counts, counts
 
 
 def sparse(rows: int, kind: Any, columns: int = FLAT) -> np.ndarray:

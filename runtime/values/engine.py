@@ -15,7 +15,7 @@ from wsc.runtime.routes import Scol
 from wsc.runtime.store import make_outputs
 from wsc.runtime.tables import COUNTED
 from wsc.runtime.values.build import Builder, Traced
-from wsc.runtime.values.compiled import Machine
+from wsc.runtime.values.compiled import LIBRARY, Machine
 from wsc.runtime.values.edge import settle
 from wsc.runtime.values.records import Fault, Mode
 from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
@@ -43,18 +43,20 @@ class Executed:
 def execute(
     image: Image, inputs: dict[str, np.ndarray], *,
     progress: Progress | None = None, max_memory: int | None = None,
-    deciding: np.ndarray | None = None,
+    deciding: np.ndarray | None = None, compiling: Callable[[str], None] | None = None,
 ) -> Executed:  # fmt: skip
     """Run an image for its outputs.
 
     inputs: flat arrays of the fabric's element types. progress: called now and then with the
     part of the edge's elements that has moved. max_memory: bytes that the run may take.
-    deciding: what to note for a run for time; see ``runtime.decisions``.
+    deciding: what to note for a run for time; see ``wsc.runtime.decisions``. compiling: as for
+    ``wsc.runtime.run``.
 
     Raises:
         ExecutionFault, Deadlock, MemoryLimit: the run did not end well.
         Interrupted: a ``KeyboardInterrupt``.
     """
+    LIBRARY.prepare(compiling)
     outputs = make_outputs(image.program)
     noted = np.zeros(len(image.code.rows), np.int8) if deciding is None else deciding
     builder = Builder(image, inputs, outputs, max_memory, noted)
@@ -151,9 +153,6 @@ def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.nd
     program = image.program
     slots = image.routes.slots[: len(traced.origin)]
     moves = machine.moves[: len(slots)].copy()
-    routers = machine.routers[: len(slots)]
-    straight = np.nonzero(routers["passed"])[0]
-    moves[straight, routers["side"][straight]] += routers["passed"][straight]
     known = np.nonzero((traced.origin >= 0) & (slots[:, Scol.GUIDED] == 0))[0]
     origins, which = np.unique(traced.origin[known], return_inverse=True)
     totals = sent(image, machine, traced, origins)
@@ -165,7 +164,25 @@ def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.nd
     found: dict[str, np.ndarray] = {}
     for number, (name, _) in enumerate(program.colors):
         mine = slots[:, Scol.COLOR] == number
+        tiles = slots[mine, Scol.TILE]
         moved = np.zeros((image.tiles, 6), np.int64)
-        moved[slots[mine, Scol.TILE]] = moves[mine]
-        found[name] = moved.reshape(program.height, program.width, 6)
+        moved[tiles] = moves[mine]
+        moved = moved.reshape(program.height, program.width, 6)
+        if slots[mine, Scol.GUIDED].any():
+            passed = np.zeros((image.tiles, 4), np.int64)
+            passed[tiles] = machine.passes[: len(slots)][mine]
+            moved[..., :4] += _along(passed.reshape(program.height, program.width, 4))
+        found[name] = moved
     return found
+
+
+def _along(passed: np.ndarray) -> np.ndarray:
+    """What each tile has handed on, from where that began and ended: sums along N, E, S, W."""
+    north, east, south, west = np.moveaxis(passed, 2, 0)
+    sums = (
+        north[::-1].cumsum(axis=0)[::-1],
+        east.cumsum(axis=1),
+        south.cumsum(axis=0),
+        west[:, ::-1].cumsum(axis=1)[:, ::-1],
+    )
+    return np.stack(sums, axis=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wsc.isa.values import VALUES, Class
 from wsc.runtime.values.compiled import NAN, Machine, kernel, of_reals
+from wsc.runtime.values.records import MOST_DIMS, MOST_LISTED
 from wsc.runtime.values.streams import allocate, release
 from wsc.runtime.values.vector import (
     F16,
@@ -27,17 +28,18 @@ def one_value(total: float, a: float, b: float) -> float:
 
 
 @kernel
-def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes: int) -> None:
-    """d[lane] += a[i, lane] * w[i], for each i after the other; d is apart from a."""
-    i, reals = 0, m.reals
+def sums(m: Machine, d: int, a: int, w: int, count: int, lanes: int) -> None:
+    """d[lane] += a[i, lane] * w[i], for each listed step i after the other; d is apart from a."""
+    i, reals, listed = 0, m.reals, m.listed_steps
     into = reals[d : d + lanes]
+    # Four steps for each load and store of the sum; its additions keep their order.
     while i + 4 <= count:
-        w0, w1 = reals[w + i * sw], reals[w + (i + 1) * sw]
-        w2, w3 = reals[w + (i + 2) * sw], reals[w + (i + 3) * sw]
-        at = a + i * sa
-        a0, a1 = reals[at : at + lanes], reals[at + sa : at + sa + lanes]
-        at += 2 * sa
-        a2, a3 = reals[at : at + lanes], reals[at + sa : at + sa + lanes]
+        w0, w1 = reals[w + listed[i, 1]], reals[w + listed[i + 1, 1]]
+        w2, w3 = reals[w + listed[i + 2, 1]], reals[w + listed[i + 3, 1]]
+        at0, at1 = a + listed[i, 0], a + listed[i + 1, 0]
+        at2, at3 = a + listed[i + 2, 0], a + listed[i + 3, 0]
+        a0, a1 = reals[at0 : at0 + lanes], reals[at1 : at1 + lanes]
+        a2, a3 = reals[at2 : at2 + lanes], reals[at3 : at3 + lanes]
         for lane in range(lanes):
             total = value(into[lane], a0[lane], w0)
             total = value(total, a1[lane], w1)
@@ -45,8 +47,8 @@ def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes
             into[lane] = value(total, a3[lane], w3)
         i += 4
     while i < count:
-        w0 = reals[w + i * sw]
-        a0 = reals[a + i * sa : a + i * sa + lanes]
+        w0, at0 = reals[w + listed[i, 1]], a + listed[i, 0]
+        a0 = reals[at0 : at0 + lanes]
         for lane in range(lanes):
             into[lane] = value(into[lane], a0[lane], w0)
         i += 1
@@ -54,6 +56,44 @@ def sums(m: Machine, d: int, a: int, sa: int, w: int, sw: int, count: int, lanes
     for lane in range(lanes):
         total = into[lane]
         into[lane] = total if total == total else NAN
+
+
+@kernel
+def list_steps(m: Machine, i: int, j: int, dims: int) -> int:
+    """List the steps that add to one place, and keep the other dimensions as turns.
+
+    Such steps have their order, and no turn is between them: for each turn all of them are done
+    one after the other. Dimensions for which there is no room in the list are outermost turns.
+    ``i`` and ``j`` are the operands with a value for each lane, and with one for all. Returns how
+    many steps are listed. ``m.turns`` has the innermost turn first, and their number behind them.
+    """
+    count, made, cut, listed = 1, 0, -1, m.listed_steps
+    listed[0, 0] = listed[0, 1] = 0
+    for d in range(dims - 1, -1, -1):
+        extent = m.count[d]
+        if m.step[0, d] == 0 and cut < 0 and count * extent <= MOST_LISTED:
+            for turn in range(1, extent):
+                for k in range(count):
+                    listed[turn * count + k, 0] = listed[k, 0] + turn * m.step[i, d]
+                    listed[turn * count + k, 1] = listed[k, 1] + turn * m.step[j, d]
+            count *= extent
+        elif m.step[0, d] != 0:
+            made = add_turn(m, made, i, j, d)
+        else:
+            cut = max(cut, d)
+    for d in range(cut, -1, -1):
+        if m.step[0, d] == 0:
+            made = add_turn(m, made, i, j, d)
+    m.turns[MOST_DIMS, 0] = made
+    return count
+
+
+@kernel
+def add_turn(m: Machine, made: int, i: int, j: int, d: int) -> int:
+    """A dimension becomes a turn; how many there are now."""
+    m.turns[made, 0], m.turns[made, 1] = m.count[d], m.step[0, d]
+    m.turns[made, 2], m.turns[made, 3] = m.step[i, d], m.step[j, d]
+    return made + 1
 
 
 @kernel
@@ -132,6 +172,50 @@ def widen(m: Machine, k: int, column: int, lanes: int, dims: int) -> tuple[int, 
 
 
 @kernel
+def turns_part(m: Machine, lanes: int) -> bool:
+    """Whether turns that move the sum write to places of their own."""
+    reached, left, made = lanes, 0, m.turns[MOST_DIMS, 0]
+    for turn in range(made):
+        if m.turns[turn, 1] != 0:
+            left |= 1 << turn
+    while left != 0:
+        least, which = 1 << 40, -1
+        for turn in range(made):
+            if (left >> turn) & 1 and abs(m.turns[turn, 1]) < least:
+                least, which = abs(m.turns[turn, 1]), turn
+        if least < reached:
+            return False
+        reached += least * (m.turns[which, 0] - 1)
+        left &= ~(1 << which)
+    return True
+
+
+@kernel
+def add_up(m: Machine, i: int, j: int, count: int, lanes: int) -> None:
+    """Do the listed steps for each of the turns."""
+    d, a, w, made = m.at[0], m.at[i], m.at[j], m.turns[MOST_DIMS, 0]
+    for turn in range(made):
+        m.index[turn] = 0
+    while True:
+        sums(m, d, a, w, count, lanes)
+        turn = 0
+        while turn < made:
+            m.index[turn] += 1
+            back = 1
+            if m.index[turn] == m.turns[turn, 0]:
+                back = 1 - m.turns[turn, 0]
+            d += back * m.turns[turn, 1]
+            a += back * m.turns[turn, 2]
+            w += back * m.turns[turn, 3]
+            if m.index[turn] < m.turns[turn, 0]:
+                break
+            m.index[turn] = 0
+            turn += 1
+        if turn == made:
+            return
+
+
+@kernel
 def multiply_words(m: Machine, task: int, lanes: int, dims: int) -> None:
     """The same, with both factors in words."""
     i, j = 1, 2
@@ -148,19 +232,20 @@ def multiply_words(m: Machine, task: int, lanes: int, dims: int) -> None:
         if beside and m.spread[j] == 0 and m.step[j, last] == 0:
             lanes *= m.count[last]
             dims -= 1
-    apart = overlap(m, task) == 0
+    # Sums are kept in registers where nothing that is written is read.
+    if m.spread[i] == 1 and m.spread[j] == 0 and overlap(m, task) == 0:
+        count = list_steps(m, i, j, dims)
+        if count > 1 and turns_part(m, lanes):
+            add_up(m, i, j, count, lanes)
+            return
     inner = dims - 1 if dims > 0 else 0
     n = m.count[inner] if dims > 0 else 1
     sd, sa, sb = m.step[0, inner], m.step[i, inner], m.step[j, inner]
     d, a, b = m.at[0], m.at[i], m.at[j]
-    summing = apart and m.spread[i] == 1 and m.spread[j] == 0 and (dims == 0 or sd == 0)
     for k in range(dims):
         m.index[k] = 0
     while True:
-        if summing:
-            sums(m, d, a, sa, b, sb, n, lanes)
-        else:
-            products(m, d, sd, a, sa, b, sb, n, lanes, m.spread[i], m.spread[j])
+        products(m, d, sd, a, sa, b, sb, n, lanes, m.spread[i], m.spread[j])
         k = dims - 2
         while k >= 0:
             m.index[k] += 1

@@ -25,6 +25,7 @@ from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 SLOT_COLUMNS = int(Scol.GUIDED) + 1
 FLAT = 0  # columns of a table of one dimension
 MOST_OPERANDS, MOST_DIMS = 4, 8
+MOST_LISTED = 1 << 13  # steps of an ``fmac`` that are listed
 
 THREAD = np.dtype(
     [
@@ -86,7 +87,6 @@ RUN = np.dtype(
 
 ROUTER = np.dtype(
     [
-        ("passed", np.int64),  # wavelets that it has handed on as they came, over ``side``
         ("first", np.int32),  # runs in its buffer, or -1
         ("last", np.int32),
         ("out_first", np.int32),  # runs in the core's output queue
@@ -98,6 +98,10 @@ ROUTER = np.dtype(
         ("arrival", np.int32),  # stream of what arrives at the core, or -1
         ("straight", np.int32),  # slot beyond if all it does is hand on, ``WINDS`` or ``UNKNOWN``
         ("side", np.int32),  # over which it hands on then
+        ("settled", np.int32),  # its switch is in its last position
+        ("line", np.int32),  # of ``lines``: the row or column of its color along which it does
+        ("leap", np.int32),  # slot farther along; all routers from here to there only hand on
+        ("since", np.int32),  # the line's number when that was so
     ]
 )
 WINDS, UNKNOWN = -1, -2
@@ -254,6 +258,8 @@ TABLES: dict[str, tuple[Any, int]] = {
     "runs": (RUN, FLAT),
     "listed": (np.int64, FLAT),
     "moves": (np.int64, 6),  # [slot, side]
+    "passes": (np.int64, 4),  # [slot, side]: what begins to be handed on there, less what ends
+    "lines": (np.int64, FLAT),  # [color, column or row]: how often leaps there came to an end
     # The edge.
     "records": (np.int64, len(Rcol)),
     "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
@@ -270,4 +276,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "count": (np.int64, FLAT),  # steps in each dimension
     "step": (np.int64, MOST_DIMS),
     "index": (np.int64, FLAT),
+    "listed_steps": (np.int64, 2),  # of ``fmac``: words to the factors of each step
+    "turns": (np.int64, 4),  # count, and words from turn to turn of the sum and both factors
 }

@@ -58,6 +58,7 @@ def append(m: Machine, slot: int, run: int) -> None:
     """Put a run into a router's buffer."""
     last = m.routers[slot].last
     if m.routers[slot].first < 0:
+        end_leaps(m, slot)
         m.routers[slot].first = run
     else:
         m.runs[last].next = run
@@ -125,7 +126,8 @@ def straighten(m: Machine, slot: int) -> int:
     It is ``WINDS`` where there are several, the core or the edge, or where the one beyond takes
     from another side.
     """
-    send, side = m.positions[m.slots[slot, FIRST] + m.routers[slot].position, 1], 0
+    position, width = m.routers[slot].position, m.now[0].width
+    send, side = m.positions[m.slots[slot, FIRST] + position, 1], 0
     while side < 4 and send != 1 << side:
         side += 1
     beyond = m.slots[slot, NEXT + side] if side < 4 else WINDS
@@ -133,50 +135,64 @@ def straighten(m: Machine, slot: int) -> int:
         there = m.slots[beyond, FIRST] + m.routers[beyond].position
         if m.positions[there, 0] != (side + 2) & 3:
             beyond = WINDS
+    tile, line = m.slots[slot, TILE], m.slots[slot, COLOR] * (width + m.now[0].height)
+    m.routers[slot].line = line + (tile % width if side & 1 == 0 else width + tile // width)
     m.routers[slot].side = side
+    m.routers[slot].settled = position == m.slots[slot, POSITIONS] - 1
     m.routers[slot].straight = max(beyond, WINDS)
     return max(beyond, WINDS)
 
 
 @kernel
-def bend(m: Machine, slot: int) -> None:
-    """What is known of where a router hands on to holds no more; count what it handed on."""
+def end_leaps(m: Machine, slot: int) -> None:
+    """A router does more than hand on from now on: nothing leaps over it any more."""
     if m.routers[slot].straight >= 0:
-        m.moves[slot, m.routers[slot].side] += m.routers[slot].passed
-        m.routers[slot].passed = 0
-    m.routers[slot].straight = UNKNOWN
+        m.lines[m.routers[slot].line] += 1
 
 
 @kernel
 def switch(m: Machine, slot: int, position: int) -> None:
     """Turn a router's switch; its neighbours may no longer be taken from, or now be."""
+    end_leaps(m, slot)
     m.routers[slot].position = position
-    bend(m, slot)
+    m.routers[slot].straight = UNKNOWN
     for side in range(4):
         beyond = m.slots[slot, NEXT + side]
-        if beyond >= 0:
-            bend(m, beyond)
+        if beyond >= 0 and m.routers[beyond].straight != UNKNOWN:
+            before, line = m.routers[beyond].straight, m.routers[beyond].line
+            if straighten(m, beyond) != before and before >= 0:
+                m.lines[line] += 1
 
 
 @kernel
 def pass_through(m: Machine, slot: int, count: int, control: int) -> int:
     """Follow a run through empty routers that only hand it on; the first that does not.
 
-    So a run that crosses a whole column costs little: one record of each router that it passes.
+    A way that was followed before is leapt over, so a run that crosses a whole column costs
+    little: along it nothing has changed while the number of its line has not.
     """
-    routers, wavelets = m.routers, max(count, 1)
+    routers, wavelets, first, leaps, even = m.routers, max(count, 1), slot, 0, True
     while routers[slot].first < 0:
-        if control != 0:
-            last = m.slots[slot, POSITIONS] - 1
-            if control != ADVANCE or routers[slot].position < last:
-                break
         beyond = routers[slot].straight
         if beyond == UNKNOWN:
             beyond = straighten(m, slot)
-        if beyond < 0 or routers[beyond].closed != 0:
+        settled, side = routers[slot].settled != 0, routers[slot].side
+        if beyond < 0 or (control != 0 and (control != ADVANCE or not settled)):
             break
-        routers[slot].passed += wavelets
+        if routers[slot].leap >= 0 and routers[slot].since == m.lines[routers[slot].line]:
+            far = routers[slot].leap
+            beyond = far if routers[far].closed == 0 else beyond
+        if routers[beyond].closed != 0:
+            break
+        even = even and settled and side == routers[first].side
+        # Of all routers on the way: a sum along the line when the run has ended.
+        m.passes[slot, side] += wavelets
+        m.passes[beyond, side] -= wavelets
         slot = beyond
+        leaps += 1
+    if even and leaps > 1:
+        routers[first].leap = slot
+        routers[first].since = m.lines[routers[first].line]
     return slot
 
 

@@ -325,39 +325,71 @@ def rows_ready(m: Machine, task: int, x: int, y: int) -> int:
 
 
 @kernel
-def agreeing(m: Machine, task: int, x: int, y: int, end: int) -> int:
-    """The first row behind y whose queues hold something else for a task than those of y.
+def sent_alike(m: Machine, start: int, y: int, end: int) -> int:
+    """The first row behind y that has sent another number of wavelets than y, up to ``end``."""
+    written = m.written[start : start + end]
+    # Mostly all rows agree: a loop that does not end early looks at many at once.
+    differing = 0
+    for other in range(y + 1, end):
+        differing |= written[other] ^ written[y]
+    if differing == 0:
+        return end
+    other = y + 1
+    while written[other] == written[y]:
+        other += 1
+    return other
 
-    Rows agree where they read the same stream at the same place, each its own lane or all of
-    them one, and have as many wavelets there; and where they have sent as many.
+
+@kernel
+def reading_alike(m: Machine, queue: int, y: int, end: int) -> int:
+    """The first row behind y that reads otherwise than y, up to ``end``.
+
+    Rows read alike if they take from one stream at one position, each from its own lane or all
+    from one, and find as many wavelets there.
     """
-    row, height = m.tasks[task].row, m.now[0].height
+    if end == y + 1:
+        return end
+    source, cursor = m.source[queue : queue + end], m.cursor[queue : queue + end]
+    lane = m.lane[queue : queue + end]
+    stream, taken, at = source[y], cursor[y], lane[y]
+    start = m.streams[stream].first + at if stream >= 0 else 0
+    step = min(max(lane[y + 1] - at, 0), 1)
+    differing = 0
+    for other in range(y + 1, end):
+        differing |= source[other] ^ stream
+        differing |= cursor[other] ^ taken
+        differing |= lane[other] ^ (at + step * (other - y))
+    # Only now are the lanes known to be those of the stream.
+    if differing == 0 and step == 1:
+        for i in range(1, end - y):
+            differing |= m.written[start + i] ^ m.written[start]
+    if differing == 0:
+        return end
+    other = y + 1
+    while (
+        other < end
+        and source[other] == stream
+        and cursor[other] == taken
+        and lane[other] == at + step * (other - y)
+        and m.written[start + step * (other - y)] == m.written[start]
+    ):
+        other += 1
+    return other
+
+
+@kernel
+def agreeing(m: Machine, task: int, x: int, y: int, end: int) -> int:
+    """The first row behind y whose queues hold something else for a task than those of y."""
+    row = m.tasks[task].row
     first = m.rows[row, OPERANDS]
-    written, source, cursor, lane = m.written, m.source, m.cursor, m.lane
     for k in range(m.rows[row, COUNT]):
         if m.operands[first + k, OF_KIND] != FABRIC:
             continue
-        color = m.operands[first + k, COLOR]
-        other = y + 1
+        column = x * m.now[0].colors + m.operands[first + k, COLOR]
         if k == 0:
-            start = m.streams[m.stream_of[x * m.now[0].colors + color]].first
-            while other < end and written[start + other] == written[start + y]:
-                other += 1
+            end = sent_alike(m, m.streams[m.stream_of[column]].first, y, end)
         else:
-            queue = (x * m.now[0].colors + color) * height
-            stream, taken, at = source[queue + y], cursor[queue + y], lane[queue + y]
-            start = m.streams[stream].first if stream >= 0 else 0
-            step = lane[queue + other] - at if other < end else 0
-            step = min(max(step, 0), 1)
-            while (
-                other < end
-                and source[queue + other] == stream
-                and cursor[queue + other] == taken
-                and lane[queue + other] == at + step * (other - y)
-                and written[start + at + step * (other - y)] == written[start + at]
-            ):
-                other += 1
-        end = min(end, other)
+            end = reading_alike(m, column * m.now[0].height, y, end)
     return end
 
 

@@ -19,7 +19,8 @@ import wsc as wsc_package
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, saved, text_file, wsc
 from wsc.cli.main import cli
 from wsc.models import builders
-from wsc.runtime.engine import BOTH, compiled
+from wsc.runtime.engine import BOTH
+from wsc.runtime.kernels.library import Library
 
 
 @pytest.fixture
@@ -109,33 +110,33 @@ def test_the_report_for_people(twice: Path) -> None:
 def test_a_terminal_hears_that_the_engine_is_compiled(
     twice: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = compiled.Loop.prepare
+    load = Library.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+    def prepare(loop: Library, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
         compiling("")
         return load(loop)
 
-    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    monkeypatch.setattr(Library, "prepare", prepare)
     assert done(wsc("run", twice)).stderr == ""  # no terminal
     screen = Console(file=io.StringIO(), force_terminal=True, width=200, highlight=False)
     monkeypatch.setattr("wsc.cli.common.console", lambda stderr=False: screen)
     done(wsc("run", twice))
     assert isinstance(screen.file, io.StringIO)
-    assert "compiling the engine (once, about 15 seconds)\n" in screen.file.getvalue()
+    assert "compiling the engines (once, a few seconds)\n" in screen.file.getvalue()
 
 
 def test_an_engine_that_cannot_be_kept_is_said(
     twice: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = compiled.Loop.prepare
+    load = Library.prepare
 
-    def prepare(loop: compiled.Loop, compiling: Callable[[str], None] | None = None) -> Any:
+    def prepare(loop: Library, compiling: Callable[[str], None] | None = None) -> Any:
         assert compiling is not None
         compiling("/folder cannot be written (Read-only file system)")
         return load(loop)
 
-    monkeypatch.setattr(compiled.Loop, "prepare", prepare)
+    monkeypatch.setattr(Library, "prepare", prepare)
     said = done(wsc("run", twice)).stderr
     reason = "/folder cannot be written (Read-only file system)"
     assert said == f"the engine is compiled for this run alone: {reason}\n"

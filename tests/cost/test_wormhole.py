@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from wsc.cost.predict import predict
+from wsc.cost.wormhole import Sends, follow
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.runtime.api import run
@@ -42,6 +44,20 @@ def _deviation(height: int, sends: list[tuple[str, str]], senders: str, count: i
     program = parse(TEXT.format(height=height, body=body.rstrip("\n"), words=words))
     fabric = find_fabric("wse2").sized(1, height)
     return predict(program, fabric).cycles / run(program, {}, fabric=fabric).cycles - 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_compiled_code_is_the_code_of_python(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    width, height, each = 5, 4, 30
+    tiles, count = width * height, width * height * each
+    first = np.sort(random.uniform(0, 200, (tiles, each)), axis=1).ravel()
+    wavelets = random.integers(3, 12, count)
+    begin = np.arange(0, count + 1, each)
+    sends = Sends(begin, random.integers(0, tiles, count), wavelets, first, first + wavelets - 1)
+    plain, fast = (follow(sends, width, height, 4, 2.0, 1.0, way) for way in (False, True))
+    assert all(np.array_equal(one, other) for one, other in zip(plain, fast, strict=True))
+    assert plain[0].max() > first.max()
 
 
 LENGTHS = [(32, 1), (32, 2), (32, 5), (24, 12)]

@@ -63,7 +63,7 @@ def test_text_is_the_identity_after_each_pass(network: Network, precision: str) 
         network.path, fabric="16x16", dims=dict(network.dims), precision=precision,
         observe=lambda name, stage: stages.append((name, stage)),
     )  # fmt: skip
-    names = ["import", "simplify", "place", "memory", "emit", "route"]
+    names = ["import", "simplify", "blocks", "place", "memory", "emit", "route"]
     assert [name for name, _ in stages] == names
     for name, stage in stages:
         assert survives(stage, program.constants), name

@@ -65,7 +65,9 @@ def agree(model: onnx.ModelProto, program: wsc.Program, tolerance: float = 2e-5)
     wanted = session.run(None, feeds)
     result = program.run(feeds)
     for output, value in zip(session.get_outputs(), wanted, strict=True):
-        np.testing.assert_allclose(result.outputs[output.name], value, tolerance, tolerance)
+        np.testing.assert_allclose(
+            result.outputs[output.name], np.asarray(value), tolerance, tolerance
+        )
     return result.cycles
 
 

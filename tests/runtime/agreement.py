@@ -14,9 +14,9 @@ from wsc.isa.program import Kind, Program
 from wsc.isa.values import PARTIAL
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import decisions
-from wsc.runtime.engine import Options
 from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
 from wsc.runtime.image import Image
+from wsc.runtime.runs import Options
 from wsc.runtime.store import check_inputs
 from wsc.runtime.time.engine import run_time
 from wsc.runtime.values.engine import execute

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from wsc.runtime.engine.distance import distances
-from wsc.runtime.engine.forms import forms
-from wsc.runtime.engine.layout import FAR, F
 
 from tests.runtime.programs import program
 from wsc import runtime
 from wsc.runtime.image import Image
 from wsc.runtime.tables import Col, Kind
+from wsc.runtime.time.distance import distances
+from wsc.runtime.time.forms import forms
+from wsc.runtime.time.records import FAR
 
 TEXT = """
 color a = 0
@@ -99,7 +99,7 @@ def test_an_asynchronous_row_is_issued_before_it_starts() -> None:
     image, near, form = tables(body="async 1 -> s0: mov.f32 <b>, 1.0")
     row = int((image.code.rows[:, Col.UNIT] > 0).argmax())
     assert near[row].tolist() == [FAR, 2, FAR]  # what follows the procedure is not in it
-    assert form[row, F.LEAVE] == image.fabric.issue_cycles
+    assert form["leave"][row] == image.fabric.issue_cycles
 
 
 @pytest.mark.parametrize(("assigned", "turn"), [("i.add m, m, 1", 2), ("i.set k, 2", 0)])
@@ -108,7 +108,7 @@ def test_turns_of_a_loop(assigned: str, turn: int) -> None:
     image, near, form = tables(assigned=assigned)
     end = int((image.code.rows[:, Col.KIND] == Kind.NEXT).argmax())
     body = slice(image.code.rows[end, Col.A], end + 1)
-    assert (form[body, F.AROUND] == end).all()
-    assert form[end, F.TURN] == turn
+    assert (form["around"][body] == end).all()
+    assert form["turn"][end] == turn
     assert (near[body] == FAR).all()
-    assert np.all(form[end + 1 :, F.AROUND] == -1)
+    assert np.all(form["around"][end + 1 :] == -1)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from wsc.runtime.engine.kernel_common import MOST_VISITS
 
 import wsc
 from benchmarks.patterns import PATTERNS, streamed
@@ -27,6 +26,7 @@ from wsc.models import builders
 from wsc.runtime.counters import Counters
 from wsc.runtime.errors import LoadError
 from wsc.runtime.image import Image
+from wsc.runtime.reference.basics import MOST_VISITS
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]

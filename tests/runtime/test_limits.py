@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wsc.runtime.engine.ahead import with_lookahead
-from wsc.runtime.engine.state import make_state
 
 import wsc
 from tests.runtime.programs import program, wide_io
@@ -19,19 +17,14 @@ from wsc import models, runtime
 from wsc.isa.parser import parse
 from wsc.isa.types import Side
 from wsc.runtime.counters import Counters
-from wsc.runtime.engine import Options
 from wsc.runtime.errors import CycleLimit, Deadlock, MemoryLimit
-from wsc.runtime.memory import (
-    ahead_bytes,
-    available_bytes,
-    edge_bytes,
-    expected_sizes,
-    image_bytes,
-    observer_bytes,
-    sizes_of,
-    state_bytes,
-)
+from wsc.runtime.memory import available_bytes
+from wsc.runtime.needs import observer_bytes, sizes_of
+from wsc.runtime.reference.tables import make_machine as reference
+from wsc.runtime.runs import Options
+from wsc.runtime.sizes import ahead_bytes, edge_bytes, expected_sizes, image_bytes, state_bytes
 from wsc.runtime.store import check_inputs, make_outputs
+from wsc.runtime.time.tables import make_machine as ahead
 from wsc.runtime.trace import TraceRequest
 
 
@@ -179,14 +172,14 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
     try:
         image = runtime.load(loaded.assembly, loaded.fabric, tmp_path)
         flat = check_inputs(image.program, inputs)
-        tensors = None if name == "ahead" else flat | make_outputs(image.program)
-        state = make_state(image, tensors, OPTIONS[name])
         if name == "ahead":
-            state = with_lookahead(image, state, OPTIONS[name])
+            state = ahead(image, None, OPTIONS[name])
+        else:
+            state, _ = reference(image, flat | make_outputs(image.program), OPTIONS[name])
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(state.g)
+    assert len(state.now)
     extra = observer_bytes(image, OPTIONS[name]) + edge_bytes(image.program)
     for sizes in (
         sizes_of(image),
@@ -194,5 +187,7 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
     ):
         estimate = image_bytes(sizes) + state_bytes(sizes, image.fabric) + extra
         if name == "ahead":
-            estimate += ahead_bytes(sizes) - image.tiles * image.data_bytes
+            estimate += ahead_bytes(sizes)
+        else:
+            estimate += image.tiles * image.data_bytes
         assert 0.75 * taken < estimate < 1.25 * taken, f"{estimate:,} for {taken:,}"

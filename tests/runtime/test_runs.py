@@ -349,24 +349,6 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
     assert (result.outputs["r"] == a).all()
 
 
-def test_compiled_code_on_disk_is_tied_to_all_its_sources() -> None:
-    from wsc.runtime.engine import compiled
-
-    reference, fast = (loop._keep(Path()).made_from for loop in (compiled.REFERENCE, compiled.TIME))
-    assert len(reference) == len(fast) == 64
-    assert reference != fast
-    named = {module.__name__ for module in compiled.TIME.sources}
-    assert {module.__name__ for module in compiled.REFERENCE.sources} <= named
-    folder = Path(compiled.__file__).parent
-    assert {f"wsc.runtime.engine.{path.stem}" for path in folder.glob("kernel_*.py")} <= named
-    assert {
-        "wsc.isa.values",
-        "wsc.isa.table",
-        "wsc.runtime.tables",
-        "wsc.runtime.engine.dispatch",
-    } <= named
-
-
 def test_a_reader_that_waits_for_room_is_woken_in_time() -> None:
     """With these delays, inputs arrive at tiles whose output is full just then."""
     assert runtime.run(chain(32, 64), {}, engine="reference", delays=64).cycles < 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from wsc.isa.rounding import FORMATS
+from wsc.isa.rounding import FORMATS, half_encoding
 from wsc.isa.table import BY_NAME, OPCODE, TABLE, Form, Operand
 from wsc.isa.types import DType
 from wsc.isa.values import PARTIAL, VALUES, Class, DomainError, classes, evaluate
@@ -176,56 +177,51 @@ def test_to_int_saturates() -> None:
         assert evaluate("to_int", DType.F32, value) == want
 
 
-def from_python(inner: Any, arguments: str) -> Any:
-    """A compiled function that engines alone call has no way in from Python; this one has.
+def compiled(name: str, kind: Class, args: tuple[Any, ...]) -> Any:
+    """What the compiled form of a value function makes of some operands, as engines call it."""
+    from wsc.runtime.values.operations import operations
 
-    arguments: their types, as in ``"iff"``: integers and reals.
-    """
-    from numba import njit, types
-    from wsc.runtime.engine.lean import finishing_only
-
-    def way_in(a: Any, b: Any, c: Any, d: Any) -> Any:
-        return inner(a, b, c, d)
-
-    def way_in_for_one(a: Any) -> Any:
-        return inner(a)
-
-    kinds = {"i": types.int64, "f": types.float64}
-    compiled: Any = njit(way_in if len(arguments) == 4 else way_in_for_one)
-    with finishing_only(compiled):
-        compiled.compile(tuple(kinds[letter] for letter in arguments))
-    return compiled
+    opcode, whole = OPCODE[name], kind is Class.INT
+    address = int(operations({(opcode, whole)})[opcode, int(whole)])
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(address)
+    words = np.zeros(4, np.int32)
+    roles = TABLE[opcode].operands if TABLE[opcode].accumulates else TABLE[opcode].operands[1:]
+    for place, (arg, role) in enumerate(zip(args, roles, strict=False), 1):
+        integral = whole or role is Operand.FLAG
+        words[place] = arg if integral else np.float32(arg).view(np.int32)
+    base = words.ctypes.data
+    call(base, base + 4, base + 8, base + 12, 1)
+    integral = whole or TABLE[opcode].operands[0] is Operand.FLAG
+    return words[0] if integral else words[:1].view(np.float32)[0]
 
 
 def test_compiled_equals_interpreted() -> None:
-    from wsc.runtime.engine import dispatch
-
-    apply_float = from_python(dispatch.apply_float, "ifff")
-    apply_int = from_python(dispatch.apply_int, "iiii")
     with np.errstate(all="ignore"):
         for row in TABLE:
             for kind in classes(row):
+                if row.form is not Form.VECTOR and kind is Class.FLOAT:
+                    continue
                 for args in samples(row.name, kind)[::3]:
                     if kind is Class.INT and outside(row.name, args):
                         continue
-                    padded = (*args, 0, 0)[:3]
                     if kind is Class.INT:
-                        got = apply_int(OPCODE[row.name], *padded)
                         want = evaluate(row.name, DType.I32, *args)
-                        assert np.int64(got).astype(np.int32) == want, (row.name, args)
+                        assert compiled(row.name, kind, args) == want, (row.name, args)
                         continue
                     dtype = row.types[0]
-                    carried = (*float_args(row.name, args, dtype), 0.0, 0.0)[:3]
-                    got = apply_float(OPCODE[row.name], *(float(arg) for arg in carried))
+                    got = compiled(row.name, kind, float_args(row.name, args, dtype))
                     want = evaluate(row.name, dtype, *args)
                     typed = np.asarray(want).dtype.type(got)
                     assert np.array_equal(typed, want, equal_nan=True), (row.name, args)
 
 
-def test_f16_conversions_are_exact() -> None:
-    from wsc.runtime.engine import bits as compiled
+def half_bits(value: float) -> int:
+    return half_encoding(int(np.float32(value).view(np.int32)))
 
-    HALF, half_bits = compiled.HALF, from_python(compiled.half_bits, "f")
+
+def test_f16_conversions_are_exact() -> None:
+    from wsc.runtime.values.build import HALF
+
     every = np.arange(65536, dtype=np.uint16)
     values = every.view(np.float16)
     assert np.array_equal(HALF, values.astype(np.float32), equal_nan=True)

@@ -84,5 +84,5 @@ def test_outputs_of_another_form_are_refused(
 def test_a_model_with_an_input_called_label_is_refused() -> None:
     build = GraphBuilder("g")
     y = build.input("label", Type(DType.F32, (2, 3)), "float32")
-    with pytest.raises(CompileError, match="two values are called 'label'"):
+    with pytest.raises(CompileError, match="the model has an input 'label' of its own"):
         add_loss(build, Loss(), y)

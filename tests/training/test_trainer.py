@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
 from wsc.errors import CompileError
-from wsc.runtime.errors import ExecutionFault, InputError
+from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
 from wsc.trainer import KEPT, State, Trainer, _require_step
 
 
@@ -36,8 +39,8 @@ def batch(count: int = 6, seed: int = 0) -> Batch:
     }
 
 
-def trainer(optimizer: str = "adam:lr=0.01", **options: object) -> Trainer:
-    return wsc.train(small(), optimizer=optimizer, fabric=(2, 2), **options)  # type: ignore[arg-type]
+def trainer(optimizer: str = "adam:lr=0.01", **options: Any) -> Trainer:
+    return wsc.train(small(), optimizer=optimizer, fabric=(2, 2), **options)
 
 
 def run_steps(made: Trainer, start: int, end: int) -> list[float]:
@@ -121,6 +124,60 @@ def test_running_statistics_are_kept_by_the_store() -> None:
     np.testing.assert_allclose(made.weights["bn0.var"], 0.9 + 0.1 * y.var((0, 2, 3)), 1e-4)
 
 
+# --- what is dropped --------------------------------------------------------------------
+
+
+def dropping(ratio: float) -> onnx.ModelProto:
+    """1,200 numbers that are dropped, times one weight each."""
+    b = Builder(1)
+    b.initializers.append(numpy_helper.from_array(np.ones(300, np.float32), "w"))
+    b.constant("ratio", ratio, np.float32)
+    b.node("Mul", "logits", b.node("Dropout", "drop", "x", "ratio"), "w")
+    return b.model("dropping", {"x": (TensorProto.FLOAT, ["batch", 300])})
+
+
+def kept_by(fabric: tuple[int, int], seed: int | None = None, steps: int = 1) -> np.ndarray:
+    """Which elements of a step have a part in the gradient: its rows are the steps."""
+    made = wsc.train(dropping(0.25), "mse", "sgd:lr=1.0", fabric=fabric)
+    data = {"x": np.ones((1, 300), np.float32), "label": np.zeros((1, 300), np.float32)}
+    made.prepare(data)
+    made.state.seed = seed
+    rows = []
+    for _ in range(steps):
+        before = made.weights["w"]
+        made.step(data)
+        rows.append(made.weights["w"] != before)
+    return np.array(rows)
+
+
+def test_what_is_dropped_is_drawn_anew_and_is_the_same_on_every_fabric() -> None:
+    drawn = kept_by((2, 2), steps=4)
+    assert (drawn == kept_by((1, 3), steps=4)).all()
+    assert abs(drawn.mean() - 0.75) < 0.04
+    # Steps differ, and neighbours have nothing to do with each other.
+    for one, other in ((drawn[0], drawn[1]), (drawn[0][1:], drawn[0][:-1])):
+        assert abs((one == other).mean() - 0.625) < 0.1
+    assert (drawn[0] != kept_by((2, 2), seed=3)[0]).any()
+
+
+def test_what_is_kept_is_larger() -> None:
+    made = wsc.train(dropping(0.25), "mse", "sgd:lr=0.0", fabric=(2, 2))
+    data = {"x": np.ones((4, 300), np.float32), "label": np.zeros((4, 300), np.float32)}
+    loss = made.step(data).loss
+    kept = loss / (4 / 3) ** 2
+    assert abs(kept * 1200 - round(kept * 1200)) < 1e-2
+    assert abs(kept - 0.75) < 0.05
+    nothing = wsc.train(dropping(0.0), "mse", "sgd:lr=0.0", fabric=(2, 2))
+    assert nothing.step(data).loss == 1.0
+
+
+def test_a_ratio_that_drops_all_is_refused() -> None:
+    with pytest.raises(CompileError, match=r"a ratio of 1\.0"):
+        wsc.train(dropping(1.0), "mse", fabric=(2, 2)).step(
+            {"x": np.ones((1, 300), np.float32), "label": np.zeros((1, 300), np.float32)}
+        )
+
+
 # --- halves -----------------------------------------------------------------------------
 
 
@@ -143,9 +200,7 @@ def test_a_step_whose_gradients_overflow_is_skipped_and_the_scale_halved() -> No
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "f16"}, {"over": 2, "clip": 0.1}])
-def test_a_run_that_goes_on_equals_an_unbroken_one(
-    tmp_path: Path, options: dict[str, object]
-) -> None:
+def test_a_run_that_goes_on_equals_an_unbroken_one(tmp_path: Path, options: dict[str, Any]) -> None:
     unbroken, broken = trainer(**options), trainer(**options)
     losses = run_steps(unbroken, 0, 6)
     run_steps(broken, 0, 3)
@@ -209,7 +264,7 @@ def test_the_trained_model_is_onnx_again() -> None:
     for _ in range(3):
         made.step(batch())
     session = onnxruntime.InferenceSession(made.onnx().SerializeToString())
-    logits = session.run(None, {"x": batch()["x"]})[0]
+    logits = np.asarray(session.run(None, {"x": batch()["x"]})[0])
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     wanted = -logs[np.arange(6), batch()["label"]].mean()
     np.testing.assert_allclose(made.step(batch()).loss, wanted, 1e-5)
@@ -249,12 +304,49 @@ def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> No
     assert set(result.outputs) == {"loss", "w.grad", "b.grad"}
 
 
+# --- names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"w": "my weight/ü"},
+        {"w": "loss"},
+        {"b": "w.grad"},
+        {"b": "w.mean"},
+        {"x": "w.mean"},
+        {"logits": "loss"},
+        {"logits": "w.grad"},
+    ],
+)
+def test_names_that_others_have_too_do_no_harm(names: dict[str, str]) -> None:
+    model = small()
+    for group in (model.graph.node[0].input, model.graph.node[0].output):
+        group[:] = [names.get(name, name) for name in group]
+    named = (*model.graph.initializer, *model.graph.input, *model.graph.output)
+    for item in named:
+        item.name = names.get(item.name, item.name)
+    plain, other = trainer(), wsc.train(model, optimizer="adam:lr=0.01", fabric=(2, 2))
+    data = {names.get(name, name): array for name, array in batch().items()}
+    assert [plain.step(batch()).loss for _ in range(2)] == [other.step(data).loss for _ in range(2)]
+    for name, array in plain.weights.items():
+        assert (other.weights[names.get(name, name)] == array).all()
+
+
+def test_a_weight_may_be_an_output_too() -> None:
+    model = small()
+    model.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
+    losses = [trainer().step(batch()).loss]
+    assert losses == [wsc.train(model, fabric=(2, 2)).step(batch()).loss]
+
+
 # --- refusals ---------------------------------------------------------------------------
 
 
-def refused(message: str, **options: object) -> None:
+def refused(message: str, **options: Any) -> None:
     def tried() -> None:
-        wsc.train(**{"model": small(), "fabric": (2, 2), **options}).step(batch())  # type: ignore[arg-type]
+        given: dict[str, Any] = {"model": small(), "fabric": (2, 2), **options}
+        wsc.train(**given).step(batch())
 
     with pytest.raises(CompileError, match=message):
         tried()
@@ -282,6 +374,16 @@ def test_a_model_without_weights_is_refused() -> None:
     graph = helper.make_graph([node], "none", info[:1], info[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     refused("no trainable weight: no initializer of floats", model=model)
+
+
+def test_values_that_go_through_their_bits_are_refused_where_they_reach_the_loss() -> None:
+    b = Builder(1)
+    b.weight("w", 3, 4)
+    b.constant("k", [4], np.int64)
+    top = b.node("TopK", "top", b.node("MatMul", "product", "x", "w"), "k", outputs=2)
+    b.node("Add", "logits", top, "product")  # w has another way to the loss as well
+    model = b.model("top", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    refused("no derivative of node 'top' .instruction 'from_bits'", model=model)
 
 
 def test_a_weight_that_decides_nothing_is_refused() -> None:
@@ -324,3 +426,41 @@ def test_batches_are_the_same_each_time() -> None:
     first, second = (list(islice(NETWORKS["mlp"]().batches(), 2)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert all((one[name] == other[name]).all() for name in one)
+
+
+# --- several wafers ---------------------------------------------------------------------
+
+
+def final_weights(made: Trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in made.weights.items()}
+
+
+def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> None:
+    from joblib import Parallel, delayed
+
+    one, several = trainer(over=4), trainer(over=4, wafers=2)
+    for number in range(2):
+        data = batch(8, number)
+        assert several.step(data).loss == one.step(data).loss
+        for worker in {*Parallel(n_jobs=2)([delayed(os.getpid)()] * 8)} if number == 0 else ():
+            os.kill(cast(int, worker), signal.SIGKILL)
+    assert final_weights(one) == final_weights(several)
+    with pytest.raises(RuntimeFault, match="index 9 is outside"):
+        several.step({**batch(8), "label": np.array([0, 1, 2, 3, 0, 1, 2, 9])})
+
+
+def test_a_dask_cluster_gives_the_same_weights() -> None:
+    from distributed import LocalCluster
+
+    one, several = trainer(over=2), None
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        several = trainer(over=2, wafers=2, cluster=cluster.scheduler_address)
+        for number in range(2):
+            assert several.step(batch(8, number)).loss == one.step(batch(8, number)).loss
+    assert final_weights(one) == final_weights(several)
+
+
+def test_wafers_that_cannot_be_are_refused() -> None:
+    refused("4 runs of a step cannot be shared out to 3 wafers", over=4, wafers=3)

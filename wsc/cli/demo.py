@@ -191,7 +191,7 @@ def main(fabric: str, precision: str, samples: int, output: Path) -> None:
     console.print(
         f"{sum(r.cycles for r in read) // len(read):,} cycles an image, "
         f"{np.mean([r.utilization for r in read]):.1%} utilisation; simulated in {seconds:.1f} s "
-        "(the engine is compiled at its first use, which takes about 15 seconds)"
+        "(the engines are compiled at their first use, which takes a few seconds)"
     )
     console.print("go on with:")
     console.print(shlex.join([wsc_command(), "inspect", str(output), "--node", "conv0"]))

@@ -19,9 +19,12 @@ from wsc.cli.common import (
     given_program,
     is_model,
     model_options,
+    noted,
     read_arrays,
+    read_dims,
     say_json,
     set_option,
+    training_options,
     verbose,
     working,
 )
@@ -50,13 +53,19 @@ class Estimate:
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|PROGRAM.wsa")
 @model_options
+@click.option("--train", is_flag=True, help="Predict a training step of the model.")
+@training_options
+@click.option("--batch", type=click.IntRange(1), metavar="B", help="Samples of a run.")
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, settings: tuple[str, ...], as_json: bool, every: bool,
+    precision: str, settings: tuple[str, ...], train: bool, loss: str, optimizer: str,
+    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
+    batch: int | None, as_json: bool,
+    every: bool,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
@@ -65,17 +74,47 @@ def command(
     or --set it is put on another machine.
     """
     start = time.perf_counter()
-    if not is_model(model) and bind:
-        raise Refusal(f"--bind: {model} is compiled, and says that itself")
-    chosen = click.get_current_context().get_parameter_source("precision")
-    stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
-    arrays = read_arrays("--bind", bind)
-    program = given_program(model, fabric, dims, arrays, stated, settings)
+    if train:
+        options = {
+            "loss": loss, "optimizer": optimizer, "groups": groups, "trainable": trainable,
+            "clip": clip, "over": accumulate, "batch": batch,
+        }  # fmt: skip
+        program = _step(model, fabric, dims, bind, precision, settings, options)
+    else:
+        program = _given(model, fabric, dims, bind, precision, settings)
     estimate = estimated(program, start)
     if as_json:
         say_json(as_object(estimate))
     else:
         show(estimate, every)
+
+
+def _step(
+    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
+    settings: tuple[str, ...], options: dict[str, Any],
+) -> Program:  # fmt: skip
+    """One run of a training step: the store's work at its end costs the fabric nothing."""
+    from wsc.api import compile_step
+    from wsc.isa.machine import read_settings
+
+    if not is_model(model) or bind:
+        raise Refusal("--train is for a model, and takes no --bind")
+    with noted(), working("compiling"):
+        return compile_step(
+            model, fabric=fabric, dims=read_dims(dims), precision=precision,
+            settings=dict(read_settings(settings)), **options,
+        )  # fmt: skip
+
+
+def _given(
+    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
+    settings: tuple[str, ...],
+) -> Program:  # fmt: skip
+    if not is_model(model) and bind:
+        raise Refusal(f"--bind: {model} is compiled, and says that itself")
+    chosen = click.get_current_context().get_parameter_source("precision")
+    stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
+    return given_program(model, fabric, dims, read_arrays("--bind", bind), stated, settings)
 
 
 def estimated(program: Program, start: float) -> Estimate:

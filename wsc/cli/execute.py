@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +30,28 @@ def execute(
         def progress(cycle: int, fraction: float) -> None:
             line(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
-        def compiling(unkept: str) -> None:
-            if unkept:
-                say(f"the engine is compiled for this run alone: {unkept}", error=True)
-            else:
-                line.still("compiling the engine (once, about 15 seconds)")
-
         try:
-            return program.run(arrays, progress=progress, compiling=compiling, **options), ""
+            return program.run(
+                arrays, progress=progress, compiling=about_compiling(line), **options
+            ), ""
         except CycleLimit as error:
             return _unfinished(error, options, time.perf_counter() - started), str(error)
+
+
+def about_compiling(line: Any) -> Callable[[str], None]:
+    """Says on a status line that an engine is compiled, and why its code cannot be kept."""
+    said: list[str] = []  # each engine asks for itself
+
+    def compiling(unkept: str) -> None:
+        if unkept in said:
+            return
+        said.append(unkept)
+        if unkept:
+            say(f"the engine is compiled for this run alone: {unkept}", error=True)
+        else:
+            line.still("compiling the engines (once, a few seconds)")
+
+    return compiling
 
 
 def _unfinished(error: CycleLimit, options: dict[str, Any], seconds: float) -> RunResult:

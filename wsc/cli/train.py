@@ -194,6 +194,20 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     help="Size of a dimension that the data do not give. May be repeated.",
 )
 @click.option(
+    "--wafers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Share out the runs of a step (--accumulate, a multiple of N) to N wafers.",
+)
+@click.option(
+    "--cluster",
+    default="",
+    metavar="tcp://HOST:PORT",
+    help="The wafers are workers of this Dask cluster. [default: processes here]",
+)
+@click.option(
     "--fabric",
     metavar="NAME|WxH|FILE.toml",
     help="As for wsc compile. Without it a small square is chosen for the model.",
@@ -211,7 +225,7 @@ def command(
     loss: str, optimizer: str, groups: tuple[str, ...], trainable: tuple[str, ...], clip: float,
     accumulate: int, schedule: Path | None, shuffle: int | None, log: Path | None,
     resume: Path | None, save_every: int, precision: str, dims: tuple[str, ...],
-    fabric: str | None, engine: str,
+    wafers: int, cluster: str, fabric: str | None, engine: str,
 ) -> None:  # fmt: skip
     """Train MODEL, an ONNX file, with the samples of DATA.npz.
 
@@ -231,7 +245,7 @@ def command(
         trainer = train(
             model, loss, optimizer, fabric=fabric, dims=read_dims(dims), precision=precision,
             trainable=trainable, groups=groups, engine=engine, clip=clip, over=accumulate,
-            schedule=numbers,
+            schedule=numbers, wafers=wafers, cluster=cluster,
         )  # fmt: skip
         line("training: compiling")
         trainer.prepare(Samples(arrays, batch, None).of(0))

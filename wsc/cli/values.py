@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsc.cli.common import Refusal, console, say_json, verbose, working
+from wsc.cli.execute import about_compiling
 from wsc.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def execute_values(
 
         return program.run(
             arrays, engine="values", progress=progress, max_memory=max_memory,
-            changed_weights=changed_weights,
+            changed_weights=changed_weights, compiling=about_compiling(line),
         )  # fmt: skip
 
 

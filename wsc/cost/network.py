@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wsc.cost.tiles import Axis, sample
-from wsc.cost.wormhole import Mesh, Message
+from wsc.cost.wormhole import Sends, follow
 
 HEADERS = 2
 MOST = 12_000  # messages of one move that are followed one by one ...
 BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
+MANY = 8_000  # messages, from which on it is worth to load compiled code
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
@@ -101,59 +102,46 @@ def _line(
 
 
 def simulate(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: float, hop: float = 1.0
+    batches: list[Messages],
+    x: Axis,
+    y: Axis,
+    depth: int,
+    ramp: float,
+    hop: float = 1.0,
+    compiled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What ``arrivals`` gives, and the cycles in which the senders' last wavelets are off.
 
     For meshes whose tiles are all sampled.
     """
     width, height = len(x.places), len(y.places)
-    mesh = Mesh(width, height, depth, hop)
-    sends: list[list[tuple[int, int, float, float]]] = [[] for _ in range(width * height)]
-    for batch in batches:
-        source = batch.row * width + batch.column
-        target = batch.to_y * width + batch.to_x
-        for s, d, n, w, f, e in zip(
-            *(
-                a.tolist()
-                for a in (source, target, batch.count, batch.wavelets, batch.first, batch.last)
-            ),
-            strict=True,
-        ):
-            length = int(w // n)
-            step = (e - f + 1) / n
-            for k in range(int(n)):
-                sends[s].append((d, length, f + k * step, f + (k + 1) * step - 1))
-    position = [0] * (width * height)
-    late = [0.0] * (width * height)  # how much a sender is behind its plan
-    ends = np.full(width * height, -np.inf)
-
-    def inject(sender: int, free: float) -> None:
-        if position[sender] == len(sends[sender]):
-            return
-        target, length, first, _ = sends[sender][position[sender]]
-        message = Message(sender, mesh.way(sender, target), length)
-        mesh.request(message, max(first + late[sender] + ramp, free))
-
-    def sent(message: Message, passed: float) -> None:
-        sender = message.sender
-        _, length, _, last = sends[sender][position[sender]]
-        end = max(last + late[sender], passed - ramp - min(length, depth) + 1)
-        late[sender] = end - last
-        ends[sender] = end + 1
-        position[sender] += 1
-        inject(sender, passed + 1)
-
-    for sender in range(width * height):
-        inject(sender, 0.0)
-    mesh.run(sent)
-    came = np.array(mesh.arrived)
-    found = np.where(came >= 0, came + 1.0, -np.inf)
+    sender, target, wavelets, first, last = (
+        np.concatenate(parts) if parts else np.zeros(0)
+        for parts in zip(*(_one_by_one(batch, width) for batch in batches), strict=True)
+    )
+    order = np.argsort(sender, kind="stable")
+    begin = np.searchsorted(sender[order], np.arange(width * height + 1))
+    sends = Sends(begin, target[order], wavelets[order], first[order], last[order])
+    arrived, ends = follow(sends, width, height, depth, ramp, hop, compiled)
+    found = np.where(arrived >= 0, arrived + 1.0, -np.inf)
     return found.reshape(height, width), ends.reshape(height, width)
 
 
+def _one_by_one(batch: Messages, width: int) -> tuple[np.ndarray, ...]:
+    """The messages of a batch: sender, target, wavelets, first and last cycle of each."""
+    count = batch.count.astype(np.int64)
+    numbers = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    step = np.repeat((batch.last - batch.first + 1) / batch.count, count)
+    first = np.repeat(batch.first, count) + numbers * step
+    last = np.repeat(batch.first, count) + (numbers + 1) * step - 1
+    source = np.repeat(batch.row * width + batch.column, count).astype(np.int64)
+    target = np.repeat(batch.to_y * width + batch.to_x, count).astype(np.int64)
+    wavelets = np.repeat(batch.wavelets // batch.count, count).astype(np.int64)
+    return source, target, wavelets, first, last
+
+
 def _thinned(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, scale: float
+    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, scale: float, compiled: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``simulate``, with one of ``scale`` messages, and time that runs so much faster.
 
@@ -174,12 +162,18 @@ def _thinned(
         fields["first"] = fields["first"] / scale
         fields["last"] = (fields["last"] + 1) / scale - 1
         fewer.append(Messages(**fields))
-    came, ends = simulate(fewer, x, y, depth, ramp / scale, 1 / scale)
+    came, ends = simulate(fewer, x, y, depth, ramp / scale, 1 / scale, compiled)
     return came * scale, ends * scale
 
 
 def followed(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, most: float
+    batches: list[Messages],
+    x: Axis,
+    y: Axis,
+    depth: int,
+    ramp: int,
+    most: float,
+    compiled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``simulate`` from cycle 0 on, following at most about ``most`` messages.
 
@@ -189,8 +183,8 @@ def followed(
     total = _count(batches)
     scale = total / most * 1.5
     if total <= most:
-        return simulate(batches, x, y, depth, ramp)
-    near, far = (_thinned(batches, x, y, depth, ramp, s) for s in (scale, 2 * scale))
+        return simulate(batches, x, y, depth, ramp, compiled=compiled)
+    near, far = (_thinned(batches, x, y, depth, ramp, s, compiled) for s in (scale, 2 * scale))
     latest = [max(float(array.max(initial=0)) for array in found) for found in (near, far)]
     longer = 1.0
     if latest[1] > 0:
@@ -224,10 +218,14 @@ def _of_line(batches: list[Messages], along: str, line: int) -> list[Messages]:
 
 @dataclass(slots=True)
 class Patterns:
-    """Results of ``simulate``, kept: equal layers send the same messages in the same rhythm."""
+    """Results of ``simulate``, kept: equal layers send the same messages in the same rhythm.
+
+    count: messages followed so far; code is compiled for them when there are many.
+    """
 
     seen: dict[bytes, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     budget: float = BUDGET
+    count: float = 0.0
 
     def times(
         self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
@@ -267,6 +265,7 @@ class Patterns:
             most = max(self.budget, MOST)
             self.budget -= count if count <= most else 0
             most = most if count <= most else MOST
-            self.seen[key] = followed(moved, x, y, depth, ramp, most)
+            self.count += min(count, most)
+            self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY)
         came, ends = self.seen[key]
         return came + begin, ends + begin

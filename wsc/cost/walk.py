@@ -19,6 +19,7 @@ from wsc.cost.tiles import Lanes
 from wsc.isa.expr import apply, names
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
+from wsc.kernels.registers import expressions
 
 MOST_TURNS = 1 << 20  # of all loops together, those left out aside: it ends in moments
 
@@ -203,11 +204,12 @@ class Walk(Threads):
     def _layered(self, loop: Loop) -> bool:
         """Whether it is a loop of main, within no other, in whose turns the same calls are made."""
         around = self._places.get(id(loop), (((0, ""),), 0))[0]
-        return not around and all(
-            isinstance(item, Call)
-            and not any(loop.register in names(value) for _, value in item.arguments)
-            for item in loop.body
-        )
+        if around or any(isinstance(item, If) for item in statements(loop.body)):
+            return False
+        used = {
+            name for item in statements(loop.body) for e in expressions(item) for name in names(e)
+        }
+        return loop.register not in used
 
     def repeat(self, loop: int, turn: int, more: int, cycles: float) -> None:
         """Note statements in ``more`` turns behind ``turn`` as so much later than in that one."""

@@ -5,164 +5,236 @@ which its last wavelet does. Behind a header that waits, its wavelets fill the b
 on the way and hold the links there; messages behind it in a buffer wait too. Of the headers that
 want an output in the cycle in which it is free, the next one round robin gets it. So a message
 takes a few steps for each router, whatever its length.
+
+The code is that of Python for few messages, and compiled by Numba for many.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-RAMP = 4
-ASKS = -1  # an event: a header asks for its output; stages from 0 on are left; below, the
-# output that leads to stage ASKS - event is to be looked at again
+import numpy as np
 
+RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
 
-@dataclass(slots=True)
-class Message:
-    """One message. way: outputs in order, the core's at the end. need: when the last wavelet
-    will have passed each, as far as known. stage: the output that its header goes for."""
-
-    sender: int
-    way: list[int]
-    wavelets: int
-    need: list[float] = field(default_factory=list)
-    stage: int = 0
-    released: int = 0
-    pushed: float = 0.0
+# Events: a number from 0 on is a stage of its way that a message's last wavelet has passed; ASK
+# that a header asks for its output; below, the output SERVE - event is to be looked at.
+ASK, SERVE = -1, -2
 
 
-class Mesh:
-    """The routers of a width x height mesh while messages pass.
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """Messages in the order in which their senders send them.
 
-    depth: wavelets of an input buffer. hop: cycles from a router to the next one, less than one
-    where a message stands for several.
+    begin: for each tile its first message; one more entry for the end. target: tiles. wavelets:
+    of each message. first, last: the cycles in which the first and the last of these would leave
+    the core if it never waited.
     """
 
-    def __init__(self, width: int, height: int, depth: int, hop: float = 1.0) -> None:
-        self.width, self.depth, self.hop = width, depth, hop
-        outputs = width * height * 5
-        self.held = [False] * outputs
-        self.served = [-1] * outputs
-        self.waiting: list[deque[Message] | None] = [None] * outputs
-        self.still = [0] * outputs  # wavelets of messages behind an output that wait for the next
-        # Messages in the input buffer behind each output; those of cores stand alone.
-        self.buffered: list[deque[tuple[float, Message]] | None] = [None] * outputs
-        self.events: list[tuple[float, bool, int, int, Message]] = []
-        self.count = 0
-        self.arrived = [-1.0] * (width * height)
-        self.ways: dict[tuple[int, int], list[int]] = {}
+    begin: np.ndarray
+    target: np.ndarray
+    wavelets: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
 
-    def way(self, source: int, target: int) -> list[int]:
-        """The outputs that a message passes: along x, along y, to the core."""
-        known = self.ways.get((source, target))
-        if known is not None:
-            return known
-        width = self.width
-        (y, x), (to_y, to_x) = divmod(source, width), divmod(target, width)
-        made: list[int] = []
-        while x != to_x:
-            step = 1 if to_x > x else -1
-            made.append((y * width + x) * 5 + (1 if step > 0 else 3))
-            x += step
-        while y != to_y:
-            step = 1 if to_y > y else -1
-            made.append((y * width + x) * 5 + (2 if step > 0 else 0))
-            y += step
-        made.append(target * 5 + RAMP)
-        self.ways[source, target] = made
-        return made
 
-    def request(self, message: Message, time: float) -> None:
-        """The header is at the head of its buffer from ``time`` on."""
-        self._push(time, ASKS, message)
+def follow(
+    sends: Sends, width: int, height: int, depth: int, ramp: float, hop: float, compiled: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Follow messages on a width x height mesh until all are there.
 
-    def _push(self, time: float, what: int, message: Message) -> None:
-        # Who asks in a cycle, and what is left in it, comes before who is served in it.
-        self.count += 1
-        heapq.heappush(self.events, (time, what < ASKS, self.count, what, message))
+    depth: wavelets of an input buffer. ramp: cycles from a core into its router. hop: those from a
+    router to the next one, less than one where a message stands for several. compiled: by Numba,
+    which is worth while for many messages.
 
-    def run(self, sent: Callable[[Message, float], None]) -> None:
-        """Until all is quiet. sent: called when the core knows the cycle of its last wavelet."""
-        while self.events:
-            time, _, _, left, message = heapq.heappop(self.events)
-            if left >= 0:
-                self._release(message, left, time)
-            elif left == ASKS:
-                output = message.way[message.stage]
-                queue = self.waiting[output]
-                if queue is None:
-                    queue = self.waiting[output] = deque()
-                queue.append(message)
-                self._push(time, ASKS - 1 - message.stage, message)
-            else:
-                self._serve(message.way[ASKS - left - 1], time, sent)
+    Returns:
+        For each tile the cycle in which its last wavelet has arrived, -1 where none does; and
+        the one after its own last one was off, -inf where none was.
+    """
+    count, tiles = len(sends.target), width * height
+    source = np.repeat(np.arange(tiles), np.diff(sends.begin))
+    ways, starts, lengths = _ways(source, sends.target, width)
+    given = [
+        source, sends.begin, sends.target, sends.wavelets, sends.first, sends.last,
+        ways, starts, lengths,
+    ]  # fmt: skip
+    tables = [
+        np.full(tiles, -1.0), np.full(tiles, -np.inf), np.zeros(tiles),  # arrived, ended, late
+        np.zeros(tiles * 5, np.int64), np.full(tiles * 5, -1),  # held, served
+        np.full(tiles * 25, -1), np.zeros(tiles * 5, np.int64),  # waiting, still
+        np.full(tiles * 5, -1),  # back
+        np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.int64),  # came ... released
+        np.full(int(lengths.sum()), -1), np.zeros(int(lengths.sum())),  # behind, need
+    ]  # fmt: skip
+    run: Callable[..., None] = _compiled() if compiled else _run
+    if not compiled:  # Python's lists are faster there
+        given, tables = ([array.tolist() for array in part] for part in (given, tables))
+    run(width, depth, float(ramp), float(hop), *given, *tables)
+    return np.asarray(tables[0]), np.asarray(tables[1])
 
-    def _serve(self, output: int, time: float, sent: Callable[[Message, float], None]) -> None:
-        """Let the next header that waits for an output pass, if the buffer behind has room."""
-        queue = self.waiting[output]
-        if self.held[output] or not queue:
-            return
-        still, last = self.still[output], self.served[output]
-        message = min(queue, key=lambda m: (_input(m) - last - 1) % 5)  # round robin
-        if still and still + min(message.wavelets, self.depth) > self.depth:
-            return
-        queue.remove(message)
-        self.served[output] = _input(message)
-        self._grant(message, output, time, sent)
 
-    def _grant(
-        self, message: Message, output: int, time: float, sent: Callable[[Message, float], None]
-    ) -> None:
-        self.held[output] = True
-        if message.stage:  # it begins to leave the buffer before, where others may follow
-            before = message.way[message.stage - 1]
-            self.still[before] -= message.wavelets
-            if self.waiting[before]:
-                self._push(time + 1, ASKS - message.stage, message)
-        stage, more, depth = message.stage, message.wavelets - 1, self.depth
-        need = message.need
-        need.append(time + more)
-        last = stage == len(message.way) - 1
-        for before in range(message.released, stage):
-            bound = time + more - (depth - 1) * (stage - before)  # room is seen a cycle later
-            if bound > need[before]:
-                need[before] = bound
-        while message.released <= stage:
-            before = message.released
-            if not last and depth * (stage + 1 - before) <= more:
+def _ways(
+    source: np.ndarray, target: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The outputs that each message passes: along x, along y, to the core.
+
+    Returns:
+        Those of all messages, one behind the other; where each begins, and how many it has.
+    """
+    x, y = source % width, source // width
+    to_x, to_y = target % width, target // width
+    across, down = np.abs(to_x - x), np.abs(to_y - y)
+    lengths = across + down + 1
+    starts = np.cumsum(lengths) - lengths
+
+    def each(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, lengths)
+
+    stage = np.arange(int(lengths.sum())) - each(starts)
+    along_x, along_y = stage < each(across), stage < each(across + down)
+    here_x = np.where(along_x, each(x) + stage * each(np.sign(to_x - x)), each(to_x))
+    gone = np.maximum(stage - each(across), 0)
+    here_y = each(y) + np.minimum(gone, each(down)) * each(np.sign(to_y - y))
+    out_x, out_y = each(np.where(to_x > x, 1, 3)), each(np.where(to_y > y, 2, 0))
+    side = np.where(along_x, out_x, np.where(along_y, out_y, RAMP))
+    return (here_y * width + here_x) * 5 + side, starts, lengths
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    """The code as Numba compiles it, kept for later processes where it can be."""
+    import numba
+
+    try:
+        return numba.njit(cache=True)(_run)
+    except RuntimeError:  # there is no folder for what is compiled
+        return numba.njit(_run)
+
+
+def _run(  # noqa: C901, PLR0912, PLR0915 - one loop, since calls would hide its state from Numba
+    width: Any, depth: Any, ramp: Any, hop: Any,
+    source: Any, begin: Any, target: Any, wavelets: Any, first: Any, last: Any,
+    ways: Any, way_start: Any, way_length: Any,
+    arrived: Any, ended: Any, late: Any,
+    held: Any, served: Any, waiting: Any, still: Any, back: Any,
+    came: Any, stage: Any, released: Any, behind: Any, need: Any,
+) -> None:  # fmt: skip
+    """Take events in the order of their cycles until all is quiet.
+
+    Of each output: held, whether a message passes; served, the input served last; waiting, the
+    message at the head of each input that wants it; still, the wavelets of messages in the buffer
+    behind it that wait for the next output; back, the last message in that buffer, as its place in
+    ``behind``. Of each message: came, when its header is in its buffer; stage, the output that it
+    goes for; released, how many it has left. Of each stage of its way: behind, the next message in
+    the buffer there; need, when its last wavelet passes, as far as known.
+    """
+    # An event: its cycle, whether an output is looked at, a running number, what, the message.
+    # Who asks in a cycle, and what is left in it, comes before who is served in it.
+    events = [(0.0, 0, 0, 0, 0)]
+    events.pop()
+    count = 0
+    for tile in range(len(begin) - 1):
+        if begin[tile] < begin[tile + 1]:
+            count += 1
+            message = begin[tile]
+            heapq.heappush(events, (max(first[message] + ramp, 0.0), 0, count, ASK, message))
+    while len(events) > 0:
+        time, _, _, what, message = heapq.heappop(events)
+        if what >= 0:
+            # The last wavelet has passed an output: it is free, and so is the buffer before it.
+            output = ways[way_start[message] + what]
+            held[output] = 0
+            count += 1
+            heapq.heappush(events, (time, 1, count, SERVE - output, message))
+            if what > 0:
+                before = ways[way_start[message] + what - 1]
+                following = behind[way_start[message] + what - 1]
+                if following >= 0:  # its header is at the head now
+                    count += 1
+                    heapq.heappush(events, (max(came[following], time), 0, count, ASK, following))
+                else:
+                    back[before] = -1
+            continue
+        if what == ASK:
+            # The header asks at the input where the output before has brought it.
+            place = way_start[message] + stage[message]
+            output = ways[place]
+            entry = (ways[place - 1] % 5 + 2) % 4 if stage[message] > 0 else RAMP
+            waiting[output * 5 + entry] = message
+            count += 1
+            heapq.heappush(events, (time, 1, count, SERVE - output, message))
+            continue
+        # An output takes the next header round robin, if the buffer behind it has room.
+        output = SERVE - what
+        if held[output] != 0:
+            continue
+        message = -1
+        entry = 0
+        for turn in range(1, 6):
+            entry = (served[output] + turn) % 5
+            if waiting[output * 5 + entry] >= 0:
+                message = waiting[output * 5 + entry]
                 break
-            self._push(need[before] + 1, before, message)
-            message.released += 1
-            if before == 0:
-                sent(message, need[0])
-        if last:
-            tile = output // 5
-            self.arrived[tile] = max(self.arrived[tile], time + more)
-            return
-        message.stage += 1
-        queue = self.buffered[output]
-        if queue is None:
-            queue = self.buffered[output] = deque()
-        queue.append((time + self.hop, message))
-        self.still[output] += message.wavelets
-        if len(queue) == 1:
-            self.request(message, time + self.hop)
-
-    def _release(self, message: Message, stage: int, time: float) -> None:
-        """The last wavelet has passed an output: free it, and the buffer before it."""
-        self.held[message.way[stage]] = False
-        self._push(time, ASKS - 1 - stage, message)
-        if stage:
-            buffer = self.buffered[message.way[stage - 1]]
-            assert buffer is not None
-            buffer.popleft()
-            if buffer:
-                came, following = buffer[0]
-                self.request(following, max(came, time))
-
-
-def _input(message: Message) -> int:
-    """The side from which the message's header comes."""
-    return (message.way[message.stage - 1] % 5 + 2) % 4 if message.stage else RAMP
+        if message < 0:
+            continue
+        whole = wavelets[message]
+        if still[output] > 0 and still[output] + min(whole, depth) > depth:
+            continue
+        waiting[output * 5 + entry] = -1
+        served[output] = entry
+        held[output] = 1
+        here, start = stage[message], way_start[message]
+        if here > 0:  # it begins to leave the buffer before, where others may follow
+            before = ways[start + here - 1]
+            still[before] -= whole
+            asking = False
+            for other in range(5):
+                asking = asking or waiting[before * 5 + other] >= 0
+            if asking:
+                count += 1
+                heapq.heappush(events, (time + 1, 1, count, SERVE - before, message))
+        # Behind a header that waits there is room for so many wavelets in each buffer; the
+        # outputs further back are held until the others have moved up.
+        more = whole - 1
+        need[start + here] = time + more
+        is_last = here == way_length[message] - 1
+        for earlier in range(released[message], here):
+            bound = time + more - (depth - 1) * (here - earlier)  # room is seen a cycle later
+            need[start + earlier] = max(need[start + earlier], bound)
+        while released[message] <= here:
+            earlier = released[message]
+            if not is_last and depth * (here + 1 - earlier) <= more:
+                break
+            passed = need[start + earlier]
+            count += 1
+            heapq.heappush(events, (passed + 1, 0, count, earlier, message))
+            released[message] += 1
+            if earlier == 0:
+                # All of it is off: the sender may begin with its next one.
+                tile = source[message]
+                end = max(last[message] + late[tile], passed - ramp - min(whole, depth) + 1)
+                late[tile] = end - last[message]
+                ended[tile] = end + 1
+                following = message + 1
+                if following < begin[tile + 1]:
+                    soonest = max(first[following] + late[tile] + ramp, passed + 1)
+                    count += 1
+                    heapq.heappush(events, (soonest, 0, count, ASK, following))
+        if is_last:
+            tile = target[message]
+            arrived[tile] = max(arrived[tile], time + more)
+            continue
+        # The header goes on, and asks when it is at the head of the next buffer.
+        stage[message] += 1
+        came[message] = time + hop
+        still[output] += whole
+        if back[output] < 0:
+            count += 1
+            heapq.heappush(events, (time + hop, 0, count, ASK, message))
+        else:
+            behind[back[output]] = message
+        back[output] = start + here

@@ -137,12 +137,8 @@ class _Importer:
             raise CompileError(f"input {name!r}: {error}") from None
         shape = tuple(int(size) for size in value.shape.numpy())
         if STATE_KEY in value.meta:
-            tensor = value.meta[STATE_KEY]
-            load = partial(_loaded, tensor, shape, dtype)
-            source = source_of(tensor, dtype)
-            self.values[value] = self.build.lazy_constant(
-                name, Type(dtype, shape), load, source, state=True
-            )
+            load = partial(_loaded, value.meta[STATE_KEY], shape, dtype)
+            self.values[value] = self.build.state(name, Type(dtype, shape), load)
             return
         host = value.dtype.numpy().name
         try:

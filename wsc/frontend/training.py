@@ -1,14 +1,20 @@
-"""Steps of optimisers: each tensor becomes a few maps over itself, its gradient and its state."""
+"""Operators of training: steps of optimisers, and what is dropped."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+from wsc.frontend.reduce import iota
 from wsc.frontend.registry import Call, lowering, require
 from wsc.ir.build import Value
+from wsc.ir.graph import Type
 from wsc.ir.terms import Term
+from wsc.isa.types import DType
 
 DOMAIN = "ai.onnx.preview.training"
+OURS = "wsc.training"  # the domain of nodes that ``wsc.training`` puts in the place of others
+SEED = "dropout.seed"  # the input that each run of a step gets
 Step = Callable[[Value, Value, Sequence[Value]], Sequence[Value]]
 
 
@@ -112,3 +118,45 @@ def adam(call: Call) -> list[Value]:
         return build.map(body, x, rate, first, second, hint="new"), first, second
 
     return _each(call, 2, step)
+
+
+# --- what is dropped --------------------------------------------------------------------
+
+
+def _mixed(x: Term) -> Term:
+    """32 bits of which each depends on all of x: Wellons' lowbias32."""
+    x = (x ^ x.op("shru", 16)) * 0x7FEB352D
+    x = (x ^ x.op("shru", 15)) * -0x7B935975  # 0x846ca68b
+    return x ^ x.op("shru", 16)
+
+
+@lowering("Dropout", domain=OURS)
+def dropout(call: Call) -> list[Value]:
+    """x with some elements 0 and the others larger, and which were kept.
+
+    Whether an element stays depends on its position, the node and the seed of the run, and on
+    nothing else: it is the same on every fabric. 24 bits of a hash of them are compared with the
+    ratio.
+    """
+    build, x = call.build, call.arg(0)
+    ratio, key = call.number("ratio", 0.5), call.integer("key", 0)
+    require(0.0 <= ratio < 1.0, f"a ratio of {ratio}")
+    seed = build.shared_input(SEED, Type(DType.I32, ()), "int32")
+    first = build.map(lambda s: _mixed(_mixed(s) ^ key), seed, hint="key")
+    second = build.map(lambda k: _mixed(k + 1), first, hint="second")
+    places = [iota(build, size, axis, x.rank) for axis, size in enumerate(x.shape)]
+    weights = [math.prod(x.shape[axis + 1 :]) for axis in range(x.rank)]
+    require(math.prod(x.shape) < 1 << 31, "more than 2^31 elements")
+
+    def drawn(k: Term, m: Term, *indices: Term) -> Term:
+        position: Term | None = None
+        for index, weight in zip(indices, weights, strict=True):
+            step = index * weight
+            position = step if position is None else position + step
+        hashed = _mixed(k) if position is None else _mixed(_mixed(position ^ k) + m)
+        return (hashed.op("shru", 8) < round(ratio * 2**24)).negated()
+
+    kept = build.expand(build.map(drawn, first, second, *places, hint="kept"), x.shape)
+    scale = 1.0 / (1.0 - ratio)
+    y = build.map(lambda c, v: c.select(v * scale, 0.0), kept, x, hint="dropped")
+    return [y, kept]

@@ -184,21 +184,37 @@ class GraphBuilder:
         self._types[name], self._intervals[name] = type_, of_input(item)
         return Value(name, type_)
 
+    def shared_input(self, name: str, type_: Type, host_dtype: str) -> Value:
+        """The graph input of that name, which several ask for: the first one adds it."""
+        for item in self._inputs:
+            if (item.name, item.type, item.host_dtype) == (name, type_, host_dtype):
+                return Value(name, type_)
+        return self.input(name, type_, host_dtype)
+
     def lazy_constant(
         self,
         name: str,
         type_: Type,
         load: Callable[[], np.ndarray],
         source: tuple[str, int, int] | None = None,
-        state: bool = False,
     ) -> Value:
-        """A constant whose values ``load`` returns, with ``type_``'s dtype and shape.
-
-        state: training changes it; it counts as no constant here.
-        """
+        """A constant whose values ``load`` returns, with ``type_``'s dtype and shape."""
         require_sane(type_)
         name = self._unique(name)
-        self._constants[name] = Constant(name, type_, load, source, state)
+        self._constants[name] = Constant(name, type_, load, source)
+        self._types[name] = type_
+        return Value(name, type_)
+
+    def state(self, name: str, type_: Type, load: Callable[[], np.ndarray]) -> Value:
+        """A tensor that training changes, under exactly this name: no constant here.
+
+        load: its values at the start. Raises ValueError if the name is taken.
+        """
+        if name in self._taken:
+            raise ValueError(f"two values are called {name!r}")
+        require_sane(type_)
+        self._taken.add(name)
+        self._constants[name] = Constant(name, type_, load, state=True)
         self._types[name] = type_
         return Value(name, type_)
 

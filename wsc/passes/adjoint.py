@@ -80,17 +80,16 @@ def adjoint(node: Node, place: Place, g: Value) -> dict[int, Value]:
 
 def _map(op: Map, place: Place, g: Value) -> dict[int, Value]:
     found: dict[int, Value] = {}
+    reached = _reached(op, place.dependent)
     for number in place.wanted:
-        value = _map_by(op, place, g, number)
-        if value is not None:
+        if number in reached:
+            value = _map_by(op, place, g, number)
             found[number] = _narrowed(place.build, value, place.inputs[number].shape)
     return found
 
 
-def _map_by(op: Map, place: Place, g: Value, number: int) -> Value | None:
-    """The derivative by one input, of the shape of the result; None if it is 0 everywhere."""
-    if not _matters(op, place.dependent, number):
-        return None
+def _map_by(op: Map, place: Place, g: Value, number: int) -> Value:
+    """The derivative by one input, of the shape of the result."""
 
     def body(g: Term, result: Term, *inputs: Term) -> Term:
         return _backwards(op, g, result, inputs)[number]
@@ -98,27 +97,32 @@ def _map_by(op: Map, place: Place, g: Value, number: int) -> Value | None:
     return place.build.map_as_is(body, g, place.output, *place.inputs, hint=f"by{number}")
 
 
-def _matters(op: Map, dependent: Collection[int], number: int) -> bool:
-    """Whether derivatives reach an input: the walk of ``_backwards``, without its arithmetic."""
+def _reached(op: Map, dependent: Collection[int]) -> set[int]:
+    """The inputs that derivatives reach: the walk of ``_backwards``, without its arithmetic.
+
+    Raises NoDerivative for an instruction without one that is reached, if it depends on what is
+    trained.
+    """
     depends = _depends(op, dependent)
-    reached = {len(op.body) - 1}
-    found = False
+    steps = {len(op.body) - 1}
+    found: set[int] = set()
     for index in range(len(op.body) - 1, -1, -1):
         step = op.body[index]
-        if index not in reached:
+        if index not in steps:
             continue
         if step.op in WITHOUT and depends[index]:
             raise NoDerivative(f"instruction '{step.op}' has no derivative")
         if step.op not in DERIVATIVES or not step.dtype.is_float:
             continue
         # Which operands a rule gives something for does not depend on their values.
-        flows = DERIVATIVES[step.op](*_Probe.some(1 + 1 + len(step.args)))
+        flows = DERIVATIVES[step.op](*_Probe.some(2 + len(step.args)))
         for arg, flow in zip(step.args, flows, strict=True):
             if flow is None:
                 continue
             if isinstance(arg, Ref):
-                reached.add(arg.step)
-            found |= isinstance(arg, Arg) and arg.index == number
+                steps.add(arg.step)
+            elif isinstance(arg, Arg):
+                found.add(arg.index)
     return found
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph, GraphOutput, Node, Reduce
+from wsc.ir.graph import Graph, GraphOutput, Map, Node, Reduce
+from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 
@@ -85,11 +86,16 @@ class _Backwards:
         return {name: self.gradients[name] for name in self.by if name in self.gradients}
 
     def _forward(self) -> tuple[set[str], set[str]]:
-        """What the trained values decide: at all, and as floats all the way."""
+        """What the trained values decide: at all, and as floats all the way.
+
+        What is made of the bits of a float counts as one: it is where the walk is refused.
+        """
         dependent, varied = set(self.by), set(self.by)
         for node in self.graph.nodes:
             if dependent.intersection(node.inputs):
                 dependent.add(node.output)
+                if isinstance(node.op, Map) and any(step.op in WITHOUT for step in node.op.body):
+                    varied.add(node.output)
             still = isinstance(node.op, Reduce) and node.op.still
             if varied.intersection(node.inputs) and node.type.dtype.is_float and not still:
                 varied.add(node.output)

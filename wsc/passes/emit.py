@@ -28,13 +28,13 @@ from wsc.kernels.flows import REGION
 from wsc.kernels.library import SEMAPHORES, called, library
 from wsc.kernels.registers import expressions
 from wsc.layout import whole
+from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import Names, rolled, schedule
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, share, take_apart
 
 WEIGHTS_FILE = "weights.safetensors"
-POOL = "pool"  # what all tensors share that have bytes at different times
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Emit:
                 replace(t, file=WEIGHTS_FILE) if t.key else t for t in placed.edge_tensors
             ),
             colors=tuple((flow, number) for number, flow in enumerate(flows)),
-            tensors=sharing(memory),
+            tensors=memory,
             regions=(Region(REGION, 0, 0, placed.mesh.width, placed.mesh.height, main),),
             routes=routes_of(flows),
             procedures=procedures,
@@ -92,7 +92,7 @@ class Emit:
             names=tuple((name, entries) for entries, name in names.tables.items()),
         )
         program = program.with_(edge_tensors=_in_families(program))
-        return described(program, self.fabric)
+        return described(declared(program), self.fabric)
 
 
 @dataclass(slots=True)
@@ -181,18 +181,6 @@ def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
     order = dict.fromkeys(other for name in weights for other in together.get(name, (name,)))
     others = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.WEIGHT]
     return (*others, *(weights[name] for name in order if name in weights))
-
-
-def sharing(memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The tensors, with a word at those that share bytes, at other times, with others."""
-    over: set[str] = set()
-    reaching: Tensor | None = None  # of those that begin no later, the one that ends last
-    for tensor in sorted(memory, key=lambda tensor: tensor.address):
-        if reaching is not None and reaching.address + reaching.bytes > tensor.address:
-            over |= {tensor.name, reaching.name}
-        if reaching is None or tensor.address + tensor.bytes > reaching.address + reaching.bytes:
-            reaching = tensor
-    return tuple(replace(t, shares=POOL) if t.name in over else t for t in memory)
 
 
 def _first_turns(

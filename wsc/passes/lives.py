@@ -6,8 +6,9 @@ them where step k had them, or each a constant further on, the steps can become 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
@@ -108,12 +109,11 @@ def _layout(view: View) -> Hashable:
 
 def folded(placed: Placed, lives: list[Life]) -> list[Room]:
     """The lives in rooms: those of the same buffer of step after step together."""
-    steps = _steps(placed)
-    if not steps:
+    places = _Places(placed, lives)
+    if not places.where:
         return [Room([life]) for life in lives]
     alike: dict[Place, list[Life]] = {}
     rooms: list[Room] = []
-    places = _Places(placed, lives, steps)
     handed = {id(life): place for layers in placed.layers for life, place in places.handed(layers)}
     for life in sorted(lives, key=lambda life: life.first):
         place = places.of(life) or handed.get(id(life))
@@ -122,25 +122,49 @@ def folded(placed: Placed, lives: list[Life]) -> list[Room]:
         else:
             alike.setdefault(place, []).append(life)
     for members in alike.values():
-        rooms += _together(members)
+        rooms += _by_steps(members, [places.step(life) for life in members])
     return rooms
 
 
 class _Places:
-    """Where in the steps of a program each life begins."""
+    """Where in the steps of a program each life begins.
 
-    def __init__(self, placed: Placed, lives: list[Life], steps: list[Run]) -> None:
+    Steps are those of a recurrence, layers, or those of a recurrence within each layer.
+    """
+
+    def __init__(self, placed: Placed, lives: list[Life]) -> None:
         self.tasks = placed.tasks
         self.named = {name: life for life in lives for name in life.names}
-        self.where = {task: run for run in steps for task in range(run.start, run.end)}
+        self.where: dict[int, Run] = {}
+        self.within: dict[int, Run] = {}  # task of a layer -> the recurrence around it
+        ids = numbered(form(task) for task in placed.tasks)
+        begin = 0
+        for layers in placed.layers:
+            self._note(self.where, runs(ids[begin : layers.start], None, begin))
+            self._note(self.where, [layers])
+            begin = layers.end
+            for start in range(layers.start, layers.end, layers.period):
+                self._note(self.within, runs(ids[start : start + layers.period], None, start))
+        self._note(self.where, runs(ids[begin:], None, begin))
+
+    def _note(self, table: dict[int, Run], found: Iterable[Run]) -> None:
+        table.update({task: run for run in found for task in range(run.start, run.end)})
 
     def of(self, life: Life) -> Place | None:
         """The place of a life that begins in a step."""
-        run = self.where.get(life.first)
+        run, first = self.where.get(life.first), life.first
         if run is None:
             return None
+        inner = self.within.get(first)
+        if inner is not None:
+            first = inner.start + (first - inner.start) % inner.period
         place = buffers_of(self.tasks[life.first]).index(life.names[0])
-        return (run.start, (life.first - run.start) % run.period, place)
+        return (run.start, (first - run.start) % run.period, place)
+
+    def step(self, life: Life) -> int | None:
+        """Which step of a recurrence within a layer a life begins in."""
+        inner = self.within.get(life.first)
+        return None if inner is None else (life.first - inner.start) // inner.period
 
     def handed(self, layers: Run) -> Iterator[tuple[Life, Place]]:
         """What the first layer is handed, and the place of that which each one hands on."""
@@ -159,14 +183,32 @@ class _Places:
                     yield self.named[name], place
 
 
-def _steps(placed: Placed) -> list[Run]:
-    """The layers, and the steps of recurrences between them."""
-    ids = numbered(form(task) for task in placed.tasks)
-    found, begin = list[Run](), 0
-    for layers in placed.layers:
-        found += [*runs(ids[begin : layers.start], None, begin), layers]
-        begin = layers.end
-    return [*found, *runs(ids[begin:], None, begin)]
+def _by_steps(members: list[Life], steps: list[int | None]) -> list[Room]:
+    """Rooms for one buffer of each step, in the order of the steps.
+
+    steps: of a recurrence within a layer, else None. Buffers that take turns do so in each layer
+    from its first step on, so that they are in the same places in the next layer.
+    """
+    if any(step is None for step in steps):
+        return _together(members)
+    found: list[Room] = []
+    for turns in TAKING_TURNS:
+        sets = [[m for m, s in zip(members, steps, strict=True) if s is not None and s % turns == k]
+                for k in range(turns)]  # fmt: skip
+        found = [Room(lives) for lives in sets if lives]
+        same = len({life.bytes for life in members}) == 1
+        if same and all(_apart(room.lives) for room in found):
+            return found
+    # Alive for longer: what is made in one step of every layer has one place.
+    each: dict[int | None, list[Life]] = {}
+    for life, step in zip(members, steps, strict=True):
+        each.setdefault(step, []).append(life)
+    return [room for lives in each.values() for room in _together(lives)]
+
+
+def _apart(lives: list[Life]) -> bool:
+    """Whether none of these is alive when the next one begins."""
+    return all(before.last < life.first for before, life in pairwise(lives))
 
 
 def _together(members: list[Life]) -> list[Room]:

@@ -122,8 +122,17 @@ class _Roller:
             if place >= best.start
         ]
         turn = [*calls[: best.start], *named]
-        loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER)
-        if loop is None or not self._pays(loop, calls[best.start : best.end]):
+        step = numbers.table[best.start : best.start + best.period]
+        if (step == numbers.table[best.start + best.period :][: best.period]).all():
+            # Nothing but names goes on from layer to layer: what repeats within one is a loop too.
+            loop: Loop | None = Loop(LAYER, Int(best.count), tuple(self.steps(named)))
+        else:
+            loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER)
+        here = calls[best.start : best.end]
+        if loop is None or not self._pays(loop, here):
+            return None
+        # Steps of a recurrence in each layer may be more than there are layers.
+        if block_bytes(tuple(self.steps(here)), self.fabric) < block_bytes((loop,), self.fabric):
             return None
         return Run(stack.start + best.start, best.period, best.count), loop
 
@@ -285,7 +294,7 @@ def schedule(
                 node = names.over([transfer.node for transfer in turns])
                 body.append(replace(turns[0], tensor=tensor, node=node))
         if body:
-            found.append(TransferLoop(LAYER, run.count, tuple(body)))
+            found.append(TransferLoop(LAYER, run.count, repeated(body)))
         end = run.end
     return (*found, *repeated([t for part in parts[end:] for t in part]))
 

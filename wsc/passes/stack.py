@@ -15,7 +15,6 @@ from wsc.ir.tasks import Run, Store, Task
 from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
-from wsc.passes.periods import numbered, runs
 from wsc.passes.values import Extents, Values
 
 Walk = Callable[[Iterable[Node]], None]
@@ -120,11 +119,7 @@ class _Stack:
             found = [form(task, names=False) for task in values.tasks[here:]]
             if found != forms or not all(map(_alike, self.entry, left)):
                 return None
-        # A layer that is a recurrence itself becomes a loop over its steps.
-        first = values.tasks[self.begin : self.begin + len(forms)]
-        if not forms or runs(numbered(map(form, first))):
-            return None
-        return Run(self.begin, len(forms), layers.count)
+        return Run(self.begin, len(forms), layers.count) if forms else None
 
     def _layer(self, turn: int) -> list[View]:
         """Place one layer: where it leaves what it hands on."""

@@ -75,8 +75,11 @@ def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> Value:
     with build.at("loss", (loss.kind,)):
         try:
             return _BUILDERS[loss.kind](build, loss, output)
-        except ValueError as error:  # the model has an input of that name
-            raise CompileError(f"loss: {error}") from None
+        except ValueError:
+            raise CompileError(
+                f"the model has an input '{LABEL}' of its own: give it another name, or take a "
+                "loss that the model computes (--loss output)"
+            ) from None
 
 
 def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:

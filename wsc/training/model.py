@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
 from wsc.frontend.load import hold
+from wsc.frontend.training import OURS
 from wsc.frontend.types import FLOATS
 
 NEXT = ".next"  # behind the name of running statistics: what they become
@@ -38,6 +40,7 @@ class Preparation:
         graph = model.graph
         opset = model.opset_imports.get("", 1)
         statistics = self._normalizations(graph, opset)
+        _dropouts(model)
         self.weights += self._chosen(graph, statistics)
         for name in (*self.weights, *statistics):
             tensor = graph.initializers[name].const_value
@@ -95,6 +98,34 @@ class Preparation:
         return list(chosen)
 
 
+def _dropouts(model: ir.Model) -> None:
+    """Put each Dropout into training mode: what it drops is drawn from a seed of each run."""
+    for node in model.graph:
+        if node.op_type != "Dropout" or node.domain not in ("", "ai.onnx"):
+            continue
+        ratio = 0.5
+        given = node.inputs[1] if len(node.inputs) > 1 else None
+        if "ratio" in node.attributes:
+            ratio = node.attributes["ratio"].as_float()
+        elif given is not None:
+            tensor = ir.convenience.get_const_tensor(given)
+            if tensor is None:
+                raise CompileError(
+                    f"node {shortened(node.name or 'Dropout')!r}: its ratio is no constant"
+                )
+            ratio = float(tensor.numpy())
+        node.attributes.clear()
+        if not ratio:
+            node.resize_inputs(1)
+            continue
+        key = zlib.crc32((node.name or str(node.outputs[0].name)).encode()) & 0x7FFFFFFF
+        node.domain = OURS
+        node.attributes.add(ir.AttrFloat32("ratio", ratio))
+        node.attributes.add(ir.AttrInt64("key", key))
+        node.resize_inputs(1)
+        model.opset_imports[OURS] = 1
+
+
 def _sized(
     graph: ir.Graph,
     batch: int | None,
@@ -124,4 +155,5 @@ def _sized(
             dims[axis] = size
         value.shape = ir.Shape(dims)
     for value in graph.outputs:
-        value.shape = None
+        if value.name not in state:
+            value.shape = None  # that of one sample, maybe

@@ -127,12 +127,17 @@ class Step:
 def add_updates(
     program: Program, updates: tuple[Update, ...], states: tuple[Constant, ...]
 ) -> Program:
-    """A program with updates, and the state that they keep among its weights."""
+    """A program with updates, and the state that they keep among its weights.
+
+    In the program a weight may have another name than in the model, where an output has that one.
+    """
     tensors = tuple(
         EdgeTensor(item.name, Kind.WEIGHT, item.type.dtype, item.type.shape, key=item.name)
         for item in states
     )
-    return program.with_(edge_tensors=(*program.edge_tensors, *tensors), updates=updates)
+    names = {tensor.key: tensor.name for tensor in program.edge_tensors if tensor.key}
+    named = tuple(replace(update, weight=names[update.weight]) for update in updates)
+    return program.with_(edge_tensors=(*program.edge_tensors, *tensors), updates=named)
 
 
 def build_step(
@@ -157,23 +162,26 @@ def build_step(
     graph = _with_loss(graph, loss, preparation, scale)
     weights = tuple(preparation.weights)
     graph = Differentiate(LOSS, weights, scale).apply(graph)
-    updates = [
-        Update(
-            name, optimizer.rule, optimizer.of(name), f"{name}{GRADIENT}", _states(name, optimizer)
-        )
-        for name in weights
-    ]
-    updates += [Update(name, "take", (), after, ()) for name, after in preparation.taken.items()]
     types = graph.types()
-    states = tuple(
-        _zeros(state, types[name].shape) for name in weights for state in _states(name, optimizer)
-    )
+    taken = {*types, *(output.name for output in graph.outputs)}
+    updates: list[Update] = []
+    states: list[Constant] = []
+    for name in weights:
+        kept = [_free(f"{name}.{part}", taken) for part in BY_NAME[optimizer.rule].state]
+        states += [_zeros(state, types[name].shape) for state in kept]
+        gradient = f"{name}{GRADIENT}"
+        updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
+    updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
-    return Step(graph, tuple(updates), masters, states)
+    return Step(graph, tuple(updates), masters, tuple(states))
 
 
-def _states(name: str, optimizer: Optimizer) -> tuple[str, ...]:
-    return tuple(f"{name}.{part}" for part in BY_NAME[optimizer.rule].state)
+def _free(name: str, taken: set[str]) -> str:
+    """A name that nothing else has; it is taken then."""
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
 
 
 def _zeros(name: str, shape: tuple[int, ...]) -> Constant:

@@ -264,3 +264,54 @@ def test_an_interrupt_is_heard(name: str) -> None:
     with pytest.raises((Interrupted, MemoryLimit)):
         runtime.run(program(body, "2x1"), {}, engine="values", progress=tell, max_memory=1 << 28)
     assert time.perf_counter() - began < 20
+
+
+LINE = """
+color odd = 0
+color even = 1
+tensor b : f32[1] at 0 size 4
+region all at 0,0 size 6x1
+route odd in all when (x%2 == 1)*(x < W - 1) : RAMP -> E
+route odd in all when (x%2 == 0)*(x > 0) : W -> RAMP
+route even in all when (x%2 == 0)*(x < W - 1) : RAMP -> E
+route even in all when x%2 == 1 : W -> RAMP
+main all
+  loop n: 40
+    if x == 0
+      mov.f32 <even>, 1.0 for i:50000
+    else
+      if x == W - 1
+        mov.f32 [b], <even> for i:50000
+      else
+        if x%2 == 0
+          mov.f32 <even>, <odd> for i:50000
+        else
+          mov.f32 <odd>, <even> for i:50000
+        end
+      end
+    end
+  end
+end
+"""
+
+
+def test_streams_stay_small_where_all_are_read() -> None:
+    """Eight MB go through each link; a reader wakes the producer that has waited for it."""
+    result = runtime.run(program(LINE, "6x1"), {}, engine="values", max_memory=1 << 24)
+    # Three links of this color: each wavelet leaves a core, a tile, and a router to its core.
+    assert result.counters.wavelets["even"].sum() == 3 * 3 * 40 * 50000
+
+
+def test_memory_is_that_of_the_engine_that_will_run() -> None:
+    text = "region all at 0,0 size 8x8\nmain all\nend\n"
+    made = program(text, "8x8")
+    with pytest.raises(MemoryLimit) as fast:
+        runtime.load(made, max_memory=1)
+    with pytest.raises(MemoryLimit) as alone:
+        runtime.load(made, max_memory=1, engine="values")
+    needed = alone.value.needed
+    assert needed < fast.value.needed
+    runtime.load(made, max_memory=needed, engine="values")
+    with pytest.raises(MemoryLimit, match="for the SRAM of 64 tiles"):
+        runtime.run(made, {}, engine="fast", max_memory=needed)
+    assert runtime.run(made, {}, engine="values", max_memory=needed + (1 << 24)).cycles is None

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsc.runtime.kernels.library import Library, attach
 from wsc.runtime.kernels.translate import FLAT, Translator, annotated
-from wsc.runtime.values import library
 from wsc.runtime.values.compiled import Machine, kernel
 
 CELL = np.dtype([("first", np.int64), ("last", np.int64)])
@@ -79,7 +79,9 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (divided, rest, chained, looped, sma
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Any]:
     entries = [annotated(function, outer=True) for function in (*FUNCTIONS, tables)]
-    found = library.attach(library.build(entries, TABLES), entries)
+    made = Library("translated", TABLES, Path(__file__).parent)
+    made.entries += entries
+    found = attach(made.build(), entries)
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     return {name: kind(address) for name, address in found.items()}
 
@@ -174,27 +176,3 @@ def test_an_inner_kernel_is_not_called_from_python() -> None:
 
 
 # --- on disk -------------------------------------------------------------------------------
-
-
-def test_code_is_kept_and_made_anew_when_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entries = [annotated(divided, outer=True)]
-    built: list[bytes] = []
-
-    def build(*_args: object) -> bytes:
-        built.append(b"code" + bytes([len(built)]))
-        return built[-1]
-
-    monkeypatch.setattr(library, "build", build)
-    monkeypatch.setattr(library, "find_folder", lambda: (tmp_path, ""))
-    kept = library.kept(entries)
-    assert library.kept(entries) == kept
-    (file,) = tmp_path.iterdir()
-    for damaged in (file.read_bytes()[:-1], b"", bytes(40)):
-        file.write_bytes(damaged)
-        assert library.kept(entries) == built[-1] != kept
-    assert len(built) == 4
-    monkeypatch.setattr(library, "find_folder", lambda: (None, "nowhere"))
-    assert library.kept(entries) == built[-1]
-    assert len(built) == 5

@@ -1,0 +1,45 @@
+"""The example of docs/running-ahead.md: two colors, one ramp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runtime.programs import program, wide_io
+from wsc import runtime
+from wsc.runtime.trace import TraceRequest
+
+PAGE = Path(__file__).parents[2] / "docs" / "running-ahead.md"
+TEXT = """
+input a : f32[4] "float32"
+input b : f32[2] "float32"
+color ca = 0
+color cb = 1
+tensor t : f32[8] at 0 size 32
+region all at 0,0 size 1x1
+route ca in all : W -> RAMP
+route cb in all : N -> RAMP
+{main}
+feed ca in all side W from a[i] for i:4
+feed cb in all side N from b[i] for i:2
+"""
+
+
+@pytest.mark.parametrize("engine", ["reference", "time"])
+def test_two_colors_on_one_ramp(engine: str) -> None:
+    main = PAGE.read_text(encoding="utf-8").split("```")[1]
+    inputs = {"a": np.zeros(4, np.float32), "b": np.zeros(2, np.float32)}
+    made = program(TEXT.format(main=main.strip()), "1x1")
+    run = runtime.run(made, inputs, engine=engine, fabric=wide_io(), trace=TraceRequest("all"))
+    assert run.cycles == 10
+    assert run.trace is not None
+    busy = [
+        [tuple(entry[:2]) for entry in unit.entries.tolist() if entry[2] == 0]
+        for unit in run.trace.units[1:]
+    ]
+    # Cycles in which it works: the start, then a row for each wavelet; it waits in cycle 6.
+    assert busy == [[(2, 4), (7, 2)], [(4, 4)]]
+    assert [int(color.lost[0, 0, 4]) for color in run.counters.colors] == [2, 2]
+    assert [int(color.wavelets[0, 0, 4]) for color in run.counters.colors] == [4, 2]
