@@ -76,9 +76,7 @@ class Finished:
 
 
 @click.command("run")
-@click.argument(
-    "program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-"
-)
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-")
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )

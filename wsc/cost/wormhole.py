@@ -115,7 +115,7 @@ def _compiled() -> Callable[..., None]:
         return numba.njit(_run)
 
 
-def _run(  # noqa: C901, PLR0912, PLR0915 - one loop, since calls would hide its state from Numba
+def _run(
     width: Any, depth: Any, ramp: Any, hop: Any,
     source: Any, begin: Any, target: Any, wavelets: Any, first: Any, last: Any,
     ways: Any, way_start: Any, way_length: Any,
