@@ -124,7 +124,8 @@ class Library:
 
     def addresses(self) -> dict[str, int]:
         """Addresses of the entries' compiled code, by name."""
-        self.prepare()
+        if not self._loaded:
+            self.prepare()
         return self._loaded
 
     def _kept(self, compiling: Compiling | None) -> bytes:
