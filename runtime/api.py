@@ -167,9 +167,7 @@ def run(
     def loaded(engine: str) -> Image:
         if isinstance(program, Image):
             return program
-        return load(
-            program, fabric, weights_dir, max_memory, changed_weights, engine, checkpoint
-        )
+        return load(program, fabric, weights_dir, max_memory, changed_weights, engine, checkpoint)
 
     image = loaded(name)
     if name == TIME:
