@@ -305,7 +305,14 @@ def test_time_without_values(twice: Path, tmp_path: Path) -> None:
     found, whole = _json(twice, "--engine", "time"), _json(twice)
     assert (found["engine"], whole["engine"]) == ("time", "both")
     assert (found["outputs"], found["drawn_inputs"], found["seed"]) == ([], [], None)
-    for name in ("cycles", "counters", "tiles", "kernels", "energy_picojoules", "utilization"):
+    for name in (
+        "cycles",
+        "counters",
+        "tiles",
+        "kernels",
+        "energy_picojoules",
+        "useful_utilization",
+    ):
         assert found[name] == whole[name]
     assert "by the time engine" in done(wsc("run", twice, "--engine", "time")).stdout
     assert "by the engines for values and for time" in done(wsc("run", twice)).stdout

@@ -205,16 +205,10 @@ def command(
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
     if baked and compare is None and not is_model(program):
         raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
-    if trace is None and (trace_tiles is not None or trace_events is not None):
-        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+    _require_trace(trace, trace_tiles, trace_events)
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
     _require_sense(engine, timed, output is not None or compare is not None)
-    if is_name(program):
-        loaded = compiled(named_model(str(program), sizes), fabric, precision, settings)
-    else:
-        _require_no_sizes(program, sizes, compare)
-        loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
-        loaded.checkpoint = loaded.checkpoint or sizes.checkpoint
+    loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare)
     compare = None if compare is None else _model(compare, sizes)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
@@ -274,6 +268,25 @@ def command(
 
 
 # --- doing it ---------------------------------------------------------------------
+
+
+def _loaded(
+    program: Path, fabric: str | None, dims: tuple[str, ...], baked: dict[str, np.ndarray],
+    precision: str | None, settings: tuple[str, ...], sizes: Sizes, compare: Path | None,
+) -> Program:  # fmt: skip
+    """The program in a file, that of a model in one, or that of a model by name."""
+    if is_name(program):
+        return compiled(named_model(str(program), sizes), fabric, precision, settings)
+    _require_no_sizes(program, sizes, compare)
+    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
+    loaded.checkpoint = loaded.checkpoint or sizes.checkpoint
+    return loaded
+
+
+def _require_trace(trace: Path | None, tiles: str | None, events: int | None) -> None:
+    """Refuse options of a trace that is not recorded."""
+    if trace is None and (tiles is not None or events is not None):
+        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
 
 
 def _require_no_sizes(program: Path, sizes: Sizes, compare: Path | None) -> None:
