@@ -67,12 +67,13 @@ def _folder(path: Path) -> Side:
     tables: list[Table] = []
     for file in files:
         text = _text(file)
+        stage = file.stem.partition("-")[2] or file.stem  # another compiler may have more passes
         if is_ir(text):
-            tables += ir_tables(text, f"{file.stem}: ")
+            tables += ir_tables(text, f"{stage}: ")
             continue
         program = parse(text, str(file))
         for table in program_side(program, read_machine(program)).tables:
-            title = f"{file.stem}: {table.title}"
+            title = f"{stage}: {table.title}"
             tables.append(Table(title, table.rows, table.weight, table.marks))
     return Side(FOLDER, tuple(tables))
 
