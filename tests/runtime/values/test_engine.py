@@ -313,5 +313,5 @@ def test_memory_is_that_of_the_engine_that_will_run() -> None:
     assert needed < fast.value.needed
     runtime.load(made, max_memory=needed, engine="values")
     with pytest.raises(MemoryLimit, match="for the SRAM of 64 tiles"):
-        runtime.run(made, {}, engine="fast", max_memory=needed)
+        runtime.run(made, {}, engine="both", max_memory=needed)
     assert runtime.run(made, {}, engine="values", max_memory=needed + (1 << 24)).cycles is None
