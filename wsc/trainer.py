@@ -234,7 +234,7 @@ class Trainer:
                 options["batch"] = self.batch
             self.program = compile_step(self.model, **options, clip=self.clip, over=self.over)
         assembly = self.program.assembly
-        _require_step(assembly)
+        require_step(assembly)
         self._folder = tempfile.TemporaryDirectory(prefix="wsc-")
         self.program.save(Path(self._folder.name) / STEP)
         self._image = load(self.program.assembly, self.program.fabric, Path(self._folder.name))
@@ -331,7 +331,7 @@ class Trainer:
         return with_weights(self.model, self.weights)
 
 
-def _require_step(assembly: Any) -> None:
+def require_step(assembly: Any) -> None:
     """Raise CompileError for a program whose outputs are not a loss and gradients."""
     taken = {update.gradient for update in assembly.updates}
     rest = [t.name for t in assembly.shown(Kind.OUTPUT) if t.name not in taken]

@@ -32,7 +32,7 @@ Compiling = Callable[[str], None]
 
 # The files beside the rooms, and the contract's, that kernels have functions or numbers of.
 _BESIDE = ("tables.py", "routes.py", "schedule.py", "observations/records.py")
-_CONTRACT = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+_CONTRACT = ("values.py", "drawing.py", "limits.py", "rounding.py", "table.py", "types.py")
 _engines: list[Any] = []  # they own the code of this process
 _SEAL = hashlib.sha256().digest_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -145,6 +146,15 @@ def test_a_checkpoint_has_its_own_order_and_step(folder: Path) -> None:
     assert "--shuffle 6: c was made with seed 5" in result.stderr
     result = wsc(*train("--steps", "1", "--resume", "c", "-o", "d"))
     assert "c is at step 2, beyond --steps 1" in result.stderr
+
+
+def test_a_step_is_predicted(folder: Path) -> None:
+    options = ["--train", "--batch", "4", "--fabric", "2x2"]
+    step = json.loads(done(wsc("estimate", "m.onnx", *options, "--json")).stdout)
+    alone = ["--fabric", "2x2", "--dim", "batch=4"]
+    forwards = json.loads(done(wsc("estimate", "m.onnx", *alone, "--json")).stdout)
+    assert step["macs"] == 2 * forwards["macs"]  # x has no gradient: one more product
+    assert "takes no --bind" in wsc("estimate", "s.wsa", "--train").stderr
 
 
 def test_bound_inputs_do_not_train(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -54,19 +55,19 @@ class Builder:
         self.initializers.append(numpy_helper.from_array(values, name))
         return name
 
-    def constant(self, name: str, values: object, dtype: type) -> str:
+    def constant(self, name: str, values: object, dtype: Any) -> str:
         """A constant of some values."""
         array = numpy_helper.from_array(np.asarray(values, dtype), name)
         self.nodes.append(helper.make_node("Constant", [], [name], name, value=array))
         return name
 
-    def node(self, op: str, name: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+    def node(self, op: str, name: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """A node; further outputs are NAME.1 and so on."""
         names = [name, *(f"{name}.{n}" for n in range(1, outputs))]
         self.nodes.append(helper.make_node(op, list(inputs), names, name, **attributes))
         return name
 
-    def model(self, name: str, inputs: dict[str, tuple[int, list[object]]]) -> onnx.ModelProto:
+    def model(self, name: str, inputs: dict[str, tuple[int, list[Any]]]) -> onnx.ModelProto:
         """The model whose output is ``logits``."""
         values = [helper.make_tensor_value_info(n, t, s) for n, (t, s) in inputs.items()]
         out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)

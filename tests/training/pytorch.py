@@ -25,8 +25,8 @@ STEPS = 200
 
 def forward(name: str, w: dict, batch: Batch, kept: dict):  # type: ignore[no-untyped-def,type-arg]
     """The logits. kept: running statistics, which change."""
-    import torch
-    import torch.nn.functional as f
+    import torch  # pyright: ignore[reportMissingImports]
+    import torch.nn.functional as f  # pyright: ignore[reportMissingImports]
 
     data = {key: torch.tensor(value) for key, value in batch.items()}
     if name == "mlp":
@@ -85,7 +85,7 @@ def forward(name: str, w: dict, batch: Batch, kept: dict):  # type: ignore[no-un
 
 def optimizer(text: str, weights):  # type: ignore[no-untyped-def]
     """PyTorch's optimizer of the same name."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     name, _, rest = text.partition(":")
     numbers = {key: float(value) for key, value in (item.split("=") for item in rest.split(","))}
@@ -99,7 +99,7 @@ def optimizer(text: str, weights):  # type: ignore[no-untyped-def]
 
 def train(name: str, steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The loss of each step, and the final weights and statistics."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     network = NETWORKS[name]()
     start = {key: torch.tensor(value) for key, value in weights_of(network.model).items()}
@@ -130,7 +130,7 @@ def record() -> None:
         # Of each weight its norm and one projection: a file of all of them would be large.
         found |= {f"{name}/{key}": summary(value) for key, value in final.items()}
         print(f"{name}: {losses[0]:.4f} -> {losses[-1]:.4f}")
-    np.savez_compressed(RECORD, **found)
+    np.savez_compressed(RECORD, **found)  # pyright: ignore[reportArgumentType]
 
 
 def summary(array: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ Shape = tuple[int, ...]
 Case = tuple[Shape, Callable[[Builder], object]]
 
 
-def unary(op: str, shape: Shape = (3, 5), **attributes: object) -> Case:
+def unary(op: str, shape: Shape = (3, 5), **attributes: Any) -> Case:
     """An operator of x times a weight."""
 
     def build(b: Builder) -> None:
@@ -38,7 +39,7 @@ def unary(op: str, shape: Shape = (3, 5), **attributes: object) -> Case:
     return shape, build
 
 
-def weighted(op: str, shape: Shape, *weights: Shape, **attributes: object) -> Case:
+def weighted(op: str, shape: Shape, *weights: Shape, **attributes: Any) -> Case:
     """An operator of x and weights."""
 
     def build(b: Builder) -> None:

@@ -18,7 +18,7 @@ import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
 from wsc.errors import CompileError
 from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
-from wsc.trainer import KEPT, State, Trainer, _require_step
+from wsc.trainer import KEPT, State, Trainer, require_step
 
 
 def small(bias: bool = True) -> onnx.ModelProto:
@@ -286,10 +286,10 @@ def test_an_optimizer_that_is_missing_from_the_text_is_noticed() -> None:
     made.prepare(batch())
     assert made.program is not None
     assembly = made.program.assembly
-    _require_step(assembly)
+    require_step(assembly)
     less = assembly.with_(updates=assembly.updates[1:])
     with pytest.raises(CompileError, match=r"output 'w\.grad' of the step goes into no update"):
-        _require_step(less)
+        require_step(less)
 
 
 def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> None:
@@ -452,10 +452,11 @@ def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> N
 def test_a_dask_cluster_gives_the_same_weights() -> None:
     from distributed import LocalCluster
 
-    one, several = trainer(over=2), None
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster:
+    one = trainer(over=2)
+    made: Any = LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+    )
+    with made as cluster:
         several = trainer(over=2, wafers=2, cluster=cluster.scheduler_address)
         for number in range(2):
             assert several.step(batch(8, number)).loss == one.step(batch(8, number)).loss

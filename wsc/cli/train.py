@@ -264,9 +264,10 @@ def command(
             rows.append(row(done, results[-1]))
             line(f"training: step {done} of {steps}, loss {results[-1].loss:.4f}")
             if done % save_every == 0 or done == steps:
-                trainer.save(output)
+                # The log first: one that is ahead of its checkpoint is cut when a run goes on.
                 if log is not None:
                     write_text(log, "\n".join([HEAD, *rows]) + "\n", read)
+                trainer.save(output)
         if not results:
             trainer.save(output)
         if onnx is not None:
