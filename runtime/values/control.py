@@ -50,6 +50,7 @@ RUNS, TASK, SEMAPHORE = int(Standing.RUNS), int(Standing.TASK), int(Standing.SEM
 BUSY, HALTED = int(Standing.UNIT), int(Standing.HALTED)
 NEGATIVE, TARGET, CALLS = int(Fault.NEGATIVE), int(Fault.TARGET), int(Fault.CALLS)
 REGISTERS, STATEMENT = int(Fault.REGISTERS), int(Col.STATEMENT)
+SCALAR_WORK = 64  # steps of vector instructions that take as long as one that a thread interprets
 
 
 @kernel
@@ -380,7 +381,7 @@ def run_thread(m: Machine, thread: int) -> bool:
     while now[0].fault == 0 and now[0].left > 0:
         row = m.threads[thread].row
         kind, following = m.rows[row, KIND], row + 1
-        now[0].left -= 1
+        now[0].left -= SCALAR_WORK
         if m.rows[row, STATEMENT] >= 0:
             m.threads[thread].statement = m.rows[row, STATEMENT]
         if kind == JUMP:

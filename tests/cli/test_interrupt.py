@@ -91,7 +91,7 @@ def test_a_run_says_where_it_was_and_leaves_nothing(tmp_path: Path, engine: str)
 def test_a_run_for_values_and_time_leaves_nothing(tmp_path: Path) -> None:
     text_file(tmp_path / "endless.wsa", ENDLESS)
     arguments = ("run", "endless.wsa", "-o", "out", "--trace", "trace.json", "--engine", BOTH)
-    ended = interrupt(tmp_path, "running", *arguments, later=0.5)
+    ended = interrupt(tmp_path, "running: cycle", *arguments)
     assert ended.code == INTERRUPTED
     assert "interrupted when 0% of the edge's elements had moved" in ended.said
     assert files(tmp_path) == ["endless.wsa"]
