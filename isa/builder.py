@@ -16,6 +16,7 @@ from wsc.isa.program import (
     Call,
     Cut,
     Direction,
+    Drawn,
     EdgeTensor,
     If,
     Kind,
@@ -100,6 +101,7 @@ class Builder(OperandBuilder):
             height=height,
             precision=DType(parts.header.get("precision", ("f32",))[0]),
             model=parts.header.get("model", ("",))[0],
+            work=parts.header.get("work", (None,))[0],
             constants=tuple(self.constants.items()),
             edge_tensors=tuple(
                 tensor for family in parts.edge for tensor in family.members(tables)
@@ -127,6 +129,10 @@ class Builder(OperandBuilder):
 
         if children[3] is not None:
             self.parts.header["numbers"] = (self.string(children[3]),)
+
+    def work(self, children: Children) -> None:
+        """``work 1048576``."""
+        self._once(children[0], self.large(children[1]))
 
     def setting(self, children: Children) -> None:
         """``set io.bytes_per_cycle = 8``."""
@@ -274,6 +280,24 @@ class Builder(OperandBuilder):
         if str(name) in self.parts.names:
             raise self.fail(f"the table '{name}' is defined twice", name)
         self.parts.names[str(name)] = tuple(map(self.string, entries))
+
+    def drawn(self, children: Children) -> None:
+        """``weight w : f16[4, 8] drawn 0 key "w" mean 0.0 deviation 0.5``."""
+        name, dtype, shape, seed, key, first, mean, deviation, register, count = children
+        tensor = EdgeTensor(
+            name,
+            Kind.WEIGHT,
+            DType(str(dtype)),
+            shape,
+            key=self.string(key),
+            drawn=Drawn(self.integer(seed), float(mean), float(deviation), first or 0),
+            where=self.where(seed),
+        )
+        turns = 1 if count is None else count
+        if turns > MOST_TRANSFERS:
+            raise self.fail(f"a line declares up to {MOST_TRANSFERS} weights", count)
+        turn = "" if register is None else str(register)
+        self.parts.edge.append(Family(tensor, turn, turns))
 
     def tensor(self, children: Children) -> None:
         """``tensor h : f32[128 y:8] at 64 size 32 shares a @"node"``."""

@@ -142,7 +142,8 @@ def _beside_colon(tokens: Sequence[Token], place: int) -> bool:
     kinds = [token.kind for token in tokens[:colon]]
     if kinds[0] in ("VALUE", "_WEIGHT", "_TENSOR", "_ROUTE") and "COLON" not in kinds:
         return True
-    if kinds[-1] == "SEMAPHORE" or kinds == ["LOOP", "NAME"] or kinds == ["ASYNC", "INT"]:
+    opens = kinds[0] in ("LOOP", "ASYNC") and "COLON" not in kinds
+    if kinds[-1] == "SEMAPHORE" or opens:
         return behind
     inside = len(kinds) > 1 and kinds[-2] == "LESSTHAN"
     return behind and inside

@@ -16,6 +16,9 @@ MOST_NUMBER = 1 << 48
 # Iteration names of one instruction: columns of the engines' tables.
 MOST_DIMENSIONS = 8
 
+# The mean and the deviation of a weight that is drawn: its elements are numbers in f32.
+MOST_DRAWN = 1e30
+
 # Steps of one instruction. Its cycles then stay far from the end of 64 bits.
 MOST_STEPS = 1 << 40
 

@@ -33,6 +33,7 @@ from wsc.isa.program import (
 from wsc.isa.types import Side
 
 _DIGITS = len(str(MOST_NUMBER)) - 1  # of the integers in a text
+_MANY_DIGITS = 24  # of what is only counted
 DEEPEST = 100  # expressions within expressions, blocks within blocks
 
 _NESTING = (ex.Binary, If, Loop)
@@ -160,6 +161,10 @@ class OperandBuilder:
         """The number that digits stand for."""
         return self._number(str(token), token)
 
+    def large(self, token: Any) -> int:
+        """The number that digits stand for, where nothing is computed with it in 64 bits."""
+        return self._number(str(token), token, _MANY_DIGITS)
+
     def number(self, children: Children) -> int:
         """``4*B``: the value of integers and constants, which is not negative."""
         value = self.signed(children)
@@ -197,10 +202,10 @@ class OperandBuilder:
         """Inverse of ``show_semaphore``."""
         return self._number(str(token)[1:], token)
 
-    def _number(self, digits: str, token: Any) -> int:
+    def _number(self, digits: str, token: Any, most: int = _DIGITS) -> int:
         digits = digits.lstrip("0") or "0"
-        if len(digits) > _DIGITS:  # in the range that all checks rely on
-            message = f"{digits[:12]}... is too large: a number of the text is below 10^{_DIGITS}"
+        if len(digits) > most:  # in the range that all checks rely on
+            message = f"{digits[:12]}... is too large: a number of the text is below 10^{most}"
             raise self.fail(message, token)
         return int(digits)
 

@@ -16,6 +16,7 @@ from wsc.isa.operands import (
     show_number,
     show_operand,
     show_position,
+    show_real,
     show_semaphore,
     show_string,
 )
@@ -152,6 +153,8 @@ def _header(program: Program) -> Iterator[Line]:
     yield Line(f"precision {program.precision.value}")
     if program.model:
         yield Line(f"model {show_string(program.model)}")
+    if program.work is not None:
+        yield Line(f"work {program.work}")
 
 
 def _aligned(heads: Iterable[str]) -> list[str]:
@@ -197,6 +200,12 @@ def _behind(family: Family) -> str:
         text += f" high {show_edge_name(tensor.high)}" if tensor.high else ""
         cut = tensor.cut
         return f"{text} cut {cut.axis} by {show_edge_name(cut.length)}" if cut else text
+    if tensor.drawn is not None:
+        text = f" drawn {tensor.drawn.seed} key {show_string(tensor.key)}"
+        text += f" from {tensor.drawn.first}" if tensor.drawn.first else ""
+        mean, deviation = show_real(tensor.drawn.mean), show_real(tensor.drawn.deviation)
+        text += f" mean {mean} deviation {deviation}"
+        return text + (f" for {family.register}:{family.count}" if family.register else "")
     text = f" {show_string(tensor.file)}"
     if tensor.key:
         text += f" key {show_string(tensor.key)}"

@@ -315,13 +315,28 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """How a weight is drawn that is not stored: see ``wsc.isa.drawing``.
+
+    seed: with the key of the tensor, it decides all elements. mean, deviation: of their
+    distribution. first: of the elements of that key, the one with which the weight begins.
+    """
+
+    seed: int
+    mean: float
+    deviation: float
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeTensor:
     """A tensor outside the fabric: network input, network output, or weight in the store.
 
     dtype: element type on the fabric. host_dtype: NumPy name of the type that the
     host sees (``int64`` inputs travel as i32). file, key: for weights, the
     safetensors file beside the program and the key in it, or, when ``byte_offset``
-    is not None, a raw file with the data starting at that byte. cut: for an output whose
+    is not None, a raw file with the data starting at that byte. drawn: for a weight that
+    is in no file, but drawn by its key when it is needed. cut: for an output whose
     size the program itself computes. high: for 64-bit integers of two words, the tensor of
     their high words; this one has the low ones, and the host sees both as one.
     """
@@ -334,6 +349,7 @@ class EdgeTensor:
     file: str = ""
     key: str = ""
     byte_offset: int | None = None
+    drawn: Drawn | None = None
     cut: Cut | None = None
     high: str = ""
     where: Location = field(default=NOWHERE, compare=False)
@@ -464,7 +480,9 @@ class Program:
     of tiles that it may use. settings: numbers in which its machine differs from that
     fabric, by dotted key; numbers: digest of all of them, empty in programs that were not
     compiled (``wsc.isa.machine``). precision: of the network, for the reader and for the
-    comparison. files: those that hold weights, with their digests. colors: name -> number.
+    comparison. work: multiply-accumulates of the network, by which its utilization is measured;
+    None, as in programs written by hand, takes those that are executed. files: those that hold
+    weights, with their digests. colors: name -> number.
     constants: name -> value, usable in every expression. tensors: SRAM symbols; their names
     are byte addresses in expressions. names: tables of names for the turns of loops
     (``wsc.isa.turns``). updates: of a training step, what the store does with its
@@ -487,6 +505,7 @@ class Program:
     transfers: tuple[Transfer | TransferLoop, ...] = ()
     settings: tuple[tuple[str, Number], ...] = ()
     numbers: str = ""
+    work: int | None = None
     files: tuple[WeightFile, ...] = ()
     names: tuple[tuple[str, tuple[str, ...]], ...] = ()
     clip: float = 0.0

@@ -8,87 +8,14 @@ by initializer name, in place of the draw.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
-# The newest onnx writes IR 14 and opset 28; ONNX Runtime 1.31 takes 13 and 26 at most.
-# These two are older than either limit and hold all that the builders need.
-IR_VERSION = 10
-OPSET = 21
-
-Dim = int | str
-"""A static size, or the name of a dimension that is bound when the model is compiled."""
-
-Weights = Mapping[str, NDArray[np.float32]]
-
-
-class _Graph:
-    """An ONNX graph under construction; values are known by name."""
-
-    def __init__(self, name: str, seed: int, weights: Weights | None = None) -> None:
-        self.name = name
-        self.random = np.random.default_rng(seed)
-        self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.inputs: list[onnx.ValueInfoProto] = []
-        self.outputs: list[onnx.ValueInfoProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-
-    def input(self, name: str, shape: Sequence[Dim]) -> str:
-        """A float32 graph input."""
-        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-        return name
-
-    def output(self, name: str, shape: Sequence[Dim]) -> None:
-        """Declare a float32 graph output."""
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-
-    def constant(self, name: str, value: NDArray[Any]) -> str:
-        """An initializer with the given value."""
-        self.initializers.append(numpy_helper.from_array(value, name))
-        return name
-
-    def parameter(self, name: str, shape: Sequence[int], fan_in: int) -> str:
-        """A trainable initializer: given by name, or drawn with variance 1 / ``fan_in``."""
-        if self.weights is None:
-            drawn = self.random.standard_normal(tuple(shape)) / np.sqrt(fan_in)
-            return self.constant(name, drawn.astype(np.float32))
-        value = self.weights[name]
-        if value.shape != tuple(shape):
-            raise ValueError(f"weight {name}: shape {value.shape}, wanted {tuple(shape)}")
-        return self.constant(name, value)
-
-    def node(self, op: str, name: str, *inputs: str, **attributes: Any) -> str:
-        """A node with one output; node and output both carry ``name``."""
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def dense(self, name: str, x: str, fan_in: int, fan_out: int, *, out: str = "") -> str:
-        """``x @ W + b`` over the last dimension, as MatMul and Add."""
-        weight = self.parameter(f"{name}.weight", (fan_in, fan_out), fan_in)
-        bias = self.parameter(f"{name}.bias", (fan_out,), fan_in)
-        product = self.node("MatMul", f"{name}.matmul", x, weight)
-        return self.node("Add", out or f"{name}.add", product, bias)
-
-    def model(self) -> onnx.ModelProto:
-        """The finished model, checked."""
-        graph = helper.make_graph(
-            self.nodes, self.name, self.inputs, self.outputs, self.initializers
-        )
-        model = helper.make_model(
-            graph,
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            producer_name="wsc-models",
-        )
-        onnx.checker.check_model(model)
-        return model
+from wsc.models.writer import Dim, Weights, Writer
 
 
 def matmul(m: int, k: int, n: int, *, streamed: bool = True, seed: int = 0) -> onnx.ModelProto:
@@ -97,7 +24,7 @@ def matmul(m: int, k: int, n: int, *, streamed: bool = True, seed: int = 0) -> o
     ``b`` is an initializer (weights that stream in) or, with ``streamed=False``, a
     second input (activation times activation).
     """
-    graph = _Graph(f"matmul_{m}x{k}x{n}", seed)
+    graph = Writer(f"matmul_{m}x{k}x{n}", seed)
     a = graph.input("a", (m, k))
     b = graph.parameter("b", (k, n), k) if streamed else graph.input("b", (k, n))
     graph.node("MatMul", "c", a, b)
@@ -120,7 +47,7 @@ def mlp(
     """
     if len(sizes) < 2:
         raise ValueError(f"an MLP has an input and an output size, got {list(sizes)}")
-    graph = _Graph("mlp", seed, weights)
+    graph = Writer("mlp", seed, weights)
     if image is None:
         x = graph.input("x", (batch, sizes[0]))
     else:
@@ -129,7 +56,7 @@ def mlp(
     return graph.model()
 
 
-def _classifier(graph: _Graph, x: str, sizes: Sequence[int], batch: Dim) -> None:
+def _classifier(graph: Writer, x: str, sizes: Sequence[int], batch: Dim) -> None:
     """Gemm layers with Relu between them, ending in the output ``logits``."""
     last = len(sizes) - 2
     for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
@@ -162,7 +89,7 @@ def cnn(
     ``image`` is ``[batch, *image]`` (channels, height, width), output ``logits`` is
     ``[batch, classes]``. The defaults are LeNet-5 with Relu and max-pooling.
     """
-    graph = _Graph("cnn", seed, weights)
+    graph = Writer("cnn", seed, weights)
     x = graph.input("image", (batch, *image))
     depth, height, width = image
     for i, out in enumerate(channels):
@@ -201,7 +128,7 @@ def transformer_encoder(
     """
     if hidden % heads:
         raise ValueError(f"hidden size {hidden} is not a multiple of {heads} heads")
-    graph = _Graph("transformer_encoder", seed)
+    graph = Writer("transformer_encoder", seed)
     x = graph.input("x", (batch, tokens, hidden))
     split = np.array([batch, tokens, heads, hidden // heads], np.int64)
     graph.constant("shape.split", split)
@@ -219,7 +146,7 @@ def transformer_encoder(
     return graph.model()
 
 
-def _attention(graph: _Graph, name: str, x: str, hidden: int) -> str:
+def _attention(graph: Writer, name: str, x: str, hidden: int) -> str:
     """Multi-head self-attention with its output projection."""
 
     def head(part: str, perm: list[int]) -> str:
@@ -239,7 +166,7 @@ def _attention(graph: _Graph, name: str, x: str, hidden: int) -> str:
     return graph.dense(f"{name}.output", mixed, hidden, hidden)
 
 
-def _add_and_norm(graph: _Graph, name: str, x: str, y: str, hidden: int, *, out: str = "") -> str:
+def _add_and_norm(graph: Writer, name: str, x: str, y: str, hidden: int, *, out: str = "") -> str:
     """Layer normalisation of the residual sum ``x + y``."""
     total = graph.node("Add", f"{name}.residual", x, y)
     scale = graph.constant(f"{name}.scale", np.ones(hidden, np.float32))
@@ -264,7 +191,7 @@ def lstm(
     """
     directions = 2 if bidirectional else 1
     state = (directions, batch, hidden)
-    graph = _Graph("lstm", seed)
+    graph = Writer("lstm", seed)
     x = graph.input("x", (steps, batch, inputs))
     weight = graph.parameter("W", (directions, 4 * hidden, inputs), inputs)
     recurrence = graph.parameter("R", (directions, 4 * hidden, hidden), hidden)

@@ -81,6 +81,7 @@ def run(  # pyright: ignore[reportOverlappingOverload]
     progress: Callable[[int, float], None] | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    checkpoint: Path | None = None,
     compiling: Callable[[str], None] | None = None,
 ) -> ValuesResult: ...
 
@@ -102,6 +103,7 @@ def run(
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    checkpoint: Path | None = None,
 ) -> RunResult: ...
 
 
@@ -121,6 +123,7 @@ def run(
     trace: TraceRequest | None = None,
     max_memory: int | None = None,
     changed_weights: bool = False,
+    checkpoint: Path | None = None,
 ) -> RunResult | ValuesResult:
     """Execute a program on the simulated fabric.
 
@@ -164,7 +167,9 @@ def run(
     def loaded(engine: str) -> Image:
         if isinstance(program, Image):
             return program
-        return load(program, fabric, weights_dir, max_memory, changed_weights, engine)
+        return load(
+            program, fabric, weights_dir, max_memory, changed_weights, engine, checkpoint
+        )
 
     image = loaded(name)
     if name == TIME:

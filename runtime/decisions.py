@@ -20,7 +20,6 @@ from wsc.runtime.schedule import INDEX, Hcol
 from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
 
 _MEMORY = 0  # kind of an operand
-_ENDS = {Kind.JUMP, Kind.NEXT, Kind.RETURN, Kind.END}
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Image:
 def load(
     program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
     max_memory: int | None = None, changed_weights: bool = False, engine: str = BOTH,
+    checkpoint: Path | None = None,
 ) -> Image:  # fmt: skip
     """Flatten a program for a fabric and open its weights.
 
@@ -73,6 +74,7 @@ def load(
         changed_weights: take weights that are not those that the program was saved with.
         engine: the one that will run it; what a run takes depends on it. The one for time alone
             takes neither weights nor SRAM.
+        checkpoint: folder of files of weights that are not in ``weights_dir``.
 
     Raises:
         LoadError: the program breaks a limit of the fabric, or a weight is missing or changed.
@@ -111,7 +113,7 @@ def load(
     room = None if max_memory is None else max_memory // 4
     opened = Weights({}, 0)
     if engine != TIME:
-        opened = open_weights(program, weights_dir or Path(), changed_weights, room)
+        opened = open_weights(program, weights_dir or Path(), changed_weights, room, checkpoint)
     regions = np.array(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )

@@ -21,26 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from wsc.isa.program import EdgeTensor, Kind, Program
+from wsc.isa.drawing import drawing_key, shifted_key
+from wsc.isa.program import Drawn, EdgeTensor, Kind, Program
+from wsc.isa.storage import SAFETENSORS, STORAGE
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.memory import available_bytes
 
-# Storage formats that the edge reads, in the order of their codes in the engines.
-STORAGE = tuple(
-    np.dtype(name) for name in ("f4", "f2", "i4", "i8", "f8", "u1", "i1", "?", "i2", "u2")
-)
-_SAFETENSORS = {
-    "F32": "f4",
-    "F16": "f2",
-    "I32": "i4",
-    "I64": "i8",
-    "F64": "f8",
-    "U8": "u1",
-    "I8": "i1",
-    "BOOL": "?",
-    "I16": "i2",
-    "U16": "u2",
-}
+DRAWN = len(STORAGE)
+"""In the engines, the code of what is not stored: after those of all types that may be."""
 
 _SHARE = 4  # weights take no more than this part of the memory that is free
 _CHUNK = 1 << 22  # bytes that are copied, or digested, at once
@@ -49,10 +37,32 @@ _SHOWN = 12  # digits of a digest in a message
 
 @dataclass(slots=True)
 class Mapped:
-    """One tensor of the store: a flat array (maybe mapped), and its type on the fabric."""
+    """One tensor of the store: a flat array (maybe mapped), and its type on the fabric.
+
+    Of a tensor that is drawn, the array has three numbers of 64 bits: its key, and in double
+    precision the mean and the deviation.
+    """
 
     tensor: EdgeTensor
     data: np.ndarray
+
+    @property
+    def storage(self) -> int:
+        """How it is held: the place of its type in ``STORAGE``, or ``DRAWN``."""
+        return STORAGE.index(self.data.dtype) if self.tensor.drawn is None else DRAWN
+
+
+def storage_code(name: str) -> int:
+    """The code of a type, by the name that safetensors has for it."""
+    return STORAGE.index(SAFETENSORS[name])
+
+
+def _recipe(tensor: EdgeTensor, how: Drawn) -> np.ndarray:
+    recipe = np.zeros(3, np.uint64)
+    # To begin later is to count from another key.
+    recipe[0] = shifted_key(drawing_key(how.seed, tensor.key), how.first)
+    recipe[1:] = np.array([how.mean, how.deviation]).view(np.uint64)
+    return recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +96,14 @@ class Weights:
 
 
 def open_weights(
-    program: Program, folder: Path, changed: bool = False, room: int | None = None
-) -> Weights:
-    """The weights of a program, from the files in its folder.
+    program: Program, folder: Path, changed: bool = False, room: int | None = None,
+    checkpoint: Path | None = None,
+) -> Weights:  # fmt: skip
+    """The weights of a program, from the files in its folder, or in that of a checkpoint.
 
     changed: take weights whose digest is not the one in the program. room: bytes of memory that
-    they may take; None stands for a part of what the machine has free.
+    they may take; None stands for a part of what the machine has free. checkpoint: a folder in
+    which files are looked for first.
 
     Raises:
         LoadError: a file or key is missing, leaves the folder, is too short, has a shape
@@ -107,9 +119,12 @@ def open_weights(
     for tensor in program.edge_tensors:
         if tensor.kind is not Kind.WEIGHT:
             continue
+        if tensor.drawn is not None:
+            tensors[tensor.name] = Mapped(tensor, _recipe(tensor, tensor.drawn))
+            continue
         lead = f"{place(tensor.where)}weight '{tensor.name}'"
         if tensor.file not in files:
-            opened = _open(_inside(folder, tensor.file, lead), lead, room)
+            opened = _open(_found(folder, checkpoint, tensor.file, lead), lead, room)
             files[tensor.file] = opened
             room -= opened.data.size if opened.in_memory else 0
             if tensor.file in wanted:
@@ -123,6 +138,13 @@ def open_weights(
     return Weights(tensors, sum(f.data.size for f in files.values() if f.in_memory))
 
 
+def _found(folder: Path, checkpoint: Path | None, name: str, lead: str) -> Path:
+    """The path of a file of the program, in the checkpoint or in the program's folder."""
+    if checkpoint is not None and not (folder / name).is_file():
+        return _inside(checkpoint, name, lead)
+    return _inside(folder, name, lead)
+
+
 def _inside(folder: Path, name: str, lead: str) -> Path:
     """The path of a file of the program, which is in the program's folder or below it."""
     path = folder / name
@@ -133,7 +155,10 @@ def _inside(folder: Path, name: str, lead: str) -> Path:
     if not inside:
         raise LoadError(f"{lead}: '{name}' leaves the folder {folder}")
     if not path.is_file():
-        raise LoadError(f"{lead}: no file {path}")
+        raise LoadError(
+            f"{lead}: no file {path}; one of a checkpoint is found with its folder "
+            "(--checkpoint DIR)"
+        )
     return path
 
 
@@ -226,6 +251,11 @@ def _bits(kind: str) -> int:
     return int(digits[0]) if digits else 8  # of BOOL
 
 
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the dimensions of one, which move no element."""
+    return tuple(size for size in shape if size != 1)
+
+
 def _elements(
     tensor: EdgeTensor, opened: WeightFile, entries: dict[str, Entry], lead: str
 ) -> np.ndarray:
@@ -237,10 +267,10 @@ def _elements(
         if tensor.key not in entries:
             raise LoadError(f"{lead}: no key '{tensor.key}' in {path}")
         entry = entries[tensor.key]
-        if entry.kind not in _SAFETENSORS:
+        if entry.kind not in SAFETENSORS:
             raise LoadError(f"{lead}: elements of type {entry.kind} cannot be served")
-        dtype, start = np.dtype(_SAFETENSORS[entry.kind]), entry.start
-        if entry.shape != tensor.shape:
+        dtype, start = SAFETENSORS[entry.kind], entry.start
+        if _plain(entry.shape) != _plain(tensor.shape):
             wanted, there = list(tensor.shape), list(entry.shape)
             raise LoadError(f"{lead}: shape {wanted} wanted, {there} in {path}")
     if dtype not in STORAGE:

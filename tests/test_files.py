@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -170,6 +171,19 @@ def test_what_is_read_only_is_not_replaced(tmp_path: Path) -> None:
         write_text(kept, "new")
     assert kept.read_text() == "kept"
     assert kept.stat().st_mode & 0o777 == 0o444
+
+
+def test_what_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = text_file(tmp_path / "out", "kept")
+
+    def failing(self: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(CompileError, match="out: cannot be written"):
+        write_text(kept, "new")
+    assert kept.read_text() == "kept"
+    assert files(tmp_path) == ["out"]
 
 
 def test_a_link_is_called_a_link(tmp_path: Path) -> None:

@@ -14,13 +14,27 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing the package costs nothing, so not typing either
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load, parse  # noqa: A004
+    from wsc.frontend.store import Checkpoint, Seed
     from wsc.sweeps import Sweep, sweep
     from wsc.trainer import Trainer, train
 
-__all__ = ["Program", "Sweep", "Trainer", "compile", "load", "parse", "sweep", "train"]
+__all__ = [
+    "Checkpoint",
+    "Program",
+    "Seed",
+    "Sweep",
+    "Trainer",
+    "compile",
+    "load",
+    "parse",
+    "sweep",
+    "train",
+]
 
 # The others are in wsc.api.
 _HOMES = {
+    "Checkpoint": "wsc.frontend.store",
+    "Seed": "wsc.frontend.store",
     "Sweep": "wsc.sweeps",
     "Trainer": "wsc.trainer",
     "sweep": "wsc.sweeps",

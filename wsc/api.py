@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.ir.graph import Constant, Type
+from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
 
+    from wsc.frontend.store import Store
     from wsc.runtime.api import RunResult, ValuesResult
 
 # Rectangles tried, smallest first, when the caller names no fabric.
@@ -56,7 +57,7 @@ class Program:
     assembly: the program as data. folder: where its weights are, None as long as
     they are only in the model. constants: the tensors that the weights name. inputs: the
     files that it was made from; ``save`` replaces none of them. notes: sentences on what the
-    user should know of it.
+    user should know of it. checkpoint: the folder of weights that are not in ``folder``.
     """
 
     assembly: Assembly
@@ -65,6 +66,7 @@ class Program:
     folder: Path | None = None
     inputs: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    checkpoint: Path | None = None
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -124,7 +126,7 @@ class Program:
         if other or not is_preset(self.fabric):  # the path of a description is from the program's
             assembly = described(assembly, self.fabric, path.parent)
         if not constants and self.folder is not None and not _same(self.folder, path.parent):
-            assembly, constants = _with_constants(assembly, self.folder)
+            assembly, constants = _with_constants(assembly, self.folder, self.checkpoint)
         kept = (*self.inputs, *inputs)
         self.assembly = save_program(assembly, constants, path, kept)
         self.constants, self.folder, self._described = constants, path.parent, self.fabric
@@ -198,7 +200,7 @@ class Program:
         self._save_for_runs()
         return run(
             self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
-            engine=engine, **options,
+            engine=engine, checkpoint=self.checkpoint, **options,
         )  # fmt: skip
 
     def locate(self, file: str = "program.wsa") -> None:
@@ -259,11 +261,14 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _with_constants(assembly: Assembly, folder: Path) -> tuple[Assembly, tuple[Constant, ...]]:
+def _with_constants(
+    assembly: Assembly, folder: Path, checkpoint: Path | None
+) -> tuple[Assembly, tuple[Constant, ...]]:
     """A program that was loaded, with its weights as constants: each under its own name."""
     from wsc.runtime.weights import open_weights
 
-    found = open_weights(assembly, folder).tensors
+    opened = open_weights(assembly, folder, checkpoint=checkpoint).tensors
+    found = {name: item for name, item in opened.items() if item.tensor.drawn is None}
     tensors = tuple(
         replace(tensor, key=tensor.name) if tensor.name in found else tensor
         for tensor in assembly.edge_tensors
@@ -297,6 +302,7 @@ def compile(  # noqa: A001 - the name of the command
     precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
     observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
     wide: Collection[str] = (), settings: Mapping[str, Number] | None = None,
+    weights: Store | None = None,
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -308,7 +314,9 @@ def compile(  # noqa: A001 - the name of the command
     where its result lies, so that equal weights give results that are equal to the bit. inputs:
     names that are inputs and initializers of the model: each run gives their values. Without, they
     are constants with the values of the model, or of ``bind``. wide: inputs of 64-bit integers of
-    which some need more than 32 bits; in others a run refuses such an integer.
+    which some need more than 32 bits; in others a run refuses such an integer. weights: where the
+    weights are of a model that declares them without data, as ``wsc.models.language`` builds it:
+    ``Seed(0)`` or ``Checkpoint(folder)``.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -322,7 +330,9 @@ def compile(  # noqa: A001 - the name of the command
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
-    graph = import_onnx(source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide)
+    graph = import_onnx(
+        source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide, weights=weights
+    )
     return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
 
 
@@ -498,7 +508,11 @@ def _smallest(
 
 def _program(compiled: Compiled) -> Program:
     inputs = (*compiled.files, *description_files(compiled.fabric))
-    return Program(compiled.program, compiled.fabric, compiled.constants, inputs=inputs)
+    sources = (constant.source for constant in compiled.constants)
+    checkpoint = next((item.folder for item in sources if isinstance(item, Member)), None)
+    return Program(
+        compiled.program, compiled.fabric, compiled.constants, inputs=inputs, checkpoint=checkpoint
+    )
 
 
 def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
@@ -550,7 +564,7 @@ def _parsed(text: str, path: Path) -> Program:
     fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
     verify(assembly, fabric)
     folder = path.parent
-    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.kind is Kind.WEIGHT)
+    names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.file)
     inputs = (*(folder / name for name in names), *description_files(fabric))
     note = strange(assembly, fabric)
     if note:

@@ -6,6 +6,7 @@ Plain data about an ``wsc.isa.program.Program``; ``wsc.cli.inspect`` shows it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from wsc.isa.program import (
     Call,
     Direction,
     Extent,
+    Kind,
     Procedure,
     Program,
     Region,
@@ -33,6 +35,7 @@ from wsc.isa.program import (
 )
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
+from wsc.layout import buffer_stem
 from wsc.streams import colors_of
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
@@ -50,6 +53,20 @@ class SramUse:
     def total(self) -> int:
         """Data and code."""
         return self.data + self.code
+
+
+@dataclass(frozen=True, slots=True)
+class SramKinds:
+    """Bytes of the fullest tile by what is in them; they are all that it has.
+
+    weights: that only weights ever use, which are loaded before they are used; those that are
+    streamed take none. values: all other data. free: neither data nor code.
+    """
+
+    values: int
+    weights: int
+    code: int
+    free: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,23 @@ def sram_use(program: Program, fabric: Fabric) -> SramUse:
     data = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
     code = max(code_bytes(program, fabric).values(), default=0)
     return SramUse(data, code, fabric.sram_bytes)
+
+
+def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
+    """What the SRAM of the fullest tile holds."""
+    use = sram_use(program, fabric)
+    stems = {buffer_stem(t.name) for t in program.edge_tensors if t.kind is Kind.WEIGHT}
+    mine, others = np.zeros(use.data, bool), np.zeros(use.data, bool)
+    for tensor in program.tensors:
+        held = mine if _stem(tensor.name) in stems or tensor.name in stems else others
+        held[tensor.address : tensor.address + tensor.bytes] = True
+    weights = int((mine & ~others).sum())
+    return SramKinds(use.data - weights, weights, use.code, use.limit - use.total)
+
+
+def _stem(name: str) -> str:
+    """The name of a buffer without the number that tells it from others."""
+    return re.sub(r"_\d+$", "", name)
 
 
 def split_nodes(node: str) -> tuple[str, ...]:

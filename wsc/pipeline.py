@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.cost.model import multiply_accumulates
 from wsc.errors import DoesNotFit
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
@@ -18,8 +19,9 @@ from wsc.isa.program import Program
 from wsc.isa.types import DType
 from wsc.passes.blocks import Blocks
 from wsc.passes.emit import Emit
+from wsc.passes.fit import code_too_long
 from wsc.passes.layers import find_layers
-from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
+from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
@@ -42,11 +44,13 @@ class Compiled:
 
 
 def passes(
-    fabric: Fabric, precision: DType, model: str, same_order: bool = False, alike: bool = True
-) -> tuple[Any, ...]:
+    fabric: Fabric, precision: DType, model: str, same_order: bool = False, alike: bool = True,
+    work: int | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
     """The passes, in order, each with its reason for standing there.
 
-    alike: whether layers that repeat are laid out alike.
+    alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
+    network, for its reports.
     """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
@@ -54,7 +58,7 @@ def passes(
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order, alike),
         Allocate(fabric),  # addresses before kernels: instructions name them
-        Emit(fabric, precision, model),  # kernels and the streams that they consume
+        Emit(fabric, precision, model, work),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
@@ -94,7 +98,8 @@ def _run(
     stage: Stage = graph
     if observe is not None:
         observe("import", stage)
-    for step in passes(fabric, precision, model, same_order, alike):
+    work = multiply_accumulates(graph)
+    for step in passes(fabric, precision, model, same_order, alike, work):
         try:
             stage = step.apply(stage)
         except DoesNotFit as error:
@@ -114,12 +119,7 @@ def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | N
     """What to say of values that do not fit if the code alone does not: no more tiles help then."""
     program = emit.apply(Allocate(fabric, limited=False).apply(placed))
     code = max(code_bytes(program, fabric).values(), default=0)
-    if code <= fabric.sram_bytes:
-        return None
-    return DoesNotFit(
-        f"{code} bytes of code alone do not fit into the {fabric.sram_bytes} of a tile of fabric "
-        f"'{fabric.name}'; {LONG_CODE}"
-    )
+    return code_too_long(program, fabric, code) if code > fabric.sram_bytes else None
 
 
 def compile_model(

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsc.errors import CompileError
 from wsc.files import appearing, require_writable
-from wsc.ir.graph import Constant
+from wsc.ir.graph import Constant, Member, Raw
 from wsc.isa.operands import show_string
 from wsc.isa.printer import print_program
 from wsc.isa.program import EdgeTensor, Kind, Program, WeightFile
@@ -55,7 +55,7 @@ def save_program(
     current = paths[0]  # which file cannot be written, for the message
     try:
         with appearing(*paths, inputs=read) as partials:
-            digests |= {name: _sha256(path.parent / name) for name in places.referred}
+            digests |= {name: _sha256(file) for name, file in places.referred.items()}
             if places.arrays:
                 _write_arrays(places.arrays, partials[0], target)
                 digests[target.name] = _sha256(partials[0])
@@ -73,30 +73,43 @@ def save_program(
 class _Places:
     """Where the weights of a program are to be.
 
-    arrays: those that the file ``target`` takes, by key. referred: names of other files in
-    ``folder`` that hold some.
+    arrays: those that the file ``target`` takes, by key. referred: other files that hold some, by
+    the names that the text has for them.
     """
 
     folder: Path
     target: str
     constants: dict[str, Constant]
     arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    referred: set[str] = field(default_factory=set[str])
+    referred: dict[str, Path] = field(default_factory=dict[str, Path])
 
     def of(self, tensor: EdgeTensor) -> EdgeTensor:
         """The tensor with its place; one that is no weight, or stays where it is, as it was."""
         constant = self.constants.get(tensor.key)
-        if tensor.kind is not Kind.WEIGHT or constant is None:
+        if tensor.kind is not Kind.WEIGHT or constant is None or tensor.drawn is not None:
             return tensor
         source = constant.source
-        if source is not None and Path(source[0]).resolve().parent == self.folder.resolve():
-            name = Path(source[0]).name
-            self.referred.add(name)
-            return replace(tensor, file=name, byte_offset=source[1])
+        match source:
+            case Member():
+                name = _place(source, self.folder)
+                self.referred[name] = source.path
+                return replace(tensor, file=name, key=source.key, byte_offset=None)
+            case Raw() if Path(source.file).resolve().parent == self.folder.resolve():
+                name = Path(source.file).name
+                self.referred[name] = Path(source.file)
+                return replace(tensor, file=name, byte_offset=source.offset)
+            case _:
+                pass  # it is copied
         # An expanded or transposed constant is a view; the file takes the bytes as they are.
         array = np.ascontiguousarray(constant.load()).reshape(tensor.shape)
         self.arrays[tensor.key] = array
         return replace(tensor, file=self.target, byte_offset=None)
+
+
+def _place(member: Member, folder: Path) -> str:
+    """The name of a file of a checkpoint: as the program's folder has it, or the checkpoint's."""
+    path, here = member.path.resolve(), folder.resolve()
+    return str(path.relative_to(here) if path.is_relative_to(here) else member.path.name)
 
 
 def _require_ours(target: Path, path: Path, inputs: Iterable[Path]) -> None:

@@ -130,16 +130,9 @@ def _paths(area: Area) -> Iterator[str]:
 def _require_passing(area: Area, folder: Path) -> None:
     """The tests pass in the copy as it is: else they would see what is not there."""
     for test in area.tests:
-        outcome = _outcome(test, area, folder)
+        outcome = outcome_of([test], area.limit, folder, ROOT)
         if outcome is not Outcome.PASSED:
             raise click.ClickException(f"{test} does not pass without a change: {outcome}")
-
-
-def _outcome(test: str, area: Area, folder: Path) -> Outcome:
-    try:
-        return outcome_of([test], area.limit, folder, ROOT)
-    except RuntimeError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _tried(sabotage: Sabotage, area: Area, folder: Path) -> Outcome:
@@ -148,7 +141,7 @@ def _tried(sabotage: Sabotage, area: Area, folder: Path) -> Outcome:
     before = file.read_text(encoding="utf-8")
     file.write_text(changed(before, sabotage.change), encoding="utf-8")
     try:
-        outcomes = (_outcome(test, area, folder) for test in area.tests)
+        outcomes = (outcome_of([test], area.limit, folder, ROOT) for test in area.tests)
         return next((word for word in outcomes if word is not Outcome.PASSED), Outcome.PASSED)
     finally:
         file.write_text(before, encoding="utf-8")

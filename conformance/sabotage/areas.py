@@ -33,20 +33,25 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
     ),
     "addresses": Area(
-        ("runtime/memory.py", "runtime/sizes.py", "runtime/needs.py"),
+        ("runtime/memory.py", "runtime/sizes.py", "runtime/needs.py", "runtime/schedule.py"),
         ("tests/runtime/test_addresses.py", "tests/runtime/test_limits.py"),
     ),
     "placement": Area(
         ("wsc/passes/place.py", "wsc/passes/values.py", "wsc/passes/views.py"),
-        ("tests/passes/test_place.py", "tests/kernels/test_kernels.py"),
+        ("tests/passes/test_place.py", "tests/kernels/test_indices.py"),
     ),
     "routes": Area(
         ("wsc/passes/route.py",),
         ("tests/passes/test_route.py", "tests/kernels/test_collectives.py", "tests/programs"),
     ),
     "counters": Area(
-        ("runtime/observations/collect.py", "runtime/reference/findings.py"),
+        ("runtime/counters.py", "runtime/observations/collect.py"),
         ("tests/runtime/test_counters.py", "tests/runtime/test_runs.py", "tests/cli/test_run.py"),
+    ),
+    "races": Area(
+        ("runtime/reference/races.py", "runtime/reference/findings.py"),
+        ("tests/runtime/test_races.py",),
+        900,
     ),
     "deadlock": Area(
         ("runtime/observations/deadlock.py",),
@@ -79,7 +84,13 @@ AREAS: dict[str, Area] = {
     ),
     "streams": Area(
         ("wsc/cost/streams.py", "wsc/cost/flows.py", "wsc/cost/threads.py", "wsc/cost/walk.py"),
-        ("tests/cost/test_model.py", "tests/cost/test_bounds.py", "tests/cost/test_predict.py"),
+        (
+            "tests/cost/test_streams.py",
+            "tests/cost/test_flows.py",
+            "tests/cost/test_model.py",
+            "tests/cost/test_bounds.py",
+            "tests/cost/test_predict.py",
+        ),
     ),
     "network": Area(
         ("wsc/cost/network.py", "wsc/cost/wormhole.py"),
@@ -87,7 +98,12 @@ AREAS: dict[str, Area] = {
     ),
     "engines": Area(
         (
-            "runtime/reference/*.py",
+            "runtime/reference/routers.py",
+            "runtime/reference/edge.py",
+            "runtime/reference/messages.py",
+            "runtime/reference/threads.py",
+            "runtime/reference/units.py",
+            "runtime/reference/vectors.py",
             "runtime/time/*.py",
             "runtime/both.py",
             "runtime/decisions.py",
@@ -95,10 +111,11 @@ AREAS: dict[str, Area] = {
         ),
         (
             "tests/runtime/test_turns.py",
-            "tests/runtime/test_faults.py",
-            "tests/runtime/test_runs.py",
+            "tests/runtime/test_addresses.py",
             "tests/runtime/test_limits.py",
             "tests/runtime/test_races.py",
+            "tests/runtime/test_faults.py",
+            "tests/runtime/test_runs.py",
             "tests/runtime/test_both.py",
             "tests/runtime/test_engines.py",
         ),

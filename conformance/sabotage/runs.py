@@ -7,13 +7,11 @@ import multiprocessing as mp
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-NOT_RUN = (2, 3, 4, 5)  # pytest itself failed, could not collect, or found no tests
 # What tests import and nobody sabotages: loaded once, before processes are forked.
 LIBRARIES = ("numpy", "numba", "onnx", "onnxruntime", "onnx_ir", "onnxscript", "lark", "click",
              "rich", "pytest", "hypothesis", "safetensors", "ml_dtypes")  # fmt: skip
@@ -37,32 +35,25 @@ def load_libraries() -> None:
 def outcome_of(tests: Sequence[str], limit: float, folder: Path, root: Path) -> Outcome:
     """What tests (arguments for pytest) say in a copy of the tree; the first that fails ends it.
 
-    Raises:
-        RuntimeError: pytest found no tests, or could not run them.
+    That they could not be imported, or that there are none, counts as seen: they pass without a
+    change.
     """
-    with tempfile.NamedTemporaryFile(mode="r") as said:
-        process = mp.get_context("fork").Process(
-            target=_run, args=(tests, folder, root, said.name), daemon=False
-        )
-        process.start()
-        process.join(limit)
-        if process.is_alive():
-            assert process.pid is not None
-            os.killpg(process.pid, signal.SIGKILL)
-            process.join()
-            return Outcome.TOO_LONG
-        text = said.read()
-    # A change can keep the code from being imported at all: that is seen, too.
-    if process.exitcode in NOT_RUN and "error" not in text.lower():
-        raise RuntimeError(f"{' '.join(tests)}: pytest did not run\n{text[-2000:]}")
+    process = mp.get_context("fork").Process(target=_run, args=(tests, folder, root))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        return Outcome.TOO_LONG
     return Outcome.SEEN if process.exitcode else Outcome.PASSED
 
 
-def _run(tests: Sequence[str], folder: Path, root: Path, said: str) -> None:
+def _run(tests: Sequence[str], folder: Path, root: Path) -> None:
     os.setsid()
-    out = os.open(said, os.O_WRONLY)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder)
     sys.dont_write_bytecode = True

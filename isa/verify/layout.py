@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from wsc.isa.code_size import code_bytes
-from wsc.isa.limits import MOST_CELLS, MOST_NUMBER
-from wsc.isa.program import Kind, Tensor
+from wsc.isa.limits import MOST_CELLS, MOST_DRAWN, MOST_NUMBER
+from wsc.isa.program import EdgeTensor, Kind, Tensor
 from wsc.isa.types import Side, host_dtype
 from wsc.isa.verify.context import Context
 
@@ -119,6 +119,7 @@ def tensors(context: Context) -> None:
         stored = tensor.file or tensor.key or tensor.byte_offset is not None
         if tensor.kind is not Kind.WEIGHT and stored:
             context.say(f"'{tensor.name}' is no weight, so it has no file", tensor)
+        _drawn(context, tensor)
         if any(size < 0 for size in tensor.shape):
             context.say(f"'{tensor.name}' has a negative size", tensor)
         elif math.prod(tensor.shape) > MOST_NUMBER:
@@ -128,6 +129,22 @@ def tensors(context: Context) -> None:
         if host and host_dtype(host) is None:
             message = f"'{tensor.name}': NumPy has no type of numbers called '{host}'"
             context.say(message, tensor, host)
+
+
+def _drawn(context: Context, tensor: EdgeTensor) -> None:
+    """A weight that is drawn has floats, and a distribution."""
+    how = tensor.drawn
+    if how is None:
+        return
+    stored = tensor.file or tensor.byte_offset is not None
+    if tensor.kind is not Kind.WEIGHT or stored or not tensor.dtype.is_float:
+        context.say(f"'{tensor.name}' is drawn, and is no weight of floats without a file", tensor)
+    if how.first > MOST_NUMBER:
+        context.say(f"'{tensor.name}' begins beyond element {MOST_NUMBER} of its key", tensor)
+    for name, value in (("mean", how.mean), ("deviation", how.deviation)):
+        if not abs(value) <= MOST_DRAWN or (name == "deviation" and value < 0):
+            limits = f"{-MOST_DRAWN if name == 'mean' else 0.0:g} to {MOST_DRAWN:g}"
+            context.say(f"'{tensor.name}' has the {name} {value:g}, which is not {limits}", tensor)
 
 
 def overlaps(context: Context) -> None:

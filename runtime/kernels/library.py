@@ -32,7 +32,7 @@ Compiling = Callable[[str], None]
 
 # The files beside the rooms, and the contract's, that kernels have functions or numbers of.
 _BESIDE = ("tables.py", "routes.py", "schedule.py", "observations/records.py")
-_CONTRACT = ("values.py", "limits.py", "rounding.py", "table.py", "types.py")
+_CONTRACT = ("values.py", "drawing.py", "limits.py", "rounding.py", "table.py", "types.py")
 _engines: list[Any] = []  # they own the code of this process
 _SEAL = hashlib.sha256().digest_size
 
@@ -124,7 +124,8 @@ class Library:
 
     def addresses(self) -> dict[str, int]:
         """Addresses of the entries' compiled code, by name."""
-        self.prepare()
+        if not self._loaded:
+            self.prepare()
         return self._loaded
 
     def _kept(self, compiling: Compiling | None) -> bytes:

@@ -91,8 +91,15 @@ def _colors(image: Image, seen: Observations, shape: tuple[int, int]) -> tuple[C
 
 
 def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:
-    """Multiply-accumulates done over those that tiles x cycles could have done."""
+    """Multiply-accumulates of the network over those that tiles x cycles could have done.
+
+    The text says how many there are; without that, as in programs written by hand, those that
+    were done count.
+    """
     timing = image.fabric.timing[Timing.MULTIPLY_ACCUMULATE]
+    program = image.program
+    if program.work is not None:
+        macs = (program.work, 0) if program.precision is DType.F32 else (0, program.work)
     needed = (
         macs[0] * timing.cycles / timing.group[DType.F32]
         + macs[1] * timing.cycles / timing.group[DType.F16]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.drawing import draw
 from wsc.isa.program import Kind as Edge
 from wsc.isa.rounding import HALF_NAN
 from wsc.isa.table import TABLE
@@ -21,6 +22,7 @@ from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.operations import domains, operations
+from wsc.runtime.values.produce import PLAIN_HALVES, PLAIN_WORDS, is_made, made_code
 from wsc.runtime.values.records import (
     FLAT,
     MOST_DIMS,
@@ -222,16 +224,21 @@ class Builder:
         return np.zeros(start + storage, np.int32)
 
     def _tensors(self) -> np.ndarray:
-        """Address of every edge tensor, as words or halves, and whether they are halves."""
+        """Address of every edge tensor, and how it is held."""
         program = self.image.program
         table = np.zeros((max(len(program.edge_tensors), 1), 2), dtype=np.int64)
         for number, tensor in enumerate(program.edge_tensors):
+            code, half = PLAIN_WORDS, tensor.dtype is DType.F16
             if tensor.kind is Edge.WEIGHT:
-                data = fabric_words(self.image.weights[tensor.name])
+                held = self.image.weights[tensor.name]
+                if is_made(held):
+                    data, code = held.data, made_code(held.storage, half)
+                else:
+                    data = fabric_words(held)
             else:
                 data = (self.inputs if tensor.kind is Edge.INPUT else self.outputs)[tensor.name]
             self.kept.append(data)
-            table[number] = data.ctypes.data, tensor.dtype is DType.F16
+            table[number] = data.ctypes.data, code or (PLAIN_HALVES if half else PLAIN_WORDS)
         return table
 
     # --- threads and tasks ------------------------------------------------------------------
@@ -441,6 +448,9 @@ def _traits(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
 def fabric_words(mapped: Mapped) -> np.ndarray:
     """A tensor of the store in the type in which it travels; what has it already is not copied."""
     data, kind = mapped.data, mapped.tensor.dtype
+    if mapped.tensor.drawn is not None:
+        key, (mean, deviation) = int(data[0]), data[1:].view(np.float64).tolist()
+        data = draw(key, 0, math.prod(mapped.tensor.shape), mean, deviation)
     assert data.size == math.prod(mapped.tensor.shape)
     if data.dtype == kind.numpy:
         return data if data.flags.aligned else data.copy()  # compiled loops load whole vectors

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import DRAIN, FEED, INDEX, Hcol, Qcol, Rcol
 from wsc.runtime.values.compiled import Machine, entry, halves_at, integers_at, kernel
+from wsc.runtime.values.produce import MADE, produce
 from wsc.runtime.values.records import Fault
 from wsc.runtime.values.streams import reserve, wake_producer, wake_readers
 
@@ -146,15 +147,18 @@ def feed(m: Machine, queue: int, most: int) -> int:
             break
         tensor = m.shapes[shape, TENSOR]
         place = m.streams[stream].address + m.written[lane] - m.streams[stream].base
-        if m.tensors[tensor, 1] != 0:
-            short = halves_at(m.tensors[tensor, 0] + 2 * at)
+        if m.tensors[tensor, 1] >= MADE:
+            produce(m, tensor, at, step, count, place)
+            m.now[0].bytes_in += 2 * count if m.tensors[tensor, 1] & 1 else 4 * count
+        elif m.tensors[tensor, 1] != 0:
+            short = halves_at(m.tensors[tensor, 0])
             for i in range(count):
-                m.words[place + i] = short[i * step]
+                m.words[place + i] = short[at + i * step]
             m.now[0].bytes_in += 2 * count
         else:
-            data = integers_at(m.tensors[tensor, 0] + 4 * at)
+            data = integers_at(m.tensors[tensor, 0])
             for i in range(count):
-                m.words[place + i] = data[i * step]
+                m.words[place + i] = data[at + i * step]
             m.now[0].bytes_in += 4 * count
         m.written[lane] += count
         total += count
@@ -228,14 +232,14 @@ def drain(m: Machine, queue: int) -> bool:
             wake_lookups(m, m.shapes[shape, LOOKUP])
             m.now[0].bytes_out += 4 * count
         elif m.tensors[tensor, 1] != 0:
-            short = halves_at(m.tensors[tensor, 0] + 2 * at)
+            short = halves_at(m.tensors[tensor, 0])
             for i in range(count):
-                short[i * step] = m.words[place + i * s.lanes]
+                short[at + i * step] = m.words[place + i * s.lanes]
             m.now[0].bytes_out += 2 * count
         else:
-            data = integers_at(m.tensors[tensor, 0] + 4 * at)
+            data = integers_at(m.tensors[tensor, 0])
             for i in range(count):
-                data[i * step] = m.words[place + i * s.lanes]
+                data[at + i * step] = m.words[place + i * s.lanes]
             m.now[0].bytes_out += 4 * count
         if m.shapes[shape, DIRECTION] == DRAIN:
             m.now[0].moved += count

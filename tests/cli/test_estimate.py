@@ -35,7 +35,12 @@ def test_json_agrees_with_a_run(tmp_path: Path) -> None:
     ]
     assert sum(row["added_cycles"] for row in ran["kernels"]) <= ran["cycles"]
     assert not found["sampled"]
-    assert found["sram_bytes"]["total"] < found["sram_bytes"]["limit"]
+    assert found["useful_utilization"] == pytest.approx(ran["useful_utilization"], rel=0.05)
+    assert found["useful_macs"] == 6 * (16 * 32 + 32 * 10) <= found["macs"]
+    assert found["tokens_per_second"] is None
+    sram = dict(found["sram"])
+    assert sum(sram.values()) == 2 * sram["limit"]
+    assert min(sram.values()) >= 0 < sram["values"]
 
 
 def test_a_compiled_program(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_outputs_are_written(twice: Path, tmp_path: Path) -> None:
 def test_json_has_what_scripts_need(twice: Path) -> None:
     found = _json(twice)
     assert found["cycles"] > 0
-    assert found["utilization"] == 0
+    assert found["useful_utilization"] == 0
     assert found["wall_seconds"] > 0
     assert found["engine"] == BOTH
     assert found["fabric"]["width"] == 4
@@ -275,7 +275,13 @@ def test_values_without_a_clock(twice: Path, tmp_path: Path) -> None:
     with_clock = _json(twice, *options)
     assert set(found) == set(with_clock)
     assert set(found["counters"]) == set(with_clock["counters"])
-    for name in ("cycles", "utilization", "seconds_on_the_fabric", "energy_picojoules", "tiles"):
+    for name in (
+        "cycles",
+        "useful_utilization",
+        "seconds_on_the_fabric",
+        "energy_picojoules",
+        "tiles",
+    ):
         assert found[name] is None
     for name in ("elements", "instructions", "wavelet_hops", "io_bytes_in", "sram_high_water"):
         assert found["counters"][name] == with_clock["counters"][name]

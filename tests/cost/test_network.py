@@ -68,8 +68,9 @@ def test_a_sender_that_is_late_stays_late() -> None:
     """Its later messages leave so much after their plan as the one that had to wait."""
 
     def message(column: int, wavelets: int, first: int) -> Messages:
-        place = [np.array([item]) for item in (0, column, 2, 0, 1, wavelets, first)]
-        return Messages(*place, np.array([first + wavelets - 1]))
+        last = first + wavelets - 1
+        numbers = (0, column, 2, 0, 1, wavelets, first, last)
+        return Messages(*(np.array([number]) for number in numbers))
 
     held, later = [message(0, 100, 0), message(1, LENGTH, 10)], message(1, LENGTH, 50)
     mesh = (sample(3), sample(1), DEPTH, RAMP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsc.differences import Side, Table, compare
@@ -18,6 +18,7 @@ ROWS = st.dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS, ROWS, st.booleans())
 def test_every_difference_is_told(old: Any, new: Any, ranked: bool) -> None:
     weight = "x" if ranked else ""
@@ -60,6 +61,7 @@ def test_what_was_fused_otherwise_is_compared_as_a_whole() -> None:
     assert set(found.added) == {"d"}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(NAMES, min_size=1, max_size=3, unique=True).map(",".join)))
 def test_groups_are_apart(marks: list[str]) -> None:
     groups = joined(marks)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import wsc
 from tests.cli.helpers import TWICE
-from wsc.editors.document import LOCAL, TENSOR, Document, Name, RenameError
+from wsc.editors.document import EDGE, LOCAL, TENSOR, Document, Name, RenameError
+from wsc.isa.format import format_text
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
+from wsc.models import builders
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 HAND = [PROGRAMS / f"{name}.wsa" for name in ("async", "broadcast", "remote", "switch")]
@@ -138,6 +141,26 @@ def test_names_that_cannot_be_given(new: str, reason: str) -> None:
     with pytest.raises(RenameError, match="is a local in line"):
         document.rename(named(document, r"tensor (buf)"), "count")
     assert document.rename(named(document, r"from (a)\["), "a b")[0][1] == '"a b"'
+
+
+def test_a_program_of_the_compiler() -> None:
+    """Layers that stay a loop have rounds in the edge's schedule, with a name of their own."""
+    text = wsc.compile(builders.transformer_encoder(3, 8, 2, 4), "2x2").text
+    document = Document(text)
+    for name in document.names:
+        assert document.definition(name) is not None, name
+    (round_,) = {name for name in document.names if name.scope.startswith("loop ")}
+    with pytest.raises(RenameError, match="'layer' is part of a name in line"):
+        document.rename(round_, "depth")
+    assert format_text(text) == text
+
+
+def test_an_update_names_edge_tensors() -> None:
+    line = 'update w by adam(rate = 0.5, w = 3) from "g 1" with m, "v"'
+    document = Document(f'wsc 1\nfabric "wse2" 1x1\ninput w : f32[1] "float32"\n{line}\n')
+    assert [(name.name, name.space) for name in document.names] == [
+        ("w", EDGE), ("w", EDGE), ("g 1", EDGE), ("m", EDGE), ("v", EDGE),
+    ]  # fmt: skip
 
 
 def test_outline() -> None:

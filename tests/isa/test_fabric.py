@@ -96,6 +96,60 @@ def test_a_changed_number_is_finite(value: float) -> None:
         TINY.changed({"energy.hop": value})
 
 
+def _other(tmp_path: Path, old: str, new: str) -> Path:
+    text = (PRESETS / "tiny.toml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "other.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "fact"),
+    [
+        ('thing = { value = 1, grade = "A" }', "the number 'core.thing' is not known"),
+        ('a.b.c.d.e.f.g.h.i = { value = 1, grade = "A" }', "nested more than 8 deep"),
+        ('a.b.c.d.e.f.g.h = { value = 1, grade = "A" }', "'core.a.b.c.d.e.f.g.h' is not known"),
+    ],
+)
+def test_numbers_that_no_fabric_has_are_refused(line: str, fact: str, tmp_path: Path) -> None:
+    with pytest.raises(FabricError, match=rf"other\.toml: .*{re.escape(fact)}"):
+        read_fabric(_other(tmp_path, "[core]\n", f"[core]\n{line}\n"))
+
+
+@pytest.mark.parametrize("value", ["true", '"8"', "[8]"])
+def test_an_energy_is_a_number(value: str, tmp_path: Path) -> None:
+    text = (PRESETS / "tiny.toml").read_text(encoding="utf-8")
+    changed = re.sub(r"(hop = \{ value = )[\d._]+", rf"\g<1>{value}", text)
+    assert changed != text
+    (tmp_path / "other.toml").write_text(changed, encoding="utf-8")
+    with pytest.raises(FabricError, match=r"other\.toml: 'energy\.hop' must be a number; got "):
+        read_fabric(tmp_path / "other.toml")
+
+
+def test_whether_there_is_a_dynamic_network_is_a_truth_value() -> None:
+    assert TINY.dynamic is True
+
+
+def test_vector_instructions_may_start_at_once_and_no_others() -> None:
+    for timing, row in TINY.timing.items():
+        changed = TINY.timing | {timing: replace(row, startup=0)}
+        if row.group:
+            assert replace(TINY, timing=changed).timing[timing].startup == 0
+        else:
+            with pytest.raises(FabricError, match=rf"timing\.{timing.value}\.startup"):
+                replace(TINY, timing=changed)
+
+
+def test_a_rectangle_of_a_fabric_is_not_empty_and_fits() -> None:
+    for size in ((1, 1), (1, TINY.height), (TINY.width, 1)):
+        cut = TINY.sized(*size)
+        assert (cut.width, cut.height) == size
+    for size in ((0, 1), (1, 0), (TINY.width + 1, 1), (1, TINY.height + 1)):
+        with pytest.raises(FabricError, match="does not fit on fabric 'tiny'"):
+            TINY.sized(*size)
+
+
 def _file(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from lark.exceptions import UnexpectedInput
 
 from tests.isa.strategies import programs
@@ -29,7 +29,7 @@ def comments(text: str) -> list[str]:
     return [line.comment for line in text_lines(text) if line.comment]
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(programs())
 def test_what_the_printer_writes_is_laid_out(program: Program) -> None:
     text = print_program(program)
@@ -52,7 +52,7 @@ def untidy(text: str, seed: int) -> str:
     return rng.choice(["\n", "\r\n"]).join(made)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(programs())
 def test_layout_changes_nothing_else(program: Program) -> None:
     text = untidy(print_program(program), hash(program.model) & 0xFFFF)

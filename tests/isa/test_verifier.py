@@ -230,3 +230,30 @@ def test_the_routes_of_all_tiles_are_few_enough_to_be_laid_out() -> None:
     said = rf"5 routed colors on {size}x{size} tiles are \d+ cells"
     with pytest.raises(AssemblyError, match=said):
         verify(parse("\n".join(lines)), fabric)
+
+
+PORTS = """wsc 1
+fabric "tiny" 2x3
+input a : f32[{size}] "float32"
+color ins = 0
+region all at 0,0 size 2x3
+route ins in all when {edge} : {side} -> RAMP
+main all
+  if {edge}
+    mov.f32 [0], <ins> for i:x + 2*y + 1
+  end
+end
+feed ins in all side {side} from a[i] for i:x + 2*y + 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("side", "edge", "most"),
+    [("N", "y == 0", 2), ("S", "y == 2", 6), ("W", "x == 0", 5), ("E", "x == 1", 6)],
+)
+def test_a_transfer_is_held_to_its_tensor_at_the_ports_of_its_side(
+    side: str, edge: str, most: int
+) -> None:
+    verify(parse(PORTS.format(side=side, edge=edge, size=most)), find_fabric("tiny"))
+    with pytest.raises(AssemblyError, match=f"moves elements 0 to {most - 1} of 'a'"):
+        verify(parse(PORTS.format(side=side, edge=edge, size=most - 1)), find_fabric("tiny"))

@@ -11,7 +11,11 @@ import pytest
 from tests.runtime.programs import program, wide_io
 from wsc import runtime
 from wsc.api import load
+from wsc.isa.fabric import find_fabric
+from wsc.isa.parser import parse
 from wsc.isa.program import Kind
+from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 
@@ -74,3 +78,34 @@ def test_time_has_its_price_on_every_tile() -> None:
     fabric = replace(fabric, energy=free | {"static_tile_cycle": 3.0})
     counters = runtime.run(program(COUNTED, "2x1"), given, fabric=fabric).counters
     assert counters.energy["static"] == sum(counters.energy.values()) == 3.0 * 2 * counters.cycles
+
+
+REGIONS = """wsc 1
+fabric "tiny" 2x1
+tensor t : f32[64] at 0 size 256
+region one at 0,0 size 1x1
+region two at 1,0 size 1x1
+main one
+  mov.f32 [t + 4*i], 0.0 for i:10
+  mov.f32 [t + 4*i], 1.0 for i:60
+end
+main two
+  {loop}
+  mov.f32 [t + 4*i], 0.0 for i:7
+  {end}
+  mov.f32 [t + 4*i], 1.0 for i:40
+end
+"""
+
+
+@pytest.mark.parametrize(("loop", "end", "turns"), [("", "", 1), ("loop k: 3", "end", 3)])
+def test_the_statements_of_every_region_have_their_own_cycles(
+    loop: str, end: str, turns: int
+) -> None:
+    counters = runtime.run(parse(REGIONS.format(loop=loop, end=end)), {}).counters
+    rows = [row for row in counters.statements if row.statement.text == "mov"]
+    timing = find_fabric("tiny").timing[Timing.MOVE]
+    each = {n: timing.startup + timing.row(n, DType.F32) for n in (7, 10, 40, 60)}
+    assert [row.spent for row in rows] == [each[10], each[60], turns * each[7], each[40]]
+    assert sum(row.added for row in counters.statements) == max(row.end for row in rows)
+    assert counters.dynamic_links.shape == (1, 2, 5)  # nothing is sent, and all is counted

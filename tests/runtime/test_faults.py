@@ -7,6 +7,7 @@ import pytest
 
 from tests.runtime.agreement import ENGINES, assert_agree
 from tests.runtime.programs import program
+from tests.runtime.test_runs import TABLE
 from wsc import runtime
 from wsc.runtime.errors import Deadlock
 
@@ -167,3 +168,16 @@ end
 """
     told = assert_agree(program(text, "2x1"), {}).error
     assert "main thread at 'mov' waits for stream unit 1 to be free" in told
+
+
+def test_a_deadlock_says_what_each_transfer_waits_for() -> None:
+    """Two of three numbers are sent: rows, numbers and results wait, each for its own."""
+    text = TABLE.replace("mov.i32 <ask>, <ins> for i:3", "mov.i32 <ask>, <ins> for i:2")
+    inputs = {"ids": np.arange(3), "table": np.zeros((10, 4), np.float32)}
+    with pytest.raises(Deadlock) as caught:
+        runtime.run(program(text, "2x1"), inputs)
+    said = str(caught.value)
+    assert "the feed of 'table' waits for index values or room in the router (color 'get')" in said
+    assert "the lookup in 'table' waits for index values (color 'ask')" in said
+    assert "the drain into 'r' waits for wavelets (color 'out')" in said
+    assert "'table' waits for room in the router" not in said

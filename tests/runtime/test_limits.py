@@ -12,7 +12,7 @@ import pytest
 
 import wsc
 from tests.runtime.programs import program, wide_io
-from tests.runtime.test_runs import WRITTEN, random_inputs
+from tests.runtime.test_runs import TABLE, WRITTEN, random_inputs
 from wsc import models, runtime
 from wsc.isa.parser import parse
 from wsc.isa.types import Side
@@ -191,3 +191,19 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
         else:
             estimate += image.tiles * image.data_bytes
         assert 0.75 * taken < estimate < 1.25 * taken, f"{estimate:,} for {taken:,}"
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("", 3), ("repeat n:5 ", 15)])
+def test_the_rows_of_lookups_are_expected(text: str, wanted: int) -> None:
+    made = program(TABLE.replace("lookup w:3", f"{text}lookup w:3"), "2x1")
+    assert expected_sizes(made, wide_io(), 0).lookups == wanted
+    assert sizes_of(runtime.load(made)).lookups == wanted
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_routes_and_queues_are_expected_to_the_last_one(path: Path) -> None:
+    made = parse(path.read_text(encoding="utf-8"))
+    image = runtime.load(made)
+    expected, found = expected_sizes(made, image.fabric, image.data_bytes), sizes_of(image)
+    for name in ("tiles", "slots", "queues", "lookups"):
+        assert getattr(expected, name) == getattr(found, name), name

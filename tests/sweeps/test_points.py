@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsc.errors import CompileError
@@ -17,6 +17,7 @@ from wsc.sweeps.points import Axes, Model, keys
 VALUES = st.lists(st.integers(2, 9), unique=True, max_size=3)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     VALUES, VALUES, st.lists(st.sampled_from(["2x2", "tiny", "3x1"]), unique=True),
     st.lists(st.sampled_from(["f32", "f16"]), unique=True), st.integers(1, 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, model_of, sized, source_files
 from wsc.cli.outputs import given_files, require_outputs
 from wsc.files import write_text
 
@@ -117,7 +119,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 
 
 @click.command("compile")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="OUT.wsa",
     help="Where the assembly goes; the weights go beside it. - is standard output, for a program "
@@ -141,21 +143,21 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Compile a training step: loss, gradients, and what the weight store does with them.",
 )
 @training_options
-@click.option("--batch", type=click.IntRange(1), metavar="B", help="Samples of a run.")
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="Write the IR after each pass into numbered files.",
 )  # fmt: skip
+@sized
 @general
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
     bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
     wide: tuple[str, ...], train: bool, loss: str, optimizer: str, groups: tuple[str, ...],
-    trainable: tuple[str, ...], clip: float, accumulate: int, batch: int | None,
-    print_ir_after: str | None, dump_ir: Path | None,
+    trainable: tuple[str, ...], clip: float, accumulate: int,
+    print_ir_after: str | None, dump_ir: Path | None, sizes: Sizes,
 ) -> None:  # fmt: skip
-    """Compile MODEL, an ONNX file, to mesh assembly.
+    """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
 
     The result is OUT.wsa, a text, and the weights beside it in OUT.wsa.safetensors (or
     references to the model's own external data). The text knows them by their digest.
@@ -163,12 +165,16 @@ def command(
     """
     from wsc.isa.machine import read_settings
 
+    # A training step has a batch, too, whatever it is compiled from.
+    chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes)
+    if isinstance(chosen, Named):
+        output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
-    read = [model, *given_files(bind), *fabric_files(fabric)]
+    read = [*source_files(chosen), *given_files(bind), *fabric_files(fabric)]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
     written = [*([] if output == STANDARD else [output]), *dumped]
     require_outputs(written, dump_ir, read)
-    sizes, arrays = read_dims(dims), read_arrays("--bind", bind)
+    bound, arrays = read_dims(dims), read_arrays("--bind", bind)
     changes = dict(read_settings(settings))
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
@@ -178,18 +184,20 @@ def command(
 
     if train and (bind or inputs or wide):
         raise Refusal("--train takes no --bind, --input or --wide")
+    if train and isinstance(chosen, Named):
+        raise Refusal(f"--train takes an ONNX file, and {model} is the name of a model")
     with noted(), working("compiling") as line:
         recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
         try:
             if train:
                 program = compile_step(
-                    model, loss, optimizer, groups, fabric=fabric, dims=sizes, precision=precision,
-                    trainable=trainable, batch=batch, clip=clip, over=accumulate, observe=recorder,
-                    settings=changes,
+                    model, loss, optimizer, groups, fabric=fabric, dims=bound, precision=precision,
+                    trainable=trainable, batch=sizes.batch, clip=clip, over=accumulate,
+                    observe=recorder, settings=changes,
                 )  # fmt: skip
             else:
                 program = compile_model(
-                    model, fabric=fabric, dims=sizes, precision=precision, bind=arrays,
+                    **model_of(chosen), fabric=fabric, dims=bound, precision=precision, bind=arrays,
                     observe=recorder, inputs=inputs, wide=wide, settings=changes,
                 )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
@@ -233,8 +241,11 @@ def summary(
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
     elements = sum(math.prod(tensor.shape) for tensor in weights)
-    stored = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
-    files = ", ".join(sorted({tensor.file for tensor in weights})) or "none"
+    size = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
+    places = sorted({f"drawn from seed {item.drawn.seed}" for item in weights if item.drawn})
+    stored = ", ".join(sorted({item.file for item in weights if item.file}))
+    if stored or not places:
+        places.insert(0, f"in {stored or 'none'}")
     lines = [
         ("fabric", fabric_name(program) + (", chosen for the model" if chosen else "")),
         ("passes", times),
@@ -243,7 +254,7 @@ def summary(
             "sram",
             f"{use.total:,} of {use.limit:,} bytes a tile: {use.data:,} data, {use.code:,} code",
         ),
-        ("weights", f"{stored:,} bytes, {elements:,} elements in {files}"),
+        ("weights", f"{size:,} bytes, {elements:,} elements {' and '.join(places)}"),
     ]
     if verbose():
         parts = {

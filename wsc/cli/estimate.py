@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,44 +28,59 @@ from wsc.cli.common import (
     verbose,
     working,
 )
-from wsc.cli.run import MOST_ROWS, fabric_name, short_time
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, sized
+from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.cost.predict import Prediction
-    from wsc.inspect import SramUse
+    from wsc.inspect import SramKinds
     from wsc.report import EstimatedRow
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A prediction with what is said about it. trust: sentences on where it was checked."""
+    """A prediction with what is said about it.
+
+    trust: sentences on where it was checked. tokens: that one run of a model by name takes, over
+    all its sequences; None of other models.
+    """
 
     program: Program
     prediction: Prediction
     rows: Sequence[EstimatedRow]
-    sram: SramUse
+    sram: SramKinds
     trust: Sequence[str]
     seconds: float
+    tokens: int | None = None
+
+    @property
+    def seconds_on_the_fabric(self) -> float:
+        """Of one run."""
+        return self.prediction.cycles / self.program.fabric.clock_hertz
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of a model by name."""
+        return None if self.tokens is None else self.tokens / self.seconds_on_the_fabric
 
 
 @click.command("estimate")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|PROGRAM.wsa")
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
 @click.option("--train", is_flag=True, help="Predict a training step of the model.")
 @training_options
-@click.option("--batch", type=click.IntRange(1), metavar="B", help="Samples of a run.")
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@sized
 @general
 def command(
     model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
     precision: str, settings: tuple[str, ...], train: bool, loss: str, optimizer: str,
     groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
-    batch: int | None, as_json: bool,
-    every: bool,
+    as_json: bool, every: bool, sizes: Sizes,
 ) -> None:  # fmt: skip
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
@@ -74,15 +89,24 @@ def command(
     or --set it is put on another machine.
     """
     start = time.perf_counter()
+    # A training step has a batch, too, whatever it is compiled from.
+    named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
+    tokens = None
     if train:
         options = {
             "loss": loss, "optimizer": optimizer, "groups": groups, "trainable": trainable,
-            "clip": clip, "over": accumulate, "batch": batch,
+            "clip": clip, "over": accumulate, "batch": sizes.batch,
         }  # fmt: skip
         program = _step(model, fabric, dims, bind, precision, settings, options)
+    elif isinstance(named, Named):
+        tokens = named.task.batch * named.task.tokens
+        if dims or bind:
+            flag = "--dim" if dims else "--bind"
+            raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
+        program = compiled(named, fabric or FABRIC, precision, settings)
     else:
         program = _given(model, fabric, dims, bind, precision, settings)
-    estimate = estimated(program, start)
+    estimate = estimated(program, start, tokens)
     if as_json:
         say_json(as_object(estimate))
     else:
@@ -117,11 +141,11 @@ def _given(
     return given_program(model, fabric, dims, read_arrays("--bind", bind), stated, settings)
 
 
-def estimated(program: Program, start: float) -> Estimate:
-    """Predict; ``start`` is when the work began."""
+def estimated(program: Program, start: float, tokens: int | None = None) -> Estimate:
+    """Predict. start: when the work began. tokens: of one run, if they are known."""
     from wsc.cost.agreement import load
     from wsc.cost.predict import Unpredictable, predict
-    from wsc.inspect import sram_use
+    from wsc.inspect import sram_kinds
     from wsc.report import estimated_rows
 
     assembly, fabric = program.assembly, program.fabric
@@ -133,17 +157,23 @@ def estimated(program: Program, start: float) -> Estimate:
     rows = estimated_rows(assembly, fabric, prediction)
     trust = load().sentences(assembly, fabric.name)
     seconds = time.perf_counter() - start
-    return Estimate(program, prediction, rows, sram_use(assembly, fabric), trust, seconds)
+    use = sram_kinds(assembly, fabric)
+    return Estimate(program, prediction, rows, use, trust, seconds, tokens)
 
 
 def as_object(estimate: Estimate) -> dict[str, Any]:
     """Everything known, for JSON."""
+    from wsc.parts import part_rows
+
     prediction, program, use = estimate.prediction, estimate.program, estimate.sram
     assembly, fabric = program.assembly, program.fabric
     return {
         "cycles": prediction.cycles,
-        "seconds_on_the_fabric": prediction.cycles / fabric.clock_hertz,
-        "utilization": prediction.utilization,
+        "seconds": estimate.seconds_on_the_fabric,
+        "tokens": estimate.tokens,
+        "tokens_per_second": estimate.tokens_per_second,
+        "useful_utilization": prediction.utilization,
+        "useful_macs": prediction.macs if assembly.work is None else assembly.work,
         "macs": prediction.macs,
         "fabric": {
             "name": fabric.name, "width": assembly.width, "height": assembly.height,
@@ -152,8 +182,9 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "precision": assembly.precision.value,
         "model": assembly.model,
         "io_bytes": {"in": prediction.io_bytes_in, "out": prediction.io_bytes_out},
-        "sram_bytes": {
-            "data": use.data, "code": use.code, "total": use.total, "limit": use.limit,
+        "sram": {
+            "values": use.values, "weights": use.weights, "code": use.code, "free": use.free,
+            "limit": fabric.sram_bytes,
         },
         "energy_picojoules": {
             **prediction.energy, "total": math.fsum(prediction.energy.values()),
@@ -161,6 +192,7 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "sampled": prediction.sampled,
         "agreement": list(estimate.trust),
         "estimate_seconds": estimate.seconds,
+        "parts": [row.as_dict() for row in part_rows(estimate.rows)],
         "kernels": [row.as_dict() for row in estimate.rows],
     }  # fmt: skip
 
@@ -174,14 +206,17 @@ def show(estimate: Estimate, every: bool) -> None:
         ("fabric", fabric_name(estimate.program)),
         (
             "cycles",
-            f"{prediction.cycles:,} ({short_time(prediction.cycles / clock)} at "
+            f"{prediction.cycles:,} ({short_time(estimate.seconds_on_the_fabric)} at "
             f"{clock / 1e9:g} GHz), predicted",
         ),
-        ("utilization", f"{prediction.utilization:.2%} of all multiply-accumulates possible"),
+        *_speed(estimate),
+        ("utilization", utilization(estimate.program, prediction.utilization)),
         ("edge", f"{prediction.io_bytes_in:,} bytes in, {prediction.io_bytes_out:,} out"),
         (
             "sram",
-            f"{use.total:,} of {use.limit:,} bytes a tile: {use.data:,} data, {use.code:,} code",
+            f"{use.values + use.weights + use.code:,} of "
+            f"{estimate.program.fabric.sram_bytes:,} bytes a tile: {use.values:,} values, "
+            f"{use.weights:,} weights, {use.code:,} code",
         ),
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
@@ -193,7 +228,36 @@ def show(estimate: Estimate, every: bool) -> None:
     for head, text in facts:
         screen.print(f"{head:<13} {text}")
     screen.print()
-    show_kernels(estimate, every)
+    if estimate.tokens is not None:
+        show_parts(estimate)
+    if estimate.tokens is None or every:
+        show_kernels(estimate, every)
+
+
+def _speed(estimate: Estimate) -> list[tuple[str, str]]:
+    if estimate.tokens is None or estimate.tokens_per_second is None:
+        return []
+    text = f"{estimate.tokens_per_second:,.0f} tokens a second; {estimate.tokens:,} in this run"
+    return [("speed", text)]
+
+
+def show_parts(estimate: Estimate) -> None:
+    """One row for each part of a layer, and of the network around the layers."""
+    from wsc.parts import part_rows
+
+    total = max(estimate.prediction.cycles, 1)
+    table = PlainTable(
+        "part", "layers", "added", "share", "MACs", "bound by", "of bound",
+        right=("layers", "added", "share", "MACs", "of bound"), leaving=("MACs",), cut="part",
+    )  # fmt: skip
+    for row in part_rows(estimate.rows):
+        bounded = row.bound.roofline > 0
+        table.add_row(
+            row.part, str(row.layers or ""), f"{row.cycles:,}", f"{row.cycles / total:.1%}",
+            f"{row.macs:,}", row.bound.limit if bounded else "",
+            f"{row.utilization:.0%}" if bounded and row.cycles else "",
+        )  # fmt: skip
+    print_table(console(), table)
 
 
 def show_kernels(estimate: Estimate, every: bool) -> None:

@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from wsc.cli.common import Refusal, console, general, load_program
+from wsc.cli.names import (
+    FABRIC,
+    Named,
+    Sizes,
+    chosen_model,
+    compiled,
+    refuse_target,
+    sized,
+    target_options,
+)
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
@@ -26,22 +36,30 @@ FEW = 3  # nodes named beside a line; more of them are counted
 
 
 @click.command("inspect")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa")
+@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|NAME")
 @click.option("--tile", metavar="X,Y", help="What this tile holds, routes and is called with.")
 @click.option("--kernel", metavar="NAME", help="A procedure, its call sites and their nodes.")
 @click.option("--node", metavar="ONNX_NODE", help="The lines, tiles and streams of an ONNX node.")
 @click.option("--streams", is_flag=True, help="The edge's schedule, with bytes and cycles.")
+@target_options
+@sized
 @general
 def command(
-    program: Path, tile: str | None, kernel: str | None, node: str | None, streams: bool
-) -> None:
-    """Show what PROGRAM.wsa does; without an option, a summary.
+    program: Path, tile: str | None, kernel: str | None, node: str | None, streams: bool,
+    fabric: str | None, precision: str | None, sizes: Sizes,
+) -> None:  # fmt: skip
+    """Show what a program, or a model by name (see wsc models), does; first of all a summary.
 
     Line numbers are those of the file. "<-" names the ONNX nodes that caused a line;
     for lines of a procedure, the nodes that call it.
     """
     place = None if tile is None else _coordinates(tile)
-    loaded = load_program(program, "reading")
+    chosen = chosen_model(program, sizes)
+    if isinstance(chosen, Named):
+        loaded = compiled(chosen, fabric or FABRIC, precision)
+    else:
+        refuse_target(program, fabric, precision)
+        loaded = load_program(program, "reading")
     screen = console()
     if place is not None:
         show_tile(screen, loaded, *place)

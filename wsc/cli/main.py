@@ -35,6 +35,7 @@ COMMANDS = {
     "diff": "Say what differs between two programs, runs, or dumps of the IR.",
     "inspect": "Show what a program does: tiles, kernels, nodes, streams.",
     "check": "Say everything that is wrong with an assembly file or a model.",
+    "models": "List the language models that are known by name.",
     "fmt": "Lay out assembly files anew.",
     "lsp": "Serve editors: diagnostics, hover, definitions, rename, layout.",
     "ops": "List the ONNX operators that can be compiled.",
@@ -193,6 +194,7 @@ def cli() -> None:
     wsc run model.wsa --compare model.onnx
     wsc estimate model.onnx --fabric wse2
     wsc inspect model.wsa --node /layer/MatMul
+    wsc estimate gpt-neox-20b --precision f16
     """
 
 

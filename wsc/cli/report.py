@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     "--dim", "dims", multiple=True, metavar="NAME=N",
     help="Of a model: size of a symbolic dimension. May be repeated.",
 )  # fmt: skip
-@click.option("--engine", metavar="NAME", help="Another engine than the default one: reference.")
+@click.option(
+    "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
+)
 @click.option(
     "--max-cycles", type=click.IntRange(1, LARGEST), metavar="N",
     help="Stop there; the page shows what was counted until then.",

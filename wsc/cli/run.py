@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,14 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.names import (
+    Sizes,
+    chosen_model,
+    compiled,
+    is_name,
+    named_model,
+    sized,
+)
 from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
@@ -68,7 +76,9 @@ class Finished:
 
 
 @click.command("run")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
+@click.argument(
+    "program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-"
+)
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )
@@ -89,7 +99,7 @@ class Finished:
 @click.option(
     "--compare",
     type=click.Path(path_type=Path),
-    metavar="MODEL.onnx",
+    metavar="MODEL.onnx|NAME",
     help="Hold the outputs against ONNX Runtime; exit 1 beyond the tolerance.",
 )
 @bind_option(
@@ -168,6 +178,7 @@ class Finished:
     help="Of a model: size of a symbolic dimension. May be repeated.",
 )
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@sized
 @general
 def command(
     program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
@@ -175,9 +186,11 @@ def command(
     max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
     trace_tiles: str | None, trace_events: int | None, changed_weights: bool,
     fabric: str | None, settings: tuple[str, ...], precision: str | None, dims: tuple[str, ...],
-    every: bool,
+    every: bool, sizes: Sizes,
 ) -> int:  # fmt: skip
-    """Run a program on the simulated fabric. A model is compiled for that; - is standard input.
+    """Run a program on the simulated fabric. A model, in a file or by name (see wsc models), is
+    compiled for that; - is standard input. A program whose weights are those of a checkpoint is
+    given its folder again (--checkpoint).
 
     Inputs come from --input, or are drawn from --seed: floats from the standard normal
     distribution, integers from 0 to 15 (and below the rows of any table in the weight store
@@ -198,7 +211,13 @@ def command(
         raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
     _require_sense(engine, timed, output is not None or compare is not None)
-    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
+    if is_name(program):
+        loaded = compiled(named_model(str(program), sizes), fabric, precision, settings)
+    else:
+        _require_no_sizes(program, sizes, compare)
+        loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
+        loaded.checkpoint = loaded.checkpoint or sizes.checkpoint
+    compare = None if compare is None else _model(compare, sizes)
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
@@ -257,6 +276,20 @@ def command(
 
 
 # --- doing it ---------------------------------------------------------------------
+
+
+def _require_no_sizes(program: Path, sizes: Sizes, compare: Path | None) -> None:
+    """Refuse sizes for a file, unless they are those of a name to compare with."""
+    if compare is None or not is_name(compare):
+        chosen_model(program, replace(sizes, checkpoint=None))
+
+
+def _model(compare: Path, sizes: Sizes) -> Path:
+    """The file of the model to compare with; that of a model by name is there for this run."""
+    if not is_name(compare):
+        return compare
+    with working("writing the weights for ONNX Runtime"):
+        return click.get_current_context().with_resource(named_model(str(compare), sizes).file())
 
 
 def _require_sense(engine: str | None, timed: Mapping[str, Any], outputs: bool) -> None:
@@ -398,6 +431,12 @@ def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> l
 # --- saying it --------------------------------------------------------------------
 
 
+def utilization(program: Program, part: float) -> str:
+    """A utilization in words: programs written by hand do not say what is useful."""
+    text = f"{part:.2%} of all multiply-accumulates possible"
+    return text if program.assembly.work is None else f"{text}, repeated work left out"
+
+
 def fabric_name(program: Program) -> str:
     """The rectangle, the fabric that it is of, and the numbers that were changed."""
     from wsc.isa.operands import show_number
@@ -415,7 +454,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "cycles": result.cycles,
         "predicted_cycles": None if isinstance(predicted, str) else predicted.cycles,
         "outputs": outputs_of(result.outputs, finished.files),
-        "utilization": counters.utilization,
+        "useful_utilization": counters.utilization,
         "wall_seconds": result.wall_seconds,
         "engine": result.engine,
         "stopped": finished.stopped or None,
@@ -489,7 +528,7 @@ def show(finished: Finished, every: bool) -> None:
         ("fabric", fabric_name(finished.program)),
         ("cycles", f"{result.cycles:,} ({seconds} at {clock / 1e9:g} GHz)"),
         ("predicted", _prediction_text(finished)),
-        ("utilization", f"{counters.utilization:.2%} of all multiply-accumulates possible"),
+        ("utilization", utilization(finished.program, counters.utilization)),
         ("main threads", _thread_shares(counters)),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),

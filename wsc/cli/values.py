@@ -80,7 +80,7 @@ def as_object(executed: Executed) -> dict[str, Any]:
         "cycles": None,
         "predicted_cycles": None,
         "outputs": outputs_of(result.outputs, executed.files),
-        "utilization": None,
+        "useful_utilization": None,
         "wall_seconds": result.wall_seconds,
         "engine": result.engine,
         "stopped": None,

@@ -43,6 +43,24 @@ def flows_of_color(color: str) -> list[str]:
     return color.split(SHARED)
 
 
+def flow_at(color: str, place: dict[str, int], leaves: bool) -> str:
+    """The flow that a color carries at a tile: the one that begins (or ends) at its core.
+
+    place: x, y, W and H. leaves: wavelets leave the core, else they arrive.
+    """
+    shared = flows_of_color(color)
+    if len(shared) == 1:
+        return shared[0]
+    for name in shared:
+        for path in FLOWS[name].paths if name in FLOWS else ():
+            here = path.guard is None or evaluate(path.guard, place)
+            if here and any(
+                Side.RAMP is p.receive if leaves else Side.RAMP in p.send for p in path.positions
+            ):
+                return name
+    return color
+
+
 class Streams:
     """All streams of a program, by the names of their flows."""
 
@@ -110,21 +128,9 @@ class Streams:
 
     def _flow(self, color: str, work: Work, leaves: bool) -> str:
         """The flow that a color carries at these tiles, where flows share it."""
-        shared = flows_of_color(color)
-        if len(shared) == 1:
-            return shared[0]
         row, column = np.argwhere(work.lanes.mask)[0]
-        env = {"x": int(self.x.places[column]), "y": int(self.y.places[row])}
-        env |= {"W": self.x.size, "H": self.y.size}
-        for name in shared:
-            for path in FLOWS[name].paths if name in FLOWS else ():
-                here = path.guard is None or evaluate(path.guard, env)
-                if here and any(
-                    Side.RAMP is p.receive if leaves else Side.RAMP in p.send
-                    for p in path.positions
-                ):
-                    return name
-        return color
+        place = {"x": int(self.x.places[column]), "y": int(self.y.places[row])}
+        return flow_at(color, place | {"W": self.x.size, "H": self.y.size}, leaves)
 
     def _control_bytes(self, transfer: Transfer) -> int:
         """Bandwidth that a transfer's control wavelets take, at all of its ports."""

@@ -40,6 +40,8 @@ class Prediction:
     """A predicted run. calls: those of main in the order of the text, that run at all or not.
 
     sampled: whether the tiles walked are a sample of the mesh. energy: picojoules by cause.
+    utilization: multiply-accumulates of the network, each once, over those that all tiles could
+    have done. macs: those that are executed.
     """
 
     cycles: int
@@ -91,7 +93,8 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     io = (moved[Direction.FEED] + walk.streams.controls, moved[Direction.DRAIN] + _asked(program))
     tally, timing = walk.tally, fabric.timing[Timing.MULTIPLY_ACCUMULATE]
     tiles = program.width * program.height
-    needed = sum(tally.macs[kind] * timing.cycles / timing.group[kind] for kind in DType)
+    useful = tally.macs if program.work is None else {program.precision: program.work}
+    needed = sum(macs * timing.cycles / timing.group[kind] for kind, macs in useful.items())
     return Prediction(
         cycles, found, round(sum(tally.macs.values())), needed / max(tiles * cycles, 1), *io,
         _energy(walk, fabric, sum(io), tiles * cycles), not (walk.x.complete and walk.y.complete),

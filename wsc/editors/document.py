@@ -32,6 +32,7 @@ _DEFINED = {
     "_CONST": CONSTANT, "_COLOR": COLOR, "VALUE": EDGE, "_WEIGHT": EDGE, "_TENSOR": TENSOR,
     "_REGION": REGION, "_PROC": PROCEDURE,
 }  # fmt: skip
+_OUTSIDE = (*_DEFINED, "_ROUTE", "_MAIN")  # what begins these lines is in no block
 _USED = {"_ROUTE": COLOR, "TRANSFER": COLOR, "_MAIN": REGION, "CALL": PROCEDURE}
 _BEFORE = {"_IN": REGION, "_FROM": EDGE, "_HIGH": EDGE, "LESSTHAN": COLOR}
 _OPERATIONS = ("SCALAR_OP", "LOAD_OP", "STORE_OP", "VECTOR_OP", "SEND_OP", "CONTROL_OP")
@@ -138,6 +139,10 @@ class Document:
             raise RenameError(f"'{new}' is no name: letters, digits and _, no digit first")
         elif new in RESERVED or new in FUNCTIONS:
             raise RenameError(f"'{new}' is a word of the assembly")
+        mark = f"{{{name.name}}}"  # a turn of a loop in the names of what is another in each turn
+        for line in self.lines if name.space == LOCAL else ():
+            if any(mark in token.text for token in line.tokens if token.kind in ("STRING", "NODE")):
+                raise RenameError(f"'{name.name}' is part of a name in line {line.number}: {mark}")
         for other in self.names:
             if other.name == new and other.entity != name.entity and self._meet(name, other):
                 raise RenameError(f"'{new}' is a {other.space} in line {other.token.line} already")
@@ -270,16 +275,24 @@ def _blocks(lines: Sequence[TextLine]) -> Iterator[tuple[int, int]]:
 
 
 def _scopes(lines: Sequence[TextLine]) -> list[str]:
-    """The procedure or main of each line; empty outside."""
+    """The procedure, main, or rounds of the edge that each line is in; empty outside."""
     found: list[str] = []
-    scope = ""
+    scope, depth = "", 0
     for line in lines:
         first = _first(line)
-        if first in ("_PROC", "_MAIN") and len(line.tokens) > 1:
-            scope = ("proc " if first == "_PROC" else "main ") + line.tokens[1].text
-        elif first in (*_DEFINED, "_ROUTE", "TRANSFER"):  # what stands outside of code
+        if first in _OUTSIDE:  # also if a line that would end a block is missing
+            depth = 0
+        if not depth:
             scope = ""
+            if first in ("_PROC", "_MAIN") and len(line.tokens) > 1:
+                scope = ("proc " if first == "_PROC" else "main ") + line.tokens[1].text
+            elif first == "LOOP":
+                scope = f"loop {line.number}"
         found.append(scope)
+        if first in ("_PROC", "_MAIN", "LOOP", "IF"):
+            depth += 1
+        elif first == "_END":
+            depth = max(depth - 1, 0)
     return found
 
 
@@ -310,9 +323,22 @@ def _names(lines: Sequence[TextLine]) -> Iterator[Name]:
 def _of_line(line: TextLine, scope: str) -> Iterator[tuple[Name | None, Token]]:
     """Each name of a line: what it is, or None for one in an expression."""
     tokens = line.tokens
+    if _first(line) == "UPDATE":
+        yield from _of_update(tokens)
+        return
     for place, token in enumerate(tokens):
         if token.kind == "NAME" or (token.kind == "STRING" and _is_edge(tokens, place)):
             yield _role(tokens, place, scope), token
+
+
+def _of_update(tokens: Sequence[Token]) -> Iterator[tuple[Name, Token]]:
+    """The weight, the gradient and the state of an update; the rest are the optimizer's words."""
+    others = next((n for n, token in enumerate(tokens) if token.kind == "_WITH"), len(tokens))
+    for place, token in enumerate(tokens):
+        stands = place == 1 or place > others or tokens[place - 1].kind == "_FROM"
+        if stands and token.kind in ("NAME", "STRING"):
+            name = build_string(token.text) if token.kind == "STRING" else token.text
+            yield Name(token, name, EDGE), token
 
 
 def _is_edge(tokens: Sequence[Token], place: int) -> bool:

@@ -19,6 +19,7 @@ from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
 from wsc.frontend.operands import require_like_types
 from wsc.frontend.registry import Call, Item, Unsupported, find
+from wsc.frontend.store import SOURCE_KEY
 from wsc.frontend.types import FLOATS, INTEGERS, UNSIGNED
 from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value, convert
@@ -66,7 +67,7 @@ def is_exact(node: ir.Node, opset: int) -> bool:
         return False
     if _makes_much(node, tensors) or _grows(node):
         return False
-    if any(tensor.size > INPUT_LIMIT for tensor in given):
+    if any(tensor.size > INPUT_LIMIT or SOURCE_KEY in tensor.meta for tensor in given):
         return False
     if node.op_type in _MOVEMENT:
         return True
@@ -180,6 +181,8 @@ def _may_fold(node: ir.Node) -> bool:
             continue
         tensor = value.const_value
         if tensor is None or value.is_graph_input() or tensor.size > INPUT_LIMIT:
+            return False
+        if SOURCE_KEY in tensor.meta:  # it stays where it is
             return False
     return True
 

@@ -32,11 +32,12 @@ from wsc.frontend.registry import (
     require,
 )
 from wsc.frontend.sized import safe_indices
+from wsc.frontend.store import SOURCE_KEY, Store
 from wsc.frontend.types import FLOATS, INTEGERS, rounded
 from wsc.frontend.wide import Wide, whole
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
-from wsc.ir.graph import Graph, GraphOutput, Type
+from wsc.ir.graph import Graph, GraphOutput, Raw, Source, Type
 from wsc.isa.types import DType
 
 
@@ -48,17 +49,19 @@ def import_onnx(
     inputs: Collection[str] = (),
     wide: Collection[str] = (),
     prepare: Callable[[ir.Model], None] | None = None,
+    weights: Store | None = None,
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. inputs: initializers that are inputs too, and stay
     inputs. wide: inputs of 64-bit integers that may need more than 32 bits. prepare: changes the
-    model as it was read. Raises CompileError
-    for a model that does not do, UnsupportedOperators with all operators that cannot be lowered.
+    model as it was read. weights: where those are that the model declares without data. Raises
+    CompileError for a model that does not do, UnsupportedOperators with all operators that cannot
+    be lowered.
     """
     load_lowerings()
-    loaded = load_model(model, dims, bind, inputs, prepare)
+    loaded = load_model(model, dims, bind, inputs, prepare, weights)
     return import_model(loaded, precision, wide).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
@@ -343,8 +346,10 @@ def _loaded(tensor: ir.TensorProtocol, shape: tuple[int, ...], dtype: DType) -> 
     return convert(tensor.numpy().reshape(shape), dtype)
 
 
-def source_of(tensor: ir.TensorProtocol, dtype: DType) -> tuple[str, int, int] | None:
-    """Where the raw data lie if they are already stored as the graph wants them."""
+def source_of(tensor: ir.TensorProtocol, dtype: DType) -> Source | None:
+    """Where the data are if they are stored as the graph wants them, or stay where they are."""
+    if isinstance(tensor, ir.LazyTensor) and SOURCE_KEY in tensor.meta:
+        return tensor.meta[SOURCE_KEY]
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.numpy() != dtype.numpy:
         return None
-    return str(tensor.path), tensor.offset or 0, tensor.length or tensor.nbytes
+    return Raw(str(tensor.path), tensor.offset or 0, tensor.length or tensor.nbytes)

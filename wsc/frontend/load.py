@@ -32,6 +32,7 @@ from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered,
 from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, without_data
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
+from wsc.frontend.store import Store, attach, declares_weights, is_declared
 from wsc.frontend.strays import declare_strays
 from wsc.isa.files import refusal
 
@@ -53,17 +54,22 @@ def load_model(
     bind: Mapping[str, np.ndarray] | None = None,
     inputs: Collection[str] = (),
     prepare: Callable[[ir.Model], None] | None = None,
+    weights: Store | None = None,
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
     source: an ``.onnx`` file, whose external data stay mapped beside it, or a model in
     memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
     input name -> values baked in. inputs: initializers that are also inputs and are to be given
-    at each run; the others are constants. prepare: changes the model as it was read.
+    at each run; the others are constants. prepare: changes the model as it was read. weights: where
+    those of a model in memory are that it declares without data.
 
     Raises CompileError for a file, model, dimension or input that does not do.
     """
-    model = _from_memory(source) if isinstance(source, onnx.ModelProto) else _from_file(source)
+    if isinstance(source, onnx.ModelProto):
+        model = _from_memory(source, weights)
+    else:
+        model = _from_file(source)
     bind = bind or {}
     _settle_defaults(model.graph, bind, inputs)
     if prepare is not None:
@@ -180,17 +186,26 @@ def model_files(path: Path) -> tuple[Path, ...]:
 # --- reading and refusing ----------------------------------------------------------
 
 
-def _from_memory(proto: onnx.ModelProto) -> ir.Model:
+def _from_memory(proto: onnx.ModelProto, weights: Store | None) -> ir.Model:
     what = f"model {shortened(proto.graph.name)!r}"
+    if weights is None and declares_weights(proto):
+        raise CompileError(
+            f"{what}: declares weights and holds none: say where they are (weights=wsc.Seed(0), "
+            "or wsc.Checkpoint(folder))"
+        )
     for tensor in tensors_of(proto):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL and not is_declared(tensor):
             raise CompileError(
                 f"{what}: {shortened(tensor.name)!r} has external data: compile the file"
             )
     refuse_damage(proto, what)
     proto = _sound(proto, what, what)
     with library_at_work(f"{what} cannot be read"):
-        return ir.from_proto(dense(proto, None, what))
+        model = ir.from_proto(dense(proto, None, what))
+    if weights is not None:
+        attach(model, proto, weights)
+        model.meta[FILES_KEY] = weights.files
+    return model
 
 
 def _from_file(path: str | Path) -> ir.Model:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from wsc.ir.graph import (
     Concat,
     Constant,
     Contract,
+    Drawing,
     Expand,
     Gather,
     Graph,
@@ -24,6 +26,7 @@ from wsc.ir.graph import (
     GraphOutput,
     Index,
     Map,
+    Member,
     Move,
     MoveStep,
     Node,
@@ -34,6 +37,7 @@ from wsc.ir.graph import (
     Reshape,
     Scatter,
     Slice,
+    Source,
     Step,
     Transpose,
     Type,
@@ -128,6 +132,7 @@ class GraphBuilder:
         self._taken: set[str] = set()
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
+        self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
         self._types: dict[str, Type] = {}
         self._intervals: dict[str, Interval] = {}
@@ -196,7 +201,7 @@ class GraphBuilder:
         name: str,
         type_: Type,
         load: Callable[[], np.ndarray],
-        source: tuple[str, int, int] | None = None,
+        source: Source | None = None,
     ) -> Value:
         """A constant whose values ``load`` returns, with ``type_``'s dtype and shape."""
         require_sane(type_)
@@ -438,12 +443,26 @@ class GraphBuilder:
         constant = self._known(value)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
-        same_bytes = all(isinstance(step, Reshape) for step in kept)
+        source = _moved_source(constant, kept, type_)
         name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
         load = constant.load
-        return self.lazy_constant(
-            name, type_, lambda: move_array(load(), kept), constant.source if same_bytes else None
-        )
+        moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+        step = kept[0]
+        stays = isinstance(constant.source, Member | Drawing)
+        if stays and len(kept) == 1 and isinstance(step, Transpose):
+            self._turned[moved.name] = value, step.perm
+        return moved
+
+    def _unturned(self, value: Value, spec: str) -> tuple[Value, str]:
+        """A weight as it is stored where it is the transpose of one, with its labels in that order.
+
+        Weights that stay where they are cannot be stored in another order.
+        """
+        if value.name not in self._turned:
+            return value, spec
+        stored, perm = self._turned[value.name]
+        labels = dict(zip(perm, spec.split(), strict=True))
+        return stored, " ".join(labels[axis] for axis in range(len(perm)))
 
     def narrow(self, value: Value) -> Value:
         """What a value was broadcast from: of the same rank, with some dimensions of one."""
@@ -586,6 +605,8 @@ class GraphBuilder:
         ``.`` stands for position 0 of a dimension of size 1.
         """
         a, b = self.aligned([a, b])
+        a, spec_a = self._unturned(a, spec_a)
+        b, spec_b = self._unturned(b, spec_b)
         extents: dict[str, int] = {}
         indices: list[tuple[Index, ...]] = []
         for value, spec in ((a, spec_a), (b, spec_b)):
@@ -613,6 +634,31 @@ class GraphBuilder:
         return Graph(
             self.name, tuple(self._inputs), tuple(outputs), constants, tuple(reversed(nodes))
         )
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _moved_source(constant: Constant, steps: list[MoveStep], type_: Type) -> Source | None:
+    """Where the elements of a moved constant are, if they are the same or follow each other."""
+    source, shape = constant.source, constant.type.shape
+    first = 0
+    for step in steps:
+        if isinstance(step, Slice) and shape and step.sizes[1:] == shape[1:]:
+            if step.steps[0] != 1 or not isinstance(source, Drawing):
+                return None
+            first += step.starts[0] * math.prod(shape[1:])
+            shape = step.sizes
+        elif isinstance(step, Reshape):
+            shape = step.shape
+        else:
+            return None
+    if isinstance(source, Member) and _plain(constant.type.shape) != _plain(type_.shape):
+        return None  # a checkpoint knows the shapes of its tensors
+    if isinstance(source, Drawing) and first:
+        return Drawing(source.key, replace(source.how, first=source.how.first + first))
+    return source
 
 
 def _is_identity(step: MoveStep, shape: tuple[int, ...]) -> bool:

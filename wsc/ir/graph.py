@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from wsc.isa.program import Drawn
 from wsc.isa.types import DType
 
 
@@ -243,19 +244,51 @@ class Node:
     origin: tuple[str, ...] = ()
 
 
+class Raw(NamedTuple):
+    """Raw little-endian data in a file, with the element type that the graph wants."""
+
+    file: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A tensor in a safetensors file of a checkpoint, in any type that the edge can stream.
+
+    folder: of the checkpoint.
+    """
+
+    path: Path
+    key: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A tensor that is drawn and not stored."""
+
+    key: str
+    how: Drawn
+
+
+Source = Raw | Member | Drawing
+"""Where the data of a constant are outside of the model. Members and drawings stay there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
     """A constant tensor; ``load`` returns its values (mapped where possible), of ``type``.
 
-    source: (file, byte offset, length) of the raw little-endian data when it is
-    already stored outside the model with ``type``'s dtype, else None. state: training changes
-    its values, which ``load`` returns as they are at the start: nothing follows from them.
+    source: where its elements are, in row-major order, if they are stored outside of the model;
+    else None. state: training changes its values, which ``load`` returns as they are at the start:
+    nothing follows from them.
     """
 
     name: str
     type: Type
     load: Callable[[], np.ndarray] = field(compare=False, repr=False)
-    source: tuple[str, int, int] | None = None
+    source: Source | None = None
     state: bool = False
 
 

@@ -113,7 +113,9 @@ def choose_contraction(
     op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
     cost: CostModel, same_order: bool = False,
 ) -> Choice | None:  # fmt: skip
-    """The form that the cost model prefers, laid out on the mesh; None if none fits.
+    """The form that the cost model prefers, laid out on the mesh; None if there is none.
+
+    If none fits the SRAM of a tile, it is the one that takes the least.
 
     Forms are compared on a mesh of one fixed size, so that the text of a network is the
     same on every fabric; one that does not fit the real mesh gives way to the next.
@@ -128,6 +130,7 @@ def choose_contraction(
     reference = Mesh(model.fabric.width, model.fabric.height)
     moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
+    large: list[Choice] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
         if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
             continue
@@ -139,7 +142,11 @@ def choose_contraction(
         crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
         if real.bytes <= fabric.sram_bytes:
             ranked.append(((crowded, guess.cycles, guess.bytes), real))
-    return min(ranked, key=lambda item: item[0])[1] if ranked else None
+        else:
+            large.append(real)
+    if ranked:
+        return min(ranked, key=lambda item: item[0])[1]
+    return min(large, key=lambda choice: choice.bytes, default=None)
 
 
 def _on(view: View, mesh: Mesh) -> View:

@@ -51,6 +51,7 @@ class Emit:
     fabric: Fabric
     precision: DType
     model: str
+    work: int | None = None
     name: str = "emit"
 
     def apply(self, placed: Placed) -> Program:
@@ -80,8 +81,10 @@ class Emit:
             height=placed.mesh.height,
             precision=self.precision,
             model=self.model,
+            work=self.work,
             edge_tensors=tuple(
-                replace(t, file=WEIGHTS_FILE) if t.key else t for t in placed.edge_tensors
+                replace(t, file=WEIGHTS_FILE) if t.key and not t.drawn else t
+                for t in placed.edge_tensors
             ),
             colors=tuple((flow, number) for number, flow in enumerate(flows)),
             tensors=memory,

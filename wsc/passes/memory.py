@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wsc.errors import DoesNotFit
 from wsc.ir.graph import Arg
 from wsc.ir.tasks import MapTask, Placed, scratch, views
 from wsc.isa.code_size import code_bytes
@@ -13,12 +12,10 @@ from wsc.isa.program import Program
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer
+from wsc.passes.fit import VALUES, Held, kinds_of, no_room_for_code, values_too_large
 from wsc.passes.lives import Life, Room, folded
 
 ALIGNMENT = 4
-LONG_CODE = (
-    "the code is as long on any number of tiles: compile a part of the model, or a shorter sequence"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,14 @@ class Allocate:
         top = self._top(lives)
         if top <= self.fabric.sram_bytes:
             return
-        node = placed.tasks[_fullest(placed, lives)].origin
-        raise DoesNotFit(
-            f"node '{node}': the values alive there need {top} bytes of each "
-            f"tile, but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use "
-            f"more tiles (now {placed.mesh.width}x{placed.mesh.height}) or a smaller precision"
-        )
+        number = _fullest(placed, lives)
+        kinds, nodes = kinds_of(placed), {item.name: item.node for item in placed.buffers}
+        held = [
+            Held(kinds.get(life.names[0], VALUES), nodes.get(life.names[0], ""), life.bytes)
+            for life in lives
+            if life.first <= number <= life.last
+        ]
+        raise values_too_large(placed, self.fabric, placed.tasks[number].origin, held, top)
 
 
 def _fullest(placed: Placed, lives: list[Life]) -> int:
@@ -165,16 +164,6 @@ def check_room_for_code(program: Program, fabric: Fabric) -> None:
         DoesNotFit: they do not fit together; names the node whose tensor lies highest.
     """
     code = max(code_bytes(program, fabric).values(), default=0)
-    top = max(program.tensors, key=lambda t: t.address + t.bytes)
-    data = top.address + top.bytes
+    data = max(tensor.address + tensor.bytes for tensor in program.tensors)
     if data + code > fabric.sram_bytes:
-        highest = max(
-            program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.node else (0, 0)
-        )
-        advice = f"use more tiles (now {program.width}x{program.height}) or a smaller precision"
-        if code > fabric.sram_bytes // 2:
-            advice = LONG_CODE
-        raise DoesNotFit(
-            f"node '{highest.node}': {data} bytes of values and {code} bytes of code are "
-            f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}; {advice}"
-        )
+        raise no_room_for_code(program, fabric, code)

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from wsc.cost import CostModel
-from wsc.errors import DoesNotFit
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -55,6 +54,7 @@ from wsc.layout import (
 )
 from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
 from wsc.passes.early import early
+from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
 from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
@@ -274,11 +274,10 @@ class Placer(Values):
             if not streamed:
                 op, a, b = node.op, *node.inputs
         choice = self._choice(op, a, b, streamed)
-        if choice is None:
-            raise DoesNotFit(
-                f"node '{self.origin}': no layout of its operands and result fits the "
-                f"{self.fabric.sram_bytes} bytes of a tile on {self.mesh.width}x{self.mesh.height} "
-                "tiles; use more tiles"
+        if choice is None or choice.bytes > self.fabric.sram_bytes:
+            operands = [(a, self.types[a]), *([] if streamed else [(b, self.types[b])])]
+            raise no_layout(
+                self.origin, self.fabric, self.mesh, choice, operands, node.type, streamed
             )
         sizes = dict(op.extents)
         around = reads_outside(op.index_a, self.types[a].shape, sizes)

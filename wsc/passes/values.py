@@ -6,13 +6,12 @@ source's layout to the wanted one. Constants are loaded at their first use.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterable, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError, DoesNotFit
-from wsc.ir.graph import Concat, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
+from wsc.ir.graph import Concat, Drawing, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
@@ -22,6 +21,7 @@ from wsc.layout import (
     Buffer,
     Mesh,
     View,
+    buffer_stem,
     default_extents,
     dense_strides,
     holds_all,
@@ -89,6 +89,9 @@ class Values:
             while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
+            if isinstance(constant.source, Drawing):
+                source = constant.source
+                self.edge[name] = replace(self.edge[name], key=source.key, drawn=source.how)
             self.outside[constant.name] = name
 
     def _beside(self, output: GraphOutput, part: str, value: str) -> str:
@@ -112,7 +115,7 @@ class Values:
 
     def buffer(self, hint: str, dtype: DType, size: int) -> str:
         """A fresh buffer of ``size`` bytes in each tile."""
-        stem = name = "v_" + re.sub(r"[^A-Za-z0-9]+", "_", hint).strip("_")
+        stem = name = buffer_stem(hint)
         number = 1
         while name in self.buffers:
             number += 1

@@ -45,6 +45,7 @@ FAMILIES = (
 
 # Operators that wsc compiles and that no recipe draws, by domain and name, with the reason.
 NOT_DRAWN: dict[tuple[str, str], str] = {
+    ("wsc.training", "Dropout"): "training steps write it, and no file holds it",
     ("ai.onnx.preview", "FlexAttention"): "neither ONNX Runtime nor the evaluator has it",
     ("", "DequantizeLinear"): "each recipe that quantises adds one",
     (MICROSOFT, "LayerNormalization"): "some exporters write it; nobody else computes it there",

@@ -1,0 +1,106 @@
+"""Parts of a network, as the names of its nodes tell them: ``h.3.attn.q_proj.matmul`` is a node of
+layer ``h.3``, in its part ``attn.q_proj``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsc.cost.model import Bound
+from wsc.isa.code_size import block_bytes, calls
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Program
+from wsc.report import EstimatedRow
+
+# Last words of names that say what is computed, or of what, and not where.
+_OPERATOR = re.compile(
+    r"(add|cast|constant|div|expand|gather|gemm|identity|matmul|mul|pow|reshape|slice|split|sqrt"
+    r"|sub|sum|transpose|unsqueeze|bias|weight)[_\d]*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node is. layer: "" outside of the layers."""
+
+    layer: str
+    part: str
+
+
+def place_of(node: str) -> Place:
+    """The place of a node, or of the first of several that are joined by commas."""
+    first = re.sub(r"~\d+$", "", node.split(",")[0])
+    words = [word for word in re.split(r"[./]", first) if word]
+    numbers = [place for place, word in enumerate(words) if word.isdecimal()]
+    if not numbers or numbers[0] == 0:
+        return Place("", _part(words))
+    place = numbers[0]
+    return Place(".".join(words[place - 1 : place + 1]), _part(words[place + 1 :]))
+
+
+def _part(words: Sequence[str]) -> str:
+    kept = list(words)
+    while len(kept) > 1 and _OPERATOR.fullmatch(kept[-1]):
+        kept.pop()
+    return ".".join(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A part of all layers, or of the network around them, as predicted.
+
+    layers: how many have it, 0 for what is in none. cycles, macs, bound: of all of them.
+    """
+
+    part: str
+    layers: int
+    cycles: int
+    macs: int
+    bound: Bound
+
+    @property
+    def utilization(self) -> float:
+        """Roofline over cycles; above one where it overlaps with what runs before it."""
+        return self.bound.roofline / self.cycles if self.cycles else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row for JSON."""
+        return {
+            "part": self.part, "layers": self.layers, "predicted_cycles": self.cycles,
+            "macs": self.macs, "bounds": self.bound.as_dict(),
+            "bound_by": self.bound.limit if self.bound.roofline else None,
+        }  # fmt: skip
+
+
+def part_rows(rows: Iterable[EstimatedRow]) -> list[PartRow]:
+    """One row for each part, in the order in which they first run."""
+    groups: dict[tuple[bool, str], list[tuple[str, EstimatedRow]]] = {}
+    for row in rows:
+        place = place_of(row.node)
+        groups.setdefault((bool(place.layer), place.part), []).append((place.layer, row))
+    return [
+        PartRow(
+            part, len({layer for layer, _ in group}) if inside else 0,
+            sum(row.cycles for _, row in group), sum(row.macs for _, row in group),
+            Bound(
+                sum(row.bound.compute for _, row in group), sum(row.bound.link for _, row in group),
+                sum(row.bound.io for _, row in group),
+            ),
+        )
+        for (inside, part), group in groups.items()
+    ]  # fmt: skip
+
+
+def code_of_layers(program: Program, fabric: Fabric) -> dict[str, int]:
+    """Layer -> bytes of its calls in main; what all layers share is not counted."""
+    found: dict[str, int] = {}
+    for region in program.regions:
+        for statement in region.main:
+            call = next(iter(calls((statement,))), None)
+            layer = "" if call is None else place_of(call.node).layer
+            size = block_bytes((statement,), fabric)
+            found[layer] = found.get(layer, 0) + size
+    return found
