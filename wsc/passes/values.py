@@ -189,7 +189,7 @@ class Values:
     def forget(self, names: Iterable[str]) -> None:
         """Forget the copies of values: who wants them in another layout makes new ones."""
         gone = set(names)
-        self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
+        """Forget what was only moved or copied: who wants it makes it anew from its source."""
 
     def forget_all(self) -> None:
         """Forget what was only moved or copied: who wants it makes it anew, of what it came from."""
