@@ -189,10 +189,10 @@ class Values:
     def forget(self, names: Iterable[str]) -> None:
         """Forget the copies of values: who wants them in another layout makes new ones."""
         gone = set(names)
-        """Forget what was only moved or copied: who wants it makes it anew from its source."""
+        self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
 
     def forget_all(self) -> None:
-        """Forget what was only moved or copied: who wants it makes it anew, of what it came from."""
+        """Forget what was only moved or copied: who wants it makes it anew from its source."""
         self.copies.clear()
         self.homes = {name: view for name, view in self.homes.items() if name not in self.lazy}
 
