@@ -89,6 +89,7 @@ class Placer(Values):
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
+    turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -101,6 +102,7 @@ class Placer(Values):
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
         # A gradient leaves as soon as it is there: its room is for those of other layers.
         trains = any(constant.state for constant in self.graph.constants)
+        self.turn = self.graph.outputs[0].value if trains else ""
         for output in self.graph.outputs if trains else ():
             self.leaving.setdefault(output.value, []).append(output)
         stacks, done = list[Run](), 0
@@ -140,6 +142,9 @@ class Placer(Values):
                 handlers[type(node.op)](node)
             for output in self.leaving.pop(node.output, ()):
                 self._store(output)
+            # Training turns here: what the forward pass moved for itself has room again.
+            if node.output == self.turn:
+                self.forget_all()
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""

@@ -191,6 +191,11 @@ class Values:
         gone = set(names)
         self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
 
+    def forget_all(self) -> None:
+        """Forget what was only moved or copied: who wants it makes it anew from its source."""
+        self.copies.clear()
+        self.homes = {name: view for name, view in self.homes.items() if name not in self.lazy}
+
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
         if self.inside is None or value in self.inside:
             return self._made(value, extents, fill)
