@@ -45,6 +45,19 @@ def available_bytes() -> int | None:
     return min(found, default=None)
 
 
+def addressable_bytes() -> int | None:
+    """Addresses that the process may still take (``ulimit -v``), or None where that is open."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return None
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    sizes = [line.split()[1] for line in _lines(Path("/proc/self/status")) if "VmSize:" in line]
+    if most == resource.RLIM_INFINITY or not sizes:
+        return None
+    return max(most - int(sizes[0]) * 1024, 0)
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="ascii").splitlines()

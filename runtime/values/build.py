@@ -16,7 +16,7 @@ from wsc.isa.table import TABLE
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
 from wsc.runtime.image import NO_REGION, Image
-from wsc.runtime.memory import available_bytes
+from wsc.runtime.memory import addressable_bytes, available_bytes
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
@@ -218,6 +218,11 @@ class Builder:
         start = -(-(MOST_OPERANDS * scratch + sram) // 64) * 64
         room = available_bytes() if self.max_memory is None else self.max_memory
         storage = MOST_STORAGE if room is None else max(room // 4 - start, 1 << 16)
+        # The array takes addresses for all that there is room for. Where these are counted, others
+        # want some as well.
+        addresses = addressable_bytes()
+        if addresses is not None:
+            storage = max(min(storage, addresses // 8 - start), 1 << 16)
         now["scratch"], now["words"], now["bytes"] = scratch, words, self.image.data_bytes
         now["memory"], now["free"] = MOST_OPERANDS * scratch, start
         now["end_of_storage"] = start + storage

@@ -22,7 +22,8 @@ from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer, Mesh, View, dense_strides, whole
-from wsc.passes.memory import LONG_CODE, Allocate, check_room_for_code
+from wsc.passes.fit import LONG_CODE
+from wsc.passes.memory import Allocate, check_room_for_code
 
 FABRIC = find_fabric("4x3")
 

@@ -115,8 +115,11 @@ def simulate(
     For meshes whose tiles are all sampled.
     """
     width, height = len(x.places), len(y.places)
+    if not batches:
+        nothing = np.full((height, width), -np.inf)
+        return nothing, nothing.copy()
     sender, target, wavelets, first, last = (
-        np.concatenate(parts) if parts else np.zeros(0)
+        np.concatenate(parts)
         for parts in zip(*(_one_by_one(batch, width) for batch in batches), strict=True)
     )
     order = np.argsort(sender, kind="stable")
