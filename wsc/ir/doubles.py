@@ -4,15 +4,17 @@ Sums, products, quotients and roots are those of IEEE 754 to the bit, rounded to
 even; subnormal numbers, infinities and zeros of both signs are there. Every NaN that is computed
 is the one quiet NaN.
 
-Between its bits and its rounding a number is *rough*: (head, M), which is
+Between its bits and its rounding a number is *rough*: a head and a size M, which are
 (-1)^sign * M / 2^63 * 2^(exponent - 1023). M is an unsigned pair whose lowest bit is also
-set for whatever lies below it; the head is 2 * exponent + sign. Exponents far outside of those of a
-double stand for what is no finite number other than zero.
+set for whatever lies below it, *normal* where its highest bit is set; the head is
+2 * exponent + sign. Exponents far outside of those of a double stand for what is no finite number
+other than zero.
+
+The functions are the parts of an operation: ``wsc.frontend.exact.arithmetic`` makes a map of each, so
+that what several of them need is computed once.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from wsc.ir import pairs
 from wsc.ir.pairs import Pair, Word, as_word
@@ -31,15 +33,8 @@ _FAR = 5000  # no finite number other than zero has an exponent of this magnitud
 _SURELY_NAN = 50000
 
 
-@dataclass(frozen=True, slots=True)
-class Rough:
-    """A number before its rounding; see the head of this file."""
-
-    head: Word
-    size: Pair
-
-
-def _head(exponent: Word, sign: Word) -> Word:
+def make_head(exponent: Word, sign: Word) -> Word:
+    """The head of a rough number."""
     return exponent.shl(1) | sign
 
 
@@ -63,7 +58,7 @@ def _across_right(high: Word, low: Word, bits: Word) -> Word:
     return low.shru(bits) | high.shl(1).shl(as_word(31) - bits)
 
 
-def _shift_right(a: Pair, bits: Word) -> Pair:
+def shifted(a: Pair, bits: Word) -> Pair:
     """a / 2^bits for 0 to 63 bits; the lowest bit is also set for what falls off."""
     far = bits.below(32)
     high, low = far.choose(a.high, 0), far.choose(a.low, a.high)
@@ -85,13 +80,17 @@ def _leading_zeros(word: Word) -> Word:
     return as_word(157) - as_word((top.cast(DType.F32) + 0.5).op("bits")).shru(23)
 
 
-def _normal(exponent: Word, a: Pair) -> tuple[Word, Pair]:
-    """The same number with the highest bit set, if it is not zero."""
+def zeros_above(a: Pair) -> Word:
+    """How many bits of a pair stand above its first one; at most 63."""
     far = a.high.eq(0)
+    return _leading_zeros(far.choose(a.low, a.high)) + far.shl(5)
+
+
+def raised(a: Pair, bits: Word) -> Pair:
+    """a * 2^bits for 0 to 63 bits, none of which is lost."""
+    near, far = bits & 31, bits.shru(5)
     high, low = far.choose(a.low, a.high), far.choose(0, a.low)
-    bits = _leading_zeros(high)
-    shifted = Pair(high.shl(bits) | low.shru(1).shru(as_word(31) - bits), low.shl(bits))
-    return exponent - bits - far.shl(5), shifted
+    return Pair(high.shl(near) | low.shru(1).shru(as_word(31) - near), low.shl(near))
 
 
 def _term(word: Word) -> Term:
@@ -99,7 +98,7 @@ def _term(word: Word) -> Term:
     return word.value
 
 
-# --- bits to parts and back -----------------------------------------------------------
+# --- bits to rough numbers and back ---------------------------------------------------
 
 
 def _field(a: Pair) -> Word:
@@ -112,21 +111,32 @@ def _mantissa(a: Pair) -> Pair:
     return Pair((a.high & 0xFFFFF) | hidden.shl(20), a.low)
 
 
-def rough(a: Pair) -> Rough:
-    """A double as a normal rough number: its highest bit is set, also of a subnormal one."""
-    field, zero = _field(a), is_zero(a)
-    exponent, size = _normal(_at_least(field, 1), _shift_left(_mantissa(a), 11))
+def rough_size(a: Pair) -> Pair:
+    """The size of a double as a rough number; that of a subnormal one is not normal."""
+    return _shift_left(_mantissa(a), 11)
+
+
+def rough_head(a: Pair, zeros: Word) -> Word:
+    """The head of a double whose size has so many zeros above, and is made normal."""
+    field = _field(a)
     special = is_nan(a).choose(_OF_NAN, _OF_INFINITY)
-    exponent = zero.choose(_OF_ZERO, field.eq(_TOP).choose(special, exponent))
-    return Rough(_head(exponent, a.high.shru(31)), size)
+    exponent = field.eq(_TOP).choose(special, _at_least(field, 1) - zeros)
+    return make_head(is_zero(a).choose(_OF_ZERO, exponent), a.high.shru(31))
 
 
-def rounded(a: Rough) -> Pair:
-    """The nearest double of a rough number, halves to even."""
-    given = _exponent(a.head)
-    exponent, size = _normal(given, a.size)
-    # A subnormal number has fewer bits.
-    size = _shift_right(size, _at_most(_at_least(as_word(1) - exponent, 0), 63))
+def lowered_head(head: Word, zeros: Word) -> Word:
+    """The head of a number whose size is made normal."""
+    return head - zeros.shl(1)
+
+
+def settled(head: Word, size: Pair) -> Pair:
+    """A normal size with the bits that a subnormal number has."""
+    return shifted(size, _at_most(_at_least(as_word(1) - _exponent(head), 0), 63))
+
+
+def rounded(head: Word, size: Pair) -> Pair:
+    """The nearest double of a settled number, halves to even."""
+    exponent = _exponent(head)
     kept = Pair(size.high.shru(11), _across_right(size.high, size.low, as_word(11)))
     # Above one half, or one half and the last bit is odd.
     up = as_word(0x400).less((size.low & 0x7FF) + (kept.low & 1))
@@ -134,10 +144,9 @@ def rounded(a: Rough) -> Pair:
     base = _at_most(_at_least(exponent - 1, 0), _TOP).shl(20)
     bits = pairs.add(Pair(base + kept.high, kept.low), Pair(as_word(0), up))
     finite = exponent.less(_TOP)
-    sign = a.head.shl(31)
-    high = finite.choose(bits.high, _INFINITY) | sign
-    nan = given.less(_SURELY_NAN)
-    return Pair(nan.choose(high, _NAN), (finite & nan).choose(bits.low, 0))
+    high = finite.choose(bits.high, _INFINITY) | head.shl(31)
+    number = exponent.less(_SURELY_NAN)
+    return Pair(number.choose(high, _NAN), finite.choose(bits.low, 0))
 
 
 # --- kinds ----------------------------------------------------------------------------
@@ -229,58 +238,47 @@ def _with_nan(a: Pair, b: Pair, result: Pair) -> Pair:
 # --- sums -----------------------------------------------------------------------------
 
 
-def add(a: Pair, b: Pair) -> Rough:
-    """a + b."""
-    swap = pairs.less(magnitude(a), magnitude(b), True)
-    big, small = pairs.choose(swap, b, a), pairs.choose(swap, a, b)
-    exponent = _at_least(_field(big), 1)
-    # One bit is left free for the carry, ten are below the last one.
-    distance = _at_most(exponent - _at_least(_field(small), 1), 63)
-    one = _shift_left(_mantissa(big), 10)
-    other = _shift_right(_shift_left(_mantissa(small), 10), distance)
+def swaps(a: Pair, b: Pair) -> Word:
+    """1 where b has the larger magnitude."""
+    return pairs.less(magnitude(a), magnitude(b), True)
+
+
+def distance(a: Pair, b: Pair) -> Word:
+    """By how many bits the smaller one of both is moved to the right, at most 63."""
+    one, other = (_at_least(_field(x), 1) for x in (a, b))
+    return _at_most((one - other).op("abs"), 63)
+
+
+def term(a: Pair) -> Pair:
+    """The bits of a number in a sum: one is left free for the carry, ten are below the last."""
+    return _shift_left(_mantissa(a), 10)
+
+
+def total(big: Pair, small: Pair, a: Pair, b: Pair) -> Pair:
+    """The size of a + b from their terms, the one of the larger magnitude first."""
     opposite = (a.high ^ b.high).shru(31)
     mask = as_word(0) - opposite
-    # Minus b is all bits of b turned over, plus one.
-    total = pairs.add(
-        pairs.add(one, Pair(other.high ^ mask, other.low ^ mask)), Pair(as_word(0), opposite)
-    )
-    nothing = (total.high | total.low).eq(0)
-    sign = (nothing & opposite).choose(0, big.high.shru(31))
+    # Minus a term is all its bits turned over, plus one.
+    turned = Pair(small.high ^ mask, small.low ^ mask)
+    return pairs.add(pairs.add(big, turned), Pair(as_word(0), opposite))
+
+
+def sum_head(a: Pair, b: Pair, swap: Word, size: Pair) -> Word:
+    """The head of a + b."""
+    big, small = pairs.choose(swap, b, a), pairs.choose(swap, a, b)
+    opposite = (a.high ^ b.high).shru(31)
+    nothing = (size.high | size.low).eq(0)
     undefined = is_nan(big) | (is_infinite(small) & opposite)
-    special = undefined.choose(_OF_NAN, _OF_INFINITY)
-    exponent = nothing.choose(_OF_ZERO, exponent + 1)
-    exponent = _field(big).eq(_TOP).choose(special, exponent)
-    return Rough(_head(exponent, sign), total)
+    exponent = nothing.choose(_OF_ZERO, _at_least(_field(big), 1) + 1)
+    exponent = _field(big).eq(_TOP).choose(undefined.choose(_OF_NAN, _OF_INFINITY), exponent)
+    # What cancels is a zero that is not below zero.
+    return make_head(exponent, (nothing & opposite).choose(0, big.high.shru(31)))
 
 
 # --- products -------------------------------------------------------------------------
 
 _DIGIT = 14  # four digits are 56 bits; sums of four products of two digits fit a word
 _ONES = 2**_DIGIT - 1
-
-
-def multiply(a: Rough, b: Rough) -> Rough:
-    """a * b of normal rough numbers of 53 bits."""
-    x, y = _digits(a.size), _digits(b.size)
-    carry = as_word(0)
-    below = as_word(0)
-    columns: list[Word] = []
-    for place in range(7):
-        total = carry
-        for i in range(max(place - 3, 0), min(place, 3) + 1):
-            total = total + x[i] * y[place - i]
-        carry = total.shru(_DIGIT)
-        columns.append(total if place == 6 else total & _ONES)
-    for column in columns[:3]:
-        below = below | column
-    below = below | (columns[3] & 0x3F)
-    high = columns[6].shl(4) | columns[5].shru(10)
-    low = columns[5].shl(22) | columns[4].shl(8) | columns[3].shru(6)
-    total = _exponent(a.head) + _exponent(b.head)
-    # An infinity and a zero.
-    undefined = (total + (-_OF_ZERO - _OF_INFINITY) + _FAR).below(2 * _FAR)
-    exponent = undefined.choose(_OF_NAN, total - (_BIAS - 1))
-    return Rough(_head(exponent, (a.head ^ b.head) & 1), Pair(high, low | (below.eq(0) ^ 1)))
 
 
 def _digits(a: Pair) -> list[Word]:
@@ -291,6 +289,43 @@ def _digits(a: Pair) -> list[Word]:
         a.high.shru(4) & _ONES,
         a.high.shru(18),
     ]
+
+
+def _column(x: list[Word], y: list[Word], place: int, carry: Word) -> Word:
+    """All products of digits that count at one place."""
+    for i in range(max(place - 3, 0), min(place, 3) + 1):
+        carry = carry + x[i] * y[place - i]
+    return carry
+
+
+def product_below(a: Pair, b: Pair) -> Word:
+    """The column at place 3 of a product; its lowest bit is also set for what lies below it."""
+    x, y = _digits(a), _digits(b)
+    column, below = as_word(0), as_word(0)
+    for place in range(3):
+        column = _column(x, y, place, column.shru(_DIGIT))
+        below = below | (column & _ONES)
+    return _column(x, y, 3, column.shru(_DIGIT)) | (below.eq(0) ^ 1)
+
+
+def product_size(a: Pair, b: Pair, below: Word) -> Pair:
+    """The size of a product of normal numbers of 53 bits, from what stands below."""
+    x, y = _digits(a), _digits(b)
+    fourth = _column(x, y, 4, below.shru(_DIGIT))
+    fifth = _column(x, y, 5, fourth.shru(_DIGIT))
+    last = _column(x, y, 6, fifth.shru(_DIGIT))
+    # A product has 112 bits; 64 of them are kept, the others are one bit.
+    high = last.shl(4) | (fifth & _ONES).shru(10)
+    low = fifth.shl(22) | (fourth & _ONES).shl(8) | (below & _ONES).shru(6)
+    return Pair(high, low | ((below & 0x3F).eq(0) ^ 1))
+
+
+def product_head(a: Word, b: Word) -> Word:
+    """The head of a * b from those of normal numbers."""
+    total = _exponent(a) + _exponent(b)
+    # An infinity and a zero.
+    undefined = (total + (-_OF_ZERO - _OF_INFINITY) + _FAR).below(2 * _FAR)
+    return make_head(undefined.choose(_OF_NAN, total - (_BIAS - 1)), (a ^ b) & 1)
 
 
 # --- quotients and roots --------------------------------------------------------------
@@ -349,13 +384,13 @@ def quotient_head(a: Word, b: Word) -> Word:
     same = one.eq(other) & (one + _FAR).below(2 * _FAR).eq(0)
     undefined = same | as_word(_SURELY_NAN).less(one.op("max", other))
     exponent = undefined.choose(_OF_NAN, one - other + (_BIAS + 1))
-    return _head(exponent, (a ^ b) & 1)
+    return make_head(exponent, (a ^ b) & 1)
 
 
-def radicand(a: Rough) -> Pair:
+def radicand(head: Word, size: Pair) -> Pair:
     """The integer of 53 or 54 bits whose root is to be taken: its exponent is even."""
-    odd = (_exponent(a.head) + 1) & 1
-    bits = integer(a.size)
+    odd = (_exponent(head) + 1) & 1
+    bits = integer(size)
     return pairs.choose(odd, _shift_left(bits, 1), bits)
 
 
@@ -399,7 +434,7 @@ def root_head(a: Word) -> Word:
     half = (exponent - _BIAS).shr(1) + _BIAS
     finite = (exponent + _FAR).below(2 * _FAR)
     exponent = undefined.choose(_OF_NAN, finite.choose(half, exponent))
-    return _head(exponent, below)
+    return make_head(exponent, below)
 
 
 # --- other types ----------------------------------------------------------------------
@@ -417,8 +452,12 @@ def from_f32(x: Term) -> Pair:
     return quiet(Pair(high, bits.shl(29)))
 
 
-def to_f32(a: Pair) -> Term:
-    """The nearest f32, halves to even."""
+def to_f32(a: Pair, odd: bool = False) -> Term:
+    """The nearest f32, halves to even.
+
+    odd: the one towards zero instead, with its last bit set if it is not exact: rounded again to
+    fewer bits it gives what the double gives.
+    """
     size = _shift_left(_mantissa(a), 11)
     exponent = _field(a) - (_BIAS - 127)
     word = size.high | (size.low.eq(0) ^ 1)
@@ -426,7 +465,11 @@ def to_f32(a: Pair) -> Term:
     bits = _at_most(_at_least(as_word(1) - exponent, 0), 31)
     shifted = word.shru(bits) | (word.shl(1).shl(as_word(31) - bits).eq(0) ^ 1)
     kept = shifted.shru(8)
-    up = as_word(0x80).less((shifted & 0xFF) + (kept & 1))
+    rest = shifted & 0xFF
+    if odd:
+        kept, up = kept | (rest.eq(0) ^ 1), as_word(0)
+    else:
+        up = as_word(0x80).less(rest + (kept & 1))
     base = _at_most(_at_least(exponent - 1, 0), 0xFF).shl(23)
     finite = exponent.less(0xFF)
     result = finite.choose(base + kept + up, 0x7F800000) | (a.high & _SIGN)
@@ -435,11 +478,15 @@ def to_f32(a: Pair) -> Term:
     return term.body.apply("from_bits", DType.F32, (term,))
 
 
-def from_integer(a: Pair, signed: bool) -> Rough:
-    """A 64-bit integer, to be rounded."""
-    size = pairs.magnitude(a) if signed else a
-    exponent = (size.high | size.low).eq(0).choose(_OF_ZERO, _BIAS + 63)
-    return Rough(_head(exponent, a.high.shru(31) if signed else as_word(0)), size)
+def integer_size(a: Pair, signed: bool) -> Pair:
+    """The size of a 64-bit integer."""
+    return pairs.magnitude(a) if signed else a
+
+
+def integer_head(a: Pair, signed: bool) -> Word:
+    """The head of a 64-bit integer."""
+    exponent = (a.high | a.low).eq(0).choose(_OF_ZERO, _BIAS + 63)
+    return make_head(exponent, a.high.shru(31) if signed else as_word(0))
 
 
 def to_integer(a: Pair, bits: int, signed: bool) -> Pair:
