@@ -158,8 +158,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
     bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
-    wide: tuple[str, ...], f64: str, train: bool, loss: str, optimizer: str, groups: tuple[str, ...],
-    trainable: tuple[str, ...], clip: float, accumulate: int,
+    wide: tuple[str, ...], f64: str, train: bool, loss: str, optimizer: str,
+    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
     print_ir_after: str | None, dump_ir: Path | None, sizes: Sizes,
 ) -> None:  # fmt: skip
     """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.

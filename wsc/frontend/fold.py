@@ -128,8 +128,9 @@ def _grows(node: ir.Node) -> bool:
 def fold_lowered(model: ir.Model, exact: bool = False) -> bool:
     """Turn nodes of constants into constants, by their lowering. Returns whether there were any.
 
-    Changes the model. exact: leave those with float64, which lowerings have in single precision. What cannot be lowered, or would take much work, stays: the importer says
-    why, or leaves it to the fabric.
+    Changes the model. What cannot be lowered, or would take much work, stays: the importer says
+    why, or leaves it to the fabric. exact: float64 is computed as such, and stays too: here it
+    is in single precision.
     """
     changed = False
     for graph in list(_graphs(model.graph)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from wsc.frontend.exact.item import Double
 from wsc.frontend.registry import (
     Call,
     Follows,
@@ -19,7 +20,6 @@ from wsc.frontend.registry import (
     normal_axis,
     require,
 )
-from wsc.frontend.exact.item import Double
 from wsc.frontend.wide import Wide
 from wsc.ir.build import Value
 

@@ -1,8 +1,8 @@
 """Sums, products, quotients and roots of tensors of doubles.
 
-Each is some maps one after the other: operands are made normal, a rough number is computed, and it is
-rounded. Every map gives one word, and words that several need are computed once; the steps that are
-the same for all operators are one procedure of the program.
+Each is some maps one after the other: operands are made normal, a rough number is computed, and
+it is rounded. Every map gives one word, and words that several need are computed once; the steps
+that are the same for all operators are one procedure of the program.
 """
 
 from __future__ import annotations

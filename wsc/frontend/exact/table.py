@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 
-import numpy as np
 import onnx_ir as ir
 
 from wsc.frontend.constant import values_of
@@ -60,8 +59,8 @@ def lowered(call: Call, lower: Function) -> Result:
     rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if rule is None:
         raise Unsupported(
-            "it takes or gives float64, which it cannot compute exactly: cast to float32 around it, "
-            "or compile without --f64 exact"
+            "it takes or gives float64, which it cannot compute exactly: cast to float32 in front "
+            "of it, or compile without --f64 exact"
         )
     return rule(call, lower)
 
