@@ -20,6 +20,7 @@ def host_dtype(name: str) -> np.dtype | None:
     number = found.kind in "biuf" or found.type.__module__ == ml_dtypes.__name__
     return found if number and found.name == name else None
 
+
 # Types of the host whose elements may be two words: the low one, and the high one of its 64 bits.
 OF_TWO_WORDS = ("int64", "uint64", "float64")
 

@@ -10,8 +10,8 @@ set for whatever lies below it, *normal* where its highest bit is set; the head 
 2 * exponent + sign. Exponents far outside of those of a double stand for what is no finite number
 other than zero.
 
-The functions are the parts of an operation: ``wsc.frontend.exact.arithmetic`` makes a map of each, so
-that what several of them need is computed once.
+The functions are the parts of an operation: ``wsc.frontend.exact.arithmetic`` makes a map of each,
+so that what several of them need is computed once.
 """
 
 from __future__ import annotations
@@ -204,8 +204,8 @@ def _without_sign_of_zero(a: Pair) -> Pair:
 def less(a: Pair, b: Pair) -> Word:
     """1 where a < b."""
     numbers = (is_nan(a) | is_nan(b)) ^ 1
-    keys = (_key(_without_sign_of_zero(x)) for x in (a, b))
-    return pairs.less(*keys, True) & numbers
+    one, other = (_key(_without_sign_of_zero(x)) for x in (a, b))
+    return pairs.less(one, other, True) & numbers
 
 
 def at_most(a: Pair, b: Pair) -> Word:

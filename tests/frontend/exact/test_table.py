@@ -174,7 +174,7 @@ def test_a_sum_of_seconds_keeps_microseconds() -> None:
 
 
 @pytest.mark.parametrize("attributes", [{}, {"exclusive": 1}, {"reverse": 1}])
-def test_cumulative_sums(attributes: dict[str, int]) -> None:
+def test_cumulative_sums(attributes: dict[str, Any]) -> None:
     exact("CumSum", doubles(2, 5), np.array(1), const=[1], **attributes)
 
 
@@ -223,7 +223,7 @@ def test_large_integers_are_rounded_once(dtype: Any) -> None:
     n = np.array([2**53 + 1, 2**53 + 3, 2**62 + 2**9 + 1, 2**63 - 1], dtype)
     exact("Cast", n, const=[0], to=TensorProto.DOUBLE)
     single = n.astype(np.float64).astype(np.float32)
-    exact("CastLike", n.astype(np.float64), np.float32([0.0]), const=[1], want=[single])
+    exact("CastLike", n.astype(np.float64), np.zeros(1, np.float32), const=[1], want=[single])
 
 
 @pytest.mark.parametrize(
@@ -282,25 +282,55 @@ def test_what_is_refused(
         import_onnx(model, exact=True)
 
 
-def test_branches_and_loops_are_refused_and_what_they_enclose_is_exact() -> None:
-    text = """<ir_version: 10, opset_import: ["" : 18]>
-    g (bool c, double[3] x) => (KIND y) {
-        y = If (c) <then_branch = t () => (KIND a) { a = THEN },
-                    else_branch = e () => (KIND b) { b = ELSE }>
-    }"""
-    flags = {"KIND": "bool[3]", "THEN": "Less (x, x)", "ELSE": "Equal (x, x)"}
-    sums = {"KIND": "double[3]", "THEN": "Add (x, x)", "ELSE": "Mul (x, x)"}
-    models: list[onnx.ModelProto] = []
-    for parts in (flags, sums):
-        shown = text
-        for name, part in parts.items():
-            shown = shown.replace(name, part)
-        models.append(onnx.parser.parse_model(shown))
-    graph = import_onnx(models[0], exact=True)
+BRANCHES = """<ir_version: 10, opset_import: ["" : 18]>
+g (bool c, double[3] x) => (KIND y) {
+    y = If (c) <then_branch = t () => (KIND a) { a = THEN },
+                else_branch = e () => (KIND b) { b = ELSE }>
+}"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "then", "other", "wanted"),
+    [
+        ("bool[3]", "Less (x, x)", "Equal (x, x)", [[False, False, False], [True, False, True]]),
+        ("double[3]", "Neg (x)", "Add (x, x)", [[-1.0, np.nan, -1e300], [2.0, np.nan, 2e300]]),
+    ],
+)
+def test_branches(kind: str, then: str, other: str, wanted: list[list[Any]]) -> None:
+    text = BRANCHES.replace("KIND", kind).replace("THEN", then).replace("ELSE", other)
+    graph = import_onnx(onnx.parser.parse_model(text), exact=True)
     x = np.array([1.0, np.nan, 1e300])
-    assert run(graph, {"c": np.array(False), "x": x})["y"].tolist() == [True, False, True]
-    with pytest.raises(UnsupportedOperators, match=r"If .* cannot compute exactly"):
-        import_onnx(models[1], exact=True)
+    for flag, values in zip((True, False), wanted, strict=True):
+        got = run(graph, {"c": np.array(flag), "x": x})["y"]
+        np.testing.assert_array_equal(got, np.array(values))
+
+
+REFUSED = {
+    "Loop": """g (double[3] x) => (double[3] y) {
+        n = Constant <value: tensor = int64[1] {2}> ()
+        y = Loop (n, , x) <body = b (int64 i, bool k, double[3] v) => (bool c, double[3] w)
+            { c = Identity (k)
+              w = Add (v, x) }>
+    }""",
+    "Gather": """g (int64[3] n, double[3] x) => (double[1, s] y) {
+        z = NonZero (n)
+        y = Gather (x, z)
+    }""",
+    "Cast": """g (int64[3] n) => (double[1, s] y) {
+        z = NonZero (n)
+        y = Cast <to = 11> (z)
+    }""",
+    "SequenceConstruct": """g (double[3] x) => (seq(double[3]) y) {
+        y = SequenceConstruct (x, x)
+    }""",
+}
+
+
+@pytest.mark.parametrize("op_type", list(REFUSED))
+def test_what_no_pair_of_words_can_pass_is_refused(op_type: str) -> None:
+    text = '<ir_version: 10, opset_import: ["" : 18]>\n' + REFUSED[op_type]
+    with pytest.raises(CompileError, match=rf"{op_type} .*float64"):
+        import_onnx(onnx.parser.parse_model(text), exact=True)
 
 
 def test_constants_are_computed_in_double_precision(tmp_path: Path) -> None:

@@ -186,11 +186,14 @@ def joined(
     if not x.shape[axis]:
         shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
         return of_array(build, np.full(shape, empty), "nothing")
-    while (size := x.shape[axis]) > 1:
+    while (size := x.shape[axis]) > 2:
         half = -(-size // 2)
         x = padded(build, x, axis, 0, 2 * half - size, neutral)
         x = join(build, part(build, x, axis, 0, half), part(build, x, axis, half, half))
-    return x
+    if size == 2:
+        # Both sums of both: of one position each the code would be another one, as long again.
+        x = join(build, x, part(build, x, axis, 1, 2, -1))
+    return part(build, x, axis, 0, 1)
 
 
 def running(build: GraphBuilder, x: Double, axis: int, exclusive: bool, reverse: bool) -> Double:

@@ -294,6 +294,11 @@ def _same(call: Call, lower: Function) -> Result:
     return _double(call, 0)
 
 
+def _chosen(call: Call, lower: Function) -> Result:
+    """``If``: its branches are lowered node by node."""
+    return lower(call)
+
+
 def _constant(call: Call, lower: Function) -> Result:
     return of_array(call.build, values_of(call), "value")
 
@@ -336,6 +341,7 @@ RULES: dict[str, Rule] = {
     "MatMul": _matmul_rule,
     "Gemm": _gemm,
     "Constant": _constant,
+    "If": _chosen,
     "Identity": _same,
     "Concat": _moved(),
     "Pad": _moved(0, 2),
