@@ -68,7 +68,7 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
 
 def _words_of(array: np.ndarray, shift: int) -> np.ndarray:
     """The low words of elements of 64 bits, or the high ones (a shift of 32)."""
-    bits = np.ascontiguousarray(array).view(np.uint64)
+    bits = np.asarray(array, order="C").view(np.uint64)
     return np.asarray(bits >> np.uint64(shift)).astype(np.uint32).view(np.int32)
 
 

@@ -7,20 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.doubles import ONE, OTHER, RANDOM, SPECIAL, drawn, same
+from tests.doubles import ONE, OTHER, RANDOM, SPECIAL, drawn, same, words
 from wsc.ir import doubles, pairs
 from wsc.ir.fold import map_arrays
 from wsc.ir.graph import Type
 from wsc.ir.pairs import Pair, Word, as_word
 from wsc.ir.terms import Term, trace
 from wsc.isa.types import DType
-
-
-def words(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The high and the low words of 64-bit elements."""
-    bits = np.ascontiguousarray(array).view(np.uint64)
-    high, low = bits >> np.uint64(32), bits & np.uint64(0xFFFFFFFF)
-    return high.astype(np.uint32).view(np.int32), low.astype(np.uint32).view(np.int32)
 
 
 def mapped(body: Callable[..., Word | Term], *inputs: np.ndarray) -> np.ndarray:

@@ -13,12 +13,11 @@ import onnx_ir
 import pytest
 from onnx import TensorProto, helper
 
-from tests.doubles import RANDOM, SPECIAL, drawn, same
+from tests.doubles import RANDOM, SPECIAL, drawn, same, words
 from tests.frontend.cases import model_of, node, run_evaluator
 from tests.oracle import evaluate
 from wsc.errors import CompileError, UnsupportedOperators
 from wsc.frontend import import_onnx
-from wsc.frontend.exact.item import high_words, low_words
 from wsc.ir.graph import Graph
 from wsc.ir.text import parse_graph, print_graph
 
@@ -49,8 +48,7 @@ def run(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     given: dict[str, np.ndarray] = {}
     for item in graph.inputs:
         if item.high:
-            given[item.name] = low_words(feeds[item.name])
-            given[item.high] = high_words(feeds[item.name])
+            given[item.high], given[item.name] = words(feeds[item.name])
         elif item.name in feeds:
             given[item.name] = feeds[item.name]
     return evaluate(graph, given)
@@ -63,13 +61,14 @@ def exact(
     outputs: int = 1,
     opset: int = 18,
     want: Sequence[np.ndarray] | None = None,
+    wide: Sequence[str] = (),
     **attributes: Any,
 ) -> None:
     """Hold a model of one operator against the reference evaluator, or what it should give."""
     model, feeds = _model(op_type, inputs, const, outputs, opset, attributes)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error")  # nothing is computed in single precision
-        graph = import_onnx(model, exact=True)
+        graph = import_onnx(model, wide=wide, exact=True)
         got = run(graph, feeds)
         wanted = run_evaluator(model, feeds) if want is None else want
     for name, array in zip(got, wanted, strict=True):
@@ -213,15 +212,17 @@ def test_casts(kind: int) -> None:
         there = a.astype(dtype)
     exact("Cast", a, to=kind, want=[there])
     back = there.astype(np.float64)
-    exact("Cast", there, const=[0], to=TensorProto.DOUBLE, want=[back])
-    small = there[np.abs(back) < 2.0**31]
-    exact("Cast", small, to=TensorProto.DOUBLE, want=[small.astype(np.float64)])
+    wide = ["x0"] if kind in (TensorProto.INT64, TensorProto.UINT64) else []
+    exact("Cast", there, wide=wide, to=TensorProto.DOUBLE, want=[back])
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_large_integers_are_rounded_once(dtype: Any) -> None:
-    n = np.array([2**53 + 1, 2**53 + 3, 2**62 + 2**9 + 1, 2**63 - 1], dtype)
-    exact("Cast", n, const=[0], to=TensorProto.DOUBLE)
+    n = np.array([0, 2**53 + 1, 2**53 + 3, 2**62 + 2**9 + 1, 2**63 - 1], dtype)
+    n = np.concatenate([n, n.max() - n, 0 - n])  # unsigned ones modulo 2^64
+    exact("Cast", n, wide=["x0"], to=TensorProto.DOUBLE)
+    short = n[(n >= 0) & (n < 2**31)]
+    exact("Cast", short, to=TensorProto.DOUBLE)
     single = n.astype(np.float64).astype(np.float32)
     exact("CastLike", n.astype(np.float64), np.zeros(1, np.float32), const=[1], want=[single])
 
