@@ -337,7 +337,7 @@ class EdgeTensor:
     safetensors file beside the program and the key in it, or, when ``byte_offset``
     is not None, a raw file with the data starting at that byte. drawn: for a weight that
     is in no file, but drawn by its key when it is needed. cut: for an output whose
-    size the program itself computes. high: for 64-bit integers of two words, the tensor of
+    size the program itself computes. high: for elements of 64 bits as two words, the tensor of
     their high words; this one has the low ones, and the host sees both as one.
     """
 

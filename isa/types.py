@@ -21,6 +21,10 @@ def host_dtype(name: str) -> np.dtype | None:
     return found if number and found.name == name else None
 
 
+# Types of the host whose elements may be two words: the low one, and the high one of its 64 bits.
+OF_TWO_WORDS = ("int64", "uint64", "float64")
+
+
 class DType(Enum):
     """Type of one element in SRAM or in a wavelet.
 

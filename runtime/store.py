@@ -41,7 +41,7 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
         array = np.asarray(inputs[name])
         words[name] = _input(tensor, array)
         if tensor.high:
-            words[tensor.high] = np.ascontiguousarray(array >> 32).ravel().astype(np.int32)
+            words[tensor.high] = _words_of(array, 32).ravel()
     return words
 
 
@@ -54,7 +54,7 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
     if array.dtype != dtype:
         raise InputError(f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}")
     if tensor.high:
-        return _low_words(array).ravel()
+        return _words_of(array, 0).ravel()
     if tensor.dtype is DType.I32 and array.dtype.kind in "iu":
         _require_words(tensor, array)
     if tensor.dtype is DType.I32 and array.dtype.kind == "u":
@@ -66,8 +66,10 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
     return words
 
 
-def _low_words(array: np.ndarray) -> np.ndarray:
-    return (array & array.dtype.type(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
+def _words_of(array: np.ndarray, shift: int) -> np.ndarray:
+    """The low words of elements of 64 bits, or the high ones (a shift of 32)."""
+    bits = np.asarray(array, order="C").view(np.uint64)
+    return np.asarray(bits >> np.uint64(shift)).astype(np.uint32).view(np.int32)
 
 
 def _require_words(tensor: EdgeTensor, array: np.ndarray) -> None:
@@ -109,7 +111,7 @@ def host_outputs(program: Program, flat: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def _whole(tensor: EdgeTensor, array: np.ndarray, flat: Mapping[str, np.ndarray]) -> np.ndarray:
-    """An output in its shape, with the high words of its integers if it has any."""
+    """An output in its shape, with the high words of its elements if it has any."""
     if not tensor.high:
         return _output(tensor, _cut(tensor, array.reshape(tensor.shape), flat))
     high, low = (words.reshape(tensor.shape) for words in (flat[tensor.high], array))

@@ -302,7 +302,7 @@ def compile(  # noqa: A001 - the name of the command
     precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
     observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
     wide: Collection[str] = (), settings: Mapping[str, Number] | None = None,
-    weights: Store | None = None,
+    weights: Store | None = None, f64: str = "f32",
 ) -> Program:  # fmt: skip
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -316,7 +316,9 @@ def compile(  # noqa: A001 - the name of the command
     are constants with the values of the model, or of ``bind``. wide: inputs of 64-bit integers of
     which some need more than 32 bits; in others a run refuses such an integer. weights: where the
     weights are of a model that declares them without data, as ``wsc.models.language`` builds it:
-    ``Seed(0)`` or ``Checkpoint(folder)``.
+    ``Seed(0)`` or ``Checkpoint(folder)``. f64: how float64 is computed: ``"f32"``, in single
+    precision and with a warning that names the nodes; ``"exact"``, as IEEE 754 has it, by those
+    operators that can.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -325,14 +327,16 @@ def compile(  # noqa: A001 - the name of the command
     from wsc.frontend import import_onnx
 
     kind = _precision(precision)
+    exact = _is_exact(f64)
     source, name = _source(model)
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
     graph = import_onnx(
-        source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide, weights=weights
-    )
+        source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide, weights=weights,
+        exact=exact,
+    )  # fmt: skip
     return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
 
 
@@ -376,6 +380,12 @@ def compile_step(
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
     return program
+
+
+def _is_exact(name: str) -> bool:
+    if name not in ("f32", "exact"):
+        raise CompileError(f"f64 '{name}' is not known: f32 or exact")
+    return name == "exact"
 
 
 def _precision(name: str) -> DType:

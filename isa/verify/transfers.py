@@ -13,7 +13,7 @@ from wsc.isa import expr as ex
 from wsc.isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
 from wsc.isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
 from wsc.isa.spans import Span, elements, show_address, spanned, split_offset
-from wsc.isa.types import Control, DType, Side
+from wsc.isa.types import OF_TWO_WORDS, Control, DType, Side
 from wsc.isa.verify.context import Context, Mask
 from wsc.isa.verify.routes import Network, boundary, side_length
 
@@ -70,8 +70,8 @@ def high_words(context: Context) -> None:
         named = [other for other in context.program.edge_tensors if other.name == name]
         named.sort(key=lambda other: other.kind is not tensor.kind)
         high = named[0] if named else None
-        if tensor.dtype is not DType.I32 or tensor.host_dtype not in ("int64", "uint64"):
-            message = f"'{tensor.name}' has high words and is not i32 of int64 or uint64"
+        if tensor.dtype is not DType.I32 or tensor.host_dtype not in OF_TWO_WORDS:
+            message = f"'{tensor.name}' has high words and is not i32 of {', '.join(OF_TWO_WORDS)}"
             context.say(message, tensor)
         elif high is None:
             context.say(f"no {tensor.kind.value} '{name}' with the high words", tensor, name)

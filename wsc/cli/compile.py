@@ -138,6 +138,11 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     "beyond 32 bits. May be repeated.",
 )  # fmt: skip
 @click.option(
+    "--f64", type=click.Choice(["f32", "exact"]), default="f32", show_default=True,
+    help="How float64 is computed: in single precision, or exactly as IEEE 754 has it, which takes "
+    "hundreds of instructions for each operation and is there for some operators.",
+)  # fmt: skip
+@click.option(
     "--train",
     is_flag=True,
     help="Compile a training step: loss, gradients, and what the weight store does with them.",
@@ -153,8 +158,8 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 def command(
     model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
     bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
-    wide: tuple[str, ...], train: bool, loss: str, optimizer: str, groups: tuple[str, ...],
-    trainable: tuple[str, ...], clip: float, accumulate: int,
+    wide: tuple[str, ...], f64: str, train: bool, loss: str, optimizer: str,
+    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
     print_ir_after: str | None, dump_ir: Path | None, sizes: Sizes,
 ) -> None:  # fmt: skip
     """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
@@ -184,6 +189,8 @@ def command(
 
     if train and (bind or inputs or wide):
         raise Refusal("--train takes no --bind, --input or --wide")
+    if train and f64 != "f32":
+        raise Refusal("--train takes no --f64: gradients are in single precision")
     if train and isinstance(chosen, Named):
         raise Refusal(f"--train takes an ONNX file, and {model} is the name of a model")
     with noted(), working("compiling") as line:
@@ -198,7 +205,7 @@ def command(
             else:
                 program = compile_model(
                     **model_of(chosen), fabric=fabric, dims=bound, precision=precision, bind=arrays,
-                    observe=recorder, inputs=inputs, wide=wide, settings=changes,
+                    observe=recorder, inputs=inputs, wide=wide, settings=changes, f64=f64,
                 )  # fmt: skip
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:

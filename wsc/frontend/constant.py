@@ -13,7 +13,7 @@ from wsc.ir.build import Value
 from wsc.isa.types import DType
 
 
-def _array(call: Call) -> np.ndarray:
+def values_of(call: Call) -> np.ndarray:
     """The values of whichever attribute the node has."""
     tensor = call.tensor("value")
     if tensor is not None:
@@ -45,7 +45,7 @@ def _array(call: Call) -> np.ndarray:
 )
 def constant(call: Call) -> Value | Wide:
     """Values of the model."""
-    array = _array(call)
+    array = values_of(call)
     require(array.dtype.kind in "fbiuV", f"a constant of {array.dtype}")
     if array.dtype.kind in "biu":
         return wide.of_array(call.build, array, "value")

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsc.frontend import wide
+from wsc.frontend.exact.item import Double
 from wsc.frontend.load import RANK_KEY
 from wsc.frontend.registry import (
     Absent,
@@ -60,6 +61,9 @@ def either(build: GraphBuilder, flag: Value, yes: Item, no: Item, hint: str = ""
         require(len(yes.values) == len(no.values), "a run-time condition chooses a length")
         pairs = zip(yes.values, no.values, strict=True)
         return Many(tuple(_select(build, flag, a, b, hint) for a, b in pairs))
+    if isinstance(yes, Double) and isinstance(no, Double):
+        words = zip(yes.words, no.words, strict=True)
+        return Double(*(_select(build, flag, a, b, hint) for a, b in words))
     require(
         isinstance(yes, Value | Wide) and isinstance(no, Value | Wide),
         "a run-time condition chooses whether there is an element",

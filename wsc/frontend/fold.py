@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsc.frontend import wide
+from wsc.frontend.exact.table import concerns
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
 from wsc.frontend.operands import require_like_types
@@ -124,16 +125,18 @@ def _grows(node: ir.Node) -> bool:
 # --- folding by lowering --------------------------------------------------------------
 
 
-def fold_lowered(model: ir.Model) -> bool:
+def fold_lowered(model: ir.Model, exact: bool = False) -> bool:
     """Turn nodes of constants into constants, by their lowering. Returns whether there were any.
 
     Changes the model. What cannot be lowered, or would take much work, stays: the importer says
-    why, or leaves it to the fabric.
+    why, or leaves it to the fabric. exact: float64 is computed as such, and stays too: here it
+    is in single precision.
     """
     changed = False
     for graph in list(_graphs(model.graph)):
         for node in list(graph):
-            changed |= _fold(node, model.opset_imports)
+            if not (exact and concerns(node, ())):
+                changed |= _fold(node, model.opset_imports)
     return changed
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from wsc.frontend.exact.item import Double
 from wsc.frontend.registry import (
     Call,
     Follows,
@@ -38,6 +39,7 @@ def follow(call: Call, inputs: Mapping[int, Sized], rule: Follows, lower: Functi
     shown = (result,) if isinstance(result, Item) else result
     followed: list[Item | None] = []
     for item in shown:
+        require(not isinstance(item, Double), "as many float64 as data decide")
         word = item.low if isinstance(item, Wide) else item
         if isinstance(word, Value):
             sized = Sized(word, rule(call, inputs, word), first.length)

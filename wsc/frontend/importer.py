@@ -14,6 +14,8 @@ import onnx_ir as ir
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
 from wsc.frontend import load_lowerings, wide
 from wsc.frontend.doubles import is_in_double, warn_of_doubles
+from wsc.frontend.exact import table as exact
+from wsc.frontend.exact.item import Double, of_array, stored
 from wsc.frontend.follow import follow
 from wsc.frontend.integers import table
 from wsc.frontend.integers.operand import LONG
@@ -50,27 +52,31 @@ def import_onnx(
     wide: Collection[str] = (),
     prepare: Callable[[ir.Model], None] | None = None,
     weights: Store | None = None,
+    exact: bool = False,
 ) -> Graph:
     """The graph of an ONNX file, or of a model in memory.
 
     dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind: input -> values to bake
     in. precision: element type of every float. inputs: initializers that are inputs too, and stay
     inputs. wide: inputs of 64-bit integers that may need more than 32 bits. prepare: changes the
-    model as it was read. weights: where those are that the model declares without data. Raises
-    CompileError for a model that does not do, UnsupportedOperators with all operators that cannot
-    be lowered.
+    model as it was read. weights: where those are that the model declares without data. exact:
+    whether float64 is computed as such. Raises CompileError for a model that does not do,
+    UnsupportedOperators with all operators that cannot be lowered.
     """
     load_lowerings()
-    loaded = load_model(model, dims, bind, inputs, prepare, weights)
-    return import_model(loaded, precision, wide).with_(files=loaded.meta.get(FILES_KEY, ()))
+    loaded = load_model(model, dims, bind, inputs, prepare, weights, exact)
+    return import_model(loaded, precision, wide, exact).with_(files=loaded.meta.get(FILES_KEY, ()))
 
 
 def import_model(
-    model: ir.Model, precision: DType = DType.F32, wide: Collection[str] = ()
+    model: ir.Model,
+    precision: DType = DType.F32,
+    wide: Collection[str] = (),
+    exact: bool = False,
 ) -> Graph:
     """The graph of a model with static shapes (see ``load_model``)."""
     load_lowerings()
-    return _Importer(model, precision, wide).run()
+    return _Importer(model, precision, wide, exact).run()
 
 
 def graph_type(dtype: ir.DataType | None, precision: DType) -> DType:
@@ -87,10 +93,12 @@ class _Refused(Exception):
 
 
 class _Importer:
-    def __init__(self, model: ir.Model, precision: DType, wide: Collection[str]) -> None:
+    def __init__(
+        self, model: ir.Model, precision: DType, wide: Collection[str], exact: bool
+    ) -> None:
         if not precision.is_float:
             raise ValueError(f"precision must be f32 or f16, not {precision.value}")
-        self.graph, self.precision = model.graph, precision
+        self.graph, self.precision, self.exact = model.graph, precision, exact
         self.opsets = {"" if key == "ai.onnx" else key: n for key, n in model.opset_imports.items()}
         self.build = GraphBuilder(self.graph.name or "main")
         self.values: dict[ir.Value, Item] = {}
@@ -127,6 +135,10 @@ class _Importer:
                 f"--wide {shortened(name)}: no input of 64-bit integers; there are: {listed}"
             )
 
+    def _is_exact(self, dtype: ir.DataType | None) -> bool:
+        """Whether this type is float64, and computed as such."""
+        return self.exact and dtype is ir.DataType.DOUBLE
+
     def _opset(self, domain: str) -> int:
         return self.opsets.get(domain, 1)
 
@@ -152,8 +164,16 @@ class _Importer:
                 top = self.build.input(high, type_, "int32")
                 self.values[value] = Wide(top, low, whole(signed), signed)
                 return
+            if self._is_exact(value.dtype) and type_.size:
+                high, words = f"{name}.high", Type(DType.I32, shape)
+                low = self.build.input(name, words, host, high)
+                self.values[value] = Double(self.build.input(high, words, "int32"), low)
+                return
             entered = self.build.input(name, type_, host)
             # What has no elements is known: it comes with the run, and nothing waits for it.
+            if self._is_exact(value.dtype):
+                self.values[value] = of_array(self.build, np.zeros(shape), name)
+                return
             self.values[value] = entered if type_.size else self.build.empty(shape, dtype)
         except ValueError as error:
             raise CompileError(f"input {shortened(name)!r}: {error}") from None
@@ -175,13 +195,18 @@ class _Importer:
             raise Unsupported(f"declared as {value.dtype}, and is {stored.dtype}")
         if isinstance(item, Many) and isinstance(value.type, ir.TensorType):
             raise Unsupported("declared as a tensor, and is a sequence")
-        if isinstance(item, Value | Sized | Wide) and isinstance(value.type, ir.SequenceType):
+        if isinstance(item, Value | Sized | Wide | Double) and isinstance(
+            value.type, ir.SequenceType
+        ):
             raise Unsupported("declared as a sequence, and is a tensor")
         if isinstance(item, Many):
             return [self._shown(f"{name}.{i}", value, part) for i, part in enumerate(item.values)]
         if isinstance(item, Wide):
             host = value.dtype or (ir.DataType.INT64 if item.signed else ir.DataType.UINT64)
             return [GraphOutput(name, item.low.name, host.numpy().name, high=item.high.name)]
+        if isinstance(item, Double):
+            return [GraphOutput(name, item.low.name, "float64", high=item.high.name)]
+        require(not self._is_exact(value.dtype), "a float64 that is not computed exactly")
         return [self._shown(name, value, item)] if isinstance(item, Value | Sized) else []
 
     def _shown(self, name: str, value: ir.Value, shown: Value | Sized) -> GraphOutput:
@@ -205,7 +230,7 @@ class _Importer:
             self.values[value] = self._initializer(value)
         return self.values[value]
 
-    def _initializer(self, value: ir.Value) -> Value | Wide:
+    def _initializer(self, value: ir.Value) -> Value | Wide | Double:
         tensor = value.const_value
         if tensor is None:
             raise Unsupported(f"value {value.name!r} is neither computed nor stored")
@@ -213,6 +238,8 @@ class _Importer:
         shape = tuple(int(size) for size in tensor.shape.numpy())
         if tensor.dtype in LONG and not wide.fits(tensor.numpy()):
             return wide.constant(self.build, str(value.name), lambda: tensor.numpy().reshape(shape))
+        if self._is_exact(tensor.dtype):
+            return stored(self.build, str(value.name), shape, tensor.numpy)
         if dtype.is_float and tensor.size == 1:
             # A scalar keeps its precision until its place in a map is known.
             dtype = DType.F32
@@ -235,7 +262,7 @@ class _Importer:
             self._refuse(node, name, entry)
             return
         origin = origin or (node.metadata_props.get(CALL_KEY, name),)
-        if is_in_double(node):
+        if is_in_double(node) and not self.exact:
             self.doubles.append(origin[0])
 
         def lower(graph: ir.Graph, inputs: Sequence[Item], part: str) -> list[Item]:
@@ -266,6 +293,7 @@ class _Importer:
     def _lowered(self, node: ir.Node, entry: Lowering, lower: Lower) -> Result:
         """What a node's lowering makes of it, also where data decide the size of an input."""
         opset = self._opset(entry.domain)
+        lowered = self._lowering(node)
         inputs = {
             number: item
             for number, value in enumerate(node.inputs)
@@ -273,7 +301,7 @@ class _Importer:
         }
         if not inputs or entry.follows is None:
             call = Call(node, self.build, self.precision, opset, self._fetch, lower)
-            result = table.lowered(call, entry.function)
+            result = lowered(call, entry.function)
         else:
             shown: dict[ir.Value, Value] = {}
 
@@ -286,10 +314,14 @@ class _Importer:
                 operand = node.inputs[number]
                 assert operand is not None
                 shown[operand] = safe_indices(call, item) if gathers else item.value
-            lowered = partial(table.lowered, lower=entry.function)
-            result = follow(call, inputs, entry.follows, lowered)
+            result = follow(call, inputs, entry.follows, partial(lowered, lower=entry.function))
         call.require_all_read(entry)
         return result
+
+    def _lowering(self, node: ir.Node) -> Callable[..., Result]:
+        """By which table a node is lowered: that of doubles, or that of integers."""
+        items = [self.values.get(value) for value in node.inputs if value is not None]
+        return exact.lowered if self.exact and exact.concerns(node, items) else table.lowered
 
     def _inner(
         self, graph: ir.Graph, inputs: Sequence[Item], scope: str, origin: tuple[str, ...]

@@ -55,6 +55,7 @@ def load_model(
     inputs: Collection[str] = (),
     prepare: Callable[[ir.Model], None] | None = None,
     weights: Store | None = None,
+    exact: bool = False,
 ) -> ir.Model:
     """Read a model, fix its dimensions and inputs, inline functions, fold constants.
 
@@ -62,7 +63,8 @@ def load_model(
     memory, which has none. dims: symbolic dimension (or ``INPUT.AXIS``) -> size. bind:
     input name -> values baked in. inputs: initializers that are also inputs and are to be given
     at each run; the others are constants. prepare: changes the model as it was read. weights: where
-    those of a model in memory are that it declares without data.
+    those of a model in memory are that it declares without data. exact: whether float64 is computed
+    as such.
 
     Raises CompileError for a file, model, dimension or input that does not do.
     """
@@ -81,14 +83,17 @@ def load_model(
     require_static(model.graph)
     declared = [value.type for value in model.graph.outputs]
     with library_at_work("the model's constants cannot be folded"):
-        simplify(model)
+        simplify(model, exact)
     for value, kind in zip(model.graph.outputs, declared, strict=True):
         value.meta[DECLARED_KEY] = kind
     return model
 
 
-def simplify(model: ir.Model) -> ir.Model:
-    """Inline functions and fold constants to a fixpoint. Changes and returns the model."""
+def simplify(model: ir.Model, exact: bool = False) -> ir.Model:
+    """Inline functions and fold constants to a fixpoint. Changes and returns the model.
+
+    exact: whether float64 is computed as such.
+    """
     _inline(model)
     refuse_attributes(model)
     _keep_meanings(model)
@@ -103,7 +108,7 @@ def simplify(model: ir.Model) -> ir.Model:
             output_size_limit=OUTPUT_LIMIT,
             should_fold=lambda node: is_exact(node, opsets.get(node.domain, 1)),
         )
-        changed = fold_lowered(model) or result.modified
+        changed = fold_lowered(model, exact) or result.modified
         remove_unused_nodes(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     remove_unused_nodes(model)

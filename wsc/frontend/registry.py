@@ -20,6 +20,8 @@ import onnx
 import onnx_ir as ir
 
 from wsc.frontend import wide
+from wsc.frontend.exact import item as exact
+from wsc.frontend.exact.item import Double
 from wsc.frontend.wide import Wide
 from wsc.ir.build import GraphBuilder, Value
 from wsc.isa.types import DType
@@ -75,7 +77,7 @@ class Sized:
 
 
 # What an ONNX value stands for. An optional with an element is that element.
-Item = Value | Many | Absent | Sized | Wide
+Item = Value | Many | Absent | Sized | Wide | Double
 Lower = Callable[[ir.Graph, Sequence[Item], str], list[Item]]
 
 
@@ -168,6 +170,8 @@ class Call:
                 f"the size of {name!r} along axis {item.axis} depends on data, which this "
                 "operator cannot take"
             )
+        if isinstance(item, Double):
+            raise Unsupported(f"input {index} is float64, which it cannot compute exactly")
         if not isinstance(item, Value):
             kind = "a sequence" if isinstance(item, Many) else "an empty optional"
             raise Unsupported(f"input {index} is {kind}, not a tensor")
@@ -207,6 +211,8 @@ class Call:
         item = self._fetch(value)
         if isinstance(item, Wide):
             return wide.host(self.build, item)
+        if isinstance(item, Double):
+            return exact.host(self.build, item)
         return self.build.host(item) if isinstance(item, Value) else None
 
     def static(self, index: int, what: str) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 Integers are i32 words that hold a value of the ONNX type: what may leave its range is
 wrapped. Unsigned integers of 32 and 64 bits are the same bits, read as unsigned. What of 64
-bits can leave a word is a pair of them (``wsc.frontend.integers``). Floats are
-f32 (or f16); a value of a narrower format is rounded where ONNX converts to that format,
+bits can leave a word is a pair of them (``wsc.frontend.integers``), and
+so are doubles where they are computed as such (``wsc.frontend.exact``). Other floats are f32 (or
+f16); a value of a narrower format is rounded where ONNX converts to that format,
 and at the outputs.
 """
 

@@ -2,7 +2,8 @@
 
 Every ONNX operator lowers to the primitives below (see ``wsc/frontend``). Values are
 static-shape tensors of f32, f16 or i32 (booleans are i32 zeros and ones, 64-bit integers are
-one i32, or two values of high and low words where they can leave 32 bits). A graph is
+one i32, or two values of high and low words where they can leave 32 bits; doubles that are
+computed as such are always two). A graph is
 immutable; passes build a new one.
 """
 
@@ -296,7 +297,7 @@ class Constant:
 class GraphInput:
     """A graph input; host_dtype is the NumPy dtype name that the host passes (``int64``).
 
-    high: the input with the high words of 64-bit integers, where this one has the low ones.
+    high: the input with the high words of elements of 64 bits, where this one has the low ones.
     """
 
     name: str
@@ -311,7 +312,7 @@ class GraphOutput:
 
     length: (axis, value of one i32): only so many positions of that dimension count; the
     value has room for the most that there can be. high: the value with the high words of
-    64-bit integers, where ``value`` has the low ones; "" if one word holds them.
+    elements of 64 bits, where ``value`` has the low ones; "" if one word holds them.
     """
 
     name: str
