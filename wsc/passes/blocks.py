@@ -282,7 +282,7 @@ def _in_rows(op: Contract, labels: list[str], axis: int) -> tuple[int, ...] | No
     """The dimensions of a product's result in the order of the shares'; None if it has others.
 
     labels: of the shares' dimensions. axis: theirs of the keys, where the result has what the
-    values bring. Dimensions of size one that the shares name in no way take the places that are left.
+    values bring. Dimensions of size one that the shares do not name take the places that are left.
     """
     if len(op.out) != len(labels):
         return None
