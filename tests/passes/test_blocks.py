@@ -15,12 +15,14 @@ import wsc
 from tests.stacks import decoder
 from wsc.errors import CompileError
 from wsc.frontend import import_onnx
+from wsc.frontend.store import Seed, write_model
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Contract, Graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.program import Loop
 from wsc.isa.types import DType
 from wsc.models.builders import transformer_encoder
+from wsc.models.language import Task, build, find_shape
 from wsc.passes.blocks import Blocks
 from wsc.passes.simplify import Simplify
 
@@ -47,7 +49,7 @@ def feeds(session: onnxruntime.InferenceSession) -> dict[str, np.ndarray]:
     return found
 
 
-def agree(model: bytes, program: wsc.Program, tolerance: float) -> None:
+def agree(model: bytes | Path, program: wsc.Program, tolerance: float) -> None:
     session = onnxruntime.InferenceSession(model)
     given = feeds(session)
     wanted = session.run(None, given)
@@ -147,6 +149,22 @@ def test_the_operator_over_sequences(
     (wanted,) = ReferenceEvaluator(model).run(None, given)
     result = wsc.compile(model, fabric).run(given, engine="values")
     np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt-neox-20b", "gopher-280b"])
+def test_models_by_name_over_sequences(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three sequences, their row numbers and keys some at a time; layers stay a loop."""
+    force(monkeypatch, 2)
+    monkeypatch.setattr("wsc.passes.place.SHARE_OF_NUMBERS", 4e-4)
+    shape = find_shape(name).sized(layers=2, hidden=32, heads=4, vocabulary=40)
+    model, path = build(shape, Task(12, 3)), tmp_path / "model.onnx"
+    write_model(model, Seed(0), path)
+    program = wsc.compile(model, "5x4", weights=Seed(0))
+    agree(path, program, 2e-5)
+    main = program.assembly.regions[0].main
+    assert any(isinstance(item, Loop) and item.register == "layer" for item in main)
 
 
 def test_what_fits_stays() -> None:
