@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 import wsc
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, ints, model_of, node
+from wsc.isa.program import Transfer
 from wsc.isa.types import DType
 
 FABRICS = ("1x1", "4x3", "1x5", "6x1", "7x7")
@@ -190,6 +191,27 @@ def test_lookup_in_the_weight_store(shape: tuple[int, ...], fabric: str) -> None
                      {}, ["y0"])  # fmt: skip
     model.graph.initializer.append(table)
     compare(model, feeds, fabric)
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("shape", [(11,), (3, 11), (11, 3), (5, 6, 2)])
+def test_a_lookup_of_some_rows_at_a_time(
+    shape: tuple[int, ...], made: bool, fabric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row numbers that take more of a tile than they may; made: on the fabric, some negative."""
+    monkeypatch.setattr("wsc.passes.place.SHARE_OF_NUMBERS", 4e-4)  # four or five of them
+    feeds = {"x0": ints(*shape, low=0, high=90)}
+    table = numpy_helper.from_array(floats(100, 17), "table")
+    nodes = [helper.make_node("Gather", ["table", "x1" if made else "x0"], ["y0"], name="/embed")]
+    if made:
+        nodes.insert(0, helper.make_node("Neg", ["x0"], ["x1"]))
+    model = model_of(nodes, feeds, {}, ["y0"])
+    model.graph.initializer.append(table)
+    compare(model, feeds, fabric)
+    program = build(model, fabric, DType.F32).assembly
+    looked = [t for t in program.transfers if isinstance(t, Transfer) and t.lookup is not None]
+    assert len(looked) > 1
 
 
 @pytest.mark.parametrize("fabric", FABRICS)

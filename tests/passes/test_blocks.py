@@ -8,17 +8,21 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import wsc
 from tests.stacks import decoder
 from wsc.errors import CompileError
 from wsc.frontend import import_onnx
+from wsc.frontend.store import Seed, write_model
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph
+from wsc.ir.graph import Contract, Graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.program import Loop
 from wsc.isa.types import DType
 from wsc.models.builders import transformer_encoder
+from wsc.models.language import Task, build, find_shape
 from wsc.passes.blocks import Blocks
 from wsc.passes.simplify import Simplify
 
@@ -45,7 +49,7 @@ def feeds(session: onnxruntime.InferenceSession) -> dict[str, np.ndarray]:
     return found
 
 
-def agree(model: bytes, program: wsc.Program, tolerance: float) -> None:
+def agree(model: bytes | Path, program: wsc.Program, tolerance: float) -> None:
     session = onnxruntime.InferenceSession(model)
     given = feeds(session)
     wanted = session.run(None, given)
@@ -92,6 +96,75 @@ def test_what_exporters_write(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert isinstance(after, Graph)
     assert len(after.nodes) > len(before.nodes) + 40
     agree(path.read_bytes(), program, 2e-5)
+
+
+def attention(batch: int, heads: int, groups: int, mask: tuple[int, ...]) -> onnx.ModelProto:
+    """The operator with 7 queries, and 7 keys of size 4 a head; causal, or with a constant mask."""
+    sizes = {"q": heads * 4, "k": groups * 4, "v": groups * 4}
+    given = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, 7, size])
+        for name, size in sizes.items()
+    ]
+    hidden = np.asarray(np.random.default_rng(5).random(mask or (1,)) < 0.8)
+    hidden[..., 0] = True
+    node = helper.make_node(
+        "Attention", ["q", "k", "v", *(["mask"] if mask else [])], ["y"],
+        is_causal=not mask, q_num_heads=heads, kv_num_heads=groups,
+    )  # fmt: skip
+    shown = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 7, heads * 4])]
+    weights = [numpy_helper.from_array(hidden, "mask")] if mask else []
+    graph = helper.make_graph([node], "attention", given, shown, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+
+
+@pytest.mark.parametrize("fabric", ["1x1", "4x4", "5x2", "1x3"])
+@pytest.mark.parametrize(
+    ("batch", "heads", "groups", "mask"),
+    [
+        (1, 3, 3, ()),
+        (2, 3, 3, ()),
+        (3, 4, 2, (3, 1, 7, 7)),
+        (2, 2, 1, (2, 2, 7, 7)),
+        (2, 2, 2, (1, 2, 7, 7)),
+    ],
+)
+def test_the_operator_over_sequences(
+    batch: int, heads: int, groups: int, mask: tuple[int, ...], fabric: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Sequences and heads are one dimension; the result has other dimensions than the scores."""
+    model = attention(batch, heads, groups, mask)
+    force(monkeypatch, 3)
+    before, after = blocked(model, fabric)
+    check_graph(after)
+    assert len(after.nodes) > len(before.nodes)
+    joined = batch > 1 and groups > 1
+    ranks = {len(node.op.out) for node in after.nodes if isinstance(node.op, Contract)}
+    assert ranks == {4 if joined else 5}
+    random = np.random.default_rng(3)
+    given = {
+        value.name: random.standard_normal([d.dim_value for d in value.type.tensor_type.shape.dim])
+        .astype(np.float32) for value in model.graph.input
+    }  # fmt: skip
+    (wanted,) = ReferenceEvaluator(model).run(None, given)
+    result = wsc.compile(model, fabric).run(given, engine="values")
+    np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt-neox-20b", "gopher-280b"])
+def test_models_by_name_over_sequences(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three sequences, their row numbers and keys some at a time; layers stay a loop."""
+    force(monkeypatch, 2)
+    monkeypatch.setattr("wsc.passes.place.SHARE_OF_NUMBERS", 4e-4)
+    shape = find_shape(name).sized(layers=2, hidden=32, heads=4, vocabulary=40)
+    model, path = build(shape, Task(12, 3)), tmp_path / "model.onnx"
+    write_model(model, Seed(0), path)
+    program = wsc.compile(model, "5x4", weights=Seed(0))
+    agree(path, program, 2e-5)
+    main = program.assembly.regions[0].main
+    assert any(isinstance(item, Loop) and item.register == "layer" for item in main)
 
 
 def test_what_fits_stays() -> None:

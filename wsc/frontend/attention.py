@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import onnx_ir as ir
@@ -196,7 +197,13 @@ def _window(call: Call) -> _Window:
 
 
 def _constant_window(build: GraphBuilder, heads: Heads, window: _Window, offset: int) -> Value:
-    steps, keys = heads.query.shape[1], heads.key.shape[1]
+    bias = _bias(heads.query.shape[1], heads.key.shape[1], offset, window)
+    return build.constant(bias, heads.query.dtype, "window")
+
+
+@lru_cache(maxsize=4)  # layers are alike
+def _bias(steps: int, keys: int, offset: int, window: _Window) -> np.ndarray:
+    """-inf at the keys outside of a window of queries that are ``offset`` keys further on."""
     ahead = np.arange(keys) - (np.arange(steps)[:, None] + offset)
     allowed = np.ones(ahead.shape, bool)
     if window.left is not None:
@@ -204,7 +211,8 @@ def _constant_window(build: GraphBuilder, heads: Heads, window: _Window, offset:
     if window.right is not None:
         allowed &= ahead <= window.right
     bias = np.where(allowed, 0.0, -np.inf).reshape(1, 1, 1, steps, keys)
-    return build.constant(bias, heads.query.dtype, "window")
+    bias.flags.writeable = False
+    return bias
 
 
 def _cached_window(build: GraphBuilder, heads: Heads, window: _Window, filled: Value) -> Value:

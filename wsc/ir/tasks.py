@@ -126,6 +126,7 @@ class MoveTask:
 class LookupTask:
     """Rows of the edge tensor ``table`` at the ``indices`` (all in tile 0,0) into ``out``.
 
+    begin: the position in ``out`` of the first of them, which has room for the rows of more.
     scratch: one word for what is not this tile's.
     """
 
@@ -133,6 +134,7 @@ class LookupTask:
     indices: View
     out: View
     scratch: str
+    begin: tuple[int, ...]
     origin: str = ""
 
 

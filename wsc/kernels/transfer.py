@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from wsc.ir.tasks import Load, LookupTask, Store
@@ -125,9 +126,7 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
     tensor = context.edge_tensor(task.table)
     asm = Asm(context.fabric.dimensions)
     indices = task.indices
-    count = 1
-    for extent in indices.extents:
-        count *= extent.size
+    count = math.prod(extent.size for extent in indices.extents)
     numbers = At(Name(indices.buffer), {"i": DType.I32.bytes})
     with asm.when(X + Y, "==", 0):
         asm.vector("mov", DType.I32, Fabric(INDICES.name), numbers, dims=[("i", count)])
@@ -159,30 +158,39 @@ def _take_rows(task: LookupTask, context: Context, asm: Asm, features: int) -> N
     trash = At(Name(task.scratch))
     split = next((i for i, extent in enumerate(tokens) if extent.axis == "y"), None)
 
+    # The tokens of this stream: in each dimension the first one, and how many.
+    asked = [(at, e.size) for at, e in zip(task.begin, task.indices.extents, strict=True)]
+
     def take(level: int, base: Expr) -> None:
         inside = {f"place{i}": task.out.strides[i] for i in range(level, len(tokens))}
-        space = [(f"place{i}", _count(tokens[i], context)) for i in range(level, len(tokens))]
-        target = At(base, inside | kept)
         if split is None or level > split:
+            space = [(f"place{i}", Int(asked[i][1])) for i in range(level, len(tokens))]
+            first = sum(asked[i][0] * task.out.strides[i] for i in range(level, len(tokens)))
+            target = At(base + first, inside | kept)
             asm.vector("mov", dtype, target, arrivals, dims=[*space, *width])
             return
-        extent = tokens[level]
+        extent, (begin, length) = tokens[level], asked[level]
         if level < split:
-            with asm.loop("token", extent.size) as counter:
-                take(level + 1, asm.let("base", base + counter * task.out.strides[level]))
+            with asm.loop("token", length) as counter:
+                stride = task.out.strides[level]
+                take(level + 1, asm.let("base", base + begin * stride + counter * stride))
             return
-        below = 1
-        for later in tokens[level + 1 :]:
-            below *= later.size
+        later = asked[level + 1 :]
+        below = math.prod(count for _, count in later)
         before, own = start(extent), valid(extent, context.mesh)
-        skip = minimum(before, extent.size)
-        after = maximum(0, extent.size - (before + own))
+        if length < extent.size:
+            # Of this tile's tokens those that are asked for, and how many come before these.
+            low, high = maximum(before, begin), minimum(before + own, begin + length)
+            base = base + (low - before) * task.out.strides[level]
+            before, own = low - begin, maximum(0, high - low)
+        first = sum(offset * task.out.strides[level + 1 + i] for i, (offset, _) in enumerate(later))
+        target = At(base + first, inside | kept)
+        skip = minimum(before, length)
+        after = maximum(0, length - (before + own))
+        space = [(f"place{level}", own)]
+        space += [(f"place{level + 1 + i}", Int(count)) for i, (_, count) in enumerate(later)]
         asm.vector("mov", dtype, trash, arrivals, dims=[("s", skip * below), *width])
         asm.vector("mov", dtype, target, arrivals, dims=[*space, *width])
         asm.vector("mov", dtype, trash, arrivals, dims=[("s", after * below), *width])
 
     take(0, Name(task.out.buffer))
-
-
-def _count(extent: Extent, context: Context) -> Expr:
-    return valid(extent, context.mesh)

@@ -34,12 +34,14 @@ from wsc.ir.graph import (
     Ref,
     Slice,
     Step,
+    Transpose,
     Type,
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.types import DType
 from wsc.layout import Mesh, block
 from wsc.passes.contraction import choose_contraction
+from wsc.passes.sequences import join_sequences
 from wsc.passes.simplify import compose_moves, drop_dead, split_pads
 
 SHARE = 0.5  # of a tile's SRAM that a block may take with its operands
@@ -51,8 +53,8 @@ LOWEST = {DType.F32: -3.4028234663852886e38, DType.F16: -65504.0}
 class Blocks:
     """Attention whose scores have no layout that fits is done in blocks of keys.
 
-    Requires a simplified graph; ensures that no node is dead. What fits is left as it is:
-    fewer, larger steps.
+    Sequences of a batch count as heads then. Requires a simplified graph; ensures that no node is
+    dead. What fits is left as it is: fewer, larger steps.
     """
 
     fabric: Fabric
@@ -60,29 +62,36 @@ class Blocks:
 
     def apply(self, graph: Graph) -> Graph:
         """The graph with such attention in blocks."""
-        work = {item.out.name: item for item in _Search(graph).attentions()}
-        types = graph.types()
-        sizes: dict[Hashable, int | None] = {}  # layers are alike
+        found: dict[Hashable, int | None] = {}  # layers are alike
+
+        def sized(types: dict[str, Type], item: Attention) -> int | None:
+            key = item.alike(types)
+            if key not in found:
+                found[key] = self._size(types, item)
+            return found[key]
+
+        joined, types = graph, graph.types()
+        for item in _Search(graph).attentions():
+            if sized(types, item) != 0:
+                joined = join_sequences(joined, item.scores, item.out, item.side)
+        work = {item.out.name: item for item in _Search(joined).attentions()}
+        types = joined.types()
         nodes: list[Node] = []
-        for node in graph.nodes:
-            item, size = work.get(node.name), None
-            if item is not None:
-                key = item.alike(types)
-                if key not in sizes:
-                    sizes[key] = self._size(types, item)
-                size = sizes[key]
-            if item is None or size is None:
+        for node in joined.nodes:
+            item = work.get(node.name)
+            size = None if item is None else sized(types, item)
+            if item is None or not size:
                 nodes.append(node)
             else:
-                nodes += _Rewrite(graph, item).nodes_for(size)
-        if len(nodes) == len(graph.nodes):
+                nodes += _Rewrite(joined, item).nodes_for(size)
+        if joined is graph and len(nodes) == len(graph.nodes):
             return graph
         # Maps are not fused any more: one for all blocks would want all of their results at once.
-        graph = compose_moves(split_pads(graph.with_(nodes=tuple(nodes))))
+        graph = compose_moves(split_pads(joined.with_(nodes=tuple(nodes))))
         return drop_dead(graph)
 
     def _size(self, types: dict[str, Type], item: Attention) -> int | None:
-        """Keys of a block; None if it all fits, or nothing does."""
+        """Keys of a block: 0 if it all fits, None if nothing does."""
         cost = CostModel(self.fabric)
 
         def room(keys: int, share: float) -> bool:
@@ -97,7 +106,7 @@ class Blocks:
 
         total = dict(_op(item.out).extents)[item.summed]
         if room(total, 1.0):
-            return None
+            return 0
         # Whole blocks of what a row of tiles holds, if there are such: then steps differ in
         # nothing but their number.
         rows = block(total, "y", Mesh(self.fabric.width, self.fabric.height)).step
@@ -144,6 +153,14 @@ class Attention:
     summed: str
     side: int
     zeroed: bool
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The dimensions of the result in the order of the shares: their rows, values for keys."""
+        op = _op(self.out)
+        found = _in_rows(op, _names((op.index_a, op.index_b)[self.side]), self.axis)
+        assert found is not None
+        return found
 
     def alike(self, types: dict[str, Type]) -> Hashable:
         """What is the same in all attention that blocks of one size suit."""
@@ -243,23 +260,53 @@ class _Search:
         return value not in self.made
 
     def _summed(self, out: Node, side: int, axis: int) -> str:
-        """The keys' label in the second product, if its result has their rows in the same order."""
+        """The keys' label in the second product, if each row of its result is one of theirs."""
         op = _op(out)
         shares, values = (op.index_a, op.index_b) if side == 0 else (op.index_b, op.index_a)
         if not all(len(e.terms) <= 1 and not e.offset for e in (*shares, *values)):
             return ""
-        labels = [entry.terms[0][0] if entry.terms else "" for entry in shares]
+        labels = _names(shares)
         label = labels[axis]
         in_values = [entry for entry in values if entry.terms == ((label, 1),)]
-        rows = [name for i, name in enumerate(op.out) if i != axis]
-        own = [name for i, name in enumerate(labels) if i != axis]
-        sizes = dict(op.extents)
-        same = len(op.out) == len(labels) and all(
-            a == b or (not b and sizes.get(a, 1) == 1) for a, b in zip(rows, own, strict=True)
-        )
-        if not same or not label or label in op.out or op.out[axis] in labels:
+        if not label or label in op.out or len(in_values) != 1:
             return ""
-        return label if len(in_values) == 1 else ""
+        return label if _in_rows(op, labels, axis) is not None else ""
+
+
+def _names(index: tuple[Index, ...]) -> list[str]:
+    """The label of each dimension of an operand, "" where there is none."""
+    return [entry.terms[0][0] if entry.terms else "" for entry in index]
+
+
+def _in_rows(op: Contract, labels: list[str], axis: int) -> tuple[int, ...] | None:
+    """The dimensions of a product's result in the order of the shares'; None if it has others.
+
+    labels: of the shares' dimensions. axis: theirs of the keys, where the result has what the
+    values bring. Dimensions of size one that the shares do not name take the places that are left.
+    """
+    if len(op.out) != len(labels):
+        return None
+    sizes, free = dict(op.extents), list(range(len(op.out)))
+    order: list[int | None] = [None] * len(labels)
+    for place, label in enumerate(labels):
+        if place == axis:
+            continue
+        if labels.count(label) > 1 and label in op.out:
+            return None
+        if label in op.out:
+            order[place] = op.out.index(label)
+            free.remove(op.out.index(label))
+        elif sizes.get(label, 1) != 1:
+            return None
+    (*single, brought) = sorted(free, key=lambda i: (sizes.get(op.out[i], 1), i))
+    if any(sizes.get(op.out[i], 1) != 1 for i in single) or op.out[brought] in labels:
+        return None
+    for place in range(len(labels)):
+        if place == axis:
+            order[place] = brought
+        elif order[place] is None:
+            order[place] = single.pop(0)
+    return tuple(place for place in order if place is not None)
 
 
 # --- what maps do ---------------------------------------------------------------------------
@@ -338,8 +385,12 @@ class _Rewrite:
                 replace(isnan, args=(Ref(0),)),
                 replace(select, args=(Ref(1), Lit(0.0), Ref(0))),
             )
-        node = replace(item.out, op=Map(body), inputs=(result, total_of_row))
-        return [*self.found, node]
+        if self.item.rows == tuple(range(len(self.item.rows))):
+            return [*self.found, replace(item.out, op=Map(body), inputs=(result, total_of_row))]
+        name = f"{item.out.output}.rows"
+        shared = self._node(name, Map(body), self.types[result], result, total_of_row)
+        turned = Transpose(tuple(self.item.rows.index(i) for i in range(len(self.item.rows))))
+        return [*self.found, replace(item.out, op=Move((turned,)), inputs=(shared,))]
 
     def _block(
         self, number: int, start: int, size: int, before: tuple[str, str, str] | None
@@ -368,7 +419,7 @@ class _Rewrite:
         grown = _grown(dtype) if self.types[sums].dtype is dtype else GROWN_WIDE
         total = self._node(f"{stem}.total", grown, self.types[sums], before[1], shrunk, sums)
         result = self._node(
-            f"{stem}.result", _grown(dtype), item.out.type,
+            f"{stem}.result", _grown(dtype), self.types[result],
             before[2], shrunk, result,
         )  # fmt: skip
         return most, total, result
@@ -400,7 +451,10 @@ class _Rewrite:
         (axis,) = (i for i, entry in enumerate(index) if entry.terms == ((item.summed, 1),))
         values = self._part(item.out.inputs[1 - item.side], axis, start, size)
         inputs = (shares, values) if item.side == 0 else (values, shares)
-        return self._node(name, self._narrowed(op, item.summed, size), item.out.type, *inputs)
+        op = replace(op, out=tuple(op.out[i] for i in item.rows))
+        shape = tuple(item.out.type.shape[i] for i in item.rows)
+        type_ = replace(item.out.type, shape=shape)
+        return self._node(name, self._narrowed(op, item.summed, size), type_, *inputs)
 
     def _narrowed(self, op: Contract, label: str, size: int) -> Contract:
         return replace(op, extents=tuple((n, size if n == label else s) for n, s in op.extents))

@@ -6,8 +6,9 @@ layout that it needs (``values``).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from wsc.cost import CostModel
 from wsc.ir.graph import (
@@ -24,6 +25,7 @@ from wsc.ir.graph import (
     Reduce,
     Reduction,
     Scatter,
+    Slice,
     Step,
 )
 from wsc.ir.ranges import Interval, is_position, ranges
@@ -58,6 +60,8 @@ from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
 from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
+
+SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,14 +370,7 @@ class Placer(Values):
 
     def _lookup(self, node: Node, data: str, indices: str) -> None:
         shape = self.types[indices].shape
-        first = next((i for i, size in enumerate(shape) if size > 1), None)
-        home = tuple(
-            Extent(size, "x", size) if i == first else whole(size) for i, size in enumerate(shape)
-        )
-        count, numbers = self.types[data].shape[0], self.bring(indices, home)
-        if not self._ordinary(indices, count):
-            numbers = self._positions(numbers, count, node.output)
-        features = self.types[data].shape[1:]
+        count, features = self.types[data].shape[0], self.types[data].shape[1:]
         big = max(range(len(shape)), key=lambda i: shape[i], default=None)
         rows = [
             block(s, "y", self.mesh) if i == big and s > 1 else whole(s)
@@ -384,11 +381,55 @@ class Placer(Values):
             block(s, "x", self.mesh) if i == wide and s > 1 else whole(s)
             for i, s in enumerate(features)
         ]
-        extents = (*rows, *columns)
-        out = self.fresh(node.output, node.type.dtype, extents)
-        drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
-        self.tasks.append(LookupTask(self.outside[data], numbers, out, drop, self.origin))
+        out: View | None = None
+        drop = ""
+        for begins, sizes in self._pieces(shape):
+            numbers = self._numbers(indices, begins, sizes)
+            if not self._ordinary(indices, count):
+                numbers = self._positions(numbers, count, node.output)
+            if out is None:
+                out = self.fresh(node.output, node.type.dtype, (*rows, *columns))
+                drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
+            table = self.outside[data]
+            self.tasks.append(LookupTask(table, numbers, out, drop, begins, self.origin))
+        assert out is not None
         self.homes[node.output] = out
+
+    def _pieces(self, shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """(first position, size) of row numbers that a tile has room for at a time.
+
+        All at once, if they take a small part of it.
+        """
+        room = max(1, int(self.fabric.sram_bytes * SHARE_OF_NUMBERS) // DType.I32.bytes)
+        steps: list[int] = []
+        for size in reversed(shape):
+            parts = -(-size // max(1, min(size, room)))
+            steps.insert(0, max(1, -(-size // max(1, parts))))
+            room //= max(1, size)
+        if 0 in shape:
+            yield (0,) * len(shape), shape
+        for begins in product(*(range(0, n, step) for n, step in zip(shape, steps, strict=True))):
+            sizes = zip(shape, steps, begins, strict=True)
+            yield begins, tuple(min(step, n - begin) for n, step, begin in sizes)
+
+    def _numbers(self, indices: str, begins: tuple[int, ...], sizes: tuple[int, ...]) -> View:
+        """Some row numbers, all of them in tile 0,0."""
+        first = next((i for i, size in enumerate(sizes) if size > 1), None)
+        home = tuple(
+            Extent(size, "x", size) if i == first else whole(size) for i, size in enumerate(sizes)
+        )
+        shape = self.types[indices].shape
+        if sizes == shape:
+            return self.bring(indices, home)
+        if indices not in self.outside or indices in self.homes:
+            part = Slice(begins, sizes, (1,) * len(sizes))
+            return self._moved(indices, self.view(indices), (part,), home, None)
+        # The edge gives a part of what it has; further columns get the numbers behind these.
+        part = tuple(
+            Extent(n, "x", size, size, begin) if i == first else Extent(n, None, 0, size, begin)
+            for i, (n, begin, size) in enumerate(zip(shape, begins, sizes, strict=True))
+        )
+        return replace(self.bring(indices, part, outside=True), extents=home)
 
     def _positions(self, view: View, size: int, hint: str) -> View:
         """Row numbers counted from the end made ordinary; what is none stops the run."""

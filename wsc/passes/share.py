@@ -53,25 +53,32 @@ def _operand(operand: Operand, dims: tuple[str, ...], change: Rewrite) -> Operan
 
 @dataclass(slots=True)
 class Instance:
-    """One body: its skeleton with the numbers taken out, and the numbers in order."""
+    """One body: its skeleton with the numbers taken out, and the numbers in order.
+
+    named: the places of those in which there are names.
+    """
 
     emission: Emission
     skeleton: object
     values: list[Expr]
     roles: list[str]
+    named: list[int]
 
     def over(self, buffers: Mapping[str, ExprLike], edge: Mapping[str, str], node: str) -> Instance:
         """The same body over other buffers, with the streams of other edge tensors for a node.
 
         The body of the emission keeps the buffers that it has.
         """
-        values = [substitute(value, buffers) for value in self.values]
+        # Most values are plain numbers: those stay the same objects, which is soon seen later.
+        values = list(self.values)
+        for place in self.named:
+            values[place] = substitute(values[place], buffers)
         transfers = tuple(
             replace(transfer, tensor=edge[transfer.tensor], node=node)
             for transfer in self.emission.transfers
         )
         emission = replace(self.emission, transfers=transfers)
-        return Instance(emission, self.skeleton, values, self.roles)
+        return Instance(emission, self.skeleton, values, self.roles, self.named)
 
 
 def take_apart(emission: Emission) -> Instance:
@@ -97,7 +104,8 @@ def take_apart(emission: Emission) -> Instance:
         return Int(0)
 
     hollow = rewrite(emission.body, change)
-    return Instance(emission, (hollow, tuple(shapes)), values, roles)
+    named = [place for place, value in enumerate(values) if any(names(value))]
+    return Instance(emission, (hollow, tuple(shapes)), values, roles, named)
 
 
 def put_together(instance: Instance, values: list[Expr]) -> tuple[Statement, ...]:
@@ -155,11 +163,17 @@ def share(instances: list[Instance], window: int) -> Shared:
 def _limited(members: list[int], instances: list[Instance], window: int) -> list[list[int]]:
     """Groups whose procedures would need too many parameters fall apart into their members."""
     columns = _columns([instances[i] for i in members])
-    differing = {column for column in columns if len(set(column)) > 1}
+    differing = {column for column in columns if _differs(column)}
     registers = len(assigned(instances[members[0]].emission.body))
     if len(differing) + registers <= window:
         return [members]
     return [[i] for i in members]
+
+
+def _differs(column: tuple[Expr, ...]) -> bool:
+    """Whether the values of some place are not all the same."""
+    first = column[0]
+    return any(value is not first and value != first for value in column)
 
 
 def _columns(instances: list[Instance]) -> list[tuple[Expr, ...]]:
@@ -174,7 +188,7 @@ def _outline(
     taken = assigned(first.emission.body) | iterations(first.emission.body)
     values: list[Expr] = []
     for column, role in zip(_columns(instances), first.roles, strict=True):
-        if len(set(column)) == 1:
+        if not _differs(column):
             values.append(column[0])
             continue
         if column not in parameters:

@@ -15,7 +15,7 @@ from wsc.ir.tasks import Run, Store, Task
 from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
-from wsc.passes.values import Extents, Values
+from wsc.passes.values import Extents, Values, Whole
 
 Walk = Callable[[Iterable[Node]], None]
 
@@ -56,6 +56,7 @@ class _State:
     copies: dict[tuple[str, Extents, float | None], View]
     lazy: dict[str, Node]
     stored: set[str]
+    wholes: dict[Whole, View]
 
 
 class _Stack:
@@ -75,7 +76,7 @@ class _Stack:
         values = self.values
         return _State(
             list(values.tasks), dict(values.buffers), dict(values.homes), dict(values.copies),
-            dict(values.lazy), set(values.stored),
+            dict(values.lazy), set(values.stored), dict(values.wholes),
         )  # fmt: skip
 
     def restore(self, state: _State) -> None:
@@ -87,6 +88,7 @@ class _Stack:
         values.copies = dict(state.copies)
         values.lazy = dict(state.lazy)
         values.stored = set(state.stored)
+        values.wholes = dict(state.wholes)
 
     # --- layers ---------------------------------------------------------------------
 

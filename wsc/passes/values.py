@@ -6,12 +6,14 @@ source's layout to the wanted one. Constants are loaded at their first use.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Set
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError, DoesNotFit
-from wsc.ir.graph import Concat, Drawing, Graph, GraphOutput, Move, MoveStep, Node, Pad, Type
+from wsc.ir.check import infer
+from wsc.ir.graph import Concat, Drawing, Graph, GraphOutput, Move, MoveStep, Node, Pad, Slice, Type
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
@@ -21,6 +23,7 @@ from wsc.layout import (
     Buffer,
     Mesh,
     View,
+    block,
     buffer_stem,
     default_extents,
     dense_strides,
@@ -32,6 +35,9 @@ from wsc.layout import (
 from wsc.passes.views import as_view
 
 Extents = tuple[Extent, ...]
+Whole = tuple[str, tuple[MoveStep, ...], Extents]  # source, moved how, where it is
+Part = tuple[str, tuple[MoveStep, ...], int]  # source, moved how, the dimension that is cut
+PARTS = 4  # of one value, from which on it is worth while to bring it to its lines as a whole
 
 
 @dataclass(slots=True)
@@ -59,6 +65,8 @@ class Values:
     beside: dict[str, str] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)
     origin: str = ""
+    parts: Counter[Part] = field(default_factory=Counter)
+    wholes: dict[Whole, View] = field(default_factory=dict)
     inside: Set[str] | None = None
     shared: list[Task] = field(default_factory=list)
 
@@ -190,10 +198,12 @@ class Values:
         """Forget the copies of values: who wants them in another layout makes new ones."""
         gone = set(names)
         self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
+        self.wholes = {key: view for key, view in self.wholes.items() if key[0] not in gone}
 
     def forget_all(self) -> None:
         """Forget what was only moved or copied: who wants it makes it anew from its source."""
         self.copies.clear()
+        self.wholes.clear()
         self.homes = {name: view for name, view in self.homes.items() if name not in self.lazy}
 
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
@@ -232,16 +242,56 @@ class Values:
                 view = self._concat(value, node, extents)
             else:
                 assert isinstance(node.op, Move)
-                source = self.view(node.inputs[0])
-                pad = next((s.value for s in node.op.steps if isinstance(s, Pad)), None)
-                view = self._moved(
-                    value, source, node.op.steps, extents, fill if pad is None else pad
-                )
+                source, steps = self.view(node.inputs[0]), node.op.steps
+                if fill is None:
+                    source, steps = self._through_lines(value, source, node, extents)
+                pad = next((s.value for s in steps if isinstance(s, Pad)), None)
+                view = self._moved(value, source, steps, extents, fill if pad is None else pad)
         finally:
             self.origin = origin
         if fill is None and self._holds_all(extents) and value not in self.homes:
             self.homes[value] = view
         return view
+
+    def _through_lines(
+        self, value: str, source: View, node: Node, extents: Extents
+    ) -> tuple[View, tuple[MoveStep, ...]]:
+        """Where a move begins, and what is left of it to do.
+
+        One of several parts of a value may be wanted in every tile of its line. Straight from the
+        source all of it would pass the one tile of each line that sends it on, and these are
+        neighbours in one column (row), whose links it would share. So the value is brought to its
+        lines as a whole, over all links of the mesh, and each part then moves along its line only.
+        """
+        assert isinstance(node.op, Move)
+        unchanged = (source, node.op.steps)
+        part = _part_of(node, self.types)
+        taken = {extent.axis for extent in extents}
+        free = [axis for axis in ("x", "y") if axis not in taken and self.mesh.count(axis) > 1]
+        if part is None or self._parts(part) < PARTS or len(free) != 1:
+            return unchanged
+        (axis,), (name, steps, cut) = free, part
+        # What all layers share each of them would want to bring.
+        shared = self.inside is not None and name not in self.inside
+        plain = all(is_plain(extent) for extent in extents) and extents[cut].axis is None
+        if shared or not plain or source.on(axis) is None:
+            return unchanged
+        shape = infer(Move(steps), (self.types[name],)).shape if steps else self.types[name].shape
+        wanted = tuple(
+            block(size, axis, self.mesh) if i == cut else extent
+            for i, (size, extent) in enumerate(zip(shape, extents, strict=True))
+        )
+        key = (name, steps, wanted)
+        if key not in self.wholes:
+            self.wholes[key] = self._moved(f"{value}.whole", source, steps, wanted, None)
+        return self.wholes[key], node.op.steps[-1:]
+
+    def _parts(self, part: Part) -> int:
+        """How many values are such parts of the same value."""
+        if not self.parts:
+            found = (_part_of(node, self.types) for node in self.graph.nodes)
+            self.parts = Counter(item for item in found if item is not None)
+        return self.parts[part]
 
     def _holds_all(self, extents: Extents) -> bool:
         return all(holds_all(extent, self.mesh) for extent in extents)
@@ -276,3 +326,18 @@ class Values:
             met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
             self.tasks.append(task)
         return out
+
+
+def _part_of(node: Node, types: Mapping[str, Type]) -> Part | None:
+    """What a move takes a part of, if it cuts one dimension at its end."""
+    if not isinstance(node.op, Move) or not node.op.steps:
+        return None
+    *before, last = node.op.steps
+    if not isinstance(last, Slice) or any(isinstance(step, Pad) for step in before):
+        return None
+    given = types[node.inputs[0]]
+    shape = infer(Move(tuple(before)), (given,)).shape if before else given.shape
+    cut = [i for i, (size, whole) in enumerate(zip(last.sizes, shape, strict=True)) if size < whole]
+    if len(cut) != 1 or set(last.steps) != {1}:
+        return None
+    return node.inputs[0], tuple(before), cut[0]
