@@ -165,6 +165,17 @@ def test_what_stops_a_run_is_told_as_by_the_reference_engine(name: str, limit: i
     assert not list(differences(told, ending(image, given, "both", max_cycles=limit), "run"))
 
 
+@pytest.mark.parametrize("limit", [None, 100_000])
+@pytest.mark.parametrize("use", [DECIDE["turns"][0], LEAVE["nothing"]])
+def test_only_a_limit_where_data_decide_needs_the_reference_engine(
+    use: str, limit: int | None
+) -> None:
+    """Nobody knows how long values take there; every other run that ends well is run apart."""
+    told = runtime.run(loaded(use), GIVEN, max_cycles=limit).engine
+    decided = use != LEAVE["nothing"]
+    assert told == ("reference" if decided and limit else "both")
+
+
 def test_what_both_have_counted_is_compared() -> None:
     image = runtime.load(chain(4, 3))
     work = runtime.run(image, {}, engine="values").counters
