@@ -141,6 +141,15 @@ def test_what_is_taken_comes(name: str) -> None:
     verify(parse(text), find_fabric("tiny"), text)
 
 
+@pytest.mark.parametrize("before", ["", "mov.f32 [buf], <ins>"])
+def test_what_is_called_as_often_as_data_say_is_left_to_the_run(before: str) -> None:
+    """A call in a loop uses the queues that its procedure uses, also through another one."""
+    procedures = "proc take()\nmov.f32 [buf], <ins>\nend\nproc more()\ncall take()\nend\n"
+    code = f"{before}\ni.load n, [buf]\nloop k: n\ncall more()\nend"
+    text = f"{HEAD.replace('main all', procedures + 'main all')}{code}\nend\n"
+    verify(parse(text), find_fabric("tiny"), text)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_does_not_come_is_told(name: str) -> None:
     code, message = WRONG[name]
