@@ -230,6 +230,31 @@ end
             assert f"tile ({x + 1}, {y + 1}): main thread at 'wait' {waits}" in str(caught.value)
 
 
+NEIGHBOUR = {
+    "where the neighbour has no route": "",
+    "where the neighbour does not accept it": "route way in all when x == 1 : E -> RAMP",
+    "where no transfer takes it": "route way in all when x == 1 : W -> E",
+}
+
+
+@pytest.mark.parametrize("switches", ["", " | W -> E"])
+@pytest.mark.parametrize("reason", NEIGHBOUR)
+def test_a_router_says_why_wavelets_stay(reason: str, switches: str) -> None:
+    made = program(f"""
+color way = 0
+region all at 0,0 size 2x1
+route way in all when x == 0 : RAMP -> E{switches}
+{NEIGHBOUR[reason]}
+main all
+  if x == 0
+    mov.f32 <way>, 1.0 for i:3
+  end
+end
+""", "2x1")  # fmt: skip
+    with pytest.raises(Deadlock, match=rf"holds 3 of color 'way', waits for E, {reason}"):
+        runtime.run(made, {}, engine="values")
+
+
 def test_wavelets_that_no_one_takes() -> None:
     made = program(TWO.format(count=1) + """
 main all
