@@ -157,6 +157,17 @@ def test_turns_are_played_one_after_the_other() -> None:
     verify(by_hand, FABRIC)
 
 
+def test_the_counter_stands_in_guards_extents_and_places() -> None:
+    entry = 'feed ins in all side N when x < {} from "h.{}.w"[{}] for i:{}\n'
+    inside = entry.format("layer", "{layer}", "16*layer + i", "16 - layer")
+    loop = f"loop layer: 3\n{inside}end\n"
+    by_hand = "".join(
+        entry.format(turn, turn, place, 16 - turn)
+        for turn, place in enumerate(("i", "16 + i", "32 + i"))
+    )
+    assert plain_transfers(made(loop=loop)) == plain_transfers(made(loop=by_hand))
+
+
 def test_turns_are_played_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     program = made()
     monkeypatch.setattr(turns, "MOST_TRANSFERS", 3)

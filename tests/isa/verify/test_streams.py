@@ -172,8 +172,12 @@ input a : f32[64] "float32"
 output r : f32[64] "float32"
 tensor buf : f32[64] at 0 size 256
 color deal = 0
+color idle = 1
+color rest = 2
 region all at 0,0 size 1x1
+route idle in all : W -> RAMP
 route deal in all : N -> RAMP | N -> S
+route rest in all : E -> RAMP
 main all
   mov.f32 [buf + 4*i], <deal> for i:{taken}
 end
