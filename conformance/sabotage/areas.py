@@ -19,6 +19,7 @@ class Area:
 
 _REFUSALS = (
     "tests/errors",
+    "tests/isa/verify",
     "tests/isa/test_verifier.py",
     "tests/isa/test_coverage.py",
     "tests/isa/test_operands.py",
@@ -28,6 +29,20 @@ _REFUSALS = (
 AREAS: dict[str, Area] = {
     "verifier": Area(("isa/verify/*.py",), _REFUSALS),
     "code_size": Area(("isa/code_size.py",), ("tests/isa/test_code_size.py", *_REFUSALS)),
+    "turns": Area(("isa/turns.py",), ("tests/isa/test_turns.py", "tests/passes/test_layers.py")),
+    "drawing": Area(("isa/drawing.py",), ("tests/isa/test_drawing.py",)),
+    "layers": Area(
+        ("wsc/passes/layers.py", "wsc/passes/stack.py"), ("tests/passes/test_layers.py",)
+    ),
+    "derivatives": Area(
+        ("wsc/passes/differentiate.py", "wsc/passes/adjoint.py"),
+        ("tests/passes/test_differentiate.py", "tests/training/test_operators.py"),
+    ),
+    "optimizer": Area(("runtime/optimizer.py",), ("tests/runtime/test_optimizer.py",)),
+    "apart": Area(
+        ("runtime/both.py", "runtime/decisions.py", "runtime/record.py"),
+        ("tests/runtime/test_both.py",),
+    ),
     "memory": Area(
         ("wsc/passes/memory.py", "wsc/passes/lives.py"),
         ("tests/passes/test_memory.py", "tests/passes/test_place.py", "tests/e2e/test_long.py"),
@@ -105,8 +120,6 @@ AREAS: dict[str, Area] = {
             "runtime/reference/units.py",
             "runtime/reference/vectors.py",
             "runtime/time/*.py",
-            "runtime/both.py",
-            "runtime/decisions.py",
             "runtime/observations/drive.py",
         ),
         (

@@ -37,6 +37,13 @@ def test_any_part_is_drawn_alone(start: int, count: int, first: int) -> None:
             == draw(key, start + first, count, 0.0, 1.0)).all()  # fmt: skip
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 20, 21, 22])
+def test_parts_that_are_drawn_at_once_join(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = draw(drawing_key(3, "w"), 5, 21, 1.0, 2.0)
+    monkeypatch.setattr("wsc.isa.drawing._CHUNK", chunk)
+    assert (draw(drawing_key(3, "w"), 5, 21, 1.0, 2.0) == whole).all()
+
+
 def test_every_machine_draws_the_same() -> None:
     """These numbers are what programs that are stored elsewhere rely on."""
     assert drawing_key(0, "w") == 0xA96BE602F3F7B416

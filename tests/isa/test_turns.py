@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsc.isa import turns
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
@@ -106,9 +107,17 @@ def test_a_line_declares_a_family_of_weights() -> None:
     assert parse(text) == program
 
 
-def test_weights_that_are_not_alike_have_lines_of_their_own() -> None:
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("at 64", "at 320", "at 900"),  # not evenly
+        ("at 576", "at 320", "at 64"),  # backwards
+        ('key "q"', 'key "k"', 'key "v"'),  # names that do not go on
+    ],
+)
+def test_weights_that_are_not_alike_have_lines_of_their_own(places: tuple[str, ...]) -> None:
     lines = "".join(
-        f'weight "h.{k}.w" : f32[48] "m.bin" at {at}\n' for k, at in enumerate((64, 320, 900))
+        f'weight "h.{k}.w" : f32[48] "m.bin" {place}\n' for k, place in enumerate(places)
     )
     program = made(lines)
     text = print_program(program)
@@ -146,6 +155,26 @@ def test_turns_are_played_one_after_the_other() -> None:
     assert plain_transfers(by_hand) == played
     verify(program, FABRIC)
     verify(by_hand, FABRIC)
+
+
+def test_the_counter_stands_in_guards_extents_and_places() -> None:
+    entry = 'feed ins in all side N when x < {} from "h.{}.w"[{}] for i:{}\n'
+    inside = entry.format("layer", "{layer}", "16*layer + i", "16 - layer")
+    loop = f"loop layer: 3\n{inside}end\n"
+    by_hand = "".join(
+        entry.format(turn, turn, place, 16 - turn)
+        for turn, place in enumerate(("i", "16 + i", "32 + i"))
+    )
+    assert plain_transfers(made(loop=loop)) == plain_transfers(made(loop=by_hand))
+
+
+def test_turns_are_played_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = made()
+    monkeypatch.setattr(turns, "MOST_TRANSFERS", 3)
+    assert len(plain_transfers(program)) == 4  # the loop's, and the drain
+    monkeypatch.setattr(turns, "MOST_TRANSFERS", 2)
+    with pytest.raises(ValueError, match="more than 2 entries in all turns"):
+        plain_transfers(program)
 
 
 @pytest.mark.parametrize(

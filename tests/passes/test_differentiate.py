@@ -220,6 +220,11 @@ CASES = {
         windows(2, 12) + "%y = reduce.max(%p) [c, 2*h+k-1] -> [c, h] where c=2 h=6 k=3 : f32[2,6]",
         "x",
     ),
+    "a_maximum_of_a_diagonal": (
+        "%d = move(%x) slice[0:4:1, 0:4:1] : f32[4,4]\n"
+        "%y = reduce.max(%d) [a, a] -> [_] where a=4 : f32[1]",
+        "x",
+    ),
     "a_product": ("%y = reduce.prod(%x) [a, b] -> [a, _] where a=4 b=6 : f32[4,1]", "x"),
     "a_broadcast_operand": (
         "%v = move(%w) slice[0:6:1, 0:1:1] reshape[6] : f32[6]\n"
@@ -308,6 +313,46 @@ def test_all_that_has_no_derivative_is_said_at_once() -> None:
         "no derivative of node '/Windows' (a product over windows), node '/Bits' (instruction "
         "'from_bits' has no derivative)"
     )
+
+
+TWO_DIMENSIONS = "a label indexes two dimensions of one operand"
+DIAGONAL = "%d = move(%x) slice[0:4:1, 0:4:1] : f32[4,4]\n"
+WITHOUT_ONE = {
+    "a sum along a diagonal": (
+        DIAGONAL + "%y = reduce.sum(%d) [a, a] -> [a] where a=4 : f32[4]",
+        TWO_DIMENSIONS,
+    ),
+    "a maximum along a diagonal": (
+        DIAGONAL + "%y = reduce.max(%d) [a, a] -> [a] where a=4 : f32[4]",
+        TWO_DIMENSIONS,
+    ),
+    "a diagonal in a contraction": (
+        DIAGONAL + "%y = contract(%w, %d) [k, n] [k, k] -> [n] where k=4 n=5 : f32[5]",
+        TWO_DIMENSIONS,
+    ),
+    "a label twice in an index": (
+        windows(2, 12) + "%y = reduce.sum(%p) [c, h+h] -> [c, h] where c=2 h=6 : f32[2,6]",
+        TWO_DIMENSIONS,
+    ),
+    "windows over the second operand": (
+        windows(24) + "%k = move(%w) reshape[30] : f32[30]\n"
+        "%y = contract(%k, %p) [h] [h+k] -> [k] where h=20 k=4 : f32[4]",
+        "windows over the second operand",
+    ),
+    "a maximum of what meets": (
+        "%u = move(%w) slice[0:3:1, 0:5:1] transpose[1,0] slice[0:4:1, 0:3:1] : f32[4,3]\n"
+        "%y = scatter.max(%x, %i, %u) axis 1 : f32[4,6]",
+        "a scatter by max",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_ONE)
+def test_what_has_no_derivative_is_refused_with_its_reason(name: str) -> None:
+    body, reason = WITHOUT_ONE[name]
+    with pytest.raises(CompileError) as refused:
+        Differentiate("loss", ("x",)).apply(read(body, "y"))
+    assert str(refused.value) == f"no derivative of node 'y' ({reason})"
 
 
 def test_a_loss_is_one_float() -> None:

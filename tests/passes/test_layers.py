@@ -109,6 +109,18 @@ def test_names_say_where_a_layer_begins() -> None:
     assert [node.origin[0] for node in body] == ["fc0", "fc0"]
 
 
+@pytest.mark.parametrize(
+    "model", [decoder(2, caches=True), patchwork(2)], ids=["decoder", "patchwork"]
+)
+def test_what_cannot_be_laid_out_alike_is_placed_as_any_other_nodes(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing stays of the layers that were tried: the text is that without a search for them."""
+    wanted = plain(model, "2x2").text
+    monkeypatch.setattr("wsc.passes.stack._Stack.others", lambda stack: None)
+    assert wsc.compile(model, "2x2", precision="f32").text == wanted
+
+
 # --- laid out, in the text --------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.runtime.agreement import differences, ending
 from tests.runtime.programs import chain, program
+from tests.runtime.test_runs import TABLE
 from wsc import runtime
 from wsc.isa.parser import parse
 from wsc.isa.program import Program
@@ -64,6 +65,13 @@ DECIDE = {
     "argument": ("call again(times=n, from=2)", "the turns of the loop"),
     "sum": ("i.add m, n, 1\n i.mul m, m, 2\n loop k: m\n i.set got, k\n end", "the turns of"),
     "count": ("signal s0, n\n wait s0, n", "the count of 'signal'"),
+    "right side": ("if 1 < n\n i.set got, n\n end", "the 'if'"),
+    "second addend": ("i.add m, 1, n\n loop k: m\n i.set got, k\n end", "the turns of"),
+    "stored address": ("i.mul m, n, 4\n i.store [t + m], 1", "the address of 'i.store'"),
+    "stride": ("i.mul m, n, 4\n mov.i32 [t + 8 + m*i], {7} for i:2", "an address of 'mov'"),
+    "waited count": ("signal s0, 9\n wait s0, n", "the count of 'wait'"),
+    "target x": ("i.min m, n, 1\n send.i32 (m, 0) s1: [t + 8], [t]", "the target of 'send'"),
+    "target y": ("i.min m, n, 2\n send.i32 (0, m) s1: [t + 8], [t]", "the target of 'send'"),
     "check": ("i.div m, 60, n + 1", "whether 'i.div' has a value"),
 }  # fmt: skip
 LEAVE = {
@@ -163,6 +171,39 @@ def test_what_stops_a_run_is_told_as_by_the_reference_engine(name: str, limit: i
     told = ending(image, given, "reference", max_cycles=limit)
     assert told.error.startswith(error.__name__) or limit is None
     assert not list(differences(told, ending(image, given, "both", max_cycles=limit), "run"))
+
+
+@pytest.mark.parametrize("limit", [None, 40, 400, 100_000])
+@pytest.mark.parametrize("row", [9, 10, -1])
+def test_a_lookup_may_stop_a_run(row: int, limit: int | None) -> None:
+    """The index is data, and no row of the table if it is 10: that may come before the limit."""
+    image = runtime.load(program(TABLE, "2x1"))
+    assert decisions(image).first is None
+    assert decisions(image).faults
+    given = {"ids": np.array([7, 0, row], np.int64), "table": np.ones((10, 4), np.float32)}
+    told = ending(image, given, "reference", max_cycles=limit)
+    assert not list(differences(told, ending(image, given, "both", max_cycles=limit), "run"))
+
+
+@pytest.mark.parametrize("limit", [None, 100_000])
+@pytest.mark.parametrize("use", [DECIDE["turns"][0], LEAVE["nothing"]])
+def test_only_a_limit_where_data_decide_needs_the_reference_engine(
+    use: str, limit: int | None
+) -> None:
+    """Nobody knows how long values take there; every other run that ends well is run apart."""
+    told = runtime.run(loaded(use), GIVEN, max_cycles=limit).engine
+    decided = use != LEAVE["nothing"]
+    assert told == ("reference" if decided and limit else "both")
+
+
+@pytest.mark.parametrize("name", ["deadlock", "decided deadlock"])
+def test_a_deadlock_is_told_by_time_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words are those of the reference engine, which would take long to come to them."""
+    use, given, _ = STOPPED[name]
+    image = runtime.load(loaded(use))
+    told = ending(image, given, "reference")
+    monkeypatch.delattr("wsc.runtime.reference.engine.ReferenceEngine.run")
+    assert not list(differences(told, ending(image, given, "both"), "run"))
 
 
 def test_what_both_have_counted_is_compared() -> None:

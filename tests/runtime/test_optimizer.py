@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,37 @@ def test_statistics_are_taken_as_they_are_and_not_clipped() -> None:
     both = program(update("take"), clip=1e-3)
     applied = apply_updates(both, {"w": start}, {"g": gradients[0]}, 1)
     assert (applied.tensors["w"] == gradients[0]).all()
+
+
+@pytest.mark.parametrize("clip", [0.5, 1.0, 12.9, 13.1, 40.0])
+def test_gradients_are_clipped_together(clip: float) -> None:
+    """By the norm of all that are clipped; statistics are none of them, and stay as they are."""
+    sgd = update("sgd", rate=1.0)
+    other = replace(sgd, weight="v", gradient="h")
+    statistics = replace(update("take"), weight="m", gradient="s")
+    gradients = {
+        "g": np.array([3, -4], np.float32),
+        "h": np.full((3, 1), -np.sqrt(48), np.float32),  # 25 + 144: the norm is 13
+        "s": np.array([1000], np.float32),
+    }
+    store = {"w": np.zeros(2, np.float32), "v": np.zeros((3, 1), np.float32)}
+    store["m"] = np.zeros(1, np.float32)
+    applied = apply_updates(program(sgd, other, statistics, clip=clip), store, gradients, 1)
+    assert applied.norm == pytest.approx(13)
+    factor = min(clip / 13, 1)
+    np.testing.assert_allclose(applied.tensors["w"], -factor * gradients["g"], 1e-5)
+    np.testing.assert_allclose(applied.tensors["v"], -factor * gradients["h"], 1e-5)
+    assert applied.tensors["m"] == gradients["s"]
+    if clip > 13:
+        assert (applied.tensors["w"] == -gradients["g"]).all()
+
+
+def test_nothing_is_measured_where_nothing_is_clipped() -> None:
+    store = {"w": np.zeros(2, np.float32)}
+    gradients = {"g": np.array([300, -400], np.float32)}
+    applied = apply_updates(program(update("sgd", rate=1.0)), store, gradients, 1)
+    assert applied.norm is None
+    assert (applied.tensors["w"] == -gradients["g"]).all()
 
 
 def test_the_store_that_is_given_stays_as_it_is() -> None:

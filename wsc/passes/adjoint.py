@@ -409,7 +409,9 @@ def _reduce(op: Reduce, place: Place, g: Value) -> dict[int, Value]:
     (x,) = place.inputs
     if op.kind is Reduction.SUM:
         return {0: _sum(op, place, x, g)}
-    windows = any(
+    labels = [label for entry in op.index for label, _ in entry.terms]
+    # A diagonal is no plain reduction either: its places are found one by one.
+    windows = len(set(labels)) < len(labels) or any(
         len(entry.terms) != 1
         or entry.offset != 0
         or entry.terms[0][1] != 1

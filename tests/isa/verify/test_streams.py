@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,7 +15,7 @@ from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.program import Fabric, If, Loop, Op, Program, Statement
 from wsc.isa.verifier import verify
-from wsc.isa.verify import routes, streams
+from wsc.isa.verify import ends, follow, routes, streams, switches
 from wsc.isa.verify.context import Context
 
 ROOT = Path(__file__).parents[3]
@@ -140,6 +141,15 @@ def test_what_is_taken_comes(name: str) -> None:
     verify(parse(text), find_fabric("tiny"), text)
 
 
+@pytest.mark.parametrize("before", ["", "mov.f32 [buf], <ins>"])
+def test_what_is_called_as_often_as_data_say_is_left_to_the_run(before: str) -> None:
+    """A call in a loop uses the queues that its procedure uses, also through another one."""
+    procedures = "proc take()\nmov.f32 [buf], <ins>\nend\nproc more()\ncall take()\nend\n"
+    code = f"{before}\ni.load n, [buf]\nloop k: n\ncall more()\nend"
+    text = f"{HEAD.replace('main all', procedures + 'main all')}{code}\nend\n"
+    verify(parse(text), find_fabric("tiny"), text)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_does_not_come_is_told(name: str) -> None:
     code, message = WRONG[name]
@@ -153,3 +163,55 @@ def test_counts_beyond_all_ranges_are_left_to_the_run() -> None:
     code = "loop a: N\nloop b: N\nloop c: N\nmov.f32 [buf], <ins> for i:N\nend\nend\nend"
     text = f"{HEAD}{code}\nend\n".replace("color ins", "const N = 1048576\ncolor ins")
     verify(parse(text), find_fabric("tiny"), text)
+
+
+# Every tile of the color switches: the first half of what is fed stays, the rest passes through.
+SWITCHED = """wsc 1
+fabric "tiny" 1x1
+input a : f32[64] "float32"
+output r : f32[64] "float32"
+tensor buf : f32[64] at 0 size 256
+color deal = 0
+color idle = 1
+color rest = 2
+region all at 0,0 size 1x1
+route idle in all : W -> RAMP
+route deal in all : N -> RAMP | N -> S
+route rest in all : E -> RAMP
+main all
+  mov.f32 [buf + 4*i], <deal> for i:{taken}
+end
+feed deal in all side N from a[8*n + i] repeat n:2 for i:8 then advance
+drain deal in all side S from r[i] for i:{drained}
+"""
+
+
+@pytest.mark.parametrize(
+    ("taken", "drained", "message"),
+    [
+        (8, 8, ""),
+        (9, 8, "takes 9 wavelets of 'deal', and 8 come to it"),
+        (7, 8, "8 wavelets of 'deal' come to tile 0,0"),
+        (8, 9, "8 wavelets of 'deal' come to port 0 of side S, and 9 are taken there"),
+        (8, 7, "8 wavelets of 'deal' come to port 0 of side S, and 7 are taken there"),
+    ],
+)
+def test_a_color_that_switches_in_every_tile(taken: int, drained: int, message: str) -> None:
+    said = found(parse(SWITCHED.format(taken=taken, drained=drained)))
+    assert len(said) == bool(message)
+    assert not said or message in said[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "bound", "enough"),
+    [(ends, "MOST_REPETITIONS", 2), (switches, "MOST_ITEMS", 4), (follow, "MOST_VISITS", 1)],
+)
+def test_what_takes_too_long_is_left_to_the_run(
+    module: ModuleType, bound: str, enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count that is wrong is told with just enough of a bound, and not with one less."""
+    program = parse(SWITCHED.format(taken=9, drained=8))
+    monkeypatch.setattr(module, bound, enough)
+    assert found(program)
+    monkeypatch.setattr(module, bound, enough - 1)
+    assert not found(program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,51 @@ end
     assert "tile (1, 0): main thread at 'wait' waits for semaphore s2: needs 1, has 0" in text
     assert "tile (1, 0): stream unit 0 at 'mov' waits for a wavelet of color 'east'" in text
     assert "tile (0, 0): the drain into 'r' waits for wavelets (color 'out')" in text
+
+
+def test_each_tile_waits_for_its_own_semaphore() -> None:
+    """What it has and needs differs in all tiles: each is told with its own numbers."""
+    made = program("""
+region all at 1,1 size 2x3
+main all
+  signal s0, 50
+  signal s1, 1 + x + 2*y
+  i.set more, x
+  wait s1, 10 + y + more
+end
+""", "4x5")  # fmt: skip
+    for engine in ("values", "reference"):
+        with pytest.raises(Deadlock) as caught:
+            runtime.run(made, {}, engine=engine)  # type: ignore[call-overload]
+        for x, y in product(range(2), range(3)):
+            need, has = 10 + x + y, 1 + x + 2 * y
+            waits = f"waits for semaphore s1: needs {need}, has {has}"
+            assert f"tile ({x + 1}, {y + 1}): main thread at 'wait' {waits}" in str(caught.value)
+
+
+NEIGHBOUR = {
+    "where the neighbour has no route": "",
+    "where the neighbour does not accept it": "route way in all when x == 1 : E -> RAMP",
+    "where no transfer takes it": "route way in all when x == 1 : W -> E",
+}
+
+
+@pytest.mark.parametrize("switches", ["", " | W -> E"])
+@pytest.mark.parametrize("reason", NEIGHBOUR)
+def test_a_router_says_why_wavelets_stay(reason: str, switches: str) -> None:
+    made = program(f"""
+color way = 0
+region all at 0,0 size 2x1
+route way in all when x == 0 : RAMP -> E{switches}
+{NEIGHBOUR[reason]}
+main all
+  if x == 0
+    mov.f32 <way>, 1.0 for i:3
+  end
+end
+""", "2x1")  # fmt: skip
+    with pytest.raises(Deadlock, match=rf"holds 3 of color 'way', waits for E, {reason}"):
+        runtime.run(made, {}, engine="values")
 
 
 def test_wavelets_that_no_one_takes() -> None:
