@@ -35,6 +35,11 @@ MOST_TRANSFERS = 1 << 20
 MOST_CELLS = 1 << 26
 
 
+# The seed of a run's delays; the cycles after which it stops, and the bytes that it may take.
+MOST_DELAYS = (1 << 32) - 1
+MOST_COUNT = (1 << 63) - 1
+
+
 def fits_word(value: int) -> bool:
     """Whether an operand can hold a number."""
     return LEAST_WORD <= value <= MOST_WORD

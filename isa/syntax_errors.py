@@ -70,6 +70,8 @@ def without_line(text: str, line: int) -> str | None:
     lines = text.split("\n")
     if not 0 < line <= len(lines):
         return None
+    if not any(before.partition(";")[0].strip() for before in lines[: line - 1]):
+        return None  # it does not begin as assembly, and no later line would either
     word = (lines[line - 1].split() or [""])[0]
     if not word or word in (*_OPENING, "wsc", "fabric", "else", "end"):
         return None

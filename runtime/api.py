@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from wsc.isa.fabric import Fabric
+from wsc.isa.limits import MOST_COUNT, MOST_DELAYS
 from wsc.isa.program import Kind, Program
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
@@ -162,6 +164,9 @@ def run(
     timed = {"delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace}
     if name == VALUES:
         refuse_timed([option for option, value in timed.items() if value is not None])
+    max_memory = whole("max_memory", max_memory, 0, MOST_COUNT)
+    delays = whole("delays", delays, 0, MOST_DELAYS)
+    max_cycles = whole("max_cycles", max_cycles, 1, MOST_COUNT)
     options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
 
     def loaded(engine: str) -> Image:
@@ -249,6 +254,23 @@ def _run_values(
     )
     outputs = host_outputs(image.program, executed.outputs)
     return ValuesResult(outputs, executed.work, time.perf_counter() - started)
+
+
+def whole(name: str, value: int | None, least: int, most: int) -> int | None:
+    """An option that is a whole number, as Python's own; None stays None.
+
+    Raises:
+        RuntimeFault: it is no whole number, or not in least to most.
+    """
+    if value is None:
+        return None
+    try:
+        number = index(value)
+    except TypeError:
+        raise RuntimeFault(f"{name} is a whole number, not {type(value).__name__}") from None
+    if not least <= number <= most:
+        raise RuntimeFault(f"{name} is a whole number from {least} to {most}")
+    return number
 
 
 def refuse_timed(options: Sequence[str]) -> None:

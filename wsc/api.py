@@ -526,11 +526,11 @@ def _program(compiled: Compiled) -> Program:
 
 
 def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:
-    """The machine of a program; what is wrong with one of its numbers is shown in its line."""
+    """The machine of a program, in its size; a number that is wrong is shown in its line."""
     from wsc.isa.diagnostics import AssemblyError, Diagnostic, Source
 
     try:
-        return machine_of(assembly, path.parent)
+        return machine_of(assembly, path.parent).sized(assembly.width, assembly.height)
     except FabricError as error:
         for key, _ in assembly.settings:
             if f"'{key}'" in str(error):
@@ -571,7 +571,7 @@ def _parsed(text: str, path: Path) -> Program:
     from wsc.isa.verifier import verify
 
     assembly = parse_text(text, str(path))
-    fabric = _machine(assembly, path, text).sized(assembly.width, assembly.height)
+    fabric = _machine(assembly, path, text)
     verify(assembly, fabric)
     folder = path.parent
     names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.file)

@@ -5,14 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from tests.cli.helpers import TWICE, done, files, mlp, refused, saved, text_file, wsc
+from wsc.cli.main import cli
 
 
 def test_a_program_that_is_well_formed(tmp_path: Path) -> None:
     text = done(wsc("check", text_file(tmp_path / "t.wsa", TWICE))).stdout
     assert "OK: 4x2 tiles of wse2" in text
+
+
+def test_a_program_from_standard_input() -> None:
+    runner = CliRunner()
+    assert "OK: 4x2 tiles" in done(runner.invoke(cli, ["check", "-"], input=TWICE)).stdout
+    refused(runner.invoke(cli, ["check", "-"], input="wsc 2"), "version 2")
+
+
+def test_what_is_no_assembly_is_told_once(tmp_path: Path) -> None:
+    for text in ("", "; words", "words\n; more\n", "; words\n\nimport this\nimport that\n"):
+        result = wsc("check", text_file(tmp_path / "t.wsa", text))
+        refused(result, "'wsc'")
+        assert result.stderr.count("t.wsa:") == 1
+
+
+def test_a_program_that_is_larger_than_its_fabric_is_named(tmp_path: Path) -> None:
+    text = TWICE.replace("4x2", "4000x2", 1)
+    refused(wsc("check", text_file(tmp_path / "t.wsa", text)), "t.wsa: ", "4000x2", "750x994")
 
 
 def test_a_program_with_several_faults(tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def test_json_and_a_point_that_fails(twice: Path) -> None:
         (("--x", "fabric"), "only serve --plot"),
         (("--workers", "2", "--cluster", "tcp://a:1"), "a cluster has its own"),
         (("-o", "/nowhere/s.csv"), "there is no folder"),
+        (("-o", "s.xlsx"), "as .csv or .parquet alone"),
+        (("--plot", "s.png"), "as .svg alone"),
     ],
 )
 def test_options_that_are_refused(twice: Path, options: tuple[str, ...], fact: str) -> None:

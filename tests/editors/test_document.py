@@ -57,6 +57,17 @@ def test_every_thing_can_be_renamed(path: Path) -> None:
     assert print_program(parse(document.text)) == print_program(program)
 
 
+@pytest.mark.parametrize("text", ["", "\n", "wsc 1", TWICE])
+@pytest.mark.parametrize(("line", "column"), [(1, 1), (2, 1), (1, 999), (999, 1), (999, 999)])
+def test_places_that_are_not_in_the_text(text: str, line: int, column: int) -> None:
+    """An editor may ask for a place of the text as it was before the last change."""
+    document = Document(text)
+    assert isinstance(document.hover(line, column), str)
+    assert isinstance(list(document.proposals(line, column)), list)
+    name = document.name_at(line, column)
+    assert name is None or text == TWICE
+
+
 def test_definitions() -> None:
     document = Document(TWICE)
     for pattern, line in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,14 @@ from tests.runtime.programs import chain, program, wide_io
 from wsc import runtime
 from wsc.isa.parser import parse
 from wsc.isa.program import Program
-from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, InputError, LoadError
+from wsc.runtime.errors import (
+    CycleLimit,
+    Deadlock,
+    ExecutionFault,
+    InputError,
+    LoadError,
+    RuntimeFault,
+)
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 
@@ -352,3 +360,19 @@ drain o in all side W from r[y*8 + i] for i:min(8, 20 - 8*y)
 def test_a_reader_that_waits_for_room_is_woken_in_time() -> None:
     """With these delays, inputs arrive at tiles whose output is full just then."""
     assert runtime.run(chain(32, 64), {}, engine="reference", delays=64).cycles < 1000
+
+
+@pytest.mark.parametrize("name", ["delays", "max_cycles", "max_memory"])
+@pytest.mark.parametrize("value", ["3", 2.5, -1, 10**30, [1]])
+def test_options_that_are_no_whole_number_or_too_large(name: str, value: Any) -> None:
+    image = runtime.load(chain(2, 4))
+    with pytest.raises(RuntimeFault, match=f"^{name} is a whole number"):
+        runtime.run(image, random_inputs(image.program), **{name: value})
+
+
+def test_whole_numbers_of_numpy_are_taken() -> None:
+    image = runtime.load(chain(2, 4))
+    inputs = random_inputs(image.program)
+    plain = runtime.run(image, inputs, delays=3, max_cycles=10_000)
+    numpy = runtime.run(image, inputs, delays=np.uint32(3), max_cycles=np.int16(10_000))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    assert numpy.cycles == plain.cycles

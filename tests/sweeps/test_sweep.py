@@ -159,6 +159,22 @@ def test_a_process_that_is_killed_is_a_row(tmp_path: Path, monkeypatch: pytest.M
     assert {row["status"] for row in rows.values()} == {"ok"}
 
 
+@pytest.mark.parametrize(("points", "wanted", "processes"), [(3, 1000, 3), (5, 4, 4), (1, 8, 2)])
+def test_there_are_no_more_processes_than_points(
+    points: int, wanted: int, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def pool(n_jobs: int, **_: Any) -> Any:
+        started.append(n_jobs)
+        return lambda tasks: [(point, {}) for (point,) in (task[1] for task in tasks)]
+
+    monkeypatch.setattr("joblib.Parallel", pool)
+    rows = list(local.run_local(_points(tmp_path)[:points], wanted))
+    assert len(rows) == points
+    assert started == [processes]
+
+
 def test_rows_do_not_depend_on_the_workers(model: Path, tmp_path: Path) -> None:
     """In processes of joblib, and in threads of a cluster."""
     from distributed import LocalCluster

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsc.cli.common import (
+    STANDARD,
     Refusal,
     general,
     load_program,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("file", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx")
+@click.argument("file", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
 @model_options
 @general
 def command(
@@ -32,11 +33,11 @@ def command(
 ) -> int:
     """Check FILE. Exit code 2 if something stops it.
 
-    A program is parsed and verified. A model is compiled as far as it goes; all that
-    would stop it is listed at once: operators, dimensions without a size, external
-    data, and what does not fit the fabric. The options are for models.
+    A program is parsed and verified; - is standard input. A model is compiled as far as it
+    goes; all that would stop it is listed at once: operators, dimensions without a size,
+    external data, and what does not fit the fabric. The options are for models.
     """
-    if file.suffix == ".wsa":
+    if file == STANDARD or file.suffix == ".wsa":
         if fabric or dims or bind:
             raise Refusal("--fabric, --dim and --bind are for models; a program states its own")
         _program(file)

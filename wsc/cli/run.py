@@ -39,6 +39,7 @@ from wsc.cli.names import (
 from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
+from wsc.isa.limits import MOST_DELAYS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,7 @@ class Finished:
 )
 @click.option(
     "--delays",
-    type=click.IntRange(0, 2**32 - 1),
+    type=click.IntRange(0, MOST_DELAYS),
     metavar="SEED",
     help="Delay wavelets at random: other cycles, the same values.",
 )

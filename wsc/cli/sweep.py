@@ -117,6 +117,8 @@ def command(
     )  # fmt: skip
     read = [*models, *(file for fabric in axes.fabrics for file in fabric_files(fabric))]
     require_outputs([path for path in (output, plot) if path is not None], None, read)
+    _require_ending("-o", output, "the rows", (".csv", ".parquet"))
+    _require_ending("--plot", plot, "the plot", (".svg",))
     if output is not None:
         require_parquet(output)
     journal = None if output is None else output.with_name(output.name + JOURNAL)
@@ -138,6 +140,12 @@ def command(
 
 
 # --- options ----------------------------------------------------------------------
+
+
+def _require_ending(flag: str, path: Path | None, what: str, endings: tuple[str, ...]) -> None:
+    """Refuse a name that promises another format than what is written under it."""
+    if path is not None and path.suffix not in ("", *endings):
+        raise Refusal(f"{flag} {path}: {what} can be written as {' or '.join(endings)} alone")
 
 
 def _split(flag: str, values: Iterable[str]) -> list[str]:

@@ -169,7 +169,8 @@ class Document:
         token = next(
             (
                 token
-                for token in self.lines[line - 1].tokens
+                for row in self.lines[line - 1 : line]  # none beyond the end: the text was longer
+                for token in row.tokens
                 if token.column <= column <= token.end
             ),
             None,
@@ -210,7 +211,8 @@ class Document:
 
     def proposals(self, line: int, column: int) -> list[Proposal]:
         """The words that may stand at a place, where the one before it says which."""
-        before = self.text.split("\n")[line - 1][: column - 1]
+        row = (self.text.split("\n")[line - 1 : line] or [""])[0]  # empty beyond the end
+        before = row[: column - 1]
         stem = before.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
         last = (stem.split() or [""])[-1]
         if not stem.strip():

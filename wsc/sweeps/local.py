@@ -51,6 +51,8 @@ def _pool(
             at_work[point.number] = point
             yield delayed(_both)(point)
 
+    # A process takes seconds to start, and one without a point would only be in the way of others.
+    workers = min(workers, len(points))
     # With one job joblib would run the points in this process, which none may end: there are
     # two processes, and as many points at work as the user wants.
     options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": workers}
