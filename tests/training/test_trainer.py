@@ -18,7 +18,7 @@ import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
 from wsc.errors import CompileError
 from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
-from wsc.trainer import KEPT, State, Trainer, require_step
+from wsc.trainer import KEPT, LAST_SCALE, State, Trainer, require_step
 
 
 def small(bias: bool = True) -> onnx.ModelProto:
@@ -386,8 +386,43 @@ def test_values_that_go_through_their_bits_are_refused_where_they_reach_the_loss
     refused("no derivative of node 'top' .instruction 'from_bits'", model=model)
 
 
-def test_a_weight_that_decides_nothing_is_refused() -> None:
-    refused("the loss does not change with b: name other weights", model=small(bias=False))
+def test_a_weight_that_decides_nothing_is_left_out_unless_it_was_named() -> None:
+    made = wsc.train(small(bias=False), fabric=(2, 2))
+    made.step(batch())
+    assert list(made.weights) == ["w"]
+    assert made.program is not None
+    assert made.program.notes == ("the loss does not change with b: not trained",)
+    named = "the loss does not change with b: name other weights"
+    refused(named, model=small(bias=False), trainable=["*"])
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_none_stop_the_run_before_an_update(precision: str, value: float) -> None:
+    made = trainer(precision=precision)
+    made.step(batch())
+    before = final_weights(made)
+    data = batch()
+    data["x"][0, 0] = value
+    with pytest.raises(RuntimeFault, match="step 2: the loss is nan, and nothing was updated"):
+        made.step(data)
+    assert (final_weights(made), made.state.step) == (before, 1)
+
+
+def test_gradients_that_overflow_at_any_scale_stop_the_run() -> None:
+    b = Builder(1)
+    b.weight("z", 3, size=0.0)  # where the root has no slope
+    b.node("Add", "logits", "x", b.node("Sqrt", "root", "z"))
+    model = b.model("root", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    data = {**batch(), "label": np.arange(6) % 3}
+    for precision in ("f32", "f16"):
+        made = wsc.train(model, fabric=(2, 2), precision=precision)
+        made.prepare(data)
+        made.state.scale = 4 * LAST_SCALE
+        while made.state.scale > LAST_SCALE and precision == "f16":
+            assert made.step(data).skipped
+        with pytest.raises(RuntimeFault, match=r"step .: output 'z\.grad' is not finite"):
+            made.step(data)
 
 
 def test_an_old_batch_normalization_is_refused() -> None:

@@ -256,6 +256,7 @@ def summary(
         ),
         ("weights", f"{size:,} bytes, {elements:,} elements {' and '.join(places)}"),
     ]
+    lines += [("note", note) for note in program.notes]
     if verbose():
         parts = {
             "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),

@@ -304,6 +304,8 @@ def _summary(
     """What was done, one line a fact."""
     last = trainer.state.step
     lines = [("weights", f"{output}: after step {last}")]
+    if trainer.program is not None:
+        lines += [("note", note) for note in trainer.program.notes]
     if results:
         seconds = sum(result.seconds for result in results)
         span = f"{results[0].loss:.4f} at step {first + 1}, {results[-1].loss:.4f} at step {last}"

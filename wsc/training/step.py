@@ -108,13 +108,15 @@ class Step:
     graph: with the outputs ``loss``, a gradient for each weight and what running statistics
     become; its weights are state. updates: what the store does with these. masters: what the store
     holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
-    optimizer keeps. states: the latter.
+    optimizer keeps. states: the latter. still: weights that nobody named and that do not decide the
+    loss: they stay as they are.
     """
 
     graph: Graph
     updates: tuple[Update, ...]
     masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
+    still: tuple[str, ...] = ()
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -160,8 +162,11 @@ def build_step(
     graph = import_onnx(model, dims, None, precision, prepare=preparation)
     scale = SCALE if precision is DType.F16 else ""
     graph = _with_loss(graph, loss, preparation, scale)
-    weights = tuple(preparation.weights)
-    graph = Differentiate(LOSS, weights, scale).apply(graph)
+    named = tuple(preparation.weights)
+    # Of the weights of a model, some may decide another output only. One that a user named may not.
+    graph = Differentiate(LOSS, named, scale, lenient=not trainable).apply(graph)
+    given = {output.name for output in graph.outputs}
+    weights = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
     taken = {*types, *(output.name for output in graph.outputs)}
     updates: list[Update] = []
@@ -173,7 +178,8 @@ def build_step(
         updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
-    return Step(graph, tuple(updates), masters, tuple(states))
+    still = tuple(name for name in named if name not in weights)
+    return Step(graph, tuple(updates), masters, tuple(states), still)
 
 
 def _free(name: str, taken: set[str]) -> str:
