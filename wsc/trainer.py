@@ -155,6 +155,7 @@ class Trainer:
         norm = None
         if not skipped:
             applied = apply_updates(assembly, self._store, total, state.updates + 1, factor)
+            self._require_finite(assembly, applied.tensors)
             norm = applied.norm
             self._replace(applied.tensors)
             state.updates += 1
@@ -192,6 +193,15 @@ class Trainer:
             f"step {self.state.step + 1}: output '{shortened(wrong)}' is not finite, and nothing "
             f"was updated: {CAUSES}"
         )
+
+    def _require_finite(self, assembly: Assembly, tensors: Mapping[str, np.ndarray]) -> None:
+        """Raise RuntimeFault for an update that takes a number of a weight beyond f32."""
+        for weight in (update.weight for update in assembly.updates):
+            if (np.isfinite(self._store[weight]) & ~np.isfinite(tensors[weight])).any():
+                raise RuntimeFault(
+                    f"step {self.state.step + 1}: weight '{shortened(weight)}' becomes larger than "
+                    "f32 can say, and nothing was updated: take a smaller rate"
+                )
 
     def _factor(self) -> float:
         """What the rates of this step are multiplied by: the last number counts for the rest."""
@@ -410,6 +420,9 @@ def train(
         "dims": dims, "precision": precision, "trainable": tuple(trainable),
     }  # fmt: skip
     if wafers < 1 or over % wafers:
-        raise CompileError(f"{over} runs of a step cannot be shared out to {wafers} wafers")
+        raise CompileError(
+            f"the runs of a step (--accumulate) are {over}, and cannot be shared out to {wafers} "
+            "wafers: take a multiple of these"
+        )
     several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
     return Trainer(model, options, engine, numbers, float(clip), over, batch, several)

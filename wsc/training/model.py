@@ -91,7 +91,7 @@ class Preparation:
             if not matching:
                 some = ", ".join(shortened(name, 60) for name in list(floats)[:8]) or "none"
                 raise CompileError(
-                    f"--trainable {shortened(pattern)}: no initializer of floats has such a name "
+                    f"--trainable {shortened(pattern)!r}: no initializer of floats has such a name "
                     f"(there are: {some})"
                 )
             chosen |= dict.fromkeys(matching)
