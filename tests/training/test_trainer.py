@@ -380,6 +380,12 @@ def test_options_that_there_are_not_are_refused() -> None:
     refused("no initializer of floats has such a name \\(there are: w, b\\)", trainable=["v*"])
 
 
+def test_a_size_that_the_samples_give_may_be_given_too() -> None:
+    assert trainer(dims={"batch": 6}).step(batch()).loss == trainer().step(batch()).loss
+    refused("--dim batch=5: the samples have 6", dims={"batch": 5})
+    refused("--dim other: the model has no such dimension", dims={"other": 5})
+
+
 def test_a_model_without_weights_is_refused() -> None:
     node = helper.make_node("Relu", ["x"], ["logits"], "relu")
     info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [6, 3]) for n in ("x", "logits")]

@@ -169,8 +169,9 @@ def build_step(
     run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that
     cannot be trained.
     """
-    preparation = Preparation(tuple(trainable), batch, shapes or {})
-    graph = import_onnx(model, dims, None, precision, prepare=preparation)
+    sizes = dict(dims or {})
+    preparation = Preparation(tuple(trainable), batch, shapes or {}, sizes)
+    graph = import_onnx(model, sizes, None, precision, prepare=preparation)
     scale = SCALE if precision is DType.F16 else ""
     graph = _with_loss(graph, loss, preparation, scale)
     named = tuple(preparation.weights)
