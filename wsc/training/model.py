@@ -89,7 +89,10 @@ class Preparation:
         if not self.trainable:
             found = [n for n, tensor in floats.items() if tensor.shape.rank() and tensor.size > 1]
             if not found:
-                raise CompileError("the model has no trainable weight: no initializer of floats")
+                raise CompileError(
+                    "the model has no trainable weight: no initializer of floats (a Constant node "
+                    "keeps its value)"
+                )
             return found
         chosen: dict[str, None] = {}
         for pattern in self.trainable:
