@@ -125,11 +125,11 @@ def _joins(tokens: Sequence[Token], place: int) -> bool:
 
 
 def _before_bracket(tokens: Sequence[Token], place: int) -> bool:
-    """``f32[8]``, ``proc take(``, ``from a[``; but ``mov.f32 [a]`` and ``send.f32 (x, y)``."""
+    """``proc take(``, ``by sgd(``, ``from a[``, but ``mov.f32 [a]``, ``send.f32 (x, y)``."""
     before, here = tokens[place - 1], tokens[place]
     if here.kind == "LPAR":
         called = tokens[place - 2].kind if place > 1 else ""
-        return not (before.kind == "FUNCTION" or called in ("_PROC", "CALL"))
+        return not (before.kind == "FUNCTION" or called in ("_PROC", "CALL", "_BY"))
     if before.kind == "DTYPE":
         return False
     return not (before.kind in ("NAME", "STRING") and tokens[place - 2].kind == "_FROM")

@@ -65,9 +65,12 @@ def apply_updates(
     return Applied(tensors, norm)
 
 
-def is_finite(updates: Sequence[Update], gradients: Mapping[str, Array]) -> bool:
-    """Whether no gradient has overflowed."""
-    return all(bool(np.isfinite(gradients[update.gradient]).all()) for update in updates)
+def not_finite(updates: Sequence[Update], gradients: Mapping[str, Array]) -> str:
+    """The first gradient, by the name of its output, that has overflowed; "" for none."""
+    for update in updates:
+        if not np.isfinite(gradients[update.gradient]).all():
+            return update.gradient
+    return ""
 
 
 def _norm(program: Program, gradients: Mapping[str, Array]) -> float:

@@ -379,6 +379,9 @@ def compile_step(
     compiled = _lowered(step.graph, chosen, kind, name, observe, False, changes)
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
+    if step.still:
+        names = ", ".join(map(shortened, step.still))
+        program.notes = (f"the loss does not change with {names}: not trained",)
     return program
 
 

@@ -25,10 +25,11 @@ from wsc.files import appearing, require_writable
 from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
+from wsc.isa.program import Program as Assembly
 from wsc.runtime.api import run
-from wsc.runtime.errors import InputError
+from wsc.runtime.errors import InputError, RuntimeFault
 from wsc.runtime.image import Image, load
-from wsc.runtime.optimizer import apply_updates, is_finite
+from wsc.runtime.optimizer import apply_updates, not_finite
 from wsc.training.losses import parse_loss
 from wsc.training.step import LOSS, SCALE, parse_optimizer
 from wsc.wafers import Ran, Wafers
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FIRST_SCALE = 65536.0  # of the gradients of halves
+LAST_SCALE = 2.0**-24  # the least half: gradients that overflow all the same have no bound
+CAUSES = "look for such numbers in the samples and the weights, or take a smaller rate"
 STEP = "step.wsa"  # the file of the program, in a folder of its own
 KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
 _FIELDS = ("step", "updates", "scale", "good", "seed")
@@ -137,6 +140,10 @@ class Trainer:
                 gradient = ran.outputs[update.gradient].astype(np.float32)
                 before = total.get(update.gradient)
                 total[update.gradient] = gradient if before is None else before + gradient
+        if not math.isfinite(loss):
+            raise RuntimeFault(
+                f"step {self.state.step + 1}: the loss is {loss}, and nothing was updated: {CAUSES}"
+            )
         state = self.state
         for update in assembly.updates:
             divisor = len(parts) * (1.0 if update.rule == "take" else state.scale)
@@ -144,10 +151,11 @@ class Trainer:
                 total[update.gradient] = total[update.gradient] * np.float32(1.0 / divisor)
         factor = self._factor()
         rate = next((dict(u.numbers)["rate"] for u in assembly.updates if u.numbers), 0.0) * factor
-        skipped = SCALE in self._inputs() and not is_finite(assembly.updates, total)
+        skipped = self._overflows(assembly, total)
         norm = None
         if not skipped:
             applied = apply_updates(assembly, self._store, total, state.updates + 1, factor)
+            self._require_finite(assembly, applied.tensors)
             norm = applied.norm
             self._replace(applied.tensors)
             state.updates += 1
@@ -172,6 +180,28 @@ class Trainer:
             return self.wafers.run(file, self._store, given, self.engine)
         results = [run(image, inputs, engine=self.engine) for inputs in given]
         return [Ran(result.outputs, result.cycles) for result in results]
+
+    def _overflows(self, assembly: Assembly, gradients: Mapping[str, np.ndarray]) -> bool:
+        """Whether a step is skipped: a smaller scale may keep gradients of halves from overflowing.
+
+        Raises RuntimeFault where there is no scale, or none that is smaller.
+        """
+        wrong = not_finite(assembly.updates, gradients)
+        if not wrong or (SCALE in self._inputs() and self.state.scale > LAST_SCALE):
+            return bool(wrong)
+        raise RuntimeFault(
+            f"step {self.state.step + 1}: output '{shortened(wrong)}' is not finite, and nothing "
+            f"was updated: {CAUSES}"
+        )
+
+    def _require_finite(self, assembly: Assembly, tensors: Mapping[str, np.ndarray]) -> None:
+        """Raise RuntimeFault for an update that takes a number of a weight beyond f32."""
+        for weight in (update.weight for update in assembly.updates):
+            if (np.isfinite(self._store[weight]) & ~np.isfinite(tensors[weight])).any():
+                raise RuntimeFault(
+                    f"step {self.state.step + 1}: weight '{shortened(weight)}' becomes larger than "
+                    "f32 can say, and nothing was updated: take a smaller rate"
+                )
 
     def _factor(self) -> float:
         """What the rates of this step are multiplied by: the last number counts for the rest."""
@@ -390,6 +420,9 @@ def train(
         "dims": dims, "precision": precision, "trainable": tuple(trainable),
     }  # fmt: skip
     if wafers < 1 or over % wafers:
-        raise CompileError(f"{over} runs of a step cannot be shared out to {wafers} wafers")
+        raise CompileError(
+            f"the runs of a step (--accumulate) are {over}, and cannot be shared out to {wafers} "
+            "wafers: take a multiple of these"
+        )
     several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
     return Trainer(model, options, engine, numbers, float(clip), over, batch, several)

@@ -115,6 +115,8 @@ def test_a_step_is_compiled_to_text(folder: Path) -> None:
         (["--steps", "1", "--optimizer", "lion"], "optimizer 'lion': there are"),
         (["--steps", "1", "-o", "m.onnx"], "m.onnx: is the input m.onnx, and not replaced"),
         (["--steps", "1", "--resume", "no"], "no: no sound checkpoint"),
+        (["--steps", "1", "-o", "-"], "-: standard output takes no checkpoint"),
+        (["--steps", "1", "--trainable", ""], "--trainable '': no initializer"),
     ],
 )
 def test_what_cannot_be_is_refused(folder: Path, options: list[str], message: str) -> None:
@@ -122,6 +124,25 @@ def test_what_cannot_be_is_refused(folder: Path, options: list[str], message: st
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (folder / "m.safetensors").exists()
+
+
+def test_options_of_a_step_want_a_step(folder: Path) -> None:
+    for command in ("compile", "estimate"):
+        result = wsc(command, "m.onnx", "--clip", "1")
+        assert result.exit_code == 2
+        assert "--clip is for a training step: give --train as well" in result.stderr
+        result = wsc(command, "gpt2", "--train")
+        assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
+    result = wsc("train", "gpt2", "--data", "d.npz", "--steps", "1", "--batch", "1")
+    assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
+
+
+def test_a_log_that_is_damaged_is_refused(folder: Path) -> None:
+    assert wsc(*train("--steps", "1")).exit_code == 0
+    for row in ("a,1", "", "-1,2"):
+        Path("log.csv").write_text(f"{HEAD}\n1,2,3,,4\n{row}\n2,1,1,,1\n")
+        result = wsc(*train("--steps", "2", "--resume", "m.safetensors", "--log", "log.csv"))
+        assert "--log log.csv: line 3 has no step at its beginning" in result.stderr
 
 
 def test_files_that_are_no_samples_are_refused(folder: Path) -> None:

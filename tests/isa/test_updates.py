@@ -6,6 +6,7 @@ import pytest
 
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import find_fabric
+from wsc.isa.format import format_text
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
 from wsc.isa.verifier import verify
@@ -51,6 +52,7 @@ def test_text_of_updates_is_read_back() -> None:
     assert dict(update.numbers)["beta2"] == 0.999  # what is not given
     text = print_program(program)
     assert parse(text) == program
+    assert format_text(text) == text
     assert text.endswith(
         "update w by adam(rate = 0.5, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-08, decay = 0.0) "
         'from "w.grad" with "w.mean", "w.square"\n'

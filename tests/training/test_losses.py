@@ -19,7 +19,7 @@ def value(loss: Loss, output: np.ndarray, label: np.ndarray | None) -> float:
     """What the graph of a loss gives."""
     build = GraphBuilder("g")
     y = build.input("y", Type(DType.F32, output.shape), "float32")
-    found = add_loss(build, loss, y)
+    found = add_loss(build, loss, y, "float32")
     graph = build.finish([GraphOutput("loss", found.name, "float32")])
     feeds = {"y": output} if label is None else {"y": output, "label": label}
     return float(oracle.evaluate(graph, feeds, double=True)["loss"])
@@ -62,7 +62,7 @@ def test_an_output_of_the_model_is_the_loss() -> None:
 def test_options_are_read() -> None:
     got = parse_loss("cross_entropy:smoothing=0.1,ignored=0,axis=-1,output=logits")
     assert got == Loss("cross_entropy", "logits", 0, 0.1, -1)
-    with pytest.raises(CompileError, match="axis is a number, not 'x'"):
+    with pytest.raises(CompileError, match="axis is an integer, not 'x'"):
         parse_loss("cross_entropy:axis=x")
 
 
@@ -85,4 +85,4 @@ def test_a_model_with_an_input_called_label_is_refused() -> None:
     build = GraphBuilder("g")
     y = build.input("label", Type(DType.F32, (2, 3)), "float32")
     with pytest.raises(CompileError, match="the model has an input 'label' of its own"):
-        add_loss(build, Loss(), y)
+        add_loss(build, Loss(), y, "float32")

@@ -18,7 +18,7 @@ import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
 from wsc.errors import CompileError
 from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
-from wsc.trainer import KEPT, State, Trainer, require_step
+from wsc.trainer import KEPT, LAST_SCALE, State, Trainer, require_step
 
 
 def small(bias: bool = True) -> onnx.ModelProto:
@@ -45,6 +45,10 @@ def trainer(optimizer: str = "adam:lr=0.01", **options: Any) -> Trainer:
 
 def run_steps(made: Trainer, start: int, end: int) -> list[float]:
     return [made.step(batch(seed=number)).loss for number in range(start, end)]
+
+
+def final_weights(made: Trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in made.weights.items()}
 
 
 # --- what a step does -------------------------------------------------------------------
@@ -362,10 +366,24 @@ def test_options_that_there_are_not_are_refused() -> None:
     refused("'heat=1' is none of rate=, decay=", optimizer="sgd:heat=1")
     refused("rate is from 0 to below 1e.30, not -1", optimizer="sgd:lr=-1")
     refused("rate is a number, not 'fast'", optimizer="sgd:lr=fast")
+    refused("rate is given twice", optimizer="sgd:lr=1,rate=2")
+    refused("ignored is given twice", loss="cross_entropy:ignored=1,ignored=1")
+    refused("a label of 32 bits, not 4294967296", loss="cross_entropy:ignored=4294967296")
+    refused("ignored is an integer, not '0.5'", loss="cross_entropy:ignored=0.5")
+    refused("group 'v.': no weight that is trained has .*there are: w, b", groups=["v*:lr=1"])
+    refused("'w': a group before it has all", groups=["*:lr=1", "w:lr=2"])
+    refused("group 'lr=1': is of the form PATTERN:NUMBERS", groups=["lr=1"])
+    refused("group 'w:': is of the form PATTERN:NUMBERS", groups=["w:"])
     refused("clip is a norm", clip=-1.0)
     refused("over 1 run or more", over=0)
     refused("numbers of 0 or more", schedule=(-1.0,))
     refused("no initializer of floats has such a name \\(there are: w, b\\)", trainable=["v*"])
+
+
+def test_a_size_that_the_samples_give_may_be_given_too() -> None:
+    assert trainer(dims={"batch": 6}).step(batch()).loss == trainer().step(batch()).loss
+    refused("--dim batch=5: the samples have 6", dims={"batch": 5})
+    refused("--dim other: the model has no such dimension", dims={"other": 5})
 
 
 def test_a_model_without_weights_is_refused() -> None:
@@ -386,8 +404,62 @@ def test_values_that_go_through_their_bits_are_refused_where_they_reach_the_loss
     refused("no derivative of node 'top' .instruction 'from_bits'", model=model)
 
 
-def test_a_weight_that_decides_nothing_is_refused() -> None:
-    refused("the loss does not change with b: name other weights", model=small(bias=False))
+def test_a_weight_that_decides_nothing_is_left_out_unless_it_was_named() -> None:
+    made = wsc.train(small(bias=False), fabric=(2, 2))
+    made.step(batch())
+    assert list(made.weights) == ["w"]
+    assert made.program is not None
+    assert made.program.notes == ("the loss does not change with b: not trained",)
+    named = "the loss does not change with b: name other weights"
+    refused(named, model=small(bias=False), trainable=["*"])
+
+
+def test_labels_have_the_type_of_the_output_at_any_precision() -> None:
+    data = {**batch(), "label": np.ones((6, 4), np.float32)}
+    losses = [
+        wsc.train(small(), "mse", fabric=(2, 2), precision=kind).step(data).loss
+        for kind in ("f32", "f16")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_none_stop_the_run_before_an_update(precision: str, value: float) -> None:
+    made = trainer(precision=precision)
+    made.step(batch())
+    before = final_weights(made)
+    data = batch()
+    data["x"][0, 0] = value
+    with pytest.raises(RuntimeFault, match="step 2: the loss is nan, and nothing was updated"):
+        made.step(data)
+    assert (final_weights(made), made.state.step) == (before, 1)
+
+
+def test_a_weight_that_overflows_stops_the_run_before_an_update() -> None:
+    made = trainer("momentum:lr=9e29,momentum=0.999")
+    made.schedule = (1e10,)
+    made.prepare(batch())
+    before = final_weights(made)
+    with pytest.raises(RuntimeFault, match="step 1: weight 'w' becomes larger than f32 can say"):
+        made.step(batch())
+    assert final_weights(made) == before
+
+
+def test_gradients_that_overflow_at_any_scale_stop_the_run() -> None:
+    b = Builder(1)
+    b.weight("z", 3, size=0.0)  # where the root has no slope
+    b.node("Add", "logits", "x", b.node("Sqrt", "root", "z"))
+    model = b.model("root", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    data = {**batch(), "label": np.arange(6) % 3}
+    for precision in ("f32", "f16"):
+        made = wsc.train(model, fabric=(2, 2), precision=precision)
+        made.prepare(data)
+        made.state.scale = 4 * LAST_SCALE
+        while made.state.scale > LAST_SCALE and precision == "f16":
+            assert made.step(data).skipped
+        with pytest.raises(RuntimeFault, match=r"step .: output 'z\.grad' is not finite"):
+            made.step(data)
 
 
 def test_an_old_batch_normalization_is_refused() -> None:
@@ -431,10 +503,6 @@ def test_batches_are_the_same_each_time() -> None:
 # --- several wafers ---------------------------------------------------------------------
 
 
-def final_weights(made: Trainer) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in made.weights.items()}
-
-
 def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> None:
     from joblib import Parallel, delayed
 
@@ -464,4 +532,4 @@ def test_a_dask_cluster_gives_the_same_weights() -> None:
 
 
 def test_wafers_that_cannot_be_are_refused() -> None:
-    refused("4 runs of a step cannot be shared out to 3 wafers", over=4, wafers=3)
+    refused("a step .* are 4, and cannot be shared out to 3 wafers", over=4, wafers=3)

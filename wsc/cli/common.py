@@ -130,6 +130,18 @@ def training_options(function: _Command) -> _Command:
     return function
 
 
+def require_training(train: bool) -> None:
+    """Raise Refusal for options of a training step that were given to another command."""
+    context = click.get_current_context()
+    for option in () if train else context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in _TRAINING and source is click.core.ParameterSource.COMMANDLINE:
+            raise Refusal(f"{option.opts[0]} is for a training step: give --train as well")
+
+
+_TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate")
+
+
 def set_option(function: _Command) -> _Command:
     """``--set KEY=VALUE``; ``read_settings`` reads it."""
     return click.option(

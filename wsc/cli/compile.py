@@ -20,13 +20,23 @@ from wsc.cli.common import (
     noted,
     read_arrays,
     read_dims,
+    require_training,
     say,
     set_option,
     training_options,
     verbose,
     working,
 )
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, model_of, sized, source_files
+from wsc.cli.names import (
+    FABRIC,
+    Named,
+    Sizes,
+    chosen_model,
+    model_of,
+    require_file,
+    sized,
+    source_files,
+)
 from wsc.cli.outputs import given_files, require_outputs
 from wsc.files import write_text
 
@@ -170,6 +180,7 @@ def command(
     """
     from wsc.isa.machine import read_settings
 
+    require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
     chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes)
     if isinstance(chosen, Named):
@@ -193,6 +204,8 @@ def command(
         raise Refusal("--train takes no --f64: gradients are in single precision")
     if train and isinstance(chosen, Named):
         raise Refusal(f"--train takes an ONNX file, and {model} is the name of a model")
+    if train:
+        require_file(model)
     with noted(), working("compiling") as line:
         recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
         try:
@@ -263,6 +276,7 @@ def summary(
         ),
         ("weights", f"{size:,} bytes, {elements:,} elements {' and '.join(places)}"),
     ]
+    lines += [("note", note) for note in program.notes]
     if verbose():
         parts = {
             "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),

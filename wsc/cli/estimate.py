@@ -22,13 +22,14 @@ from wsc.cli.common import (
     noted,
     read_arrays,
     read_dims,
+    require_training,
     say_json,
     set_option,
     training_options,
     verbose,
     working,
 )
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, sized
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, require_file, sized
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
@@ -89,6 +90,7 @@ def command(
     or --set it is put on another machine.
     """
     start = time.perf_counter()
+    require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
     named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
     tokens = None
@@ -121,6 +123,7 @@ def _step(
     from wsc.api import compile_step
     from wsc.isa.machine import read_settings
 
+    require_file(model)
     if not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
     with noted(), working("compiling"):

@@ -127,6 +127,12 @@ def chosen_model(model: Path, sizes: Sizes) -> Path | Named:
     return named_model(str(model), sizes)
 
 
+def require_file(model: Path) -> None:
+    """Raise Refusal for the name of a model where it is to be trained."""
+    if is_name(model):
+        raise Refusal(f"training takes an ONNX file, and {model} is the name of a model")
+
+
 def target_options(function: _Command) -> _Command:
     """``--fabric`` and ``--precision`` of commands that take programs, and models by name."""
     made: Any = click.option(

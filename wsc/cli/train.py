@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from wsc.cli.common import (
+    STANDARD,
     Refusal,
     general,
     noted,
@@ -20,6 +21,7 @@ from wsc.cli.common import (
     training_options,
     working,
 )
+from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
 from wsc.files import appearing, write_text
 from wsc.isa.files import read_text, refusal
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from wsc.trainer import StepResult, Trainer
 
 LONGEST = 1 << 28  # bytes of a text
+DIGITS = 20  # of the number of a step
 HEAD = "step,loss,learning_rate,cycles,seconds"
 
 
@@ -113,7 +116,14 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
         lines = []
     if not lines or lines[0] != HEAD:
         raise Refusal(f"--log {path}: is there, and no log of training")
-    return [line for line in lines[1:] if int(line.partition(",")[0]) <= steps]
+    rows: list[str] = []
+    for number, line in enumerate(lines[1:], 2):
+        step = line.partition(",")[0]
+        if not (step.isascii() and step.isdecimal() and len(step) < DIGITS):
+            raise Refusal(f"--log {path}: line {number} has no step at its beginning")
+        if int(step) <= steps:
+            rows.append(line)
+    return rows
 
 
 @click.command("train")
@@ -232,6 +242,9 @@ def command(
     Gradients are computed on the simulated fabric; the weight store applies the optimizer.
     """
     output = output or Path(f"{model.stem}.safetensors")
+    if STANDARD in (output, onnx, log):
+        raise Refusal("-: standard output takes no checkpoint, model or log: name a file")
+    require_file(model)
     read = [model, data, *([schedule] if schedule else []), *([Path(fabric)] if fabric else [])]
     written = [output, *([onnx] if onnx else []), *([log] if log else [])]
     require_outputs(written, None, read)
@@ -304,6 +317,8 @@ def _summary(
     """What was done, one line a fact."""
     last = trainer.state.step
     lines = [("weights", f"{output}: after step {last}")]
+    if trainer.program is not None:
+        lines += [("note", note) for note in trainer.program.notes]
     if results:
         seconds = sum(result.seconds for result in results)
         span = f"{results[0].loss:.4f} at step {first + 1}, {results[-1].loss:.4f} at step {last}"

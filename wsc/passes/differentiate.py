@@ -25,7 +25,8 @@ class Differentiate:
 
     Requires a checked graph with an output of one float, the loss, and float values ``by``;
     ensures one output ``NAME.grad`` more for each of them, of its type. Values that do not decide
-    the loss are refused, and so is what has no derivative: all of it, by operator and node.
+    the loss are refused, or get no output where ``lenient`` says so. What has no derivative is
+    refused: all of it, by operator and node.
 
     scale: an input of one float by which all gradients are multiplied, so that small ones stay
     above the least that halves have; "" for none.
@@ -34,6 +35,7 @@ class Differentiate:
     loss: str
     by: tuple[str, ...]
     scale: str = ""
+    lenient: bool = False
     name: str = "differentiate"
 
     def apply(self, graph: Graph) -> Graph:
@@ -49,12 +51,11 @@ class Differentiate:
         seed = build.value(self.scale) if self.scale else build.constant(np.ones(()), DType.F32)
         found = _Backwards(graph, build, loss, self.by).run(seed)
         without = [name for name in self.by if name not in found]
-        if without:
+        if without and not (self.lenient and found):
             listed = ", ".join(map(shortened, without))
             raise CompileError(f"the loss does not change with {listed}: name other weights")
         outputs = list(graph.outputs)
-        for name in self.by:
-            gradient = found[name]
+        for name, gradient in found.items():
             host = gradient.dtype.numpy.name
             outputs.append(GraphOutput(f"{name}{GRADIENT}", gradient.name, host))
         result = build.finish(outputs).with_(files=graph.files)

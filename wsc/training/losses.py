@@ -53,20 +53,25 @@ def parse_loss(text: str) -> Loss:
             raise CompileError(
                 f"loss {kind}: {shortened(part)!r} is none of {', '.join(f'{k}=' for k in readers)}"
             )
+        if key in fields:
+            raise CompileError(f"loss {kind}: {key} is given twice")
         try:
             fields[key] = readers[key](value)
         except ValueError:
-            raise CompileError(
-                f"loss {kind}: {key} is a number, not {shortened(value)!r}"
-            ) from None
+            whole = "an integer" if readers[key] is int else "a number"
+            raise CompileError(f"loss {kind}: {key} is {whole}, not {shortened(value)!r}") from None
     loss = Loss(kind, **fields)  # type: ignore[arg-type]
     if not 0.0 <= loss.smoothing < 1.0:
         raise CompileError(f"loss {kind}: smoothing is from 0 to below 1, not {loss.smoothing}")
+    if not -(1 << 31) <= loss.ignored < 1 << 31:
+        raise CompileError(f"loss {kind}: ignored is a label of 32 bits, not {loss.ignored}")
     return loss
 
 
-def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+def add_loss(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value:
     """The loss of an output, one float. Adds the input ``label`` where there is one.
+
+    host: the type in which the host has the output, and a label of its kind.
 
     Raises CompileError for an output of another form.
     """
@@ -74,7 +79,7 @@ def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> Value:
         raise CompileError(f"a loss is of floats, and the output is {output.dtype.value}")
     with build.at("loss", (loss.kind,)):
         try:
-            return _BUILDERS[loss.kind](build, loss, output)
+            return _BUILDERS[loss.kind](build, loss, output, host)
         except ValueError:
             raise CompileError(
                 f"the model has an input '{LABEL}' of its own: give it another name, or take a "
@@ -82,7 +87,7 @@ def add_loss(build: GraphBuilder, loss: Loss, output: Value) -> Value:
             ) from None
 
 
-def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
+def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value, host: str) -> Value:
     """The mean, over all labels that count, of -log softmax at the label."""
     if scores.rank < 2:
         raise CompileError(
@@ -127,9 +132,9 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value) -> Value:
     return build.map_wide(lambda s, n: s / n.max(1.0), total, many, hint="mean", keep=True)
 
 
-def _mse(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+def _mse(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value:
     """The mean of the squares of output - label."""
-    wanted = build.input(LABEL, output.type, output.dtype.numpy.name)
+    wanted = build.input(LABEL, output.type, host)
     squares = build.map_wide(
         lambda y, t: (y - t) * (y - t), output, wanted, hint="squares", keep=True
     )
@@ -138,13 +143,13 @@ def _mse(build: GraphBuilder, loss: Loss, output: Value) -> Value:
     return build.map(lambda s: s * scale, total, hint="mean")
 
 
-def _output(build: GraphBuilder, loss: Loss, output: Value) -> Value:
+def _output(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value:
     if output.type.size != 1:
         raise CompileError(f"an output that is the loss is one float, not {list(output.shape)}")
     return build.cast(build.reshape(output, (), "loss"), DType.F32)
 
 
-_BUILDERS: dict[str, Callable[[GraphBuilder, Loss, Value], Value]] = {
+_BUILDERS: dict[str, Callable[[GraphBuilder, Loss, Value, str], Value]] = {
     "cross_entropy": _cross_entropy,
     "mse": _mse,
     "output": _output,

@@ -24,13 +24,15 @@ class Preparation:
 
     trainable: patterns of names of initializers; none: every float initializer of one dimension
     or more that is more than one number. batch: samples of a run. shapes: of inputs, where
-    they are known from a batch. weights: names, afterwards. taken: running statistics -> the
+    they are known from a batch. dims: sizes of dimensions by name; afterwards without those that
+    the samples give. weights: names, afterwards. taken: running statistics -> the
     output with what they become. tensors: the values of both at the start, as the model has them.
     """
 
     trainable: tuple[str, ...] = ()
     batch: int | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    dims: dict[str, int] = field(default_factory=dict[str, int])
     weights: list[str] = field(default_factory=list[str])
     taken: dict[str, str] = field(default_factory=dict[str, str])
     tensors: dict[str, ir.TensorProtocol] = field(default_factory=dict[str, ir.TensorProtocol])
@@ -47,7 +49,11 @@ class Preparation:
             assert tensor is not None
             self.tensors[name] = tensor
             hold(graph, name)
-        _sized(graph, self.batch, self.shapes, {*self.weights, *statistics})
+        state = {*self.weights, *statistics}
+        for name, size in _sized(graph, self.batch, self.shapes, state):
+            given = self.dims.pop(name, size)
+            if given != size:
+                raise CompileError(f"--dim {name}={given}: the samples have {size}")
 
     def _normalizations(self, graph: ir.Graph, opset: int) -> list[str]:
         """Put each BatchNormalization into training mode; the names of its statistics."""
@@ -83,7 +89,10 @@ class Preparation:
         if not self.trainable:
             found = [n for n, tensor in floats.items() if tensor.shape.rank() and tensor.size > 1]
             if not found:
-                raise CompileError("the model has no trainable weight: no initializer of floats")
+                raise CompileError(
+                    "the model has no trainable weight: no initializer of floats (a Constant node "
+                    "keeps its value)"
+                )
             return found
         chosen: dict[str, None] = {}
         for pattern in self.trainable:
@@ -91,7 +100,7 @@ class Preparation:
             if not matching:
                 some = ", ".join(shortened(name, 60) for name in list(floats)[:8]) or "none"
                 raise CompileError(
-                    f"--trainable {shortened(pattern)}: no initializer of floats has such a name "
+                    f"--trainable {shortened(pattern)!r}: no initializer of floats has such a name "
                     f"(there are: {some})"
                 )
             chosen |= dict.fromkeys(matching)
@@ -131,8 +140,12 @@ def _sized(
     batch: int | None,
     shapes: Mapping[str, tuple[int, ...]],
     state: Collection[str],
-) -> None:
-    """Give sizes to the inputs, also to those of a model that was written for one sample."""
+) -> list[tuple[str, int]]:
+    """Give sizes to the inputs, also to those of a model that was written for one sample.
+
+    Returns the names of dimensions that have sizes now.
+    """
+    named: list[tuple[str, int]] = []
     for value in graph.inputs:
         name, shape = str(value.name), value.shape
         if name in state or shape is None or not len(shape):
@@ -152,8 +165,11 @@ def _sized(
                     f"input {shortened(name)!r} axis {axis}: the model has {known}, and a batch "
                     f"{size}"
                 )
+            if isinstance(known, ir.SymbolicDim) and known.value is not None:
+                named.append((known.value, size))
             dims[axis] = size
         value.shape = ir.Shape(dims)
     for value in graph.outputs:
         if value.name not in state:
             value.shape = None  # that of one sample, maybe
+    return named

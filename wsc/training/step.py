@@ -48,11 +48,15 @@ class Optimizer:
         """All numbers of the rule for a weight."""
         table = {item.name: item.default for item in BY_NAME[self.rule].parameters}
         table |= dict(self.numbers)
-        for pattern, numbers in self.groups:
-            if fnmatchcase(name, pattern):
-                table |= dict(numbers)
-                break
+        number = self.group(name)
+        if number is not None:
+            table |= dict(self.groups[number][1])
         return tuple(table.items())
+
+    def group(self, name: str) -> int | None:
+        """The number of the first group that a weight is of, None if it is of none."""
+        fits = (n for n, (pattern, _) in enumerate(self.groups) if fnmatchcase(name, pattern))
+        return next(fits, None)
 
 
 _SHORT = {"lr": "rate", "weight_decay": "decay", "eps": "epsilon"}
@@ -70,6 +74,11 @@ def parse_optimizer(text: str, groups: Sequence[str] = ()) -> Optimizer:
     parsed: list[tuple[str, tuple[tuple[str, float], ...]]] = []
     for group in groups:
         pattern, _, numbers = group.rpartition(":")
+        if not pattern or not numbers:
+            raise CompileError(
+                f"group {shortened(group)!r}: is of the form PATTERN:NUMBERS, as in "
+                "*.bias:weight_decay=0"
+            )
         parsed.append((pattern, _numbers(name, numbers)))
     return Optimizer(name, _numbers(name, rest), tuple(parsed))
 
@@ -91,6 +100,8 @@ def _numbers(rule: str, text: str) -> tuple[tuple[str, float], ...]:
             raise CompileError(
                 f"optimizer {rule}: {key} is a number, not {shortened(value)!r}"
             ) from None
+        if key in found:
+            raise CompileError(f"optimizer {rule}: {key} is given twice")
         item = known[key]
         if not item.low <= number < item.below:
             raise CompileError(
@@ -108,13 +119,15 @@ class Step:
     graph: with the outputs ``loss``, a gradient for each weight and what running statistics
     become; its weights are state. updates: what the store does with these. masters: what the store
     holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
-    optimizer keeps. states: the latter.
+    optimizer keeps. states: the latter. still: weights that nobody named and that do not decide the
+    loss: they stay as they are.
     """
 
     graph: Graph
     updates: tuple[Update, ...]
     masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
+    still: tuple[str, ...] = ()
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -156,12 +169,17 @@ def build_step(
     run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that
     cannot be trained.
     """
-    preparation = Preparation(tuple(trainable), batch, shapes or {})
-    graph = import_onnx(model, dims, None, precision, prepare=preparation)
+    sizes = dict(dims or {})
+    preparation = Preparation(tuple(trainable), batch, shapes or {}, sizes)
+    graph = import_onnx(model, sizes, None, precision, prepare=preparation)
     scale = SCALE if precision is DType.F16 else ""
     graph = _with_loss(graph, loss, preparation, scale)
-    weights = tuple(preparation.weights)
-    graph = Differentiate(LOSS, weights, scale).apply(graph)
+    named = tuple(preparation.weights)
+    _require_used(optimizer, named)
+    # Of the weights of a model, some may decide another output only. One that a user named may not.
+    graph = Differentiate(LOSS, named, scale, lenient=not trainable).apply(graph)
+    given = {output.name for output in graph.outputs}
+    weights = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
     taken = {*types, *(output.name for output in graph.outputs)}
     updates: list[Update] = []
@@ -173,7 +191,22 @@ def build_step(
         updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
-    return Step(graph, tuple(updates), masters, tuple(states))
+    still = tuple(name for name in named if name not in weights)
+    return Step(graph, tuple(updates), masters, tuple(states), still)
+
+
+def _require_used(optimizer: Optimizer, weights: Sequence[str]) -> None:
+    """Raise CompileError for a group that no weight is of, or none that is in no group before."""
+    first = {optimizer.group(name) for name in weights}
+    for number, (pattern, _) in enumerate(optimizer.groups):
+        if number in first:
+            continue
+        if any(fnmatchcase(name, pattern) for name in weights):
+            why = "a group before it has all weights of such a name"
+        else:
+            some = ", ".join(shortened(name, 60) for name in weights[:8])
+            why = f"no weight that is trained has such a name (there are: {some})"
+        raise CompileError(f"group {shortened(pattern)!r}: {why}")
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -211,7 +244,8 @@ def _with_loss(graph: Graph, loss: Loss, preparation: Preparation, scale: str) -
     if outputs[name].length is not None or outputs[name].high:
         raise CompileError(f"loss: the size of output {shortened(name)!r} depends on data")
     build = GraphBuilder.of(graph)
-    value = add_loss(build, loss, build.value(outputs[name].value))
+    output = outputs[name]
+    value = add_loss(build, loss, build.value(output.value), output.host_dtype)
     if scale:
         build.input(scale, Type(DType.F32, ()), "float32")
     shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
