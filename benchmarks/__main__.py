@@ -21,13 +21,21 @@ from benchmarks.suites import BY_NAME, LARGE, SUITES
 @click.option("--quick", is_flag=True, help="Small meshes, fewer networks; about two minutes.")
 @click.option("--large", is_flag=True, help="Also what takes minutes and gigabytes.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json",
-    default=Path("build/benchmarks.json"), show_default=True, help="Where the figures go.",
-)  # fmt: skip
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.json",
+    default=Path("build/benchmarks.json"),
+    show_default=True,
+    help="Where the figures go.",
+)
 @click.option(
-    "--markdown", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.md",
+    "--markdown",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.md",
     help="Write the tables as a page, too.",
-)  # fmt: skip
+)
 def main(names: tuple[str, ...], quick: bool, large: bool, output: Path, page: Path | None) -> None:
     """Run the benchmarks NAME... (all of them without a name): engine, wafer,
     minilm, text, utilisation, networks, collectives, values. A target that is missed is said to be

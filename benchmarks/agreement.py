@@ -65,9 +65,13 @@ def programs(small: bool) -> Iterator[tuple[Any, ...]]:
     for case, fabric, precision in product(KERNELS + NETWORKS, FABRICS, ("f32", "f16")):
         model, feeds = case.build()
         yield (
-            case.name, fabric, precision, case in NETWORKS,
-            build(model, fabric, DType(precision), case.same_order), feeds,
-        )  # fmt: skip
+            case.name,
+            fabric,
+            precision,
+            case in NETWORKS,
+            build(model, fabric, DType(precision), case.same_order),
+            feeds,
+        )
     if small:
         return
     import wsc
@@ -96,18 +100,26 @@ def page(agreement: Agreement) -> str:
     """The table for readers."""
     kinds = [
         [
-            item.kind, f"{item.calls:,}", f"{item.cycles:,}", f"{item.mean:.1%}",
-            f"{item.worst:.1%}", str(item.beyond),
+            item.kind,
+            f"{item.calls:,}",
+            f"{item.cycles:,}",
+            f"{item.mean:.1%}",
+            f"{item.worst:.1%}",
+            str(item.beyond),
         ]
         for item in agreement.kinds
-    ]  # fmt: skip
+    ]
     networks = [
         [
-            item.network, item.fabric, item.precision, f"{item.predicted:,}",
-            f"{item.measured:,}", f"{item.predicted / item.measured - 1:+.2%}",
+            item.network,
+            item.fabric,
+            item.precision,
+            f"{item.predicted:,}",
+            f"{item.measured:,}",
+            f"{item.predicted / item.measured - 1:+.2%}",
         ]
         for item in agreement.networks
-    ]  # fmt: skip
+    ]
     width, height = agreement.largest
     parts = [
         "# Predictions against runs",

@@ -146,8 +146,13 @@ def count(cells: Iterable[Cell], machine: bool) -> int:
 
 
 HEADINGS = (
-    "collective", "cases", "agree with published", "worst", "agree with the machine's", "worst",
-)  # fmt: skip
+    "collective",
+    "cases",
+    "agree with published",
+    "worst",
+    "agree with the machine's",
+    "worst",
+)
 
 
 def summary_rows(cells: Sequence[Cell]) -> list[list[str]]:
@@ -205,17 +210,24 @@ def plot(cells: Sequence[Cell]) -> str:
     most = max(c.case.width * c.case.height for c in cells)
     words = sorted({c.case.words for c in cells})
     middle = words[len(words) // 2 + 1 if len(words) > 2 else 0]
-    first = Panel(f"P = {most} tiles", "words B", _series(
-        [c for c in cells if c.case.width * c.case.height == most], lambda c: c.case.words
-    ))  # fmt: skip
-    second = Panel(f"B = {middle} words", "tiles P", _series(
-        [c for c in cells if c.case.words == middle], lambda c: c.case.width * c.case.height
-    ))  # fmt: skip
+    first = Panel(
+        f"P = {most} tiles",
+        "words B",
+        _series([c for c in cells if c.case.width * c.case.height == most], lambda c: c.case.words),
+    )
+    second = Panel(
+        f"B = {middle} words",
+        "tiles P",
+        _series(
+            [c for c in cells if c.case.words == middle], lambda c: c.case.width * c.case.height
+        ),
+    )
     return figure(
-        (first, second), "cycles",
+        (first, second),
+        "cycles",
         "Cycles of collectives: dots simulated, lines published formulas, "
         "dashed lines the machine's own.",
-    )  # fmt: skip
+    )
 
 
 def _series(cells: Sequence[Cell], along: Callable[[Cell], int]) -> tuple[Series, ...]:

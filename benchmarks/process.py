@@ -44,9 +44,12 @@ def measured(
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.tasks", task, json.dumps(arguments)],
-        cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise RuntimeError(f"benchmark task '{task}' failed:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -41,9 +41,13 @@ class Target:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "what": self.what, "limit": self.limit, "at_least": self.at_least,
-            "measured": self.measured, "unit": self.unit, "met": self.met,
-        }  # fmt: skip
+            "what": self.what,
+            "limit": self.limit,
+            "at_least": self.at_least,
+            "measured": self.measured,
+            "unit": self.unit,
+            "met": self.met,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,11 @@ def _commit() -> str:
     """The commit measured, marked when files differ from it; empty outside a repository."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude", "*"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout.strip()
 
 

@@ -55,11 +55,12 @@ def minilm(quick: bool) -> Result:
     run = ran("minilm", fabric, "f32")
     rows = [
         [
-            what, *(f"{found[name]:.1f}" for name in ("cpu_seconds", "seconds", "process_seconds")),
+            what,
+            *(f"{found[name]:.1f}" for name in ("cpu_seconds", "seconds", "process_seconds")),
             f"{gib(found):.2f}",
         ]
         for what, found in (("compile", made), ("run", run))
-    ]  # fmt: skip
+    ]
     targets = [
         Target(f"MiniLM, 128 tokens, {fabric}, compile", made["process_seconds"], 20, "s"),
         Target(f"MiniLM, 128 tokens, {fabric}, run", run["process_seconds"], 40, "s"),
@@ -73,10 +74,14 @@ def minilm(quick: bool) -> Result:
         "code on disk (see cold start); the targets are held against it."
     ]
     return Result(
-        "minilm", f"MiniLM, 128 tokens, {fabric}, f32",
-        ("", "CPU s", "seconds", "seconds of the process", "peak GiB"), rows, targets, notes,
+        "minilm",
+        f"MiniLM, 128 tokens, {fabric}, f32",
+        ("", "CPU s", "seconds", "seconds of the process", "peak GiB"),
+        rows,
+        targets,
+        notes,
         raw={"compile": made, "run": run},
-    )  # fmt: skip
+    )
 
 
 def text(quick: bool) -> Result:
@@ -90,11 +95,14 @@ def text(quick: bool) -> Result:
         raw[fabric] = {"compile": made, "parse": read}
         rows.append(
             [
-                fabric, f"{made['lines']:,}",
+                fabric,
+                f"{made['lines']:,}",
                 *(f"{read[name]['cpu_seconds']:.2f}" for name in ("parse", "verify")),
-                f"{made['cpu_seconds']:.1f}", f"{made['seconds']:.1f}", f"{gib(made):.2f}",
+                f"{made['cpu_seconds']:.1f}",
+                f"{made['seconds']:.1f}",
+                f"{gib(made):.2f}",
             ]
-        )  # fmt: skip
+        )
     lines = [raw[fabric]["compile"]["lines"] for fabric in sizes]
     parses = [raw[fabric]["parse"]["parse"]["seconds"] for fabric in sizes]
     small, large = raw[sizes[-2]]["compile"], raw[sizes[-1]]["compile"]
@@ -109,11 +117,21 @@ def text(quick: bool) -> Result:
         Target(f"peak memory, {pair}", large["peak_bytes"] / small["peak_bytes"], 2, "times"),
     ]
     return Result(
-        "text", "MiniLM's text on meshes of different sizes",
-        ("mesh", "lines", "parse CPU s", "verify CPU s", "compile CPU s", "compile s",
-         "compile peak GiB"),
-        rows, targets, raw=raw,
-    )  # fmt: skip
+        "text",
+        "MiniLM's text on meshes of different sizes",
+        (
+            "mesh",
+            "lines",
+            "parse CPU s",
+            "verify CPU s",
+            "compile CPU s",
+            "compile s",
+            "compile peak GiB",
+        ),
+        rows,
+        targets,
+        raw=raw,
+    )
 
 
 def utilisation(quick: bool) -> Result:
@@ -130,12 +148,14 @@ def utilisation(quick: bool) -> Result:
             bounds, shares = row["bounds"], row["shares"]
             rows.append(
                 [
-                    f"{precision} {short(row['node'])}", f"{row['cycles']:,}",
+                    f"{precision} {short(row['node'])}",
+                    f"{row['cycles']:,}",
                     *(f"{bounds[name]:,}" for name in ("compute", "link", "io")),
-                    row["bound_by"], f"{row['utilization']:.0%}",
+                    row["bound_by"],
+                    f"{row['utilization']:.0%}",
                     *(f"{shares[name]:.0%}" for name in ("mac", "other", "wait")),
                 ]
-            )  # fmt: skip
+            )
         least = 100 * min(row["utilization"] for row in streamed)
         what = f"lowest of MiniLM's {len(streamed)} streamed matmuls on {fabric}, {precision}"
         targets.append(Target(what, least, 50, "% of roofline", at_least=True))
@@ -147,11 +167,25 @@ def utilisation(quick: bool) -> Result:
         "(no longer) at this statement."
     ]
     return Result(
-        "utilisation", f"Streamed matmuls of MiniLM, 128 tokens, {fabric}",
-        ("matmul", "cycles", "compute", "link", "I/O", "bound by", "of bound", "mac", "other",
-         "wait"),
-        rows, targets, notes, raw=raw,
-    )  # fmt: skip
+        "utilisation",
+        f"Streamed matmuls of MiniLM, 128 tokens, {fabric}",
+        (
+            "matmul",
+            "cycles",
+            "compute",
+            "link",
+            "I/O",
+            "bound by",
+            "of bound",
+            "mac",
+            "other",
+            "wait",
+        ),
+        rows,
+        targets,
+        notes,
+        raw=raw,
+    )
 
 
 def short(node: str) -> str:
@@ -172,20 +206,41 @@ def networks(quick: bool) -> Result:
             error = max(run["errors"].values())
             rows.append(
                 [
-                    name, precision, f"{run['cycles']:,}", f"{run['utilization']:.1%}",
-                    f"{error:.1e}", f"{made['lines']:,}", f"{made['cpu_seconds']:.1f}",
-                    f"{run['cpu_seconds']:.1f}", f"{run['seconds']:.1f}", f"{gib(run):.2f}",
+                    name,
+                    precision,
+                    f"{run['cycles']:,}",
+                    f"{run['utilization']:.1%}",
+                    f"{error:.1e}",
+                    f"{made['lines']:,}",
+                    f"{made['cpu_seconds']:.1f}",
+                    f"{run['cpu_seconds']:.1f}",
+                    f"{run['seconds']:.1f}",
+                    f"{gib(run):.2f}",
                 ]
-            )  # fmt: skip
+            )
             raw[f"{name} {precision}"] = {"compile": made, "run": run}
             what = f"{name} {precision}, error against ONNX Runtime"
             targets.append(Target(what, error, tolerance, "of the largest magnitude"))
     return Result(
-        "networks", f"The four networks on {fabric}",
-        ("network", "precision", "cycles", "utilisation", "error", "lines", "compile CPU s",
-         "run CPU s", "run s", "run peak GiB"),
-        rows, targets, left=2, raw=raw,
-    )  # fmt: skip
+        "networks",
+        f"The four networks on {fabric}",
+        (
+            "network",
+            "precision",
+            "cycles",
+            "utilisation",
+            "error",
+            "lines",
+            "compile CPU s",
+            "run CPU s",
+            "run s",
+            "run peak GiB",
+        ),
+        rows,
+        targets,
+        left=2,
+        raw=raw,
+    )
 
 
 ENGINES = ("reference", "time")
@@ -206,11 +261,13 @@ def _engine_row(program: str, size: str, count: int, raw: dict[str, Any]) -> lis
     assert timed["cycles"] == found["reference"]["cycles"]
     events = timed["links"] + timed["flit_hops"] + timed["flits"]
     return [
-        f"{program}, {size}", f"{timed['cycles']:,}", f"{events / 1e6:.1f}",
+        f"{program}, {size}",
+        f"{timed['cycles']:,}",
+        f"{events / 1e6:.1f}",
         *(f"{seconds[name]:.2f}" for name in ENGINES),
         *(f"{events / seconds[name] / 1e6:.1f}" for name in ENGINES),
         f"{seconds['reference'] / seconds['time']:.2f}",
-    ]  # fmt: skip
+    ]
 
 
 def engine(quick: bool) -> Result:
@@ -240,15 +297,21 @@ def engine(quick: bool) -> Result:
     ]
     targets = [
         Target(
-            "streamed fmac, time over reference, the lesser", min(ratios), 3, "times",
+            "streamed fmac, time over reference, the lesser",
+            min(ratios),
+            3,
+            "times",
             at_least=True,
         ),
         Target(
             f"link events of streamed fmac, {sizes[0]}",
-            first["links"] / first["cpu_seconds"] / 1e6, 60, "M/s", at_least=True,
+            first["links"] / first["cpu_seconds"] / 1e6,
+            60,
+            "M/s",
+            at_least=True,
         ),
         Target("cold start of a process", cold["process_seconds"], 20, "s"),
-    ]  # fmt: skip
+    ]
     bare = first["links"] / plain["cpu_seconds"] / 1e6
     notes = [
         "Events: wavelets over any link, ramps included, and flits of the dynamic network over "
@@ -263,11 +326,23 @@ def engine(quick: bool) -> Result:
         f"{warm['process_seconds']:.1f} s.",
     ]
     return Result(
-        "engine", "The engines side by side",
-        ("program", "cycles", "M events", "reference CPU s", "time CPU s", "reference M/s",
-         "time M/s", "ratio"),
-        rows, targets, notes=notes, raw=raw,
-    )  # fmt: skip
+        "engine",
+        "The engines side by side",
+        (
+            "program",
+            "cycles",
+            "M events",
+            "reference CPU s",
+            "time CPU s",
+            "reference M/s",
+            "time M/s",
+            "ratio",
+        ),
+        rows,
+        targets,
+        notes=notes,
+        raw=raw,
+    )
 
 
 def wafer(quick: bool) -> Result:
@@ -282,27 +357,44 @@ def wafer(quick: bool) -> Result:
         raw[size] = found
         rows.append(
             [
-                size, f"{found['cycles']:,}", f"{found['macs'] / 1e9:.2f}",
-                f"{found['load_seconds']:.1f}", f"{found['cpu_seconds']:.1f}",
+                size,
+                f"{found['cycles']:,}",
+                f"{found['macs'] / 1e9:.2f}",
+                f"{found['load_seconds']:.1f}",
+                f"{found['cpu_seconds']:.1f}",
                 f"{found['links'] / found['cpu_seconds'] / 1e6:.1f}",
-                f"{found['process_seconds']:.1f}", f"{gib(found):.2f}",
+                f"{found['process_seconds']:.1f}",
+                f"{gib(found):.2f}",
             ]
-        )  # fmt: skip
+        )
     last = raw[sizes[-1]]
     targets = [
         Target(
             f"streamed fmac on {sizes[-1]}, loading and one run",
-            last["load_seconds"] + last["first_seconds"], 90, "s",
+            last["load_seconds"] + last["first_seconds"],
+            90,
+            "s",
         ),
         Target(f"loading for {sizes[-1]}", last["load_seconds"], 20, "s"),
         Target("peak memory", gib(last), 12, "GiB"),
-    ]  # fmt: skip
+    ]
     return Result(
-        "wafer", "A streamed multiply-accumulate on meshes up to the wafer, time engine",
-        ("mesh", "cycles", "G MACs", "load s", "run CPU s", "M link events/s",
-         "process s (two runs)", "peak GiB"),
-        rows, targets, raw=raw,
-    )  # fmt: skip
+        "wafer",
+        "A streamed multiply-accumulate on meshes up to the wafer, time engine",
+        (
+            "mesh",
+            "cycles",
+            "G MACs",
+            "load s",
+            "run CPU s",
+            "M link events/s",
+            "process s (two runs)",
+            "peak GiB",
+        ),
+        rows,
+        targets,
+        raw=raw,
+    )
 
 
 def collectives(quick: bool) -> Result:
@@ -314,17 +406,24 @@ def collectives(quick: bool) -> Result:
     targets = [
         Target(
             "collectives within 4 % or 5 cycles of the machine's formula",
-            100 * count(cells, True) / len(cells), 100, "%", at_least=True,
+            100 * count(cells, True) / len(cells),
+            100,
+            "%",
+            at_least=True,
         )
-    ]  # fmt: skip
+    ]
     return Result(
-        "collectives", "Collectives against formulas", HEADINGS, summary_rows(cells), targets,
+        "collectives",
+        "Collectives against formulas",
+        HEADINGS,
+        summary_rows(cells),
+        targets,
         raw=[asdict(cell) for cell in cells],
         files={
             DOCS / "collectives.md": page(cells, "python -m benchmarks collectives"),
             DOCS / "collectives.svg": plot(cells),
         },
-    )  # fmt: skip
+    )
 
 
 def values(quick: bool, large: bool = False) -> Result:
@@ -349,11 +448,14 @@ def values(quick: bool, large: bool = False) -> Result:
     targets = [
         Target(f"values of {name}", found["seconds"], 1, "s"),
         Target(
-            f"reference over values, {name}", clock / found["cpu_seconds"], 100, "times",
+            f"reference over values, {name}",
+            clock / found["cpu_seconds"],
+            100,
+            "times",
             at_least=True,
         ),
         Target("first use, all compiling included, digits", first["digits, 8x8"], 5, "s"),
-    ]  # fmt: skip
+    ]
     for shape, wanted in SHAPES.items():
         if quick or (wanted.large and not large):
             continue
@@ -377,27 +479,40 @@ def values(quick: bool, large: bool = False) -> Result:
     if not large:
         notes.append("--large adds what takes minutes and gigabytes.")
     return Result(
-        "values", "The values engine: outputs without a clock",
+        "values",
+        "The values engine: outputs without a clock",
         ("network", "G MACs", "load s", "run s", "run CPU s", "M MACs/s", "process s", "peak GiB"),
-        rows, targets, notes, raw=raw,
-    )  # fmt: skip
+        rows,
+        targets,
+        notes,
+        raw=raw,
+    )
 
 
 def _values_row(name: str, found: dict[str, Any]) -> list[str]:
     return [
-        name, f"{found['macs'] / 1e9:.2f}", f"{found['load']['seconds']:.1f}",
-        f"{found['seconds']:.2f}", f"{found['cpu_seconds']:.2f}",
-        f"{found['macs'] / found['seconds'] / 1e6:,.0f}", f"{found['process_seconds']:.1f}",
+        name,
+        f"{found['macs'] / 1e9:.2f}",
+        f"{found['load']['seconds']:.1f}",
+        f"{found['seconds']:.2f}",
+        f"{found['cpu_seconds']:.2f}",
+        f"{found['macs'] / found['seconds'] / 1e6:,.0f}",
+        f"{found['process_seconds']:.1f}",
         f"{gib(found):.2f}",
-    ]  # fmt: skip
+    ]
 
 
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
-    "engine": engine, "wafer": wafer, "minilm": minilm, "text": text,
-    "utilisation": utilisation, "networks": networks, "collectives": collectives,
+    "engine": engine,
+    "wafer": wafer,
+    "minilm": minilm,
+    "text": text,
+    "utilisation": utilisation,
+    "networks": networks,
+    "collectives": collectives,
     "values": values,
-}  # fmt: skip
+}
 
 # What ``--large`` measures instead.
 LARGE: dict[str, Callable[[bool], Result]] = {"values": functools.partial(values, large=True)}

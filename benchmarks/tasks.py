@@ -84,10 +84,14 @@ def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
         for row in kernel_rows(assembly, program.fabric, run.counters.statements)
     ]
     return {
-        **spent, "cycles": run.cycles, "utilization": run.counters.utilization,
-        "errors": errors, "kernels": rows, "counters": run.counters.as_dict(),
+        **spent,
+        "cycles": run.cycles,
+        "utilization": run.counters.utilization,
+        "errors": errors,
+        "kernels": rows,
+        "counters": run.counters.as_dict(),
         "own_peak_bytes": peak,
-    }  # fmt: skip
+    }
 
 
 def engine(program: str, size: str, count: int, repeats: int, name: str = "time") -> dict[str, Any]:
@@ -108,13 +112,17 @@ def engine(program: str, size: str, count: int, repeats: int, name: str = "time"
         best = min(best, watch.spent()["cpu_seconds"])
     counters = result.counters
     return {
-        "load_seconds": loaded - start, "first_seconds": first, "cpu_seconds": best,
-        "cycles": result.cycles, "tiles": counters.busy.size,
-        "hops": int(counters.links[..., :4].sum()), "links": int(counters.links.sum()),
+        "load_seconds": loaded - start,
+        "first_seconds": first,
+        "cpu_seconds": best,
+        "cycles": result.cycles,
+        "tiles": counters.busy.size,
+        "hops": int(counters.links[..., :4].sum()),
+        "links": int(counters.links.sum()),
         "flit_hops": int(counters.dynamic_links[..., :4].sum()),
         "flits": int(counters.dynamic_links[..., 4].sum()),
         "macs": counters.macs_f32 + counters.macs_f16,
-    }  # fmt: skip
+    }
 
 
 def plain(size: str, count: int, repeats: int) -> dict[str, Any]:
@@ -191,9 +199,12 @@ def values(path: str, repeats: int) -> dict[str, Any]:
         best = min(best, start.spent(), key=lambda spent: spent["cpu_seconds"])
     work = result.counters
     return {
-        **best, "first": first, "load": loaded, "macs": work.macs_f32 + work.macs_f16,
+        **best,
+        "first": first,
+        "load": loaded,
+        "macs": work.macs_f32 + work.macs_f16,
         "elements": work.elements,
-    }  # fmt: skip
+    }
 
 
 def timed(path: str, name: str) -> dict[str, Any]:
@@ -210,10 +221,16 @@ def timed(path: str, name: str) -> dict[str, Any]:
 
 
 TASKS: dict[str, Task] = {
-    "compile": compile_network, "parse": parse, "run": run_network, "engine": engine,
-    "plain": plain, "compile_shape": compile_shape, "values": values,
-    "timed": timed, "compile_digits": compile_digits,
-}  # fmt: skip
+    "compile": compile_network,
+    "parse": parse,
+    "run": run_network,
+    "engine": engine,
+    "plain": plain,
+    "compile_shape": compile_shape,
+    "values": values,
+    "timed": timed,
+    "compile_digits": compile_digits,
+}
 
 
 if __name__ == "__main__":

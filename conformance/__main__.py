@@ -30,15 +30,22 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @click.option(
-    "--suite", "suites", multiple=True, type=click.Choice([*SUITES, "all"]), default=("node",),
-    show_default=True, help="Which tests; 'all' leaves out the large networks of 'light'.",
-)  # fmt: skip
+    "--suite",
+    "suites",
+    multiple=True,
+    type=click.Choice([*SUITES, "all"]),
+    default=("node",),
+    show_default=True,
+    help="Which tests; 'all' leaves out the large networks of 'light'.",
+)
 @click.option("--filter", "pattern", default="", metavar="REGEX", help="Names that it matches.")
 @click.option("--fabric", help=f"As for wsc compile; {FABRIC}, or {LIGHT_FABRIC} for 'light'.")
 @click.option(
-    "--larger", multiple=True, metavar="FABRIC",
+    "--larger",
+    multiple=True,
+    metavar="FABRIC",
     help=f"Where a test does not fit: fabrics to try in turn; {' and '.join(LARGER)}.",
-)  # fmt: skip
+)
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
 @click.option(
     "--limit", type=float, help=f"Seconds for one test; {LIMIT:g}, or {LIGHT_LIMIT:g} for 'light'."
@@ -49,15 +56,26 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--json", "lines", type=_FILE, metavar="FILE.jsonl", help="A line for each test.")
 @click.option("--markdown", "page", type=_FILE, metavar="FILE.md", help="Write the page.")
 @click.option(
-    "--choose", "chosen_file", type=_FILE, metavar="FILE.txt",
+    "--choose",
+    "chosen_file",
+    type=_FILE,
+    metavar="FILE.txt",
     help="Write the names of a few tests: the quickest that passes of each operator.",
-)  # fmt: skip
+)
 @click.option("--verbose", is_flag=True, help="List every test that does not pass.")
 def main(
-    suites: tuple[str, ...], pattern: str, fabric: str | None, larger: tuple[str, ...], jobs: int,
-    limit: float | None, with_random: bool, lines: Path | None, page: Path | None,
-    chosen_file: Path | None, verbose: bool,
-) -> None:  # fmt: skip
+    suites: tuple[str, ...],
+    pattern: str,
+    fabric: str | None,
+    larger: tuple[str, ...],
+    jobs: int,
+    limit: float | None,
+    with_random: bool,
+    lines: Path | None,
+    page: Path | None,
+    chosen_file: Path | None,
+    verbose: bool,
+) -> None:
     """Run ONNX's own backend tests on the simulated fabric."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     started = time.perf_counter()
@@ -73,9 +91,15 @@ def main(
     counts = dict.fromkeys((PASSED, FAILED, REFUSED), 0)
     columns = ("{task.description}", "{task.fields[counts]}")
     with Progress(
-        TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]),
-        TimeElapsedColumn(), console=console, auto_refresh=False, transient=True,
-    ) as progress:  # fmt: skip
+        TextColumn(columns[0]),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(columns[1]),
+        TimeElapsedColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    ) as progress:
         task = progress.add_task("tests", total=len(cases), counts="")
         for record in run_all(cases, fabric, jobs, limit, with_random, larger):
             records.append(record)

@@ -159,9 +159,11 @@ def _suite_lines(records: Sequence[Record]) -> list[str]:
 
 def _operator_lines(records: Sequence[Record]) -> list[str]:
     lines = [
-        "## By operator", "",
-        "| operator | tests | passed | failed | refused |", "|---|--:|--:|--:|--:|",
-    ]  # fmt: skip
+        "## By operator",
+        "",
+        "| operator | tests | passed | failed | refused |",
+        "|---|--:|--:|--:|--:|",
+    ]
     for row in by_operator(records):
         figures = " | ".join(str(row.counts[status] or "") for status in _STATUSES)
         lines.append(f"| {row.operator} | {row.tests} | {figures} |")

@@ -446,8 +446,21 @@ class Builder(OperandBuilder):
 
     def transfer(self, children: Children) -> Transfer:
         """``feed c in all side N from a[i] for i:n``."""
-        (token, color, region, side, guard, tensor, offset, repeat, lookup, dims, then, final,
-         node) = children  # fmt: skip
+        (
+            token,
+            color,
+            region,
+            side,
+            guard,
+            tensor,
+            offset,
+            repeat,
+            lookup,
+            dims,
+            then,
+            final,
+            node,
+        ) = children
         return Transfer(
             Direction(str(token)),
             str(color),

@@ -454,9 +454,14 @@ def _built(name: str, title: str, leaves: dict[str, Evidence], path: Path) -> Fa
         raise FabricError(f"{path}: the number '{min(leaves)}' is not known")
     try:
         return Fabric(
-            name=name, title=title, timing=timing, energy=energy, evidence=evidence,
-            source=str(path), **values,
-        )  # fmt: skip
+            name=name,
+            title=title,
+            timing=timing,
+            energy=energy,
+            evidence=evidence,
+            source=str(path),
+            **values,
+        )
     except FabricError as error:
         raise FabricError(f"{path}: {error}") from None
 

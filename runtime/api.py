@@ -218,9 +218,7 @@ def require_weights(image: Image) -> None:
         )
 
 
-def require_inputs(
-    program: Program, inputs: Mapping[str, np.ndarray], decision: Decision
-) -> None:  # fmt: skip
+def require_inputs(program: Program, inputs: Mapping[str, np.ndarray], decision: Decision) -> None:
     """Refuse a run for time without the inputs that its cycles depend on.
 
     Raises:
@@ -241,9 +239,12 @@ def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunR
 
 
 def _run_values(
-    image: Image, flat: dict[str, np.ndarray], options: Options, max_memory: int | None,
+    image: Image,
+    flat: dict[str, np.ndarray],
+    options: Options,
+    max_memory: int | None,
     started: float,
-) -> ValuesResult:  # fmt: skip
+) -> ValuesResult:
     require_for_run(image, VALUES, max_memory)
     from wsc.runtime.values.engine import execute  # compiled code is loaded only now
 

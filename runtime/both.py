@@ -57,9 +57,13 @@ class _Both:
     """One run, in parts. What gives None could not tell how the run ends."""
 
     def __init__(
-        self, image: Image, inputs: Arrays, options: Options, max_memory: int | None,
+        self,
+        image: Image,
+        inputs: Arrays,
+        options: Options,
+        max_memory: int | None,
         found: Decisions,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.image, self.inputs, self.options = image, inputs, options
         self.max_memory, self.found = max_memory, found
 
@@ -99,11 +103,13 @@ class _Both:
 
         progress = self.options.progress
         return execute(
-            self.image, self.inputs, max_memory=self.max_memory,
+            self.image,
+            self.inputs,
+            max_memory=self.max_memory,
             progress=None if progress is None else lambda part: progress(0, part),
             deciding=None if self.found.first is None else self.found.deciding,
             compiling=self.options.compiling,
-        )  # fmt: skip
+        )
 
     def reference(self) -> Outcome:
         """The engine that knows both at once."""

@@ -203,10 +203,15 @@ class Coder:
             )
         register = scope.registers[loop.register]
         head = self._row(
-            Kind.LOOP, loop.where, OPCODE=COUNTED.index("loop"), D=scope.nest,
-            TIMING=CLASS_INDEX[CONTROL_TIMING["loop"]], C=register,
-            B=self._ref(loop.count, scope, loop.where), STATEMENT=scope.statement,
-        )  # fmt: skip
+            Kind.LOOP,
+            loop.where,
+            OPCODE=COUNTED.index("loop"),
+            D=scope.nest,
+            TIMING=CLASS_INDEX[CONTROL_TIMING["loop"]],
+            C=register,
+            B=self._ref(loop.count, scope, loop.where),
+            STATEMENT=scope.statement,
+        )
         scope.nest += 1
         statement = scope.statement
         self._block(loop.body, scope, top)
@@ -219,11 +224,15 @@ class Coder:
 
     def _if(self, guard: If, scope: _Scope, top: bool) -> None:
         head = self._row(
-            Kind.IF, guard.where, OPCODE=COUNTED.index("if"), D=RELATIONS.index(guard.relation),
-            TIMING=CLASS_INDEX[CONTROL_TIMING["if"]], STATEMENT=scope.statement,
+            Kind.IF,
+            guard.where,
+            OPCODE=COUNTED.index("if"),
+            D=RELATIONS.index(guard.relation),
+            TIMING=CLASS_INDEX[CONTROL_TIMING["if"]],
+            STATEMENT=scope.statement,
             B=self._ref(guard.left, scope, guard.where),
             C=self._ref(guard.right, scope, guard.where),
-        )  # fmt: skip
+        )
         self._block(guard.then, scope, top)
         if not guard.otherwise:
             self.tables.rows[head][Col.A] = len(self.tables.rows)
@@ -245,11 +254,16 @@ class Coder:
             )
         first = self._list([self._ref(given[name], scope, call.where) for name in parameters])
         row = self._row(
-            Kind.CALL, call.where, OPCODE=COUNTED.index("call"), DIMS=first,
-            TIMING=CLASS_INDEX[CONTROL_TIMING["call"]], COUNT=len(parameters),
-            D=len(scope.registers), STATEMENT=scope.statement,
+            Kind.CALL,
+            call.where,
+            OPCODE=COUNTED.index("call"),
+            DIMS=first,
+            TIMING=CLASS_INDEX[CONTROL_TIMING["call"]],
+            COUNT=len(parameters),
+            D=len(scope.registers),
+            STATEMENT=scope.statement,
             RANK=len(window(parameters, self.procedures[call.procedure].body)),
-        )  # fmt: skip
+        )
         self.calls.append((row, call.procedure))
 
     # --- instructions -------------------------------------------------------------
@@ -268,9 +282,13 @@ class Coder:
         elif instr.form is Form.CONTROL:
             assert op.color is not None
             self._row(
-                Kind.CONTROL, op.where, COLOR=self._color(op.color, op.where), LEVEL=0,
-                D=CONTROL_INDEX[op.control], **common,
-            )  # fmt: skip
+                Kind.CONTROL,
+                op.where,
+                COLOR=self._color(op.color, op.where),
+                LEVEL=0,
+                D=CONTROL_INDEX[op.control],
+                **common,
+            )
         elif instr.form is Form.SEMAPHORE:
             kind = Kind.WAIT if op.name == "wait" else Kind.SIGNAL
             semaphore = self._semaphore(op.semaphore, op.where)
@@ -314,9 +332,14 @@ class Coder:
         self._iterated(Kind.SEND, op, [op.dtype] * 2, -1, scope, common)
 
     def _iterated(
-        self, kind: Kind, op: Op, types: list[DType], level: int, scope: _Scope,
+        self,
+        kind: Kind,
+        op: Op,
+        types: list[DType],
+        level: int,
+        scope: _Scope,
         common: dict[str, int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         if len(op.dims) > min(MAX_DIMS, self.machine.dimensions):
             raise LoadError(
                 f"{place(op.where)}{len(op.dims)} iteration names; fabric "
@@ -339,10 +362,18 @@ class Coder:
                 done = self._semaphore(op.asynchronous.semaphore, op.where)
         assert op.dtype is not None
         self._row(
-            kind, op.where, DTYPE=TYPE_INDEX[op.dtype], OPERANDS=first,
-            COUNT=len(op.operands), DIMS=dims, RANK=len(op.dims), UNIT=unit, DONE=done,
-            LEVEL=level, **common,
-        )  # fmt: skip
+            kind,
+            op.where,
+            DTYPE=TYPE_INDEX[op.dtype],
+            OPERANDS=first,
+            COUNT=len(op.operands),
+            DIMS=dims,
+            RANK=len(op.dims),
+            UNIT=unit,
+            DONE=done,
+            LEVEL=level,
+            **common,
+        )
 
     def _advance(self, operand: Operand, op: Op) -> int:
         if not isinstance(operand, Fabric):

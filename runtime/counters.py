@@ -115,10 +115,13 @@ class Counters:
     def per_tile(self) -> dict[str, Any]:
         """The arrays [height][width], ready for JSON."""
         arrays = {
-            "busy": self.busy, "stalled_input": self.stalled_input,
-            "stalled_output": self.stalled_output, "waiting": self.waiting, "idle": self.idle,
+            "busy": self.busy,
+            "stalled_input": self.stalled_input,
+            "stalled_output": self.stalled_output,
+            "waiting": self.waiting,
+            "idle": self.idle,
             "stream_units_busy": self.unit_busy,
-        }  # fmt: skip
+        }
         sides = ("north", "east", "south", "west", "to_core", "from_core")
         return {
             **{name: array.tolist() for name, array in arrays.items()},

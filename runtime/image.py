@@ -61,10 +61,14 @@ class Image:
 
 
 def load(
-    program: Program, fabric: Fabric | None = None, weights_dir: Path | None = None,
-    max_memory: int | None = None, changed_weights: bool = False, engine: str = BOTH,
+    program: Program,
+    fabric: Fabric | None = None,
+    weights_dir: Path | None = None,
+    max_memory: int | None = None,
+    changed_weights: bool = False,
+    engine: str = BOTH,
     checkpoint: Path | None = None,
-) -> Image:  # fmt: skip
+) -> Image:
     """Flatten a program for a fabric and open its weights.
 
     Args:
@@ -118,11 +122,21 @@ def load(
         [(r.left, r.top, r.width, r.height) for r in program.regions] or [(0, 0, 0, 0)], np.int32
     )
     return Image(
-        program=program, fabric=machine, code=code, routes=routes, schedule=schedule,
-        weights=opened.tensors, tile_x=tile_x, tile_y=tile_y,
-        tile_region=owner, entry=entry, regions=regions, timing=_timing(machine),
-        data_bytes=data_bytes, weight_bytes=opened.memory,
-    )  # fmt: skip
+        program=program,
+        fabric=machine,
+        code=code,
+        routes=routes,
+        schedule=schedule,
+        weights=opened.tensors,
+        tile_x=tile_x,
+        tile_y=tile_y,
+        tile_region=owner,
+        entry=entry,
+        regions=regions,
+        timing=_timing(machine),
+        data_bytes=data_bytes,
+        weight_bytes=opened.memory,
+    )
 
 
 def _timing(machine: Fabric) -> np.ndarray:

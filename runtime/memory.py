@@ -26,8 +26,9 @@ def require_memory(needed: dict[str, int], limit: int | None) -> None:
     whose = "may be taken" if limit is not None else "are free on this machine"
     raise MemoryLimit(
         f"the run would take {_text(total)} of memory ({parts}); {_text(room)} {whose}",
-        total, room,
-    )  # fmt: skip
+        total,
+        room,
+    )
 
 
 def available_bytes() -> int | None:

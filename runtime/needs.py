@@ -17,12 +17,18 @@ def sizes_of(image: Image) -> Sizes:
     """The sizes of a loaded program."""
     routes, schedule = image.routes, image.schedule
     return Sizes(
-        tiles=image.tiles, units=image.code.units + 1, colors=max(len(image.program.colors), 1),
-        slots=len(routes.slots), queues=len(routes.fifos) - len(routes.slots), cells=routes.cells,
-        pool=image.code.pool.size, records=len(schedule.records),
-        lookups=int(schedule.lookups[:, 1].sum()), sends=image.code.sends,
+        tiles=image.tiles,
+        units=image.code.units + 1,
+        colors=max(len(image.program.colors), 1),
+        slots=len(routes.slots),
+        queues=len(routes.fifos) - len(routes.slots),
+        cells=routes.cells,
+        pool=image.code.pool.size,
+        records=len(schedule.records),
+        lookups=int(schedule.lookups[:, 1].sum()),
+        sends=image.code.sends,
         data_bytes=image.data_bytes,
-    )  # fmt: skip
+    )
 
 
 def observer_bytes(image: Image, options: Options) -> int:

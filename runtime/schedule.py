@@ -204,16 +204,29 @@ class Scheduler:
         return self.program.edge_tensors[self.tensors[transfer.direction, transfer.tensor]]
 
     def _shape(
-        self, number: int, direction: int, extents: list[int], steps: list[int],
-        controls: tuple[int, int], lookup: tuple[int, int, int],
-    ) -> int:  # fmt: skip
+        self,
+        number: int,
+        direction: int,
+        extents: list[int],
+        steps: list[int],
+        controls: tuple[int, int],
+        lookup: tuple[int, int, int],
+    ) -> int:
         pad = [0] * (MAX_DIMS - len(extents))
         transfer = self.transfers[number]
         tensor = self.tensors[transfer.direction, transfer.tensor]
         key = (
-            len(extents), tensor, direction, *controls, number, *lookup,
-            *extents, *pad, *steps, *pad,
-        )  # fmt: skip
+            len(extents),
+            tensor,
+            direction,
+            *controls,
+            number,
+            *lookup,
+            *extents,
+            *pad,
+            *steps,
+            *pad,
+        )
         if key not in self.known:
             self.known[key] = len(self.shapes)
             self.shapes.append(key)
@@ -278,9 +291,13 @@ class Scheduler:
         return records
 
     def _shapes(
-        self, number: int, transfer: Transfer, table: np.ndarray, rank: int,
+        self,
+        number: int,
+        transfer: Transfer,
+        table: np.ndarray,
+        rank: int,
         lookup: tuple[int, int],
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         direction = FEED if transfer.direction is Direction.FEED else DRAIN
         controls = (CONTROL_INDEX[transfer.then], CONTROL_INDEX[transfer.final])
         flat = table.reshape(-1, table.shape[-1])
@@ -292,11 +309,15 @@ class Scheduler:
             )
         numbers = [
             self._shape(
-                number, direction, list(row[:rank]), list(row[rank : 2 * rank]), controls,
+                number,
+                direction,
+                list(row[:rank]),
+                list(row[rank : 2 * rank]),
+                controls,
                 (lookup[0], lookup[1], row[-1]),
             )
             for row in unique.tolist()
-        ]  # fmt: skip
+        ]
         return np.array(numbers, dtype=np.int64)[inverse].reshape(table.shape[:-1])
 
     def _check(self, transfer: Transfer, span: Span) -> None:

@@ -76,10 +76,18 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
     ]
     units = [op.asynchronous.unit + 1 for op in operations if op.asynchronous is not None]
     return Sizes(
-        tiles=tiles, units=max(units, default=0) + 1, colors=max(len(program.colors), 1),
-        slots=slots, queues=queues, cells=cells, pool=0, records=records, lookups=lookups,
-        sends=any(BY_NAME[op.name].form is Form.SEND for op in operations), data_bytes=data_bytes,
-    )  # fmt: skip
+        tiles=tiles,
+        units=max(units, default=0) + 1,
+        colors=max(len(program.colors), 1),
+        slots=slots,
+        queues=queues,
+        cells=cells,
+        pool=0,
+        records=records,
+        lookups=lookups,
+        sends=any(BY_NAME[op.name].form is Form.SEND for op in operations),
+        data_bytes=data_bytes,
+    )
 
 
 def image_bytes(sizes: Sizes) -> int:
@@ -97,11 +105,15 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     # A unit: its record; slots, bases and held bits of operands; indices, extents and strides.
     each_unit = UNIT.itemsize + _WORD * (3 * 4 + (2 + 4) * MAX_DIMS)
     each_tile = (
-        TILE.itemsize + TALLY.itemsize + sizes.units * each_unit
-        + _WORD * (2 * fabric.call_depth + nests) + SEMAPHORE.itemsize * fabric.semaphores
+        TILE.itemsize
+        + TALLY.itemsize
+        + sizes.units * each_unit
+        + _WORD * (2 * fabric.call_depth + nests)
+        + SEMAPHORE.itemsize * fabric.semaphores
         + 4 * fabric.registers
-        + 6 + _WORD * (1 + 2)  # turns, due, active
-    )  # fmt: skip
+        + 6
+        + _WORD * (1 + 2)  # turns, due, active
+    )
     if sizes.sends:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
         each_tile += 10 + _WORD * (5 + 2)  # holders, counts of links, active
@@ -110,9 +122,12 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     fifos = _WORD * len(Fcol) * (sizes.slots + sizes.queues)
     lookups = 2 * _WORD * sizes.lookups
     return (
-        sizes.tiles * each_tile + each_slot * sizes.slots + fifos
-        + CELL.itemsize * sizes.cells + lookups
-    )  # fmt: skip
+        sizes.tiles * each_tile
+        + each_slot * sizes.slots
+        + fifos
+        + CELL.itemsize * sizes.cells
+        + lookups
+    )
 
 
 def ahead_bytes(sizes: Sizes) -> int:

@@ -32,17 +32,31 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
     ports = 2 * (program.width + program.height)
     queues = int((schedule.queues[:, Qcol.END] > 0).sum())
     return {
-        "now": -1, "credit_time": -1, "last": -1, "turn_in": ports - 1, "turn_out": ports - 1,
-        "queues_left": queues, "queues": queues, "port_count": ports,
+        "now": -1,
+        "credit_time": -1,
+        "last": -1,
+        "turn_in": ports - 1,
+        "turn_out": ports - 1,
+        "queues_left": queues,
+        "queues": queues,
+        "port_count": ports,
         "seed": 0 if options.delays is None else options.delays * 2 + 1,
-        "width": program.width, "height": program.height, "tiles": image.tiles,
-        "ramp": fabric.ramp_latency, "io": fabric.io_bytes_per_cycle,
-        "units": units, "registers": fabric.registers, "calls": fabric.call_depth,
-        "loops": fabric.loop_depth, "semaphores": fabric.semaphores,
-        "bytes": image.data_bytes, "colors": max(len(program.colors), 1),
-        "issue": fabric.issue_cycles, "depth": fabric.dynamic_buffer_depth,
+        "width": program.width,
+        "height": program.height,
+        "tiles": image.tiles,
+        "ramp": fabric.ramp_latency,
+        "io": fabric.io_bytes_per_cycle,
+        "units": units,
+        "registers": fabric.registers,
+        "calls": fabric.call_depth,
+        "loops": fabric.loop_depth,
+        "semaphores": fabric.semaphores,
+        "bytes": image.data_bytes,
+        "colors": max(len(program.colors), 1),
+        "issue": fabric.issue_cycles,
+        "depth": fabric.dynamic_buffer_depth,
         "trace": trace_tables(image, units, options)[2],
-    }  # fmt: skip
+    }
 
 
 def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tables:
@@ -61,7 +75,8 @@ def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tab
     unit["mode"][~runs, 0] = Mode.HALT
     threads = tiles * units
     return {
-        "tile": tile, "unit": unit.reshape(-1),
+        "tile": tile,
+        "unit": unit.reshape(-1),
         "unit_slot": np.full((threads, OPERANDS), -1, np.int64),
         "unit_base": np.zeros((threads, OPERANDS), np.int64),
         "unit_index": np.zeros((threads, MAX_DIMS), np.int64),
@@ -71,7 +86,7 @@ def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tab
         "frames": np.zeros(tiles * fabric.call_depth * 2, np.int64),
         "loops": np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
         "semaphores": np.zeros(tiles * fabric.semaphores, SEMAPHORE),
-    }  # fmt: skip
+    }
 
 
 def edge(image: Image) -> Tables:
@@ -79,13 +94,17 @@ def edge(image: Image) -> Tables:
     schedule = image.schedule
     ports = len(schedule.port_first) - 1
     return {
-        "records": schedule.records, "shapes": schedule.shapes, "queues": schedule.queues.copy(),
-        "port_first": schedule.port_first, "port_turn": np.full(ports, -1, np.int64),
-        "request_in": np.full(ports, -1, np.int64), "request_out": np.full(ports, -1, np.int64),
+        "records": schedule.records,
+        "shapes": schedule.shapes,
+        "queues": schedule.queues.copy(),
+        "port_first": schedule.port_first,
+        "port_turn": np.full(ports, -1, np.int64),
+        "request_in": np.full(ports, -1, np.int64),
+        "request_out": np.full(ports, -1, np.int64),
         "lookups": schedule.lookups,
         "lookup_count": np.zeros(len(schedule.lookups), np.int64),
         "lookup_time": np.zeros(int(schedule.lookups[:, 1].sum()) + 1, np.int64),
-    }  # fmt: skip
+    }
 
 
 def messages(image: Image, buffer: Record, lock: Record, message: Record) -> Tables:
@@ -97,13 +116,16 @@ def messages(image: Image, buffer: Record, lock: Record, message: Record) -> Tab
     locks = np.zeros(max(moving, 1), lock)
     locks["unit"] = locks["released"] = -1
     return {
-        "dyn": dyn, "dyn_value": np.zeros(cells, np.int64), "dyn_kind": np.zeros(cells, np.int8),
+        "dyn": dyn,
+        "dyn_value": np.zeros(cells, np.int64),
+        "dyn_kind": np.zeros(cells, np.int8),
         "dyn_time": np.zeros(cells, np.int64),
         "dyn_hold": np.full((max(moving, 1), 10), -1, np.int8),
-        "dyn_message": np.zeros(max(moving, 1), message), "dyn_lock": locks,
+        "dyn_message": np.zeros(max(moving, 1), message),
+        "dyn_lock": locks,
         "dyn_active": np.zeros(2 * max(moving, 1), np.int64),
         "dyn_links": np.zeros((max(moving, 1), 5), np.int64),
-    }  # fmt: skip
+    }
 
 
 def counts(image: Image, units: int, options: Options) -> Tables:
@@ -114,21 +136,37 @@ def counts(image: Image, units: int, options: Options) -> Tables:
     statements["start"] = passes["start"] = NEVER
     traced, trace, _ = trace_tables(image, units, options)
     return {
-        "counted": np.zeros(len(COUNTED), np.int64), "counters": np.zeros(image.tiles, TALLY),
-        "statements": statements, "passes": passes,
-        "moves": np.zeros((slots, 6), np.int64), "lost": np.zeros((slots, 6), np.int64),
-        "traced": traced, "trace": trace,
-    }  # fmt: skip
+        "counted": np.zeros(len(COUNTED), np.int64),
+        "counters": np.zeros(image.tiles, TALLY),
+        "statements": statements,
+        "passes": passes,
+        "moves": np.zeros((slots, 6), np.int64),
+        "lost": np.zeros((slots, 6), np.int64),
+        "traced": traced,
+        "trace": trace,
+    }
 
 
 def observe(machine: Any) -> Observations:
     """What a run leaves, as it stands; it goes on with the run."""
     return Observations(
-        units=int(machine.now["units"][0]), now=machine.now, tile=machine.tile,
-        unit=machine.unit, counters=machine.counters, statements=machine.statements,
-        passes=machine.passes, moves=machine.moves, lost=machine.lost,
-        dyn_links=machine.dyn_links, counted=machine.counted, semaphores=machine.semaphores,
-        slots=machine.slots, fifos=machine.fifos, queues=machine.queues,
-        positions=machine.positions, held=machine.dyn["count"], traced=machine.traced,
+        units=int(machine.now["units"][0]),
+        now=machine.now,
+        tile=machine.tile,
+        unit=machine.unit,
+        counters=machine.counters,
+        statements=machine.statements,
+        passes=machine.passes,
+        moves=machine.moves,
+        lost=machine.lost,
+        dyn_links=machine.dyn_links,
+        counted=machine.counted,
+        semaphores=machine.semaphores,
+        slots=machine.slots,
+        fifos=machine.fifos,
+        queues=machine.queues,
+        positions=machine.positions,
+        held=machine.dyn["count"],
+        traced=machine.traced,
         trace=machine.trace,
-    )  # fmt: skip
+    )

@@ -86,9 +86,7 @@ def node_of(code: Code, statement: int) -> str:
     return code.statements[statement].node if 0 <= statement < len(code.statements) else ""
 
 
-def fault_text(
-    program: Program, name: str, instruction: str, a: int, b: int, outward: bool
-) -> str:  # fmt: skip
+def fault_text(program: Program, name: str, instruction: str, a: int, b: int, outward: bool) -> str:
     """What an instruction did that the machine does not allow.
 
     name: of the member of the engine's ``Fault``. a, b: its numbers. outward: of a queue that is

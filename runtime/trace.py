@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 DEFAULT_TILES = "corners;middle"
 DEFAULT_EVENTS = 200_000
 STATES = (
-    "busy", "stalled on input", "stalled on output", "waiting for a semaphore",
-    "waiting for a unit", "stalled on the dynamic network",
-)  # fmt: skip
+    "busy",
+    "stalled on input",
+    "stalled on output",
+    "waiting for a semaphore",
+    "waiting for a unit",
+    "stalled on the dynamic network",
+)
 _REGION, _FIRST_TILE = 1, 2  # numbers of processes in the file
 
 
@@ -160,8 +164,12 @@ def _process(pid: int, name: str) -> Iterator[dict[str, Any]]:
 def _thread(pid: int, tid: int, name: str) -> Iterator[dict[str, Any]]:
     yield {"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": name}}
     yield {
-        "ph": "M", "pid": pid, "tid": tid, "name": "thread_sort_index", "args": {"sort_index": tid},
-    }  # fmt: skip
+        "ph": "M",
+        "pid": pid,
+        "tid": tid,
+        "name": "thread_sort_index",
+        "args": {"sort_index": tid},
+    }
 
 
 def _slice(
@@ -169,9 +177,15 @@ def _slice(
 ) -> dict[str, Any]:
     shown = {key: escaped(item) if isinstance(item, str) else item for key, item in args.items()}
     return {
-        "ph": "X", "pid": pid, "tid": tid, "name": name, "cat": category, "ts": begin,
-        "dur": end - begin, "args": shown,
-    }  # fmt: skip
+        "ph": "X",
+        "pid": pid,
+        "tid": tid,
+        "name": name,
+        "cat": category,
+        "ts": begin,
+        "dur": end - begin,
+        "args": shown,
+    }
 
 
 def _region_events(trace: Trace) -> Iterator[dict[str, Any]]:
@@ -189,9 +203,12 @@ def _region_events(trace: Trace) -> Iterator[dict[str, Any]]:
         ends[track] = end
         statement = item.statement
         args = {
-            "line": statement.where.line, "node": statement.node, "region": statement.region,
-            "busy cycles of main threads": item.busy, "multiply-accumulates": item.macs,
-        }  # fmt: skip
+            "line": statement.where.line,
+            "node": statement.node,
+            "region": statement.region,
+            "busy cycles of main threads": item.busy,
+            "multiply-accumulates": item.macs,
+        }
         yield _slice(_REGION, track, statement.text, "statement", item.start, end, args)
 
 

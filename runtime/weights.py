@@ -96,9 +96,12 @@ class Weights:
 
 
 def open_weights(
-    program: Program, folder: Path, changed: bool = False, room: int | None = None,
+    program: Program,
+    folder: Path,
+    changed: bool = False,
+    room: int | None = None,
     checkpoint: Path | None = None,
-) -> Weights:  # fmt: skip
+) -> Weights:
     """The weights of a program, from the files in its folder, or in that of a checkpoint.
 
     changed: take weights whose digest is not the one in the program. room: bytes of memory that

@@ -17,11 +17,33 @@ def drawn(count: int) -> np.ndarray:
     return np.concatenate([bits, powers, near, plain, whole])
 
 
-_POSITIVE = np.array([
-    0.0, 1.0, 1.5, 3.0, 2.0**-1074, 2.0**-1022, 2.0**-1022 - 2.0**-1074, 2.0**1023 * (2 - 2.0**-52),
-    np.inf, 16777217.0, 1 + 2.0**-40, 1732900000.123456, 1e300, 2.0**31, 2.0**32, 2.0**53 + 2,
-    2.0**63, 2.0**-149, 2.0**-150, 2.0**-126, 3.4028235677973366e38, 0.1, 2147483647.5,
-])  # fmt: skip
+_POSITIVE = np.array(
+    [
+        0.0,
+        1.0,
+        1.5,
+        3.0,
+        2.0**-1074,
+        2.0**-1022,
+        2.0**-1022 - 2.0**-1074,
+        2.0**1023 * (2 - 2.0**-52),
+        np.inf,
+        16777217.0,
+        1 + 2.0**-40,
+        1732900000.123456,
+        1e300,
+        2.0**31,
+        2.0**32,
+        2.0**53 + 2,
+        2.0**63,
+        2.0**-149,
+        2.0**-150,
+        2.0**-126,
+        3.4028235677973366e38,
+        0.1,
+        2147483647.5,
+    ]
+)
 SPECIAL = np.concatenate([_POSITIVE, -_POSITIVE, [np.nan]])
 ONE = np.concatenate([drawn(60), np.repeat(SPECIAL, len(SPECIAL))])
 OTHER = np.concatenate([RANDOM.permutation(drawn(60)), np.tile(SPECIAL, len(SPECIAL))])

@@ -46,9 +46,11 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def assert_as_onnx_runtime(
-    run: RunResult, session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray],
+    run: RunResult,
+    session: onnxruntime.InferenceSession,
+    feeds: Mapping[str, np.ndarray],
     precision: DType,
-) -> None:  # fmt: skip
+) -> None:
     """Hold the outputs of a run against ONNX Runtime's: names, types and values."""
     names = [item.name for item in session.get_outputs()]
     assert list(run.outputs) == names
@@ -60,17 +62,23 @@ def assert_as_onnx_runtime(
 
 
 def compare(
-    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], fabric: str,
-    precision: DType = DType.F32, same_order: bool = False,
-) -> Ending:  # fmt: skip
+    model: onnx.ModelProto,
+    feeds: Mapping[str, np.ndarray],
+    fabric: str,
+    precision: DType = DType.F32,
+    same_order: bool = False,
+) -> Ending:
     """Run on both engines and in ONNX Runtime; how the fabric's run ended, when all agree."""
     with tempfile.TemporaryDirectory() as folder:
         program = build(model, fabric, precision, same_order)
         program.save(Path(folder) / "program.wsa")
         end = assert_agree(
-            program.assembly, feeds, check_races=True, fabric=program.fabric,
+            program.assembly,
+            feeds,
+            check_races=True,
+            fabric=program.fabric,
             weights_dir=Path(folder),
-        )  # fmt: skip
+        )
     assert not end.error, end.error
     wanted = run_reference(model, feeds)
     for output, value in zip(model.graph.output, wanted, strict=True):

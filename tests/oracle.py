@@ -43,24 +43,58 @@ def _position(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 _ROWS: dict[str, Callable[..., np.ndarray]] = {
-    "mov": lambda a: a, "widen": lambda a: a, "narrow": lambda a: a,
-    "to_int": np.trunc, "from_int": lambda a: a,
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide,
-    "mod": np.mod, "rem": np.fmod, "min": np.minimum, "max": np.maximum, "pow": np.power,
-    "neg": np.negative, "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
-    "round": np.rint, "recip": lambda a: 1 / a, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
-    "expm1": np.expm1, "log1p": np.log1p, "sinh": np.sinh, "asinh": np.arcsinh,
-    "tanh": np.tanh, "erf": lambda a: np.asarray(_erf(a), np.float64), "sin": np.sin, "cos": np.cos,
-    "atan": np.arctan, "lt": np.less, "le": np.less_equal, "eq": np.equal, "isnan": np.isnan,
-    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    "shl": lambda a, b: np.left_shift(a, b & 31), "shr": lambda a, b: np.right_shift(a, b & 31),
+    "mov": lambda a: a,
+    "widen": lambda a: a,
+    "narrow": lambda a: a,
+    "to_int": np.trunc,
+    "from_int": lambda a: a,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": _divide,
+    "mod": np.mod,
+    "rem": np.fmod,
+    "min": np.minimum,
+    "max": np.maximum,
+    "pow": np.power,
+    "neg": np.negative,
+    "abs": np.abs,
+    "sign": np.sign,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "recip": lambda a: 1 / a,
+    "sqrt": np.sqrt,
+    "exp": np.exp,
+    "log": np.log,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "sinh": np.sinh,
+    "asinh": np.arcsinh,
+    "tanh": np.tanh,
+    "erf": lambda a: np.asarray(_erf(a), np.float64),
+    "sin": np.sin,
+    "cos": np.cos,
+    "atan": np.arctan,
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "isnan": np.isnan,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "shl": lambda a, b: np.left_shift(a, b & 31),
+    "shr": lambda a, b: np.right_shift(a, b & 31),
     "shru": lambda a, b: np.right_shift(_unsigned(a), _unsigned(b) & np.uint32(31)),
     "divu": lambda a, b: np.floor_divide(_unsigned(a), _unsigned(b)),
     "remu": lambda a, b: np.remainder(_unsigned(a), _unsigned(b)),
-    "bits": lambda a: a.view(np.int32), "from_bits": lambda a: a.astype(np.int32).view(np.float32),
-    "fit": lambda a, b: _fitting(a, b), "index": _position, "within": lambda a, b: _within(a, b),
+    "bits": lambda a: a.view(np.int32),
+    "from_bits": lambda a: a.astype(np.int32).view(np.float32),
+    "fit": lambda a, b: _fitting(a, b),
+    "index": _position,
+    "within": lambda a, b: _within(a, b),
     "select": lambda c, a, b: np.where(c != 0, a, b),
-}  # fmt: skip
+}
 
 
 def _within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -104,9 +138,12 @@ def map_arrays(op: Map, inputs: list[np.ndarray], double: bool = False) -> np.nd
 
 
 def _window(
-    array: np.ndarray, index: tuple[Index, ...], labels: list[str], extents: dict[str, int],
+    array: np.ndarray,
+    index: tuple[Index, ...],
+    labels: list[str],
+    extents: dict[str, int],
     fill: float,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """``array[index]`` with one dimension for each label that the index reads (else size 1)."""
     used = {label for entry in index for label, _ in entry.terms}
     places: list[np.ndarray] = []

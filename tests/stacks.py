@@ -89,9 +89,14 @@ class Stack:
 
 
 def decoder(
-    layers: int, hidden: int = 16, heads: int = 2, tokens: int = 6, *, caches: bool = False,
+    layers: int,
+    hidden: int = 16,
+    heads: int = 2,
+    tokens: int = 6,
+    *,
+    caches: bool = False,
     name: str = "h.{}",
-) -> onnx.ModelProto:  # fmt: skip
+) -> onnx.ModelProto:
     """A decoder of so many layers. caches: each layer's keys and values are outputs."""
     stack = Stack(hidden, heads, tokens)
     x = "x"

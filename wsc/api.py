@@ -167,26 +167,38 @@ class Program:
         moved = described(assembly, machine, self.folder)
         note = f"was compiled for {_machine_text(assembly)}, and runs on {_machine_text(moved)}"
         return replace(
-            self, assembly=moved, fabric=machine, notes=(*self.notes, note),
+            self,
+            assembly=moved,
+            fabric=machine,
+            notes=(*self.notes, note),
             inputs=(*self.inputs, *description_files(machine)),
-        )  # fmt: skip
+        )
 
     @overload
     def run(  # pyright: ignore[reportOverlappingOverload]
-        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
-        engine: Literal["values"], **options: Any,
-    ) -> ValuesResult: ...  # fmt: skip
+        self,
+        inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
+        *,
+        engine: Literal["values"],
+        **options: Any,
+    ) -> ValuesResult: ...
 
     @overload
     def run(
-        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
-        engine: str | None = None, **options: Any,
-    ) -> RunResult: ...  # fmt: skip
+        self,
+        inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
+        *,
+        engine: str | None = None,
+        **options: Any,
+    ) -> RunResult: ...
 
     def run(
-        self, inputs: Mapping[str, np.ndarray] | np.ndarray | None = None, *,
-        engine: str | None = None, **options: Any,
-    ) -> RunResult | ValuesResult:  # fmt: skip
+        self,
+        inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
+        *,
+        engine: str | None = None,
+        **options: Any,
+    ) -> RunResult | ValuesResult:
         """Execute on the simulated fabric; options as in ``wsc.runtime.run``.
 
         inputs: arrays by name; the array alone where there is one input.
@@ -199,9 +211,14 @@ class Program:
         inputs = self._named(inputs)
         self._save_for_runs()
         return run(
-            self.assembly, inputs, weights_dir=self.folder, fabric=self.fabric,
-            engine=engine, checkpoint=self.checkpoint, **options,
-        )  # fmt: skip
+            self.assembly,
+            inputs,
+            weights_dir=self.folder,
+            fabric=self.fabric,
+            engine=engine,
+            checkpoint=self.checkpoint,
+            **options,
+        )
 
     def locate(self, file: str = "program.wsa") -> None:
         """Give the parts of a compiled program their lines in its text, as those of a read one.
@@ -299,11 +316,16 @@ def compile(  # noqa: A001 - the name of the command
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
     fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
     dims: Mapping[str, int] | None = None,
-    precision: str = "f32", bind: Mapping[str, np.ndarray] | None = None,
-    observe: Observer | None = None, same_order: bool = False, inputs: Collection[str] = (),
-    wide: Collection[str] = (), settings: Mapping[str, Number] | None = None,
-    weights: Store | None = None, f64: str = "f32",
-) -> Program:  # fmt: skip
+    precision: str = "f32",
+    bind: Mapping[str, np.ndarray] | None = None,
+    observe: Observer | None = None,
+    same_order: bool = False,
+    inputs: Collection[str] = (),
+    wide: Collection[str] = (),
+    settings: Mapping[str, Number] | None = None,
+    weights: Store | None = None,
+    f64: str = "f32",
+) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
     fabric: preset, ``WxH`` or (W, H) tiles of the default preset, ``NAME:WxH`` of another, a TOML
@@ -334,9 +356,15 @@ def compile(  # noqa: A001 - the name of the command
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
     graph = import_onnx(
-        source, _sizes(dims or {}), _arrays(bind or {}), kind, inputs, wide, weights=weights,
+        source,
+        _sizes(dims or {}),
+        _arrays(bind or {}),
+        kind,
+        inputs,
+        wide,
+        weights=weights,
         exact=exact,
-    )  # fmt: skip
+    )
     return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
 
 
@@ -398,9 +426,14 @@ def _precision(name: str) -> DType:
 
 
 def _lowered(
-    graph: Any, fabric: Fabric | None, precision: DType, name: str, observe: Observer | None,
-    same_order: bool, settings: Mapping[str, Number],
-) -> Compiled:  # fmt: skip
+    graph: Any,
+    fabric: Fabric | None,
+    precision: DType,
+    name: str,
+    observe: Observer | None,
+    same_order: bool,
+    settings: Mapping[str, Number],
+) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
     if fabric is None:
         return _smallest(graph, precision, name, observe, same_order, settings)
@@ -498,9 +531,13 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
 
 
 def _smallest(
-    graph: Any, precision: DType, name: str, observe: Observer | None, same_order: bool,
+    graph: Any,
+    precision: DType,
+    name: str,
+    observe: Observer | None,
+    same_order: bool,
     settings: Mapping[str, Number],
-) -> Compiled:  # fmt: skip
+) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
 

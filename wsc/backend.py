@@ -184,10 +184,15 @@ class WaferBackend(Backend):
 
     @classmethod
     def prepare(
-        cls, model: onnx.ModelProto, device: str = "CPU", *,
-        fabric: str | Fabric = DEFAULT_FABRIC, precision: str = "f32", same_order: bool = False,
+        cls,
+        model: onnx.ModelProto,
+        device: str = "CPU",
+        *,
+        fabric: str | Fabric = DEFAULT_FABRIC,
+        precision: str = "f32",
+        same_order: bool = False,
         **kwargs: Any,
-    ) -> Representation:  # fmt: skip
+    ) -> Representation:
         """Compile a model, or put it off to the first run where that must decide a shape.
 
         fabric, precision, same_order: as for ``wsc.compile``. Other options are ignored: ONNX's
@@ -209,9 +214,13 @@ class WaferBackend(Backend):
 
     @classmethod
     def run_node(
-        cls, node: onnx.NodeProto, inputs: Any, device: str = "CPU",
-        outputs_info: Any = None, **kwargs: Any,
-    ) -> tuple[Any, ...]:  # fmt: skip
+        cls,
+        node: onnx.NodeProto,
+        inputs: Any,
+        device: str = "CPU",
+        outputs_info: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
         """Run a single node. inputs: its inputs that are there, in order.
 
         outputs_info: ignored: types and shapes follow from the node. kwargs: ``opset_version``

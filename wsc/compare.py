@@ -82,9 +82,12 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """The comparison for JSON, which has no infinities: they are given as text."""
         values = {
-            "absolute": self.absolute, "relative": self.relative, "magnitude": self.magnitude,
-            "ours": self.ours, "reference": self.reference,
-        }  # fmt: skip
+            "absolute": self.absolute,
+            "relative": self.relative,
+            "magnitude": self.magnitude,
+            "ours": self.ours,
+            "reference": self.reference,
+        }
         opinion = self.opinion
         return {
             "name": self.name,

@@ -21,9 +21,12 @@ from wsc.isa.fabric import find_fabric
 
 
 def obstacles(
-    path: Path, fabric: str | None, dims: Mapping[str, int], bind: Mapping[str, np.ndarray],
+    path: Path,
+    fabric: str | None,
+    dims: Mapping[str, int],
+    bind: Mapping[str, np.ndarray],
     precision: str,
-) -> tuple[list[str], Program | None]:  # fmt: skip
+) -> tuple[list[str], Program | None]:
     """What stops the model, one text each, and the program if nothing does.
 
     Raises:

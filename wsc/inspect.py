@@ -262,12 +262,14 @@ def tile_view(program: Program, x: int, y: int) -> TileView:
         if route.region == region.name and _true(route.guard, env):
             routes.append((route, colors[route.color]))
     return TileView(
-        region, x, y,
+        region,
+        x,
+        y,
         tuple(TileTensor(tensor, holds(tensor, x, y)) for tensor in program.tensors),
         tuple(sorted(routes, key=lambda item: item[1])),
         tuple(_placed_calls(region, env)),
         tuple(_streams_at(program, region, x, y)),
-    )  # fmt: skip
+    )
 
 
 def _true(guard: Expr | None, env: Mapping[str, Any]) -> bool:
@@ -291,9 +293,11 @@ def _placed_calls(
 def _streams_at(program: Program, region: Region, x: int, y: int) -> Iterator[tuple[Transfer, int]]:
     """Transfers through the tile's outward sides, with the elements that pass there."""
     outward = {
-        Side.NORTH: y == 0, Side.SOUTH: y == region.height - 1,
-        Side.WEST: x == 0, Side.EAST: x == region.width - 1,
-    }  # fmt: skip
+        Side.NORTH: y == 0,
+        Side.SOUTH: y == region.height - 1,
+        Side.WEST: x == 0,
+        Side.EAST: x == region.width - 1,
+    }
     for transfer, loop in each_transfer(program.transfers):
         if transfer.region == region.name and outward[transfer.side]:
             port = x if transfer.side in (Side.NORTH, Side.SOUTH) else y
@@ -380,11 +384,13 @@ def node_view(program: Program, name: str) -> NodeView:
     used = set[str]().union(*(colors_of(bodies[procedure]) for procedure in procedures))
     used |= {transfer.color for transfer in streams}
     return NodeView(
-        name, tuple(own), tuple(places),
+        name,
+        tuple(own),
+        tuple(places),
         tuple((tensor, *occupied(program, tensor)) for tensor in tensors),
         tuple((transfer, traffic(program, transfer)) for transfer in streams),
         tuple(color for color, _ in program.colors if color in used),
-    )  # fmt: skip
+    )
 
 
 def occupied(program: Program, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

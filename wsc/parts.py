@@ -69,10 +69,13 @@ class PartRow:
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON."""
         return {
-            "part": self.part, "layers": self.layers, "predicted_cycles": self.cycles,
-            "macs": self.macs, "bounds": self.bound.as_dict(),
+            "part": self.part,
+            "layers": self.layers,
+            "predicted_cycles": self.cycles,
+            "macs": self.macs,
+            "bounds": self.bound.as_dict(),
             "bound_by": self.bound.limit if self.bound.roofline else None,
-        }  # fmt: skip
+        }
 
 
 def part_rows(rows: Iterable[EstimatedRow]) -> list[PartRow]:
@@ -83,15 +86,18 @@ def part_rows(rows: Iterable[EstimatedRow]) -> list[PartRow]:
         groups.setdefault((bool(place.layer), place.part), []).append((place.layer, row))
     return [
         PartRow(
-            part, len({layer for layer, _ in group}) if inside else 0,
-            sum(row.cycles for _, row in group), sum(row.macs for _, row in group),
+            part,
+            len({layer for layer, _ in group}) if inside else 0,
+            sum(row.cycles for _, row in group),
+            sum(row.macs for _, row in group),
             Bound(
-                sum(row.bound.compute for _, row in group), sum(row.bound.link for _, row in group),
+                sum(row.bound.compute for _, row in group),
+                sum(row.bound.link for _, row in group),
                 sum(row.bound.io for _, row in group),
             ),
         )
         for (inside, part), group in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def code_of_layers(program: Program, fabric: Fabric) -> dict[str, int]:

@@ -44,9 +44,13 @@ class Compiled:
 
 
 def passes(
-    fabric: Fabric, precision: DType, model: str, same_order: bool = False, alike: bool = True,
+    fabric: Fabric,
+    precision: DType,
+    model: str,
+    same_order: bool = False,
+    alike: bool = True,
     work: int | None = None,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Any, ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
@@ -64,9 +68,13 @@ def passes(
 
 
 def run_passes(
-    graph: Graph, fabric: Fabric, precision: DType, model: str,
-    observe: Observer | None = None, same_order: bool = False,
-) -> Compiled:  # fmt: skip
+    graph: Graph,
+    fabric: Fabric,
+    precision: DType,
+    model: str,
+    observe: Observer | None = None,
+    same_order: bool = False,
+) -> Compiled:
     """Lower a graph to a verified program.
 
     same_order: see ``wsc.compile``.
@@ -90,9 +98,14 @@ def run_passes(
 
 
 def _run(
-    graph: Graph, fabric: Fabric, precision: DType, model: str,
-    observe: Observer | None, same_order: bool, alike: bool,
-) -> Compiled:  # fmt: skip
+    graph: Graph,
+    fabric: Fabric,
+    precision: DType,
+    model: str,
+    observe: Observer | None,
+    same_order: bool,
+    alike: bool,
+) -> Compiled:
     from wsc.isa.verifier import verify
 
     stage: Stage = graph
@@ -123,10 +136,14 @@ def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | N
 
 
 def compile_model(
-    model: Path, fabric: Fabric, *, dims: dict[str, int] | None = None,
-    bind: dict[str, np.ndarray] | None = None, precision: DType = DType.F32,
+    model: Path,
+    fabric: Fabric,
+    *,
+    dims: dict[str, int] | None = None,
+    bind: dict[str, np.ndarray] | None = None,
+    precision: DType = DType.F32,
     observe: Observer | None = None,
-) -> Compiled:  # fmt: skip
+) -> Compiled:
     """Compile an ONNX file for a fabric whose size is the mesh to use."""
     from wsc.frontend import import_onnx
 

@@ -128,13 +128,20 @@ class KernelRow:
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON."""
         return {
-            "line": self.line, "kernel": self.procedure, "node": self.node,
-            "start": self.start, "end": self.end, "cycles": self.cycles, "macs": self.total_macs,
+            "line": self.line,
+            "kernel": self.procedure,
+            "node": self.node,
+            "start": self.start,
+            "end": self.end,
+            "cycles": self.cycles,
+            "macs": self.total_macs,
             "bounds": self.bound.as_dict(),
             "bound_by": self.bound.limit if self.bound.roofline else None,
-            "utilization": self.utilization, "busy_cycles_per_tile": self.busy,
-            "added_cycles": self.added, "predicted_cycles": self.predicted,
-        }  # fmt: skip
+            "utilization": self.utilization,
+            "busy_cycles_per_tile": self.busy,
+            "added_cycles": self.added,
+            "predicted_cycles": self.predicted,
+        }
 
 
 def mac_rate(fabric: Fabric, dtype: DType) -> float:
@@ -158,9 +165,11 @@ def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) 
 
 
 def kernel_rows(
-    program: Program, fabric: Fabric, measured: Sequence[Measured],
+    program: Program,
+    fabric: Fabric,
+    measured: Sequence[Measured],
     prediction: Prediction | None = None,
-) -> list[KernelRow]:  # fmt: skip
+) -> list[KernelRow]:
     """One row for each statement of main that ran, in the order of the text."""
     tiles = program.width * program.height
     streams, played = call_transfers(program), plain_transfers(program)
@@ -170,13 +179,20 @@ def kernel_rows(
         name = call.procedure if call is not None else item.statement.text
         rows.append(
             KernelRow(
-                number=len(rows), line=item.statement.where.line, procedure=name,
-                node=item.statement.node, start=item.start, end=item.end,
-                busy=item.busy / tiles, total_macs=item.macs, added=item.added, predicted=known,
+                number=len(rows),
+                line=item.statement.where.line,
+                procedure=name,
+                node=item.statement.node,
+                start=item.start,
+                end=item.end,
+                busy=item.busy / tiles,
+                total_macs=item.macs,
+                added=item.added,
+                predicted=known,
                 cycles=item.spent,
                 bound=_bound(program, fabric, item.macs, played, streams.get(number, {})),
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -201,12 +217,16 @@ class EstimatedRow:
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON."""
         return {
-            "line": self.line, "kernel": self.procedure, "node": self.node,
-            "start": self.start, "predicted_cycles": self.cycles, "macs": self.macs,
+            "line": self.line,
+            "kernel": self.procedure,
+            "node": self.node,
+            "start": self.start,
+            "predicted_cycles": self.cycles,
+            "macs": self.macs,
             "bounds": self.bound.as_dict(),
             "bound_by": self.bound.limit if self.bound.roofline else None,
             "utilization": self.utilization,
-        }  # fmt: skip
+        }
 
 
 def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> list[EstimatedRow]:
@@ -214,18 +234,26 @@ def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> 
     streams, played = call_transfers(program), plain_transfers(program)
     return [
         EstimatedRow(
-            number, item.call.where.line, item.call.procedure, item.call.node, item.start,
-            item.added, item.macs,
+            number,
+            item.call.where.line,
+            item.call.procedure,
+            item.call.node,
+            item.start,
+            item.added,
+            item.macs,
             _bound(program, fabric, item.macs, played, streams.get(number, {})),
         )
         for number, item in enumerate(prediction.calls)
-    ]  # fmt: skip
+    ]
 
 
 def _bound(
-    program: Program, fabric: Fabric, macs: int, played: Sequence[Transfer],
+    program: Program,
+    fabric: Fabric,
+    macs: int,
+    played: Sequence[Transfer],
     streams: Mapping[int, int],
-) -> Bound:  # fmt: skip
+) -> Bound:
     """What the resources need at least for so many multiply-accumulates and these transfers."""
     transfers = [_part(played[number], turns) for number, turns in streams.items()]
     link, io = edge_bound(program, fabric, transfers)
@@ -264,8 +292,11 @@ def _matched(
 
 def _same(region: str, call: Call, named: CountedStatement) -> bool:
     return (region, f"call {call.procedure}", call.node, call.where) == (
-        named.region, named.text, named.node, named.where,
-    )  # fmt: skip
+        named.region,
+        named.text,
+        named.node,
+        named.where,
+    )
 
 
 def busy_shares(row: KernelRow, rate: float, tiles: int) -> Mapping[str, float]:

@@ -416,9 +416,14 @@ def train(
     parse_loss(loss)  # what is wrong with them is said now, not at the first step
     parse_optimizer(optimizer, groups)
     options: dict[str, Any] = {
-        "loss": loss, "optimizer": optimizer, "groups": tuple(groups), "fabric": fabric,
-        "dims": dims, "precision": precision, "trainable": tuple(trainable),
-    }  # fmt: skip
+        "loss": loss,
+        "optimizer": optimizer,
+        "groups": tuple(groups),
+        "fabric": fabric,
+        "dims": dims,
+        "precision": precision,
+        "trainable": tuple(trainable),
+    }
     if wafers < 1 or over % wafers:
         raise CompileError(
             f"the runs of a step (--accumulate) are {over}, and cannot be shared out to {wafers} "

@@ -28,15 +28,25 @@ from conformance.suite import load_cases
 @click.option("--limit", default=10.0, show_default=True, help="Seconds for one model.")
 @click.option("--only", "only", type=int, multiple=True, metavar="N", help="Just these numbers.")
 @click.option(
-    "--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
     help="Write the models there that went wrong.",
-)  # fmt: skip
+)
 @click.option("--verbose", is_flag=True, help="List every model.")
 @click.option("--programs", is_flag=True, help="Random programs and fabrics, not models.")
 def main(
-    count: int, seed: int, pattern: str, fabric: str, jobs: int, limit: float,
-    only: tuple[int, ...], keep: Path | None, verbose: bool, programs: bool,
-) -> None:  # fmt: skip
+    count: int,
+    seed: int,
+    pattern: str,
+    fabric: str,
+    jobs: int,
+    limit: float,
+    only: tuple[int, ...],
+    keep: Path | None,
+    verbose: bool,
+    programs: bool,
+) -> None:
     """Change models of ONNX's own suite at random and try them; or make programs at random.
 
     Exits with 1 if any crashes, hangs, takes too much memory, is refused with no clear
@@ -69,9 +79,14 @@ def main(
 def shown(findings: Iterator[Finding], count: int, console: Console) -> Iterator[Finding]:
     """The findings as they come, with a progress bar."""
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, auto_refresh=False, transient=True,
-    ) as progress:  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    ) as progress:
         task = progress.add_task("models", total=count)
         for finding in findings:
             progress.update(task, advance=1, refresh=True)

@@ -21,7 +21,7 @@ from conformance.fuzz.parts import (
     node_of,
     one,
     tensor_of,
-)  # fmt: skip
+)
 
 # --- attributes ----------------------------------------------------------------------
 

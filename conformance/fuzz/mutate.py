@@ -24,16 +24,27 @@ BYTES_SHARE, FROZEN_SHARE = 0.1, 0.5
 Change = Callable[[ModelProto, random.Random], str]
 # Each is as likely as it stands here.
 CHANGES: tuple[Change, ...] = (
-    *[contents.change_attribute] * 5, *[contents.change_shape] * 4, *[structure.change_inputs] * 2,
+    *[contents.change_attribute] * 5,
+    *[contents.change_shape] * 4,
+    *[structure.change_inputs] * 2,
     *[contents.change_stored_value] * 4,
-    contents.change_attribute_type, contents.change_attribute_set,
-    contents.change_element_type, contents.change_kind,
-    contents.change_stored_size, contents.change_stored_shape, contents.change_stored_type,
-    contents.change_stored_place, structure.change_outputs,
-    structure.change_nodes, structure.change_operator, structure.change_nesting,
-    structure.change_function, structure.change_name, structure.change_interface,
+    contents.change_attribute_type,
+    contents.change_attribute_set,
+    contents.change_element_type,
+    contents.change_kind,
+    contents.change_stored_size,
+    contents.change_stored_shape,
+    contents.change_stored_type,
+    contents.change_stored_place,
+    structure.change_outputs,
+    structure.change_nodes,
+    structure.change_operator,
+    structure.change_nesting,
+    structure.change_function,
+    structure.change_name,
+    structure.change_interface,
     structure.change_version,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,22 +9,79 @@ from typing import TypeVar
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 INTS = (
-    0, -1, 1, 2, 3, 7, -2, 64, 255, 1000, 10**6, 2**31 - 1, 2**31, 2**32 + 1, 2**40, 2**63 - 1,
-    -(2**31), -(2**63),
-)  # fmt: skip
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    -2,
+    64,
+    255,
+    1000,
+    10**6,
+    2**31 - 1,
+    2**31,
+    2**32 + 1,
+    2**40,
+    2**63 - 1,
+    -(2**31),
+    -(2**63),
+)
 FLOATS = (0.0, -1.0, 3.5, -0.0, 1e30, 1e-45, float("inf"), float("-inf"), float("nan"))
 STRINGS = (
-    b"", b"x", b"NOTSET", b"SAME_UPPER", b"linear", b"...", b"ij,jk->ik", b"\xff\xfe", b"s" * 5000,
-)  # fmt: skip
+    b"",
+    b"x",
+    b"NOTSET",
+    b"SAME_UPPER",
+    b"linear",
+    b"...",
+    b"ij,jk->ik",
+    b"\xff\xfe",
+    b"s" * 5000,
+)
 NAMES = ("", "x", "y", "nowhere", "a\nb", "../../etc", "n" * 5000, "naïve 名", "%s{0}", "x.0")
 SIZES = (0, -1, 1, 2, 3, 5, 17, 1000, 10**6, 2**31, 2**40, 2**62, 2**63 - 1)
 OPSETS = (0, -1, 1, 6, 9, 12, 13, 17, 18, 21, 24, 1000, 2**31, 2**62)
 OPERATORS = (
-    "Relu", "Add", "Pow", "MatMul", "Conv", "Gemm", "Reshape", "Slice", "Gather", "Concat", "Pad",
-    "Resize", "TopK", "Softmax", "ReduceSum", "Where", "Cast", "Split", "Unsqueeze", "Squeeze",
-    "Transpose", "Expand", "Tile", "MaxPool", "Einsum", "LSTM", "If", "Loop", "Scan", "Constant",
-    "Identity", "ScatterND", "CumSum", "ArgMax", "LayerNormalization", "Nope", "",
-)  # fmt: skip
+    "Relu",
+    "Add",
+    "Pow",
+    "MatMul",
+    "Conv",
+    "Gemm",
+    "Reshape",
+    "Slice",
+    "Gather",
+    "Concat",
+    "Pad",
+    "Resize",
+    "TopK",
+    "Softmax",
+    "ReduceSum",
+    "Where",
+    "Cast",
+    "Split",
+    "Unsqueeze",
+    "Squeeze",
+    "Transpose",
+    "Expand",
+    "Tile",
+    "MaxPool",
+    "Einsum",
+    "LSTM",
+    "If",
+    "Loop",
+    "Scan",
+    "Constant",
+    "Identity",
+    "ScatterND",
+    "CumSum",
+    "ArgMax",
+    "LayerNormalization",
+    "Nope",
+    "",
+)
 TYPES = (*range(24), 99, -1)
 
 _T = TypeVar("_T")

@@ -20,16 +20,41 @@ SRAM = 16384  # bytes of a tile of the fabric that is changed
 # What an operand may well be, and where words, tables and 64 bits end.
 SMALL = (0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 28, 32)
 EDGES = (
-    -1, -4, 30, 31, 33, 36, 124, 128, SRAM - 4, SRAM, 4096, 65535, 65536, 1 << 20, 1 << 22,
-    (1 << 22) + 1, 1 << 23, 1 << 24, 800_000_000, WORD - 4, WORD - 1, -WORD,
-)  # fmt: skip
+    -1,
+    -4,
+    30,
+    31,
+    33,
+    36,
+    124,
+    128,
+    SRAM - 4,
+    SRAM,
+    4096,
+    65535,
+    65536,
+    1 << 20,
+    1 << 22,
+    (1 << 22) + 1,
+    1 << 23,
+    1 << 24,
+    800_000_000,
+    WORD - 4,
+    WORD - 1,
+    -WORD,
+)
 BEYOND = (WORD, 1 << 32, (1 << 32) + 4, 1 << 40, 1 << 46, 99_999_999_999_999, -(1 << 33), 10**15)
 
 # Products of these that are zero, small or negative in 64 bits: what a check would be fooled by.
 WRAPPING = (
-    (1 << 16,) * 4, (1 << 30, 1 << 30, 16), (1 << 31,) * 2, (WORD - 1,) * 3, (3_037_000_500,) * 2,
-    ((1 << 32) - 1, (1 << 32) + 1), (1 << 20,) * 4,
-)  # fmt: skip
+    (1 << 16,) * 4,
+    (1 << 30, 1 << 30, 16),
+    (1 << 31,) * 2,
+    (WORD - 1,) * 3,
+    (3_037_000_500,) * 2,
+    ((1 << 32) - 1, (1 << 32) + 1),
+    (1 << 20,) * 4,
+)
 
 # Numbers of a fabric: within, at the ends of, and beyond what tables hold.
 LIMITS = (-1, 0, 1, 2, 3, 4, 7, 8, 9, 31, 62, 63, 64, 65, 255, 256, 257, 1 << 16, 1 << 24, 1 << 31)
@@ -234,13 +259,22 @@ class _Text:
         room, place = rng.choice((32, 32, 128, SRAM // 2)), rng.choice((0, 0, 4, 64))
         shape = rng.choice(("8", "8", "4, 2", "0", self.number().lstrip("-")))
         lines = [
-            "wsc 1", f'fabric "tiny" {size}', "precision f32",
-            f'input a : f32[{shape}] "float32"', 'output r : f32[24] "float32"',
-            f"color ins = {rng.choice((0, 0, 7))}", "color outs = 1",
-            f"tensor t : f32[8] at {place} size {room}", f"region all at 0,0 size {size}",
-            "route ins in all : N -> RAMP", "route outs in all : RAMP -> S",
-            "proc part(a, b)", "  i.store [t + a], b", "end", "main all",
-        ]  # fmt: skip
+            "wsc 1",
+            f'fabric "tiny" {size}',
+            "precision f32",
+            f'input a : f32[{shape}] "float32"',
+            'output r : f32[24] "float32"',
+            f"color ins = {rng.choice((0, 0, 7))}",
+            "color outs = 1",
+            f"tensor t : f32[8] at {place} size {room}",
+            f"region all at 0,0 size {size}",
+            "route ins in all : N -> RAMP",
+            "route outs in all : RAMP -> S",
+            "proc part(a, b)",
+            "  i.store [t + a], b",
+            "end",
+            "main all",
+        ]
         lines += [f"  i.set {name}, {self.register()}" for name in _REGISTERS]
         for _ in range(rng.choice((1, 1, 2, 3, 5))):
             lines += [f"  {line}" for line in self.statement()]

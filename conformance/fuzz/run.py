@@ -16,7 +16,7 @@ from conformance.fuzz.judge import (
     limit_memory,
     run_mutant,
     try_mutant,
-)  # fmt: skip
+)
 from conformance.fuzz.mutate import Mutant, mutated
 from conformance.pool import Job, Loss, over_processes
 from conformance.suite import Case
@@ -29,9 +29,13 @@ class Fuzzer:
     """
 
     def __init__(
-        self, cases: Sequence[Case], seed: int, fabric: str, limit: float,
+        self,
+        cases: Sequence[Case],
+        seed: int,
+        fabric: str,
+        limit: float,
         route: Route = run_mutant,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.cases, self.seed, self.fabric = cases, seed, fabric
         self.limit, self.route = limit, route
 

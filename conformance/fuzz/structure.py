@@ -130,8 +130,12 @@ def change_name(model: ModelProto, rng: random.Random) -> str:
     name = rng.choice(NAMES)
     graph = model.graph
     holders: list[ValueInfoProto | TensorProto | NodeProto | GraphProto] = [
-        *graph.input, *graph.output, *graph.initializer, *graph.node, graph,
-    ]  # fmt: skip
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+        *graph.node,
+        graph,
+    ]
     holder = rng.choice(holders)
     old = holder.name
     holder.name = name

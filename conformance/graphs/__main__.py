@@ -30,14 +30,22 @@ WRONG = (Verdict.DISAGREED, Verdict.CRASHED, Verdict.UNCLEAR)  # what can be tri
 @click.option("--limit", default=60.0, show_default=True, help="Seconds for one model.")
 @click.option("--only", "only", type=int, multiple=True, metavar="N", help="Just these numbers.")
 @click.option(
-    "--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
     help="Write the models there that went wrong, made small, with inputs and expected outputs.",
-)  # fmt: skip
+)
 @click.option("--verbose", is_flag=True, help="List every model.")
 def main(
-    count: int, seed: int, nodes: int, jobs: int, limit: float, only: tuple[int, ...],
-    keep: Path | None, verbose: bool,
-) -> None:  # fmt: skip
+    count: int,
+    seed: int,
+    nodes: int,
+    jobs: int,
+    limit: float,
+    only: tuple[int, ...],
+    keep: Path | None,
+    verbose: bool,
+) -> None:
     """Draw valid models and hold what wsc makes of them against ONNX Runtime.
 
     Exits with 1 if any crashes, hangs, takes too much memory, is refused with no clear

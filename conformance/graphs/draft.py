@@ -163,17 +163,25 @@ class Draft:
             yield from self.outer.known()
 
     def pick(
-        self, dtypes: Sequence[np.dtype[Any]], least: int = 0, most: int = 4,
-        exact: bool = False, wanted: Callable[[Value], bool] = lambda value: True,
-    ) -> Value:  # fmt: skip
+        self,
+        dtypes: Sequence[np.dtype[Any]],
+        least: int = 0,
+        most: int = 4,
+        exact: bool = False,
+        wanted: Callable[[Value], bool] = lambda value: True,
+    ) -> Value:
         """A value of one of some types and of a rank between two bounds; a new one if there is
         none. exact: a step may be taken from it. Recent values are likelier."""
         found = [
             value
             for value in self.known()
-            if value.dtype in dtypes and least <= value.rank <= most and value.array.size
-            and value.tame and (value.exact or not exact) and wanted(value)
-        ]  # fmt: skip
+            if value.dtype in dtypes
+            and least <= value.rank <= most
+            and value.array.size
+            and value.tame
+            and (value.exact or not exact)
+            and wanted(value)
+        ]
         if found and self.rng.random() < 0.85:
             return found[max(self.rng.randrange(len(found)), self.rng.randrange(len(found)))]
         for _ in range(20):
@@ -204,9 +212,16 @@ class Draft:
     # --- nodes -----------------------------------------------------------------------
 
     def add(
-        self, op: str, inputs: Sequence[Value | None], outputs: int = 1, *, domain: str = "",
-        exact: bool | None = None, ends: bool = False, **attributes: Any,
-    ) -> list[Value]:  # fmt: skip
+        self,
+        op: str,
+        inputs: Sequence[Value | None],
+        outputs: int = 1,
+        *,
+        domain: str = "",
+        exact: bool | None = None,
+        ends: bool = False,
+        **attributes: Any,
+    ) -> list[Value]:
         """Add a node and evaluate it.
 
         exact: whether its outputs are exact; None takes that of its inputs for types that are no
@@ -218,15 +233,22 @@ class Draft:
         names = [self.name(f"{self.prefix}v") for _ in range(outputs)]
         given = [value for value in inputs if value is not None]
         node = helper.make_node(
-            op, [value.name if value else "" for value in inputs], names, domain=domain,
+            op,
+            [value.name if value else "" for value in inputs],
+            names,
+            domain=domain,
             **attributes,
-        )  # fmt: skip
+        )
         return self.add_all([node], given, names, exact=exact, ends=ends)
 
     def add_all(
-        self, nodes: Sequence[NodeProto], given: Sequence[Value], names: Sequence[str],
-        exact: bool | None = None, ends: bool = False,
-    ) -> list[Value]:  # fmt: skip
+        self,
+        nodes: Sequence[NodeProto],
+        given: Sequence[Value],
+        names: Sequence[str],
+        exact: bool | None = None,
+        ends: bool = False,
+    ) -> list[Value]:
         """Add nodes that belong together and evaluate them; what is between may be no tensor.
 
         given: the values that they read. names: their results. exact, ends: as for ``add``.
@@ -262,9 +284,12 @@ class Draft:
         fed = [value for value in read.values() if not value.constant]
         outputs = [onnx.ValueInfoProto(name=name) for name in names]
         graph = helper.make_graph(
-            nodes, "node", [_info(value) for value in fed], outputs,
+            nodes,
+            "node",
+            [_info(value) for value in fed],
+            outputs,
             [numpy_helper.from_array(value.array, value.name) for value in constants],
-        )  # fmt: skip
+        )
         model = model_of(graph, self.opset)
         feeds = {value.name: value.array for value in fed}
         results, reference = evaluate(model, feeds)
@@ -287,9 +312,15 @@ class Draft:
     def body(self) -> Draft:
         """A draft for the graph inside a control-flow node of this one."""
         return Draft(
-            self.rng, self.opset, 0.0, self.largest, self, f"b{self.name('')}_",
-            numbers=self.numbers, by_reference=self.by_reference,
-        )  # fmt: skip
+            self.rng,
+            self.opset,
+            0.0,
+            self.largest,
+            self,
+            f"b{self.name('')}_",
+            numbers=self.numbers,
+            by_reference=self.by_reference,
+        )
 
     def graph(self, outputs: Sequence[Value], name: str = "drawn") -> GraphProto:
         """The graph as far as outputs need it: nodes that nothing reads are kept (they are valid),
@@ -297,14 +328,16 @@ class Draft:
         read = {name for node in self.nodes for name in (*node.input, *captured(node))}
         read |= {value.name for value in outputs}
         return helper.make_graph(
-            self.nodes, name,
+            self.nodes,
+            name,
             [_info(value) for value in self.inputs if value.name in read or self.outer],
             [_info(value) for value in outputs],
             [
                 numpy_helper.from_array(value.array, value.name)
-                for value in self.initializers if value.name in read
+                for value in self.initializers
+                if value.name in read
             ],
-        )  # fmt: skip
+        )
 
 
 def captured(node: NodeProto) -> set[str]:

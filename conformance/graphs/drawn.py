@@ -77,11 +77,17 @@ def draw(seed: int, number: int, most: int = 30) -> Drawn:
         for array, other in zip(whole, stepwise, strict=True)
     ]
     return Drawn(
-        model, feeds, expected, stepwise, tuple(node.op_type for node in draft.nodes),
+        model,
+        feeds,
+        expected,
+        stepwise,
+        tuple(node.op_type for node in draft.nodes),
         frozenset(draft.by_reference),
         frozenset(value.name for value in draft.values if not value.exact),
-        rng.choice(FABRICS), precision, rng.random() < ENGINES_SHARE,
-    )  # fmt: skip
+        rng.choice(FABRICS),
+        precision,
+        rng.random() < ENGINES_SHARE,
+    )
 
 
 def _outputs(draft: Draft) -> list[Value]:

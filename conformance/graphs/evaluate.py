@@ -123,9 +123,12 @@ def _alone(node: NodeProto, inputs: Sequence[np.ndarray | None], opset: int) -> 
     named = zip(node.input, inputs, strict=True)
     stored = {name: array for name, array in named if name and array is not None}
     graph = helper.make_graph(
-        [node], "node", [], [onnx.ValueInfoProto(name=name) for name in node.output if name],
+        [node],
+        "node",
+        [],
+        [onnx.ValueInfoProto(name=name) for name in node.output if name],
         [numpy_helper.from_array(array, name) for name, array in stored.items()],
-    )  # fmt: skip
+    )
     return by_runtime(model_of(graph, opset), {})
 
 

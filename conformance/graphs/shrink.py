@@ -73,11 +73,14 @@ def _only(
         return None  # a sequence or an optional is neither input nor output here
     model = model_of(
         helper.make_graph(
-            kept, "shrunk", [_described(name, array) for name, array in feeds.items()],
-            [_described(name, values[name]) for name in outputs], stored,
+            kept,
+            "shrunk",
+            [_described(name, array) for name, array in feeds.items()],
+            [_described(name, values[name]) for name in outputs],
+            stored,
         ),
         opset_of(drawn.model),
-    )  # fmt: skip
+    )
     try:
         expected, _ = evaluate(model, feeds)
     except Refused:

@@ -20,8 +20,18 @@ from conformance.sabotage.runs import Outcome, load_libraries, outcome_of
 
 ROOT = Path(__file__).parents[2]
 CHOSEN = Path(__file__).with_name("chosen.toml")
-COPIED = ("isa", "runtime", "wsc", "models", "tests", "conformance", "benchmarks", "docs",
-          "pyproject.toml", "README.md")  # fmt: skip
+COPIED = (
+    "isa",
+    "runtime",
+    "wsc",
+    "models",
+    "tests",
+    "conformance",
+    "benchmarks",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,21 @@ from enum import StrEnum
 from pathlib import Path
 
 # What tests import and nobody sabotages: loaded once, before processes are forked.
-LIBRARIES = ("numpy", "numba", "onnx", "onnxruntime", "onnx_ir", "onnxscript", "lark", "click",
-             "rich", "pytest", "hypothesis", "safetensors", "ml_dtypes")  # fmt: skip
+LIBRARIES = (
+    "numpy",
+    "numba",
+    "onnx",
+    "onnxruntime",
+    "onnx_ir",
+    "onnxscript",
+    "lark",
+    "click",
+    "rich",
+    "pytest",
+    "hypothesis",
+    "safetensors",
+    "ml_dtypes",
+)
 
 
 class Outcome(StrEnum):

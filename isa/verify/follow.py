@@ -313,9 +313,14 @@ class _Follower:
         window[loop.register] = Value(last)
 
     def _turns(
-        self, loop: Loop, scope: Scope, window: Window, where: Mask | None, count: Number,
+        self,
+        loop: Loop,
+        scope: Scope,
+        window: Window,
+        where: Mask | None,
+        count: Number,
         numbers: list[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Follow the turns with these numbers. If not all differ, the first counts for all."""
         alike = not scope.loops[id(loop)].flow
         outer = self.traffic
@@ -406,9 +411,14 @@ class _Follower:
                 traffic.take(operand.color, count)
 
     def _address(
-        self, op: Op, index: int, scope: Scope, window: Window,
-        extents: dict[str, Number | None], where: Mask | None,
-    ) -> None:  # fmt: skip
+        self,
+        op: Op,
+        index: int,
+        scope: Scope,
+        window: Window,
+        extents: dict[str, Number | None],
+        where: Mask | None,
+    ) -> None:
         """Report an operand that leaves the tensor whose address it has."""
         operand = op.operands[index]
         assert isinstance(operand, Mem)

@@ -186,8 +186,15 @@ def code(context: Context, network: Network, found: list[Site]) -> None:
         _bounded(context, site, extents)
         for index, operand in enumerate(site.op.operands):
             if isinstance(operand, Mem):
-                _address(context, site, operand, element_type(site.op, index), reach, extents,
-                         environments[site.region.name])  # fmt: skip
+                _address(
+                    context,
+                    site,
+                    operand,
+                    element_type(site.op, index),
+                    reach,
+                    extents,
+                    environments[site.region.name],
+                )
             elif isinstance(operand, Fabric):
                 ramp.check(site, operand.color, index == 0, reach)
         if site.op.color is not None:
@@ -282,9 +289,16 @@ def within(
 
 
 def _outside(
-    context: Context, region: Region, op: Op, operand: Mem, dtype: DType, span: Span,
-    tensor: Tensor | None, mask: Mask, more: str = "",
-) -> bool:  # fmt: skip
+    context: Context,
+    region: Region,
+    op: Op,
+    operand: Mem,
+    dtype: DType,
+    span: Span,
+    tensor: Tensor | None,
+    mask: Mask,
+    more: str = "",
+) -> bool:
     there = context.fabric.sram_bytes if tensor is None else tensor.bytes
     outside = np.atleast_2d(mask & span.beyond(there - dtype.bytes + 1))
     if not outside.any():

@@ -53,9 +53,11 @@ def cuts(context: Context) -> None:
             context.say(f"'{tensor.name}' has no dimension {axis} to cut", tensor, str(axis))
         elif length is None:
             context.say(f"no output '{name}' to cut '{tensor.name}' by", tensor, name)
-        elif length.kind is not Kind.OUTPUT or length.cut is not None or (
-            length.dtype is not DType.I32 or math.prod(length.shape) != 1
-        ):  # fmt: skip
+        elif (
+            length.kind is not Kind.OUTPUT
+            or length.cut is not None
+            or (length.dtype is not DType.I32 or math.prod(length.shape) != 1)
+        ):
             message = f"'{name}' cuts '{tensor.name}' and is no output of one i32"
             context.say(message, tensor, name)
 
@@ -75,9 +77,12 @@ def high_words(context: Context) -> None:
             context.say(message, tensor)
         elif high is None:
             context.say(f"no {tensor.kind.value} '{name}' with the high words", tensor, name)
-        elif high == tensor or high.high or high.cut or (
-            (high.kind, high.dtype, high.shape) != (tensor.kind, tensor.dtype, tensor.shape)
-        ):  # fmt: skip
+        elif (
+            high == tensor
+            or high.high
+            or high.cut
+            or ((high.kind, high.dtype, high.shape) != (tensor.kind, tensor.dtype, tensor.shape))
+        ):
             message = f"'{name}' is no {tensor.kind.value} of as many i32 as '{tensor.name}'"
             context.say(message, tensor, name)
 
@@ -102,8 +107,9 @@ def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> bool:
     feeds = transfer.direction is Direction.FEED
     if feeds == (tensor.kind is Kind.OUTPUT):
         verb = "fed" if feeds else "drained into"
-        context.say(f"'{tensor.name}' is an {tensor.kind.value} and cannot be {verb}"
-                    , transfer, tensor.name)  # fmt: skip
+        context.say(
+            f"'{tensor.name}' is an {tensor.kind.value} and cannot be {verb}", transfer, tensor.name
+        )
     controls = {transfer.then, transfer.final} - {Control.NONE}
     if not feeds and (controls or transfer.lookup):
         context.say("a drain sends no control wavelets and looks up no rows", transfer)

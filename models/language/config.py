@@ -113,10 +113,14 @@ class _Config:
     ) -> Shape:
         wide, many = self.size(hidden), self.size(heads)
         return replace(
-            shape, layers=self.size(layers), hidden=wide, heads=many, kv_heads=kv_heads or many,
+            shape,
+            layers=self.size(layers),
+            hidden=wide,
+            heads=many,
+            kv_heads=kv_heads or many,
             head_size=self.size("head_dim", default=wide // many),
             ffn=self.size(ffn, default=4 * wide),
-        )  # fmt: skip
+        )
 
     def _tied(self, default: bool) -> bool:
         return bool(self.values.get("tie_word_embeddings", default))
@@ -129,10 +133,11 @@ class _Config:
             shape, "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"
         )
         return replace(
-            shape, positions=self.size("max_position_embeddings"),
+            shape,
+            positions=self.size("max_position_embeddings"),
             epsilon=self.number("layer_norm_eps", 1e-12),
             activation=self.activation("hidden_act", "gelu"),
-        )  # fmt: skip
+        )
 
     def _gpt2(self, shape: Shape) -> Shape:
         self.require("scale_attn_weights", True)
@@ -161,10 +166,11 @@ class _Config:
         self.require("tie_word_embeddings", True)
         return replace(
             self._sized(shape, "num_layers", "hidden_size", "num_heads", "intermediate_size"),
-            positions=self.size("max_position_embeddings"), window=self.size("window_size"),
+            positions=self.size("max_position_embeddings"),
+            window=self.size("window_size"),
             epsilon=self.number("layer_norm_epsilon", 1e-5),
             activation=self.activation("activation_function", "gelu_new"),
-        )  # fmt: skip
+        )
 
     def _rope(self, default: float) -> tuple[float, float]:
         """(base of the angles, part of a head that is turned), of old and new configurations."""
@@ -186,23 +192,32 @@ class _Config:
         )
         theta, part = self._rope(10_000.0)
         return replace(
-            shape, rotary=int(shape.head_size * (part or 0.25)), theta=theta,
+            shape,
+            rotary=int(shape.head_size * (part or 0.25)),
+            theta=theta,
             epsilon=self.number("layer_norm_eps", 1e-5),
             activation=self.activation("hidden_act", "gelu"),
             parallel=bool(self.values.get("use_parallel_residual", True)),
-        )  # fmt: skip
+        )
 
     def _llama(self, shape: Shape) -> Shape:
         self.require("attention_bias", False)
         self.require("mlp_bias", False)
         heads = self.size("num_attention_heads")
         shape = self._sized(
-            shape, "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size",
+            shape,
+            "num_hidden_layers",
+            "hidden_size",
+            "num_attention_heads",
+            "intermediate_size",
             self.size("num_key_value_heads", default=heads),
-        )  # fmt: skip
+        )
         theta, part = self._rope(10_000.0)
         return replace(
-            shape, rotary=int(shape.head_size * (part or 1.0)), theta=theta,
-            epsilon=self.number("rms_norm_eps", 1e-6), tied=self._tied(False),
+            shape,
+            rotary=int(shape.head_size * (part or 1.0)),
+            theta=theta,
+            epsilon=self.number("rms_norm_eps", 1e-6),
+            tied=self._tied(False),
             activation=self.activation("hidden_act", "silu"),
-        )  # fmt: skip
+        )

@@ -31,16 +31,26 @@ def _layer(graph: LanguageWriter, layer: int, x: str) -> str:
     small = (shape.hidden * shape.head_size**0.5) ** -0.5
     query, key, value = (
         graph.linear(
-            f"{name}.attn.attention.{part}_proj", inner, shape.hidden, shape.hidden,
-            bias=False, deviation=None if part == "v" else small,
+            f"{name}.attn.attention.{part}_proj",
+            inner,
+            shape.hidden,
+            shape.hidden,
+            bias=False,
+            deviation=None if part == "v" else small,
         )
         for part in ("q", "k", "v")
-    )  # fmt: skip
+    )
     local = layer % 2 == 1 and graph.task.keys > shape.window > 0
     mixed = graph.attend(
-        f"{name}.attn.attention", layer, query, key, value, scale=1.0, causal=not local,
+        f"{name}.attn.attention",
+        layer,
+        query,
+        key,
+        value,
+        scale=1.0,
+        causal=not local,
         mask=_window(graph) if local else "",
-    )  # fmt: skip
+    )
     mixed = graph.linear(f"{name}.attn.attention.out_proj", mixed, shape.hidden, shape.hidden)
     x = graph.residual(f"{name}.attn.sum", x, mixed)
     inner = graph.layer_norm(f"{name}.ln_2", x)

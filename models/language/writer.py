@@ -136,9 +136,15 @@ class LanguageWriter(Writer):
         return self.node("Slice", name, table, first, end, axis)
 
     def linear(
-        self, name: str, x: str, fan_in: int, fan_out: int, *, bias: bool = True,
+        self,
+        name: str,
+        x: str,
+        fan_in: int,
+        fan_out: int,
+        *,
+        bias: bool = True,
         deviation: float | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """x times a weight [fan_out, fan_in], as torch's Linear stores it."""
         deviation = 1 / math.sqrt(fan_in) if deviation is None else deviation
         weight = self.weight(f"{name}.weight", (fan_out, fan_in), deviation)
@@ -219,9 +225,17 @@ class LanguageWriter(Writer):
     # --- attention -----------------------------------------------------------------------
 
     def attend(
-        self, name: str, layer: int, query: str, key: str, value: str, *,
-        causal: bool = True, mask: str = "", scale: float | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        name: str,
+        layer: int,
+        query: str,
+        key: str,
+        value: str,
+        *,
+        causal: bool = True,
+        mask: str = "",
+        scale: float | None = None,
+    ) -> str:
         """Attention of all heads. In a step, behind the layer's caches, which it makes longer."""
         shape, task = self.shape, self.task
         attributes: dict[str, Any] = {

@@ -95,9 +95,7 @@ class Library:
     folder: holds the kernels' sources. vector: whether inner loops run over many elements.
     """
 
-    def __init__(
-        self, name: str, tables: Tables, folder: Path, *, vector: bool = False
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str, tables: Tables, folder: Path, *, vector: bool = False) -> None:
         self.name, self.tables, self.folder, self.vector = name, tables, folder, vector
         self.entries: list[Function] = []
         self._loaded: dict[str, int] = {}

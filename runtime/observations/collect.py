@@ -21,9 +21,12 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
     shape = (image.program.height, image.program.width)
     table, main = seen.counters.copy(), seen.unit[:: seen.units]
     columns = {
-        Reason.INPUT: "input", Reason.OUTPUT: "output", Reason.DYNAMIC: "output",
-        Reason.SEMAPHORE: "waiting", Reason.UNIT: "waiting",
-    }  # fmt: skip
+        Reason.INPUT: "input",
+        Reason.OUTPUT: "output",
+        Reason.DYNAMIC: "output",
+        Reason.SEMAPHORE: "waiting",
+        Reason.UNIT: "waiting",
+    }
     for reason, column in columns.items():  # waits that had not ended
         held = main["reason"] == reason
         table[column][held] += np.maximum(cycles - main["since"][held], 0)
@@ -38,21 +41,30 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
     dynamic = seen.dyn_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
     return Counters(
-        cycles=cycles, busy=grid(busy), stalled_input=grid(table["input"]),
-        stalled_output=grid(table["output"]), waiting=grid(table["waiting"]),
-        idle=grid(idle), unit_busy=grid(table["unit_busy"]),
-        macs_f32=macs[0], macs_f16=macs[1], elements=int(table["elements"].sum()),
+        cycles=cycles,
+        busy=grid(busy),
+        stalled_input=grid(table["input"]),
+        stalled_output=grid(table["output"]),
+        waiting=grid(table["waiting"]),
+        idle=grid(idle),
+        unit_busy=grid(table["unit_busy"]),
+        macs_f32=macs[0],
+        macs_f16=macs[1],
+        elements=int(table["elements"].sum()),
         instructions={
             name: int(count) for name, count in zip(COUNTED, seen.counted, strict=True) if count
         },
         links=sum((c.wavelets for c in colors), np.zeros((*shape, 6), np.int64)),
-        colors=colors, dynamic_links=grid(dynamic),
-        io_bytes_in=int(seen.now["bytes_in"][0]), io_bytes_out=int(seen.now["bytes_out"][0]),
+        colors=colors,
+        dynamic_links=grid(dynamic),
+        io_bytes_in=int(seen.now["bytes_in"][0]),
+        io_bytes_out=int(seen.now["bytes_out"][0]),
         sram_bytes=int(table["sram"].sum()),
         sram_high_water=int(seen.tile["top"].max(initial=0)),
-        energy=_energy(image, seen, table, cycles), utilization=_utilization(image, macs, cycles),
+        energy=_energy(image, seen, table, cycles),
+        utilization=_utilization(image, macs, cycles),
         statements=collect_statements(image, seen, cycles),
-    )  # fmt: skip
+    )
 
 
 def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) -> dict[str, float]:

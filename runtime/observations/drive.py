@@ -22,10 +22,15 @@ Slice = Callable[[int], int]
 
 
 def drive(
-    image: Image, seen: Observations, options: Options, step: Slice, first: int,
-    go_over: Callable[[], int], settle: Callable[[], None] = lambda: None,
+    image: Image,
+    seen: Observations,
+    options: Options,
+    step: Slice,
+    first: int,
+    go_over: Callable[[], int],
+    settle: Callable[[], None] = lambda: None,
     look: Callable[[RuntimeFault | None], None] = lambda _error: None,
-) -> tuple[int, Counters]:  # fmt: skip
+) -> tuple[int, Counters]:
     """Run to the end: its cycles and counters.
 
     first: work of the first slice; the later ones take about a quarter of a second.
@@ -41,9 +46,14 @@ def drive(
 
 
 def _drive(
-    image: Image, seen: Observations, options: Options, step: Slice, first: int,
-    go_over: Callable[[], int], settle: Callable[[], None],
-) -> tuple[int, Counters]:  # fmt: skip
+    image: Image,
+    seen: Observations,
+    options: Options,
+    step: Slice,
+    first: int,
+    go_over: Callable[[], int],
+    settle: Callable[[], None],
+) -> tuple[int, Counters]:
     now, limit, work = seen.now[0], options.max_cycles or NEVER, first
     while True:
         before = time.perf_counter()

@@ -18,10 +18,12 @@ from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
 
 MOST_FOUND = 100  # pairs of lines
 _DOING = {
-    Does.READ: ("reads", "read"), Does.WRITE: ("writes", "wrote"),
-    Does.STORE: ("stores into", "stored into"), Does.TAKE: ("takes from", "took from"),
+    Does.READ: ("reads", "read"),
+    Does.WRITE: ("writes", "wrote"),
+    Does.STORE: ("stores into", "stored into"),
+    Does.TAKE: ("takes from", "took from"),
     Does.PUT: ("puts into", "put into"),
-}  # fmt: skip
+}
 
 
 def race_tables(image: Image, check: bool, now: np.ndarray) -> dict[str, np.ndarray]:
@@ -29,9 +31,8 @@ def race_tables(image: Image, check: bool, now: np.ndarray) -> dict[str, np.ndar
     threads = image.tiles * int(now["units"][0])
     sizes = race_sizes(image, int(now["units"][0])) if check else {}
     made: dict[str, Any] = {
-        name: np.zeros(sizes.get(name, shape), dtype)
-        for name, (shape, dtype) in _EMPTY.items()
-    }  # fmt: skip
+        name: np.zeros(sizes.get(name, shape), dtype) for name, (shape, dtype) in _EMPTY.items()
+    }
     if check:
         made["race_clock"].reshape(threads, -1)[:] = np.eye(threads, dtype=np.int32)
         made["race_messages"]["next"] = np.arange(1, len(made["race_messages"]) + 1)

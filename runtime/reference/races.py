@@ -178,9 +178,16 @@ def used(s: Machine, tile: int, writer: int, tag: int) -> int:
         c[place].used = 1
         if c[place].early != 0:
             report(
-                s, Does.WAIT, 0, c[place].wait_row, Does.STORE, c[place].early_from,
-                c[place].early - 1, tile, semaphore,
-            )  # fmt: skip
+                s,
+                Does.WAIT,
+                0,
+                c[place].wait_row,
+                Does.STORE,
+                c[place].early_from,
+                c[place].early - 1,
+                tile,
+                semaphore,
+            )
     return 1
 
 
@@ -305,9 +312,16 @@ def check_stored(s: Machine, tile: int, cell: int, at: int, number: int) -> None
         other = writer & ((1 << PLACE) - 1)
         if other != sender:
             report(
-                s, Does.STORE, other // units, tag & ROW_MASK, Does.STORE, sender // units, row,
-                tile, at,
-            )  # fmt: skip
+                s,
+                Does.STORE,
+                other // units,
+                tag & ROW_MASK,
+                Does.STORE,
+                sender // units,
+                row,
+                tile,
+                at,
+            )
     elif writer != 0:
         unit = 0 if writer >= KNOWN else writer - 1
         did = Does.STORE if writer >= KNOWN else Does.WRITE
@@ -357,9 +371,16 @@ def counted(s: Machine, tile: int, place: int, number: int) -> None:
         if c[place].used != 0:
             semaphore = place - tile * s.now[0].semaphores
             report(
-                s, Does.WAIT, 0, c[place].wait_row, Does.STORE, sender // s.now[0].units, row,
-                tile, semaphore,
-            )  # fmt: skip
+                s,
+                Does.WAIT,
+                0,
+                c[place].wait_row,
+                Does.STORE,
+                sender // s.now[0].units,
+                row,
+                tile,
+                semaphore,
+            )
         elif c[place].early == 0:
             c[place].early, c[place].early_from = row + 1, sender // s.now[0].units
     join(s.race_counted.ctypes.data, place * n, s.race_message.ctypes.data, number * n, n)

@@ -51,16 +51,25 @@ def make_machine(
     sram = np.zeros(tiles * image.data_bytes // 4, np.int32)
     ports = len(image.schedule.port_first) - 1
     tables: Tables = {
-        "now": now, **_code(image), **cores(image, units, TILE, UNIT), **_routers(image),
-        **edge(image), **messages(image, BUFFER, LOCK, MESSAGE),
-        **counts(image, units, options), **race_tables(image, options.check_races, now),
+        "now": now,
+        **_code(image),
+        **cores(image, units, TILE, UNIT),
+        **_routers(image),
+        **edge(image),
+        **messages(image, BUFFER, LOCK, MESSAGE),
+        **counts(image, units, options),
+        **race_tables(image, options.check_races, now),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
-        "wheel": np.full(WHEEL, -1, np.int64), "due": np.zeros(tiles, np.int64),
-        "sram": sram, "halves": sram.view(np.uint16), "tensors": addresses,
-        "port_mask": np.zeros(ports, np.int64), "port_listed": np.zeros(ports, np.int8),
+        "wheel": np.full(WHEEL, -1, np.int64),
+        "due": np.zeros(tiles, np.int64),
+        "sram": sram,
+        "halves": sram.view(np.uint16),
+        "tensors": addresses,
+        "port_mask": np.zeros(ports, np.int64),
+        "port_listed": np.zeros(ports, np.int8),
         "port_active": np.zeros(2 * ports, np.int64),
         "lookup_value": np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
-    }  # fmt: skip
+    }
     return Machine(tables), kept
 
 
@@ -69,12 +78,23 @@ def _code(image: Image) -> Tables:
     code = image.code
     wanted = wanted_operations(code.rows)
     return {
-        "rows": code.rows, "operands": code.operands, "refs": code.refs, "lists": code.lists,
-        "registers": code.registers, "pool": code.pool, "timing": image.timing,
-        "regions": image.regions, "traits": _traits(image), "literals": literals(code.reals),
-        "half": HALF, "operations": operations(wanted), "domains": domains(wanted),
-        "words": np.zeros(8, np.int32), "at": np.zeros(4, np.int64), "go_on": np.zeros(4, np.int64),
-    }  # fmt: skip
+        "rows": code.rows,
+        "operands": code.operands,
+        "refs": code.refs,
+        "lists": code.lists,
+        "registers": code.registers,
+        "pool": code.pool,
+        "timing": image.timing,
+        "regions": image.regions,
+        "traits": _traits(image),
+        "literals": literals(code.reals),
+        "half": HALF,
+        "operations": operations(wanted),
+        "domains": domains(wanted),
+        "words": np.zeros(8, np.int32),
+        "at": np.zeros(4, np.int64),
+        "go_on": np.zeros(4, np.int64),
+    }
 
 
 def _traits(image: Image) -> np.ndarray:
@@ -100,17 +120,18 @@ def _routers(image: Image) -> Tables:
     """Slots and FIFOs in their first state, and lists of routers."""
     routes = image.routes
     return {
-        "slots": routes.slots.copy(), "slot_first": routes.slot_first,
-        "slot_of": routes.slot_of, "positions": routes.positions,
-        "fifos": routes.fifos.copy(), "cells": np.zeros(max(routes.cells, 1), CELL),
+        "slots": routes.slots.copy(),
+        "slot_first": routes.slot_first,
+        "slot_of": routes.slot_of,
+        "positions": routes.positions,
+        "fifos": routes.fifos.copy(),
+        "cells": np.zeros(max(routes.cells, 1), CELL),
         "turns": np.full((image.tiles, 6), -1, np.int8),
         "active": np.zeros(2 * image.tiles, np.int64),
-    }  # fmt: skip
+    }
 
 
-def _tensors(
-    image: Image, tensors: dict[str, np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray]]:  # fmt: skip
+def _tensors(image: Image, tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Address of every edge tensor, and whether its elements are f16; and the arrays."""
     table = np.zeros((max(len(image.program.edge_tensors), 1), 2), dtype=np.int64)
     kept: list[np.ndarray] = []

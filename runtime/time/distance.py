@@ -39,9 +39,13 @@ def distances(image: Image, forms: np.ndarray) -> np.ndarray:
 
 
 def _relax(
-    rows: list[list[int]], number: int, cost: int, touch: tuple[int, list[int]],
-    near: np.ndarray, leave: list[int],
-) -> None:  # fmt: skip
+    rows: list[list[int]],
+    number: int,
+    cost: int,
+    touch: tuple[int, list[int]],
+    near: np.ndarray,
+    leave: list[int],
+) -> None:
     """Shorten the ways from a row by those from the rows that may follow it."""
     row = rows[number]
     kind, to = row[Col.KIND], row[Col.A]

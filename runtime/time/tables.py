@@ -51,13 +51,20 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
     units = image.code.units + 1
     form = forms(image)
     tables: dict[str, np.ndarray] = {
-        "now": _run(image, options, units), "forms": form,
+        "now": _run(image, options, units),
+        "forms": form,
         "near": distances(image, form).ravel(),
-        **_code(image, record), **cores(image, units, TILE, UNIT), **_routers(image),
-        **edge(image), **_ports(image), **messages(image, BUFFER, LOCK, MESSAGE),
-        **_waiting(image, units, options), **counts(image, units, options),
-        "wheel": np.full(WHEEL, -1, np.int64), "due": np.zeros(image.tiles, np.int64),
-    }  # fmt: skip
+        **_code(image, record),
+        **cores(image, units, TILE, UNIT),
+        **_routers(image),
+        **edge(image),
+        **_ports(image),
+        **messages(image, BUFFER, LOCK, MESSAGE),
+        **_waiting(image, units, options),
+        **counts(image, units, options),
+        "wheel": np.full(WHEEL, -1, np.int64),
+        "due": np.zeros(image.tiles, np.int64),
+    }
     tables["tile"]["record"] = tables["record_first"][:-1]
     return Machine(tables)
 
@@ -68,10 +75,13 @@ def _run(image: Image, options: Options, units: int) -> np.ndarray:
     ports = len(image.schedule.port_first) - 1
     now = np.zeros(1, RUN)
     values = numbers(image, units, options) | {
-        "limit": options.max_cycles or NEVER, "remote": _remote_signals(image),
-        "slots": slots, "unit_tasks": 2 * slots, "port_tasks": 2 * slots + threads,
+        "limit": options.max_cycles or NEVER,
+        "remote": _remote_signals(image),
+        "slots": slots,
+        "unit_tasks": 2 * slots,
+        "port_tasks": 2 * slots + threads,
         "tasks_end": 2 * slots + threads + ports,
-    }  # fmt: skip
+    }
     for name, value in values.items():
         now[name] = value
     now["free_in"], now["free_out"] = _bandwidth(image)
@@ -89,25 +99,38 @@ def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
     else:
         deciding, loaded, first = record.deciding, np.append(record.loaded, 0), record.first
     return {
-        "rows": code.rows, "operands": code.operands, "refs": code.refs, "lists": code.lists,
-        "registers": code.registers, "pool": code.pool, "timing": image.timing,
-        "regions": image.regions, "operations": operations(wanted), "domains": domains(wanted),
-        "words": np.zeros(4, np.int32), "deciding": deciding,
-        "record": loaded.astype(np.int32), "record_first": first,
-    }  # fmt: skip
+        "rows": code.rows,
+        "operands": code.operands,
+        "refs": code.refs,
+        "lists": code.lists,
+        "registers": code.registers,
+        "pool": code.pool,
+        "timing": image.timing,
+        "regions": image.regions,
+        "operations": operations(wanted),
+        "domains": domains(wanted),
+        "words": np.zeros(4, np.int32),
+        "deciding": deciding,
+        "record": loaded.astype(np.int32),
+        "record_first": first,
+    }
 
 
 def _routers(image: Image) -> dict[str, np.ndarray]:
     """Slots, FIFOs and links in their first state."""
     routes = image.routes
     return {
-        "slots": routes.slots.copy(), "slot_first": routes.slot_first,
-        "slot_of": routes.slot_of, "positions": routes.positions,
-        "fifos": routes.fifos.copy(), "cells": np.zeros(max(routes.cells, 1), CELL),
+        "slots": routes.slots.copy(),
+        "slot_first": routes.slot_first,
+        "slot_of": routes.slot_of,
+        "positions": routes.positions,
+        "fifos": routes.fifos.copy(),
+        "cells": np.zeros(max(routes.cells, 1), CELL),
         "turns": np.full((image.tiles, 6), -1, np.int8),
-        "occupied": np.zeros(image.tiles, OCCUPIED), "link": _links(image),
+        "occupied": np.zeros(image.tiles, OCCUPIED),
+        "link": _links(image),
         "origins": _origins(image),
-    }  # fmt: skip
+    }
 
 
 def _ports(image: Image) -> dict[str, np.ndarray]:
@@ -116,9 +139,11 @@ def _ports(image: Image) -> dict[str, np.ndarray]:
     halves = [tensor.dtype is DType.F16 for tensor in image.program.edge_tensors]
     return {
         "halves": np.array([*halves, False], np.int8),
-        "port_due": np.full(ports, NEVER, np.int64), "port_free": np.zeros(ports, np.int64),
-        "port_owner": np.full(ports, -1, np.int64), "port_safe": np.zeros(ports, np.int64),
-    }  # fmt: skip
+        "port_due": np.full(ports, NEVER, np.int64),
+        "port_free": np.zeros(ports, np.int64),
+        "port_owner": np.full(ports, -1, np.int64),
+        "port_safe": np.zeros(ports, np.int64),
+    }
 
 
 def _waiting(image: Image, units: int, options: Options) -> dict[str, np.ndarray]:
@@ -131,16 +156,22 @@ def _waiting(image: Image, units: int, options: Options) -> dict[str, np.ndarray
     stream, streams, stream_slots, stream_queues = _streams(image)
     branches = min(slots, LARGEST) + 1
     return {
-        "quiet": np.zeros(slots, np.int64), "stream": stream, "streams": streams,
-        "stream_slots": stream_slots, "stream_queues": stream_queues,
-        "tasks": np.zeros(tasks, np.int64), "queued": np.zeros(tasks, np.int8),
+        "quiet": np.zeros(slots, np.int64),
+        "stream": stream,
+        "streams": streams,
+        "stream_slots": stream_slots,
+        "stream_queues": stream_queues,
+        "tasks": np.zeros(tasks, np.int64),
+        "queued": np.zeros(tasks, np.int8),
         "late": np.zeros(slots + ports, np.int64),
         "late_first": np.full(LATE_BUCKETS, -1, np.int64),
-        "events": np.full(WHEEL, -1, np.int64), "nodes": nodes,
-        "unrest": _trees(image, options), "branches": np.zeros(branches, BRANCH),
+        "events": np.full(WHEEL, -1, np.int64),
+        "nodes": nodes,
+        "unrest": _trees(image, options),
+        "branches": np.zeros(branches, BRANCH),
         "branch_cells": np.zeros((branches, DEEPEST), np.int64),
         "branch_queue": np.zeros((branches, DEEPEST), np.int64),
-    }  # fmt: skip
+    }
 
 
 def _trees(image: Image, options: Options) -> np.ndarray:

@@ -7,9 +7,7 @@ from wsc.runtime.time.compiled import Machine, kernel
 
 
 @kernel
-def take_queued(
-    s: Machine, tile: int, me: int, queue: int, t: int, most: int, end: int
-) -> int:  # fmt: skip
+def take_queued(s: Machine, tile: int, me: int, queue: int, t: int, most: int, end: int) -> int:
     """Take the wavelets of a queue, one for each row of a unit.
 
     t: first cycle in which a row could start; none starts in cycle ``end`` or later.

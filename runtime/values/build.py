@@ -129,9 +129,13 @@ class Builder:
     """Makes the tables of a run one after the other."""
 
     def __init__(
-        self, image: Image, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray],
-        max_memory: int | None, deciding: np.ndarray,
-    ) -> None:  # fmt: skip
+        self,
+        image: Image,
+        inputs: dict[str, np.ndarray],
+        outputs: dict[str, np.ndarray],
+        max_memory: int | None,
+        deciding: np.ndarray,
+    ) -> None:
         self.image, self.inputs, self.outputs = image, inputs, outputs
         self.deciding = deciding
         self.width, self.height = image.program.width, image.program.height
@@ -156,21 +160,33 @@ class Builder:
         rows = code.rows
         wanted = wanted_operations(rows)
         tables: dict[str, np.ndarray] = dict(
-            now=now, words=words, reals=words.view(np.float32), halves=words.view(np.uint16),
-            half=HALF, rows=rows, operands=code.operands,
-            refs=code.refs, lists=code.lists,
-            registers=code.registers, pool=code.pool,
-            literals=literals(code.reals), operations=operations(wanted),
+            now=now,
+            words=words,
+            reals=words.view(np.float32),
+            halves=words.view(np.uint16),
+            half=HALF,
+            rows=rows,
+            operands=code.operands,
+            refs=code.refs,
+            lists=code.lists,
+            registers=code.registers,
+            pool=code.pool,
+            literals=literals(code.reals),
+            operations=operations(wanted),
             domains=domains(wanted),
-            traits=_traits(rows, code.operands), regions=image.regions,
-            deciding=self.deciding, notes=np.zeros((NOTES, 3), np.int64),
+            traits=_traits(rows, code.operands),
+            regions=image.regions,
+            deciding=self.deciding,
+            notes=np.zeros((NOTES, 3), np.int64),
             threads=self._threads(),
             regs=sparse(tiles * fabric.registers, np.int32),
             loops=sparse(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
             frames=sparse(tiles * 2 * fabric.call_depth, np.int64),
-            **tables, **streams,
+            **tables,
+            **streams,
             semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
-            dirty=np.ones(self.width, np.int64), counted=np.zeros(len(COUNTED), np.int64),
+            dirty=np.ones(self.width, np.int64),
+            counted=np.zeros(len(COUNTED), np.int64),
             free_storage=np.zeros(CLASSES, np.int64),
             slots=self.slots if len(self.slots) else _none(16).astype(np.int32),
             slot_of=image.routes.slot_of,
@@ -180,18 +196,22 @@ class Builder:
             moves=sparse(len(self.slots) + 1, np.int64, 6),
             passes=sparse(len(self.slots) + 1, np.int64, 4),
             lines=np.zeros(self.colors * (self.width + self.height), np.int64),
-            records=image.schedule.records, shapes=image.schedule.shapes,
+            records=image.schedule.records,
+            shapes=image.schedule.shapes,
             queues=self.queues.copy() if len(self.queues) else _none(Qcol.INDEX + MAX_DIMS),
-            tensors=self._tensors(), lookups=image.schedule.lookups,
+            tensors=self._tensors(),
+            lookups=image.schedule.lookups,
             lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
             lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
-            at=np.zeros(MOST_OPERANDS, np.int64), kind=np.zeros(MOST_OPERANDS, np.int64),
-            spread=np.zeros(MOST_OPERANDS, np.int64), count=np.zeros(MOST_DIMS, np.int64),
+            at=np.zeros(MOST_OPERANDS, np.int64),
+            kind=np.zeros(MOST_OPERANDS, np.int64),
+            spread=np.zeros(MOST_OPERANDS, np.int64),
+            count=np.zeros(MOST_DIMS, np.int64),
             step=np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
             index=np.zeros(MOST_DIMS, np.int64),
             listed_steps=np.zeros((MOST_LISTED, 2), np.int64),
             turns=np.zeros((MOST_DIMS + 1, 4), np.int64),
-        )  # fmt: skip
+        )
         self._start(now, units)
         now["run_room"], now["note_room"] = len(tables["runs"]), NOTES
         return Machine(tables)
@@ -350,11 +370,17 @@ class Builder:
         routers["arrival"][: len(slots)] = arrivals[block]
         routers["straight"] = UNKNOWN
         return {
-            "streams": table, "written": np.zeros(int(table["lanes"].sum()) + 1, np.int64),
-            "stream_of": stream_of, "queues_there": queues_there, "source": source,
-            "lane": lane, "cursor": np.zeros(len(source), np.int64), "readers": readers,
-            "feeding": feeding, "routers": routers,
-        }  # fmt: skip
+            "streams": table,
+            "written": np.zeros(int(table["lanes"].sum()) + 1, np.int64),
+            "stream_of": stream_of,
+            "queues_there": queues_there,
+            "source": source,
+            "lane": lane,
+            "cursor": np.zeros(len(source), np.int64),
+            "readers": readers,
+            "feeding": feeding,
+            "routers": routers,
+        }
 
     def _stream(self, lanes: int, queue: int, color: int, column: int, guided: bool) -> int:
         self.streams.append((lanes, queue, color, column, int(guided)))

@@ -41,10 +41,14 @@ class Executed:
 
 
 def execute(
-    image: Image, inputs: dict[str, np.ndarray], *,
-    progress: Progress | None = None, max_memory: int | None = None,
-    deciding: np.ndarray | None = None, compiling: Callable[[str], None] | None = None,
-) -> Executed:  # fmt: skip
+    image: Image,
+    inputs: dict[str, np.ndarray],
+    *,
+    progress: Progress | None = None,
+    max_memory: int | None = None,
+    deciding: np.ndarray | None = None,
+    compiling: Callable[[str], None] | None = None,
+) -> Executed:
     """Run an image for its outputs.
 
     inputs: flat arrays of the fabric's element types. progress: called now and then with the
@@ -139,13 +143,17 @@ def _work(image: Image, machine: Machine, traced: Traced) -> Work:
     now = machine.now[0]
     counted = zip(COUNTED, machine.counted.tolist(), strict=True)
     return Work(
-        macs_f32=int(now["macs_f32"]), macs_f16=int(now["macs_f16"]),
+        macs_f32=int(now["macs_f32"]),
+        macs_f16=int(now["macs_f16"]),
         elements=int(now["elements"]),
         instructions={name: count for name, count in counted if count},
-        wavelets=_wavelets(image, machine, traced), dynamic_hops=int(now["dynamic_hops"]),
-        io_bytes_in=int(now["bytes_in"]), io_bytes_out=int(now["bytes_out"]),
-        sram_bytes=int(now["sram_bytes"]), sram_high_water=int(now["sram_top"]),
-    )  # fmt: skip
+        wavelets=_wavelets(image, machine, traced),
+        dynamic_hops=int(now["dynamic_hops"]),
+        io_bytes_in=int(now["bytes_in"]),
+        io_bytes_out=int(now["bytes_out"]),
+        sram_bytes=int(now["sram_bytes"]),
+        sram_high_water=int(now["sram_top"]),
+    )
 
 
 def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.ndarray]:

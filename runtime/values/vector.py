@@ -335,9 +335,13 @@ def calculate(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, dims
                     return
                 target = at if direct and (some == 1 or dd == lanes) else 0
                 operate(
-                    address, base + 4 * target, base + 4 * a, base + 4 * b, base + 4 * c,
+                    address,
+                    base + 4 * target,
+                    base + 4 * a,
+                    base + 4 * b,
+                    base + 4 * c,
                     some * lanes,
-                )  # fmt: skip
+                )
                 put(m, target, at, dd, some, lanes, column, False)
             done += some
         d = dims - 2

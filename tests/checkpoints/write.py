@@ -30,60 +30,90 @@ ENDS = {"bos_token_id": 0, "eos_token_id": 0}
 def _bert() -> Any:
     return hf.BertForMaskedLM(
         hf.BertConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=2 * HIDDEN,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            intermediate_size=2 * HIDDEN,
         )
-    )  # fmt: skip
+    )
 
 
 def _gpt2() -> Any:
     return hf.GPT2LMHeadModel(
         hf.GPT2Config(
-            vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=HIDDEN, n_layer=LAYERS,
-            n_head=HEADS, **ENDS,
+            vocab_size=VOCABULARY,
+            n_positions=POSITIONS,
+            n_embd=HIDDEN,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            **ENDS,
         )
-    )  # fmt: skip
+    )
 
 
 def _gpt_j() -> Any:
     return hf.GPTJForCausalLM(
         hf.GPTJConfig(
-            vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=HIDDEN, n_layer=LAYERS,
-            n_head=HEADS, rotary_dim=4, tie_word_embeddings=False, **ENDS,
+            vocab_size=VOCABULARY,
+            n_positions=POSITIONS,
+            n_embd=HIDDEN,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            rotary_dim=4,
+            tie_word_embeddings=False,
+            **ENDS,
         )
-    )  # fmt: skip
+    )
 
 
 def _gpt_neo() -> Any:
     """Its second layer looks back three tokens."""
     return hf.GPTNeoForCausalLM(
         hf.GPTNeoConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_layers=LAYERS, num_heads=HEADS, window_size=3,
-            attention_types=[[["global", "local"], LAYERS // 2]], **ENDS,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_layers=LAYERS,
+            num_heads=HEADS,
+            window_size=3,
+            attention_types=[[["global", "local"], LAYERS // 2]],
+            **ENDS,
         )
-    )  # fmt: skip
+    )
 
 
 def _gpt_neox() -> Any:
     return hf.GPTNeoXForCausalLM(
         hf.GPTNeoXConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=4 * HIDDEN,
-            rotary_pct=0.5, hidden_act="gelu_fast", **ENDS,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            intermediate_size=4 * HIDDEN,
+            rotary_pct=0.5,
+            hidden_act="gelu_fast",
+            **ENDS,
         )
-    )  # fmt: skip
+    )
 
 
 def _llama() -> Any:
     """Two heads share keys and values with the other two."""
     return hf.LlamaForCausalLM(
         hf.LlamaConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS, num_attention_heads=HEADS, num_key_value_heads=HEADS // 2,
-            intermediate_size=48, **ENDS,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=HEADS // 2,
+            intermediate_size=48,
+            **ENDS,
         )
-    )  # fmt: skip
+    )
 
 
 MODELS: dict[str, Callable[[], Any]] = {

@@ -68,9 +68,15 @@ def test_a_model_with_everything_wrong_at_once(tmp_path: Path) -> None:
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     result = wsc("check", saved(model, tmp_path / "broken.onnx"))
     refused(
-        result, "Frob (acme, opset 3)", "first, second", "StringNormalizer (ai.onnx, opset 17)",
-        "words", "--dim batch=N", "--dim x.1=N", "'../secret.bin' lie outside",
-    )  # fmt: skip
+        result,
+        "Frob (acme, opset 3)",
+        "first, second",
+        "StringNormalizer (ai.onnx, opset 17)",
+        "words",
+        "--dim batch=N",
+        "--dim x.1=N",
+        "'../secret.bin' lie outside",
+    )
 
 
 def test_a_model_that_does_not_fit(tmp_path: Path) -> None:

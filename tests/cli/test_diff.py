@@ -54,8 +54,9 @@ def test_runs(folder: Path) -> None:
     assert not [name for name in totals if "seconds" in name and "fabric" not in name]
     kernels = {
         item["name"]: item["after"] - item["before"]
-        for item in found["kernels"]["changed"] if item["field"] == "cycles"
-    }  # fmt: skip
+        for item in found["kernels"]["changed"]
+        if item["field"] == "cycles"
+    }
     for name, change in kernels.items():
         sums = [
             sum(row["added_cycles"] for row in run["kernels"] if row["kernel"] == name)

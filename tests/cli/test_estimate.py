@@ -12,8 +12,18 @@ from tests.cli.helpers import TWICE, done, mlp, refused, text_file, wsc
 
 def test_a_model(tmp_path: Path) -> None:
     text = done(wsc("estimate", mlp(tmp_path), "--fabric", "4x4", "-v")).stdout
-    for word in ("cycles", "utilization", "edge", "sram", "energy", "with all tiles", "bound by",
-                 "matmul_streamed", "on average", "energy, uJ"):  # fmt: skip
+    for word in (
+        "cycles",
+        "utilization",
+        "edge",
+        "sram",
+        "energy",
+        "with all tiles",
+        "bound by",
+        "matmul_streamed",
+        "on average",
+        "energy, uJ",
+    ):
         assert word in text
     assert "\x1b" not in text
 

@@ -55,8 +55,10 @@ def test_every_node_leads_to_lines_and_back() -> None:
         assert view.lines
         assert all(node in item.nodes for item in view.lines)
     assert inspect.callers_nodes(program) == {
-        "take": ("a",), "double": ("/twice/Add",), "give": ("r",),
-    }  # fmt: skip
+        "take": ("a",),
+        "double": ("/twice/Add",),
+        "give": ("r",),
+    }
 
 
 def test_each_index_has_its_tile() -> None:
@@ -83,8 +85,9 @@ def test_spans_and_pictures() -> None:
     assert inspect.span([]) == "none"
     assert inspect.picture([0, 1], [1], 3, 2, (64, 24)) == ["...", "##."]
     assert inspect.picture(range(100), range(1), 750, 994, (75, 71)) == [
-        "#" * 10 + "." * 65, *["." * 75] * 70,
-    ]  # fmt: skip
+        "#" * 10 + "." * 65,
+        *["." * 75] * 70,
+    ]
 
 
 def test_the_map_of_the_sram() -> None:

@@ -46,9 +46,11 @@ def _interrupt(folder: Path, at: str, *arguments: object, later: float = 0.0) ->
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "wsc.cli", *map(str, arguments)],
-        cwd=folder, stderr=theirs, stdout=subprocess.DEVNULL,
+        cwd=folder,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"},
-    )  # fmt: skip
+    )
     os.close(theirs)
     said = b""
     try:

@@ -60,8 +60,15 @@ def test_a_step(tmp_path: Path) -> None:
 def test_estimate() -> None:
     options = (*SMALL, "--fabric", "6x4", "--batch", 2, "-p", "f16")
     found = json.loads(done(wsc("estimate", "gpt2", *options, "--json")).stdout)
-    for name in ("cycles", "seconds", "tokens_per_second", "useful_utilization", "io_bytes",
-                 "sram", "energy_picojoules"):  # fmt: skip
+    for name in (
+        "cycles",
+        "seconds",
+        "tokens_per_second",
+        "useful_utilization",
+        "io_bytes",
+        "sram",
+        "energy_picojoules",
+    ):
         assert found[name]
     assert found["tokens"] == 8
     assert found["tokens_per_second"] == pytest.approx(8 / found["seconds"])

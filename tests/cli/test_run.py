@@ -241,8 +241,11 @@ def test_races_are_told(twice: Path, tmp_path: Path) -> None:
     program = text_file(tmp_path / "race.wsa", race)
     refused(
         wsc("run", program, "--check-races", "-o", tmp_path / "out"),
-        "race.wsa:27", "race.wsa:22", "SRAM byte 0 of 'buf'", "with no synchronisation",
-    )  # fmt: skip
+        "race.wsa:27",
+        "race.wsa:22",
+        "SRAM byte 0 of 'buf'",
+        "with no synchronisation",
+    )
     done(wsc("run", program))
     assert not (tmp_path / "out").exists()
     refused(wsc("run", twice, "--check-races", "--engine", "time"), "by the reference engine")
@@ -408,9 +411,15 @@ def test_what_fails_behind_a_run_leaves_the_results(
     model = mlp(tmp_path)
     done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
     result = wsc(
-        "run", tmp_path / "m.wsa", "-o", tmp_path / "out", "--trace", tmp_path / "t.json",
-        "--compare", model,
-    )  # fmt: skip
+        "run",
+        tmp_path / "m.wsa",
+        "-o",
+        tmp_path / "out",
+        "--trace",
+        tmp_path / "t.json",
+        "--compare",
+        model,
+    )
     assert result.exit_code == 2
     assert re.search(r"^cycles +\d+", result.stdout, re.M)
     assert result.stderr.count("\n") == 1
@@ -485,11 +494,15 @@ def test_standard_input_and_output(twice: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run", "none.wsa"), ("run", "none.onnx"), ("run", "none.wsa", "--engine"),
-        ("estimate", "none.onnx"), ("diff", "a", "b"), ("sweep", "a.wsa", "--set", "a"),
+        ("run", "none.wsa"),
+        ("run", "none.onnx"),
+        ("run", "none.wsa", "--engine"),
+        ("estimate", "none.onnx"),
+        ("diff", "a", "b"),
+        ("sweep", "a.wsa", "--set", "a"),
         ("fabrics", "none"),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_an_object_too(arguments: tuple[str, ...]) -> None:
     result = done(wsc(*arguments, "--json"), code=2)
     (message,) = json.loads(result.stdout).values()

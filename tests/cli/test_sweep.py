@@ -33,15 +33,28 @@ def twice(tmp_path: Path) -> Path:
 def test_files_and_the_tables(tmp_path: Path) -> None:
     model, rows, plot = mlp(tmp_path, batch="n"), tmp_path / "s.csv", tmp_path / "s.svg"
     result = done(
-        wsc("sweep", model, "--fabric", "2x2,tiny:1x2", "--dim", "n=1,2", "--set",
-            "ramp.output_queues=[2,2,2,2,2,2],[3,3,3,3,3,3]", "-o", rows, "--plot", plot)
-    )  # fmt: skip
+        wsc(
+            "sweep",
+            model,
+            "--fabric",
+            "2x2,tiny:1x2",
+            "--dim",
+            "n=1,2",
+            "--set",
+            "ramp.output_queues=[2,2,2,2,2,2],[3,3,3,3,3,3]",
+            "-o",
+            rows,
+            "--plot",
+            plot,
+        )
+    )
     with rows.open() as file:
         read = list(csv.DictReader(file))
     assert len(read) == 8
     assert {row["ramp.output_queues"] for row in read} == {
-        "[2, 2, 2, 2, 2, 2]", "[3, 3, 3, 3, 3, 3]",
-    }  # fmt: skip
+        "[2, 2, 2, 2, 2, 2]",
+        "[3, 3, 3, 3, 3, 3]",
+    }
     assert {row["n"] for row in read} == {"1", "2"}
     for fact in ("tiny:1x2", f"{int(read[0]['cycles']):,}", "on average", "all else equal"):
         assert fact in result.stdout

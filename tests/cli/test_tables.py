@@ -16,9 +16,14 @@ NAME = "/encoder/layer.11/attention/output/dense/MatMul_quant_with_a_long_end"
 
 def table() -> PlainTable:
     made = PlainTable(
-        "line", "node", "share", "added", right=("line", "share", "added"),
-        leaving=("added", "line"), cut="node",
-    )  # fmt: skip
+        "line",
+        "node",
+        "share",
+        "added",
+        right=("line", "share", "added"),
+        leaving=("added", "line"),
+        cut="node",
+    )
     made.add_row("1", NAME, "12.3%", "1,234,567")
     made.add_row("22", "short", "1.0%", "7")
     return made

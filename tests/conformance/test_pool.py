@@ -51,8 +51,12 @@ def test_a_case_that_hangs_or_dies_costs_its_own_result_alone() -> None:
     ]
     records = {record.name: record for record in run_all(cases, "4x4", 1, 5.0)}
     assert {name: record.status for name, record in records.items()} == {
-        "a": PASSED, "hangs": FAILED, "dies": FAILED, "wrong": FAILED, "b": PASSED,
-    }  # fmt: skip
+        "a": PASSED,
+        "hangs": FAILED,
+        "dies": FAILED,
+        "wrong": FAILED,
+        "b": PASSED,
+    }
     assert records["hangs"].reason == "hang: more than 5 s"
     assert records["dies"].reason == "crash: the process ended with code 3"
     assert records["wrong"].reason.startswith("differs")
@@ -61,8 +65,9 @@ def test_a_case_that_hangs_or_dies_costs_its_own_result_alone() -> None:
 def test_a_refusal_is_no_failure() -> None:
     record = run_case(case_of("strange", "NoSuchOperator"), "4x4")
     assert (record.status, record.reason) == (
-        REFUSED, "NoSuchOperator: no lowering for this operator",
-    )  # fmt: skip
+        REFUSED,
+        "NoSuchOperator: no lowering for this operator",
+    )
 
 
 def test_what_does_not_fit_goes_to_the_next_larger_fabric() -> None:
@@ -73,8 +78,9 @@ def test_what_does_not_fit_goes_to_the_next_larger_fabric() -> None:
     assert "use more tiles" in record.reason
     records = [run_case(large, "1x1", larger=["2x1", "4x4", "5x5"]), run_case(case_of("b"), "1x1")]
     assert [(record.status, record.fabric) for record in records] == [
-        (PASSED, "4x4"), (PASSED, "1x1"),
-    ]  # fmt: skip
+        (PASSED, "4x4"),
+        (PASSED, "1x1"),
+    ]
     page = markdown([*records, records[1]], "1x1", ["node"], "")
     assert "3 passed, 0 failed, 0 refused, 1 of those passed on 4x4" in page
 
@@ -82,8 +88,9 @@ def test_what_does_not_fit_goes_to_the_next_larger_fabric() -> None:
 def test_where_one_reference_overflows_the_other_tells() -> None:
     x = np.array([0.0, 9999.0, 10000.0], np.float32)  # e to these is beyond f32
     want = np.array([-10000.0, -1.3132617, -0.3132617], np.float32)
-    case = Case("a", "node", "LogSoftmax", 1e-3, 1e-7,
-                lambda: (model_of("LogSoftmax"), [([x], [want])]))  # fmt: skip
+    case = Case(
+        "a", "node", "LogSoftmax", 1e-3, 1e-7, lambda: (model_of("LogSoftmax"), [([x], [want])])
+    )
     record = run_case(case, "1x1", with_random=True)
     assert (record.status, record.random) == (PASSED, "agreed")
 

@@ -27,8 +27,9 @@ class Case:
     same_order: bool = False
 
 
-def _single(op: str, shapes: list[tuple[int, ...]], constants: Feeds | None = None,
-            **attributes: Any) -> Callable[[], tuple[onnx.ModelProto, Feeds]]:  # fmt: skip
+def _single(
+    op: str, shapes: list[tuple[int, ...]], constants: Feeds | None = None, **attributes: Any
+) -> Callable[[], tuple[onnx.ModelProto, Feeds]]:
     def build() -> tuple[onnx.ModelProto, Feeds]:
         feeds = {f"x{i}": floats(*shape) for i, shape in enumerate(shapes)}
         fixed = constants or {}
@@ -79,24 +80,60 @@ KERNELS = (
     _matmul(1, 250, 90),
     _matmul(64, 64, 64),
     Case("matmul-ordered", _single("MatMul", [(1, 2000)], {"x1": floats(2000, 20)}), True),
-    Case("conv-ordered", _single("Conv", [(1, 64, 9, 9)], {"x1": floats(48, 64, 3, 3)},
-                                 pads=[1, 1, 1, 1]), True),
-    Case("conv-ordered-wide", _single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3)},
-                                      pads=[1, 1, 1, 1]), True),
+    Case(
+        "conv-ordered",
+        _single("Conv", [(1, 64, 9, 9)], {"x1": floats(48, 64, 3, 3)}, pads=[1, 1, 1, 1]),
+        True,
+    ),
+    Case(
+        "conv-ordered-wide",
+        _single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3)}, pads=[1, 1, 1, 1]),
+        True,
+    ),
     Case("resident-ordered", _single("MatMul", [(100, 64), (64, 8)]), True),
     Case("resident", _single("MatMul", [(3, 25, 48), (3, 48, 36)])),
     Case("resident-small", _single("MatMul", [(5, 7), (7, 3)])),
-    Case("conv-padded", _single("Conv", [(1, 3, 9, 10)], {"x1": floats(5, 3, 3, 3),
-                                "x2": floats(5)}, pads=[1, 1, 1, 1])),
-    Case("conv-wide", _single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3),
-                              "x2": floats(24)}, pads=[1, 1, 1, 1])),
-    Case("conv-depthwise", _single("Conv", [(1, 12, 14, 11)], {"x1": floats(12, 1, 3, 3),
-                                   "x2": floats(12)}, group=12, strides=[2, 2])),
-    Case("conv-1d", _single("Conv", [(1, 10, 40)], {"x1": floats(14, 10, 3), "x2": floats(14)},
-                            pads=[1, 1], strides=[2])),
+    Case(
+        "conv-padded",
+        _single(
+            "Conv", [(1, 3, 9, 10)], {"x1": floats(5, 3, 3, 3), "x2": floats(5)}, pads=[1, 1, 1, 1]
+        ),
+    ),
+    Case(
+        "conv-wide",
+        _single(
+            "Conv",
+            [(1, 16, 12, 12)],
+            {"x1": floats(24, 16, 3, 3), "x2": floats(24)},
+            pads=[1, 1, 1, 1],
+        ),
+    ),
+    Case(
+        "conv-depthwise",
+        _single(
+            "Conv",
+            [(1, 12, 14, 11)],
+            {"x1": floats(12, 1, 3, 3), "x2": floats(12)},
+            group=12,
+            strides=[2, 2],
+        ),
+    ),
+    Case(
+        "conv-1d",
+        _single(
+            "Conv",
+            [(1, 10, 40)],
+            {"x1": floats(14, 10, 3), "x2": floats(14)},
+            pads=[1, 1],
+            strides=[2],
+        ),
+    ),
     Case("conv-resident", _single("Conv", [(1, 8, 12, 12), (12, 8, 3, 3)], pads=[1, 1, 1, 1])),
-    Case("conv-resident-ordered", _single("Conv", [(1, 32, 9, 9), (20, 32, 3, 3)],
-                                          pads=[1, 1, 1, 1]), True),
+    Case(
+        "conv-resident-ordered",
+        _single("Conv", [(1, 32, 9, 9), (20, 32, 3, 3)], pads=[1, 1, 1, 1]),
+        True,
+    ),
     Case("maxpool", _single("MaxPool", [(1, 5, 11, 9)], kernel_shape=[3, 2], strides=[2, 1])),
     Case("reduce-rows", _single("ReduceMax", [(8, 19, 27)], axes=[1])),
     Case("reduce-product", _single("ReduceProd", [(8, 19, 27)], axes=[1])),
@@ -106,14 +143,25 @@ KERNELS = (
     Case("erf", _single("Erf", [(5, 16, 33)])),
     Case("transpose", _single("Transpose", [(8, 18, 21)], perm=[2, 0, 1])),
     Case("reshape", _single("Reshape", [(8, 18, 16)], {"x1": np.array([12, 192])})),
-    Case("slice", _single("Slice", [(18, 28)], {"x1": np.array([1, 12]), "x2": np.array([16, 0]),
-                          "x3": np.array([0, 1]), "x4": np.array([3, -2])})),
+    Case(
+        "slice",
+        _single(
+            "Slice",
+            [(18, 28)],
+            {
+                "x1": np.array([1, 12]),
+                "x2": np.array([16, 0]),
+                "x3": np.array([0, 1]),
+                "x4": np.array([3, -2]),
+            },
+        ),
+    ),
     Case("tile", _single("Tile", [(6, 8)], {"x1": np.array([2, 3])})),
     Case("concat", _single("Concat", [(6, 5, 8), (6, 7, 8)], axis=1)),
     Case("gather", _gather),
     Case("scatter", _scatter),
     Case("lookup", _lookup),
-)  # fmt: skip
+)
 
 NETWORKS = (
     Case("mlp", _built(lambda: builders.mlp((64, 96, 48, 10), batch=12))),

@@ -57,8 +57,12 @@ def test_every_kind_of_kernel_that_the_compiler_emits_is_in_the_table() -> None:
 
 
 def test_what_was_never_checked_is_said() -> None:
-    found = Agreement("wse2", (2, 2), (Kind("take", 9, 900, 0.01, 0.02, 0),),
-                      (Checked("mlp", "2x2", "f32", 103, 100),))  # fmt: skip
+    found = Agreement(
+        "wse2",
+        (2, 2),
+        (Kind("take", 9, 900, 0.01, 0.02, 0),),
+        (Checked("mlp", "2x2", "f32", 103, 100),),
+    )
     said = "\n".join(found.sentences(parse(TWICE), "narrow"))
     assert "off by 1.0% on average and 2.0% at worst (take) in 9 calls" in said
     assert "1 whole networks by 3.0% at worst (mlp on 2x2)" in said

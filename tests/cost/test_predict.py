@@ -48,8 +48,9 @@ def test_networks(case: Case, fabric: str, precision: str) -> None:
     assert abs(prediction.cycles / run.cycles - 1) <= NETWORK
     counters = run.counters
     assert (prediction.io_bytes_in, prediction.io_bytes_out) == (
-        counters.io_bytes_in, counters.io_bytes_out,
-    )  # fmt: skip
+        counters.io_bytes_in,
+        counters.io_bytes_out,
+    )
     assert prediction.utilization == pytest.approx(counters.utilization, rel=NETWORK)
     for cause in ("multiply_accumulate", "operation", "sram", "io"):
         assert prediction.energy[cause] == pytest.approx(counters.energy[cause])

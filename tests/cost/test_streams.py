@@ -16,9 +16,17 @@ def test_the_transfer_at_hand() -> None:
     schedule = _schedule((4, 0), (4, 3), (9, 5))
     left, right = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     for done, wanted, current in (
-        (0, left, 0), (3, left, 0), (4, left, 2), (8, left, 2), (9, left, 2), (50, left, 2),
-        (0, right, 1), (2, right, 1), (3, right, 2), (5, right, 2),
-    ):  # fmt: skip
+        (0, left, 0),
+        (3, left, 0),
+        (4, left, 2),
+        (8, left, 2),
+        (9, left, 2),
+        (50, left, 2),
+        (0, right, 1),
+        (2, right, 1),
+        (3, right, 2),
+        (5, right, 2),
+    ):
         schedule.done[:] = done
         assert schedule.current(wanted) == current
 

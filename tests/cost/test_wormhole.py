@@ -37,8 +37,9 @@ SEND = """\
 """
 
 
-def _deviation(height: int, sends: list[tuple[str, str]], senders: str, count: int,
-               length: int) -> float:  # fmt: skip
+def _deviation(
+    height: int, sends: list[tuple[str, str]], senders: str, count: int, length: int
+) -> float:
     body = "".join(SEND.format(when=w, to=t, count=count, length=length) for w, t in sends)
     words = f"({senders})*{count * length}"
     program = parse(TEXT.format(height=height, body=body.rstrip("\n"), words=words))

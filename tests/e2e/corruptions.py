@@ -44,9 +44,18 @@ Path = tuple[tuple[str, int], ...]
 Body = tuple[Statement, ...]
 
 OTHER = {
-    "add": "sub", "sub": "add", "mul": "add", "div": "mul", "max": "min", "min": "max",
-    "recip": "neg", "sqrt": "neg", "exp": "neg", "erf": "neg", "tanh": "neg",
-}  # fmt: skip
+    "add": "sub",
+    "sub": "add",
+    "mul": "add",
+    "div": "mul",
+    "max": "min",
+    "min": "max",
+    "recip": "neg",
+    "sqrt": "neg",
+    "exp": "neg",
+    "erf": "neg",
+    "tanh": "neg",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +243,18 @@ def _products(program: Program, op: Op) -> Iterator[Op | None]:
 
 
 INSTRUCTIONS: dict[str, Callable[[Program, Op], Iterator[Op | None]]] = {
-    "opcode": _opcodes, "deletion": _deleted, "address": _addresses, "stride": _strides,
-    "extent": _extents, "literal": _literals, "queue": _colors, "wait": _waits,
-    "target": _targets, "semaphore": _semaphores, "product": _products,
-}  # fmt: skip
+    "opcode": _opcodes,
+    "deletion": _deleted,
+    "address": _addresses,
+    "stride": _strides,
+    "extent": _extents,
+    "literal": _literals,
+    "queue": _colors,
+    "wait": _waits,
+    "target": _targets,
+    "semaphore": _semaphores,
+    "product": _products,
+}
 
 
 def _instructions(program: Program, kind: str, semaphore: int) -> Iterator[Corruption]:

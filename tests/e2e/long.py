@@ -20,9 +20,11 @@ def _info(name: str, *shape: int) -> onnx.ValueInfoProto:
 
 
 def _model(
-    nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], inputs: list[onnx.ValueInfoProto],
+    nodes: list[onnx.NodeProto],
+    weights: list[onnx.TensorProto],
+    inputs: list[onnx.ValueInfoProto],
     outputs: list[onnx.ValueInfoProto],
-) -> onnx.ModelProto:  # fmt: skip
+) -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "long", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -35,9 +37,13 @@ def long_recurrence(
     weights = [_values("w", ways, rows, INPUT), _values("r", ways, rows, hidden)]
     weights.append(_values("b", ways, 2 * rows))
     node = helper.make_node(
-        op_type, ["x", "w", "r", "b"], ["y", "last"], name="net", hidden_size=hidden,
+        op_type,
+        ["x", "w", "r", "b"],
+        ["y", "last"],
+        name="net",
+        hidden_size=hidden,
         direction=direction,
-    )  # fmt: skip
+    )
     outputs = [_info("y", steps, ways, batch, hidden), _info("last", ways, batch, hidden)]
     return _model([node], weights, [_info("x", steps, batch, INPUT)], outputs)
 
@@ -52,15 +58,18 @@ def long_scan(steps: int, hidden: int) -> onnx.ModelProto:
             helper.make_node("Tanh", ["c"], ["ho"], name="act"),
             helper.make_node("Identity", ["ho"], ["yo"], name="out"),
         ],
-        "body", [_info("hi", 1, hidden), _info("xi", 1, INPUT)],
+        "body",
+        [_info("hi", 1, hidden), _info("xi", 1, INPUT)],
         [_info("ho", 1, hidden), _info("yo", 1, hidden)],
-    )  # fmt: skip
-    node = helper.make_node("Scan", ["h0", "x"], ["last", "y"], name="net", body=body,
-                            num_scan_inputs=1)  # fmt: skip
+    )
+    node = helper.make_node(
+        "Scan", ["h0", "x"], ["last", "y"], name="net", body=body, num_scan_inputs=1
+    )
     inputs = [_info("h0", 1, hidden), _info("x", steps, 1, INPUT)]
     outputs = [_info("last", 1, hidden), _info("y", steps, 1, hidden)]
-    return _model([node], [_values("w", INPUT, hidden), _values("r", hidden, hidden)], inputs,
-                  outputs)  # fmt: skip
+    return _model(
+        [node], [_values("w", INPUT, hidden), _values("r", hidden, hidden)], inputs, outputs
+    )
 
 
 def feeds_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:

@@ -133,9 +133,13 @@ def test_unknown_operators_come_in_one_list(tmp_path: Path) -> None:
     ]
     model = saved(_model(nodes), tmp_path / "m.onnx")
     facts = (
-        "2 operators", "Frob (acme, opset 3)", "first", "second",
-        "StringNormalizer (ai.onnx, opset 17)", "words",
-    )  # fmt: skip
+        "2 operators",
+        "Frob (acme, opset 3)",
+        "first",
+        "second",
+        "StringNormalizer (ai.onnx, opset 17)",
+        "words",
+    )
     _not_compiled(model, *facts)
     refused(wsc("check", model), *facts)
 

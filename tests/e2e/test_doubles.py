@@ -29,10 +29,13 @@ def _op(op_type: str, inputs: str, output: str, **attributes: Any) -> NodeProto:
 def model() -> onnx.ModelProto:
     """A bit of everything that fits into one tile."""
     nodes = [
-        _op("Add", "x y", "sum"), _op("Mul", "x y", "product"), _op("Less", "x y", "less"),
+        _op("Add", "x y", "sum"),
+        _op("Mul", "x y", "product"),
+        _op("Less", "x y", "less"),
         _op("ReduceMax", "x", "largest", keepdims=0),
-        _op("Cast", "x", "whole", to=TensorProto.INT64), _op("Identity", "x", "same"),
-    ]  # fmt: skip
+        _op("Cast", "x", "whole", to=TensorProto.INT64),
+        _op("Identity", "x", "same"),
+    ]
     names = [node.output[0] for node in nodes]
     return model_of(nodes, {"x": X, "y": Y}, {}, names, 18)
 
@@ -45,9 +48,12 @@ def test_the_host_gives_and_gets_doubles(model: onnx.ModelProto, tmp_path: Path)
     assert 'i32[6] "float64" high "x.high"' in loaded.text
     with np.errstate(all="ignore"):
         wanted = {
-            "sum": X + Y, "product": X * Y, "less": X < Y,
-            "largest": X.max(), "same": X,
-        }  # fmt: skip
+            "sum": X + Y,
+            "product": X * Y,
+            "less": X < Y,
+            "largest": X.max(),
+            "same": X,
+        }
     outputs = loaded.run({"x": X, "y": Y}).outputs
     for name, array in wanted.items():
         assert outputs[name].dtype == np.asarray(array).dtype

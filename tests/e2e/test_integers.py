@@ -31,10 +31,12 @@ def _model(nodes: list[NodeProto], outputs: str, **constants: int) -> onnx.Model
 def clock() -> onnx.ModelProto:
     """The day of the week, seconds as floats, and the time an hour later."""
     nodes = [
-        _op("Div", "x day", "days"), _op("Mod", "days week", "weekday"),
-        _op("Cast", "x", "float", to=TensorProto.FLOAT), _op("Add", "x hour", "later"),
+        _op("Div", "x day", "days"),
+        _op("Mod", "days week", "weekday"),
+        _op("Cast", "x", "float", to=TensorProto.FLOAT),
+        _op("Add", "x hour", "later"),
         _op("Less", "x later", "before"),
-    ]  # fmt: skip
+    ]
     return _model(nodes, "weekday float later before", day=86_400_000, week=7, hour=3_600_000)
 
 
@@ -46,9 +48,11 @@ def test_times_are_exact(clock: onnx.ModelProto, fabric: str, tmp_path: Path) ->
     assert loaded.text == program.text
     days = [abs(int(t)) // 86_400_000 * (1 if t >= 0 else -1) for t in TIMES]
     wanted = {
-        "weekday": np.array([day % 7 for day in days]), "float": TIMES.astype(np.float32),
-        "later": TIMES + 3_600_000, "before": np.full(5, True),
-    }  # fmt: skip
+        "weekday": np.array([day % 7 for day in days]),
+        "float": TIMES.astype(np.float32),
+        "later": TIMES + 3_600_000,
+        "before": np.full(5, True),
+    }
     for engine in ("both", "reference"):
         outputs = loaded.run({"x": TIMES}, engine=engine).outputs
         assert list(outputs) == list(wanted)
@@ -90,15 +94,18 @@ def test_a_hash_of_words() -> None:
     state = "basis"
     for i in range(3):
         nodes += [
-            _op("Gather", f"x i{i}", f"w{i}", axis=1), _op("BitwiseXor", f"{state} w{i}", f"h{i}"),
+            _op("Gather", f"x i{i}", f"w{i}", axis=1),
+            _op("BitwiseXor", f"{state} w{i}", f"h{i}"),
             _op("Mul", f"h{i} prime", f"s{i}"),
-        ]  # fmt: skip
+        ]
         state = f"s{i}"
     nodes.append(_op("Mod", f"{state} size", "bucket"))
     constants = {
-        "basis": np.array(14695981039346656037, np.uint64), "size": np.array(1021, np.uint64),
-        "prime": np.array(1099511628211, np.uint64), **{f"i{i}": np.array(i) for i in range(3)},
-    }  # fmt: skip
+        "basis": np.array(14695981039346656037, np.uint64),
+        "size": np.array(1021, np.uint64),
+        "prime": np.array(1099511628211, np.uint64),
+        **{f"i{i}": np.array(i) for i in range(3)},
+    }
     model = model_of(nodes, {"x": words}, constants, ["bucket", state], 18)
     wanted = run_evaluator(model, {"x": words})
     outputs = wsc.compile(model, fabric="2x2").run({"x": words}).outputs

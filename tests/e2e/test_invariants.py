@@ -60,9 +60,12 @@ def survives(stage: Stage, constants: tuple[Constant, ...]) -> bool:
 def test_text_is_the_identity_after_each_pass(network: Network, precision: str) -> None:
     stages: list[tuple[str, Stage]] = []
     program = wsc.compile(
-        network.path, fabric="16x16", dims=dict(network.dims), precision=precision,
+        network.path,
+        fabric="16x16",
+        dims=dict(network.dims),
+        precision=precision,
         observe=lambda name, stage: stages.append((name, stage)),
-    )  # fmt: skip
+    )
     names = ["import", "simplify", "blocks", "place", "memory", "emit", "route"]
     assert [name for name, _ in stages] == names
     for name, stage in stages:
@@ -86,9 +89,12 @@ class Ready:
     def run(self, program: Program | None = None, **options: int) -> runtime.RunResult:
         """Run this program, or another one over the same weights."""
         return runtime.run(
-            program or self.program, self.feeds, weights_dir=self.folder, fabric=self.fabric,
+            program or self.program,
+            self.feeds,
+            weights_dir=self.folder,
+            fabric=self.fabric,
             **options,  # type: ignore[arg-type]
-        )  # fmt: skip
+        )
 
 
 def encoder() -> tuple[onnx.ModelProto, Feeds]:
@@ -212,18 +218,29 @@ def convolutions(draw: st.DrawFn) -> onnx.ModelProto:
     channels = draw(st.lists(st.integers(1, 7), min_size=1, max_size=2))
     kernel = draw(st.sampled_from([1, 3]))
     return builders.cnn(
-        image, channels, kernel=kernel, padding=kernel // 2, pooled=draw(st.integers(0, 2)),
-        hidden=draw(st.lists(sizes, max_size=1)), classes=draw(sizes), seed=draw(sizes),
-    )  # fmt: skip
+        image,
+        channels,
+        kernel=kernel,
+        padding=kernel // 2,
+        pooled=draw(st.integers(0, 2)),
+        hidden=draw(st.lists(sizes, max_size=1)),
+        classes=draw(sizes),
+        seed=draw(sizes),
+    )
 
 
 @st.composite
 def encoders(draw: st.DrawFn) -> onnx.ModelProto:
     heads, width = draw(st.integers(1, 3)), draw(st.integers(1, 7))
     return builders.transformer_encoder(
-        1, heads * width, heads, draw(sizes), expansion=draw(st.integers(1, 3)),
-        batch=draw(st.integers(1, 2)), seed=draw(sizes),
-    )  # fmt: skip
+        1,
+        heads * width,
+        heads,
+        draw(sizes),
+        expansion=draw(st.integers(1, 3)),
+        batch=draw(st.integers(1, 2)),
+        seed=draw(sizes),
+    )
 
 
 @st.composite

@@ -88,8 +88,20 @@ def test_a_default_value_is_replaced_when_compiling_or_at_each_run(tmp_path: Pat
         done(command("compile", model, "-o", compiled, "--fabric", "2x1", *options))
         again = ["--bind", f"w=1={other}"] if "--bind" in options else []
         folder = tmp_path / "out"
-        done(command("run", compiled, "--input", f"x={x}", *feeds, "-o", folder,
-                     "--compare", model, *again))  # fmt: skip
+        done(
+            command(
+                "run",
+                compiled,
+                "--input",
+                f"x={x}",
+                *feeds,
+                "-o",
+                folder,
+                "--compare",
+                model,
+                *again,
+            )
+        )
         np.testing.assert_allclose(np.load(folder / "y.npy"), want, rtol=1e-6)
 
 

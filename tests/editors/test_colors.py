@@ -22,12 +22,23 @@ from wsc.isa.tokens import text_lines
 ROOT = Path(__file__).parents[2]
 HAND = sorted((ROOT / "tests" / "programs").glob("*.wsa"))
 KINDS = {
-    "NAME": (Name, Keyword), "INT": (Number,), "FLOAT": (Number,), "STRING": (String,),
-    "NODE": (String,), "SIZE": (Number,), "VECTOR_OP": (Name.Builtin,),
-    "SCALAR_OP": (Name.Builtin,), "SEND_OP": (Name.Builtin,), "CALL": (Keyword,),
-    "DTYPE": (Keyword.Type,), "SEMAPHORE": (Name.Label,), "LOOP": (Keyword,), "_PROC": (Keyword,),
-    "_TENSOR": (Keyword.Declaration,), "TRANSFER": (Keyword.Declaration,),
-}  # fmt: skip
+    "NAME": (Name, Keyword),
+    "INT": (Number,),
+    "FLOAT": (Number,),
+    "STRING": (String,),
+    "NODE": (String,),
+    "SIZE": (Number,),
+    "VECTOR_OP": (Name.Builtin,),
+    "SCALAR_OP": (Name.Builtin,),
+    "SEND_OP": (Name.Builtin,),
+    "CALL": (Keyword,),
+    "DTYPE": (Keyword.Type,),
+    "SEMAPHORE": (Name.Label,),
+    "LOOP": (Keyword,),
+    "_PROC": (Keyword,),
+    "_TENSOR": (Keyword.Declaration,),
+    "TRANSFER": (Keyword.Declaration,),
+}
 
 
 def test_the_words_are_those_of_the_grammar() -> None:

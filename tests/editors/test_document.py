@@ -71,11 +71,14 @@ def test_places_that_are_not_in_the_text(text: str, line: int, column: int) -> N
 def test_definitions() -> None:
     document = Document(TWICE)
     for pattern, line in (
-        (r"call (take)", "proc take(at, count)"), (r"from (a)\[", "input  a : f32[8]"),
-        (r"<(into)>", "color into = 0"), (r"at = (buf)", "tensor buf :"),
-        (r"^main (all)", "region all"), (r"call take\((at) =", "proc take(at, count)"),
+        (r"call (take)", "proc take(at, count)"),
+        (r"from (a)\[", "input  a : f32[8]"),
+        (r"<(into)>", "color into = 0"),
+        (r"at = (buf)", "tensor buf :"),
+        (r"^main (all)", "region all"),
+        (r"call take\((at) =", "proc take(at, count)"),
         (r"from a\[x\*2 \+ (i)\]", "feed into"),
-    ):  # fmt: skip
+    ):
         found = document.definition(named(document, pattern))
         assert found is not None
         assert TWICE.split("\n")[found.token.line - 1].startswith(line), pattern
@@ -170,8 +173,12 @@ def test_an_update_names_edge_tensors() -> None:
     line = 'update w by adam(rate = 0.5, w = 3) from "g 1" with m, "v"'
     document = Document(f'wsc 1\nfabric "wse2" 1x1\ninput w : f32[1] "float32"\n{line}\n')
     assert [(name.name, name.space) for name in document.names] == [
-        ("w", EDGE), ("w", EDGE), ("g 1", EDGE), ("m", EDGE), ("v", EDGE),
-    ]  # fmt: skip
+        ("w", EDGE),
+        ("w", EDGE),
+        ("g 1", EDGE),
+        ("m", EDGE),
+        ("v", EDGE),
+    ]
 
 
 def test_outline() -> None:

@@ -38,51 +38,79 @@ class Export:
 def _gpt2() -> Any:
     return hf.GPT2LMHeadModel(
         hf.GPT2Config(
-            vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=HIDDEN, n_layer=LAYERS,
-            n_head=HEADS, bos_token_id=0, eos_token_id=0,
+            vocab_size=VOCABULARY,
+            n_positions=POSITIONS,
+            n_embd=HIDDEN,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
 
 
 def _gptj() -> Any:
     return hf.GPTJForCausalLM(
         hf.GPTJConfig(
-            vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=HIDDEN, n_layer=LAYERS,
-            n_head=HEADS, rotary_dim=4, bos_token_id=0, eos_token_id=0,
+            vocab_size=VOCABULARY,
+            n_positions=POSITIONS,
+            n_embd=HIDDEN,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            rotary_dim=4,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
 
 
 def _gpt_neo() -> Any:
     """Its second layer attends to a window of the last tokens alone."""
     return hf.GPTNeoForCausalLM(
         hf.GPTNeoConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_layers=LAYERS, num_heads=HEADS, window_size=4,
-            attention_types=[[["global", "local"], LAYERS // 2]], bos_token_id=0, eos_token_id=0,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_layers=LAYERS,
+            num_heads=HEADS,
+            window_size=4,
+            attention_types=[[["global", "local"], LAYERS // 2]],
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
 
 
 def _gpt_neox() -> Any:
     return hf.GPTNeoXForCausalLM(
         hf.GPTNeoXConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=4 * HIDDEN,
-            bos_token_id=0, eos_token_id=0,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            intermediate_size=4 * HIDDEN,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
 
 
 def _llama() -> Any:
     """Rotary positions, two query heads for each head of the cache."""
     return hf.LlamaForCausalLM(
         hf.LlamaConfig(
-            vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS, num_attention_heads=HEADS, num_key_value_heads=HEADS // 2,
-            intermediate_size=2 * HIDDEN, bos_token_id=0, eos_token_id=0,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=POSITIONS,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=HEADS // 2,
+            intermediate_size=2 * HIDDEN,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
 
 
 MODELS = {
@@ -175,9 +203,13 @@ def write(name: str, export: Export, folder: Path) -> None:
             node.metadata_props.clear()  # stack traces: half of the file
     program.save(str(folder / f"{name}_dynamo.onnx"), external_data=False)
     torch.onnx.export(
-        module, tuple(_cut(arg) for arg in args), str(folder / f"{name}_script.onnx"),
-        dynamo=False, opset_version=17, **names,
-    )  # fmt: skip
+        module,
+        tuple(_cut(arg) for arg in args),
+        str(folder / f"{name}_script.onnx"),
+        dynamo=False,
+        opset_version=17,
+        **names,
+    )
 
 
 def main() -> None:

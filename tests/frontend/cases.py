@@ -84,9 +84,13 @@ def node(
 ) -> onnx.NodeProto:
     """A node with inputs x0.. and outputs y0.."""
     return helper.make_node(
-        op_type, [f"x{i}" for i in range(count)], [f"y{i}" for i in range(outputs)],
-        name="/case/op", domain=domain, **attributes,
-    )  # fmt: skip
+        op_type,
+        [f"x{i}" for i in range(count)],
+        [f"y{i}" for i in range(outputs)],
+        name="/case/op",
+        domain=domain,
+        **attributes,
+    )
 
 
 def run_reference(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -155,9 +159,13 @@ def compare(
 
 
 def refuse(
-    op_type: str, *inputs: np.ndarray | None, const: Sequence[int] = (), outputs: int = 1,
-    opset: int = 17, **attributes: Any,
-) -> str:  # fmt: skip
+    op_type: str,
+    *inputs: np.ndarray | None,
+    const: Sequence[int] = (),
+    outputs: int = 1,
+    opset: int = 17,
+    **attributes: Any,
+) -> str:
     """The reason why a model of one operator of ONNX, as for ``compare``, is refused."""
     given = {f"x{i}": array for i, array in enumerate(inputs) if array is not None}
     constants = {name: array for name, array in given.items() if int(name[1:]) in const}

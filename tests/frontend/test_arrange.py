@@ -14,8 +14,15 @@ from tests.frontend.cases import compare, floats, ints, refuse
 @pytest.mark.parametrize("shape", [(4, 6), (9, 3), (5, 10), (7, 7)])
 def test_center_crop_pad(tmp_path: Path, shape: tuple[int, ...]) -> None:
     compare(tmp_path, "CenterCropPad", floats(7, 7), np.array(shape), const=[1], opset=18)
-    compare(tmp_path, "CenterCropPad", floats(2, 7, 6, 3), np.array(shape), const=[1], opset=18,
-            axes=[1, -1])  # fmt: skip
+    compare(
+        tmp_path,
+        "CenterCropPad",
+        floats(2, 7, 6, 3),
+        np.array(shape),
+        const=[1],
+        opset=18,
+        axes=[1, -1],
+    )
 
 
 BLOCKS: list[tuple[tuple[int, ...], tuple[int, ...], int, dict[str, Any]]] = [
@@ -28,12 +35,23 @@ BLOCKS: list[tuple[tuple[int, ...], tuple[int, ...], int, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("image", "block", "count", "attributes"), BLOCKS)
 def test_col2im(
-    tmp_path: Path, image: tuple[int, ...], block: tuple[int, ...], count: int,
+    tmp_path: Path,
+    image: tuple[int, ...],
+    block: tuple[int, ...],
+    count: int,
     attributes: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     x = floats(2, 3 * int(np.prod(block)), count)
-    compare(tmp_path, "Col2Im", x, np.array(image), np.array(block), const=[1, 2], opset=18,
-            **attributes)  # fmt: skip
+    compare(
+        tmp_path,
+        "Col2Im",
+        x,
+        np.array(image),
+        np.array(block),
+        const=[1, 2],
+        opset=18,
+        **attributes,
+    )
 
 
 @pytest.mark.parametrize(("time", "batch"), [(0, 1), (1, 0)])
@@ -56,16 +74,21 @@ def test_eye_like(tmp_path: Path, k: int) -> None:
 def test_counts_of_n_grams(tmp_path: Path, mode: str, low: int, high: int, gaps: int) -> None:
     pool = [2, 3, 5, 4, 5, 6, 7, 8, 6, 7, 1, 2, 3, 2, 2, 2]
     attributes = {
-        "mode": mode, "min_gram_length": low, "max_gram_length": high, "max_skip_count": gaps,
-        "pool_int64s": pool, "ngram_counts": [0, 4, 10],
+        "mode": mode,
+        "min_gram_length": low,
+        "max_gram_length": high,
+        "max_skip_count": gaps,
+        "pool_int64s": pool,
+        "ngram_counts": [0, 4, 10],
         "ngram_indexes": [0, 1, 2, 3, 4, 8, 6, 5, 7],
         "weights": [0.5, 1, 2, 3, 4, 5, 6, 7, 8],
-    }  # fmt: skip
+    }
     compare(tmp_path, "TfIdfVectorizer", ints(2, 12, low=1, high=9), **attributes)
     compare(tmp_path, "TfIdfVectorizer", ints(4, low=1, high=4, dtype=np.int32), **attributes)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    reason = refuse("ReverseSequence", floats(2, 3, 4), np.array([1, 2, 3, 4]),
-                    time_axis=1, batch_axis=2)  # fmt: skip
+    reason = refuse(
+        "ReverseSequence", floats(2, 3, 4), np.array([1, 2, 3, 4]), time_axis=1, batch_axis=2
+    )
     assert reason == "time and batch are not the first two dimensions"

@@ -23,9 +23,16 @@ def test_attention(tmp_path: Path, mask: str | None, causal: int) -> None:
 
 def test_attention_of_grouped_heads(tmp_path: Path) -> None:
     compare(
-        tmp_path, "Attention", floats(2, 4, 24), floats(2, 5, 12), floats(2, 5, 12),
-        opset=23, q_num_heads=4, kv_num_heads=2, scale=0.3,
-    )  # fmt: skip
+        tmp_path,
+        "Attention",
+        floats(2, 4, 24),
+        floats(2, 5, 12),
+        floats(2, 5, 12),
+        opset=23,
+        q_num_heads=4,
+        kv_num_heads=2,
+        scale=0.3,
+    )
 
 
 def test_attention_with_a_past(tmp_path: Path) -> None:
@@ -42,26 +49,49 @@ def test_rotary_embedding(tmp_path: Path, attributes: dict[str, Any]) -> None:
     angles = floats(10, width // 2)
     x = floats(2, 2, 5, 8)
     compare(
-        tmp_path, "RotaryEmbedding", x, np.cos(angles), np.sin(angles), ints(2, 5, low=0, high=10),
-        opset=23, **attributes,
-    )  # fmt: skip
+        tmp_path,
+        "RotaryEmbedding",
+        x,
+        np.cos(angles),
+        np.sin(angles),
+        ints(2, 5, low=0, high=10),
+        opset=23,
+        **attributes,
+    )
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3])
 def test_attention_shows_its_scores(tmp_path: Path, mode: int) -> None:
     compare(
-        tmp_path, "Attention", floats(2, 4, 3, 8), floats(2, 2, 5, 8), floats(2, 2, 5, 6),
-        floats(3, 5), opset=24, outputs=4, qk_matmul_output_mode=mode, oracle=run_evaluator,
-    )  # fmt: skip
+        tmp_path,
+        "Attention",
+        floats(2, 4, 3, 8),
+        floats(2, 2, 5, 8),
+        floats(2, 2, 5, 6),
+        floats(3, 5),
+        opset=24,
+        outputs=4,
+        qk_matmul_output_mode=mode,
+        oracle=run_evaluator,
+    )
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3])
 def test_attention_with_a_soft_cap(tmp_path: Path, mode: int) -> None:
     compare(
-        tmp_path, "Attention", floats(2, 3, 24), floats(2, 5, 12), floats(2, 5, 12), opset=24,
-        outputs=4, q_num_heads=4, kv_num_heads=2, softcap=1.5, qk_matmul_output_mode=mode,
+        tmp_path,
+        "Attention",
+        floats(2, 3, 24),
+        floats(2, 5, 12),
+        floats(2, 5, 12),
+        opset=24,
+        outputs=4,
+        q_num_heads=4,
+        kv_num_heads=2,
+        softcap=1.5,
+        qk_matmul_output_mode=mode,
         oracle=run_evaluator,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("window", [(2, -1), (1, 1), (0, 0), (-1, 2)])
@@ -69,41 +99,72 @@ def test_attention_with_a_soft_cap(tmp_path: Path, mode: int) -> None:
 @pytest.mark.parametrize("causal", [0, 1])
 def test_attention_in_a_window(
     tmp_path: Path, window: tuple[int, int], past: int, causal: int
-) -> None:  # fmt: skip
+) -> None:
     caches = [floats(1, 2, past, 8) if past else None for _ in range(2)]
     compare(
-        tmp_path, "Attention", floats(1, 2, 5, 8), floats(1, 2, 5, 8), floats(1, 2, 5, 8), None,
-        *caches, opset=25, left_window_size=window[0], right_window_size=window[1],
-        is_causal=causal, oracle=run_evaluator,
-    )  # fmt: skip
+        tmp_path,
+        "Attention",
+        floats(1, 2, 5, 8),
+        floats(1, 2, 5, 8),
+        floats(1, 2, 5, 8),
+        None,
+        *caches,
+        opset=25,
+        left_window_size=window[0],
+        right_window_size=window[1],
+        is_causal=causal,
+        oracle=run_evaluator,
+    )
 
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("causal", [0, 1])
 def test_attention_over_a_cache_that_is_partly_filled(
     tmp_path: Path, causal: int, masked: bool
-) -> None:  # fmt: skip
+) -> None:
     mask = np.tri(3, 6, 2) > 0 if masked else None
     compare(
-        tmp_path, "Attention", floats(2, 4, 3, 8), floats(2, 2, 6, 8), floats(2, 2, 6, 8), mask,
-        None, None, np.array([6, 2]), opset=24, is_causal=causal, oracle=run_evaluator,
-    )  # fmt: skip
+        tmp_path,
+        "Attention",
+        floats(2, 4, 3, 8),
+        floats(2, 2, 6, 8),
+        floats(2, 2, 6, 8),
+        mask,
+        None,
+        None,
+        np.array([6, 2]),
+        opset=24,
+        is_causal=causal,
+        oracle=run_evaluator,
+    )
 
 
 def test_a_query_that_no_key_is_allowed_to(tmp_path: Path) -> None:
     mask = np.tri(4, 5, 1) > 0
     mask[2] = False
     compare(
-        tmp_path, "Attention", floats(1, 2, 4, 8), floats(1, 2, 5, 8), floats(1, 2, 5, 8), mask,
-        opset=24, oracle=run_evaluator,
-    )  # fmt: skip
+        tmp_path,
+        "Attention",
+        floats(1, 2, 4, 8),
+        floats(1, 2, 5, 8),
+        floats(1, 2, 5, 8),
+        mask,
+        opset=24,
+        oracle=run_evaluator,
+    )
 
 
 def test_a_mask_that_is_shorter_than_the_keys(tmp_path: Path) -> None:
     compare(
-        tmp_path, "Attention", floats(1, 2, 4, 8), floats(1, 2, 5, 8), floats(1, 2, 5, 8),
-        floats(2, 4, 3), opset=24, oracle=run_evaluator,
-    )  # fmt: skip
+        tmp_path,
+        "Attention",
+        floats(1, 2, 4, 8),
+        floats(1, 2, 5, 8),
+        floats(1, 2, 5, 8),
+        floats(2, 4, 3),
+        opset=24,
+        oracle=run_evaluator,
+    )
 
 
 # --- attention by a state -----------------------------------------------------------------
@@ -116,10 +177,22 @@ def test_linear_attention(tmp_path: Path, rule: str, past: bool) -> None:
     beta = floats(2, 3, 2, low=0, high=1) if "delta" in rule else None
     state = floats(2, 2, 4, 5) if past else None
     compare(
-        tmp_path, "LinearAttention", floats(2, 3, 16), floats(2, 3, 8), floats(2, 3, 10), state,
-        decay, beta, opset=27, outputs=2, q_num_heads=4, kv_num_heads=2, update_rule=rule,
-        oracle=run_evaluator, tolerance=1e-4,
-    )  # fmt: skip
+        tmp_path,
+        "LinearAttention",
+        floats(2, 3, 16),
+        floats(2, 3, 8),
+        floats(2, 3, 10),
+        state,
+        decay,
+        beta,
+        opset=27,
+        outputs=2,
+        q_num_heads=4,
+        kv_num_heads=2,
+        update_rule=rule,
+        oracle=run_evaluator,
+        tolerance=1e-4,
+    )
 
 
 @pytest.mark.parametrize("activation", ["none", "silu"])
@@ -127,9 +200,17 @@ def test_linear_attention(tmp_path: Path, rule: str, past: bool) -> None:
 def test_causal_convolution(tmp_path: Path, past: bool, activation: str) -> None:
     state = floats(2, 3, 3) if past else None
     compare(
-        tmp_path, "CausalConvWithState", floats(2, 3, 5), floats(3, 1, 4), floats(3), state,
-        opset=27, outputs=2, activation=activation, oracle=run_evaluator,
-    )  # fmt: skip
+        tmp_path,
+        "CausalConvWithState",
+        floats(2, 3, 5),
+        floats(3, 1, 4),
+        floats(3),
+        state,
+        opset=27,
+        outputs=2,
+        activation=activation,
+        oracle=run_evaluator,
+    )
 
 
 def test_flex_attention(tmp_path: Path) -> None:

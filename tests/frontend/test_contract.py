@@ -57,9 +57,14 @@ def test_gemm(tmp_path: Path, flip_a: int, flip_b: int, bias: tuple[int, ...] | 
 
 def test_fused_matmul(tmp_path: Path) -> None:
     compare(
-        tmp_path, "FusedMatMul", floats(2, 3, 4), floats(2, 5, 4),
-        domain="com.microsoft", transB=1, alpha=0.25,
-    )  # fmt: skip
+        tmp_path,
+        "FusedMatMul",
+        floats(2, 3, 4),
+        floats(2, 5, 4),
+        domain="com.microsoft",
+        transB=1,
+        alpha=0.25,
+    )
 
 
 @pytest.mark.parametrize(

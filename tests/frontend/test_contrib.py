@@ -18,37 +18,65 @@ MICROSOFT = "com.microsoft"
 
 @pytest.mark.parametrize(
     "attributes",
-    [{"activation": "Relu"}, {"activation": "LeakyRelu", "activation_params": [0.2]},
-     {"activation": "Clip", "activation_params": [-0.5, 0.5]}, {"activation": "Tanh"}],
-)  # fmt: skip
+    [
+        {"activation": "Relu"},
+        {"activation": "LeakyRelu", "activation_params": [0.2]},
+        {"activation": "Clip", "activation_params": [-0.5, 0.5]},
+        {"activation": "Tanh"},
+    ],
+)
 def test_fused_convolution(tmp_path: Path, attributes: dict[str, Any]) -> None:
     compare(
-        tmp_path, "FusedConv", floats(1, 3, 6, 5), floats(4, 3, 3, 3), floats(4),
-        pads=[1, 1, 1, 1], domain=MICROSOFT, **attributes,
-    )  # fmt: skip
+        tmp_path,
+        "FusedConv",
+        floats(1, 3, 6, 5),
+        floats(4, 3, 3, 3),
+        floats(4),
+        pads=[1, 1, 1, 1],
+        domain=MICROSOFT,
+        **attributes,
+    )
 
 
 def test_fused_convolution_with_a_sum(tmp_path: Path) -> None:
     compare(
-        tmp_path, "FusedConv", floats(1, 3, 6, 5), floats(4, 3, 3, 3), floats(4),
-        floats(1, 4, 4, 3), domain=MICROSOFT, activation="Relu",
-    )  # fmt: skip
+        tmp_path,
+        "FusedConv",
+        floats(1, 3, 6, 5),
+        floats(4, 3, 3, 3),
+        floats(4),
+        floats(1, 4, 4, 3),
+        domain=MICROSOFT,
+        activation="Relu",
+    )
 
 
 def test_an_unknown_activation(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedOperators, match="activation 'Swish'"):
         compare(
-            tmp_path, "FusedConv", floats(1, 3, 6, 5), floats(4, 3, 3, 3), floats(4),
-            domain=MICROSOFT, activation="Swish",
+            tmp_path,
+            "FusedConv",
+            floats(1, 3, 6, 5),
+            floats(4, 3, 3, 3),
+            floats(4),
+            domain=MICROSOFT,
+            activation="Swish",
             oracle=lambda *_: [np.zeros((1, 4, 4, 3), np.float32)],
-        )  # fmt: skip
+        )
 
 
 def test_fused_gemm(tmp_path: Path) -> None:
     compare(
-        tmp_path, "FusedGemm", floats(3, 5), floats(4, 5), floats(4), domain=MICROSOFT,
-        transB=1, activation="LeakyRelu", activation_alpha=0.1,
-    )  # fmt: skip
+        tmp_path,
+        "FusedGemm",
+        floats(3, 5),
+        floats(4, 5),
+        floats(4),
+        domain=MICROSOFT,
+        transB=1,
+        activation="LeakyRelu",
+        activation_alpha=0.1,
+    )
 
 
 @pytest.mark.parametrize("segments", [False, True])
@@ -69,14 +97,26 @@ def test_embed_layer_normalization(tmp_path: Path, segments: bool) -> None:
 
 def test_skip_layer_normalization(tmp_path: Path) -> None:
     compare(
-        tmp_path, "SkipLayerNormalization", floats(2, 3, 8), floats(2, 3, 8), floats(8),
-        floats(8), floats(8), const=[2, 3, 4], domain=MICROSOFT,
-    )  # fmt: skip
+        tmp_path,
+        "SkipLayerNormalization",
+        floats(2, 3, 8),
+        floats(2, 3, 8),
+        floats(8),
+        floats(8),
+        floats(8),
+        const=[2, 3, 4],
+        domain=MICROSOFT,
+    )
 
 
 def test_simplified_layer_normalization(tmp_path: Path) -> None:
     compare(
-        tmp_path, "SkipSimplifiedLayerNormalization", floats(2, 3, 8), floats(2, 3, 8),
-        floats(8), const=[2], domain=MICROSOFT,
-    )  # fmt: skip
+        tmp_path,
+        "SkipSimplifiedLayerNormalization",
+        floats(2, 3, 8),
+        floats(2, 3, 8),
+        floats(8),
+        const=[2],
+        domain=MICROSOFT,
+    )
     compare(tmp_path, "SimplifiedLayerNormalization", floats(2, 3, 8), floats(8), const=[1])

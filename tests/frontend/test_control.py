@@ -163,8 +163,10 @@ def test_a_sequence_at_the_edges_is_its_tensors(tmp_path: Path) -> None:
     dims = {"x": 2, "x.0.0": 3, "x.1.0": 4}
     graph = _imported(tmp_path, text, dims)
     assert [(item.name, item.type.shape) for item in graph.inputs] == [
-        ("x.0", (3,)), ("x.1", (4,)), ("v", (2,))
-    ]  # fmt: skip
+        ("x.0", (3,)),
+        ("x.1", (4,)),
+        ("v", (2,)),
+    ]
     feeds = {"x.0": floats(3), "x.1": floats(4), "v": floats(2)}
     got = evaluate(graph, feeds)
     assert list(got) == ["y.0", "y.1", "y.2"]

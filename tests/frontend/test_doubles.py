@@ -47,10 +47,12 @@ def _add(count: int) -> list[onnx.NodeProto]:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(1, "1 node computes float64 values in single precision, to 24 bits: add0"),
-     (2, "2 nodes compute float64 values in single precision, to 24 bits: add0, add1"),
-     (6, "6 nodes .*: add0, add1, add2, add3 and 2 more$")],
-)  # fmt: skip
+    [
+        (1, "1 node computes float64 values in single precision, to 24 bits: add0"),
+        (2, "2 nodes compute float64 values in single precision, to 24 bits: add0, add1"),
+        (6, "6 nodes .*: add0, add1, add2, add3 and 2 more$"),
+    ],
+)
 def test_nodes_are_named(tmp_path: Path, count: int, text: str) -> None:
     file = _file(tmp_path, _add(count), FLOAT, FLOAT)
     with pytest.warns(PrecisionWarning, match=text):

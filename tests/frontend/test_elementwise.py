@@ -17,11 +17,40 @@ from wsc.isa.types import DType
 
 @pytest.mark.parametrize(
     "op_type",
-    ["Abs", "Sign", "Floor", "Ceil", "Round", "Reciprocal", "Exp", "Tanh", "Erf", "Sin", "Cos",
-     "Tan", "Atan", "Sinh", "Cosh", "Asinh", "Neg", "Relu", "Sigmoid", "LeakyRelu", "Elu", "Celu",
-     "Selu", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "ThresholdedRelu", "Shrink",
-     "Identity", "Dropout"],
-)  # fmt: skip
+    [
+        "Abs",
+        "Sign",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Reciprocal",
+        "Exp",
+        "Tanh",
+        "Erf",
+        "Sin",
+        "Cos",
+        "Tan",
+        "Atan",
+        "Sinh",
+        "Cosh",
+        "Asinh",
+        "Neg",
+        "Relu",
+        "Sigmoid",
+        "LeakyRelu",
+        "Elu",
+        "Celu",
+        "Selu",
+        "HardSigmoid",
+        "HardSwish",
+        "Softplus",
+        "Softsign",
+        "ThresholdedRelu",
+        "Shrink",
+        "Identity",
+        "Dropout",
+    ],
+)
 def test_unary(tmp_path: Path, op_type: str) -> None:
     compare(tmp_path, op_type, floats(3, 1, 5, low=-4, high=4))
 
@@ -155,10 +184,19 @@ def test_power_by_a_tensor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [(np.float32, np.int64), (np.int64, np.float32), (np.float32, np.bool_), (np.bool_, np.float32),
-     (np.int32, np.bool_), (np.bool_, np.int64), (np.int64, np.int32), (np.int32, np.uint8),
-     (np.int32, np.int8), (np.float32, np.float64)],
-)  # fmt: skip
+    [
+        (np.float32, np.int64),
+        (np.int64, np.float32),
+        (np.float32, np.bool_),
+        (np.bool_, np.float32),
+        (np.int32, np.bool_),
+        (np.bool_, np.int64),
+        (np.int64, np.int32),
+        (np.int32, np.uint8),
+        (np.int32, np.int8),
+        (np.float32, np.float64),
+    ],
+)
 def test_cast(tmp_path: Path, source: type, target: type) -> None:
     from onnx import helper
 

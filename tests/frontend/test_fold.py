@@ -105,8 +105,17 @@ def test_reductions_of_floats(tmp_path: Path, op_type: str, opset: int) -> None:
 @pytest.mark.parametrize("opset", [7, 18])
 def test_sums_of_products(tmp_path: Path, opset: int) -> None:
     folded(tmp_path, "MatMul", floats(2, 3, 4), floats(4, 5), opset=opset)
-    folded(tmp_path, "Gemm", floats(3, 4), floats(5, 3), floats(5), opset=opset,
-           transA=1, transB=1, alpha=0.5)  # fmt: skip
+    folded(
+        tmp_path,
+        "Gemm",
+        floats(3, 4),
+        floats(5, 3),
+        floats(5),
+        opset=opset,
+        transA=1,
+        transB=1,
+        alpha=0.5,
+    )
     folded(tmp_path, "Conv", floats(1, 2, 5, 5), floats(3, 2, 3, 3), opset=opset, pads=[1, 1, 1, 1])
     folded(tmp_path, "AveragePool", floats(1, 2, 5, 5), opset=opset, kernel_shape=[2, 2])
     folded(tmp_path, "MaxPool", floats(1, 2, 5, 5), opset=opset, kernel_shape=[3, 3], pads=[1] * 4)
@@ -122,10 +131,25 @@ def test_movement(tmp_path: Path) -> None:
         folded(tmp_path, "Expand", floats(3, 1), np.array([2, 1, 4]), opset=opset)
         folded(tmp_path, "Tile", floats(2, 3), np.array([2, 1]), opset=opset)
         folded(tmp_path, "Where", np.array([True, False]), floats(3, 2), floats(2), opset=opset)
-    folded(tmp_path, "Slice", floats(6, 3), np.array([-1]), np.array([-9]), np.array([0]),
-           np.array([-2]), opset=13)  # fmt: skip
-    folded(tmp_path, "ScatterElements", floats(3, 3), ints(1, 3, low=0, high=3), floats(1, 3),
-           opset=13, axis=0)  # fmt: skip
+    folded(
+        tmp_path,
+        "Slice",
+        floats(6, 3),
+        np.array([-1]),
+        np.array([-9]),
+        np.array([0]),
+        np.array([-2]),
+        opset=13,
+    )
+    folded(
+        tmp_path,
+        "ScatterElements",
+        floats(3, 3),
+        ints(1, 3, low=0, high=3),
+        floats(1, 3),
+        opset=13,
+        axis=0,
+    )
     folded(tmp_path, "DepthToSpace", floats(1, 8, 2, 2), opset=13, blocksize=2)
     folded(tmp_path, "CumSum", floats(4), np.array(0), opset=13)
 

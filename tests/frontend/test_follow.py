@@ -21,9 +21,12 @@ def op(kind: str, inputs: str, outputs: str, **attributes: Any) -> NodeProto:
 
 
 def check(
-    path: Path, nodes: list[NodeProto], feeds: dict[str, np.ndarray],
-    constants: dict[str, np.ndarray], outputs: str = "y",
-) -> None:  # fmt: skip
+    path: Path,
+    nodes: list[NodeProto],
+    feeds: dict[str, np.ndarray],
+    constants: dict[str, np.ndarray],
+    outputs: str = "y",
+) -> None:
     model = model_of(nodes, feeds, constants, outputs.split())
     graph = compare_model(path, model, feeds, DType.F32, 1e-5, run_reference)
     assert all(output.length is not None for output in graph.outputs)
@@ -62,10 +65,15 @@ def test_boxes_that_remain(tmp_path: Path) -> None:
     boxes = np.concatenate([corners, corners + floats(1, 9, 2, low=0.2, high=1)], axis=-1)
     feeds = {"boxes": boxes, "scores": floats(1, 1, 9, low=0, high=1)}
     constants = {
-        "most": np.array([6]), "part": np.array([0.3], np.float32),
-        "least": np.array([0.2], np.float32), "two": np.array([2]), "one": np.array([1]),
-        "zero": np.array([0]), "four": np.array([4]), "shape": np.array([1, -1, 1]),
-    }  # fmt: skip
+        "most": np.array([6]),
+        "part": np.array([0.3], np.float32),
+        "least": np.array([0.2], np.float32),
+        "two": np.array([2]),
+        "one": np.array([1]),
+        "zero": np.array([0]),
+        "four": np.array([4]),
+        "shape": np.array([1, -1, 1]),
+    }
     check(tmp_path, nodes, feeds, constants, "y z w")
 
 
@@ -94,10 +102,12 @@ def test_parts_of_slices_that_a_condition_keeps(tmp_path: Path) -> None:
         (op("Slice", "a zero one", "y"), "a slice of the axis of unknown size"),
         (op("Gather", "a zero", "y"), "a gather along the axis of unknown size"),
         (op("Concat", "a a", "y", axis=0), "along the axis of unknown size"),
-        (op("Reshape", "a shape", "y"),
-         "a shape in which the axis of unknown size is not one of its own"),
+        (
+            op("Reshape", "a shape", "y"),
+            "a shape in which the axis of unknown size is not one of its own",
+        ),
     ],
-)  # fmt: skip
+)
 def test_where_a_size_cannot_pass(last: NodeProto, reason: str) -> None:
     nodes = [op("Compress", "x f", "a", axis=0), op("Compress", "x g", "b", axis=0), last]
     flags = np.array([True, False, True, True])

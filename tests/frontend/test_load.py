@@ -33,10 +33,12 @@ def save(
         nodes,
         "g",
         [helper.make_tensor_value_info(name, elem, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["stale", "names"])
-         for name in outputs],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["stale", "names"])
+            for name in outputs
+        ],
         [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(d, 1) for d in domains)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=functions or [])
     file = path / "m.onnx"
@@ -241,8 +243,7 @@ def test_unknown_operators_are_reported_at_once(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnsupportedOperators) as caught:
         import_onnx(save(tmp_path, nodes, {"x": [2, 3]}, ["y"], domains=("my.ops",)))
-    found = [(item.op_type, item.domain, item.opset, item.nodes) for item in
-             caught.value.operators]  # fmt: skip
+    found = [(item.op_type, item.domain, item.opset, item.nodes) for item in caught.value.operators]
     assert found == [("Frobnicate", "", 17, ("one", "four")), ("Blend", "my.ops", 1, ("three",))]
     assert "Frobnicate (ai.onnx, opset 17): no lowering" in str(caught.value)
 

@@ -143,9 +143,15 @@ def test_pad_values_axes_and_wrap(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("indices", "primitive"),
-    [(at(1, 2, 3), Move), (at(4, 2, 0), Move), (np.array(-1), Move), (at(3, 0, 4), Gather),
-     (at(2, 2), Gather), (np.array([[0, 1], [2, 3]]), Move)],
-)  # fmt: skip
+    [
+        (at(1, 2, 3), Move),
+        (at(4, 2, 0), Move),
+        (np.array(-1), Move),
+        (at(3, 0, 4), Gather),
+        (at(2, 2), Gather),
+        (np.array([[0, 1], [2, 3]]), Move),
+    ],
+)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_gather_of_constants(
     tmp_path: Path, indices: np.ndarray, primitive: type, axis: int
@@ -197,8 +203,16 @@ def test_reflections_that_are_longer_than_the_data(
 ) -> None:
     """ONNX Runtime refuses them; NumPy goes there and back again."""
     pads = np.array([0, widths[0], 0, widths[1]])
-    compare(tmp_path, "Pad", floats(2, size), pads, const=[1], opset=19, mode="reflect",
-            oracle=run_evaluator)  # fmt: skip
+    compare(
+        tmp_path,
+        "Pad",
+        floats(2, size),
+        pads,
+        const=[1],
+        opset=19,
+        mode="reflect",
+        oracle=run_evaluator,
+    )
 
 
 @pytest.mark.parametrize(

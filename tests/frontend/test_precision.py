@@ -25,11 +25,15 @@ CASES: list[tuple[str, list[np.ndarray], list[int], dict[str, Any]]] = [
     ("Pow", [floats(9, low=200, high=250), np.array(2, np.float32)], [1], {}),
     ("AveragePool", [floats(1, 2, 9)], [], {"kernel_shape": [3]}),
     ("GlobalAveragePool", [floats(1, 2, 9, 9)], [], {}),
-    ("BatchNormalization", [floats(2, 3, 4), *(floats(3, low=0.5) for _ in range(4))],
-     [1, 2, 3, 4], {}),
+    (
+        "BatchNormalization",
+        [floats(2, 3, 4), *(floats(3, low=0.5) for _ in range(4))],
+        [1, 2, 3, 4],
+        {},
+    ),
     ("CumSum", [floats(2, 5), np.array(1)], [1], {}),
     ("Where", [floats(3) > 0, floats(3), np.array(1e6, np.float32)], [2], {}),
-]  # fmt: skip
+]
 
 
 def float_types(graph: Graph) -> set[DType]:
@@ -45,9 +49,14 @@ def test_f16(
     attributes: dict[str, Any],
 ) -> None:
     graph = compare(
-        tmp_path, op_type, *inputs,
-        const=const, precision=DType.F16, tolerance=1e-2, **attributes,
-    )  # fmt: skip
+        tmp_path,
+        op_type,
+        *inputs,
+        const=const,
+        precision=DType.F16,
+        tolerance=1e-2,
+        **attributes,
+    )
     assert DType.F16 in float_types(graph)
 
 
@@ -61,27 +70,70 @@ _EIGHTHS = (np.arange(15) / 8 - 1).astype(np.float32)
 _REGION = np.array([0.25, 0.125, 0.75, 1.125], np.float32)
 # Positions and scales that are f32 meet values that are f16; scales are given when it runs.
 MIXED: dict[str, tuple[str, list[np.ndarray | None], dict[str, Any]]] = {
-    "regions": ("RoiAlign", [floats(2, 2, 5, 6), _BOXES, np.array([0, 1])],
-                {"sampling_ratio": 2, "output_height": 2, "output_width": 3}),
-    "deformed": ("DeformConv", [floats(1, 2, 4, 5), floats(3, 2, 2, 2), floats(1, 8, 3, 4)],
-                 {"opset": 19, "tolerance": 2e-2}),
-    "cropped": ("Resize", [floats(1, 2, 5, 6), _REGION, None, np.array([4, 3])],
-                {"const": [3], "opset": 18, "mode": "linear", "axes": [2, 3],
-                 "coordinate_transformation_mode": "tf_crop_and_resize", "oracle": run_evaluator}),
+    "regions": (
+        "RoiAlign",
+        [floats(2, 2, 5, 6), _BOXES, np.array([0, 1])],
+        {"sampling_ratio": 2, "output_height": 2, "output_width": 3},
+    ),
+    "deformed": (
+        "DeformConv",
+        [floats(1, 2, 4, 5), floats(3, 2, 2, 2), floats(1, 8, 3, 4)],
+        {"opset": 19, "tolerance": 2e-2},
+    ),
+    "cropped": (
+        "Resize",
+        [floats(1, 2, 5, 6), _REGION, None, np.array([4, 3])],
+        {
+            "const": [3],
+            "opset": 18,
+            "mode": "linear",
+            "axes": [2, 3],
+            "coordinate_transformation_mode": "tf_crop_and_resize",
+            "oracle": run_evaluator,
+        },
+    ),
     "dynamic": ("DynamicQuantizeLinear", [_EIGHTHS], {"outputs": 3}),
-    "dynamic_product": ("DynamicQuantizeMatMul",
-                        [_EIGHTHS.reshape(3, 5), _BYTES[:20].reshape(5, 4), _scalar(0.25),
-                         _scalar(7, np.uint8)], {"domain": MICROSOFT, "tolerance": 2e-2}),
-    "scaled_product": ("MatMulIntegerToFloat",
-                       [_BYTES[:15].reshape(3, 5), _BYTES[:20].reshape(5, 4), _scalar(0.25),
-                        np.array([0.25, 0.5, 1, 2], np.float32)], {"domain": MICROSOFT}),
-    "sums": ("QLinearAdd", [_BYTES, _scalar(0.25), _scalar(30, np.uint8), _BYTES[::-1].copy(),
-                            _scalar(0.5), _scalar(3, np.uint8), _scalar(1), _scalar(9, np.uint8)],
-             {"domain": MICROSOFT, "dtype": np.uint8}),
-    "bands": ("MelWeightMatrix", [_scalar(8, np.int64), _scalar(16, np.int64),
-                                  _scalar(8192, np.int64), _scalar(0), _scalar(4096)],
-              {"const": [0, 1, 2]}),
-}  # fmt: skip
+    "dynamic_product": (
+        "DynamicQuantizeMatMul",
+        [_EIGHTHS.reshape(3, 5), _BYTES[:20].reshape(5, 4), _scalar(0.25), _scalar(7, np.uint8)],
+        {"domain": MICROSOFT, "tolerance": 2e-2},
+    ),
+    "scaled_product": (
+        "MatMulIntegerToFloat",
+        [
+            _BYTES[:15].reshape(3, 5),
+            _BYTES[:20].reshape(5, 4),
+            _scalar(0.25),
+            np.array([0.25, 0.5, 1, 2], np.float32),
+        ],
+        {"domain": MICROSOFT},
+    ),
+    "sums": (
+        "QLinearAdd",
+        [
+            _BYTES,
+            _scalar(0.25),
+            _scalar(30, np.uint8),
+            _BYTES[::-1].copy(),
+            _scalar(0.5),
+            _scalar(3, np.uint8),
+            _scalar(1),
+            _scalar(9, np.uint8),
+        ],
+        {"domain": MICROSOFT, "dtype": np.uint8},
+    ),
+    "bands": (
+        "MelWeightMatrix",
+        [
+            _scalar(8, np.int64),
+            _scalar(16, np.int64),
+            _scalar(8192, np.int64),
+            _scalar(0),
+            _scalar(4096),
+        ],
+        {"const": [0, 1, 2]},
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MIXED)

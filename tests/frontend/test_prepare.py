@@ -20,9 +20,13 @@ FLOAT = TensorProto.FLOAT
 
 
 def model_of(
-    nodes: list[NodeProto], inputs: dict[str, Any], outputs: list[str],
-    constants: dict[str, np.ndarray] | None = None, opset: int = 17, domain: str = "",
-) -> ModelProto:  # fmt: skip
+    nodes: list[NodeProto],
+    inputs: dict[str, Any],
+    outputs: list[str],
+    constants: dict[str, np.ndarray] | None = None,
+    opset: int = 17,
+    domain: str = "",
+) -> ModelProto:
     """Inputs and outputs of floats; a shape of None is none."""
     graph = helper.make_graph(
         nodes,
@@ -33,7 +37,7 @@ def model_of(
     )
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid(domain, opset)], ir_version=8
-    )  # fmt: skip
+    )
 
 
 def both(path: Path, model: ModelProto, *args: Any, **options: Any) -> Any:
@@ -143,8 +147,11 @@ def test_a_sparse_initializer(tmp_path: Path, indices: np.ndarray, inner: bool) 
         nodes = [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]
         model = model_of(nodes, {"x": [2, 3]}, ["y"], {"c": np.array(True)})
     else:
-        model = model_of([*nodes, helper.make_node("Neg", ["a"], ["n"]),
-                          helper.make_node("Neg", ["n"], ["y"])], {"x": [2, 3]}, ["y"])  # fmt: skip
+        model = model_of(
+            [*nodes, helper.make_node("Neg", ["a"], ["n"]), helper.make_node("Neg", ["n"], ["y"])],
+            {"x": [2, 3]},
+            ["y"],
+        )
         model.graph.sparse_initializer.append(stored)
     x = floats(2, 3)
     np.testing.assert_array_equal(evaluate(both(tmp_path, model), {"x": x})["y"], x + WRITTEN_OUT)
@@ -185,9 +192,11 @@ def test_a_sparse_tensor_that_contradicts_itself_or_is_too_large(
 def _defaults() -> ModelProto:
     """y = x @ w, where w is an input with a default value."""
     return model_of(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": [2, 3], "w": [3, 2]}, ["y"],
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        {"x": [2, 3], "w": [3, 2]},
+        ["y"],
         {"w": np.ones((3, 2), np.float32)},
-    )  # fmt: skip
+    )
 
 
 def test_an_input_with_a_default_value_is_a_constant_or_bound_or_given(tmp_path: Path) -> None:

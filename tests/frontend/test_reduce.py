@@ -14,9 +14,17 @@ from tests.frontend.cases import compare, floats, ints, refuse, run_evaluator, r
 from wsc.isa.types import DType
 
 REDUCTIONS = [
-    "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
-    "ReduceSumSquare", "ReduceLogSumExp", "ReduceLogSum",
-]  # fmt: skip
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceLogSumExp",
+    "ReduceLogSum",
+]
 
 
 @pytest.mark.parametrize("op_type", REDUCTIONS)
@@ -207,23 +215,34 @@ def test_other_normalizations(tmp_path: Path) -> None:
     compare(tmp_path, "LRN", floats(1, 7, 3, 3), size=3, alpha=0.1, beta=0.7, bias=1.5)
     x = floats(2, 3, 8)
     microsoft = {"domain": "com.microsoft", "epsilon": 1e-5}
-    compare(tmp_path, "SkipLayerNormalization", x, floats(2, 3, 8), floats(8), floats(8),
-            floats(8), **microsoft)  # fmt: skip
+    compare(
+        tmp_path,
+        "SkipLayerNormalization",
+        x,
+        floats(2, 3, 8),
+        floats(8),
+        floats(8),
+        floats(8),
+        **microsoft,
+    )
     compare(tmp_path, "RMSNormalization", x, floats(8), opset=23, axis=-1)
-    compare(tmp_path, "SkipSimplifiedLayerNormalization", x, floats(2, 3, 8), floats(8),
-            **microsoft)  # fmt: skip
+    compare(
+        tmp_path, "SkipSimplifiedLayerNormalization", x, floats(2, 3, 8), floats(8), **microsoft
+    )
 
 
 POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((1, 2, 6, 7), {"kernel_shape": [2, 3]}),
     ((1, 2, 6, 7), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
-    ((1, 2, 7, 7), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 1, 1, 0],
-                    "ceil_mode": 1}),
+    (
+        (1, 2, 7, 7),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 1, 1, 0], "ceil_mode": 1},
+    ),
     ((1, 2, 8), {"kernel_shape": [3], "strides": [2], "ceil_mode": 1}),
     ((1, 2, 9), {"kernel_shape": [2], "strides": [3], "ceil_mode": 1}),
     ((1, 2, 9), {"kernel_shape": [3], "auto_pad": "SAME_UPPER", "strides": [2]}),
     ((1, 2, 4, 5, 6), {"kernel_shape": [2, 2, 2], "strides": [1, 2, 2]}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("shape", "attributes"), POOLS)
@@ -269,12 +288,28 @@ def test_lp_pool(tmp_path: Path, p: int) -> None:
 @pytest.mark.parametrize("keep", [0, 1])
 @pytest.mark.parametrize(
     "op_type",
-    ["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
-     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"],
-)  # fmt: skip
+    [
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceSumSquare",
+    ],
+)
 def test_no_axes_and_nothing_to_do(tmp_path: Path, op_type: str, keep: int) -> None:
     """Each element stays where it is, whatever keepdims says."""
     compare(
-        tmp_path, op_type, floats(2, 3, low=0.5), np.zeros(0, np.int64), const=[1], opset=18,
-        noop_with_empty_axes=1, keepdims=keep,
-    )  # fmt: skip
+        tmp_path,
+        op_type,
+        floats(2, 3, low=0.5),
+        np.zeros(0, np.int64),
+        const=[1],
+        opset=18,
+        noop_with_empty_axes=1,
+        keepdims=keep,
+    )

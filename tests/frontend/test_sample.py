@@ -30,8 +30,18 @@ def test_grid_sample(tmp_path: Path, mode: str, padding: str, aligned: int) -> N
     x, grid = floats(2, 3, 4, 5), floats(2, 7, 5, 2, low=-2.5, high=2.5)
     # ONNX Runtime does not clamp the positions of a cubic.
     oracle = run_evaluator if mode == "cubic" else run_reference
-    compare(tmp_path, "GridSample", x, grid, mode=mode, padding_mode=padding, opset=20,
-            align_corners=aligned, tolerance=1e-4, oracle=oracle)  # fmt: skip
+    compare(
+        tmp_path,
+        "GridSample",
+        x,
+        grid,
+        mode=mode,
+        padding_mode=padding,
+        opset=20,
+        align_corners=aligned,
+        tolerance=1e-4,
+        oracle=oracle,
+    )
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
@@ -55,8 +65,9 @@ def test_positions_beyond_any_image_are_zeros(mode: str, value: float) -> None:
 def test_affine_grid(tmp_path: Path, aligned: int, size: tuple[int, ...]) -> None:
     rank = len(size) - 2
     theta = floats(2, rank, rank + 1)
-    compare(tmp_path, "AffineGrid", theta, np.array(size), const=[1], opset=20,
-            align_corners=aligned)  # fmt: skip
+    compare(
+        tmp_path, "AffineGrid", theta, np.array(size), const=[1], opset=20, align_corners=aligned
+    )
 
 
 BOXES: list[tuple[dict[str, Any], int]] = [
@@ -73,8 +84,17 @@ def test_roi_align(tmp_path: Path, attributes: dict[str, Any], opset: int, mode:
     low = floats(4, 2, low=-2, high=5)
     boxes = np.concatenate([low, low + floats(4, 2, low=0.1, high=6)], axis=1)
     images = ints(4, low=0, high=2)
-    compare(tmp_path, "RoiAlign", floats(2, 3, 6, 7), boxes, images, opset=opset, mode=mode,
-            tolerance=1e-4, **attributes)  # fmt: skip
+    compare(
+        tmp_path,
+        "RoiAlign",
+        floats(2, 3, 6, 7),
+        boxes,
+        images,
+        opset=opset,
+        mode=mode,
+        tolerance=1e-4,
+        **attributes,
+    )
 
 
 def test_roi_align_without_a_number_of_samples(tmp_path: Path) -> None:
@@ -103,5 +123,18 @@ def test_deform_conv(
     )
     offset = floats(2, parts * 12, height, width)
     masks = floats(2, parts * 6, height, width) if mask else None
-    compare(tmp_path, "DeformConv", x, weight, offset, floats(4), masks, opset=19, group=group,
-            offset_group=parts, oracle=run_evaluator, tolerance=1e-4, **attributes)  # fmt: skip
+    compare(
+        tmp_path,
+        "DeformConv",
+        x,
+        weight,
+        offset,
+        floats(4),
+        masks,
+        opset=19,
+        group=group,
+        offset_group=parts,
+        oracle=run_evaluator,
+        tolerance=1e-4,
+        **attributes,
+    )

@@ -73,8 +73,9 @@ def test_scatter_nd(tmp_path: Path, const: list[int]) -> None:
 def test_scatter_elements(tmp_path: Path, const: list[int], axis: int) -> None:
     shape = (2, 3)
     indices = distinct(*shape, size=(5, 4)[axis], axis=axis % 2)
-    compare(tmp_path, "ScatterElements", floats(5, 4), indices, floats(*shape), const=const,
-            axis=axis)  # fmt: skip
+    compare(
+        tmp_path, "ScatterElements", floats(5, 4), indices, floats(*shape), const=const, axis=axis
+    )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS[1:])
@@ -82,10 +83,27 @@ def test_scatter_elements(tmp_path: Path, const: list[int], axis: int) -> None:
 def test_scatters_that_join(tmp_path: Path, reduction: str, const: list[int]) -> None:
     indices = ints(3, 4, low=-5, high=5)
     for data, updates in ((floats(5, 4), floats(3, 4)), (ints(5, 4), ints(3, 4))):
-        compare(tmp_path, "ScatterElements", data, indices, updates, const=const, opset=18,
-                axis=0, reduction=reduction)  # fmt: skip
-        compare(tmp_path, "ScatterND", data, indices[:, :1], updates, const=const, opset=18,
-                reduction=reduction)  # fmt: skip
+        compare(
+            tmp_path,
+            "ScatterElements",
+            data,
+            indices,
+            updates,
+            const=const,
+            opset=18,
+            axis=0,
+            reduction=reduction,
+        )
+        compare(
+            tmp_path,
+            "ScatterND",
+            data,
+            indices[:, :1],
+            updates,
+            const=const,
+            opset=18,
+            reduction=reduction,
+        )
 
 
 @pytest.mark.parametrize("mode", ["linear", "circular"])
@@ -94,8 +112,17 @@ def test_tensor_scatter(tmp_path: Path, mode: str, axis: int) -> None:
     cache, shape = floats(2, 5, 6, 7), [2, 5, 6, 7]
     shape[axis] = 3
     starts = np.array([1, 2]) if mode == "linear" else np.array([4, 1])
-    compare(tmp_path, "TensorScatter", cache, floats(*shape), starts, opset=24, mode=mode,
-            axis=axis, oracle=run_evaluator)  # fmt: skip
+    compare(
+        tmp_path,
+        "TensorScatter",
+        cache,
+        floats(*shape),
+        starts,
+        opset=24,
+        mode=mode,
+        axis=axis,
+        oracle=run_evaluator,
+    )
 
 
 def test_max_unpool(tmp_path: Path) -> None:

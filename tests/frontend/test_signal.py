@@ -15,18 +15,46 @@ from tests.frontend.cases import compare, floats, refuse, run_evaluator
 @pytest.mark.parametrize(("axis", "length"), [(1, None), (-2, 8), (1, 5), (1, 3)])
 def test_dft(tmp_path: Path, inverse: int, parts: int, axis: int, length: int | None) -> None:
     count = None if length is None else np.array(length)
-    compare(tmp_path, "DFT", floats(2, 5, parts), count, np.array(axis), const=[1, 2], opset=20,
-            inverse=inverse, oracle=run_evaluator)  # fmt: skip
+    compare(
+        tmp_path,
+        "DFT",
+        floats(2, 5, parts),
+        count,
+        np.array(axis),
+        const=[1, 2],
+        opset=20,
+        inverse=inverse,
+        oracle=run_evaluator,
+    )
 
 
 @pytest.mark.parametrize("length", [None, 6, 7])
 def test_half_spectra(tmp_path: Path, length: int | None) -> None:
     count = None if length is None else np.array(length)
     place = np.array(1)
-    compare(tmp_path, "DFT", floats(2, 6, 3, 1), count, place, const=[1, 2], opset=20, onesided=1,
-            oracle=run_evaluator)  # fmt: skip
-    compare(tmp_path, "DFT", floats(2, 4, 3, 2), count, place, const=[1, 2], opset=20, onesided=1,
-            inverse=1, oracle=run_evaluator)  # fmt: skip
+    compare(
+        tmp_path,
+        "DFT",
+        floats(2, 6, 3, 1),
+        count,
+        place,
+        const=[1, 2],
+        opset=20,
+        onesided=1,
+        oracle=run_evaluator,
+    )
+    compare(
+        tmp_path,
+        "DFT",
+        floats(2, 4, 3, 2),
+        count,
+        place,
+        const=[1, 2],
+        opset=20,
+        onesided=1,
+        inverse=1,
+        oracle=run_evaluator,
+    )
 
 
 @pytest.mark.parametrize("onesided", [0, 1])

@@ -95,10 +95,11 @@ def test_names_that_checkpoints_have_had(tmp_path: Path) -> None:
     shutil.copy(CHECKPOINTS / "bert" / "config.json", tmp_path)
     tensors = load_file(CHECKPOINTS / "bert" / "model.safetensors")
     old = {
-        name.removeprefix("bert.").replace("LayerNorm.weight", "LayerNorm.gamma")
+        name.removeprefix("bert.")
+        .replace("LayerNorm.weight", "LayerNorm.gamma")
         .replace("LayerNorm.bias", "LayerNorm.beta"): array
         for name, array in tensors.items()
-    }  # fmt: skip
+    }
     save_file(old, tmp_path / "weights.safetensors")
     model, inputs = model_of("bert", tmp_path)
     write_model(model, Checkpoint(tmp_path), tmp_path / "m.onnx")
@@ -238,8 +239,9 @@ def test_a_step_continues_a_sequence(family: Family) -> None:
     wanted, *caches = in_memory(whole, {"input_ids": ids})
     step = build(shape, Task(before, 2, step=True))
     given = {"input_ids": ids[:, -1:]}
-    for name, cache in zip((i.name for i in step.graph.input if i.name != "input_ids"), caches,
-                           strict=True):  # fmt: skip
+    for name, cache in zip(
+        (i.name for i in step.graph.input if i.name != "input_ids"), caches, strict=True
+    ):
         given[name] = cache[:, :, :before]
     found, *longer = in_memory(step, given)
     assert np.abs(found[:, -1] - wanted[:, -1]).max() < 1e-5 * np.abs(wanted).max()

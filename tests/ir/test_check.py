@@ -46,8 +46,9 @@ def step(op: str, *args: Arg | Lit, dtype: DType = F32) -> Map:
     return Map((Step(op, dtype, args),))
 
 
-MATMUL = Contract((at("m"), at("k")), (at("k"), at("n")), ("m", "n"),
-                  (("m", 2), ("k", 3), ("n", 4)))  # fmt: skip
+MATMUL = Contract(
+    (at("m"), at("k")), (at("k"), at("n")), ("m", "n"), (("m", 2), ("k", 3), ("n", 4))
+)
 ROWS = Reduce(Reduction.SUM, (at("a"), at("b")), ("a", ""), (("a", 2), ("b", 3)))
 
 
@@ -60,8 +61,11 @@ ROWS = Reduce(Reduction.SUM, (at("a"), at("b")), ("a", ""), (("a", 2), ("b", 3))
         (step("widen", Arg(0), dtype=F16), [Type(F16, (2,))], f32(2)),
         (step("from_int", Arg(0)), [Type(I32, (2,))], f32(2)),
         (ROWS, [f32(2, 3)], f32(2, 1)),
-        (Reduce(*[getattr(ROWS, n) for n in ("kind", "index", "out", "extents")], wide=True),
-         [Type(F16, (2, 3))], f32(2, 1)),
+        (
+            Reduce(*[getattr(ROWS, n) for n in ("kind", "index", "out", "extents")], wide=True),
+            [Type(F16, (2, 3))],
+            f32(2, 1),
+        ),
         (MATMUL, [f32(2, 3), f32(3, 4)], f32(2, 4)),
         (Move((Reshape((3, 2)), Transpose((1, 0)))), [f32(6)], f32(2, 3)),
         (Move((Slice((2,), (3,), (-1,)), Pad((1,), (0,)))), [f32(3)], f32(4)),
@@ -69,7 +73,7 @@ ROWS = Reduce(Reduction.SUM, (at("a"), at("b")), ("a", ""), (("a", 2), ("b", 3))
         (Concat(1), [f32(2, 1), f32(2, 3)], f32(2, 4)),
         (Gather(0), [f32(9, 4), Type(I32, (2, 3))], f32(2, 3, 4)),
     ],
-)  # fmt: skip
+)
 def test_inference(op: Primitive, inputs: list[Type], want: Type) -> None:
     assert infer(op, inputs) == want
 

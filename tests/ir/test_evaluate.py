@@ -100,16 +100,16 @@ def test_every_primitive_gives_what_the_oracle_gives(dtype: DType) -> None:
 def test_windows_are_padded_with_what_changes_nothing(kind: Reduction) -> None:
     build = GraphBuilder("g")
     x = build.constant(np.random.default_rng(4).uniform(0.5, 1.5, 300), DType.F32)
-    windows = Reduce(
-        kind, (Index((("o", 2), ("k", 3)), -2),), ("o",), (("o", 150), ("k", 3))
-    )  # fmt: skip
+    windows = Reduce(kind, (Index((("o", 2), ("k", 3)), -2),), ("o",), (("o", 150), ("k", 3)))
     _check(build, build.add(windows, [x]))
     if kind is Reduction.SUM:
         w = build.constant(np.ones((2, 3)), DType.F32)
         sums = Contract(
-            windows.index, (Index((("f", 1),)), Index((("k", 1),))), ("f", "o"),
+            windows.index,
+            (Index((("f", 1),)), Index((("k", 1),))),
+            ("f", "o"),
             (*windows.extents, ("f", 2)),
-        )  # fmt: skip
+        )
         _check(build, build.add(sums, [x, w]))
 
 

@@ -48,9 +48,10 @@ def test_weights_of_few_bits_are_what_the_fabric_would_make_of_them(dtype: DType
     zeros, scales = rng.integers(-9, 9, 3), rng.standard_normal(3)
     build = GraphBuilder("g")
     inputs = (
-        build.constant(codes, DType.I32), build.constant(zeros, DType.I32),
+        build.constant(codes, DType.I32),
+        build.constant(zeros, DType.I32),
         build.constant(scales, dtype),
-    )  # fmt: skip
+    )
     total = build.map(lambda q, z, s: (q - z).cast(dtype) * s / 3, *inputs)
     host = build.host(total)
     assert host is not None

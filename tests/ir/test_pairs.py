@@ -77,9 +77,13 @@ def _crossed(values: list[int]) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize(
     ("body", "wanted"),
-    [(pairs.add, operator.add), (pairs.subtract, operator.sub), (pairs.multiply, operator.mul),
-     (lambda a, b: pairs.bitwise("xor", a, b), operator.xor)],
-)  # fmt: skip
+    [
+        (pairs.add, operator.add),
+        (pairs.subtract, operator.sub),
+        (pairs.multiply, operator.mul),
+        (lambda a, b: pairs.bitwise("xor", a, b), operator.xor),
+    ],
+)
 def test_rings(body: Callable[..., Pair], wanted: Callable[[int, int], int]) -> None:
     a, b = _crossed(SIGNED)
     assert _pairs(body, a, b) == [wanted(x, y) % 2**64 for x, y in zip(a, b, strict=True)]

@@ -148,8 +148,10 @@ def test_integers_of_two_words() -> None:
     assert (graph.inputs[0].high, graph.outputs[0].high) == ("top", "top")
     assert graph.outputs[1].values == ("x", "n", "top")
     assert print_graph(graph) == text
-    for wrong in (text.replace('"int64" high %top', '"int64" high %n', 1),
-                  text.replace("%top cut", "%n cut")):  # fmt: skip
+    for wrong in (
+        text.replace('"int64" high %top', '"int64" high %n', 1),
+        text.replace("%top cut", "%n cut"),
+    ):
         with pytest.raises(IRError, match="no high words of its shape"):
             check_graph(parse_graph(wrong))
 
@@ -181,9 +183,11 @@ arguments = st.one_of(
 )
 dtypes = st.sampled_from(DType)
 steps = st.builds(
-    Step, st.sampled_from(["add", "select", "to_int"]), dtypes,
+    Step,
+    st.sampled_from(["add", "select", "to_int"]),
+    dtypes,
     st.lists(arguments, max_size=3).map(tuple),
-)  # fmt: skip
+)
 naturals = st.lists(st.integers(0, 9), min_size=2, max_size=2).map(tuple)
 pairs = st.lists(numbers, min_size=2, max_size=2).map(tuple)
 moves = st.one_of(
@@ -209,10 +213,16 @@ def graphs(draw: st.DrawFn) -> Graph:
     type_ = st.builds(Type, dtypes, shapes)
     unique = draw(st.lists(names, min_size=4, max_size=8, unique=True))
     nodes = tuple(
-        Node(draw(names), draw(operations), tuple(draw(st.lists(names, max_size=3))), name,
-             draw(type_), tuple(draw(st.lists(names, max_size=2))))
+        Node(
+            draw(names),
+            draw(operations),
+            tuple(draw(st.lists(names, max_size=3))),
+            name,
+            draw(type_),
+            tuple(draw(st.lists(names, max_size=2))),
+        )
         for name in unique[3:]
-    )  # fmt: skip
+    )
     return Graph(
         draw(names),
         (GraphInput(unique[0], draw(type_), "float32"),),

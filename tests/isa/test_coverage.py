@@ -30,27 +30,46 @@ end
 COVERED = {
     "a side each": (4, 4, ["side N from r[8*x + i] for i:4", "side S from r[8*x + i + 4] for i:4"]),
     "interleaved": (8, 0, ["side N from r[2*i + x] for i:8", "side S from r[0] for i:0"]),
-    "repeated": (8, 0, ["side N from r[8*x + 2*n + i] repeat n:4 for i:2",
-                        "side S from r[0] for i:0"]),
-    "ragged": (8, 0, ["side N from r[8*x + 3*n + i] repeat n:3 for i:min(3, 8 - 3*n)",
-                      "side S from r[0] for i:0"]),
+    "repeated": (
+        8,
+        0,
+        ["side N from r[8*x + 2*n + i] repeat n:4 for i:2", "side S from r[0] for i:0"],
+    ),
+    "ragged": (
+        8,
+        0,
+        [
+            "side N from r[8*x + 3*n + i] repeat n:3 for i:min(3, 8 - 3*n)",
+            "side S from r[0] for i:0",
+        ],
+    ),
     "one port": ("16*x", 0, ["side N from r[i] for i:16*x", "side S from r[0] for i:0"]),
     "backwards": (8, 0, ["side N from r[8*x + 7 - i] for i:8", "side S from r[0] for i:0"]),
-}  # fmt: skip
+}
 
 WRONG = {
     "not at all": (["side N from r[0] for i:0", "side S from r[0] for i:0"], "0 of the 16"),
-    "one short": (["side N from r[8*x + i] for i:7", "side S from r[0] for i:0"],
-                  "14 of the 16 elements of 'r' are drained, not element 7"),
-    "one twice": (["side N from r[7*x + i] for i:8", "side S from r[0] for i:0"],
-                  "element 7 of 'r' is drained twice"),
-    "within a port": (["side N from r[8*x + 0*i] for i:8", "side S from r[0] for i:0"],
-                      "element 0 of 'r' is drained twice"),
-    "on both sides": (["side N from r[8*x + i] for i:4", "side S from r[8*x + i] for i:4"],
-                      "element 0 of 'r' is drained twice"),
-    "too many": (["side N from r[i] for i:16", "side S from r[i] for i:16"],
-                 "is drained twice|more elements than the 16"),
-}  # fmt: skip
+    "one short": (
+        ["side N from r[8*x + i] for i:7", "side S from r[0] for i:0"],
+        "14 of the 16 elements of 'r' are drained, not element 7",
+    ),
+    "one twice": (
+        ["side N from r[7*x + i] for i:8", "side S from r[0] for i:0"],
+        "element 7 of 'r' is drained twice",
+    ),
+    "within a port": (
+        ["side N from r[8*x + 0*i] for i:8", "side S from r[0] for i:0"],
+        "element 0 of 'r' is drained twice",
+    ),
+    "on both sides": (
+        ["side N from r[8*x + i] for i:4", "side S from r[8*x + i] for i:4"],
+        "element 0 of 'r' is drained twice",
+    ),
+    "too many": (
+        ["side N from r[i] for i:16", "side S from r[i] for i:16"],
+        "is drained twice|more elements than the 16",
+    ),
+}
 
 
 def check(drains: list[str], north: int | str = 8, south: int | str = 8, text: str = TEXT) -> None:

@@ -23,8 +23,11 @@ def test_the_distribution_is_the_one_that_is_asked_for() -> None:
     assert values.std() == pytest.approx(0.5, rel=0.01)
     assert abs(values - 3.0).max() <= LARGEST * 0.5
     # Neighbours, and equal places of other tensors and seeds, know nothing of each other.
-    for other in (values[1:], draw(drawing_key(1, "v"), 0, 399_999, 3.0, 0.5),
-                  draw(drawing_key(2, "w"), 0, 399_999, 3.0, 0.5)):  # fmt: skip
+    for other in (
+        values[1:],
+        draw(drawing_key(1, "v"), 0, 399_999, 3.0, 0.5),
+        draw(drawing_key(2, "w"), 0, 399_999, 3.0, 0.5),
+    ):
         assert abs(np.corrcoef(values[:-1], other)[0, 1]) < 0.01
 
 
@@ -33,8 +36,10 @@ def test_any_part_is_drawn_alone(start: int, count: int, first: int) -> None:
     key = drawing_key(0, "w")
     whole = draw(key, start, count, 0.0, 1.0)
     assert (draw(key, start + count - 1, 1, 0.0, 1.0) == whole[-1:]).all()
-    assert (draw(shifted_key(key, first), start, count, 0.0, 1.0)
-            == draw(key, start + first, count, 0.0, 1.0)).all()  # fmt: skip
+    assert (
+        draw(shifted_key(key, first), start, count, 0.0, 1.0)
+        == draw(key, start + first, count, 0.0, 1.0)
+    ).all()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 20, 21, 22])

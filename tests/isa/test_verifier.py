@@ -27,9 +27,13 @@ PROGRAMS = Path(__file__).parents[1] / "programs"
 def test_a_full_wafer_takes_seconds():
     text = (PROGRAMS / "stencil.wsa").read_text()
     for old, new in {
-        "6x5": "750x994", "[20, 24]": "[3976, 3000]", "const N = 24": "const N = 3000",
-        "repeat n:6": "repeat n:750", "24 x:4": "3000 x:4", "20 y:4": "3976 y:4",
-    }.items():  # fmt: skip
+        "6x5": "750x994",
+        "[20, 24]": "[3976, 3000]",
+        "const N = 24": "const N = 3000",
+        "repeat n:6": "repeat n:750",
+        "24 x:4": "3000 x:4",
+        "20 y:4": "3976 y:4",
+    }.items():
         assert old in text
         text = text.replace(old, new)
     program = parse(text)

@@ -64,8 +64,10 @@ def test_colors_unit_and_semaphore_are_the_callers() -> None:
     assert made.colors == ("sum_even", "sum_odd", "sum_back")
     assert "unit=3, semaphore=5" in repr(made.body)
     assert {side.value for r in made.routes for p in r.positions for side in p.send} == {
-        "N", "S", "RAMP",
-    }  # fmt: skip
+        "N",
+        "S",
+        "RAMP",
+    }
 
 
 def test_groups_are_next_to_the_square_root() -> None:

@@ -69,10 +69,17 @@ CASES = {
 SCORES, CLASSES = floats(3, 5, 2), zeros(3, 2)
 EMBEDDED = one(
     "EmbedLayerNormalization",
-    zeros(2, 4).astype(np.int32), zeros(2, 4).astype(np.int32),
-    floats(7, 8), floats(9, 8), floats(2, 8), floats(8), floats(8),
-    const=(2, 3, 4, 5, 6), domain="com.microsoft", outputs=2,
-)  # fmt: skip
+    zeros(2, 4).astype(np.int32),
+    zeros(2, 4).astype(np.int32),
+    floats(7, 8),
+    floats(9, 8),
+    floats(2, 8),
+    floats(8),
+    floats(8),
+    const=(2, 3, 4, 5, 6),
+    domain="com.microsoft",
+    outputs=2,
+)
 TURNED = one(
     "RotaryEmbedding", floats(1, 2, 4, 8), floats(6, 4), floats(6, 4), zeros(1, 4), opset=23
 )

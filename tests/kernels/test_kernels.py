@@ -148,14 +148,23 @@ MOVES = [
     ("Transpose", (4, 9, 7), {}, {"perm": [2, 0, 1]}),
     ("Reshape", (4, 9, 8), {"x1": np.array([6, 48])}, {}),
     ("Reshape", (6, 384), {"x1": np.array([6, 12, 32])}, {}),
-    ("Slice", (9, 14), {"x1": np.array([1, 12]), "x2": np.array([8, 0]), "x3": np.array([0, 1]),
-                        "x4": np.array([3, -2])}, {}),
+    (
+        "Slice",
+        (9, 14),
+        {
+            "x1": np.array([1, 12]),
+            "x2": np.array([8, 0]),
+            "x3": np.array([0, 1]),
+            "x4": np.array([3, -2]),
+        },
+        {},
+    ),
     ("Expand", (1, 7), {"x1": np.array([3, 5, 7])}, {}),
     ("Tile", (3, 4), {"x1": np.array([2, 3])}, {}),
     ("Pad", (5, 6), {"x1": np.array([1, 2, 0, 3]), "x2": np.float32(2.5)}, {}),
     ("Pad", (1, 12), {"x1": np.array([0, 3, 0, 4])}, {"mode": "reflect"}),
     ("Flatten", (3, 4, 5), {}, {"axis": 1}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("fabric", FABRICS)
@@ -187,8 +196,9 @@ def test_gather_on_fabric(axis: int, fabric: str) -> None:
 def test_lookup_in_the_weight_store(shape: tuple[int, ...], fabric: str) -> None:
     feeds = {"x0": ints(*shape, low=-90, high=90)}
     table = numpy_helper.from_array(floats(100, 17), "table")
-    model = model_of([helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")], feeds,
-                     {}, ["y0"])  # fmt: skip
+    model = model_of(
+        [helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")], feeds, {}, ["y0"]
+    )
     model.graph.initializer.append(table)
     compare(model, feeds, fabric)
 

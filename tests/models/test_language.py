@@ -67,8 +67,10 @@ def test_every_model_is_sound_at_small_sizes(name: str) -> None:
         seen = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
         (logits,) = (item for item in seen.graph.output if item.name == "logits")
         assert [dim.dim_value for dim in logits.type.tensor_type.shape.dim] == [
-            task.batch, task.tokens, shape.vocabulary,
-        ]  # fmt: skip
+            task.batch,
+            task.tokens,
+            shape.vocabulary,
+        ]
         caches = [item.name for item in model.graph.output if item.name != "logits"]
         assert len(caches) == (2 * shape.layers if task.step else 0)
         names = [node.name for node in model.graph.node]

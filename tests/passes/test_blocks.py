@@ -108,9 +108,13 @@ def attention(batch: int, heads: int, groups: int, mask: tuple[int, ...]) -> onn
     hidden = np.asarray(np.random.default_rng(5).random(mask or (1,)) < 0.8)
     hidden[..., 0] = True
     node = helper.make_node(
-        "Attention", ["q", "k", "v", *(["mask"] if mask else [])], ["y"],
-        is_causal=not mask, q_num_heads=heads, kv_num_heads=groups,
-    )  # fmt: skip
+        "Attention",
+        ["q", "k", "v", *(["mask"] if mask else [])],
+        ["y"],
+        is_causal=not mask,
+        q_num_heads=heads,
+        kv_num_heads=groups,
+    )
     shown = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 7, heads * 4])]
     weights = [numpy_helper.from_array(hidden, "mask")] if mask else []
     graph = helper.make_graph([node], "attention", given, shown, weights)
@@ -129,9 +133,13 @@ def attention(batch: int, heads: int, groups: int, mask: tuple[int, ...]) -> onn
     ],
 )
 def test_the_operator_over_sequences(
-    batch: int, heads: int, groups: int, mask: tuple[int, ...], fabric: str,
+    batch: int,
+    heads: int,
+    groups: int,
+    mask: tuple[int, ...],
+    fabric: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Sequences and heads are one dimension; the result has other dimensions than the scores."""
     model = attention(batch, heads, groups, mask)
     force(monkeypatch, 3)
@@ -143,9 +151,11 @@ def test_the_operator_over_sequences(
     assert ranks == {4 if joined else 5}
     random = np.random.default_rng(3)
     given = {
-        value.name: random.standard_normal([d.dim_value for d in value.type.tensor_type.shape.dim])
-        .astype(np.float32) for value in model.graph.input
-    }  # fmt: skip
+        value.name: random.standard_normal(
+            [d.dim_value for d in value.type.tensor_type.shape.dim]
+        ).astype(np.float32)
+        for value in model.graph.input
+    }
     (wanted,) = ReferenceEvaluator(model).run(None, given)
     result = wsc.compile(model, fabric).run(given, engine="values")
     np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)

@@ -23,8 +23,15 @@ from wsc.passes.roll import Rolled, repeated, rolled
 
 FABRIC = find_fabric("4x3")
 ADDRESSES = {"gates": 64, "even": 256, "odd": 320} | {f"row{k}": 1024 + 48 * k for k in range(40)}
-OPERATORS = {"i.add": "+", "i.sub": "-", "i.mul": "*", "i.div": "/", "i.mod": "%",
-             "i.min": "min", "i.max": "max"}  # fmt: skip
+OPERATORS = {
+    "i.add": "+",
+    "i.sub": "-",
+    "i.mul": "*",
+    "i.div": "/",
+    "i.mod": "%",
+    "i.min": "min",
+    "i.max": "max",
+}
 WHERE = {"x": 3, "y": 2, "W": 4, "H": 3}
 
 Made = tuple[str, str, tuple[tuple[str, int], ...]]

@@ -105,5 +105,6 @@ def test_scalars_are_taken_apart_too() -> None:
     (procedure,) = shared.procedures
     assert procedure.parameters == ("value_1",)
     assert [call.arguments for call in shared.calls] == [
-        (("value_1", Int(3)),), (("value_1", Int(5)),)
-    ]  # fmt: skip
+        (("value_1", Int(3)),),
+        (("value_1", Int(5)),),
+    ]

@@ -49,15 +49,24 @@ class Ending:
 
 
 def ending(
-    image: Image, inputs: Mapping[str, np.ndarray], engine: str, *,
-    delays: int | None = None, max_cycles: int | None = None, check_races: bool = False,
-) -> Ending:  # fmt: skip
+    image: Image,
+    inputs: Mapping[str, np.ndarray],
+    engine: str,
+    *,
+    delays: int | None = None,
+    max_cycles: int | None = None,
+    check_races: bool = False,
+) -> Ending:
     """Run on one engine, to the end or to an error."""
     try:
         run = runtime.run(
-            image, inputs, engine=engine, delays=delays, max_cycles=max_cycles,
+            image,
+            inputs,
+            engine=engine,
+            delays=delays,
+            max_cycles=max_cycles,
             check_races=check_races,
-        )  # fmt: skip
+        )
     except (ExecutionFault, Deadlock, CycleLimit) as error:
         counters = error.counters if isinstance(error, CycleLimit) else None
         return Ending(_told(error), error.cycle or 0, {}, counters)
@@ -174,10 +183,15 @@ def _arrays(one: np.ndarray, other: np.ndarray, name: str) -> Iterator[str]:
 
 
 def assert_agree(
-    program: Program | Image, inputs: Mapping[str, np.ndarray], *,
-    delays: int | None = None, max_cycles: int | None = None, check_races: bool = False,
-    several_faults: bool = False, **load: Any,
-) -> Ending:  # fmt: skip
+    program: Program | Image,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    delays: int | None = None,
+    max_cycles: int | None = None,
+    check_races: bool = False,
+    several_faults: bool = False,
+    **load: Any,
+) -> Ending:
     """Run on all engines and compare outputs to the bit, cycles, all counters, or the error.
 
     The time engine must tell what the reference tells, but for the outputs, unless a value has

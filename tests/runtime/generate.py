@@ -165,8 +165,12 @@ def _text(plan: Plan) -> str:
     lines += [f"tensor mem : f32[{TOP // 4}] at 0 size {TOP}"]
     for number, (left, top, width, height) in enumerate(plan.regions):
         lines.append(f"region r{number} at {left},{top} size {width}x{height}")
-    return "\n".join([*lines, *_routes(plan), *plan.procedures.values(), *_mains(plan),
-                      *plan.transfers]) + "\n"  # fmt: skip
+    return (
+        "\n".join(
+            [*lines, *_routes(plan), *plan.procedures.values(), *_mains(plan), *plan.transfers]
+        )
+        + "\n"
+    )
 
 
 def _host(dtype: DType) -> str:

@@ -145,8 +145,12 @@ drain outs in all side S from r[0*i] for i:200000
 """
     # All of it would take days.
     with pytest.raises(CycleLimit):
-        runtime.run(program(text, "1x1", "tiny"), {"a": np.ones(1, np.float32)},
-                    engine=engine, max_cycles=100)  # fmt: skip
+        runtime.run(
+            program(text, "1x1", "tiny"),
+            {"a": np.ones(1, np.float32)},
+            engine=engine,
+            max_cycles=100,
+        )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -154,12 +158,18 @@ def test_a_long_instruction_takes_the_cycles_of_the_table(engine: str) -> None:
     """Beyond a million steps it goes row by row, which must not show."""
     rows, steps = 1100, 1001
     cycles = 0
-    image = runtime.load(program(BODY.replace(
-        "{CODE}", f"add.i32 [t], [t], {{1}} for i:{rows}, j:{steps}"), "3x1", "tiny"))  # fmt: skip
+    image = runtime.load(
+        program(
+            BODY.replace("{CODE}", f"add.i32 [t], [t], {{1}} for i:{rows}, j:{steps}"),
+            "3x1",
+            "tiny",
+        )
+    )
     plain = runtime.run(
         program(BODY.replace("{CODE}", "add.i32 [t], [t], {1} for i:1, j:1"), "3x1", "tiny"),
-        {}, engine=engine,
-    )  # fmt: skip
+        {},
+        engine=engine,
+    )
     run_of_it = runtime.run(image, {}, engine=engine)
     cycles = run_of_it.cycles - plain.cycles
     assert cycles == rows * steps - 1

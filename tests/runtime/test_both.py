@@ -73,7 +73,7 @@ DECIDE = {
     "target x": ("i.min m, n, 1\n send.i32 (m, 0) s1: [t + 8], [t]", "the target of 'send'"),
     "target y": ("i.min m, n, 2\n send.i32 (0, m) s1: [t + 8], [t]", "the target of 'send'"),
     "check": ("i.div m, 60, n + 1", "whether 'i.div' has a value"),
-}  # fmt: skip
+}
 LEAVE = {
     "nothing": "i.set got, 1",
     "a value": "i.add m, n, 1\n mov.i32 [t + 8], {n + m}\n i.store [t + 12], m",
@@ -154,13 +154,15 @@ STOPPED = {
     "decided limit": ("i.mul m, n, 999\n loop k: m\n i.set got, k\n end", GIVEN, CycleLimit),
     "limit before data": (
         "loop k: 999\n i.set got, k\n end\n div.i32 [t + 8], {60}, [t]",
-        {"a": np.zeros(6, np.int32)}, CycleLimit,
+        {"a": np.zeros(6, np.int32)},
+        CycleLimit,
     ),
     "data before limit": (
         "div.i32 [t + 8], {60}, [t]\n loop k: 999\n i.set got, k\n end",
-        {"a": np.zeros(6, np.int32)}, ExecutionFault,
+        {"a": np.zeros(6, np.int32)},
+        ExecutionFault,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("limit", [None, 300])

@@ -352,9 +352,18 @@ def test_a_network_on_other_fabrics(encoder: tuple[wsc.Program, Feeds], seed: in
 # Those that change neither addresses nor who waits for whom: no new race, so that both
 # engines have to say the same, and not only to notice.
 BROKEN = (
-    "opcode", "extent", "literal", "wait", "route removed", "side dropped", "switch reversed",
-    "feed color", "feed extent", "no advance", "order",
-)  # fmt: skip
+    "opcode",
+    "extent",
+    "literal",
+    "wait",
+    "route removed",
+    "side dropped",
+    "switch reversed",
+    "feed color",
+    "feed extent",
+    "no advance",
+    "order",
+)
 
 
 @pytest.mark.parametrize("kind", BROKEN)

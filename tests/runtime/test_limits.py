@@ -156,9 +156,11 @@ def test_without_a_limit_the_machines_memory_is_one(monkeypatch: pytest.MonkeyPa
 
 
 OPTIONS = {
-    "plain": Options(), "ahead": Options(), "races": Options(check_races=True),
+    "plain": Options(),
+    "ahead": Options(),
+    "races": Options(check_races=True),
     "trace": Options(trace=TraceRequest()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

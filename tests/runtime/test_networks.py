@@ -126,24 +126,47 @@ def test_random_static_routes_are_determinate() -> None:
         code = []
         for start, stop, k in outs:
             unit = k
-            code.append(f"  if x == {start}\n    async {unit}: mov.i32 <c{k}>, "
-                        f"[src + {400 * k} + 4*i] for i:100\n  end")  # fmt: skip
-            code.append(f"  if x == {stop}\n    async {unit} -> s0: mov.i32 "
-                        f"[dst + {400 * k} + 4*i], <c{k}> for i:100\n  end")  # fmt: skip
+            code.append(
+                f"  if x == {start}\n    async {unit}: mov.i32 <c{k}>, "
+                f"[src + {400 * k} + 4*i] for i:100\n  end"
+            )
+            code.append(
+                f"  if x == {stop}\n    async {unit} -> s0: mov.i32 "
+                f"[dst + {400 * k} + 4*i], <c{k}> for i:100\n  end"
+            )
         waits = [f"  if x == {stop}\n    wait s0, 1\n  end" for _, stop, _ in outs]
-        show = [f"  if x == {stop}\n    mov.i32 <o>, [dst + {400 * k} + 4*i] for i:100\n  end"
-                for _, stop, k in outs]  # fmt: skip
-        drains = [f"drain o in all side S when x == {stop} from r[{100 * k} + i] for i:100"
-                  for _, stop, k in outs]  # fmt: skip
-        fill = "  mov.i32 [src + 4*i], {7} for i:600\n  loop k: 600\n    i.mul a, k, 4\n" \
-               "    i.store [src + a], k\n  end"  # fmt: skip
+        show = [
+            f"  if x == {stop}\n    mov.i32 <o>, [dst + {400 * k} + 4*i] for i:100\n  end"
+            for _, stop, k in outs
+        ]
+        drains = [
+            f"drain o in all side S when x == {stop} from r[{100 * k} + i] for i:100"
+            for _, stop, k in outs
+        ]
+        fill = (
+            "  mov.i32 [src + 4*i], {7} for i:600\n  loop k: 600\n    i.mul a, k, 4\n"
+            "    i.store [src + a], k\n  end"
+        )
         body = "\n".join(
-            ['output r : i32[600] "int32"', *(f"color {n} = {k}" for k, n in enumerate(names)),
-             "color o = 6", "tensor src : i32[600] at 0 size 2400",
-             "tensor dst : i32[600] at 2400 size 2400", f"region all at 0,0 size {width}x1",
-             *filter(None, lines), "route o in all : RAMP -> S", "main all", fill, *code, *waits,
-             *show, "end", *drains, ""]
-        )  # fmt: skip
+            [
+                'output r : i32[600] "int32"',
+                *(f"color {n} = {k}" for k, n in enumerate(names)),
+                "color o = 6",
+                "tensor src : i32[600] at 0 size 2400",
+                "tensor dst : i32[600] at 2400 size 2400",
+                f"region all at 0,0 size {width}x1",
+                *filter(None, lines),
+                "route o in all : RAMP -> S",
+                "main all",
+                fill,
+                *code,
+                *waits,
+                *show,
+                "end",
+                *drains,
+                "",
+            ]
+        )
         image = runtime.load(program(body, f"{width}x1"), wide_io())
         plain = runtime.run(image, {})
         assert (plain.outputs["r"] == np.arange(600)).all()

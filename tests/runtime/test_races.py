@@ -201,9 +201,10 @@ end
 def test_counts_that_come_early_for_words_nobody_uses_yet_are_no_race() -> None:
     text = (Path(__file__).parent / "races" / "early_count.wsa").read_text(encoding="utf-8")
     runtime.run(
-        parse(text.replace("    mov.f32 [from + 4*i], [into + 4*i] for i:4\n", "")), {},
+        parse(text.replace("    mov.f32 [from + 4*i], [into + 4*i] for i:4\n", "")),
+        {},
         check_races=True,
-    )  # fmt: skip
+    )
 
 
 def test_races_come_before_the_deadlock_that_they_may_have_caused() -> None:

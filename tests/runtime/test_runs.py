@@ -277,9 +277,10 @@ def test_cycle_limit_keeps_the_counters() -> None:
 def test_progress_is_told() -> None:
     told: list[tuple[int, float]] = []
     runtime.run(
-        core("  loop k: 100000\n    i.set a, 1\n  end"), {},
+        core("  loop k: 100000\n    i.set a, 1\n  end"),
+        {},
         progress=lambda cycle, part: told.append((cycle, part)),
-    )  # fmt: skip
+    )
     assert told
     assert all(0 <= part <= 1 for _, part in told)
 

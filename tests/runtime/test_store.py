@@ -83,9 +83,10 @@ def test_an_integer_that_a_word_holds_is_taken(
 
 def test_every_input_is_wanted_once_and_in_its_type() -> None:
     made = program(
-        'input a : f32[2] "float32"\ninput b : i32[1] "int64"\nregion all at 0,0 size 1x1', "1x1",
+        'input a : f32[2] "float32"\ninput b : i32[1] "int64"\nregion all at 0,0 size 1x1',
+        "1x1",
         "tiny",
-    )  # fmt: skip
+    )
     good = {"a": np.zeros(2, np.float32), "b": np.zeros(1, np.int64)}
     assert sorted(check_inputs(made, good)) == ["a", "b"]
     known = "the program's inputs: a, b"

@@ -20,10 +20,13 @@ from wsc.runtime.errors import CycleLimit, RuntimeFault
 from wsc.runtime.trace import STATES, Trace, TraceRequest
 
 COLUMNS = {
-    "busy": "busy", "stalled on input": "stalled_input", "stalled on output": "stalled_output",
-    "stalled on the dynamic network": "stalled_output", "waiting for a semaphore": "waiting",
+    "busy": "busy",
+    "stalled on input": "stalled_input",
+    "stalled on output": "stalled_output",
+    "stalled on the dynamic network": "stalled_output",
+    "waiting for a semaphore": "waiting",
     "waiting for a unit": "waiting",
-}  # fmt: skip
+}
 
 
 def written(path: Path) -> Program:
@@ -181,10 +184,16 @@ end
         for event in sorted(events, key=lambda e: (e["ts"], -e["dur"]))
     ]
     assert kinds == [
-        ("call outer", "statement"), ("call", "instruction"), ("call", "instruction"),
-        ("inner", "procedure"), ("i.set", "instruction"), ("call", "instruction"),
-        ("inner", "procedure"), ("i.set", "instruction"), ("i.set", "instruction"),
-    ]  # fmt: skip
+        ("call outer", "statement"),
+        ("call", "instruction"),
+        ("call", "instruction"),
+        ("inner", "procedure"),
+        ("i.set", "instruction"),
+        ("call", "instruction"),
+        ("inner", "procedure"),
+        ("i.set", "instruction"),
+        ("i.set", "instruction"),
+    ]
     assert events[0]["args"]["node"] == "here"
 
 
@@ -219,10 +228,16 @@ def test_a_trace_that_is_full_says_what_it_leaves_out() -> None:
 
 
 TILES = [
-    ("0,0", 7, 5, [0]), ("corners", 3, 3, [0, 2, 6, 8]), ("middle", 5, 3, [7]),
-    ("1,*", 3, 2, [1, 4]), ("*,1", 3, 2, [3, 4, 5]), ("0-1,1", 3, 2, [3, 4]),
-    ("all", 2, 2, [0, 1, 2, 3]), ("0,0; middle ;0,0", 3, 1, [0, 1]), ("corners;middle", 1, 1, [0]),
-]  # fmt: skip
+    ("0,0", 7, 5, [0]),
+    ("corners", 3, 3, [0, 2, 6, 8]),
+    ("middle", 5, 3, [7]),
+    ("1,*", 3, 2, [1, 4]),
+    ("*,1", 3, 2, [3, 4, 5]),
+    ("0-1,1", 3, 2, [3, 4]),
+    ("all", 2, 2, [0, 1, 2, 3]),
+    ("0,0; middle ;0,0", 3, 1, [0, 1]),
+    ("corners;middle", 1, 1, [0]),
+]
 
 
 @pytest.mark.parametrize(("text", "width", "height", "wanted"), TILES)
@@ -231,10 +246,14 @@ def test_tiles_are_chosen(text: str, width: int, height: int, wanted: list[int])
 
 
 REFUSED = [
-    ("3,0", "x lies in 0 to 2"), ("0,2", "y lies in 0 to 1"), ("2-1,0", "x lies in"),
-    ("edge", "X,Y is wanted, or corners, middle, all"), ("a,0", "'a' is no number, A-B or *"),
-    ("", "X,Y is wanted"), ("-1,0", "'-1' is no number"),
-]  # fmt: skip
+    ("3,0", "x lies in 0 to 2"),
+    ("0,2", "y lies in 0 to 1"),
+    ("2-1,0", "x lies in"),
+    ("edge", "X,Y is wanted, or corners, middle, all"),
+    ("a,0", "'a' is no number, A-B or *"),
+    ("", "X,Y is wanted"),
+    ("-1,0", "'-1' is no number"),
+]
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)

@@ -160,8 +160,10 @@ def chain(plan: Plan) -> list[Piece]:
         return []
     for number, (here, there) in enumerate(pairwise(line)):
         color, side = colors[number % 2], side_of(here, there)
-        if not (plan.claim(color, here, [("RAMP", side)])
-                and plan.claim(color, there, [(OPPOSITE[side], "RAMP")])):  # fmt: skip
+        if not (
+            plan.claim(color, here, [("RAMP", side)])
+            and plan.claim(color, there, [(OPPOSITE[side], "RAMP")])
+        ):
             line = line[: number + 1]
             for at in (here, there):
                 plan.routes.pop((at, color), None)
@@ -362,16 +364,20 @@ def messages(plan: Plan) -> list[Piece]:
             tile.results.append(there)
             sender, units = plan.tiles[at], min(plan.fabric.stream_units, UNITS)
             thread = rng.randint(1, units) if units and rng.random() < 0.5 else 0
-            sender.issue(thread, (
-                f"send.{dtype} ({x}, {y}) s{first + which}: "
-                f"[{there} + {step * inner}*j + {step}*i], [{base} + {step}*i] "
-                f"for j:{outer}, i:{inner}"
-            ))  # fmt: skip
+            sender.issue(
+                thread,
+                (
+                    f"send.{dtype} ({x}, {y}) s{first + which}: "
+                    f"[{there} + {step * inner}*j + {step}*i], [{base} + {step}*i] "
+                    f"for j:{outer}, i:{inner}"
+                ),
+            )
         waits = [
             f"wait s{first + which}, {part}"
-            for which, count in enumerate(due) if count
+            for which, count in enumerate(due)
+            if count
             for part in cut(rng, count, rng.choice((1, 1, 3)))
-        ]  # fmt: skip
+        ]
         (tile.late if rng.random() < 0.4 else tile.lines).extend(waits)
 
     return [emit]
@@ -397,6 +403,12 @@ def work(plan: Plan) -> list[Piece]:
 
 
 KINDS: tuple[Callable[[Plan], list[Piece]], ...] = (
-    *(cast,) * 6, *(through,) * 2, *(chain,) * 2, *(deal,) * 2, gather, lookup,
-    *(messages,) * 3, work,
-)  # fmt: skip
+    *(cast,) * 6,
+    *(through,) * 2,
+    *(chain,) * 2,
+    *(deal,) * 2,
+    gather,
+    lookup,
+    *(messages,) * 3,
+    work,
+)

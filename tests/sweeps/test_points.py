@@ -19,9 +19,12 @@ VALUES = st.lists(st.integers(2, 9), unique=True, max_size=3)
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    VALUES, VALUES, st.lists(st.sampled_from(["2x2", "tiny", "3x1"]), unique=True),
-    st.lists(st.sampled_from(["f32", "f16"]), unique=True), st.integers(1, 2),
-)  # fmt: skip
+    VALUES,
+    VALUES,
+    st.lists(st.sampled_from(["2x2", "tiny", "3x1"]), unique=True),
+    st.lists(st.sampled_from(["f32", "f16"]), unique=True),
+    st.integers(1, 2),
+)
 def test_every_combination_is_there_once(
     depths: list[int], rates: list[int], fabrics: list[str], precisions: list[str], count: int
 ) -> None:

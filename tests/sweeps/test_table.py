@@ -40,8 +40,12 @@ def failed(sweep: Sweep, *numbers: int) -> Sweep:
 def test_what_matters_comes_first() -> None:
     first, second, third = made().sensitivity()
     assert (first.axis, first.best, first.mean, first.most, first.settings) == (
-        "a", 2, pytest.approx(4), 4, 4,
-    )  # fmt: skip
+        "a",
+        2,
+        pytest.approx(4),
+        4,
+        4,
+    )
     assert (second.axis, second.best, second.settings) == ("model", "m", 6)
     assert second.mean == pytest.approx(2)
     assert (third.axis, third.best, third.mean) == ("b", None, 1)
@@ -72,8 +76,9 @@ def test_parquet(tmp_path: Path) -> None:
         assert table.column_names == list(sweep.columns)
         assert table["cycles"].to_pylist() == [row["cycles"] for row in sweep.rows]
         assert table["a"].to_pylist() in (
-            [row["a"] for row in sweep.rows], [str(row["a"]) for row in sweep.rows]
-        )  # fmt: skip
+            [row["a"] for row in sweep.rows],
+            [str(row["a"]) for row in sweep.rows],
+        )
 
 
 @pytest.mark.parametrize("missing", ["pandas", "pyarrow"])

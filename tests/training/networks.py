@@ -113,8 +113,9 @@ def resnet() -> onnx.ModelProto:
     b.weight("fc.bias", 10)
 
     def block(number: int, x: str, stride: int) -> str:
-        y = b.node("Conv", f"conv{number}", x, f"conv{number}.weight", pads=[1] * 4,
-                   strides=[stride] * 2)  # fmt: skip
+        y = b.node(
+            "Conv", f"conv{number}", x, f"conv{number}.weight", pads=[1] * 4, strides=[stride] * 2
+        )
         parts = (f"bn{number}.{part}" for part in ("scale", "bias", "mean", "var"))
         return b.node("BatchNormalization", f"bn{number}", y, *parts, momentum=0.9)
 
@@ -161,8 +162,14 @@ def gpt() -> onnx.ModelProto:
         def normal(name: str, x: str, n: str = n) -> str:
             b.weight(f"{n}{name}.scale", WIDTH, around=1.0)
             b.weight(f"{n}{name}.bias", WIDTH)
-            return b.node("LayerNormalization", f"{n}{name}", x, f"{n}{name}.scale",
-                          f"{n}{name}.bias", epsilon=1e-5)  # fmt: skip
+            return b.node(
+                "LayerNormalization",
+                f"{n}{name}",
+                x,
+                f"{n}{name}.scale",
+                f"{n}{name}.bias",
+                epsilon=1e-5,
+            )
 
         y = linear("qkv", normal("ln1", x), WIDTH, 3 * WIDTH)
         y = b.node("Reshape", f"{n}heads", y, "shape.split")
@@ -200,9 +207,14 @@ def lstm() -> onnx.ModelProto:
     b.weight("fc.bias", 10)
     b.constant("axes", [0], np.int64)
     b.nodes.append(
-        helper.make_node("LSTM", ["rows", "lstm.w", "lstm.r", "lstm.b"], ["", "state"], "lstm",
-                         hidden_size=HIDDEN)
-    )  # fmt: skip
+        helper.make_node(
+            "LSTM",
+            ["rows", "lstm.w", "lstm.r", "lstm.b"],
+            ["", "state"],
+            "lstm",
+            hidden_size=HIDDEN,
+        )
+    )
     b.node("Squeeze", "last", "state", "axes")
     b.node("Gemm", "logits", "last", "fc.weight", "fc.bias", transB=1)
     return b.model("lstm", {"rows": (TensorProto.FLOAT, [8, BATCH, 8])})

@@ -86,10 +86,16 @@ def _attention(b: Builder) -> None:
     for name in "qkv":
         b.weight(name, 8, 8, size=0.5)
     q, k, v = (b.node("MatMul", f"x{name}", "x", name) for name in "qkv")
-    b.node("MatMul", "logits",
-           b.node("Softmax", "shares",
-                  b.node("MatMul", "scores", q, b.node("Transpose", "keys", k, perm=[0, 2, 1]))),
-           v)  # fmt: skip
+    b.node(
+        "MatMul",
+        "logits",
+        b.node(
+            "Softmax",
+            "shares",
+            b.node("MatMul", "scores", q, b.node("Transpose", "keys", k, perm=[0, 2, 1])),
+        ),
+        v,
+    )
 
 
 def _gru(b: Builder) -> None:
@@ -100,26 +106,61 @@ def _gru(b: Builder) -> None:
 
 
 CASES: dict[str, Case] = {
-    **{op: unary(op) for op in ("Sigmoid", "Tanh", "Erf", "Softplus", "HardSwish", "Gelu", "Mish",
-                                "LeakyRelu", "Elu", "Selu", "Softsign", "Exp", "Sin", "Atan",
-                                "LogSoftmax", "Softmax", "Abs", "Neg", "Reciprocal")},
+    **{
+        op: unary(op)
+        for op in (
+            "Sigmoid",
+            "Tanh",
+            "Erf",
+            "Softplus",
+            "HardSwish",
+            "Gelu",
+            "Mish",
+            "LeakyRelu",
+            "Elu",
+            "Selu",
+            "Softsign",
+            "Exp",
+            "Sin",
+            "Atan",
+            "LogSoftmax",
+            "Softmax",
+            "Abs",
+            "Neg",
+            "Reciprocal",
+        )
+    },
     "Clip": unary("Clip"),
     "ReduceMean": unary("ReduceMean", keepdims=0),
     "ReduceL2": unary("ReduceL2"),
     "ReduceLogSumExp": unary("ReduceLogSumExp"),
     "ReduceProd": unary("ReduceProd"),
-    "CumSum": ((3, 5), lambda b: b.node(
-        "CumSum", "logits", b.node("Mul", "s", "x", b.weight("w", 5)),
-        b.constant("axis", 1, np.int64))),
+    "CumSum": (
+        (3, 5),
+        lambda b: b.node(
+            "CumSum",
+            "logits",
+            b.node("Mul", "s", "x", b.weight("w", 5)),
+            b.constant("axis", 1, np.int64),
+        ),
+    ),
     "AveragePool": unary("AveragePool", (2, 3, 7), kernel_shape=[3], strides=[2], pads=[1, 1]),
     "MaxPool": unary("MaxPool", (2, 3, 7, 5), kernel_shape=[3, 2], strides=[2, 1]),
     "LpPool": unary("LpPool", (2, 3, 6), kernel_shape=[2], strides=[2]),
     "GlobalMaxPool": unary("GlobalMaxPool", (2, 3, 4, 5)),
     "LRN": unary("LRN", (2, 5, 3), size=3),
     "DepthToSpace": unary("DepthToSpace", (2, 8, 3, 2), blocksize=2),
-    "Resize": ((1, 2, 3, 4), lambda b: b.node(
-        "Resize", "logits", b.node("Mul", "s", "x", b.weight("w", 3, 4)), "",
-        b.constant("scales", [1, 1, 2, 1.5], np.float32), mode="linear")),
+    "Resize": (
+        (1, 2, 3, 4),
+        lambda b: b.node(
+            "Resize",
+            "logits",
+            b.node("Mul", "s", "x", b.weight("w", 3, 4)),
+            "",
+            b.constant("scales", [1, 1, 2, 1.5], np.float32),
+            mode="linear",
+        ),
+    ),
     "Gemm": weighted("Gemm", (5, 7), (7, 3), (3,), alpha=0.5, beta=2.0),
     "MatMul": weighted("MatMul", (2, 3, 5), (5, 4)),
     "PRelu": weighted("PRelu", (2, 3, 4), (3, 1)),
@@ -130,8 +171,12 @@ CASES: dict[str, Case] = {
     "ConvTranspose": weighted("ConvTranspose", (1, 3, 4), (3, 2, 3), strides=[2]),
     "LayerNormalization": weighted("LayerNormalization", (3, 6), (6,), (6,)),
     "InstanceNormalization": weighted("InstanceNormalization", (2, 3, 5), (3,), (3,)),
-    "GroupNormalization": ((2, 4, 3), lambda b: b.node(
-        "GroupNormalization", "logits", "x", b.weight("s", 2), b.weight("c", 2), num_groups=2)),
+    "GroupNormalization": (
+        (2, 4, 3),
+        lambda b: b.node(
+            "GroupNormalization", "logits", "x", b.weight("s", 2), b.weight("c", 2), num_groups=2
+        ),
+    ),
     "Gather": ((2, 2, 4), _gather),
     "Where": ((3, 4), _where),
     "Pow": ((3, 4), _pow),
@@ -140,7 +185,7 @@ CASES: dict[str, Case] = {
     "Einsum": ((2, 4, 5), _einsum),
     "attention": ((2, 5, 8), _attention),
     "GRU": ((3, 2, 3), _gru),
-}  # fmt: skip
+}
 # Each case on one of them; all of them on each were tried when the rules were written.
 FABRICS = ("1x1", "3x1", "1x3", "2x3", "4x2")
 

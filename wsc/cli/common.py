@@ -80,20 +80,28 @@ def model_options(function: _Command) -> _Command:
     """``--fabric``, ``--dim``, ``--bind`` and ``--precision``."""
     for option in (
         click.option(
-            "-p", "--precision", type=click.Choice(["f32", "f16"]), default="f32",
-            show_default=True, help="Element type of every float; f16 accumulates in f32.",
+            "-p",
+            "--precision",
+            type=click.Choice(["f32", "f16"]),
+            default="f32",
+            show_default=True,
+            help="Element type of every float; f16 accumulates in f32.",
         ),
         bind_option("Bake an input in as a constant. May be repeated."),
         click.option(
-            "--dim", "dims", multiple=True, metavar="NAME=N",
+            "--dim",
+            "dims",
+            multiple=True,
+            metavar="NAME=N",
             help="Size of a symbolic dimension (or INPUT.AXIS=N). May be repeated.",
         ),
         click.option(
-            "--fabric", metavar="[NAME:]WxH|NAME|FILE.toml",
+            "--fabric",
+            metavar="[NAME:]WxH|NAME|FILE.toml",
             help="Preset, tiles of one (of the default one without a name), or a description. "
             "Without it a small square is chosen for the model.",
         ),
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -102,30 +110,48 @@ def training_options(function: _Command) -> _Command:
     """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``."""
     for option in (
         click.option(
-            "--accumulate", type=click.IntRange(1), default=1, show_default=True, metavar="K",
+            "--accumulate",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            metavar="K",
             help="Runs whose gradients make a step; they share out its samples.",
         ),
         click.option(
-            "--clip", type=click.FloatRange(0.0), default=0.0, metavar="NORM",
+            "--clip",
+            type=click.FloatRange(0.0),
+            default=0.0,
+            metavar="NORM",
             help="The norm of all gradients together is at most this. [default: any]",
         ),
         click.option(
-            "--trainable", multiple=True, metavar="GLOB",
+            "--trainable",
+            multiple=True,
+            metavar="GLOB",
             help="Names of weights that change. May be repeated. [default: all]",
         ),
         click.option(
-            "--group", "groups", multiple=True, metavar="GLOB:NUMBERS",
+            "--group",
+            "groups",
+            multiple=True,
+            metavar="GLOB:NUMBERS",
             help="Other numbers for some weights, as in '*.bias:weight_decay=0'. May be repeated.",
         ),
         click.option(
-            "--optimizer", default="adam", show_default=True, metavar="RULE[:NUMBERS]",
+            "--optimizer",
+            default="adam",
+            show_default=True,
+            metavar="RULE[:NUMBERS]",
             help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1.",
         ),
         click.option(
-            "--loss", default="cross_entropy", show_default=True, metavar="LOSS[:OPTIONS]",
+            "--loss",
+            default="cross_entropy",
+            show_default=True,
+            metavar="LOSS[:OPTIONS]",
             help="cross_entropy, mse or output, as in cross_entropy:smoothing=0.1,ignored=0.",
         ),
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -145,9 +171,12 @@ _TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate")
 def set_option(function: _Command) -> _Command:
     """``--set KEY=VALUE``; ``read_settings`` reads it."""
     return click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE",
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
         help="Change a number of the fabric, as in router.buffer_depth=8. May be repeated.",
-    )(function)  # fmt: skip
+    )(function)
 
 
 def fabric_files(fabric: str | None) -> tuple[Path, ...]:
@@ -285,9 +314,14 @@ def load_program(
 
 
 def given_program(
-    path: Path, fabric: str | None, dims: Iterable[str], arrays: dict[str, np.ndarray],
-    precision: str | None, settings: Iterable[str], located: bool = False,
-) -> Program:  # fmt: skip
+    path: Path,
+    fabric: str | None,
+    dims: Iterable[str],
+    arrays: dict[str, np.ndarray],
+    precision: str | None,
+    settings: Iterable[str],
+    located: bool = False,
+) -> Program:
     """The program that an argument names: an assembly file, or a model, which is compiled.
 
     arrays: of ``--bind``. Of an assembly file, dims and precision are refused. located: a program
@@ -304,9 +338,13 @@ def given_program(
 
     with noted(), working("compiling"):
         program = compile_model(
-            path, fabric=fabric, dims=read_dims(dims), precision=precision or "f32", bind=arrays,
+            path,
+            fabric=fabric,
+            dims=read_dims(dims),
+            precision=precision or "f32",
+            bind=arrays,
             settings=dict(read_settings(settings)),
-        )  # fmt: skip
+        )
         if located:
             program.locate(f"{path.stem}.wsa")
     return program

@@ -131,27 +131,38 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @click.command("compile")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT.wsa",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="OUT.wsa",
     help="Where the assembly goes; the weights go beside it. - is standard output, for a program "
     "without weights. [default: the model's name]",
-)  # fmt: skip
+)
 @model_options
 @set_option
 @click.option(
-    "--input", "inputs", multiple=True, metavar="NAME",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME",
     help="An input that has a default value in the model, and is to be given at each run. "
     "May be repeated. [default: it is a constant]",
-)  # fmt: skip
+)
 @click.option(
-    "--wide", multiple=True, metavar="NAME",
+    "--wide",
+    multiple=True,
+    metavar="NAME",
     help="Keep both words of a 64-bit integer input; without it a run refuses an integer "
     "beyond 32 bits. May be repeated.",
-)  # fmt: skip
+)
 @click.option(
-    "--f64", type=click.Choice(["f32", "exact"]), default="f32", show_default=True,
+    "--f64",
+    type=click.Choice(["f32", "exact"]),
+    default="f32",
+    show_default=True,
     help="How float64 is computed: in single precision, or exactly as IEEE 754 has it, which takes "
     "hundreds of instructions for each operation and is there for some operators.",
-)  # fmt: skip
+)
 @click.option(
     "--train",
     is_flag=True,
@@ -160,18 +171,35 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 @training_options
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
-    "--dump-ir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    "--dump-ir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
     help="Write the IR after each pass into numbered files.",
-)  # fmt: skip
+)
 @sized
 @general
 def command(
-    model: Path, output: Path | None, fabric: str | None, dims: tuple[str, ...],
-    bind: tuple[str, ...], precision: str, settings: tuple[str, ...], inputs: tuple[str, ...],
-    wide: tuple[str, ...], f64: str, train: bool, loss: str, optimizer: str,
-    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
-    print_ir_after: str | None, dump_ir: Path | None, sizes: Sizes,
-) -> None:  # fmt: skip
+    model: Path,
+    output: Path | None,
+    fabric: str | None,
+    dims: tuple[str, ...],
+    bind: tuple[str, ...],
+    precision: str,
+    settings: tuple[str, ...],
+    inputs: tuple[str, ...],
+    wide: tuple[str, ...],
+    f64: str,
+    train: bool,
+    loss: str,
+    optimizer: str,
+    groups: tuple[str, ...],
+    trainable: tuple[str, ...],
+    clip: float,
+    accumulate: int,
+    print_ir_after: str | None,
+    dump_ir: Path | None,
+    sizes: Sizes,
+) -> None:
     """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
 
     The result is OUT.wsa, a text, and the weights beside it in OUT.wsa.safetensors (or
@@ -211,15 +239,33 @@ def command(
         try:
             if train:
                 program = compile_step(
-                    model, loss, optimizer, groups, fabric=fabric, dims=bound, precision=precision,
-                    trainable=trainable, batch=sizes.batch, clip=clip, over=accumulate,
-                    observe=recorder, settings=changes,
-                )  # fmt: skip
+                    model,
+                    loss,
+                    optimizer,
+                    groups,
+                    fabric=fabric,
+                    dims=bound,
+                    precision=precision,
+                    trainable=trainable,
+                    batch=sizes.batch,
+                    clip=clip,
+                    over=accumulate,
+                    observe=recorder,
+                    settings=changes,
+                )
             else:
                 program = compile_model(
-                    **model_of(chosen), fabric=fabric, dims=bound, precision=precision, bind=arrays,
-                    observe=recorder, inputs=inputs, wide=wide, settings=changes, f64=f64,
-                )  # fmt: skip
+                    **model_of(chosen),
+                    fabric=fabric,
+                    dims=bound,
+                    precision=precision,
+                    bind=arrays,
+                    observe=recorder,
+                    inputs=inputs,
+                    wide=wide,
+                    settings=changes,
+                    f64=f64,
+                )
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
                 dump(recorder.stages, dump_ir, [*read, *recorder.files])
@@ -279,9 +325,11 @@ def summary(
     lines += [("note", note) for note in program.notes]
     if verbose():
         parts = {
-            "procedures": len(assembly.procedures), "tensors": len(assembly.tensors),
-            "colors": len(assembly.colors), "routes": len(assembly.routes),
+            "procedures": len(assembly.procedures),
+            "tensors": len(assembly.tensors),
+            "colors": len(assembly.colors),
+            "routes": len(assembly.routes),
             "transfers": len(list(each_transfer(assembly.transfers))),
-        }  # fmt: skip
+        }
         lines.append(("parts", ", ".join(f"{count} {name}" for name, count in parts.items())))
     return lines

@@ -61,15 +61,18 @@ def as_object(found: Sequence[Difference], sides: tuple[Side, Side]) -> dict[str
                 "added": {name: dict(fields) for name, fields in item.added.items()},
                 "changed": [
                     {
-                        "name": change.name, "field": change.field, "before": change.before,
+                        "name": change.name,
+                        "field": change.field,
+                        "before": change.before,
                         "after": change.after,
                     }
                     for change in item.changed
                 ],
             }
-            for item in found if item
+            for item in found
+            if item
         ],
-    }  # fmt: skip
+    }
 
 
 def show(
@@ -113,9 +116,13 @@ def _show(screen: Console, item: Difference, every: bool) -> None:
         for change in numbers:
             share = "" if change.share is None else f"{change.share:+.1%}"
             table.add_row(
-                change.name, change.field, _text(change.before), _text(change.after),
-                _signed(change), share,
-            )  # fmt: skip
+                change.name,
+                change.field,
+                _text(change.before),
+                _text(change.after),
+                _signed(change),
+                share,
+            )
         print_table(screen, table)
     for change in changes:
         if change.amount is None:

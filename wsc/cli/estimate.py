@@ -78,11 +78,23 @@ class Estimate:
 @sized
 @general
 def command(
-    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...],
-    precision: str, settings: tuple[str, ...], train: bool, loss: str, optimizer: str,
-    groups: tuple[str, ...], trainable: tuple[str, ...], clip: float, accumulate: int,
-    as_json: bool, every: bool, sizes: Sizes,
-) -> None:  # fmt: skip
+    model: Path,
+    fabric: str | None,
+    dims: tuple[str, ...],
+    bind: tuple[str, ...],
+    precision: str,
+    settings: tuple[str, ...],
+    train: bool,
+    loss: str,
+    optimizer: str,
+    groups: tuple[str, ...],
+    trainable: tuple[str, ...],
+    clip: float,
+    accumulate: int,
+    as_json: bool,
+    every: bool,
+    sizes: Sizes,
+) -> None:
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
 
     The model is compiled, and the cost model walks through its program on some tiles;
@@ -96,9 +108,14 @@ def command(
     tokens = None
     if train:
         options = {
-            "loss": loss, "optimizer": optimizer, "groups": groups, "trainable": trainable,
-            "clip": clip, "over": accumulate, "batch": sizes.batch,
-        }  # fmt: skip
+            "loss": loss,
+            "optimizer": optimizer,
+            "groups": groups,
+            "trainable": trainable,
+            "clip": clip,
+            "over": accumulate,
+            "batch": sizes.batch,
+        }
         program = _step(model, fabric, dims, bind, precision, settings, options)
     elif isinstance(named, Named):
         tokens = named.task.batch * named.task.tokens
@@ -116,9 +133,14 @@ def command(
 
 
 def _step(
-    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
-    settings: tuple[str, ...], options: dict[str, Any],
-) -> Program:  # fmt: skip
+    model: Path,
+    fabric: str | None,
+    dims: tuple[str, ...],
+    bind: tuple[str, ...],
+    precision: str,
+    settings: tuple[str, ...],
+    options: dict[str, Any],
+) -> Program:
     """One run of a training step: the store's work at its end costs the fabric nothing."""
     from wsc.api import compile_step
     from wsc.isa.machine import read_settings
@@ -128,15 +150,23 @@ def _step(
         raise Refusal("--train is for a model, and takes no --bind")
     with noted(), working("compiling"):
         return compile_step(
-            model, fabric=fabric, dims=read_dims(dims), precision=precision,
-            settings=dict(read_settings(settings)), **options,
-        )  # fmt: skip
+            model,
+            fabric=fabric,
+            dims=read_dims(dims),
+            precision=precision,
+            settings=dict(read_settings(settings)),
+            **options,
+        )
 
 
 def _given(
-    model: Path, fabric: str | None, dims: tuple[str, ...], bind: tuple[str, ...], precision: str,
+    model: Path,
+    fabric: str | None,
+    dims: tuple[str, ...],
+    bind: tuple[str, ...],
+    precision: str,
     settings: tuple[str, ...],
-) -> Program:  # fmt: skip
+) -> Program:
     if not is_model(model) and bind:
         raise Refusal(f"--bind: {model} is compiled, and says that itself")
     chosen = click.get_current_context().get_parameter_source("precision")
@@ -179,25 +209,31 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "useful_macs": prediction.macs if assembly.work is None else assembly.work,
         "macs": prediction.macs,
         "fabric": {
-            "name": fabric.name, "width": assembly.width, "height": assembly.height,
+            "name": fabric.name,
+            "width": assembly.width,
+            "height": assembly.height,
             "clock_hertz": fabric.clock_hertz,
         },
         "precision": assembly.precision.value,
         "model": assembly.model,
         "io_bytes": {"in": prediction.io_bytes_in, "out": prediction.io_bytes_out},
         "sram": {
-            "values": use.values, "weights": use.weights, "code": use.code, "free": use.free,
+            "values": use.values,
+            "weights": use.weights,
+            "code": use.code,
+            "free": use.free,
             "limit": fabric.sram_bytes,
         },
         "energy_picojoules": {
-            **prediction.energy, "total": math.fsum(prediction.energy.values()),
+            **prediction.energy,
+            "total": math.fsum(prediction.energy.values()),
         },
         "sampled": prediction.sampled,
         "agreement": list(estimate.trust),
         "estimate_seconds": estimate.seconds,
         "parts": [row.as_dict() for row in part_rows(estimate.rows)],
         "kernels": [row.as_dict() for row in estimate.rows],
-    }  # fmt: skip
+    }
 
 
 def show(estimate: Estimate, every: bool) -> None:
@@ -250,16 +286,28 @@ def show_parts(estimate: Estimate) -> None:
 
     total = max(estimate.prediction.cycles, 1)
     table = PlainTable(
-        "part", "layers", "added", "share", "MACs", "bound by", "of bound",
-        right=("layers", "added", "share", "MACs", "of bound"), leaving=("MACs",), cut="part",
-    )  # fmt: skip
+        "part",
+        "layers",
+        "added",
+        "share",
+        "MACs",
+        "bound by",
+        "of bound",
+        right=("layers", "added", "share", "MACs", "of bound"),
+        leaving=("MACs",),
+        cut="part",
+    )
     for row in part_rows(estimate.rows):
         bounded = row.bound.roofline > 0
         table.add_row(
-            row.part, str(row.layers or ""), f"{row.cycles:,}", f"{row.cycles / total:.1%}",
-            f"{row.macs:,}", row.bound.limit if bounded else "",
+            row.part,
+            str(row.layers or ""),
+            f"{row.cycles:,}",
+            f"{row.cycles / total:.1%}",
+            f"{row.macs:,}",
+            row.bound.limit if bounded else "",
             f"{row.utilization:.0%}" if bounded and row.cycles else "",
-        )  # fmt: skip
+        )
     print_table(console(), table)
 
 
@@ -269,18 +317,32 @@ def show_kernels(estimate: Estimate, every: bool) -> None:
     longest = sorted(estimate.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
     rows = list(estimate.rows) if every else sorted(longest, key=lambda row: row.number)
     table = PlainTable(
-        "line", "kernel", "node", "start", "added", "share", "MACs", "bound by", "of bound",
+        "line",
+        "kernel",
+        "node",
+        "start",
+        "added",
+        "share",
+        "MACs",
+        "bound by",
+        "of bound",
         right=("line", "start", "added", "share", "MACs", "of bound"),
-        leaving=("start", "MACs", "bound by", "of bound", "line"), cut="node",
-    )  # fmt: skip
+        leaving=("start", "MACs", "bound by", "of bound", "line"),
+        cut="node",
+    )
     for row in rows:
         bounded = row.bound.roofline > 0
         table.add_row(
-            str(row.line or ""), row.procedure, row.node, f"{row.start:,}",
-            f"{row.cycles:,}", f"{row.cycles / total:.1%}", f"{row.macs:,}",
+            str(row.line or ""),
+            row.procedure,
+            row.node,
+            f"{row.start:,}",
+            f"{row.cycles:,}",
+            f"{row.cycles / total:.1%}",
+            f"{row.macs:,}",
             row.bound.limit if bounded else "",
             f"{row.utilization:.0%}" if bounded else "",
-        )  # fmt: skip
+        )
     screen = console()
     print_table(screen, table)
     left = len(estimate.rows) - len(rows)

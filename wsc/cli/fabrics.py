@@ -36,31 +36,48 @@ def command(name: str | None, as_json: bool) -> None:
 def as_object(fabric: Fabric) -> dict[str, Any]:
     """A fabric for JSON."""
     return {
-        "name": fabric.name, "title": fabric.title, "width": fabric.width,
-        "height": fabric.height, "source": fabric.source,
+        "name": fabric.name,
+        "title": fabric.title,
+        "width": fabric.width,
+        "height": fabric.height,
+        "source": fabric.source,
         "numbers": [
             {
-                "key": item.key, "value": item.value, "grade": item.grade.value,
+                "key": item.key,
+                "value": item.value,
+                "grade": item.grade.value,
                 "note": item.note,
             }
             for item in fabric.evidence
         ],
-    }  # fmt: skip
+    }
 
 
 def show_all(fabrics: list[Fabric]) -> None:
     """One row a fabric."""
     table = PlainTable(
-        "fabric", "tiles", "clock", "SRAM a tile", "colors", "I/O a cycle", "P/S/D/A", "title",
+        "fabric",
+        "tiles",
+        "clock",
+        "SRAM a tile",
+        "colors",
+        "I/O a cycle",
+        "P/S/D/A",
+        "title",
         right=("clock", "SRAM a tile", "colors", "I/O a cycle"),
-    )  # fmt: skip
+    )
     for fabric in fabrics:
         grades = [item.grade.value for item in fabric.evidence]
         table.add_row(
-            fabric.name, f"{fabric.width}x{fabric.height}", f"{fabric.clock_hertz / 1e9:g} GHz",
-            f"{fabric.sram_bytes:,} B", str(fabric.colors), f"{fabric.io_bytes_per_cycle:,} B",
-            "/".join(str(grades.count(grade)) for grade in "PSDA"), fabric.title,
-        )  # fmt: skip
+            fabric.name,
+            f"{fabric.width}x{fabric.height}",
+            f"{fabric.clock_hertz / 1e9:g} GHz",
+            f"{fabric.sram_bytes:,} B",
+            str(fabric.colors),
+            f"{fabric.io_bytes_per_cycle:,} B",
+            "/".join(str(grades.count(grade)) for grade in "PSDA"),
+            fabric.title,
+        )
     screen = console()
     print_table(screen, table)
     screen.print(f"\nnumbers by grade of evidence: {GRADES}")

@@ -45,9 +45,15 @@ FEW = 3  # nodes named beside a line; more of them are counted
 @sized
 @general
 def command(
-    program: Path, tile: str | None, kernel: str | None, node: str | None, streams: bool,
-    fabric: str | None, precision: str | None, sizes: Sizes,
-) -> None:  # fmt: skip
+    program: Path,
+    tile: str | None,
+    kernel: str | None,
+    node: str | None,
+    streams: bool,
+    fabric: str | None,
+    precision: str | None,
+    sizes: Sizes,
+) -> None:
     """Show what a program, or a model by name (see wsc models), does; first of all a summary.
 
     Line numbers are those of the file. "<-" names the ONNX nodes that caused a line;
@@ -187,9 +193,13 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
         ranges = item.ranges
         text = "nothing" if ranges is None else ", ".join(f"{a}:{b}" for a, b in ranges)
         table.add_row(
-            tensor.name, tensor.dtype.value, str(tensor.address), str(tensor.bytes),
-            text if ranges is None else f"[{text}]", tensor.node,
-        )  # fmt: skip
+            tensor.name,
+            tensor.dtype.value,
+            str(tensor.address),
+            str(tensor.bytes),
+            text if ranges is None else f"[{text}]",
+            tensor.node,
+        )
     print_table(screen, table)
     screen.print()
     table = PlainTable("color", "number", "route", right=("number",))
@@ -201,9 +211,12 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
         table = PlainTable("edge", "color", "side", "tensor", "elements", right=("elements",))
         for transfer, elements in view.streams:
             table.add_row(
-                transfer.direction.value, transfer.color, transfer.side.value, transfer.tensor,
+                transfer.direction.value,
+                transfer.color,
+                transfer.side.value,
+                transfer.tensor,
                 f"{elements:,}",
-            )  # fmt: skip
+            )
         print_table(screen, table)
     if view.calls:
         screen.print("\narguments that depend on the tile:")
@@ -277,9 +290,10 @@ def show_node(screen: Console, program: Program, name: str) -> None:
 
 
 def _show_placement(
-    screen: Console, program: Program,
+    screen: Console,
+    program: Program,
     tensors: Sequence[tuple[Tensor, tuple[int, ...], tuple[int, ...]]],
-) -> None:  # fmt: skip
+) -> None:
     """Where tensors lie; those that lie alike share one picture."""
     from wsc.inspect import picture, span
 
@@ -308,20 +322,37 @@ def show_streams(screen: Console, program: Program) -> None:
     assembly = program.assembly
     numbers = ("line", "ports", "a port", "bytes", "cycles")
     table = PlainTable(
-        "line", "edge", "color", "side", "tensor", "ports", "a port", "bytes", "cycles", "node",
-        right=numbers, leaving=("side", "ports", "a port", "node", "color"), cut="tensor",
-    )  # fmt: skip
+        "line",
+        "edge",
+        "color",
+        "side",
+        "tensor",
+        "ports",
+        "a port",
+        "bytes",
+        "cycles",
+        "node",
+        right=numbers,
+        leaving=("side", "ports", "a port", "node", "color"),
+        cut="tensor",
+    )
     for item in numbered(assembly):
         transfer = item.line.source
         if not isinstance(transfer, Transfer):
             continue
         moved = traffic(assembly, transfer)
         table.add_row(
-            str(item.number), transfer.direction.value, transfer.color, transfer.side.value,
-            transfer.tensor, str(int((moved.ports > 0).sum())),
-            f"{int(moved.ports.max(initial=0)):,}", f"{moved.bytes:,}",
-            f"{stream_cycles(moved, program.fabric):,}", transfer.node,
-        )  # fmt: skip
+            str(item.number),
+            transfer.direction.value,
+            transfer.color,
+            transfer.side.value,
+            transfer.tensor,
+            str(int((moved.ports > 0).sum())),
+            f"{int(moved.ports.max(initial=0)):,}",
+            f"{moved.bytes:,}",
+            f"{stream_cycles(moved, program.fabric):,}",
+            transfer.node,
+        )
     print_table(screen, table)
     rate = program.fabric.io_bytes_per_cycle
     for direction, total in direction_bytes(assembly).items():

@@ -79,9 +79,13 @@ class LazyGroup(click.Group):
             return BROKEN_PIPE
 
     def main(
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, *rest: Any,
-        standalone_mode: bool = True, **extra: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *rest: Any,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run the command line and leave with its exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
         if not standalone_mode:

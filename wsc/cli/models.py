@@ -23,14 +23,20 @@ def command(as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "name": shape.name, "family": shape.family.value,
-                "parameters": counts[shape.name], "layers": shape.layers,
-                "hidden": shape.hidden, "heads": shape.heads, "kv_heads": shape.kv_heads,
-                "ffn": shape.ffn, "vocabulary": shape.vocabulary,
-                "positions": shape.positions or None, "source": shape.source,
+                "name": shape.name,
+                "family": shape.family.value,
+                "parameters": counts[shape.name],
+                "layers": shape.layers,
+                "hidden": shape.hidden,
+                "heads": shape.heads,
+                "kv_heads": shape.kv_heads,
+                "ffn": shape.ffn,
+                "vocabulary": shape.vocabulary,
+                "positions": shape.positions or None,
+                "source": shape.source,
             }
             for shape in SHAPES.values()
-        ]  # fmt: skip
+        ]
         say_json(rows)
         return
     screen = console()
@@ -41,7 +47,13 @@ def command(as_json: bool) -> None:
         if shape.kv_heads != shape.heads:
             heads += f" / {shape.kv_heads}"
         table.add_row(
-            shape.name, f"{counts[shape.name]:,}", str(shape.layers), f"{shape.hidden:,}", heads,
-            f"{shape.ffn:,}", f"{shape.vocabulary:,}", shape.source,
-        )  # fmt: skip
+            shape.name,
+            f"{counts[shape.name]:,}",
+            str(shape.layers),
+            f"{shape.hidden:,}",
+            heads,
+            f"{shape.ffn:,}",
+            f"{shape.vocabulary:,}",
+            shape.source,
+        )
     print_table(screen, table)

@@ -82,23 +82,32 @@ def sized(function: _Command) -> _Command:
 
     number = click.IntRange(min=1)
     texts = {
-        "layers": "Layers of it.", "hidden": "Its hidden size.", "heads": "Heads of queries.",
-        "kv_heads": "Heads of keys and values.", "ffn": "Width of its feed-forward blocks.",
+        "layers": "Layers of it.",
+        "hidden": "Its hidden size.",
+        "heads": "Heads of queries.",
+        "kv_heads": "Heads of keys and values.",
+        "ffn": "Width of its feed-forward blocks.",
         "vocabulary": "Words that it knows.",
-        "sequence": "Tokens of a sequence. [default: 128]", "batch": "Sequences. [default: 1]",
-    }  # fmt: skip
+        "sequence": "Tokens of a sequence. [default: 128]",
+        "batch": "Sequences. [default: 1]",
+    }
     made: Any = click.option(
-        "--weights-seed", type=click.IntRange(0), metavar="N",
+        "--weights-seed",
+        type=click.IntRange(0),
+        metavar="N",
         help="Draw the weights of a model by name from this seed. [default: 0]",
-    )(command)  # fmt: skip
+    )(command)
     made = click.option(
-        "--checkpoint", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+        "--checkpoint",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
         help="Weights and sizes of a model by name: a folder that transformers wrote.",
-    )(made)  # fmt: skip
+    )(made)
     made = click.option(
-        "--step", is_flag=True,
+        "--step",
+        is_flag=True,
         help="Of a model by name, one token more, behind caches of --sequence tokens.",
-    )(made)  # fmt: skip
+    )(made)
     for name, text in reversed(texts.items()):
         flag = f"--{name.replace('_', '-')}"
         made = click.option(flag, type=number, metavar="N", help=f"Of a model by name: {text}")(
@@ -136,9 +145,11 @@ def require_file(model: Path) -> None:
 def target_options(function: _Command) -> _Command:
     """``--fabric`` and ``--precision`` of commands that take programs, and models by name."""
     made: Any = click.option(
-        "-p", "--precision", type=click.Choice(["f32", "f16"]),
+        "-p",
+        "--precision",
+        type=click.Choice(["f32", "f16"]),
         help="Of a model by name: element type of every float. [default: f32]",
-    )(function)  # fmt: skip
+    )(function)
     return click.option(
         "--fabric",
         metavar="NAME|WxH|FILE.toml",
@@ -162,9 +173,11 @@ def compiled(
 
     with noted(), working("compiling"):
         return compile_model(
-            **model_of(named), fabric=fabric, precision=precision or "f32",
+            **model_of(named),
+            fabric=fabric,
+            precision=precision or "f32",
             settings=dict(read_settings(settings)),
-        )  # fmt: skip
+        )
 
 
 def model_of(chosen: Path | Named) -> dict[str, Any]:
@@ -197,9 +210,11 @@ def named_model(name: str, sizes: Sizes) -> Named:
         shape = shape.sized(**{key: getattr(sizes, key) for key in _SIZES})
         task = Task()
         task = replace(
-            task, sequence=sizes.sequence or task.sequence, batch=sizes.batch or task.batch,
+            task,
+            sequence=sizes.sequence or task.sequence,
+            batch=sizes.batch or task.batch,
             step=sizes.step,
-        )  # fmt: skip
+        )
         proto = build(shape, task)
     except ShapeError as error:
         raise Refusal(str(error)) from None

@@ -24,12 +24,15 @@ def command(as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "operator": entry.op_type, "domain": entry.domain or "ai.onnx",
-                "since": entry.since, "until": entry.until, "family": entry.family,
+                "operator": entry.op_type,
+                "domain": entry.domain or "ai.onnx",
+                "since": entry.since,
+                "until": entry.until,
+                "family": entry.family,
                 "doc": entry.doc,
             }
             for entry in entries
-        ]  # fmt: skip
+        ]
         say_json(rows)
         return
     screen = console()

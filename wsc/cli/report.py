@@ -34,46 +34,68 @@ if TYPE_CHECKING:
 @click.command("report")
 @click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.html",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
     help="Where the page goes. [default: the program's name]",
-)  # fmt: skip
+)
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, LARGEST), metavar="N",
+    "--seed",
+    type=click.IntRange(0, LARGEST),
+    metavar="N",
     help="Draw the inputs that are not given. [default: 0, if none is given]",
-)  # fmt: skip
+)
 @bind_option("Bake an input of a model in as a constant. May be repeated.")
 @click.option(
-    "--fabric", metavar="[NAME:]WxH|NAME|FILE.toml",
+    "--fabric",
+    metavar="[NAME:]WxH|NAME|FILE.toml",
     help="Compile a model for this machine; run a program on it, not on its own.",
-)  # fmt: skip
+)
 @set_option
 @click.option(
-    "-p", "--precision", type=click.Choice(["f32", "f16"]),
+    "-p",
+    "--precision",
+    type=click.Choice(["f32", "f16"]),
     help="Of a model: element type of every float. [default: f32]",
-)  # fmt: skip
+)
 @click.option(
-    "--dim", "dims", multiple=True, metavar="NAME=N",
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N",
     help="Of a model: size of a symbolic dimension. May be repeated.",
-)  # fmt: skip
+)
 @click.option(
     "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
 )
 @click.option(
-    "--max-cycles", type=click.IntRange(1, LARGEST), metavar="N",
+    "--max-cycles",
+    type=click.IntRange(1, LARGEST),
+    metavar="N",
     help="Stop there; the page shows what was counted until then.",
-)  # fmt: skip
+)
 @click.option(
     "--max-memory", type=Memory(), metavar="BYTES", help="Refuse to take more for the run."
 )
 @general
 def command(
-    program: Path, output: Path | None, inputs: tuple[str, ...], seed: int | None,
-    bind: tuple[str, ...], fabric: str | None, settings: tuple[str, ...], precision: str | None,
-    dims: tuple[str, ...], engine: str | None, max_cycles: int | None, max_memory: int | None,
-) -> None:  # fmt: skip
+    program: Path,
+    output: Path | None,
+    inputs: tuple[str, ...],
+    seed: int | None,
+    bind: tuple[str, ...],
+    fabric: str | None,
+    settings: tuple[str, ...],
+    precision: str | None,
+    dims: tuple[str, ...],
+    engine: str | None,
+    max_cycles: int | None,
+    max_memory: int | None,
+) -> None:
     """Run a program, and write what happened as a page: one file that asks for nothing else.
 
     The page shows the fabric as heat maps (busy, stalled, wavelets by color and link, SRAM), the
@@ -92,9 +114,11 @@ def command(
     used = seed if seed is not None or given else 0
     arrays, drawn = inputs_of(loaded, given, used, max_memory, True)
     options: dict[str, Any] = {
-        "engine": engine, "max_cycles": max_cycles, "max_memory": max_memory,
+        "engine": engine,
+        "max_cycles": max_cycles,
+        "max_memory": max_memory,
         "check_races": False,
-    }  # fmt: skip
+    }
     result, stopped = execute(loaded, arrays, options)
     with working(f"writing {output}"):
         write_text(output, page_of(loaded, result, stopped, drawn, used), read)

@@ -180,13 +180,29 @@ class Finished:
 @sized
 @general
 def command(
-    program: Path, inputs: tuple[str, ...], seed: int | None, output: Path | None, as_json: bool,
-    compare: Path | None, bind: tuple[str, ...], delays: int | None, engine: str | None,
-    max_cycles: int | None, max_memory: int | None, check_races: bool, trace: Path | None,
-    trace_tiles: str | None, trace_events: int | None, changed_weights: bool,
-    fabric: str | None, settings: tuple[str, ...], precision: str | None, dims: tuple[str, ...],
-    every: bool, sizes: Sizes,
-) -> int:  # fmt: skip
+    program: Path,
+    inputs: tuple[str, ...],
+    seed: int | None,
+    output: Path | None,
+    as_json: bool,
+    compare: Path | None,
+    bind: tuple[str, ...],
+    delays: int | None,
+    engine: str | None,
+    max_cycles: int | None,
+    max_memory: int | None,
+    check_races: bool,
+    trace: Path | None,
+    trace_tiles: str | None,
+    trace_events: int | None,
+    changed_weights: bool,
+    fabric: str | None,
+    settings: tuple[str, ...],
+    precision: str | None,
+    dims: tuple[str, ...],
+    every: bool,
+    sizes: Sizes,
+) -> int:
     """Run a program on the simulated fabric. A model, in a file or by name (see wsc models), is
     compiled for that; - is standard input. A program whose weights are those of a checkpoint is
     given its folder again (--checkpoint).
@@ -218,10 +234,14 @@ def command(
     arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
     options: dict[str, Any] = {
-        "engine": engine, "delays": delays, "max_cycles": max_cycles, "max_memory": max_memory,
-        "check_races": check_races, "changed_weights": changed_weights,
+        "engine": engine,
+        "delays": delays,
+        "max_cycles": max_cycles,
+        "max_memory": max_memory,
+        "check_races": check_races,
+        "changed_weights": changed_weights,
         "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
-    }  # fmt: skip
+    }
     after = Afterwards()
 
     def results(
@@ -258,9 +278,18 @@ def command(
         rows = _rows(loaded, result, predicted)
     shown_seed = used if drawn else None
     finished = Finished(
-        loaded, result, shown_seed, drawn, files, rows, predicted, compared, undecided,
-        traced, stopped,
-    )  # fmt: skip
+        loaded,
+        result,
+        shown_seed,
+        drawn,
+        files,
+        rows,
+        predicted,
+        compared,
+        undecided,
+        traced,
+        stopped,
+    )
     if as_json:
         say_json(as_object(finished))
     else:
@@ -272,9 +301,15 @@ def command(
 
 
 def _loaded(
-    program: Path, fabric: str | None, dims: tuple[str, ...], baked: dict[str, np.ndarray],
-    precision: str | None, settings: tuple[str, ...], sizes: Sizes, compare: Path | None,
-) -> Program:  # fmt: skip
+    program: Path,
+    fabric: str | None,
+    dims: tuple[str, ...],
+    baked: dict[str, np.ndarray],
+    precision: str | None,
+    settings: tuple[str, ...],
+    sizes: Sizes,
+    compare: Path | None,
+) -> Program:
     """The program in a file, that of a model in one, or that of a model by name."""
     if is_name(program):
         return compiled(named_model(str(program), sizes), fabric, precision, settings)
@@ -361,9 +396,11 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
 
 
 def _compare(
-    program: Program, reference: Reference, outputs: Mapping[str, np.ndarray],
+    program: Program,
+    reference: Reference,
+    outputs: Mapping[str, np.ndarray],
     arrays: dict[str, np.ndarray],
-) -> tuple[list[Comparison], str]:  # fmt: skip
+) -> tuple[list[Comparison], str]:
     """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
     from wsc.compare import compare, with_opinion
     from wsc.opinion import second_opinion
@@ -479,7 +516,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
         "counters": counters.as_dict(),
         "tiles": counters.per_tile(),
         "kernels": [row.as_dict() for row in finished.rows],
-    }  # fmt: skip
+    }
     if finished.trace is not None and result.trace is not None:
         made["trace"] = {"file": str(finished.trace), "left_out": result.trace.left_out or None}
     if finished.compared is not None:
@@ -495,11 +532,13 @@ def outputs_of(
     """Names, shapes, types and files of outputs, for JSON."""
     return [
         {
-            "name": name, "shape": list(array.shape), "dtype": array.dtype.name,
+            "name": name,
+            "shape": list(array.shape),
+            "dtype": array.dtype.name,
             "file": str(files[name]) if name in files else None,
         }
         for name, array in outputs.items()
-    ]  # fmt: skip
+    ]
 
 
 def setting(program: Program) -> dict[str, Any]:
@@ -507,12 +546,15 @@ def setting(program: Program) -> dict[str, Any]:
     assembly, fabric = program.assembly, program.fabric
     return {
         "fabric": {
-            "name": fabric.name, "width": assembly.width, "height": assembly.height,
-            "clock_hertz": fabric.clock_hertz, "changed": dict(assembly.settings),
+            "name": fabric.name,
+            "width": assembly.width,
+            "height": assembly.height,
+            "clock_hertz": fabric.clock_hertz,
+            "changed": dict(assembly.settings),
         },
         "precision": assembly.precision.value,
         "model": assembly.model,
-    }  # fmt: skip
+    }
 
 
 def outputs_table(outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> PlainTable:
@@ -587,10 +629,12 @@ def difference(predicted: int, measured: int) -> str:
 def _thread_shares(counters: Any) -> str:
     total = max(counters.busy.size * counters.cycles, 1)
     parts = {
-        "busy": counters.busy, "stalled on input": counters.stalled_input,
-        "stalled on output": counters.stalled_output, "waiting": counters.waiting,
+        "busy": counters.busy,
+        "stalled on input": counters.stalled_input,
+        "stalled on output": counters.stalled_output,
+        "waiting": counters.waiting,
         "idle": counters.idle,
-    }  # fmt: skip
+    }
     return ", ".join(f"{array.sum() / total:.1%} {name}" for name, array in parts.items())
 
 
@@ -612,32 +656,72 @@ def show_kernels(finished: Finished, every: bool) -> None:
     longest = sorted(finished.rows, key=lambda row: -row.added)[:MOST_ROWS]
     rows = list(finished.rows) if every else sorted(longest, key=lambda row: row.number)
     numbers = (
-        "line", "share", "added", "predicted", "off", "cycles", "start", "MACs", "of bound", "mac",
-        "other", "wait",
-    )  # fmt: skip
+        "line",
+        "share",
+        "added",
+        "predicted",
+        "off",
+        "cycles",
+        "start",
+        "MACs",
+        "of bound",
+        "mac",
+        "other",
+        "wait",
+    )
     table = PlainTable(
-        "line", "kernel", "node", "share", "added", "predicted", "off", "cycles", "start", "MACs",
-        "bound by", "of bound", "mac", "other", "wait", right=numbers,
+        "line",
+        "kernel",
+        "node",
+        "share",
+        "added",
+        "predicted",
+        "off",
+        "cycles",
+        "start",
+        "MACs",
+        "bound by",
+        "of bound",
+        "mac",
+        "other",
+        "wait",
+        right=numbers,
         leaving=(
-            "start", "MACs", "mac", "other", "wait", "cycles", "bound by", "of bound", "off",
-            "predicted", "line",
+            "start",
+            "MACs",
+            "mac",
+            "other",
+            "wait",
+            "cycles",
+            "bound by",
+            "of bound",
+            "off",
+            "predicted",
+            "line",
         ),
         cut="node",
-    )  # fmt: skip
+    )
     for row in rows:
         parts = busy_shares(row, rate, tiles)
         bounded = row.bound.roofline > 0
         table.add_row(
-            str(row.line or ""), row.procedure, row.node, f"{row.added / total:.1%}",
+            str(row.line or ""),
+            row.procedure,
+            row.node,
+            f"{row.added / total:.1%}",
             f"{row.added:,}",
             *(
-                ("", "") if row.predicted is None
+                ("", "")
+                if row.predicted is None
                 else (f"{row.predicted:,}", difference(row.predicted, row.added))
             ),
-            f"{row.cycles:,}", f"{row.start:,}", f"{row.total_macs:,}",
-            row.bound.limit if bounded else "", f"{row.utilization:.0%}" if bounded else "",
+            f"{row.cycles:,}",
+            f"{row.start:,}",
+            f"{row.total_macs:,}",
+            row.bound.limit if bounded else "",
+            f"{row.utilization:.0%}" if bounded else "",
             *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
-        )  # fmt: skip
+        )
     screen = console()
     print_table(screen, table)
     left = len(finished.rows) - len(rows)
@@ -652,15 +736,27 @@ def show_comparison(compared: Sequence[Comparison], undecided: str) -> None:
     """
     screen = console()
     table = PlainTable(
-        "output", "max abs error", "relative", "tolerance", "at", "here", "ONNX Runtime", "",
+        "output",
+        "max abs error",
+        "relative",
+        "tolerance",
+        "at",
+        "here",
+        "ONNX Runtime",
+        "",
         right=("max abs error", "relative", "tolerance", "here", "ONNX Runtime"),
-    )  # fmt: skip
+    )
     for item in compared:
         table.add_row(
-            item.name, f"{item.absolute:.3e}", f"{item.relative:.3e}", f"{item.tolerance:g}",
-            ",".join(map(str, item.index)), _element(item.ours), _element(item.reference),
+            item.name,
+            f"{item.absolute:.3e}",
+            f"{item.relative:.3e}",
+            f"{item.tolerance:g}",
+            ",".join(map(str, item.index)),
+            _element(item.ours),
+            _element(item.reference),
             "agrees" if item.agrees else "DIFFERS",
-        )  # fmt: skip
+        )
     screen.print()
     print_table(screen, table)
     for item in compared:

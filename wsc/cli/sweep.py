@@ -39,18 +39,28 @@ SHOWN = {  # what was measured, for people, and its heading
 
 @click.command("sweep")
 @click.argument(
-    "models", nargs=-1, required=True, type=click.Path(path_type=Path),
+    "models",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
     metavar="MODEL.onnx|PROGRAM.wsa...",
-)  # fmt: skip
+)
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE,...",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE,...",
     help="Values of a number of the fabric, as in router.buffer_depth=2,4,8. May be repeated.",
-)  # fmt: skip
+)
 @click.option("--fabric", "fabrics", multiple=True, metavar="FABRIC,...", help="As in 8x8,tiny.")
 @click.option(
-    "-p", "--precision", "precisions", multiple=True, metavar="f32,f16",
+    "-p",
+    "--precision",
+    "precisions",
+    multiple=True,
+    metavar="f32,f16",
     help="Element types of the floats of models.",
-)  # fmt: skip
+)
 @click.option(
     "--engine",
     "engines",
@@ -59,26 +69,37 @@ SHOWN = {  # what was measured, for people, and its heading
     help="Engines; estimate asks the cost model, and executes nothing.",
 )
 @click.option(
-    "--dim", "dims", multiple=True, metavar="NAME=N,...",
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N,...",
     help="Sizes of a symbolic dimension. May be repeated.",
-)  # fmt: skip
+)
 @click.option(
-    "--seed", type=click.IntRange(0, LARGEST), default=0, show_default=True, metavar="N",
+    "--seed",
+    type=click.IntRange(0, LARGEST),
+    default=0,
+    show_default=True,
+    metavar="N",
     help="Of the inputs, which are drawn.",
-)  # fmt: skip
+)
 @click.option("--max-cycles", type=click.IntRange(1, LARGEST), metavar="N", help="Of each run.")
 @click.option("--max-memory", type=Memory(), metavar="BYTES", help="Of each run.")
 @click.option(
     "--workers", type=click.IntRange(1, 1024), metavar="N", help="Processes. [default: one a core]"
 )
 @click.option(
-    "--cluster", metavar="ADDRESS",
+    "--cluster",
+    metavar="ADDRESS",
     help="A Dask scheduler, as in tcp://host:8786, in place of processes here.",
-)  # fmt: skip
+)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.csv|FILE.parquet",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv|FILE.parquet",
     help="Write the rows. An interrupted sweep goes on when it is given again.",
-)  # fmt: skip
+)
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw cycles as curves."
 )
@@ -87,11 +108,23 @@ SHOWN = {  # what was measured, for people, and its heading
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @general
 def command(
-    models: tuple[Path, ...], settings: tuple[str, ...], fabrics: tuple[str, ...],
-    precisions: tuple[str, ...], engines: tuple[str, ...], dims: tuple[str, ...], seed: int,
-    max_cycles: int | None, max_memory: int | None, workers: int | None, cluster: str | None,
-    output: Path | None, plot: Path | None, x: str | None, y: str | None, as_json: bool,
-) -> int:  # fmt: skip
+    models: tuple[Path, ...],
+    settings: tuple[str, ...],
+    fabrics: tuple[str, ...],
+    precisions: tuple[str, ...],
+    engines: tuple[str, ...],
+    dims: tuple[str, ...],
+    seed: int,
+    max_cycles: int | None,
+    max_memory: int | None,
+    workers: int | None,
+    cluster: str | None,
+    output: Path | None,
+    plot: Path | None,
+    x: str | None,
+    y: str | None,
+    as_json: bool,
+) -> int:
     """Run models and programs on every combination of what is given.
 
     Every option of a machine takes several values, with commas between them. The rows do not
@@ -111,10 +144,16 @@ def command(
     if workers is not None and cluster is not None:
         raise Refusal("--workers are processes here; a cluster has its own")
     axes = Axes(
-        [Model(str(path), str(path)) for path in models], _split("--fabric", fabrics),
-        _split("--precision", precisions), _engines(engines), _settings(settings), _dims(dims),
-        seed, max_cycles, max_memory,
-    )  # fmt: skip
+        [Model(str(path), str(path)) for path in models],
+        _split("--fabric", fabrics),
+        _split("--precision", precisions),
+        _engines(engines),
+        _settings(settings),
+        _dims(dims),
+        seed,
+        max_cycles,
+        max_memory,
+    )
     read = [*models, *(file for fabric in axes.fabrics for file in fabric_files(fabric))]
     require_outputs([path for path in (output, plot) if path is not None], None, read)
     _require_ending("-o", output, "the rows", (".csv", ".parquet"))
@@ -203,9 +242,14 @@ def _progress(journal: Path | None) -> Generator[Callable[[int, int], None]]:
     screen = console(stderr=True)
     counts = [0, 0]
     bar = Progress(
-        "sweep", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=screen,
-        disable=not screen.is_terminal, transient=True,
-    )  # fmt: skip
+        "sweep",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=screen,
+        disable=not screen.is_terminal,
+        transient=True,
+    )
     with bar:
         task = bar.add_task("", total=None)
 
@@ -232,12 +276,16 @@ def as_object(made: Sweep) -> dict[str, Any]:
         "rows": [{name: row.get(name) for name in made.columns} for row in made.rows],
         "sensitivity": [
             {
-                "axis": effect.axis, "values": list(effect.values), "best": effect.best,
-                "mean": effect.mean, "most": effect.most, "settings": effect.settings,
+                "axis": effect.axis,
+                "values": list(effect.values),
+                "best": effect.best,
+                "mean": effect.mean,
+                "most": effect.most,
+                "settings": effect.settings,
             }
             for effect in made.sensitivity()
         ],
-    }  # fmt: skip
+    }
 
 
 def show(made: Sweep, output: Path | None) -> None:

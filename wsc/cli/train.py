@@ -231,12 +231,30 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
 )
 @general
 def command(
-    model: Path, data: Path, steps: int, batch: int, output: Path | None, onnx: Path | None,
-    loss: str, optimizer: str, groups: tuple[str, ...], trainable: tuple[str, ...], clip: float,
-    accumulate: int, schedule: Path | None, shuffle: int | None, log: Path | None,
-    resume: Path | None, save_every: int, precision: str, dims: tuple[str, ...],
-    wafers: int, cluster: str, fabric: str | None, engine: str,
-) -> None:  # fmt: skip
+    model: Path,
+    data: Path,
+    steps: int,
+    batch: int,
+    output: Path | None,
+    onnx: Path | None,
+    loss: str,
+    optimizer: str,
+    groups: tuple[str, ...],
+    trainable: tuple[str, ...],
+    clip: float,
+    accumulate: int,
+    schedule: Path | None,
+    shuffle: int | None,
+    log: Path | None,
+    resume: Path | None,
+    save_every: int,
+    precision: str,
+    dims: tuple[str, ...],
+    wafers: int,
+    cluster: str,
+    fabric: str | None,
+    engine: str,
+) -> None:
     """Train MODEL, an ONNX file, with the samples of DATA.npz.
 
     Gradients are computed on the simulated fabric; the weight store applies the optimizer.
@@ -256,10 +274,21 @@ def command(
 
     with noted(), working("training") as line:
         trainer = train(
-            model, loss, optimizer, fabric=fabric, dims=read_dims(dims), precision=precision,
-            trainable=trainable, groups=groups, engine=engine, clip=clip, over=accumulate,
-            schedule=numbers, wafers=wafers, cluster=cluster,
-        )  # fmt: skip
+            model,
+            loss,
+            optimizer,
+            fabric=fabric,
+            dims=read_dims(dims),
+            precision=precision,
+            trainable=trainable,
+            groups=groups,
+            engine=engine,
+            clip=clip,
+            over=accumulate,
+            schedule=numbers,
+            wafers=wafers,
+            cluster=cluster,
+        )
         line("training: compiling")
         trainer.prepare(Samples(arrays, batch, None).of(0))
         if resume is not None:

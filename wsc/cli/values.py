@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from wsc.runtime.api import ValuesResult
 
 OPTIONS = {
-    "delays": "--delays", "max_cycles": "--max-cycles", "check_races": "--check-races",
+    "delays": "--delays",
+    "max_cycles": "--max-cycles",
+    "check_races": "--check-races",
     "trace": "--trace",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,11 @@ def refuse_clock(options: Mapping[str, Any]) -> None:
 
 
 def execute_values(
-    program: Program, arrays: dict[str, np.ndarray], max_memory: int | None,
+    program: Program,
+    arrays: dict[str, np.ndarray],
+    max_memory: int | None,
     changed_weights: bool,
-) -> ValuesResult:  # fmt: skip
+) -> ValuesResult:
     """Run a program for its outputs."""
     with working("running") as line:
 
@@ -58,9 +62,13 @@ def execute_values(
             line(f"running: {part:.0%} of the edge's elements moved")
 
         return program.run(
-            arrays, engine="values", progress=progress, max_memory=max_memory,
-            changed_weights=changed_weights, compiling=about_compiling(line),
-        )  # fmt: skip
+            arrays,
+            engine="values",
+            progress=progress,
+            max_memory=max_memory,
+            changed_weights=changed_weights,
+            compiling=about_compiling(line),
+        )
 
 
 def print_values(executed: Executed, as_json: bool) -> None:

@@ -147,13 +147,15 @@ def summarised(found: Sequence[Pair]) -> tuple[Kind, ...]:
         grouped.setdefault(kind(pair.name), []).append(pair)
     return tuple(
         Kind(
-            name, len(group), sum(pair.measured for pair in group),
+            name,
+            len(group),
+            sum(pair.measured for pair in group),
             sum(offs) / len(offs) if (offs := [p.off for p in group if _long(p)]) else 0.0,
             max((p.off for p in group if _long(p)), default=0.0),
             sum(not pair.agrees for pair in group),
         )
         for name, group in sorted(grouped.items())
-    )  # fmt: skip
+    )
 
 
 def _long(pair: Pair) -> bool:
@@ -164,9 +166,11 @@ def load() -> Agreement:
     """The table that ships with wsc."""
     data: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
     return Agreement(
-        data["fabric"], tuple(data["largest"]), tuple(Kind(**item) for item in data["kinds"]),
+        data["fabric"],
+        tuple(data["largest"]),
+        tuple(Kind(**item) for item in data["kinds"]),
         tuple(Checked(**item) for item in data["networks"]),
-    )  # fmt: skip
+    )
 
 
 def dump(agreement: Agreement) -> str:

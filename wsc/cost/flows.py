@@ -30,8 +30,11 @@ from wsc.kernels.flows import FLOWS, SHARED
 
 CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes
 CHAINS = {  # family -> (along x, against the coordinate)
-    "east": (True, False), "west": (True, True), "south": (False, False), "north": (False, True),
-}  # fmt: skip
+    "east": (True, False),
+    "west": (True, True),
+    "south": (False, False),
+    "north": (False, True),
+}
 
 
 class Unpredictable(ValueError):
@@ -75,15 +78,18 @@ class Streams:
         }
         self.chains = {
             family: Chain(
-                shape, x if along else y, (not along, backwards), model.hop,
+                shape,
+                x if along else y,
+                (not along, backwards),
+                model.hop,
                 self._between(f"{family}_even", 2),
             )
             for family, (along, backwards) in CHAINS.items()
-        }  # fmt: skip
+        }
         self.casts = {
             name: Cast(shape, axis, along, model.ramp + 2, self._between(name, 1))
             for name, axis, along in (("row_cast", x, 1), ("column_cast", y, 0))
-        }  # fmt: skip
+        }
         self.controls = sum(map(self._control_bytes, plain_transfers(program)))
         self.weights = Multicast(model, y, self._schedule("weights"), self._depth("weights", False))
         self.scatter = Scatter(model, y, self._schedule("scatter"), self._depth("scatter", False))

@@ -53,9 +53,8 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray
     if not batches:
         return found
     row, column, to_x, to_y, _, wavelets, first, last = (
-        np.concatenate([getattr(batch, name) for batch in batches])
-        for name in Messages.__slots__
-    )  # fmt: skip
+        np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
+    )
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
     across = np.abs(to_x - x.places[column])
     hops = across + np.abs(to_y - y.places[row])
@@ -79,9 +78,13 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray
 
 
 def _line(
-    line: np.ndarray, start: np.ndarray, stop: np.ndarray, wavelets: np.ndarray,
-    begin: np.ndarray, places: int,
-) -> np.ndarray:  # fmt: skip
+    line: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    wavelets: np.ndarray,
+    begin: np.ndarray,
+    places: int,
+) -> np.ndarray:
     """For each message the cycle in which the latest link of its way along a line is through.
 
     line: which line it runs on. start, stop: places on it. begin: when it starts there.

@@ -96,9 +96,14 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     useful = tally.macs if program.work is None else {program.precision: program.work}
     needed = sum(macs * timing.cycles / timing.group[kind] for kind, macs in useful.items())
     return Prediction(
-        cycles, found, round(sum(tally.macs.values())), needed / max(tiles * cycles, 1), *io,
-        _energy(walk, fabric, sum(io), tiles * cycles), not (walk.x.complete and walk.y.complete),
-    )  # fmt: skip
+        cycles,
+        found,
+        round(sum(tally.macs.values())),
+        needed / max(tiles * cycles, 1),
+        *io,
+        _energy(walk, fabric, sum(io), tiles * cycles),
+        not (walk.x.complete and walk.y.complete),
+    )
 
 
 def _call(call: Call, passes: list[tuple[Span, int]]) -> CallPrediction:

@@ -58,8 +58,9 @@ class Chain:
     slack: wavelets that lie between two cores when the second does not take them.
     """
 
-    def __init__(self, shape: tuple[int, int], axis: Axis, turn: tuple[bool, bool], hop: int,
-                 slack: int) -> None:  # fmt: skip
+    def __init__(
+        self, shape: tuple[int, int], axis: Axis, turn: tuple[bool, bool], hop: int, slack: int
+    ) -> None:
         self.turn, self.hop, self.slack = turn, hop, slack
         _, backwards = turn
         gaps = axis.gaps if not backwards else np.append(0, axis.gaps[:0:-1])
@@ -93,8 +94,11 @@ class Chain:
             todo |= at
             receives |= at & item.receives
             sends |= at & item.sends
-            for target, source in ((start, item.work.start), (count, item.work.count),
-                                   (pace, item.work.pace)):  # fmt: skip
+            for target, source in (
+                (start, item.work.start),
+                (count, item.work.count),
+                (pace, item.work.pace),
+            ):
                 np.copyto(target, source, where=at)
         found = self._sweep(todo, receives, sends, start, count, pace, done)
         if not found.any():

@@ -33,9 +33,16 @@ Code = Callable[[Frame], Any]
 Steps = Generator[None]
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
 OPERATORS = {
-    "i.set": "", "i.add": "+", "i.sub": "-", "i.mul": "*", "i.div": "/", "i.mod": "%",
-    "i.min": "min", "i.max": "max", "i.index": "",
-}  # fmt: skip
+    "i.set": "",
+    "i.add": "+",
+    "i.sub": "-",
+    "i.mul": "*",
+    "i.div": "/",
+    "i.mod": "%",
+    "i.min": "min",
+    "i.max": "max",
+    "i.index": "",
+}
 
 
 @dataclass(slots=True)
@@ -263,9 +270,12 @@ class Threads:
         size = self.time.shape
         start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
         work = Work(
-            lanes, start, np.broadcast_to(shape.rows, size), np.broadcast_to(shape.pace, size),
+            lanes,
+            start,
+            np.broadcast_to(shape.rows, size),
+            np.broadcast_to(shape.pace, size),
             np.full(size, PROMISED),
-        )  # fmt: skip
+        )
         if mark is not None:
             np.copyto(self.unit[mark.unit], PROMISED, where=lanes.mask)
             if mark.semaphore is not None:

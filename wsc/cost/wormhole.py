@@ -59,17 +59,31 @@ def follow(
     source = np.repeat(np.arange(tiles), np.diff(sends.begin))
     ways, starts, lengths = _ways(source, sends.target, width)
     given = [
-        source, sends.begin, sends.target, sends.wavelets, sends.first, sends.last,
-        ways, starts, lengths,
-    ]  # fmt: skip
+        source,
+        sends.begin,
+        sends.target,
+        sends.wavelets,
+        sends.first,
+        sends.last,
+        ways,
+        starts,
+        lengths,
+    ]
     tables = [
-        np.full(tiles, -1.0), np.full(tiles, -np.inf), np.zeros(tiles),  # arrived, ended, late
-        np.zeros(tiles * 5, np.int64), np.full(tiles * 5, -1),  # held, served
-        np.full(tiles * 25, -1), np.zeros(tiles * 5, np.int64),  # waiting, still
+        np.full(tiles, -1.0),
+        np.full(tiles, -np.inf),
+        np.zeros(tiles),  # arrived, ended, late
+        np.zeros(tiles * 5, np.int64),
+        np.full(tiles * 5, -1),  # held, served
+        np.full(tiles * 25, -1),
+        np.zeros(tiles * 5, np.int64),  # waiting, still
         np.full(tiles * 5, -1),  # back
-        np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.int64),  # came ... released
-        np.full(int(lengths.sum()), -1), np.zeros(int(lengths.sum())),  # behind, need
-    ]  # fmt: skip
+        np.zeros(count),
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int64),  # came ... released
+        np.full(int(lengths.sum()), -1),
+        np.zeros(int(lengths.sum())),  # behind, need
+    ]
     run: Callable[..., None] = _compiled() if compiled else _run
     if not compiled:  # Python's lists are faster there
         given, tables = ([array.tolist() for array in part] for part in (given, tables))
@@ -116,13 +130,33 @@ def _compiled() -> Callable[..., None]:
 
 
 def _run(
-    width: Any, depth: Any, ramp: Any, hop: Any,
-    source: Any, begin: Any, target: Any, wavelets: Any, first: Any, last: Any,
-    ways: Any, way_start: Any, way_length: Any,
-    arrived: Any, ended: Any, late: Any,
-    held: Any, served: Any, waiting: Any, still: Any, back: Any,
-    came: Any, stage: Any, released: Any, behind: Any, need: Any,
-) -> None:  # fmt: skip
+    width: Any,
+    depth: Any,
+    ramp: Any,
+    hop: Any,
+    source: Any,
+    begin: Any,
+    target: Any,
+    wavelets: Any,
+    first: Any,
+    last: Any,
+    ways: Any,
+    way_start: Any,
+    way_length: Any,
+    arrived: Any,
+    ended: Any,
+    late: Any,
+    held: Any,
+    served: Any,
+    waiting: Any,
+    still: Any,
+    back: Any,
+    came: Any,
+    stage: Any,
+    released: Any,
+    behind: Any,
+    need: Any,
+) -> None:
     """Take events in the order of their cycles until all is quiet.
 
     Of each output: held, whether a message passes; served, the input served last; waiting, the

@@ -29,9 +29,14 @@ COLOR, REGION, PROCEDURE = "color", "region", "procedure"
 TENSOR, EDGE, CONSTANT, LOCAL = "tensor", "edge tensor", "constant", "local"
 
 _DEFINED = {
-    "_CONST": CONSTANT, "_COLOR": COLOR, "VALUE": EDGE, "_WEIGHT": EDGE, "_TENSOR": TENSOR,
-    "_REGION": REGION, "_PROC": PROCEDURE,
-}  # fmt: skip
+    "_CONST": CONSTANT,
+    "_COLOR": COLOR,
+    "VALUE": EDGE,
+    "_WEIGHT": EDGE,
+    "_TENSOR": TENSOR,
+    "_REGION": REGION,
+    "_PROC": PROCEDURE,
+}
 _OUTSIDE = (*_DEFINED, "_ROUTE", "_MAIN")  # what begins these lines is in no block
 _USED = {"_ROUTE": COLOR, "TRANSFER": COLOR, "_MAIN": REGION, "CALL": PROCEDURE}
 _BEFORE = {"_IN": REGION, "_FROM": EDGE, "_HIGH": EDGE, "LESSTHAN": COLOR}
@@ -174,7 +179,7 @@ class Document:
                 if token.column <= column <= token.end
             ),
             None,
-        )  # fmt: skip
+        )
         if token is None:
             return ""
         if token.kind.endswith("_OP"):

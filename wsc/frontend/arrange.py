@@ -105,8 +105,11 @@ def eye_like(call: Call) -> Value:
     x = call.arg(0)
     require(x.rank == 2, f"a tensor of rank {x.rank}")
     integer = call.node.attributes.get("dtype") is not None and call.integer("dtype", 1) not in (
-        1, 10, 11, 16,
-    )  # fmt: skip
+        1,
+        10,
+        11,
+        16,
+    )
     dtype = DType.I32 if integer else call.float_type
     if call.node.attributes.get("dtype") is None:
         dtype = x.dtype

@@ -284,8 +284,10 @@ def attention(call: Call) -> list[Value | None]:
     heads = Heads(grouped(build, query, key.shape[2]), key, value)
     scores = weigh(build, heads, _softening(call, heads))
     result = join_heads(build, mix(build, heads, scores.weights), flat)
-    present = [build.transpose(item, (0, 2, 1, 3), "present") if call.wants(number) else None
-               for number, item in ((1, key), (2, value))]  # fmt: skip
+    present = [
+        build.transpose(item, (0, 2, 1, 3), "present") if call.wants(number) else None
+        for number, item in ((1, key), (2, value))
+    ]
     return [result, *present, _shown(call, scores) if call.wants(3) else None]
 
 

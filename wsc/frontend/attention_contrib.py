@@ -78,9 +78,13 @@ def multi_head_attention(call: Call) -> list[Value | None]:
 
 
 def _plain(
-    call: Call, query: Value, key: Value, value: Value, inputs: tuple[int, int],
+    call: Call,
+    query: Value,
+    key: Value,
+    value: Value,
+    inputs: tuple[int, int],
     past: Sequence[Value | None],
-) -> tuple[Value, list[Value]]:  # fmt: skip
+) -> tuple[Value, list[Value]]:
     """Attention of [B, S, H, D] behind a cache [B, H, P, D], and the cache [B, H, T, D] after it.
 
     inputs: numbers of the node's mask and of its bias.
@@ -116,8 +120,11 @@ def _padding(call: Call, mask: Value, sides: Heads) -> Value:
         )
     known = mask.shape in ((batch, keys), (batch, steps, keys))
     require(known, f"a mask of shape {mask.shape}")
-    wide = build.reshape(mask, (batch, 1, 1, *mask.shape[1:-1], keys) if mask.rank == 3
-                         else (batch, 1, 1, 1, keys), "mask")  # fmt: skip
+    wide = build.reshape(
+        mask,
+        (batch, 1, 1, *mask.shape[1:-1], keys) if mask.rank == 3 else (batch, 1, 1, 1, keys),
+        "mask",
+    )
     return build.map(lambda m: m.select_literals(dtype, 0.0, fill), wide, hint="padding")
 
 
@@ -139,8 +146,10 @@ def packed_attention(call: Call) -> list[Value | None]:
     past: list[Value | None] = [None, None]
     if call.has(4):
         old = call.arg(4)
-        past = [build.reshape(build.slice_axis(old, 0, i, 1, hint="kv"[i]), old.shape[1:])
-                for i in range(2)]  # fmt: skip
+        past = [
+            build.reshape(build.slice_axis(old, 0, i, 1, hint="kv"[i]), old.shape[1:])
+            for i in range(2)
+        ]
     result, presents = _plain(call, query, key, value, (3, 5), past)
     if not call.wants(1):
         return [result]
@@ -190,9 +199,11 @@ def _placed(
     dtype = new.dtype
     flags = build.map(
         lambda p, t, i: t.eq(p + i).cast(dtype),
-        flat, build.constant(ahead.reshape(1, total, 1), DType.I32, "place"),
-        build.constant(turn, DType.I32, "turn"), hint=f"where_{hint}",
-    )  # fmt: skip
+        flat,
+        build.constant(ahead.reshape(1, total, 1), DType.I32, "place"),
+        build.constant(turn, DType.I32, "turn"),
+        hint=f"where_{hint}",
+    )
     moved = build.contract(flags, new, "b t i", "b i g d", "b t g d", f"moved_{hint}")
     if old is None or not old.type.size:
         return moved
@@ -201,9 +212,13 @@ def _placed(
         rest = (batch, total - past.shape[1], groups, width)
         past = build.concat([past, build.constant(np.zeros(rest), dtype, "zeros")], 1)
     return build.map(
-        lambda a, b, p, t: (t < p).select(a, b), past, moved, before,
-        build.constant(ahead, DType.I32, "place"), hint=f"all_{hint}",
-    )  # fmt: skip
+        lambda a, b, p, t: (t < p).select(a, b),
+        past,
+        moved,
+        before,
+        build.constant(ahead, DType.I32, "place"),
+        hint=f"all_{hint}",
+    )
 
 
 @lowering(
@@ -275,8 +290,11 @@ def _allowed(call: Call, heads: Heads, last: Value, before: Value | None) -> Val
     dtype = heads.query.dtype
     key = build.constant(np.arange(keys).reshape(1, 1, 1, 1, keys), DType.I32, "key")
     ahead = build.constant(np.arange(steps).reshape(1, 1, 1, steps, 1), DType.I32, "step")
-    wide = [build.reshape(part, (part.shape[0], 1, 1, 1, 1)) for part in (last, before)
-            if part is not None]  # fmt: skip
+    wide = [
+        build.reshape(part, (part.shape[0], 1, 1, 1, 1))
+        for part in (last, before)
+        if part is not None
+    ]
 
     def body(k: Term, i: Term, end: Term, start: Term | None = None) -> Term:
         own = i if start is None else i + start

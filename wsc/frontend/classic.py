@@ -191,8 +191,10 @@ def binarizer(call: Call) -> Value:
 def scaler(call: Call) -> Value:
     """(x - offset) * scale, of each feature or of all."""
     build, x = call.build, floats(call, call.arg(0))
-    parts = [np.array(call.numbers(name) or [default], np.float32)
-             for name, default in (("offset", 0.0), ("scale", 1.0))]  # fmt: skip
+    parts = [
+        np.array(call.numbers(name) or [default], np.float32)
+        for name, default in (("offset", 0.0), ("scale", 1.0))
+    ]
     require(all(part.size in (1, x.shape[-1]) for part in parts), "one value a feature, or one")
     offset, scale = (build.constant(part, x.dtype, "scaler") for part in parts)
     return build.map(lambda v, o, s: (v - o) * s, x, offset, scale)
@@ -219,13 +221,15 @@ def imputer(call: Call) -> Value:
     """A value for each feature in the place of what is missing."""
     build, x = call.build, call.arg(0)
     if x.dtype.is_float:
-        values, missing = call.numbers("imputed_value_floats"), call.number(
-            "replaced_value_float", 0.0
-        )  # fmt: skip
+        values, missing = (
+            call.numbers("imputed_value_floats"),
+            call.number("replaced_value_float", 0.0),
+        )
     else:
-        values, missing = call.integers("imputed_value_int64s"), call.integer(
-            "replaced_value_int64", 0
-        )  # fmt: skip
+        values, missing = (
+            call.integers("imputed_value_int64s"),
+            call.integer("replaced_value_int64", 0),
+        )
     require(bool(values), "no values to impute")
     require(len(values or []) in (1, x.shape[-1]), "one value a feature, or one")
     table = build.constant(np.array(values), x.dtype, "imputed")
@@ -289,8 +293,11 @@ def label_encoder(call: Call) -> Value:
     found = build.reduce(Reduction.MAX, hits, [x.rank], False, "found")
     picked = build.reduce(Reduction.SUM, each, [x.rank], False, "picked")
     fallback = default.reshape(()).item()
-    return build.map(lambda f, v: f.select(v, fallback), found, build.cast(picked, dtype)
-                     if dtype.is_float else picked)  # fmt: skip
+    return build.map(
+        lambda f, v: f.select(v, fallback),
+        found,
+        build.cast(picked, dtype) if dtype.is_float else picked,
+    )
 
 
 def _table(call: Call, side: str) -> np.ndarray:

@@ -158,10 +158,15 @@ def thinned(build: GraphBuilder, x: Value, spatial: list[Window]) -> tuple[Value
         low = (window.low + first) // step
         windows_left.append(
             Window(
-                size, window.kernel, window.stride // step, window.dilation // step, low,
-                window.high // step, window.out,
+                size,
+                window.kernel,
+                window.stride // step,
+                window.dilation // step,
+                low,
+                window.high // step,
+                window.out,
             )
-        )  # fmt: skip
+        )
     read = Slice(tuple(starts), tuple(sizes), tuple(steps))
     return build.move(x, read, hint="thin"), windows_left
 

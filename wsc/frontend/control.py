@@ -152,8 +152,10 @@ def _results(call: Call, body: ir.Graph, state: _Loop, turn: int) -> list[Item]:
     number = build.constant(np.array(turn), DType.I32, "turn")
     # In the body the condition holds, or the turn does not take place.
     going = build.constant(np.array(1), DType.I32, "going")
-    places = [_shaped(build, value, item) for value, item in
-              zip((number, going), body.inputs[:2], strict=True)]  # fmt: skip
+    places = [
+        _shaped(build, value, item)
+        for value, item in zip((number, going), body.inputs[:2], strict=True)
+    ]
     active = state.active
     with build.only_if(active) if isinstance(active, Value) else nullcontext():
         return call.inline(body, [*places, *state.carried], str(turn))
@@ -170,9 +172,11 @@ def _turn(call: Call, body: ir.Graph, state: _Loop, turn: int) -> None:
         state.carried = [either(build, active, new, old, f"kept{turn}") for new, old in pairs]
         if again is True:
             return
-        state.active = False if again is False else build.map(
-            lambda a, b: a & b, active, again, hint=f"active{turn}"
-        )  # fmt: skip
+        state.active = (
+            False
+            if again is False
+            else build.map(lambda a, b: a & b, active, again, hint=f"active{turn}")
+        )
         return
     state.carried, state.active = results[:split], again
     for values, item in zip(state.shown, results[split:], strict=True):
@@ -242,7 +246,7 @@ class _Scan:
 
 def _scan(
     call: Call, first: Sequence[Value | Wide], data: list[Value], how: _Scan, name: str
-) -> list[Value | Wide]:  # fmt: skip
+) -> list[Value | Wide]:
     """States and stacked outputs after one turn for each position of the data."""
     build, body = call.build, _body(call, "body")
     states = list(first)
@@ -307,8 +311,9 @@ def batched_scan(call: Call) -> list[Value | Wide]:
         lengths = call.static(0, "the lengths of the sequences")
         require(bool((lengths == data[0].shape[1]).all()), "sequences of many lengths")
     results = len(call.node.outputs) - len(states)
-    how = _Scan([0] * count, call.integers("directions") or [0] * count,
-                [0] * results, [0] * results)  # fmt: skip
+    how = _Scan(
+        [0] * count, call.integers("directions") or [0] * count, [0] * results, [0] * results
+    )
     require(data[0].shape[0] > 0, "a batch without samples")
     samples: list[list[Value | Wide]] = []
     for sample in range(data[0].shape[0]):

@@ -37,20 +37,61 @@ STANDARD = ("", "ai.onnx")
 _LIKE_NUMPY = 7
 
 _MOVEMENT = frozenset(
-    {"Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
-     "Identity", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-     "Where"}
-)  # fmt: skip
+    {
+        "Concat",
+        "ConstantOfShape",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Identity",
+        "Reshape",
+        "Shape",
+        "Size",
+        "Slice",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    }
+)
 # Of integers, and of floats whose results IEEE 754 prescribes to the bit.
 _EXACT = frozenset(
-    {"Abs", "Add", "And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max",
-     "Min", "Mul", "Neg", "Not", "Or", "Sub", "Xor"}
-)  # fmt: skip
+    {
+        "Abs",
+        "Add",
+        "And",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Min",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Sub",
+        "Xor",
+    }
+)
 _EXACT_FLOATS = frozenset({"Ceil", "Div", "Floor", "Sqrt"})
 _EXACT_INTEGERS = frozenset(
-    {"BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Range", "ReduceMax", "ReduceMin",
-     "ReduceProd", "ReduceSum"}
-)  # fmt: skip
+    {
+        "BitwiseAnd",
+        "BitwiseNot",
+        "BitwiseOr",
+        "BitwiseXor",
+        "Range",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+    }
+)
 # What is no number on the fabric can only be computed here.
 _EXACT_TEXTS = frozenset({"Equal", "StringConcat"})
 _NATIVE_FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16})

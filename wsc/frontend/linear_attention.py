@@ -51,9 +51,12 @@ def _update(build: GraphBuilder, parts: _Parts, state: Value, t: int) -> Value:
     key, value, decay, beta = (
         _step(build, part, t, f"{name}{t}")
         for name, part in (
-            ("k", parts.key), ("v", parts.value), ("decay", parts.decay), ("beta", parts.beta)
+            ("k", parts.key),
+            ("v", parts.value),
+            ("decay", parts.decay),
+            ("beta", parts.beta),
         )
-    )  # fmt: skip
+    )
     assert key is not None
     assert value is not None
     if decay is not None:

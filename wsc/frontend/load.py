@@ -26,7 +26,7 @@ from wsc.frontend.damage import (
     refuse_damage,
     refuse_outside_data,
     tensors_of,
-)  # fmt: skip
+)
 from wsc.frontend.expansion import refuse_expansion
 from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered, is_exact
 from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, without_data

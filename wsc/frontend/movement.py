@@ -258,8 +258,13 @@ def _pad_axis(build: GraphBuilder, x: Value, axis: int, low: int, high: int, mod
         if max(low, high) >= size:
             # There and back again, without the ends twice.
             back = build.slice_axis(x, axis, size - 2, size - 2, -1, "back") if size > 2 else None
-            return _cycled(build, x if back is None else build.concat([x, back], axis, "period"),
-                           axis, low, low + size + high)  # fmt: skip
+            return _cycled(
+                build,
+                x if back is None else build.concat([x, back], axis, "period"),
+                axis,
+                low,
+                low + size + high,
+            )
 
         def before() -> Value:
             return build.slice_axis(x, axis, low, low, -1, "before")
@@ -306,8 +311,9 @@ def gather(call: Call) -> Value:
     if not positions.size:
         shape = (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
         return call.build.empty(shape, data.dtype)
-    return take(call.build, data, np.where(positions < 0, positions + size, positions),
-                indices.shape, axis)  # fmt: skip
+    return take(
+        call.build, data, np.where(positions < 0, positions + size, positions), indices.shape, axis
+    )
 
 
 def take(

@@ -203,10 +203,11 @@ def batch_normalization(call: Call) -> Value | list[Value]:
             )
             return build.map_wide(lambda v, f, b: v * f + b, x, *wide)
         return affine(
-            build, x,
+            build,
+            x,
             build.constant(factor.reshape(shape), x.dtype, "scale"),
             build.constant((shift - mean * factor).reshape(shape), x.dtype, "shift"),
-        )  # fmt: skip
+        )
     wide = [build.reshape(call.arg(index), shape, "wide") for index in range(1, 5)]
     return build.map_wide(lambda v, s, b, m, d: (v - m) * (s / (d + epsilon).sqrt()) + b, x, *wide)
 

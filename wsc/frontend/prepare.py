@@ -179,7 +179,7 @@ def _sparse_value(node: onnx.NodeProto) -> onnx.AttributeProto | None:
 
 def _written_out(
     sparse: onnx.SparseTensorProto, folder: Path | None, what: str
-) -> onnx.TensorProto:  # fmt: skip
+) -> onnx.TensorProto:
     name, shape = sparse.values.name, tuple(sparse.dims)
     where = f"{what}: sparse tensor {shortened(name)!r}"
     count = math.prod(shape)

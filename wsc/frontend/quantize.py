@@ -132,9 +132,7 @@ def conv_integer(call: Call) -> Value:
     return _conv(call, x, weight, call.maybe(2), call.maybe(3))
 
 
-def _conv(
-    call: Call, x: Value, weight: Value, zero_x: Value | None, zero_w: Value | None
-) -> Value:  # fmt: skip
+def _conv(call: Call, x: Value, weight: Value, zero_x: Value | None, zero_w: Value | None) -> Value:
     build = call.build
     zero_x = None if zero_x is None else build.reshape(zero_x, ())
     zero_w = _channel_shaped(build, zero_w, 0, weight.rank - 1)
@@ -195,8 +193,9 @@ def qlinear_matmul(call: Call) -> Value:
     data, weight = centred(build, a, zero_a, "a"), centred(build, b, zero_b, "b")
     total = integer_matmul(build, data, weight, "sum")
     to = target(call, 6, 7, 0)
-    to = Target(_row_shaped(build, to.scale, a) or to.scale, _row_shaped(build, to.zero, a),
-                to.low, to.high)  # fmt: skip
+    to = Target(
+        _row_shaped(build, to.scale, a) or to.scale, _row_shaped(build, to.zero, a), to.low, to.high
+    )
     return requantized(build, total, [scale_a, scale_b], to)
 
 

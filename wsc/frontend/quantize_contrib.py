@@ -199,9 +199,13 @@ def matmul_nbits(call: Call) -> Value:
 
 
 def unpacked(
-    packed: np.ndarray, scales: np.ndarray, zeros: np.ndarray | None, shape: tuple[int, int],
-    bits: int, block: int,
-) -> np.ndarray:  # fmt: skip
+    packed: np.ndarray,
+    scales: np.ndarray,
+    zeros: np.ndarray | None,
+    shape: tuple[int, int],
+    bits: int,
+    block: int,
+) -> np.ndarray:
     """The f32 matrix (rows, inner) of a blockwise quantised one: (value - zero) * scale."""
     rows, inner = shape
     count = -(-inner // block)

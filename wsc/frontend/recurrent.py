@@ -169,9 +169,12 @@ Cell = Callable[[_Direction], tuple[list[Value], Value, Value | None]]
 
 
 def _directions(
-    call: Call, gates: int, defaults: tuple[str, ...], fused_bias: bool,
+    call: Call,
+    gates: int,
+    defaults: tuple[str, ...],
+    fused_bias: bool,
     weights: Callable[[Call, int, int], Weights] = _plain_weights,
-) -> list[_Direction]:  # fmt: skip
+) -> list[_Direction]:
     build = call.build
     direction = call.text("direction", "forward")
     count = call.arg(1).shape[0]
@@ -191,11 +194,18 @@ def _directions(
         peepholes = _peepholes(call, d, own.size) if gates == 4 else []
         result.append(
             _Direction(
-                build, inputs, own.recur, recurrent_bias, functions[d * share : (d + 1) * share],
-                _state(call, 5, d, batch, own.size), cell, peepholes, lengths,
+                build,
+                inputs,
+                own.recur,
+                recurrent_bias,
+                functions[d * share : (d + 1) * share],
+                _state(call, 5, d, batch, own.size),
+                cell,
+                peepholes,
+                lengths,
                 direction == "reverse" or d == 1,
             )
-        )  # fmt: skip
+        )
     return result
 
 
@@ -248,11 +258,13 @@ def _peepholes(call: Call, d: int, size: int) -> list[Value]:
         return []
     return [
         call.build.move(
-            call.arg(7), Slice((d, part * size), (1, size), (1, 1)), Reshape((size,)),
+            call.arg(7),
+            Slice((d, part * size), (1, size), (1, 1)),
+            Reshape((size,)),
             hint=f"p{d}{part}",
         )
         for part in range(3)
-    ]  # fmt: skip
+    ]
 
 
 def _run(call: Call, directions: list[_Direction], cell: Cell) -> list[Value]:

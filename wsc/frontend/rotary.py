@@ -10,9 +10,7 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.isa.types import DType
 
 
-def turned(
-    build: GraphBuilder, x: Value, cos: Value, sin: Value, interleaved: bool
-) -> Value:  # fmt: skip
+def turned(build: GraphBuilder, x: Value, cos: Value, sin: Value, interleaved: bool) -> Value:
     """x [B, S, H, D] with its first elements turned; cos, sin: [B or 1, S, half of them]."""
     batch, steps, heads, width = x.shape
     half = cos.shape[2]

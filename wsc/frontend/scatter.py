@@ -96,8 +96,11 @@ def _one_along(build: GraphBuilder, data: Value, indices: Value, axis: int) -> V
     near = build.move(data, Slice(origin, lines, (1,) * data.rank), hint="near")
     chosen = build.map(
         lambda v, i, n: i.op("index", size).eq(n).select(v, 0),
-        near, build.guarded(indices, size), iota(build, size, axis, data.rank), hint="chosen",
-    )  # fmt: skip
+        near,
+        build.guarded(indices, size),
+        iota(build, size, axis, data.rank),
+        hint="chosen",
+    )
     total = build.reduce(Reduction.SUM, chosen, [axis], True, "one")
     return build.map(lambda v: v.cast(data.dtype), total)
 
@@ -184,8 +187,9 @@ def _known_rows(call: Call, target: np.ndarray, row: int) -> Value:
     source[target.reshape(-1)] = rows + np.arange(target.size)
     both = build.concat(
         [build.reshape(data, (rows, row), "rows"), build.reshape(updates, (target.size, row))],
-        0, "both",
-    )  # fmt: skip
+        0,
+        "both",
+    )
     placed = take(build, both, source, (rows,), 0)
     return build.reshape(placed, data.shape, "shape")
 

@@ -93,8 +93,10 @@ def _compared(build: GraphBuilder, x: Value) -> tuple[Value, Value]:
     right = build.reshape(x, (1, count, width), "right")
     signs = build.map(
         lambda a, b: (b < a).select(1, (a < b).select_literals(DType.I32, -1, 0)),
-        left, right, hint="signs",
-    )  # fmt: skip
+        left,
+        right,
+        hint="signs",
+    )
     if width > 1:
         places = iota(build, width, 2, 3)
         differ = build.map(lambda s, k: s.eq(0).select(width, k), signs, places, hint="differ")
@@ -195,9 +197,14 @@ def _overlaps(build: GraphBuilder, boxes: Value, centred: bool, threshold: Value
         return real & (common / real.select(union, 1.0) > part)
 
     return build.map(
-        over, tall, wide, own, build.reshape(own, (batch, 1, 1, count), "area"), threshold,
+        over,
+        tall,
+        wide,
+        own,
+        build.reshape(own, (batch, 1, 1, count), "area"),
+        threshold,
         hint="over",
-    )  # fmt: skip
+    )
 
 
 @lowering("NonMaxSuppression", since=10)
@@ -254,7 +261,10 @@ def _listed(build: GraphBuilder, taken: Value, rank: Value) -> Sized:
     length = build.reduce(Reduction.SUM, totals, [0], hint="length")
     rows = np.stack([index.reshape(-1) for index in np.indices(shape)], axis=1)
     listed = _packed(
-        build, build.constant(rows, DType.I32, "rows"),
-        build.reshape(places, (math.prod(shape),)), 0, "listed",
-    )  # fmt: skip
+        build,
+        build.constant(rows, DType.I32, "rows"),
+        build.reshape(places, (math.prod(shape),)),
+        0,
+        "listed",
+    )
     return Sized(listed, 0, length)

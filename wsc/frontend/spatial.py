@@ -193,8 +193,10 @@ def _roi_taps(build: GraphBuilder, at: Value, size: int, axis: int) -> list[Tap]
     for tap in found:
         assert tap.weight is not None
         weight = build.map(
-            lambda w, p: ((p >= -1.0) & (p <= float(size))).select(w, 0.0), tap.weight, at,
+            lambda w, p: ((p >= -1.0) & (p <= float(size))).select(w, 0.0),
+            tap.weight,
+            at,
             hint=f"axis{axis}.near",
-        )  # fmt: skip
+        )
         result.append(Tap(build.reshape(tap.index, shape), build.reshape(weight, shape)))
     return result

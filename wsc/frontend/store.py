@@ -69,8 +69,10 @@ def attach(model: ir.Model, proto: onnx.ModelProto, store: Store) -> None:
         shape = tuple(tensor.dims)
         lazy = ir.LazyTensor(
             partial(_tensor, sources[tensor.name], shape),
-            dtype=ir.DataType(tensor.data_type), shape=ir.Shape(shape), name=tensor.name,
-        )  # fmt: skip
+            dtype=ir.DataType(tensor.data_type),
+            shape=ir.Shape(shape),
+            name=tensor.name,
+        )
         lazy.meta[SOURCE_KEY] = sources[tensor.name]
         value.const_value = lazy
 

@@ -92,8 +92,13 @@ def walk(nodes: Sequence[Raw], root: int) -> Tree:
 
 def _compare(x: Term, split: Term, holds: Term | int) -> Term:
     """Whether the comparison of x with the split is among the bits."""
-    simple = {LESS | EQUAL: x <= split, LESS: x < split, EQUAL | GREATER: x >= split,
-              GREATER: x > split, EQUAL: x.eq(split)}  # fmt: skip
+    simple = {
+        LESS | EQUAL: x <= split,
+        LESS: x < split,
+        EQUAL | GREATER: x >= split,
+        GREATER: x > split,
+        EQUAL: x.eq(split),
+    }
     if isinstance(holds, int) and holds in simple:
         return simple[holds]
     how = (x < split) | (x.eq(split).op("shl", 1)) | ((x > split).op("shl", 2))
@@ -150,9 +155,7 @@ def _reached(build: GraphBuilder, x: Value, trees: Sequence[Tree]) -> Value:
     )
 
 
-def ensemble(
-    call: Call, x: Value, trees: Sequence[Tree], targets: int, aggregate: str
-) -> Value:  # fmt: skip
+def ensemble(call: Call, x: Value, trees: Sequence[Tree], targets: int, aggregate: str) -> Value:
     """What the trees say of each target: [N, targets]."""
     require(bool(trees) and targets > 0, "an ensemble without trees or targets")
     require(aggregate in AGGREGATES, f"aggregate_function {aggregate!r}")
@@ -201,16 +204,21 @@ def _listed(call: Call, name: str) -> list[float]:
 
 def _numbered(call: Call, side: str) -> list[Tree]:
     """Trees of TreeEnsembleRegressor and -Classifier. side: prefix of the leaves' attributes."""
-    ids = [call.integers(f"nodes_{name}") or [] for name in
-           ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")]  # fmt: skip
+    ids = [
+        call.integers(f"nodes_{name}") or []
+        for name in ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")
+    ]
     modes, values = call.texts("nodes_modes") or [], _listed(call, "nodes_values")
     missing = call.integers("nodes_missing_value_tracks_true") or [0] * len(modes)
     places = {(tree, node): i for i, (tree, node) in enumerate(zip(ids[0], ids[1], strict=True))}
     leaves: dict[int, list[tuple[int, float]]] = {}
     owners = zip(
-        call.integers(f"{side}_treeids") or [], call.integers(f"{side}_nodeids") or [],
-        call.integers(f"{side}_ids") or [], _listed(call, f"{side}_weights"), strict=True,
-    )  # fmt: skip
+        call.integers(f"{side}_treeids") or [],
+        call.integers(f"{side}_nodeids") or [],
+        call.integers(f"{side}_ids") or [],
+        _listed(call, f"{side}_weights"),
+        strict=True,
+    )
     for tree, node, target, weight in owners:
         require((tree, node) in places, f"leaf {node} of tree {tree}, which is not there")
         leaves.setdefault(places[tree, node], []).append((target, weight))
@@ -277,7 +285,7 @@ def tree_classifier(call: Call) -> list[Value]:
 
 def _binary(
     call: Call, x: Value, trees: list[Tree], labels: list[int], positive: bool
-) -> list[Value]:  # fmt: skip
+) -> list[Value]:
     """Two classes of which only one has weights: the other one's score is what is left of 1,
     or the negative, as in ONNX Runtime.
     """
@@ -323,8 +331,10 @@ def tree_ensemble(call: Call) -> Value:
     assert weights is not None
     missing = call.integers("nodes_missing_value_tracks_true") or [0] * len(feature)
     require(bool((modes < len(MODE_NAMES)).all()), "an unknown mode")
-    codes = [MODES[MODE_NAMES[int(mode)]] | (MISSING if miss else 0)
-             for mode, miss in zip(modes, missing, strict=True)]  # fmt: skip
+    codes = [
+        MODES[MODE_NAMES[int(mode)]] | (MISSING if miss else 0)
+        for mode, miss in zip(modes, missing, strict=True)
+    ]
     count = len(feature)
 
     def end(place: int, leaf: int) -> int:
@@ -334,10 +344,12 @@ def tree_ensemble(call: Call) -> Value:
     nodes = [
         Raw(
             Split(feature[i], float(splits[i]), codes[i], members.get(i, ())),
-            end(yes[i], yes_leaf[i]), end(no[i], no_leaf[i]), [],
+            end(yes[i], yes_leaf[i]),
+            end(no[i], no_leaf[i]),
+            [],
         )
         for i in range(count)
-    ]  # fmt: skip
+    ]
     nodes += [Raw(None, 0, 0, [(o, float(w))]) for o, w in zip(owners, weights, strict=True)]
     trees = [walk(nodes, root) for root in call.integers("tree_roots") or []]
     aggregate = AGGREGATES[call.integer("aggregate_function", 1)]

@@ -21,9 +21,15 @@ Kind = ir.DataType
 
 # Integers that are narrower than a word: bits, and whether there are negative ones.
 WIDTHS: dict[Kind, tuple[int, bool]] = {
-    Kind.UINT2: (2, False), Kind.INT2: (2, True), Kind.UINT4: (4, False), Kind.INT4: (4, True),
-    Kind.UINT8: (8, False), Kind.INT8: (8, True), Kind.UINT16: (16, False), Kind.INT16: (16, True),
-}  # fmt: skip
+    Kind.UINT2: (2, False),
+    Kind.INT2: (2, True),
+    Kind.UINT4: (4, False),
+    Kind.INT4: (4, True),
+    Kind.UINT8: (8, False),
+    Kind.INT8: (8, True),
+    Kind.UINT16: (16, False),
+    Kind.INT16: (16, True),
+}
 UNSIGNED = frozenset({Kind.UINT32, Kind.UINT64})
 INTEGERS = frozenset({*WIDTHS, *UNSIGNED, Kind.BOOL, Kind.INT32, Kind.INT64})
 # Formats that an instruction rounds to.

@@ -154,9 +154,7 @@ def _contract(op: Contract, inputs: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(np.einsum(*operands, out, optimize=True))  # pyright: ignore[reportArgumentType,reportCallIssue]
 
 
-def _scatter(
-    op: Scatter, data: np.ndarray, indices: np.ndarray, updates: np.ndarray
-) -> np.ndarray:  # fmt: skip
+def _scatter(op: Scatter, data: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
     """The updates one after the other; what is outside places nothing, or is an error."""
     if op.kind in (Reduction.SUM, Reduction.PROD):
         data, updates = _wide(data), _wide(updates)

@@ -20,13 +20,34 @@ from wsc.layout import Buffer, Mesh, View
 _CLASSES: dict[str, Any] = {
     item.__name__: item
     for item in (
-        Extent, Cut, EdgeTensor, View, Buffer, Mesh,
-        graph.Arg, graph.Ref, graph.Lit, graph.Step, graph.Index, graph.Reshape,
-        graph.Transpose, graph.Slice, graph.Pad, graph.Expand,
-        tasks.Load, tasks.Store, tasks.MapTask, tasks.ReduceTask, tasks.ContractTask,
-        tasks.MoveTask, tasks.LookupTask, tasks.GatherTask, tasks.ScatterTask, tasks.Run,
+        Extent,
+        Cut,
+        EdgeTensor,
+        View,
+        Buffer,
+        Mesh,
+        graph.Arg,
+        graph.Ref,
+        graph.Lit,
+        graph.Step,
+        graph.Index,
+        graph.Reshape,
+        graph.Transpose,
+        graph.Slice,
+        graph.Pad,
+        graph.Expand,
+        tasks.Load,
+        tasks.Store,
+        tasks.MapTask,
+        tasks.ReduceTask,
+        tasks.ContractTask,
+        tasks.MoveTask,
+        tasks.LookupTask,
+        tasks.GatherTask,
+        tasks.ScatterTask,
+        tasks.Run,
     )
-}  # fmt: skip
+}
 _ENUMS: dict[str, type[Enum]] = {item.__name__: item for item in (DType, Kind, graph.Reduction)}
 
 

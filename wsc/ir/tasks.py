@@ -173,9 +173,16 @@ class ScatterTask:
 
 
 Task = (
-    Load | Store | MapTask | ReduceTask | ContractTask | MoveTask | LookupTask | GatherTask
+    Load
+    | Store
+    | MapTask
+    | ReduceTask
+    | ContractTask
+    | MoveTask
+    | LookupTask
+    | GatherTask
     | ScatterTask
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

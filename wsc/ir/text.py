@@ -210,11 +210,9 @@ def parse_graph(
         name,
         tuple(item for item, _ in lines if isinstance(item, GraphInput)),
         tuple(item for item, _ in lines if isinstance(item, GraphOutput)),
-        tuple(
-            _attached(item, constants) for item, _ in lines if isinstance(item, Constant)
-        ),
+        tuple(_attached(item, constants) for item, _ in lines if isinstance(item, Constant)),
         tuple(item for item, _ in lines if isinstance(item, Node)),
-    )  # fmt: skip
+    )
     if check:
         _check(lines, text, file)
     return graph
@@ -316,17 +314,26 @@ class _Build(Transformer[Token, Any]):
         return Constant(str(value), type_, _missing(str(value)), state=True), value
 
     def node(
-        self, value: Token, operation: tuple[Primitive, tuple[str, ...]], type_: Type,
-        name: str | None, origin: tuple[str, ...],
-    ) -> tuple[Any, Token]:  # fmt: skip
+        self,
+        value: Token,
+        operation: tuple[Primitive, tuple[str, ...]],
+        type_: Type,
+        name: str | None,
+        origin: tuple[str, ...],
+    ) -> tuple[Any, Token]:
         op, inputs = operation
         output = str(value)
         return Node(output if name is None else name, op, inputs, output, type_, origin), value
 
     def output(
-        self, name: str, value: Token, host: str, high: Token | None, axis: int | None,
+        self,
+        name: str,
+        value: Token,
+        host: str,
+        high: Token | None,
+        axis: int | None,
         length: Token | None,
-    ) -> tuple[Any, Token]:  # fmt: skip
+    ) -> tuple[Any, Token]:
         cut = None if axis is None else (axis, str(length))
         return GraphOutput(name, str(value), host, cut, "" if high is None else str(high)), value
 
@@ -362,18 +369,26 @@ class _Build(Transformer[Token, Any]):
         return value
 
     def reduce(
-        self, word: Token, inputs: tuple[str, ...], index: tuple[Index, ...],
-        out: tuple[str, ...], extents: tuple[tuple[str, int], ...],
-    ) -> tuple[Any, ...]:  # fmt: skip
+        self,
+        word: Token,
+        inputs: tuple[str, ...],
+        index: tuple[Index, ...],
+        out: tuple[str, ...],
+        extents: tuple[tuple[str, int], ...],
+    ) -> tuple[Any, ...]:
         _, kind, *words = word.split(".")
         return Reduce(
             Reduction(kind), index, out, extents, "wide" in words, "still" in words
         ), inputs
 
     def contract(
-        self, inputs: tuple[str, ...], index_a: tuple[Index, ...], index_b: tuple[Index, ...],
-        out: tuple[str, ...], extents: tuple[tuple[str, int], ...],
-    ) -> tuple[Any, ...]:  # fmt: skip
+        self,
+        inputs: tuple[str, ...],
+        index_a: tuple[Index, ...],
+        index_b: tuple[Index, ...],
+        out: tuple[str, ...],
+        extents: tuple[tuple[str, int], ...],
+    ) -> tuple[Any, ...]:
         return Contract(index_a, index_b, out, extents), inputs
 
     def move(self, inputs: tuple[str, ...], *steps: MoveStep) -> tuple[Any, ...]:

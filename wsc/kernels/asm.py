@@ -32,9 +32,14 @@ from wsc.isa.types import Control, DType
 MAX_REGISTERS_IN_OPERAND = 2
 FLAT = frozenset({"i"})  # the usual name of a walk over a whole buffer
 SCALAR_OPS = {
-    "+": "i.add", "-": "i.sub", "*": "i.mul", "/": "i.div", "%": "i.mod",
-    "min": "i.min", "max": "i.max",
-}  # fmt: skip
+    "+": "i.add",
+    "-": "i.sub",
+    "*": "i.mul",
+    "/": "i.div",
+    "%": "i.mod",
+    "min": "i.min",
+    "max": "i.max",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +257,16 @@ class Asm:
             with self.loop(key, size) as counter:
                 inner = [self._stepped(operand, key, counter) for operand in operands]
                 self.vector(
-                    name, dtype, inner[0], *inner[1:],  # type: ignore[arg-type]
-                    dims=space[1:], asynchronous=asynchronous, target=target,
-                    semaphore=semaphore, keep=keep,
-                )  # fmt: skip
+                    name,
+                    dtype,
+                    inner[0],
+                    *inner[1:],  # type: ignore[arg-type]
+                    dims=space[1:],
+                    asynchronous=asynchronous,
+                    target=target,
+                    semaphore=semaphore,
+                    keep=keep,
+                )
             return
         addressed = [self._addressed(operand) for operand in operands]
         sizes = [self.value(size) for _, size in space]

@@ -80,9 +80,15 @@ def _outward(vector: Vector) -> Side:
 
 
 def compile_collective(
-    name: str, width: int, height: int, words: int, *, fabric: str = "wse2", op: str = "add",
+    name: str,
+    width: int,
+    height: int,
+    words: int,
+    *,
+    fabric: str = "wse2",
+    op: str = "add",
     dtype: DType = DType.F32,
-) -> Program:  # fmt: skip
+) -> Program:
     """A verified program of one collective on ``width`` x ``height`` tiles.
 
     name: a key of ``SHAPES``; all but ``broadcast_2d`` take a single row or column.
@@ -194,10 +200,16 @@ def _transfers(shape: Shape, vector: Vector, entry: str, flat: bool) -> tuple[Tr
     offset = FIRST * vector.words + Name("i")
     dims = (Dim("i", Int(vector.words)),)
     feed = Transfer(
-        Direction.FEED, entry, REGION, outward, None if shape.from_all else first, "a",
-        offset if shape.from_all else Name("i"), dims,
+        Direction.FEED,
+        entry,
+        REGION,
+        outward,
+        None if shape.from_all else first,
+        "a",
+        offset if shape.from_all else Name("i"),
+        dims,
         then=Control.NONE if entry == "load" else Control.ADVANCE,
-    )  # fmt: skip
+    )
     if flat:
         rows = W * vector.words
         offset = (H - 1) * rows - Name("n") * rows + X * vector.words + Name("i")
@@ -205,7 +217,13 @@ def _transfers(shape: Shape, vector: Vector, entry: str, flat: bool) -> tuple[Tr
         dims = (Dim("n", H), *dims)
     guard = None if shape.to_all else first
     drain = Transfer(
-        Direction.DRAIN, "out", REGION, outward.opposite, guard, "r",
-        offset if shape.to_all else Name("i"), dims,
-    )  # fmt: skip
+        Direction.DRAIN,
+        "out",
+        REGION,
+        outward.opposite,
+        guard,
+        "r",
+        offset if shape.to_all else Name("i"),
+        dims,
+    )
     return feed, drain

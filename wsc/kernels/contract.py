@@ -108,9 +108,16 @@ def weight_feed(
         )
         offset = offset + Name(label) * stride
     return Transfer(
-        Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.weight, offset, tuple(dims),
+        Direction.FEED,
+        WEIGHTS.name,
+        REGION,
+        Side.NORTH,
+        None,
+        task.weight,
+        offset,
+        tuple(dims),
         node=task.origin,
-    )  # fmt: skip
+    )
 
 
 def base_offset_of_weight(index: tuple[Index, ...], strides: tuple[int, ...]) -> int:
@@ -155,12 +162,22 @@ def _local(task: ContractTask, context: Context) -> Emission:
     steps = [(label, labels.count(label)) for label in (*outer, *summed)]
     tokens = [(label, Int(labels.room(label))) for label in inner]
     asm.vector(
-        "fmac", dtype, total, operand(task.index_a, task.a), _weights(task, [*outer, *summed]),
-        dims=[*steps, *tokens], keep=frozenset(labels.split),
-    )  # fmt: skip
+        "fmac",
+        dtype,
+        total,
+        operand(task.index_a, task.a),
+        _weights(task, [*outer, *summed]),
+        dims=[*steps, *tokens],
+        keep=frozenset(labels.split),
+    )
     if task.accumulator:
-        asm.vector("narrow", dtype, At(out.base, {"i": dtype.bytes}), At(total.base, {"i": 4}),
-                   dims=[("i", room)])  # fmt: skip
+        asm.vector(
+            "narrow",
+            dtype,
+            At(out.base, {"i": dtype.bytes}),
+            At(total.base, {"i": 4}),
+            dims=[("i", room)],
+        )
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
     return Emission(_stem(task), asm.body, feeds, doc)
@@ -217,9 +234,15 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
 
 
 def _both_ways(
-    task: ContractTask, asm: Asm, owner: Expr, part: Expr, within: Expr, room: int, half: Name,
+    task: ContractTask,
+    asm: Asm,
+    owner: Expr,
+    part: Expr,
+    within: Expr,
+    room: int,
+    half: Name,
     words: Expr,
-) -> None:  # fmt: skip
+) -> None:
     """Chains from both ends of the row to the owner of this block."""
     with asm.when(X, "<", owner):
         asm.call("chain_east_add_f32", source=half, count=words)
@@ -257,9 +280,14 @@ def _one_way(
 
 
 def _accumulate(
-    task: ContractTask, asm: Asm, labels: Labels, order: tuple[list[str], list[str], list[str]],
-    first: Expr, count: Expr, target: Name,
-) -> None:  # fmt: skip
+    task: ContractTask,
+    asm: Asm,
+    labels: Labels,
+    order: tuple[list[str], list[str], list[str]],
+    first: Expr,
+    count: Expr,
+    target: Name,
+) -> None:
     """One block of partial sums: acc[n, ...] += a * b for n in [first, first + count)."""
     outer, summed, inner = order
     storage = storage_order(task.out.extents)
@@ -274,9 +302,14 @@ def _accumulate(
     steps = [(label, labels.count(label)) for label in (*outer, *summed) if label != task.n_label]
     tokens = [(label, Int(labels.room(label))) for label in inner]
     asm.vector(
-        "fmac", task.a.dtype, total, operand(task.index_a, task.a), weights,
-        dims=[(task.n_label, count), *steps, *tokens], keep=frozenset(labels.split),
-    )  # fmt: skip
+        "fmac",
+        task.a.dtype,
+        total,
+        operand(task.index_a, task.a),
+        weights,
+        dims=[(task.n_label, count), *steps, *tokens],
+        keep=frozenset(labels.split),
+    )
 
 
 def _own(

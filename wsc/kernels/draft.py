@@ -104,9 +104,7 @@ class Draft:
     def forward(self, out: Fabric, came: Fabric) -> None:
         """Combine what arrives with the buffer, and send it on."""
         memory = self.memory()
-        self.asm.vector(
-            self.vector.op, self.vector.dtype, out, came, memory, dims=self.dims()
-        )  # fmt: skip
+        self.asm.vector(self.vector.op, self.vector.dtype, out, came, memory, dims=self.dims())
 
     def accumulate(self, came: Fabric, vectors: ExprLike = 1) -> None:
         """Combine some vectors that arrive one behind the other into the buffer."""

@@ -84,16 +84,20 @@ def _cast(name: str, low: Side, high: Side, root: Expr) -> Flow:
         name,
         f"broadcast from the middle of a {'row' if low is WEST else 'column'}",
         (
-            Path(_both(at_root, _both(_when(root, ">", 0), _when(root, "<", last))),
-                 (_at(RAMP, low, high),)),
-            Path(_both(at_root, _both(_when(root, "==", 0), _when(root, "<", last))),
-                 (_at(RAMP, high),)),
+            Path(
+                _both(at_root, _both(_when(root, ">", 0), _when(root, "<", last))),
+                (_at(RAMP, low, high),),
+            ),
+            Path(
+                _both(at_root, _both(_when(root, "==", 0), _when(root, "<", last))),
+                (_at(RAMP, high),),
+            ),
             Path(_both(below, _when(along, ">", 0)), (_at(high, low, RAMP),)),
             Path(_both(below, _when(along, "==", 0)), (_at(high, RAMP),)),
             Path(_both(above, _when(along, "<", last)), (_at(low, high, RAMP),)),
             Path(_both(above, _when(along, "==", last)), (_at(low, RAMP),)),
         ),
-    )  # fmt: skip
+    )
 
 
 def _column(name: str, doc: str, middle: tuple[Position, ...], last: tuple[Position, ...]) -> Flow:
@@ -105,30 +109,45 @@ def _column(name: str, doc: str, middle: tuple[Position, ...], last: tuple[Posit
 
 
 WEIGHTS = _column(
-    "weights", "weights and constants, multicast down each column",
-    (_at(N, RAMP, S),), (_at(N, RAMP),),
-)  # fmt: skip
+    "weights",
+    "weights and constants, multicast down each column",
+    (_at(N, RAMP, S),),
+    (_at(N, RAMP),),
+)
 SCATTER = _column(
-    "scatter", "blocks down each column: a tile takes its own, then lets the rest pass",
-    (_at(N, RAMP), _at(N, S)), (_at(N, RAMP),),
-)  # fmt: skip
+    "scatter",
+    "blocks down each column: a tile takes its own, then lets the rest pass",
+    (_at(N, RAMP), _at(N, S)),
+    (_at(N, RAMP),),
+)
 COLLECT = _column(
-    "collect", "blocks up each column: a tile sends its own, then lets the rest pass",
-    (_at(RAMP, N), _at(S, N)), (_at(RAMP, N),),
-)  # fmt: skip
+    "collect",
+    "blocks up each column: a tile sends its own, then lets the rest pass",
+    (_at(RAMP, N), _at(S, N)),
+    (_at(RAMP, N),),
+)
 INDICES = Flow(
-    "indices", "row numbers for the weight store to look up",
+    "indices",
+    "row numbers for the weight store to look up",
     (Path(_both(_when(X, "==", 0), _when(Y, "==", 0)), (_at(RAMP, WEST),)),),
-)  # fmt: skip
+)
 
 FLOWS: dict[str, Flow] = {
     flow.name: flow
     for flow in (
-        WEIGHTS, SCATTER, COLLECT, INDICES,
-        _chain("east_even", E, 0), _chain("east_odd", E, 1),
-        _chain("west_even", WEST, 0), _chain("west_odd", WEST, 1),
-        _chain("south_even", S, 0), _chain("south_odd", S, 1),
-        _chain("north_even", N, 0), _chain("north_odd", N, 1),
-        _cast("row_cast", WEST, E, ROOT_X), _cast("column_cast", N, S, ROOT_Y),
+        WEIGHTS,
+        SCATTER,
+        COLLECT,
+        INDICES,
+        _chain("east_even", E, 0),
+        _chain("east_odd", E, 1),
+        _chain("west_even", WEST, 0),
+        _chain("west_odd", WEST, 1),
+        _chain("south_even", S, 0),
+        _chain("south_odd", S, 1),
+        _chain("north_even", N, 0),
+        _chain("north_odd", N, 1),
+        _cast("row_cast", WEST, E, ROOT_X),
+        _cast("column_cast", N, S, ROOT_Y),
     )
-}  # fmt: skip
+}

@@ -31,10 +31,12 @@ def picks(task: GatherTask, mesh: Mesh) -> list[Pick]:
         pick = Pick(valid(extent, mesh), task.indices.strides[number], step)
         before = found[-1] if found else None
         if (
-            before is not None and isinstance(pick.count, Int) and isinstance(before.count, Int)
+            before is not None
+            and isinstance(pick.count, Int)
+            and isinstance(before.count, Int)
             and before.index == pick.index * pick.count.value
             and before.out == pick.out * pick.count.value
-        ):  # fmt: skip
+        ):
             found[-1] = Pick(Int(before.count.value * pick.count.value), pick.index, pick.out)
         else:
             found.append(pick)
@@ -63,10 +65,13 @@ def emit_gather(task: GatherTask, context: Context) -> Emission:
             asm.position(row, size)
         source = asm.let("source", row * stride)
         asm.vector(
-            "mov", task.out.dtype,
-            At(Name(task.out.buffer) + target,
-               {f"d{i}": task.out.strides[position[i]] for i in rest}),
+            "mov",
+            task.out.dtype,
+            At(
+                Name(task.out.buffer) + target,
+                {f"d{i}": task.out.strides[position[i]] for i in rest},
+            ),
             At(Name(task.data.buffer) + source, {f"d{i}": task.data.strides[i] for i in rest}),
             dims=dims or [("d", Int(1))],
-        )  # fmt: skip
+        )
     return Emission("gather", asm.body, doc=("Pick slices by index, each tile from its part.",))

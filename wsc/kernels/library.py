@@ -97,14 +97,16 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Pro
     with asm.when(line.along, "!=", last):
         _parity(asm, line, emit)
     return Procedure(
-        f"chain_{towards}_{op}_{dtype.value}", (source.name, count.name), asm.body,
+        f"chain_{towards}_{op}_{dtype.value}",
+        (source.name, count.name),
+        asm.body,
         (f"Pass count words {towards}: those that arrive, combined with the source.",),
-    )  # fmt: skip
+    )
 
 
 def take(
     line: Line, upwards: bool, op: str, dtype: DType, asynchronous: Units | None = None
-) -> Procedure:  # fmt: skip
+) -> Procedure:
     """``take_east_add_f32(target, source, count)``: target = source op what arrives.
 
     The end of a chain. At the end of the line nothing arrives, and the source is copied.
@@ -120,9 +122,14 @@ def take(
 
     def emit(send: str, receive: str) -> None:
         asm.vector(
-            op, dtype, result, Fabric(f"{towards}_{receive}"), memory, dims=dims,
+            op,
+            dtype,
+            result,
+            Fabric(f"{towards}_{receive}"),
+            memory,
+            dims=dims,
             asynchronous=unit,
-        )  # fmt: skip
+        )
 
     with asm.when(line.along, "==", first):
         asm.vector("mov", dtype, result, memory, dims=dims, asynchronous=unit)
@@ -131,9 +138,10 @@ def take(
     suffix = "_async" if asynchronous else ""
     return Procedure(
         f"take_{towards}_{op}_{dtype.value}{suffix}",
-        (target.name, source.name, count.name), asm.body,
+        (target.name, source.name, count.name),
+        asm.body,
         (f"End of a chain that runs {towards}: target = source combined with what arrives.",),
-    )  # fmt: skip
+    )
 
 
 def arrive(units: Units) -> Procedure:
@@ -149,9 +157,11 @@ def arrive(units: Units) -> Procedure:
 
     _parity(asm, ROW, emit)
     return Procedure(
-        "arrive_west_f32", (target.name, count.name), asm.body,
+        "arrive_west_f32",
+        (target.name, count.name),
+        asm.body,
         ("Store the sums that arrive from the east.",),
-    )  # fmt: skip
+    )
 
 
 def turn(units: Units) -> Procedure:
@@ -172,9 +182,11 @@ def turn(units: Units) -> Procedure:
     with asm.when(X, "==", W - 1):
         _parity(asm, ROW, emit)
     return Procedure(
-        "turn_east_add_f32", (source.name, count.name), asm.body,
+        "turn_east_add_f32",
+        (source.name, count.name),
+        asm.body,
         ("The last column: add the source to what arrives, and send the sums back west.",),
-    )  # fmt: skip
+    )
 
 
 def forward(units: Units) -> Procedure:
@@ -216,9 +228,11 @@ def all_reduce(line: Line, op: str, dtype: DType) -> Procedure:
         asm.wait(CHAIN_DONE, 1)
         asm.vector("mov", dtype, memory, Fabric(line.cast), dims=dims)
     return Procedure(
-        f"{line.name}_all_{suffix}", (buffer.name, count.name), asm.body,
+        f"{line.name}_all_{suffix}",
+        (buffer.name, count.name),
+        asm.body,
         (f"Combine count words over the {line.name}; every tile gets the result.",),
-    )  # fmt: skip
+    )
 
 
 def barrier() -> Procedure:
@@ -228,9 +242,11 @@ def barrier() -> Procedure:
     asm.call("row_all_max_i32", buffer=buffer, count=1)
     asm.call("column_all_max_i32", buffer=buffer, count=1)
     return Procedure(
-        "barrier", (buffer.name,), asm.body,
+        "barrier",
+        (buffer.name,),
+        asm.body,
         ("Meet all tiles: after it, every remote store may write what is free here.",),
-    )  # fmt: skip
+    )
 
 
 @cache

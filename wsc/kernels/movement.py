@@ -194,9 +194,14 @@ class _Mover:
             asm.signal(STORED, asm.let("words", words))
         with asm.otherwise():
             asm.vector(
-                "send", dtype, target, source, dims=space,
-                target=(asm.value(self.tile["x"]), asm.value(self.tile["y"])), semaphore=STORED,
-            )  # fmt: skip
+                "send",
+                dtype,
+                target,
+                source,
+                dims=space,
+                target=(asm.value(self.tile["x"]), asm.value(self.tile["y"])),
+                semaphore=STORED,
+            )
 
     def _count(self, name: str) -> Expr:
         if self.low[name] == Int(0) and self.high[name] == self.map.sizes[name]:
@@ -242,10 +247,12 @@ class _Mover:
                 strides[name] = strides.get(name, 0) + form.coefficient(name) * stride
         steps = {f"s{i}": stride for i, stride in enumerate(task.value.strides)}
         return (
-            At(Name(task.value.buffer) + asm.let("source", source),
-               {v: steps.get(v, 0) for v in self.plan.vector}),
+            At(
+                Name(task.value.buffer) + asm.let("source", source),
+                {v: steps.get(v, 0) for v in self.plan.vector},
+            ),
             At(Name(task.out.buffer) + asm.let("target", target), strides),
-        )  # fmt: skip
+        )
 
     def _expected(self) -> Expr:
         """Words that arrive in this tile, those from itself included."""

@@ -107,14 +107,19 @@ def _statement(statement: Statement, to: dict[str, str]) -> Statement:
 
     if isinstance(statement, Loop):
         return replace(
-            statement, register=to[statement.register], count=change(statement.count),
+            statement,
+            register=to[statement.register],
+            count=change(statement.count),
             body=_rename(statement.body, to),
-        )  # fmt: skip
+        )
     if isinstance(statement, If):
         return replace(
-            statement, left=change(statement.left), right=change(statement.right),
-            then=_rename(statement.then, to), otherwise=_rename(statement.otherwise, to),
-        )  # fmt: skip
+            statement,
+            left=change(statement.left),
+            right=change(statement.right),
+            then=_rename(statement.then, to),
+            otherwise=_rename(statement.otherwise, to),
+        )
     if isinstance(statement, Call):
         arguments = tuple((key, change(value)) for key, value in statement.arguments)
         return replace(statement, arguments=arguments)

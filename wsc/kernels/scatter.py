@@ -27,9 +27,12 @@ def emit_scatter(task: ScatterTask, context: Context) -> Emission:
         return At(base, {f"d{i}": view.strides[i] for i in dims})
 
     asm.vector(
-        "mov", out.dtype, at(out, Name(out.buffer), each), at(data, Name(data.buffer), each),
+        "mov",
+        out.dtype,
+        at(out, Name(out.buffer), each),
+        at(data, Name(data.buffer), each),
         dims=space,
-    )  # fmt: skip
+    )
     rest = [i for i in each if i != axis]
     dims = [space[i] for i in rest] or [("d", Int(1))]
     with asm.loop("pick", updates.extents[axis].size) as pick:

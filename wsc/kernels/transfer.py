@@ -67,12 +67,19 @@ def emit_load(task: Load, context: Context) -> Emission:
     asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)
     offset, walk = _walk(task.out, context, tensor.shape)
     feed = Transfer(
-        Direction.FEED, flow.name, REGION, Side.NORTH, None, task.source, offset, walk,
+        Direction.FEED,
+        flow.name,
+        REGION,
+        Side.NORTH,
+        None,
+        task.source,
+        offset,
+        walk,
         repeat=(ROW, context.mesh.height) if split else None,
         then=Control.ADVANCE if split else Control.NONE,
         final=Control.RESET if split else Control.NONE,
         node=task.origin,
-    )  # fmt: skip
+    )
     what = "scattered over" if split else "multicast down"
     return Emission("load", asm.body, (feed,), (f"Take a tensor from the edge, {what} columns.",))
 
@@ -100,9 +107,17 @@ def emit_store(task: Store, context: Context) -> Emission:
     if not across:  # the first column sends; the other ports take nothing
         walk = (Dim("once", binary("==", X, 0)), *walk)
     drain = Transfer(
-        Direction.DRAIN, COLLECT.name, REGION, Side.NORTH, None, task.target, offset, walk,
-        repeat=(ROW, context.mesh.height) if split else None, node=task.origin,
-    )  # fmt: skip
+        Direction.DRAIN,
+        COLLECT.name,
+        REGION,
+        Side.NORTH,
+        None,
+        task.target,
+        offset,
+        walk,
+        repeat=(ROW, context.mesh.height) if split else None,
+        node=task.origin,
+    )
     return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
 
 
@@ -141,9 +156,17 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
         dims.append(Dim(f"d{number}", valid(extent, context.mesh)))
     offset, walk = _drop_ones(offset, dims)
     feed = Transfer(
-        Direction.FEED, WEIGHTS.name, REGION, Side.NORTH, None, task.table, offset, walk,
-        lookup=Lookup("row", count, INDICES.name, Side.WEST, 0), node=task.origin,
-    )  # fmt: skip
+        Direction.FEED,
+        WEIGHTS.name,
+        REGION,
+        Side.NORTH,
+        None,
+        task.table,
+        offset,
+        walk,
+        lookup=Lookup("row", count, INDICES.name, Side.WEST, 0),
+        node=task.origin,
+    )
     doc = ("Row numbers go out, rows come in; each tile keeps the rows of its tokens.",)
     return Emission("lookup", asm.body, (feed,), doc)
 

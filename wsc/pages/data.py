@@ -45,9 +45,12 @@ WHY = {
 
 
 def report_data(
-    program: Program, fabric: Fabric, counters: Any, rows: Sequence[KernelRow],
+    program: Program,
+    fabric: Fabric,
+    counters: Any,
+    rows: Sequence[KernelRow],
     facts: Sequence[tuple[str, str]],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The data of a page.
 
     counters: of the run, as ``wsc.runtime.counters.Counters`` has them. rows: its kernels. facts:

@@ -419,9 +419,13 @@ class _Rewrite:
         grown = _grown(dtype) if self.types[sums].dtype is dtype else GROWN_WIDE
         total = self._node(f"{stem}.total", grown, self.types[sums], before[1], shrunk, sums)
         result = self._node(
-            f"{stem}.result", _grown(dtype), self.types[result],
-            before[2], shrunk, result,
-        )  # fmt: skip
+            f"{stem}.result",
+            _grown(dtype),
+            self.types[result],
+            before[2],
+            shrunk,
+            result,
+        )
         return most, total, result
 
     def _node(self, name: str, op: Primitive, type_: Type, *inputs: str) -> str:
@@ -436,10 +440,12 @@ class _Rewrite:
         labels = tuple(f"d{i}" for i in range(len(shape)))
         wide = kind is Reduction.SUM and self.types[value].dtype is DType.F16
         op = Reduce(
-            kind, tuple(Index(((label, 1),)) for label in labels),
+            kind,
+            tuple(Index(((label, 1),)) for label in labels),
             tuple("" if i == axis else label for i, label in enumerate(labels)),
-            tuple(zip(labels, shape, strict=True)), wide,
-        )  # fmt: skip
+            tuple(zip(labels, shape, strict=True)),
+            wide,
+        )
         kept = tuple(1 if i == axis else size for i, size in enumerate(shape))
         dtype = DType.F32 if wide else self.types[value].dtype
         return self._node(name, op, Type(dtype, kept), value)

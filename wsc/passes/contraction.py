@@ -18,9 +18,12 @@ CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
 
 def wanted_extents(
-    index: tuple[Index, ...], shape: tuple[int, ...], sizes: dict[str, int],
-    split: dict[str, str], mesh: Mesh,
-) -> tuple[Extent, ...]:  # fmt: skip
+    index: tuple[Index, ...],
+    shape: tuple[int, ...],
+    sizes: dict[str, int],
+    split: dict[str, str],
+    mesh: Mesh,
+) -> tuple[Extent, ...]:
     """The layout of an operand in which a tile can compute its part, halo and padding included.
 
     split: label -> mesh axis.
@@ -82,9 +85,22 @@ class Choice:
     ) -> ContractTask:
         """The task, without its scratch buffers."""
         return ContractTask(
-            op.index_a, op.index_b, op.out, op.extents, a, b, weight, out, self.x_label,
-            self.y_label, self.reduce, self.ordered, self.n_label, self.chunk, origin=origin,
-        )  # fmt: skip
+            op.index_a,
+            op.index_b,
+            op.out,
+            op.extents,
+            a,
+            b,
+            weight,
+            out,
+            self.x_label,
+            self.y_label,
+            self.reduce,
+            self.ordered,
+            self.n_label,
+            self.chunk,
+            origin=origin,
+        )
 
     def with_buffers(
         self, task: ContractTask, buffer: Callable[[str, DType, int], str]
@@ -110,9 +126,15 @@ REFERENCE = 16  # tiles along each side of the mesh on which forms are compared
 
 
 def choose_contraction(
-    op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
-    cost: CostModel, same_order: bool = False,
-) -> Choice | None:  # fmt: skip
+    op: Contract,
+    a: Type,
+    b: Type,
+    streamed: bool,
+    at_a: View | None,
+    at_b: View | None,
+    cost: CostModel,
+    same_order: bool = False,
+) -> Choice | None:
     """The form that the cost model prefers, laid out on the mesh; None if there is none.
 
     If none fits the SRAM of a tile, it is the one that takes the least.
@@ -212,9 +234,16 @@ class _Form:
 
 
 def _evaluate(
-    op: Contract, a: Type, b: Type, streamed: bool, at_a: View | None, at_b: View | None,
-    cost: CostModel, mesh: Mesh, form: _Form,
-) -> Choice:  # fmt: skip
+    op: Contract,
+    a: Type,
+    b: Type,
+    streamed: bool,
+    at_a: View | None,
+    at_b: View | None,
+    cost: CostModel,
+    mesh: Mesh,
+    form: _Form,
+) -> Choice:
     sizes = dict(op.extents)
     x_label, reduce, y, ordered = form.x_label, form.reduce, form.y_label, form.ordered
     in_b = _labels_of(op.index_b)
@@ -225,14 +254,17 @@ def _evaluate(
         del placed[x_label]
         placed[n_label] = "x"
     out = tuple(
-        block(sizes[label], placed[label], mesh) if label in placed
+        block(sizes[label], placed[label], mesh)
+        if label in placed
         else whole(sizes[label] if label else 1)
         for label in op.out
-    )  # fmt: skip
+    )
     want_a = wanted_extents(op.index_a, a.shape, sizes, split, mesh)
     want_b = wanted_extents(op.index_b, b.shape, sizes, split, mesh)
-    room = {label: -(-size // (mesh.count(split[label]) if label in split else 1))
-            for label, size in sizes.items()}  # fmt: skip
+    room = {
+        label: -(-size // (mesh.count(split[label]) if label in split else 1))
+        for label, size in sizes.items()
+    }
     outputs = summed = tokens = 1
     for label in sizes:
         if label not in op.out:

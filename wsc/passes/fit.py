@@ -61,9 +61,14 @@ def values_too_large(
 
 
 def no_layout(
-    node: str, fabric: Fabric, mesh: Mesh, choice: Choice | None,
-    operands: Sequence[tuple[str, Type]], out: Type, streamed: bool,
-) -> DoesNotFit:  # fmt: skip
+    node: str,
+    fabric: Fabric,
+    mesh: Mesh,
+    choice: Choice | None,
+    operands: Sequence[tuple[str, Type]],
+    out: Type,
+    streamed: bool,
+) -> DoesNotFit:
     """No form of a contraction fits.
 
     choice: the smallest one, None if there is no form. operands: names and types of those that are

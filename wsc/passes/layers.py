@@ -151,9 +151,10 @@ class _Search:
         own: set[str] = set()
         for place in range(period):
             pairs = zip(
-                self.nodes[here - period + place].inputs, self.nodes[here + place].inputs,
+                self.nodes[here - period + place].inputs,
+                self.nodes[here + place].inputs,
                 strict=True,
-            )  # fmt: skip
+            )
             for before, now in pairs:
                 made, earlier = self.made.get(now), self.made.get(before)
                 if made is None or made < start:

@@ -193,8 +193,10 @@ def _by_steps(members: list[Life], steps: list[int | None]) -> list[Room]:
         return _together(members)
     found: list[Room] = []
     for turns in TAKING_TURNS:
-        sets = [[m for m, s in zip(members, steps, strict=True) if s is not None and s % turns == k]
-                for k in range(turns)]  # fmt: skip
+        sets = [
+            [m for m, s in zip(members, steps, strict=True) if s is not None and s % turns == k]
+            for k in range(turns)
+        ]
         found = [Room(lives) for lives in sets if lives]
         same = len({life.bytes for life in members}) == 1
         if same and all(_apart(room.lives) for room in found):

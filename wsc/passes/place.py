@@ -135,9 +135,12 @@ class Placer(Values):
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Place nodes one after the other."""
         handlers = {
-            Map: self._map, Reduce: self._reduce, Contract: self._contract, Gather: self._gather,
+            Map: self._map,
+            Reduce: self._reduce,
+            Contract: self._contract,
+            Gather: self._gather,
             Scatter: self._scatter,
-        }  # fmt: skip
+        }
         for node in nodes:
             self.origin = ",".join(node.origin) or node.name
             if isinstance(node.op, (Move, Concat)):
@@ -194,10 +197,16 @@ class Placer(Values):
         shape = self.types[name].shape
         plain = all(
             entry.offset == 0
-            and (not entry.terms or (len(entry.terms) == 1 and entry.terms[0][1] == 1
-                                     and sizes[entry.terms[0][0]] == size))
+            and (
+                not entry.terms
+                or (
+                    len(entry.terms) == 1
+                    and entry.terms[0][1] == 1
+                    and sizes[entry.terms[0][0]] == size
+                )
+            )
             for entry, size in zip(op.index, shape, strict=True)
-        )  # fmt: skip
+        )
         split: dict[str, str] = {}
         if plain:
             value = self._evenly(name)
@@ -234,9 +243,11 @@ class Placer(Values):
         sizes = dict(op.extents)
         summed = [label for label, _ in op.extents if label not in op.out]
         windowed = {
-            label for entry in op.index for label, _ in entry.terms
+            label
+            for entry in op.index
+            for label, _ in entry.terms
             if any(other in summed for other, _ in entry.terms)
-        }  # fmt: skip
+        }
         outs = [label for label in op.out if label and sizes[label] > 1]
         alone = [label for label in outs if label not in windowed]
         split: dict[str, str] = {}
@@ -254,10 +265,11 @@ class Placer(Values):
         op = node.op
         axes = tuple(sorted(axis for label, axis in split.items() if label not in op.out))
         extents = tuple(
-            block(sizes[label], split[label], self.mesh) if label in split
+            block(sizes[label], split[label], self.mesh)
+            if label in split
             else whole(sizes[label] if label else 1)
             for label in op.out
-        )  # fmt: skip
+        )
         out = self.fresh(node.output, node.type.dtype, extents)
         wide = ""
         if op.kind is Reduction.SUM and out.dtype is DType.F16:

@@ -39,9 +39,13 @@ class Rolled:
 
 
 def rolled(
-    main: Sequence[Call], procedures: Sequence[Procedure], addresses: Mapping[str, int],
-    fabric: Fabric, layers: Sequence[Run] = (), names: Names | None = None,
-) -> Rolled:  # fmt: skip
+    main: Sequence[Call],
+    procedures: Sequence[Procedure],
+    addresses: Mapping[str, int],
+    fabric: Fabric,
+    layers: Sequence[Run] = (),
+    names: Names | None = None,
+) -> Rolled:
     """The calls, with loops in place of those that repeat.
 
     Each tile makes the same calls with the same values as before, in the same order.

@@ -27,10 +27,12 @@ def _statement(statement: Statement, change: Rewrite) -> Statement:
         return replace(statement, count=count, body=rewrite(statement.body, change))
     if isinstance(statement, If):
         return replace(
-            statement, left=change(statement.left, (), "value"),
+            statement,
+            left=change(statement.left, (), "value"),
             right=change(statement.right, (), "value"),
-            then=rewrite(statement.then, change), otherwise=rewrite(statement.otherwise, change),
-        )  # fmt: skip
+            then=rewrite(statement.then, change),
+            otherwise=rewrite(statement.otherwise, change),
+        )
     if isinstance(statement, Call):
         arguments = tuple((key, change(value, (), key)) for key, value in statement.arguments)
         return replace(statement, arguments=arguments)

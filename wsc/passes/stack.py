@@ -75,9 +75,14 @@ class _Stack:
         """What placement has found until now."""
         values = self.values
         return _State(
-            list(values.tasks), dict(values.buffers), dict(values.homes), dict(values.copies),
-            dict(values.lazy), set(values.stored), dict(values.wholes),
-        )  # fmt: skip
+            list(values.tasks),
+            dict(values.buffers),
+            dict(values.homes),
+            dict(values.copies),
+            dict(values.lazy),
+            set(values.stored),
+            dict(values.wholes),
+        )
 
     def restore(self, state: _State) -> None:
         """Forget what was placed since."""
@@ -130,8 +135,9 @@ class _Stack:
         handed = [nodes[place].output for _, place in layers.carried]
         got = [name for name, _ in layers.carried]
         if turn:
-            got = [self.nodes[(turn - 1) * layers.period + place].output
-                   for _, place in layers.carried]  # fmt: skip
+            got = [
+                self.nodes[(turn - 1) * layers.period + place].output for _, place in layers.carried
+            ]
         # Copies that the layer before has made of what it hands on: this one makes its own.
         values.forget(got)
         inside = {node.output for node in nodes} | layers.own | {*got}

@@ -297,9 +297,15 @@ class Values:
         return all(holds_all(extent, self.mesh) for extent in extents)
 
     def _moved(
-        self, hint: str, source: View, steps: tuple[MoveStep, ...], extents: Extents,
-        fill: float | None, barrier: bool = True, out: View | None = None,
-    ) -> View:  # fmt: skip
+        self,
+        hint: str,
+        source: View,
+        steps: tuple[MoveStep, ...],
+        extents: Extents,
+        fill: float | None,
+        barrier: bool = True,
+        out: View | None = None,
+    ) -> View:
         view = out or self.fresh(hint, source.dtype, extents)
         self.tasks.append(MoveTask(source, steps, view, fill, barrier, self.origin))
         return view

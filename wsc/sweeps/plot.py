@@ -70,28 +70,42 @@ def plot(sweep: Sweep, x: str | None, y: str) -> str:
         part
         for number, model in enumerate(models)
         for part in _panel(
-            sweep, (x, y), others, lines, scale, model,
-            (number % columns * (PANEL[0] + MARGIN[0] + MARGIN[2]),
-             number // columns * (PANEL[1] + MARGIN[1] + MARGIN[3])),
+            sweep,
+            (x, y),
+            others,
+            lines,
+            scale,
+            model,
+            (
+                number % columns * (PANEL[0] + MARGIN[0] + MARGIN[2]),
+                number // columns * (PANEL[1] + MARGIN[1] + MARGIN[3]),
+            ),
         )
-    ]  # fmt: skip
+    ]
     legend = [
-        part for place, line in enumerate(lines.values()) if line.label
+        part
+        for place, line in enumerate(lines.values())
+        if line.label
         for part in (
             f'<line x1="{MARGIN[0]}" x2="{MARGIN[0] + 30}" y1="{above + place * ROW + 6}" '
             f'y2="{above + place * ROW + 6}" {_stroke(line)}/>',
             f'<text x="{MARGIN[0] + 38}" y="{above + place * ROW + 10}">{_safe(line.label)}</text>',
         )
-    ]  # fmt: skip
+    ]
     height = above + ROW * (len(legend) // 2) + 8
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="img">',
-        f"<title>{_safe(y)} over {_safe(x)}</title>",
-        f"<style>{STYLE}</style>",
-        f'<rect class="paper" width="{width}" height="{height}"/>',
-        *body, *legend, "</svg>", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" role="img">',
+            f"<title>{_safe(y)} over {_safe(x)}</title>",
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{width}" height="{height}"/>',
+            *body,
+            *legend,
+            "</svg>",
+            "",
+        ]
+    )
 
 
 def _x_axis(sweep: Sweep) -> str:
@@ -116,10 +130,11 @@ def _lines(sweep: Sweep, others: Sequence[str]) -> dict[tuple[Any, ...], _Line]:
     return {
         key: _Line(
             ", ".join(f"{axis} {value}" for axis, value in zip(others, key, strict=True)),
-            COLORS[place % len(COLORS)], DASHES[place // len(COLORS)],
+            COLORS[place % len(COLORS)],
+            DASHES[place // len(COLORS)],
         )
         for place, key in enumerate(keys)
-    }  # fmt: skip
+    }
 
 
 def _scale(values: Sequence[Any]) -> dict[Any, float]:
@@ -138,10 +153,14 @@ def _scale(values: Sequence[Any]) -> dict[Any, float]:
 
 
 def _panel(
-    sweep: Sweep, axes: tuple[str, str], others: Sequence[str],
-    lines: dict[tuple[Any, ...], _Line], scale: dict[Any, float], model: str,
+    sweep: Sweep,
+    axes: tuple[str, str],
+    others: Sequence[str],
+    lines: dict[tuple[Any, ...], _Line],
+    scale: dict[Any, float],
+    model: str,
     corner: tuple[int, int],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """One panel: its frame, and a line with a mark for each point."""
     x, y = axes
     left, top = corner[0] + MARGIN[0], corner[1] + MARGIN[1]

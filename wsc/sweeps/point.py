@@ -65,8 +65,10 @@ def _row(point: Point, measured: Row, status: str, reason: str, notes: str) -> R
     return {
         **point.axes,
         **{name: measured.get(name) for name in MEASURED},
-        STATUS: status, REASON: reason, NOTES: notes,
-    }  # fmt: skip
+        STATUS: status,
+        REASON: reason,
+        NOTES: notes,
+    }
 
 
 def _is_ours(item: warnings.WarningMessage) -> bool:
@@ -79,8 +81,9 @@ def _measured(point: Point) -> tuple[Row, list[str]]:
     """What a point gives, and what the user should know of its program."""
     program = _program(point)
     found: Row = {
-        "tiles": program.assembly.width * program.assembly.height, "sram_bytes": _sram(program),
-    }  # fmt: skip
+        "tiles": program.assembly.width * program.assembly.height,
+        "sram_bytes": _sram(program),
+    }
     if point.engine == ESTIMATE:
         return found | _estimated(program), list(program.notes)
     options: dict[str, Any] = {"engine": point.engine, "max_memory": point.max_memory}
@@ -116,9 +119,12 @@ def _program(point: Point) -> Any:
     model, settings = point.model, dict(point.settings)
     if not model.is_program:
         return compile_model(
-            point.path, point.machine, dict(point.dims), point.precision or "f32",
+            point.path,
+            point.machine,
+            dict(point.dims),
+            point.precision or "f32",
             settings=settings,
-        )  # fmt: skip
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OtherMachine)  # among the notes of the program
         return load(str(point.path)).on(point.machine, settings)

@@ -134,16 +134,21 @@ class Axes:
         return found
 
     def _of(
-        self, model: Model, settings: Mapping[str, Sequence[Number]],
-        dims: Mapping[str, Sequence[int]], first: int,
-    ) -> Iterator[Point]:  # fmt: skip
+        self,
+        model: Model,
+        settings: Mapping[str, Sequence[Number]],
+        dims: Mapping[str, Sequence[int]],
+        first: int,
+    ) -> Iterator[Point]:
         """The points of one model; a program has its precision and sizes already."""
         precisions = [None] if model.is_program else self.precisions or ["f32"]
         choices: list[Sequence[Any]] = [
-            self.fabrics or [None], precisions, self.engines or [None],
+            self.fabrics or [None],
+            precisions,
+            self.engines or [None],
             *([(key, value) for value in values] for key, values in dims.items()),
             *([(key, value) for value in values] for key, values in settings.items()),
-        ]  # fmt: skip
+        ]
         count = first + math.prod(map(len, choices))
         if count > MOST_POINTS:
             raise CompileError(f"the sweep has {count:,} points or more, beyond {MOST_POINTS:,}")
@@ -188,9 +193,13 @@ def keys(points: Iterable[Point]) -> list[str]:
         if fabric not in machines:
             machines[fabric] = _fabric_digest(fabric)
         described = [
-            files[point.model], machines[fabric], point.axes, point.seed, point.max_cycles,
+            files[point.model],
+            machines[fabric],
+            point.axes,
+            point.seed,
+            point.max_cycles,
             point.max_memory,
-        ]  # fmt: skip
+        ]
         found.append(hashlib.sha256(json.dumps(described).encode()).hexdigest())
     return found
 

@@ -22,12 +22,21 @@ PRECISIONS = ("f32", "f16")
 
 
 def sweep(
-    models: Any, *, settings: Mapping[str, Any] | None = None, fabric: Any = (),
-    precision: Any = (), engine: Any = (), dims: Mapping[str, Any] | None = None, seed: int = 0,
-    workers: int | None = None, cluster: str | None = None,
-    journal: str | PathLike[str] | None = None, max_cycles: int | None = None,
-    max_memory: int | None = None, progress: Callable[[int, int], None] | None = None,
-) -> Sweep:  # fmt: skip
+    models: Any,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    fabric: Any = (),
+    precision: Any = (),
+    engine: Any = (),
+    dims: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    cluster: str | None = None,
+    journal: str | PathLike[str] | None = None,
+    max_cycles: int | None = None,
+    max_memory: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
     """Every combination of models or programs, machines, precisions and engines.
 
     Each of ``models``, ``fabric``, ``precision`` and ``engine`` is a value or a list of values;
@@ -49,20 +58,27 @@ def sweep(
         FabricError: there is no number of that name.
     """
     axes = Axes(
-        tuple(_models(models)), tuple(map(str, _listed(fabric))), tuple(_listed(precision)),
+        tuple(_models(models)),
+        tuple(map(str, _listed(fabric))),
+        tuple(_listed(precision)),
         tuple(_listed(engine)),
         {str(key): _numbers(key, values) for key, values in (settings or {}).items()},
         {str(key): _numbers(key, values) for key, values in (dims or {}).items()},
-        seed, max_cycles, max_memory,
-    )  # fmt: skip
+        seed,
+        max_cycles,
+        max_memory,
+    )
     return run_axes(axes, workers, cluster, None if journal is None else Path(journal), progress)
 
 
 def run_axes(
-    axes: Axes, workers: int | None = None, cluster: str | None = None,
-    journal: Path | None = None, progress: Callable[[int, int], None] | None = None,
+    axes: Axes,
+    workers: int | None = None,
+    cluster: str | None = None,
+    journal: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
     keep: bool = False,
-) -> Sweep:  # fmt: skip
+) -> Sweep:
     """``sweep`` of axes; keep: the journal is removed by the caller."""
     _require(axes, workers)
     points = axes.points()

@@ -100,9 +100,13 @@ class Sweep:
         wins = [min(group, key=group.__getitem__) for group in compared]
         best = max(self.values(axis), key=wins.count) if max(ratios) > 1 else None
         yield Effect(
-            axis, self.values(axis), best,
-            math.exp(math.fsum(map(math.log, ratios)) / len(ratios)), max(ratios), len(ratios),
-        )  # fmt: skip
+            axis,
+            self.values(axis),
+            best,
+            math.exp(math.fsum(map(math.log, ratios)) / len(ratios)),
+            max(ratios),
+            len(ratios),
+        )
 
     # --- other forms --------------------------------------------------------------
 

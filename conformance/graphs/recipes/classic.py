@@ -23,28 +23,44 @@ def classifier(draft: Draft, op: str) -> object:
     """The best of three classes, and all scores."""
     transform = draft.rng.choice(("NONE", "LOGISTIC", "SOFTMAX"))
     return draft.add(
-        op, [small(draft, 5, 4)], 2, domain=CLASSIC, coefficients=_list(draft, 12),
-        intercepts=_list(draft, 3), classlabels_ints=[7, 2, 5], post_transform=transform,
-    )  # fmt: skip
+        op,
+        [small(draft, 5, 4)],
+        2,
+        domain=CLASSIC,
+        coefficients=_list(draft, 12),
+        intercepts=_list(draft, 3),
+        classlabels_ints=[7, 2, 5],
+        post_transform=transform,
+    )
 
 
 @recipe("LinearRegressor", domain=CLASSIC)
 def regressor(draft: Draft, op: str) -> object:
     """x W + b."""
     return draft.add(
-        op, [small(draft, 5, 4)], domain=CLASSIC, coefficients=_list(draft, 8),
-        intercepts=_list(draft, 2), targets=2,
-    )  # fmt: skip
+        op,
+        [small(draft, 5, 4)],
+        domain=CLASSIC,
+        coefficients=_list(draft, 8),
+        intercepts=_list(draft, 2),
+        targets=2,
+    )
 
 
 @recipe("SVMRegressor", domain=CLASSIC)
 def support(draft: Draft, op: str) -> object:
     """Sums over kernels."""
     return draft.add(
-        op, [small(draft, 5, 3)], domain=CLASSIC, kernel_params=[0.25, 0.5, 2.0], n_supports=4,
+        op,
+        [small(draft, 5, 3)],
+        domain=CLASSIC,
+        kernel_params=[0.25, 0.5, 2.0],
+        n_supports=4,
         kernel_type=draft.rng.choice(("LINEAR", "POLY", "RBF", "SIGMOID")),
-        support_vectors=_list(draft, 12), coefficients=_list(draft, 4), rho=[0.25],
-    )  # fmt: skip
+        support_vectors=_list(draft, 12),
+        coefficients=_list(draft, 4),
+        rho=[0.25],
+    )
 
 
 @recipe("Normalizer", domain=CLASSIC)
@@ -73,9 +89,13 @@ def imputer(draft: Draft, op: str) -> object:
     array = draft.draw(F32, (5, 3))
     array[1, 2] = np.nan
     return draft.add(
-        op, [draft.given(array, None)], domain=CLASSIC, imputed_value_floats=[1.0, 2.0, 3.0],
-        replaced_value_float=float("nan"), exact=True,
-    )  # fmt: skip
+        op,
+        [draft.given(array, None)],
+        domain=CLASSIC,
+        imputed_value_floats=[1.0, 2.0, 3.0],
+        replaced_value_float=float("nan"),
+        exact=True,
+    )
 
 
 @recipe("ArrayFeatureExtractor", domain=CLASSIC)
@@ -99,9 +119,14 @@ def labels(draft: Draft, op: str) -> object:
     draws = np.random.default_rng(draft.rng.getrandbits(63))
     value = draft.given(draws.integers(0, 6, (4, 3)), None)
     return draft.add(
-        op, [value], domain=CLASSIC, keys_int64s=[0, 2, 3], values_floats=[0.5, 1.5, -2.0],
-        default_float=-1.0, exact=True,
-    )  # fmt: skip
+        op,
+        [value],
+        domain=CLASSIC,
+        keys_int64s=[0, 2, 3],
+        values_floats=[0.5, 1.5, -2.0],
+        default_float=-1.0,
+        exact=True,
+    )
 
 
 def _tree(draft: Draft) -> dict[str, list[Any]]:
@@ -112,12 +137,13 @@ def _tree(draft: Draft) -> dict[str, list[Any]]:
         "nodes_treeids": [tree for tree, _ in rows],
         "nodes_nodeids": [node for _, node in rows],
         "nodes_featureids": [draft.rng.randrange(4) if is_inner else 0 for is_inner in inner],
-        "nodes_values": [draft.rng.choice((-0.4, 0.1, 0.6)) if is_inner else 0.0
-                         for is_inner in inner],
+        "nodes_values": [
+            draft.rng.choice((-0.4, 0.1, 0.6)) if is_inner else 0.0 for is_inner in inner
+        ],
         "nodes_modes": ["BRANCH_LEQ" if is_inner else "LEAF" for is_inner in inner],
         "nodes_truenodeids": [2 * node + 1 if node < 3 else 0 for _, node in rows],
         "nodes_falsenodeids": [2 * node + 2 if node < 3 else 0 for _, node in rows],
-    }  # fmt: skip
+    }
 
 
 def _leaves(draft: Draft, side: str, owners: int) -> dict[str, list[Any]]:
@@ -154,11 +180,19 @@ def trees(draft: Draft, op: str) -> object:
     splits = np.array([draft.rng.choice((-0.4, 0.1)) for _ in range(2)], np.float32)
     weights = np.array(_list(draft, 4), np.float32)
     return draft.add(
-        op, [small(draft, 6, 4)], domain=CLASSIC, n_targets=1, aggregate_function=1,
-        tree_roots=[0, 1], nodes_featureids=[draft.rng.randrange(4), 2],
+        op,
+        [small(draft, 6, 4)],
+        domain=CLASSIC,
+        n_targets=1,
+        aggregate_function=1,
+        tree_roots=[0, 1],
+        nodes_featureids=[draft.rng.randrange(4), 2],
         nodes_modes=numpy_helper.from_array(np.zeros(2, np.uint8)),
         nodes_splits=numpy_helper.from_array(splits),
-        nodes_truenodeids=[0, 2], nodes_trueleafs=[1, 1], nodes_falsenodeids=[1, 3],
-        nodes_falseleafs=[1, 1], leaf_targetids=[0, 0, 0, 0],
+        nodes_truenodeids=[0, 2],
+        nodes_trueleafs=[1, 1],
+        nodes_falsenodeids=[1, 3],
+        nodes_falseleafs=[1, 1],
+        leaf_targetids=[0, 0, 0, 0],
         leaf_weights=numpy_helper.from_array(weights),
-    )  # fmt: skip
+    )

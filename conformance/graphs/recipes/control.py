@@ -11,9 +11,23 @@ from conformance.graphs.recipes.registry import fitting, recipe
 
 # What a body may hold: operators that keep a shape, or that have one.
 _INSIDE = (
-    "Add", "Sub", "Mul", "Tanh", "Sigmoid", "Relu", "Abs", "Neg", "Min", "Max", "Softmax",
-    "ReduceMean", "Transpose", "Where", "Clip", "MatMul",
-)  # fmt: skip
+    "Add",
+    "Sub",
+    "Mul",
+    "Tanh",
+    "Sigmoid",
+    "Relu",
+    "Abs",
+    "Neg",
+    "Min",
+    "Max",
+    "Softmax",
+    "ReduceMean",
+    "Transpose",
+    "Where",
+    "Clip",
+    "MatMul",
+)
 
 
 @recipe("If", since=11)

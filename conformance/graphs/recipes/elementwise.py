@@ -12,9 +12,27 @@ SMALL = 1e-3  # of what is divided by
 
 
 @recipe(
-    "Abs", "Neg", "Exp", "Log", "Sqrt", "Sigmoid", "Tanh", "Softplus", "Softsign",
-    "Relu", "Elu", "Selu", "LeakyRelu", "HardSigmoid", "Sin", "Cos", "Tan", "Atan", "Asin", "Acos",
-)  # fmt: skip
+    "Abs",
+    "Neg",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "Relu",
+    "Elu",
+    "Selu",
+    "LeakyRelu",
+    "HardSigmoid",
+    "Sin",
+    "Cos",
+    "Tan",
+    "Atan",
+    "Asin",
+    "Acos",
+)
 @recipe("Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf", since=9)
 @recipe("Celu", since=12)
 @recipe("HardSwish", since=14)

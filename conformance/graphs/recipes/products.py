@@ -34,9 +34,15 @@ def einsum(draft: Draft, op: str) -> object:
     left = draft.pick(FLOATS, 2, 2)
     inner = left.shape[1]
     equation, shape = draft.rng.choice(
-        (("ab,bc->ac", (inner, 3)), ("ab,cb->ca", (2, inner)), ("ab,b->a", (inner,)),
-         ("ab,ab->b", left.shape), ("ab,ab->", left.shape), ("ab,cd->abcd", (2, 2)))
-    )  # fmt: skip
+        (
+            ("ab,bc->ac", (inner, 3)),
+            ("ab,cb->ca", (2, inner)),
+            ("ab,b->a", (inner,)),
+            ("ab,ab->b", left.shape),
+            ("ab,ab->", left.shape),
+            ("ab,cd->abcd", (2, 2)),
+        )
+    )
     return draft.add(op, [left, draft.fresh(F32, shape)], equation=equation)
 
 

@@ -12,9 +12,16 @@ from conformance.graphs.recipes.registry import NUMBERS, numeric, recipe
 
 LARGEST_EXPONENT = 80.0
 REDUCTIONS = (
-    "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp",
-    "ReduceLogSum", "ReduceMax", "ReduceMin",
-)  # fmt: skip
+    "ReduceMean",
+    "ReduceProd",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceLogSumExp",
+    "ReduceLogSum",
+    "ReduceMax",
+    "ReduceMin",
+)
 
 
 @recipe(*REDUCTIONS, "ReduceSum", until=12)

@@ -35,9 +35,14 @@ class _Chain:
 
 
 _OPERATORS = (
-    "SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SequenceAt",
-    "SequenceLength", "ConcatFromSequence",
-)  # fmt: skip
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceInsert",
+    "SequenceErase",
+    "SequenceAt",
+    "SequenceLength",
+    "ConcatFromSequence",
+)
 
 
 @recipe(*_OPERATORS, since=11)

@@ -49,8 +49,14 @@ def n_grams(draft: Draft, op: str) -> object:
     draws = np.random.default_rng(draft.rng.getrandbits(63))
     numbers = draft.given(draws.integers(1, 9, (2, 10)), None)
     return draft.add(
-        op, [numbers], mode=draft.rng.choice(("TF", "IDF", "TFIDF")), min_gram_length=1,
-        max_gram_length=2, max_skip_count=draft.rng.randrange(2),
-        pool_int64s=[2, 3, 5, 4, 5, 6, 7, 8], ngram_counts=[0, 4], ngram_indexes=[0, 1, 2, 3, 4, 5],
+        op,
+        [numbers],
+        mode=draft.rng.choice(("TF", "IDF", "TFIDF")),
+        min_gram_length=1,
+        max_gram_length=2,
+        max_skip_count=draft.rng.randrange(2),
+        pool_int64s=[2, 3, 5, 4, 5, 6, 7, 8],
+        ngram_counts=[0, 4],
+        ngram_indexes=[0, 1, 2, 3, 4, 5],
         weights=[0.5, 1.0, 2.0, 3.0, 4.0, 5.0],
-    )  # fmt: skip
+    )

@@ -43,11 +43,14 @@ def pool(draft: Draft, op: str) -> object:
         {"count_include_pad": draft.rng.randrange(2)} if op == "AveragePool" else {}
     )
     return draft.add(
-        op, [numeric(image(draft))], kernel_shape=[2, 3],
+        op,
+        [numeric(image(draft))],
+        kernel_shape=[2, 3],
         pads=[draft.rng.randrange(2) for _ in range(4)],
         strides=[draft.rng.randrange(1, 3) for _ in range(2)],
-        ceil_mode=draft.rng.randrange(2), **counted,
-    )  # fmt: skip
+        ceil_mode=draft.rng.randrange(2),
+        **counted,
+    )
 
 
 @recipe("GlobalAveragePool", "GlobalMaxPool")

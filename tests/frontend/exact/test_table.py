@@ -143,8 +143,13 @@ def test_where() -> None:
 
 
 REDUCTIONS = [
-    "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceSumSquare",
-]  # fmt: skip
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceL1",
+    "ReduceSumSquare",
+]
 
 
 @pytest.mark.parametrize("op_type", REDUCTIONS)
@@ -179,9 +184,16 @@ def test_cumulative_sums(attributes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((2, 3), (3, 4)), ((3,), (3, 2)), ((2, 3), (3,)), ((3,), (3,)), ((2, 2, 3), (3, 1)),
-     ((2, 1, 1, 3), (2, 3, 2)), ((3,), (2, 3, 2))],
-)  # fmt: skip
+    [
+        ((2, 3), (3, 4)),
+        ((3,), (3, 2)),
+        ((2, 3), (3,)),
+        ((3,), (3,)),
+        ((2, 2, 3), (3, 1)),
+        ((2, 1, 1, 3), (2, 3, 2)),
+        ((3,), (2, 3, 2)),
+    ],
+)
 def test_matrix_products(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     exact("MatMul", doubles(*left), doubles(*right))
 

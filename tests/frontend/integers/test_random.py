@@ -119,12 +119,26 @@ def _modulus(a: np.ndarray, b: np.ndarray, fmod: int) -> np.ndarray:
     return a - b * _quotient(a, b) if fmod else np.mod(a, b)
 
 
-_CAST = {TensorProto.INT32: np.int32, TensorProto.UINT64: np.uint64, TensorProto.UINT8: np.uint8,
-         TensorProto.INT64: np.int64}  # fmt: skip
+_CAST = {
+    TensorProto.INT32: np.int32,
+    TensorProto.UINT64: np.uint64,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT64: np.int64,
+}
 _MEANING: dict[str, Callable[..., np.ndarray]] = {
-    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Max": np.maximum, "Min": np.minimum,
-    "Neg": np.negative, "Abs": np.abs, "Sign": np.sign, "Less": np.less, "Equal": np.equal,
-    "Where": np.where, "Clip": np.clip, "Div": _quotient,
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Neg": np.negative,
+    "Abs": np.abs,
+    "Sign": np.sign,
+    "Less": np.less,
+    "Equal": np.equal,
+    "Where": np.where,
+    "Clip": np.clip,
+    "Div": _quotient,
     "Mod": lambda a, b, fmod=0: _modulus(a, b, fmod),
     "Cast": lambda a, to: a.astype(_CAST[to]),
     "CumSum": lambda a, _: np.cumsum(a),
@@ -132,7 +146,7 @@ _MEANING: dict[str, Callable[..., np.ndarray]] = {
     "ReduceSum": lambda a, _, keepdims: a.sum(keepdims=True),
     "ReduceMax": lambda a, _, keepdims: a.max(keepdims=True),
     "ReduceMin": lambda a, _, keepdims: a.min(keepdims=True),
-}  # fmt: skip
+}
 
 
 def run_numpy(model: ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -152,9 +166,18 @@ def run_numpy(model: ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.nda
 KINDS = [
     *map(_binary, ("Add", "Sub", "Mul", "Mul", "Max", "Min")),
     *map(_unary, ("Neg", "Abs", "Sign")),
-    _divide("Div"), _divide("Mod"), _divide("Mod", fmod=1), _clip, _chosen, _summed, _total,
-    _moved, _through(TensorProto.INT32), _through(TensorProto.UINT64), _through(TensorProto.UINT8),
-]  # fmt: skip
+    _divide("Div"),
+    _divide("Mod"),
+    _divide("Mod", fmod=1),
+    _clip,
+    _chosen,
+    _summed,
+    _total,
+    _moved,
+    _through(TensorProto.INT32),
+    _through(TensorProto.UINT64),
+    _through(TensorProto.UINT8),
+]
 
 
 @pytest.mark.parametrize("seed", range(COUNT))

@@ -31,9 +31,13 @@ def op(op_type: str, inputs: str, outputs: str = "y", /, **attributes: Any) -> N
 
 
 def check(
-    path: Path, nodes: list[NodeProto], constants: dict[str, Any], x: np.ndarray = X,
-    oracle: Any = run_reference, opset: int = 18,
-) -> Graph:  # fmt: skip
+    path: Path,
+    nodes: list[NodeProto],
+    constants: dict[str, Any],
+    x: np.ndarray = X,
+    oracle: Any = run_reference,
+    opset: int = 18,
+) -> Graph:
     """Hold a model of x, whose last node makes the outputs, against the reference."""
     given = {name: np.array(value, x.dtype) for name, value in constants.items()}
     model = model_of(nodes, {"x": x}, given, list(nodes[-1].output), opset)
@@ -208,11 +212,16 @@ def test_casts_of_two_words(tmp_path: Path, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("array", "target"),
-    [(X, "UINT64"), (U, "INT64"), (X.astype(np.int32), "UINT64"), (X.astype(np.int32), "INT64"),
-     (np.array([0, 2**31, 2**32 - 1], np.uint32), "INT64"),
-     (np.array([3e9, -3e9, 1.5, -0.5, 2**40, -(2.0**62), 16777216], np.float32), "INT64"),
-     (np.array([3e9, 2.0**63, 5.5], np.float32), "UINT64")],
-)  # fmt: skip
+    [
+        (X, "UINT64"),
+        (U, "INT64"),
+        (X.astype(np.int32), "UINT64"),
+        (X.astype(np.int32), "INT64"),
+        (np.array([0, 2**31, 2**32 - 1], np.uint32), "INT64"),
+        (np.array([3e9, -3e9, 1.5, -0.5, 2**40, -(2.0**62), 16777216], np.float32), "INT64"),
+        (np.array([3e9, 2.0**63, 5.5], np.float32), "UINT64"),
+    ],
+)
 def test_casts_to_64_bits(tmp_path: Path, array: np.ndarray, target: str) -> None:
     model = model_of([op("Cast", "x", to=getattr(TensorProto, target))], {"x": array}, {}, ["y"])
     compare_model(tmp_path, model, {"x": array})
@@ -322,14 +331,24 @@ def test_updates_that_join_otherwise_are_words(tmp_path: Path) -> None:
 def test_a_loop_leaves_32_bits_on_its_way(tmp_path: Path) -> None:
     info = helper.make_tensor_value_info
     body = helper.make_graph(
-        [op("Mul", "s k", "t"), op("Add", "t i", "n"), op("Identity", "c", "again"),
-         op("Identity", "n", "seen")],
+        [
+            op("Mul", "s k", "t"),
+            op("Add", "t i", "n"),
+            op("Identity", "c", "again"),
+            op("Identity", "n", "seen"),
+        ],
         "body",
-        [info("i", TensorProto.INT64, []), info("c", TensorProto.BOOL, []),
-         info("s", TensorProto.INT64, [8])],
-        [info("again", TensorProto.BOOL, []), info("n", TensorProto.INT64, [8]),
-         info("seen", TensorProto.INT64, [8])],
-    )  # fmt: skip
+        [
+            info("i", TensorProto.INT64, []),
+            info("c", TensorProto.BOOL, []),
+            info("s", TensorProto.INT64, [8]),
+        ],
+        [
+            info("again", TensorProto.BOOL, []),
+            info("n", TensorProto.INT64, [8]),
+            info("seen", TensorProto.INT64, [8]),
+        ],
+    )
     loop = helper.make_node("Loop", ["turns", "", "x"], ["y", "z"], body=body)
     check(tmp_path, [loop], {"turns": 5, "k": 31})
 
@@ -382,13 +401,16 @@ def test_an_operator_that_takes_words_stops_at_what_does_not_fit(tmp_path: Path)
     [
         (op("CumProd", "x a"), {"a": 0}, [2, -3, 70, 1, 99], [2**16, 2**15, 1, 1, 1]),
         (op("Pow", "x x"), {}, [1, 2, 3, 9, 0], [3, 10, 1, 1, 1]),
-        (op("Pow", "x p"), {"p": [2, 5, 1, 0, 3]}, [46300, 70, 10**9, 9, 5],
-         [46341, 1, 1, 1, 1]),
+        (op("Pow", "x p"), {"p": [2, 5, 1, 0, 3]}, [46300, 70, 10**9, 9, 5], [46341, 1, 1, 1, 1]),
         (op("Einsum", "x x", equation="i,i->"), {}, [46000, 3, -5, 1, 0], [46000, 46000, 0, 0, 0]),
-        (op("ScatterElements", "x i u", reduction="mul"), {"i": [0, 0], "u": [40000, -50]},
-         [1000, 2, 3, 4, 5], [2000, 2, 3, 4, 5]),
+        (
+            op("ScatterElements", "x i u", reduction="mul"),
+            {"i": [0, 0], "u": [40000, -50]},
+            [1000, 2, 3, 4, 5],
+            [2000, 2, 3, 4, 5],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_computed_in_words_is_checked(
     tmp_path: Path, last: NodeProto, constants: dict[str, Any], small: list[int], large: list[int]
 ) -> None:

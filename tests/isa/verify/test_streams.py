@@ -122,17 +122,27 @@ RIGHT = {
     "and all that follows": "i.load n, [buf]\ni.min n, n, 9\nmov.f32 [buf], <ins> for i:n",
 }
 WRONG = {
-    "in one tile": ("mov.f32 [buf], <ins> for i:8 + min(x, 2)", "11 wavelets of 'ins' come to "
-                    "tile 3,0 (fed in line 12), and its code takes 10: the run would never end"),
-    "nobody takes": ("i.set n, 1", "8 wavelets of 'ins' come to tile 0,0 (fed in line 12), and "
-                     "its code takes 0: the run would never end"),
-    "a turn too many": ("loop k: 9 + x\nmov.f32 [buf], <ins>\nend", "tile 0,0 takes 9 wavelets "
-                        "of 'ins', and 8 come to it (fed in line 12): it would wait for ever"),
-    "between tiles": ("mov.f32 [buf], <ins> for i:8 + x\nif x == 0\nmov.f32 <east>, 1.0 for i:5\n"
-                      "else\nmov.f32 [buf], <east> for i:3 + x\nend",
-                      "5 wavelets of 'east' come to tile 1,0, and its code takes 4: the run would "
-                      "never end"),
-}  # fmt: skip
+    "in one tile": (
+        "mov.f32 [buf], <ins> for i:8 + min(x, 2)",
+        "11 wavelets of 'ins' come to "
+        "tile 3,0 (fed in line 12), and its code takes 10: the run would never end",
+    ),
+    "nobody takes": (
+        "i.set n, 1",
+        "8 wavelets of 'ins' come to tile 0,0 (fed in line 12), and "
+        "its code takes 0: the run would never end",
+    ),
+    "a turn too many": (
+        "loop k: 9 + x\nmov.f32 [buf], <ins>\nend",
+        "tile 0,0 takes 9 wavelets "
+        "of 'ins', and 8 come to it (fed in line 12): it would wait for ever",
+    ),
+    "between tiles": (
+        "mov.f32 [buf], <ins> for i:8 + x\nif x == 0\nmov.f32 <east>, 1.0 for i:5\n"
+        "else\nmov.f32 [buf], <east> for i:3 + x\nend",
+        "5 wavelets of 'east' come to tile 1,0, and its code takes 4: the run would never end",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -30,7 +30,7 @@ WRITTEN = sorted([*ROOT.glob("tests/programs/*.wsa"), *ROOT.glob("docs/collectiv
 
 def assert_same(
     image: runtime.Image, inputs: dict[str, np.ndarray], several_faults: bool = False
-) -> None:  # fmt: skip
+) -> None:
     """Both engines end alike: outputs to the bit, counters, or the fault.
 
     several_faults: each may tell another.
@@ -191,7 +191,9 @@ def test_faults(code: str) -> None:
 
 
 def test_deadlock_tells_who_waits() -> None:
-    made = program(TWO.format(count=1) + """
+    made = program(
+        TWO.format(count=1)
+        + """
 main all
   if x == 0
     mov.f32 [b], <west>
@@ -200,7 +202,9 @@ main all
     wait s2, 1
   end
 end
-""", "2x1")  # fmt: skip
+""",
+        "2x1",
+    )
     with pytest.raises(Deadlock) as caught:
         runtime.run(made, {}, engine="values")
     text = str(caught.value)
@@ -212,7 +216,8 @@ end
 
 def test_each_tile_waits_for_its_own_semaphore() -> None:
     """What it has and needs differs in all tiles: each is told with its own numbers."""
-    made = program("""
+    made = program(
+        """
 region all at 1,1 size 2x3
 main all
   signal s0, 50
@@ -220,7 +225,9 @@ main all
   i.set more, x
   wait s1, 10 + y + more
 end
-""", "4x5")  # fmt: skip
+""",
+        "4x5",
+    )
     for engine in ("values", "reference"):
         with pytest.raises(Deadlock) as caught:
             runtime.run(made, {}, engine=engine)  # type: ignore[call-overload]
@@ -240,7 +247,8 @@ NEIGHBOUR = {
 @pytest.mark.parametrize("switches", ["", " | W -> E"])
 @pytest.mark.parametrize("reason", NEIGHBOUR)
 def test_a_router_says_why_wavelets_stay(reason: str, switches: str) -> None:
-    made = program(f"""
+    made = program(
+        f"""
 color way = 0
 region all at 0,0 size 2x1
 route way in all when x == 0 : RAMP -> E{switches}
@@ -250,20 +258,26 @@ main all
     mov.f32 <way>, 1.0 for i:3
   end
 end
-""", "2x1")  # fmt: skip
+""",
+        "2x1",
+    )
     with pytest.raises(Deadlock, match=rf"holds 3 of color 'way', waits for E, {reason}"):
         runtime.run(made, {}, engine="values")
 
 
 def test_wavelets_that_no_one_takes() -> None:
-    made = program(TWO.format(count=1) + """
+    made = program(
+        TWO.format(count=1)
+        + """
 main all
   if x == 0
     mov.f32 <east>, 1.0 for i:3
     mov.f32 <out>, 1.0
   end
 end
-""", "2x1")  # fmt: skip
+""",
+        "2x1",
+    )
     with pytest.raises(
         Deadlock, match=r"tile \(1, 0\): 3 of color 'east' that no instruction takes"
     ):
@@ -271,7 +285,9 @@ end
 
 
 def test_an_endless_producer_ends_in_a_sentence() -> None:
-    made = program(TWO.format(count=1) + """
+    made = program(
+        TWO.format(count=1)
+        + """
 main all
   if x == 0
     loop n: 1000000000
@@ -279,7 +295,9 @@ main all
     end
   end
 end
-""", "2x1")  # fmt: skip
+""",
+        "2x1",
+    )
     with pytest.raises(MemoryLimit, match="of color 'east' from column 0 are not read"):
         runtime.run(made, {}, engine="values", max_memory=1 << 24)
 

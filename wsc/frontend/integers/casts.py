@@ -75,6 +75,8 @@ def _cast_wide(call: Call, x: Wide, target: ir.DataType | None) -> Result:
         return cast_to(call, x.low, source, target)
     operand = Integer(x, x.range, x.signed)
     value = mapped(build, lambda a: pairs.to_f32(a, x.signed), [operand], "float")
-    return cast_to(call, value, Kind.FLOAT, target) if target is not Kind.FLOAT else build.cast(
-        value, call.float_type
-    )  # fmt: skip
+    return (
+        cast_to(call, value, Kind.FLOAT, target)
+        if target is not Kind.FLOAT
+        else build.cast(value, call.float_type)
+    )

@@ -146,8 +146,10 @@ def _bound(
         row = "max" if up else "min"
         result = build.map(
             lambda a, b: ordered(ordered(a, kind).op(row, ordered(b, kind)), kind),
-            one.item, two.item, hint=row,
-        )  # fmt: skip
+            one.item,
+            two.item,
+            hint=row,
+        )
         assume(build, result, interval)
         return result
 

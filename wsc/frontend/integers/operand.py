@@ -132,9 +132,12 @@ def _known(build: GraphBuilder, operand: Integer) -> int | None:
 
 
 def compute(
-    build: GraphBuilder, body: Callable[..., Pair], operands: Sequence[Integer],
-    interval: Range, signed: bool,
-) -> Value | Wide:  # fmt: skip
+    build: GraphBuilder,
+    body: Callable[..., Pair],
+    operands: Sequence[Integer],
+    interval: Range,
+    signed: bool,
+) -> Value | Wide:
     """The pairs that ``body`` makes; one word where the result cannot leave 32 bits."""
     low = mapped(build, lambda *each: body(*each).low, operands, "low")
     if wide.within(interval, wide.narrow(signed)):

@@ -140,9 +140,13 @@ def mean(call: Call, lower: Function) -> Result:
 
 
 def _digits(
-    call: Call, lower: Function, operands: dict[int, Integer], count: int,
-    interval: Range, signed: bool,
-) -> Value | Wide:  # fmt: skip
+    call: Call,
+    lower: Function,
+    operands: dict[int, Integer],
+    count: int,
+    interval: Range,
+    signed: bool,
+) -> Value | Wide:
     bits = next((bits for bits in (16, 8, 4) if count << bits < 2**31), 0)
     require(bits > 0, f"a sum of {count} 64-bit integers that can leave 32 bits")
     total = 64 if any(isinstance(operand.item, Wide) for operand in operands.values()) else 32

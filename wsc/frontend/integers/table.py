@@ -92,14 +92,30 @@ MOVES: dict[str, Rule] = {
     "OneHot": moved(2),
     "Scatter": moved(0, 2),
     **dict.fromkeys(
-        ("CenterCropPad", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements",
-         "GatherND", "Reshape", "ReverseSequence", "Slice", "SpaceToDepth", "Split", "Squeeze",
-         "Tile", "Transpose", "Trilu", "Unsqueeze"),
+        (
+            "CenterCropPad",
+            "DepthToSpace",
+            "Expand",
+            "Flatten",
+            "Gather",
+            "GatherElements",
+            "GatherND",
+            "Reshape",
+            "ReverseSequence",
+            "Slice",
+            "SpaceToDepth",
+            "Split",
+            "Squeeze",
+            "Tile",
+            "Transpose",
+            "Trilu",
+            "Unsqueeze",
+        ),
         moved(0),
     ),
     **dict.fromkeys(("Shape", "Size", "EyeLike"), seen),
     "NonZero": nonzero,
-}  # fmt: skip
+}
 
 
 def lowered(call: Call, lower: Function) -> Result:
