@@ -11,6 +11,7 @@ from wsc.cost.edge import traffic
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.program import Location
+from wsc.isa.turns import plain_transfers
 from wsc.report import busy_shares, edge_bound, kernel_rows
 from wsc.streams import call_transfers
 
@@ -40,7 +41,7 @@ def _ragged(transfer: str) -> str:
 
 def test_traffic_of_a_plain_transfer() -> None:
     program = parse(TWICE)
-    moved = traffic(program, program.transfers[0])
+    moved = traffic(program, plain_transfers(program)[0])
     assert (moved.ports.tolist(), moved.wavelets, moved.bytes) == ([2, 2, 2, 2], 2, 32)
 
 
@@ -50,7 +51,7 @@ def test_traffic_with_guard_repeats_and_ragged_blocks() -> None:
         "for i:max(0, min(4, 6 - r*4)) then advance final reset"
     )
     program = parse(text)
-    moved = traffic(program, program.transfers[0])
+    moved = traffic(program, plain_transfers(program)[0])
     assert moved.ports.tolist() == [0, 6, 6, 6]
     assert moved.wavelets == 6 + 3 + 1
     assert moved.bytes == 18 * 4
@@ -58,7 +59,7 @@ def test_traffic_with_guard_repeats_and_ragged_blocks() -> None:
 
 def test_traffic_on_another_side_counts_rows() -> None:
     program = parse(TWICE.replace("drain back in all side N", "drain back in all side W"))
-    assert traffic(program, program.transfers[1]).ports.tolist() == [2, 2]
+    assert traffic(program, plain_transfers(program)[1]).ports.tolist() == [2, 2]
 
 
 def test_transfers_belong_to_the_call_of_their_node_and_colors() -> None:
@@ -74,7 +75,7 @@ def test_transfers_of_one_node_are_dealt_in_order() -> None:
 
 def test_the_bound_of_the_edge() -> None:
     program, fabric = parse(TWICE), find_fabric("4x2")
-    assert edge_bound(program, fabric, program.transfers) == (2, 1)
+    assert edge_bound(program, fabric, plain_transfers(program)) == (2, 1)
     assert edge_bound(program, fabric, []) == (0, 0)
 
 

@@ -11,6 +11,7 @@ from wsc.cost.flows import Unpredictable
 from wsc.cost.walk import Walk
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
+from wsc.isa.turns import plain_transfers
 
 TEXT = """wsc 1
 fabric "tiny" 1x1
@@ -33,7 +34,7 @@ feed ins in all side N from a[i + 0*n] repeat n:2147483647 for i:8 then advance
 def test_a_transfer_repeated_for_ever_is_counted_at_once() -> None:
     program = parse(TEXT)
     began = time.process_time()
-    moved = traffic(program, program.transfers[0])
+    moved = traffic(program, plain_transfers(program)[0])
     assert moved.ports.tolist() == [8 * 2147483647]
     assert moved.wavelets == 9 * 2147483647
     assert time.process_time() - began < 1

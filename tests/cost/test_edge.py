@@ -6,6 +6,7 @@ import pytest
 
 from wsc.cost.edge import traffic
 from wsc.isa.parser import parse
+from wsc.isa.turns import plain_transfers
 
 TEXT = """wsc 1
 fabric "tiny" 4x3
@@ -37,7 +38,7 @@ def test_elements_at_every_port(
         extent="x + 3*y + 2" + (" - 2*n" if ragged else ""),
         controls=controls,
     )
-    moved = traffic(parse(text), parse(text).transfers[0])
+    moved = traffic(parse(text), plain_transfers(parse(text))[0])
     turns = [2 * n if ragged else 0 for n in range(5)]
     wanted = [
         0 if guarded and 1 not in (x, y) else sum(max(x + 3 * y + 2 - less, 0) for less in turns)
@@ -52,5 +53,5 @@ def test_a_guard_that_holds_nowhere_moves_nothing() -> None:
     text = TEXT.format(
         side="N", guard=" when x == 9", repeat="", extent="4", controls=" then advance"
     ).replace(" + 0*n", "")
-    moved = traffic(parse(text), parse(text).transfers[0])
+    moved = traffic(parse(text), plain_transfers(parse(text))[0])
     assert (moved.ports.tolist(), moved.wavelets, moved.bytes) == ([0] * 4, 0, 0)

@@ -37,6 +37,7 @@ from wsc.isa.program import (
     Transfer,
 )
 from wsc.isa.table import BY_NAME, Form
+from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control
 
 T = TypeVar("T")
@@ -301,7 +302,7 @@ def _routes(program: Program, kind: str) -> Iterator[Corruption]:
 
 
 def _transfers(program: Program, kind: str) -> Iterator[Corruption]:
-    for number, transfer in enumerate(program.transfers):
+    for number, transfer in enumerate(plain_transfers(program)):
         for new in _changed(program, transfer, number, kind):
             yield Corruption(f"{kind}: {transfer}", program.with_(transfers=new))
 
@@ -309,7 +310,7 @@ def _transfers(program: Program, kind: str) -> Iterator[Corruption]:
 def _changed(
     program: Program, transfer: Transfer, number: int, kind: str
 ) -> Iterator[tuple[Transfer, ...]]:
-    items = program.transfers
+    items = plain_transfers(program)
     if kind == "offset":
         yield _with(items, number, replace(transfer, offset=transfer.offset + 1))
     elif kind == "feed color":

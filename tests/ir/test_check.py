@@ -20,6 +20,7 @@ from wsc.ir.graph import (
     Move,
     Pad,
     Primitive,
+    Raw,
     Reduce,
     Reduction,
     Reshape,
@@ -145,13 +146,13 @@ def test_terms_keep_equal_steps_once_and_drop_the_unread() -> None:
 def test_movement_of_a_constant_is_a_constant() -> None:
     build = GraphBuilder("g")
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    value = build.lazy_constant("w", f32(2, 3), lambda: array, ("w.bin", 0, 24))
+    value = build.lazy_constant("w", f32(2, 3), lambda: array, Raw("w.bin", 0, 24))
     flat = build.reshape(value, (6,))
     turned = build.transpose(value, (1, 0))
     outputs = [GraphOutput(str(i), v.name, "float32") for i, v in enumerate((flat, turned))]
     graph = build.finish(outputs)
     assert not graph.nodes
-    assert graph.constants[0].source == ("w.bin", 0, 24)
+    assert graph.constants[0].source == Raw("w.bin", 0, 24)
     assert graph.constants[1].source is None
     np.testing.assert_array_equal(graph.constants[1].load(), array.T)
 

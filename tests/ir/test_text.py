@@ -27,6 +27,7 @@ from wsc.ir.graph import (
     Move,
     Node,
     Pad,
+    Raw,
     Reduce,
     Reduction,
     Ref,
@@ -91,10 +92,10 @@ def test_comments_and_blank_lines_are_skipped() -> None:
 
 def test_constants_are_attached_by_name() -> None:
     constant = Constant(
-        "w", Type(DType.F32, (3, 4)), lambda: np.ones((3, 4), np.float32), ("w.bin", 0, 48)
+        "w", Type(DType.F32, (3, 4)), lambda: np.ones((3, 4), np.float32), Raw("w.bin", 0, 48)
     )
     graph = parse_graph(TEXT, {"w": constant})
-    assert graph.constants[0].source == ("w.bin", 0, 48)
+    assert graph.constants[0].source == Raw("w.bin", 0, 48)
     assert graph.constants[0].load().sum() == 12
     with pytest.raises(LookupError, match="'w'"):
         parse_graph(TEXT).constants[0].load()

@@ -230,8 +230,6 @@ def command(
         raise Refusal("--train takes no --bind, --input or --wide")
     if train and f64 != "f32":
         raise Refusal("--train takes no --f64: gradients are in single precision")
-    if train and isinstance(chosen, Named):
-        raise Refusal(f"--train takes an ONNX file, and {model} is the name of a model")
     if train:
         require_file(model)
     with noted(), working("compiling") as line:

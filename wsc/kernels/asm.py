@@ -259,8 +259,8 @@ class Asm:
                 self.vector(
                     name,
                     dtype,
-                    inner[0],
-                    *inner[1:],  # type: ignore[arg-type]
+                    inner[0],  # type: ignore[arg-type]
+                    *inner[1:],
                     dims=space[1:],
                     asynchronous=asynchronous,
                     target=target,

@@ -14,6 +14,7 @@ from wsc.isa.diagnostics import AssemblyError, Source
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.program import Fabric, If, Loop, Op, Program, Statement
+from wsc.isa.turns import plain_transfers
 from wsc.isa.verifier import verify
 from wsc.isa.verify import ends, follow, routes, streams, switches
 from wsc.isa.verify.context import Context
@@ -61,11 +62,11 @@ def test_compiled_programs_are_right(path: Path) -> None:
 
 def _off_by_one(program: Program) -> Iterator[Program]:
     """The program with one more step, or one less, of each transfer and instruction in turn."""
-    for place, transfer in enumerate(program.transfers):
+    for place, transfer in enumerate(plain_transfers(program)):
         *outer, last = transfer.dims
         for more in (-1, 1):
             dims = (*outer, replace(last, extent=last.extent + more))
-            changed = list(program.transfers)
+            changed = list(plain_transfers(program))
             changed[place] = replace(transfer, dims=dims)
             yield program.with_(transfers=tuple(changed))
     for place, procedure in enumerate(program.procedures):

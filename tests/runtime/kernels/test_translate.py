@@ -130,12 +130,12 @@ def test_products_are_rounded_before_they_are_added() -> None:
 
 
 def no_statement(a: int) -> int:
-    with a:
+    with a:  # type: ignore[attr-defined]
         return a
 
 
 def no_name(a: int) -> int:
-    return a + nowhere  # noqa: F821
+    return a + nowhere  # noqa: F821  # type: ignore[name-defined]
 
 
 def another_type(a: int) -> int:
