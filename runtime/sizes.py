@@ -10,10 +10,11 @@ from wsc.isa.program import Kind, Op, Program, statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
+from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
 from wsc.runtime.engine import CHECKING, TIME, VALUES
 from wsc.runtime.memory import require_memory
 from wsc.runtime.observations.records import SEMAPHORE, TALLY
-from wsc.runtime.reference.records import BUFFER, CELL, LOCK, MESSAGE, TILE, UNIT
+from wsc.runtime.reference.records import CELL, TILE
 from wsc.runtime.routes import Fcol, guarded
 from wsc.runtime.schedule import Rcol
 from wsc.runtime.tables import MAX_DIMS

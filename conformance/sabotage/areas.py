@@ -113,6 +113,7 @@ AREAS: dict[str, Area] = {
     ),
     "engines": Area(
         (
+            "runtime/clocked/*.py",
             "runtime/reference/routers.py",
             "runtime/reference/edge.py",
             "runtime/reference/messages.py",

@@ -69,19 +69,29 @@ class Machine:
 
 
 class Kernel(Generic[P, R]):
-    """A function that other kernels call; Python calls it only if it is an entry."""
+    """A function that other kernels call; Python calls it only if it is an entry.
 
-    def __init__(self, function: Callable[P, R], compiled: Function, library: Library) -> None:
+    library: that it is of, None for one that several libraries translate.
+    """
+
+    def __init__(
+        self, function: Callable[P, R], compiled: Function, library: Library | None = None
+    ) -> None:
         update_wrapper(self, function)
         self.compiled, self.library = compiled, library
 
     def __call__(self, *args: P.args, **_none: P.kwargs) -> R:
         """Run the compiled function, without Python's lock."""
-        if self.compiled not in self.library.entries:
+        if self.library is None or self.compiled not in self.library.entries:
             raise TypeError(f"'{self.compiled.name}' is called by other kernels alone")
         call = _prototype(self.compiled)(self.library.addresses()[self.compiled.name])
         given: list[Any] = [arg.address if isinstance(arg, Machine) else arg for arg in args]
         return call(*given)
+
+
+def shared(function: Callable[P, R]) -> Kernel[P, R]:
+    """Compile a function in each library whose kernels call it, with that library's tables."""
+    return Kernel(function, annotated(function, outer=False))
 
 
 def _prototype(function: Function) -> Any:
@@ -92,11 +102,11 @@ def _prototype(function: Function) -> Any:
 class Library:
     """The kernels of one engine. name: of the engine, and of the file that keeps its code.
 
-    folder: holds the kernels' sources. vector: whether inner loops run over many elements.
+    folders: hold the kernels' sources. vector: whether inner loops run over many elements.
     """
 
-    def __init__(self, name: str, tables: Tables, folder: Path, *, vector: bool = False) -> None:
-        self.name, self.tables, self.folder, self.vector = name, tables, folder, vector
+    def __init__(self, name: str, tables: Tables, *folders: Path, vector: bool = False) -> None:
+        self.name, self.tables, self.folders, self.vector = name, tables, folders, vector
         self.entries: list[Function] = []
         self._loaded: dict[str, int] = {}
         self._lock = RLock()
@@ -159,7 +169,7 @@ class Library:
     def digest(self) -> str:
         """Over all that decides what the compiled code does."""
         here, contract = Path(__file__).parent, Path(isa.__file__).parent
-        files = [*sorted(self.folder.glob("*.py")), *sorted(here.glob("*.py"))]
+        files = [path for folder in (*self.folders, here) for path in sorted(folder.glob("*.py"))]
         files += [here.parent / name for name in _BESIDE]
         files += [contract / name for name in _CONTRACT]
         total = hashlib.sha256(repr((llvmlite.__version__, *processor())).encode())

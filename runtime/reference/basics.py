@@ -7,90 +7,18 @@ in this cycle does not look free before the next.
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import RAMP, tail_cell
 from wsc.runtime.reference.compiled import Machine, kernel, longs_at
-from wsc.runtime.reference.records import NEVER, WHEEL, Fault, Reason
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import Qcol
 
-RAMP = 4
 MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
-
-
-@kernel
-def fault(s: Machine, code: int, tile: int, unit: int, row: int, a: int, b: int) -> None:
-    """Stop the run at the end of this cycle.
-
-    Of several faults the first cycle's counts, then the first tile's; at a tile the core's comes
-    before those of the edge, and those in the order of the transfers. So the engines, which meet
-    them in other orders, tell of the same one.
-    """
-    now = s.now[0]
-    time = now.local
-    turn = row + 1 if code == Fault.LOOKUP else 0
-    sooner = now.error == 0 or time < now.error_time
-    if not sooner and time == now.error_time:
-        same = tile == now.error_tile
-        sooner = tile < now.error_tile or (same and turn < now.error_turn)
-    if sooner:
-        now.error = code
-        now.error_time = time
-        now.error_tile = tile
-        now.error_unit = unit
-        now.error_turn = turn
-        now.error_row = row
-        now.error_a = a
-        now.error_b = b
-
-
-@kernel
-def delay(seed: int, where: int, count: int) -> int:
-    """Random extra cycles, a hash of the seed, the place and how many passed before."""
-    if seed == 0:
-        return 0
-    h = seed * 0x1E3779B97F4A7C15 + where * 0x2545F4914F6CDD1D + count
-    h = (h ^ ((h >> 30) & 0x3FFFFFFFF)) * 0x3F58476D1CE4E5B9
-    h = (h ^ ((h >> 27) & 0x1FFFFFFFFF)) * 0x14D049BB133111EB
-    h = (h >> 31) & 0x7FFFFFFF
-    if h & 3 != 0:
-        return 0
-    return (h >> 5) & 7
-
-
-@kernel
-def head_cell(s: Machine, f: int) -> int:
-    """The cell of the oldest wavelet."""
-    return s.fifos[f, Fcol.OFFSET] + s.fifos[f, Fcol.HEAD]
-
-
-@kernel
-def tail_cell(s: Machine, f: int) -> int:
-    """The cell that is filled next; of a full FIFO the head's."""
-    fifos = s.fifos
-    cell = fifos[f, Fcol.HEAD] + fifos[f, Fcol.COUNT]
-    if cell >= fifos[f, Fcol.DEPTH]:
-        cell -= fifos[f, Fcol.DEPTH]
-    return fifos[f, Fcol.OFFSET] + cell
 
 
 @kernel
 def value_in(s: Machine, cell: int) -> int:
     """The 32 bits of a wavelet, as a signed number."""
     return s.cells[cell].value
-
-
-@kernel
-def control_in(s: Machine, cell: int) -> int:
-    """What a control wavelet asks for; 0 for data."""
-    return s.cells[cell].control
-
-
-@kernel
-def room(s: Machine, f: int, t: int) -> bool:
-    """Whether the state before cycle t has a free cell and accepts."""
-    fifos = s.fifos
-    if fifos[f, Fcol.COUNT] >= fifos[f, Fcol.DEPTH] or t < fifos[f, Fcol.OPEN]:
-        return False
-    return s.cells[tail_cell(s, f)].time <= t
 
 
 @kernel
@@ -103,17 +31,6 @@ def push(s: Machine, f: int, value: int, control: int, visible: int) -> None:
     s.cells[cell].control = control
     fifos[f, Fcol.COUNT] += 1
     fifos[f, Fcol.PUSHED] += 1
-
-
-@kernel
-def pop(s: Machine, f: int, t: int) -> None:
-    """Drop the head in cycle t; its cell is free from the next on."""
-    fifos = s.fifos
-    s.cells[head_cell(s, f)].time = t + 1
-    head = fifos[f, Fcol.HEAD] + 1
-    fifos[f, Fcol.HEAD] = 0 if head == fifos[f, Fcol.DEPTH] else head
-    fifos[f, Fcol.COUNT] -= 1
-    fifos[f, Fcol.POPPED] = t
 
 
 @kernel
@@ -168,83 +85,6 @@ def wake_upstream(s: Machine, slot: int) -> None:
             ready(s, before)
     elif -(1 << 30) < before <= -2:
         wake_feed(s, -2 - before)
-
-
-@kernel
-def unlink(s: Machine, tile: int) -> None:
-    """Take a tile out of the timing wheel."""
-    bucket = s.tile[tile].bucket
-    if bucket >= 0:
-        after, before = s.tile[tile].next, s.tile[tile].previous
-        if before >= 0:
-            s.tile[before].next = after
-        else:
-            s.wheel[bucket] = after
-        if after >= 0:
-            s.tile[after].previous = before
-        s.tile[tile].bucket = -1
-
-
-@kernel
-def schedule(s: Machine, tile: int, time: int) -> None:
-    """Visit a tile's units in cycle ``time``, if not earlier."""
-    if s.tile[tile].bucket >= 0 and s.tile[tile].wake <= time:
-        return
-    unlink(s, tile)
-    s.tile[tile].wake = time
-    horizon = s.now[0].now + WHEEL - 1
-    bucket = (time if time < horizon else horizon) & (WHEEL - 1)
-    first = s.wheel[bucket]
-    s.tile[tile].next = first
-    s.tile[tile].previous = -1
-    s.tile[tile].bucket = bucket
-    if first >= 0:
-        s.tile[first].previous = tile
-    s.wheel[bucket] = tile
-
-
-@kernel
-def wake_unit(s: Machine, tile: int, unit: int, time: int) -> None:
-    """End a unit's wait in cycle ``time``; it then looks again."""
-    row = tile * s.now[0].units + unit
-    if s.unit[row].wake > time:
-        s.unit[row].wake = time
-        schedule(s, tile, time)
-
-
-@kernel
-def fold(s: Machine, semaphore: int, t: int) -> None:
-    """Make the additions of earlier cycles visible."""
-    if s.semaphores[semaphore].cycle < t:
-        s.semaphores[semaphore].value += s.semaphores[semaphore].added
-        s.semaphores[semaphore].added = 0
-
-
-@kernel
-def add_semaphore(s: Machine, tile: int, number: int, count: int, t: int) -> None:
-    """Add to a semaphore at the end of cycle t."""
-    semaphore = tile * s.now[0].semaphores + number
-    fold(s, semaphore, t)
-    s.semaphores[semaphore].added += count
-    s.semaphores[semaphore].cycle = t
-    main = tile * s.now[0].units
-    if s.unit[main].reason == Reason.SEMAPHORE and s.unit[main].what == number:
-        wake_unit(s, tile, 0, t + 1)
-
-
-@kernel
-def block(s: Machine, me: int, reason: int, what: int, t: int) -> None:
-    """Wait until woken; the cycles from t on count for the reason."""
-    s.unit[me].reason = reason
-    s.unit[me].what = what
-    s.unit[me].since = t
-    s.unit[me].wake = NEVER
-
-
-@kernel
-def moved(s: Machine, t: int) -> None:
-    """Note that something happened in cycle t."""
-    s.now[0].last = max(s.now[0].last, t)
 
 
 @kernel

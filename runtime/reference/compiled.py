@@ -38,7 +38,7 @@ __all__ = [
     "operate",
 ]
 
-LIBRARY = Library("reference", TABLES, Path(__file__).parent)
+LIBRARY = Library("reference", TABLES, Path(__file__).parent, Path(__file__).parents[1] / "clocked")
 kernel, entry = LIBRARY.kernel, LIBRARY.entry
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wsc.runtime.reference.basics import MOST_VISITS, schedule, shuffle
+from wsc.runtime.clocked.basics import schedule
+from wsc.runtime.reference.basics import MOST_VISITS, shuffle
 from wsc.runtime.reference.compiled import Machine, entry, kernel
 from wsc.runtime.reference.edge import edge_phase, request_feeds, settle
 from wsc.runtime.reference.messages import dynamic_phase

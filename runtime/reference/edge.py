@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from wsc.runtime.reference.basics import (
-    activate_port,
-    delay,
-    fault,
-    head_cell,
-    moved,
-    push,
-    ready,
-    room,
-    value_in,
-    wake_feed,
-)
+from wsc.runtime.clocked.basics import delay, fault, head_cell, moved, room
+from wsc.runtime.clocked.edge import end_repetition, value_wanted
+from wsc.runtime.clocked.routers import first_after
+from wsc.runtime.kernels.plain import side_of
+from wsc.runtime.reference.basics import activate_port, push, ready, value_in, wake_feed
 from wsc.runtime.reference.compiled import Machine, halves_at, integers_at, kernel
 from wsc.runtime.reference.races import blank
 from wsc.runtime.reference.records import NEVER, Fault
-from wsc.runtime.reference.routers import first_after, serve
+from wsc.runtime.reference.routers import serve
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
-
-
-@kernel
-def side_of(port: int, width: int, height: int) -> int:
-    """0..3 for a port on N, E, S, W."""
-    if port < width:
-        return 0
-    if port < width + height:
-        return 1
-    return 2 if port < 2 * width + height else 3
 
 
 @kernel
@@ -44,16 +27,6 @@ def offset(s: Machine, queue: int) -> int:
     if s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.DIRECTION] == FEED:
         at += s.lookup_value[value_wanted(s, queue)] * s.shapes[shape, Hcol.STRIDE]
     return at
-
-
-@kernel
-def value_wanted(s: Machine, queue: int) -> int:
-    """Number of the lookup value that the cursor of a feeding queue needs."""
-    record = s.queues[queue, Qcol.RECORD]
-    shape = s.records[record, Rcol.SHAPE]
-    before = s.records[record, Rcol.BEFORE] + s.queues[queue, Qcol.REPEAT]
-    number = before * s.shapes[shape, Hcol.ROWS] + s.queues[queue, Qcol.ROW]
-    return s.lookups[s.shapes[shape, Hcol.LOOKUP], 0] + number
 
 
 @kernel
@@ -91,15 +64,6 @@ def settle(s: Machine, queue: int) -> None:
     slot = q[queue, Qcol.SLOT]
     if s.fifos[slot, Fcol.COUNT] > 0:
         ready(s, slot)
-
-
-@kernel
-def end_repetition(s: Machine, queue: int, shape: int) -> None:
-    """All elements of a repetition are done."""
-    if s.shapes[shape, Hcol.THEN] != 0:
-        s.queues[queue, Qcol.STATE] = 1
-    else:
-        s.queues[queue, Qcol.REPEAT] += 1
 
 
 @kernel

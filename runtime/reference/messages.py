@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from wsc.runtime.reference.basics import (
-    RAMP,
-    add_semaphore,
-    block,
-    delay,
-    moved,
-    wake_unit,
+from wsc.runtime.clocked.basics import RAMP, add_semaphore, block, delay, moved
+from wsc.runtime.clocked.messages import (
+    beyond_tile,
+    dyn_activate,
+    dyn_push,
+    dyn_room,
+    end_message,
+    message_place,
+    wake_senders,
+    way,
 )
+from wsc.runtime.clocked.routers import first_after
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import (
     MESSAGE_BITS,
@@ -19,52 +23,11 @@ from wsc.runtime.reference.races import (
     touch,
 )
 from wsc.runtime.reference.records import Does, Reason
-from wsc.runtime.reference.routers import first_after
 from wsc.runtime.reference.vectors import store
 from wsc.runtime.tables import Col, Ocol
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
 LAST_SERVED = 5  # columns of dyn_hold behind the five holders
-
-
-@kernel
-def dyn_room(s: Machine, f: int, t: int) -> bool:
-    """Whether the state before cycle t has a free slot."""
-    used = s.dyn[f].count + (1 if s.dyn[f].popped == t else 0)
-    return used < s.now[0].depth
-
-
-@kernel
-def dyn_push(s: Machine, f: int, value: int, kind: int, visible: int) -> None:
-    """Append a wavelet to an input buffer and put its tile on the list."""
-    cell = s.dyn[f].head + s.dyn[f].count
-    if cell >= s.now[0].depth:
-        cell -= s.now[0].depth
-    cell += f * s.now[0].depth
-    s.dyn_value[cell] = value
-    s.dyn_kind[cell] = kind
-    s.dyn_time[cell] = visible
-    s.dyn[f].count += 1
-    s.dyn[f].pushed += 1
-    dyn_activate(s, f // 5)
-
-
-@kernel
-def dyn_activate(s: Machine, tile: int) -> None:
-    """Visit a tile's dynamic router in the next cycle."""
-    if s.tile[tile].routing == 0:
-        s.tile[tile].routing = 1
-        s.dyn_active[s.now[0].dynamic_which * s.now[0].tiles + s.now[0].dynamics] = tile
-        s.now[0].dynamics += 1
-
-
-@kernel
-def wake_senders(s: Machine, tile: int, t: int) -> None:
-    """Units that wait for the ramp queue may look again."""
-    base = tile * s.now[0].units
-    for unit in range(s.now[0].units):
-        if s.unit[base + unit].reason == Reason.DYNAMIC:
-            wake_unit(s, tile, unit, t)
 
 
 @kernel
@@ -80,19 +43,6 @@ def element_address(s: Machine, me: int, row: int) -> int:
 def element_bits(s: Machine, at: int, size: int) -> int:
     """An element from SRAM."""
     return s.halves[at >> 1] if size == 2 else s.sram[at >> 2]
-
-
-@kernel
-def message_place(s: Machine, me: int, row: int) -> int:
-    """Second header: address, stride, element type and semaphore, in one word."""
-    rank, at, stride = s.rows[row, Col.RANK], s.unit_base[me, 0], 0
-    for d in range(rank - 1):
-        at += s.unit_index[me, d] * s.unit_stride[me, 4 * d]
-    if rank > 0:
-        stride = s.unit_stride[me, 4 * (rank - 1)]
-    kind = s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE]
-    packed = at | (stride & 0xFFFFFF) << 24 | kind << 48
-    return packed | s.rows[row, Col.D] << 50
 
 
 @kernel
@@ -133,48 +83,6 @@ def send_step(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> No
     dyn_push(s, f, bits, LAST if last else DATA, visible)
     if last:
         end_message(s, tile, me, d, t)
-
-
-@kernel
-def end_message(s: Machine, tile: int, me: int, d: int, t: int) -> None:
-    """Release the ramp queue and step to the next message."""
-    u = s.unit
-    if d >= 0:
-        s.unit_index[me, d] = 0
-        d -= 1
-    while d >= 0:
-        s.unit_index[me, d] += 1
-        if s.unit_index[me, d] < s.unit_extent[me, d]:
-            break
-        s.unit_index[me, d] = 0
-        d -= 1
-    u[me].phase = 0
-    u[me].left -= 1
-    s.dyn_lock[tile].unit = -1
-    s.dyn_lock[tile].released = t
-    wake_senders(s, tile, t + 1)
-
-
-@kernel
-def way(s: Machine, tile: int, target: int) -> int:
-    """Output of a message: x first, then y, then the core."""
-    width = s.now[0].width
-    x, y, tx, ty = tile % width, tile // width, target % width, target // width
-    if tx != x:
-        return 1 if tx > x else 3
-    if ty != y:
-        return 2 if ty > y else 0
-    return RAMP
-
-
-@kernel
-def beyond_tile(s: Machine, tile: int, side: int) -> int:
-    """The neighbour on a side; a message never leaves the rectangle."""
-    if side == 0:
-        return tile - s.now[0].width
-    if side == 1:
-        return tile + 1
-    return tile + s.now[0].width if side == 2 else tile - 1
 
 
 @kernel

@@ -13,36 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from wsc.runtime.clocked import records as clocked
+from wsc.runtime.clocked.records import FLAT, OPERANDS, WHEEL, Counts
 from wsc.runtime.observations.records import (
-    ENTRY,
     NEVER,
-    PASS,
-    SEMAPHORE,
-    STATEMENT,
-    TALLY,
-    TRACED,
     Fault,
     Mode,
     Reason,
     Status,
 )
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.tables import MAX_DIMS, Col, Ocol
 
 __all__ = ["NEVER", "TABLES", "WHEEL", "Counts", "Does", "Fault", "Mode", "Reason", "Status"]
-
-WHEEL = 4096  # cycles that the wheel of tiles looks ahead
-FLAT = 0  # columns of a table of one dimension
-OPERANDS = 4
-
-
-class Counts(IntEnum):
-    """Which counter the steps of an instruction add to."""
-
-    MACS_F32 = 4
-    MACS_F16 = 5
-    ELEMENTS = 6
 
 
 class Does(IntEnum):
@@ -58,59 +39,7 @@ class Does(IntEnum):
 
 RUN = np.dtype(  # the run
     [
-        ("now", np.int64),
-        ("dynamics", np.int64),
-        ("dynamic_which", np.int64),
-        ("last", np.int64),  # cycle after the last event
-        ("error", np.int64),
-        ("error_tile", np.int64),
-        ("error_unit", np.int64),
-        ("error_row", np.int64),
-        ("error_a", np.int64),
-        ("error_b", np.int64),
-        ("credit_in", np.int64),
-        ("credit_out", np.int64),
-        ("credit_time", np.int64),
-        ("turn_in", np.int64),
-        ("turn_out", np.int64),
-        ("requests", np.int64),
-        ("queues_left", np.int64),
-        ("bytes_in", np.int64),
-        ("bytes_out", np.int64),
-        ("moved", np.int64),  # elements that crossed the edge
-        ("seed", np.int64),
-        ("width", np.int64),
-        ("height", np.int64),
-        ("ramp", np.int64),
-        ("io", np.int64),
-        ("units", np.int64),
-        ("registers", np.int64),
-        ("calls", np.int64),
-        ("loops", np.int64),
-        ("semaphores", np.int64),
-        ("bytes", np.int64),
-        ("colors", np.int64),
-        ("issue", np.int64),
-        ("depth", np.int64),  # of a dynamic buffer
-        ("tiles", np.int64),
-        ("queues", np.int64),
-        ("port_count", np.int64),
-        ("local", np.int64),  # cycle in which the unit that is being run is
-        ("error_time", np.int64),
-        (
-            "late_floor",
-            np.int64,
-        ),  # first bucket of the slots that were put off; those before it are empty
-        ("trace", np.int64),  # entries that each traced unit has room for; 0 when nothing is traced
-        (
-            "visits",
-            np.int64,
-        ),  # of units and routers, or instructions and rows, since the loop was entered
-        (
-            "error_turn",
-            np.int64,
-        ),  # of the fault among those at its tile in its cycle; see ``fault``
-        ("parked", np.int64),  # never: this engine waits for no limit
+        *clocked.RUN,
         ("routers", np.int64),  # tiles in the current list of routers
         ("which", np.int64),  # of the two lists is the current one
         ("ports", np.int64),
@@ -125,61 +54,18 @@ RUN = np.dtype(  # the run
 
 TILE = np.dtype(  # a tile
     [
-        ("x", np.int64),
-        ("y", np.int64),
-        ("pc", np.int64),
-        ("depth", np.int64),
-        ("frame", np.int64),  # first register of the window
-        ("statement", np.int64),
-        ("wake", np.int64),
-        ("next", np.int64),
-        ("previous", np.int64),
-        ("bucket", np.int64),
-        ("region", np.int64),
-        ("routing", np.int64),  # in the list of tiles with dynamic traffic
-        ("top", np.int64),  # highest SRAM byte touched
-        (
-            "passing",
-            np.int64,
-        ),  # through a statement of main that it is in, or takes next; -1: not counted
+        *clocked.TILE,
         ("ready", np.int64),  # mask of slots whose router buffer may be able to move
         ("rising", np.int64),  # mask of slots whose output queue may be able to move
         ("listed", np.int64),
     ]
 )
 
-UNIT = np.dtype(  # a unit
-    [
-        ("mode", np.int64),
-        ("wake", np.int64),
-        ("reason", np.int64),
-        ("since", np.int64),
-        ("what", np.int64),  # slot, semaphore or unit that it waits for
-        ("row", np.int64),
-        ("left", np.int64),  # rows to go
-        ("cycles", np.int64),  # cycles of a row
-        ("steps", np.int64),  # steps of a row
-        ("statement", np.int64),
-        ("target", np.int64),
-        ("phase", np.int64),
-        ("length", np.int64),  # cycles of an instruction without fabric operand, from its start
-        ("need", np.int64),  # count that a wait needs
-    ]
-)
 
 TRAIT = np.dtype(  # what the steps of an instruction add to
     [("counts", np.int64), ("bytes", np.int64)]  # a ``Counts``; bytes of SRAM
 )
 
-BUFFER = np.dtype(  # an input buffer of the dynamic network
-    [
-        ("head", np.int64),
-        ("count", np.int64),
-        ("popped", np.int64),
-        ("output", np.int64),  # output that the message under way takes, or -1
-        ("pushed", np.int64),
-    ]
-)
 
 CELL = np.dtype(  # a place of a FIFO
     [
@@ -189,16 +75,6 @@ CELL = np.dtype(  # a place of a FIFO
     ]
 )
 
-LOCK = np.dtype(  # the ramp queue of the dynamic network
-    [
-        ("unit", np.int64),  # that holds it, or -1
-        ("released", np.int64),  # in that cycle
-    ]
-)
-
-MESSAGE = np.dtype(  # that arrives at a tile: where its next element goes
-    [("address", np.int64), ("stride", np.int64), ("kind", np.int64), ("semaphore", np.int64)]
-)
 
 COUNT = np.dtype(  # what was added to a semaphore, by whom, and what waits took
     [
@@ -249,85 +125,28 @@ FINDING = np.dtype(  # a race: who did what before, and who now
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
 TABLES: dict[str, tuple[Any, int]] = {
+    **clocked.TABLES,
     "now": (RUN, FLAT),  # one RUN
     # The code: see wsc.runtime.tables.
-    "rows": (np.int32, len(Col)),
-    "operands": (np.int32, len(Ocol)),
-    "refs": (np.int32, 5),
-    "lists": (np.int32, FLAT),
-    "registers": (np.int32, FLAT),
-    "pool": (np.int32, FLAT),
-    "timing": (np.int64, 5),
-    "regions": (np.int32, 4),
     "traits": (TRAIT, FLAT),
     "literals": (np.int32, 3),  # bits of each literal, for each of the three types
     "half": (np.float32, FLAT),  # the f32 of each f16 encoding
-    "operations": (np.int64, 2),  # addresses of compiled value functions
-    "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
-    "words": (np.int32, FLAT),  # room for an operation: its result and its operands
     "at": (np.int64, FLAT),  # room for a line of steps: the address of each operand
     "go_on": (np.int64, FLAT),  # and its stride
     # Cores.
     "sram": (np.int32, FLAT),  # of all tiles, as words
     "halves": (np.uint16, FLAT),  # the same as 16-bit words
     "tile": (TILE, FLAT),
-    "unit": (UNIT, FLAT),
-    "unit_slot": (np.int64, OPERANDS),  # of each operand of a unit's instruction: its slot, or -1
-    "unit_base": (np.int64, OPERANDS),  # its first address
     "unit_held": (np.int64, OPERANDS),  # the bits of its element, if that is held
-    "unit_index": (np.int64, MAX_DIMS),
-    "unit_extent": (np.int64, MAX_DIMS),
-    "unit_stride": (np.int64, OPERANDS * MAX_DIMS),  # 4 * dimension + operand
-    "regs": (np.int32, FLAT),  # [tile, register]
-    "frames": (np.int64, FLAT),  # [tile, calls]: row to return to, and frame
-    "loops": (np.int64, FLAT),  # [tile, calls, nest]: turns
-    "semaphores": (SEMAPHORE, FLAT),
-    "wheel": (np.int64, FLAT),  # first tile of each cycle
-    "due": (np.int64, FLAT),
     # Routers.
-    "slots": (np.int32, int(Scol.GUIDED) + 1),
-    "slot_first": (np.int32, FLAT),
-    "slot_of": (np.int32, FLAT),  # [tile, color]
-    "positions": (np.int32, 2),
-    "fifos": (np.int64, len(Fcol)),
     "cells": (CELL, FLAT),
-    "turns": (np.int8, 6),  # last slot served on each link of a tile
     "active": (np.int64, FLAT),  # two lists of tiles whose routers may be able to move
     # The edge.
     "tensors": (np.int64, 2),  # address, and whether its elements are f16
-    "records": (np.int64, len(Rcol)),
-    "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
-    "queues": (np.int64, Qcol.INDEX + MAX_DIMS),
-    "port_first": (np.int64, FLAT),
-    "port_turn": (np.int64, FLAT),
     "port_mask": (np.int64, FLAT),  # queues of a port that may be able to feed
     "port_listed": (np.int8, FLAT),
     "port_active": (np.int64, FLAT),
-    "request_in": (np.int64, FLAT),
-    "request_out": (np.int64, FLAT),
-    "lookups": (np.int64, 3),
-    "lookup_count": (np.int64, FLAT),
     "lookup_value": (np.int64, FLAT),
-    "lookup_time": (np.int64, FLAT),
-    # The dynamic network.
-    "dyn": (BUFFER, FLAT),
-    "dyn_value": (np.int64, FLAT),
-    "dyn_kind": (np.int8, FLAT),
-    "dyn_time": (np.int64, FLAT),
-    "dyn_hold": (np.int8, 10),  # input that holds each output, or -1; then the last served
-    "dyn_message": (MESSAGE, FLAT),
-    "dyn_lock": (LOCK, FLAT),
-    "dyn_active": (np.int64, FLAT),
-    # What is counted and recorded.
-    "counted": (np.int64, FLAT),
-    "counters": (TALLY, FLAT),
-    "statements": (STATEMENT, FLAT),
-    "passes": (PASS, FLAT),
-    "moves": (np.int64, 6),  # wavelets of a slot over each link
-    "lost": (np.int64, 6),  # and cycles that it lost to other colors there
-    "dyn_links": (np.int64, 5),
-    "traced": (TRACED, FLAT),
-    "trace": (ENTRY, FLAT),
     # Races; see ``races``.
     "race_shadow": (np.int64, FLAT),  # for each granule: writer, its tag, a tag for each reader
     "race_clock": (np.int32, FLAT),  # for each thread: the epochs of all threads that it knows

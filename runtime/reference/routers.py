@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from wsc.isa.types import Control
-from wsc.runtime.reference.basics import (
-    RAMP,
-    activate,
-    control_in,
-    delay,
-    moved,
-    pop,
-    push,
-    ready,
-    room,
-    value_in,
-    wake_unit,
-    wake_upstream,
-)
+from wsc.runtime.clocked.basics import RAMP, control_in, delay, moved, pop, room, wake_unit
+from wsc.runtime.clocked.routers import first_after, lose, takes
+from wsc.runtime.reference.basics import activate, push, ready, value_in, wake_upstream
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import pass_on
 from wsc.runtime.reference.records import NEVER
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.schedule import Qcol
 from wsc.runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 RESET = CONTROL_INDEX[Control.RESET]
 INTO_ROUTER = 5  # column of links and turns for core -> router
-
-
-@kernel
-def first_after(mask: int, last: int) -> int:
-    """The first set bit at or after the one that follows ``last``, round robin."""
-    later = mask & ~((2 << last) - 1) if last >= 0 else mask
-    chosen = later if later != 0 else mask
-    bit = 0
-    while (chosen >> bit) & 1 == 0:
-        bit += 1
-    return bit
 
 
 @kernel
@@ -61,16 +39,6 @@ def drop(s: Machine, slot: int, t: int) -> None:
     if s.fifos[slot, Fcol.COUNT] == 0:
         s.tile[s.slots[slot, Scol.TILE]].ready &= ~(1 << s.slots[slot, Scol.BIT])
     wake_upstream(s, slot)
-
-
-@kernel
-def lose(s: Machine, first: int, losers: int, side: int) -> None:
-    """Count a cycle in which colors could have taken a link that another took."""
-    bit = 0
-    while (losers >> bit) != 0:
-        if (losers >> bit) & 1:
-            s.lost[first + bit, side] += 1
-        bit += 1
 
 
 @kernel
@@ -115,15 +83,6 @@ def rise(s: Machine, tile: int, t: int) -> None:
     if slots[slot, Scol.WRITER] >= 0:
         wake_unit(s, tile, slots[slot, Scol.WRITER], t + 1)
     moved(s, t)
-
-
-@kernel
-def takes(s: Machine, queue: int) -> bool:
-    """Whether the current record of an edge queue takes wavelets."""
-    record = s.queues[queue, Qcol.RECORD]
-    if record == s.queues[queue, Qcol.END]:
-        return False
-    return s.shapes[s.records[record, Rcol.SHAPE], Hcol.DIRECTION] != FEED
 
 
 @kernel

@@ -9,18 +9,15 @@ import numpy as np
 from wsc.isa.program import Kind as Edge
 from wsc.isa.table import OPCODE, TABLE
 from wsc.isa.types import DType
+from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
 from wsc.runtime.image import Image
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
-    BUFFER,
     CELL,
-    LOCK,
-    MESSAGE,
     RUN,
     TILE,
     TRAIT,
-    UNIT,
     WHEEL,
     Counts,
 )

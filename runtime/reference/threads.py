@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsc.isa.limits import MOST_WORD
-from wsc.runtime.reference.basics import (
+from wsc.runtime.clocked.basics import (
     add_semaphore,
     block,
     delay,
@@ -11,73 +11,20 @@ from wsc.runtime.reference.basics import (
     fold,
     moved,
     schedule,
-    shuffle,
     unlink,
 )
-from wsc.runtime.reference.compiled import Machine, kernel, look, operate
+from wsc.runtime.clocked.instructions import resume, spend
+from wsc.runtime.clocked.operands import reference
+from wsc.runtime.clocked.threads import calculate, call, enter_statement, stopped
+from wsc.runtime.kernels.plain import holds
+from wsc.runtime.reference.basics import shuffle
+from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import issued, queue_used, signalled, touch, waited
 from wsc.runtime.reference.records import NEVER, WHEEL, Does, Fault, Mode, Reason
-from wsc.runtime.reference.units import resume, spend, step_unit
-from wsc.runtime.reference.vectors import capture, reference
+from wsc.runtime.reference.units import step_unit
+from wsc.runtime.reference.vectors import capture
 from wsc.runtime.routes import Scol
 from wsc.runtime.tables import Col, Kind
-
-
-@kernel
-def enter_statement(s: Machine, tile: int, me: int, statement: int, t: int) -> None:
-    """The main thread goes on with another statement of main."""
-    old, number = s.tile[tile].statement, s.tile[tile].passing
-    if old >= 0:
-        s.statements[old].end = max(s.statements[old].end, t)
-        if number >= 0:
-            s.passes[number].end = max(s.passes[number].end, t)
-            number += 1
-            s.tile[tile].passing = number
-    if statement >= 0:
-        if number >= 0:
-            s.passes[number].start = min(s.passes[number].start, t)
-        s.statements[statement].start = min(s.statements[statement].start, t)
-        s.unit[me].statement = statement
-    s.tile[tile].statement = statement
-
-
-@kernel
-def holds(relation: int, left: int, right: int) -> bool:
-    """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
-    if relation == 0:
-        return left == right
-    if relation == 1:
-        return left != right
-    if relation == 2:
-        return left < right
-    if relation == 3:
-        return left <= right
-    return left > right if relation == 4 else left >= right
-
-
-@kernel
-def call(s: Machine, tile: int, row: int, pc: int) -> int:
-    """Enter a procedure: a new window, arguments first, all else zero. The next row."""
-    now, rows = s.now[0], s.rows
-    depth, frame = s.tile[tile].depth, s.tile[tile].frame
-    new = frame + rows[row, Col.D]
-    if depth >= now.calls:
-        fault(s, Fault.CALLS, tile, 0, row, now.calls, 0)
-        return pc
-    if new + rows[row, Col.RANK] > now.registers:
-        fault(s, Fault.REGISTERS, tile, 0, row, now.registers, 0)
-        return pc
-    start = tile * now.registers
-    for register in range(new, new + rows[row, Col.RANK]):
-        s.regs[start + register] = 0
-    for k in range(rows[row, Col.COUNT]):
-        value = reference(s, s.lists[rows[row, Col.DIMS] + k], tile)
-        s.regs[start + new + k] = value
-    s.frames[(tile * now.calls + depth) * 2] = pc + 1
-    s.frames[(tile * now.calls + depth) * 2 + 1] = frame
-    s.tile[tile].depth = depth + 1
-    s.tile[tile].frame = new
-    return rows[row, Col.A]
 
 
 @kernel
@@ -93,19 +40,6 @@ def memory_word(s: Machine, tile: int, row: int) -> int:
     s.tile[tile].top = max(s.tile[tile].top, address + 4)
     s.counters[tile].sram += 4
     return (tile * s.now[0].bytes + address) >> 2
-
-
-@kernel
-def calculate(s: Machine, tile: int, row: int, target: int, a: int, b: int) -> None:
-    """An operation on two words, by the compiled form of its value function."""
-    words, opcode = s.words, s.rows[row, Col.OPCODE]
-    words[1], words[2] = a, b
-    base, domain = words.ctypes.data, s.domains[opcode]
-    if domain != 0 and look(domain, base, base + 4, base + 8, base, 1) == 0:
-        fault(s, Fault.DOMAIN, tile, 0, row, words[1], words[2])
-        return
-    operate(s.operations[opcode, 1], base, base + 4, base + 8, base + 8, 1)
-    s.regs[target] = words[0]
 
 
 @kernel
@@ -295,17 +229,6 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
             spend(s, tile, 0, me, cycles, t)
         if u[me].wake > t or u[me].mode != Mode.FETCH:
             return
-
-
-@kernel
-def stopped(s: Machine, tile: int, t: int) -> bool:
-    """Whether a fault, here or in a tile that counts before this one, ends a tile's run."""
-    now = s.now[0]
-    if now.error == 0 or now.error_time > t:
-        return False
-    if now.error_time < t or now.error_tile < tile:
-        return True
-    return now.error_tile == tile and now.error_turn == 0
 
 
 @kernel

@@ -14,7 +14,7 @@ from wsc.runtime.time.records import TABLES
 
 __all__ = ["LIBRARY", "Machine", "entry", "kernel", "look", "operate"]
 
-LIBRARY = Library("time", TABLES, Path(__file__).parent)
+LIBRARY = Library("time", TABLES, Path(__file__).parent, Path(__file__).parents[1] / "clocked")
 kernel, entry = LIBRARY.kernel, LIBRARY.entry
 
 

@@ -7,22 +7,16 @@ one wavelet changes is kept in variables and written once.
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, tail_cell
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.time.basics import (
     LATE,
     QUEUED,
-    RAMP,
-    control_in,
-    delay,
     emptied,
     enqueue,
     filled,
-    head_cell,
-    moved,
-    pop,
     push,
     put_off,
-    tail_cell,
     target,
     wake_upstream,
 )

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import delay, moved
+from wsc.runtime.clocked.edge import end_repetition
+from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
-from wsc.runtime.time.basics import delay, moved, push, ready, wake_feed
+from wsc.runtime.time.basics import push, ready, wake_feed
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import NEVER
 from wsc.runtime.time.routers import serve
-
-
-@kernel
-def side_of(port: int, width: int, height: int) -> int:
-    """0..3 for a port on N, E, S, W."""
-    if port < width:
-        return 0
-    if port < width + height:
-        return 1
-    return 2 if port < 2 * width + height else 3
-
-
-@kernel
-def value_wanted(s: Machine, queue: int) -> int:
-    """Number of the lookup value that the cursor of a feeding queue needs."""
-    record = s.queues[queue, Qcol.RECORD]
-    shape = s.records[record, Rcol.SHAPE]
-    before = s.records[record, Rcol.BEFORE] + s.queues[queue, Qcol.REPEAT]
-    number = before * s.shapes[shape, Hcol.ROWS] + s.queues[queue, Qcol.ROW]
-    return s.lookups[s.shapes[shape, Hcol.LOOKUP], 0] + number
 
 
 @kernel
@@ -65,15 +48,6 @@ def settle(s: Machine, queue: int) -> None:
     slot = q[queue, Qcol.SLOT]
     if s.fifos[slot, Fcol.COUNT] > 0:
         ready(s, slot)
-
-
-@kernel
-def end_repetition(s: Machine, queue: int, shape: int) -> None:
-    """All elements of a repetition are done."""
-    if s.shapes[shape, Hcol.THEN] != 0:
-        s.queues[queue, Qcol.STATE] = 1
-    else:
-        s.queues[queue, Qcol.REPEAT] += 1
 
 
 @kernel

@@ -9,25 +9,21 @@ the first of them could leave, after all that happens before is known.
 from __future__ import annotations
 
 from wsc.isa.types import Control
+from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, tail_cell
+from wsc.runtime.clocked.routers import first_after, lose, takes
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.tables import CONTROL_INDEX
 from wsc.runtime.time.arbiter import gets
 from wsc.runtime.time.basics import (
-    RAMP,
     beyond,
-    control_in,
-    delay,
     enqueue,
     filled,
-    head_cell,
     look_at_link,
     look_at_port,
-    moved,
     push,
     put_off,
     put_off_port,
-    tail_cell,
     target,
 )
 from wsc.runtime.time.compiled import Machine, kernel
@@ -36,7 +32,7 @@ from wsc.runtime.time.edge import feed, size_of, take_out
 from wsc.runtime.time.lookahead import alone, stream_bound
 from wsc.runtime.time.records import NEVER
 from wsc.runtime.time.relay import relay
-from wsc.runtime.time.routers import INTO_ROUTER, drop, first_after, lose, serve, takes
+from wsc.runtime.time.routers import INTO_ROUTER, drop, serve
 from wsc.runtime.time.times import (
     contender_time,
     feed_time,

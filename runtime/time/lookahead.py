@@ -14,10 +14,10 @@ the rest of the run, so a link may keep it:
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import RAMP
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
 from wsc.runtime.tables import Col
-from wsc.runtime.time.basics import RAMP
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import FAR, NEVER, Mode, Reason
 from wsc.runtime.time.routers import INTO_ROUTER

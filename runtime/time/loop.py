@@ -8,6 +8,7 @@ cycle or later, so its contenders are all known.
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import schedule, unlink
 from wsc.runtime.routes import Scol
 from wsc.runtime.time.basics import (
     LATE,
@@ -17,8 +18,6 @@ from wsc.runtime.time.basics import (
     beyond,
     list_late,
     look_at,
-    schedule,
-    unlink,
 )
 from wsc.runtime.time.compiled import Machine, entry, kernel
 from wsc.runtime.time.edge import edge_phase, settle

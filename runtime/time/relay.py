@@ -6,9 +6,10 @@ in variables and written once. Whatever is not as simple is left to the general 
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import RAMP, tail_cell
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.time.arbiter import gets
-from wsc.runtime.time.basics import RAMP, emptied, tail_cell, target
+from wsc.runtime.time.basics import emptied, target
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import delivered, first_side, freed, safe_until
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsc.runtime.time.basics import moved
+from wsc.runtime.clocked.basics import moved
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.operands import account
 

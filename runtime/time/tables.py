@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.isa.types import DType, Side
+from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
 from wsc.runtime.image import Image
 from wsc.runtime.record import Record
 from wsc.runtime.routes import Fcol, Scol
@@ -18,14 +19,11 @@ from wsc.runtime.time.forms import forms
 from wsc.runtime.time.lookahead import NO_ORIGIN, REMOTES, UNKNOWN
 from wsc.runtime.time.records import (
     BRANCH,
-    BUFFER,
     CELL,
     DEEPEST,
     LARGEST,
     LATE_BUCKETS,
     LINK,
-    LOCK,
-    MESSAGE,
     NEVER,
     NODE,
     OCCUPIED,
@@ -33,7 +31,6 @@ from wsc.runtime.time.records import (
     RUN,
     STREAM,
     TILE,
-    UNIT,
     WHEEL,
 )
 from wsc.runtime.time.routers import INTO_ROUTER

@@ -11,9 +11,9 @@ goes on as long as they are known to stay away.
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import RAMP, moved
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.time.basics import RAMP, moved
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import safe_until
 from wsc.runtime.time.edge import advance, size_of

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.basics import block, head_cell, moved, pop, schedule, tail_cell
+from wsc.runtime.clocked.instructions import ends_group, finish, resume, starts_group
+from wsc.runtime.clocked.operands import row_level
+from wsc.runtime.clocked.recording import BUSY, record
+from wsc.runtime.clocked.threads import stopped
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.tables import Col, Ocol
-from wsc.runtime.time.basics import (
-    MOST_VISITS,
-    beyond,
-    block,
-    enqueue,
-    head_cell,
-    moved,
-    pop,
-    push,
-    schedule,
-    tail_cell,
-)
+from wsc.runtime.time.basics import MOST_VISITS, beyond, enqueue, push
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.instructions import (
-    begin,
-    ends_group,
-    finish,
-    resume,
-    starts_group,
-    step_send,
-)
-from wsc.runtime.time.operands import FABRIC, row_level
-from wsc.runtime.time.recording import BUSY, record
+from wsc.runtime.time.instructions import begin, step_send
+from wsc.runtime.time.operands import FABRIC
 from wsc.runtime.time.records import NEVER, Mode, Reason
 from wsc.runtime.time.rows import settle_rows, step_index
 from wsc.runtime.time.take import take_queued
-from wsc.runtime.time.threads import sequence, stopped
+from wsc.runtime.time.threads import sequence
 
 TURN = 4096  # instructions of a unit before others have their turn
 STRETCH = 1 << 20  # rows before others have theirs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wsc.isa.limits import MOST_WORD
+from wsc.runtime.kernels.plain import holds
 from wsc.runtime.tables import Col, Kind
 from wsc.runtime.values.compiled import Machine, kernel, look, operate
 from wsc.runtime.values.multiply import multiply
@@ -71,20 +72,6 @@ def split_thread(m: Machine, thread: int, at: int) -> None:
         m.frames[other * m.now[0].frame_words + i] = m.frames[thread * m.now[0].frame_words + i]
     m.threads[thread].end = at
     m.dirty[thread // m.now[0].height] = 1
-
-
-@kernel
-def holds(relation: int, left: int, right: int) -> bool:
-    """The relations in the order of ``wsc.runtime.tables.RELATIONS``."""
-    if relation == 0:
-        return left == right
-    if relation == 1:
-        return left != right
-    if relation == 2:
-        return left < right
-    if relation == 3:
-        return left <= right
-    return left > right if relation == 4 else left >= right
 
 
 @kernel

@@ -9,6 +9,7 @@ edge, its wavelets are copied into a stream of arrivals, which is read as any ot
 from __future__ import annotations
 
 from wsc.isa.types import Control
+from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.routes import NOWHERE, Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol
 from wsc.runtime.tables import CONTROL_INDEX
@@ -293,16 +294,6 @@ def route(m: Machine, slot: int) -> bool:
         if not went:
             return some
         some = True
-
-
-@kernel
-def side_of(port: int, width: int, height: int) -> int:
-    """0 to 3 for a port on N, E, S, W."""
-    if port < width:
-        return 0
-    if port < width + height:
-        return 1
-    return 2 if port < 2 * width + height else 3
 
 
 @kernel

@@ -1,0 +1,1 @@
+"""What both engines with a clock have: records, and kernels that both libraries translate."""

@@ -1,0 +1,46 @@
+"""Recording what units do: one place that all of the compiled code calls.
+
+Every traced unit has its own part of the buffer, so that what is kept does not depend on
+the order in which units are simulated. Adjacent times of one state at one row
+are one entry.
+"""
+
+from __future__ import annotations
+
+from wsc.runtime.clocked.compiled import Machine, kernel
+
+BUSY = 0  # the other states are those of ``Reason``
+
+
+@kernel
+def keep(s: Machine, me: int, state: int, begin: int, length: int) -> None:
+    """Append to a unit's entries, or make the last one longer."""
+    unit, e = s.traced, s.trace
+    first, used = unit[me].first, unit[me].used
+    row, statement = s.unit[me].row, s.unit[me].statement
+    if first < 0 or length <= 0:
+        return
+    last = first + used - 1
+    if used > 0 and e[last].state == state and e[last].row == row:
+        adjacent = e[last].begin + e[last].length == begin
+        if adjacent and e[last].statement == statement:
+            e[last].length += length
+            return
+    if used == s.now[0].trace:
+        if unit[me].lost == 0:
+            unit[me].since = begin
+        unit[me].lost += 1
+        return
+    e[last + 1].begin = begin
+    e[last + 1].length = length
+    e[last + 1].state = state
+    e[last + 1].row = row
+    e[last + 1].statement = statement
+    unit[me].used += 1
+
+
+@kernel
+def record(s: Machine, me: int, state: int, begin: int, length: int) -> None:
+    """A unit was in a state for ``length`` cycles from ``begin`` on; free when tracing is off."""
+    if s.now[0].trace != 0:
+        keep(s, me, state, begin, length)
