@@ -44,12 +44,17 @@ class Deadlock(RuntimeFault):
     """Nothing can ever move again; the message says who waits for whom.
 
     cycle: None of an engine without a clock. record: what such a run had noted until then.
+    counters, trace: of an engine with a clock, as for ``CycleLimit``.
     """
 
-    def __init__(self, message: str, cycle: int | None, record: Any = None) -> None:
+    def __init__(
+        self, message: str, cycle: int | None, record: Any = None, counters: Any = None
+    ) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.record = record
+        self.counters = counters
+        self.trace: Any = None
 
 
 class CycleLimit(RuntimeFault):

@@ -119,7 +119,8 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
         each_tile += 10 + _WORD * (5 + 2)  # holders, counts of links, active
         each_tile += 5 * fabric.dynamic_buffer_depth * (_WORD + _WORD + 1)
-    each_slot = 4 * 16 + 2 * 6 * _WORD  # a row of the table; wavelets moved, and turns lost
+    # A row of the table; wavelets moved, turns lost, and cycles waited.
+    each_slot = 4 * 16 + (2 * 6 + 2) * _WORD
     fifos = _WORD * len(Fcol) * (sizes.slots + sizes.queues)
     lookups = 2 * _WORD * sizes.lookups
     return (

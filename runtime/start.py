@@ -15,6 +15,7 @@ from wsc.runtime.observations.records import (
     TALLY,
     Mode,
     Observations,
+    Reason,
 )
 from wsc.runtime.observations.tracing import trace_tables
 from wsc.runtime.runs import Options
@@ -142,6 +143,8 @@ def counts(image: Image, units: int, options: Options) -> Tables:
         "passes": passes,
         "moves": np.zeros((slots, 6), np.int64),
         "lost": np.zeros((slots, 6), np.int64),
+        "stalls": np.zeros((slots, 2), np.int64),
+        "waits": np.zeros((len(code.rows), len(Reason)), np.int64),
         "traced": traced,
         "trace": trace,
     }
@@ -159,6 +162,8 @@ def observe(machine: Any) -> Observations:
         passes=machine.passes,
         moves=machine.moves,
         lost=machine.lost,
+        stalls=machine.stalls,
+        waits=machine.waits,
         dyn_links=machine.dyn_links,
         counted=machine.counted,
         semaphores=machine.semaphores,

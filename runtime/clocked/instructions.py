@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import moved
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.clocked.recording import BUSY, record
+from wsc.runtime.clocked.recording import BUSY, record, waited
 from wsc.runtime.clocked.records import NEVER, Mode, Reason
 from wsc.runtime.tables import Col
 
@@ -14,15 +14,8 @@ def resume(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
     """Account for a wait that has ended, or is looked at again."""
     reason = s.unit[me].reason
     if reason != Reason.NONE:
-        waited = t - s.unit[me].since
-        if unit == 0:
-            if reason == Reason.INPUT:
-                s.counters[tile].input += waited
-            elif reason == Reason.OUTPUT or reason == Reason.DYNAMIC:
-                s.counters[tile].output += waited
-            else:
-                s.counters[tile].waiting += waited
-        record(s, me, reason, s.unit[me].since, t - s.unit[me].since)
+        since = s.unit[me].since
+        waited(s, tile, me, reason, s.unit[me].what, since, t - since)
         s.unit[me].reason = Reason.NONE
 
 
@@ -36,7 +29,7 @@ def spend(s: Machine, tile: int, unit: int, me: int, cycles: int, t: int) -> Non
     else:
         s.counters[tile].unit_busy += cycles
     moved(s, t + cycles - 1)
-    record(s, me, BUSY, t, cycles)
+    record(s, me, BUSY, 0, t, cycles)
 
 
 @kernel

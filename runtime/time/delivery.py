@@ -8,6 +8,7 @@ one wavelet changes is kept in variables and written once.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, tail_cell
+from wsc.runtime.clocked.recording import count_wait
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.time.basics import (
     LATE,
@@ -202,9 +203,8 @@ def pass_on(s: Machine, tile: int, me: int, queue: int) -> None:
         start = max(come, cells[tail].time)
         if start + cycles >= s.now[0].limit:
             break
-        if me == tile * s.now[0].units:
-            s.counters[tile].input += come - t
-            s.counters[tile].output += start - come
+        count_wait(s, tile, me, Reason.INPUT, u[me].what, come - t)
+        count_wait(s, tile, me, Reason.OUTPUT, slot, start - come)
         pop(s, queue, start)
         push(s, out, 0, start + 1)
         t = start + cycles
@@ -237,7 +237,7 @@ def take_waiting(s: Machine, slot: int, tile: int, me: int, queue: int) -> bool:
     if s.forms[u[me].row].sink == 0:
         return False
     cycles, since = u[me].cycles, u[me].since
-    done = take_queued(s, tile, me, queue, since, left, s.now[0].limit - cycles)
+    done = take_queued(s, tile, me, slot, since, left, s.now[0].limit - cycles)
     if done > 0:
         u[me].left, u[me].since = left + 1 - done, s.fifos[queue, Fcol.POPPED] + cycles
         row = u[me].row

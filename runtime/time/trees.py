@@ -12,6 +12,7 @@ goes on as long as they are known to stay away.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved
+from wsc.runtime.clocked.recording import count_wait
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
 from wsc.runtime.time.compiled import Machine, kernel
@@ -244,9 +245,8 @@ def close_branches(s: Machine, branches: int, count: int) -> None:
             fifos[queue, Fcol.POPPED] = b[branch].ready - b[branch].cycles
             s.link[tile * 6 + RAMP].free = b[branch].ramp_free
             s.turns[tile, RAMP] = bit
-            if me == tile * s.now[0].units:
-                busy = count * b[branch].cycles
-                s.counters[tile].input += b[branch].ready - s.unit[me].since - busy
+            stalled = b[branch].ready - s.unit[me].since - count * b[branch].cycles
+            count_wait(s, tile, me, Reason.INPUT, slot, stalled)
             s.unit[me].left -= count
             s.unit[me].since = b[branch].ready
             row, unit = s.unit[me].row, me - tile * s.now[0].units

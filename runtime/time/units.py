@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import block, head_cell, moved, pop, schedule, tail_cell
 from wsc.runtime.clocked.instructions import ends_group, finish, resume, starts_group
 from wsc.runtime.clocked.operands import row_level
-from wsc.runtime.clocked.recording import BUSY, record
+from wsc.runtime.clocked.recording import BUSY, record, waited
 from wsc.runtime.clocked.threads import stopped
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.tables import Col, Ocol
@@ -57,11 +57,7 @@ def wait_row(s: Machine, unit: int, me: int, row: int, t: int) -> int:
             if beyond(s, time):
                 block(s, me, reason, slot, t)
                 return NEVER
-            if unit == 0 and reason == Reason.INPUT:
-                s.counters[tile].input += time - t
-            elif unit == 0:
-                s.counters[tile].output += time - t
-            record(s, me, reason, t, time - t)
+            waited(s, tile, me, reason, slot, t, time - t)
             t = time
     return t
 
@@ -109,7 +105,7 @@ def stream_rows(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> 
     what = 0
     while done < most:
         if sink:
-            some = take_queued(s, tile, me, q1, t, most - done, s.now[0].limit)
+            some = take_queued(s, tile, me, slot1, t, most - done, s.now[0].limit)
             if some > 0:
                 done += some
                 t = ended = fifos[q1, Fcol.POPPED] + cycles
@@ -124,9 +120,7 @@ def stream_rows(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> 
             if time > t:
                 if beyond(s, time):
                     break
-                if unit == 0:
-                    s.counters[tile].input += time - t
-                record(s, me, Reason.INPUT, t, time - t)
+                waited(s, tile, me, Reason.INPUT, what, t, time - t)
                 t = time
         if second >= 0:
             what, blocked = slot2, Reason.INPUT
@@ -137,9 +131,7 @@ def stream_rows(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> 
             if time > t:
                 if beyond(s, time):
                     break
-                if unit == 0:
-                    s.counters[tile].input += time - t
-                record(s, me, Reason.INPUT, t, time - t)
+                waited(s, tile, me, Reason.INPUT, what, t, time - t)
                 t = time
         if emits:
             what, blocked = slot0, Reason.OUTPUT
@@ -150,9 +142,7 @@ def stream_rows(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> 
             if time > t:
                 if beyond(s, time):
                     break
-                if unit == 0:
-                    s.counters[tile].output += time - t
-                record(s, me, Reason.OUTPUT, t, time - t)
+                waited(s, tile, me, Reason.OUTPUT, what, t, time - t)
                 t = time
         blocked = Reason.NONE
         if first >= 0:
@@ -161,7 +151,7 @@ def stream_rows(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> 
             pop(s, q2, t)
         if emits:
             push(s, q0, 0, t + 1)
-        record(s, me, BUSY, t, cycles)
+        record(s, me, BUSY, 0, t, cycles)
         done += 1
         t += cycles
         ended = t
@@ -217,7 +207,7 @@ def run_rows(s: Machine, tile: int, unit: int, me: int, t: int) -> bool:
         if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
             put(s, slot, 0, t)
         step_index(s, me, level)
-        record(s, me, BUSY, t, cycles)
+        record(s, me, BUSY, 0, t, cycles)
         done += 1
         t += cycles
         ended = t
@@ -247,9 +237,8 @@ def send_control(s: Machine, tile: int, me: int, t: int) -> bool:
     if beyond(s, time):
         block(s, me, Reason.OUTPUT, slot, t)
         return False
-    s.counters[tile].output += time - t
-    record(s, me, Reason.OUTPUT, t, time - t)
-    record(s, me, BUSY, time, 1)
+    waited(s, tile, me, Reason.OUTPUT, slot, t, time - t)
+    record(s, me, BUSY, 0, time, 1)
     put(s, slot, s.rows[u[me].row, Col.D], time)
     u[me].mode = Mode.FETCH
     u[me].wake = time + 1

@@ -572,7 +572,8 @@ def show(finished: Finished, every: bool) -> None:
     screen = console()
     result, counters = finished.result, finished.result.counters
     if finished.stopped:
-        screen.print(f"{finished.stopped}; what was counted until then:")
+        head = finished.stopped.splitlines()[0]  # the error has the rest, who waits for whom
+        screen.print(f"{head}; what was counted until then:")
     if result.outputs:
         print_table(screen, outputs_table(result.outputs, finished.files))
     clock = finished.program.fabric.clock_hertz
