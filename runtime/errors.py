@@ -44,7 +44,7 @@ class Deadlock(RuntimeFault):
     """Nothing can ever move again; the message says who waits for whom.
 
     cycle: None of an engine without a clock. record: what such a run had noted until then.
-    counters, trace: of an engine with a clock, as for ``CycleLimit``.
+    counters, trace, causes: of an engine with a clock, as for ``CycleLimit``.
     """
 
     def __init__(
@@ -55,12 +55,13 @@ class Deadlock(RuntimeFault):
         self.record = record
         self.counters = counters
         self.trace: Any = None
+        self.causes: Any = None
 
 
 class CycleLimit(RuntimeFault):
     """The run reached ``max_cycles``; ``counters`` holds what was counted until then.
 
-    trace: what was recorded, if a trace was asked for.
+    trace, causes: what was recorded, if that was asked for.
     """
 
     def __init__(self, message: str, cycle: int, counters: Any) -> None:
@@ -68,6 +69,7 @@ class CycleLimit(RuntimeFault):
         self.cycle = cycle
         self.counters = counters
         self.trace: Any = None
+        self.causes: Any = None
 
 
 class MemoryLimit(RuntimeFault):

@@ -10,6 +10,7 @@ import numpy as np
 
 from wsc.runtime.counters import Counters
 from wsc.runtime.image import Image
+from wsc.runtime.observations.causes import Causes
 from wsc.runtime.trace import Trace, TraceRequest
 
 Progress = Callable[[int, float], None]
@@ -24,7 +25,8 @@ class Options:
     shuffle: seed of a random order of visiting tiles, which must never show.
     compiling: called before the engine's code is compiled, once for an installation, with an
     empty text; with the reason, if the code cannot be kept for later processes.
-    check_races: look for races; the reference engine alone can. trace: what to record.
+    check_races, causes: look for races, and keep who waited for whom; the reference engine alone
+    can. trace: what to record.
     """
 
     delays: int | None = None
@@ -34,16 +36,18 @@ class Options:
     compiling: Callable[[str], None] | None = None
     check_races: bool = False
     trace: TraceRequest | None = None
+    causes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run leaves: flat outputs in the fabric's types, the counters, and the trace."""
+    """What a run leaves: flat outputs in the fabric's types, counters, trace and causes."""
 
     outputs: dict[str, np.ndarray]
     cycles: int
     counters: Counters
     trace: Trace | None = None
+    causes: Causes | None = None
 
 
 class Engine(Protocol):

@@ -7,6 +7,7 @@ from wsc.runtime.clocked.edge import end_repetition, value_wanted
 from wsc.runtime.clocked.routers import first_after
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.reference.basics import activate_port, push, ready, value_in, wake_feed
+from wsc.runtime.reference.causes import drains_next, edge_doer, feeds_next, index_comes, sends
 from wsc.runtime.reference.compiled import Machine, halves_at, integers_at, kernel
 from wsc.runtime.reference.races import blank
 from wsc.runtime.reference.records import NEVER, Fault
@@ -173,6 +174,9 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
     slot = q[queue, Qcol.SLOT]
     shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
     value, control = 0, 0
+    if s.now[0].causes != 0:
+        looked = q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0
+        feeds_next(s, queue, value_wanted(s, queue) if looked else -1, t)
     if q[queue, Qcol.STATE] == 0:
         value = fetch(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue))
         s.now[0].moved += 1
@@ -184,6 +188,8 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
     push(s, slot, value, control, t + 1 + extra)
     if s.now[0].races != 0:
         blank(s, slot)
+    if s.now[0].causes != 0:
+        sends(s, edge_doer(s, queue), slot, t)
     ready(s, slot)
     s.port_turn[port] = q[queue, Qcol.BIT]
     advance(s, queue)
@@ -220,6 +226,8 @@ def take_out(s: Machine, slot: int, cell: int, queue: int, t: int) -> None:
 def drain(s: Machine, slot: int, side: int, queue: int, t: int) -> None:
     """One wavelet leaves the fabric in its port's turn."""
     fifos = s.fifos
+    if s.now[0].causes != 0:
+        drains_next(s, queue, slot, t)
     take_out(s, slot, head_cell(s, slot), queue, t)
     tile = s.slots[slot, Scol.TILE]
     s.turns[tile, side] = s.slots[slot, Scol.BIT]
@@ -238,6 +246,8 @@ def index_arrived(s: Machine, lookup: int, shape: int, value: int, tile: int, t:
     at = s.lookups[lookup, 0] + s.lookup_count[lookup]
     s.lookup_value[at] = value
     s.lookup_time[at] = t
+    if s.now[0].causes != 0:
+        index_comes(s, at, t)
     s.lookup_count[lookup] += 1
     for queue in range(s.now[0].queues):
         record = s.queues[queue, Qcol.RECORD]

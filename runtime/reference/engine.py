@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.errors import CycleLimit, Deadlock, RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import NEVER, Status
 from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.reference.chains import read_causes
 from wsc.runtime.reference.compiled import LIBRARY
 from wsc.runtime.reference.cycles import run_until
 from wsc.runtime.reference.findings import refuse_races
@@ -40,8 +41,11 @@ class ReferenceEngine:
             return status
 
         def look(error: RuntimeFault | None) -> None:
+            if options.causes and isinstance(error, (CycleLimit, Deadlock)):
+                error.causes = read_causes(image, machine, error.cycle or 0)
             refuse_races(image, machine, error)
 
         first = max(_FIRST_SLICE // image.tiles, 1)
         cycles, counters = drive(image, seen, options, step, first, go_over, look=look)
-        return Outcome(outputs, cycles, counters, read_trace(image, seen, cycles))
+        causes = read_causes(image, machine, cycles) if options.causes else None
+        return Outcome(outputs, cycles, counters, read_trace(image, seen, cycles), causes)

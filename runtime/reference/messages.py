@@ -14,6 +14,7 @@ from wsc.runtime.clocked.messages import (
     way,
 )
 from wsc.runtime.clocked.routers import first_after
+from wsc.runtime.reference.causes import carries_message, counts, goes_on, sends_message
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import (
     MESSAGE_BITS,
@@ -58,14 +59,20 @@ def send_step(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> No
         return
     visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - f, s.dyn[f].pushed)
     moved(s, t)
+    if s.now[0].causes != 0:
+        goes_on(s, tile, me, t)
     if u[me].phase == 0:
         s.dyn_lock[tile].unit = unit
         dyn_push(s, f, u[me].target | open_message(s, me, row), HEADER, visible)
         u[me].phase = 1
+        if s.now[0].causes != 0:
+            sends_message(s, me, f, t)
         return
     if u[me].phase == 1:
         dyn_push(s, f, message_place(s, me, row), PLACE, visible)
         u[me].phase = 2
+        if s.now[0].causes != 0:
+            sends_message(s, me, f, t)
         return
     size = 2 if s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE] == 1 else 4
     at = element_address(s, me, row)
@@ -81,6 +88,8 @@ def send_step(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> No
         s.unit_index[me, d] += 1
         last = s.unit_index[me, d] == s.unit_extent[me, d]
     dyn_push(s, f, bits, LAST if last else DATA, visible)
+    if s.now[0].causes != 0:
+        sends_message(s, me, f, t)
     if last:
         end_message(s, tile, me, d, t)
 
@@ -128,11 +137,16 @@ def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
     if source == RAMP:
         wake_senders(s, tile, t + 1)
     if out == RAMP:
+        if s.now[0].causes != 0 and kind >= DATA:
+            cause = s.message_causes[cell]
+            counts(s, tile, s.dyn_message[tile].semaphore, cause.event, cause.time)
         arrive(s, tile, value, kind, t)
     else:
         there = beyond_tile(s, tile, out) * 5 + ((out + 2) & 3)
         extra = delay(s.now[0].seed, -7 - there, s.dyn[there].pushed)
         dyn_push(s, there, value, kind, t + 1 + extra)
+        if s.now[0].causes != 0:
+            carries_message(s, cell, there)
     moved(s, t)
 
 

@@ -49,6 +49,10 @@ RUN = np.dtype(  # the run
         ("race_count", np.int64),
         ("race_free", np.int64),  # first free message
         ("race_shift", np.int64),  # of an address to its granule, the program's smallest element
+        ("causes", np.int64),  # room for events; 0 when no causes are kept
+        ("event_count", np.int64),  # events so far
+        ("moving", np.int64),  # the event that lets the wavelet go on that is moved now, or -1
+        ("moving_time", np.int64),  # the cycle of that deed
     ]
 )
 
@@ -123,6 +127,39 @@ FINDING = np.dtype(  # a race: who did what before, and who now
     ]
 )
 
+EVENT = np.dtype(  # a stretch of a doer's time; see ``causes``
+    [
+        ("number", np.int64),  # of all events; -1 where there is none
+        ("begin", np.int64),
+        ("cause", np.int64),  # the event that let it begin, or -1
+        ("left", np.int64),  # the cycle in which that one did so
+        ("waited", np.int64),  # cycles before it began, each time
+        ("who", np.int64),  # unit, or edge queue behind all units
+        ("row", np.int64),  # of the code; of an edge queue the record
+        ("statement", np.int64),
+        ("reason", np.int64),  # what it waited for, as a unit does
+        ("what", np.int64),
+    ]
+)
+
+DOER = np.dtype(  # a unit or edge queue
+    [
+        ("event", np.int64),  # its last one, or -1
+        ("reason", np.int64),  # what it waits for, or waited for until now
+        ("what", np.int64),
+        ("since", np.int64),  # of an edge queue: the cycle after its last wavelet
+        ("end", np.int64),  # the cycle after its last deed
+    ]
+)
+
+ORIGIN = np.dtype(  # of a wavelet, a free cell, a count
+    [
+        ("event", np.int64),  # -1 if nobody is known
+        ("time", np.int64),  # cycle of the deed
+        ("freed", np.int64),  # of a free cell: cycle in which its wavelet was dropped
+    ]
+)
+
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
 TABLES: dict[str, tuple[Any, int]] = {
     **clocked.TABLES,
@@ -147,6 +184,15 @@ TABLES: dict[str, tuple[Any, int]] = {
     "port_listed": (np.int8, FLAT),
     "port_active": (np.int64, FLAT),
     "lookup_value": (np.int64, FLAT),
+    # Causes; see ``causes``.
+    "events": (EVENT, FLAT),  # a ring
+    "doers": (DOER, FLAT),
+    "cell_causes": (ORIGIN, FLAT),  # of the wavelet in a cell, or of its freedom
+    "pop_causes": (ORIGIN, FLAT),  # of each FIFO: of its last drop
+    "switch_causes": (ORIGIN, FLAT),  # of each router buffer: of its last control wavelet
+    "count_causes": (ORIGIN, FLAT),  # of each semaphore: of what was added last
+    "lookup_causes": (ORIGIN, FLAT),
+    "message_causes": (ORIGIN, FLAT),  # of each cell of the dynamic network
     # Races; see ``races``.
     "race_shadow": (np.int64, FLAT),  # for each granule: writer, its tag, a tag for each reader
     "race_clock": (np.int32, FLAT),  # for each thread: the epochs of all threads that it knows

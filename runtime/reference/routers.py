@@ -6,6 +6,7 @@ from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, moved, pop, room, wake_unit
 from wsc.runtime.clocked.routers import first_after, lose, takes
 from wsc.runtime.reference.basics import activate, push, ready, value_in, wake_upstream
+from wsc.runtime.reference.causes import carries, drops_head, moves_head, switches
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import pass_on
 from wsc.runtime.reference.records import NEVER
@@ -29,12 +30,16 @@ def serve(s: Machine, slot: int, side: int, t: int) -> None:
             if control_in(s, head) == RESET:
                 slots[slot, Scol.POSITION] = 0
             fifos[slot, Fcol.OPEN] = t + 1
+            if s.now[0].causes != 0:
+                switches(s, slot, t)
         drop(s, slot, t)
 
 
 @kernel
 def drop(s: Machine, slot: int, t: int) -> None:
     """Pop a router buffer and wake whoever feeds it."""
+    if s.now[0].causes != 0:
+        drops_head(s, slot, t)
     pop(s, slot, t)
     if s.fifos[slot, Fcol.COUNT] == 0:
         s.tile[s.slots[slot, Scol.TILE]].ready &= ~(1 << s.slots[slot, Scol.BIT])
@@ -75,6 +80,9 @@ def rise(s: Machine, tile: int, t: int) -> None:
     push(s, slot, value_in(s, head), control, t + s.now[0].ramp + extra)
     if s.now[0].races != 0:
         pass_on(s, head, slot)
+    if s.now[0].causes != 0:
+        carries(s, queue, head, slot, t)
+        drops_head(s, queue, t)
     if control != 0:
         fifos[slot, Fcol.OPEN] = NEVER
     pop(s, queue, t)
@@ -118,6 +126,8 @@ def deliver(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
     head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
     control = control_in(s, head)
     beyond = slots[slot, Scol.NEXT + side] if side != RAMP else 0
+    if s.now[0].causes != 0:
+        moves_head(s, head)
     if side == RAMP:
         if control == 0:
             queue = slots[slot, Scol.INPUT]
@@ -126,6 +136,8 @@ def deliver(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
             push(s, queue, value_in(s, head), 0, visible)
             if s.now[0].races != 0:
                 pass_on(s, head, queue)
+            if s.now[0].causes != 0:
+                carries(s, slot, head, queue, t)
             if slots[slot, Scol.READER] >= 0:
                 front = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
                 # A reader that found its wavelet may wait for another queue by now.
@@ -136,6 +148,8 @@ def deliver(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
         push(s, beyond, value_in(s, head), control, t + 1 + extra)
         if s.now[0].races != 0:
             pass_on(s, head, beyond)
+        if s.now[0].causes != 0:
+            carries(s, slot, head, beyond, t)
         if control != 0:
             fifos[beyond, Fcol.OPEN] = NEVER
         ready(s, beyond)
@@ -171,6 +185,9 @@ def visit(s: Machine, tile: int, t: int) -> None:
             if control == ADVANCE and slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1:
                 slots[slot, Scol.POSITION] += 1
                 fifos[slot, Fcol.OPEN] = t + 1
+                if s.now[0].causes != 0:
+                    moves_head(s, head)
+                    switches(s, slot, t)
                 drop(s, slot, t)
                 moved(s, t)
                 continue

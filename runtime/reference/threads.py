@@ -18,6 +18,7 @@ from wsc.runtime.clocked.operands import reference
 from wsc.runtime.clocked.threads import calculate, call, enter_statement, stopped
 from wsc.runtime.kernels.plain import holds
 from wsc.runtime.reference.basics import shuffle
+from wsc.runtime.reference.causes import counts, ends, goes_on, issues, looks_again, starts
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import issued, queue_used, signalled, touch, waited
 from wsc.runtime.reference.records import NEVER, WHEEL, Does, Fault, Mode, Reason
@@ -74,6 +75,8 @@ def semaphore(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
         return False
     if rows[row, Col.KIND] == Kind.SIGNAL:
         add_semaphore(s, tile, number, count, t)
+        if s.now[0].causes != 0:
+            counts(s, tile, number, s.doers[me].event, t)
         if s.now[0].races != 0:
             signalled(s, tile, number, count)
         return True
@@ -85,6 +88,8 @@ def semaphore(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
         if s.semaphores[at].added > 0:
             s.unit[me].wake = t + 1
         return False
+    if s.now[0].causes != 0:
+        goes_on(s, tile, me, t)
     s.semaphores[at].value -= count
     if s.now[0].races != 0:
         waited(s, tile, row, number, count)
@@ -104,6 +109,9 @@ def issue(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
         return False
     if s.now[0].races != 0:
         issued(s, tile, me, other, row)
+    if s.now[0].causes != 0:
+        goes_on(s, tile, me, t)
+        issues(s, me, other, row, t)
     s.unit[other].row = row
     s.unit[other].mode = Mode.START
     start = t + max(s.now[0].issue, 1)
@@ -142,6 +150,8 @@ def start_control(s: Machine, tile: int, me: int, row: int, t: int) -> None:
         return
     if s.now[0].races != 0:
         queue_used(s, tile, me, row, slot, Does.PUT)
+    if s.now[0].causes != 0:
+        starts(s, me, row, t)
     s.unit_slot[me, 0] = slot
     s.unit[me].mode = Mode.CONTROL
     spend(s, tile, 0, me, s.timing[s.rows[row, Col.TIMING], 0], t)
@@ -161,6 +171,8 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
         kind, statement = rows[row, Col.KIND], rows[row, Col.STATEMENT]
         if statement >= 0 and statement != s.tile[tile].statement:
             enter_statement(s, tile, me, statement, t)
+            if s.now[0].causes != 0:
+                starts(s, me, row, t)
         u[me].row = row
         following = row + 1
         if kind == Kind.JUMP:
@@ -182,6 +194,8 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
             continue
         if kind == Kind.END:
             enter_statement(s, tile, me, -1, t)
+            if s.now[0].causes != 0:
+                ends(s, me, t)
             u[me].mode = Mode.HALT
             u[me].wake = NEVER
             s.counters[tile].end = t
@@ -254,6 +268,8 @@ def core_phase(s: Machine, t: int) -> None:
             while s.unit[base + unit].wake <= t and not stopped(s, tile, t):
                 step_unit(s, tile, unit, base + unit, t)
         while s.unit[base].wake <= t and not stopped(s, tile, t):
+            if now.causes != 0:
+                looks_again(s, base)
             resume(s, tile, 0, base, t)
             if s.unit[base].mode == Mode.FETCH:
                 sequence(s, tile, base, t)

@@ -6,6 +6,15 @@ from wsc.runtime.clocked.basics import block, pop, room
 from wsc.runtime.clocked.instructions import ends_group, finish, resume, spend, starts_group
 from wsc.runtime.clocked.operands import row_level
 from wsc.runtime.reference.basics import activate, push, value_in
+from wsc.runtime.reference.causes import (
+    counts,
+    ends,
+    goes_on,
+    looks_again,
+    sends,
+    starts,
+    takes_wavelet,
+)
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.messages import send_step
 from wsc.runtime.reference.races import claim, put, took, touch_steps
@@ -59,6 +68,8 @@ def take_inputs(s: Machine, tile: int, me: int, row: int, t: int) -> None:
             s.slots[slot, Scol.READER] = -1
             if s.now[0].races != 0:
                 took(s, tile, me, row, slot, head)
+            if s.now[0].causes != 0:
+                takes_wavelet(s, me, queue, t)
             pop(s, queue, t)
             if s.fifos[slot, Fcol.COUNT] > 0:
                 s.tile[tile].ready |= 1 << s.slots[slot, Scol.BIT]
@@ -80,6 +91,8 @@ def run_row(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None
     """Start one row of an instruction with fabric operands, if its queues allow."""
     if not row_ready(s, tile, unit, me, row, t):
         return
+    if s.now[0].causes != 0:
+        goes_on(s, tile, me, t)
     u, level = s.unit, row_level(s, row)
     take_inputs(s, tile, me, row, t)
     if s.now[0].races != 0:
@@ -89,6 +102,8 @@ def run_row(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None
     operand = s.rows[row, Col.OPERANDS]
     if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
         emit(s, tile, slot, last, 0, t)
+        if s.now[0].causes != 0:
+            sends(s, me, s.slots[slot, Scol.OUTPUT], t)
         if s.now[0].races != 0:
             put(s, tile, me, row, slot)
     account(s, tile, row, me, u[me].steps)
@@ -112,6 +127,8 @@ def begin(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
     u = s.unit
     after = Mode.FETCH if unit == 0 else Mode.FINISH
     startup = s.timing[s.rows[row, Col.TIMING], 0]
+    if s.now[0].causes != 0:
+        starts(s, me, row, t)
     if u[me].left == 0:
         u[me].mode = after
         spend(s, tile, unit, me, u[me].length, t)
@@ -139,9 +156,15 @@ def begin(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
 def step_unit(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
     """Go on with whatever a unit is doing, but for fetching instructions."""
     u = s.unit
+    if s.now[0].causes != 0:
+        looks_again(s, me)
     resume(s, tile, unit, me, t)
     mode, row = u[me].mode, u[me].row
     if mode == Mode.FINISH:
+        if s.now[0].causes != 0:
+            ends(s, me, t)
+            if s.rows[row, Col.DONE] >= 0:
+                counts(s, tile, s.rows[row, Col.DONE], s.doers[me].event, t)
         finish(s, tile, unit, me, t)
         return
     if mode == Mode.START:
@@ -158,7 +181,11 @@ def step_unit(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
     elif mode == Mode.CONTROL:
         slot = s.unit_slot[me, 0]
         if room(s, s.slots[slot, Scol.OUTPUT], t):
+            if s.now[0].causes != 0:
+                goes_on(s, tile, me, t)
             emit(s, tile, slot, 0, s.rows[row, Col.D], t)
+            if s.now[0].causes != 0:
+                sends(s, me, s.slots[slot, Scol.OUTPUT], t)
             if s.now[0].races != 0:
                 put(s, tile, me, row, slot)
             u[me].mode = Mode.FETCH

@@ -60,9 +60,10 @@ def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: 
     from wsc.runtime.api import RunResult
     from wsc.runtime.engine import choose_engine
 
-    engine = choose_engine(options["engine"], options["check_races"])
+    wanted = ("check_races", "causes")
+    engine = choose_engine(options["engine"], *(options.get(name, False) for name in wanted))
     assert error.cycle is not None
-    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace)
+    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace, error.causes)
 
 
 def trace_request(program: Program, tiles: str | None, events: int | None) -> TraceRequest:
