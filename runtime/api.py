@@ -23,7 +23,7 @@ from wsc.runtime.frames import run_html, statements_frame
 from wsc.runtime.image import Image, load
 from wsc.runtime.needs import observer_bytes, require_for_run
 from wsc.runtime.observations.causes import Causes, Why
-from wsc.runtime.runs import Options, Outcome
+from wsc.runtime.runs import Capture, Dump, Options, Outcome
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
@@ -47,7 +47,8 @@ class ValuesResult:
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
-    only when the image was given. trace, causes: what was recorded, if that was asked for."""
+    only when the image was given. trace, causes, captured, dumped: what was recorded,
+    if that was asked for."""
 
     outputs: dict[str, np.ndarray]
     cycles: int
@@ -56,6 +57,8 @@ class RunResult:
     engine: str
     trace: Trace | None = None
     causes: Causes | None = field(default=None, repr=False)
+    captured: tuple[np.ndarray, ...] = field(default=(), repr=False)
+    dumped: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
     def why(
         self, tile: tuple[int, int] | None = None, node: str | None = None, line: int | None = None
@@ -118,6 +121,8 @@ def run(
     check_races: bool = False,
     trace: TraceRequest | None = None,
     causes: bool = False,
+    captures: Sequence[Capture] = (),
+    dumps: Sequence[Dump] = (),
     max_memory: int | None = None,
     changed_weights: bool = False,
     checkpoint: Path | None = None,
@@ -139,6 +144,8 @@ def run(
     check_races: bool = False,
     trace: TraceRequest | None = None,
     causes: bool = False,
+    captures: Sequence[Capture] = (),
+    dumps: Sequence[Dump] = (),
     max_memory: int | None = None,
     changed_weights: bool = False,
     checkpoint: Path | None = None,
@@ -166,6 +173,8 @@ def run(
         trace: what to record; the result then has a ``trace``.
         causes: keep who waited for whom; the result can then tell ``why``. Takes the reference
             engine.
+        captures, dumps: what to keep of SRAM when tiles leave a statement of main, and when
+            a cycle begins; they take the reference engine too.
         max_memory: bytes that the run may take; None stands for what the machine has free.
         changed_weights: as for ``wsc.runtime.load``.
 
@@ -178,14 +187,25 @@ def run(
         Interrupted: a ``KeyboardInterrupt`` that says where the run was.
     """
     started = time.perf_counter()
-    name = choose_engine(engine, check_races, causes)
+    name = choose_engine(engine, check_races, causes or bool(captures or dumps))
     timed = {"delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace}
     if name == VALUES:
         refuse_timed([option for option, value in timed.items() if value is not None])
     max_memory = whole("max_memory", max_memory, 0, MOST_COUNT)
     delays = whole("delays", delays, 0, MOST_DELAYS)
     max_cycles = whole("max_cycles", max_cycles, 1, MOST_COUNT)
-    options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace, causes)
+    options = Options(
+        delays,
+        max_cycles,
+        progress,
+        shuffle,
+        compiling,
+        check_races,
+        trace,
+        causes,
+        tuple(captures),
+        tuple(dumps),
+    )
 
     def loaded(engine: str) -> Image:
         if isinstance(program, Image):
@@ -261,6 +281,8 @@ def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunR
         engine,
         outcome.trace,
         outcome.causes,
+        outcome.captured,
+        outcome.dumped,
     )
 
 

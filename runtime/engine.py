@@ -25,5 +25,5 @@ def choose_engine(name: str | None, check_races: bool, causes: bool = False) -> 
     if check_races and name not in (None, CHECKING):
         raise RuntimeFault(f"races are looked for by the {CHECKING} engine, not by '{name}'")
     if causes and name not in (None, CHECKING):
-        raise RuntimeFault(f"causes are kept by the {CHECKING} engine, not by '{name}'")
+        raise RuntimeFault(f"only the {CHECKING} engine keeps causes and memory, not '{name}'")
     return name or (CHECKING if check_races or causes else BOTH)

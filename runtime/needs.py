@@ -38,6 +38,7 @@ def observer_bytes(image: Image, options: Options) -> int:
     units, total = image.code.units + 1, 0
     if options.trace is not None:
         total += image.tiles * units * TRACED.itemsize + options.trace.events * ENTRY.itemsize
+    total += sum(image.tiles * capture.bytes for capture in options.captures)
     if options.causes:
         total += cause_bytes(image, units)
     if options.check_races:

@@ -9,6 +9,7 @@ from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import NEVER, Status
 from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.reference.captured import memory_of, read_captures
 from wsc.runtime.reference.chains import read_causes
 from wsc.runtime.reference.compiled import LIBRARY
 from wsc.runtime.reference.cycles import run_until
@@ -31,8 +32,20 @@ class ReferenceEngine:
         machine, _kept = make_machine(image, inputs | outputs, options)
         seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
 
+        waiting = sorted(range(len(options.dumps)), key=lambda i: options.dumps[i].cycle)
+        dumped: dict[int, np.ndarray] = {}
+
         def step(cycles: int) -> int:
-            return run_until(machine, min(max(int(now["now"][0]), 0) + cycles, limit))
+            until = min(max(int(now["now"][0]), 0) + cycles, limit)
+            if waiting:
+                until = min(until, options.dumps[waiting[0]].cycle)
+            status = run_until(machine, until)
+            while waiting and (
+                status != Status.RUNNING or now["now"][0] >= options.dumps[waiting[0]].cycle
+            ):
+                number = waiting.pop(0)
+                dumped[number] = memory_of(image, machine, options.dumps[number])
+            return status
 
         def go_over() -> int:
             status = int(Status.RUNNING)
@@ -48,4 +61,12 @@ class ReferenceEngine:
         first = max(_FIRST_SLICE // image.tiles, 1)
         cycles, counters = drive(image, seen, options, step, first, go_over, look=look)
         causes = read_causes(image, machine, cycles) if options.causes else None
-        return Outcome(outputs, cycles, counters, read_trace(image, seen, cycles), causes)
+        return Outcome(
+            outputs,
+            cycles,
+            counters,
+            read_trace(image, seen, cycles),
+            causes,
+            read_captures(image, machine, options.captures),
+            tuple(dumped[number] for number in range(len(options.dumps))),
+        )

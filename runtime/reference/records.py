@@ -49,6 +49,7 @@ RUN = np.dtype(  # the run
         ("race_count", np.int64),
         ("race_free", np.int64),  # first free message
         ("race_shift", np.int64),  # of an address to its granule, the program's smallest element
+        ("captures", np.int64),  # whether there are some
         ("causes", np.int64),  # room for events; 0 when no causes are kept
         ("event_count", np.int64),  # events so far
         ("moving", np.int64),  # the event that lets the wavelet go on that is moved now, or -1
@@ -127,6 +128,14 @@ FINDING = np.dtype(  # a race: who did what before, and who now
     ]
 )
 
+CAPTURE = np.dtype(  # what to keep of the SRAM of each tile
+    [
+        ("address", np.int64),  # first word
+        ("words", np.int64),
+        ("first", np.int64),  # place of those of the first tile
+    ]
+)
+
 EVENT = np.dtype(  # a stretch of a doer's time; see ``causes``
     [
         ("number", np.int64),  # of all events; -1 where there is none
@@ -184,6 +193,10 @@ TABLES: dict[str, tuple[Any, int]] = {
     "port_listed": (np.int8, FLAT),
     "port_active": (np.int64, FLAT),
     "lookup_value": (np.int64, FLAT),
+    # Captures; see ``captures``.
+    "captured_at": (np.int64, FLAT),  # of each pass through a statement: its capture, or -1
+    "capture": (CAPTURE, FLAT),
+    "captured": (np.int32, FLAT),  # words
     # Causes; see ``causes``.
     "events": (EVENT, FLAT),  # a ring
     "doers": (DOER, FLAT),

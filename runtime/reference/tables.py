@@ -11,6 +11,7 @@ from wsc.isa.table import OPCODE, TABLE
 from wsc.isa.types import DType
 from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
 from wsc.runtime.image import Image
+from wsc.runtime.reference.captured import capture_tables
 from wsc.runtime.reference.chains import cause_tables
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
@@ -58,6 +59,7 @@ def make_machine(
         **counts(image, units, options),
         **race_tables(image, options.check_races, now),
         **cause_tables(image, options.causes, now),
+        **capture_tables(image, options.captures, now),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
         "wheel": np.full(WHEEL, -1, np.int64),
         "due": np.zeros(tiles, np.int64),

@@ -18,6 +18,7 @@ from wsc.runtime.clocked.operands import reference
 from wsc.runtime.clocked.threads import calculate, call, enter_statement, stopped
 from wsc.runtime.kernels.plain import holds
 from wsc.runtime.reference.basics import shuffle
+from wsc.runtime.reference.captures import capture_words
 from wsc.runtime.reference.causes import counts, ends, goes_on, issues, looks_again, starts
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import issued, queue_used, signalled, touch, waited
@@ -170,6 +171,8 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
         row = s.tile[tile].pc
         kind, statement = rows[row, Col.KIND], rows[row, Col.STATEMENT]
         if statement >= 0 and statement != s.tile[tile].statement:
+            if s.now[0].captures != 0:
+                capture_words(s, tile)
             enter_statement(s, tile, me, statement, t)
             if s.now[0].causes != 0:
                 starts(s, me, row, t)
@@ -193,6 +196,8 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
             s.tile[tile].frame = s.frames[frame + 1]
             continue
         if kind == Kind.END:
+            if s.now[0].captures != 0:
+                capture_words(s, tile)
             enter_statement(s, tile, me, -1, t)
             if s.now[0].causes != 0:
                 ends(s, me, t)
