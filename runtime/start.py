@@ -17,7 +17,7 @@ from wsc.runtime.observations.records import (
     Observations,
     Reason,
 )
-from wsc.runtime.observations.tracing import trace_tables
+from wsc.runtime.observations.tracing import trace_tables, trace_window, traced_statements
 from wsc.runtime.runs import Options
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.tables import COUNTED, MAX_DIMS
@@ -57,6 +57,7 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
         "issue": fabric.issue_cycles,
         "depth": fabric.dynamic_buffer_depth,
         "trace": trace_tables(image, units, options)[2],
+        **trace_window(options),
     }
 
 
@@ -147,6 +148,7 @@ def counts(image: Image, units: int, options: Options) -> Tables:
         "waits": np.zeros((len(code.rows), len(Reason)), np.int64),
         "traced": traced,
         "trace": trace,
+        "traced_statements": traced_statements(image, options),
     }
 
 
@@ -174,4 +176,5 @@ def observe(machine: Any) -> Observations:
         held=machine.dyn["count"],
         traced=machine.traced,
         trace=machine.trace,
+        traced_statements=machine.traced_statements,
     )

@@ -19,7 +19,10 @@ def keep(s: Machine, me: int, state: int, what: int, begin: int, length: int) ->
     unit, e = s.traced, s.trace
     first, used = unit[me].first, unit[me].used
     row, statement = s.unit[me].row, s.unit[me].statement
-    if first < 0 or length <= 0:
+    end = min(begin + length, s.now[0].trace_until)
+    begin = max(begin, s.now[0].trace_from)
+    length = end - begin
+    if first < 0 or length <= 0 or s.traced_statements[statement] == 0:
         return
     last = first + used - 1
     if used > 0 and e[last].state == state and e[last].row == row and e[last].what == what:

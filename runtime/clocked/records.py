@@ -108,6 +108,8 @@ RUN: list[tuple[str, Any]] = [  # fields of the run
         np.int64,
     ),  # first bucket of the slots that were put off; those before it are empty
     ("trace", np.int64),  # entries that each traced unit has room for; 0 when nothing is traced
+    ("trace_from", np.int64),  # first cycle that is traced
+    ("trace_until", np.int64),  # and the first behind it that is not
     (
         "visits",
         np.int64,
@@ -245,4 +247,5 @@ TABLES: dict[str, tuple[Any, int]] = {
     "dyn_links": (np.int64, 5),
     "traced": (TRACED, FLAT),
     "trace": (ENTRY, FLAT),
+    "traced_statements": (np.int8, FLAT),  # of each statement of main: whether it is traced
 }
