@@ -128,6 +128,7 @@ TILE: list[tuple[str, Any]] = [  # fields of a tile
     ("depth", np.int64),
     ("frame", np.int64),  # first register of the window
     ("statement", np.int64),
+    ("entered", np.int64),  # cycle in which it came to that statement
     ("wake", np.int64),
     ("next", np.int64),
     ("previous", np.int64),

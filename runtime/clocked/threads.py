@@ -16,6 +16,7 @@ def enter_statement(s: Machine, tile: int, me: int, statement: int, t: int) -> N
     old, number = s.tile[tile].statement, s.tile[tile].passing
     if old >= 0:
         s.statements[old].end = max(s.statements[old].end, t)
+        s.statements[old].inside += t - s.tile[tile].entered
         if number >= 0:
             s.passes[number].end = max(s.passes[number].end, t)
             number += 1
@@ -26,6 +27,7 @@ def enter_statement(s: Machine, tile: int, me: int, statement: int, t: int) -> N
         s.statements[statement].start = min(s.statements[statement].start, t)
         s.unit[me].statement = statement
     s.tile[tile].statement = statement
+    s.tile[tile].entered = t
 
 
 @kernel

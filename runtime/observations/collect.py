@@ -209,8 +209,10 @@ def collect_statements(
     One that some tile is still in, when a run is stopped, lasts until ``cycles``.
     """
     table = seen.statements[: len(image.code.statements)].copy()
-    inside = np.unique(seen.tile["statement"])
-    table["end"][inside[inside >= 0]] = cycles
+    here = seen.tile["statement"] >= 0
+    inside = seen.tile["statement"][here]
+    table["end"][inside] = cycles
+    np.add.at(table["inside"], inside, np.maximum(cycles - seen.tile["entered"][here], 0))
     spent, added = _by_pass(image, seen, table, cycles)
     return tuple(
         StatementCycles(statement, *row, spent=int(spent[number]), added=int(added[number]))
@@ -227,7 +229,8 @@ def _by_pass(
     """(cycles spent, cycles added) of each statement, over all passes through it.
 
     In a region whose tiles do not take the same passes, a statement of main counts as one with all
-    that is nested in it, and these share what it adds as they share its busy cycles.
+    that is nested in it, and these share what it adds as they share its busy cycles; each has spent
+    the cycles that a tile was in it, in the mean.
     """
     code = image.code
     passes = seen.passes[: len(code.passes)].copy()
@@ -240,7 +243,8 @@ def _by_pass(
         count = sum(1 for _ in statements(region.main))
         mine = np.arange(first, first + count)
         if code.first_passes[region.name] < 0:
-            spent[mine] = np.maximum(table["end"][mine] - table["start"][mine], 0)
+            tiles = region.width * region.height
+            spent[mine] = _shared(int(table["inside"][mine].sum()) // tiles, table["inside"][mine])
             for group in _groups(region.main, first):
                 more = max(int(table["end"][group].max()) - latest, 0)
                 added[group] = _shared(more, table["busy"][group])

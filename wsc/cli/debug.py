@@ -276,7 +276,7 @@ class Debugger:
         first, words = _number(address, 0), _number(count, 1)
         if first % 4 or first + 4 * words > len(memory):
             raise Refusal(
-                f"{words} words from {first} on: the program's data have {len(memory):,} bytes, and "
+                f"{words} words from {first} on: the data have {len(memory):,} bytes, and "
                 "a word begins at a multiple of 4"
             )
         for at in range(first, first + 4 * words, 4):
