@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from wsc.cli.asked import Asked, runnable
-from wsc.cli.common import Refusal, console, general, say, told, working
+from wsc.cli.common import Refusal, console, coordinates, general, say, told, working
 from wsc.cli.execute import about_compiling
 from wsc.cli.tables import PlainTable, print_table
-from wsc.cli.why import coordinates
 
 if TYPE_CHECKING:
     import numpy as np

@@ -36,6 +36,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.maps import map_option, show_maps
 from wsc.cli.names import (
     Sizes,
     chosen_model,
@@ -219,6 +220,7 @@ class Finished:
     metavar="NAME=N",
     help="Of a model: size of a symbolic dimension. May be repeated.",
 )
+@map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @sized
 @general
@@ -249,6 +251,7 @@ def command(
     settings: tuple[str, ...],
     precision: str | None,
     dims: tuple[str, ...],
+    maps: tuple[str, ...],
     every: bool,
     sizes: Sizes,
 ) -> int:
@@ -277,6 +280,8 @@ def command(
             "--bind only serves --compare and --against; what a program was compiled with stays "
             "in it"
         )
+    if maps and as_json:
+        raise Refusal("--map is for people; with --json the same numbers are under tiles")
     recorded = {
         "tiles": trace_tiles,
         "events": trace_events,
@@ -286,7 +291,7 @@ def command(
     }
     _require_trace(trace, recorded, trace_arrows)
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
-    timed |= {"against": against, "dump_sram": dump_sram}
+    timed |= {"maps": maps, "against": against, "dump_sram": dump_sram}
     _require_sense(engine, timed, output is not None or compare is not None)
     loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare or against)
     compare, against = _models((compare, against), sizes)
@@ -377,6 +382,7 @@ def command(
         say_json(as_object(finished))
     else:
         show(finished, every)
+        show_maps(maps, loaded, result.counters)
     code = _ended(after, stopped, compared)
     return 1 if followed is not None and followed.first is not None else code
 

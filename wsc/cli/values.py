@@ -23,6 +23,7 @@ OPTIONS = {
     "max_cycles": "--max-cycles",
     "check_races": "--check-races",
     "trace": "--trace",
+    "maps": "--map",
     "against": "--against",
     "dump_sram": "--dump-sram",
 }

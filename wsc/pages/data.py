@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.edge import static_environment
-from wsc.inspect import all_nodes, numbered, occupied, split_nodes, sram_use
-from wsc.isa.code_size import code_bytes
+from wsc.inspect import all_nodes, held_bytes, numbered, occupied, split_nodes, sram_use
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
@@ -103,7 +102,7 @@ def _layers(
     for name, key in STATES.items():
         yield _tiles(f"{name}, main thread", "cycles", getattr(counters, key), block)
     yield _tiles("busy, stream units", "cycles", counters.unit_busy, block)
-    yield _tiles("bytes of SRAM used", "bytes", _held(program, fabric), block)
+    yield _tiles("bytes of SRAM used", "bytes", held_bytes(program, fabric), block)
     yield _links("all wavelets", "wavelets", counters.links, block)
     yield _tiles("to the core", "wavelets", counters.links[..., 4], block)
     yield _tiles("from the core", "wavelets", counters.links[..., 5], block)
@@ -139,19 +138,6 @@ def _shrunk(grid: np.ndarray, block: int) -> list[list[float]]:
     sums = np.add.reduceat(np.add.reduceat(grid.astype(float), rows, 0), columns, 1)
     counts = np.add.reduceat(np.add.reduceat(np.ones(grid.shape), rows, 0), columns, 1)
     return np.round(sums / counts, 1).tolist()
-
-
-def _held(program: Program, fabric: Fabric) -> np.ndarray:
-    """Bytes of each tile up to the end of the last tensor that it holds a part of, and its code."""
-    used = np.zeros((program.height, program.width), np.int64)
-    for tensor in program.tensors:
-        columns, rows = occupied(program, tensor)
-        cut = np.ix_(np.array(rows, np.int64), np.array(columns, np.int64))
-        used[cut] = np.maximum(used[cut], tensor.address + tensor.bytes)
-    code = code_bytes(program, fabric)
-    for region in program.regions:
-        used[_area(region)] += code.get(region.name, 0)
-    return used
 
 
 def _area(region: Region) -> tuple[slice, slice]:
