@@ -20,8 +20,8 @@ class StatementCycles:
     one left it. busy: busy cycles of main threads in it, summed over tiles. macs,
     elements: multiply-accumulates and all vector elements that it executed, those of
     its stream units included. inside: cycles that main threads were at it, summed over tiles;
-    those of all statements are all cycles until the threads ended. spent: cycles from the first tile's start to the last one's
-    end, summed over the turns of loops; where tiles do not take the same way through a main, those
+    those of all statements are all cycles until the threads ended. spent: cycles from the
+    first tile's start to the last one's end, summed over the turns of loops; where tiles do not take the same way through a main, those
     that a tile was at it, in the mean. added: cycles by which it made the run longer: from
     the cycle in which the last tile had left all before it to the one in which the last has
     left it, likewise. Those of all statements sum to the cycle in which the last tile ended.
@@ -113,7 +113,7 @@ class Counters:
     but another took it. stalls: by line of the text and cause, the longest first; those of main
     threads sum to stalled_input, stalled_output and waiting. semaphores: by number, cycles that
     each main thread waited for it.
-    energy: picojoules by cause.
+    energy: picojoules by cause; energy_tiles: those of each tile, without those of the edge.
     """
 
     cycles: int
@@ -139,6 +139,7 @@ class Counters:
     statements: tuple[StatementCycles, ...] = field(repr=False, default=())
     stalls: tuple[Stall, ...] = field(repr=False, default=())
     semaphores: dict[int, np.ndarray] = field(repr=False, default_factory=dict)
+    energy_tiles: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def busy_fraction(self) -> float:
@@ -189,6 +190,7 @@ class Counters:
             "waiting": self.waiting,
             "idle": self.idle,
             "stream_units_busy": self.unit_busy,
+            "energy_picojoules": self.energy_tiles,
         }
         sides = ("north", "east", "south", "west", "to_core", "from_core")
         return {

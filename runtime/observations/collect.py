@@ -64,6 +64,7 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
         sram_bytes=int(table["sram"].sum()),
         sram_high_water=int(seen.tile["top"].max(initial=0)),
         energy=_energy(image, seen, table, cycles),
+        energy_tiles=grid(_energy_tiles(image, seen, table, cycles)),
         utilization=_utilization(image, macs, cycles),
         statements=collect_statements(image, seen, cycles),
         stalls=_stalls(image, waited.rows),
@@ -157,6 +158,26 @@ def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) ->
         "io": float(seen.now["bytes_in"][0] + seen.now["bytes_out"][0]) * each["io_byte"],
         "static": image.tiles * cycles * each["static_tile_cycle"],
     }
+
+
+def _energy_tiles(image: Image, seen: Observations, table: np.ndarray, cycles: int) -> np.ndarray:
+    """Picojoules of each tile; a hop is the tile's that a wavelet leaves."""
+    each = image.fabric.energy
+    hops = np.zeros(image.tiles, np.int64)
+    inside = seen.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
+    leaving = (seen.moves[:, :4] * inside).sum(axis=1)
+    slots = int(image.routes.slot_first[-1])
+    np.add.at(hops, image.routes.slots[:slots, Scol.TILE], leaving[:slots])
+    if image.code.sends:
+        hops += seen.dyn_links[:, :4].sum(axis=1)
+    return (
+        table["macs_f32"] * each["multiply_accumulate_f32"]
+        + table["macs_f16"] * each["multiply_accumulate_f16"]
+        + (table["elements"] + table["scalars"]) * each["operation"]
+        + table["sram"] * each["sram_byte"]
+        + hops * each["hop"]
+        + cycles * each["static_tile_cycle"]
+    )
 
 
 def _hops(seen: Observations) -> int:

@@ -24,6 +24,7 @@ OPTIONS = {
     "check_races": "--check-races",
     "trace": "--trace",
     "maps": "--map",
+    "report": "--report",
     "against": "--against",
     "dump_sram": "--dump-sram",
 }
