@@ -53,10 +53,10 @@ def record(s: Machine, me: int, state: int, what: int, begin: int, length: int) 
 
 @kernel
 def count_wait(s: Machine, tile: int, me: int, reason: int, what: int, cycles: int) -> None:
-    """Count cycles that a unit waited at its row: by row, and for the main thread by cause."""
-    s.waits[s.unit[me].row, reason] += cycles
+    """Count cycles that a main thread waited at its row, by row and by cause."""
     if me != tile * s.now[0].units:
         return
+    s.waits[s.unit[me].row, reason] += cycles
     if reason == Reason.INPUT:
         s.counters[tile].input += cycles
         s.stalls[what, 0] += cycles
