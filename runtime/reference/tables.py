@@ -49,16 +49,17 @@ def make_machine(
     addresses, kept = _tensors(image, tensors)
     sram = np.zeros(tiles * image.data_bytes // 4, np.int32)
     ports = len(image.schedule.port_first) - 1
+    moving = messages(image, BUFFER, LOCK, MESSAGE)
     tables: Tables = {
         "now": now,
         **_code(image),
         **cores(image, units, TILE, UNIT),
         **_routers(image),
         **edge(image),
-        **messages(image, BUFFER, LOCK, MESSAGE),
+        **moving,
         **counts(image, units, options),
         **race_tables(image, options.check_races, now),
-        **cause_tables(image, options.causes, now),
+        **cause_tables(image, options.causes, now, len(moving["dyn_value"])),
         **capture_tables(image, options.captures, now),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
         "wheel": np.full(WHEEL, -1, np.int64),
