@@ -17,9 +17,20 @@ from wsc.runtime.observations.records import (
     Observations,
 )
 from wsc.runtime.observations.tracing import trace_tables
+from wsc.runtime.routes import FIFO, POSITION, SLOT
 from wsc.runtime.runs import Options
-from wsc.runtime.schedule import Qcol
-from wsc.runtime.tables import COUNTED, MAX_DIMS
+from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE, Qcol
+from wsc.runtime.tables import (
+    COUNTED,
+    MAX_DIMS,
+    OPERAND,
+    REFERENCE,
+    REGION,
+    ROW,
+    TIMING,
+    as_columns,
+    as_records,
+)
 
 OPERANDS = 4
 Tables = dict[str, np.ndarray]
@@ -59,6 +70,34 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
     }
 
 
+def code(image: Image) -> Tables:
+    """The rows of the code, what they name, and the fabric's numbers for them."""
+    held = image.code
+    return {
+        "rows": as_records(held.rows, ROW),
+        "operands": as_records(held.operands, OPERAND),
+        "refs": as_records(held.refs, REFERENCE),
+        "lists": held.lists,
+        "registers": held.registers,
+        "pool": held.pool,
+        "timing": as_records(image.timing, TIMING),
+        "regions": as_records(image.regions, REGION),
+    }
+
+
+def routers(image: Image) -> Tables:
+    """Slots and FIFOs in their first state, and whose turn it is on the links."""
+    routes = image.routes
+    return {
+        "slots": as_records(routes.slots.copy(), SLOT),
+        "slot_first": routes.slot_first,
+        "slot_of": routes.slot_of,
+        "positions": as_records(routes.positions, POSITION),
+        "fifos": as_records(routes.fifos.copy(), FIFO),
+        "turns": np.full((image.tiles, 6), -1, np.int8),
+    }
+
+
 def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tables:
     """Tiles and units in their first state."""
     fabric, tiles = image.fabric, image.tiles
@@ -94,14 +133,14 @@ def edge(image: Image) -> Tables:
     schedule = image.schedule
     ports = len(schedule.port_first) - 1
     return {
-        "records": schedule.records,
-        "shapes": schedule.shapes,
-        "queues": schedule.queues.copy(),
+        "records": as_records(schedule.records, RECORD),
+        "shapes": as_records(schedule.shapes, SHAPE),
+        "queues": as_records(schedule.queues.copy(), QUEUE),
         "port_first": schedule.port_first,
         "port_turn": np.full(ports, -1, np.int64),
         "request_in": np.full(ports, -1, np.int64),
         "request_out": np.full(ports, -1, np.int64),
-        "lookups": schedule.lookups,
+        "lookups": as_records(schedule.lookups, LOOKUP),
         "lookup_count": np.zeros(len(schedule.lookups), np.int64),
         "lookup_time": np.zeros(int(schedule.lookups[:, 1].sum()) + 1, np.int64),
     }
@@ -162,10 +201,10 @@ def observe(machine: Any) -> Observations:
         dyn_links=machine.dyn_links,
         counted=machine.counted,
         semaphores=machine.semaphores,
-        slots=machine.slots,
-        fifos=machine.fifos,
-        queues=machine.queues,
-        positions=machine.positions,
+        slots=as_columns(machine.slots, np.int32),
+        fifos=as_columns(machine.fifos, np.int64),
+        queues=as_columns(machine.queues, np.int64),
+        positions=as_columns(machine.positions, np.int32),
         held=machine.dyn["count"],
         traced=machine.traced,
         trace=machine.trace,

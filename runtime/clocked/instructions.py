@@ -6,15 +6,14 @@ from wsc.runtime.clocked.basics import moved
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.recording import BUSY, record
 from wsc.runtime.clocked.records import NEVER, Mode, Reason
-from wsc.runtime.tables import Col
 
 
 @kernel
-def resume(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
+def resume(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
     """Account for a wait that has ended, or is looked at again."""
-    reason = s.unit[me].reason
+    reason = s.unit[thread].reason
     if reason != Reason.NONE:
-        waited = t - s.unit[me].since
+        waited = t - s.unit[thread].since
         if unit == 0:
             if reason == Reason.INPUT:
                 s.counters[tile].input += waited
@@ -22,30 +21,30 @@ def resume(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
                 s.counters[tile].output += waited
             else:
                 s.counters[tile].waiting += waited
-        record(s, me, reason, s.unit[me].since, t - s.unit[me].since)
-        s.unit[me].reason = Reason.NONE
+        record(s, thread, reason, s.unit[thread].since, t - s.unit[thread].since)
+        s.unit[thread].reason = Reason.NONE
 
 
 @kernel
-def spend(s: Machine, tile: int, unit: int, me: int, cycles: int, t: int) -> None:
+def spend(s: Machine, tile: int, unit: int, thread: int, cycles: int, t: int) -> None:
     """Be busy for some cycles."""
-    s.unit[me].wake = t + cycles
+    s.unit[thread].wake = t + cycles
     if unit == 0:
         s.counters[tile].busy += cycles
-        s.statements[s.unit[me].statement].busy += cycles
+        s.statements[s.unit[thread].statement].busy += cycles
     else:
         s.counters[tile].unit_busy += cycles
     moved(s, t + cycles - 1)
-    record(s, me, BUSY, t, cycles)
+    record(s, thread, BUSY, t, cycles)
 
 
 @kernel
-def finish(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
+def finish(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
     """A stream unit is done; its signal is visible from this cycle on."""
-    s.unit[me].mode = Mode.IDLE
-    s.unit[me].wake = NEVER
+    s.unit[thread].mode = Mode.IDLE
+    s.unit[thread].wake = NEVER
     main = tile * s.now[0].units
-    done = s.rows[s.unit[me].row, Col.DONE]
+    done = s.rows[s.unit[thread].row].done
     if done >= 0:
         semaphore = tile * s.now[0].semaphores + done
         s.semaphores[semaphore].value += 1
@@ -56,18 +55,18 @@ def finish(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
 
 
 @kernel
-def starts_group(s: Machine, me: int, advance: int, level: int) -> bool:
+def starts_group(s: Machine, thread: int, advance: int, level: int) -> bool:
     """Whether an operand that advances with fewer dimensions takes a new wavelet here."""
     moved_on = 0
     for d in range(advance, level):
-        moved_on |= s.unit_index[me, d]
+        moved_on |= s.unit_index[thread, d]
     return moved_on == 0
 
 
 @kernel
-def ends_group(s: Machine, me: int, advance: int, level: int) -> bool:
+def ends_group(s: Machine, thread: int, advance: int, level: int) -> bool:
     """Whether an output that advances with fewer dimensions leaves with this row."""
     for d in range(advance, level):
-        if s.unit_index[me, d] != s.unit_extent[me, d] - 1:
+        if s.unit_index[thread, d] != s.unit_extent[thread, d] - 1:
             return False
     return True

@@ -5,29 +5,28 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import RAMP, wake_unit
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.records import Reason
-from wsc.runtime.tables import Col, Ocol
 
 
 @kernel
-def dyn_room(s: Machine, f: int, t: int) -> bool:
+def dyn_room(s: Machine, fifo: int, t: int) -> bool:
     """Whether the state before cycle t has a free slot."""
-    used = s.dyn[f].count + (1 if s.dyn[f].popped == t else 0)
+    used = s.dyn[fifo].count + (1 if s.dyn[fifo].popped == t else 0)
     return used < s.now[0].depth
 
 
 @kernel
-def dyn_push(s: Machine, f: int, value: int, kind: int, visible: int) -> None:
+def dyn_push(s: Machine, fifo: int, value: int, kind: int, visible: int) -> None:
     """Append a wavelet to an input buffer and put its tile on the list."""
-    cell = s.dyn[f].head + s.dyn[f].count
+    cell = s.dyn[fifo].head + s.dyn[fifo].count
     if cell >= s.now[0].depth:
         cell -= s.now[0].depth
-    cell += f * s.now[0].depth
+    cell += fifo * s.now[0].depth
     s.dyn_value[cell] = value
     s.dyn_kind[cell] = kind
     s.dyn_time[cell] = visible
-    s.dyn[f].count += 1
-    s.dyn[f].pushed += 1
-    dyn_activate(s, f // 5)
+    s.dyn[fifo].count += 1
+    s.dyn[fifo].pushed += 1
+    dyn_activate(s, fifo // 5)
 
 
 @kernel
@@ -49,33 +48,32 @@ def wake_senders(s: Machine, tile: int, t: int) -> None:
 
 
 @kernel
-def message_place(s: Machine, me: int, row: int) -> int:
+def message_place(s: Machine, thread: int, row: int) -> int:
     """Second header: address, stride, element type and semaphore, in one word."""
-    rank, at, stride = s.rows[row, Col.RANK], s.unit_base[me, 0], 0
+    rank, at, stride = s.rows[row].rank, s.unit_base[thread, 0], 0
     for d in range(rank - 1):
-        at += s.unit_index[me, d] * s.unit_stride[me, 4 * d]
+        at += s.unit_index[thread, d] * s.unit_stride[thread, 4 * d]
     if rank > 0:
-        stride = s.unit_stride[me, 4 * (rank - 1)]
-    kind = s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE]
+        stride = s.unit_stride[thread, 4 * (rank - 1)]
+    kind = s.operands[s.rows[row].operands].type
     packed = at | (stride & 0xFFFFFF) << 24 | kind << 48
-    return packed | s.rows[row, Col.D] << 50
+    return packed | s.rows[row].counted_on << 50
 
 
 @kernel
-def end_message(s: Machine, tile: int, me: int, d: int, t: int) -> None:
+def end_message(s: Machine, tile: int, thread: int, d: int, t: int) -> None:
     """Release the ramp queue and step to the next message."""
-    u = s.unit
     if d >= 0:
-        s.unit_index[me, d] = 0
+        s.unit_index[thread, d] = 0
         d -= 1
     while d >= 0:
-        s.unit_index[me, d] += 1
-        if s.unit_index[me, d] < s.unit_extent[me, d]:
+        s.unit_index[thread, d] += 1
+        if s.unit_index[thread, d] < s.unit_extent[thread, d]:
             break
-        s.unit_index[me, d] = 0
+        s.unit_index[thread, d] = 0
         d -= 1
-    u[me].phase = 0
-    u[me].left -= 1
+    s.unit[thread].phase = 0
+    s.unit[thread].left -= 1
     s.dyn_lock[tile].unit = -1
     s.dyn_lock[tile].released = t
     wake_senders(s, tile, t + 1)

@@ -6,16 +6,16 @@ from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
 from wsc.runtime.clocked.basics import fault
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.records import Fault
-from wsc.runtime.tables import Col, Ocol
 
 
 @kernel
 def reference(s: Machine, ref: int, tile: int) -> int:
     """The value of static plus registers in a tile's current window."""
-    refs = s.refs
-    value = s.pool[refs[ref, 0] + s.tile[tile].x * refs[ref, 1] + s.tile[tile].y * refs[ref, 2]]
+    value = s.pool[
+        s.refs[ref].pool + s.tile[tile].x * s.refs[ref].by_x + s.tile[tile].y * s.refs[ref].by_y
+    ]
     frame = tile * s.now[0].registers + s.tile[tile].frame
-    for index in range(refs[ref, 3], refs[ref, 3] + refs[ref, 4]):
+    for index in range(s.refs[ref].first, s.refs[ref].first + s.refs[ref].count):
         value += s.regs[frame + s.registers[index]]
     return value
 
@@ -29,8 +29,8 @@ def times(a: int, b: int, most: int) -> int:
 @kernel
 def row_level(s: Machine, row: int) -> int:
     """How many outer dimensions tell the rows of an instruction apart."""
-    level = s.rows[row, Col.LEVEL]
-    return level if level >= 0 else max(s.rows[row, Col.RANK] - 1, 0)
+    level = s.rows[row].level
+    return level if level >= 0 else max(s.rows[row].rank - 1, 0)
 
 
 @kernel
@@ -39,16 +39,15 @@ def count_steps(s: Machine, tile: int, row: int, unit: int) -> int:
 
     Each extent is a word at most, and the product is bounded before each is multiplied in.
     """
-    rows = s.rows
-    me, level = tile * s.now[0].units + unit, row_level(s, row)
+    thread, level = tile * s.now[0].units + unit, row_level(s, row)
     total, inner, empty = 1, 1, False
-    for d in range(rows[row, Col.RANK]):
-        extent = reference(s, s.lists[rows[row, Col.DIMS] + d], tile)
+    for d in range(s.rows[row].rank):
+        extent = reference(s, s.lists[s.rows[row].dims + d], tile)
         if extent > MOST_WORD:
             fault(s, Fault.EXTENT, tile, unit, row, extent, MOST_WORD)
             return -1
-        s.unit_extent[me, d] = extent
-        s.unit_index[me, d] = 0
+        s.unit_extent[thread, d] = extent
+        s.unit_index[thread, d] = 0
         if extent <= 0:
             empty = True
             continue
@@ -74,12 +73,12 @@ def covered(s: Machine, tile: int, row: int, unit: int, k: int) -> bool:
     others can be multiplied by any extent without wrapping.
     """
     most = s.now[0].bytes
-    me = tile * s.now[0].units + unit
-    of = s.operands[s.rows[row, Col.OPERANDS] + k, Ocol.TYPE]
-    base, size = s.unit_base[me, k], 2 if of == 1 else 4
+    thread = tile * s.now[0].units + unit
+    of = s.operands[s.rows[row].operands + k].type
+    base, size = s.unit_base[thread, k], 2 if of == 1 else 4
     low, high, odd = base, base, base
-    for d in range(s.rows[row, Col.RANK]):
-        more, stride = s.unit_extent[me, d] - 1, s.unit_stride[me, 4 * d + k]
+    for d in range(s.rows[row].rank):
+        more, stride = s.unit_extent[thread, d] - 1, s.unit_stride[thread, 4 * d + k]
         if more > 0:
             odd |= stride
             if stride > most or stride < -most:
@@ -97,23 +96,22 @@ def covered(s: Machine, tile: int, row: int, unit: int, k: int) -> bool:
 
 
 @kernel
-def measure(s: Machine, row: int, me: int, total: int) -> None:
+def measure(s: Machine, row: int, thread: int, total: int) -> None:
     """Steps and cycles of a row, number of rows, and the whole duration."""
-    rows, u = s.rows, s.unit
-    rank, outer = rows[row, Col.RANK], row_level(s, row)
+    rank, outer = s.rows[row].rank, row_level(s, row)
     steps, count = 1, 1
     for d in range(rank):
         if d < outer:
-            count *= max(s.unit_extent[me, d], 0)
+            count *= max(s.unit_extent[thread, d], 0)
         else:
-            steps *= max(s.unit_extent[me, d], 0)
-    timing = rows[row, Col.TIMING]
-    group = s.timing[timing, 2 + rows[row, Col.DTYPE]]
-    cycles = max(1, (steps + group - 1) // group) * s.timing[timing, 1]
-    u[me].steps = steps
-    u[me].cycles = max(cycles, 1)
-    u[me].left = count if total > 0 else 0
-    length = s.timing[timing, 0]
+            steps *= max(s.unit_extent[thread, d], 0)
+    timing = s.rows[row].timing
+    group = s.timing[timing].group[s.rows[row].dtype]
+    cycles = max(1, (steps + group - 1) // group) * s.timing[timing].cycles
+    s.unit[thread].steps = steps
+    s.unit[thread].cycles = max(cycles, 1)
+    s.unit[thread].left = count if total > 0 else 0
+    length = s.timing[timing].startup
     if total > 0:
         length += count * cycles
-    u[me].length = max(length, 1)
+    s.unit[thread].length = max(length, 1)

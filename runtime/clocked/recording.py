@@ -13,34 +13,33 @@ BUSY = 0  # the other states are those of ``Reason``
 
 
 @kernel
-def keep(s: Machine, me: int, state: int, begin: int, length: int) -> None:
+def keep(s: Machine, thread: int, state: int, begin: int, length: int) -> None:
     """Append to a unit's entries, or make the last one longer."""
-    unit, e = s.traced, s.trace
-    first, used = unit[me].first, unit[me].used
-    row, statement = s.unit[me].row, s.unit[me].statement
+    first, used = s.traced[thread].first, s.traced[thread].used
+    row, statement = s.unit[thread].row, s.unit[thread].statement
     if first < 0 or length <= 0:
         return
     last = first + used - 1
-    if used > 0 and e[last].state == state and e[last].row == row:
-        adjacent = e[last].begin + e[last].length == begin
-        if adjacent and e[last].statement == statement:
-            e[last].length += length
+    if used > 0 and s.trace[last].state == state and s.trace[last].row == row:
+        adjacent = s.trace[last].begin + s.trace[last].length == begin
+        if adjacent and s.trace[last].statement == statement:
+            s.trace[last].length += length
             return
     if used == s.now[0].trace:
-        if unit[me].lost == 0:
-            unit[me].since = begin
-        unit[me].lost += 1
+        if s.traced[thread].lost == 0:
+            s.traced[thread].since = begin
+        s.traced[thread].lost += 1
         return
-    e[last + 1].begin = begin
-    e[last + 1].length = length
-    e[last + 1].state = state
-    e[last + 1].row = row
-    e[last + 1].statement = statement
-    unit[me].used += 1
+    s.trace[last + 1].begin = begin
+    s.trace[last + 1].length = length
+    s.trace[last + 1].state = state
+    s.trace[last + 1].row = row
+    s.trace[last + 1].statement = statement
+    s.traced[thread].used += 1
 
 
 @kernel
-def record(s: Machine, me: int, state: int, begin: int, length: int) -> None:
+def record(s: Machine, thread: int, state: int, begin: int, length: int) -> None:
     """A unit was in a state for ``length`` cycles from ``begin`` on; free when tracing is off."""
     if s.now[0].trace != 0:
-        keep(s, me, state, begin, length)
+        keep(s, thread, state, begin, length)

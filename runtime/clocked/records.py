@@ -2,7 +2,7 @@
 
 A *slot* is a color with a route in a tile: a router's input buffer, and the core's queues of that
 color. A *FIFO* is one of these, in cells. A *unit* is the main thread of a tile or one of its
-stream units, ``tile * units + unit``. Columns of the tables that come with the image are in
+stream units, ``tile * units + unit``. The records of the tables that come with the image are in
 ``wsc.runtime.tables``, ``routes`` and ``schedule``.
 """
 
@@ -26,9 +26,9 @@ from wsc.runtime.observations.records import (
     Reason,
     Status,
 )
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.routes import FIFO, POSITION, SLOT
+from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE
+from wsc.runtime.tables import MAX_DIMS, OPERAND, REFERENCE, REGION, ROW, TIMING
 
 __all__ = [
     "BUFFER",
@@ -182,14 +182,14 @@ MESSAGE = np.dtype(  # that arrives at a tile: where its next element goes
 # Tables that both engines have: type of the elements, and columns.
 TABLES: dict[str, tuple[Any, int]] = {
     # The code: see wsc.runtime.tables.
-    "rows": (np.int32, len(Col)),
-    "operands": (np.int32, len(Ocol)),
-    "refs": (np.int32, 5),
+    "rows": (ROW, FLAT),
+    "operands": (OPERAND, FLAT),
+    "refs": (REFERENCE, FLAT),
     "lists": (np.int32, FLAT),
     "registers": (np.int32, FLAT),
     "pool": (np.int32, FLAT),
-    "timing": (np.int64, 5),
-    "regions": (np.int32, 4),
+    "timing": (TIMING, FLAT),
+    "regions": (REGION, FLAT),
     "operations": (np.int64, 2),  # addresses of compiled value functions
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
     "words": (np.int32, FLAT),  # room for an operation: its result and its operands
@@ -207,21 +207,21 @@ TABLES: dict[str, tuple[Any, int]] = {
     "wheel": (np.int64, FLAT),  # first tile of each cycle
     "due": (np.int64, FLAT),
     # Routers.
-    "slots": (np.int32, int(Scol.GUIDED) + 1),
+    "slots": (SLOT, FLAT),
     "slot_first": (np.int32, FLAT),
     "slot_of": (np.int32, FLAT),  # [tile, color]
-    "positions": (np.int32, 2),
-    "fifos": (np.int64, len(Fcol)),
+    "positions": (POSITION, FLAT),
+    "fifos": (FIFO, FLAT),
     "turns": (np.int8, 6),  # last slot served on each link of a tile
     # The edge.
-    "records": (np.int64, len(Rcol)),
-    "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
-    "queues": (np.int64, Qcol.INDEX + MAX_DIMS),
+    "records": (RECORD, FLAT),
+    "shapes": (SHAPE, FLAT),
+    "queues": (QUEUE, FLAT),
     "port_first": (np.int64, FLAT),
     "port_turn": (np.int64, FLAT),
     "request_in": (np.int64, FLAT),
     "request_out": (np.int64, FLAT),
-    "lookups": (np.int64, 3),
+    "lookups": (LOOKUP, FLAT),
     "lookup_count": (np.int64, FLAT),
     "lookup_time": (np.int64, FLAT),
     # The dynamic network.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.schedule import FEED
 
 
 @kernel
@@ -30,7 +30,7 @@ def lose(s: Machine, first: int, losers: int, side: int) -> None:
 @kernel
 def takes(s: Machine, queue: int) -> bool:
     """Whether the current record of an edge queue takes wavelets."""
-    record = s.queues[queue, Qcol.RECORD]
-    if record == s.queues[queue, Qcol.END]:
+    record = s.queues[queue].record
+    if record == s.queues[queue].end:
         return False
-    return s.shapes[s.records[record, Rcol.SHAPE], Hcol.DIRECTION] != FEED
+    return s.shapes[s.records[record].shape].direction != FEED

@@ -7,11 +7,10 @@ from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.operands import reference
 from wsc.runtime.clocked.records import Fault
 from wsc.runtime.kernels.calls import look, operate
-from wsc.runtime.tables import Col
 
 
 @kernel
-def enter_statement(s: Machine, tile: int, me: int, statement: int, t: int) -> None:
+def enter_statement(s: Machine, tile: int, thread: int, statement: int, t: int) -> None:
     """The main thread goes on with another statement of main."""
     old, number = s.tile[tile].statement, s.tile[tile].passing
     if old >= 0:
@@ -24,39 +23,39 @@ def enter_statement(s: Machine, tile: int, me: int, statement: int, t: int) -> N
         if number >= 0:
             s.passes[number].start = min(s.passes[number].start, t)
         s.statements[statement].start = min(s.statements[statement].start, t)
-        s.unit[me].statement = statement
+        s.unit[thread].statement = statement
     s.tile[tile].statement = statement
 
 
 @kernel
 def call(s: Machine, tile: int, row: int, pc: int) -> int:
     """Enter a procedure: a new window, arguments first, all else zero. The next row."""
-    now, rows = s.now[0], s.rows
+    now = s.now[0]
     depth, frame = s.tile[tile].depth, s.tile[tile].frame
-    new = frame + rows[row, Col.D]
+    new = frame + s.rows[row].window
     if depth >= now.calls:
         fault(s, Fault.CALLS, tile, 0, row, now.calls, 0)
         return pc
-    if new + rows[row, Col.RANK] > now.registers:
+    if new + s.rows[row].rank > now.registers:
         fault(s, Fault.REGISTERS, tile, 0, row, now.registers, 0)
         return pc
     start = tile * now.registers
-    for register in range(new, new + rows[row, Col.RANK]):
+    for register in range(new, new + s.rows[row].rank):
         s.regs[start + register] = 0
-    for k in range(rows[row, Col.COUNT]):
-        value = reference(s, s.lists[rows[row, Col.DIMS] + k], tile)
+    for k in range(s.rows[row].count):
+        value = reference(s, s.lists[s.rows[row].dims + k], tile)
         s.regs[start + new + k] = value
     s.frames[(tile * now.calls + depth) * 2] = pc + 1
     s.frames[(tile * now.calls + depth) * 2 + 1] = frame
     s.tile[tile].depth = depth + 1
     s.tile[tile].frame = new
-    return rows[row, Col.A]
+    return s.rows[row].branch
 
 
 @kernel
 def calculate(s: Machine, tile: int, row: int, target: int, a: int, b: int) -> None:
     """An operation on two words, by the compiled form of its value function."""
-    words, opcode = s.words, s.rows[row, Col.OPCODE]
+    words, opcode = s.words, s.rows[row].opcode
     words[1], words[2] = a, b
     base, domain = words.ctypes.data, s.domains[opcode]
     if domain != 0 and look(domain, base, base + 4, base + 8, base, 1) == 0:

@@ -429,6 +429,8 @@ class _Body:
         """What is in memory; integers are widened."""
         if dtype.names:
             return Value(Record(dtype), place)
+        if dtype.subdtype is not None:  # a field that is an array
+            return Value(Elements(dtype.base), place)
         if dtype.kind == "f":
             return Value(REAL, self.build.load(place, typ=REAL))
         narrow = self.build.load(place, typ=ir.IntType(8 * dtype.itemsize))

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, tail_cell
 from wsc.runtime.reference.compiled import Machine, kernel, longs_at
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import Qcol
 
 MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
@@ -22,15 +20,14 @@ def value_in(s: Machine, cell: int) -> int:
 
 
 @kernel
-def push(s: Machine, f: int, value: int, control: int, visible: int) -> None:
+def push(s: Machine, fifo: int, value: int, control: int, visible: int) -> None:
     """Append a wavelet that can be seen from cycle ``visible`` on."""
-    fifos = s.fifos
-    cell = tail_cell(s, f)
+    cell = tail_cell(s, fifo)
     s.cells[cell].time = visible
     s.cells[cell].value = value
     s.cells[cell].control = control
-    fifos[f, Fcol.COUNT] += 1
-    fifos[f, Fcol.PUSHED] += 1
+    s.fifos[fifo].count += 1
+    s.fifos[fifo].pushed += 1
 
 
 @kernel
@@ -55,33 +52,32 @@ def activate_port(s: Machine, port: int) -> None:
 @kernel
 def ready(s: Machine, slot: int) -> None:
     """The head of a router buffer may be able to move."""
-    tile = s.slots[slot, Scol.TILE]
-    s.tile[tile].ready |= 1 << s.slots[slot, Scol.BIT]
+    tile = s.slots[slot].tile
+    s.tile[tile].ready |= 1 << s.slots[slot].bit
     activate(s, tile)
 
 
 @kernel
 def wake_feed(s: Machine, queue: int) -> None:
     """An edge queue may be able to feed."""
-    port = s.queues[queue, Qcol.PORT]
-    s.port_mask[port] |= 1 << s.queues[queue, Qcol.BIT]
+    port = s.queues[queue].port
+    s.port_mask[port] |= 1 << s.queues[queue].bit
     activate_port(s, port)
 
 
 @kernel
 def wake_upstream(s: Machine, slot: int) -> None:
     """A router buffer has room or accepts from another side: whoever feeds it may move."""
-    slots = s.slots
-    position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
-    side = s.positions[position, 0]
+    position = s.slots[slot].first + s.slots[slot].position
+    side = s.positions[position].accept
     if side == RAMP:
-        tile = slots[slot, Scol.TILE]
-        s.tile[tile].rising |= 1 << slots[slot, Scol.BIT]
+        tile = s.slots[slot].tile
+        s.tile[tile].rising |= 1 << s.slots[slot].bit
         activate(s, tile)
         return
-    before = slots[slot, Scol.NEXT + side]
+    before = s.slots[slot].next[side]
     if before >= 0:
-        if s.fifos[before, Fcol.COUNT] > 0:
+        if s.fifos[before].count > 0:
             ready(s, before)
     elif -(1 << 30) < before <= -2:
         wake_feed(s, -2 - before)

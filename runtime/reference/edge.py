@@ -11,88 +11,84 @@ from wsc.runtime.reference.compiled import Machine, halves_at, integers_at, kern
 from wsc.runtime.reference.races import blank
 from wsc.runtime.reference.records import NEVER, Fault
 from wsc.runtime.reference.routers import serve
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
+from wsc.runtime.schedule import FEED, INDEX
 
 
 @kernel
 def offset(s: Machine, queue: int) -> int:
     """Element that the cursor of a queue points at."""
-    q = s.queues
-    record = q[queue, Qcol.RECORD]
-    shape = s.records[record, Rcol.SHAPE]
-    at = s.records[record, Rcol.BASE] + q[queue, Qcol.REPEAT] * s.records[record, Rcol.STEP]
-    for d in range(s.shapes[shape, Hcol.RANK]):
-        at += q[queue, Qcol.INDEX + d] * s.shapes[shape, Hcol.STEP + d]
-    if s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.DIRECTION] == FEED:
-        at += s.lookup_value[value_wanted(s, queue)] * s.shapes[shape, Hcol.STRIDE]
+    record = s.queues[queue].record
+    shape = s.records[record].shape
+    at = s.records[record].base + s.queues[queue].repeat * s.records[record].step
+    for d in range(s.shapes[shape].rank):
+        at += s.queues[queue].index[d] * s.shapes[shape].step[d]
+    if s.shapes[shape].lookup >= 0 and s.shapes[shape].direction == FEED:
+        at += s.lookup_value[value_wanted(s, queue)] * s.shapes[shape].stride
     return at
 
 
 @kernel
 def settle(s: Machine, queue: int) -> None:
     """Move the cursor over whatever has no elements, to what is to be done next."""
-    q = s.queues
-    while q[queue, Qcol.RECORD] < q[queue, Qcol.END] and q[queue, Qcol.STATE] == 0:
-        record = q[queue, Qcol.RECORD]
-        shape = s.records[record, Rcol.SHAPE]
-        repeats = s.records[record, Rcol.REPEAT]
-        if q[queue, Qcol.REPEAT] >= repeats:
-            q[queue, Qcol.REPEAT] = 0
-            if s.records[record, Rcol.LAST] != 0 and s.shapes[shape, Hcol.FINAL] != 0:
-                q[queue, Qcol.STATE] = 2
+    while s.queues[queue].record < s.queues[queue].end and s.queues[queue].state == 0:
+        record = s.queues[queue].record
+        shape = s.records[record].shape
+        repeats = s.records[record].repeat
+        if s.queues[queue].repeat >= repeats:
+            s.queues[queue].repeat = 0
+            if s.records[record].last != 0 and s.shapes[shape].final != 0:
+                s.queues[queue].state = 2
                 break
-            q[queue, Qcol.RECORD] += 1
+            s.queues[queue].record += 1
             continue
-        empty = s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.ROWS] == 0
-        empty = empty and s.shapes[shape, Hcol.DIRECTION] == FEED
-        for d in range(s.shapes[shape, Hcol.RANK]):
-            empty = empty or s.shapes[shape, Hcol.EXTENT + d] <= 0
+        empty = s.shapes[shape].lookup >= 0 and s.shapes[shape].rows == 0
+        empty = empty and s.shapes[shape].direction == FEED
+        for d in range(s.shapes[shape].rank):
+            empty = empty or s.shapes[shape].extent[d] <= 0
         if not empty:
             break
-        if s.shapes[shape, Hcol.THEN] == 0:  # nor does any other repetition of the record move
-            q[queue, Qcol.REPEAT] = repeats
+        if s.shapes[shape].then == 0:  # nor does any other repetition of the record move
+            s.queues[queue].repeat = repeats
             continue
         end_repetition(s, queue, shape)
-    if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
+    if s.queues[queue].record == s.queues[queue].end:
         s.now[0].queues_left -= 1
         return
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] == FEED:
+    shape = s.records[s.queues[queue].record].shape
+    if s.shapes[shape].direction == FEED:
         wake_feed(s, queue)
         return
-    slot = q[queue, Qcol.SLOT]
-    if s.fifos[slot, Fcol.COUNT] > 0:
+    slot = s.queues[queue].slot
+    if s.fifos[slot].count > 0:
         ready(s, slot)
 
 
 @kernel
 def advance(s: Machine, queue: int) -> None:
     """Move the cursor behind an element or control wavelet."""
-    q = s.queues
-    state = q[queue, Qcol.STATE]
-    q[queue, Qcol.STATE] = 0
+    state = s.queues[queue].state
+    s.queues[queue].state = 0
     if state == 1:
-        q[queue, Qcol.REPEAT] += 1
+        s.queues[queue].repeat += 1
         settle(s, queue)
         return
     if state == 2:
-        q[queue, Qcol.RECORD] += 1
+        s.queues[queue].record += 1
         settle(s, queue)
         return
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
-    d = s.shapes[shape, Hcol.RANK] - 1
+    shape = s.records[s.queues[queue].record].shape
+    d = s.shapes[shape].rank - 1
     while d >= 0:
-        q[queue, Qcol.INDEX + d] += 1
-        if q[queue, Qcol.INDEX + d] < s.shapes[shape, Hcol.EXTENT + d]:
+        s.queues[queue].index[d] += 1
+        if s.queues[queue].index[d] < s.shapes[shape].extent[d]:
             return
-        q[queue, Qcol.INDEX + d] = 0
+        s.queues[queue].index[d] = 0
         d -= 1
-    if s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.DIRECTION] == FEED:
-        q[queue, Qcol.ROW] += 1
-        if q[queue, Qcol.ROW] < s.shapes[shape, Hcol.ROWS]:
+    if s.shapes[shape].lookup >= 0 and s.shapes[shape].direction == FEED:
+        s.queues[queue].row += 1
+        if s.queues[queue].row < s.shapes[shape].rows:
             return
-        q[queue, Qcol.ROW] = 0
+        s.queues[queue].row = 0
     end_repetition(s, queue, shape)
     settle(s, queue)
 
@@ -100,45 +96,44 @@ def advance(s: Machine, queue: int) -> None:
 @kernel
 def fetch(s: Machine, tensor: int, element: int) -> int:
     """The wavelet of an element: 16 or 32 bits."""
-    if s.tensors[tensor, 1] != 0:
-        return halves_at(s.tensors[tensor, 0])[element]
-    return integers_at(s.tensors[tensor, 0])[element]
+    if s.tensors[tensor].half != 0:
+        return halves_at(s.tensors[tensor].address)[element]
+    return integers_at(s.tensors[tensor].address)[element]
 
 
 @kernel
 def size_of(s: Machine, queue: int) -> int:
     """Bytes that the next wavelet of a queue takes of the bandwidth."""
-    if s.queues[queue, Qcol.STATE] != 0:
+    if s.queues[queue].state != 0:
         return 4
-    shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] == INDEX:
+    shape = s.records[s.queues[queue].record].shape
+    if s.shapes[shape].direction == INDEX:
         return 4
-    return 2 if s.tensors[s.shapes[shape, Hcol.TENSOR], 1] != 0 else 4
+    return 2 if s.tensors[s.shapes[shape].tensor].half != 0 else 4
 
 
 @kernel
 def feeds(s: Machine, queue: int, t: int) -> int:
     """1: a queue can feed in cycle t; 0: not until it is woken; 2: maybe in the next."""
-    q = s.queues
-    record = q[queue, Qcol.RECORD]
-    if record == q[queue, Qcol.END]:
+    record = s.queues[queue].record
+    if record == s.queues[queue].end:
         return 0
-    shape = s.records[record, Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] != FEED:
+    shape = s.records[record].shape
+    if s.shapes[shape].direction != FEED:
         return 0
-    if q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0:
-        lookup = s.shapes[shape, Hcol.LOOKUP]
+    if s.queues[queue].state == 0 and s.shapes[shape].lookup >= 0:
+        lookup = s.shapes[shape].lookup
         wanted = value_wanted(s, queue)
-        if wanted >= s.lookups[lookup, 0] + s.lookup_count[lookup]:
+        if wanted >= s.lookups[lookup].first + s.lookup_count[lookup]:
             return 0
         if s.lookup_time[wanted] >= t:
             return 2
-    slot = q[queue, Qcol.SLOT]
+    slot = s.queues[queue].slot
     if not room(s, slot, t):
-        return 2 if s.fifos[slot, Fcol.POPPED] == t else 0
-    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
-    side = side_of(q[queue, Qcol.PORT], s.now[0].width, s.now[0].height)
-    return 1 if s.positions[position, 0] == side else 0
+        return 2 if s.fifos[slot].popped == t else 0
+    position = s.slots[slot].first + s.slots[slot].position
+    side = side_of(s.queues[queue].port, s.now[0].width, s.now[0].height)
+    return 1 if s.positions[position].accept == side else 0
 
 
 @kernel
@@ -169,23 +164,22 @@ def request_feeds(s: Machine, current: int, count: int, t: int) -> int:
 @kernel
 def feed(s: Machine, port: int, queue: int, t: int) -> None:
     """One wavelet enters the fabric."""
-    q = s.queues
-    slot = q[queue, Qcol.SLOT]
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+    slot = s.queues[queue].slot
+    shape = s.records[s.queues[queue].record].shape
     value, control = 0, 0
-    if q[queue, Qcol.STATE] == 0:
-        value = fetch(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue))
+    if s.queues[queue].state == 0:
+        value = fetch(s, s.shapes[shape].tensor, offset(s, queue))
         s.now[0].moved += 1
     else:
-        column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
-        control = s.shapes[shape, column]
-        s.fifos[slot, Fcol.OPEN] = NEVER
-    extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
+        after_each = s.queues[queue].state == 1
+        control = s.shapes[shape].then if after_each else s.shapes[shape].final
+        s.fifos[slot].open = NEVER
+    extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot].pushed)
     push(s, slot, value, control, t + 1 + extra)
     if s.now[0].races != 0:
         blank(s, slot)
     ready(s, slot)
-    s.port_turn[port] = q[queue, Qcol.BIT]
+    s.port_turn[port] = s.queues[queue].bit
     advance(s, queue)
     if s.port_mask[port] != 0:
         activate_port(s, port)
@@ -194,11 +188,11 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
 @kernel
 def keep_element(s: Machine, tensor: int, element: int, value: int) -> None:
     """Write the bits of an element that has left the fabric."""
-    if s.tensors[tensor, 1] != 0:
-        short = halves_at(s.tensors[tensor, 0])
+    if s.tensors[tensor].half != 0:
+        short = halves_at(s.tensors[tensor].address)
         short[element] = value
     else:
-        words = integers_at(s.tensors[tensor, 0])
+        words = integers_at(s.tensors[tensor].address)
         words[element] = value
 
 
@@ -206,12 +200,12 @@ def keep_element(s: Machine, tensor: int, element: int, value: int) -> None:
 def take_out(s: Machine, slot: int, cell: int, queue: int, t: int) -> None:
     """Store a wavelet that leaves, or hand it to a lookup, and go on in the schedule."""
     value = value_in(s, cell)
-    shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] == INDEX:
-        lookup = s.shapes[shape, Hcol.LOOKUP]
-        index_arrived(s, lookup, shape, value, s.slots[slot, Scol.TILE], t)
+    shape = s.records[s.queues[queue].record].shape
+    if s.shapes[shape].direction == INDEX:
+        lookup = s.shapes[shape].lookup
+        index_arrived(s, lookup, shape, value, s.slots[slot].tile, t)
     else:
-        keep_element(s, s.shapes[shape, Hcol.TENSOR], offset(s, queue), value)
+        keep_element(s, s.shapes[shape].tensor, offset(s, queue), value)
         s.now[0].moved += 1
     advance(s, queue)
 
@@ -219,31 +213,30 @@ def take_out(s: Machine, slot: int, cell: int, queue: int, t: int) -> None:
 @kernel
 def drain(s: Machine, slot: int, side: int, queue: int, t: int) -> None:
     """One wavelet leaves the fabric in its port's turn."""
-    fifos = s.fifos
     take_out(s, slot, head_cell(s, slot), queue, t)
-    tile = s.slots[slot, Scol.TILE]
-    s.turns[tile, side] = s.slots[slot, Scol.BIT]
+    tile = s.slots[slot].tile
+    s.turns[tile, side] = s.slots[slot].bit
     s.moves[slot, side] += 1
-    fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
-    serve(s, slot, side, fifos[slot, Fcol.SERVED])
+    s.fifos[slot].served = max(s.fifos[slot].served, t)
+    serve(s, slot, side, s.fifos[slot].served)
 
 
 @kernel
 def index_arrived(s: Machine, lookup: int, shape: int, value: int, tile: int, t: int) -> None:
     """A lookup has one more value; the queues that serve it may go on."""
-    if value < 0 or value >= s.lookups[lookup, 2]:
+    if value < 0 or value >= s.lookups[lookup].rows:
         s.now[0].local = t
-        fault(s, Fault.LOOKUP, tile, -1, s.shapes[shape, Hcol.TRANSFER], value, 0)
+        fault(s, Fault.LOOKUP, tile, -1, s.shapes[shape].transfer, value, 0)
         return
-    at = s.lookups[lookup, 0] + s.lookup_count[lookup]
+    at = s.lookups[lookup].first + s.lookup_count[lookup]
     s.lookup_value[at] = value
     s.lookup_time[at] = t
     s.lookup_count[lookup] += 1
     for queue in range(s.now[0].queues):
-        record = s.queues[queue, Qcol.RECORD]
-        if record < s.queues[queue, Qcol.END]:
-            other = s.records[record, Rcol.SHAPE]
-            if s.shapes[other, Hcol.LOOKUP] == lookup and s.shapes[other, Hcol.DIRECTION] == FEED:
+        record = s.queues[queue].record
+        if record < s.queues[queue].end:
+            other = s.records[record].shape
+            if s.shapes[other].lookup == lookup and s.shapes[other].direction == FEED:
                 wake_feed(s, queue)
 
 
@@ -279,7 +272,7 @@ def edge_phase(s: Machine, inward: int, outward: int, t: int) -> None:
             if slot >= 0:
                 s.request_out[port] = -1
                 side = side_of(port, now.width, now.height)
-                queue = -2 - s.slots[slot, Scol.NEXT + side]
+                queue = -2 - s.slots[slot].next[side]
                 size = size_of(s, queue)
                 if now.credit_out >= size:
                     now.credit_out -= size

@@ -12,9 +12,8 @@ from wsc.runtime.image import Image
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.races import READS
 from wsc.runtime.reference.records import COUNT, FINDING, STORE, Does
-from wsc.runtime.routes import Scol
 from wsc.runtime.stops import coordinates, unit_name
-from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
+from wsc.runtime.tables import COUNTED, Kind, Ocol
 
 MOST_FOUND = 100  # pairs of lines
 _DOING = {
@@ -112,13 +111,11 @@ def _finding(image: Image, machine: Machine, row: dict[str, int]) -> Finding:
         )
         return Finding(text, row["cycle"], (before, now))
     did = Does(row["did"])
-    if did is Does.WRITE and machine.rows[row["row"], Col.KIND] == Kind.SEND:
+    if did is Does.WRITE and machine.rows["kind"][row["row"]] == Kind.SEND:
         did, row["who"] = Does.STORE, tile  # a store that main knows of counts as its own
     earlier = _who(image, did, row["who"])
     what = _place(image, machine, does, at)
-    ops = [
-        COUNTED[int(machine.rows[number, Col.OPCODE])] for number in (row["row"], row["now_row"])
-    ]
+    ops = [COUNTED[int(machine.rows["opcode"][number])] for number in (row["row"], row["now_row"])]
     text = (
         f"{lead}{later} {_DOING[does][0]} {what} by '{ops[1]}'; {earlier} {_DOING[did][1]} it by "
         f"'{ops[0]}' at {spot(before)}, with no synchronisation between them"
@@ -134,7 +131,7 @@ def _who(image: Image, does: Does, who: int) -> str:
 
 def _place(image: Image, machine: Machine, does: Does, at: int) -> str:
     if does in (Does.TAKE, Does.PUT):
-        color = image.program.colors[int(machine.slots[at, Scol.COLOR])][0]
+        color = image.program.colors[int(machine.slots["color"][at])][0]
         return f"the {'input' if does is Does.TAKE else 'output'} queue of color '{color}'"
     names = [
         f"'{tensor.name}'"

@@ -24,18 +24,17 @@ from wsc.runtime.reference.races import (
 )
 from wsc.runtime.reference.records import Does, Reason
 from wsc.runtime.reference.vectors import store
-from wsc.runtime.tables import Col, Ocol
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
 LAST_SERVED = 5  # columns of dyn_hold behind the five holders
 
 
 @kernel
-def element_address(s: Machine, me: int, row: int) -> int:
+def element_address(s: Machine, thread: int, row: int) -> int:
     """Where the next element of a message lies in the tile's SRAM."""
-    at = s.unit_base[me, 1]
-    for d in range(s.rows[row, Col.RANK]):
-        at += s.unit_index[me, d] * s.unit_stride[me, 4 * d + 1]
+    at = s.unit_base[thread, 1]
+    for d in range(s.rows[row].rank):
+        at += s.unit_index[thread, d] * s.unit_stride[thread, 4 * d + 1]
     return at
 
 
@@ -46,43 +45,43 @@ def element_bits(s: Machine, at: int, size: int) -> int:
 
 
 @kernel
-def send_step(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
+def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> None:
     """Put one wavelet of a message into the ramp queue, or wait for room or for the turn."""
-    u, f = s.unit, tile * 5 + RAMP
+    buffer = tile * 5 + RAMP
     owner = s.dyn_lock[tile].unit
     taken = owner >= 0 and owner != unit
-    if taken or (owner < 0 and s.dyn_lock[tile].released == t) or not dyn_room(s, f, t):
-        block(s, me, Reason.DYNAMIC, 0, t)
+    if taken or (owner < 0 and s.dyn_lock[tile].released == t) or not dyn_room(s, buffer, t):
+        block(s, thread, Reason.DYNAMIC, 0, t)
         if not taken and owner < 0 and s.dyn_lock[tile].released == t:
-            u[me].wake = t + 1
+            s.unit[thread].wake = t + 1
         return
-    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - f, s.dyn[f].pushed)
+    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - buffer, s.dyn[buffer].pushed)
     moved(s, t)
-    if u[me].phase == 0:
+    if s.unit[thread].phase == 0:
         s.dyn_lock[tile].unit = unit
-        dyn_push(s, f, u[me].target | open_message(s, me, row), HEADER, visible)
-        u[me].phase = 1
+        dyn_push(s, buffer, s.unit[thread].target | open_message(s, thread, row), HEADER, visible)
+        s.unit[thread].phase = 1
         return
-    if u[me].phase == 1:
-        dyn_push(s, f, message_place(s, me, row), PLACE, visible)
-        u[me].phase = 2
+    if s.unit[thread].phase == 1:
+        dyn_push(s, buffer, message_place(s, thread, row), PLACE, visible)
+        s.unit[thread].phase = 2
         return
-    size = 2 if s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE] == 1 else 4
-    at = element_address(s, me, row)
+    size = 2 if s.operands[s.rows[row].operands].type == 1 else 4
+    at = element_address(s, thread, row)
     if s.now[0].races != 0:
-        touch(s, tile, me, row, at, size, Does.READ)
+        touch(s, tile, thread, row, at, size, Does.READ)
     bits = element_bits(s, tile * s.now[0].bytes + at, size)
     s.counters[tile].elements += 1
-    s.statements[u[me].statement].elements += 1
+    s.statements[s.unit[thread].statement].elements += 1
     s.counters[tile].sram += size
-    d = s.rows[row, Col.RANK] - 1
+    d = s.rows[row].rank - 1
     last = True
     if d >= 0:
-        s.unit_index[me, d] += 1
-        last = s.unit_index[me, d] == s.unit_extent[me, d]
-    dyn_push(s, f, bits, LAST if last else DATA, visible)
+        s.unit_index[thread, d] += 1
+        last = s.unit_index[thread, d] == s.unit_extent[thread, d]
+    dyn_push(s, buffer, bits, LAST if last else DATA, visible)
     if last:
-        end_message(s, tile, me, d, t)
+        end_message(s, tile, thread, d, t)
 
 
 @kernel
@@ -114,14 +113,14 @@ def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
 @kernel
 def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
     """Move the head of an input through an output."""
-    f, depth = tile * 5 + source, s.now[0].depth
-    cell = f * depth + s.dyn[f].head
+    buffer, depth = tile * 5 + source, s.now[0].depth
+    cell = buffer * depth + s.dyn[buffer].head
     value, kind = s.dyn_value[cell], s.dyn_kind[cell]
-    head = s.dyn[f].head + 1
-    s.dyn[f].head = 0 if head == depth else head
-    s.dyn[f].count -= 1
-    s.dyn[f].popped = t
-    s.dyn[f].output = -1 if kind == LAST else out
+    head = s.dyn[buffer].head + 1
+    s.dyn[buffer].head = 0 if head == depth else head
+    s.dyn[buffer].count -= 1
+    s.dyn[buffer].popped = t
+    s.dyn[buffer].output = -1 if kind == LAST else out
     s.dyn_hold[tile, out] = -1 if kind == LAST else source
     s.dyn_hold[tile, LAST_SERVED + out] = source
     s.dyn_links[tile, out] += 1
@@ -141,13 +140,13 @@ def dyn_visit(s: Machine, tile: int, t: int) -> bool:
     """Decide and move for one dynamic router; whether it has anything left."""
     wanted = 0  # five bits of inputs for each output
     for source in range(5):
-        f = tile * 5 + source
-        if s.dyn[f].count == 0:
+        buffer = tile * 5 + source
+        if s.dyn[buffer].count == 0:
             continue
-        cell = f * s.now[0].depth + s.dyn[f].head
+        cell = buffer * s.now[0].depth + s.dyn[buffer].head
         if s.dyn_time[cell] > t:
             continue
-        out = s.dyn[f].output
+        out = s.dyn[buffer].output
         if out < 0:
             out = way(s, tile, s.dyn_value[cell] & ((1 << MESSAGE_BITS) - 1))
             if s.dyn_hold[tile, out] >= 0:

@@ -123,6 +123,10 @@ FINDING = np.dtype(  # a race: who did what before, and who now
     ]
 )
 
+TENSOR = np.dtype(  # an edge tensor: where it lies, and whether its elements are f16
+    [("address", np.int64), ("half", np.int64)]
+)
+
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
 TABLES: dict[str, tuple[Any, int]] = {
     **clocked.TABLES,
@@ -142,7 +146,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "cells": (CELL, FLAT),
     "active": (np.int64, FLAT),  # two lists of tiles whose routers may be able to move
     # The edge.
-    "tensors": (np.int64, 2),  # address, and whether its elements are f16
+    "tensors": (TENSOR, FLAT),
     "port_mask": (np.int64, FLAT),  # queues of a port that may be able to feed
     "port_listed": (np.int8, FLAT),
     "port_active": (np.int64, FLAT),

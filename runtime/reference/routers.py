@@ -9,8 +9,7 @@ from wsc.runtime.reference.basics import activate, push, ready, value_in, wake_u
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import pass_on
 from wsc.runtime.reference.records import NEVER
-from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from wsc.runtime.schedule import Qcol
+from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
@@ -21,14 +20,13 @@ INTO_ROUTER = 5  # column of links and turns for core -> router
 @kernel
 def serve(s: Machine, slot: int, side: int, t: int) -> None:
     """The head has left on one side; when it was the last one, the buffer moves on."""
-    slots, fifos = s.slots, s.fifos
-    slots[slot, Scol.PENDING] &= ~(1 << side)
-    if slots[slot, Scol.PENDING] == 0:
-        head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
+    s.slots[slot].pending &= ~(1 << side)
+    if s.slots[slot].pending == 0:
+        head = s.fifos[slot].offset + s.fifos[slot].head
         if control_in(s, head) != 0:
             if control_in(s, head) == RESET:
-                slots[slot, Scol.POSITION] = 0
-            fifos[slot, Fcol.OPEN] = t + 1
+                s.slots[slot].position = 0
+            s.fifos[slot].open = t + 1
         drop(s, slot, t)
 
 
@@ -36,15 +34,14 @@ def serve(s: Machine, slot: int, side: int, t: int) -> None:
 def drop(s: Machine, slot: int, t: int) -> None:
     """Pop a router buffer and wake whoever feeds it."""
     pop(s, slot, t)
-    if s.fifos[slot, Fcol.COUNT] == 0:
-        s.tile[s.slots[slot, Scol.TILE]].ready &= ~(1 << s.slots[slot, Scol.BIT])
+    if s.fifos[slot].count == 0:
+        s.tile[s.slots[slot].tile].ready &= ~(1 << s.slots[slot].bit)
     wake_upstream(s, slot)
 
 
 @kernel
 def rise(s: Machine, tile: int, t: int) -> None:
     """The link from the core into the router."""
-    slots, fifos = s.slots, s.fifos
     rising = s.tile[tile].rising
     first = s.slot_first[tile]
     wanted = 0
@@ -52,14 +49,14 @@ def rise(s: Machine, tile: int, t: int) -> None:
     while (rising >> bit) != 0:
         if (rising >> bit) & 1:
             slot = first + bit
-            queue = slots[slot, Scol.OUTPUT]
-            if queue < 0 or fifos[queue, Fcol.COUNT] == 0:
+            queue = s.slots[slot].output
+            if queue < 0 or s.fifos[queue].count == 0:
                 s.tile[tile].rising &= ~(1 << bit)
-            elif s.cells[fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]].time <= t:
-                position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
-                if room(s, slot, t) and s.positions[position, 0] == RAMP:
+            elif s.cells[s.fifos[queue].offset + s.fifos[queue].head].time <= t:
+                position = s.slots[slot].first + s.slots[slot].position
+                if room(s, slot, t) and s.positions[position].accept == RAMP:
                     wanted |= 1 << bit
-                elif fifos[slot, Fcol.POPPED] != t:
+                elif s.fifos[slot].popped != t:
                     s.tile[tile].rising &= ~(1 << bit)
         bit += 1
     if wanted == 0:
@@ -68,40 +65,39 @@ def rise(s: Machine, tile: int, t: int) -> None:
     s.turns[tile, INTO_ROUTER] = bit
     lose(s, first, wanted & ~(1 << bit), INTO_ROUTER)
     slot = first + bit
-    queue = slots[slot, Scol.OUTPUT]
-    head = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
+    queue = s.slots[slot].output
+    head = s.fifos[queue].offset + s.fifos[queue].head
     control = control_in(s, head)
-    extra = delay(s.now[0].seed, slot * 8 + INTO_ROUTER, fifos[slot, Fcol.PUSHED])
+    extra = delay(s.now[0].seed, slot * 8 + INTO_ROUTER, s.fifos[slot].pushed)
     push(s, slot, value_in(s, head), control, t + s.now[0].ramp + extra)
     if s.now[0].races != 0:
         pass_on(s, head, slot)
     if control != 0:
-        fifos[slot, Fcol.OPEN] = NEVER
+        s.fifos[slot].open = NEVER
     pop(s, queue, t)
     s.moves[slot, INTO_ROUTER] += 1
     ready(s, slot)
-    if slots[slot, Scol.WRITER] >= 0:
-        wake_unit(s, tile, slots[slot, Scol.WRITER], t + 1)
+    if s.slots[slot].writer >= 0:
+        wake_unit(s, tile, s.slots[slot].writer, t + 1)
     moved(s, t)
 
 
 @kernel
 def can_leave(s: Machine, slot: int, side: int, control: int, t: int) -> int:
     """1: the head can leave on this side; 0: it cannot; 2: it may in the next cycle."""
-    slots, fifos = s.slots, s.fifos
     if side == RAMP:
         if control != 0:
             return 1
-        queue = slots[slot, Scol.INPUT]
+        queue = s.slots[slot].input
         if room(s, queue, t):
             return 1
-        return 2 if fifos[queue, Fcol.POPPED] == t else 0
-    beyond = slots[slot, Scol.NEXT + side]
+        return 2 if s.fifos[queue].popped == t else 0
+    beyond = s.slots[slot].next[side]
     if beyond >= 0:
         if room(s, beyond, t):
-            position = slots[beyond, Scol.FIRST] + slots[beyond, Scol.POSITION]
-            return 1 if s.positions[position, 0] == (side + 2) & 3 else 0
-        return 2 if fifos[beyond, Fcol.POPPED] == t else 0
+            position = s.slots[beyond].first + s.slots[beyond].position
+            return 1 if s.positions[position].accept == (side + 2) & 3 else 0
+        return 2 if s.fifos[beyond].popped == t else 0
     if beyond == NOWHERE:
         return 0
     if control != 0:
@@ -114,37 +110,36 @@ def can_leave(s: Machine, slot: int, side: int, control: int, t: int) -> int:
 @kernel
 def deliver(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
     """Move the head over one link; over the edge it only asks for bandwidth."""
-    slots, fifos = s.slots, s.fifos
-    head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
+    head = s.fifos[slot].offset + s.fifos[slot].head
     control = control_in(s, head)
-    beyond = slots[slot, Scol.NEXT + side] if side != RAMP else 0
+    beyond = s.slots[slot].next[side] if side != RAMP else 0
     if side == RAMP:
         if control == 0:
-            queue = slots[slot, Scol.INPUT]
-            extra = delay(s.now[0].seed, slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
+            queue = s.slots[slot].input
+            extra = delay(s.now[0].seed, slot * 8 + RAMP, s.fifos[queue].pushed)
             visible = t + s.now[0].ramp + extra
             push(s, queue, value_in(s, head), 0, visible)
             if s.now[0].races != 0:
                 pass_on(s, head, queue)
-            if slots[slot, Scol.READER] >= 0:
-                front = fifos[queue, Fcol.OFFSET] + fifos[queue, Fcol.HEAD]
+            if s.slots[slot].reader >= 0:
+                front = s.fifos[queue].offset + s.fifos[queue].head
                 # A reader that found its wavelet may wait for another queue by now.
                 seen = max(s.cells[front].time, t + 1)
-                wake_unit(s, tile, slots[slot, Scol.READER], seen)
+                wake_unit(s, tile, s.slots[slot].reader, seen)
     elif beyond >= 0:
-        extra = delay(s.now[0].seed, beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
+        extra = delay(s.now[0].seed, beyond * 8 + side, s.fifos[beyond].pushed)
         push(s, beyond, value_in(s, head), control, t + 1 + extra)
         if s.now[0].races != 0:
             pass_on(s, head, beyond)
         if control != 0:
-            fifos[beyond, Fcol.OPEN] = NEVER
+            s.fifos[beyond].open = NEVER
         ready(s, beyond)
     elif control == 0:
-        port = s.queues[-2 - beyond, Qcol.PORT]
+        port = s.queues[-2 - beyond].port
         s.request_out[port] = slot
         s.now[0].requests += 1
         return
-    s.turns[tile, side] = slots[slot, Scol.BIT]
+    s.turns[tile, side] = s.slots[slot].bit
     s.moves[slot, side] += 1
     serve(s, slot, side, t)
     moved(s, t)
@@ -153,7 +148,6 @@ def deliver(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
 @kernel
 def visit(s: Machine, tile: int, t: int) -> None:
     """Decide and move for one router."""
-    slots, fifos = s.slots, s.fifos
     first = s.slot_first[tile]
     mask = s.tile[tile].ready
     north, east, south, west, ramp = 0, 0, 0, 0, 0
@@ -163,20 +157,20 @@ def visit(s: Machine, tile: int, t: int) -> None:
         if (mask >> bit) & 1 == 0:
             continue
         slot = first + bit
-        head = fifos[slot, Fcol.OFFSET] + fifos[slot, Fcol.HEAD]
+        head = s.fifos[slot].offset + s.fifos[slot].head
         if s.cells[head].time > t:
             continue
         control = control_in(s, head)
-        if slots[slot, Scol.PENDING] == 0:
-            if control == ADVANCE and slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1:
-                slots[slot, Scol.POSITION] += 1
-                fifos[slot, Fcol.OPEN] = t + 1
+        if s.slots[slot].pending == 0:
+            if control == ADVANCE and s.slots[slot].position < s.slots[slot].positions - 1:
+                s.slots[slot].position += 1
+                s.fifos[slot].open = t + 1
                 drop(s, slot, t)
                 moved(s, t)
                 continue
-            position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
-            slots[slot, Scol.PENDING] = s.positions[position, 1]
-        pending = slots[slot, Scol.PENDING]
+            position = s.slots[slot].first + s.slots[slot].position
+            s.slots[slot].pending = s.positions[position].send
+        pending = s.slots[slot].pending
         hope = 0
         for side in range(5):
             if (pending >> side) & 1:

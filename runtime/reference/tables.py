@@ -16,6 +16,7 @@ from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
     CELL,
     RUN,
+    TENSOR,
     TILE,
     TRAIT,
     WHEEL,
@@ -23,7 +24,7 @@ from wsc.runtime.reference.records import (
 )
 from wsc.runtime.reference.vectors import MEMORY
 from wsc.runtime.runs import Options
-from wsc.runtime.start import Tables, cores, counts, edge, messages, numbers
+from wsc.runtime.start import Tables, code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.values.build import HALF, fabric_words, literals, wanted_operations
 from wsc.runtime.values.operations import domains, operations
@@ -72,19 +73,11 @@ def make_machine(
 
 def _code(image: Image) -> Tables:
     """The code, its operations, and what its steps count."""
-    code = image.code
-    wanted = wanted_operations(code.rows)
+    wanted = wanted_operations(image.code.rows)
     return {
-        "rows": code.rows,
-        "operands": code.operands,
-        "refs": code.refs,
-        "lists": code.lists,
-        "registers": code.registers,
-        "pool": code.pool,
-        "timing": image.timing,
-        "regions": image.regions,
+        **code(image),
         "traits": _traits(image),
-        "literals": literals(code.reals),
+        "literals": literals(image.code.reals),
         "half": HALF,
         "operations": operations(wanted),
         "domains": domains(wanted),
@@ -115,22 +108,16 @@ def _traits(image: Image) -> np.ndarray:
 
 def _routers(image: Image) -> Tables:
     """Slots and FIFOs in their first state, and lists of routers."""
-    routes = image.routes
     return {
-        "slots": routes.slots.copy(),
-        "slot_first": routes.slot_first,
-        "slot_of": routes.slot_of,
-        "positions": routes.positions,
-        "fifos": routes.fifos.copy(),
-        "cells": np.zeros(max(routes.cells, 1), CELL),
-        "turns": np.full((image.tiles, 6), -1, np.int8),
+        **routers(image),
+        "cells": np.zeros(max(image.routes.cells, 1), CELL),
         "active": np.zeros(2 * image.tiles, np.int64),
     }
 
 
 def _tensors(image: Image, tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Address of every edge tensor, and whether its elements are f16; and the arrays."""
-    table = np.zeros((max(len(image.program.edge_tensors), 1), 2), dtype=np.int64)
+    table = np.zeros(max(len(image.program.edge_tensors), 1), TENSOR)
     kept: list[np.ndarray] = []
     for number, tensor in enumerate(image.program.edge_tensors):
         if tensor.kind is Edge.WEIGHT:

@@ -21,7 +21,8 @@ from wsc.runtime.reference.compiled import (
     operate,
 )
 from wsc.runtime.reference.records import Counts, Fault
-from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
+from wsc.runtime.routes import Scol
+from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX
 
 FMAC = OPCODE["fmac"]
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
@@ -41,40 +42,42 @@ def capture(s: Machine, tile: int, row: int, unit: int) -> bool:
     Returns:
         Whether all is well; otherwise a fault is noted.
     """
-    rows = s.rows
-    me = tile * s.now[0].units + unit
-    rank = rows[row, Col.RANK]
+    thread = tile * s.now[0].units + unit
+    rank = s.rows[row].rank
     total = count_steps(s, tile, row, unit)
     if total < 0:
         return False
-    for k in range(rows[row, Col.COUNT]):
-        operand = rows[row, Col.OPERANDS] + k
-        kind = s.operands[operand, Ocol.KIND]
-        s.unit_slot[me, k] = -1
+    for k in range(s.rows[row].count):
+        operand = s.rows[row].operands + k
+        kind = s.operands[operand].kind
+        s.unit_slot[thread, k] = -1
         for d in range(MAX_DIMS):
-            s.unit_stride[me, 4 * d + k] = 0
+            s.unit_stride[thread, 4 * d + k] = 0
         if kind == MEMORY:
-            s.unit_base[me, k] = reference(s, s.operands[operand, Ocol.VALUE], tile)
+            s.unit_base[thread, k] = reference(s, s.operands[operand].value, tile)
             for d in range(rank):
-                stride = reference(s, s.lists[s.operands[operand, Ocol.STRIDES] + d], tile)
-                s.unit_stride[me, 4 * d + k] = stride
+                stride = reference(s, s.lists[s.operands[operand].strides + d], tile)
+                s.unit_stride[thread, 4 * d + k] = stride
             if total > 0 and not covered(s, tile, row, unit, k):
                 return False
         elif kind == FABRIC:
-            slot = s.slot_of[tile * s.now[0].colors + s.operands[operand, Ocol.COLOR]]
-            column = 8 if k == 0 else 7
-            if slot < 0 or s.slots[slot, column] < 0:
-                color = s.operands[operand, Ocol.COLOR]
-                fault(s, Fault.QUEUE, tile, unit, row, color, column)
+            slot = s.slot_of[tile * s.now[0].colors + s.operands[operand].color]
+            # The end of the ramp where the operand is: the destination's leads to the router.
+            end = Scol.OUTPUT if k == 0 else Scol.INPUT
+            queue = -1
+            if slot >= 0:
+                queue = s.slots[slot].output if k == 0 else s.slots[slot].input
+            if queue < 0:
+                fault(s, Fault.QUEUE, tile, unit, row, s.operands[operand].color, end)
                 return False
-            s.unit_slot[me, k] = slot
+            s.unit_slot[thread, k] = slot
         elif kind == INTEGER:
-            whole = reference(s, s.operands[operand, Ocol.VALUE], tile)
-            s.unit_held[me, k] = encoded(whole, s.operands[operand, Ocol.TYPE])
+            whole = reference(s, s.operands[operand].value, tile)
+            s.unit_held[thread, k] = encoded(whole, s.operands[operand].type)
         else:
-            literal = s.operands[operand, Ocol.VALUE]
-            s.unit_held[me, k] = s.literals[literal, s.operands[operand, Ocol.TYPE]]
-    measure(s, row, me, total)
+            literal = s.operands[operand].value
+            s.unit_held[thread, k] = s.literals[literal, s.operands[operand].type]
+    measure(s, row, thread, total)
     return True
 
 
@@ -107,57 +110,57 @@ def widened(s: Machine, bits: int, kind: int) -> int:
 
 
 @kernel
-def element(s: Machine, k: int, row: int, me: int) -> int:
+def element(s: Machine, k: int, row: int, thread: int) -> int:
     """The bits of an operand's element: in SRAM where the unit is, or held."""
-    operand = s.rows[row, Col.OPERANDS] + k
-    if s.operands[operand, Ocol.KIND] != MEMORY:
-        return s.unit_held[me, k]
+    operand = s.rows[row].operands + k
+    if s.operands[operand].kind != MEMORY:
+        return s.unit_held[thread, k]
     at = s.at[k]
-    return s.halves[at >> 1] if s.operands[operand, Ocol.TYPE] == F16 else s.sram[at >> 2]
+    return s.halves[at >> 1] if s.operands[operand].type == F16 else s.sram[at >> 2]
 
 
 @kernel
-def steps(s: Machine, tile: int, row: int, me: int, first: int) -> int:
+def steps(s: Machine, tile: int, row: int, thread: int, first: int) -> int:
     """Execute the dimensions from ``first`` on at the unit's outer indices.
 
     Returns:
         The bits of the last result; operands without a value are noted as a fault.
     """
-    rank, count = s.rows[row, Col.RANK], s.rows[row, Col.COUNT]
+    rank, count = s.rows[row].rank, s.rows[row].count
     for d in range(first, rank):
-        s.unit_index[me, d] = 0
-    n = s.unit_extent[me, rank - 1] if rank > first else 1
+        s.unit_index[thread, d] = 0
+    n = s.unit_extent[thread, rank - 1] if rank > first else 1
     last = 0
     while True:
         # Where each operand is at the outer indices, and how far it goes with the innermost one.
         for k in range(count):
-            at = tile * s.now[0].bytes + s.unit_base[me, k]
+            at = tile * s.now[0].bytes + s.unit_base[thread, k]
             for d in range(rank):
-                at += s.unit_index[me, d] * s.unit_stride[me, 4 * d + k]
+                at += s.unit_index[thread, d] * s.unit_stride[thread, 4 * d + k]
             s.at[k] = at
-            s.go_on[k] = s.unit_stride[me, 4 * (rank - 1) + k] if rank > first else 0
-        last = line(s, tile, row, me, n)
+            s.go_on[k] = s.unit_stride[thread, 4 * (rank - 1) + k] if rank > first else 0
+        last = line(s, tile, row, thread, n)
         # The next indices, the innermost dimension apart.
         d = rank - 2
         while d >= first:
-            s.unit_index[me, d] += 1
-            if s.unit_index[me, d] < s.unit_extent[me, d]:
+            s.unit_index[thread, d] += 1
+            if s.unit_index[thread, d] < s.unit_extent[thread, d]:
                 break
-            s.unit_index[me, d] = 0
+            s.unit_index[thread, d] = 0
             d -= 1
         if d < first:
             return last
 
 
 @kernel
-def line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
+def line(s: Machine, tile: int, row: int, thread: int, n: int) -> int:
     """The innermost dimension; the bits of its last result."""
-    opcode = s.rows[row, Col.OPCODE]
+    opcode = s.rows[row].opcode
     if MOVING[opcode] != 0:
-        return move_line(s, row, me, n)
+        return move_line(s, row, thread, n)
     if opcode == FMAC:
-        return multiply_line(s, row, me, n)
-    return operate_line(s, tile, row, me, n)
+        return multiply_line(s, row, thread, n)
+    return operate_line(s, tile, row, thread, n)
 
 
 @kernel
@@ -168,26 +171,26 @@ def advance(s: Machine, count: int) -> None:
 
 
 @kernel
-def move_line(s: Machine, row: int, me: int, n: int) -> int:
+def move_line(s: Machine, row: int, thread: int, n: int) -> int:
     """A move keeps every bit."""
-    operand, bits = s.rows[row, Col.OPERANDS], 0
-    into = s.operands[operand, Ocol.KIND] == MEMORY
+    operand, bits = s.rows[row].operands, 0
+    into = s.operands[operand].kind == MEMORY
     for _ in range(n):
-        bits = element(s, 1, row, me)
+        bits = element(s, 1, row, thread)
         if into:
-            store(s, s.at[0], s.operands[operand, Ocol.TYPE], bits)
+            store(s, s.at[0], s.operands[operand].type, bits)
         advance(s, 2)
     return bits
 
 
 @kernel
-def multiply_line(s: Machine, row: int, me: int, n: int) -> int:
+def multiply_line(s: Machine, row: int, thread: int, n: int) -> int:
     """``fmac``: f32 sums of products of f32 or f16."""
-    operand = s.rows[row, Col.OPERANDS]
-    left, right = s.operands[operand + 1, Ocol.TYPE], s.operands[operand + 2, Ocol.TYPE]
+    operand = s.rows[row].operands
+    left, right = s.operands[operand + 1].type, s.operands[operand + 2].type
     for _ in range(n):
-        a = widened(s, element(s, 1, row, me), left)
-        b = widened(s, element(s, 2, row, me), right)
+        a = widened(s, element(s, 1, row, thread), left)
+        b = widened(s, element(s, 2, row, thread), right)
         total = fmac_value(float_of(s.sram[s.at[0] >> 2]), float_of(a), float_of(b))
         s.sram[s.at[0] >> 2] = bits_of(total if total == total else NAN)
         advance(s, 3)
@@ -195,12 +198,12 @@ def multiply_line(s: Machine, row: int, me: int, n: int) -> int:
 
 
 @kernel
-def operate_line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
+def operate_line(s: Machine, tile: int, row: int, thread: int, n: int) -> int:
     """Any other operation, element by element, by the compiled form of its value function."""
-    opcode, operand = s.rows[row, Col.OPCODE], s.rows[row, Col.OPERANDS]
-    count, accumulates, bits = s.rows[row, Col.COUNT], ACCUMULATING[opcode], 0
-    into, kind = s.operands[operand, Ocol.KIND] == MEMORY, s.operands[operand, Ocol.TYPE]
-    whole = 1 if s.rows[row, Col.DTYPE] == I32 else 0
+    opcode, operand = s.rows[row].opcode, s.rows[row].operands
+    count, accumulates, bits = s.rows[row].count, ACCUMULATING[opcode], 0
+    into, kind = s.operands[operand].kind == MEMORY, s.operands[operand].type
+    whole = 1 if s.rows[row].dtype == I32 else 0
     function, domain = s.operations[opcode, whole], s.domains[opcode] * whole
     words = s.words
     base = words.ctypes.data
@@ -208,11 +211,11 @@ def operate_line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
         # The operands as words; what is accumulated is the first of them.
         place = 1
         for k in range(1 - accumulates, count):
-            of = s.operands[operand + k, Ocol.TYPE]
-            words[place] = widened(s, element(s, k, row, me), of)
+            of = s.operands[operand + k].type
+            words[place] = widened(s, element(s, k, row, thread), of)
             place += 1
         if domain != 0 and look(domain, base, base + 4, base + 8, base + 12, 1) == 0:
-            unit = me - tile * s.now[0].units
+            unit = thread - tile * s.now[0].units
             fault(s, Fault.DOMAIN, tile, unit, row, words[1], words[2])
             return 0
         operate(function, base, base + 4, base + 8, base + 12, 1)
@@ -224,9 +227,13 @@ def operate_line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
 
 
 @kernel
-def account(s: Machine, tile: int, row: int, me: int, done: int) -> None:
+def account(s: Machine, tile: int, row: int, thread: int, done: int) -> None:
     """Count ``done`` executed steps."""
-    trait, counters, statement = s.traits[row], s.counters[tile], s.statements[s.unit[me].statement]
+    trait, counters, statement = (
+        s.traits[row],
+        s.counters[tile],
+        s.statements[s.unit[thread].statement],
+    )
     counters.sram += done * trait.bytes
     statement.elements += done
     if trait.counts == Counts.ELEMENTS:

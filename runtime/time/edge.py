@@ -5,8 +5,7 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import delay, moved
 from wsc.runtime.clocked.edge import end_repetition
 from wsc.runtime.kernels.plain import side_of
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
+from wsc.runtime.schedule import FEED, INDEX
 from wsc.runtime.time.basics import push, ready, wake_feed
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import NEVER
@@ -16,67 +15,65 @@ from wsc.runtime.time.routers import serve
 @kernel
 def settle(s: Machine, queue: int) -> None:
     """Move the cursor over whatever has no elements, to what is to be done next."""
-    q = s.queues
-    while q[queue, Qcol.RECORD] < q[queue, Qcol.END] and q[queue, Qcol.STATE] == 0:
-        record = q[queue, Qcol.RECORD]
-        shape = s.records[record, Rcol.SHAPE]
-        repeats = s.records[record, Rcol.REPEAT]
-        if q[queue, Qcol.REPEAT] >= repeats:
-            q[queue, Qcol.REPEAT] = 0
-            if s.records[record, Rcol.LAST] != 0 and s.shapes[shape, Hcol.FINAL] != 0:
-                q[queue, Qcol.STATE] = 2
+    while s.queues[queue].record < s.queues[queue].end and s.queues[queue].state == 0:
+        record = s.queues[queue].record
+        shape = s.records[record].shape
+        repeats = s.records[record].repeat
+        if s.queues[queue].repeat >= repeats:
+            s.queues[queue].repeat = 0
+            if s.records[record].last != 0 and s.shapes[shape].final != 0:
+                s.queues[queue].state = 2
                 break
-            q[queue, Qcol.RECORD] += 1
+            s.queues[queue].record += 1
             continue
-        empty = s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.ROWS] == 0
-        empty = empty and s.shapes[shape, Hcol.DIRECTION] == FEED
-        for d in range(s.shapes[shape, Hcol.RANK]):
-            empty = empty or s.shapes[shape, Hcol.EXTENT + d] <= 0
+        empty = s.shapes[shape].lookup >= 0 and s.shapes[shape].rows == 0
+        empty = empty and s.shapes[shape].direction == FEED
+        for d in range(s.shapes[shape].rank):
+            empty = empty or s.shapes[shape].extent[d] <= 0
         if not empty:
             break
-        if s.shapes[shape, Hcol.THEN] == 0:  # nor does any other repetition of the record move
-            q[queue, Qcol.REPEAT] = repeats
+        if s.shapes[shape].then == 0:  # nor does any other repetition of the record move
+            s.queues[queue].repeat = repeats
             continue
         end_repetition(s, queue, shape)
-    if q[queue, Qcol.RECORD] == q[queue, Qcol.END]:
+    if s.queues[queue].record == s.queues[queue].end:
         s.now[0].queues_left -= 1
         return
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] == FEED:
+    shape = s.records[s.queues[queue].record].shape
+    if s.shapes[shape].direction == FEED:
         wake_feed(s, queue)
         return
-    slot = q[queue, Qcol.SLOT]
-    if s.fifos[slot, Fcol.COUNT] > 0:
+    slot = s.queues[queue].slot
+    if s.fifos[slot].count > 0:
         ready(s, slot)
 
 
 @kernel
 def advance(s: Machine, queue: int) -> None:
     """Move the cursor behind an element or control wavelet."""
-    q = s.queues
-    state = q[queue, Qcol.STATE]
-    q[queue, Qcol.STATE] = 0
+    state = s.queues[queue].state
+    s.queues[queue].state = 0
     if state == 1:
-        q[queue, Qcol.REPEAT] += 1
+        s.queues[queue].repeat += 1
         settle(s, queue)
         return
     if state == 2:
-        q[queue, Qcol.RECORD] += 1
+        s.queues[queue].record += 1
         settle(s, queue)
         return
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
-    d = s.shapes[shape, Hcol.RANK] - 1
+    shape = s.records[s.queues[queue].record].shape
+    d = s.shapes[shape].rank - 1
     while d >= 0:
-        q[queue, Qcol.INDEX + d] += 1
-        if q[queue, Qcol.INDEX + d] < s.shapes[shape, Hcol.EXTENT + d]:
+        s.queues[queue].index[d] += 1
+        if s.queues[queue].index[d] < s.shapes[shape].extent[d]:
             return
-        q[queue, Qcol.INDEX + d] = 0
+        s.queues[queue].index[d] = 0
         d -= 1
-    if s.shapes[shape, Hcol.LOOKUP] >= 0 and s.shapes[shape, Hcol.DIRECTION] == FEED:
-        q[queue, Qcol.ROW] += 1
-        if q[queue, Qcol.ROW] < s.shapes[shape, Hcol.ROWS]:
+    if s.shapes[shape].lookup >= 0 and s.shapes[shape].direction == FEED:
+        s.queues[queue].row += 1
+        if s.queues[queue].row < s.shapes[shape].rows:
             return
-        q[queue, Qcol.ROW] = 0
+        s.queues[queue].row = 0
     end_repetition(s, queue, shape)
     settle(s, queue)
 
@@ -84,31 +81,30 @@ def advance(s: Machine, queue: int) -> None:
 @kernel
 def size_of(s: Machine, queue: int) -> int:
     """Bytes that the next wavelet of a queue takes of the bandwidth."""
-    if s.queues[queue, Qcol.STATE] != 0:
+    if s.queues[queue].state != 0:
         return 4
-    shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] == INDEX:
+    shape = s.records[s.queues[queue].record].shape
+    if s.shapes[shape].direction == INDEX:
         return 4
-    return 2 if s.halves[s.shapes[shape, Hcol.TENSOR]] != 0 else 4
+    return 2 if s.halves[s.shapes[shape].tensor] != 0 else 4
 
 
 @kernel
 def feed(s: Machine, port: int, queue: int, t: int) -> None:
     """One wavelet enters the fabric."""
-    q = s.queues
-    slot = q[queue, Qcol.SLOT]
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
+    slot = s.queues[queue].slot
+    shape = s.records[s.queues[queue].record].shape
     control = 0
-    if q[queue, Qcol.STATE] == 0:
+    if s.queues[queue].state == 0:
         s.now[0].moved += 1
     else:
-        column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
-        control = s.shapes[shape, column]
-        s.fifos[slot, Fcol.OPEN] = NEVER
-    extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
+        after_each = s.queues[queue].state == 1
+        control = s.shapes[shape].then if after_each else s.shapes[shape].final
+        s.fifos[slot].open = NEVER
+    extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot].pushed)
     push(s, slot, control, t + 1 + extra)
     ready(s, slot)
-    s.port_turn[port] = q[queue, Qcol.BIT]
+    s.port_turn[port] = s.queues[queue].bit
     s.port_free[port] = t + 1
     advance(s, queue)
 
@@ -116,9 +112,9 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
 @kernel
 def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
     """A wavelet leaves, as an element or as an index for a lookup; go on in the schedule."""
-    shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] == INDEX:
-        index_arrived(s, s.shapes[shape, Hcol.LOOKUP], t)
+    shape = s.records[s.queues[queue].record].shape
+    if s.shapes[shape].direction == INDEX:
+        index_arrived(s, s.shapes[shape].lookup, t)
     else:
         s.now[0].moved += 1
     advance(s, queue)
@@ -127,27 +123,26 @@ def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
 @kernel
 def drain(s: Machine, slot: int, side: int, queue: int, t: int) -> None:
     """One wavelet leaves the fabric in its port's turn."""
-    fifos = s.fifos
     take_out(s, slot, queue, t)
-    tile = s.slots[slot, Scol.TILE]
-    s.turns[tile, side] = s.slots[slot, Scol.BIT]
+    tile = s.slots[slot].tile
+    s.turns[tile, side] = s.slots[slot].bit
     s.moves[slot, side] += 1
     s.link[tile * 6 + side].free = t + 1
-    fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
-    serve(s, slot, side, fifos[slot, Fcol.SERVED])
+    s.fifos[slot].served = max(s.fifos[slot].served, t)
+    serve(s, slot, side, s.fifos[slot].served)
 
 
 @kernel
 def index_arrived(s: Machine, lookup: int, t: int) -> None:
     """A lookup has one more value; the queues that serve it may go on."""
-    at = s.lookups[lookup, 0] + s.lookup_count[lookup]
+    at = s.lookups[lookup].first + s.lookup_count[lookup]
     s.lookup_time[at] = t
     s.lookup_count[lookup] += 1
     for queue in range(s.now[0].queues):
-        record = s.queues[queue, Qcol.RECORD]
-        if record < s.queues[queue, Qcol.END]:
-            other = s.records[record, Rcol.SHAPE]
-            if s.shapes[other, Hcol.LOOKUP] == lookup and s.shapes[other, Hcol.DIRECTION] == FEED:
+        record = s.queues[queue].record
+        if record < s.queues[queue].end:
+            other = s.records[record].shape
+            if s.shapes[other].lookup == lookup and s.shapes[other].direction == FEED:
                 wake_feed(s, queue)
 
 
@@ -183,7 +178,7 @@ def edge_phase(s: Machine, inward: int, outward: int, t: int) -> None:
             if slot >= 0:
                 s.request_out[port] = -1
                 side = side_of(port, now.width, now.height)
-                queue = -2 - s.slots[slot, Scol.NEXT + side]
+                queue = -2 - s.slots[slot].next[side]
                 size = size_of(s, queue)
                 if now.credit_out >= size:
                     now.credit_out -= size

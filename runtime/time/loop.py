@@ -9,7 +9,6 @@ cycle or later, so its contenders are all known.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import schedule, unlink
-from wsc.runtime.routes import Scol
 from wsc.runtime.time.basics import (
     LATE,
     LATE_SHIFT,
@@ -55,7 +54,7 @@ def perform(s: Machine, task: int, late: bool) -> None:
     now = s.now[0]
     slots = now.slots
     if task < slots:
-        if s.slots[task, Scol.GUIDED] == 0:
+        if s.slots[task].guided == 0:
             advance_plain(s, task, late)
         else:
             advance_guided(s, task)
@@ -64,9 +63,9 @@ def perform(s: Machine, task: int, late: bool) -> None:
     elif task >= now.port_tasks:
         advance_port(s, task - now.port_tasks, late)
     else:
-        me = task - now.unit_tasks
-        tile = me // now.units
-        run_unit(s, tile, me - tile * now.units, me)
+        thread = task - now.unit_tasks
+        tile = thread // now.units
+        run_unit(s, tile, thread - tile * now.units, thread)
 
 
 @kernel
@@ -195,7 +194,7 @@ def visit_cores(s: Machine, t: int) -> None:
 @kernel
 def visit_links(s: Machine, t: int) -> None:
     """The links and ports whose contenders are looked at in this cycle; then the edge."""
-    now, nodes = s.now[0], s.nodes
+    now = s.now[0]
     bucket = t & (WHEEL - 1)
     node = s.events[bucket]
     s.events[bucket] = -1
@@ -203,8 +202,8 @@ def visit_links(s: Machine, t: int) -> None:
     now.feeding = 0
     now.requests = 0
     while node >= 0:
-        item, following, due = nodes[node].item, nodes[node].next, nodes[node].due
-        nodes[node].next = now.node
+        item, following, due = s.nodes[node].item, s.nodes[node].next, s.nodes[node].due
+        s.nodes[node].next = now.node
         now.node = node
         node = following
         if due > t:

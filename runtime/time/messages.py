@@ -14,7 +14,6 @@ from wsc.runtime.clocked.messages import (
     way,
 )
 from wsc.runtime.clocked.routers import first_after
-from wsc.runtime.tables import Col, Ocol
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import Reason
 
@@ -23,39 +22,39 @@ LAST_SERVED = 5  # columns of dyn_hold behind the five holders
 
 
 @kernel
-def send_step(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
+def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> None:
     """Put one wavelet of a message into the ramp queue, or wait for room or for the turn."""
-    u, f = s.unit, tile * 5 + RAMP
+    buffer = tile * 5 + RAMP
     owner = s.dyn_lock[tile].unit
     taken = owner >= 0 and owner != unit
-    if taken or (owner < 0 and s.dyn_lock[tile].released == t) or not dyn_room(s, f, t):
-        block(s, me, Reason.DYNAMIC, 0, t)
+    if taken or (owner < 0 and s.dyn_lock[tile].released == t) or not dyn_room(s, buffer, t):
+        block(s, thread, Reason.DYNAMIC, 0, t)
         if not taken and owner < 0 and s.dyn_lock[tile].released == t:
-            u[me].wake = t + 1
+            s.unit[thread].wake = t + 1
         return
-    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - f, s.dyn[f].pushed)
+    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - buffer, s.dyn[buffer].pushed)
     moved(s, t)
-    if u[me].phase == 0:
+    if s.unit[thread].phase == 0:
         s.dyn_lock[tile].unit = unit
-        dyn_push(s, f, u[me].target, HEADER, visible)
-        u[me].phase = 1
+        dyn_push(s, buffer, s.unit[thread].target, HEADER, visible)
+        s.unit[thread].phase = 1
         return
-    if u[me].phase == 1:
-        dyn_push(s, f, message_place(s, me, row), PLACE, visible)
-        u[me].phase = 2
+    if s.unit[thread].phase == 1:
+        dyn_push(s, buffer, message_place(s, thread, row), PLACE, visible)
+        s.unit[thread].phase = 2
         return
-    size = 2 if s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE] == 1 else 4
+    size = 2 if s.operands[s.rows[row].operands].type == 1 else 4
     s.counters[tile].elements += 1
-    s.statements[u[me].statement].elements += 1
+    s.statements[s.unit[thread].statement].elements += 1
     s.counters[tile].sram += size
-    d = s.rows[row, Col.RANK] - 1
+    d = s.rows[row].rank - 1
     last = True
     if d >= 0:
-        s.unit_index[me, d] += 1
-        last = s.unit_index[me, d] == s.unit_extent[me, d]
-    dyn_push(s, f, 0, LAST if last else DATA, visible)
+        s.unit_index[thread, d] += 1
+        last = s.unit_index[thread, d] == s.unit_extent[thread, d]
+    dyn_push(s, buffer, 0, LAST if last else DATA, visible)
     if last:
-        end_message(s, tile, me, d, t)
+        end_message(s, tile, thread, d, t)
 
 
 @kernel
@@ -80,14 +79,14 @@ def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
 @kernel
 def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
     """Move the head of an input through an output."""
-    f, depth = tile * 5 + source, s.now[0].depth
-    cell = f * depth + s.dyn[f].head
+    buffer, depth = tile * 5 + source, s.now[0].depth
+    cell = buffer * depth + s.dyn[buffer].head
     value, kind = s.dyn_value[cell], s.dyn_kind[cell]
-    head = s.dyn[f].head + 1
-    s.dyn[f].head = 0 if head == depth else head
-    s.dyn[f].count -= 1
-    s.dyn[f].popped = t
-    s.dyn[f].output = -1 if kind == LAST else out
+    head = s.dyn[buffer].head + 1
+    s.dyn[buffer].head = 0 if head == depth else head
+    s.dyn[buffer].count -= 1
+    s.dyn[buffer].popped = t
+    s.dyn[buffer].output = -1 if kind == LAST else out
     s.dyn_hold[tile, out] = -1 if kind == LAST else source
     s.dyn_hold[tile, LAST_SERVED + out] = source
     s.dyn_links[tile, out] += 1
@@ -107,13 +106,13 @@ def dyn_visit(s: Machine, tile: int, t: int) -> bool:
     """Decide and move for one dynamic router; whether it has anything left."""
     wanted = 0  # five bits of inputs for each output
     for source in range(5):
-        f = tile * 5 + source
-        if s.dyn[f].count == 0:
+        buffer = tile * 5 + source
+        if s.dyn[buffer].count == 0:
             continue
-        cell = f * s.now[0].depth + s.dyn[f].head
+        cell = buffer * s.now[0].depth + s.dyn[buffer].head
         if s.dyn_time[cell] > t:
             continue
-        out = s.dyn[f].output
+        out = s.dyn[buffer].output
         if out < 0:
             out = way(s, tile, s.dyn_value[cell])
             if s.dyn_hold[tile, out] >= 0:

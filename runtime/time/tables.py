@@ -11,7 +11,7 @@ from wsc.runtime.record import Record
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.runs import Options
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
-from wsc.runtime.start import cores, counts, edge, messages, numbers
+from wsc.runtime.start import code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.tables import Col, Kind
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.distance import distances
@@ -87,23 +87,16 @@ def _run(image: Image, options: Options, units: int) -> np.ndarray:
 
 def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
     """The code, what its integer instructions do, and what was loaded where data decide."""
-    code = image.code
-    scalar = code.rows[code.rows[:, Col.KIND] == Kind.SCALAR, Col.OPCODE]
+    rows = image.code.rows
+    scalar = rows[rows[:, Col.KIND] == Kind.SCALAR, Col.OPCODE]
     wanted = {(opcode, True) for opcode in np.unique(scalar).tolist()}
     if record is None:
-        deciding, loaded = np.zeros(len(code.rows), np.int8), np.zeros(1, np.int32)
+        deciding, loaded = np.zeros(len(rows), np.int8), np.zeros(1, np.int32)
         first = np.zeros(image.tiles + 1, np.int64)
     else:
         deciding, loaded, first = record.deciding, np.append(record.loaded, 0), record.first
     return {
-        "rows": code.rows,
-        "operands": code.operands,
-        "refs": code.refs,
-        "lists": code.lists,
-        "registers": code.registers,
-        "pool": code.pool,
-        "timing": image.timing,
-        "regions": image.regions,
+        **code(image),
         "operations": operations(wanted),
         "domains": domains(wanted),
         "words": np.zeros(4, np.int32),
@@ -115,15 +108,9 @@ def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
 
 def _routers(image: Image) -> dict[str, np.ndarray]:
     """Slots, FIFOs and links in their first state."""
-    routes = image.routes
     return {
-        "slots": routes.slots.copy(),
-        "slot_first": routes.slot_first,
-        "slot_of": routes.slot_of,
-        "positions": routes.positions,
-        "fifos": routes.fifos.copy(),
-        "cells": np.zeros(max(routes.cells, 1), CELL),
-        "turns": np.full((image.tiles, 6), -1, np.int8),
+        **routers(image),
+        "cells": np.zeros(max(image.routes.cells, 1), CELL),
         "occupied": np.zeros(image.tiles, OCCUPIED),
         "link": _links(image),
         "origins": _origins(image),
@@ -184,7 +171,7 @@ def _trees(image: Image, options: Options) -> np.ndarray:
 def _remote_signals(image: Image) -> int:
     """Mask of the semaphores that remote stores add to, as far as there is room for them."""
     rows = image.code.rows
-    numbers = rows[rows[:, Col.KIND] == Kind.SEND, Col.D]
+    numbers = rows[rows[:, Col.KIND] == Kind.SEND, Col.COUNTED_ON]
     return sum(1 << int(number) for number in np.unique(numbers) if number < REMOTES)
 
 
@@ -304,13 +291,14 @@ def _connected(slots: np.ndarray, used: np.ndarray) -> np.ndarray:
 def count_moves(state: Machine) -> None:
     """Wavelets of the slots without switches, from how many entered and how many are there."""
     slots = state.slots
-    plain = (slots[:, Scol.GUIDED] == 0) & (slots[:, Scol.POSITIONS] > 0)
-    pushed, held = state.fifos[: len(slots), Fcol.PUSHED], state.fifos[: len(slots), Fcol.COUNT]
-    send = state.positions[slots[:, Scol.FIRST], 1]
-    pending = np.where(slots[:, Scol.PENDING] != 0, slots[:, Scol.PENDING], send)
+    plain = (slots["guided"] == 0) & (slots["positions"] > 0)
+    pushed, held = state.fifos["pushed"][: len(slots)], state.fifos["count"][: len(slots)]
+    first = state.positions[slots["first"]]
+    send = first["send"]
+    pending = np.where(slots["pending"] != 0, slots["pending"], send)
     for side in range(5):
         has = plain & (send >> side & 1 == 1)
         served = pending >> side & 1 == 0
         state.moves[has, side] = (pushed - held + served)[has]
-    rises = plain & (state.positions[slots[:, Scol.FIRST], 0] == RAMP)
+    rises = plain & (first["accept"] == RAMP)
     state.moves[rises, INTO_ROUTER] = pushed[rises]

@@ -9,7 +9,7 @@ from wsc.runtime.clocked.operands import reference
 from wsc.runtime.clocked.threads import calculate, call, enter_statement, stopped
 from wsc.runtime.kernels.plain import holds
 from wsc.runtime.routes import Scol
-from wsc.runtime.tables import Col, Kind
+from wsc.runtime.tables import Kind
 from wsc.runtime.time.basics import enqueue
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.operands import capture
@@ -19,7 +19,7 @@ from wsc.runtime.time.records import NEVER, Fault, Mode, Reason
 @kernel
 def allowed_word(s: Machine, tile: int, row: int) -> bool:
     """Whether the word that ``i.load`` or ``i.store`` addresses is one; else a fault is noted."""
-    address = reference(s, s.rows[row, Col.B], tile)
+    address = reference(s, s.rows[row].address, tile)
     if address < 0 or address + 4 > s.now[0].bytes:
         fault(s, Fault.ADDRESS, tile, 0, row, address, s.now[0].bytes)
         return False
@@ -47,50 +47,49 @@ def recorded(s: Machine, tile: int, row: int) -> int:
 @kernel
 def scalar(s: Machine, tile: int, row: int) -> None:
     """``i.*`` instructions on registers and words."""
-    rows = s.rows
-    kind = rows[row, Col.KIND]
-    target = tile * s.now[0].registers + s.tile[tile].frame + rows[row, Col.A]
+    kind = s.rows[row].kind
+    target = tile * s.now[0].registers + s.tile[tile].frame + s.rows[row].target
     if kind == Kind.SCALAR:
-        a, b = reference(s, rows[row, Col.B], tile), reference(s, rows[row, Col.C], tile)
-        calculate(s, tile, row, target, a, b)
+        left = reference(s, s.rows[row].left, tile)
+        right = reference(s, s.rows[row].right, tile)
+        calculate(s, tile, row, target, left, right)
         return
     if allowed_word(s, tile, row) and kind == Kind.LOAD:
         s.regs[target] = recorded(s, tile, row)
 
 
 @kernel
-def semaphore(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
+def semaphore(s: Machine, tile: int, thread: int, row: int, t: int) -> bool:
     """``wait`` and ``signal``; False while the count is not there."""
-    rows = s.rows
-    number = rows[row, Col.A]
-    count = reference(s, rows[row, Col.B], tile)
+    number = s.rows[row].semaphore
+    count = reference(s, s.rows[row].amount, tile)
     if count < 0:
         fault(s, Fault.NEGATIVE, tile, 0, row, count, 0)
         return False
-    if rows[row, Col.KIND] == Kind.SIGNAL:
+    if s.rows[row].kind == Kind.SIGNAL:
         add_semaphore(s, tile, number, count, t)
         return True
     at = tile * s.now[0].semaphores + number
     fold(s, at, t)
     if s.semaphores[at].value < count:
-        block(s, me, Reason.SEMAPHORE, number, t)
-        s.unit[me].need = count
+        block(s, thread, Reason.SEMAPHORE, number, t)
+        s.unit[thread].need = count
         if s.semaphores[at].added > 0:
-            s.unit[me].wake = t + 1
+            s.unit[thread].wake = t + 1
         return False
     s.semaphores[at].value -= count
     return True
 
 
 @kernel
-def issue(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
+def issue(s: Machine, tile: int, thread: int, row: int, t: int) -> bool:
     """Issue an instruction on a stream unit; False while the unit is busy."""
-    unit = s.rows[row, Col.UNIT]
-    other = me + unit
+    unit = s.rows[row].unit
+    other = thread + unit
     if s.unit[other].mode != Mode.IDLE:
-        block(s, me, Reason.UNIT, unit, t)
+        block(s, thread, Reason.UNIT, unit, t)
         return False
-    s.unit[other].statement = s.unit[me].statement
+    s.unit[other].statement = s.unit[thread].statement
     if not prepare(s, tile, row, unit):
         return False
     s.unit[other].row = row
@@ -99,7 +98,7 @@ def issue(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
     start += delay(s.now[0].seed, -1 - other, t)
     s.unit[other].wake = start
     enqueue(s, s.now[0].unit_tasks + other)
-    spend(s, tile, 0, me, max(s.now[0].issue, 1), t)
+    spend(s, tile, 0, thread, max(s.now[0].issue, 1), t)
     return True
 
 
@@ -108,58 +107,57 @@ def prepare(s: Machine, tile: int, row: int, unit: int) -> bool:
     """Capture the operands; for a send also its target."""
     if not capture(s, tile, row, unit):
         return False
-    if s.rows[row, Col.KIND] == Kind.SEND:
+    if s.rows[row].kind == Kind.SEND:
         region = s.tile[tile].region
-        x = reference(s, s.rows[row, Col.B], tile)
-        y = reference(s, s.rows[row, Col.C], tile)
-        if x < 0 or y < 0 or x >= s.regions[region, 2] or y >= s.regions[region, 3]:
+        x = reference(s, s.rows[row].target_x, tile)
+        y = reference(s, s.rows[row].target_y, tile)
+        if x < 0 or y < 0 or x >= s.regions[region].width or y >= s.regions[region].height:
             fault(s, Fault.TARGET, tile, unit, row, x, y)
             return False
-        me = tile * s.now[0].units + unit
-        gx, gy = x + s.regions[region, 0], y + s.regions[region, 1]
-        s.unit[me].target = gy * s.now[0].width + gx
-        s.unit[me].phase = 0
-        s.unit[me].cycles = max(s.timing[s.rows[row, Col.TIMING], 1], 1)
+        thread = tile * s.now[0].units + unit
+        gx, gy = x + s.regions[region].left, y + s.regions[region].top
+        s.unit[thread].target = gy * s.now[0].width + gx
+        s.unit[thread].phase = 0
+        s.unit[thread].cycles = max(s.timing[s.rows[row].timing].cycles, 1)
     return True
 
 
 @kernel
-def start_control(s: Machine, tile: int, me: int, row: int, t: int) -> None:
+def start_control(s: Machine, tile: int, thread: int, row: int, t: int) -> None:
     """Start to send a control wavelet."""
-    slot = s.slot_of[tile * s.now[0].colors + s.rows[row, Col.COLOR]]
-    if slot < 0 or s.slots[slot, Scol.OUTPUT] < 0:
-        fault(s, Fault.QUEUE, tile, 0, row, s.rows[row, Col.COLOR], 8)
+    slot = s.slot_of[tile * s.now[0].colors + s.rows[row].color]
+    if slot < 0 or s.slots[slot].output < 0:
+        fault(s, Fault.QUEUE, tile, 0, row, s.rows[row].color, Scol.OUTPUT)
         return
-    s.unit_slot[me, 0] = slot
-    s.unit[me].mode = Mode.CONTROL
-    spend(s, tile, 0, me, s.timing[s.rows[row, Col.TIMING], 0], t)
+    s.unit_slot[thread, 0] = slot
+    s.unit[thread].mode = Mode.CONTROL
+    spend(s, tile, 0, thread, s.timing[s.rows[row].timing].startup, t)
 
 
 @kernel
-def sequence(s: Machine, tile: int, me: int, t: int) -> None:
+def sequence(s: Machine, tile: int, thread: int, t: int) -> None:
     """Run the main thread in cycle t, until an instruction takes time, waits or is a vector one.
 
     A vector instruction or send is only prepared; whoever keeps the unit's time starts it.
     """
-    rows, u = s.rows, s.unit
     frame0 = tile * s.now[0].registers
     s.now[0].local = t
     while not stopped(s, tile, t):
         row = s.tile[tile].pc
-        kind, statement = rows[row, Col.KIND], rows[row, Col.STATEMENT]
+        kind, statement = s.rows[row].kind, s.rows[row].statement
         if statement >= 0 and statement != s.tile[tile].statement:
-            enter_statement(s, tile, me, statement, t)
-        u[me].row = row
+            enter_statement(s, tile, thread, statement, t)
+        s.unit[thread].row = row
         following = row + 1
         if kind == Kind.JUMP:
-            s.tile[tile].pc = rows[row, Col.A]
+            s.tile[tile].pc = s.rows[row].branch
             continue
         if kind == Kind.NEXT:
-            register = frame0 + s.tile[tile].frame + rows[row, Col.C]
+            register = frame0 + s.tile[tile].frame + s.rows[row].counter
             nest = (tile * (s.now[0].calls + 1) + s.tile[tile].depth) * s.now[0].loops
-            if s.regs[register] + 1 < s.loops[nest + rows[row, Col.D]]:
+            if s.regs[register] + 1 < s.loops[nest + s.rows[row].nest]:
                 s.regs[register] += 1
-                following = rows[row, Col.A]
+                following = s.rows[row].branch
             s.tile[tile].pc = following
             continue
         if kind == Kind.RETURN:
@@ -169,51 +167,51 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
             s.tile[tile].frame = s.frames[frame + 1]
             continue
         if kind == Kind.END:
-            enter_statement(s, tile, me, -1, t)
-            u[me].mode = Mode.HALT
-            u[me].wake = NEVER
+            enter_statement(s, tile, thread, -1, t)
+            s.unit[thread].mode = Mode.HALT
+            s.unit[thread].wake = NEVER
             s.counters[tile].end = t
             moved(s, t - 1)
             return
-        cycles = s.timing[rows[row, Col.TIMING], 0]
+        cycles = s.timing[s.rows[row].timing].startup
         if kind == Kind.VECTOR or kind == Kind.SEND:
-            if rows[row, Col.UNIT] > 0:
-                if not issue(s, tile, me, row, t):
+            if s.rows[row].unit > 0:
+                if not issue(s, tile, thread, row, t):
                     return
             else:
                 if not prepare(s, tile, row, 0):
                     return
-                u[me].mode = Mode.START
+                s.unit[thread].mode = Mode.START
             cycles = 0
         elif kind == Kind.CONTROL:
-            start_control(s, tile, me, row, t)
+            start_control(s, tile, thread, row, t)
             cycles = 0
         elif kind == Kind.WAIT or kind == Kind.SIGNAL:
-            if not semaphore(s, tile, me, row, t):
+            if not semaphore(s, tile, thread, row, t):
                 return
         elif kind == Kind.LOOP:
-            count = reference(s, rows[row, Col.B], tile)
+            count = reference(s, s.rows[row].amount, tile)
             if count > MOST_WORD:  # its register could not count so far
                 fault(s, Fault.EXTENT, tile, 0, row, count, MOST_WORD)
                 return
             nest = (tile * (s.now[0].calls + 1) + s.tile[tile].depth) * s.now[0].loops
-            s.loops[nest + rows[row, Col.D]] = count
-            s.regs[frame0 + s.tile[tile].frame + rows[row, Col.C]] = 0
+            s.loops[nest + s.rows[row].nest] = count
+            s.regs[frame0 + s.tile[tile].frame + s.rows[row].counter] = 0
             if count <= 0:
-                following = rows[row, Col.A]
+                following = s.rows[row].branch
         elif kind == Kind.IF:
-            left = reference(s, rows[row, Col.B], tile)
-            right = reference(s, rows[row, Col.C], tile)
-            if not holds(rows[row, Col.D], left, right):
-                following = rows[row, Col.A]
+            left = reference(s, s.rows[row].left, tile)
+            right = reference(s, s.rows[row].right, tile)
+            if not holds(s.rows[row].relation, left, right):
+                following = s.rows[row].branch
         elif kind == Kind.CALL:
             following = call(s, tile, row, row)
         else:
             scalar(s, tile, row)
-        s.counted[rows[row, Col.OPCODE]] += 1
+        s.counted[s.rows[row].opcode] += 1
         s.tile[tile].pc = following
         if cycles > 0:
             s.counters[tile].scalars += 1
-            spend(s, tile, 0, me, cycles, t)
-        if u[me].wake > t or u[me].mode != Mode.FETCH:
+            spend(s, tile, 0, thread, cycles, t)
+        if s.unit[thread].wake > t or s.unit[thread].mode != Mode.FETCH:
             return
