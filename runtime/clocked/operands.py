@@ -1,29 +1,46 @@
-"""What the operands of an instruction are: references, steps, and words that they cover."""
+"""The operands of an instruction, as they are when it is issued: its *capture*.
+
+The main thread evaluates extents, addresses, strides and scalars once, into the unit that will
+execute the instruction; registers may change afterwards.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from wsc.isa.types import DType
 from wsc.runtime.clocked.basics import fault
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.clocked.records import Fault
+from wsc.runtime.clocked.own import hold
+from wsc.runtime.clocked.records import OPERANDS, Counts, Fault
+from wsc.runtime.routes import Scol
+from wsc.runtime.tables import DTYPES, MAX_DIMS
+
+MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3  # kinds of operands
+ELEMENT_BYTES: Any = np.array([2 if dtype is DType.F16 else 4 for dtype in DTYPES])
 
 
 @kernel
 def reference(s: Machine, ref: int, tile: int) -> int:
     """The value of static plus registers in a tile's current window."""
-    value = s.pool[
-        s.refs[ref].pool + s.tile[tile].x * s.refs[ref].by_x + s.tile[tile].y * s.refs[ref].by_y
-    ]
-    frame = tile * s.now[0].registers + s.tile[tile].frame
-    for index in range(s.refs[ref].first, s.refs[ref].first + s.refs[ref].count):
-        value += s.regs[frame + s.registers[index]]
+    of, here = s.refs[ref], s.tile[tile]
+    value = s.pool[of.pool + here.x * of.by_x + here.y * of.by_y]
+    window = tile * s.now[0].registers + here.frame
+    for index in range(of.first, of.first + of.count):
+        value += s.regs[window + s.registers[index]]
     return value
 
 
 @kernel
-def times(a: int, b: int, most: int) -> int:
-    """``a * b`` of positive numbers, or one more than ``most`` if it is beyond."""
-    return a * b if a <= most // b else most + 1
+def times(one: int, other: int, most: int) -> int:
+    """The product of positive numbers, or one more than ``most`` if it is beyond."""
+    return one * other if one <= most // other else most + 1
+
+
+# --- steps and rows -----------------------------------------------------------------------
 
 
 @kernel
@@ -66,19 +83,46 @@ def count_steps(s: Machine, tile: int, row: int, unit: int) -> int:
 
 
 @kernel
-def covered(s: Machine, tile: int, row: int, unit: int, k: int) -> bool:
+def measure(s: Machine, row: int, thread: int, total: int) -> None:
+    """Steps and cycles of a row, number of rows, and the whole duration."""
+    instruction, state = s.rows[row], s.unit[thread]
+    outer = row_level(s, row)
+    # The outer dimensions count the rows, the inner ones the steps of each.
+    steps, count = 1, 1
+    for d in range(instruction.rank):
+        if d < outer:
+            count *= max(s.unit_extent[thread, d], 0)
+        else:
+            steps *= max(s.unit_extent[thread, d], 0)
+    # A row takes so many cycles for each group of steps, also for one that is not full.
+    timing = s.timing[instruction.timing]
+    group = timing.group[instruction.dtype]
+    cycles = max(1, (steps + group - 1) // group) * timing.cycles
+    state.steps = steps
+    state.cycles = max(cycles, 1)
+    state.left = count if total > 0 else 0
+    length = timing.startup
+    if total > 0:
+        length += count * cycles
+    state.length = max(length, 1)
+
+
+# --- operands -----------------------------------------------------------------------------
+
+
+@kernel
+def covered(s: Machine, tile: int, row: int, unit: int, number: int) -> bool:
     """Whether all that an operand in memory covers is SRAM and aligned; otherwise a fault is noted.
 
-    There is a step. A stride larger than SRAM leaves it with the second index, so that the
-    others can be multiplied by any extent without wrapping.
+    number: of the operand. There is a step. A stride larger than SRAM leaves it with the second
+    index, so that the others can be multiplied by any extent without wrapping.
     """
-    most = s.now[0].bytes
-    thread = tile * s.now[0].units + unit
-    of = s.operands[s.rows[row].operands + k].type
-    base, size = s.unit_base[thread, k], 2 if of == 1 else 4
+    most, thread = s.now[0].bytes, tile * s.now[0].units + unit
+    size = ELEMENT_BYTES[s.operands[s.rows[row].operands + number].type]
+    base = s.unit_base[thread, number]
     low, high, odd = base, base, base
     for d in range(s.rows[row].rank):
-        more, stride = s.unit_extent[thread, d] - 1, s.unit_stride[thread, 4 * d + k]
+        more, stride = s.unit_extent[thread, d] - 1, s.unit_stride[thread, OPERANDS * d + number]
         if more > 0:
             odd |= stride
             if stride > most or stride < -most:
@@ -96,22 +140,68 @@ def covered(s: Machine, tile: int, row: int, unit: int, k: int) -> bool:
 
 
 @kernel
-def measure(s: Machine, row: int, thread: int, total: int) -> None:
-    """Steps and cycles of a row, number of rows, and the whole duration."""
-    rank, outer = s.rows[row].rank, row_level(s, row)
-    steps, count = 1, 1
-    for d in range(rank):
-        if d < outer:
-            count *= max(s.unit_extent[thread, d], 0)
+def capture_queue(s: Machine, tile: int, row: int, unit: int, number: int) -> bool:
+    """Find the queue of an operand: the destination puts into one, sources take from one."""
+    color = s.operands[s.rows[row].operands + number].color
+    slot, queue = s.slot_of[tile * s.now[0].colors + color], -1
+    if slot >= 0:
+        queue = s.slots[slot].output if number == 0 else s.slots[slot].input
+    if queue < 0:
+        end = Scol.OUTPUT if number == 0 else Scol.INPUT
+        fault(s, Fault.QUEUE, tile, unit, row, color, end)
+        return False
+    s.unit_slot[tile * s.now[0].units + unit, number] = slot
+    return True
+
+
+@kernel
+def capture(s: Machine, tile: int, row: int, unit: int) -> bool:
+    """Evaluate extents, addresses, strides and scalars of an instruction into a unit.
+
+    Returns:
+        Whether all is well; otherwise a fault is noted.
+    """
+    thread, rank = tile * s.now[0].units + unit, s.rows[row].rank
+    total = count_steps(s, tile, row, unit)
+    if total < 0:
+        return False
+    for number in range(s.rows[row].count):
+        place = s.rows[row].operands + number
+        operand = s.operands[place]
+        s.unit_slot[thread, number] = -1
+        for d in range(MAX_DIMS):
+            s.unit_stride[thread, OPERANDS * d + number] = 0
+        if operand.kind == MEMORY:
+            s.unit_base[thread, number] = reference(s, operand.value, tile)
+            for d in range(rank):
+                stride = reference(s, s.lists[operand.strides + d], tile)
+                s.unit_stride[thread, OPERANDS * d + number] = stride
+            if total > 0 and not covered(s, tile, row, unit, number):
+                return False
+        elif operand.kind == FABRIC:
+            if not capture_queue(s, tile, row, unit, number):
+                return False
         else:
-            steps *= max(s.unit_extent[thread, d], 0)
-    timing = s.rows[row].timing
-    group = s.timing[timing].group[s.rows[row].dtype]
-    cycles = max(1, (steps + group - 1) // group) * s.timing[timing].cycles
-    s.unit[thread].steps = steps
-    s.unit[thread].cycles = max(cycles, 1)
-    s.unit[thread].left = count if total > 0 else 0
-    length = s.timing[timing].startup
-    if total > 0:
-        length += count * cycles
-    s.unit[thread].length = max(length, 1)
+            hold(s, tile, thread, number, place)
+    measure(s, row, thread, total)
+    return True
+
+
+# --- counts -------------------------------------------------------------------------------
+
+
+@kernel
+def account(s: Machine, tile: int, row: int, thread: int, done: int) -> None:
+    """Count ``done`` executed steps."""
+    trait, counters = s.traits[row], s.counters[tile]
+    statement = s.statements[s.unit[thread].statement]
+    counters.sram += done * trait.bytes
+    statement.elements += done
+    if trait.counts == Counts.ELEMENTS:
+        counters.elements += done
+        return
+    statement.macs += done
+    if trait.counts == Counts.MACS_F16:
+        counters.macs_f16 += done
+    else:
+        counters.macs_f32 += done

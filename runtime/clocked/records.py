@@ -33,13 +33,16 @@ from wsc.runtime.tables import MAX_DIMS, OPERAND, REFERENCE, REGION, ROW, TIMING
 __all__ = [
     "BUFFER",
     "FLAT",
+    "FRAME",
     "LOCK",
     "MESSAGE",
+    "MOST_VISITS",
     "NEVER",
     "OPERANDS",
     "RUN",
     "TABLES",
     "TILE",
+    "TRAIT",
     "UNIT",
     "WHEEL",
     "Counts",
@@ -52,6 +55,7 @@ __all__ = [
 WHEEL = 4096  # cycles that the wheels of an engine look ahead
 FLAT = 0  # columns of a table of one dimension
 OPERANDS = 4
+MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
 class Counts(IntEnum):
@@ -158,6 +162,14 @@ UNIT = np.dtype(  # a unit
     ]
 )
 
+FRAME = np.dtype(  # of a call: where it returns to
+    [("row", np.int64), ("frame", np.int64)]
+)
+
+TRAIT = np.dtype(  # what each step of a vector instruction adds to: a ``Counts``; bytes of SRAM
+    [("counts", np.int64), ("bytes", np.int64)]
+)
+
 BUFFER = np.dtype(  # an input buffer of the dynamic network
     [
         ("head", np.int64),
@@ -188,6 +200,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lists": (np.int32, FLAT),
     "registers": (np.int32, FLAT),
     "pool": (np.int32, FLAT),
+    "traits": (TRAIT, FLAT),
     "timing": (TIMING, FLAT),
     "regions": (REGION, FLAT),
     "operations": (np.int64, 2),  # addresses of compiled value functions
@@ -201,7 +214,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "unit_extent": (np.int64, MAX_DIMS),
     "unit_stride": (np.int64, OPERANDS * MAX_DIMS),  # 4 * dimension + operand
     "regs": (np.int32, FLAT),  # [tile, register]
-    "frames": (np.int64, FLAT),  # [tile, calls]: row to return to, and frame
+    "frames": (FRAME, FLAT),  # [tile, calls]
     "loops": (np.int64, FLAT),  # [tile, calls, nest]: turns
     "semaphores": (SEMAPHORE, FLAT),
     "wheel": (np.int64, FLAT),  # first tile of each cycle
@@ -221,6 +234,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "port_turn": (np.int64, FLAT),
     "request_in": (np.int64, FLAT),
     "request_out": (np.int64, FLAT),
+    "short": (np.int8, FLAT),  # of each edge tensor: whether its elements are f16
     "lookups": (LOOKUP, FLAT),
     "lookup_count": (np.int64, FLAT),
     "lookup_time": (np.int64, FLAT),

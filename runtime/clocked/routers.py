@@ -1,9 +1,22 @@
-"""Links between routers: whose turn it is, and what that costs the others."""
+"""Routers: whose turn it is on a link, and what follows when the head of an input buffer leaves."""
 
 from __future__ import annotations
 
+from wsc.isa.types import Control
+from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, pop
 from wsc.runtime.clocked.compiled import Machine, kernel
+from wsc.runtime.clocked.own import emptied, ready, wake_feed, wake_output
+from wsc.runtime.routes import NOWHERE
 from wsc.runtime.schedule import FEED
+from wsc.runtime.tables import CONTROL_INDEX
+
+ADVANCE = CONTROL_INDEX[Control.ADVANCE]
+RESET = CONTROL_INDEX[Control.RESET]
+INTO_ROUTER = 5  # the link from the core into the router, behind N, E, S, W and the one back
+EDGE_QUEUES = -2  # beyond a side: -2 - number of the edge queue there
+
+
+# --- the arbiter of a link ----------------------------------------------------------------
 
 
 @kernel
@@ -27,6 +40,9 @@ def lose(s: Machine, first: int, losers: int, side: int) -> None:
         bit += 1
 
 
+# --- the input buffer of a color ----------------------------------------------------------
+
+
 @kernel
 def takes(s: Machine, queue: int) -> bool:
     """Whether the current record of an edge queue takes wavelets."""
@@ -34,3 +50,45 @@ def takes(s: Machine, queue: int) -> bool:
     if record == s.queues[queue].end:
         return False
     return s.shapes[s.records[record].shape].direction != FEED
+
+
+@kernel
+def wake_upstream(s: Machine, slot: int) -> None:
+    """An input buffer has room, or accepts from another side: whoever feeds it may move."""
+    route = s.slots[slot]
+    side = s.positions[route.first + route.position].accept
+    if side == RAMP:
+        wake_output(s, slot)
+        return
+    before = route.next[side]
+    if before >= 0:
+        if s.fifos[before].count > 0:
+            ready(s, before)
+    elif NOWHERE < before <= EDGE_QUEUES:
+        wake_feed(s, EDGE_QUEUES - before)
+
+
+@kernel
+def drop(s: Machine, slot: int, t: int) -> None:
+    """Free the cell of a head that has left, and wake whoever waits for room."""
+    pop(s, slot, t)
+    if s.fifos[slot].count == 0:
+        emptied(s, slot)
+    wake_upstream(s, slot)
+
+
+@kernel
+def serve(s: Machine, slot: int, side: int, t: int) -> None:
+    """The head has left on one side; when that was the last one, the buffer moves on."""
+    route = s.slots[slot]
+    route.pending &= ~(1 << side)
+    if route.pending != 0:
+        return
+    # A control wavelet has closed the buffer behind it. It opens again now that this one is gone;
+    # a reset has taken the route back to its first position.
+    control = control_in(s, head_cell(s, slot))
+    if control != 0:
+        if control == RESET:
+            route.position = 0
+        s.fifos[slot].open = t + 1
+    drop(s, slot, t)

@@ -11,7 +11,7 @@ from wsc.runtime.errors import Finding, Race, RuntimeFault, spot
 from wsc.runtime.image import Image
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.races import READS
-from wsc.runtime.reference.records import COUNT, FINDING, STORE, Does
+from wsc.runtime.reference.records import COUNT, END, FINDING, STORE, Does
 from wsc.runtime.stops import coordinates, unit_name
 from wsc.runtime.tables import COUNTED, Kind, Ocol
 
@@ -49,7 +49,7 @@ _EMPTY: dict[str, tuple[int | tuple[int, int], Any]] = {
     "race_counts": (1, COUNT),
     "race_pending": (1, np.int64),
     "race_current": (1, np.int64),
-    "race_queue": ((1, 4), np.int64),
+    "race_ends": (1, END),
     "race_found": (1, FINDING),
 }
 
@@ -70,7 +70,7 @@ def race_sizes(image: Image, units: int) -> dict[str, int | tuple[int, int]]:
         "race_counts": semaphores,
         "race_pending": threads,
         "race_current": image.tiles,
-        "race_queue": (len(image.routes.slots), 4),
+        "race_ends": 2 * len(image.routes.slots),
         "race_found": MOST_FOUND,
     }
 

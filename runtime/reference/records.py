@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wsc.runtime.clocked import records as clocked
-from wsc.runtime.clocked.records import FLAT, OPERANDS, WHEEL, Counts
+from wsc.runtime.clocked.records import FLAT, OPERANDS, WHEEL
 from wsc.runtime.observations.records import (
     NEVER,
     Fault,
@@ -23,7 +23,7 @@ from wsc.runtime.observations.records import (
     Status,
 )
 
-__all__ = ["NEVER", "TABLES", "WHEEL", "Counts", "Does", "Fault", "Mode", "Reason", "Status"]
+__all__ = ["NEVER", "OPERANDS", "TABLES", "WHEEL", "Does", "Fault", "Mode", "Reason", "Status"]
 
 
 class Does(IntEnum):
@@ -59,11 +59,6 @@ TILE = np.dtype(  # a tile
         ("rising", np.int64),  # mask of slots whose output queue may be able to move
         ("listed", np.int64),
     ]
-)
-
-
-TRAIT = np.dtype(  # what the steps of an instruction add to
-    [("counts", np.int64), ("bytes", np.int64)]  # a ``Counts``; bytes of SRAM
 )
 
 
@@ -109,6 +104,10 @@ STORE = np.dtype(  # a message under way
     ]
 )
 
+END = np.dtype(  # an end of a core's queue: who used it last
+    [("thread", np.int64), ("tag", np.int64)]  # thread + 1; epoch and row, see ``races``
+)
+
 FINDING = np.dtype(  # a race: who did what before, and who now
     [
         ("did", np.int64),
@@ -123,16 +122,11 @@ FINDING = np.dtype(  # a race: who did what before, and who now
     ]
 )
 
-TENSOR = np.dtype(  # an edge tensor: where it lies, and whether its elements are f16
-    [("address", np.int64), ("half", np.int64)]
-)
-
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
 TABLES: dict[str, tuple[Any, int]] = {
     **clocked.TABLES,
     "now": (RUN, FLAT),  # one RUN
-    # The code: see wsc.runtime.tables.
-    "traits": (TRAIT, FLAT),
+    # What instructions compute with.
     "literals": (np.int32, 3),  # bits of each literal, for each of the three types
     "half": (np.float32, FLAT),  # the f32 of each f16 encoding
     "at": (np.int64, FLAT),  # room for a line of steps: the address of each operand
@@ -144,9 +138,10 @@ TABLES: dict[str, tuple[Any, int]] = {
     "unit_held": (np.int64, OPERANDS),  # the bits of its element, if that is held
     # Routers.
     "cells": (CELL, FLAT),
+    "wanted": (np.int64, FLAT),  # room for a router: the colors that could use each link
     "active": (np.int64, FLAT),  # two lists of tiles whose routers may be able to move
     # The edge.
-    "tensors": (TENSOR, FLAT),
+    "tensors": (np.int64, FLAT),  # address of each edge tensor
     "port_mask": (np.int64, FLAT),  # queues of a port that may be able to feed
     "port_listed": (np.int8, FLAT),
     "port_active": (np.int64, FLAT),
@@ -161,6 +156,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "race_counts": (COUNT, FLAT),
     "race_pending": (np.int64, FLAT),  # of each unit: semaphore + 1 that main does not know of
     "race_current": (np.int64, FLAT),  # for each tile: the message that arrives
-    "race_queue": (np.int64, 4),  # for each slot: thread + 1 and tag of who took last, and put
+    "race_ends": (END, FLAT),  # for each slot: who took last from its input queue, and put
     "race_found": (FINDING, FLAT),
 }

@@ -8,13 +8,12 @@ then, without waiting for the order of time.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import head_cell
-from wsc.runtime.clocked.routers import first_after, lose
+from wsc.runtime.clocked.routers import INTO_ROUTER, first_after, lose
 from wsc.runtime.time.basics import LATE, enqueue, look_at_link, target
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import cross, left_by, rise_at
 from wsc.runtime.time.lookahead import far, near_slots, rival_bound
 from wsc.runtime.time.records import NEVER
-from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.times import contender_time
 
 

@@ -7,14 +7,14 @@ in this cycle does not look free before the next.
 
 from __future__ import annotations
 
+from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import RAMP, tail_cell
-from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.records import LATE_BUCKETS, NEVER, WHEEL
 
 # Of a task: it is on a stack; it is in the list of those put off; that entry is still good.
 QUEUED, LISTED, LATE = 1, 2, 4
 LATE_SHIFT = 3  # slots that were put off go on together if they are due in the same 8 cycles
-MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
 @kernel
@@ -115,7 +115,7 @@ def filled(s: Machine, slot: int) -> None:
     s.occupied[s.slots[slot].tile].buffers |= 1 << s.slots[slot].bit
 
 
-@kernel
+@LIBRARY.defines(own.emptied)
 def emptied(s: Machine, slot: int) -> None:
     """Note that a router buffer holds none."""
     s.occupied[s.slots[slot].tile].buffers &= ~(1 << s.slots[slot].bit)
@@ -153,30 +153,20 @@ def look_at_link(s: Machine, link: int, due: int) -> None:
         look_at(s, link, due)
 
 
-@kernel
+@LIBRARY.defines(own.ready)
 def ready(s: Machine, slot: int) -> None:
-    """The head of a router buffer may be able to move."""
+    """The head of a router's input buffer may be able to move."""
     filled(s, slot)
     enqueue(s, slot)
 
 
-@kernel
+@LIBRARY.defines(own.wake_feed)
 def wake_feed(s: Machine, queue: int) -> None:
     """An edge queue may be able to feed."""
     enqueue(s, s.now[0].port_tasks + s.queues[queue].port)
 
 
-@kernel
-def wake_upstream(s: Machine, slot: int) -> None:
-    """A router buffer has room or accepts from another side: whoever feeds it may move."""
-    position = s.slots[slot].first + s.slots[slot].position
-    side = s.positions[position].accept
-    if side == RAMP:
-        enqueue(s, s.now[0].slots + slot)
-        return
-    before = s.slots[slot].next[side]
-    if before >= 0:
-        if s.fifos[before].count > 0:
-            ready(s, before)
-    elif -(1 << 30) < before <= -2:
-        wake_feed(s, -2 - before)
+@LIBRARY.defines(own.wake_output)
+def wake_output(s: Machine, slot: int) -> None:
+    """The head of a core's output queue may be able to enter the router."""
+    enqueue(s, s.now[0].slots + slot)

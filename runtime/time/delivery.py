@@ -8,6 +8,7 @@ one wavelet changes is kept in variables and written once.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, tail_cell
+from wsc.runtime.clocked.routers import INTO_ROUTER, wake_upstream
 from wsc.runtime.time.basics import (
     LATE,
     QUEUED,
@@ -17,12 +18,10 @@ from wsc.runtime.time.basics import (
     push,
     put_off,
     target,
-    wake_upstream,
 )
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.lookahead import alone
 from wsc.runtime.time.records import NEVER, Mode, Reason
-from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.rows import settle_rows
 from wsc.runtime.time.take import take_queued
 from wsc.runtime.time.times import head_time

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsc.runtime.clocked.operands import FABRIC
 from wsc.runtime.image import Image
 from wsc.runtime.tables import Col, Kind, Ocol
-from wsc.runtime.time.operands import FABRIC
 from wsc.runtime.time.records import FAR
 
 

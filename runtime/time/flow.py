@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, tail_cell
-from wsc.runtime.clocked.routers import first_after, lose, takes
+from wsc.runtime.clocked.edge import feed, size_of, take_out
+from wsc.runtime.clocked.routers import INTO_ROUTER, drop, first_after, lose, serve, takes
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.tables import CONTROL_INDEX
 from wsc.runtime.time.arbiter import gets
@@ -27,11 +28,9 @@ from wsc.runtime.time.basics import (
 )
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import carry, cross, left_by, rise_at
-from wsc.runtime.time.edge import feed, size_of, take_out
 from wsc.runtime.time.lookahead import alone, stream_bound
 from wsc.runtime.time.records import NEVER
 from wsc.runtime.time.relay import relay
-from wsc.runtime.time.routers import INTO_ROUTER, drop, serve
 from wsc.runtime.time.times import (
     contender_time,
     feed_time,

@@ -15,9 +15,9 @@ the rest of the run, so a link may keep it:
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP
+from wsc.runtime.clocked.routers import INTO_ROUTER
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import FAR, NEVER, Mode, Reason
-from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.times import feed_time, leave_time, rise_time, wanted_sides
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
@@ -56,8 +56,8 @@ def color_distance(s: Machine, tile: int, color: int) -> int:
             row = end + 1
         elif depth > 0:
             depth -= 1
-            at = (tile * s.now[0].calls + depth) * 2
-            row, frame = s.frames[at], s.frames[at + 1]
+            back = s.frames[tile * s.now[0].calls + depth]
+            row, frame = back.row, back.frame
         else:
             break
     return bound

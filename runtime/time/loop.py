@@ -9,17 +9,19 @@ cycle or later, so its contenders are all known.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import schedule, unlink
+from wsc.runtime.clocked.edge import edge_phase, settle
+from wsc.runtime.clocked.messages import dynamic_phase
+from wsc.runtime.clocked.records import MOST_VISITS
+from wsc.runtime.time import own
 from wsc.runtime.time.basics import (
     LATE,
     LATE_SHIFT,
-    MOST_VISITS,
     QUEUED,
     beyond,
     list_late,
     look_at,
 )
-from wsc.runtime.time.compiled import Machine, entry, kernel
-from wsc.runtime.time.edge import edge_phase, settle
+from wsc.runtime.time.compiled import LIBRARY, Machine, entry, kernel
 from wsc.runtime.time.flow import (
     advance_guided,
     advance_output,
@@ -28,13 +30,14 @@ from wsc.runtime.time.flow import (
     link_event,
     port_event,
 )
-from wsc.runtime.time.messages import dynamic_phase
 from wsc.runtime.time.records import LATE_BUCKETS, NEVER, WHEEL, Mode, Status
 from wsc.runtime.time.times import head_time
 from wsc.runtime.time.units import run_unit, visit_core
 
 # Units in a row: several wavelets move at once then, and few enough tiles stay in the cache.
 UNIT_TURNS = 64
+
+LIBRARY.includes(own)
 
 
 @kernel

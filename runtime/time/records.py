@@ -92,7 +92,6 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ("input", np.int64),  # number of the first operand from a queue, or -1
         ("second", np.int64),  # of the second
         ("emits", np.int64),
-        ("bytes", np.int64),  # of SRAM that a step touches
         ("sink", np.int64),  # simple, one operand from a queue, nothing sent on
         ("passes", np.int64),  # simple, one operand from a queue, its result into one
         (
@@ -101,7 +100,6 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ),  # least cycles from a row to the end of the innermost loop, or of its procedure
         ("around", np.int64),  # the row that ends the innermost loop around it, or -1
         ("turn", np.int64),  # of such an end: least cycles of a turn
-        ("counts", np.int64),  # a ``Counts``
     ]
 )
 
@@ -173,7 +171,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "occupied": (OCCUPIED, FLAT),
     "link": (LINK, FLAT),
     # The edge.
-    "halves": (np.int8, FLAT),  # of each tensor: whether its elements are f16
     "port_due": (np.int64, FLAT),
     "port_free": (np.int64, FLAT),  # cycle from which a port is free
     "port_owner": (np.int64, FLAT),  # queue that has a port for itself

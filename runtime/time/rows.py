@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import moved
+from wsc.runtime.clocked.operands import account
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.operands import account
-
-
-@kernel
-def step_index(s: Machine, thread: int, level: int) -> None:
-    """Go to the next row: the outer indices."""
-    d = level - 1
-    while d >= 0:
-        s.unit_index[thread, d] += 1
-        if s.unit_index[thread, d] != s.unit_extent[thread, d]:
-            return
-        s.unit_index[thread, d] = 0
-        d -= 1
 
 
 @kernel

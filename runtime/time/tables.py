@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.isa.types import DType, Side
-from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
+from wsc.isa.types import Side
+from wsc.runtime.clocked.routers import INTO_ROUTER
+from wsc.runtime.clocked.tables import code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
 from wsc.runtime.record import Record
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.runs import Options
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
-from wsc.runtime.start import code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.tables import Col, Kind
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.distance import distances
@@ -33,7 +33,6 @@ from wsc.runtime.time.records import (
     TILE,
     WHEEL,
 )
-from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.trees import NO_TREE
 from wsc.runtime.values.operations import domains, operations
 
@@ -52,15 +51,13 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
         "forms": form,
         "near": distances(image, form).ravel(),
         **_code(image, record),
-        **cores(image, units, TILE, UNIT),
+        **cores(image, units, TILE),
         **_routers(image),
         **edge(image),
         **_ports(image),
-        **messages(image, BUFFER, LOCK, MESSAGE),
+        **messages(image),
         **_waiting(image, units, options),
         **counts(image, units, options),
-        "wheel": np.full(WHEEL, -1, np.int64),
-        "due": np.zeros(image.tiles, np.int64),
     }
     tables["tile"]["record"] = tables["record_first"][:-1]
     return Machine(tables)
@@ -120,9 +117,7 @@ def _routers(image: Image) -> dict[str, np.ndarray]:
 def _ports(image: Image) -> dict[str, np.ndarray]:
     """What is known of the ports of the edge."""
     ports = len(image.schedule.port_first) - 1
-    halves = [tensor.dtype is DType.F16 for tensor in image.program.edge_tensors]
     return {
-        "halves": np.array([*halves, False], np.int8),
         "port_due": np.full(ports, NEVER, np.int64),
         "port_free": np.zeros(ports, np.int64),
         "port_owner": np.full(ports, -1, np.int64),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, tail_cell
 from wsc.runtime.clocked.edge import value_wanted
-from wsc.runtime.clocked.routers import takes
+from wsc.runtime.clocked.routers import INTO_ROUTER, takes
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.schedule import FEED
 from wsc.runtime.time.basics import target
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import NEVER
-from wsc.runtime.time.routers import INTO_ROUTER
 
 
 @kernel

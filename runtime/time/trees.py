@@ -12,9 +12,9 @@ goes on as long as they are known to stay away.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved
+from wsc.runtime.clocked.edge import advance, size_of
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import safe_until
-from wsc.runtime.time.edge import advance, size_of
 from wsc.runtime.time.lookahead import alone
 from wsc.runtime.time.records import LARGEST, Mode, Reason
 from wsc.runtime.time.rows import settle_rows

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import block, head_cell, moved, pop, schedule, tail_cell
-from wsc.runtime.clocked.instructions import ends_group, finish, resume, starts_group
-from wsc.runtime.clocked.operands import row_level
+from wsc.runtime.clocked.instructions import (
+    begin,
+    ends_group,
+    finish,
+    resume,
+    starts_group,
+    step_index,
+    step_send,
+)
+from wsc.runtime.clocked.operands import FABRIC, row_level
 from wsc.runtime.clocked.recording import BUSY, record
-from wsc.runtime.clocked.threads import stopped
-from wsc.runtime.time.basics import MOST_VISITS, beyond, enqueue, push
+from wsc.runtime.clocked.records import MOST_VISITS
+from wsc.runtime.clocked.threads import sequence, stopped
+from wsc.runtime.time.basics import beyond, enqueue, push
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.instructions import begin, step_send
-from wsc.runtime.time.operands import FABRIC
 from wsc.runtime.time.records import NEVER, Mode, Reason
-from wsc.runtime.time.rows import settle_rows, step_index
+from wsc.runtime.time.rows import settle_rows
 from wsc.runtime.time.take import take_queued
-from wsc.runtime.time.threads import sequence
 
 TURN = 4096  # instructions of a unit before others have their turn
 STRETCH = 1 << 20  # rows before others have theirs
@@ -307,10 +313,12 @@ def visit_core(s: Machine, tile: int, t: int) -> None:
             if mode == Mode.FINISH:
                 finish(s, tile, unit, thread, t)
             elif mode == Mode.SENDING:
+                resume(s, tile, unit, thread, t)
                 step_send(s, tile, unit, thread, t)
     reason = s.unit[base].reason
     if s.unit[base].wake <= t:
         if s.unit[base].mode == Mode.SENDING:
+            resume(s, tile, 0, base, t)
             step_send(s, tile, 0, base, t)
             if s.unit[base].mode == Mode.FETCH:
                 enqueue(s, s.now[0].unit_tasks + base)

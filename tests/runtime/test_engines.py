@@ -23,10 +23,10 @@ from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.types import DType
 from wsc.models import builders
+from wsc.runtime.clocked.records import MOST_VISITS
 from wsc.runtime.counters import Counters
 from wsc.runtime.errors import LoadError
 from wsc.runtime.image import Image
-from wsc.runtime.reference.basics import MOST_VISITS
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""The first state of a run: what engines with a clock have in common."""
+"""The first state of a run, and what it leaves: what engines with a clock have in common."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.types import DType
+from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
+from wsc.runtime.clocked.records import (
+    BUFFER,
+    FRAME,
+    LOCK,
+    MESSAGE,
+    NEVER,
+    OPERANDS,
+    TRAIT,
+    UNIT,
+    WHEEL,
+    Counts,
+    Mode,
+)
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import (
-    NEVER,
     PASS,
     SEMAPHORE,
     STATEMENT,
     TALLY,
-    Mode,
     Observations,
 )
 from wsc.runtime.observations.tracing import trace_tables
@@ -28,13 +42,18 @@ from wsc.runtime.tables import (
     REGION,
     ROW,
     TIMING,
+    TYPE_INDEX,
+    Col,
+    Kind,
+    Ocol,
     as_columns,
     as_records,
 )
 
-OPERANDS = 4
 Tables = dict[str, np.ndarray]
 Record = np.dtype[np.void]
+F16 = TYPE_INDEX[DType.F16]
+FMAC = OPCODE["fmac"]
 
 
 def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
@@ -82,7 +101,28 @@ def code(image: Image) -> Tables:
         "pool": held.pool,
         "timing": as_records(image.timing, TIMING),
         "regions": as_records(image.regions, REGION),
+        "traits": _traits(image),
     }
+
+
+def _traits(image: Image) -> np.ndarray:
+    """What each step of each vector instruction adds to counters."""
+    rows, operands = image.code.rows.tolist(), image.code.operands.tolist()
+    table = np.zeros(max(len(rows), 1), TRAIT)
+    for number, row in enumerate(rows):
+        if row[Col.KIND] != Kind.VECTOR:
+            continue
+        counts = Counts.ELEMENTS
+        if row[Col.OPCODE] == FMAC:
+            counts = Counts.MACS_F16 if row[Col.DTYPE] == F16 else Counts.MACS_F32
+        first, size = row[Col.OPERANDS], 0
+        for place in range(first, first + row[Col.COUNT]):
+            if operands[place][Ocol.KIND] == MEMORY:
+                # What is accumulated in memory is read and written.
+                twice = place == first and TABLE[row[Col.OPCODE]].accumulates
+                size += int(ELEMENT_BYTES[operands[place][Ocol.TYPE]]) * (2 if twice else 1)
+        table[number] = counts, size
+    return table
 
 
 def routers(image: Image) -> Tables:
@@ -98,8 +138,8 @@ def routers(image: Image) -> Tables:
     }
 
 
-def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tables:
-    """Tiles and units in their first state."""
+def cores(image: Image, units: int, tile_type: Record) -> Tables:
+    """Tiles and units in their first state; tile_type: the engine's record of a tile."""
     fabric, tiles = image.fabric, image.tiles
     tile = np.zeros(tiles, tile_type)
     tile["x"], tile["y"], tile["region"] = image.tile_x, image.tile_y, image.tile_region
@@ -107,7 +147,7 @@ def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tab
     tile["statement"] = tile["bucket"] = tile["passing"] = -1
     for number, region in enumerate(image.program.regions):
         tile["passing"][image.tile_region == number] = image.code.first_passes[region.name]
-    unit = np.zeros((tiles, units), unit_type)
+    unit = np.zeros((tiles, units), UNIT)
     runs = image.tile_region != NO_REGION
     unit["wake"] = NEVER
     unit["mode"][runs, 0], unit["wake"][runs, 0] = Mode.FETCH, 0
@@ -122,9 +162,11 @@ def cores(image: Image, units: int, tile_type: Record, unit_type: Record) -> Tab
         "unit_extent": np.zeros((threads, MAX_DIMS), np.int64),
         "unit_stride": np.zeros((threads, OPERANDS * MAX_DIMS), np.int64),
         "regs": np.zeros(tiles * fabric.registers + 1, np.int32),
-        "frames": np.zeros(tiles * fabric.call_depth * 2, np.int64),
+        "frames": np.zeros(tiles * fabric.call_depth, FRAME),
         "loops": np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
         "semaphores": np.zeros(tiles * fabric.semaphores, SEMAPHORE),
+        "wheel": np.full(WHEEL, -1, np.int64),
+        "due": np.zeros(tiles, np.int64),
     }
 
 
@@ -132,7 +174,9 @@ def edge(image: Image) -> Tables:
     """The schedule of the edge, and its ports in their first state."""
     schedule = image.schedule
     ports = len(schedule.port_first) - 1
+    short = [tensor.dtype is DType.F16 for tensor in image.program.edge_tensors]
     return {
+        "short": np.array([*short, False], np.int8),
         "records": as_records(schedule.records, RECORD),
         "shapes": as_records(schedule.shapes, SHAPE),
         "queues": as_records(schedule.queues.copy(), QUEUE),
@@ -146,13 +190,13 @@ def edge(image: Image) -> Tables:
     }
 
 
-def messages(image: Image, buffer: Record, lock: Record, message: Record) -> Tables:
+def messages(image: Image) -> Tables:
     """The dynamic network, empty; without tiles if nothing is sent."""
     moving = image.tiles if image.code.sends else 0
     cells = moving * 5 * image.fabric.dynamic_buffer_depth + 1
-    dyn = np.zeros(max(moving * 5, 1), buffer)
+    dyn = np.zeros(max(moving * 5, 1), BUFFER)
     dyn["popped"] = dyn["output"] = -1
-    locks = np.zeros(max(moving, 1), lock)
+    locks = np.zeros(max(moving, 1), LOCK)
     locks["unit"] = locks["released"] = -1
     return {
         "dyn": dyn,
@@ -160,7 +204,7 @@ def messages(image: Image, buffer: Record, lock: Record, message: Record) -> Tab
         "dyn_kind": np.zeros(cells, np.int8),
         "dyn_time": np.zeros(cells, np.int64),
         "dyn_hold": np.full((max(moving, 1), 10), -1, np.int8),
-        "dyn_message": np.zeros(max(moving, 1), message),
+        "dyn_message": np.zeros(max(moving, 1), MESSAGE),
         "dyn_lock": locks,
         "dyn_active": np.zeros(2 * max(moving, 1), np.int64),
         "dyn_links": np.zeros((max(moving, 1), 5), np.int64),
