@@ -16,7 +16,6 @@ from wsc.runtime.clocked.routers import first_after
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3  # kinds of wavelets: two headers, elements, the last one
 TARGET_BITS = 32  # of the first header; above it is what an engine adds
-LAST_SERVED = 5  # columns of ``dyn_hold`` behind the five inputs that hold an output
 NORTH, EAST, SOUTH, WEST = 0, 1, 2, 3
 
 
@@ -24,36 +23,36 @@ NORTH, EAST, SOUTH, WEST = 0, 1, 2, 3
 
 
 @kernel
-def dyn_room(s: Machine, buffer: int, t: int) -> bool:
+def has_cell(s: Machine, buffer: int, t: int) -> bool:
     """Whether the state before cycle t has a free cell."""
-    used = s.dyn[buffer].count + (1 if s.dyn[buffer].popped == t else 0)
+    used = s.dynamic_inputs[buffer].count + (1 if s.dynamic_inputs[buffer].popped == t else 0)
     return used < s.now[0].depth
 
 
 @kernel
-def dyn_activate(s: Machine, tile: int) -> None:
+def activate_dynamic(s: Machine, tile: int) -> None:
     """Visit a tile's dynamic router in the next cycle."""
     now = s.now[0]
     if s.tile[tile].routing == 0:
         s.tile[tile].routing = 1
-        s.dyn_active[now.dynamic_which * now.tiles + now.dynamics] = tile
+        s.dynamic_active[now.dynamic_which * now.tiles + now.dynamics] = tile
         now.dynamics += 1
 
 
 @kernel
-def dyn_push(s: Machine, number: int, value: int, kind: int, visible: int) -> None:
+def push_dynamic(s: Machine, number: int, value: int, kind: int, visible: int) -> None:
     """Append a wavelet to an input buffer; its router is visited in the next cycle."""
-    buffer, depth = s.dyn[number], s.now[0].depth
+    buffer, depth = s.dynamic_inputs[number], s.now[0].depth
     place = buffer.head + buffer.count
     if place >= depth:
         place -= depth
-    cell = number * depth + place
-    s.dyn_value[cell] = value
-    s.dyn_kind[cell] = kind
-    s.dyn_time[cell] = visible
+    cell = s.dynamic_cells[number * depth + place]
+    cell.value = value
+    cell.kind = kind
+    cell.time = visible
     buffer.count += 1
     buffer.pushed += 1
-    dyn_activate(s, number // 5)
+    activate_dynamic(s, number // 5)
 
 
 # --- the core sends -----------------------------------------------------------------------
@@ -95,35 +94,35 @@ def end_message(s: Machine, tile: int, thread: int, d: int, t: int) -> None:
         d -= 1
     s.unit[thread].phase = HEADER
     s.unit[thread].left -= 1
-    s.dyn_lock[tile].unit = -1
-    s.dyn_lock[tile].released = t
+    s.ramp_locks[tile].unit = -1
+    s.ramp_locks[tile].released = t
     wake_senders(s, tile, t + 1)
 
 
 @kernel
 def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> None:
     """Put one wavelet of a message into the ramp queue, or wait for room or for the turn."""
-    ramp_queue, sender, lock = tile * 5 + RAMP, s.unit[thread], s.dyn_lock[tile]
+    ramp_queue, sender, lock = tile * 5 + RAMP, s.unit[thread], s.ramp_locks[tile]
     # A message holds the ramp queue to its end; it is free for others in the cycle after.
     taken = lock.unit >= 0 and lock.unit != unit
     released = lock.unit < 0 and lock.released == t
-    if taken or released or not dyn_room(s, ramp_queue, t):
+    if taken or released or not has_cell(s, ramp_queue, t):
         block(s, thread, Reason.DYNAMIC, 0, t)
         if released:
             sender.wake = t + 1
         return
-    pushed = s.dyn[ramp_queue].pushed
+    pushed = s.dynamic_inputs[ramp_queue].pushed
     visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - ramp_queue, pushed)
     moved(s, t)
     # Two headers: where the message goes, and where its elements go there.
     if sender.phase == HEADER:
         lock.unit = unit
         header = sender.target | open_message(s, thread, row) << TARGET_BITS
-        dyn_push(s, ramp_queue, header, HEADER, visible)
+        push_dynamic(s, ramp_queue, header, HEADER, visible)
         sender.phase = PLACE
         return
     if sender.phase == PLACE:
-        dyn_push(s, ramp_queue, message_place(s, thread, row), PLACE, visible)
+        push_dynamic(s, ramp_queue, message_place(s, thread, row), PLACE, visible)
         sender.phase = DATA
         return
     # Then the elements, one in each step, each read when it is sent.
@@ -135,7 +134,7 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
     if innermost >= 0:
         s.unit_index[thread, innermost] += 1
         last = s.unit_index[thread, innermost] == s.unit_extent[thread, innermost]
-    dyn_push(s, ramp_queue, bits, LAST if last else DATA, visible)
+    push_dynamic(s, ramp_queue, bits, LAST if last else DATA, visible)
     if last:
         end_message(s, tile, thread, innermost, t)
 
@@ -177,7 +176,7 @@ def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
     if kind == HEADER:
         header_arrived(s, tile, value)
         return
-    message = s.dyn_message[tile]
+    message = s.arriving[tile]
     # The second header says where the elements go: address, stride with its sign, type, semaphore.
     if kind == PLACE:
         message.address = value & 0xFFFFFF
@@ -195,60 +194,61 @@ def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
 
 
 @kernel
-def dyn_move(s: Machine, tile: int, source: int, output: int, t: int) -> None:
+def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> None:
     """Move the head of an input buffer through an output."""
     number, depth = tile * 5 + source, s.now[0].depth
-    buffer = s.dyn[number]
-    cell = number * depth + buffer.head
-    value, kind = s.dyn_value[cell], s.dyn_kind[cell]
+    buffer = s.dynamic_inputs[number]
+    cell = s.dynamic_cells[number * depth + buffer.head]
+    value, kind = cell.value, cell.kind
     buffer.head = 0 if buffer.head + 1 == depth else buffer.head + 1
     buffer.count -= 1
     buffer.popped = t
     # The output stays with the message until its last element.
     buffer.output = -1 if kind == LAST else output
-    s.dyn_hold[tile, output] = -1 if kind == LAST else source
-    s.dyn_hold[tile, LAST_SERVED + output] = source
-    s.dyn_links[tile, output] += 1
+    arbiter = s.dynamic_outputs[tile * 5 + output]
+    arbiter.holder = -1 if kind == LAST else source
+    arbiter.served = source
+    s.dynamic_links[tile, output] += 1
     if source == RAMP:
         wake_senders(s, tile, t + 1)
     if output == RAMP:
         arrive(s, tile, value, kind, t)
     else:
         beyond = buffer_beyond(s, tile, output)
-        extra = delay(s.now[0].seed, -7 - beyond, s.dyn[beyond].pushed)
-        dyn_push(s, beyond, value, kind, t + 1 + extra)
+        extra = delay(s.now[0].seed, -7 - beyond, s.dynamic_inputs[beyond].pushed)
+        push_dynamic(s, beyond, value, kind, t + 1 + extra)
     moved(s, t)
 
 
 @kernel
-def dyn_visit(s: Machine, tile: int, t: int) -> bool:
+def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
     """Decide and move for one dynamic router; whether it has anything left."""
     # Each input buffer asks for the output of its head, if that is free for it and has room.
     wanted = 0  # five bits of inputs for each output
     for source in range(5):
         number = tile * 5 + source
-        if s.dyn[number].count == 0:
+        if s.dynamic_inputs[number].count == 0:
             continue
-        cell = number * s.now[0].depth + s.dyn[number].head
-        if s.dyn_time[cell] > t:
+        head = s.dynamic_cells[number * s.now[0].depth + s.dynamic_inputs[number].head]
+        if head.time > t:
             continue
-        output = s.dyn[number].output
+        output = s.dynamic_inputs[number].output
         if output < 0:
-            output = way(s, tile, s.dyn_value[cell] & ((1 << TARGET_BITS) - 1))
-            if s.dyn_hold[tile, output] >= 0:
+            output = way(s, tile, head.value & ((1 << TARGET_BITS) - 1))
+            if s.dynamic_outputs[tile * 5 + output].holder >= 0:
                 continue
-        if output != RAMP and not dyn_room(s, buffer_beyond(s, tile, output), t):
+        if output != RAMP and not has_cell(s, buffer_beyond(s, tile, output), t):
             continue
         wanted |= 1 << (5 * output + source)
     # The arbiter of each output takes the inputs in turn.
     for output in range(5):
         mask = (wanted >> (5 * output)) & 31
         if mask != 0:
-            source = first_after(mask, s.dyn_hold[tile, LAST_SERVED + output])
-            dyn_move(s, tile, source, output, t)
+            source = first_after(mask, s.dynamic_outputs[tile * 5 + output].served)
+            pass_on_dynamic(s, tile, source, output, t)
     left = 0
     for source in range(5):
-        left += s.dyn[tile * 5 + source].count
+        left += s.dynamic_inputs[tile * 5 + source].count
     return left > 0
 
 
@@ -256,7 +256,7 @@ def dyn_visit(s: Machine, tile: int, t: int) -> bool:
 def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
     """One cycle of all dynamic routers on the current list."""
     for index in range(count):
-        tile = s.dyn_active[current * s.now[0].tiles + index]
+        tile = s.dynamic_active[current * s.now[0].tiles + index]
         s.tile[tile].routing = 0
-        if dyn_visit(s, tile, t):
-            dyn_activate(s, tile)
+        if visit_dynamic(s, tile, t):
+            activate_dynamic(s, tile)

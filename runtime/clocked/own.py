@@ -106,7 +106,7 @@ def header_arrived(s: Machine, tile: int, header: int) -> None:
 
 @declared
 def element_arrived(s: Machine, tile: int, bits: int, last: bool) -> None:
-    """An element has reached its core; ``dyn_message`` of the tile says where it goes."""
+    """An element has reached its core; ``arriving`` of the tile says where it goes."""
 
 
 # --- the edge -----------------------------------------------------------------------------

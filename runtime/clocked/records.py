@@ -32,6 +32,7 @@ from wsc.runtime.tables import MAX_DIMS, OPERAND, REFERENCE, REGION, ROW, TIMING
 
 __all__ = [
     "BUFFER",
+    "DYNAMIC_CELL",
     "FLAT",
     "FRAME",
     "LOCK",
@@ -39,6 +40,7 @@ __all__ = [
     "MOST_VISITS",
     "NEVER",
     "OPERANDS",
+    "OUTPUT",
     "RUN",
     "TABLES",
     "TILE",
@@ -50,11 +52,12 @@ __all__ = [
     "Mode",
     "Reason",
     "Status",
+    "fields",
 ]
 
 WHEEL = 4096  # cycles that the wheels of an engine look ahead
 FLAT = 0  # columns of a table of one dimension
-OPERANDS = 4
+OPERANDS = 4  # of an instruction, at most
 MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
@@ -66,129 +69,149 @@ class Counts(IntEnum):
     ELEMENTS = 6
 
 
-RUN: list[tuple[str, Any]] = [  # fields of the run
-    ("now", np.int64),
-    ("limit", np.int64),  # the time engine starts nothing from this cycle on
-    ("dynamics", np.int64),
-    ("dynamic_which", np.int64),
-    ("last", np.int64),  # cycle after the last event
-    ("error", np.int64),
-    ("error_tile", np.int64),
-    ("error_unit", np.int64),
-    ("error_row", np.int64),
-    ("error_a", np.int64),
-    ("error_b", np.int64),
-    ("credit_in", np.int64),
-    ("credit_out", np.int64),
-    ("credit_time", np.int64),
-    ("turn_in", np.int64),
-    ("turn_out", np.int64),
-    ("requests", np.int64),
-    ("queues_left", np.int64),
-    ("bytes_in", np.int64),
-    ("bytes_out", np.int64),
-    ("moved", np.int64),  # elements that crossed the edge
-    ("seed", np.int64),
-    ("width", np.int64),
-    ("height", np.int64),
-    ("ramp", np.int64),
-    ("io", np.int64),
-    ("units", np.int64),
-    ("registers", np.int64),
-    ("calls", np.int64),
-    ("loops", np.int64),
-    ("semaphores", np.int64),
-    ("bytes", np.int64),
-    ("colors", np.int64),
-    ("issue", np.int64),
-    ("depth", np.int64),  # of a dynamic buffer
-    ("tiles", np.int64),
-    ("queues", np.int64),
-    ("port_count", np.int64),
-    ("local", np.int64),  # cycle in which the unit that is being run is
-    ("error_time", np.int64),
-    (
-        "late_floor",
-        np.int64,
-    ),  # first bucket of the slots that were put off; those before it are empty
-    ("trace", np.int64),  # entries that each traced unit has room for; 0 when nothing is traced
-    (
-        "visits",
-        np.int64,
-    ),  # of units and routers, or instructions and rows, since the loop was entered
-    (
-        "error_turn",
-        np.int64,
-    ),  # of the fault among those at its tile in its cycle; see ``fault``
-    ("parked", np.int64),  # never: this engine waits for no limit
-]
+def fields(*names: str) -> list[tuple[str, Any]]:
+    """Fields of a record, each a number of 64 bits."""
+    return [(name, np.int64) for name in names]
 
-TILE: list[tuple[str, Any]] = [  # fields of a tile
-    ("x", np.int64),
-    ("y", np.int64),
-    ("pc", np.int64),
-    ("depth", np.int64),
-    ("frame", np.int64),  # first register of the window
-    ("statement", np.int64),
-    ("wake", np.int64),
-    ("next", np.int64),
-    ("previous", np.int64),
-    ("bucket", np.int64),
-    ("region", np.int64),
-    ("routing", np.int64),  # in the list of tiles with dynamic traffic
-    ("top", np.int64),  # highest SRAM byte touched
-    (
-        "passing",
-        np.int64,
-    ),  # through a statement of main that it is in, or takes next; -1: not counted
-]
 
-UNIT = np.dtype(  # a unit
-    [
-        ("mode", np.int64),
-        ("wake", np.int64),
-        ("reason", np.int64),
-        ("since", np.int64),
-        ("what", np.int64),  # slot, semaphore or unit that it waits for
-        ("row", np.int64),
-        ("left", np.int64),  # rows to go
-        ("cycles", np.int64),  # cycles of a row
-        ("steps", np.int64),  # steps of a row
-        ("statement", np.int64),
-        ("target", np.int64),
-        ("phase", np.int64),
-        ("length", np.int64),  # cycles of an instruction without fabric operand, from its start
-        ("need", np.int64),  # count that a wait needs
-    ]
+RUN = fields(  # of the run
+    # Time.
+    "now",  # the cycle
+    "local",  # the cycle in which the unit is that is being run
+    "last",  # the last cycle in which something happened
+    "limit",  # the time engine starts nothing from this cycle on
+    "parked",  # whether something would have gone on then
+    "visits",  # of units and routers, or instructions and rows, since the loop was entered
+    "seed",  # of random delays; 0 for none
+    # The first fault; see ``fault``.
+    "error",
+    "error_time",
+    "error_tile",
+    "error_unit",
+    "error_row",
+    "error_turn",  # among those at its tile in its cycle
+    "error_a",  # two numbers for its sentence
+    "error_b",
+    # The edge.
+    "credit_in",  # bytes that may still be fed, and drained
+    "credit_out",
+    "credit_time",  # cycle up to which they were given
+    "turn_in",  # port that was served last
+    "turn_out",
+    "requests",  # ports that ask to drain in this cycle
+    "queues_left",  # edge queues with transfers to do
+    "bytes_in",
+    "bytes_out",
+    "moved",  # elements that crossed the edge
+    # The dynamic network: tiles on the current list, and which of the two lists that is.
+    "dynamics",
+    "dynamic_which",
+    # The machine.
+    "width",
+    "height",
+    "tiles",
+    "colors",
+    "units",  # of a tile, main thread included
+    "registers",
+    "calls",  # deepest
+    "loops",  # deepest in a call
+    "semaphores",
+    "bytes",  # of SRAM that the program's data take
+    "issue",  # cycles
+    "ramp",  # cycles
+    "io",  # bytes in a cycle and direction
+    "depth",  # of a dynamic buffer
+    "queues",  # of the edge
+    "port_count",
+    # The trace.
+    "trace",  # entries that each traced unit has room for; 0 when nothing is traced
+)
+
+TILE = fields(  # of a tile
+    "x",  # in its region
+    "y",
+    "region",
+    # The main thread.
+    "pc",  # row of the code
+    "depth",  # calls that it is in
+    "frame",  # first register of the window
+    "statement",  # of main, or -1
+    "passing",  # through a statement that it is in, or takes next; -1: not counted
+    "top",  # highest SRAM byte touched
+    # The wheel of tiles that are due; see ``schedule``.
+    "wake",
+    "bucket",
+    "next",
+    "previous",
+    "routing",  # in the list of tiles with dynamic traffic
+)
+
+UNIT = np.dtype(
+    fields(
+        "mode",  # a ``Mode``
+        "wake",  # cycle in which it has something to do, or NEVER
+        # What it waits for.
+        "reason",  # a ``Reason``
+        "since",  # cycle
+        "what",  # slot, semaphore or unit
+        "need",  # count that a wait needs
+        # The instruction.
+        "row",  # of the code
+        "statement",  # of main, that it is for
+        "left",  # rows to go
+        "cycles",  # of a row
+        "steps",  # of a row
+        "length",  # cycles of an instruction without fabric operand, from its start
+        "target",  # tile that a send goes to
+        "phase",  # what of its message comes next
+    )
 )
 
 FRAME = np.dtype(  # of a call: where it returns to
-    [("row", np.int64), ("frame", np.int64)]
+    fields("row", "frame")
 )
 
-TRAIT = np.dtype(  # what each step of a vector instruction adds to: a ``Counts``; bytes of SRAM
-    [("counts", np.int64), ("bytes", np.int64)]
+TRAIT = np.dtype(  # of an instruction: what each step adds to
+    fields(
+        "counts",  # a ``Counts``
+        "bytes",  # of SRAM
+    )
 )
 
 BUFFER = np.dtype(  # an input buffer of the dynamic network
+    fields(
+        "head",
+        "count",
+        "popped",  # cycle of the last pop
+        "pushed",  # wavelets that ever entered
+        "output",  # that the message under way takes, or -1
+    )
+)
+
+DYNAMIC_CELL = np.dtype(  # a place of such a buffer
+    fields(
+        "time",  # cycle from which its wavelet can be seen
+        "value",
+        "kind",  # header, element; see ``messages``
+    )
+)
+
+OUTPUT = np.dtype(  # of a dynamic router, with its arbiter
     [
-        ("head", np.int64),
-        ("count", np.int64),
-        ("popped", np.int64),
-        ("output", np.int64),  # output that the message under way takes, or -1
-        ("pushed", np.int64),
+        ("holder", np.int8),  # input whose message holds it, or -1
+        ("served", np.int8),  # input that was served last
     ]
 )
 
-LOCK = np.dtype(  # the ramp queue of the dynamic network
-    [
-        ("unit", np.int64),  # that holds it, or -1
-        ("released", np.int64),  # in that cycle
-    ]
+LOCK = np.dtype(  # of the ramp queue of the dynamic network
+    fields(
+        "unit",  # that holds it, or -1
+        "released",  # in that cycle
+    )
 )
 
 MESSAGE = np.dtype(  # that arrives at a tile: where its next element goes
-    [("address", np.int64), ("stride", np.int64), ("kind", np.int64), ("semaphore", np.int64)]
+    fields("address", "stride", "kind", "semaphore")
 )
 
 # Tables that both engines have: type of the elements, and columns.
@@ -239,14 +262,12 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lookup_count": (np.int64, FLAT),
     "lookup_time": (np.int64, FLAT),
     # The dynamic network.
-    "dyn": (BUFFER, FLAT),
-    "dyn_value": (np.int64, FLAT),
-    "dyn_kind": (np.int8, FLAT),
-    "dyn_time": (np.int64, FLAT),
-    "dyn_hold": (np.int8, 10),  # input that holds each output, or -1; then the last served
-    "dyn_message": (MESSAGE, FLAT),
-    "dyn_lock": (LOCK, FLAT),
-    "dyn_active": (np.int64, FLAT),
+    "dynamic_inputs": (BUFFER, FLAT),  # 5 * tile + side
+    "dynamic_cells": (DYNAMIC_CELL, FLAT),  # of the input buffers, one after the other
+    "dynamic_outputs": (OUTPUT, FLAT),  # 5 * tile + side
+    "dynamic_active": (np.int64, FLAT),  # two lists of tiles whose routers have wavelets
+    "ramp_locks": (LOCK, FLAT),
+    "arriving": (MESSAGE, FLAT),
     # What is counted and recorded.
     "counted": (np.int64, FLAT),
     "counters": (TALLY, FLAT),
@@ -254,7 +275,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "passes": (PASS, FLAT),
     "moves": (np.int64, 6),  # wavelets of a slot over each link
     "lost": (np.int64, 6),  # and cycles that it lost to other colors there
-    "dyn_links": (np.int64, 5),
+    "dynamic_links": (np.int64, 5),
     "traced": (TRACED, FLAT),
     "trace": (ENTRY, FLAT),
 }

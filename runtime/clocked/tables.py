@@ -11,11 +11,13 @@ from wsc.isa.types import DType
 from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
 from wsc.runtime.clocked.records import (
     BUFFER,
+    DYNAMIC_CELL,
     FRAME,
     LOCK,
     MESSAGE,
     NEVER,
     OPERANDS,
+    OUTPUT,
     TRAIT,
     UNIT,
     WHEEL,
@@ -194,20 +196,20 @@ def messages(image: Image) -> Tables:
     """The dynamic network, empty; without tiles if nothing is sent."""
     moving = image.tiles if image.code.sends else 0
     cells = moving * 5 * image.fabric.dynamic_buffer_depth + 1
-    dyn = np.zeros(max(moving * 5, 1), BUFFER)
-    dyn["popped"] = dyn["output"] = -1
+    inputs = np.zeros(max(moving * 5, 1), BUFFER)
+    inputs["popped"] = inputs["output"] = -1
+    outputs = np.zeros(max(moving * 5, 1), OUTPUT)
+    outputs["holder"] = outputs["served"] = -1
     locks = np.zeros(max(moving, 1), LOCK)
     locks["unit"] = locks["released"] = -1
     return {
-        "dyn": dyn,
-        "dyn_value": np.zeros(cells, np.int64),
-        "dyn_kind": np.zeros(cells, np.int8),
-        "dyn_time": np.zeros(cells, np.int64),
-        "dyn_hold": np.full((max(moving, 1), 10), -1, np.int8),
-        "dyn_message": np.zeros(max(moving, 1), MESSAGE),
-        "dyn_lock": locks,
-        "dyn_active": np.zeros(2 * max(moving, 1), np.int64),
-        "dyn_links": np.zeros((max(moving, 1), 5), np.int64),
+        "dynamic_inputs": inputs,
+        "dynamic_cells": np.zeros(cells, DYNAMIC_CELL),
+        "dynamic_outputs": outputs,
+        "dynamic_active": np.zeros(2 * max(moving, 1), np.int64),
+        "ramp_locks": locks,
+        "arriving": np.zeros(max(moving, 1), MESSAGE),
+        "dynamic_links": np.zeros((max(moving, 1), 5), np.int64),
     }
 
 
@@ -242,14 +244,14 @@ def observe(machine: Any) -> Observations:
         passes=machine.passes,
         moves=machine.moves,
         lost=machine.lost,
-        dyn_links=machine.dyn_links,
+        dynamic_links=machine.dynamic_links,
         counted=machine.counted,
         semaphores=machine.semaphores,
         slots=as_columns(machine.slots, np.int32),
         fifos=as_columns(machine.fifos, np.int64),
         queues=as_columns(machine.queues, np.int64),
         positions=as_columns(machine.positions, np.int32),
-        held=machine.dyn["count"],
+        held=machine.dynamic_inputs["count"],
         traced=machine.traced,
         trace=machine.trace,
     )

@@ -39,7 +39,7 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
 
     colors = _colors(image, seen, shape)
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
-    dynamic = seen.dyn_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    dynamic = seen.dynamic_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
     return Counters(
         cycles=cycles,
         busy=grid(busy),
@@ -77,7 +77,7 @@ def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) ->
         ),
         "operation": operations * each["operation"],
         "sram": float(table["sram"].sum()) * each["sram_byte"],
-        "hop": float(_hops(seen) + seen.dyn_links[:, :4].sum()) * each["hop"],
+        "hop": float(_hops(seen) + seen.dynamic_links[:, :4].sum()) * each["hop"],
         "io": float(seen.now["bytes_in"][0] + seen.now["bytes_out"][0]) * each["io_byte"],
         "static": image.tiles * cycles * each["static_tile_cycle"],
     }

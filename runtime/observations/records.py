@@ -126,7 +126,7 @@ class Observations:
     tile: region's statement it is in (``statement``), its pass (``passing``), highest byte of
     SRAM touched (``top``). unit: mode, reason, since, what, need, row, statement. counters: a
     ``TALLY`` for each tile. statements, passes: of main. moves, lost: wavelets, and lost cycles,
-    of a slot on each link. dyn_links: of a tile. counted: instructions. slots, fifos, queues,
+    of a slot on each link. dynamic_links: of a tile. counted: instructions. slots, fifos, queues,
     positions: tables of the image as the run has left them. held: wavelets in each buffer of the
     dynamic network. traced, trace: where each unit's entries are, and these.
     """
@@ -140,7 +140,7 @@ class Observations:
     passes: np.ndarray
     moves: np.ndarray
     lost: np.ndarray
-    dyn_links: np.ndarray
+    dynamic_links: np.ndarray
     counted: np.ndarray
     semaphores: np.ndarray
     slots: np.ndarray

@@ -64,7 +64,7 @@ def dynamic_cycle(s: Machine, t: int) -> None:
     now.dynamic_which = 1 - current
     now.dynamics = 0
     if now.shuffle != 0:
-        shuffle(s.dyn_active.ctypes.data, current * now.tiles, count, now.shuffle + 5 * t)
+        shuffle(s.dynamic_active.ctypes.data, current * now.tiles, count, now.shuffle + 5 * t)
     dynamic_phase(s, current, count, t)
 
 

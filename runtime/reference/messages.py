@@ -42,7 +42,7 @@ def header_arrived(s: Machine, tile: int, header: int) -> None:
 @LIBRARY.defines(own.element_arrived)
 def element_arrived(s: Machine, tile: int, bits: int, last: bool) -> None:
     """Write an element into the receiver's SRAM."""
-    message = s.dyn_message[tile]
+    message = s.arriving[tile]
     store_bits(s, tile * s.now[0].bytes + message.address, message.kind, bits)
     if s.now[0].races != 0:
         size = ELEMENT_BYTES[message.kind]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wsc.runtime.clocked import records as clocked
-from wsc.runtime.clocked.records import FLAT, OPERANDS, WHEEL
+from wsc.runtime.clocked.records import FLAT, OPERANDS, WHEEL, fields
 from wsc.runtime.observations.records import (
     NEVER,
     Fault,
@@ -38,27 +38,29 @@ class Does(IntEnum):
 
 
 RUN = np.dtype(  # the run
-    [
-        *clocked.RUN,
-        ("routers", np.int64),  # tiles in the current list of routers
-        ("which", np.int64),  # of the two lists is the current one
-        ("ports", np.int64),
-        ("port_which", np.int64),
-        ("shuffle", np.int64),  # seed of a random order of visits, 0 for none
-        ("races", np.int64),  # room for findings; 0 when races are not looked for
-        ("race_count", np.int64),
-        ("race_free", np.int64),  # first free message
-        ("race_shift", np.int64),  # of an address to its granule, the program's smallest element
-    ]
+    clocked.RUN
+    + fields(
+        # Tiles and ports on the current lists, and which of the two lists each is.
+        "routers",
+        "which",
+        "ports",
+        "port_which",
+        "shuffle",  # seed of a random order of visits, 0 for none
+        # Races.
+        "races",  # room for findings; 0 when races are not looked for
+        "race_count",
+        "race_free",  # first free message
+        "race_shift",  # of an address to its granule, the program's smallest element
+    )
 )
 
 TILE = np.dtype(  # a tile
-    [
-        *clocked.TILE,
-        ("ready", np.int64),  # mask of slots whose router buffer may be able to move
-        ("rising", np.int64),  # mask of slots whose output queue may be able to move
-        ("listed", np.int64),
-    ]
+    clocked.TILE
+    + fields(
+        "ready",  # mask of slots whose input buffer may be able to move
+        "rising",  # mask of slots whose output queue may be able to move
+        "listed",  # on the current list of routers
+    )
 )
 
 
@@ -72,54 +74,54 @@ CELL = np.dtype(  # a place of a FIFO
 
 
 COUNT = np.dtype(  # what was added to a semaphore, by whom, and what waits took
-    [
-        ("main", np.int64),
-        ("units", np.int64),  # issued, done or not
-        ("stores", np.int64),
-        ("taken", np.int64),
-        ("sender", np.int64),  # of the stores not yet known: thread + 1, 0 none, -1 several
-        ("low", np.int64),  # granules that they lie in
-        ("high", np.int64),
-        (
-            "wait_epoch",
-            np.int64,
-        ),  # main thread's epoch and row at the last wait that knew of stores or units
-        ("wait_row", np.int64),
-        ("wait_sender", np.int64),  # whom that wait relied on, as SENDER; -1 also for units
-        ("used", np.int64),  # whether words that this wait was for have been used since
-        (
-            "early",
-            np.int64,
-        ),  # row + 1 of a store that could have been counted for it in another's place
-        ("early_from", np.int64),  # the tile that sent it
-    ]
+    fields(
+        "main",
+        "units",  # issued, done or not
+        "stores",
+        "taken",
+        # The stores that no wait knows of yet.
+        "sender",  # thread + 1, 0 none, -1 several
+        "low",  # granules that they are in
+        "high",
+        # The last wait that knew of stores or units.
+        "wait_epoch",  # of the main thread
+        "wait_row",
+        "wait_sender",  # whom it relied on, as ``sender``; -1 also for units
+        "used",  # whether words that it was for have been used since
+        # A store that could have been counted for that wait in another's place.
+        "early",  # its row + 1
+        "early_from",  # the tile that sent it
+    )
 )
 
 STORE = np.dtype(  # a message under way
-    [
-        ("sender", np.int64),
-        ("row", np.int64),
-        ("next", np.int64),  # free message
-        ("counted", np.int64),  # whether an element has arrived
-    ]
+    fields(
+        "sender",
+        "row",
+        "next",  # free message
+        "counted",  # whether an element has arrived
+    )
 )
 
 END = np.dtype(  # an end of a core's queue: who used it last
-    [("thread", np.int64), ("tag", np.int64)]  # thread + 1; epoch and row, see ``races``
+    fields(
+        "thread",  # and 1 more; 0 for no one
+        "tag",  # epoch and row, see ``races``
+    )
 )
 
 FINDING = np.dtype(  # a race: who did what before, and who now
-    [
-        ("did", np.int64),
-        ("who", np.int64),  # unit of the tile; for a remote store the sending tile
-        ("row", np.int64),
-        ("does", np.int64),
-        ("now_who", np.int64),
-        ("now_row", np.int64),
-        ("tile", np.int64),
-        ("at", np.int64),  # byte address, color slot, or semaphore
-        ("cycle", np.int64),
-    ]
+    fields(
+        "did",
+        "who",  # unit of the tile; for a remote store the sending tile
+        "row",
+        "does",
+        "now_who",
+        "now_row",
+        "tile",
+        "at",  # byte address, color slot, or semaphore
+        "cycle",
+    )
 )
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.

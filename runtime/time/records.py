@@ -57,6 +57,7 @@ RUN = np.dtype(  # the run
         ("stacked", np.int64),  # tasks of routers and ports, from the start of the table up
         ("tasks_end", np.int64),  # size of the table of tasks
         ("late", np.int64),  # slots that were put off
+        ("late_floor", np.int64),  # first bucket of those; the ones before it are empty
         ("remote", np.int64),  # mask of the semaphores that remote stores add to
         ("late_ports", np.int64),  # ports that were put off
         ("node", np.int64),  # first free node of the queue of events
