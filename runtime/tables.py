@@ -60,6 +60,15 @@ class Col(IntEnum):
     COLOR = 16
 
 
+class Tcol(IntEnum):
+    """Columns of the table of timing classes (int64), a row for each class."""
+
+    STARTUP = 0
+    GROUP = 1  # three columns, in the order of ``DTYPES``: elements that take CYCLES
+    FABRIC = 4  # the four columns again, for an instruction with an operand in a queue
+    CYCLES = 8
+
+
 class Ocol(IntEnum):
     """Columns of the operand table (int32)."""
 

@@ -12,7 +12,9 @@ from wsc.runtime.tables import Col, Ocol
 def dyn_room(s: Machine, f: int, t: int) -> bool:
     """Whether the state before cycle t has a free slot."""
     used = s.dyn[f].count + (1 if s.dyn[f].popped == t else 0)
-    return used < s.now[0].depth
+    # The way from the core is no link between routers: all that is on it has a place in the queue.
+    stages = s.now[0].stages if f % 5 == RAMP else 0
+    return used < s.now[0].depth - stages
 
 
 @kernel

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from wsc.isa.table import COMPUTING, TABLE
+from wsc.isa.types import DType
 from wsc.runtime.clocked.basics import fault
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.records import Fault
-from wsc.runtime.tables import Col, Ocol
+from wsc.runtime.tables import TYPE_INDEX, Col, Ocol, Tcol
+
+I32 = TYPE_INDEX[DType.I32]
+MEMORY = 0
+COMPUTES = np.array([row.timing in COMPUTING for row in TABLE])
+ACCUMULATES = np.array([row.accumulates for row in TABLE])
 
 
 @kernel
@@ -97,6 +106,74 @@ def covered(s: Machine, tile: int, row: int, unit: int, k: int) -> bool:
 
 
 @kernel
+def startup(s: Machine, row: int) -> int:
+    """Cycles from the start of an instruction to its first row."""
+    place = Tcol.FABRIC if s.rows[row, Col.LEVEL] >= 0 else 0
+    return s.timing[s.rows[row, Col.TIMING], place + Tcol.STARTUP]
+
+
+@kernel
+def innermost(s: Machine, row: int, me: int) -> int:
+    """The last iteration name with more than one value: what tells a step from the next; or -1."""
+    d = s.rows[row, Col.RANK] - 1
+    while d >= 0 and s.unit_extent[me, d] <= 1:
+        d -= 1
+    return d
+
+
+@kernel
+def follows(s: Machine, row: int, me: int, k: int, step: int) -> bool:
+    """Whether an operand reads in each step what the destination got in the step before.
+
+    step: the iteration name that tells the steps apart.
+    """
+    for d in range(step + 1):
+        stride = s.unit_stride[me, 4 * d + k]
+        if s.unit_extent[me, d] > 1 and stride != s.unit_stride[me, 4 * d]:
+            return False
+    return s.unit_base[me, 0] - s.unit_base[me, k] == s.unit_stride[me, 4 * step + k]
+
+
+@kernel
+def waits_for_itself(s: Machine, row: int, me: int) -> bool:
+    """Whether each step of an instruction takes the floating-point result of the step before."""
+    opcode, operands = s.rows[row, Col.OPCODE], s.rows[row, Col.OPERANDS]
+    step = innermost(s, row, me)
+    if COMPUTES[opcode] == 0 or s.rows[row, Col.DTYPE] == I32 or step < 0:
+        return False
+    if s.operands[operands, Ocol.KIND] != MEMORY:
+        return False
+    for k in range(1 - ACCUMULATES[opcode], s.rows[row, Col.COUNT]):
+        source = s.operands[operands + k, Ocol.KIND] == MEMORY
+        if source and follows(s, row, me, k, step):
+            return True
+    return False
+
+
+@kernel
+def meets_in_banks(s: Machine, row: int, me: int) -> bool:
+    """Whether two operands go through SRAM side by side, always in the same bank.
+
+    They are at different addresses and have one stride. What is changed in place is read and
+    written at one address, by one operand.
+    """
+    operands, count = s.rows[row, Col.OPERANDS], s.rows[row, Col.COUNT]
+    step, size, banks = innermost(s, row, me), s.now[0].bank_bytes, s.now[0].banks
+    if step < 0:
+        return False
+    for one in range(count):
+        for other in range(one + 1, count):
+            both = s.operands[operands + one, Ocol.KIND] == MEMORY
+            both = both and s.operands[operands + other, Ocol.KIND] == MEMORY
+            a, b = s.unit_base[me, one], s.unit_base[me, other]
+            stride = s.unit_stride[me, 4 * step + one]
+            side_by_side = stride != 0 and stride == s.unit_stride[me, 4 * step + other]
+            if both and side_by_side and a != b and (a // size - b // size) % banks == 0:
+                return True
+    return False
+
+
+@kernel
 def measure(s: Machine, row: int, me: int, total: int) -> None:
     """Steps and cycles of a row, number of rows, and the whole duration."""
     rows, u = s.rows, s.unit
@@ -108,12 +185,19 @@ def measure(s: Machine, row: int, me: int, total: int) -> None:
         else:
             steps *= max(s.unit_extent[me, d], 0)
     timing = rows[row, Col.TIMING]
-    group = s.timing[timing, 2 + rows[row, Col.DTYPE]]
-    cycles = max(1, (steps + group - 1) // group) * s.timing[timing, 1]
+    place = Tcol.FABRIC if rows[row, Col.LEVEL] >= 0 else 0
+    group = s.timing[timing, place + Tcol.GROUP + rows[row, Col.DTYPE]]
+    # As many lanes as the operands' place allows, where no step waits for the one before.
+    cycles = max(1, (steps * s.timing[timing, Tcol.CYCLES] + group - 1) // group)
+    if s.now[0].dependent > 0 and waits_for_itself(s, row, me):
+        cycles = max(cycles, steps * s.now[0].dependent)
+    # A bank serves one operand at a time.
+    if s.now[0].conflict > 1000 and meets_in_banks(s, row, me):
+        cycles = (cycles * s.now[0].conflict + 999) // 1000
     u[me].steps = steps
-    u[me].cycles = max(cycles, 1)
+    u[me].cycles = cycles
     u[me].left = count if total > 0 else 0
-    length = s.timing[timing, 0]
+    length = startup(s, row)
     if total > 0:
         length += count * cycles
     u[me].length = max(length, 1)

@@ -28,7 +28,7 @@ from wsc.runtime.observations.records import (
 )
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.tables import MAX_DIMS, Col, Ocol, Tcol
 
 __all__ = [
     "BUFFER",
@@ -97,7 +97,19 @@ RUN: list[tuple[str, Any]] = [  # fields of the run
     ("bytes", np.int64),
     ("colors", np.int64),
     ("issue", np.int64),
-    ("depth", np.int64),  # of a dynamic buffer
+    ("depth", np.int64),  # wavelets between two routers of the dynamic network
+    ("stages", np.int64),  # of these, on the way to the buffer
+    ("hop", np.int64),  # cycles from one router to the next
+    ("turn", np.int64),  # cycles more from one axis to the other
+    ("link_cycles", np.int64),  # whole cycles that a wavelet takes a link
+    ("link_rest", np.int64),  # and thousandths of one
+    ("taken", np.int64),  # cycles of a branch that is taken
+    ("jump", np.int64),  # of one that always is: what that adds
+    ("back", np.int64),  # from the end of a turn to the next turn
+    ("dependent", np.int64),  # least cycles of a step that takes the result of the one before
+    ("conflict", np.int64),  # thousandths of a row's cycles where operands meet in the banks
+    ("banks", np.int64),
+    ("bank_bytes", np.int64),
     ("tiles", np.int64),
     ("queues", np.int64),
     ("port_count", np.int64),
@@ -188,7 +200,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lists": (np.int32, FLAT),
     "registers": (np.int32, FLAT),
     "pool": (np.int32, FLAT),
-    "timing": (np.int64, 5),
+    "timing": (np.int64, int(Tcol.CYCLES) + 1),
     "regions": (np.int32, 4),
     "operations": (np.int64, 2),  # addresses of compiled value functions
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0

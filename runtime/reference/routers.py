@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, moved, pop, room, wake_unit
-from wsc.runtime.clocked.routers import first_after, lose, takes
+from wsc.runtime.clocked.routers import first_after, lose, occupy, takes, under_way
 from wsc.runtime.reference.basics import activate, push, ready, value_in, wake_upstream
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import pass_on
@@ -98,6 +98,8 @@ def can_leave(s: Machine, slot: int, side: int, control: int, t: int) -> int:
         return 2 if fifos[queue, Fcol.POPPED] == t else 0
     beyond = slots[slot, Scol.NEXT + side]
     if beyond >= 0:
+        if s.link[slots[slot, Scol.TILE] * 6 + side].free > t:
+            return 2
         if room(s, beyond, t):
             position = slots[beyond, Scol.FIRST] + slots[beyond, Scol.POSITION]
             return 1 if s.positions[position, 0] == (side + 2) & 3 else 0
@@ -133,7 +135,8 @@ def deliver(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
                 wake_unit(s, tile, slots[slot, Scol.READER], seen)
     elif beyond >= 0:
         extra = delay(s.now[0].seed, beyond * 8 + side, fifos[beyond, Fcol.PUSHED])
-        push(s, beyond, value_in(s, head), control, t + 1 + extra)
+        push(s, beyond, value_in(s, head), control, t + under_way(s, slot, side) + extra)
+        occupy(s, tile * 6 + side, t)
         if s.now[0].races != 0:
             pass_on(s, head, beyond)
         if control != 0:

@@ -15,6 +15,7 @@ from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
     CELL,
+    LINK,
     RUN,
     TILE,
     TRAIT,
@@ -124,6 +125,7 @@ def _routers(image: Image) -> Tables:
         "fifos": routes.fifos.copy(),
         "cells": np.zeros(max(routes.cells, 1), CELL),
         "turns": np.full((image.tiles, 6), -1, np.int8),
+        "link": np.zeros(6 * image.tiles, LINK),
         "active": np.zeros(2 * image.tiles, np.int64),
     }
 

@@ -14,7 +14,7 @@ from wsc.runtime.clocked.basics import (
     unlink,
 )
 from wsc.runtime.clocked.instructions import resume, spend
-from wsc.runtime.clocked.operands import reference
+from wsc.runtime.clocked.operands import reference, startup
 from wsc.runtime.clocked.threads import calculate, call, enter_statement, stopped
 from wsc.runtime.kernels.plain import holds
 from wsc.runtime.reference.basics import shuffle
@@ -24,7 +24,7 @@ from wsc.runtime.reference.records import NEVER, WHEEL, Does, Fault, Mode, Reaso
 from wsc.runtime.reference.units import step_unit
 from wsc.runtime.reference.vectors import capture
 from wsc.runtime.routes import Scol
-from wsc.runtime.tables import Col, Kind
+from wsc.runtime.tables import Col, Kind, Tcol
 
 
 @kernel
@@ -129,7 +129,7 @@ def prepare(s: Machine, tile: int, row: int, unit: int) -> bool:
         gx, gy = x + s.regions[region, 0], y + s.regions[region, 1]
         s.unit[me].target = gy * s.now[0].width + gx
         s.unit[me].phase = 0
-        s.unit[me].cycles = max(s.timing[s.rows[row, Col.TIMING], 1], 1)
+        s.unit[me].cycles = max(s.timing[s.rows[row, Col.TIMING], Tcol.CYCLES], 1)
     return True
 
 
@@ -144,7 +144,7 @@ def start_control(s: Machine, tile: int, me: int, row: int, t: int) -> None:
         queue_used(s, tile, me, row, slot, Does.PUT)
     s.unit_slot[me, 0] = slot
     s.unit[me].mode = Mode.CONTROL
-    spend(s, tile, 0, me, s.timing[s.rows[row, Col.TIMING], 0], t)
+    spend(s, tile, 0, me, startup(s, row), t)
 
 
 @kernel
@@ -165,6 +165,9 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
         following = row + 1
         if kind == Kind.JUMP:
             s.tile[tile].pc = rows[row, Col.A]
+            if s.now[0].jump > 0:
+                spend(s, tile, 0, me, s.now[0].jump, t)
+                return
             continue
         if kind == Kind.NEXT:
             register = frame0 + s.tile[tile].frame + rows[row, Col.C]
@@ -173,6 +176,9 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
                 s.regs[register] += 1
                 following = rows[row, Col.A]
             s.tile[tile].pc = following
+            if following != row + 1 and s.now[0].back > 0:
+                spend(s, tile, 0, me, s.now[0].back, t)
+                return
             continue
         if kind == Kind.RETURN:
             s.tile[tile].depth -= 1
@@ -187,7 +193,7 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
             s.counters[tile].end = t
             moved(s, t - 1)
             return
-        cycles = s.timing[rows[row, Col.TIMING], 0]
+        cycles = s.timing[rows[row, Col.TIMING], Tcol.STARTUP]
         if kind == Kind.VECTOR or kind == Kind.SEND:
             if rows[row, Col.UNIT] > 0:
                 if not issue(s, tile, me, row, t):
@@ -212,12 +218,12 @@ def sequence(s: Machine, tile: int, me: int, t: int) -> None:
             s.loops[nest + rows[row, Col.D]] = count
             s.regs[frame0 + s.tile[tile].frame + rows[row, Col.C]] = 0
             if count <= 0:
-                following = rows[row, Col.A]
+                following, cycles = rows[row, Col.A], s.now[0].taken
         elif kind == Kind.IF:
             left = reference(s, rows[row, Col.B], tile)
             right = reference(s, rows[row, Col.C], tile)
             if not holds(rows[row, Col.D], left, right):
-                following = rows[row, Col.A]
+                following, cycles = rows[row, Col.A], s.now[0].taken
         elif kind == Kind.CALL:
             following = call(s, tile, row, row)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import block, pop, room
 from wsc.runtime.clocked.instructions import ends_group, finish, resume, spend, starts_group
-from wsc.runtime.clocked.operands import row_level
+from wsc.runtime.clocked.operands import row_level, startup
 from wsc.runtime.reference.basics import activate, push, value_in
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.messages import send_step
@@ -111,20 +111,20 @@ def begin(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
     """Start a captured vector instruction in cycle t."""
     u = s.unit
     after = Mode.FETCH if unit == 0 else Mode.FINISH
-    startup = s.timing[s.rows[row, Col.TIMING], 0]
+    first = startup(s, row)
     if u[me].left == 0:
         u[me].mode = after
         spend(s, tile, unit, me, u[me].length, t)
     elif s.rows[row, Col.KIND] == Kind.SEND:
         u[me].mode = Mode.SENDING
-        spend(s, tile, unit, me, startup, t)
+        spend(s, tile, unit, me, first, t)
     elif s.rows[row, Col.LEVEL] >= 0 or u[me].steps * u[me].left > MOST_AT_ONCE:
         # Very long instructions go row by row even without queues, so that an interrupt and the
         # limit of cycles are heard; that takes as long, and no program free of races can tell.
         if s.now[0].races != 0:
             claim(s, tile, me, row)
         u[me].mode = Mode.ROWS
-        spend(s, tile, unit, me, startup, t)
+        spend(s, tile, unit, me, first, t)
     else:
         if s.now[0].races != 0:
             touch_steps(s, tile, row, me, 0)

@@ -8,6 +8,7 @@ one wavelet changes is kept in variables and written once.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, tail_cell
+from wsc.runtime.clocked.routers import WHOLE, occupy, under_way
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.time.basics import (
     LATE,
@@ -146,6 +147,8 @@ def carry(s: Machine, slot: int) -> None:
         return
     most = min(count, fifos[to, Fcol.DEPTH] - fifos[to, Fcol.COUNT])
     into, out, hop = tile * 6 + INTO_ROUTER, tile * 6 + side, s.now[0].ramp
+    way, whole, part = s.now[0].hop, s.now[0].link_cycles, s.now[0].link_rest
+    rest = s.link[out].rest
     cell, through, tail = head_cell(s, queue), head_cell(s, slot), tail_cell(s, to)
     popped, free_in, free_out = fifos[slot, Fcol.POPPED], s.link[into].free, s.link[out].free
     rise, done, risen = 0, 0, 0
@@ -159,9 +162,13 @@ def carry(s: Machine, slot: int) -> None:
                 safe_out = owned_until(s, slot, tile, side, leave)
         if rise >= safe_in or leave >= safe_out:
             break
-        cells[tail].time, cells[tail].control = leave + 1, cells[cell].control
+        cells[tail].time, cells[tail].control = leave + way, cells[cell].control
         cells[cell].time, cells[through].time = rise + 1, leave + 1
-        free_in, free_out, popped, risen = rise + 1, leave + 1, leave, rise
+        free_in, free_out, popped, risen = rise + 1, leave + whole, leave, rise
+        rest += part
+        if rest >= WHOLE:
+            free_out += 1
+            rest -= WHOLE
         cell, through = next_cell(s, queue, cell), next_cell(s, slot, through)
         tail = next_cell(s, to, tail)
         done += 1
@@ -172,7 +179,7 @@ def carry(s: Machine, slot: int) -> None:
     fifos[slot, Fcol.HEAD] = through - fifos[slot, Fcol.OFFSET]
     fifos[slot, Fcol.POPPED] = fifos[slot, Fcol.SERVED] = popped
     fifos[slot, Fcol.PUSHED] += done
-    s.link[into].free = free_in
+    s.link[into].free, s.link[out].rest = free_in, rest
     s.turns[tile, INTO_ROUTER] = s.slots[slot, Scol.BIT]
     handed_on(s, slot, tile, side, to, done, free_out)
     if done == count:
@@ -258,12 +265,14 @@ def delivered(s: Machine, slot: int, tile: int, side: int, to: int, count: int, 
 @kernel
 def cross(s: Machine, slot: int, tile: int, side: int, to: int, cell: int, t: int) -> None:
     """Move the wavelet of a cell over a link inside the fabric in cycle t."""
-    tail, where, hop = tail_cell(s, to), slot * 8 + RAMP, s.now[0].ramp
+    tail, where, free = tail_cell(s, to), slot * 8 + RAMP, t + 1
     if side != RAMP:
-        where, hop = to * 8 + side, 1
-    visible = t + hop + delay(s.now[0].seed, where, s.fifos[to, Fcol.PUSHED])
+        occupy(s, tile * 6 + side, t)
+        where, free = to * 8 + side, s.link[tile * 6 + side].free
+    extra = delay(s.now[0].seed, where, s.fifos[to, Fcol.PUSHED])
+    visible = t + under_way(s, slot, side) + extra
     s.cells[tail].time, s.cells[tail].control = visible, s.cells[cell].control
-    delivered(s, slot, tile, side, to, 1, t + 1)
+    delivered(s, slot, tile, side, to, 1, free)
 
 
 @kernel

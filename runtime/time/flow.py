@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, tail_cell
-from wsc.runtime.clocked.routers import first_after, lose, takes
+from wsc.runtime.clocked.routers import first_after, lose, occupy, takes, under_way
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.tables import CONTROL_INDEX
@@ -64,13 +64,16 @@ def depart(s: Machine, slot: int, side: int, t: int) -> None:
         to = slots[slot, Scol.NEXT + side]
         if to >= 0:
             extra = delay(s.now[0].seed, to * 8 + side, fifos[to, Fcol.PUSHED])
-            push(s, to, control, t + 1 + extra)
+            push(s, to, control, t + under_way(s, slot, side) + extra)
             if control != 0:
                 fifos[to, Fcol.OPEN] = NEVER
             if fifos[to, Fcol.COUNT] == 1:
                 filled(s, to)
                 enqueue(s, to)
-    s.link[tile * 6 + side].free = t + 1
+    if side != RAMP and slots[slot, Scol.NEXT + side] >= 0:
+        occupy(s, tile * 6 + side, t)
+    else:
+        s.link[tile * 6 + side].free = t + 1
     if guided != 0:
         s.moves[slot, side] += 1
     s.turns[tile, side] = slots[slot, Scol.BIT]

@@ -98,7 +98,7 @@ def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
     else:
         there = beyond_tile(s, tile, out) * 5 + ((out + 2) & 3)
         extra = delay(s.now[0].seed, -7 - there, s.dyn[there].pushed)
-        dyn_push(s, there, value, kind, t + 1 + extra)
+        dyn_push(s, there, value, kind, t + s.now[0].hop + extra)
     moved(s, t)
 
 

@@ -12,6 +12,7 @@ goes on as long as they are known to stay away.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved
+from wsc.runtime.clocked.routers import WHOLE, under_way
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
 from wsc.runtime.time.compiled import Machine, kernel
@@ -66,6 +67,9 @@ def gather(s: Machine, root: int, t: int) -> int:
     b[0].slot, b[0].parent, count, done = root, -1, 1, 0
     while done < count:
         slot = b[done].slot
+        if s.unrest[slot] == NO_TREE:
+            s.unrest[root] = NO_TREE
+            return 0
         if not rests(s, slot) or not load(s, done, slot, t):
             s.unrest[root] = slot
             return 0
@@ -81,6 +85,7 @@ def gather(s: Machine, root: int, t: int) -> int:
                     return 0
                 b[count].slot, b[count].parent = slots[slot, Scol.NEXT + side], done
                 b[count].link, b[count].safe = tile * 6 + side, safe
+                b[count].way = under_way(s, slot, side)
                 count += 1
         done += 1
     return count
@@ -164,12 +169,14 @@ def open_branches(s: Machine, branches: int, free: int, safe: int) -> int:
     free, safe: cycle from which the root takes a wavelet, and until when it may.
     """
     b, most = s.branches, MOST
-    b[0].free, b[0].safe = free, safe
+    b[0].free, b[0].safe, b[0].way, b[0].rest = free, safe, 1, 0
     for branch in range(branches):
         slot, me = b[branch].slot, b[branch].unit
         read_rings(s, branch, slot, s.slots[slot, Scol.INPUT] if me >= 0 else -1)
         if branch > 0:
             b[branch].free = s.link[b[branch].link].free
+            b[branch].rest = s.link[b[branch].link].rest
+        b[branch].cells, b[branch].cell = s.fifos[slot, Fcol.DEPTH], 0
         b[branch].popped = s.fifos[slot, Fcol.POPPED]
         if me >= 0:
             tile = s.slots[slot, Scol.TILE]
@@ -185,42 +192,48 @@ def open_branches(s: Machine, branches: int, free: int, safe: int) -> int:
 def flow(s: Machine, branches: int, most: int) -> int:
     """Let wavelets flow through the tree; how many did before one came too late for a bound.
 
-    All router buffers have one depth. After fewer than ``most`` wavelets the table holds parts of
-    one more.
+    After fewer than ``most`` wavelets the table holds parts of one more.
     """
-    b, hop, limit = s.branches, s.now[0].ramp, s.now[0].limit
-    depth = s.fifos[b[0].slot, Fcol.DEPTH]
-    cell, last = 0, depth - 1
+    b, ramp, limit = s.branches, s.now[0].ramp, s.now[0].limit
+    whole, part = s.now[0].link_cycles, s.now[0].link_rest
     for k in range(most):
         for i in range(branches):
             popped, parent, at = b[i].popped, b[i].parent, b[i].free
+            cell = b[i].cell
             if k > 0:
-                s.branch_cells[i, last] = popped + 1
+                s.branch_cells[i, b[i].last] = popped + 1
             at = max(at, s.branch_cells[i, cell])
             if parent >= 0:
                 at = max(at, b[parent].time)
                 b[parent].popped = max(b[parent].popped, at)
             if at >= b[i].safe or at >= limit:
                 return k
+            # The link is taken, if it is one: over the edge a wavelet takes a cycle.
             b[i].free = at + 1
-            time = max(at + 1, popped + 1)
+            if parent >= 0:
+                b[i].free = at + whole
+                b[i].rest += part
+                if b[i].rest >= WHOLE:
+                    b[i].free += 1
+                    b[i].rest -= WHOLE
+            b[i].last = cell
+            b[i].cell = cell + 1 if cell + 1 < b[i].cells else 0
+            time = max(at + b[i].way, popped + 1)
             b[i].time = time
             b[i].popped = 0
             if b[i].unit >= 0:
                 queue = b[i].next
                 b[i].next = queue + 1 if queue + 1 < b[i].depth else 0
                 at = max(time, b[i].ramp_free, s.branch_queue[i, queue])
-                ready = max(at + hop, b[i].ready)
+                ready = max(at + ramp, b[i].ready)
                 if at >= b[i].ramp_safe or ready >= limit:
                     return k
                 b[i].ramp_free = at + 1
                 b[i].popped = at
                 s.branch_queue[i, queue] = ready + 1
                 b[i].ready = ready + b[i].cycles
-        last = cell
-        cell = cell + 1 if cell + 1 < depth else 0
     for i in range(branches):
-        s.branch_cells[i, last] = b[i].popped + 1
+        s.branch_cells[i, b[i].last] = b[i].popped + 1
     return most
 
 
@@ -236,7 +249,7 @@ def close_branches(s: Machine, branches: int, count: int) -> None:
         moved(s, b[branch].popped)
         if branch > 0:
             link = b[branch].link
-            s.link[link].free = b[branch].free
+            s.link[link].free, s.link[link].rest = b[branch].free, b[branch].rest
             before = b[b[branch].parent].slot
             s.turns[link // 6, link % 6] = s.slots[before, Scol.BIT]
         if me >= 0:
