@@ -76,7 +76,7 @@ class Machine:
 
     @property
     def _startup(self) -> int:
-        return self.fabric.timing[Timing.MOVE].startup
+        return self.fabric.timing[Timing.MOVE].start(fabric=True)
 
     @property
     def _branch(self) -> int:
