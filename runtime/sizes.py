@@ -58,7 +58,8 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         outward = any(position.receive is Side.RAMP for position in route.positions)
         slots += count
         queues += count * (inward + outward)
-        depth = fabric.router_buffer_depth + inward * deep["input"] + outward * deep["output"]
+        depth = fabric.router_buffer_depth + fabric.link_stages + fabric.turn_cycles
+        depth += inward * deep["input"] + outward * deep["output"]
         cells += count * depth
     records = lookups = 0
     for transfer in plain_transfers(program):
@@ -118,7 +119,7 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     if sizes.sends:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
         each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2)  # counts of links, active
-        each_tile += 5 * fabric.dynamic_buffer_depth * DYNAMIC_CELL.itemsize
+        each_tile += 5 * fabric.dynamic_places * DYNAMIC_CELL.itemsize
     each_slot = 4 * 16 + 2 * 6 * _WORD  # a row of the table; wavelets moved, and turns lost
     fifos = _WORD * len(Fcol) * (sizes.slots + sizes.queues)
     lookups = 2 * _WORD * sizes.lookups

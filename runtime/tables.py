@@ -106,6 +106,17 @@ class Col(IntEnum):
     COLOR = 16
 
 
+class Tcol(IntEnum):
+    """Columns of the table of timing classes (int64), a row for each class."""
+
+    STARTUP = 0
+    GROUP = 1  # three columns, in the order of ``DTYPES``: elements that take CYCLES
+    FABRIC = 4  # the four columns again, for an instruction with an operand in a queue
+    FABRIC_STARTUP = 4
+    FABRIC_GROUP = 5
+    CYCLES = 8
+
+
 class Ocol(IntEnum):
     """Columns of the operand table (int32)."""
 
@@ -123,6 +134,4 @@ REFERENCE = np.dtype(  # static plus registers: a place of the pool, x and y awa
     [(name, np.int32) for name in ("pool", "by_x", "by_y", "first", "count")]
 )
 REGION = np.dtype([(name, np.int32) for name in ("left", "top", "width", "height")])
-TIMING = np.dtype(  # of a class: cycles before the first row, of a group, and steps in a group
-    [("startup", np.int64), ("cycles", np.int64), ("group", np.int64, len(DTYPES))]
-)
+TIMING = record_type(Tcol, np.int64, Tcol.CYCLES + 1)

@@ -14,7 +14,6 @@ from wsc.runtime.clocked.own import (
     enter_fabric,
     keep_element,
     keep_index,
-    link_used,
     ready,
     wake_feed,
 )
@@ -191,7 +190,7 @@ def drain(s: Machine, slot: int, side: int, queue: int, t: int) -> None:
     buffer, tile = s.fifos[slot], s.slots[slot].tile
     s.turns[tile, side] = s.slots[slot].bit
     s.moves[slot, side] += 1
-    link_used(s, tile, side, t)
+    s.link[tile * 6 + side].free = t + 1
     # With copies to other sides it may have left there in a later cycle of its own.
     buffer.served = max(buffer.served, t)
     serve(s, slot, side, buffer.served)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import moved
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.messages import send_step
-from wsc.runtime.clocked.operands import FABRIC, account
+from wsc.runtime.clocked.operands import FABRIC, account, startup
 from wsc.runtime.clocked.own import execute, queue_used
 from wsc.runtime.clocked.recording import BUSY, record
 from wsc.runtime.clocked.records import NEVER, Mode, Reason
@@ -64,21 +64,21 @@ def begin(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> No
     """Start a captured vector instruction or send in cycle t."""
     state = s.unit[thread]
     after = Mode.FETCH if unit == 0 else Mode.FINISH
-    startup = s.timing[s.rows[row].timing].startup
+    first = startup(s, row)
     if state.left == 0:
         # Without steps it takes its start-up, and touches nothing.
         state.mode = after
         spend(s, tile, unit, thread, state.length, t)
     elif s.rows[row].kind == Kind.SEND:
         state.mode = Mode.SENDING
-        spend(s, tile, unit, thread, startup, t)
+        spend(s, tile, unit, thread, first, t)
     elif s.rows[row].level >= 0 or state.steps * state.left > MOST_AT_ONCE:
         # With queues each row waits for its wavelets. Very long instructions go row by row even
         # without queues, so that an interrupt and the limit of cycles are heard; that takes as
         # long, and no program free of races can tell.
         claim_queues(s, tile, thread, row)
         state.mode = Mode.ROWS
-        spend(s, tile, unit, thread, startup, t)
+        spend(s, tile, unit, thread, first, t)
     else:
         # Without queues all is known: the whole of it happens now, and takes its time.
         execute(s, tile, row, thread)

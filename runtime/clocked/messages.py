@@ -26,7 +26,9 @@ NORTH, EAST, SOUTH, WEST = 0, 1, 2, 3
 def has_cell(s: Machine, buffer: int, t: int) -> bool:
     """Whether the state before cycle t has a free cell."""
     used = s.dynamic_inputs[buffer].count + (1 if s.dynamic_inputs[buffer].popped == t else 0)
-    return used < s.now[0].depth
+    # The way from the core is no link between routers: all that is on it has a place in the queue.
+    stages = s.now[0].stages if buffer % 5 == RAMP else 0
+    return used < s.now[0].depth - stages
 
 
 @kernel
@@ -216,7 +218,7 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
     else:
         beyond = buffer_beyond(s, tile, output)
         extra = delay(s.now[0].seed, -7 - beyond, s.dynamic_inputs[beyond].pushed)
-        push_dynamic(s, beyond, value, kind, t + 1 + extra)
+        push_dynamic(s, beyond, value, kind, t + s.now[0].hop + extra)
     moved(s, t)
 
 

@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
+from wsc.isa.table import COMPUTING, TABLE
 from wsc.isa.types import DType
 from wsc.runtime.clocked.basics import fault
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.own import hold
 from wsc.runtime.clocked.records import OPERANDS, Counts, Fault
 from wsc.runtime.routes import Scol
-from wsc.runtime.tables import DTYPES, MAX_DIMS
+from wsc.runtime.tables import DTYPES, MAX_DIMS, TYPE_INDEX
 
 MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3  # kinds of operands
+I32 = TYPE_INDEX[DType.I32]
+COMPUTES = np.array([row.timing in COMPUTING for row in TABLE])
+ACCUMULATES = np.array([row.accumulates for row in TABLE])
 ELEMENT_BYTES: Any = np.array([2 if dtype is DType.F16 else 4 for dtype in DTYPES])
 
 
@@ -83,6 +87,74 @@ def count_steps(s: Machine, tile: int, row: int, unit: int) -> int:
 
 
 @kernel
+def startup(s: Machine, row: int) -> int:
+    """Cycles from the start of an instruction to its first row."""
+    timing = s.timing[s.rows[row].timing]
+    return timing.fabric_startup if s.rows[row].level >= 0 else timing.startup
+
+
+@kernel
+def innermost(s: Machine, row: int, thread: int) -> int:
+    """The last iteration name with more than one value: what tells a step from the next; or -1."""
+    d = s.rows[row].rank - 1
+    while d >= 0 and s.unit_extent[thread, d] <= 1:
+        d -= 1
+    return d
+
+
+@kernel
+def follows(s: Machine, thread: int, number: int, step: int) -> bool:
+    """Whether an operand reads in each step what the destination got in the step before.
+
+    number: of the operand. step: the iteration name that tells the steps apart.
+    """
+    for d in range(step + 1):
+        stride = s.unit_stride[thread, OPERANDS * d + number]
+        if s.unit_extent[thread, d] > 1 and stride != s.unit_stride[thread, OPERANDS * d]:
+            return False
+    apart = s.unit_base[thread, 0] - s.unit_base[thread, number]
+    return apart == s.unit_stride[thread, OPERANDS * step + number]
+
+
+@kernel
+def waits_for_itself(s: Machine, row: int, thread: int) -> bool:
+    """Whether each step of an instruction takes the floating-point result of the step before."""
+    instruction, step = s.rows[row], innermost(s, row, thread)
+    if COMPUTES[instruction.opcode] == 0 or instruction.dtype == I32 or step < 0:
+        return False
+    if s.operands[instruction.operands].kind != MEMORY:
+        return False
+    for number in range(1 - ACCUMULATES[instruction.opcode], instruction.count):
+        source = s.operands[instruction.operands + number].kind == MEMORY
+        if source and follows(s, thread, number, step):
+            return True
+    return False
+
+
+@kernel
+def meets_in_banks(s: Machine, row: int, thread: int) -> bool:
+    """Whether two operands go through SRAM side by side, always in the same bank.
+
+    They are at different addresses and have one stride. What is changed in place is read and
+    written at one address, by one operand.
+    """
+    instruction, step = s.rows[row], innermost(s, row, thread)
+    size, banks = s.now[0].bank_bytes, s.now[0].banks
+    if step < 0:
+        return False
+    for one in range(instruction.count):
+        for other in range(one + 1, instruction.count):
+            both = s.operands[instruction.operands + one].kind == MEMORY
+            both = both and s.operands[instruction.operands + other].kind == MEMORY
+            mine, its = s.unit_base[thread, one], s.unit_base[thread, other]
+            stride = s.unit_stride[thread, OPERANDS * step + one]
+            beside = stride != 0 and stride == s.unit_stride[thread, OPERANDS * step + other]
+            if both and beside and mine != its and (mine // size - its // size) % banks == 0:
+                return True
+    return False
+
+
+@kernel
 def measure(s: Machine, row: int, thread: int, total: int) -> None:
     """Steps and cycles of a row, number of rows, and the whole duration."""
     instruction, state = s.rows[row], s.unit[thread]
@@ -94,14 +166,21 @@ def measure(s: Machine, row: int, thread: int, total: int) -> None:
             count *= max(s.unit_extent[thread, d], 0)
         else:
             steps *= max(s.unit_extent[thread, d], 0)
-    # A row takes so many cycles for each group of steps, also for one that is not full.
+    # As many lanes as the operands' place allows, where no step waits for the one before.
     timing = s.timing[instruction.timing]
     group = timing.group[instruction.dtype]
-    cycles = max(1, (steps + group - 1) // group) * timing.cycles
+    if instruction.level >= 0:
+        group = timing.fabric_group[instruction.dtype]
+    cycles = max(1, (steps * timing.cycles + group - 1) // group)
+    if s.now[0].dependent > 0 and waits_for_itself(s, row, thread):
+        cycles = max(cycles, steps * s.now[0].dependent)
+    # A bank serves one operand at a time.
+    if s.now[0].conflict > 1000 and meets_in_banks(s, row, thread):
+        cycles = (cycles * s.now[0].conflict + 999) // 1000
     state.steps = steps
-    state.cycles = max(cycles, 1)
+    state.cycles = cycles
     state.left = count if total > 0 else 0
-    length = timing.startup
+    length = startup(s, row)
     if total > 0:
         length += count * cycles
     state.length = max(length, 1)

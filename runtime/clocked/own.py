@@ -32,11 +32,6 @@ def wake_feed(s: Machine, queue: int) -> None:
     """An edge queue may be able to feed."""
 
 
-@declared
-def link_used(s: Machine, tile: int, side: int, t: int) -> None:
-    """A link has carried a wavelet in cycle t."""
-
-
 # --- the core -----------------------------------------------------------------------------
 
 

@@ -120,7 +120,19 @@ RUN = fields(  # of the run
     "issue",  # cycles
     "ramp",  # cycles
     "io",  # bytes in a cycle and direction
-    "depth",  # of a dynamic buffer
+    "depth",  # wavelets between two routers of the dynamic network
+    "stages",  # of these, on the way to the buffer
+    "hop",  # cycles from one router to the next
+    "turn",  # cycles more from one axis to the other
+    "link_cycles",  # whole cycles that a wavelet takes a link
+    "link_rest",  # and thousandths of one
+    "taken",  # cycles of a branch that is taken
+    "jump",  # of one that always is: what that adds
+    "back",  # from the end of a turn to the next turn
+    "dependent",  # least cycles of a step that takes the result of the one before
+    "conflict",  # thousandths of a row's cycles where operands meet in the banks
+    "banks",  # of SRAM
+    "bank_bytes",
     "queues",  # of the edge
     "port_count",
     # The trace.

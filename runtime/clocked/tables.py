@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.table import OPCODE, TABLE, Timing
 from wsc.isa.types import DType
 from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
 from wsc.runtime.clocked.records import (
@@ -86,7 +86,19 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
         "bytes": image.data_bytes,
         "colors": max(len(program.colors), 1),
         "issue": fabric.issue_cycles,
-        "depth": fabric.dynamic_buffer_depth,
+        "depth": fabric.dynamic_places,
+        "stages": fabric.link_stages,
+        "hop": fabric.hop_cycles,
+        "turn": fabric.turn_cycles,
+        "link_cycles": fabric.link_millicycles // 1000,
+        "link_rest": fabric.link_millicycles % 1000,
+        "taken": fabric.branch_taken_cycles,
+        "jump": max(fabric.branch_taken_cycles - fabric.timing[Timing.BRANCH].startup, 0),
+        "back": fabric.branch_back_cycles,
+        "dependent": fabric.dependent_cycles,
+        "conflict": fabric.sram_conflict_millicycles,
+        "banks": fabric.sram_banks,
+        "bank_bytes": fabric.sram_bank_bytes,
         "trace": trace_tables(image, units, options)[2],
     }
 
@@ -195,7 +207,7 @@ def edge(image: Image) -> Tables:
 def messages(image: Image) -> Tables:
     """The dynamic network, empty; without tiles if nothing is sent."""
     moving = image.tiles if image.code.sends else 0
-    cells = moving * 5 * image.fabric.dynamic_buffer_depth + 1
+    cells = moving * 5 * image.fabric.dynamic_places + 1
     inputs = np.zeros(max(moving * 5, 1), BUFFER)
     inputs["popped"] = inputs["output"] = -1
     outputs = np.zeros(max(moving * 5, 1), OUTPUT)

@@ -7,7 +7,7 @@ from wsc.runtime.clocked.basics import add_semaphore, block, delay, fault, fold,
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.instructions import spend
 from wsc.runtime.clocked.messages import HEADER
-from wsc.runtime.clocked.operands import capture, reference
+from wsc.runtime.clocked.operands import capture, reference, startup
 from wsc.runtime.clocked.own import (
     load_word,
     queue_used,
@@ -257,7 +257,7 @@ def start_control(s: Machine, tile: int, main: int, row: int, t: int) -> None:
     queue_used(s, tile, main, row, slot, True)
     s.unit_slot[main, 0] = slot
     s.unit[main].mode = Mode.CONTROL
-    spend(s, tile, 0, main, s.timing[s.rows[row].timing].startup, t)
+    spend(s, tile, 0, main, startup(s, row), t)
 
 
 # --- the main thread ----------------------------------------------------------------------
@@ -278,12 +278,19 @@ def sequence(s: Machine, tile: int, main: int, t: int) -> None:
         if instruction.statement >= 0 and instruction.statement != here.statement:
             enter_statement(s, tile, main, instruction.statement, t)
         state.row = row
-        # What only says where to go on is free, and the thread's end is its end.
+        # What only says where to go on is free, or takes what the fabric says of branches; the
+        # thread's end is its end.
         if kind == Kind.JUMP:
             here.pc = instruction.branch
+            if s.now[0].jump > 0:
+                spend(s, tile, 0, main, s.now[0].jump, t)
+                return
             continue
         if kind == Kind.NEXT:
             here.pc = end_turn(s, tile, row)
+            if here.pc != row + 1 and s.now[0].back > 0:
+                spend(s, tile, 0, main, s.now[0].back, t)
+                return
             continue
         if kind == Kind.RETURN:
             here.pc = leave(s, tile)
@@ -317,11 +324,13 @@ def sequence(s: Machine, tile: int, main: int, t: int) -> None:
             following = enter_loop(s, tile, row)
             if following < 0:
                 return
+            if following != row + 1:
+                cycles = s.now[0].taken
         elif kind == Kind.IF:
             left = reference(s, instruction.left, tile)
             right = reference(s, instruction.right, tile)
             if not holds(instruction.relation, left, right):
-                following = instruction.branch
+                following, cycles = instruction.branch, s.now[0].taken
         elif kind == Kind.CALL:
             following = call(s, tile, row)
         else:

@@ -112,10 +112,7 @@ def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:
     program = image.program
     if program.work is not None:
         macs = (program.work, 0) if program.precision is DType.F32 else (0, program.work)
-    needed = (
-        macs[0] * timing.cycles / timing.group[DType.F32]
-        + macs[1] * timing.cycles / timing.group[DType.F16]
-    )
+    needed = macs[0] / timing.peak(DType.F32) + macs[1] / timing.peak(DType.F16)
     return needed / max(image.tiles * cycles, 1)
 
 

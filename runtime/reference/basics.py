@@ -86,11 +86,6 @@ def wake_feed(s: Machine, queue: int) -> None:
     activate_port(s, port)
 
 
-@LIBRARY.defines(own.link_used)
-def link_used(s: Machine, tile: int, side: int, t: int) -> None:
-    """A router is visited once a cycle, so that each of its links carries one wavelet at most."""
-
-
 @kernel
 def shuffle(items: int, first: int, count: int, seed: int) -> None:
     """Visit in a random order, to show that the order does not matter. items: an address."""

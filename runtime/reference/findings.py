@@ -59,7 +59,7 @@ def race_sizes(image: Image, units: int) -> dict[str, int | tuple[int, int]]:
     threads, semaphores = image.tiles * units, image.tiles * image.fabric.semaphores
     granules = image.tiles * (image.data_bytes >> _granule(image))
     # A message under way holds a place in some buffer, or its sender's ramp queue.
-    messages = image.tiles * (5 * image.fabric.dynamic_buffer_depth + 1) if image.code.sends else 1
+    messages = image.tiles * (5 * image.fabric.dynamic_places + 1) if image.code.sends else 1
     return {
         "race_shadow": granules * (READS + units),
         "race_clock": threads * threads,

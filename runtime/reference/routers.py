@@ -32,8 +32,10 @@ from wsc.runtime.clocked.routers import (
     drop,
     first_after,
     lose,
+    occupy,
     serve,
     takes,
+    under_way,
 )
 from wsc.runtime.reference.basics import activate, copy_wavelet, ready
 from wsc.runtime.reference.compiled import Machine, kernel
@@ -133,7 +135,10 @@ def can_cross(s: Machine, slot: int, side: int, t: int) -> int:
         return NEXT if s.fifos[queue].popped == t else NO
     beyond = s.slots[slot].next[side]
     if beyond >= 0:
-        # The neighbour's buffer of this color, if its switch accepts from here.
+        # The link may still be taken; then the neighbour's buffer of this color, if its switch
+        # accepts from here.
+        if s.link[s.slots[slot].tile * 6 + side].free > t:
+            return NEXT
         if room(s, beyond, t):
             return NOW if accepts(s, beyond, (side + 2) & 3) else NO
         return NEXT if s.fifos[beyond].popped == t else NO
@@ -190,9 +195,10 @@ def cross(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
     else:
         beyond = route.next[side]
         if beyond >= 0:
-            # One hop takes one cycle: the neighbour can pass it on from the next cycle on.
+            # It takes the link, and can be passed on by the neighbour when it has come there.
             extra = delay(s.now[0].seed, beyond * 8 + side, s.fifos[beyond].pushed)
-            copy_wavelet(s, head, beyond, t + 1 + extra)
+            copy_wavelet(s, head, beyond, t + under_way(s, slot, side) + extra)
+            occupy(s, tile * 6 + side, t)
             if control != 0:
                 s.fifos[beyond].open = NEVER
             ready(s, beyond)

@@ -15,6 +15,7 @@ from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
     CELL,
+    LINK,
     RUN,
     TILE,
 )
@@ -83,6 +84,7 @@ def _routers(image: Image) -> Tables:
     return {
         **routers(image),
         "cells": np.zeros(max(image.routes.cells, 1), CELL),
+        "link": np.zeros(6 * image.tiles, LINK),
         "wanted": np.zeros(5, np.int64),
         "active": np.zeros(2 * image.tiles, np.int64),
     }

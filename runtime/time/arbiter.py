@@ -84,6 +84,8 @@ def arbitrate(s: Machine, tile: int, side: int, slot: int, t: int) -> bool:
         if winner == slot - first:
             return True
         take_turn(s, tile, side, first + winner, soonest)
+        if s.link[link].free > t:  # the link is taken for longer than up to then
+            break
     enqueue(s, slot + (s.now[0].slots if side == INTO_ROUTER else 0))
     return False
 

@@ -8,7 +8,7 @@ one wavelet changes is kept in variables and written once.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, tail_cell
-from wsc.runtime.clocked.routers import INTO_ROUTER, wake_upstream
+from wsc.runtime.clocked.routers import INTO_ROUTER, WHOLE, occupy, under_way, wake_upstream
 from wsc.runtime.time.basics import (
     LATE,
     QUEUED,
@@ -143,6 +143,8 @@ def carry(s: Machine, slot: int) -> None:
         return
     most = min(count, s.fifos[to].depth - s.fifos[to].count)
     into, out, hop = tile * 6 + INTO_ROUTER, tile * 6 + side, s.now[0].ramp
+    way, whole, part = s.now[0].hop, s.now[0].link_cycles, s.now[0].link_rest
+    rest = s.link[out].rest
     cell, through, tail = head_cell(s, queue), head_cell(s, slot), tail_cell(s, to)
     popped, free_in, free_out = s.fifos[slot].popped, s.link[into].free, s.link[out].free
     rise, done, risen = 0, 0, 0
@@ -156,9 +158,13 @@ def carry(s: Machine, slot: int) -> None:
                 safe_out = owned_until(s, slot, tile, side, leave)
         if rise >= safe_in or leave >= safe_out:
             break
-        s.cells[tail].time, s.cells[tail].control = leave + 1, s.cells[cell].control
+        s.cells[tail].time, s.cells[tail].control = leave + way, s.cells[cell].control
         s.cells[cell].time, s.cells[through].time = rise + 1, leave + 1
-        free_in, free_out, popped, risen = rise + 1, leave + 1, leave, rise
+        free_in, free_out, popped, risen = rise + 1, leave + whole, leave, rise
+        rest += part
+        if rest >= WHOLE:
+            free_out += 1
+            rest -= WHOLE
         cell, through = next_cell(s, queue, cell), next_cell(s, slot, through)
         tail = next_cell(s, to, tail)
         done += 1
@@ -169,7 +175,7 @@ def carry(s: Machine, slot: int) -> None:
     s.fifos[slot].head = through - s.fifos[slot].offset
     s.fifos[slot].popped = s.fifos[slot].served = popped
     s.fifos[slot].pushed += done
-    s.link[into].free = free_in
+    s.link[into].free, s.link[out].rest = free_in, rest
     s.turns[tile, INTO_ROUTER] = s.slots[slot].bit
     handed_on(s, slot, tile, side, to, done, free_out)
     if done == count:
@@ -260,12 +266,14 @@ def delivered(s: Machine, slot: int, tile: int, side: int, to: int, count: int, 
 @kernel
 def cross(s: Machine, slot: int, tile: int, side: int, to: int, cell: int, t: int) -> None:
     """Move the wavelet of a cell over a link inside the fabric in cycle t."""
-    tail, where, hop = tail_cell(s, to), slot * 8 + RAMP, s.now[0].ramp
+    tail, where, free = tail_cell(s, to), slot * 8 + RAMP, t + 1
     if side != RAMP:
-        where, hop = to * 8 + side, 1
-    visible = t + hop + delay(s.now[0].seed, where, s.fifos[to].pushed)
+        occupy(s, tile * 6 + side, t)
+        where, free = to * 8 + side, s.link[tile * 6 + side].free
+    extra = delay(s.now[0].seed, where, s.fifos[to].pushed)
+    visible = t + under_way(s, slot, side) + extra
     s.cells[tail].time, s.cells[tail].control = visible, s.cells[cell].control
-    delivered(s, slot, tile, side, to, 1, t + 1)
+    delivered(s, slot, tile, side, to, 1, free)
 
 
 @kernel

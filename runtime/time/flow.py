@@ -11,7 +11,16 @@ from __future__ import annotations
 from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, tail_cell
 from wsc.runtime.clocked.edge import feed, size_of, take_out
-from wsc.runtime.clocked.routers import INTO_ROUTER, drop, first_after, lose, serve, takes
+from wsc.runtime.clocked.routers import (
+    INTO_ROUTER,
+    drop,
+    first_after,
+    lose,
+    occupy,
+    serve,
+    takes,
+    under_way,
+)
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.tables import CONTROL_INDEX
 from wsc.runtime.time.arbiter import gets
@@ -61,13 +70,16 @@ def depart(s: Machine, slot: int, side: int, t: int) -> None:
         to = s.slots[slot].next[side]
         if to >= 0:
             extra = delay(s.now[0].seed, to * 8 + side, s.fifos[to].pushed)
-            push(s, to, control, t + 1 + extra)
+            push(s, to, control, t + under_way(s, slot, side) + extra)
             if control != 0:
                 s.fifos[to].open = NEVER
             if s.fifos[to].count == 1:
                 filled(s, to)
                 enqueue(s, to)
-    s.link[tile * 6 + side].free = t + 1
+    if side != RAMP and s.slots[slot].next[side] >= 0:
+        occupy(s, tile * 6 + side, t)
+    else:
+        s.link[tile * 6 + side].free = t + 1
     if guided != 0:
         s.moves[slot, side] += 1
     s.turns[tile, side] = s.slots[slot].bit

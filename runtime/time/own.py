@@ -16,12 +16,6 @@ from wsc.runtime.time.compiled import LIBRARY, Machine
 # --- who may go on: the rest is in ``basics`` ---------------------------------------------
 
 
-@LIBRARY.defines(own.link_used)
-def link_used(s: Machine, tile: int, side: int, t: int) -> None:
-    """The next wavelet may cross in the cycle after."""
-    s.link[tile * 6 + side].free = t + 1
-
-
 @LIBRARY.defines(own.unit_started)
 def unit_started(s: Machine, tile: int, main: int, thread: int, row: int) -> None:
     """The unit runs ahead in its own time."""

@@ -76,6 +76,7 @@ LINK = np.dtype(  # a link
     [
         ("mask", np.int64),  # slots of the tile that could ever use it
         ("free", np.int64),  # cycle from which it is free
+        ("rest", np.int64),  # thousandths of a cycle that wavelets have taken beyond whole ones
         ("due", np.int64),  # cycle in which its contenders are looked at, or NEVER
         ("owner", np.int64),  # slot that has it for itself
         ("safe", np.int64),  # until this cycle
@@ -109,7 +110,9 @@ BRANCH = np.dtype(  # a router buffer of a tree; see ``trees``
         ("slot", np.int64),
         ("parent", np.int64),  # branch that sends to it, or -1
         ("link", np.int64),  # over which link
+        ("way", np.int64),  # cycles over it
         ("free", np.int64),  # cycle from which that link is free
+        ("rest", np.int64),  # see ``LINK``
         ("safe", np.int64),  # until which it is the slot's own
         ("time", np.int64),  # cycle in which its wavelet can leave
         ("popped", np.int64),  # and in which it has left everywhere
@@ -119,6 +122,9 @@ BRANCH = np.dtype(  # a router buffer of a tree; see ``trees``
         ("ready", np.int64),  # cycle from which it can go on
         ("ramp_free", np.int64),
         ("ramp_safe", np.int64),
+        ("cells", np.int64),  # of the buffer
+        ("cell", np.int64),  # that the next wavelet gets
+        ("last", np.int64),  # that the last one got
         ("depth", np.int64),  # cells of the core's input queue
         ("next", np.int64),  # the next of them
     ]
@@ -152,7 +158,7 @@ OCCUPIED = np.dtype(  # masks of a tile's slots
     ]
 )
 ORIGIN = np.dtype(  # where a slot's wavelets come from; see ``lookahead``
-    [("origin", np.int64), ("hops", np.int64)]
+    [("origin", np.int64), ("hops", np.int64)]  # cycles of the hops, at least
 )
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.

@@ -156,8 +156,10 @@ def _waiting(image: Image, units: int, options: Options) -> dict[str, np.ndarray
 def _trees(image: Image, options: Options) -> np.ndarray:
     """``unrest`` of the slots: which may pass their wavelets through a whole tree."""
     routes = image.routes
-    deepest = int(routes.fifos[:, Fcol.DEPTH].max(initial=0))
-    fit = (routes.slots[:, Scol.GUIDED] == 0) & (deepest <= DEEPEST)
+    depths, slots = routes.fifos[:, Fcol.DEPTH], routes.slots
+    fit = (slots[:, Scol.GUIDED] == 0) & (depths[: len(slots)] <= DEEPEST)
+    queue = slots[:, Scol.INPUT]
+    fit &= np.where(queue >= 0, depths[np.maximum(queue, 0)], 0) <= DEEPEST
     if options.delays is not None or options.trace is not None:
         fit[:] = False
     return np.where(fit, -1, NO_TREE)
@@ -212,7 +214,7 @@ def _links(image: Image) -> np.ndarray:
 
 
 def _origins(image: Image) -> np.ndarray:
-    """Where the wavelets of each slot come from, and over how many hops.
+    """Where the wavelets of each slot come from, and in how many cycles at least.
 
     The slot at whose ramp they enter; -2 - number of the edge queue that feeds them;
     NO_ORIGIN if none can come; UNKNOWN for guided colors.
@@ -234,7 +236,7 @@ def _origins(image: Image) -> np.ndarray:
         hops += hops[parent]
         parent = further
     found = np.zeros(count, ORIGIN)
-    found["origin"], found["hops"] = origin[parent], hops
+    found["origin"], found["hops"] = origin[parent], hops * image.fabric.hop_cycles
     circular = parent[parent] != parent
     found["origin"][circular | (slots[:, Scol.GUIDED] != 0)] = UNKNOWN
     return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved
 from wsc.runtime.clocked.edge import advance, size_of
+from wsc.runtime.clocked.routers import WHOLE, under_way
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import safe_until
 from wsc.runtime.time.lookahead import alone
@@ -63,6 +64,9 @@ def gather(s: Machine, root: int, t: int) -> int:
     s.branches[0].slot, s.branches[0].parent, count, done = root, -1, 1, 0
     while done < count:
         slot = s.branches[done].slot
+        if s.unrest[slot] == NO_TREE:
+            s.unrest[root] = NO_TREE
+            return 0
         if not rests(s, slot) or not load(s, done, slot, t):
             s.unrest[root] = slot
             return 0
@@ -78,6 +82,7 @@ def gather(s: Machine, root: int, t: int) -> int:
                     return 0
                 s.branches[count].slot, s.branches[count].parent = s.slots[slot].next[side], done
                 s.branches[count].link, s.branches[count].safe = tile * 6 + side, safe
+                s.branches[count].way = under_way(s, slot, side)
                 count += 1
         done += 1
     return count
@@ -160,21 +165,22 @@ def open_branches(s: Machine, branches: int, free: int, safe: int) -> int:
 
     free, safe: cycle from which the root takes a wavelet, and until when it may.
     """
-    most = MOST
-    s.branches[0].free, s.branches[0].safe = free, safe
+    most, root = MOST, s.branches[0]
+    root.free, root.safe, root.way, root.rest = free, safe, 1, 0
     for branch in range(branches):
-        slot, thread = s.branches[branch].slot, s.branches[branch].unit
+        here = s.branches[branch]
+        slot, thread = here.slot, here.unit
         read_rings(s, branch, slot, s.slots[slot].input if thread >= 0 else -1)
         if branch > 0:
-            s.branches[branch].free = s.link[s.branches[branch].link].free
-        s.branches[branch].popped = s.fifos[slot].popped
+            here.free = s.link[here.link].free
+            here.rest = s.link[here.link].rest
+        here.cells, here.cell = s.fifos[slot].depth, 0
+        here.popped = s.fifos[slot].popped
         if thread >= 0:
-            tile = s.slots[slot].tile
-            queue = s.slots[slot].input
-            s.branches[branch].depth, s.branches[branch].next = s.fifos[queue].depth, 0
-            s.branches[branch].ramp_free = s.link[tile * 6 + RAMP].free
-            s.branches[branch].ready = s.unit[thread].since
-            most = min(most, s.branches[branch].rows)
+            here.depth, here.next = s.fifos[s.slots[slot].input].depth, 0
+            here.ramp_free = s.link[s.slots[slot].tile * 6 + RAMP].free
+            here.ready = s.unit[thread].since
+            most = min(most, here.rows)
     return most
 
 
@@ -182,46 +188,51 @@ def open_branches(s: Machine, branches: int, free: int, safe: int) -> int:
 def flow(s: Machine, branches: int, most: int) -> int:
     """Let wavelets flow through the tree; how many did before one came too late for a bound.
 
-    All router buffers have one depth. After fewer than ``most`` wavelets the table holds parts of
-    one more.
+    After fewer than ``most`` wavelets the table holds parts of one more.
     """
-    hop, limit = s.now[0].ramp, s.now[0].limit
-    depth = s.fifos[s.branches[0].slot].depth
-    cell, last = 0, depth - 1
+    ramp, limit = s.now[0].ramp, s.now[0].limit
+    whole, part = s.now[0].link_cycles, s.now[0].link_rest
     for wavelet in range(most):
         for branch in range(branches):
-            popped, parent, at = (
-                s.branches[branch].popped,
-                s.branches[branch].parent,
-                s.branches[branch].free,
-            )
+            here = s.branches[branch]
+            popped, cell, at = here.popped, here.cell, here.free
+            # The cell of the wavelet before is free when that one had left on all sides.
             if wavelet > 0:
-                s.branch_cells[branch, last] = popped + 1
+                s.branch_cells[branch, here.last] = popped + 1
             at = max(at, s.branch_cells[branch, cell])
-            if parent >= 0:
-                at = max(at, s.branches[parent].time)
-                s.branches[parent].popped = max(s.branches[parent].popped, at)
-            if at >= s.branches[branch].safe or at >= limit:
+            if here.parent >= 0:
+                parent = s.branches[here.parent]
+                at = max(at, parent.time)
+                parent.popped = max(parent.popped, at)
+            if at >= here.safe or at >= limit:
                 return wavelet
-            s.branches[branch].free = at + 1
-            time = max(at + 1, popped + 1)
-            s.branches[branch].time = time
-            s.branches[branch].popped = 0
-            if s.branches[branch].unit >= 0:
-                queue = s.branches[branch].next
-                s.branches[branch].next = queue + 1 if queue + 1 < s.branches[branch].depth else 0
-                at = max(time, s.branches[branch].ramp_free, s.branch_queue[branch, queue])
-                ready = max(at + hop, s.branches[branch].ready)
-                if at >= s.branches[branch].ramp_safe or ready >= limit:
+            # The link is taken, if it is one: over the edge a wavelet takes a cycle.
+            here.free = at + 1
+            if here.parent >= 0:
+                here.free = at + whole
+                here.rest += part
+                if here.rest >= WHOLE:
+                    here.free += 1
+                    here.rest -= WHOLE
+            here.last = cell
+            here.cell = cell + 1 if cell + 1 < here.cells else 0
+            time = max(at + here.way, popped + 1)
+            here.time = time
+            here.popped = 0
+            # Down the ramp into the core, which takes it when it has done its row.
+            if here.unit >= 0:
+                queue = here.next
+                here.next = queue + 1 if queue + 1 < here.depth else 0
+                at = max(time, here.ramp_free, s.branch_queue[branch, queue])
+                ready = max(at + ramp, here.ready)
+                if at >= here.ramp_safe or ready >= limit:
                     return wavelet
-                s.branches[branch].ramp_free = at + 1
-                s.branches[branch].popped = at
+                here.ramp_free = at + 1
+                here.popped = at
                 s.branch_queue[branch, queue] = ready + 1
-                s.branches[branch].ready = ready + s.branches[branch].cycles
-        last = cell
-        cell = cell + 1 if cell + 1 < depth else 0
+                here.ready = ready + here.cycles
     for branch in range(branches):
-        s.branch_cells[branch, last] = s.branches[branch].popped + 1
+        s.branch_cells[branch, s.branches[branch].last] = s.branches[branch].popped + 1
     return most
 
 
@@ -236,7 +247,7 @@ def close_branches(s: Machine, branches: int, count: int) -> None:
         moved(s, s.branches[branch].popped)
         if branch > 0:
             link = s.branches[branch].link
-            s.link[link].free = s.branches[branch].free
+            s.link[link].free, s.link[link].rest = s.branches[branch].free, s.branches[branch].rest
             before = s.branches[s.branches[branch].parent].slot
             s.turns[link // 6, link % 6] = s.slots[before].bit
         if thread >= 0:

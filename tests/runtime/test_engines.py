@@ -16,7 +16,7 @@ from benchmarks.patterns import PATTERNS, streamed
 from tests.e2e.corruptions import candidates
 from tests.fabric import build, network
 from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
-from tests.runtime.generate import generate, varied
+from tests.runtime.generate import generate, other_machine, varied
 from tests.runtime.programs import broadcast, chain, program, with_io
 from wsc import models, runtime
 from wsc.isa.fabric import find_fabric
@@ -129,6 +129,7 @@ def test_trees_that_share_their_ramps(seed: int) -> None:
     )
     made = program(CROSSED.format(**sizes, second=second), f"{width}x{height}")
     fabric = replace(varied(rng, find_fabric("wse2")), io_bytes_per_cycle=1 << 20)
+    fabric = other_machine(rng, fabric)
     image = runtime.load(made, fabric)
     whole = assert_agree(image, random_inputs(made))
     assert not whole.error
@@ -342,7 +343,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[wsc.Program, Feed
 @pytest.mark.parametrize("seed", range(8))
 def test_a_network_on_other_fabrics(encoder: tuple[wsc.Program, Feeds], seed: int) -> None:
     built, feeds = encoder
-    fabric = varied(random.Random(seed), built.fabric)
+    fabric = other_machine(random.Random(seed), varied(random.Random(seed), built.fabric))
     end = assert_agree(
         built.assembly, feeds, fabric=fabric, weights_dir=built.folder, delays=seed or None
     )

@@ -276,7 +276,7 @@ def _evaluate(
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
     chunk = max(1, min(CHUNK_WORDS // per_output, out[op.out.index(n_label)].step)) if reduce else 0
-    compute = cost.contraction(outputs, summed, tokens, a.dtype)
+    compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
     ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both
