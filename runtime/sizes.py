@@ -120,7 +120,8 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
         each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2)  # counts of links, active
         each_tile += 5 * fabric.dynamic_places * DYNAMIC_CELL.itemsize
-    each_slot = 4 * 16 + 2 * 6 * _WORD  # a row of the table; wavelets moved, and turns lost
+    # A row of the table; wavelets moved, turns lost, and cycles waited.
+    each_slot = 4 * 16 + (2 * 6 + 2) * _WORD
     fifos = _WORD * len(Fcol) * (sizes.slots + sizes.queues)
     lookups = 2 * _WORD * sizes.lookups
     return (

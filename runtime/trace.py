@@ -20,6 +20,8 @@ import numpy as np
 from wsc.isa.shown import escaped
 from wsc.runtime.counters import StatementCycles
 from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.observations.records import Reason
+from wsc.runtime.routes import Scol
 from wsc.runtime.tables import COUNTED, Col
 
 if TYPE_CHECKING:
@@ -92,8 +94,9 @@ def _span(part: str, text: str, size: int, axis: str) -> range:
 class UnitTrace:
     """One unit of a tile (0: the main thread).
 
-    entries: rows of (begin, length, state, row of the program, statement of main), in the
-    order of time. lost: entries beyond the room, the first of them in cycle ``since``.
+    entries: rows of (begin, length, state, row of the program, statement of main, what was waited
+    for: a slot of the routes, a semaphore or a unit), in the order of time. lost: entries
+    beyond the room, the first of them in cycle ``since``.
     """
 
     tile: int
@@ -245,21 +248,22 @@ class _UnitWriter:
         pid, tid = _FIRST_TILE + self.trace.tile, self.trace.unit
         end = 0
         for group in self._instructions():
-            begin, _, _, row, statement = group[0]
+            begin, _, _, row, statement, _ = group[0]
             if tid == 0:
                 yield from self._enter(row, statement, begin, end)
             end = group[-1][0] + group[-1][1]
             yield self._instruction(group, begin, end)
-            for at, length, state, _, _ in group:
+            for at, length, state, row, _, what in group:
                 if state:
-                    yield _slice(pid, tid, STATES[state], "wait", at, at + length, {})
+                    args = self._awaited(state, row, what)
+                    yield _slice(pid, tid, STATES[state], "wait", at, at + length, args)
         yield from self._close(0, end)
 
     def _instructions(self) -> Iterator[list[list[int]]]:
         """Entries of one row that follow each other without a gap."""
         group: list[list[int]] = []
         for entry in self.trace.entries.tolist():
-            if group and (entry[3:] != group[-1][3:] or entry[0] != group[-1][0] + group[-1][1]):
+            if group and (entry[3:5] != group[-1][3:5] or entry[0] != group[-1][0] + group[-1][1]):
                 yield group
                 group = []
             group.append(entry)
@@ -267,17 +271,29 @@ class _UnitWriter:
             yield group
 
     def _instruction(self, group: list[list[int]], begin: int, end: int) -> dict[str, Any]:
-        _, _, _, row, statement = group[0]
+        row, statement = group[0][3:5]
         args: dict[str, Any] = {"line": self.image.code.where[row].line}
         node = self.image.code.statements[statement].node if statement >= 0 else ""
         if node:
             args["node"] = node
-        for _, length, state, _, _ in group:
+        for _, length, state, *_ in group:
             args[STATES[state]] = args.get(STATES[state], 0) + length
         name = COUNTED[int(self.image.code.rows[row, Col.OPCODE])]
         return _slice(
             _FIRST_TILE + self.trace.tile, self.trace.unit, name, "instruction", begin, end, args
         )
+
+    def _awaited(self, state: int, row: int, what: int) -> dict[str, Any]:
+        """The line of a wait, and the color, semaphore or unit."""
+        args: dict[str, Any] = {"line": self.image.code.where[row].line}
+        if state in (Reason.INPUT, Reason.OUTPUT):
+            number = int(self.image.routes.slots[what, Scol.COLOR])
+            args["color"] = self.image.program.colors[number][0]
+        elif state == Reason.SEMAPHORE:
+            args["semaphore"] = f"s{what}"
+        elif state == Reason.UNIT:
+            args["unit"] = f"stream unit {what - 1}"
+        return args
 
     def _enter(self, row: int, statement: int, begin: int, end: int) -> Iterator[dict[str, Any]]:
         """Close and open slices until the stack is that of this row."""

@@ -210,6 +210,8 @@ class Program:
 
         inputs = self._named(inputs)
         self._save_for_runs()
+        if options.get("causes") and not self._located():
+            self.locate()
         return run(
             self.assembly,
             inputs,
@@ -229,6 +231,12 @@ class Program:
 
         self._save_for_runs()  # the text then names the files of weights
         self.assembly = parse_text(self.text, file)
+
+    def _located(self) -> bool:
+        """Whether the parts of the program know their lines."""
+        assembly = self.assembly
+        parts = (*assembly.regions, *assembly.procedures)
+        return any(part.where.line > 0 for part in parts)
 
     def _save_for_runs(self) -> None:
         """Save a program that was not saved yet, to a folder that goes when the program does."""

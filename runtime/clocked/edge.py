@@ -156,19 +156,19 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
 
 
 @kernel
-def index_arrived(s: Machine, slot: int, shape: int, t: int) -> None:
+def index_arrived(s: Machine, slot: int, queue: int, t: int) -> None:
     """A lookup has one more value; the queues that serve it may go on."""
-    lookup = s.shapes[shape].lookup
+    lookup = s.shapes[s.records[s.queues[queue].record].shape].lookup
     place = s.lookups[lookup].first + s.lookup_count[lookup]
-    if not keep_index(s, slot, shape, place, t):
+    if not keep_index(s, slot, queue, place, t):
         return
     s.lookup_time[place] = t
     s.lookup_count[lookup] += 1
-    for queue in range(s.now[0].queues):
-        if s.queues[queue].record < s.queues[queue].end:
-            other = s.shapes[s.records[s.queues[queue].record].shape]
-            if other.lookup == lookup and other.direction == FEED:
-                wake_feed(s, queue)
+    for other in range(s.now[0].queues):
+        if s.queues[other].record < s.queues[other].end:
+            shape = s.shapes[s.records[s.queues[other].record].shape]
+            if shape.lookup == lookup and shape.direction == FEED:
+                wake_feed(s, other)
 
 
 @kernel
@@ -176,9 +176,9 @@ def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
     """The head of an input buffer leaves, as an element or an index; the schedule goes on."""
     shape = s.records[s.queues[queue].record].shape
     if s.shapes[shape].direction == INDEX:
-        index_arrived(s, slot, shape, t)
+        index_arrived(s, slot, queue, t)
     else:
-        keep_element(s, slot, queue)
+        keep_element(s, slot, queue, t)
         s.now[0].moved += 1
     advance(s, queue)
 

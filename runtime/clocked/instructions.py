@@ -6,8 +6,8 @@ from wsc.runtime.clocked.basics import moved
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.messages import send_step
 from wsc.runtime.clocked.operands import FABRIC, account, startup
-from wsc.runtime.clocked.own import execute, queue_used
-from wsc.runtime.clocked.recording import BUSY, record
+from wsc.runtime.clocked.own import execute, queue_used, starts
+from wsc.runtime.clocked.recording import BUSY, record, waited
 from wsc.runtime.clocked.records import NEVER, Mode, Reason
 from wsc.runtime.tables import Kind
 
@@ -21,18 +21,9 @@ MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it
 def resume(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
     """Account for a wait that has ended, or is looked at again."""
     state = s.unit[thread]
-    reason, waited = state.reason, t - state.since
-    if reason == Reason.NONE:
-        return
-    if unit == 0:
-        if reason == Reason.INPUT:
-            s.counters[tile].input += waited
-        elif reason == Reason.OUTPUT or reason == Reason.DYNAMIC:
-            s.counters[tile].output += waited
-        else:
-            s.counters[tile].waiting += waited
-    record(s, thread, reason, state.since, waited)
-    state.reason = Reason.NONE
+    if state.reason != Reason.NONE:
+        waited(s, tile, thread, state.reason, state.what, state.since, t - state.since)
+        state.reason = Reason.NONE
 
 
 @kernel
@@ -45,7 +36,7 @@ def spend(s: Machine, tile: int, unit: int, thread: int, cycles: int, t: int) ->
     else:
         s.counters[tile].unit_busy += cycles
     moved(s, t + cycles - 1)
-    record(s, thread, BUSY, t, cycles)
+    record(s, thread, BUSY, 0, t, cycles)
 
 
 # --- begin and end ------------------------------------------------------------------------
@@ -65,6 +56,7 @@ def begin(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> No
     state = s.unit[thread]
     after = Mode.FETCH if unit == 0 else Mode.FINISH
     first = startup(s, row)
+    starts(s, thread, row, t)
     if state.left == 0:
         # Without steps it takes its start-up, and touches nothing.
         state.mode = after

@@ -10,7 +10,14 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import RAMP, add_semaphore, block, delay, moved, wake_unit
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.operands import ELEMENT_BYTES
-from wsc.runtime.clocked.own import element_arrived, header_arrived, open_message, read_element
+from wsc.runtime.clocked.own import (
+    element_arrived,
+    header_arrived,
+    message_passed,
+    message_sent,
+    open_message,
+    read_element,
+)
 from wsc.runtime.clocked.records import Reason
 from wsc.runtime.clocked.routers import first_after
 
@@ -121,10 +128,12 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
         lock.unit = unit
         header = sender.target | open_message(s, thread, row) << TARGET_BITS
         push_dynamic(s, ramp_queue, header, HEADER, visible)
+        message_sent(s, tile, thread, ramp_queue, t)
         sender.phase = PLACE
         return
     if sender.phase == PLACE:
         push_dynamic(s, ramp_queue, message_place(s, thread, row), PLACE, visible)
+        message_sent(s, tile, thread, ramp_queue, t)
         sender.phase = DATA
         return
     # Then the elements, one in each step, each read when it is sent.
@@ -137,6 +146,7 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
         s.unit_index[thread, innermost] += 1
         last = s.unit_index[thread, innermost] == s.unit_extent[thread, innermost]
     push_dynamic(s, ramp_queue, bits, LAST if last else DATA, visible)
+    message_sent(s, tile, thread, ramp_queue, t)
     if last:
         end_message(s, tile, thread, innermost, t)
 
@@ -173,8 +183,9 @@ def buffer_beyond(s: Machine, tile: int, output: int) -> int:
 
 
 @kernel
-def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
-    """A wavelet reaches its core."""
+def arrive(s: Machine, tile: int, cell: int, t: int) -> None:
+    """The wavelet of a cell reaches its core."""
+    value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
     if kind == HEADER:
         header_arrived(s, tile, value)
         return
@@ -187,7 +198,7 @@ def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
         message.semaphore = value >> 50
         return
     # Each element is written as it comes, and counted at the end of the cycle.
-    element_arrived(s, tile, value, kind == LAST)
+    element_arrived(s, tile, value, kind == LAST, cell)
     size = ELEMENT_BYTES[message.kind]
     s.tile[tile].top = max(s.tile[tile].top, message.address + size)
     s.counters[tile].sram += size
@@ -200,8 +211,8 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
     """Move the head of an input buffer through an output."""
     number, depth = tile * 5 + source, s.now[0].depth
     buffer = s.dynamic_inputs[number]
-    cell = s.dynamic_cells[number * depth + buffer.head]
-    value, kind = cell.value, cell.kind
+    cell = number * depth + buffer.head
+    value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
     buffer.head = 0 if buffer.head + 1 == depth else buffer.head + 1
     buffer.count -= 1
     buffer.popped = t
@@ -214,11 +225,12 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
     if source == RAMP:
         wake_senders(s, tile, t + 1)
     if output == RAMP:
-        arrive(s, tile, value, kind, t)
+        arrive(s, tile, cell, t)
     else:
         beyond = buffer_beyond(s, tile, output)
         extra = delay(s.now[0].seed, -7 - beyond, s.dynamic_inputs[beyond].pushed)
         push_dynamic(s, beyond, value, kind, t + s.now[0].hop + extra)
+        message_passed(s, cell, beyond)
     moved(s, t)
 
 

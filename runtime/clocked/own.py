@@ -60,8 +60,13 @@ def execute(s: Machine, tile: int, row: int, thread: int) -> None:
 
 
 @declared
-def unit_started(s: Machine, tile: int, main: int, thread: int, row: int) -> None:
-    """The main thread has issued an instruction on a stream unit."""
+def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
+    """The main thread has issued an instruction on a stream unit in cycle t."""
+
+
+@declared
+def starts(s: Machine, thread: int, row: int, t: int) -> None:
+    """A unit starts an instruction, or the main thread another statement, in cycle t."""
 
 
 @declared
@@ -70,13 +75,36 @@ def queue_used(s: Machine, tile: int, thread: int, row: int, slot: int, puts: bo
 
 
 @declared
-def signalled(s: Machine, tile: int, semaphore: int, count: int) -> None:
-    """The main thread has added to a semaphore."""
+def signalled(s: Machine, tile: int, semaphore: int, count: int, t: int) -> None:
+    """The main thread has added to a semaphore in cycle t."""
 
 
 @declared
-def waited(s: Machine, tile: int, row: int, semaphore: int, count: int) -> None:
-    """The main thread has taken a count from a semaphore."""
+def count_taken(s: Machine, tile: int, row: int, semaphore: int, count: int, t: int) -> None:
+    """The main thread takes a count from a semaphore in cycle t."""
+
+
+@declared
+def leaves_statement(s: Machine, tile: int) -> None:
+    """The main thread is about to go on with another statement of main, or to end."""
+
+
+@declared
+def main_ended(s: Machine, main: int, t: int) -> None:
+    """The main thread has ended: it does nothing from cycle t on."""
+
+
+# --- routers ------------------------------------------------------------------------------
+
+
+@declared
+def switch_turned(s: Machine, slot: int, t: int) -> None:
+    """The control wavelet at the head of an input buffer has changed its switch."""
+
+
+@declared
+def head_dropped(s: Machine, fifo: int, t: int) -> None:
+    """The head of a FIFO has left on all sides, and is about to be dropped."""
 
 
 # --- the dynamic network ------------------------------------------------------------------
@@ -100,8 +128,21 @@ def header_arrived(s: Machine, tile: int, header: int) -> None:
 
 
 @declared
-def element_arrived(s: Machine, tile: int, bits: int, last: bool) -> None:
-    """An element has reached its core; ``arriving`` of the tile says where it goes."""
+def element_arrived(s: Machine, tile: int, bits: int, last: bool, cell: int) -> None:
+    """An element has reached its core; ``arriving`` of the tile says where it goes.
+
+    cell: of the dynamic network, that it was in.
+    """
+
+
+@declared
+def message_sent(s: Machine, tile: int, thread: int, buffer: int, t: int) -> None:
+    """A unit has put a wavelet of a message into the ramp queue in cycle t."""
+
+
+@declared
+def message_passed(s: Machine, cell: int, buffer: int) -> None:
+    """A wavelet of a message has gone from a cell into another input buffer."""
 
 
 # --- the edge -----------------------------------------------------------------------------
@@ -116,13 +157,13 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
 
 
 @declared
-def keep_element(s: Machine, slot: int, queue: int) -> None:
-    """The head of a router's input buffer has left the fabric as an element of a tensor."""
+def keep_element(s: Machine, slot: int, queue: int, t: int) -> None:
+    """The head of a router's input buffer leaves the fabric as an element of a tensor."""
 
 
 @declared
-def keep_index(s: Machine, slot: int, shape: int, place: int, t: int) -> bool:
-    """The head of a router's input buffer has left the fabric as a value of a lookup.
+def keep_index(s: Machine, slot: int, queue: int, place: int, t: int) -> bool:
+    """The head of a router's input buffer leaves the fabric as a value of a lookup.
 
     place: where it goes in the tables of lookups. False if there is no such row: a fault is noted.
     """

@@ -5,7 +5,14 @@ from __future__ import annotations
 from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, pop
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.clocked.own import emptied, ready, wake_feed, wake_output
+from wsc.runtime.clocked.own import (
+    emptied,
+    head_dropped,
+    ready,
+    switch_turned,
+    wake_feed,
+    wake_output,
+)
 from wsc.runtime.routes import NOWHERE
 from wsc.runtime.schedule import FEED
 from wsc.runtime.tables import CONTROL_INDEX
@@ -104,6 +111,7 @@ def wake_upstream(s: Machine, slot: int) -> None:
 @kernel
 def drop(s: Machine, slot: int, t: int) -> None:
     """Free the cell of a head that has left, and wake whoever waits for room."""
+    head_dropped(s, slot, t)
     pop(s, slot, t)
     if s.fifos[slot].count == 0:
         emptied(s, slot)
@@ -124,4 +132,5 @@ def serve(s: Machine, slot: int, side: int, t: int) -> None:
         if control == RESET:
             route.position = 0
         s.fifos[slot].open = t + 1
+        switch_turned(s, slot, t)
     drop(s, slot, t)

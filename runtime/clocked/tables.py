@@ -23,6 +23,7 @@ from wsc.runtime.clocked.records import (
     WHEEL,
     Counts,
     Mode,
+    Reason,
 )
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import (
@@ -239,6 +240,8 @@ def counts(image: Image, units: int, options: Options) -> Tables:
         "passes": passes,
         "moves": np.zeros((slots, 6), np.int64),
         "lost": np.zeros((slots, 6), np.int64),
+        "stalls": np.zeros((slots, 2), np.int64),
+        "waits": np.zeros((len(code.rows), len(Reason)), np.int64),
         "traced": traced,
         "trace": trace,
     }
@@ -256,6 +259,8 @@ def observe(machine: Any) -> Observations:
         passes=machine.passes,
         moves=machine.moves,
         lost=machine.lost,
+        stalls=machine.stalls,
+        waits=machine.waits,
         dynamic_links=machine.dynamic_links,
         counted=machine.counted,
         semaphores=machine.semaphores,

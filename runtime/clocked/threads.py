@@ -9,12 +9,15 @@ from wsc.runtime.clocked.instructions import spend
 from wsc.runtime.clocked.messages import HEADER
 from wsc.runtime.clocked.operands import capture, reference, startup
 from wsc.runtime.clocked.own import (
+    count_taken,
+    leaves_statement,
     load_word,
+    main_ended,
     queue_used,
     signalled,
+    starts,
     store_word,
     unit_started,
-    waited,
 )
 from wsc.runtime.clocked.records import NEVER, Fault, Mode, Reason
 from wsc.runtime.kernels.calls import look, operate
@@ -186,7 +189,7 @@ def semaphore(s: Machine, tile: int, main: int, row: int, t: int) -> bool:
         return False
     if s.rows[row].kind == Kind.SIGNAL:
         add_semaphore(s, tile, number, count, t)
-        signalled(s, tile, number, count)
+        signalled(s, tile, number, count, t)
         return True
     # What was added in this very cycle can be seen in the next.
     place = tile * s.now[0].semaphores + number
@@ -198,8 +201,8 @@ def semaphore(s: Machine, tile: int, main: int, row: int, t: int) -> bool:
         if held.added > 0:
             s.unit[main].wake = t + 1
         return False
+    count_taken(s, tile, row, number, count, t)
     held.value -= count
-    waited(s, tile, row, number, count)
     return True
 
 
@@ -241,7 +244,7 @@ def issue(s: Machine, tile: int, main: int, row: int, t: int) -> bool:
     state.row = row
     state.mode = Mode.START
     state.wake = t + cycles + delay(s.now[0].seed, -1 - thread, t)
-    unit_started(s, tile, main, thread, row)
+    unit_started(s, tile, main, thread, row, t)
     spend(s, tile, 0, main, cycles, t)
     return True
 
@@ -255,6 +258,7 @@ def start_control(s: Machine, tile: int, main: int, row: int, t: int) -> None:
         fault(s, Fault.QUEUE, tile, 0, row, color, Scol.OUTPUT)
         return
     queue_used(s, tile, main, row, slot, True)
+    starts(s, main, row, t)
     s.unit_slot[main, 0] = slot
     s.unit[main].mode = Mode.CONTROL
     spend(s, tile, 0, main, startup(s, row), t)
@@ -276,7 +280,9 @@ def sequence(s: Machine, tile: int, main: int, t: int) -> None:
         instruction = s.rows[row]
         kind = instruction.kind
         if instruction.statement >= 0 and instruction.statement != here.statement:
+            leaves_statement(s, tile)
             enter_statement(s, tile, main, instruction.statement, t)
+            starts(s, main, row, t)
         state.row = row
         # What only says where to go on is free, or takes what the fabric says of branches; the
         # thread's end is its end.
@@ -296,7 +302,9 @@ def sequence(s: Machine, tile: int, main: int, t: int) -> None:
             here.pc = leave(s, tile)
             continue
         if kind == Kind.END:
+            leaves_statement(s, tile)
             enter_statement(s, tile, main, -1, t)
+            main_ended(s, main, t)
             state.mode = Mode.HALT
             state.wake = NEVER
             s.counters[tile].end = t

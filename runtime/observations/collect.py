@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.isa.program import Statement, statements
+from wsc.isa.program import Location, Statement, statements
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
-from wsc.runtime.counters import ColorLinks, Counters, StatementCycles
+from wsc.runtime.counters import ColorLinks, Counters, Stall, StatementCycles
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
 from wsc.runtime.routes import Scol
-from wsc.runtime.tables import COUNTED
+from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
+
+FABRIC = 1  # kind of an operand
+_QUEUES = (Reason.INPUT, Reason.OUTPUT)  # columns of ``Observations.stalls``
+_COLUMN = {  # of the counters of a tile
+    Reason.INPUT: "input",
+    Reason.OUTPUT: "output",
+    Reason.DYNAMIC: "output",
+    Reason.SEMAPHORE: "waiting",
+    Reason.UNIT: "waiting",
+}
 
 
 def collect(image: Image, seen: Observations, cycles: int) -> Counters:
     """Read the counters out of an engine's seen after ``cycles`` cycles."""
     shape = (image.program.height, image.program.width)
-    table, main = seen.counters.copy(), seen.unit[:: seen.units]
-    columns = {
-        Reason.INPUT: "input",
-        Reason.OUTPUT: "output",
-        Reason.DYNAMIC: "output",
-        Reason.SEMAPHORE: "waiting",
-        Reason.UNIT: "waiting",
-    }
-    for reason, column in columns.items():  # waits that had not ended
-        held = main["reason"] == reason
-        table[column][held] += np.maximum(cycles - main["since"][held], 0)
+    table, waited = _waited(image, seen, cycles)
     stalls = table["input"] + table["output"] + table["waiting"]
     busy = np.minimum(table["busy"], cycles - stalls)
     idle = cycles - stalls - busy
@@ -37,7 +39,7 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
     def grid(values: np.ndarray) -> np.ndarray:
         return values.reshape(*shape, *values.shape[1:])
 
-    colors = _colors(image, seen, shape)
+    colors = _colors(image, seen, waited, shape)
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
     dynamic = seen.dynamic_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
     return Counters(
@@ -64,7 +66,81 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
         energy=_energy(image, seen, table, cycles),
         utilization=_utilization(image, macs, cycles),
         statements=collect_statements(image, seen, cycles),
+        stalls=_stalls(image, waited.rows),
+        semaphores={
+            number: grid(waited.semaphores[:, number])
+            for number in np.nonzero(waited.semaphores.any(axis=0))[0].tolist()
+        },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Waited:
+    """Cycles waited, those of waits that had not ended included.
+
+    slots: as ``Observations.stalls``. semaphores: [tile, number]. rows: as ``Observations.waits``.
+    """
+
+    slots: np.ndarray
+    semaphores: np.ndarray
+    rows: np.ndarray
+
+
+def _waited(image: Image, seen: Observations, cycles: int) -> tuple[np.ndarray, _Waited]:
+    """The counters of the tiles, and all waits by cause, after ``cycles`` cycles."""
+    table, stalls, rows = seen.counters.copy(), seen.stalls.copy(), seen.waits.copy()
+    semaphores = seen.semaphores["waited"].reshape(image.tiles, -1).copy()
+    for reason, column in _COLUMN.items():  # waits that had not ended
+        held = np.nonzero(seen.unit["reason"] == reason)[0]
+        more = np.maximum(cycles - seen.unit["since"][held], 0)
+        np.add.at(rows[:, int(reason)], seen.unit["row"][held], more)
+        main = held % seen.units == 0
+        tiles, more, what = held[main] // seen.units, more[main], seen.unit["what"][held[main]]
+        table[column][tiles] += more
+        if reason is Reason.SEMAPHORE:
+            semaphores[tiles, what] += more
+        elif reason in _QUEUES:
+            stalls[what, _QUEUES.index(reason)] += more
+    return table, _Waited(stalls, semaphores, rows)
+
+
+def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
+    """The waits at the rows of the code, by line: regions have rows of their own for a line."""
+    code, found = image.code, dict[tuple[Location, str, str, int, str, str, int], int]()
+    starts, names = code.procedures
+    for row, reason in np.argwhere(waits).tolist():
+        color, number = _cause(image, row, Reason(reason))
+        key = (
+            code.where[row],
+            names[bisect_right(starts, row) - 1],
+            COUNTED[int(code.rows[row, Col.OPCODE])],
+            0 if reason == Reason.UNIT else int(code.rows[row, Col.UNIT]),
+            Reason(reason).name.lower(),
+            color,
+            number,
+        )
+        found[key] = found.get(key, 0) + int(waits[row, reason])
+    stalls = (Stall(*key, cycles) for key, cycles in found.items())
+    return tuple(sorted(stalls, key=lambda stall: (-stall.cycles, stall.where.line)))
+
+
+def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
+    """The color, and the number of the semaphore or unit, that a row of the code waits for."""
+    rows, operands = image.code.rows, image.code.operands
+    if reason is Reason.SEMAPHORE:
+        return "", int(rows[row, Col.SEMAPHORE])
+    if reason is Reason.UNIT:
+        return "", int(rows[row, Col.UNIT]) - 1
+    if reason is Reason.DYNAMIC:
+        return "", -1
+    if rows[row, Col.KIND] == Kind.CONTROL:
+        return image.program.colors[int(rows[row, Col.COLOR])][0], -1
+    first, count = int(rows[row, Col.OPERANDS]), int(rows[row, Col.COUNT])
+    bounds = (first, first + 1) if reason is Reason.OUTPUT else (first + 1, first + count)
+    mine = operands[slice(*bounds)]
+    numbers = mine[mine[:, Ocol.KIND] == FABRIC, Ocol.COLOR].tolist()
+    names = dict.fromkeys(image.program.colors[number][0] for number in numbers)
+    return "' or '".join(names), -1
 
 
 def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) -> dict[str, float]:
@@ -89,7 +165,9 @@ def _hops(seen: Observations) -> int:
     return int(seen.moves[:, :4][inside].sum())
 
 
-def _colors(image: Image, seen: Observations, shape: tuple[int, int]) -> tuple[ColorLinks, ...]:
+def _colors(
+    image: Image, seen: Observations, waited: _Waited, shape: tuple[int, int]
+) -> tuple[ColorLinks, ...]:
     """The counts of the slots, spread over the tiles."""
     found: list[ColorLinks] = []
     slots = image.routes.slots[: int(image.routes.slot_first[-1])]
@@ -98,7 +176,11 @@ def _colors(image: Image, seen: Observations, shape: tuple[int, int]) -> tuple[C
         wavelets, lost = np.zeros((2, image.tiles, 6), dtype=np.int64)
         wavelets[slots[mine, Scol.TILE]] = seen.moves[mine]
         lost[slots[mine, Scol.TILE]] = seen.lost[mine]
-        found.append(ColorLinks(name, wavelets.reshape(*shape, 6), lost.reshape(*shape, 6)))
+        stalls = np.zeros((image.tiles, 2), np.int64)
+        stalls[slots[mine, Scol.TILE]] = waited.slots[mine]
+        inward, outward = stalls.T.reshape(2, *shape)
+        links = wavelets.reshape(*shape, 6), lost.reshape(*shape, 6)
+        found.append(ColorLinks(name, *links, inward, outward))
     return tuple(found)
 
 

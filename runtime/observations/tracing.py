@@ -40,8 +40,8 @@ def read_trace(image: Image, seen: Observations, cycles: int) -> Trace | None:
         unit = seen.unit[me]
         if unit["reason"] != Reason.NONE and not lost:
             begin = int(unit["since"])
-            wait = (begin, cycles - begin, *(int(unit[n]) for n in ("reason", "row", "statement")))
-            entries = np.vstack([entries, np.array([wait], np.int64)])
+            rest = (int(unit[name]) for name in ("reason", "row", "statement", "what"))
+            entries = np.vstack([entries, np.array([(begin, cycles - begin, *rest)], np.int64)])
         entries = entries[entries[:, 0] < cycles].copy()
         entries[:, 1] = np.minimum(entries[:, 1], cycles - entries[:, 0])
         tile, number = divmod(me, seen.units)

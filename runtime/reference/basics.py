@@ -8,7 +8,8 @@ in this cycle does not look free before the next.
 from __future__ import annotations
 
 from wsc.runtime.clocked import own
-from wsc.runtime.clocked.basics import tail_cell
+from wsc.runtime.clocked.basics import head_cell, tail_cell
+from wsc.runtime.reference.causes import carries
 from wsc.runtime.reference.compiled import LIBRARY, Machine, kernel, longs_at
 from wsc.runtime.reference.races import pass_on
 
@@ -25,12 +26,14 @@ def push(s: Machine, fifo: int, value: int, control: int, visible: int) -> None:
 
 
 @kernel
-def copy_wavelet(s: Machine, cell: int, fifo: int, visible: int) -> None:
-    """Append the wavelet of a cell to another FIFO, where it can be seen from a cycle on."""
-    wavelet = s.cells[cell]
-    push(s, fifo, wavelet.value, wavelet.control, visible)
+def copy_wavelet(s: Machine, source: int, into: int, visible: int, t: int) -> None:
+    """Append the head of a FIFO to another one in cycle t, where it can be seen later."""
+    head = head_cell(s, source)
+    push(s, into, s.cells[head].value, s.cells[head].control, visible)
     if s.now[0].races != 0:
-        pass_on(s, cell, fifo)
+        pass_on(s, head, into)
+    if s.now[0].causes != 0:
+        carries(s, source, head, into, t)
 
 
 # --- who is visited in the next cycle -----------------------------------------------------

@@ -10,6 +10,7 @@ from wsc.runtime.clocked.basics import schedule, unlink
 from wsc.runtime.clocked.instructions import resume
 from wsc.runtime.clocked.threads import sequence, stopped
 from wsc.runtime.reference.basics import shuffle
+from wsc.runtime.reference.causes import looks_again
 from wsc.runtime.reference.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.reference.races import touch
 from wsc.runtime.reference.records import NEVER, WHEEL, Does, Mode
@@ -56,6 +57,8 @@ def visit_core(s: Machine, tile: int, t: int) -> None:
         while s.unit[main + unit].wake <= t and not stopped(s, tile, t):
             step_unit(s, tile, unit, main + unit, t)
     while s.unit[main].wake <= t and not stopped(s, tile, t):
+        if s.now[0].causes != 0:
+            looks_again(s, main)
         resume(s, tile, 0, main, t)
         if s.unit[main].mode == Mode.FETCH:
             sequence(s, tile, main, t)

@@ -11,7 +11,7 @@ from wsc.runtime.clocked.basics import schedule
 from wsc.runtime.clocked.edge import edge_phase, settle
 from wsc.runtime.clocked.messages import dynamic_phase
 from wsc.runtime.clocked.records import MOST_VISITS
-from wsc.runtime.reference import messages
+from wsc.runtime.reference import messages, own
 from wsc.runtime.reference.basics import shuffle
 from wsc.runtime.reference.compiled import LIBRARY, Machine, entry, kernel
 from wsc.runtime.reference.cores import core_phase
@@ -20,6 +20,7 @@ from wsc.runtime.reference.records import WHEEL, Mode, Status
 from wsc.runtime.reference.routers import router_phase
 
 LIBRARY.includes(messages)
+LIBRARY.includes(own)
 
 
 @kernel

@@ -11,6 +11,7 @@ from wsc.runtime.clocked.edge import ELEMENT, value_wanted
 from wsc.runtime.clocked.routers import first_after
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.reference.basics import activate_port, push
+from wsc.runtime.reference.causes import drains_next, edge_doer, feeds_next, index_comes, sends
 from wsc.runtime.reference.compiled import LIBRARY, Machine, halves_at, integers_at, kernel
 from wsc.runtime.reference.races import blank
 from wsc.runtime.reference.records import Fault
@@ -38,6 +39,9 @@ def offset(s: Machine, queue: int) -> int:
 def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> None:
     """The bits of an element, 16 or 32, become a wavelet."""
     cursor, value = s.queues[queue], 0
+    if s.now[0].causes != 0:
+        looked = cursor.state == ELEMENT and s.shapes[s.records[cursor.record].shape].lookup >= 0
+        feeds_next(s, queue, value_wanted(s, queue) if looked else -1, t)
     if cursor.state == ELEMENT:
         tensor, element = s.shapes[s.records[cursor.record].shape].tensor, offset(s, queue)
         if s.short[tensor] != 0:
@@ -47,11 +51,15 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
     push(s, cursor.slot, value, control, visible)
     if s.now[0].races != 0:
         blank(s, cursor.slot)
+    if s.now[0].causes != 0:
+        sends(s, edge_doer(s, queue), cursor.slot, t)
 
 
 @LIBRARY.defines(own.keep_element)
-def keep_element(s: Machine, slot: int, queue: int) -> None:
-    """Write the bits of an element that has left the fabric."""
+def keep_element(s: Machine, slot: int, queue: int, t: int) -> None:
+    """Write the bits of an element that leaves the fabric."""
+    if s.now[0].causes != 0:
+        drains_next(s, queue, slot, t)
     tensor = s.shapes[s.records[s.queues[queue].record].shape].tensor
     value, element = s.cells[head_cell(s, slot)].value, offset(s, queue)
     if s.short[tensor] != 0:
@@ -63,14 +71,18 @@ def keep_element(s: Machine, slot: int, queue: int) -> None:
 
 
 @LIBRARY.defines(own.keep_index)
-def keep_index(s: Machine, slot: int, shape: int, place: int, t: int) -> bool:
+def keep_index(s: Machine, slot: int, queue: int, place: int, t: int) -> bool:
     """Note a value of a lookup, if there is such a row."""
-    value, of = s.cells[head_cell(s, slot)].value, s.shapes[shape]
+    if s.now[0].causes != 0:
+        drains_next(s, queue, slot, t)
+    value, of = s.cells[head_cell(s, slot)].value, s.shapes[s.records[s.queues[queue].record].shape]
     if value < 0 or value >= s.lookups[of.lookup].rows:
         s.now[0].local = t
         fault(s, Fault.LOOKUP, s.slots[slot].tile, -1, of.transfer, value, 0)
         return False
     s.lookup_value[place] = value
+    if s.now[0].causes != 0:
+        index_comes(s, place, t)
     return True
 
 

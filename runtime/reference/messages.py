@@ -6,18 +6,12 @@ How messages go through the dynamic network is in ``wsc.runtime.clocked.messages
 from __future__ import annotations
 
 from wsc.runtime.clocked import own
-from wsc.runtime.clocked.messages import TARGET_BITS
 from wsc.runtime.clocked.operands import ELEMENT_BYTES
+from wsc.runtime.reference.causes import counts
 from wsc.runtime.reference.compiled import LIBRARY, Machine
-from wsc.runtime.reference.races import begin_message, close_message, stored, touch
+from wsc.runtime.reference.races import close_message, stored, touch
 from wsc.runtime.reference.records import OPERANDS, Does
 from wsc.runtime.reference.vectors import load_bits, store_bits
-
-
-@LIBRARY.defines(own.open_message)
-def open_message(s: Machine, thread: int, row: int) -> int:
-    """The message's number, by which its sender's clock is found where it arrives."""
-    return begin_message(s, thread, row) if s.now[0].races != 0 else 0
 
 
 @LIBRARY.defines(own.read_element)
@@ -32,18 +26,14 @@ def read_element(s: Machine, tile: int, thread: int, row: int) -> int:
     return load_bits(s, tile * s.now[0].bytes + at, kind)
 
 
-@LIBRARY.defines(own.header_arrived)
-def header_arrived(s: Machine, tile: int, header: int) -> None:
-    """Note the number of the message that this core now receives."""
-    if s.now[0].races != 0:
-        s.race_current[tile] = header >> TARGET_BITS
-
-
 @LIBRARY.defines(own.element_arrived)
-def element_arrived(s: Machine, tile: int, bits: int, last: bool) -> None:
+def element_arrived(s: Machine, tile: int, bits: int, last: bool, cell: int) -> None:
     """Write an element into the receiver's SRAM."""
     message = s.arriving[tile]
     store_bits(s, tile * s.now[0].bytes + message.address, message.kind, bits)
+    if s.now[0].causes != 0:
+        cause = s.message_causes[cell]
+        counts(s, tile, message.semaphore, cause.event, cause.time)
     if s.now[0].races != 0:
         size = ELEMENT_BYTES[message.kind]
         stored(s, tile, message.address, size, message.semaphore)

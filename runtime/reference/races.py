@@ -9,15 +9,13 @@ FastTrack (Flanagan and Freund, PLDI 2009): for each word the last write, and fo
 thread its last read since; a remote store is a write that nobody knows until a wait on its
 semaphore has.
 
-Every function expects that the check is on (``now.races``), but for those that are declared for
-both engines.
+Every function expects that the check is on (``now.races``).
 """
 
 from __future__ import annotations
 
-from wsc.runtime.clocked import own
 from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
-from wsc.runtime.reference.compiled import LIBRARY, Machine, integers_at, kernel
+from wsc.runtime.reference.compiled import Machine, integers_at, kernel
 from wsc.runtime.reference.records import OPERANDS, Does
 
 ROW_BITS = 24  # a tag is an epoch (or the number of an arrival) above a row of the program
@@ -162,13 +160,6 @@ def use_queue(s: Machine, tile: int, thread: int, row: int, slot: int, puts: boo
     end.tag = knows(s, thread, thread) << ROW_BITS | row
 
 
-@LIBRARY.defines(own.queue_used)
-def queue_used(s: Machine, tile: int, thread: int, row: int, slot: int, puts: bool) -> None:
-    """An instruction is at a queue from its start on, also while it waits there."""
-    if s.now[0].races != 0:
-        use_queue(s, tile, thread, row, slot, puts)
-
-
 @kernel
 def took(s: Machine, tile: int, thread: int, row: int, slot: int, head: int) -> None:
     """A unit takes a wavelet: it learns what the sender knew."""
@@ -185,11 +176,9 @@ def put(s: Machine, tile: int, thread: int, row: int, slot: int) -> None:
     next_epoch(s, thread)
 
 
-@LIBRARY.defines(own.unit_started)
-def unit_started(s: Machine, tile: int, main: int, thread: int, row: int) -> None:
+@kernel
+def issued(s: Machine, tile: int, main: int, thread: int, row: int) -> None:
     """Main issues on a unit: what the unit did before is done, what main did is known to it."""
-    if s.now[0].races == 0:
-        return
     join(s, thread_clock(s, main), thread_clock(s, thread))
     join(s, thread_clock(s, thread), thread_clock(s, main))
     next_epoch(s, thread)
@@ -417,11 +406,10 @@ def known(s: Machine, tile: int, semaphore: int, most: int) -> None:
             shadow[cell + WRITTEN] = epoch | (shadow[cell + WRITTEN] & ROW_MASK)
 
 
-@LIBRARY.defines(own.signalled)
-def signalled(s: Machine, tile: int, semaphore: int, count: int) -> None:
+@kernel
+def added(s: Machine, tile: int, semaphore: int, count: int) -> None:
     """The main thread adds to a semaphore."""
-    if s.now[0].races != 0:
-        s.race_counts[tile * s.now[0].semaphores + semaphore].main += count
+    s.race_counts[tile * s.now[0].semaphores + semaphore].main += count
 
 
 @kernel
@@ -430,10 +418,10 @@ def is_pending(s: Machine, main: int, unit: int, semaphore: int) -> bool:
     return s.race_pending[main + unit] == semaphore + 1
 
 
-@LIBRARY.defines(own.waited)
-def waited(s: Machine, tile: int, row: int, semaphore: int, count: int) -> None:
+@kernel
+def taken(s: Machine, tile: int, row: int, semaphore: int, count: int) -> None:
     """The main thread has taken ``count``: it knows of what must have been counted for that."""
-    if count == 0 or s.now[0].races == 0:
+    if count == 0:
         return
     main, units = tile * s.now[0].units, s.now[0].units
     place = tile * s.now[0].semaphores + semaphore

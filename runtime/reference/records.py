@@ -51,6 +51,12 @@ RUN = np.dtype(  # the run
         "race_count",
         "race_free",  # first free message
         "race_shift",  # of an address to its granule, the program's smallest element
+        # Causes.
+        "causes",  # room for events; 0 when no causes are kept
+        "event_count",  # events so far
+        "moving",  # the event that lets the wavelet go on that is moved now, or -1
+        "moving_time",  # the cycle of that deed
+        "captures",  # whether words of SRAM are to be kept
     )
 )
 
@@ -132,6 +138,47 @@ FINDING = np.dtype(  # a race: who did what before, and who now
     )
 )
 
+EVENT = np.dtype(  # a stretch of a doer's time; see ``causes``
+    fields(
+        "number",  # of all events; -1 where there is none
+        "begin",
+        "cause",  # the event that let it begin, or -1
+        "left",  # the cycle in which that one did so
+        "waited",  # cycles before it began, each time
+        "who",  # unit, or edge queue behind all units
+        "row",  # of the code; of an edge queue the record
+        "statement",
+        "reason",  # what it waited for, as a unit does
+        "what",
+    )
+)
+
+DOER = np.dtype(  # a unit or edge queue
+    fields(
+        "event",  # its last one, or -1
+        "reason",  # what it waits for, or waited for until now
+        "what",
+        "since",  # of an edge queue: the cycle after its last wavelet
+        "end",  # the cycle after its last deed
+    )
+)
+
+ORIGIN = np.dtype(  # of a wavelet, a free cell, a count
+    fields(
+        "event",  # -1 if nobody is known
+        "time",  # cycle of the deed
+        "freed",  # of a free cell: cycle in which its wavelet was dropped
+    )
+)
+
+CAPTURE = np.dtype(  # what is kept of a pass through a statement
+    fields(
+        "address",  # word of a tile's SRAM
+        "words",
+        "first",  # of the words kept of tile 0
+    )
+)
+
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
 TABLES: dict[str, tuple[Any, int]] = {
     **clocked.TABLES,
@@ -157,6 +204,19 @@ TABLES: dict[str, tuple[Any, int]] = {
     "port_listed": (np.int8, FLAT),
     "port_active": (np.int64, FLAT),
     "lookup_value": (np.int64, FLAT),
+    # Causes; see ``causes``.
+    "events": (EVENT, FLAT),  # a ring
+    "doers": (DOER, FLAT),
+    "cell_causes": (ORIGIN, FLAT),  # of the wavelet in a cell, or of its freedom
+    "pop_causes": (ORIGIN, FLAT),  # of each FIFO: of its last drop
+    "switch_causes": (ORIGIN, FLAT),  # of each router buffer: of its last control wavelet
+    "count_causes": (ORIGIN, FLAT),  # of each semaphore: of what was added last
+    "lookup_causes": (ORIGIN, FLAT),
+    "message_causes": (ORIGIN, FLAT),  # of each cell of the dynamic network
+    # Captures; see ``captures``.
+    "captured_at": (np.int64, FLAT),  # of each pass through a statement: its capture, or -1
+    "capture": (CAPTURE, FLAT),
+    "captured": (np.int32, FLAT),  # words
     # Races; see ``races``.
     "race_shadow": (np.int64, FLAT),  # for each granule: writer, its tag, a tag for each reader
     "race_clock": (np.int32, FLAT),  # for each thread: the epochs of all threads that it knows

@@ -25,6 +25,7 @@ from wsc.runtime.clocked.basics import (
     room,
     wake_unit,
 )
+from wsc.runtime.clocked.own import head_dropped
 from wsc.runtime.clocked.routers import (
     ADVANCE,
     EDGE_QUEUES,
@@ -38,6 +39,7 @@ from wsc.runtime.clocked.routers import (
     under_way,
 )
 from wsc.runtime.reference.basics import activate, copy_wavelet, ready
+from wsc.runtime.reference.causes import moves_head, switches
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.records import NEVER
 from wsc.runtime.routes import NOWHERE, OUTSIDE
@@ -92,11 +94,11 @@ def rise(s: Machine, tile: int, t: int) -> None:
     # when the latency is over.
     slot = s.slot_first[tile] + bit
     queue = s.slots[slot].output
-    head = head_cell(s, queue)
     extra = delay(s.now[0].seed, slot * 8 + INTO_ROUTER, s.fifos[slot].pushed)
-    copy_wavelet(s, head, slot, t + s.now[0].ramp + extra)
-    if control_in(s, head) != 0:
+    copy_wavelet(s, queue, slot, t + s.now[0].ramp + extra, t)
+    if control_in(s, head_cell(s, queue)) != 0:
         s.fifos[slot].open = NEVER  # nothing follows a control wavelet until it has been acted on
+    head_dropped(s, queue, t)
     pop(s, queue, t)
     s.moves[slot, INTO_ROUTER] += 1
     ready(s, slot)
@@ -116,6 +118,9 @@ def absorbed(s: Machine, slot: int, t: int) -> bool:
         return False
     route.position += 1
     s.fifos[slot].open = t + 1
+    if s.now[0].causes != 0:
+        moves_head(s, head_cell(s, slot))
+        switches(s, slot, t)
     drop(s, slot, t)
     moved(s, t)
     return True
@@ -189,15 +194,17 @@ def cross(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
     """Move the head of an input buffer over a link; over the edge it only asks for bandwidth."""
     route, head = s.slots[slot], head_cell(s, slot)
     control = control_in(s, head)
+    if s.now[0].causes != 0:
+        moves_head(s, head)
     if side == RAMP:
         if control == 0:
-            to_core(s, tile, slot, head, t)
+            to_core(s, tile, slot, t)
     else:
         beyond = route.next[side]
         if beyond >= 0:
             # It takes the link, and can be passed on by the neighbour when it has come there.
             extra = delay(s.now[0].seed, beyond * 8 + side, s.fifos[beyond].pushed)
-            copy_wavelet(s, head, beyond, t + under_way(s, slot, side) + extra)
+            copy_wavelet(s, slot, beyond, t + under_way(s, slot, side) + extra, t)
             occupy(s, tile * 6 + side, t)
             if control != 0:
                 s.fifos[beyond].open = NEVER
@@ -213,11 +220,11 @@ def cross(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
 
 
 @kernel
-def to_core(s: Machine, tile: int, slot: int, head: int, t: int) -> None:
+def to_core(s: Machine, tile: int, slot: int, t: int) -> None:
     """A wavelet goes down the ramp into the core's input queue, and wakes who waits for it."""
     queue, reader = s.slots[slot].input, s.slots[slot].reader
     extra = delay(s.now[0].seed, slot * 8 + RAMP, s.fifos[queue].pushed)
-    copy_wavelet(s, head, queue, t + s.now[0].ramp + extra)
+    copy_wavelet(s, slot, queue, t + s.now[0].ramp + extra, t)
     if reader >= 0:
         # A reader that found its wavelet may wait for another queue by now.
         wake_unit(s, tile, reader, max(s.cells[head_cell(s, queue)].time, t + 1))

@@ -11,6 +11,8 @@ from wsc.isa.table import OPCODE
 from wsc.isa.types import DType
 from wsc.runtime.clocked.tables import Tables, code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
+from wsc.runtime.reference.captured import capture_tables
+from wsc.runtime.reference.chains import cause_tables
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
@@ -52,6 +54,8 @@ def make_machine(
         **messages(image),
         **counts(image, units, options),
         **race_tables(image, options.check_races, now),
+        **cause_tables(image, options.causes, now),
+        **capture_tables(image, options.captures, now),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
         "sram": sram,
         "halves": sram.view(np.uint16),

@@ -15,6 +15,7 @@ from wsc.runtime.clocked.instructions import (
 )
 from wsc.runtime.clocked.operands import FABRIC, account, row_level
 from wsc.runtime.reference.basics import push, ready, wake_output
+from wsc.runtime.reference.causes import counts, ends, goes_on, looks_again, sends, takes_wavelet
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import put, took, touch_steps
 from wsc.runtime.reference.records import Mode, Reason
@@ -51,10 +52,12 @@ def has_room(s: Machine, unit: int, thread: int, slot: int, t: int) -> bool:
 
 
 @kernel
-def emit(s: Machine, slot: int, value: int, control: int, t: int) -> None:
+def emit(s: Machine, thread: int, slot: int, value: int, control: int, t: int) -> None:
     """Put a wavelet into a core's output queue; it can leave in the next cycle."""
     s.slots[slot].writer = -1
     push(s, s.slots[slot].output, value, control, t + 1)
+    if s.now[0].causes != 0:
+        sends(s, thread, s.slots[slot].output, t)
     wake_output(s, slot)
 
 
@@ -96,6 +99,8 @@ def take_inputs(s: Machine, tile: int, thread: int, row: int, t: int) -> None:
         s.slots[slot].reader = -1
         if s.now[0].races != 0:
             took(s, tile, thread, row, slot, head)
+        if s.now[0].causes != 0:
+            takes_wavelet(s, thread, queue, t)
         pop(s, queue, t)
         # What waits in the router for room in this queue may move in the next cycle.
         if s.fifos[slot].count > 0:
@@ -107,6 +112,8 @@ def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> 
     """Start one row of an instruction with fabric operands, if its queues allow."""
     if not row_ready(s, unit, thread, row, t):
         return
+    if s.now[0].causes != 0:
+        goes_on(s, tile, thread, t)
     state, level = s.unit[thread], row_level(s, row)
     # Inputs are taken, and all steps are done, when the row starts.
     take_inputs(s, tile, thread, row, t)
@@ -116,7 +123,7 @@ def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> 
     # The output enters its queue then too.
     slot = s.unit_slot[thread, 0]
     if slot >= 0 and ends_group(s, thread, s.operands[s.rows[row].operands].advance, level):
-        emit(s, slot, last, 0, t)
+        emit(s, thread, slot, last, 0, t)
         if s.now[0].races != 0:
             put(s, tile, thread, row, slot)
     account(s, tile, row, thread, state.steps)
@@ -138,7 +145,9 @@ def send_control(s: Machine, tile: int, thread: int, row: int, t: int) -> None:
     slot = s.unit_slot[thread, 0]
     if not has_room(s, 0, thread, slot, t):
         return
-    emit(s, slot, 0, s.rows[row].control, t)
+    if s.now[0].causes != 0:
+        goes_on(s, tile, thread, t)
+    emit(s, thread, slot, 0, s.rows[row].control, t)
     if s.now[0].races != 0:
         put(s, tile, thread, row, slot)
     s.unit[thread].mode = Mode.FETCH
@@ -148,9 +157,15 @@ def send_control(s: Machine, tile: int, thread: int, row: int, t: int) -> None:
 @kernel
 def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
     """Go on with whatever a unit is doing, but for fetching instructions."""
+    if s.now[0].causes != 0:
+        looks_again(s, thread)
     resume(s, tile, unit, thread, t)
     mode, row = s.unit[thread].mode, s.unit[thread].row
     if mode == Mode.FINISH:
+        if s.now[0].causes != 0:
+            ends(s, thread, t)
+            if s.rows[row].done >= 0:
+                counts(s, tile, s.rows[row].done, s.doers[thread].event, t)
         finish(s, tile, unit, thread, t)
     elif mode == Mode.START:
         begin(s, tile, unit, thread, row, t)

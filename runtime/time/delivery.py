@@ -8,6 +8,7 @@ one wavelet changes is kept in variables and written once.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, tail_cell
+from wsc.runtime.clocked.recording import count_wait
 from wsc.runtime.clocked.routers import INTO_ROUTER, WHOLE, occupy, under_way, wake_upstream
 from wsc.runtime.time.basics import (
     LATE,
@@ -204,9 +205,8 @@ def pass_on(s: Machine, tile: int, thread: int, queue: int) -> None:
         start = max(come, s.cells[tail].time)
         if start + cycles >= s.now[0].limit:
             break
-        if thread == tile * s.now[0].units:
-            s.counters[tile].input += come - t
-            s.counters[tile].output += start - come
+        count_wait(s, tile, thread, Reason.INPUT, s.unit[thread].what, come - t)
+        count_wait(s, tile, thread, Reason.OUTPUT, slot, start - come)
         pop(s, queue, start)
         push(s, out, 0, start + 1)
         t = start + cycles
@@ -243,7 +243,7 @@ def take_waiting(s: Machine, slot: int, tile: int, thread: int, queue: int) -> b
     if s.forms[s.unit[thread].row].sink == 0:
         return False
     cycles, since = s.unit[thread].cycles, s.unit[thread].since
-    done = take_queued(s, tile, thread, queue, since, left, s.now[0].limit - cycles)
+    done = take_queued(s, tile, thread, slot, since, left, s.now[0].limit - cycles)
     if done > 0:
         s.unit[thread].left, s.unit[thread].since = left + 1 - done, s.fifos[queue].popped + cycles
         row = s.unit[thread].row

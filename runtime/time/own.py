@@ -17,7 +17,7 @@ from wsc.runtime.time.compiled import LIBRARY, Machine
 
 
 @LIBRARY.defines(own.unit_started)
-def unit_started(s: Machine, tile: int, main: int, thread: int, row: int) -> None:
+def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
     """The unit runs ahead in its own time."""
     enqueue(s, s.now[0].unit_tasks + thread)
 
@@ -70,22 +70,22 @@ def read_element(s: Machine, tile: int, thread: int, row: int) -> int:
 
 
 @LIBRARY.defines(own.element_arrived)
-def element_arrived(s: Machine, tile: int, bits: int, last: bool) -> None:
+def element_arrived(s: Machine, tile: int, bits: int, last: bool, cell: int) -> None:
     """There is no SRAM."""
 
 
 @LIBRARY.defines(own.keep_element)
-def keep_element(s: Machine, slot: int, queue: int) -> None:
+def keep_element(s: Machine, slot: int, queue: int, t: int) -> None:
     """There are no outputs."""
 
 
 @LIBRARY.defines(own.keep_index)
-def keep_index(s: Machine, slot: int, shape: int, place: int, t: int) -> bool:
+def keep_index(s: Machine, slot: int, queue: int, place: int, t: int) -> bool:
     """When it came is all that counts: which row is fed takes no other time."""
     return True
 
 
-# --- no races -----------------------------------------------------------------------------
+# --- no races, no causes ------------------------------------------------------------------
 
 
 @LIBRARY.defines(own.queue_used)
@@ -93,14 +93,39 @@ def queue_used(s: Machine, tile: int, thread: int, row: int, slot: int, puts: bo
     """The reference engine alone looks for races."""
 
 
+@LIBRARY.defines(own.starts)
+def starts(s: Machine, thread: int, row: int, t: int) -> None:
+    """The reference engine alone keeps causes."""
+
+
 @LIBRARY.defines(own.signalled)
-def signalled(s: Machine, tile: int, semaphore: int, count: int) -> None:
-    """The reference engine alone looks for races."""
+def signalled(s: Machine, tile: int, semaphore: int, count: int, t: int) -> None:
+    """The reference engine alone looks for races and keeps causes."""
 
 
-@LIBRARY.defines(own.waited)
-def waited(s: Machine, tile: int, row: int, semaphore: int, count: int) -> None:
-    """The reference engine alone looks for races."""
+@LIBRARY.defines(own.count_taken)
+def count_taken(s: Machine, tile: int, row: int, semaphore: int, count: int, t: int) -> None:
+    """The reference engine alone looks for races and keeps causes."""
+
+
+@LIBRARY.defines(own.leaves_statement)
+def leaves_statement(s: Machine, tile: int) -> None:
+    """There is no SRAM to capture."""
+
+
+@LIBRARY.defines(own.main_ended)
+def main_ended(s: Machine, main: int, t: int) -> None:
+    """The reference engine alone keeps causes."""
+
+
+@LIBRARY.defines(own.switch_turned)
+def switch_turned(s: Machine, slot: int, t: int) -> None:
+    """The reference engine alone keeps causes."""
+
+
+@LIBRARY.defines(own.head_dropped)
+def head_dropped(s: Machine, fifo: int, t: int) -> None:
+    """The reference engine alone keeps causes."""
 
 
 @LIBRARY.defines(own.open_message)
@@ -112,3 +137,13 @@ def open_message(s: Machine, thread: int, row: int) -> int:
 @LIBRARY.defines(own.header_arrived)
 def header_arrived(s: Machine, tile: int, header: int) -> None:
     """Messages have no numbers here."""
+
+
+@LIBRARY.defines(own.message_sent)
+def message_sent(s: Machine, tile: int, thread: int, buffer: int, t: int) -> None:
+    """The reference engine alone keeps causes."""
+
+
+@LIBRARY.defines(own.message_passed)
+def message_passed(s: Machine, cell: int, buffer: int) -> None:
+    """The reference engine alone keeps causes."""

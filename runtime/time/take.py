@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.recording import count_wait
 from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.records import Reason
 
 
 @kernel
-def take_queued(s: Machine, tile: int, thread: int, queue: int, t: int, most: int, end: int) -> int:
-    """Take the wavelets of a queue, one for each row of a unit.
+def take_queued(s: Machine, tile: int, thread: int, slot: int, t: int, most: int, end: int) -> int:
+    """Take the wavelets of a slot's input queue, one for each row of a unit.
 
     t: first cycle in which a row could start; none starts in cycle ``end`` or later.
 
     Returns:
         How many rows start; the last in the cycle in which the queue was last popped.
     """
-    start = t
+    start, queue = t, s.slots[slot].input
     count, depth = s.fifos[queue].count, s.fifos[queue].depth
     head, offset = s.fifos[queue].head, s.fifos[queue].offset
     cycles, done, most, popped = s.unit[thread].cycles, 0, min(most, count), 0
@@ -30,6 +32,5 @@ def take_queued(s: Machine, tile: int, thread: int, queue: int, t: int, most: in
     if done > 0:
         s.fifos[queue].head, s.fifos[queue].count = head, count - done
         s.fifos[queue].popped = popped
-        if thread == tile * s.now[0].units:
-            s.counters[tile].input += popped + cycles - t - done * cycles
+        count_wait(s, tile, thread, Reason.INPUT, slot, popped + cycles - t - done * cycles)
     return done

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved
 from wsc.runtime.clocked.edge import advance, size_of
+from wsc.runtime.clocked.recording import count_wait
 from wsc.runtime.clocked.routers import WHOLE, under_way
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import safe_until
@@ -255,9 +256,9 @@ def close_branches(s: Machine, branches: int, count: int) -> None:
             s.fifos[queue].popped = s.branches[branch].ready - s.branches[branch].cycles
             s.link[tile * 6 + RAMP].free = s.branches[branch].ramp_free
             s.turns[tile, RAMP] = bit
-            if thread == tile * s.now[0].units:
-                busy = count * s.branches[branch].cycles
-                s.counters[tile].input += s.branches[branch].ready - s.unit[thread].since - busy
+            busy = count * s.branches[branch].cycles
+            stalled = s.branches[branch].ready - s.unit[thread].since - busy
+            count_wait(s, tile, thread, Reason.INPUT, slot, stalled)
             s.unit[thread].left -= count
             s.unit[thread].since = s.branches[branch].ready
             row, unit = s.unit[thread].row, thread - tile * s.now[0].units

@@ -13,7 +13,7 @@ from wsc.runtime.clocked.instructions import (
     step_send,
 )
 from wsc.runtime.clocked.operands import FABRIC, row_level
-from wsc.runtime.clocked.recording import BUSY, record
+from wsc.runtime.clocked.recording import BUSY, record, waited
 from wsc.runtime.clocked.records import MOST_VISITS
 from wsc.runtime.clocked.threads import sequence, stopped
 from wsc.runtime.time.basics import beyond, enqueue, push
@@ -61,11 +61,7 @@ def wait_row(s: Machine, unit: int, thread: int, row: int, t: int) -> int:
             if beyond(s, time):
                 block(s, thread, reason, slot, t)
                 return NEVER
-            if unit == 0 and reason == Reason.INPUT:
-                s.counters[tile].input += time - t
-            elif unit == 0:
-                s.counters[tile].output += time - t
-            record(s, thread, reason, t, time - t)
+            waited(s, tile, thread, reason, slot, t, time - t)
             t = time
     return t
 
@@ -112,7 +108,7 @@ def stream_rows(s: Machine, tile: int, unit: int, thread: int, row: int, t: int)
     what = 0
     while done < most:
         if sink:
-            some = take_queued(s, tile, thread, q1, t, most - done, s.now[0].limit)
+            some = take_queued(s, tile, thread, slot1, t, most - done, s.now[0].limit)
             if some > 0:
                 done += some
                 t = ended = s.fifos[q1].popped + cycles
@@ -127,9 +123,7 @@ def stream_rows(s: Machine, tile: int, unit: int, thread: int, row: int, t: int)
             if time > t:
                 if beyond(s, time):
                     break
-                if unit == 0:
-                    s.counters[tile].input += time - t
-                record(s, thread, Reason.INPUT, t, time - t)
+                waited(s, tile, thread, Reason.INPUT, what, t, time - t)
                 t = time
         if second >= 0:
             what, blocked = slot2, Reason.INPUT
@@ -140,9 +134,7 @@ def stream_rows(s: Machine, tile: int, unit: int, thread: int, row: int, t: int)
             if time > t:
                 if beyond(s, time):
                     break
-                if unit == 0:
-                    s.counters[tile].input += time - t
-                record(s, thread, Reason.INPUT, t, time - t)
+                waited(s, tile, thread, Reason.INPUT, what, t, time - t)
                 t = time
         if emits:
             what, blocked = slot0, Reason.OUTPUT
@@ -153,9 +145,7 @@ def stream_rows(s: Machine, tile: int, unit: int, thread: int, row: int, t: int)
             if time > t:
                 if beyond(s, time):
                     break
-                if unit == 0:
-                    s.counters[tile].output += time - t
-                record(s, thread, Reason.OUTPUT, t, time - t)
+                waited(s, tile, thread, Reason.OUTPUT, what, t, time - t)
                 t = time
         blocked = Reason.NONE
         if first >= 0:
@@ -164,7 +154,7 @@ def stream_rows(s: Machine, tile: int, unit: int, thread: int, row: int, t: int)
             pop(s, q2, t)
         if emits:
             push(s, q0, 0, t + 1)
-        record(s, thread, BUSY, t, cycles)
+        record(s, thread, BUSY, 0, t, cycles)
         done += 1
         t += cycles
         ended = t
@@ -219,7 +209,7 @@ def run_rows(s: Machine, tile: int, unit: int, thread: int, t: int) -> bool:
         if slot >= 0 and ends_group(s, thread, s.operands[first].advance, level):
             put(s, slot, 0, t)
         step_index(s, thread, level)
-        record(s, thread, BUSY, t, cycles)
+        record(s, thread, BUSY, 0, t, cycles)
         done += 1
         t += cycles
         ended = t
@@ -248,9 +238,8 @@ def send_control(s: Machine, tile: int, thread: int, t: int) -> bool:
     if beyond(s, time):
         block(s, thread, Reason.OUTPUT, slot, t)
         return False
-    s.counters[tile].output += time - t
-    record(s, thread, Reason.OUTPUT, t, time - t)
-    record(s, thread, BUSY, time, 1)
+    waited(s, tile, thread, Reason.OUTPUT, slot, t, time - t)
+    record(s, thread, BUSY, 0, time, 1)
     put(s, slot, s.rows[s.unit[thread].row].control, time)
     s.unit[thread].mode = Mode.FETCH
     s.unit[thread].wake = time + 1

@@ -189,6 +189,24 @@ def test_a_limit_of_cycles_in_json(twice: Path, tmp_path: Path) -> None:
     assert max(ends) <= 9
 
 
+def test_a_deadlock_leaves_its_trace_and_counters(tmp_path: Path) -> None:
+    program, trace = tmp_path / "stuck.wsa", tmp_path / "trace.json"
+    program.write_text(TWICE.replace("main all\n", "main all\n  wait s3, 1\n"), encoding="utf-8")
+    result = done(wsc("run", program, "--json", "--trace", trace), code=2)
+    made = json.loads(result.stdout)
+    assert made["stopped"].startswith("deadlock in cycle")
+    assert made["outputs"] == []
+    (stall,) = made["counters"]["stalls"]
+    assert (stall["cause"], stall["semaphore"]) == ("semaphore", 3)
+    assert stall["cycles"] == 8 * made["cycles"] == made["counters"]["waiting"]
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    waits = [event["args"] for event in events if event.get("cat") == "wait"]
+    assert waits == [{"line": stall["line"], "semaphore": "s3"}] * len(waits)
+    shown = done(wsc("run", program), code=2)
+    assert "; what was counted until then:" in shown.stdout.splitlines()[0]
+    assert "waits for semaphore s3: needs 1, has 0" in shown.stderr
+
+
 def test_json_has_every_counter(twice: Path) -> None:
     found = _json(twice)
     assert found["stopped"] is None

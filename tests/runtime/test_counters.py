@@ -109,3 +109,24 @@ def test_the_statements_of_every_region_have_their_own_cycles(
     assert [row.spent for row in rows] == [each[10], each[60], turns * each[7], each[40]]
     assert sum(row.added for row in counters.statements) == max(row.end for row in rows)
     assert counters.dynamic_links.shape == (1, 2, 5)  # nothing is sent, and all is counted
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_stalls_by_line_color_and_semaphore_sum_to_those_of_the_tiles(path: Path) -> None:
+    loaded = load(path)
+    counters = loaded.run(loaded.draw(1), engine="reference", delays=3).counters
+    queues, rest = ("input", "output", "dynamic"), ("semaphore", "unit")
+    main = [stall for stall in counters.stalls if stall.unit == 0]
+    whole = counters.stalled_input + counters.stalled_output
+    assert sum(stall.cycles for stall in main if stall.cause in queues) == whole.sum()
+    assert sum(stall.cycles for stall in main if stall.cause in rest) == counters.waiting.sum()
+    by_color = sum((item.stalled_input for item in counters.colors), np.zeros_like(whole))
+    assert (by_color == counters.stalled_input).all()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for stall in counters.stalls:
+        assert stall.color in lines[stall.where.line - 1], stall
+        if stall.cause == "semaphore":
+            assert f"wait s{stall.number}" in lines[stall.where.line - 1]
+    for name, item in ((item.color, item) for item in counters.colors):
+        of_it = [stall for stall in main if stall.color == name]
+        assert item.stalled_output.sum() == sum(s.cycles for s in of_it if s.cause == "output")

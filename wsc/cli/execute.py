@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from wsc.api import Program
     from wsc.runtime.api import RunResult
-    from wsc.runtime.errors import CycleLimit
+    from wsc.runtime.errors import CycleLimit, Deadlock
     from wsc.runtime.trace import TraceRequest
 
 
@@ -22,7 +22,7 @@ def execute(
     program: Program, arrays: dict[str, np.ndarray], options: dict[str, Any]
 ) -> tuple[RunResult, str]:
     """The run, and why it stopped before its end: then it has counters but no outputs."""
-    from wsc.runtime.errors import CycleLimit
+    from wsc.runtime.errors import CycleLimit, Deadlock
 
     started = time.perf_counter()
     with working("running") as line:
@@ -34,7 +34,9 @@ def execute(
             return program.run(
                 arrays, progress=progress, compiling=about_compiling(line), **options
             ), ""
-        except CycleLimit as error:
+        except (CycleLimit, Deadlock) as error:
+            if error.counters is None:  # nothing was timed
+                raise
             return _unfinished(error, options, time.perf_counter() - started), str(error)
 
 
@@ -54,12 +56,14 @@ def about_compiling(line: Any) -> Callable[[str], None]:
     return compiling
 
 
-def _unfinished(error: CycleLimit, options: dict[str, Any], seconds: float) -> RunResult:
+def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: float) -> RunResult:
     from wsc.runtime.api import RunResult
     from wsc.runtime.engine import choose_engine
 
-    engine = choose_engine(options["engine"], options["check_races"])
-    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace)
+    wanted = ("check_races", "causes")
+    engine = choose_engine(options["engine"], *(options.get(name, False) for name in wanted))
+    assert error.cycle is not None
+    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace, error.causes)
 
 
 def trace_request(program: Program, tiles: str | None, events: int | None) -> TraceRequest:
