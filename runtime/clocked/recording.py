@@ -17,7 +17,11 @@ BUSY = 0  # the other states are those of ``Reason``
 def keep(s: Machine, thread: int, state: int, what: int, begin: int, length: int) -> None:
     """Append to a unit's entries, or make the last one longer."""
     part, row, statement = s.traced[thread], s.unit[thread].row, s.unit[thread].statement
-    if part.first < 0 or length <= 0:
+    # Only what is within the window counts.
+    end = min(begin + length, s.now[0].trace_until)
+    begin = max(begin, s.now[0].trace_from)
+    length = end - begin
+    if part.first < 0 or length <= 0 or s.traced_statements[statement] == 0:
         return
     if part.used > 0:
         last = s.trace[part.first + part.used - 1]

@@ -137,6 +137,8 @@ RUN = fields(  # of the run
     "port_count",
     # The trace.
     "trace",  # entries that each traced unit has room for; 0 when nothing is traced
+    "trace_from",  # first cycle that is traced
+    "trace_until",  # and the first behind it that is not
 )
 
 TILE = fields(  # of a tile
@@ -292,4 +294,5 @@ TABLES: dict[str, tuple[Any, int]] = {
     "dynamic_links": (np.int64, 5),
     "traced": (TRACED, FLAT),
     "trace": (ENTRY, FLAT),
+    "traced_statements": (np.int8, FLAT),  # of each statement of main: whether it is traced
 }

@@ -33,7 +33,7 @@ from wsc.runtime.observations.records import (
     TALLY,
     Observations,
 )
-from wsc.runtime.observations.tracing import trace_tables
+from wsc.runtime.observations.tracing import trace_tables, trace_window, traced_statements
 from wsc.runtime.routes import FIFO, POSITION, SLOT
 from wsc.runtime.runs import Options
 from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE, Qcol
@@ -101,6 +101,7 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
         "banks": fabric.sram_banks,
         "bank_bytes": fabric.sram_bank_bytes,
         "trace": trace_tables(image, units, options)[2],
+        **trace_window(options),
     }
 
 
@@ -244,6 +245,7 @@ def counts(image: Image, units: int, options: Options) -> Tables:
         "waits": np.zeros((len(code.rows), len(Reason)), np.int64),
         "traced": traced,
         "trace": trace,
+        "traced_statements": traced_statements(image, options),
     }
 
 
@@ -271,4 +273,5 @@ def observe(machine: Any) -> Observations:
         held=machine.dynamic_inputs["count"],
         traced=machine.traced,
         trace=machine.trace,
+        traced_statements=machine.traced_statements,
     )

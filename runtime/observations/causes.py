@@ -8,18 +8,16 @@ them, take exactly the cycles until then, none twice.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from wsc.isa.expr import Int
-from wsc.isa.program import Direction, If, Location, Loop, Statement
-from wsc.isa.turns import expand
+from wsc.isa.program import Direction, Location
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
+from wsc.runtime.nodes import statements_of
 from wsc.runtime.observations.records import Reason
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
@@ -27,7 +25,6 @@ from wsc.runtime.stops import coordinates
 from wsc.runtime.tables import COUNTED, Col
 
 EDGE = "the edge"
-MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +219,7 @@ class Causes:
             chosen = chosen & (events["who"] // self.units == y * program.width + x)
             parts.append(f"tile ({x}, {y})")
         if node is not None:
-            named = [names for region in program.regions for names in self._nodes(region.main)]
-            wanted = np.array([node in names for names in named] + [False])
-            if not wanted.any():
-                known = sorted({name for names in named for name in names})
-                near = difflib.get_close_matches(node, known, n=3, cutoff=0.4)
-                hint = f"; there is {', '.join(map(repr, near))}" if near else ""
-                raise RuntimeFault(f"no statement of main is for a node '{node}'{hint}")
+            wanted = np.append(statements_of(program, node), False)  # of the edge
             chosen = chosen & wanted[events["statement"]]
             parts.append(f"node '{node}'")
         if line is not None:
@@ -238,31 +229,6 @@ class Causes:
             chosen = chosen & at[np.where(chosen, events["row"], 0)]
             parts.append(f"line {line}")
         return ", ".join(parts), chosen
-
-    def _nodes(
-        self, body: Iterable[Statement], around: tuple[tuple[str, int], ...] = ()
-    ) -> Iterator[set[str]]:
-        """The ONNX nodes of each statement, in the order of the text: in a loop those of all turns.
-
-        The mark of a statement as it stands is one of them. around: what counts the turns of
-        the loops around these statements, and how many there are.
-        """
-        for statement in body:
-            mark = getattr(statement, "node", "")
-            marks = [mark] if mark else []
-            for name, turns in around:
-                tables = dict(self.image.program.names)
-                every = (expand(item, name, k, tables) for item in marks for k in range(turns))
-                marks = list(dict.fromkeys(every))
-            yield {mark, *(node for item in marks for node in item.split(","))} - {""}
-            if isinstance(statement, Loop):
-                count = statement.count
-                turns = count.value if isinstance(count, Int) else 1
-                turns = turns if turns <= MOST_TURNS else 1
-                yield from self._nodes(statement.body, ((statement.register, turns), *around))
-            elif isinstance(statement, If):
-                yield from self._nodes(statement.then, around)
-                yield from self._nodes(statement.otherwise, around)
 
     def _last(self) -> tuple[int, int]:
         """The event of the doer that ended last, and the cycle after it.

@@ -133,6 +133,7 @@ class Observations:
     dynamic_links: of a tile. counted: instructions. slots, fifos, queues, positions:
     tables of the image as the run has left them. held: wavelets in each buffer of the dynamic
     network. traced, trace: where each unit's entries are, and these.
+    traced_statements: whether each is traced.
     """
 
     units: int
@@ -156,3 +157,4 @@ class Observations:
     held: np.ndarray
     traced: np.ndarray
     trace: np.ndarray
+    traced_statements: np.ndarray

@@ -43,12 +43,12 @@ def note(
     if last >= 0 and s.events[last % now.causes].number == last:
         event = s.events[last % now.causes]
         same = event.row == row and event.statement == statement
+        same = same and event.reason == reason and event.what == what and reason != Reason.NONE
         # What it has done itself, as in a queue that empties more slowly than it fills it.
         if same and cause == last:
             event.waited += waited
             return
-        same = same and event.reason == reason and event.what == what and event.cause == cause
-        if same and reason != Reason.NONE:
+        if same and event.cause == cause:
             event.begin = t
             event.left = left
             event.waited += waited

@@ -65,7 +65,7 @@ class ReferenceEngine:
             outputs,
             cycles,
             counters,
-            read_trace(image, seen, cycles),
+            read_trace(image, seen, cycles, causes),
             causes,
             read_captures(image, machine, options.captures),
             tuple(dumped[number] for number in range(len(options.dumps))),

@@ -245,6 +245,26 @@ def test_a_trace_that_is_full_is_told(twice: Path, tmp_path: Path) -> None:
     assert "are left out" in found["left_out"]
 
 
+def test_a_trace_of_a_window_and_a_node(twice: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "t.json"
+    window = ("--trace-from", 10, "--trace-cycles", 20, "--trace-tiles", "all")
+    done(wsc("run", twice, "--trace", trace, *window, "--trace-arrows"))
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    times = [event["ts"] for event in events if "ts" in event]
+    assert min(times) == 10
+    assert max(times) < 30
+    done(wsc("run", twice, "--trace", trace, "--trace-node", "/twice/Add"))
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    calls = {
+        event["name"] for event in events if event.get("cat") == "statement" and event["pid"] > 1
+    }
+    assert calls == {"call double"}
+    refused(wsc("run", twice, "--trace-from", 3), "--trace-from only serves --trace FILE")
+    refused(wsc("run", twice, "--trace-arrows"), "--trace-arrows only serves --trace FILE")
+    wrong = ("--trace", trace, "--trace-node", "/twice/Ad")
+    refused(wsc("run", twice, *wrong), "there is '/twice/Add'")
+
+
 def test_traces_that_cannot_be(twice: Path, tmp_path: Path) -> None:
     trace = tmp_path / "t.json"
     refused(wsc("run", twice, "--trace", trace, "--trace-tiles", "4,0"), "x lies in 0 to 3")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +66,18 @@ def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: 
     return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace, error.causes)
 
 
-def trace_request(program: Program, tiles: str | None, events: int | None) -> TraceRequest:
-    """What to record; tiles that are not there are refused before the long work."""
-    from wsc.runtime.trace import DEFAULT_EVENTS, DEFAULT_TILES, TraceRequest
+def trace_request(program: Program, given: Mapping[str, Any]) -> TraceRequest:
+    """What to record; tiles and nodes that are not there are refused before the long work.
 
-    request = TraceRequest(tiles or DEFAULT_TILES, events or DEFAULT_EVENTS)
+    given: the fields of the request, None where an option was not given.
+    """
+    from wsc.runtime.nodes import statements_of
+    from wsc.runtime.trace import TraceRequest
+
+    request = TraceRequest(**{name: value for name, value in given.items() if value is not None})
     request.chosen(program.assembly.width, program.assembly.height)
+    if request.node:
+        statements_of(program.assembly, request.node)
     return request
 
 

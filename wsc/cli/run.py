@@ -164,6 +164,24 @@ class Finished:
     help="Most entries to record, shared by all units of these tiles. [default: 200000]",
 )
 @click.option(
+    "--trace-from",
+    type=click.IntRange(0, LARGEST),
+    metavar="CYCLE",
+    help="First cycle to record. [default: 0]",
+)
+@click.option(
+    "--trace-cycles",
+    type=click.IntRange(1, LARGEST),
+    metavar="N",
+    help="How many cycles to record. [default: all]",
+)
+@click.option("--trace-node", metavar="ONNX_NODE", help="Record what tiles do for this node alone.")
+@click.option(
+    "--trace-arrows",
+    is_flag=True,
+    help="Arrows from who was late to who waited, both among these tiles; the reference engine.",
+)
+@click.option(
     "--against",
     type=click.Path(path_type=Path),
     metavar="MODEL.onnx|NAME",
@@ -220,6 +238,10 @@ def command(
     trace: Path | None,
     trace_tiles: str | None,
     trace_events: int | None,
+    trace_from: int | None,
+    trace_cycles: int | None,
+    trace_node: str | None,
+    trace_arrows: bool,
     against: Path | None,
     dump_sram: tuple[str, ...],
     changed_weights: bool,
@@ -255,7 +277,14 @@ def command(
             "--bind only serves --compare and --against; what a program was compiled with stays "
             "in it"
         )
-    _require_trace(trace, trace_tiles, trace_events)
+    recorded = {
+        "tiles": trace_tiles,
+        "events": trace_events,
+        "first": trace_from,
+        "cycles": trace_cycles,
+        "node": trace_node,
+    }
+    _require_trace(trace, recorded, trace_arrows)
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
     timed |= {"against": against, "dump_sram": dump_sram}
     _require_sense(engine, timed, output is not None or compare is not None)
@@ -279,11 +308,13 @@ def command(
         "max_memory": max_memory,
         "check_races": check_races,
         "changed_weights": changed_weights,
-        "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
+        "trace": None if trace is None else trace_request(loaded, recorded),
     }
+    if trace_arrows:
+        options |= {"engine": engine or CHECKING, "causes": True}
     if follower is not None or dumps:
         options |= {"engine": engine or CHECKING, "dumps": dumps}
-    again = options | {"trace": None, "dumps": ()}
+    again = options | {"trace": None, "dumps": (), "causes": False}
     if follower is not None:
         options["captures"] = follower.captures()
     after = Afterwards()
@@ -372,10 +403,13 @@ def _loaded(
     return loaded
 
 
-def _require_trace(trace: Path | None, tiles: str | None, events: int | None) -> None:
+def _require_trace(trace: Path | None, recorded: Mapping[str, Any], arrows: bool) -> None:
     """Refuse options of a trace that is not recorded."""
-    if trace is None and (tiles is not None or events is not None):
-        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+    flags = {"first": "--trace-from"}
+    given = [flags.get(name, f"--trace-{name}") for name, value in recorded.items() if value]
+    given += ["--trace-arrows"] if arrows else []
+    if trace is None and given:
+        raise Refusal(f"{given[0]} only serves --trace FILE")
 
 
 def _require_no_sizes(program: Path, sizes: Sizes, compare: Path | None) -> None:
