@@ -65,7 +65,7 @@ class Tcol(IntEnum):
 
     STARTUP = 0
     GROUP = 1  # three columns, in the order of ``DTYPES``: elements that take CYCLES
-    FABRIC = 4  # the four columns again, for an instruction with an operand in a queue
+    QUEUE = 4  # the four columns again, for an instruction with an operand in a queue
     CYCLES = 8
 
 

@@ -108,7 +108,7 @@ def covered(s: Machine, tile: int, row: int, unit: int, k: int) -> bool:
 @kernel
 def startup(s: Machine, row: int) -> int:
     """Cycles from the start of an instruction to its first row."""
-    place = Tcol.FABRIC if s.rows[row, Col.LEVEL] >= 0 else 0
+    place = Tcol.QUEUE if s.rows[row, Col.LEVEL] >= 0 else 0
     return s.timing[s.rows[row, Col.TIMING], place + Tcol.STARTUP]
 
 
@@ -185,7 +185,7 @@ def measure(s: Machine, row: int, me: int, total: int) -> None:
         else:
             steps *= max(s.unit_extent[me, d], 0)
     timing = rows[row, Col.TIMING]
-    place = Tcol.FABRIC if rows[row, Col.LEVEL] >= 0 else 0
+    place = Tcol.QUEUE if rows[row, Col.LEVEL] >= 0 else 0
     group = s.timing[timing, place + Tcol.GROUP + rows[row, Col.DTYPE]]
     # As many lanes as the operands' place allows, where no step waits for the one before.
     cycles = max(1, (steps * s.timing[timing, Tcol.CYCLES] + group - 1) // group)
