@@ -58,41 +58,41 @@ class ClassTiming:
     """Cycles of a timing class: ``startup``, then a row of n takes ``n * cycles / group[T]``.
 
     group: elements of type T that are done in ``cycles`` cycles; empty for scalar and control
-    classes. fabric_startup, fabric_group: the same of an instruction with an operand in a queue;
+    classes. queue_startup, queue_group: the same of an instruction with an operand in a queue;
     left out, they are those of one whose operands are all in SRAM.
     """
 
     startup: int
     cycles: int = 0
     group: dict[DType, int] = field(default_factory=dict)
-    fabric_startup: int = -1
-    fabric_group: dict[DType, int] = field(default_factory=dict)
+    queue_startup: int = -1
+    queue_group: dict[DType, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Let an operand in a queue cost what one in SRAM does, where nothing else is said."""
-        if self.fabric_startup == -1:
-            object.__setattr__(self, "fabric_startup", self.startup)
-        if not self.fabric_group:
-            object.__setattr__(self, "fabric_group", self.group)
+        if self.queue_startup == -1:
+            object.__setattr__(self, "queue_startup", self.startup)
+        if not self.queue_group:
+            object.__setattr__(self, "queue_group", self.group)
 
-    def start(self, fabric: bool) -> int:
-        """Cycles before the first row. fabric: whether an operand is in a queue."""
-        return self.fabric_startup if fabric else self.startup
+    def start(self, queue: bool) -> int:
+        """Cycles before the first row. queue: whether an operand is in a queue."""
+        return self.queue_startup if queue else self.startup
 
-    def lanes(self, dtype: DType, fabric: bool) -> int:
-        """Elements that are done in ``cycles`` cycles. fabric: whether an operand is in a queue."""
-        return self.fabric_group[dtype] if fabric else self.group[dtype]
+    def lanes(self, dtype: DType, queue: bool) -> int:
+        """Elements that are done in ``cycles`` cycles. queue: whether an operand is in a queue."""
+        return self.queue_group[dtype] if queue else self.group[dtype]
 
-    def row(self, steps: int, dtype: DType, fabric: bool = False) -> int:
+    def row(self, steps: int, dtype: DType, queue: bool = False) -> int:
         """Cycles of a row of ``steps`` steps of element type ``dtype``; at least one.
 
-        fabric: whether an operand is in a queue.
+        queue: whether an operand is in a queue.
         """
-        return max(1, -(-steps * self.cycles // self.lanes(dtype, fabric)))
+        return max(1, -(-steps * self.cycles // self.lanes(dtype, queue)))
 
     def peak(self, dtype: DType) -> float:
         """Elements a cycle, where operands are in the better place."""
-        return max(self.group[dtype], self.fabric_group[dtype]) / self.cycles
+        return max(self.group[dtype], self.queue_group[dtype]) / self.cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +329,7 @@ _VECTOR_CLASSES = (
     Timing.SPECIAL,
     Timing.SEND,
 )
-_FABRIC_CLASSES = _VECTOR_CLASSES[:-1]  # a remote store has no operand in a queue
+_QUEUE_CLASSES = _VECTOR_CLASSES[:-1]  # a remote store has no operand in a queue
 
 _DEEPEST = 8  # tables within tables; two are used
 _SIZED = re.compile(r"(?:(.+):)?(\d{1,9})x(\d{1,9})")  # 8x8 or NAME:8x8
@@ -343,9 +343,9 @@ def _parts(row: Timing, timing: ClassTiming) -> dict[str, int]:
     if row in _VECTOR_CLASSES:
         parts["cycles"] = timing.cycles
         parts |= {dtype.value: timing.group[dtype] for dtype in DType}
-    if row in _FABRIC_CLASSES:
-        parts["fabric.startup"] = timing.fabric_startup
-        parts |= {f"fabric.{dtype.value}": timing.fabric_group[dtype] for dtype in DType}
+    if row in _QUEUE_CLASSES:
+        parts["queue.startup"] = timing.queue_startup
+        parts |= {f"queue.{dtype.value}": timing.queue_group[dtype] for dtype in DType}
     return parts
 
 
@@ -354,7 +354,7 @@ def followed(key: str) -> str:
 
     What holds with an operand in a queue is what holds with all operands in SRAM.
     """
-    return key.replace(".fabric.", ".") if key.startswith("timing.") else key
+    return key.replace(".queue.", ".") if key.startswith("timing.") else key
 
 
 def _require(name: str, key: str, values: tuple[Any, ...], allowed: _Range) -> None:
@@ -417,15 +417,15 @@ def _class_timing(leaves: dict[str, Evidence], row: Timing, path: Path) -> Class
     if row not in _VECTOR_CLASSES:
         return ClassTiming(startup)
     cycles, group = number("cycles"), {t: number(t.value) for t in DType}
-    if row not in _FABRIC_CLASSES:
+    if row not in _QUEUE_CLASSES:
         return ClassTiming(startup, cycles, group)
 
     def in_queue(part: str, follows: int) -> int:
-        key = f"fabric.{part}"
+        key = f"queue.{part}"
         return number(key) if f"timing.{row.value}.{key}" in leaves else follows
 
-    fabric = {t: in_queue(t.value, group[t]) for t in DType}
-    return ClassTiming(startup, cycles, group, in_queue("startup", startup), fabric)
+    queue = {t: in_queue(t.value, group[t]) for t in DType}
+    return ClassTiming(startup, cycles, group, in_queue("startup", startup), queue)
 
 
 def read_fabric(path: Path) -> Fabric:

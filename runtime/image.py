@@ -142,11 +142,11 @@ def load(
 def _timing(machine: Fabric) -> np.ndarray:
     table = np.ones((len(Timing), Tcol.CYCLES + 1), dtype=np.int64)
     for number, timing in enumerate(machine.timing[row] for row in Timing):
-        for fabric in (False, True):
-            place = Tcol.FABRIC * fabric
-            table[number, place] = timing.start(fabric)
+        for queue in (False, True):
+            place = Tcol.QUEUE * queue
+            table[number, place] = timing.start(queue)
             if timing.group:
-                lanes = [timing.lanes(dtype, fabric) for dtype in DTYPES]
+                lanes = [timing.lanes(dtype, queue) for dtype in DTYPES]
                 table[number, place + Tcol.GROUP : place + Tcol.GROUP + len(lanes)] = lanes
         table[number, Tcol.CYCLES] = timing.cycles
     return table

@@ -111,9 +111,9 @@ class Tcol(IntEnum):
 
     STARTUP = 0
     GROUP = 1  # three columns, in the order of ``DTYPES``: elements that take CYCLES
-    FABRIC = 4  # the four columns again, for an instruction with an operand in a queue
-    FABRIC_STARTUP = 4
-    FABRIC_GROUP = 5
+    QUEUE = 4  # the four columns again, for an instruction with an operand in a queue
+    QUEUE_STARTUP = 4
+    QUEUE_GROUP = 5
     CYCLES = 8
 
 

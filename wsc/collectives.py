@@ -80,7 +80,7 @@ class Machine:
 
     @property
     def _startup(self) -> int:
-        return self.fabric.timing[Timing.MOVE].start(fabric=True)
+        return self.fabric.timing[Timing.MOVE].start(queue=True)
 
     @property
     def _branch(self) -> int:

@@ -90,7 +90,7 @@ def count_steps(s: Machine, tile: int, row: int, unit: int) -> int:
 def startup(s: Machine, row: int) -> int:
     """Cycles from the start of an instruction to its first row."""
     timing = s.timing[s.rows[row].timing]
-    return timing.fabric_startup if s.rows[row].level >= 0 else timing.startup
+    return timing.queue_startup if s.rows[row].level >= 0 else timing.startup
 
 
 @kernel
@@ -170,7 +170,7 @@ def measure(s: Machine, row: int, thread: int, total: int) -> None:
     timing = s.timing[instruction.timing]
     group = timing.group[instruction.dtype]
     if instruction.level >= 0:
-        group = timing.fabric_group[instruction.dtype]
+        group = timing.queue_group[instruction.dtype]
     cycles = max(1, (steps * timing.cycles + group - 1) // group)
     if s.now[0].dependent > 0 and waits_for_itself(s, row, thread):
         cycles = max(cycles, steps * s.now[0].dependent)

@@ -74,7 +74,7 @@ def _relax(
 
 def _touched(image: Image, row: list[int]) -> tuple[int, list[int]]:
     """The colors that a row takes from or puts on, and after how many cycles at the earliest."""
-    place = Tcol.FABRIC if row[Col.LEVEL] >= 0 else 0
+    place = Tcol.QUEUE if row[Col.LEVEL] >= 0 else 0
     startup = int(image.timing[row[Col.TIMING], place + Tcol.STARTUP])
     if row[Col.KIND] == Kind.CONTROL:
         return startup, [row[Col.COLOR]]
@@ -98,7 +98,7 @@ def _cycles(image: Image, row: list[int]) -> int:
         return min(taken, branch)  # whichever way it goes
     if kind in (Kind.VECTOR, Kind.SEND) and row[Col.UNIT] > 0:
         return max(image.fabric.issue_cycles, 1)
-    place = Tcol.FABRIC if row[Col.LEVEL] >= 0 else 0
+    place = Tcol.QUEUE if row[Col.LEVEL] >= 0 else 0
     return int(image.timing[row[Col.TIMING], place + Tcol.STARTUP])
 
 

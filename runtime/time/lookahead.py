@@ -7,7 +7,7 @@ the rest of the run, so a link may keep it:
 - what is ever done from now on is done in the current cycle or later;
 - a main thread issues nothing before the end of the instruction that it is in, and takes from a
   color or puts on it only after the fewest cycles on any way through the program;
-- a wavelet takes the fabric's cycles for each hop, and the ramp's latency at its ends;
+- a wavelet takes the fabric's cycles for each hop and turn, and the ramp's latency at its ends;
 - all slots of a tree of routes see the same wavelets, so that equal counts of wavelets
   at its root and at a slot mean that none is under way between them.
 """

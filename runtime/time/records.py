@@ -158,7 +158,7 @@ OCCUPIED = np.dtype(  # masks of a tile's slots
     ]
 )
 ORIGIN = np.dtype(  # where a slot's wavelets come from; see ``lookahead``
-    [("origin", np.int64), ("hops", np.int64)]  # cycles of the hops, at least
+    [("origin", np.int64), ("hops", np.int64)]  # the slot; cycles of the hops and turns
 )
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.

@@ -214,7 +214,7 @@ def _links(image: Image) -> np.ndarray:
 
 
 def _origins(image: Image) -> np.ndarray:
-    """Where the wavelets of each slot come from, and in how many cycles at least.
+    """Where the wavelets of each slot come from, and how many cycles hops and turns take.
 
     The slot at whose ramp they enter; -2 - number of the edge queue that feeds them;
     NO_ORIGIN if none can come; UNKNOWN for guided colors.
@@ -228,7 +228,10 @@ def _origins(image: Image) -> np.ndarray:
     parent = np.where((receive == RAMP) | (before < 0), np.arange(count), before)
     origin = np.where(receive == RAMP, np.arange(count), np.where(before <= -2, before, NO_ORIGIN))
     origin = np.where(origin < UNKNOWN + 1, NO_ORIGIN, origin)  # the neighbour has no route
-    hops = (parent != np.arange(count)).astype(np.int64)
+    came = receive[parent]
+    turns = (came != RAMP) & ((came ^ side) & 1 == 1)
+    ways = image.fabric.hop_cycles + np.where(turns, image.fabric.turn_cycles, 0)
+    hops = np.where(parent != np.arange(count), ways, 0).astype(np.int64)
     for _ in range(count.bit_length()):
         further = parent[parent]
         if (further == parent).all():
@@ -236,7 +239,7 @@ def _origins(image: Image) -> np.ndarray:
         hops += hops[parent]
         parent = further
     found = np.zeros(count, ORIGIN)
-    found["origin"], found["hops"] = origin[parent], hops * image.fabric.hop_cycles
+    found["origin"], found["hops"] = origin[parent], hops
     circular = parent[parent] != parent
     found["origin"][circular | (slots[:, Scol.GUIDED] != 0)] = UNKNOWN
     return found

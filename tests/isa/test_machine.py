@@ -72,7 +72,7 @@ def test_fields_changed_in_python_are_kept() -> None:
     changed = replace(fabric, io_bytes_per_cycle=8, timing=timing, name="mine")
     text = print_program(described(Program("", 2, 2), changed))
     assert "set io.bytes_per_cycle = 8\nset timing.move.startup = 9\n" in text
-    assert "set timing.move.fabric.startup = 2\n" in text  # what was said of SRAM alone
+    assert "set timing.move.queue.startup = 2\n" in text  # what was said of SRAM alone
     assert machine_of(parse(text)).numbers() == changed.numbers()
 
 

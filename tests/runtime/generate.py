@@ -114,7 +114,7 @@ def other_machine(rng: random.Random, base: Fabric) -> Fabric:
     for row in (Timing.MOVE, Timing.ARITHMETIC, Timing.MULTIPLY_ACCUMULATE):
         lanes = {dtype: rng.choice((1, 2, 5)) for dtype in DType}
         cycles, start = rng.choice((1, 2, 3)), rng.choice((0, 1, 4))
-        timing[row] = replace(timing[row], cycles=cycles, fabric_startup=start, fabric_group=lanes)
+        timing[row] = replace(timing[row], cycles=cycles, queue_startup=start, queue_group=lanes)
     return replace(
         base,
         hop_cycles=rng.choice((1, 1, 2, 3, 5)),

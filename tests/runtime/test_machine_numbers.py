@@ -144,7 +144,7 @@ end
 """
     row = WIDE.timing[Timing.MULTIPLY_ACCUMULATE]
     lanes = dict.fromkeys(DType, 4)
-    fast = replace(row, fabric_group=lanes)
+    fast = replace(row, queue_group=lanes)
     timing = WIDE.timing | {Timing.MULTIPLY_ACCUMULATE: fast}
     usual, quick = cycles(text, "2x1", WIDE), cycles(text, "2x1", replace(WIDE, timing=timing))
     assert usual - quick == 9 * (row.row(80, DType.F32) - 20)

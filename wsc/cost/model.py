@@ -75,9 +75,9 @@ class CostModel:
         """Wavelets that a router's buffer and the way to it hold."""
         return self.fabric.router_buffer_depth + self.fabric.link_stages
 
-    def rows(self, timing: Timing, steps: int, dtype: DType, fabric: bool = False) -> int:
+    def rows(self, timing: Timing, steps: int, dtype: DType, queue: bool = False) -> int:
         """Cycles of one row of a vector instruction; see ``ClassTiming.row``."""
-        return self.fabric.timing[timing].row(steps, dtype, fabric)
+        return self.fabric.timing[timing].row(steps, dtype, queue)
 
     def queue_interval(self, depth: Any) -> Any:
         """Cycles between two wavelets that a core takes from a queue of ``depth`` words.
@@ -121,14 +121,14 @@ class CostModel:
         return row.startup + row.row(elements, dtype)
 
     def contraction(
-        self, outputs: int, summed: int, tokens: int, dtype: DType, fabric: bool = False
+        self, outputs: int, summed: int, tokens: int, dtype: DType, queue: bool = False
     ) -> int:
         """Multiply-accumulates of one tile: a row of ``tokens`` for each of outputs x summed.
 
-        fabric: whether one of the operands comes as a stream.
+        queue: whether one of the operands comes as a stream.
         """
         row = self.fabric.timing[Timing.MULTIPLY_ACCUMULATE]
-        return row.start(fabric) + outputs * summed * row.row(tokens, dtype, fabric)
+        return row.start(queue) + outputs * summed * row.row(tokens, dtype, queue)
 
     def streamed(self, words_per_column: int, columns: int, dtype: DType) -> tuple[int, int]:
         """(link, io) cycles of a stream down each of ``columns`` columns."""

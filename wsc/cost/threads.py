@@ -102,7 +102,7 @@ class Prepared:
     shape: Shape | None = None
 
     @property
-    def fabric(self) -> bool:
+    def queue(self) -> bool:
         """Whether an operand is in a queue."""
         return bool(self.receives or self.sends)
 
@@ -309,7 +309,7 @@ class Threads:
             if place < made.advance:
                 words = words * extent
         timing = self.fabric.timing[made.timing]
-        lanes = timing.lanes(made.dtype, made.fabric)
+        lanes = timing.lanes(made.dtype, made.queue)
         steps = rows * inner
         pace = np.maximum(1, -(-inner * timing.cycles // lanes))
         pace = self._held_up(made, extents, inner, pace, frame)
@@ -321,7 +321,7 @@ class Threads:
         made = self._prepare(op)
         shape = made.shape if made.shape is not None else self._shape(made, frame)
         self._count(op, made, shape, lanes)
-        startup = self.fabric.timing[made.timing].start(made.fabric)
+        startup = self.fabric.timing[made.timing].start(made.queue)
         mark = op.asynchronous
         if mark is None and not made.receives and not made.sends:
             self._spend(lanes, np.maximum(startup + shape.rows * shape.pace, 1))
@@ -372,7 +372,7 @@ class Threads:
             self.tally.hops += self.streams.hops(made.receives, made.sends, words)
 
     def _control(self, lanes: Lanes) -> None:
-        self._spend(lanes, self.fabric.timing[Timing.MOVE].start(fabric=True) + 1)
+        self._spend(lanes, self.fabric.timing[Timing.MOVE].start(queue=True) + 1)
 
     # --- waiting --------------------------------------------------------------
 
