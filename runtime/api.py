@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from wsc.runtime.runs import Capture, Dump, Options, Outcome
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
+
+if TYPE_CHECKING:
+    from wsc.runtime.reference.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,31 @@ def run(
     if name == TIME:
         outcome = replace(outcome, outputs={})
     return _result(image, outcome, CHECKING if by_reference else name, started)
+
+
+def open_session(
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    weights_dir: Path | None = None,
+    fabric: Fabric | None = None,
+    delays: int | None = None,
+    max_memory: int | None = None,
+    checkpoint: Path | None = None,
+    compiling: Callable[[str], None] | None = None,
+) -> Session:
+    """A run that is taken in steps; the arguments are those of ``run``.
+
+    Raises:
+        InputError, LoadError, MemoryLimit: as ``run``.
+    """
+    from wsc.runtime.reference.session import Session  # compiled code is loaded only now
+
+    options = Options(whole("delays", delays, 0, MOST_DELAYS), compiling=compiling)
+    image = load(program, fabric, weights_dir, max_memory, False, CHECKING, checkpoint)
+    flat = check_inputs(image.program, inputs)
+    require_for_run(image, CHECKING, max_memory, observer_bytes(image, options))
+    return Session(image, flat, options)
 
 
 def run_time_alone(image: Image, options: Options) -> Outcome:

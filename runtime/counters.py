@@ -16,13 +16,16 @@ from wsc.runtime.code import MainStatement
 class StatementCycles:
     """One statement of some region's main: an operation, call, loop head or guard.
 
-    start, end: first cycle in which a tile was at it, and the cycle in which the last
-    one left it. busy: busy cycles of main threads in it, summed over tiles. macs,
-    elements: multiply-accumulates and all vector elements that it executed, those of
-    its stream units included. spent: cycles from the first tile's start to the last one's
-    end, summed over the turns of loops. added: cycles by which it made the run longer: from
-    the cycle in which the last tile had left all before it to the one in which the last has
-    left it, likewise. Those of all statements sum to the cycle in which the last tile ended.
+    start, end: first cycle in which a tile was at it, and the cycle in which the last one left
+    it. busy: busy cycles of main threads in it, summed over tiles. macs, elements: multiply-
+    accumulates and all vector elements that it executed, those of its stream units included.
+    inside: cycles that main threads were at it, summed over tiles; those of all statements are
+    all cycles until the threads ended. spent: cycles from the first tile's start to the last
+    one's end, summed over the turns of loops; where tiles do not take the same way through a
+    main, those that a tile was at it, in the mean. added: cycles by which it made the run
+    longer: from the cycle in which the last tile had left all before it to the one in which the
+    last has left it, likewise. Those of all statements sum to the cycle in which the last tile
+    ended.
     """
 
     statement: MainStatement
@@ -31,6 +34,7 @@ class StatementCycles:
     busy: int
     macs: int
     elements: int
+    inside: int
     spent: int = 0
     added: int = 0
 
@@ -110,7 +114,7 @@ class Counters:
     but another took it. stalls: by line of the text and cause, the longest first; those of main
     threads sum to stalled_input, stalled_output and waiting. semaphores: by number, cycles that
     each main thread waited for it.
-    energy: picojoules by cause.
+    energy: picojoules by cause; energy_tiles: those of each tile, without those of the edge.
     """
 
     cycles: int
@@ -136,6 +140,7 @@ class Counters:
     statements: tuple[StatementCycles, ...] = field(repr=False, default=())
     stalls: tuple[Stall, ...] = field(repr=False, default=())
     semaphores: dict[int, np.ndarray] = field(repr=False, default_factory=dict)
+    energy_tiles: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def busy_fraction(self) -> float:
@@ -186,6 +191,7 @@ class Counters:
             "waiting": self.waiting,
             "idle": self.idle,
             "stream_units_busy": self.unit_busy,
+            "energy_picojoules": self.energy_tiles,
         }
         sides = ("north", "east", "south", "west", "to_core", "from_core")
         return {

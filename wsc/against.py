@@ -25,8 +25,6 @@ from wsc.isa.turns import expand
 from wsc.isa.types import DType
 from wsc.layout import buffer_stem
 
-HELD = {DType.F32: np.float32, DType.F16: np.float16, DType.I32: np.int32}
-
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -119,7 +117,7 @@ def _named(statement: Statement, bodies: Mapping[str, Sequence[Statement]]) -> s
 def local_shape(tensor: Tensor) -> tuple[int, ...] | None:
     """The shape that each tile has room for; None if that does not fill the tensor's bytes."""
     shape = tuple(extent.length for extent in tensor.dims)
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(HELD[tensor.dtype]).itemsize
+    size = int(np.prod(shape, dtype=np.int64)) * tensor.dtype.bytes
     return shape if max(-(-size // 4) * 4, 4) == tensor.bytes else None
 
 
@@ -212,7 +210,7 @@ def _assembled(
     Of copies of an element the one that is farthest from ``wanted`` counts.
     """
     tensor, region = probe.tensor, probe.passing.region
-    shape, kind = wanted.shape, HELD[tensor.dtype]
+    shape, kind = wanted.shape, tensor.dtype.numpy
     lengths = tuple(tensor.dims[place].length for place in order)
     count = int(np.prod(lengths, dtype=np.int64))
     ours = np.zeros(shape, kind)

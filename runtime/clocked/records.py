@@ -150,6 +150,7 @@ TILE = fields(  # of a tile
     "depth",  # calls that it is in
     "frame",  # first register of the window
     "statement",  # of main, or -1
+    "entered",  # cycle in which it came to that statement
     "passing",  # through a statement that it is in, or takes next; -1: not counted
     "top",  # highest SRAM byte touched
     # The wheel of tiles that are due; see ``schedule``.

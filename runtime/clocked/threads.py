@@ -44,6 +44,7 @@ def enter_statement(s: Machine, tile: int, main: int, statement: int, t: int) ->
     old, number = here.statement, here.passing
     if old >= 0:
         s.statements[old].end = max(s.statements[old].end, t)
+        s.statements[old].inside += t - here.entered
         if number >= 0:
             s.passes[number].end = max(s.passes[number].end, t)
             number += 1
@@ -54,6 +55,7 @@ def enter_statement(s: Machine, tile: int, main: int, statement: int, t: int) ->
         s.statements[statement].start = min(s.statements[statement].start, t)
         s.unit[main].statement = statement
     here.statement = statement
+    here.entered = t
 
 
 # --- windows and loops --------------------------------------------------------------------

@@ -64,6 +64,7 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
         sram_bytes=int(table["sram"].sum()),
         sram_high_water=int(seen.tile["top"].max(initial=0)),
         energy=_energy(image, seen, table, cycles),
+        energy_tiles=grid(_energy_tiles(image, seen, table, cycles)),
         utilization=_utilization(image, macs, cycles),
         statements=collect_statements(image, seen, cycles),
         stalls=_stalls(image, waited.rows),
@@ -159,6 +160,26 @@ def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) ->
     }
 
 
+def _energy_tiles(image: Image, seen: Observations, table: np.ndarray, cycles: int) -> np.ndarray:
+    """Picojoules of each tile; a hop is the tile's that a wavelet leaves."""
+    each = image.fabric.energy
+    hops = np.zeros(image.tiles, np.int64)
+    inside = seen.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
+    leaving = (seen.moves[:, :4] * inside).sum(axis=1)
+    slots = int(image.routes.slot_first[-1])
+    np.add.at(hops, image.routes.slots[:slots, Scol.TILE], leaving[:slots])
+    if image.code.sends:
+        hops += seen.dynamic_links[:, :4].sum(axis=1)
+    return (
+        table["macs_f32"] * each["multiply_accumulate_f32"]
+        + table["macs_f16"] * each["multiply_accumulate_f16"]
+        + (table["elements"] + table["scalars"]) * each["operation"]
+        + table["sram"] * each["sram_byte"]
+        + hops * each["hop"]
+        + cycles * each["static_tile_cycle"]
+    )
+
+
 def _hops(seen: Observations) -> int:
     """Wavelets that went over a link between two tiles."""
     inside = seen.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
@@ -206,8 +227,10 @@ def collect_statements(
     One that some tile is still in, when a run is stopped, lasts until ``cycles``.
     """
     table = seen.statements[: len(image.code.statements)].copy()
-    inside = np.unique(seen.tile["statement"])
-    table["end"][inside[inside >= 0]] = cycles
+    here = seen.tile["statement"] >= 0
+    inside = seen.tile["statement"][here]
+    table["end"][inside] = cycles
+    np.add.at(table["inside"], inside, np.maximum(cycles - seen.tile["entered"][here], 0))
     spent, added = _by_pass(image, seen, table, cycles)
     return tuple(
         StatementCycles(statement, *row, spent=int(spent[number]), added=int(added[number]))
@@ -224,7 +247,8 @@ def _by_pass(
     """(cycles spent, cycles added) of each statement, over all passes through it.
 
     In a region whose tiles do not take the same passes, a statement of main counts as one with all
-    that is nested in it, and these share what it adds as they share its busy cycles.
+    that is nested in it, and these share what it adds as they share its busy cycles; each has spent
+    the cycles that a tile was in it, in the mean.
     """
     code = image.code
     passes = seen.passes[: len(code.passes)].copy()
@@ -237,7 +261,8 @@ def _by_pass(
         count = sum(1 for _ in statements(region.main))
         mine = np.arange(first, first + count)
         if code.first_passes[region.name] < 0:
-            spent[mine] = np.maximum(table["end"][mine] - table["start"][mine], 0)
+            tiles = region.width * region.height
+            spent[mine] = _shared(int(table["inside"][mine].sum()) // tiles, table["inside"][mine])
             for group in _groups(region.main, first):
                 more = max(int(table["end"][group].max()) - latest, 0)
                 added[group] = _shared(more, table["busy"][group])

@@ -84,6 +84,7 @@ STATEMENT = np.dtype(  # the counters of a statement of main
         ("busy", np.int64),
         ("macs", np.int64),
         ("elements", np.int64),
+        ("inside", np.int64),  # cycles that main threads were in it, over all tiles
     ]
 )
 
@@ -126,14 +127,14 @@ class Observations:
     """What an engine leaves of a run, wherever it has stopped. One entry for each:
 
     tile: region's statement it is in (``statement``), its pass (``passing``), highest byte of
-    SRAM touched (``top``). unit: mode, reason, since, what, need, row, statement. counters: a
-    ``TALLY`` for each tile. statements, passes: of main. moves, lost: wavelets, and lost cycles,
-    of a slot on each link. stalls: cycles that the main thread waited for a slot's input, and for
-    room in its output. waits: of all units, for each row of the code and ``Reason``.
-    dynamic_links: of a tile. counted: instructions. slots, fifos, queues, positions:
-    tables of the image as the run has left them. held: wavelets in each buffer of the dynamic
-    network. traced, trace: where each unit's entries are, and these.
-    traced_statements: whether each is traced.
+    SRAM touched (``top``), cycle in which it came to its statement (``entered``). unit: mode,
+    reason, since, what, need, row, statement. counters: a ``TALLY`` for each tile. statements,
+    passes: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
+    cycles that the main thread waited for a slot's input, and for room in its output. waits: of
+    all units, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
+    instructions. slots, fifos, queues, positions: tables of the image as the run has left them.
+    held: wavelets in each buffer of the dynamic network. traced, trace: where each unit's
+    entries are, and these. traced_statements: whether each is traced.
     """
 
     units: int

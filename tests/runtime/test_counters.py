@@ -16,6 +16,7 @@ from wsc.isa.parser import parse
 from wsc.isa.program import Kind
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
+from wsc.runtime.passes import passes_of
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 
@@ -130,3 +131,20 @@ def test_stalls_by_line_color_and_semaphore_sum_to_those_of_the_tiles(path: Path
     for name, item in ((item.color, item) for item in counters.colors):
         of_it = [stall for stall in main if stall.color == name]
         assert item.stalled_output.sum() == sum(s.cycles for s in of_it if s.cause == "output")
+
+
+@pytest.mark.parametrize("engine", ["time", "reference"])
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_self_cycles_sum_to_those_of_the_threads(path: Path, engine: str) -> None:
+    loaded = load(path)
+    counters = loaded.run(loaded.draw(1), engine=engine).counters
+    threads = counters.busy.size * counters.cycles - int(counters.idle.sum())
+    assert sum(item.inside for item in counters.statements) == threads
+    program = loaded.assembly
+    if all(passes_of(program, region, 0) is None for region in program.regions):
+        # Tiles go different ways: what a row has spent is a part of the whole, too.
+        assert sum(item.spent for item in counters.statements) <= counters.cycles
+    else:
+        assert all(
+            item.inside <= item.spent * counters.busy.size for item in counters.statements
+        )

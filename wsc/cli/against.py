@@ -215,7 +215,7 @@ def write_dump(program: Program, dump: Dump, memory: np.ndarray, path: Path) -> 
     """All bytes, and each tensor of the region, as the tile holds it, under its name."""
     import numpy as np
 
-    from wsc.against import HELD, local_shape
+    from wsc.against import local_shape
     from wsc.files import appearing
 
     arrays: dict[str, np.ndarray] = {"bytes": memory}
@@ -224,7 +224,7 @@ def write_dump(program: Program, dump: Dump, memory: np.ndarray, path: Path) -> 
         if shape is not None and tensor.name != "bytes":
             words = memory[tensor.address : tensor.address + tensor.bytes]
             count = int(np.prod(shape, dtype=np.int64))
-            arrays[tensor.name] = words.view(HELD[tensor.dtype])[:count].reshape(shape)
+            arrays[tensor.name] = words.view(tensor.dtype.numpy)[:count].reshape(shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as (partial,), ZipFile(partial, "w") as archive:
         for name, array in arrays.items():  # tensors may have any name, also "file"

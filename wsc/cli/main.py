@@ -29,6 +29,7 @@ COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
     "run": "Run an assembly file on the simulated fabric.",
     "train": "Train an ONNX model on the simulated fabric.",
+    "debug": "Step through a run, and look at tiles, queues and memory.",
     "why": "Say what a tile, node or line waited for, and who was late.",
     "report": "Run a program, and write what happened as one page of HTML.",
     "estimate": "Predict what a model costs on a fabric, without executing it.",

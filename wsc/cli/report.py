@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsc.cli.asked import Asked, runnable
-from wsc.cli.common import Refusal, general, say, working
+from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
 from wsc.cli.outputs import require_outputs
 from wsc.cli.run import VALUES, fabric_name, short_time
@@ -18,6 +20,11 @@ from wsc.files import write_text
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.runtime.api import RunResult
+    from wsc.runtime.trace import TraceRequest
+
+MOST_REPLAYED = 100_000  # cycles
+MOST_ENTRIES = 2_000_000  # of a replay
+UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main thread alone
 
 
 @click.command("report")
@@ -31,10 +38,35 @@ if TYPE_CHECKING:
 @click.option(
     "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
 )
+@click.option(
+    "--replay",
+    type=click.IntRange(0, LARGEST),
+    metavar="CYCLE",
+    help="Replay what tiles did from this cycle on.",
+)
+@click.option(
+    "--replay-cycles",
+    type=click.IntRange(1, MOST_REPLAYED),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="How many cycles of it.",
+)
 @runnable
+@click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[ANOTHER...]")
 @general
-def command(asked: Asked, output: Path | None, engine: str | None) -> None:
+def command(
+    asked: Asked,
+    others: tuple[Path, ...],
+    output: Path | None,
+    engine: str | None,
+    replay: int | None,
+    replay_cycles: int,
+) -> None:
     """Run a program, and write what happened as a page: one file that asks for nothing else.
+
+    Of several programs each is run, with the same options; the page shows any of them, and their
+    kernels side by side.
 
     The page shows the fabric as heat maps (busy, stalled, wavelets by color and link, SRAM), the
     kernels as a table and in time, the assembly with cycles in the margin, a roofline, memory
@@ -43,28 +75,59 @@ def command(asked: Asked, output: Path | None, engine: str | None) -> None:
     if engine == VALUES:
         raise Refusal("--engine values has no clock, and a report is of cycles")
     output = output or Path(f"{asked.stem}.html")
-    ready = asked.load()
-    require_outputs([output], None, ready.files)
-    options: dict[str, Any] = {
-        "engine": engine,
-        "max_cycles": asked.max_cycles,
-        "max_memory": asked.max_memory,
-    }
-    result, stopped = execute(ready.program, ready.arrays, options)
+    pages: list[dict[str, Any]] = []
+    files: list[Path] = []
+    ended: list[str] = []
+    for one in (asked, *(replace(asked, program=other) for other in others)):
+        ready = one.load()
+        files += ready.files
+        require_outputs([output], None, files)
+        options: dict[str, Any] = {
+            "engine": engine,
+            "max_cycles": one.max_cycles,
+            "max_memory": one.max_memory,
+            "trace": None
+            if replay is None
+            else replay_request(ready.program, replay, replay_cycles),
+        }
+        result, stopped = execute(ready.program, ready.arrays, options)
+        name = str(one.program)
+        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name))
+        ended += [stopped] if stopped else []
+        say(f"{name}: {result.cycles:,} cycles", error=True)
+    write_page(output, pages, files)
+    if ended:
+        raise Refusal(f"{'; '.join(ended)}; the page shows what was counted until then")
+
+
+def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
+    """What a run has to record so that its main threads can be replayed from a cycle on."""
+    from wsc.runtime.trace import TraceRequest
+
+    tiles = program.assembly.width * program.assembly.height
+    return TraceRequest("all", min(tiles * cycles * UNITS, MOST_ENTRIES), first, cycles)
+
+
+def write_page(output: Path, pages: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
+    """Write the page of some runs whole, or not at all. files: are read, and never replaced."""
+    from wsc.pages import page
+
     with working(f"writing {output}"):
-        page = page_of(ready.program, result, stopped, ready.drawn, ready.seed)
-        write_text(output, page, ready.files)
-    say(f"{output}: {result.cycles:,} cycles, {output.stat().st_size:,} bytes", error=True)
-    if stopped:
-        raise Refusal(f"{stopped}; the page shows what was counted until then")
+        write_text(output, page(*pages), files)
+    say(f"{output}: {output.stat().st_size:,} bytes", error=True)
 
 
-def page_of(
-    program: Program, result: RunResult, stopped: str, drawn: tuple[str, ...], seed: int | None
-) -> str:
-    """The page of a run. stopped: why it did not end, or empty."""
+def data_of(
+    program: Program,
+    result: RunResult,
+    stopped: str,
+    drawn: tuple[str, ...],
+    seed: int | None,
+    name: str,
+) -> dict[str, Any]:
+    """What the page of a run shows. stopped: why it did not end, or empty. name: of the run."""
     from wsc.cost.predict import Unpredictable, predict
-    from wsc.pages import page, report_data
+    from wsc.pages import report_data
     from wsc.report import kernel_rows
 
     assembly, fabric, counters = program.assembly, program.fabric, result.counters
@@ -87,6 +150,6 @@ def page_of(
     if drawn:
         facts.append(("drawn", f"{', '.join(drawn)} from seed {seed}"))
     if stopped:
-        facts.insert(0, ("stopped", stopped))
+        facts.insert(0, ("stopped", stopped.splitlines()[0]))
     facts += [("note", note) for note in program.notes]
-    return page(report_data(assembly, fabric, counters, rows, facts))
+    return report_data(assembly, fabric, counters, rows, facts, result.trace, name)

@@ -36,6 +36,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.maps import map_option, show_maps
 from wsc.cli.names import (
     Sizes,
     chosen_model,
@@ -219,6 +220,13 @@ class Finished:
     metavar="NAME=N",
     help="Of a model: size of a symbolic dimension. May be repeated.",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write the run as a page, as wsc report does.",
+)
+@map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @sized
 @general
@@ -249,6 +257,8 @@ def command(
     settings: tuple[str, ...],
     precision: str | None,
     dims: tuple[str, ...],
+    report: Path | None,
+    maps: tuple[str, ...],
     every: bool,
     sizes: Sizes,
 ) -> int:
@@ -277,6 +287,8 @@ def command(
             "--bind only serves --compare and --against; what a program was compiled with stays "
             "in it"
         )
+    if maps and as_json:
+        raise Refusal("--map is for people; with --json the same numbers are under tiles")
     recorded = {
         "tiles": trace_tiles,
         "events": trace_events,
@@ -286,7 +298,7 @@ def command(
     }
     _require_trace(trace, recorded, trace_arrows)
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
-    timed |= {"against": against, "dump_sram": dump_sram}
+    timed |= {"report": report, "maps": maps, "against": against, "dump_sram": dump_sram}
     _require_sense(engine, timed, output is not None or compare is not None)
     loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare or against)
     compare, against = _models((compare, against), sizes)
@@ -295,8 +307,8 @@ def command(
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     dumps = dumps_of(loaded, dump_sram)
     dump_paths = [dump_file(dump, output or Path()) for dump in dumps]
-    traces = [trace] if trace else []
-    require_outputs([*paths.values(), *traces, *dump_paths], output, read)
+    shown = [path for path in (trace, report) if path is not None]
+    require_outputs([*paths.values(), *shown, *dump_paths], output, read)
     used = seed if seed is not None or given or engine == TIME else 0
     arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
@@ -354,6 +366,13 @@ def command(
         with after.step("the trace was not written"):
             write_trace(trace, result, read)
             traced = trace
+    if report is not None:
+        with after.step("the report was not written"):
+            held = replace(result, trace=None)
+            from wsc.cli.report import data_of, write_page
+
+            page = data_of(loaded, held, stopped, drawn, used if drawn else None, str(program))
+            write_page(report, [page], read)
     predicted = _predicted(loaded, after)
     with after.step("there is no table of kernels"):
         rows = _rows(loaded, result, predicted)
@@ -377,6 +396,7 @@ def command(
         say_json(as_object(finished))
     else:
         show(finished, every)
+        show_maps(maps, loaded, result.counters)
     code = _ended(after, stopped, compared)
     return 1 if followed is not None and followed.first is not None else code
 

@@ -23,6 +23,8 @@ OPTIONS = {
     "max_cycles": "--max-cycles",
     "check_races": "--check-races",
     "trace": "--trace",
+    "maps": "--map",
+    "report": "--report",
     "against": "--against",
     "dump_sram": "--dump-sram",
 }

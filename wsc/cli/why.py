@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsc.cli.asked import Asked, runnable
-from wsc.cli.common import LARGEST, Refusal, console, general, say_json
+from wsc.cli.common import LARGEST, Refusal, console, coordinates, general, say_json
 from wsc.cli.execute import execute
 from wsc.cli.tables import PlainTable, print_table
 
@@ -57,18 +56,6 @@ def command(
         show(why, result.cycles, every)
     if stopped:
         raise Refusal(stopped)
-
-
-def coordinates(flag: str, text: str) -> tuple[int, int]:
-    """The numbers of ``X,Y``.
-
-    Raises:
-        Refusal: it is something else.
-    """
-    found = re.fullmatch(r"(\d+),(\d+)", text.replace(" ", ""))
-    if not found:
-        raise Refusal(f"{flag} {text}: wants X,Y")
-    return int(found[1]), int(found[2])
 
 
 def show(why: Why, cycles: int, every: bool) -> None:
