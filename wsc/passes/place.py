@@ -110,14 +110,14 @@ class Placer(Values):
         for output in self.graph.outputs if trains else ():
             self.leaving.setdefault(output.value, []).append(output)
         stacks, done = list[Run](), 0
-        for layers in find_layers(self.graph) if self.alike and not trains else ():
+        for layers in find_layers(self.graph) if self.alike else ():
             self._walk(self.graph.nodes[done : layers.start])
             stack = place_stack(self, layers, self._walk)
             stacks += [] if stack is None else [stack]
             done = layers.end
         self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:
-            if output.name not in self.stored and (not trains or output.value in self.leaving):
+            if output.name not in self.stored:
                 self._store(output)
         for value, target in self.beside.items():
             self.origin = target
@@ -147,7 +147,7 @@ class Placer(Values):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
-            for output in self.leaving.pop(node.output, ()):
+            for output in self.leaving.get(node.output, ()):
                 self._store(output)
             # Training turns here: what the forward pass moved for itself has room again.
             if node.output == self.turn:
@@ -157,6 +157,7 @@ class Placer(Values):
         """Send an output out."""
         self.origin = output.name
         self.tasks.append(Store(self.view(output.value), output.name, output.name))
+        self.stored.add(output.name)
 
     # --- nodes ------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from wsc.ir.graph import GraphOutput, Node
+from wsc.ir.graph import Concat, GraphOutput, Move, Node
 from wsc.ir.tasks import Run, Store, Task
 from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
@@ -65,6 +65,7 @@ class _Stack:
     def __init__(self, values: Values, layers: Layers, walk: Walk) -> None:
         self.values, self.layers, self.walk = values, layers, walk
         self.nodes = values.graph.nodes[layers.start : layers.end]
+        self.kept = _with_sources(layers.kept, values.graph.nodes[: layers.start])
         self.shown = _shown_by_all(self.nodes, layers, values.graph.outputs)
         self.begin = 0
         self.entry: list[View] = []
@@ -140,7 +141,7 @@ class _Stack:
             ]
         # Copies that the layer before has made of what it hands on: this one makes its own.
         values.forget(got)
-        inside = {node.output for node in nodes} | layers.own | {*got}
+        inside = {node.output for node in nodes} | layers.own | self.kept | {*got}
         tasks, values.tasks = values.tasks, []
         with values.apart(inside) as shared:
             self.walk(nodes)
@@ -157,6 +158,8 @@ class _Stack:
         values = self.values
         for outputs in self.shown:
             output = outputs[turn]
+            if output.name in values.stored:
+                continue
             values.origin = output.name
             values.tasks.append(Store(values.view(output.value), output.name, output.name))
             values.stored.add(output.name)
@@ -164,6 +167,15 @@ class _Stack:
 
 def _alike(a: View, b: View) -> bool:
     return (a.dtype, a.extents, a.strides) == (b.dtype, b.extents, b.strides)
+
+
+def _with_sources(kept: frozenset[str], nodes: Sequence[Node]) -> frozenset[str]:
+    """Values with those that they are moved from: to read one may mean to read those."""
+    found, made = set(kept), {node.output for node in nodes}
+    for node in reversed(nodes):
+        if node.output in found and isinstance(node.op, (Move, Concat)):
+            found.update(made.intersection(node.inputs))
+    return frozenset(found)
 
 
 def _shown_by_all(
