@@ -91,6 +91,7 @@ def command(
     trainable: tuple[str, ...],
     clip: float,
     accumulate: int,
+    recompute: str,
     as_json: bool,
     every: bool,
     sizes: Sizes,
@@ -113,6 +114,7 @@ def command(
             "groups": groups,
             "trainable": trainable,
             "clip": clip,
+            "recompute": recompute,
             "over": accumulate,
             "batch": sizes.batch,
         }

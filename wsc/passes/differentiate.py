@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,10 @@ from wsc.ir.graph import Graph, GraphOutput, Map, Node, Reduce
 from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
+from wsc.passes.layers import Layers, find_layers
 
 GRADIENT = ".grad"
+AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
 
 
@@ -29,13 +31,15 @@ class Differentiate:
     refused: all of it, by operator and node.
 
     scale: an input of one float by which all gradients are multiplied, so that small ones stay
-    above the least that halves have; "" for none.
+    above the least that halves have; "" for none. recompute: of layers that repeat, only what one
+    hands to the next is kept; before the derivative of a layer its nodes are computed once more.
     """
 
     loss: str
     by: tuple[str, ...]
     scale: str = ""
     lenient: bool = False
+    recompute: bool = False
     name: str = "differentiate"
 
     def apply(self, graph: Graph) -> Graph:
@@ -49,7 +53,8 @@ class Differentiate:
                 "loss: a loss is one float"
             )
         seed = build.value(self.scale) if self.scale else build.constant(np.ones(()), DType.F32)
-        found = _Backwards(graph, build, loss, self.by).run(seed)
+        layers = find_layers(graph) if self.recompute else []
+        found = _Backwards(graph, build, loss, self.by, layers).run(seed)
         without = [name for name in self.by if name not in found]
         if without and not (self.lenient and found):
             listed = ", ".join(map(shortened, without))
@@ -66,9 +71,23 @@ class Differentiate:
 class _Backwards:
     """The walk over the nodes, from the last to the first."""
 
-    def __init__(self, graph: Graph, build: GraphBuilder, loss: Value, by: Iterable[str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        build: GraphBuilder,
+        loss: Value,
+        by: Iterable[str],
+        recomputed: Iterable[Layers],
+    ) -> None:
         self.graph, self.build, self.loss, self.by = graph, build, loss, tuple(by)
         self.types = graph.types()
+        # The last node of each layer that is computed again -> its first one.
+        self.begins = {
+            start + layers.period - 1: start
+            for layers in recomputed
+            for start in range(layers.start, layers.end, layers.period)
+        }
+        self.again: dict[str, str] = {}  # a value of the layer at hand -> the same, computed again
         self.gradients: dict[str, Value] = {}
         self.refused: dict[tuple[str, str], None] = {}
 
@@ -77,7 +96,9 @@ class _Backwards:
         dependent, varied = self._forward()
         whole = self.build.cast(self.build.reshape(seed, self.loss.shape), self.loss.dtype)
         self.gradients[self.loss.name] = whole
-        for node in reversed(self.graph.nodes):
+        for number, node in reversed(list(enumerate(self.graph.nodes))):
+            if number in self.begins:
+                self._recompute(self.graph.nodes[self.begins[number] : number + 1])
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
         if self.refused:
@@ -102,11 +123,26 @@ class _Backwards:
                 varied.add(node.output)
         return dependent, varied
 
+    def _recompute(self, layer: Sequence[Node]) -> None:
+        """Compute a layer once more, from what the layer before hands on.
+
+        What no derivative reads is dropped later, by who simplifies the graph.
+        """
+        self.again = {}
+        for node in layer:
+            inputs = [self.build.value(self.again.get(name, name)) for name in node.inputs]
+            with self.build.at(f"{node.name}{AGAIN}", node.origin):
+                self.again[node.output] = self.build.add(node.op, inputs).name
+
+    def _value(self, name: str) -> Value:
+        """A value of the forward pass, as the backward pass reads it."""
+        return Value(self.again.get(name, name), self.types[name])
+
     def _node(self, node: Node, dependent: set[str], varied: set[str]) -> None:
         place = Place(
             self.build,
-            tuple(Value(name, self.types[name]) for name in node.inputs),
-            Value(node.output, node.type),
+            tuple(map(self._value, node.inputs)),
+            self._value(node.output),
             [n for n, name in enumerate(node.inputs) if name in varied],
             [n for n, name in enumerate(node.inputs) if name in dependent],
         )
@@ -120,8 +156,7 @@ class _Backwards:
             self.refused.setdefault((f"node '{shortened(what)}'", str(error)))
             # Go on behind it, so that all refusals come at once.
             for number in place.wanted:
-                value = place.inputs[number]
-                self.gradients.setdefault(value.name, value)
+                self.gradients.setdefault(node.inputs[number], place.inputs[number])
 
     def _add(self, name: str, gradient: Value) -> None:
         """A value that several nodes read has the sum of what they give."""

@@ -131,18 +131,19 @@ def _in_place(
     for number, task in enumerate(placed.tasks):
         if not isinstance(task, MapTask) or group[task.out.buffer].first != number:
             continue
+        inputs = [view.buffer for view in task.inputs]
         found = [
             place
             for place in overwritten(task, number, group)
-            if task.inputs[place].buffer not in kept and place in allowed.get(number, {place})
+            if inputs[place] not in kept and place in allowed.get(number, {place})
         ]
         # In layers the oldest one: what a layer is handed, so that it hands on in the same
         # place what it makes of that.
-        order = sorted(found, key=lambda place: group[task.inputs[place].buffer].first)
+        order = sorted(found, key=lambda place: group[inputs[place]].first)
         over = next(iter(order if number in layered else found), None)
         taken[number] = _Taken({*found}, over)
         if over is not None:
-            life, result = group[task.inputs[over].buffer], group[task.out.buffer]
+            life, result = group[inputs[over]], group[task.out.buffer]
             life.names += result.names
             life.last = result.last
             for name in result.names:

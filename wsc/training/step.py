@@ -21,6 +21,7 @@ from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
+from wsc.passes.layers import find_layers
 from wsc.pipeline import Compiled
 from wsc.training.losses import Loss, add_loss
 from wsc.training.model import Preparation
@@ -120,14 +121,27 @@ class Step:
     become; its weights are state. updates: what the store does with these. masters: what the store
     holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
     optimizer keeps. states: the latter. still: weights that nobody named and that do not decide the
-    loss: they stay as they are.
+    loss: they stay as they are. forward: the graph without gradients. differentiate: what added
+    them.
     """
 
     graph: Graph
     updates: tuple[Update, ...]
     masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
+    forward: Graph
+    differentiate: Differentiate
     still: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> int:
+        """How many layers repeat in the forward pass, in all stacks together."""
+        return sum(layers.count for layers in find_layers(self.forward))
+
+    def recomputing(self) -> Step:
+        """The step that keeps of each layer what it hands on, and computes the rest again."""
+        again = replace(self.differentiate, recompute=True)
+        return replace(self, graph=again.apply(self.forward), differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -173,11 +187,12 @@ def build_step(
     preparation = Preparation(tuple(trainable), batch, shapes or {}, sizes)
     graph = import_onnx(model, sizes, None, precision, prepare=preparation)
     scale = SCALE if precision is DType.F16 else ""
-    graph = _with_loss(graph, loss, preparation, scale)
+    forward = _with_loss(graph, loss, preparation, scale)
     named = tuple(preparation.weights)
     _require_used(optimizer, named)
     # Of the weights of a model, some may decide another output only. One that a user named may not.
-    graph = Differentiate(LOSS, named, scale, lenient=not trainable).apply(graph)
+    differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
+    graph = differentiate.apply(forward)
     given = {output.name for output in graph.outputs}
     weights = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
@@ -192,7 +207,7 @@ def build_step(
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
     still = tuple(name for name in named if name not in weights)
-    return Step(graph, tuple(updates), masters, tuple(states), still)
+    return Step(graph, tuple(updates), masters, tuple(states), forward, differentiate, still)
 
 
 def _require_used(optimizer: Optimizer, weights: Sequence[str]) -> None:
