@@ -21,6 +21,11 @@ AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
 
 
+def computed_again(name: str) -> bool:
+    """Whether a node, or what it gives, is of a layer that the backward pass computes once more."""
+    return AGAIN in name
+
+
 @dataclass(frozen=True, slots=True)
 class Differentiate:
     """Add the derivative of a loss by each of some values: reverse mode, one rule a primitive.

@@ -52,9 +52,11 @@ from wsc.layout import (
     block,
     default_extents,
     dense_strides,
+    local_size,
     whole,
 )
 from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
+from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
@@ -62,6 +64,7 @@ from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
 
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
+SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +144,24 @@ class Placer(Values):
             Gather: self._gather,
             Scatter: self._scatter,
         }
+        before = False
         for node in nodes:
             self.origin = ",".join(node.origin) or node.name
+            # A layer that was computed again turns to its derivative, as all of training does at
+            # the loss: what was moved to compute it has room again.
+            if before and not computed_again(node.name):
+                self.forget_moved(computed_again)
+            before = computed_again(node.name)
             if isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
             for output in self.leaving.get(node.output, ()):
-                self._store(output)
+                if output.name not in self.stored:
+                    self._store(output)
             # Training turns here: what the forward pass moved for itself has room again.
             if node.output == self.turn:
-                self.forget_all()
+                self.forget_moved(lambda _: True)
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
@@ -365,6 +375,9 @@ class Placer(Values):
 
     def _scatter(self, node: Node) -> None:
         assert isinstance(node.op, Scatter)
+        if node.op.zeros is not None:
+            self._scatter_into_zeros(node, node.op)
+            return
         data, indices, updates = node.inputs
         axis, count = node.op.axis, self.types[indices].size
         extents = tuple(
@@ -380,6 +393,73 @@ class Placer(Values):
         )
         self.tasks.append(task)
         self.homes[node.output] = out
+
+    def _scatter_into_zeros(self, node: Node, op: Scatter) -> None:
+        """The gradient of a table: its rows are shared out over the rows of tiles.
+
+        Updates go to all rows of tiles, so many at a time as there is room for. A table that is
+        nothing but an output, and larger than there is room for, is made in parts, each of which
+        leaves as soon as it is there.
+        """
+        indices, updates = node.inputs
+        axis, shape, dtype = op.axis, node.type.shape, node.type.dtype
+        others = [i for i in range(len(shape)) if i != axis]
+        wide = max(others, key=lambda i: shape[i], default=None)
+        extents = [block(n, "x", self.mesh) if i == wide else whole(n) for i, n in enumerate(shape)]
+        row = local_size(tuple(extents[i] for i in others)) * dtype.bytes
+        most = max(1, int(self.fabric.sram_bytes * SHARE_OF_TABLE) // row)
+        rows = block(shape[axis], "y", self.mesh).step
+        shown = self.leaving.get(node.output, ())
+        alone = shown and all(node.output not in other.inputs for other in self.graph.nodes)
+        rows = min(rows, most) if alone else rows
+        ordinary = self._ordinary(indices, shape[axis])
+        for first in range(0, shape[axis], rows * self.mesh.height):
+            extents[axis] = Extent(shape[axis], "y", rows, rows, first)
+            out = self.fresh(node.output, dtype, tuple(extents))
+            data: View | None = None
+            for where, placed in self._updates(indices, updates, axis, tuple(extents), row):
+                self.tasks.append(
+                    ScatterTask(
+                        data, where, placed, axis, op.kind, out, self.origin, ordinary, op.skips
+                    )
+                )
+                data = out
+            if not alone:
+                self.homes[node.output] = out
+                continue
+            origin = self.origin
+            for output in shown:
+                self.origin = output.name
+                self.tasks.append(Store(out, output.name, output.name))
+                self.stored.add(output.name)
+            self.origin = origin
+
+    def _updates(
+        self, indices: str, updates: str, axis: int, extents: Extents, row: int
+    ) -> Iterator[tuple[View, View]]:
+        """Indices and updates in every row of tiles, as many at a time as there is room for.
+
+        row: bytes that one update takes in a tile.
+        """
+        count = self.types[indices].size
+        most = max(1, int(self.fabric.sram_bytes * SHARE_OF_TABLE) // (row + DType.I32.bytes))
+        if count <= most:
+            rows = (*extents[:axis], whole(count), *extents[axis + 1 :])
+            yield self._everywhere(indices), self.bring(updates, rows)
+            return
+        size = -(-count // -(-count // most))
+        shape = self.types[updates].shape
+        for begin in range(0, count, size):
+            taken = min(size, count - begin)
+            starts = tuple(begin if i == axis else 0 for i in range(len(shape)))
+            sizes = tuple(taken if i == axis else n for i, n in enumerate(shape))
+            part = Slice(starts, sizes, (1,) * len(shape))
+            rows = (*extents[:axis], whole(taken), *extents[axis + 1 :])
+            numbers = Slice((begin,), (taken,), (1,))
+            yield (
+                self._moved(indices, self.view(indices), (numbers,), (whole(taken),), None),
+                self._moved(updates, self.view(updates), (part,), rows, None),
+            )
 
     def _lookup(self, node: Node, data: str, indices: str) -> None:
         shape = self.types[indices].shape
