@@ -385,10 +385,11 @@ def compile_step(
     recompute: str = "auto",
     observe: Observer | None = None,
     settings: Mapping[str, Number] | None = None,
+    weights: Store | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings: as for ``compile``; the others as for
+    fabric, dims, precision, observe, settings, weights: as for ``compile``; the others as for
     ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
@@ -405,7 +406,7 @@ def compile_step(
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
-    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
 
     def lowered(step: Step) -> Compiled:
         return _lowered(step.graph, chosen, kind, name, observe, False, changes)

@@ -440,15 +440,16 @@ class GraphBuilder:
         return result
 
     def _moved(self, value: Value, kept: list[MoveStep], type_: Type, hint: str) -> Value:
-        constant = self._known(value)
-        if constant is None:
-            return self.add(Move(tuple(kept)), [value], hint)
-        source = _moved_source(constant, kept, type_)
-        name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
-        load = constant.load
-        moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+        constant = self._constants.get(value.name)
+        if constant is None or constant.state:
+            moved = self.add(Move(tuple(kept)), [value], hint)
+        else:
+            source = _moved_source(constant, kept, type_)
+            name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
+            load = constant.load
+            moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+        stays = constant and (constant.state or isinstance(constant.source, Member | Drawing))
         step = kept[0]
-        stays = isinstance(constant.source, Member | Drawing)
         if stays and len(kept) == 1 and isinstance(step, Transpose):
             self._turned[moved.name] = value, step.perm
         return moved
@@ -456,7 +457,8 @@ class GraphBuilder:
     def _unturned(self, value: Value, spec: str) -> tuple[Value, str]:
         """A weight as it is stored where it is the transpose of one, with its labels in that order.
 
-        Weights that stay where they are cannot be stored in another order.
+        Weights that stay where they are cannot be stored in another order, and those that training
+        changes are stored once.
         """
         if value.name not in self._turned:
             return value, spec

@@ -29,6 +29,8 @@ from wsc.training.model import Preparation
 if TYPE_CHECKING:
     import onnx
 
+    from wsc.frontend.store import Store
+
 LOSS = "loss"
 SCALE = "loss.scale"
 
@@ -176,16 +178,17 @@ def build_step(
     trainable: Sequence[str] = (),
     batch: int | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    weights: Store | None = None,
 ) -> Step:
     """The step of a model.
 
     dims: as for ``import_onnx``. trainable: patterns of names of initializers. batch: samples of a
-    run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that
-    cannot be trained.
+    run. shapes: of inputs, where they are known from a batch. weights: as for ``wsc.compile``.
+    Raises CompileError for a model that cannot be trained.
     """
     sizes = dict(dims or {})
     preparation = Preparation(tuple(trainable), batch, shapes or {}, sizes)
-    graph = import_onnx(model, sizes, None, precision, prepare=preparation)
+    graph = import_onnx(model, sizes, None, precision, prepare=preparation, weights=weights)
     scale = SCALE if precision is DType.F16 else ""
     forward = _with_loss(graph, loss, preparation, scale)
     named = tuple(preparation.weights)
@@ -194,19 +197,19 @@ def build_step(
     differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
     graph = differentiate.apply(forward)
     given = {output.name for output in graph.outputs}
-    weights = tuple(name for name in named if f"{name}{GRADIENT}" in given)
+    trained = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
     taken = {*types, *(output.name for output in graph.outputs)}
     updates: list[Update] = []
     states: list[Constant] = []
-    for name in weights:
+    for name in trained:
         kept = [_free(f"{name}.{part}", taken) for part in BY_NAME[optimizer.rule].state]
         states += [_zeros(state, types[name].shape) for state in kept]
         gradient = f"{name}{GRADIENT}"
         updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
-    still = tuple(name for name in named if name not in weights)
+    still = tuple(name for name in named if name not in trained)
     return Step(graph, tuple(updates), masters, tuple(states), forward, differentiate, still)
 
 
