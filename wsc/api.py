@@ -407,6 +407,7 @@ def compile_step(
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
     step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
+    step = step if chosen is None else step.on(chosen)
 
     def lowered(step: Step) -> Compiled:
         return _lowered(step.graph, chosen, kind, name, observe, False, changes)

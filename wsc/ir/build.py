@@ -159,15 +159,22 @@ class GraphBuilder:
         return name
 
     @classmethod
-    def of(cls, graph: Graph) -> GraphBuilder:
-        """A builder that goes on from a graph: its values keep their names."""
+    def of(cls, graph: Graph, nodes: bool = True) -> GraphBuilder:
+        """A builder that goes on from a graph: its values keep their names.
+
+        nodes: whether its nodes are there; those that are to be are adopted otherwise.
+        """
         build = cls(graph.name)
-        build._inputs, build._nodes = list(graph.inputs), list(graph.nodes)
+        build._inputs, build._nodes = list(graph.inputs), list(graph.nodes) if nodes else []
         build._constants = {item.name: item for item in graph.constants}
         build._types = graph.types()
         build._intervals = {item.name: of_input(item) for item in graph.inputs}
         build._taken = {*build._types, *(node.name for node in graph.nodes)}
         return build
+
+    def adopt(self, node: Node) -> None:
+        """Add a node of the graph that this one goes on from, as it is."""
+        self._nodes.append(node)
 
     def value(self, name: str) -> Value:
         """The value of that name."""

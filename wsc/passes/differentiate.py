@@ -10,7 +10,7 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph, GraphOutput, Map, Node, Reduce
+from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice
 from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
@@ -73,6 +73,15 @@ class Differentiate:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """``count`` positions of one dimension of a value, from ``start`` on."""
+
+    axis: int
+    start: int
+    count: int
+
+
 class _Backwards:
     """The walk over the nodes, from the last to the first."""
 
@@ -94,6 +103,7 @@ class _Backwards:
         }
         self.again: dict[str, str] = {}  # a value of the layer at hand -> the same, computed again
         self.gradients: dict[str, Value] = {}
+        self.parts: dict[str, dict[_Part, Value]] = {}
         self.refused: dict[tuple[str, str], None] = {}
 
     def run(self, seed: Value) -> Mapping[str, Value]:
@@ -104,12 +114,18 @@ class _Backwards:
         for number, node in reversed(list(enumerate(self.graph.nodes))):
             if number in self.begins:
                 self._recompute(self.graph.nodes[self.begins[number] : number + 1])
+            if node.output in self.parts:
+                with self.build.at(f"{node.name}{GRADIENT}", node.origin):
+                    self._whole(node.output)
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
         if self.refused:
             listed = [f"{what} ({why})" for what, why in self.refused]
             more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
             raise CompileError(f"no derivative of {', '.join(listed[:SHOWN])}{more}")
+        for name in [name for name in self.by if name in self.parts]:
+            with self.build.at(f"{name}{GRADIENT}", (name,)):
+                self._whole(name)
         return {name: self.gradients[name] for name in self.by if name in self.gradients}
 
     def _forward(self) -> tuple[set[str], set[str]]:
@@ -153,6 +169,10 @@ class _Backwards:
         )
         try:
             with self.build.at(f"{node.name}{GRADIENT}", node.origin):
+                part = self._slice(node)
+                if part is not None and place.wanted:
+                    self._keep(node.inputs[0], part, self.gradients[node.output])
+                    return
                 found = adjoint(node, place, self.gradients[node.output])
                 for number, gradient in found.items():
                     self._add(node.inputs[number], gradient)
@@ -162,6 +182,47 @@ class _Backwards:
             # Go on behind it, so that all refusals come at once.
             for number in place.wanted:
                 self.gradients.setdefault(node.inputs[number], place.inputs[number])
+
+    def _slice(self, node: Node) -> _Part | None:
+        """What a node takes of a value, if it is some positions of one dimension."""
+        if not isinstance(node.op, Move) or len(node.op.steps) != 1:
+            return None
+        (step,) = node.op.steps
+        shape = self.types[node.inputs[0]].shape
+        if not isinstance(step, Slice) or {*step.steps} != {1}:
+            return None
+        cut = [axis for axis, size in enumerate(step.sizes) if size < shape[axis]]
+        return _Part(cut[0], step.starts[cut[0]], step.sizes[cut[0]]) if len(cut) == 1 else None
+
+    def _keep(self, name: str, part: _Part, gradient: Value) -> None:
+        """Remember what is given for a part of a value until all of its readers have given."""
+        parts = self.parts.setdefault(name, {})
+        before = parts.get(part)
+        if before is not None:
+            gradient = self.build.map(lambda a, b: a + b, before, gradient, hint="both")
+        parts[part] = gradient
+
+    def _whole(self, name: str) -> None:
+        """Bring together what those give that read parts of a value.
+
+        Parts of one dimension that are side by side are joined, so that they need not be padded
+        and added; the others are.
+        """
+        parts = self.parts.pop(name, {})
+        shape = self.types[name].shape
+        for axis in dict.fromkeys(part.axis for part in parts):
+            mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
+            ends = [0, *(part.start + part.count for part in mine)]
+            if ends[-1] == shape[axis] and all(
+                part.start == end for part, end in zip(mine, ends, strict=False)
+            ):
+                self._add(name, self.build.concat([parts[part] for part in mine], axis, "parts"))
+                continue
+            for part in mine:
+                low, high = [0] * len(shape), [0] * len(shape)
+                low[axis], high[axis] = part.start, shape[axis] - part.start - part.count
+                padded = Pad(tuple(low), tuple(high))
+                self._add(name, self.build.move(parts[part], padded, hint="back"))
 
     def _add(self, name: str, gradient: Value) -> None:
         """A value that several nodes read has the sum of what they give."""

@@ -24,10 +24,11 @@ class Preparation:
     """Makes state of what training changes, when a model is read.
 
     trainable: patterns of names of initializers; none: every float initializer of one dimension
-    or more that is more than one number, or of a model that declares weights without data these. batch: samples of a run. shapes: of inputs, where
-    they are known from a batch. dims: sizes of dimensions by name; afterwards without those that
-    the samples give. weights: names, afterwards. taken: running statistics -> the
-    output with what they become. tensors: the values of both at the start, as the model has them.
+    or more that is more than one number, or of a model that declares weights without data these.
+    batch: samples of a run. shapes: of inputs, where they are known from a batch. dims: sizes of
+    dimensions by name; afterwards without those that the samples give. weights: names, afterwards.
+    taken: running statistics -> the output with what they become. tensors: the values of both at
+    the start, as the model has them.
     """
 
     trainable: tuple[str, ...] = ()

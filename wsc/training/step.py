@@ -17,10 +17,12 @@ from wsc.frontend.importer import source_of
 from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Constant, Graph, GraphOutput, Type
+from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
+from wsc.passes.groups import Groups
 from wsc.passes.layers import find_layers
 from wsc.pipeline import Compiled
 from wsc.training.losses import Loss, add_loss
@@ -139,6 +141,13 @@ class Step:
     def layers(self) -> int:
         """How many layers repeat in the forward pass, in all stacks together."""
         return sum(layers.count for layers in find_layers(self.forward))
+
+    def on(self, fabric: Fabric) -> Step:
+        """The step for a fabric: what has no room there as a whole is done part by part."""
+        forward = Groups(fabric).apply(self.forward)
+        if forward is self.forward:
+            return self
+        return replace(self, graph=self.differentiate.apply(forward), forward=forward)
 
     def recomputing(self) -> Step:
         """The step that keeps of each layer what it hands on, and computes the rest again."""
