@@ -186,6 +186,17 @@ def kept_before(placed: Placed, first: Mapping[str, int]) -> set[str]:
 
 def overwritten(task: MapTask, number: int, group: Mapping[str, Life]) -> list[int]:
     """The inputs that die at this map and that its result may overwrite element by element."""
+    size = task.out.local_size * task.out.dtype.bytes
+    found: list[int] = []
+    for index in writable(task):
+        life = group.get(task.inputs[index].buffer)
+        if life is not None and life.last == number and life.bytes == size:
+            found.append(index)
+    return found
+
+
+def writable(task: MapTask) -> list[int]:
+    """The inputs that the result of a map may overwrite, if nothing reads them later."""
     place = temporaries(task.body, task.out.dtype)
     written = place.index(-1)
     found: list[int] = []
@@ -200,13 +211,9 @@ def overwritten(task: MapTask, number: int, group: Mapping[str, Life]) -> list[i
             and view.strides == task.out.strides
             and view.dtype.bytes == task.out.dtype.bytes
         )
-        life = group.get(view.buffer)
         others = sum(other.buffer == view.buffer for other in task.inputs)
-        dies = life is not None and life.last == number
-        if same and not read_later and others == 1 and life is not None and dies:
-            whole = life.bytes == task.out.local_size * task.out.dtype.bytes
-            if whole:
-                found.append(index)
+        if same and not read_later and others == 1:
+            found.append(index)
     return found
 
 

@@ -27,6 +27,7 @@ from wsc.ir.graph import (
     Scatter,
     Slice,
     Step,
+    Type,
 )
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
@@ -60,6 +61,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
+from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
 
@@ -96,12 +98,15 @@ class Placer(Values):
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
+    read: set[str] = field(default_factory=set[str])  # values that nodes read
+    cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
+        self.read = {name for node in self.graph.nodes for name in node.inputs}
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -162,6 +167,7 @@ class Placer(Values):
             # Training turns here: what the forward pass moved for itself has room again.
             if node.output == self.turn:
                 self.forget_moved(lambda _: True)
+                self.forget_outside()
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
@@ -301,6 +307,8 @@ class Placer(Values):
             if not streamed:
                 op, a, b = node.op, *node.inputs
         choice = self._choice(op, a, b, streamed)
+        if not streamed and self._in_pieces(node, op, (a, b), choice):
+            return
         if choice is None or choice.bytes > self.fabric.sram_bytes:
             operands = [(a, self.types[a]), *([] if streamed else [(b, self.types[b])])]
             raise no_layout(
@@ -315,6 +323,52 @@ class Placer(Values):
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
         self.homes[node.output] = out
+
+    def _in_pieces(
+        self, node: Node, op: Contract, operands: tuple[str, str], choice: Choice | None
+    ) -> bool:
+        """Make a product that only the edge wants piece by piece, if all of it has no room."""
+        room = self.fabric.sram_bytes
+        fits = choice is not None and choice.bytes <= WHOLE * room
+        if fits or not self._only_shown(node):
+            return False
+        a, b = (self.types[name] for name in operands)
+        if (op, a, b) not in self.cuts:
+
+            def choose(op: Contract, a: Type, b: Type) -> Choice | None:
+                return choose_contraction(op, a, b, False, None, None, self.cost, self.same_order)
+
+            self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
+        cut = self.cuts[op, a, b]
+        if cut is None:
+            return False
+        layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
+        other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
+        source, shape = self.view(name), (a, b)[cut.side].shape
+        for start in range(0, shape[cut.axis], cut.size):
+            starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
+            sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
+            part = Slice(starts, sizes, (1,) * len(shape))
+            taken = self._moved(name, source, (part,), layouts[cut.side], None)
+            left, right = (taken, other) if cut.side == 0 else (other, taken)
+            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            task = cut.choice.task(cut.op, left, right, "", out, self.origin)
+            self.tasks.append(cut.choice.with_buffers(task, self.buffer))
+            self._show_part(node, cut.shown(out, start))
+        return True
+
+    def _only_shown(self, node: Node) -> bool:
+        """Whether nothing but the edge wants what a node of a training step gives."""
+        return node.output in self.leaving and node.output not in self.read
+
+    def _show_part(self, node: Node, part: View) -> None:
+        """Send a part of an output out."""
+        origin = self.origin
+        for output in self.leaving[node.output]:
+            self.origin = output.name
+            self.tasks.append(Store(part, output.name, output.name))
+            self.stored.add(output.name)
+        self.origin = origin
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
@@ -409,8 +463,7 @@ class Placer(Values):
         row = local_size(tuple(extents[i] for i in others)) * dtype.bytes
         most = max(1, int(self.fabric.sram_bytes * SHARE_OF_TABLE) // row)
         rows = block(shape[axis], "y", self.mesh).step
-        shown = self.leaving.get(node.output, ())
-        alone = shown and all(node.output not in other.inputs for other in self.graph.nodes)
+        alone = self._only_shown(node)
         rows = min(rows, most) if alone else rows
         ordinary = self._ordinary(indices, shape[axis])
         for first in range(0, shape[axis], rows * self.mesh.height):
@@ -427,12 +480,7 @@ class Placer(Values):
             if not alone:
                 self.homes[node.output] = out
                 continue
-            origin = self.origin
-            for output in shown:
-                self.origin = output.name
-                self.tasks.append(Store(out, output.name, output.name))
-                self.stored.add(output.name)
-            self.origin = origin
+            self._show_part(node, out)
 
     def _updates(
         self, indices: str, updates: str, axis: int, extents: Extents, row: int

@@ -211,6 +211,10 @@ class Values:
             if name not in self.lazy or not gone(name)
         }
 
+    def forget_outside(self) -> None:
+        """Forget what came from the edge, which gives it again to who wants it."""
+        self.homes = {name: view for name, view in self.homes.items() if name not in self.outside}
+
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
         if self.inside is None or value in self.inside:
             return self._made(value, extents, fill)
