@@ -158,12 +158,13 @@ class _Stack:
         # Copies that the layer before has made of what it hands on: this one makes its own.
         values.forget(got)
         inside = {node.output for node in nodes} | layers.own | self.kept | {*got}
+        given = [values.view(name) for name in got]
         tasks, values.tasks = values.tasks, []
         with values.apart(inside) as shared:
             self.walk(nodes)
             left = [values.view(name) for name in handed]
-            if layers.kept and (turn or not self._moves(left)):
-                left = self._in_their_places(handed, left)
+            if layers.kept and all(map(_alike, given, left)):
+                left = self._in_their_places(handed, given, left)
             self._show(turn)
         # What all layers share comes before the first of them.
         at = self.begin
@@ -171,20 +172,20 @@ class _Stack:
         self.begin += len(shared)
         return left
 
-    def _moves(self, left: Sequence[View]) -> bool:
-        """Whether what a layer hands on lies in another layout than what it was handed."""
-        return not all(map(_alike, self.entry, left))
-
-    def _in_their_places(self, handed: Sequence[str], left: list[View]) -> list[View]:
+    def _in_their_places(
+        self, handed: Sequence[str], given: Sequence[View], left: Sequence[View]
+    ) -> list[View]:
         """Copy what a layer of a backward pass hands on to where it was handed it, if it is not
         there: else two layers would have to be one turn of a loop.
+
+        given, left: the views of what it was handed, and of what it hands on.
         """
         values = self.values
         found: list[View] = []
-        places = zip(handed, self.entry, left, self.alone, strict=True)
+        places = zip(handed, given, left, self.alone, strict=True)
         for name, entry, view, alone in places:
             stays = view.buffer in _overwriting(values.tasks, entry.buffer)
-            if stays or not alone or not _alike(entry, view):
+            if stays or not alone:
                 found.append(view)
                 continue
             body = (Step("mov", entry.dtype, (Arg(0),)),)
