@@ -12,11 +12,13 @@ import wsc
 from tests import oracle
 from tests.stacks import decoder
 from tests.training.networks import Builder
+from tests.training.test_layers import results
 from wsc.api import compile_step
 from wsc.frontend import import_onnx
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Contract, Graph
 from wsc.isa.fabric import find_fabric
+from wsc.isa.program import Loop
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType
 from wsc.passes.groups import Groups
@@ -94,3 +96,20 @@ def inputs(graph: Graph) -> dict[str, np.ndarray]:
     """Inputs of a graph."""
     random = np.random.default_rng(1)
     return {item.name: random.standard_normal(item.type.shape) for item in graph.inputs}
+
+
+def test_groups_are_loops_within_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = decoder(3, hidden=24, heads=12, tokens=4)
+
+    def step() -> wsc.Program:
+        return compile_step(model, "mse", "sgd", fabric="2x2", recompute="layers")
+
+    wanted = results(step())
+    monkeypatch.setattr(Groups, "_sizes", lambda self, types, item: (1,))
+    program = step()
+    layers = [item for item in program.assembly.regions[0].main if isinstance(item, Loop)]
+    inner = [item for loop in layers for item in loop.body if isinstance(item, Loop)]
+    assert [str(loop.register) for loop in layers[:1]] == ["layer"]
+    assert len(inner) >= 2
+    for name, array in results(program).items():
+        np.testing.assert_allclose(wanted[name], array, 1e-4, 1e-6, err_msg=name)

@@ -126,9 +126,9 @@ def command(
         program = _given(model, fabric, dims, bind, precision, settings)
     estimate = estimated(program, start, tokens)
     if as_json:
-        say_json(as_object(estimate))
+        say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
     else:
-        show(estimate, every)
+        show(estimate, every, program.notes if train else ())
 
 
 def _file(train: bool, model: Path) -> bool:
@@ -251,8 +251,8 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def show(estimate: Estimate, every: bool) -> None:
-    """The report for people, on standard output."""
+def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
+    """The report for people, on standard output. notes: sentences on how it was compiled."""
     screen, prediction, use = console(), estimate.prediction, estimate.sram
     clock = estimate.program.fabric.clock_hertz
     walked = "a sample of the tiles" if prediction.sampled else "all tiles"
@@ -275,6 +275,7 @@ def show(estimate: Estimate, every: bool) -> None:
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
+        *(("note", note) for note in notes),
     ]
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.pipeline import Compiled
 from wsc.training.step import Step
@@ -41,16 +43,23 @@ def lowered_step(
             raise CompileError(
                 "recompute: the model has no layers that repeat, so there are none to compute again"
             )
-        return lower(step.recomputing()), _again(layers)
+        return _recomputed(step, lower), _again(layers)
     try:
         return lower(step), f"the activations of {layers} layers are kept" if layers else ""
     except DoesNotFit as error:
         if recompute == NONE or not layers:
             raise
         try:
-            return lower(step.recomputing()), f"{_again(layers)}: kept, they do not fit"
+            return _recomputed(step, lower), f"{_again(layers)}: kept, they do not fit"
         except DoesNotFit as again:
             raise again from error
+
+
+def _recomputed(step: Step, lower: Callable[[Step], Compiled]) -> Compiled:
+    """The program that computes layers again. To do so is no useful work."""
+    compiled = lower(step.recomputing())
+    useful = multiply_accumulates(step.graph)
+    return replace(compiled, program=compiled.program.with_(work=useful))
 
 
 def _again(layers: int) -> str:
