@@ -29,7 +29,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, require_file, sized
+from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, is_name, model_of, sized
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
@@ -91,6 +91,7 @@ def command(
     trainable: tuple[str, ...],
     clip: float,
     accumulate: int,
+    recompute: str,
     as_json: bool,
     every: bool,
     sizes: Sizes,
@@ -104,8 +105,8 @@ def command(
     start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
-    named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
-    tokens = None
+    named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
+    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
     if train:
         options = {
             "loss": loss,
@@ -113,27 +114,36 @@ def command(
             "groups": groups,
             "trainable": trainable,
             "clip": clip,
+            "recompute": recompute,
             "over": accumulate,
             "batch": sizes.batch,
         }
-        program = _step(model, fabric, dims, bind, precision, settings, options)
+        program = _step(named, fabric, dims, bind, precision, settings, options)
     elif isinstance(named, Named):
-        tokens = named.task.batch * named.task.tokens
-        if dims or bind:
-            flag = "--dim" if dims else "--bind"
-            raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
+        _refuse_sizes(model, dims, bind)
         program = compiled(named, fabric or FABRIC, precision, settings)
     else:
         program = _given(model, fabric, dims, bind, precision, settings)
     estimate = estimated(program, start, tokens)
     if as_json:
-        say_json(as_object(estimate))
+        say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
     else:
-        show(estimate, every)
+        show(estimate, every, program.notes if train else ())
+
+
+def _file(train: bool, model: Path) -> bool:
+    """Whether it is the file of a model to train, which has a batch too."""
+    return train and not is_name(model)
+
+
+def _refuse_sizes(model: Path | str, dims: tuple[str, ...], bind: tuple[str, ...]) -> None:
+    if dims or bind:
+        flag = "--dim" if dims else "--bind"
+        raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
 
 
 def _step(
-    model: Path,
+    model: Path | Named,
     fabric: str | None,
     dims: tuple[str, ...],
     bind: tuple[str, ...],
@@ -145,12 +155,17 @@ def _step(
     from wsc.api import compile_step
     from wsc.isa.machine import read_settings
 
-    require_file(model)
-    if not is_model(model) or bind:
+    if isinstance(model, Named):
+        _refuse_sizes(model.shape.name, dims, bind)
+        fabric = fabric or FABRIC
+        # As language models train: halves on the fabric, and single precision in the store.
+        chosen = click.get_current_context().get_parameter_source("precision")
+        precision = precision if chosen is ParameterSource.COMMANDLINE else "f16"
+    elif not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
     with noted(), working("compiling"):
         return compile_step(
-            model,
+            **model_of(model),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision,
@@ -236,8 +251,8 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def show(estimate: Estimate, every: bool) -> None:
-    """The report for people, on standard output."""
+def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
+    """The report for people, on standard output. notes: sentences on how it was compiled."""
     screen, prediction, use = console(), estimate.prediction, estimate.sram
     clock = estimate.program.fabric.clock_hertz
     walked = "a sample of the tiles" if prediction.sampled else "all tiles"
@@ -260,6 +275,7 @@ def show(estimate: Estimate, every: bool) -> None:
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
+        *(("note", note) for note in notes),
     ]
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())

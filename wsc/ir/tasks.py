@@ -157,11 +157,13 @@ class GatherTask:
 class ScatterTask:
     """out = data with ``updates`` at ``indices`` of ``axis``, joined by ``kind`` (None: replaced).
 
-    ``axis`` is whole in each tile of data, updates and out; indices are in every tile.
+    ``axis`` is whole in each tile of updates; indices are in every tile. data, out: of one
+    layout; no data are zeros. Along the axis a tile may have a block of them, and then places in
+    it what is for it.
     ordinary: as for a gather. skips: an index outside the axis places nothing.
     """
 
-    data: View
+    data: View | None
     indices: View
     updates: View
     axis: int
