@@ -25,6 +25,7 @@ from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
+from wsc.passes.tokens import Tokens
 
 Stage = Graph | Placed | Program
 Observer = Callable[[str, Stage], None]
@@ -58,6 +59,7 @@ def passes(
     """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
+        Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order, alike),

@@ -37,10 +37,14 @@ def turned(build: GraphBuilder, x: Value, cos: Value, sin: Value, interleaved: b
 
 
 def angles(build: GraphBuilder, cache: Value, positions: Value | None, hint: str) -> Value:
-    """Rows of a cache [M, D/2] at positions [B, S]; without positions it has [B, S, D/2]."""
+    """Rows of a cache [M, D/2] at positions [B, S]; without positions it has [B, S, D/2].
+
+    One that was only repeated for each sequence is the one that all share: [1, S, D/2].
+    """
     if positions is None:
         require(cache.rank == 3, f"a cache of rank {cache.rank} without positions")
-        return cache
+        shared = build.narrow(cache)
+        return shared if shared.shape[1:] == cache.shape[1:] else cache
     require(positions.dtype is DType.I32, "positions that are not integers")
     require(cache.rank == 2, f"a cache of rank {cache.rank} with positions")
     return build.gather(cache, build.within(positions, cache.shape[0], f"{hint}_rows"), 0, hint)

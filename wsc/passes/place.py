@@ -143,7 +143,9 @@ class Placer(Values):
         }
         for node in nodes:
             self.origin = ",".join(node.origin) or node.name
-            if isinstance(node.op, (Move, Concat)):
+            if self._is_of_edge(node):
+                self.outside[node.output] = self.outside[node.inputs[0]]
+            elif isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
@@ -156,7 +158,7 @@ class Placer(Values):
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
         self.origin = output.name
-        self.tasks.append(Store(self.view(output.value), output.name, output.name))
+        self.tasks.append(Store(self.as_shown(output.value), output.name, output.name))
 
     # --- nodes ------------------------------------------------------------------
 

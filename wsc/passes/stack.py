@@ -158,7 +158,7 @@ class _Stack:
         for outputs in self.shown:
             output = outputs[turn]
             values.origin = output.name
-            values.tasks.append(Store(values.view(output.value), output.name, output.name))
+            values.tasks.append(Store(values.as_shown(output.value), output.name, output.name))
             values.stored.add(output.name)
 
 
