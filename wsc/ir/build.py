@@ -133,6 +133,7 @@ class GraphBuilder:
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
         self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
+        self._placed: dict[tuple[str, tuple[MoveStep, ...]], Value] = {}  # constants, moved
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
         self._types: dict[str, Type] = {}
         self._intervals: dict[str, Interval] = {}
@@ -443,6 +444,9 @@ class GraphBuilder:
         constant = self._known(value)
         if constant is None:
             return self.add(Move(tuple(kept)), [value], hint)
+        key = (value.name, tuple(kept))
+        if key in self._placed:
+            return self._placed[key]
         source = _moved_source(constant, kept, type_)
         name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
         load = constant.load
@@ -451,6 +455,7 @@ class GraphBuilder:
         stays = isinstance(constant.source, Member | Drawing)
         if stays and len(kept) == 1 and isinstance(step, Transpose):
             self._turned[moved.name] = value, step.perm
+        self._placed[key] = moved
         return moved
 
     def _unturned(self, value: Value, spec: str) -> tuple[Value, str]:

@@ -19,7 +19,7 @@ from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr
 from wsc.kernels.index_map import aligned, index_map, own_only, plan, spreads
 from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
-from wsc.layout import coordinate, is_plain, start
+from wsc.layout import coordinate, is_plain, start, valid
 
 
 class _Mover:
@@ -54,7 +54,9 @@ class _Mover:
                 if room == 1 and not isinstance(count, Int):  # a single index: the other
                     stack.enter_context(asm.when(count, ">", 0))  # tiles have none to send
             for name in self.plan.loops:
-                self.names[name] = stack.enter_context(asm.loop(name, self.map.sizes[name]))
+                count = asm.let("runs", self.map.sizes[name])
+                self.names[name] = stack.enter_context(asm.loop(name, count))
+            self._runs()
             self._guards(stack)
             for axis in ("x", "y"):
                 self._target(axis, stack)
@@ -92,6 +94,18 @@ class _Mover:
         with asm.otherwise():
             asm.vector("mov", out.dtype, memory, Fabric(line.cast), dims=dims)
 
+    def _runs(self) -> None:
+        """Of each run, what the tile holds of it."""
+        asm = self.asm
+        for number in sorted(self.map.ragged):
+            length = self.map.runs[number]
+            extent, run = self.task.value.extents[number], f"q{number}"
+            begin = asm.let("run", (self._origin(run) + self.names[run]) * length)
+            here = start(extent)
+            self.low[f"r{number}"] = asm.let("low", maximum(0, here - begin))
+            end = here + valid(extent, self.mesh)
+            self.high[f"r{number}"] = asm.let("high", minimum(length, end - begin))
+
     def _index(self, form: Ix) -> Expr:
         """A form of loop variables as an expression; those count from the tile's first index."""
         return to_expr(form, {v: self._origin(v) + self.names[v] for v in form.variables()})
@@ -100,6 +114,9 @@ class _Mover:
         """Source index of this tile's first value of a variable."""
         if variable.startswith("s"):
             return start(self.task.value.extents[int(variable[1:])])
+        if variable.startswith("q"):
+            number = int(variable[1:])
+            return start(self.task.value.extents[number]) // self.map.runs[number]
         return Int(0)
 
     def _guards(self, stack: ExitStack) -> None:
@@ -231,6 +248,9 @@ class _Mover:
         for number, stride in enumerate(task.value.strides):
             if f"s{number}" in fixed:
                 source = source + fixed[f"s{number}"] * stride
+            elif number in self.map.runs:
+                here = index[f"q{number}"] * self.map.runs[number] + fixed[f"r{number}"]
+                source = source + (here - start(task.value.extents[number])) * stride
         target: Expr = Int(0)
         strides: dict[str, int] = {}
         for dim, (extent, stride) in enumerate(
@@ -246,6 +266,8 @@ class _Mover:
             for name in self.plan.vector:
                 strides[name] = strides.get(name, 0) + form.coefficient(name) * stride
         steps = {f"s{i}": stride for i, stride in enumerate(task.value.strides)}
+        steps |= {f"r{i}": task.value.strides[i] for i in self.map.runs}
+        steps |= {f"q{i}": task.value.strides[i] * length for i, length in self.map.runs.items()}
         return (
             At(
                 Name(task.value.buffer) + asm.let("source", source),

@@ -2,6 +2,11 @@
 
 A layout has one dimension along each axis of the mesh. Sixteen sequences of 2,048 tokens on 994
 rows of tiles are three tokens of each sequence in a tile, 48 together; 32,768 tokens are 33.
+
+Position by position: a row of tiles has the same two or three positions of every sequence. What
+attention then moves to its heads comes from all rows and goes to all columns; if a row had one
+sequence alone, all of it would go to the few columns that have the heads of that one. What leaves
+is in the order of the output.
 """
 
 from __future__ import annotations
@@ -23,10 +28,12 @@ from wsc.ir.graph import (
     Node,
     Reduce,
     Reshape,
+    Transpose,
     Type,
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
+from wsc.passes.simplify import compose_moves, drop_dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,18 @@ class Tokens:
             if weighted and _pair(node) and self._gains(*node.type.shape[:2], node.type):
                 first, second, *_ = node.type.shape
                 found.setdefault((first, second), []).append(node)
+        if not found:
+            return graph
+        readers = graph.users()
         for sizes, products in found.items():
-            graph = _Join(graph, sizes, products).apply()
-        return graph
+            last = [node for node in products if node.output not in readers]
+            rest = [node for node in products if node.output in readers]
+            names = {node.output for node in last}
+            if rest:
+                graph = _Join(graph, sizes, rest, names, True).apply()
+            for node in last:
+                graph = _Join(graph, sizes, [node], {*graph.types()}, False).apply()
+        return drop_dead(compose_moves(graph))
 
     def _gains(self, batch: int, sequence: int, type_: Type) -> bool:
         """Whether a tile has less to multiply for each weight."""
@@ -92,11 +108,16 @@ def _has(index: tuple[Index, ...], labels: tuple[str, ...]) -> bool:
 
 @dataclass(slots=True)
 class _Join:
-    """One pair of sizes, and the values that have one dimension in place of the two."""
+    """One pair of sizes, and the values that have one dimension in place of the two.
+
+    without: values that stay as they are. inner: the second of the two is the outer one.
+    """
 
     graph: Graph
     sizes: tuple[int, int]
     products: list[Node]
+    without: set[str]
+    inner: bool
     types: dict[str, Type] = field(init=False)
     made: dict[str, Node] = field(init=False)
     users: dict[str, list[Node]] = field(init=False)
@@ -130,7 +151,7 @@ class _Join:
             )
             self.nodes.append(joined)
             if shown:  # who else reads it sees two dimensions
-                back = Move((Reshape(node.type.shape),))
+                back = Move(self._back(node.type.shape))
                 self.nodes.append(replace(node, op=back, inputs=(name,)))
         return self.graph.with_(nodes=tuple(self.nodes))
 
@@ -147,9 +168,11 @@ class _Join:
     def _next_to(self, node: Node, found: set[str]) -> Iterator[Node]:
         made = (self.made[name] for name in node.inputs if name in self.made)
         for other in (*made, *self.users.get(node.output, ())):
-            if other.output not in found and other.type.shape[:2] == self.sizes:
-                if _pair(other) or self._looks_up(other):
-                    yield other
+            taken = other.output in found or other.output in self.without
+            if taken or other.type.shape[:2] != self.sizes:
+                continue
+            if _pair(other) or self._looks_up(other):
+                yield other
 
     def _looks_up(self, node: Node) -> bool:
         """Whether a node takes a row of a table for each position."""
@@ -158,6 +181,15 @@ class _Join:
 
     def _joined(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0] * shape[1], *shape[2:])
+
+    def _turned(self, shape: tuple[int, ...]) -> Transpose:
+        return Transpose((1, 0, *range(2, len(shape))))
+
+    def _back(self, shape: tuple[int, ...]) -> tuple[MoveStep, ...]:
+        """From one dimension to the two."""
+        if not self.inner:
+            return (Reshape(shape),)
+        return (Reshape((shape[1], shape[0], *shape[2:])), self._turned(shape))
 
     def _op(self, node: Node) -> Map | Reduce | Contract | Gather:
         op = node.op
@@ -189,15 +221,18 @@ class _Join:
             index = (node.op.index_a, node.op.index_b)[place]
             if not _leads(index, node.op.out[:2]):
                 return value
-        elif isinstance(node.op, Map) and len(own) < rank - 1:
-            return value
-        elif isinstance(node.op, Gather) and value != node.inputs[1]:
+        elif isinstance(node.op, Gather):
+            if value != node.inputs[1]:
+                return value
+        elif len(own) < rank - 1:
             return value
         full = (1,) * (rank - len(own)) + own if isinstance(node.op, Map) else own
         steps: list[MoveStep] = []
         if full[:2] not in ((1, 1), self.sizes):  # repeated over one of the two
             full = (*self.sizes, *full[2:])
             steps = [Reshape((1,) * (rank - len(own)) + own), Expand(full)]
+        if self.inner and full[:2] != (1, 1):
+            steps.append(self._turned(full))
         return self._moved(value, (*steps, Reshape(self._joined(full))), node)
 
     def _moved(self, value: str, steps: tuple[MoveStep, ...], node: Node) -> str:

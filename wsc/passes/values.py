@@ -144,12 +144,13 @@ class Values:
             return False
         # A product takes its weights from the stream in the shape that the store has.
         weight = self.edge[self.outside[source]].kind is Kind.WEIGHT
-        return not (weight and any(isinstance(n.op, Contract | Gather) for n in self._users(node)))
+        return not (weight and any(isinstance(n.op, Contract | Gather) for n in self.users(node.output)))
 
-    def _users(self, node: Node) -> list[Node]:
+    def users(self, value: str) -> list[Node]:
+        """The nodes that read a value."""
         if not self.readers:
             self.readers = self.graph.users()
-        return self.readers.get(node.output, [])
+        return self.readers.get(value, [])
 
     def as_shown(self, value: str) -> View:
         """A view of an output, whose shape may be another: its elements leave in their order."""
@@ -194,11 +195,17 @@ class Values:
         return None
 
     def view(self, value: str) -> View:
-        """A plain view of a value, in the default layout if it has none yet."""
+        """A plain view of a value; one without a layout gets the one in which it is wanted first,
+        or the default one."""
         found = self.current(value)
         if found is not None:
             return found
-        return self.bring(value, default_extents(self.types[value].shape, self.mesh))
+        wanted = self.wanted(value) if value in self.lazy else None
+        return self.bring(value, wanted or default_extents(self.types[value].shape, self.mesh))
+
+    def wanted(self, value: str) -> Extents | None:
+        """The layout in which a value that is only moved is wanted, if that is known."""
+        raise NotImplementedError
 
     def bring(
         self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
