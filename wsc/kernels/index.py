@@ -139,6 +139,17 @@ def _parted(form: Ix, divisor: int) -> tuple[int, Ix, Ix] | None:
     return None
 
 
+def within(form: Ix, low: int, high: int) -> tuple[Ix, int, int]:
+    """(form, low, high) that says the same of fewer variables: low <= form < high."""
+    shift = form.constant
+    plain, step = form + -shift, gcd(low - shift, high - shift)
+    parted = _parted(plain, step) if step > 1 else None
+    if parted is None:
+        return form, low, high
+    step, coarse, _ = parted
+    return coarse, (low - shift) // step, (high - shift) // step
+
+
 def quotient(form: Ix, divisor: int) -> Ix:
     """``floor(form / divisor)``, simplified."""
     if divisor == 1:

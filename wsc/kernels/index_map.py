@@ -8,8 +8,8 @@ from math import gcd
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.regroup import groups
 from wsc.ir.tasks import MoveTask
-from wsc.isa.expr import Expr, Int
-from wsc.kernels.index import Ix, quotient, remainder, variable
+from wsc.isa.expr import Expr, Int, minimum
+from wsc.kernels.index import Ix, quotient, remainder, variable, within
 from wsc.layout import Mesh, start, valid
 
 
@@ -73,7 +73,8 @@ def _map(task: MoveTask, mesh: Mesh, runs: dict[int, int]) -> IndexMap:
             found.sizes[f"q{number}"] = count // length
         else:
             found.ragged.add(number)
-            found.sizes[f"q{number}"] = (first + count + (length - 1)) // length - first // length
+            upto = (first + count + (length - 1)) // length
+            found.sizes[f"q{number}"] = minimum(count, upto - first // length)  # none of nothing
         found.sizes[f"r{number}"] = Int(length)
         found.rooms[f"q{number}"], found.rooms[f"r{number}"] = many, length
         run = variable(f"q{number}", 0, many - 1) * length
@@ -120,7 +121,7 @@ def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, .
             form = quotient(form, abs(stride))
         low, high = form.range
         if low < 0 or high >= count:
-            found.between.append((form, 0, count))
+            found.between.append(within(form, 0, count))
         found.target[dim] = form
         found.box[dim] = _sliced(found.box[dim], begin, count, stride)
     return step.sizes

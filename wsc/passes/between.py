@@ -112,8 +112,7 @@ class _Later:
                 return
             wanted.append((*([Reshape(full)] if full != own else []), *moved))
         inputs = [
-            self._moved(name, moved, node)
-            for name, moved in zip(node.inputs, wanted, strict=True)
+            self._moved(name, moved, node) for name, moved in zip(node.inputs, wanted, strict=True)
         ]
         type_ = infer(op, [self.types[name] for name in inputs])
         self.types[node.output] = type_

@@ -275,7 +275,7 @@ def _evaluate(
             tokens *= room[label]
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
-    chunk = max(1, min(CHUNK_WORDS // per_output, out[op.out.index(n_label)].step)) if reduce else 0
+    chunk = _chunk(out[op.out.index(n_label)].step, per_output) if reduce else 0
     compute = cost.contraction(outputs, summed, tokens, a.dtype)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
@@ -295,6 +295,12 @@ def _evaluate(
     return Choice(
         x_label, y, reduce, ordered, n_label, chunk, want_a, want_b, out, bound, cycles, total
     )
+
+
+def _chunk(outputs: int, words: int) -> int:
+    """Outputs whose sums run along the chain at a time: an owner's, in equal parts."""
+    most = max(1, min(CHUNK_WORDS // words, outputs))
+    return -(-outputs // -(-outputs // most))
 
 
 def out_bytes(dtype: DType) -> int:

@@ -144,7 +144,9 @@ class Values:
             return False
         # A product takes its weights from the stream in the shape that the store has.
         weight = self.edge[self.outside[source]].kind is Kind.WEIGHT
-        return not (weight and any(isinstance(n.op, Contract | Gather) for n in self.users(node.output)))
+        return not (
+            weight and any(isinstance(n.op, Contract | Gather) for n in self.users(node.output))
+        )
 
     def users(self, value: str) -> list[Node]:
         """The nodes that read a value."""

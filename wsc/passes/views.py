@@ -87,11 +87,7 @@ def _before(
             return None
         alone = len(free) == len(cut) == 1 and step.sizes[cut[0]] * 4 <= old[cut[0]]
         return tuple(
-            extent
-            if i not in cut
-            else block(size, free[0], mesh)
-            if alone
-            else whole(size)
+            extent if i not in cut else block(size, free[0], mesh) if alone else whole(size)
             for i, (extent, size) in enumerate(zip(extents, old, strict=True))
         )
     assert isinstance(step, Reshape)
