@@ -78,8 +78,10 @@ class ContractTask:
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
     accumulator: f32 buffer: two chunks (reduce), or the f32 sums of an f16 result.
     ordered: every sum is added from west to east, whoever owns it (reduce).
+    relieved: stream units clear the sums that they have sent, and add at the owner what arrives
+      from the east (reduce): where the core multiplies for longer than that takes them.
     arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce, but
-      not ordered).
+      neither ordered nor relieved).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
       result itself holds them.
     """
@@ -96,6 +98,7 @@ class ContractTask:
     y_label: str
     reduce: bool
     ordered: bool = False
+    relieved: bool = False
     n_label: str = ""
     chunk: int = 0
     accumulator: str = ""
@@ -110,8 +113,8 @@ class MoveTask:
 
     steps: from the value's logical index to the output's.
     fill: None when every element that anyone reads is written.
-    barrier: meet all tiles before the first remote store (not needed when a move just
-      before met them for the same output).
+    barrier: meet the tiles that are sent to before the first remote store (not needed when a move
+      just before met all of them for the same output).
     """
 
     value: View

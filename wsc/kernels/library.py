@@ -144,6 +144,48 @@ def take(
     )
 
 
+def clear(name: str, unit: int) -> Procedure:
+    """``clear_up_f32(target, count)``: zeros, when the chain's unit is done with what is there.
+
+    Asynchronous; signals ``CHAIN_DONE``.
+    """
+    asm = Asm(6)
+    target, count = asm.register("target"), asm.register("count")
+    memory, dims = words(asm, target, count, DType.F32)
+    done = Asynchronous(unit, CHAIN_DONE)
+    asm.vector("mov", DType.F32, memory, 0.0, dims=dims, asynchronous=done)
+    return Procedure(
+        f"clear_{name}_f32",
+        (target.name, count.name),
+        asm.body,
+        ("Clear count words behind the chain that has sent them.",),
+    )
+
+
+def join(units: Units) -> Procedure:
+    """``join_west_f32(target, count)``: add the end of a west chain to the target.
+
+    Asynchronous, behind the end of the chain from the other side; signals nothing: what its unit
+    does next tells.
+    """
+    asm = Asm(6)
+    target, count = asm.register("target"), asm.register("count")
+    memory, dims = words(asm, target, count, DType.F32)
+    unit = Asynchronous(units.up, None)
+
+    def emit(send: str, receive: str) -> None:
+        source = Fabric(f"west_{receive}")
+        asm.vector("add", DType.F32, memory, source, memory, dims=dims, asynchronous=unit)
+
+    _parity(asm, ROW, emit)
+    return Procedure(
+        "join_west_f32",
+        (target.name, count.name),
+        asm.body,
+        ("Add the sums that arrive from the east.",),
+    )
+
+
 def arrive(units: Units) -> Procedure:
     """``arrive_west_f32(target, count)``: store the end of a west chain; signals ``ARRIVED``."""
     asm = Asm(6)
@@ -254,6 +296,7 @@ def library(stream_units: int) -> Mapping[str, Procedure]:
     """Name -> procedure, for cores with so many stream units, one at least."""
     units = Units.of(stream_units)
     made: list[Procedure] = [arrive(units), turn(units), forward(units), barrier()]
+    made += [clear("up", units.up), clear("down", units.down), join(units)]
     for line in (ROW, COLUMN):
         for op in ("add", "max"):
             for dtype in DType:

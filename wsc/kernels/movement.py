@@ -50,7 +50,7 @@ class _Mover:
             asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
         remote = not (self.local["x"] and self.local["y"])
         if remote and task.barrier:
-            asm.call("barrier", buffer=Name(SYNC))
+            self._meet()
         with ExitStack() as stack:
             for name, room in self.map.rooms.items():
                 count = self.map.sizes[name]
@@ -73,6 +73,23 @@ class _Mover:
         else:
             for axis in self.spread:
                 self._broadcast(LINES[axis])
+
+    def _meet(self) -> None:
+        """No tile may send before those that it sends to have come this far.
+
+        Where all of a line goes to its root, and nothing leaves the line, the root's word is enough.
+        """
+        asm = self.asm
+        others = [axis for axis in "xy" if axis not in self.spread]
+        if len(self.spread) != 1 or not all(self.local[axis] for axis in others):
+            asm.call("barrier", buffer=Name(SYNC))
+            return
+        line = LINES[self.spread[0]]
+        word = At(Name(SYNC), {"i": DType.I32.bytes})
+        with asm.when(line.along, "==", line.root):
+            asm.vector("mov", DType.I32, Fabric(line.cast), word, dims=[("i", Int(1))])
+        with asm.otherwise():
+            asm.vector("mov", DType.I32, word, Fabric(line.cast), dims=[("i", Int(1))])
 
     def _wait(self) -> None:
         """Wait for the words that come; of a line that is broadcast to, only its root gets any."""

@@ -71,6 +71,7 @@ class Choice:
     y_label: str
     reduce: bool
     ordered: bool
+    relieved: bool
     n_label: str
     chunk: int
     a: tuple[Extent, ...]
@@ -97,6 +98,7 @@ class Choice:
             self.y_label,
             self.reduce,
             self.ordered,
+            self.relieved,
             self.n_label,
             self.chunk,
             origin=origin,
@@ -116,7 +118,7 @@ class Choice:
             task,
             accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
             arrivals=""
-            if self.ordered
+            if self.ordered or self.relieved
             else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
             sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
         )
@@ -288,12 +290,26 @@ def _evaluate(
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
-    total += (2 if ordered else 3) * chunk * per_output * 4 if reduce else 0
+    # The chain and the clearing behind it are to be done well before the core wants the sums again.
+    relieved = reduce and 2 * chain <= compute
+    total += (2 if ordered or relieved else 3) * chunk * per_output * 4 if reduce else 0
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
     return Choice(
-        x_label, y, reduce, ordered, n_label, chunk, want_a, want_b, out, bound, cycles, total
+        x_label,
+        y,
+        reduce,
+        ordered,
+        relieved,
+        n_label,
+        chunk,
+        want_a,
+        want_b,
+        out,
+        bound,
+        cycles,
+        total,
     )
 
 
