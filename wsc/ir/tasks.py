@@ -76,12 +76,12 @@ class ContractTask:
     y_label: the output label along y, or "".
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
-    accumulator: f32 buffer: two chunks (reduce), or the f32 sums of an f16 result.
+    accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16 result.
     ordered: every sum is added from west to east, whoever owns it (reduce).
-    relieved: stream units clear the sums that they have sent, and add at the owner what arrives
-      from the east (reduce): where the core multiplies for longer than that takes them.
+    relieved: a stream unit clears the sums that are sent while the next block accumulates (reduce):
+      where that takes longer than the chain.
     arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce, but
-      neither ordered nor relieved).
+      not ordered).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
       result itself holds them.
     """

@@ -25,7 +25,7 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import REGION, WEIGHTS
-from wsc.kernels.library import ARRIVED, CHAIN_DONE
+from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED
 from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -199,9 +199,10 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     room = task.out.local_size // block  # words of one output along n
     half = task.chunk * room * 4
     asm = Asm(context.fabric.dimensions)
-    asm.signal(CHAIN_DONE, 2 * _signals(task))
     if task.relieved:
-        asm.fill(Name(task.accumulator), F32, 0, 2 * task.chunk * room)
+        asm.fill(Name(task.accumulator), F32, 0, task.chunk * room)
+        asm.signal(CLEARED, 1)
+    asm.signal(CHAIN_DONE, 2)
     if task.ordered:
         with asm.when(X, "<", W - 1):
             asm.signal(ARRIVED, 1)
@@ -216,16 +217,21 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         asm.set(count, minimum(count, task.chunk))
         asm.set(count, maximum(count, 0))
         words = asm.set(asm.register("words"), count * room)
-        asm.wait(CHAIN_DONE, _signals(task))
-        if not task.relieved:
+        asm.wait(CHAIN_DONE, 1)
+        following: Expr = 2 * Name(task.accumulator) + half - half_base
+        if task.relieved:
+            following = _turn(task, asm, half_base, half)
+        else:
             asm.fill(half_base, F32, 0, words)
         _accumulate(task, asm, labels, (outer, summed, inner), first, count, half_base)
         if task.ordered:
             _one_way(task, asm, owner, within, room, half_base, words)
         else:
             _both_ways(task, asm, owner, part, within, room, half_base, words)
-        asm.set(half_base, 2 * Name(task.accumulator) + half - half_base)
-    asm.wait(CHAIN_DONE, 2 * _signals(task))
+        asm.set(half_base, following)
+    asm.wait(CHAIN_DONE, 2)
+    if task.relieved:
+        asm.wait(CLEARED, 1)
     _finish(task, asm, owners, block, room)
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     way = "to the last column and back to the owner" if task.ordered else "to the owner"
@@ -234,17 +240,6 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         f"{way} on stream units while the next block accumulates.",
     )
     return Emission(_stem(task), asm.body, feeds, doc)
-
-
-def _signals(task: ContractTask) -> int:
-    """How often the units tell that they are done with a block: sent, and cleared."""
-    return 2 if task.relieved else 1
-
-
-def _clear(task: ContractTask, asm: Asm, room: int, half: Name, way: str) -> None:
-    """Have the chain's unit clear the half, also where the next block is longer than this one."""
-    if task.relieved:
-        asm.call(f"clear_{way}_f32", target=half, count=task.chunk * room)
 
 
 def _both_ways(
@@ -260,11 +255,9 @@ def _both_ways(
     """Chains from both ends of the row to the owner of this block."""
     with asm.when(X, "<", owner):
         asm.call("chain_east_add_f32", source=half, count=words)
-        _clear(task, asm, room, half, "up")
     with asm.otherwise():
         with asm.when(X, ">", owner):
             asm.call("chain_west_add_f32", source=half, count=words)
-            _clear(task, asm, room, half, "down")
         with asm.otherwise():
             _own(task, asm, part, within, room, half, words)
 
@@ -293,7 +286,6 @@ def _one_way(
         with asm.otherwise():
             offset = asm.let("offset", within * (room * 4))
             asm.call("take_east_add_f32_async", target=sums + offset, source=half, count=words)
-    _clear(task, asm, room, half, "up")
 
 
 def _accumulate(
@@ -329,25 +321,31 @@ def _accumulate(
     )
 
 
+def _turn(task: ContractTask, asm: Asm, half: Name, size: int) -> Name:
+    """The sums of the next block, which a unit clears while those of this one accumulate.
+
+    Three take turns: one accumulates, one is in the chain, and one was in it and is cleared.
+    """
+    after = asm.set(asm.register("after"), half + size)
+    with asm.when(after, ">=", Name(task.accumulator) + 3 * size):
+        asm.set(after, Name(task.accumulator))
+    asm.call("clear_f32", target=after, count=size // F32.bytes)
+    asm.wait(CLEARED, 1)
+    return after
+
+
 def _own(
     task: ContractTask, asm: Asm, part: Expr, within: Expr, room: int, half: Name, words: Expr
 ) -> None:
-    """The owner: sums from the west are added as they come, those from the east are stored, or
-    added when the others are there.
+    """The owner: sums from the west are added as they come, those from the east are stored.
 
-    The chain's units change here. All earlier blocks must be done first, or a later one
-    could be counted in their place.
+    The chain's units change with the first part. All earlier blocks must be done then, or a later
+    one could be counted in their place.
     """
-    asm.wait(CHAIN_DONE, _signals(task))
-    asm.signal(CHAIN_DONE, _signals(task))
+    with asm.when(part, "==", 0):
+        asm.wait(CHAIN_DONE, 1)
+        asm.signal(CHAIN_DONE, 1)
     sums = Name(task.sums or task.out.buffer)
-    if task.relieved:
-        target = asm.let("target", sums + within * (room * 4))
-        asm.call("take_east_add_f32_async", target=target, source=half, count=words)
-        with asm.when(X, "<", W - 1):
-            asm.call("join_west_f32", target=target, count=words)
-        _clear(task, asm, room, half, "up")
-        return
     with asm.when(X, "<", W - 1):
         with asm.when(part, ">", 0):
             before = asm.let("before", (within - task.chunk) * (room * 4))
@@ -371,7 +369,7 @@ def _finish(task: ContractTask, asm: Asm, owners: int, block: int, room: int) ->
     if task.ordered:
         with asm.when(X, "<", W - 1):
             asm.wait(ARRIVED, 1)
-    elif not task.relieved:
+    else:
         with asm.when(X, "<", minimum(owners, W - 1)):
             _add_arrivals(task, asm, sums + last * room * 4, (block - last) * room)
     if task.sums:

@@ -11,6 +11,7 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
+from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
@@ -113,12 +114,13 @@ class Choice:
         if not self.reduce:
             total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
             return replace(task, accumulator=total)
+        parts = (3 if self.relieved else 2) * self.chunk
         per_output = words // task.out.extents[task.labels.index(self.n_label)].step
         return replace(
             task,
-            accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
+            accumulator=buffer(f"{name}.part", DType.F32, parts * per_output * 4),
             arrivals=""
-            if self.ordered or self.relieved
+            if self.ordered
             else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
             sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
         )
@@ -290,12 +292,14 @@ def _evaluate(
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
-    # The chain and the clearing behind it are to be done well before the core wants the sums again.
-    relieved = reduce and 2 * chain <= compute
-    total += (2 if ordered or relieved else 3) * chunk * per_output * 4 if reduce else 0
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
+    # A chain has to be done well before the core has gone through the next block.
+    spare = cost.fabric.stream_units > CHAIN_UNITS and cost.fabric.semaphores > CLEARED
+    relieved = reduce and spare and 2 * chain <= compute
+    parts = (3 if relieved else 2) + (not ordered)
+    total += parts * chunk * per_output * 4 if reduce else 0
     return Choice(
         x_label,
         y,
