@@ -192,9 +192,17 @@ def plan(task: MoveTask, found: IndexMap) -> Plan:
         kept = max(simple, key=lambda v: (found.rooms[v], v), default=None)
         vector -= inside - {kept}
     interval = {axis: v for axis, v in interval.items() if v in vector}
-    ordered = sorted(vector, key=lambda v: (found.rooms[v], v))
+    ordered = sorted(vector, key=lambda v: (_most(task, found, v), v))
     loops = [v for v in found.rooms if v not in vector and found.rooms[v] > 1]
     return Plan(ordered, loops, interval)
+
+
+def _most(task: MoveTask, found: IndexMap, name: str) -> int:
+    """Values of a variable that a tile has at most: the innermost dimension is a message's."""
+    if name.startswith("s"):
+        extent = task.value.extents[int(name[1:])]
+        return min(extent.step, extent.size) if extent.axis else extent.size
+    return found.rooms[name]
 
 
 def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:

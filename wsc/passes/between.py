@@ -64,12 +64,14 @@ class _Later:
         self._share(names, shown)
         if not self.host:
             return self.source
-        nodes = [
+        return drop_dead(self.source.with_(nodes=tuple(_once(self._in_order()))))
+
+    def _in_order(self) -> list[Node]:
+        return [
             self.nodes[name]
             for node in self.source.nodes
             for name in (*self._before(node.output), node.output)
         ]
-        return drop_dead(self.source.with_(nodes=tuple(_once(nodes))))
 
     def _before(self, name: str) -> list[str]:
         return [item for new in self.ahead.get(name, ()) for item in (*self._before(new), new)]
@@ -161,10 +163,11 @@ class _Later:
                 if split is not None and split[0]:
                     steps, cut = split
                     found.setdefault((node.inputs[0], steps), {})[value] = cut
+        order = {node.output: place for place, node in enumerate(self._in_order())}
         for (source, steps), parts in found.items():
             if len(parts) < 2:
                 continue
-            first = self.nodes[next(iter(parts))]
+            first = self.nodes[min(parts, key=order.__getitem__)]
             name = self._fresh(f"{first.output}.whole")
             whole = Node(name, Move(steps), (source,), name, first.type, first.origin)
             self._add(whole, first.output)
@@ -189,13 +192,16 @@ class _Later:
 
 
 def _once(nodes: Sequence[Node]) -> Iterator[Node]:
-    """The nodes without movement that is there already."""
-    found: dict[tuple[str, Move], str] = {}
+    """The nodes without movement that is there already for the same node of the model.
+
+    Layers stay alike: what they share each of them moves.
+    """
+    found: dict[tuple[str, Move, tuple[str, ...]], str] = {}
     instead: dict[str, str] = {}
     for node in nodes:
         node = replace(node, inputs=tuple(instead.get(name, name) for name in node.inputs))
         if isinstance(node.op, Move):
-            first = found.setdefault((node.inputs[0], node.op), node.output)
+            first = found.setdefault((node.inputs[0], node.op, node.origin), node.output)
             instead[node.output] = first
         yield node
 
