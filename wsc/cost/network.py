@@ -21,6 +21,7 @@ BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
+STRETCHES = 6  # of a sampled line, over which messages of one tile's neighbours are spread
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
@@ -88,8 +89,8 @@ def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray
     """
     numbers: list[np.ndarray] = []
     wide: list[np.ndarray] = []
-    # As many stretches as there are sampled tiles: a finer grid would have gaps.
-    length = 1 if axis.complete else -(-axis.size // len(axis.places))
+    # A sampled tile stands for up to a tenth of a line: a finer grid would have gaps.
+    length = 1 if axis.complete else -(-axis.size // STRETCHES)
     for batch in batches:
         to = getattr(batch, name).astype(np.int64)
         alike = len(to) > 1 and (to == to[0]).all()
