@@ -64,7 +64,7 @@ def test_parts_of_heads_arrive(
 
 
 def test_a_run_is_one_message() -> None:
-    program = wsc.compile(heads(6, 3, 8, 0, TensorProto.FLOAT), "5x3")
+    program = wsc.compile(heads(6, 3, 8, 0, TensorProto.FLOAT), "2x3")
     sends = [line for line in program.text.splitlines() if line.lstrip().startswith("send")]
     assert sends
     assert all(re.search(r" for (.*, )?r1:", line) for line in sends)

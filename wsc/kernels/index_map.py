@@ -52,9 +52,15 @@ def index_map(task: MoveTask, mesh: Mesh) -> IndexMap:
         length = gcd(*(d for form in forms for d in form.divisors(name)))
         if 1 < length < extent.size:
             tried = _map(task, mesh, runs | {number: length})
-            if f"r{number}" in plan(task, tried).vector:
-                runs[number] = length
-    return _map(task, mesh, runs) if runs else found
+            if _longest(task, tried) > _longest(task, found):
+                runs[number], found = length, tried
+    return found
+
+
+def _longest(task: MoveTask, found: IndexMap) -> int:
+    """Elements of the longest message."""
+    ways = plan(task, found)
+    return max((_most(task, found, ways.interval, name) for name in ways.vector), default=1)
 
 
 def _map(task: MoveTask, mesh: Mesh, runs: dict[int, int]) -> IndexMap:
@@ -192,17 +198,24 @@ def plan(task: MoveTask, found: IndexMap) -> Plan:
         kept = max(simple, key=lambda v: (found.rooms[v], v), default=None)
         vector -= inside - {kept}
     interval = {axis: v for axis, v in interval.items() if v in vector}
-    ordered = sorted(vector, key=lambda v: (_most(task, found, v), v))
+    ordered = sorted(vector, key=lambda v: (_most(task, found, interval, v), v))
     loops = [v for v in found.rooms if v not in vector and found.rooms[v] > 1]
     return Plan(ordered, loops, interval)
 
 
-def _most(task: MoveTask, found: IndexMap, name: str) -> int:
-    """Values of a variable that a tile has at most: the innermost dimension is a message's."""
-    if name.startswith("s"):
+def _most(task: MoveTask, found: IndexMap, interval: dict[str, str], name: str) -> int:
+    """Values of a variable that go from one tile to one other at most: the innermost dimension is
+    a message's.
+    """
+    most = found.rooms[name]
+    if name[0] in "sr":
         extent = task.value.extents[int(name[1:])]
-        return min(extent.step, extent.size) if extent.axis else extent.size
-    return found.rooms[name]
+        most = min(most, extent.step if extent.axis else extent.size)
+    for axis, along in interval.items():
+        dim = task.out.on(axis)
+        if along == name and dim is not None:
+            most = min(most, task.out.extents[dim].length)
+    return most
 
 
 def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:

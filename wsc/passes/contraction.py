@@ -15,6 +15,7 @@ from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
 
@@ -295,9 +296,10 @@ def _evaluate(
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
-    # A chain has to be done well before the core has gone through the next block.
+    # A chain has to be done well before the core has gone through the next block. Few words the
+    # core clears itself in less time than it takes to have it done.
     spare = cost.fabric.stream_units > CHAIN_UNITS and cost.fabric.semaphores > CLEARED
-    relieved = reduce and spare and 2 * chain <= compute
+    relieved = reduce and spare and 2 * chain <= compute and chunk * per_output >= RELIEF_WORDS
     parts = (3 if relieved else 2) + (not ordered)
     total += parts * chunk * per_output * 4 if reduce else 0
     return Choice(
