@@ -11,9 +11,11 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
+from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
 
@@ -71,6 +73,7 @@ class Choice:
     y_label: str
     reduce: bool
     ordered: bool
+    relieved: bool
     n_label: str
     chunk: int
     a: tuple[Extent, ...]
@@ -97,6 +100,7 @@ class Choice:
             self.y_label,
             self.reduce,
             self.ordered,
+            self.relieved,
             self.n_label,
             self.chunk,
             origin=origin,
@@ -111,10 +115,11 @@ class Choice:
         if not self.reduce:
             total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
             return replace(task, accumulator=total)
+        parts = (3 if self.relieved else 2) * self.chunk
         per_output = words // task.out.extents[task.labels.index(self.n_label)].step
         return replace(
             task,
-            accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
+            accumulator=buffer(f"{name}.part", DType.F32, parts * per_output * 4),
             arrivals=""
             if self.ordered
             else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
@@ -258,7 +263,7 @@ def _evaluate(
             tokens *= room[label]
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
-    chunk = max(1, min(CHUNK_WORDS // per_output, out[op.out.index(n_label)].step)) if reduce else 0
+    chunk = _chunk(out[op.out.index(n_label)].step, per_output) if reduce else 0
     compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
@@ -271,13 +276,36 @@ def _evaluate(
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
-    total += (2 if ordered else 3) * chunk * per_output * 4 if reduce else 0
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
+    # A chain has to be done well before the core has gone through the next block. Few words the
+    # core clears itself in less time than it takes to have it done.
+    spare = cost.fabric.stream_units > CHAIN_UNITS and cost.fabric.semaphores > CLEARED
+    relieved = reduce and spare and 2 * chain <= compute and chunk * per_output >= RELIEF_WORDS
+    parts = (3 if relieved else 2) + (not ordered)
+    total += parts * chunk * per_output * 4 if reduce else 0
     return Choice(
-        x_label, y, reduce, ordered, n_label, chunk, want_a, want_b, out, bound, cycles, total
+        x_label,
+        y,
+        reduce,
+        ordered,
+        relieved,
+        n_label,
+        chunk,
+        want_a,
+        want_b,
+        out,
+        bound,
+        cycles,
+        total,
     )
+
+
+def _chunk(outputs: int, words: int) -> int:
+    """Outputs whose sums run along the chain at a time: an owner's, in equal parts."""
+    most = max(1, min(CHUNK_WORDS // words, outputs))
+    return -(-outputs // -(-outputs // most))
 
 
 def out_bytes(dtype: DType) -> int:
