@@ -131,12 +131,13 @@ class Chain:
                 final = np.where(
                     took, np.maximum(begin + more, last[place - 1] + came), begin + more
                 )
-                # The sender waits for its neighbour, which need not be the next sampled tile. What
-                # fits between the two keeps it from nothing.
-                between = start[place - 1] + (start[place] - start[place - 1]) / self.gaps[place]
-                near = np.maximum(between, first[place - 1] + self.hop)
-                near = begin if self.gaps[place] == 1 else near
-                held = near + (count[place] - self.slack) * pace[place]
+                # The sender waits for its neighbour, which need not be the next sampled tile: the
+                # tiles between the two hold as many wavelets, each, as fit in between two cores.
+                room = self.slack * self.gaps[place]
+                held = start[place] + (count[place] - room) * pace[place]
+                if self.gaps[place] > 1:
+                    near = first[place - 1] + self.hop + (count[place] - self.slack) * pace[place]
+                    held = np.where(count[place] > room, np.maximum(held, near), near)
                 before = took & marks[place - 1] & (count[place] > self.slack)
                 done[place - 1] = np.where(
                     before, np.maximum(done[place - 1], held), done[place - 1]
@@ -169,6 +170,13 @@ class Cast:
     def _root(self, array: np.ndarray) -> np.ndarray:
         place = slice(self.place, self.place + 1)
         return array[:, place] if self.along else array[place, :]
+
+    @property
+    def ahead(self) -> np.ndarray:
+        """How many multicasts each tile has yet to receive; none at the root."""
+        found = self._root(self.sent) - self.received
+        self._root(found)[...] = 0
+        return found
 
     def send(self, work: Work) -> None:
         """The root's part; it ends when its wavelets are in the queue."""
@@ -217,6 +225,15 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self.done = np.zeros(self.upto.shape[1])
+
+    @property
+    def begun(self) -> int:
+        """The transfer that the next element belongs to, of all columns."""
+        return self.number(float(self.done.sum()))
+
+    def number(self, element: float) -> int:
+        """The transfer that an element belongs to, counted over all columns from 0 on."""
+        return int(np.searchsorted(self.upto.sum(axis=1), element + 0.5))
 
     def current(self, wanted: np.ndarray) -> int:
         """The transfer that the next elements belong to, of the column that wants the most."""
@@ -330,13 +347,26 @@ class History:
 
     def _make_room(self, oldest: float) -> None:
         """Forget what nobody asks for; there is room for more behind it."""
+        gone = self._gone(oldest)
+        self.replace(*(a[gone : self.count] for a in (self.start, self.pace, self.taken)))
+
+    def _gone(self, oldest: float) -> int:
+        """Entries whose words all come before one."""
         upto = self.taken[1 : self.count].max(axis=(1, 2))
-        gone = int(np.searchsorted(upto, oldest))
-        for name in ("start", "pace", "taken"):
-            kept = getattr(self, name)[gone : self.count]
-            room = np.zeros((2 * len(kept) + 8 - len(kept), *kept.shape[1:]))
-            setattr(self, name, np.concatenate([kept, room]))
-        self.count -= gone
+        return int(np.searchsorted(upto, oldest))
+
+    def needed(self, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(start, pace, taken) of the entries that are still asked for; so much is taken now."""
+        part = slice(self._gone(float(taken.max()) - self.most), self.count)
+        return self.start[part], self.pace[part], self.taken[part]
+
+    def replace(self, start: np.ndarray, pace: np.ndarray, taken: np.ndarray) -> None:
+        """Make these the entries."""
+        room = np.zeros((len(start) + 8, *start.shape[1:]))
+        self.count = len(start)
+        self.start, self.pace, self.taken = (
+            np.concatenate([array, room]) for array in (start, pace, taken)
+        )
 
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
         """As if all had been taken so many cycles and words later."""
