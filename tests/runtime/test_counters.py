@@ -145,6 +145,4 @@ def test_self_cycles_sum_to_those_of_the_threads(path: Path, engine: str) -> Non
         # Tiles go different ways: what a row has spent is a part of the whole, too.
         assert sum(item.spent for item in counters.statements) <= counters.cycles
     else:
-        assert all(
-            item.inside <= item.spent * counters.busy.size for item in counters.statements
-        )
+        assert all(item.inside <= item.spent * counters.busy.size for item in counters.statements)

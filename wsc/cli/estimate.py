@@ -29,21 +29,19 @@ from wsc.cli.common import (
     verbose,
     working,
 )
-<<<<<<< HEAD
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, is_name, model_of, sized
-=======
 from wsc.cli.names import (
     FABRIC,
     Named,
     Sizes,
     chosen_model,
     compiled,
+    is_name,
+    model_of,
     require_file,
     sized,
     source_files,
 )
 from wsc.cli.outputs import given_files, require_outputs
->>>>>>> see
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
@@ -129,15 +127,10 @@ def command(
     start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
-<<<<<<< HEAD
     named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
-    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
-=======
-    named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
     read = (*source_files(named), *given_files(bind))
     require_outputs([] if report is None else [report], None, read)
-    tokens = None
->>>>>>> see
+    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
     if train:
         options = {
             "loss": loss,
@@ -301,15 +294,9 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-<<<<<<< HEAD
-def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
-    """The report for people, on standard output. notes: sentences on how it was compiled."""
-    screen, prediction, use = console(), estimate.prediction, estimate.sram
-=======
-def facts_of(estimate: Estimate) -> list[tuple[str, str]]:
-    """What is predicted, a head and a text each."""
+def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What is predicted, a head and a text each. notes: sentences on how it was compiled."""
     prediction, use = estimate.prediction, estimate.sram
->>>>>>> see
     clock = estimate.program.fabric.clock_hertz
     walked = "a sample of the tiles" if prediction.sampled else "all tiles"
     return [
@@ -335,9 +322,9 @@ def facts_of(estimate: Estimate) -> list[tuple[str, str]]:
     ]
 
 
-def show(estimate: Estimate, every: bool) -> None:
-    """The report for people, on standard output."""
-    screen, prediction, facts = console(), estimate.prediction, facts_of(estimate)
+def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
+    """The report for people, on standard output. notes: sentences on how it was compiled."""
+    screen, prediction, facts = console(), estimate.prediction, facts_of(estimate, notes)
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
         facts.append(("energy, uJ", energy))

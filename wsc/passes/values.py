@@ -157,9 +157,9 @@ class Values:
     def as_shown(self, value: str) -> View:
         """A view of an output, whose shape may be another: its elements leave in their order."""
         node = self.lazy.get(value)
-        if self.current(value) is None and node is not None and isinstance(node.op, Move):
-            if all(isinstance(step, Reshape) for step in node.op.steps):
-                return self.view(node.inputs[0])
+        moved = self.current(value) is None and node is not None and isinstance(node.op, Move)
+        if moved and all(isinstance(step, Reshape) for step in node.op.steps):
+            return self.view(node.inputs[0])
         return self.view(value)
 
     # --- buffers and views ------------------------------------------------------
