@@ -37,7 +37,6 @@ from wsc.cli.names import (
     compiled,
     is_name,
     model_of,
-    require_file,
     sized,
     source_files,
 )

@@ -64,7 +64,7 @@ def pieces(op: Contract, a: Type, b: Type, room: int, choose: Choose) -> Pieces 
                 if sizes[label] % count:
                     continue
                 cut = _cut(op, (a, b), side, axis, label, sizes[label] // count, choose)
-                if cut.choice is not None and cut.choice.bytes <= room:
+                if cut is not None and cut.choice.bytes <= room:
                     best = count, cut
                     break
     return None if best is None else best[1]
@@ -78,10 +78,10 @@ def _cut(
     label: str,
     size: int,
     choose: Choose,
-) -> Pieces:
+) -> Pieces | None:
     extents = tuple((name, size if name == label else n) for name, n in op.extents)
     part, types = replace(op, extents=extents), list(operands)
     shape = types[side].shape
     types[side] = replace(types[side], shape=(*shape[:axis], size, *shape[axis + 1 :]))
     choice = choose(part, types[0], types[1])
-    return Pieces(label, size, side, axis, part, choice)  # type: ignore[arg-type]
+    return None if choice is None else Pieces(label, size, side, axis, part, choice)

@@ -157,10 +157,10 @@ class Values:
     def as_shown(self, value: str) -> View:
         """A view of an output, whose shape may be another: its elements leave in their order."""
         node = self.lazy.get(value)
-        moved = self.current(value) is None and node is not None and isinstance(node.op, Move)
-        if moved and all(isinstance(step, Reshape) for step in node.op.steps):
-            return self.view(node.inputs[0])
-        return self.view(value)
+        if node is None or not isinstance(node.op, Move) or self.current(value) is not None:
+            return self.view(value)
+        same_order = all(isinstance(step, Reshape) for step in node.op.steps)
+        return self.view(node.inputs[0] if same_order else value)
 
     # --- buffers and views ------------------------------------------------------
 
