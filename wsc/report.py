@@ -154,8 +154,7 @@ class KernelRow:
 
 def mac_rate(fabric: Fabric, dtype: DType) -> float:
     """Multiply-accumulates of one tile in a cycle."""
-    timing = fabric.timing[Timing.MULTIPLY_ACCUMULATE]
-    return timing.group[dtype] / timing.cycles
+    return fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(dtype)
 
 
 def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) -> tuple[int, int]:

@@ -41,7 +41,7 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
 
     colors = _colors(image, seen, waited, shape)
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
-    dynamic = seen.dyn_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    dynamic = seen.dynamic_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
     return Counters(
         cycles=cycles,
         busy=grid(busy),
@@ -127,7 +127,7 @@ def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
     """The color, and the number of the semaphore or unit, that a row of the code waits for."""
     rows, operands = image.code.rows, image.code.operands
     if reason is Reason.SEMAPHORE:
-        return "", int(rows[row, Col.A])
+        return "", int(rows[row, Col.SEMAPHORE])
     if reason is Reason.UNIT:
         return "", int(rows[row, Col.UNIT]) - 1
     if reason is Reason.DYNAMIC:
@@ -152,7 +152,7 @@ def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) ->
         ),
         "operation": operations * each["operation"],
         "sram": float(table["sram"].sum()) * each["sram_byte"],
-        "hop": float(_hops(seen) + seen.dyn_links[:, :4].sum()) * each["hop"],
+        "hop": float(_hops(seen) + seen.dynamic_links[:, :4].sum()) * each["hop"],
         "io": float(seen.now["bytes_in"][0] + seen.now["bytes_out"][0]) * each["io_byte"],
         "static": image.tiles * cycles * each["static_tile_cycle"],
     }
@@ -167,7 +167,7 @@ def _energy_tiles(image: Image, seen: Observations, table: np.ndarray, cycles: i
     slots = int(image.routes.slot_first[-1])
     np.add.at(hops, image.routes.slots[:slots, Scol.TILE], leaving[:slots])
     if image.code.sends:
-        hops += seen.dyn_links[:, :4].sum(axis=1)
+        hops += seen.dynamic_links[:, :4].sum(axis=1)
     return (
         table["macs_f32"] * each["multiply_accumulate_f32"]
         + table["macs_f16"] * each["multiply_accumulate_f16"]
@@ -213,10 +213,7 @@ def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:
     program = image.program
     if program.work is not None:
         macs = (program.work, 0) if program.precision is DType.F32 else (0, program.work)
-    needed = (
-        macs[0] * timing.cycles / timing.group[DType.F32]
-        + macs[1] * timing.cycles / timing.group[DType.F16]
-    )
+    needed = macs[0] / timing.peak(DType.F32) + macs[1] / timing.peak(DType.F16)
     return needed / max(image.tiles * cycles, 1)
 
 

@@ -131,7 +131,7 @@ class Observations:
     reason, since, what, need, row, statement. counters: a ``TALLY`` for each tile. statements,
     passes: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
     cycles that the main thread waited for a slot's input, and for room in its output. waits:
-    likewise, for each row of the code and ``Reason``. dyn_links: of a tile. counted:
+    likewise, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
     instructions. slots, fifos, queues, positions: tables of the image as the run has left them.
     held: wavelets in each buffer of the dynamic network. traced, trace: where each unit's
     entries are, and these. traced_statements: whether each is traced.
@@ -148,7 +148,7 @@ class Observations:
     lost: np.ndarray
     stalls: np.ndarray
     waits: np.ndarray
-    dyn_links: np.ndarray
+    dynamic_links: np.ndarray
     counted: np.ndarray
     semaphores: np.ndarray
     slots: np.ndarray

@@ -21,8 +21,6 @@ from wsc.runtime.clocked.basics import head_cell, tail_cell
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import newest
 from wsc.runtime.reference.records import Reason
-from wsc.runtime.routes import Scol
-from wsc.runtime.schedule import Qcol
 
 NO_STATEMENT = -1  # of the edge
 
@@ -72,45 +70,45 @@ def note(
 
 
 @kernel
-def starts(s: Machine, me: int, row: int, t: int) -> None:
+def starts(s: Machine, thread: int, row: int, t: int) -> None:
     """A unit starts an instruction, or main another statement, without a wait."""
-    last, statement = s.doers[me].event, s.unit[me].statement
+    last, statement = s.doers[thread].event, s.unit[thread].statement
     if last >= 0:
         event = s.events[last % s.now[0].causes]
         if event.number == last and event.row == row and event.statement == statement:
             return
-    note(s, me, row, statement, Reason.NONE, 0, t, 0, last, t)
+    note(s, thread, row, statement, Reason.NONE, 0, t, 0, last, t)
 
 
 @kernel
-def issues(s: Machine, me: int, other: int, row: int, t: int) -> None:
+def issues(s: Machine, thread: int, other: int, row: int, t: int) -> None:
     """Main issues an instruction on a stream unit."""
-    note(s, other, row, s.unit[me].statement, Reason.NONE, 0, t, 0, s.doers[me].event, t)
+    note(s, other, row, s.unit[thread].statement, Reason.NONE, 0, t, 0, s.doers[thread].event, t)
 
 
 @kernel
-def looks_again(s: Machine, me: int) -> None:
+def looks_again(s: Machine, thread: int) -> None:
     """A unit is woken: keep what it waited for until it is known whether it goes on."""
-    if s.unit[me].reason != Reason.NONE:
-        s.doers[me].reason = s.unit[me].reason
-        s.doers[me].what = s.unit[me].what
-        s.doers[me].since = s.unit[me].since
+    if s.unit[thread].reason != Reason.NONE:
+        s.doers[thread].reason = s.unit[thread].reason
+        s.doers[thread].what = s.unit[thread].what
+        s.doers[thread].since = s.unit[thread].since
 
 
 @kernel
-def goes_on(s: Machine, tile: int, me: int, t: int) -> None:
+def goes_on(s: Machine, tile: int, thread: int, t: int) -> None:
     """A unit does in cycle t what it may have waited to do."""
-    doer = s.doers[me]
+    doer = s.doers[thread]
     reason, what, since = doer.reason, doer.what, doer.since
     if reason == Reason.NONE:
         return
     doer.reason = Reason.NONE
     cause, left = -1, t
     if reason == Reason.INPUT:
-        cell = head_cell(s, s.slots[what, Scol.INPUT])
+        cell = head_cell(s, s.slots[what].input)
         cause, left = s.cell_causes[cell].event, s.cell_causes[cell].time
     elif reason == Reason.OUTPUT:
-        cell = tail_cell(s, s.slots[what, Scol.OUTPUT])
+        cell = tail_cell(s, s.slots[what].output)
         cause, left = s.cell_causes[cell].event, s.cell_causes[cell].time
     elif reason == Reason.SEMAPHORE:
         count = tile * s.now[0].semaphores + what
@@ -119,7 +117,8 @@ def goes_on(s: Machine, tile: int, me: int, t: int) -> None:
         cause = s.doers[tile * s.now[0].units + what].event
     if cause < 0:  # nobody is known: it goes back to what the unit did before
         cause, left = doer.event, since
-    note(s, me, s.unit[me].row, s.unit[me].statement, reason, what, t, t - since, cause, left)
+    row, statement = s.unit[thread].row, s.unit[thread].statement
+    note(s, thread, row, statement, reason, what, t, t - since, cause, left)
 
 
 @kernel
@@ -132,29 +131,29 @@ def ends(s: Machine, who: int, t: int) -> None:
 
 
 @kernel
-def sends(s: Machine, who: int, f: int, t: int) -> None:
+def sends(s: Machine, who: int, fifo: int, t: int) -> None:
     """A doer has put a wavelet into a FIFO."""
-    cell = newest(s, f)
+    cell = newest(s, fifo)
     s.cell_causes[cell].event = s.doers[who].event
     s.cell_causes[cell].time = t
 
 
 @kernel
-def frees(s: Machine, f: int, t: int, event: int, time: int) -> None:
+def frees(s: Machine, fifo: int, t: int, event: int, time: int) -> None:
     """The head of a FIFO is about to be dropped, thanks to an event."""
-    cell = head_cell(s, f)
+    cell = head_cell(s, fifo)
     s.cell_causes[cell].event = event
     s.cell_causes[cell].time = time
     s.cell_causes[cell].freed = t
-    s.pop_causes[f].event = event
-    s.pop_causes[f].time = time
-    s.pop_causes[f].freed = t
+    s.pop_causes[fifo].event = event
+    s.pop_causes[fifo].time = time
+    s.pop_causes[fifo].freed = t
 
 
 @kernel
-def takes_wavelet(s: Machine, me: int, f: int, t: int) -> None:
+def takes_wavelet(s: Machine, thread: int, fifo: int, t: int) -> None:
     """A unit is about to take the head of an input queue."""
-    frees(s, f, t, s.doers[me].event, t)
+    frees(s, fifo, t, s.doers[thread].event, t)
 
 
 @kernel
@@ -165,9 +164,9 @@ def moves_head(s: Machine, cell: int) -> None:
 
 
 @kernel
-def drops_head(s: Machine, f: int, t: int) -> None:
+def drops_head(s: Machine, fifo: int, t: int) -> None:
     """The head of a FIFO is about to be dropped, because of what moved it last."""
-    frees(s, f, t, s.now[0].moving, s.now[0].moving_time)
+    frees(s, fifo, t, s.now[0].moving, s.now[0].moving_time)
 
 
 @kernel
@@ -181,16 +180,16 @@ def hurries(s: Machine, event: int, time: int, freed: int, t: int) -> bool:
 
 
 @kernel
-def carries(s: Machine, source: int, cell: int, f: int, t: int) -> None:
+def carries(s: Machine, source: int, cell: int, fifo: int, t: int) -> None:
     """The wavelet in a cell of a FIFO has just been put into another FIFO as well."""
-    into = newest(s, f)
+    into = newest(s, fifo)
     moves_head(s, cell)
     if s.cells[cell].time < t:  # it could have moved before
         room, turn = s.cell_causes[into], s.pop_causes[source]
         late = hurries(s, room.event, room.time, room.freed, t)
         late = late or hurries(s, turn.event, turn.time, turn.freed, t)
-        if not late and f < len_slots(s):
-            switch = s.switch_causes[f]
+        if not late and fifo < len_slots(s):
+            switch = s.switch_causes[fifo]
             hurries(s, switch.event, switch.time, switch.freed, t)
     s.cell_causes[into].event = s.now[0].moving
     s.cell_causes[into].time = s.now[0].moving_time
@@ -222,8 +221,8 @@ def edge_doer(s: Machine, queue: int) -> int:
 @kernel
 def feeds_next(s: Machine, queue: int, wanted: int, t: int) -> None:
     """A queue of the edge is about to feed. wanted: the lookup value that it needed, or -1."""
-    who, slot = edge_doer(s, queue), s.queues[queue, Qcol.SLOT]
-    doer, record = s.doers[who], s.queues[queue, Qcol.RECORD]
+    who, slot = edge_doer(s, queue), s.queues[queue].slot
+    doer, record = s.doers[who], s.queues[queue].record
     waited = t - doer.since
     room, switch = s.cell_causes[tail_cell(s, slot)], s.switch_causes[slot]
     doer.since = t + 1
@@ -246,7 +245,7 @@ def feeds_next(s: Machine, queue: int, wanted: int, t: int) -> None:
 def drains_next(s: Machine, queue: int, slot: int, t: int) -> None:
     """A queue of the edge is about to take the head of a router buffer."""
     who, cell = edge_doer(s, queue), head_cell(s, slot)
-    doer, record = s.doers[who], s.queues[queue, Qcol.RECORD]
+    doer, record = s.doers[who], s.queues[queue].record
     waited, come = t - doer.since, s.cell_causes[cell]
     doer.since = t + 1
     doer.end = t + 1
@@ -276,23 +275,23 @@ def counts(s: Machine, tile: int, number: int, event: int, time: int) -> None:
 
 
 @kernel
-def newest_message(s: Machine, f: int) -> int:
+def newest_message(s: Machine, fifo: int) -> int:
     """The cell that a buffer of the dynamic network was filled in last."""
     depth = s.now[0].depth
-    return f * depth + (s.dyn[f].head + s.dyn[f].count - 1) % depth
+    return fifo * depth + (s.dynamic_inputs[fifo].head + s.dynamic_inputs[fifo].count - 1) % depth
 
 
 @kernel
-def sends_message(s: Machine, me: int, f: int, t: int) -> None:
+def sends_message(s: Machine, thread: int, fifo: int, t: int) -> None:
     """A unit has put a wavelet of a message into the ramp queue."""
-    cell = newest_message(s, f)
-    s.message_causes[cell].event = s.doers[me].event
+    cell = newest_message(s, fifo)
+    s.message_causes[cell].event = s.doers[thread].event
     s.message_causes[cell].time = t
 
 
 @kernel
-def carries_message(s: Machine, cell: int, f: int) -> None:
+def carries_message(s: Machine, cell: int, fifo: int) -> None:
     """A wavelet of a message went from a cell into another buffer."""
-    into = newest_message(s, f)
+    into = newest_message(s, fifo)
     s.message_causes[into].event = s.message_causes[cell].event
     s.message_causes[into].time = s.message_causes[cell].time

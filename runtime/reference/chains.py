@@ -15,13 +15,10 @@ MOST_EVENTS = 1 << 21  # that are kept: the last ones
 _LONG_AGO = -9  # cycle
 
 
-def cause_tables(image: Image, kept: bool, now: np.ndarray, cells: int) -> dict[str, np.ndarray]:
-    """The tables of causes; of one entry if none are kept.
-
-    now: the record that says so. cells: those that the dynamic network has.
-    """
+def cause_tables(image: Image, kept: bool, now: np.ndarray) -> dict[str, np.ndarray]:
+    """The tables of causes; of one entry if none are kept. now: the record that says so."""
     units = int(now["units"][0])
-    sizes = cause_sizes(image, units) | {"message_causes": cells} if kept else {}
+    sizes = cause_sizes(image, units) if kept else {}
     made: dict[str, Any] = {
         name: np.zeros(sizes.get(name, 1), TABLES[name][0]) for name in cause_sizes(image, units)
     }
@@ -45,7 +42,7 @@ def cause_sizes(image: Image, units: int) -> dict[str, int]:
         "switch_causes": len(image.routes.slots) + 1,
         "count_causes": image.tiles * image.fabric.semaphores + 1,
         "lookup_causes": int(image.schedule.lookups[:, 1].sum()) + 1,
-        "message_causes": moving * image.fabric.dynamic_buffer_depth + 1,
+        "message_causes": moving * image.fabric.dynamic_places + 1,
     }
 
 

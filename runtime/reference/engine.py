@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsc.runtime.clocked.tables import observe
 from wsc.runtime.errors import CycleLimit, Deadlock, RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
@@ -16,7 +17,6 @@ from wsc.runtime.reference.cycles import run_until
 from wsc.runtime.reference.findings import refuse_races
 from wsc.runtime.reference.tables import make_machine
 from wsc.runtime.runs import Options, Outcome
-from wsc.runtime.start import observe
 from wsc.runtime.store import make_outputs
 
 _FIRST_SLICE = 1_000_000  # tile-cycles

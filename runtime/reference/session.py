@@ -10,6 +10,7 @@ import numpy as np
 
 from wsc.isa.program import Location, Tensor
 from wsc.isa.types import Side
+from wsc.runtime.clocked.tables import observe
 from wsc.runtime.code import window
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import NO_REGION, Image
@@ -20,7 +21,6 @@ from wsc.runtime.reference.cycles import run_until
 from wsc.runtime.reference.tables import make_machine
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.runs import Options
-from wsc.runtime.start import observe
 from wsc.runtime.stops import unit_name
 from wsc.runtime.store import make_outputs
 from wsc.runtime.tables import COUNTED, Col
@@ -183,7 +183,7 @@ class Session:
 
     def queues(self, tile: int) -> Iterator[QueueState]:
         """The router's buffers of a tile, and its core's queues, by color."""
-        slots, routes = self._machine.slots, self.image.routes
+        slots, routes = self._seen.slots, self.image.routes
         for slot in range(int(routes.slot_first[tile]), int(routes.slot_first[tile + 1])):
             color = self.image.program.colors[int(slots[slot, Scol.COLOR])][0]
             yield self._queue(color, "router", slot, self._position(slot))
@@ -194,7 +194,7 @@ class Session:
 
     def _queue(self, color: str, kind: str, fifo: int, note: str = "") -> QueueState:
         head, count, depth, offset = (
-            int(self._machine.fifos[fifo, column])
+            int(self._seen.fifos[fifo, column])
             for column in (Fcol.HEAD, Fcol.COUNT, Fcol.DEPTH, Fcol.OFFSET)
         )
         cells = [self._machine.cells[offset + (head + place) % depth] for place in range(count)]
@@ -202,9 +202,9 @@ class Session:
         return QueueState(color, kind, values, depth, note)
 
     def _position(self, slot: int) -> str:
-        slots = self._machine.slots
+        slots = self._seen.slots
         position = int(slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION])
-        receive, send = (int(value) for value in self._machine.positions[position])
+        receive, send = (int(value) for value in self._seen.positions[position])
         sides = list(Side)
         ways = ", ".join(side.value for side in sides if send >> side.index & 1)
         receives = next(side.value for side in sides if side.index == receive)
