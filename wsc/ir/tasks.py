@@ -76,7 +76,8 @@ class ContractTask:
     y_label: the output label along y, or "".
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
-    accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16 result.
+    accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16
+      result.
     ordered: every sum is added from west to east, whoever owns it (reduce).
     relieved: a stream unit clears the sums that are sent while the next block accumulates (reduce):
       where that takes longer than the chain.

@@ -134,7 +134,7 @@ def _parted(form: Ix, divisor: int) -> tuple[int, Ix, Ix] | None:
     for step in sorted(steps - {1}, reverse=True):
         coarse, fine = _split(form, step)
         low, high = fine.range
-        if coarse.terms and 0 <= low and high < step:
+        if coarse.terms and low >= 0 and high < step:
             return step, coarse, fine
     return None
 

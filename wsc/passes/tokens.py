@@ -53,8 +53,10 @@ class Tokens:
         found: dict[tuple[int, int], list[Node]] = {}
         for node in graph.nodes:
             weighted = isinstance(node.op, Contract) and bool(constants & {*node.inputs})
-            if weighted and _pair(node) and self._gains(*node.type.shape[:2], node.type):
-                first, second, *_ = node.type.shape
+            if not weighted or not _pair(node):
+                continue
+            first, second, *_ = node.type.shape
+            if self._gains(first, second, node.type):
                 found.setdefault((first, second), []).append(node)
         if not found:
             return graph

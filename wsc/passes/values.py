@@ -157,10 +157,11 @@ class Values:
     def as_shown(self, value: str) -> View:
         """A view of an output, whose shape may be another: its elements leave in their order."""
         node = self.lazy.get(value)
-        if self.current(value) is None and node is not None and isinstance(node.op, Move):
-            if all(isinstance(step, Reshape) for step in node.op.steps):
-                return self.view(node.inputs[0])
-        return self.view(value)
+        steps = node.op.steps if node is not None and isinstance(node.op, Move) else ()
+        reshaped = bool(steps) and all(isinstance(step, Reshape) for step in steps)
+        if node is None or not reshaped or self.current(value) is not None:
+            return self.view(value)
+        return self.view(node.inputs[0])
 
     # --- buffers and views ------------------------------------------------------
 
