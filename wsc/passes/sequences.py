@@ -1,8 +1,8 @@
 """Attention over the sequences of a batch: sequences and heads become one dimension.
 
 A layout has one dimension along each axis of the mesh. Sixteen sequences of 64 heads so fill 64
-rows of tiles, and each tile has all sixteen; as 1,024 heads they fill all rows. The sequences of one
-head are neighbours: so they are near the tiles that compute the head, for every sequence.
+rows of tiles, and each tile has all sixteen; as 1,024 heads they fill all rows. The sequences of
+one head are neighbours: so they are near the tiles that compute the head, for every sequence.
 """
 
 from __future__ import annotations
