@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import wsc as package
-from tests.cli.helpers import TWICE, done, mlp, text_file, wsc
+from tests.cli.helpers import TWICE, done, mlp, refused, text_file, wsc
 from wsc.pages.page import FOLDER
 from wsc.runtime.trace import TraceRequest
 
@@ -97,3 +97,15 @@ def test_a_run_writes_its_page(tmp_path: Path) -> None:
     assert text.startswith("<!doctype html>")
     assert '"replay":null' in text
     used(text, tmp_path)
+
+
+@pytest.mark.parametrize("command", ["estimate", "compile"])
+def test_a_prediction_is_a_page_too(model: Path, tmp_path: Path, command: str) -> None:
+    out = tmp_path / "page.html"
+    where = () if command == "estimate" else ("-o", tmp_path / "m.wsa")
+    done(wsc(command, model, "--fabric", "5x3", "--report", out, *where))
+    found = used(out.read_text(encoding="utf-8"), tmp_path)
+    assert found["kernels"] > 3
+    assert found["stalls"] == 0
+    again = wsc(command, model, "--fabric", "5x3", "--report", model, *where)
+    refused(again, "and not replaced: name another file")

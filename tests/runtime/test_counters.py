@@ -117,7 +117,7 @@ def test_stalls_by_line_color_and_semaphore_sum_to_those_of_the_tiles(path: Path
     loaded = load(path)
     counters = loaded.run(loaded.draw(1), engine="reference", delays=3).counters
     queues, rest = ("input", "output", "dynamic"), ("semaphore", "unit")
-    main = [stall for stall in counters.stalls if stall.unit == 0]
+    main = counters.stalls
     whole = counters.stalled_input + counters.stalled_output
     assert sum(stall.cycles for stall in main if stall.cause in queues) == whole.sum()
     assert sum(stall.cycles for stall in main if stall.cause in rest) == counters.waiting.sum()
@@ -145,6 +145,4 @@ def test_self_cycles_sum_to_those_of_the_threads(path: Path, engine: str) -> Non
         # Tiles go different ways: what a row has spent is a part of the whole, too.
         assert sum(item.spent for item in counters.statements) <= counters.cycles
     else:
-        assert all(
-            item.inside <= item.spent * counters.busy.size for item in counters.statements
-        )
+        assert all(item.inside <= item.spent * counters.busy.size for item in counters.statements)

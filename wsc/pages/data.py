@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.edge import static_environment
+from wsc.cost.predict import Prediction
 from wsc.inspect import all_nodes, held_bytes, numbered, occupied, split_nodes, sram_use
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
 from wsc.isa.program import Call, Program, Region
 from wsc.isa.shown import escaped
-from wsc.report import KernelRow, busy_shares, mac_rate
+from wsc.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
+SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
 MOST_ACROSS = 128  # columns and rows of a picture
 LONGEST = 240  # characters of a line of assembly
 ADVICE = 8  # kernels that are named
@@ -53,7 +55,7 @@ def report_data(
     trace: Any = None,
     name: str = "",
 ) -> dict[str, Any]:
-    """The data of a page.
+    """The data of the page of a run.
 
     counters: of the run, as ``wsc.runtime.counters.Counters`` has them. rows: its kernels. facts:
     heads and texts for the top of the page. trace: of all tiles, as ``wsc.runtime.trace.Trace`` has
@@ -61,16 +63,85 @@ def report_data(
     """
     block = _block(program)
     return {
+        **_program_data(program, fabric, rows, facts, name),
+        "cycles": counters.cycles,
+        "layers": list(_layers(program, fabric, counters, block)),
+        "states": {name: int(getattr(counters, key).sum()) for name, key in STATES.items()},
+        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
+        "stalls": [
+            {
+                "line": stall.where.line,
+                "procedure": stall.procedure,
+                "instruction": stall.instruction,
+                "waits_for": stall.waits_for,
+                "cycles": stall.cycles,
+            }
+            for stall in counters.stalls[:STALLS]
+        ],
+        "replay": None if trace is None else _replay(trace, program, block),
+    }
+
+
+def estimate_data(
+    program: Program,
+    fabric: Fabric,
+    prediction: Prediction,
+    rows: Sequence[EstimatedRow],
+    facts: Sequence[tuple[str, str]],
+    name: str = "",
+) -> dict[str, Any]:
+    """The data of the page of a prediction: nothing has run, so no tile has waited.
+
+    rows, facts, name: as for ``report_data``.
+    """
+    kernels = [
+        KernelRow(
+            number=row.number,
+            line=row.line,
+            procedure=row.procedure,
+            node=row.node,
+            start=row.start,
+            end=row.start + row.cycles,
+            busy=0.0,
+            total_macs=row.macs,
+            bound=row.bound,
+            cycles=row.cycles,
+            added=row.cycles,
+            predicted=row.cycles,
+        )
+        for row in rows
+    ]
+    made = _program_data(program, fabric, kernels, facts, name)
+    for kernel in made["kernels"]:
+        kernel["shares"] = {}
+    return {
+        **made,
+        "cycles": prediction.cycles,
+        "layers": [_tiles(*SRAM, held_bytes(program, fabric), made["block"])],
+        "states": {},
+        "energy": {name: value * 1e-6 for name, value in prediction.energy.items()},
+        "stalls": [],
+        "replay": None,
+    }
+
+
+def _program_data(
+    program: Program,
+    fabric: Fabric,
+    rows: Sequence[KernelRow],
+    facts: Sequence[tuple[str, str]],
+    name: str,
+) -> dict[str, Any]:
+    """What a page shows of a program and its kernels, whether it ran or not."""
+    block = _block(program)
+    return {
         "title": escaped(PurePath(program.model).name) or "program",
         "name": escaped(name),
         "facts": [[head, escaped(text)] for head, text in facts],
-        "cycles": counters.cycles,
         "width": -(-program.width // block),
         "height": -(-program.height // block),
         "block": block,
         "tiles": [program.width, program.height],
-        "layers": list(_layers(program, fabric, counters, block)),
-        "states": {name: int(getattr(counters, key).sum()) for name, key in STATES.items()},
         "kernels": [_kernel(row, program, fabric) for row in rows],
         "nodes": _nodes(program, rows, block),
         "lines": _lines(program, rows),
@@ -84,24 +155,11 @@ def report_data(
             "data": sram_use(program, fabric).data,
             "code": sram_use(program, fabric).code,
         },
-        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
         "roof": {
             "compute": mac_rate(fabric, program.precision) * program.width * program.height,
             "io": fabric.io_bytes_per_cycle,
         },
         "advice": list(_advice(rows)),
-        "stalls": [
-            {
-                "line": stall.where.line,
-                "procedure": stall.procedure,
-                "instruction": stall.instruction,
-                "thread": f"stream unit {stall.unit - 1}" if stall.unit else "main thread",
-                "waits_for": stall.waits_for,
-                "cycles": stall.cycles,
-            }
-            for stall in counters.stalls[:STALLS]
-        ],
-        "replay": None if trace is None else _replay(trace, program, block),
     }
 
 
@@ -139,7 +197,7 @@ def _layers(
         yield _tiles(f"{name}, main thread", "cycles", getattr(counters, key), block)
     yield _tiles("busy, stream units", "cycles", counters.unit_busy, block)
     yield _tiles("energy, modelled", "pJ", np.round(counters.energy_tiles, 1), block)
-    yield _tiles("bytes of SRAM used", "bytes", held_bytes(program, fabric), block)
+    yield _tiles(*SRAM, held_bytes(program, fabric), block)
     yield _links("all wavelets", "wavelets", counters.links, block)
     yield _tiles("to the core", "wavelets", counters.links[..., 4], block)
     yield _tiles("from the core", "wavelets", counters.links[..., 5], block)
