@@ -424,12 +424,14 @@ def compile_step(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     clip: float = 0.0,
     over: int = 1,
+    recompute: str = "auto",
     observe: Observer | None = None,
     settings: Mapping[str, Number] | None = None,
+    weights: Store | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings: as for ``compile``; the others as for
+    fabric, dims, precision, observe, settings, weights: as for ``compile``; the others as for
     ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
@@ -437,7 +439,8 @@ def compile_step(
         FabricError: there is no such fabric.
     """
     from wsc.training.losses import parse_loss
-    from wsc.training.step import build_step, parse_optimizer
+    from wsc.training.recompute import lowered_step
+    from wsc.training.step import Step, build_step, parse_optimizer
 
     wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
     kind = _precision(precision)
@@ -445,13 +448,20 @@ def compile_step(
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
-    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
-    compiled = _lowered(step.graph, chosen, kind, name, observe, False, changes)
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
+    step = step if chosen is None else step.on(chosen)
+
+    def lowered(step: Step) -> Compiled:
+        return _lowered(step.graph, chosen, kind, name, observe, False, changes)
+
+    compiled, kept = lowered_step(step, recompute, lowered)
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
+    notes = [kept] if kept else []
     if step.still:
         names = ", ".join(map(shortened, step.still))
-        program.notes = (f"the loss does not change with {names}: not trained",)
+        notes.append(f"the loss does not change with {names}: not trained")
+    program.notes = tuple(notes)
     return program
 
 

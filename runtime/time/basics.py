@@ -92,7 +92,10 @@ def put_off_port(s: Machine, task: int) -> None:
 
 @kernel
 def free_stale_nodes(s: Machine) -> None:
-    """Free the nodes of looks that an earlier look has replaced."""
+    """Free the nodes of looks that an earlier look has replaced; a link or port keeps one.
+
+    It can have several for one cycle: an earlier look came between and was done.
+    """
     now, links = s.now[0], s.now[0].tiles * 6
     for bucket in range(WHEEL):
         node, kept = s.events[bucket], -1
@@ -102,11 +105,27 @@ def free_stale_nodes(s: Machine) -> None:
             if due == s.nodes[node].due:
                 s.nodes[node].next = kept
                 kept = node
+                note_due(s, item, -1)  # no other node is of this look
             else:
                 s.nodes[node].next = now.node
                 now.node = node
             node = following
         s.events[bucket] = kept
+    for bucket in range(WHEEL):
+        node = s.events[bucket]
+        while node >= 0:
+            note_due(s, s.nodes[node].item, s.nodes[node].due)
+            node = s.nodes[node].next
+
+
+@kernel
+def note_due(s: Machine, item: int, due: int) -> None:
+    """Set the cycle in which a link's or port's contenders are looked at."""
+    links = s.now[0].tiles * 6
+    if item < links:
+        s.link[item].due = due
+    else:
+        s.port_due[item - links] = due
 
 
 @kernel

@@ -37,6 +37,7 @@ from wsc.runtime.time.trees import NO_TREE
 from wsc.runtime.values.operations import domains, operations
 
 RAMP = Side.RAMP.index
+LOOKS = 4  # nodes for each link and port; one is enough, more are tidied up less often
 
 
 def make_machine(image: Image, record: Record | None, options: Options) -> Machine:
@@ -129,7 +130,7 @@ def _waiting(image: Image, units: int, options: Options) -> dict[str, np.ndarray
     """Stacks and queues of what may go on, all empty."""
     slots, ports = len(image.routes.slots), len(image.schedule.port_first) - 1
     tasks = 2 * slots + image.tiles * units + ports
-    nodes = np.zeros(4 * (image.tiles * 6 + ports) + 1024, NODE)
+    nodes = np.zeros(LOOKS * (image.tiles * 6 + ports) + 1, NODE)
     nodes["next"] = np.arange(1, len(nodes) + 1)
     nodes["next"][-1] = -1
     stream, streams, stream_slots, stream_queues = _streams(image)

@@ -229,6 +229,16 @@ def test_random_programs(block: int) -> None:
             cut_short(image, inputs, whole, seed)
 
 
+def test_looks_at_links_that_fill_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link may be due in one cycle several times; with room for one look each, none is lost."""
+    monkeypatch.setattr("wsc.runtime.time.tables.LOOKS", 1)
+    for seed in range(2000, 2060):
+        case = generate(seed)
+        assert_agree(
+            runtime.load(case.program, case.fabric), case.inputs, delays=3, several_faults=True
+        )
+
+
 # Programs of other seeds on which the engines once differed.
 ONCE_DIFFERENT = (901030,)  # a feed was put off while another of its port waited for a later cycle
 

@@ -35,7 +35,8 @@ from wsc.cli.names import (
     Sizes,
     chosen_model,
     compiled,
-    require_file,
+    is_name,
+    model_of,
     sized,
     source_files,
 )
@@ -110,6 +111,7 @@ def command(
     trainable: tuple[str, ...],
     clip: float,
     accumulate: int,
+    recompute: str,
     as_json: bool,
     report: Path | None,
     every: bool,
@@ -124,10 +126,10 @@ def command(
     start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
-    named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
+    named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
     read = (*source_files(named), *given_files(bind))
     require_outputs([] if report is None else [report], None, read)
-    tokens = None
+    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
     if train:
         options = {
             "loss": loss,
@@ -135,15 +137,13 @@ def command(
             "groups": groups,
             "trainable": trainable,
             "clip": clip,
+            "recompute": recompute,
             "over": accumulate,
             "batch": sizes.batch,
         }
-        program = _step(model, fabric, dims, bind, precision, settings, options)
+        program = _step(named, fabric, dims, bind, precision, settings, options)
     elif isinstance(named, Named):
-        tokens = named.task.batch * named.task.tokens
-        if dims or bind:
-            flag = "--dim" if dims else "--bind"
-            raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
+        _refuse_sizes(model, dims, bind)
         program = compiled(named, fabric or FABRIC, precision, settings)
     else:
         program = _given(model, fabric, dims, bind, precision, settings)
@@ -151,13 +151,24 @@ def command(
     if report is not None:
         write_report(estimate, str(model), report, read)
     if as_json:
-        say_json(as_object(estimate))
+        say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
     else:
-        show(estimate, every)
+        show(estimate, every, program.notes if train else ())
+
+
+def _file(train: bool, model: Path) -> bool:
+    """Whether it is the file of a model to train, which has a batch too."""
+    return train and not is_name(model)
+
+
+def _refuse_sizes(model: Path | str, dims: tuple[str, ...], bind: tuple[str, ...]) -> None:
+    if dims or bind:
+        flag = "--dim" if dims else "--bind"
+        raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
 
 
 def _step(
-    model: Path,
+    model: Path | Named,
     fabric: str | None,
     dims: tuple[str, ...],
     bind: tuple[str, ...],
@@ -169,12 +180,17 @@ def _step(
     from wsc.api import compile_step
     from wsc.isa.machine import read_settings
 
-    require_file(model)
-    if not is_model(model) or bind:
+    if isinstance(model, Named):
+        _refuse_sizes(model.shape.name, dims, bind)
+        fabric = fabric or FABRIC
+        # As language models train: halves on the fabric, and single precision in the store.
+        chosen = click.get_current_context().get_parameter_source("precision")
+        precision = precision if chosen is ParameterSource.COMMANDLINE else "f16"
+    elif not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
     with noted(), working("compiling"):
         return compile_step(
-            model,
+            **model_of(model),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision,
@@ -277,8 +293,8 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def facts_of(estimate: Estimate) -> list[tuple[str, str]]:
-    """What is predicted, a head and a text each."""
+def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What is predicted, a head and a text each. notes: sentences on how it was compiled."""
     prediction, use = estimate.prediction, estimate.sram
     clock = estimate.program.fabric.clock_hertz
     walked = "a sample of the tiles" if prediction.sampled else "all tiles"
@@ -301,12 +317,13 @@ def facts_of(estimate: Estimate) -> list[tuple[str, str]]:
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
+        *(("note", note) for note in notes),
     ]
 
 
-def show(estimate: Estimate, every: bool) -> None:
-    """The report for people, on standard output."""
-    screen, prediction, facts = console(), estimate.prediction, facts_of(estimate)
+def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
+    """The report for people, on standard output. notes: sentences on how it was compiled."""
+    screen, prediction, facts = console(), estimate.prediction, facts_of(estimate, notes)
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
         facts.append(("energy, uJ", energy))
