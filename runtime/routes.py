@@ -14,6 +14,7 @@ from wsc.isa.turns import each_transfer
 from wsc.isa.types import Control, Side
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.static import static_environment, static_value
+from wsc.runtime.tables import record_type
 
 MAX_ROUTES = 62  # colors with a route in one tile: bits of a machine word, its sign left alone
 NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer
@@ -48,6 +49,11 @@ class Fcol(IntEnum):
     PUSHED = 5  # wavelets that ever entered
     OPEN = 6  # cycle from which it accepts (a control wavelet closes it)
     SERVED = 7  # of a router buffer: last cycle in which the head left on some side
+
+
+SLOT = record_type(Scol, np.int32, Scol.GUIDED + 1)
+FIFO = record_type(Fcol, np.int64, len(Fcol))
+POSITION = np.dtype([("accept", np.int32), ("send", np.int32)])  # a side, and a mask of sides
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.isa.table import Timing
+from wsc.runtime.clocked.operands import FABRIC
 from wsc.runtime.image import Image
 from wsc.runtime.tables import CLASS_INDEX, Col, Kind, Ocol, Tcol
-from wsc.runtime.time.operands import FABRIC
 from wsc.runtime.time.records import FAR
 
 
@@ -49,7 +49,7 @@ def _relax(
 ) -> None:
     """Shorten the ways from a row by those from the rows that may follow it."""
     row = rows[number]
-    kind, to = row[Col.KIND], row[Col.A]
+    kind, to = row[Col.KIND], row[Col.BRANCH]
     if kind in (Kind.NEXT, Kind.RETURN, Kind.END):
         leave[number] = FAR if kind == Kind.END else 0
         if kind == Kind.NEXT:
@@ -108,15 +108,15 @@ def _loops(rows: list[list[int]], leave: list[int], back: int, forms: np.ndarray
     for end, row in enumerate(rows):
         if row[Col.KIND] != Kind.NEXT:
             continue
-        body = slice(row[Col.A], end + 1)
+        body = slice(row[Col.BRANCH], end + 1)
         inside = forms["around"][body]
         inside[inside < 0] = end  # loops inside have ended before
-        if not any(_assigns(other, row[Col.C]) for other in rows[row[Col.A] : end]):
-            forms["turn"][end] = leave[row[Col.A]] + back
+        if not any(_assigns(other, row[Col.COUNTER]) for other in rows[row[Col.BRANCH] : end]):
+            forms["turn"][end] = leave[row[Col.BRANCH]] + back
 
 
 def _assigns(row: list[int], register: int) -> bool:
     """Whether a row writes a register of its procedure."""
     if row[Col.KIND] == Kind.LOOP:
-        return row[Col.C] == register
-    return row[Col.KIND] in (Kind.SCALAR, Kind.LOAD) and row[Col.A] == register
+        return row[Col.COUNTER] == register
+    return row[Col.KIND] in (Kind.SCALAR, Kind.LOAD) and row[Col.TARGET] == register

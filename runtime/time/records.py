@@ -57,6 +57,7 @@ RUN = np.dtype(  # the run
         ("stacked", np.int64),  # tasks of routers and ports, from the start of the table up
         ("tasks_end", np.int64),  # size of the table of tasks
         ("late", np.int64),  # slots that were put off
+        ("late_floor", np.int64),  # first bucket of those; the ones before it are empty
         ("remote", np.int64),  # mask of the semaphores that remote stores add to
         ("late_ports", np.int64),  # ports that were put off
         ("node", np.int64),  # first free node of the queue of events
@@ -93,7 +94,6 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ("input", np.int64),  # number of the first operand from a queue, or -1
         ("second", np.int64),  # of the second
         ("emits", np.int64),
-        ("bytes", np.int64),  # of SRAM that a step touches
         ("sink", np.int64),  # simple, one operand from a queue, nothing sent on
         ("passes", np.int64),  # simple, one operand from a queue, its result into one
         (
@@ -102,7 +102,6 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ),  # least cycles from a row to the end of the innermost loop, or of its procedure
         ("around", np.int64),  # the row that ends the innermost loop around it, or -1
         ("turn", np.int64),  # of such an end: least cycles of a turn
-        ("counts", np.int64),  # a ``Counts``
     ]
 )
 
@@ -179,7 +178,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "occupied": (OCCUPIED, FLAT),
     "link": (LINK, FLAT),
     # The edge.
-    "halves": (np.int8, FLAT),  # of each tensor: whether its elements are f16
     "port_due": (np.int64, FLAT),
     "port_free": (np.int64, FLAT),  # cycle from which a port is free
     "port_owner": (np.int64, FLAT),  # queue that has a port for itself

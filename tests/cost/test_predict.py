@@ -88,7 +88,7 @@ def test_a_sample_of_tiles_stands_for_a_large_mesh(
     model, _ = case.build()
     program = build(model, "40x30")
     some = predict(program.assembly, program.fabric)
-    monkeypatch.setattr(threads, "sample", lambda size: sample(size, most=size))
+    monkeypatch.setattr(threads, "sample", lambda size, **_: sample(size, most=size))
     whole = predict(program.assembly, program.fabric)
     assert (some.sampled, whole.sampled) == (True, False)
     # Remote stores of a sample are bounded from below; in a transformer they are most of the run.

@@ -23,10 +23,10 @@ from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.types import DType
 from wsc.models import builders
+from wsc.runtime.clocked.records import MOST_VISITS
 from wsc.runtime.counters import Counters
 from wsc.runtime.errors import LoadError
 from wsc.runtime.image import Image
-from wsc.runtime.reference.basics import MOST_VISITS
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]
@@ -227,6 +227,16 @@ def test_random_programs(block: int) -> None:
             assert not found, f"delays change values: {found}"
         if seed % 3 == 0:
             cut_short(image, inputs, whole, seed)
+
+
+def test_looks_at_links_that_fill_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link may be due in one cycle several times; with room for one look each, none is lost."""
+    monkeypatch.setattr("wsc.runtime.time.tables.LOOKS", 1)
+    for seed in range(2000, 2060):
+        case = generate(seed)
+        assert_agree(
+            runtime.load(case.program, case.fabric), case.inputs, delays=3, several_faults=True
+        )
 
 
 # Programs of other seeds on which the engines once differed.

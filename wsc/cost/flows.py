@@ -25,7 +25,7 @@ from wsc.cost.tiles import Axis
 from wsc.isa.expr import evaluate
 from wsc.isa.program import Program, Transfer
 from wsc.isa.turns import plain_transfers
-from wsc.isa.types import Control, Side
+from wsc.isa.types import Control, DType, Side
 from wsc.kernels.flows import FLOWS, SHARED
 
 CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes
@@ -145,15 +145,20 @@ class Streams:
         each += transfer.final is not Control.NONE
         if not each:
             return 0
+        return self._ports(transfer) * each * CONTROL_BYTES
+
+    def _ports(self, transfer: Transfer) -> int:
+        """Ports that take part in a transfer."""
         env = static_environment(self.program, self.x.size, self.y.size)
         env |= {"x": np.arange(self.x.size), "y": 0}
         held = 1 if transfer.guard is None else evaluate(transfer.guard, env) != 0
-        return int(np.broadcast_to(held, self.x.size).sum()) * each * CONTROL_BYTES
+        return int(np.broadcast_to(held, self.x.size).sum())
 
     def _schedule(self, flow: str) -> Schedule:
         upto: list[np.ndarray] = []
         intervals: list[float] = []
         lookup: list[bool] = []
+        control: list[float] = []
         total = np.zeros(len(self.x.places))
         each = self.traffics
         for transfer in plain_transfers(self.program):
@@ -167,8 +172,9 @@ class Streams:
             interval = self.model.edge_interval(busy, each.types[transfer.tensor])
             intervals.append(max(interval, self.model.link) if self.y.size > 1 else interval)
             lookup.append(transfer.lookup is not None)
+            control.append(self.model.edge_interval(self._ports(transfer), DType.F32))
         table = np.array(upto).reshape(len(upto), len(total))
-        return Schedule(table, np.array(intervals), np.array(lookup, bool))
+        return Schedule(table, np.array(intervals), np.array(lookup, bool), np.array(control))
 
     def run(self, walk: Any, work: Work, receives: str, sends: str) -> Generator[None]:
         """Bring an instruction to the streams that it takes part in."""

@@ -21,6 +21,7 @@ BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
+STRETCHES = 6  # of a sampled line, over which messages of one tile's neighbours are spread
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
@@ -55,6 +56,8 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     row, column, to_x, to_y, _, wavelets, first, last = (
         np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
     )
+    lines_x, wide_x = _targets(batches, "to_x", x)
+    lines_y, wide_y = _targets(batches, "to_y", y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
     across = np.abs(to_x - x.places[column]) * hop
     hops = across + np.abs(to_y - y.places[row]) * hop
@@ -64,17 +67,39 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     end = np.maximum(
         end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places))
     )
-    weight = wavelets * x.weight[column] * y.weight[row] / x.weight[at_x]
-    end = np.maximum(end, _line(at_x, row, at_y, weight, begin + across, len(y.places)) - across)
-    whole = weight / y.weight[at_y]
+    # In the column of its target it meets those of all rows that send there.
+    weight = wavelets * x.weight[column] * y.weight[row] / wide_x
+    end = np.maximum(end, _line(lines_x, row, at_y, weight, begin + across, len(y.places)) - across)
     end += hops + 1.0
-    target = (at_y, at_x)
-    arrived, load = np.full(found.shape, np.inf), np.zeros(found.shape)
-    np.minimum.at(arrived, target, begin + hops)
-    np.add.at(load, target, whole)
-    np.maximum.at(found, target, end)
-    some = np.isfinite(found)
-    return np.where(some, np.maximum(found, np.where(some, arrived, 0) + load + 1.0), -np.inf)
+    # A tile takes one wavelet a cycle.
+    tiles, tile = np.unique(lines_x * y.size + lines_y, return_inverse=True)
+    arrived, load = np.full(len(tiles), np.inf), np.zeros(len(tiles))
+    np.minimum.at(arrived, tile, begin + hops)
+    np.add.at(load, tile, weight / wide_y)
+    end = np.maximum(end, (arrived + load)[tile] + 1.0)
+    np.maximum.at(found, (at_y, at_x), end)
+    return found
+
+
+def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Which coordinates the messages go to: a number for each, and how many tiles that is.
+
+    A sampled tile stands for neighbours, whose targets are neighbours as well: such messages go to
+    all of a stretch of tiles. Where every tile sends to the same coordinate they go to that one.
+    """
+    numbers: list[np.ndarray] = []
+    wide: list[np.ndarray] = []
+    # A sampled tile stands for up to a tenth of a line: a finer grid would have gaps.
+    length = 1 if axis.complete else -(-axis.size // STRETCHES)
+    for batch in batches:
+        to = getattr(batch, name).astype(np.int64)
+        alike = len(to) > 1 and (to == to[0]).all()
+        stretch = to // length * length
+        numbers.append(to if alike else axis.size + stretch)
+        wide.append(
+            np.ones(len(to)) if alike else np.minimum(length, axis.size - stretch).astype(float)
+        )
+    return np.concatenate(numbers), np.concatenate(wide)
 
 
 def _line(

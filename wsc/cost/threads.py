@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from wsc.cost.decisive import Item, Scalars, condensed, decisive
 from wsc.cost.edge import static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
 from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
 from wsc.cost.streams import ABSENT, PROMISED, Work
-from wsc.cost.tiles import Lanes, sample
+from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement, statements
 from wsc.isa.program import Fabric as Queue
-from wsc.isa.program import Mem, Op, Program, Statement, statements
 from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
 from wsc.isa.types import DType
 from wsc.isa.values import VALUES, Class
@@ -115,9 +116,9 @@ class Threads:
             raise Unpredictable("the program has more than one region")
         (region,) = program.regions
         self.program, self.fabric, self.model = program, fabric, CostModel(fabric)
-        self.x, self.y = sample(region.width), sample(region.height)
-        shape = (len(self.y.places), len(self.x.places))
         self.env = static_environment(program, region.width, region.height)
+        self.x, self.y = _sampled(program, "x", self.env), _sampled(program, "y", self.env)
+        shape = (len(self.y.places), len(self.x.places))
         self.env |= {"x": self.x.places[None, :], "y": self.y.places[:, None]}
         self.procedures = {procedure.name: procedure for procedure in program.procedures}
         self.time = np.zeros(shape)
@@ -136,6 +137,10 @@ class Threads:
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
+        self.decisive, self._decisive_in_main = decisive(program.procedures, region.main)
+        self._decisive: frozenset[str] = frozenset()
+        self._parts: dict[int, tuple[Statement, ...]] = {}
+        self._bodies: dict[int, tuple[tuple[Statement, ...], tuple[Item, ...]]] = {}
         self.current: Span | None = None
         self._scatter: Span | None = None
         self._sending: dict[int, bool] = {}
@@ -179,14 +184,28 @@ class Threads:
         self._spend(lanes, self.fabric.timing[timing].startup)
         self.tally.scalars += lanes.tiles
 
-    def _scalar(self, op: Op, form: Form, frame: Frame, lanes: Lanes) -> None:
-        self._single(lanes, BY_NAME[op.name].timing)
-        if form in (Form.LOAD, Form.STORE):
-            self.tally.sram += lanes.tiles * DType.I32.bytes
-        if form is Form.STORE:
-            return
+    def _condensed(self, body: tuple[Statement, ...]) -> tuple[Item, ...]:
+        """The body of a loop, a branch or a procedure, read once."""
+        found = self._bodies.get(id(body))
+        if found is None or found[0] is not body:
+            found = self._bodies[id(body)] = (body, condensed(body, self._decisive, self.fabric))
+        return found[1]
+
+    def _alone(self, statement: Statement) -> tuple[Statement, ...]:
+        """A statement of main as a body."""
+        return self._parts.setdefault(id(statement), (statement,))
+
+    def _scalars(self, scalars: Scalars, frame: Frame, lanes: Lanes) -> None:
+        self._spend(lanes, scalars.cycles)
+        self.tally.scalars += lanes.tiles * scalars.count
+        self.tally.sram += lanes.tiles * scalars.sram
+        for op in scalars.computed:
+            self._compute(op, frame, lanes)
+
+    def _compute(self, op: Op, frame: Frame, lanes: Lanes) -> None:
+        """Give a register the value of a scalar instruction."""
         assert op.register is not None
-        if form is Form.LOAD:
+        if BY_NAME[op.name].form is Form.LOAD:
             value: Any = 0  # what lies in SRAM is not known: a first index
         else:
             values = [self._code(operand.value)(frame) for operand in op.operands]  # type: ignore[union-attr]
@@ -498,6 +517,25 @@ class Threads:
             came = arrivals(self.messages, self.x, self.y, ramp, hop)
         self.messages = []
         np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
+
+
+def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:
+    """The sampled coordinates of one axis: those where extents change are among them."""
+    size = program.width if name == "x" else program.height
+    if size <= MOST:
+        return sample(size)
+    bodies = [region.main for region in program.regions]
+    bodies += [procedure.body for procedure in program.procedures]
+    extents: list[Expr] = []
+    for item in (item for body in bodies for item in statements(body)):
+        if isinstance(item, Op):
+            extents += [dim.extent for dim in item.dims]
+        elif isinstance(item, Call):
+            extents += [value for _, value in item.arguments]
+        elif isinstance(item, Loop):
+            extents.append(item.count)
+    other = {"y": 0} if name == "x" else {"x": 0}
+    return sample(size, changes=changes(extents, name, size, values | other))
 
 
 def _operations(program: Program) -> list[Op]:
