@@ -123,7 +123,7 @@ def timeless(ending: Ending) -> Ending:
     """
     error = re.sub(r", cycle \d+", "", ending.error)
     if error.startswith(Deadlock.__name__):
-        error = Deadlock.__name__
+        return Ending(Deadlock.__name__, 0, ending.outputs, None)
     counters = ending.counters
     if isinstance(counters, Counters):
         links = {color.color: color.wavelets for color in counters.colors}
