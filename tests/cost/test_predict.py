@@ -57,6 +57,15 @@ def test_networks(case: Case, fabric: str, precision: str) -> None:
     assert prediction.energy["hop"] == pytest.approx(counters.energy["hop"], rel=0.05)
 
 
+@pytest.mark.parametrize("case", [*KERNELS[::9], NETWORKS[0]], ids=lambda case: case.name)
+def test_other_links_branches_and_banks(case: Case) -> None:
+    model, feeds = case.build()
+    program = build(model, "wse3:4x3", DType.F16, case.same_order)
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
+    assert [p for p in pairs(prediction, run.counters.statements) if not p.agrees] == []
+    assert abs(prediction.cycles - run.cycles) <= max(NETWORK * run.cycles, FLOOR)
+
+
 def test_the_shares_of_a_run_add_up() -> None:
     assert added([10, 7, 30, 30, 31]) == [10, 0, 20, 0, 1]
 

@@ -157,12 +157,13 @@ class Cast:
     """A multicast from the middle of each row or column to both of its ends."""
 
     def __init__(
-        self, shape: tuple[int, int], axis: Axis, along: int, ramp: int, slack: int
+        self, shape: tuple[int, int], axis: Axis, along: int, model: CostModel, slack: int
     ) -> None:
         root = (axis.size - 1) // 2
         self.along, self.slack = along, slack
         self.place = int(axis.nearest(np.array([root]))[0])
-        distance = np.abs(axis.places - root) + float(ramp)
+        hops = np.abs(axis.places - root) * model.fabric.hop_cycles
+        distance = hops + float(model.ramp + 2)
         self.delay = distance[None, :] if along else distance[:, None]
         self.first, self.last = np.zeros(shape), np.zeros(shape)
         self.sent, self.received = np.zeros(shape, int), np.zeros(shape, int)
@@ -250,9 +251,10 @@ class Multicast:
 
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.schedule = schedule
-        self.latency = (rows.places + model.fabric.ramp_latency + 1.0)[:, None]
+        hops = rows.places * model.fabric.hop_cycles
+        self.latency = (hops + model.fabric.ramp_latency + 1.0)[:, None]
         ahead = rows.places[:, None] - rows.places[None, :]  # of tile j to the south of tile i
-        depth = model.fabric.router_buffer_depth
+        depth = model.between
         self.slack = queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
         self.fed = np.zeros(len(schedule.done))
         self.share = self.fed
@@ -390,8 +392,8 @@ class Scatter:
 
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.rows, self.schedule = rows, schedule
-        self.latency = rows.places + model.fabric.ramp_latency + 1.0
-        self.slack = queue + 1.0 + model.fabric.router_buffer_depth * rows.places
+        self.latency = rows.places * model.fabric.hop_cycles + model.fabric.ramp_latency + 1.0
+        self.slack = queue + 1.0 + model.between * rows.places
         self.fed = np.zeros(len(schedule.done))
         self.ended = np.full((len(rows.places), len(schedule.done)), -np.inf)
 
@@ -452,7 +454,7 @@ class Collect:
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.rows, self.schedule = rows, schedule
         self.lead = model.fabric.ramp_latency + 1.0  # from the instruction's row to the link
-        self.latency = rows.places + 1.0
+        self.latency = rows.places * model.fabric.hop_cycles + 1.0
         self.slack = queue + model.fabric.router_buffer_depth
         self.left = np.zeros(len(schedule.done))
 

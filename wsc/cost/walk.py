@@ -173,9 +173,18 @@ class Walk(Threads):
     def _if(self, guard: If, frame: Frame, lanes: Lanes, body: Any) -> Steps:
         self._single(lanes, CONTROL_TIMING["if"])
         then, otherwise = self._divide(guard, frame, lanes)
-        mine = self._registers, self._decisive
-        groups = [(guard.then, then), (guard.otherwise, otherwise)]
-        threads = [body(part, frame, group) for part, group in groups if group is not None and part]
+        mine, fabric = (self._registers, self._decisive), self.fabric
+        # A branch that is taken leaves the first block out; so does, with the second, its end.
+        more = fabric.branch_taken_cycles - fabric.timing[Timing.BRANCH].startup
+        if otherwise is not None:
+            self._spend(otherwise, more)
+        leave = max(more, 0) if guard.otherwise else 0
+        groups = [(guard.then, then, leave), (guard.otherwise, otherwise, 0)]
+        threads = [
+            self._side(body(part, frame, group), group, end)
+            for part, group, end in groups
+            if group is not None and (part or end)
+        ]
         while threads:
             before, waiting = self.progress, []
             for thread in threads:
@@ -190,6 +199,12 @@ class Walk(Threads):
             if threads and self.progress == before:
                 yield
         self._registers, self._decisive = mine
+
+    def _side(self, body: Steps, lanes: Lanes, leave: int) -> Steps:
+        """One side of a condition, and the jump over the other one."""
+        yield from body
+        if leave:
+            self._spend(lanes, leave)
 
     def _divide(self, guard: If, frame: Frame, lanes: Lanes) -> tuple[Lanes | None, Lanes | None]:
         known = lanes.parts.get(id(guard))
@@ -222,6 +237,8 @@ class Walk(Threads):
                 group, _ = lanes.divide(count > turn)
             if group is None:
                 return
+            if turn and self.fabric.branch_back_cycles:
+                self._spend(group, self.fabric.branch_back_cycles)
             frame[loop.register] = turn
             self._turns += 1
             if self._turns > MOST_TURNS:
