@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import click
+import onnx
 
 from benchmarks.agreement import PAGE, compared, page
 from tests.cost.cases import Feeds, single
@@ -21,7 +22,7 @@ from wsc.isa.types import DType
 # Long rows, long columns, squares.
 MESHES = ("750x4", "200x4", "100x16", "64x64", "64x375", "375x64", "128x128", "256x256", "750x994")
 PRECISION = "f16"
-Build = Callable[[], tuple[object, Feeds]]
+Build = Callable[[], tuple[onnx.ModelProto, Feeds]]
 
 
 @dataclass(frozen=True, slots=True)
