@@ -50,6 +50,13 @@ def test_a_log_and_a_model_are_written(folder: Path) -> None:
     assert trained.graph.initializer[0] != small().graph.initializer[0]
 
 
+def test_the_page_of_a_step_is_written(folder: Path) -> None:
+    done(wsc(*train("--steps", "1", "--report", "step.html")))
+    text = (folder / "step.html").read_text(encoding="utf-8")
+    assert "a step of" in text
+    assert "predicted" in text
+
+
 def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
     done(wsc(*train("--steps", "9", "--shuffle", "5", "--log", "a.csv", "-o", "a")))
     # So slow that it is killed before its end: the steps after the last checkpoint are lost.
@@ -131,8 +138,8 @@ def test_options_of_a_step_want_a_step(folder: Path) -> None:
         result = wsc(command, "m.onnx", "--clip", "1")
         assert result.exit_code == 2
         assert "--clip is for a training step: give --train as well" in result.stderr
-        result = wsc(command, "gpt2", "--train")
-        assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
+    result = wsc("compile", "gpt2", "--train")
+    assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
     result = wsc("train", "gpt2", "--data", "d.npz", "--steps", "1", "--batch", "1")
     assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
 

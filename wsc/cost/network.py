@@ -46,10 +46,10 @@ class Messages:
     last: np.ndarray
 
 
-def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray:
+def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray:
     """[rows, columns]: cycle in which the last message has arrived; -inf where none does.
 
-    ramp: cycles from a core into the network.
+    ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
     found = np.full((len(y.places), len(x.places)), -np.inf)
     if not batches:
@@ -60,8 +60,8 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray
     lines_x, wide_x = _targets(batches, "to_x", x)
     lines_y, wide_y = _targets(batches, "to_y", y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
-    across = np.abs(to_x - x.places[column])
-    hops = across + np.abs(to_y - y.places[row])
+    across = np.abs(to_x - x.places[column]) * hop
+    hops = across + np.abs(to_y - y.places[row]) * hop
     begin = first + ramp
     # Along its row a message shares links with those of the columns that its tile stands for.
     end = last + ramp
@@ -180,7 +180,14 @@ def _one_by_one(batch: Messages, width: int) -> tuple[np.ndarray, ...]:
 
 
 def _thinned(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, scale: float, compiled: bool
+    batches: list[Messages],
+    x: Axis,
+    y: Axis,
+    depth: int,
+    ramp: int,
+    hop: int,
+    scale: float,
+    compiled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``simulate``, with one of ``scale`` messages, and time that runs so much faster.
 
@@ -201,7 +208,7 @@ def _thinned(
         fields["first"] = fields["first"] / scale
         fields["last"] = (fields["last"] + 1) / scale - 1
         fewer.append(Messages(**fields))
-    came, ends = simulate(fewer, x, y, depth, ramp / scale, 1 / scale, compiled)
+    came, ends = simulate(fewer, x, y, depth, ramp / scale, hop / scale, compiled)
     return came * scale, ends * scale
 
 
@@ -213,6 +220,7 @@ def followed(
     ramp: int,
     most: float,
     compiled: bool = False,
+    hop: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``simulate`` from cycle 0 on, following at most about ``most`` messages.
 
@@ -222,8 +230,8 @@ def followed(
     total = _count(batches)
     scale = total / most * 1.5
     if total <= most:
-        return simulate(batches, x, y, depth, ramp, compiled=compiled)
-    near, far = (_thinned(batches, x, y, depth, ramp, s, compiled) for s in (scale, 2 * scale))
+        return simulate(batches, x, y, depth, ramp, hop, compiled)
+    near, far = (_thinned(batches, x, y, depth, ramp, hop, s, compiled) for s in (scale, 2 * scale))
     latest = [max(float(array.max(initial=0)) for array in found) for found in (near, far)]
     longer = 1.0
     if latest[1] > 0:
@@ -267,12 +275,12 @@ class Patterns:
     count: float = 0.0
 
     def times(
-        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, hop: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``simulate``."""
         along = _lines(batches)
         if not along or min(len(x.places), len(y.places)) == 1:
-            return self._times(batches, x, y, depth, ramp)
+            return self._times(batches, x, y, depth, ramp, hop)
         # Rows that send along themselves alone do not meet, and mostly do the same.
         came = np.full((len(y.places), len(x.places)), -np.inf)
         ends = came.copy()
@@ -282,12 +290,12 @@ class Patterns:
             if mine:
                 place = (line, slice(None)) if along == "row" else (slice(None), line)
                 axes = (x, one) if along == "row" else (one, y)
-                found = self._times(mine, *axes, depth, ramp)
+                found = self._times(mine, *axes, depth, ramp, hop)
                 came[place], ends[place] = (array.ravel() for array in found)
         return came, ends
 
     def _times(
-        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, hop: int
     ) -> tuple[np.ndarray, np.ndarray]:
         begin = min((float(batch.first.min()) for batch in batches), default=0.0)
         moved = [
@@ -305,6 +313,6 @@ class Patterns:
             self.budget -= count if count <= most else 0
             most = most if count <= most else MOST
             self.count += min(count, most)
-            self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY)
+            self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY, hop)
         came, ends = self.seen[key]
         return came + begin, ends + begin

@@ -77,7 +77,7 @@ class ContractTask:
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
     accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16
-      result.
+        result.
     ordered: every sum is added from west to east, whoever owns it (reduce).
     relieved: a stream unit clears the sums that are sent while the next block accumulates (reduce):
       where that takes longer than the chain.
@@ -161,11 +161,13 @@ class GatherTask:
 class ScatterTask:
     """out = data with ``updates`` at ``indices`` of ``axis``, joined by ``kind`` (None: replaced).
 
-    ``axis`` is whole in each tile of data, updates and out; indices are in every tile.
+    ``axis`` is whole in each tile of updates; indices are in every tile. data, out: of one
+    layout; no data are zeros. Along the axis a tile may have a block of them, and then places in
+    it what is for it.
     ordinary: as for a gather. skips: an index outside the axis places nothing.
     """
 
-    data: View
+    data: View | None
     indices: View
     updates: View
     axis: int

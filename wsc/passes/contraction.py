@@ -127,9 +127,6 @@ class Choice:
         )
 
 
-REFERENCE = 16  # tiles along each side of the mesh on which forms are compared
-
-
 def choose_contraction(
     op: Contract,
     a: Type,
@@ -140,22 +137,15 @@ def choose_contraction(
     cost: CostModel,
     same_order: bool = False,
 ) -> Choice | None:
-    """The form that the cost model prefers, laid out on the mesh; None if there is none.
+    """The form that the cost model prefers on the mesh that will run it; None if there is none.
 
     If none fits the SRAM of a tile, it is the one that takes the least.
-
-    Forms are compared on a mesh of one fixed size, so that the text of a network is the
-    same on every fabric; one that does not fit the real mesh gives way to the next.
 
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
-    sides = (min(fabric.width, 2) - 1, min(fabric.height, 2) - 1)
-    model = CostModel(replace(fabric, width=REFERENCE ** sides[0], height=REFERENCE ** sides[1]))
-    reference = Mesh(model.fabric.width, model.fabric.height)
-    moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     large: list[Choice] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
@@ -164,22 +154,15 @@ def choose_contraction(
         if x[1] and not _n_label(op, dict(op.extents), y):
             continue
         form = _Form(*x, y, x[1] and same_order)
-        guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, form)
-        real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
-        crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
-        if real.bytes <= fabric.sram_bytes:
-            ranked.append(((crowded, guess.cycles, guess.bytes), real))
+        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
+        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+        if choice.bytes <= fabric.sram_bytes:
+            ranked.append(((crowded, choice.cycles, choice.bytes), choice))
         else:
-            large.append(real)
+            large.append(choice)
     if ranked:
         return min(ranked, key=lambda item: item[0])[1]
     return min(large, key=lambda choice: choice.bytes, default=None)
-
-
-def _on(view: View, mesh: Mesh) -> View:
-    """The view as it would lie on another mesh."""
-    extents = tuple(block(e.size, e.axis, mesh) if e.axis else e for e in view.extents)
-    return replace(view, extents=extents)
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -281,7 +264,7 @@ def _evaluate(
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
     chunk = _chunk(out[op.out.index(n_label)].step, per_output) if reduce else 0
-    compute = cost.contraction(outputs, summed, tokens, a.dtype)
+    compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
     ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both
@@ -344,7 +327,10 @@ def _relayout(
     if at is not None and at.extents == wanted:
         return 0
     if at is None:
-        return local_size(wanted)
+        # From the edge: what the tiles of a column take enters at its port, what several of them
+        # share once, and all columns share the bandwidth of the edge.
+        rows = max((-(-e.size // e.step) for e in wanted if e.axis == "y"), default=1)
+        return max(cost.streamed(local_size(wanted) * rows, mesh.width, type_.dtype))
     held = local_size(at.extents)
     total = 0
     for axis in ("x", "y"):

@@ -7,7 +7,7 @@ source's layout to the wanted one. Constants are loaded at their first use.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Set
+from collections.abc import Callable, Generator, Iterable, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -157,11 +157,10 @@ class Values:
     def as_shown(self, value: str) -> View:
         """A view of an output, whose shape may be another: its elements leave in their order."""
         node = self.lazy.get(value)
-        steps = node.op.steps if node is not None and isinstance(node.op, Move) else ()
-        reshaped = bool(steps) and all(isinstance(step, Reshape) for step in steps)
-        if node is None or not reshaped or self.current(value) is not None:
+        if node is None or not isinstance(node.op, Move) or self.current(value) is not None:
             return self.view(value)
-        return self.view(node.inputs[0])
+        same_order = all(isinstance(step, Reshape) for step in node.op.steps)
+        return self.view(node.inputs[0] if same_order else value)
 
     # --- buffers and views ------------------------------------------------------
 
@@ -250,11 +249,20 @@ class Values:
         self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
         self.wholes = {key: view for key, view in self.wholes.items() if key[0] not in gone}
 
-    def forget_all(self) -> None:
-        """Forget what was only moved or copied: who wants it makes it anew from its source."""
-        self.copies.clear()
-        self.wholes.clear()
-        self.homes = {name: view for name, view in self.homes.items() if name not in self.lazy}
+    def forget_moved(self, gone: Callable[[str], bool]) -> None:
+        """Forget of such values what was only moved or copied: who wants it makes it anew from its
+        source."""
+        self.copies = {key: view for key, view in self.copies.items() if not gone(key[0])}
+        self.wholes = {key: view for key, view in self.wholes.items() if not gone(key[0])}
+        self.homes = {
+            name: view
+            for name, view in self.homes.items()
+            if name not in self.lazy or not gone(name)
+        }
+
+    def forget_outside(self) -> None:
+        """Forget what came from the edge, which gives it again to who wants it."""
+        self.homes = {name: view for name, view in self.homes.items() if name not in self.outside}
 
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
         if self.inside is None or value in self.inside:

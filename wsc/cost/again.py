@@ -1,0 +1,265 @@
+"""Calls of main that were walked before: the same procedure, begun in the same state.
+
+Layers of a network are alike, so most calls of a deep one begin as an earlier one did, later by
+some cycles. What that one did to the clocks is then done again, and nothing is walked.
+
+A call is known by its procedure, by the arguments that decide times, by what the edge feeds
+next, and by the clocks of all tiles, units and streams relative to the first tile's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wsc.cost.flows import flows_of_color
+from wsc.cost.steady import set_tally, tally_of
+from wsc.isa.program import Call, Op, Procedure, statements
+from wsc.isa.program import Fabric as Queue
+
+if TYPE_CHECKING:
+    from wsc.cost.streams import Schedule
+    from wsc.cost.walk import Walk
+
+Key = tuple[str, bytes]  # procedure, and a digest of all that decides times
+SLOWEST = 64.0  # cycles between two weights that a tile takes, beyond which none is slower
+DIGITS = 2  # of a cycle, to which two states are the same
+WEIGHTS, SCATTER, COLLECT = "weights", "scatter", "collect"  # the flows from and to the edge
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What a call takes of what the edge feeds on one color.
+
+    words: elements of each column. left: [transfers, columns] elements to the end of each transfer
+    that they are of. pace: cycles between two wavelets, and between two control wavelets, of each.
+    """
+
+    words: np.ndarray
+    left: np.ndarray
+    pace: np.ndarray
+
+    @staticmethod
+    def of(schedule: Schedule, before: np.ndarray) -> Fed | None:
+        """What was taken since ``before``; None of rows that wait for numbers from the fabric."""
+        words = schedule.done - before
+        first = schedule.number(float(before.sum()))
+        last = schedule.number(float(schedule.done.sum()) - 1.0) if words.any() else first - 1
+        part = slice(first, last + 1)
+        if schedule.lookup[part].any():
+            return None
+        return Fed(words, schedule.upto[part] - before, _pace(schedule, part))
+
+    def next(self, schedule: Schedule) -> bool:
+        """Whether the edge feeds the same next."""
+        first = schedule.number(float(schedule.done.sum()))
+        part = slice(first, first + len(self.left))
+        left = schedule.upto[part] - schedule.done
+        return np.array_equal(left, self.left) and np.array_equal(_pace(schedule, part), self.pace)
+
+
+def _pace(schedule: Schedule, part: slice) -> np.ndarray:
+    return np.stack([schedule.interval[part], schedule.control[part]])
+
+
+@dataclass(slots=True)
+class State:
+    """The clocks of a walk relative to a cycle, and what else decides times.
+
+    times: cycles. counts: all else, such as which streams have been sent. semaphores: to which
+    the tokens belong that are at the end of ``times``.
+    """
+
+    times: list[np.ndarray]
+    counts: list[np.ndarray]
+    semaphores: tuple[int, ...]
+
+    @staticmethod
+    def of(walk: Walk, base: float, used: frozenset[str]) -> State:
+        """The state now; that of the edge's streams only if a call uses them."""
+        streams = walk.streams
+        # A unit or a token that is ready before all tiles are is ready.
+        times = [walk.time - base, np.maximum(walk.unit - base, 0.0)]
+        counts: list[np.ndarray] = []
+        for stream in streams.chains.values():
+            counts.append(stream.sent.copy())
+            # What left longer ago than it is on its way has arrived.
+            times += [
+                np.where(stream.sent, np.maximum(a - base, -stream.delay.max()), 0.0)
+                for a in (stream.first, stream.last)
+            ]
+        for cast in streams.casts.values():
+            ahead = cast.ahead
+            counts.append(ahead)
+            some = (ahead > 0).any(axis=cast.along, keepdims=True)
+            times += [np.where(some, a - base, 0.0) for a in (cast.first, cast.last)]
+        # Blocks that are there delay no others.
+        ended = streams.scatter.ended - base
+        times.append(np.where(ended > 0, ended, -np.inf))
+        if SCATTER in used:
+            long = -SLOWEST * float(streams.scatter.slack.max())
+            times.append(np.maximum(streams.scatter.fed - base, long))
+        if WEIGHTS in used:
+            flow = streams.weights
+            start, pace, taken = flow.history.needed(flow.taken)
+            # What was fed so long ago is in the queues, and keeps no tile waiting.
+            long = -SLOWEST * flow.history.most
+            times += [np.maximum(flow.fed - base, long), np.maximum(flow.share - base, long)]
+            times.append(start - base)
+            counts += [pace.copy(), taken - flow.schedule.done, flow.taken - flow.schedule.done]
+        tokens = [
+            (number, np.maximum(token - base, 0.0))
+            for number, found in sorted(walk.tokens.items())
+            for token in found
+            if np.isfinite(token).any()
+        ]
+        times += [token for _, token in tokens]
+        return State(times, counts, tuple(number for number, _ in tokens))
+
+    def rounded(self) -> list[np.ndarray]:
+        """All arrays; equal for states that are the same but for parts of a cycle."""
+        return [*(np.round(array, DIGITS) + 0.0 for array in self.times), *self.counts]
+
+    def restore(self, walk: Walk, base: float, used: frozenset[str]) -> None:
+        """Make it the state of a walk."""
+        streams = walk.streams
+        times, counts = iter(self.times), iter(self.counts)
+        walk.time = next(times) + base
+        walk.unit = next(times) + base
+        for stream in streams.chains.values():
+            stream.sent = next(counts).copy()
+            stream.first, stream.last = next(times) + base, next(times) + base
+        for cast in streams.casts.values():
+            cast.sent, cast.received = np.zeros_like(cast.sent), -next(counts)
+            cast.first, cast.last = next(times) + base, next(times) + base
+        streams.scatter.ended = next(times) + base
+        if SCATTER in used:
+            streams.scatter.fed = next(times) + base
+            walk.scattering()
+        if WEIGHTS in used:
+            flow = streams.weights
+            flow.fed, flow.share = next(times) + base, next(times) + base
+            start = next(times) + base
+            pace, taken = next(counts), next(counts) + flow.schedule.done
+            flow.history.replace(start, pace, taken)
+            flow.taken = next(counts) + flow.schedule.done
+        walk.tokens = {}
+        for number, token in zip(self.semaphores, times, strict=True):
+            walk.tokens.setdefault(number, []).append(token + base)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a call did.
+
+    fed: what it took of weights and of blocks. state: behind it, relative to the first tile's
+    cycle before it. tally, macs: the work that it added.
+    """
+
+    fed: tuple[Fed, ...]
+    state: State
+    tally: np.ndarray
+    macs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How the call began that is being walked.
+
+    base: cycle of the first tile. used: flows. taken: elements that the edge has fed, by schedule.
+    asked, postponed: of the walk. tally, macs: work done before.
+    """
+
+    key: Key
+    base: float
+    used: frozenset[str]
+    taken: tuple[np.ndarray, ...]
+    asked: float
+    postponed: int
+    tally: np.ndarray
+    macs: float
+
+
+@dataclass(slots=True)
+class Calls:
+    """All calls that were walked so far, by how they began."""
+
+    procedures: dict[str, Procedure]
+    known: dict[Key, list[Done]] = field(default_factory=dict[Key, list[Done]])
+    flows: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    begun: Begun | None = None
+
+    def again(self, walk: Walk, call: Call, arguments: dict[str, Any]) -> bool:
+        """Do what an earlier call did that began like this one; whether there was any.
+
+        arguments: those that decide times. If there was none, ``learn`` is called when the call
+        has been walked.
+        """
+        self.begun = None
+        used = self._flows(call.procedure)
+        if COLLECT in used or not walk.quiet():
+            return False
+        base = float(walk.time.min())
+        key = self._key(call, arguments, State.of(walk, base, used))
+        schedules = _schedules(walk)
+        for done in self.known.get(key, ()):
+            if all(fed.next(part) for fed, part in zip(done.fed, schedules, strict=True)):
+                for fed, part in zip(done.fed, schedules, strict=True):
+                    part.done = part.done + fed.words
+                done.state.restore(walk, base, used)
+                set_tally(walk, tally_of(walk) + done.tally, _macs(walk) + done.macs)
+                return True
+        taken = tuple(part.done.copy() for part in schedules)
+        seen = walk.streams.weights.asked, walk.postponed
+        self.begun = Begun(key, base, used, taken, *seen, tally_of(walk), _macs(walk))
+        return False
+
+    def learn(self, walk: Walk) -> None:
+        """Note what the call did that ``again`` did not know.
+
+        Not what asks for rows of a lookup, or makes calls before it longer.
+        """
+        begun = self.begun
+        if begun is None or not walk.quiet() or walk.postponed != begun.postponed:
+            return
+        fed = [Fed.of(part, old) for part, old in zip(_schedules(walk), begun.taken, strict=True)]
+        known = tuple(item for item in fed if item is not None)
+        if len(known) < len(fed) or walk.streams.weights.asked != begun.asked:
+            return
+        state = State.of(walk, begun.base, begun.used)
+        done = Done(known, state, tally_of(walk) - begun.tally, _macs(walk) - begun.macs)
+        self.known.setdefault(begun.key, []).append(done)
+
+    def _key(self, call: Call, arguments: dict[str, Any], state: State) -> Key:
+        seen = blake2b(repr(state.semaphores).encode())
+        for name, value in sorted(arguments.items()):
+            array = np.asarray(value)
+            seen.update(f"{name} {array.shape}".encode() + array.tobytes())
+        for array in state.rounded():
+            seen.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return call.procedure, seen.digest()
+
+    def _flows(self, name: str) -> frozenset[str]:
+        """The flows that a procedure uses, and those that it calls."""
+        if name not in self.flows:
+            found: set[str] = set()
+            for item in statements(self.procedures[name].body):
+                if isinstance(item, Call):
+                    found |= self._flows(item.procedure)
+                elif isinstance(item, Op):
+                    colors = [o.color for o in item.operands if isinstance(o, Queue)]
+                    colors += [item.color] if item.color is not None else []
+                    found.update(flow for color in colors for flow in flows_of_color(color))
+            self.flows[name] = frozenset(found)
+        return self.flows[name]
+
+
+def _schedules(walk: Walk) -> tuple[Schedule, Schedule]:
+    return walk.streams.weights.schedule, walk.streams.scatter.schedule
+
+
+def _macs(walk: Walk) -> float:
+    return walk.current.macs if walk.current is not None else 0.0
