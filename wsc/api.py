@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from wsc.frontend.store import Store
     from wsc.runtime.api import RunResult, ValuesResult
+    from wsc.runtime.reference.session import Session
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -210,6 +211,8 @@ class Program:
 
         inputs = self._named(inputs)
         self._save_for_runs()
+        if options.get("causes") and not self._located():
+            self.locate()
         return run(
             self.assembly,
             inputs,
@@ -218,6 +221,39 @@ class Program:
             engine=engine,
             checkpoint=self.checkpoint,
             **options,
+        )
+
+    def session(
+        self,
+        inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
+        *,
+        delays: int | None = None,
+        max_memory: int | None = None,
+        compiling: Callable[[str], None] | None = None,
+    ) -> Session:
+        """A run that is taken in steps and looked at in between; by the reference engine.
+
+        inputs, delays, max_memory, compiling: as for ``run``.
+
+        Raises:
+            InputError: an input is missing, unknown, or of the wrong shape or type.
+            MemoryLimit: the run would take more than ``max_memory``.
+        """
+        from wsc.runtime.api import open_session
+
+        inputs = self._named(inputs)
+        self._save_for_runs()
+        if not self._located():
+            self.locate()
+        return open_session(
+            self.assembly,
+            inputs,
+            weights_dir=self.folder,
+            fabric=self.fabric,
+            delays=delays,
+            max_memory=max_memory,
+            checkpoint=self.checkpoint,
+            compiling=compiling,
         )
 
     def locate(self, file: str = "program.wsa") -> None:
@@ -229,6 +265,12 @@ class Program:
 
         self._save_for_runs()  # the text then names the files of weights
         self.assembly = parse_text(self.text, file)
+
+    def _located(self) -> bool:
+        """Whether the parts of the program know their lines."""
+        assembly = self.assembly
+        parts = (*assembly.regions, *assembly.procedures)
+        return any(part.where.line > 0 for part in parts)
 
     def _save_for_runs(self) -> None:
         """Save a program that was not saved yet, to a folder that goes when the program does."""

@@ -31,6 +31,7 @@ class Counted:
     end: int
     busy: int
     macs: int
+    inside: int = 40
     spent: int = 10
     added: int = 20
 

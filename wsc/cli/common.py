@@ -228,6 +228,18 @@ def read_dims(values: Iterable[str]) -> dict[str, int]:
     return dims
 
 
+def coordinates(flag: str, text: str) -> tuple[int, int]:
+    """The numbers of ``X,Y``.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    found = re.fullmatch(r"(\d+),(\d+)", text.replace(" ", ""))
+    if not found:
+        raise Refusal(f"{flag} {text}: wants X,Y")
+    return int(found[1]), int(found[2])
+
+
 def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
     """The array of each ``NAME=FILE.npy`` of a flag.
 

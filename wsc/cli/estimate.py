@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,18 @@ from wsc.cli.common import (
     verbose,
     working,
 )
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, is_name, model_of, sized
+from wsc.cli.names import (
+    FABRIC,
+    Named,
+    Sizes,
+    chosen_model,
+    compiled,
+    is_name,
+    model_of,
+    sized,
+    source_files,
+)
+from wsc.cli.outputs import given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 
@@ -67,6 +78,14 @@ class Estimate:
         return None if self.tokens is None else self.tokens / self.seconds_on_the_fabric
 
 
+report_option = click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write what is predicted as a page, as wsc report writes what has run.",
+)
+
+
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
@@ -74,6 +93,7 @@ class Estimate:
 @training_options
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@report_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @sized
 @general
@@ -93,6 +113,7 @@ def command(
     accumulate: int,
     recompute: str,
     as_json: bool,
+    report: Path | None,
     every: bool,
     sizes: Sizes,
 ) -> None:
@@ -106,6 +127,8 @@ def command(
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
     named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
+    read = (*source_files(named), *given_files(bind))
+    require_outputs([] if report is None else [report], None, read)
     tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
     if train:
         options = {
@@ -125,6 +148,8 @@ def command(
     else:
         program = _given(model, fabric, dims, bind, precision, settings)
     estimate = estimated(program, start, tokens)
+    if report is not None:
+        write_report(estimate, str(model), report, read)
     if as_json:
         say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
     else:
@@ -209,6 +234,23 @@ def estimated(program: Program, start: float, tokens: int | None = None) -> Esti
     return Estimate(program, prediction, rows, use, trust, seconds, tokens)
 
 
+def write_report(estimate: Estimate, name: str, path: Path, read: Iterable[Path]) -> None:
+    """Write the page of a prediction. name: of the program. read: files that are never replaced."""
+    from wsc.cli.report import write_page
+    from wsc.pages import estimate_data
+
+    program = estimate.program
+    made = estimate_data(
+        program.assembly,
+        program.fabric,
+        estimate.prediction,
+        estimate.rows,
+        facts_of(estimate),
+        name,
+    )
+    write_page(path, [made], read)
+
+
 def as_object(estimate: Estimate) -> dict[str, Any]:
     """Everything known, for JSON."""
     from wsc.parts import part_rows
@@ -251,12 +293,12 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
-    """The report for people, on standard output. notes: sentences on how it was compiled."""
-    screen, prediction, use = console(), estimate.prediction, estimate.sram
+def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What is predicted, a head and a text each. notes: sentences on how it was compiled."""
+    prediction, use = estimate.prediction, estimate.sram
     clock = estimate.program.fabric.clock_hertz
     walked = "a sample of the tiles" if prediction.sampled else "all tiles"
-    facts = [
+    return [
         ("fabric", fabric_name(estimate.program)),
         (
             "cycles",
@@ -277,6 +319,11 @@ def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
         *(("note", note) for note in notes),
     ]
+
+
+def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
+    """The report for people, on standard output. notes: sentences on how it was compiled."""
+    screen, prediction, facts = console(), estimate.prediction, facts_of(estimate, notes)
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
         facts.append(("energy, uJ", energy))

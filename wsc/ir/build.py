@@ -133,6 +133,7 @@ class GraphBuilder:
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
         self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
+        self._placed: dict[tuple[str, tuple[MoveStep, ...]], Value] = {}  # constants, moved
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
         self._types: dict[str, Type] = {}
         self._intervals: dict[str, Interval] = {}
@@ -447,14 +448,17 @@ class GraphBuilder:
         return result
 
     def _moved(self, value: Value, kept: list[MoveStep], type_: Type, hint: str) -> Value:
-        constant = self._constants.get(value.name)
+        constant, key = self._constants.get(value.name), (value.name, tuple(kept))
         if constant is None or constant.state:
             moved = self.add(Move(tuple(kept)), [value], hint)
+        elif key in self._placed:
+            return self._placed[key]
         else:
             source = _moved_source(constant, kept, type_)
             name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
             load = constant.load
             moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+            self._placed[key] = moved
         stays = constant and (constant.state or isinstance(constant.source, Member | Drawing))
         step = kept[0]
         if stays and len(kept) == 1 and isinstance(step, Transpose):

@@ -76,8 +76,11 @@ class ContractTask:
     y_label: the output label along y, or "".
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
-    accumulator: f32 buffer: two chunks (reduce), or the f32 sums of an f16 result.
+    accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16
+        result.
     ordered: every sum is added from west to east, whoever owns it (reduce).
+    relieved: a stream unit clears the sums that are sent while the next block accumulates (reduce):
+      where that takes longer than the chain.
     arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce, but
       not ordered).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
@@ -96,6 +99,7 @@ class ContractTask:
     y_label: str
     reduce: bool
     ordered: bool = False
+    relieved: bool = False
     n_label: str = ""
     chunk: int = 0
     accumulator: str = ""
@@ -110,8 +114,8 @@ class MoveTask:
 
     steps: from the value's logical index to the output's.
     fill: None when every element that anyone reads is written.
-    barrier: meet all tiles before the first remote store (not needed when a move just
-      before met them for the same output).
+    barrier: meet the tiles that are sent to before the first remote store (not needed when a move
+      just before met all of them for the same output).
     """
 
     value: View

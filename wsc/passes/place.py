@@ -53,6 +53,7 @@ from wsc.layout import (
     block,
     default_extents,
     dense_strides,
+    is_plain,
     local_size,
     whole,
 )
@@ -64,6 +65,7 @@ from wsc.passes.layers import find_layers
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
 from wsc.passes.values import Extents, Values
+from wsc.passes.views import before_steps
 
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
@@ -157,7 +159,9 @@ class Placer(Values):
             if before and not computed_again(node.name):
                 self.forget_moved(computed_again)
             before = computed_again(node.name)
-            if isinstance(node.op, (Move, Concat)):
+            if self._is_of_edge(node):
+                self.outside[node.output] = self.outside[node.inputs[0]]
+            elif isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
@@ -172,7 +176,7 @@ class Placer(Values):
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
         self.origin = output.name
-        self.tasks.append(Store(self.view(output.value), output.name, output.name))
+        self.tasks.append(Store(self.as_shown(output.value), output.name, output.name))
         self.stored.add(output.name)
 
     # --- nodes ------------------------------------------------------------------
@@ -192,12 +196,43 @@ class Placer(Values):
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
+        moved = False
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
                 if found is not None:
                     return found.extents
-        return default_extents(node.type.shape, self.mesh)
+                moved = moved or name in self.lazy
+        wanted = self.wanted(node.output) if moved else None
+        return wanted or default_extents(node.type.shape, self.mesh)
+
+    def wanted(self, value: str) -> Extents | None:
+        """The layout in which the first product behind maps and movement wants a value."""
+        for user in self.users(value):
+            found = self._wanted_by(user, value)
+            if found is not None and all(is_plain(extent) for extent in found):
+                return found
+        return None
+
+    def _wanted_by(self, user: Node, value: str) -> Extents | None:
+        shape = self.types[value].shape
+        if isinstance(user.op, Contract):
+            op, a, b, streamed = self._operands(user)
+            choice = None if streamed else self._choice(op, a, b, streamed)
+            if choice is None or a == b:
+                return None
+            return choice.a if value == a else choice.b
+        behind = self.wanted(user.output) if isinstance(user.op, Map | Concat | Move) else None
+        if behind is None:
+            return None
+        if isinstance(user.op, Map):
+            return behind if user.type.shape == shape else None
+        if isinstance(user.op, Concat):
+            axis = user.op.axis
+            at = behind[axis].axis is None
+            return (*behind[:axis], whole(shape[axis]), *behind[axis + 1 :]) if at else None
+        assert isinstance(user.op, Move)
+        return before_steps(behind, shape, user.op.steps, self.mesh)
 
     def _aligned(self, name: str, extents: Extents) -> Extents:
         shape = self.types[name].shape
@@ -297,15 +332,7 @@ class Placer(Values):
         self.homes[node.output] = out
 
     def _contract(self, node: Node) -> None:
-        assert isinstance(node.op, Contract)
-        a, b = node.inputs
-        streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
-        op = node.op
-        if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
-            op, a, b, streamed = replace(op, index_a=op.index_b, index_b=op.index_a), b, a, True
-            streamed = _no_windows(op)
-            if not streamed:
-                op, a, b = node.op, *node.inputs
+        op, a, b, streamed = self._operands(node)
         choice = self._choice(op, a, b, streamed)
         if not streamed and self._in_pieces(node, op, (a, b), choice):
             return
@@ -369,6 +396,19 @@ class Placer(Values):
             self.tasks.append(Store(part, output.name, output.name))
             self.stored.add(output.name)
         self.origin = origin
+
+    def _operands(self, node: Node) -> tuple[Contract, str, str, bool]:
+        """A product and its operands, b one that is streamed if there is such a one."""
+        assert isinstance(node.op, Contract)
+        a, b = node.inputs
+        streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
+        op = node.op
+        if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
+            op, a, b, streamed = replace(op, index_a=op.index_b, index_b=op.index_a), b, a, True
+            streamed = _no_windows(op)
+            if not streamed:
+                op, a, b = node.op, *node.inputs
+        return op, a, b, streamed
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""

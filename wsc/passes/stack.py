@@ -202,7 +202,7 @@ class _Stack:
             if output.name in values.stored:
                 continue
             values.origin = output.name
-            values.tasks.append(Store(values.view(output.value), output.name, output.name))
+            values.tasks.append(Store(values.as_shown(output.value), output.name, output.name))
             values.stored.add(output.name)
 
 
