@@ -28,11 +28,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Send ``value`` out as edge tensor ``target``."""
+    """Send ``value`` out as edge tensor ``target``.
+
+    shape: of the tensor, where the value is a part of it: its extents then end where the part does.
+    """
 
     value: View
     target: str
     origin: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

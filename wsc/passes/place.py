@@ -393,7 +393,8 @@ class Placer(Values):
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = output.name
-            self.tasks.append(Store(part, output.name, output.name))
+            shape = self.types[node.output].shape
+            self.tasks.append(Store(part, output.name, output.name, shape))
             self.stored.add(output.name)
         self.origin = origin
 
