@@ -33,6 +33,7 @@ class Scalars:
     computed: tuple[Op, ...]
 
 
+NONE = Scalars(0, 0, 0, ())
 Item = Statement | Scalars
 
 
@@ -118,7 +119,11 @@ def condensed(
         cycles = fabric.timing[BY_NAME[statement.name].timing].startup
         sram = 0 if form is Form.SCALAR else DType.I32.bytes
         computed = (statement,) if statement.register in registers else ()
-        before = found.pop() if found and isinstance(found[-1], Scalars) else Scalars(0, 0, 0, ())
+        last = found[-1] if found else None
+        before = NONE
+        if isinstance(last, Scalars):
+            before = last
+            found.pop()
         found.append(
             Scalars(
                 before.cycles + cycles,
