@@ -38,7 +38,7 @@ Item = Statement | Scalars
 
 
 def decisive(
-    procedures: Iterable[Procedure], main: tuple[Statement, ...], addresses: bool
+    procedures: Iterable[Procedure], main: tuple[Statement, ...], addresses: bool = False
 ) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
     """The registers that decide times, parameters among them: by procedure, and of main.
 
