@@ -40,6 +40,9 @@ def test_what_decides() -> None:
     found, main = decisive(program.procedures, program.regions[0].main)
     assert found == {"fill": frozenset({"times", "length", "count"})}
     assert main == {"n"}
+    by_address, main = decisive(program.procedures, program.regions[0].main, addresses=True)
+    assert by_address["fill"] >= found["fill"] | {"at", "begin", "from"}
+    assert main == {"n", "m"}
     (fill,) = program.procedures
     scalars, loop = condensed(fill.body, found["fill"], find_fabric("1x1"))
     assert loop is fill.body[-1]
@@ -57,7 +60,7 @@ def test_times_are_as_if_all_were_computed(
     some = predict(program.assembly, program.fabric)
 
     def every(
-        procedures: tuple[Procedure, ...], main: tuple[Statement, ...]
+        procedures: tuple[Procedure, ...], main: tuple[Statement, ...], _addresses: bool
     ) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
         found = {p.name: frozenset([*assigned(p.body), *p.parameters]) for p in procedures}
         return found, frozenset(assigned(main))

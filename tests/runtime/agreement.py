@@ -123,8 +123,8 @@ def timeless(ending: Ending) -> Ending:
     """
     error = re.sub(r", cycle \d+", "", ending.error)
     if error.startswith(Deadlock.__name__):
-        return Ending(Deadlock.__name__, 0, ending.outputs, None)
-    counters = ending.counters
+        error = Deadlock.__name__
+    counters = None if error else ending.counters  # the values engine has none of a run that stops
     if isinstance(counters, Counters):
         links = {color.color: color.wavelets for color in counters.colors}
         hops = int(counters.dynamic_links[..., :4].sum())
