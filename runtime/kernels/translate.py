@@ -1,7 +1,7 @@
 """Kernels as LLVM code: Python functions over the tables of a machine, translated as they stand.
 
-A kernel is written in a small part of Python: integers of 64 bits, f32, truth values, tables
-of a ``Machine``, records, slices of tables, ``while``, ``for`` over ``range``, and calls of other
+A kernel is written in a small part of Python: integers of 64 bits, f32, truth values, lanes (512
+bits, one for each of as many tiles: see ``lanes``), tables of a ``Machine``, records, slices of tables, ``while``, ``for`` over ``range``, and calls of other
 kernels. Its annotations are its types, and each variable has the type of its first value. There
 is nothing to infer, so that two thousand lines are translated in a fraction of a second. Whatever
 is not of this part of Python is refused, with its line.
@@ -27,8 +27,11 @@ from llvmlite import ir
 
 INT, TRUTH, REAL, NOTHING = ir.IntType(64), ir.IntType(1), ir.FloatType(), ir.VoidType()
 POINTER = ir.PointerType()
+INT_BYTES = 8
+WORDS = 8  # words of 64 lanes each
+LANES = ir.VectorType(INT, WORDS)
 _BYTE = ir.IntType(8)
-_NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL)
+_NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL, LANES)
 PAIR = ir.LiteralStructType([INT, INT])
 FLAT = 0  # columns of a table of one dimension
 
@@ -105,6 +108,7 @@ _ANNOTATIONS: dict[str, Any] = {
     "bool": TRUTH,
     "float": REAL,
     "None": NOTHING,
+    "Lanes": LANES,
     "Machine": MACHINE,
     "tuple[int, int]": PAIR,
 }
@@ -429,6 +433,8 @@ class _Body:
         """What is in memory; integers are widened."""
         if dtype.names:
             return Value(Record(dtype), place)
+        if dtype.subdtype is not None:
+            return Value(LANES, self.build.load(place, typ=LANES, align=INT_BYTES))
         if dtype.kind == "f":
             return Value(REAL, self.build.load(place, typ=REAL))
         narrow = self.build.load(place, typ=ir.IntType(8 * dtype.itemsize))
@@ -439,6 +445,9 @@ class _Body:
 
     def store(self, node: ast.AST, value: Given, place: Any, dtype: np.dtype[Any]) -> None:
         """Write to memory; integers are cut."""
+        if dtype.subdtype is not None:
+            self.build.store(self.cast(node, value, LANES), place, align=INT_BYTES)
+            return
         if dtype.kind == "f":
             self.build.store(self.cast(node, value, REAL), place)
             return
@@ -521,7 +530,10 @@ class _Body:
         """An operation of two numbers: of f32 if one of them is."""
         if isinstance(left, Constant) and isinstance(right, Constant):
             return Constant(_PYTHON[type(operation)](left.value, right.value))
-        real = any(isinstance(side, Value) and side.kind == REAL for side in (left, right))
+        kinds = [side.kind for side in (left, right) if isinstance(side, Value)]
+        if LANES in kinds:
+            return self.lanewise(node, operation, left, right)
+        real = REAL in kinds
         kind = REAL if real else INT
         a, b = self.cast(node, left, kind), self.cast(node, right, kind)
         if isinstance(operation, (ast.FloorDiv, ast.Mod)) and not real:
@@ -533,6 +545,15 @@ class _Body:
             raise self.refuse(node, f"no {type(operation).__name__} of such operands")
         return Value(kind, getattr(self.build, way)(a, b))
 
+    def lanewise(
+        self, node: ast.AST, operation: ast.operator, left: Given, right: Given
+    ) -> Value:
+        """``&``, ``|`` or ``^`` of two values of lanes."""
+        if not isinstance(operation, (ast.BitAnd, ast.BitOr, ast.BitXor)):
+            raise self.refuse(node, f"no {type(operation).__name__} of lanes")
+        a, b = self.cast(node, left, LANES), self.cast(node, right, LANES)
+        return Value(LANES, getattr(self.build, _ARITHMETIC[type(operation)][0])(a, b))
+
     def unary(self, node: ast.AST, operation: ast.unaryop, operand: ast.expr) -> Given:
         """``-a``, ``~a`` and ``not a``."""
         if isinstance(operation, ast.Not):
@@ -540,6 +561,8 @@ class _Body:
         value = self.expression(operand)
         if isinstance(value, Constant):
             return Constant(-value.value if isinstance(operation, ast.USub) else ~value.value)
+        if value.kind == LANES and isinstance(operation, ast.Invert):
+            return Value(LANES, self.build.xor(value.code, LANES([-1] * WORDS)))
         if value.kind != INT:
             raise self.refuse(node, "no integer")
         negative = isinstance(operation, ast.USub)
@@ -658,10 +681,13 @@ class _Body:
         return self.cast(node, self.expression(node), INT)
 
     def truth(self, node: ast.expr) -> Any:
-        """Whether an expression is true: a number is if it is not zero."""
+        """Whether an expression is true: a number is if it is not zero, lanes if any is set."""
         value = self.settled(self.expression(node))
         if value.kind == TRUTH:
             return value.code
+        if value.kind == LANES:
+            some = self.build.icmp_signed("!=", value.code, LANES([0] * WORDS))
+            return self.build.icmp_signed("!=", self.build.bitcast(some, _BYTE), _BYTE(0))
         return self.build.icmp_signed("!=", self.cast(node, value, INT), INT(0))
 
     def cast(self, node: ast.AST, value: Given, kind: Any) -> Any:

@@ -41,6 +41,11 @@ RAMP = Side.RAMP.index
 
 
 def make_machine(image: Image, record: Record | None, options: Options) -> Machine:
+    """The tables of a run; see ``make_tables``."""
+    return Machine(make_tables(image, record, options))
+
+
+def make_tables(image: Image, record: Record | None, options: Options) -> dict[str, np.ndarray]:
     """The tables of a run; those of the image that a run changes are copied.
 
     record: what registers were loaded with, where data decide.
@@ -63,7 +68,7 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
         "due": np.zeros(image.tiles, np.int64),
     }
     tables["tile"]["record"] = tables["record_first"][:-1]
-    return Machine(tables)
+    return tables
 
 
 def _run(image: Image, options: Options, units: int) -> np.ndarray:

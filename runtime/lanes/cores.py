@@ -1,0 +1,211 @@
+"""One cycle of the cores that are due: main threads, and units that are in no group."""
+
+from __future__ import annotations
+
+from wsc.runtime.clocked.basics import block, head_cell, pop, room, schedule, unlink
+from wsc.runtime.clocked.instructions import (
+    ends_group,
+    finish,
+    resume,
+    spend,
+    starts_group,
+)
+from wsc.runtime.clocked.operands import row_level
+from wsc.runtime.clocked.threads import stopped
+from wsc.runtime.kernels.lanes import WORD, Lanes, word
+from wsc.runtime.lanes.compiled import Machine, kernel
+from wsc.runtime.lanes.edge import set_lane
+from wsc.runtime.lanes.groups import join
+from wsc.runtime.lanes.stations import activate, offset
+from wsc.runtime.lanes.switches import list_slot
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.tables import Col, Ocol
+from wsc.runtime.time.basics import push
+from wsc.runtime.time.instructions import begin, step_send
+from wsc.runtime.time.operands import FABRIC, account
+from wsc.runtime.time.records import NEVER, WHEEL, Mode, Reason
+from wsc.runtime.time.rows import step_index
+from wsc.runtime.time.threads import sequence
+
+TAKEN, PUT = offset("taken"), offset("put")
+READERS, WRITERS = offset("readers"), offset("writers")
+
+
+@kernel
+def has(which: Lanes, lane: int) -> bool:
+    """Whether a lane is set."""
+    return (word(which, lane // WORD) >> (lane % WORD)) & 1 != 0
+
+
+@kernel
+def wavelet_there(s: Machine, slot: int, t: int) -> bool:
+    """Whether a core can take a wavelet from its input queue."""
+    if s.slots[slot, Scol.GUIDED] == 0:
+        a, lane = s.stations[s.slot_station[slot]], s.tile_lane[s.slots[slot, Scol.TILE]]
+        return has(a.in_has & ~a.taken, lane)
+    queue = s.slots[slot, Scol.INPUT]
+    return s.fifos[queue, Fcol.COUNT] > 0 and s.cells[head_cell(s, queue)].time <= t
+
+
+@kernel
+def room_there(s: Machine, slot: int, t: int) -> bool:
+    """Whether a core can put a wavelet into its output queue."""
+    if s.slots[slot, Scol.GUIDED] == 0:
+        a, lane = s.stations[s.slot_station[slot]], s.tile_lane[s.slots[slot, Scol.TILE]]
+        return has(a.out_room & ~a.put, lane)
+    return room(s, s.slots[slot, Scol.OUTPUT], t)
+
+
+@kernel
+def await_wavelet(s: Machine, me: int, unit: int, slot: int, t: int) -> None:
+    """Wait for a wavelet in an input queue."""
+    block(s, me, Reason.INPUT, slot, t)
+    s.slots[slot, Scol.READER] = unit
+    if s.slots[slot, Scol.GUIDED] == 0:
+        tile = s.slots[slot, Scol.TILE]
+        set_lane(s, s.slot_station[slot], READERS, s.tile_lane[tile])
+        activate(s, s.slot_station[slot], t)
+        return
+    queue = s.slots[slot, Scol.INPUT]
+    if s.fifos[queue, Fcol.COUNT] > 0:
+        s.unit[me].wake = s.cells[head_cell(s, queue)].time
+
+
+@kernel
+def await_room(s: Machine, me: int, unit: int, slot: int, t: int) -> None:
+    """Wait for room in an output queue."""
+    block(s, me, Reason.OUTPUT, slot, t)
+    s.slots[slot, Scol.WRITER] = unit
+    if s.slots[slot, Scol.GUIDED] == 0:
+        tile = s.slots[slot, Scol.TILE]
+        set_lane(s, s.slot_station[slot], WRITERS, s.tile_lane[tile])
+        activate(s, s.slot_station[slot], t)
+
+
+@kernel
+def take(s: Machine, slot: int, t: int) -> None:
+    """Take a wavelet from an input queue."""
+    s.slots[slot, Scol.READER] = -1
+    if s.slots[slot, Scol.GUIDED] == 0:
+        station = s.slot_station[slot]
+        set_lane(s, station, TAKEN, s.tile_lane[s.slots[slot, Scol.TILE]])
+        activate(s, station, t)
+        return
+    pop(s, s.slots[slot, Scol.INPUT], t)
+    if s.fifos[slot, Fcol.COUNT] > 0:
+        list_slot(s, slot)
+
+
+@kernel
+def put(s: Machine, slot: int, control: int, t: int) -> None:
+    """Put a wavelet into an output queue."""
+    s.slots[slot, Scol.WRITER] = -1
+    queue = s.slots[slot, Scol.OUTPUT]
+    if s.slots[slot, Scol.GUIDED] == 0:
+        station = s.slot_station[slot]
+        set_lane(s, station, PUT, s.tile_lane[s.slots[slot, Scol.TILE]])
+        activate(s, station, t)
+        s.fifos[queue, Fcol.PUSHED] += 1
+        return
+    push(s, queue, control, t + 1)
+    list_slot(s, slot)
+
+
+@kernel
+def row_ready(s: Machine, unit: int, me: int, row: int, t: int) -> bool:
+    """Whether every queue lets the row start; otherwise the unit waits for the first."""
+    level, operand = s.rows[row, Col.LEVEL], s.rows[row, Col.OPERANDS]
+    for turn in range(1, s.rows[row, Col.COUNT] + 1):
+        k = turn if turn < s.rows[row, Col.COUNT] else 0
+        if s.operands[operand + k, Ocol.KIND] != FABRIC:
+            continue
+        advance, slot = s.operands[operand + k, Ocol.ADVANCE], s.unit_slot[me, k]
+        if k > 0 and starts_group(s, me, advance, level) and not wavelet_there(s, slot, t):
+            await_wavelet(s, me, unit, slot, t)
+            return False
+        if k == 0 and ends_group(s, me, advance, level) and not room_there(s, slot, t):
+            await_room(s, me, unit, slot, t)
+            return False
+    return True
+
+
+@kernel
+def run_row(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
+    """Start one row of an instruction, if its queues allow."""
+    if not row_ready(s, unit, me, row, t):
+        return
+    u, level = s.unit, row_level(s, row)
+    operand = s.rows[row, Col.OPERANDS]
+    for k in range(1, s.rows[row, Col.COUNT]):
+        fabric = s.operands[operand + k, Ocol.KIND] == FABRIC
+        if fabric and starts_group(s, me, s.operands[operand + k, Ocol.ADVANCE], level):
+            take(s, s.unit_slot[me, k], t)
+    slot = s.unit_slot[me, 0]
+    if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
+        put(s, slot, 0, t)
+    account(s, tile, row, me, u[me].steps)
+    u[me].left -= 1
+    step_index(s, me, level)
+    if u[me].left == 0:
+        u[me].mode = Mode.FETCH if unit == 0 else Mode.FINISH
+    spend(s, tile, unit, me, u[me].cycles, t)
+
+
+@kernel
+def send_control(s: Machine, tile: int, me: int, t: int) -> None:
+    """Put a control wavelet into its queue, or wait for room."""
+    slot = s.unit_slot[me, 0]
+    if not room_there(s, slot, t):
+        await_room(s, me, 0, slot, t)
+        return
+    put(s, slot, s.rows[s.unit[me].row, Col.D], t)
+    s.unit[me].mode = Mode.FETCH
+    spend(s, tile, 0, me, 1, t)
+
+
+@kernel
+def step_unit(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
+    """Go on with whatever a unit is doing."""
+    resume(s, tile, unit, me, t)
+    mode = s.unit[me].mode
+    if mode == Mode.FETCH:
+        sequence(s, tile, me, t)
+    elif mode == Mode.FINISH:
+        finish(s, tile, unit, me, t)
+    elif mode == Mode.START:
+        begin(s, tile, unit, me, s.unit[me].row, t)
+    elif mode == Mode.ROWS:
+        if not join(s, tile, unit, me, t):
+            run_row(s, tile, unit, me, s.unit[me].row, t)
+    elif mode == Mode.SENDING:
+        step_send(s, tile, unit, me, t)
+    else:
+        send_control(s, tile, me, t)
+
+
+@kernel
+def visit_cores(s: Machine, t: int) -> None:
+    """One cycle of all cores that are due."""
+    now = s.now[0]
+    bucket, count = t & (WHEEL - 1), 0
+    tile = s.wheel[bucket]
+    while tile >= 0:
+        s.due[count] = tile
+        count += 1
+        tile = s.tile[tile].next
+    now.visits += count
+    units = now.units
+    for index in range(count):
+        tile = s.due[index]
+        unlink(s, tile)
+        base = tile * units
+        for unit in range(1, units):
+            while s.unit[base + unit].wake <= t and not stopped(s, tile, t):
+                step_unit(s, tile, unit, base + unit, t)
+        while s.unit[base].wake <= t and not stopped(s, tile, t):
+            step_unit(s, tile, 0, base, t)
+        soonest = NEVER
+        for unit in range(units):
+            soonest = min(soonest, s.unit[base + unit].wake)
+        if soonest < NEVER and now.error == 0:
+            schedule(s, tile, max(soonest, t + 1))

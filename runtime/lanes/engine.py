@@ -1,0 +1,48 @@
+"""Cycles without values, tiles as lanes: every cycle is stepped, for up to 512 tiles at once."""
+
+from __future__ import annotations
+
+from wsc.runtime.image import Image
+from wsc.runtime.lanes.compiled import LIBRARY
+from wsc.runtime.lanes.loop import run_cycles, settle_groups
+from wsc.runtime.lanes.tables import Lanes, fits
+from wsc.runtime.observations.drive import drive
+from wsc.runtime.observations.records import NEVER, Status
+from wsc.runtime.record import Record
+from wsc.runtime.runs import Options, Outcome
+from wsc.runtime.start import observe
+
+_FIRST_SLICE = 2_000  # cycles
+
+
+def can_run(image: Image, options: Options) -> bool:
+    """Whether this engine takes a run: one without delays and without a trace."""
+    return options.delays is None and options.trace is None and fits(image)
+
+
+def run_lanes(image: Image, record: Record | None, options: Options) -> Outcome:
+    """Run an image for its cycles; the errors are those of the ``Engine`` protocol."""
+    LIBRARY.prepare(options.compiling)
+    lanes = Lanes(image, record, options)
+    machine = lanes.machine
+    seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
+
+    def stand(status: int) -> int:
+        """Show where a run stands that has come to its end or its limit."""
+        if status != Status.RUNNING or now["now"][0] >= limit:
+            at = int(now["now"][0])
+            settle_groups(machine, at + 1 if status == Status.QUIET else at)
+            lanes.show()
+        return status
+
+    def step(cycles: int) -> int:
+        return stand(run_cycles(machine, min(max(int(now["now"][0]), 0) + cycles, limit)))
+
+    def go_over() -> int:
+        status = int(Status.RUNNING)
+        while status == Status.RUNNING and now["now"][0] <= limit:
+            status = run_cycles(machine, limit + 1)
+        return stand(status)
+
+    cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, lanes.count_moves)
+    return Outcome({}, cycles, counters)

@@ -1,0 +1,335 @@
+"""Units that execute one instruction at a time in several tiles: their rows, as lanes.
+
+A row starts when its unit is done with the one before and its queues let it. What a row does to
+SRAM takes no part in time, so that a group of units needs the state of their queues alone. How
+many rows are to go is a count of a few digits; the rest is in the unit's record.
+"""
+
+from __future__ import annotations
+
+from wsc.runtime.clocked.basics import moved, schedule
+from wsc.runtime.kernels.calls import longs_at
+from wsc.runtime.kernels.lanes import WORD, WORDS, Lanes, lowest, none, one, word
+from wsc.runtime.lanes.compiled import Machine, kernel
+from wsc.runtime.lanes.records import DUE, GROUP, LEFT_DIGITS, MOST_LEFT
+from wsc.runtime.lanes.stations import DIGIT, activate, decrease, increase, some, tile_at
+from wsc.runtime.routes import Fcol, Scol
+from wsc.runtime.time.records import NEVER, Mode, Reason
+from wsc.runtime.time.rows import settle_rows
+
+SIZE = GROUP.itemsize
+LEAST_ROWS = 3  # for which it pays to come to a group
+
+
+def _offset(name: str) -> int:
+    fields = GROUP.fields
+    assert fields is not None
+    return int(fields[name][1])
+
+
+LEFT, HELD = _offset("left0"), _offset("held0")
+
+
+@kernel
+def station_or_none(s: Machine, me: int, k: int) -> int:
+    """The station of an operand's color if its queues are lanes, -1 if not."""
+    slot = s.unit_slot[me, k]
+    return s.slot_station[slot] if s.slots[slot, Scol.GUIDED] == 0 else -1
+
+
+@kernel
+def find_group(s: Machine, me: int, unit: int, first: int, second: int, onto: int) -> int:
+    """The group that executes a unit's instruction in its block, made if there is none; or -1."""
+    now, u = s.now[0], s.unit[me]
+    block = s.tile_block[me // now.units]
+    g = s.group_first[block * now.units + unit]
+    while g >= 0:
+        q = s.groups[g]
+        same = q.row == u.row and q.cycles == u.cycles
+        if same and q.first == first and q.second == second and q.onto == onto:
+            return g
+        g = q.next
+    g = now.free_group
+    if g < 0:
+        return -1
+    q = s.groups[g]
+    now.free_group = q.next
+    q.unit, q.block, q.row, q.cycles = unit, block, u.row, u.cycles
+    q.first, q.second, q.onto, q.members = first, second, onto, 0
+    q.next = s.group_first[block * now.units + unit]
+    s.group_first[block * now.units + unit] = g
+    q.place = now.groups
+    s.live[now.groups] = g
+    now.groups += 1
+    return g
+
+
+@kernel
+def join(s: Machine, tile: int, unit: int, me: int, t: int) -> bool:
+    """Let a group execute the rows of a unit from cycle t on, if one can."""
+    row, u = s.unit[me].row, s.unit[me]
+    form = s.forms[row]
+    if form.simple == 0 or u.left < LEAST_ROWS or u.cycles >= DUE or s.now[0].trace != 0:
+        return False
+    first, second, onto = -1, -1, -1
+    if form.input >= 0:
+        first = station_or_none(s, me, form.input)
+        if first < 0:
+            return False
+    if form.second >= 0:
+        second = station_or_none(s, me, form.second)
+        if second < 0 or second == first:
+            return False
+    if form.emits != 0:
+        onto = station_or_none(s, me, 0)
+        if onto < 0:
+            return False
+    g = find_group(s, me, unit, first, second, onto)
+    if g < 0:
+        return False
+    q, lane = s.groups[g], s.tile_lane[tile]
+    mine = one(lane // WORD, lane % WORD)
+    q.all, q.ready = q.all | mine, q.ready | mine
+    q.members += 1
+    s.joined[me] = u.left
+    u.since = t
+    u.wake = NEVER
+    load_left(s, g, me, lane)
+    return True
+
+
+@kernel
+def load_left(s: Machine, g: int, me: int, lane: int) -> None:
+    """Move rows of a unit into its count, which is zero."""
+    some_rows = min(s.unit[me].left, MOST_LEFT)
+    s.unit[me].left -= some_rows
+    at = s.groups.ctypes.data + g * SIZE + LEFT
+    for digit in range(LEFT_DIGITS):
+        words = longs_at(at + digit * DIGIT)
+        words[lane // WORD] |= ((some_rows >> digit) & 1) << (lane % WORD)
+
+
+@kernel
+def read_count(at: int, lane: int) -> int:
+    """The count of a lane."""
+    count = 0
+    for digit in range(LEFT_DIGITS):
+        words = longs_at(at + digit * DIGIT)
+        count |= ((words[lane // WORD] >> (lane % WORD)) & 1) << digit
+    return count
+
+
+@kernel
+def clear_count(at: int, lane: int) -> None:
+    """Make the count of a lane zero."""
+    for digit in range(LEFT_DIGITS):
+        words = longs_at(at + digit * DIGIT)
+        words[lane // WORD] &= ~(1 << (lane % WORD))
+
+
+@kernel
+def step_group(s: Machine, g: int, t: int) -> None:
+    """Start the rows that can start in cycle t."""
+    q, due = s.groups[g], s.due_lanes[g * DUE + (t & (DUE - 1))]
+    ready = q.ready | due.lanes
+    if not ready:
+        return
+    due.lanes = none()
+    go = ready
+    # A row takes a wavelet of each operand, and then needs room for its result.
+    if q.first >= 0:
+        go = go & s.stations[q.first].in_has & ~s.stations[q.first].taken
+    if q.second >= 0:
+        go = go & s.stations[q.second].in_has & ~s.stations[q.second].taken
+    if q.onto >= 0:
+        held = go & ~s.stations[q.onto].out_room
+        go = go & ~held & ~s.stations[q.onto].put
+        if q.unit == 0 and held:
+            hold(s, g, held)
+    q.ready = ready & ~go
+    if not go:
+        return
+    if q.first >= 0:
+        s.stations[q.first].taken = s.stations[q.first].taken | go
+        activate(s, q.first, t)
+    if q.second >= 0:
+        s.stations[q.second].taken = s.stations[q.second].taken | go
+        activate(s, q.second, t)
+    if q.onto >= 0:
+        s.stations[q.onto].put = s.stations[q.onto].put | go
+        activate(s, q.onto, t)
+    moved(s, t + q.cycles - 1)
+    # Who has no row left in its count gets more of them, or goes.
+    left = s.groups.ctypes.data + g * SIZE + LEFT
+    decrease(left, LEFT_DIGITS, go)
+    ended = go & ~some(left, LEFT_DIGITS)
+    if ended:
+        go = go & ~refill(s, g, ended, t)
+    if go:
+        again = t + q.cycles
+        after = s.due_lanes[g * DUE + (again & (DUE - 1))]
+        after.lanes = after.lanes | go
+        s.now[0].due_mask |= 1 << (again & (DUE - 1))
+    if q.members == 0:
+        dissolve(s, g)
+
+
+@kernel
+def hold(s: Machine, g: int, which: Lanes) -> None:
+    """Count a cycle in which main threads waited for room."""
+    at = s.groups.ctypes.data + g * SIZE + HELD
+    over = increase(at, LEFT_DIGITS, which)
+    if over:
+        for line in range(WORDS):
+            rest = word(over, line)
+            while rest != 0:
+                tile = tile_at(s, s.groups[g].block, line, lowest(rest))
+                rest &= rest - 1
+                s.unit[tile * s.now[0].units].phase += MOST_LEFT + 1
+
+
+@kernel
+def refill(s: Machine, g: int, which: Lanes, t: int) -> Lanes:
+    """Count on where rows are left; those that have started their last one leave the group."""
+    q, gone = s.groups[g], none()
+    for line in range(WORDS):
+        rest = word(which, line)
+        while rest != 0:
+            bit = lowest(rest)
+            rest &= rest - 1
+            tile = tile_at(s, q.block, line, bit)
+            me = tile * s.now[0].units + q.unit
+            if s.unit[me].left > 0:
+                load_left(s, g, me, line * WORD + bit)
+            else:
+                gone = gone | one(line, bit)
+                leave(s, g, tile, me, line * WORD + bit, t)
+    return gone
+
+
+@kernel
+def account_rows(s: Machine, g: int, tile: int, me: int, lane: int, done: int, until: int) -> None:
+    """Count the rows that a unit has started, and the waits of a main thread up to a cycle."""
+    q = s.groups[g]
+    settle_rows(s, tile, q.unit, me, q.row, done, 1)
+    if q.onto >= 0:
+        slot = s.unit_slot[me, 0]
+        s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.PUSHED] += done
+    if q.unit == 0:
+        at = s.groups.ctypes.data + g * SIZE + HELD
+        held = read_count(at, lane) + s.unit[me].phase
+        clear_count(at, lane)
+        s.unit[me].phase = 0
+        s.counters[tile].output += held
+        s.counters[tile].input += until - s.unit[me].since - done * q.cycles - held
+
+
+@kernel
+def leave(s: Machine, g: int, tile: int, me: int, lane: int, t: int) -> None:
+    """A unit has started its last row in cycle t."""
+    q = s.groups[g]
+    ended = t + q.cycles
+    account_rows(s, g, tile, me, lane, s.joined[me], ended)
+    q.all = q.all & ~one(lane // WORD, lane % WORD)
+    q.members -= 1
+    s.unit[me].reason = Reason.NONE
+    s.unit[me].mode = Mode.FETCH if q.unit == 0 else Mode.FINISH
+    s.unit[me].wake = ended
+    schedule(s, tile, ended)
+
+
+@kernel
+def dissolve(s: Machine, g: int) -> None:
+    """Free a group without members."""
+    now, q = s.now[0], s.groups[g]
+    at = q.block * now.units + q.unit
+    other = s.group_first[at]
+    if other == g:
+        s.group_first[at] = q.next
+    else:
+        while s.groups[other].next != g:
+            other = s.groups[other].next
+        s.groups[other].next = q.next
+    now.groups -= 1
+    last = s.live[now.groups]
+    s.live[q.place] = last
+    s.groups[last].place = q.place
+    q.next = now.free_group
+    now.free_group = g
+
+
+@kernel
+def step_groups(s: Machine, t: int) -> None:
+    """All groups, from the last on: one without members takes no other's place."""
+    now = s.now[0]
+    now.due_mask &= ~(1 << (t & (DUE - 1)))
+    for index in range(now.groups - 1, -1, -1):
+        step_group(s, s.live[index], t)
+
+
+@kernel
+def wait_on(s: Machine, cycles: int) -> None:
+    """Count cycles in which nothing moved: main threads waited for room."""
+    for index in range(s.now[0].groups):
+        q = s.groups[s.live[index]]
+        if q.unit == 0 and q.onto >= 0 and q.ready:
+            held = q.ready & ~s.stations[q.onto].out_room
+            if q.first >= 0:
+                held = held & s.stations[q.first].in_has
+            if q.second >= 0:
+                held = held & s.stations[q.second].in_has
+            for line in range(WORDS):
+                rest = word(held, line)
+                while rest != 0:
+                    tile = tile_at(s, q.block, line, lowest(rest))
+                    rest &= rest - 1
+                    s.unit[tile * s.now[0].units].phase += cycles
+
+
+# --- a run that stands ------------------------------------------------------------------------
+
+
+@kernel
+def settle_group(s: Machine, g: int, t: int) -> None:
+    """Write what the units of a group have done before cycle t, and what they wait for."""
+    q = s.groups[g]
+    for line in range(WORDS):
+        rest = word(q.all, line)
+        while rest != 0:
+            bit = lowest(rest)
+            rest &= rest - 1
+            tile, lane = tile_at(s, q.block, line, bit), line * WORD + bit
+            me = tile * s.now[0].units + q.unit
+            left = s.unit[me].left + read_count(s.groups.ctypes.data + g * SIZE + LEFT, lane)
+            until = t
+            if (word(q.ready, line) >> bit) & 1 == 0:
+                until = due_cycle(s, g, line, bit, t)
+            account_rows(s, g, tile, me, lane, s.joined[me] - left, until)
+            s.joined[me] = left
+            s.unit[me].since = until
+            s.unit[me].reason = Reason.NONE
+            if (word(q.ready, line) >> bit) & 1 and until == t:
+                note_wait(s, g, me, line, bit)
+
+
+@kernel
+def due_cycle(s: Machine, g: int, line: int, bit: int, t: int) -> int:
+    """The cycle from t on in which a lane that executes a row is done with it."""
+    for ahead in range(DUE):
+        due = s.due_lanes[g * DUE + ((t + ahead) & (DUE - 1))]
+        if (word(due.lanes, line) >> bit) & 1:
+            return t + ahead
+    return t
+
+
+@kernel
+def note_wait(s: Machine, g: int, me: int, line: int, bit: int) -> None:
+    """Write what a lane waits for that could start a row."""
+    q, form = s.groups[g], s.forms[s.groups[g].row]
+    k, reason = 0, Reason.OUTPUT
+    if q.first >= 0 and (word(s.stations[q.first].in_has, line) >> bit) & 1 == 0:
+        k, reason = form.input, Reason.INPUT
+    elif q.second >= 0 and (word(s.stations[q.second].in_has, line) >> bit) & 1 == 0:
+        k, reason = form.second, Reason.INPUT
+    s.unit[me].reason = reason
+    s.unit[me].what = s.unit_slot[me, k]

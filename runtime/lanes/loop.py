@@ -1,0 +1,152 @@
+"""The loop over cycles: what moves in a cycle reads what the one before has left."""
+
+from __future__ import annotations
+
+from wsc.runtime.clocked.basics import schedule, wake_unit
+from wsc.runtime.kernels.lanes import lowest
+from wsc.runtime.lanes.compiled import Machine, entry, kernel
+from wsc.runtime.lanes.cores import visit_cores
+from wsc.runtime.lanes.edge import request_feeds, share_bandwidth
+from wsc.runtime.lanes.groups import settle_group, step_groups, wait_on
+from wsc.runtime.lanes.records import DUE
+from wsc.runtime.lanes.stations import LINKS, activate, activate_port, arbitrate, claim, commit, move
+from wsc.runtime.lanes.switches import claim_switched, list_slot, move_switched
+from wsc.runtime.routes import Scol
+from wsc.runtime.time.basics import MOST_VISITS, QUEUED
+from wsc.runtime.time.edge import settle
+from wsc.runtime.time.messages import dynamic_phase
+from wsc.runtime.time.records import NEVER, WHEEL, Mode, Reason, Status
+
+
+@kernel
+def start(s: Machine) -> None:
+    """Put every main thread, every edge queue and every station in its first state."""
+    now = s.now[0]
+    for station in range(now.stations):
+        activate(s, station, -1)
+    for tile in range(now.tiles):
+        if s.unit[tile * now.units].mode == Mode.FETCH:
+            schedule(s, tile, 0)
+    for queue in range(now.queues):
+        settle(s, queue)
+    wake_all(s, -1)
+
+
+@kernel
+def wake_all(s: Machine, t: int) -> None:
+    """List who was noted in cycle t as one that may go on."""
+    now = s.now[0]
+    while now.stacked > 0:
+        now.stacked -= 1
+        task = s.tasks[now.stacked]
+        s.queued[task] &= ~QUEUED
+        if task >= now.port_tasks:
+            activate_port(s, task - now.port_tasks)
+        else:
+            slot = task if task < now.slots else task - now.slots
+            if s.slots[slot, Scol.GUIDED] != 0:
+                list_slot(s, slot)
+    while now.units_stacked > 0:
+        task = s.tasks[now.tasks_end - now.units_stacked]
+        now.units_stacked -= 1
+        s.queued[task] &= ~QUEUED
+        me = task - now.unit_tasks
+        tile = me // now.units
+        if s.unit[me].wake < NEVER:
+            schedule(s, tile, max(s.unit[me].wake, t + 1))
+        elif s.unit[me].reason != Reason.NONE:
+            wake_unit(s, tile, me - tile * now.units, t + 1)
+
+
+@kernel
+def step_network(s: Machine, first: int, count: int, t: int) -> None:
+    """The static network and the edge, in cycle t; the stations on the list have been committed."""
+    now = s.now[0]
+    feeding = request_feeds(s, t) if now.ports > 0 else 0
+    now.requests = 0
+    for index in range(first, first + count):
+        claim(s, s.listing[index])
+    if now.switched > 0:
+        claim_switched(s, t)
+    for index in range(now.blocks):
+        block = s.wanting_blocks[index]
+        for side in range(LINKS):
+            if (s.wanting[block] >> side) & 1:
+                arbitrate(s, block, side)
+        s.wanting[block] = 0
+    now.blocks = 0
+    for index in range(first, first + count):
+        move(s, s.listing[index], t)
+    if now.claimants > 0:
+        move_switched(s, t)
+    if feeding > 0 or now.requests > 0:
+        share_bandwidth(s, feeding, now.requests, t)
+
+
+@kernel
+def next_time(s: Machine, t: int) -> int:
+    """The next cycle in which anything can happen; -1 if nothing ever can."""
+    now = s.now[0]
+    if now.listed > 0 or now.switched > 0 or now.ports > 0 or now.dynamics > 0:
+        return t + 1
+    most = WHEEL
+    if now.due_mask != 0:
+        # The mask, turned so that its lowest bit is cycle t + 1.
+        turn = (t + 1) & (DUE - 1)
+        turned = now.due_mask
+        if turn > 0:
+            low = now.due_mask & ((1 << turn) - 1)
+            turned = (now.due_mask >> turn) & ((1 << (DUE - turn)) - 1) | low << (DUE - turn)
+        most = 1 + lowest(turned)
+    for ahead in range(1, most):
+        if s.wheel[(t + ahead) & (WHEEL - 1)] >= 0:
+            return t + ahead
+    if now.due_mask != 0 or s.wheel[(t + most) & (WHEEL - 1)] >= 0:
+        return t + most
+    return -1
+
+
+@entry
+def run_cycles(s: Machine, until: int) -> int:
+    """Step to cycle ``until`` at most; RUNNING, QUIET (nothing can ever move) or FAULTED."""
+    now = s.now[0]
+    now.visits = 0
+    if now.now < 0:
+        now.now = 0
+        start(s)
+    while now.now < until and now.visits < MOST_VISITS:
+        t = now.now
+        now.local = t
+        first, count = now.which * now.stations, now.listed
+        now.which = 1 - now.which
+        now.listed = 0
+        now.visits += count + now.groups + now.switched + now.ports + now.dynamics
+        for index in range(first, first + count):
+            commit(s, s.listing[index], t)
+        if s.wheel[t & (WHEEL - 1)] >= 0:
+            visit_cores(s, t)
+        if now.groups > 0:
+            step_groups(s, t)
+        step_network(s, first, count, t)
+        if now.dynamics > 0:
+            current, dynamics = now.dynamic_which, now.dynamics
+            now.dynamic_which = 1 - current
+            now.dynamics = 0
+            dynamic_phase(s, current, dynamics, t)
+        if now.error != 0:
+            return Status.FAULTED
+        wake_all(s, t)
+        following = next_time(s, t)
+        if following < 0:
+            return Status.QUIET
+        now.now = min(following, until)
+        if now.now > t + 1:
+            wait_on(s, now.now - t - 1)
+    return Status.RUNNING
+
+
+@entry
+def settle_groups(s: Machine, t: int) -> None:
+    """Write what the units of all groups have done before cycle t."""
+    for index in range(s.now[0].groups):
+        settle_group(s, s.live[index], t)

@@ -1,0 +1,169 @@
+"""The state of a run for time whose tiles are lanes: records and tables, from one schema.
+
+A *block* is a piece of the fabric of 8 rows and 64 columns: its tiles are the lanes of one value,
+row ``y`` in word ``y % 8`` and column ``x`` in bit ``x % 64``. A *station* is a color in a block:
+its router buffers and the cores' queues of that color. A *group* is what executes one
+instruction at a time in a block: units with the same number whose operands are the same.
+
+A count of wavelets is a few lanes, one for each binary digit: ``free0`` is the lowest digit of the
+free cells of all router buffers of a station.
+
+All else (main threads, instructions, the edge, the dynamic network, colors with switches) has the
+tables of ``wsc.runtime.time``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsc.runtime.kernels.lanes import FIELD
+from wsc.runtime.time.records import FLAT
+from wsc.runtime.time.records import TABLES as TIME
+
+DIGITS = 4  # of a count of cells
+DEEPEST = (1 << DIGITS) - 1  # cells of a FIFO that such a count has room for
+LEFT_DIGITS = 6  # of the rows of an instruction that are counted as lanes
+MOST_LEFT = (1 << LEFT_DIGITS) - 1
+DUE = 64  # cycles that a group looks ahead
+
+_EIGHT = np.dtype([("lanes", *FIELD)])
+
+
+def _digits(name: str, count: int = DIGITS) -> list[tuple[object, ...]]:
+    return [(f"{name}{digit}", *FIELD) for digit in range(count)]
+
+
+STATION = np.dtype(
+    [
+        ("color", np.int64),
+        ("block", np.int64),
+        ("first", np.int64),  # place of its block in the tables that its neighbours look at
+        ("sources", np.int64),  # mask of the sides from which some tile receives
+        ("ways", np.int64),  # and of those to which some tile sends
+        ("north", np.int64),  # the color's stations in the blocks around it, or -1
+        ("east", np.int64),
+        ("south", np.int64),
+        ("west", np.int64),
+        ("listed", np.int64),  # last cycle for which it is on a list
+        ("claims", np.int64),  # of a color with switches: links that it wants in this cycle
+        ("until", np.int64),  # first cycle in which nothing of it is under way on a ramp
+        # Routes.
+        ("to_north", *FIELD),  # tiles that send this way, to a neighbour that takes it or the edge
+        ("to_east", *FIELD),
+        ("to_south", *FIELD),
+        ("to_west", *FIELD),
+        ("to_core", *FIELD),
+        ("from_core", *FIELD),
+        ("stuck", *FIELD),  # tiles that also send to a neighbour that never takes it
+        ("leaves", *FIELD),  # tiles that send over the edge of the fabric
+        # Router buffers: free cells, wavelets that can be seen, and sides that have the head.
+        *_digits("free"),
+        *_digits("seen"),
+        ("has", *FIELD),  # whether a wavelet is seen, and whether a cell was free, in this cycle
+        ("room", *FIELD),
+        ("had_north", *FIELD),
+        ("had_east", *FIELD),
+        ("had_south", *FIELD),
+        ("had_west", *FIELD),
+        ("had_core", *FIELD),
+        ("fed", *FIELD),  # by the edge in this cycle
+        # The core's input queues.
+        *_digits("in_free"),
+        *_digits("in_seen"),
+        ("in_has", *FIELD),
+        ("in_room", *FIELD),
+        ("taken", *FIELD),  # by the core in this cycle
+        # The core's output queues.
+        *_digits("out_free"),
+        *_digits("out_seen"),
+        ("out_has", *FIELD),
+        ("out_room", *FIELD),
+        ("put", *FIELD),  # by the core in this cycle
+        # Who is to be woken: units that wait for a wavelet or for room, and ports for room.
+        ("readers", *FIELD),
+        ("writers", *FIELD),
+        ("feeders", *FIELD),
+    ]
+)
+
+CLAIM = np.dtype(  # of a station on a link of its tiles
+    [
+        ("wants", *FIELD),  # tiles where it could take the link in this cycle
+        ("won", *FIELD),  # and where it does
+        ("last", *FIELD),  # tiles where it was the last that took it
+    ]
+)
+
+GROUP = np.dtype(
+    [
+        ("unit", np.int64),
+        ("block", np.int64),
+        ("row", np.int64),  # of the code
+        ("cycles", np.int64),  # of a row of the instruction
+        ("first", np.int64),  # stations of its operands: two that it takes from, and one to put on
+        ("second", np.int64),
+        ("onto", np.int64),
+        ("members", np.int64),
+        ("next", np.int64),  # group of the same unit and block, or the next free one
+        ("place", np.int64),  # in the list of groups that have members
+        ("all", *FIELD),
+        ("ready", *FIELD),  # those that could start a row, if their queues let them
+        *_digits("left", LEFT_DIGITS),  # rows to go, the last few
+        *_digits("held", LEFT_DIGITS),  # cycles that a main thread waited for room
+    ]
+)
+
+# More fields of the run than ``time`` has.
+RUN = np.dtype(
+    [
+        *[(name, TIME["now"][0].fields[name][0]) for name in TIME["now"][0].names],
+        ("which", np.int64),  # list of the stations of this cycle
+        ("listed", np.int64),  # stations on the other list
+        ("switched", np.int64),  # slots on the list of those that go slot by slot
+        ("switched_which", np.int64),
+        ("groups", np.int64),  # that have members
+        ("free_group", np.int64),
+        ("due_mask", np.int64),  # of the cycles in which some group is due, modulo ``DUE``
+        ("ports_which", np.int64),
+        ("ports", np.int64),  # on the list of ports that may feed
+        ("blocks", np.int64),  # in which some link is wanted
+        ("claimants", np.int64),  # stations of such slots that want a link
+        ("ring", np.int64),  # cycles that a ramp's ring looks ahead
+        ("columns", np.int64),  # blocks beside each other
+        ("pitch", np.int64),  # words between columns of blocks in ``rooms`` and ``sent``
+        ("plane", np.int64),  # words of a color there
+        ("stations", np.int64),
+    ]
+)
+
+TABLES = {
+    **TIME,
+    "now": (RUN, FLAT),
+    "stations": (STATION, FLAT),
+    "claims": (CLAIM, FLAT),  # [station, link]
+    "slot_station": (np.int64, FLAT),
+    "tile_block": (np.int64, FLAT),
+    "tile_lane": (np.int64, FLAT),  # 64 * word + bit
+    # Rings of what is under way on a ramp: [station, cycle].
+    "rising": (_EIGHT, FLAT),
+    "falling": (_EIGHT, FLAT),
+    # What neighbours look at, with a word of nothing around each column of blocks.
+    "rooms": (np.int64, FLAT),
+    "sent": (np.int64, FLAT),  # [side, ...]: what left in the last cycle
+    "members": (np.int64, FLAT),  # stations that could use a link, in the order of colors
+    "members_first": (np.int64, FLAT),  # [block, link]
+    "edges": (_EIGHT, FLAT),  # [block, link]: tiles whose link leads over the edge
+    "wanting": (np.int64, FLAT),  # of each block: mask of the links that are wanted
+    "wanting_blocks": (np.int64, FLAT),
+    "listing": (np.int64, FLAT),  # two lists of stations
+    "claimants": (np.int64, FLAT),
+    "switched": (np.int64, FLAT),  # two lists of slots
+    "switched_listed": (np.int8, FLAT),
+    "groups": (GROUP, FLAT),
+    "group_first": (np.int64, FLAT),  # [block, unit]
+    "live": (np.int64, FLAT),  # groups that have members
+    "due_lanes": (_EIGHT, FLAT),  # [group, cycle modulo DUE]: who could start a row then
+    "joined": (np.int64, FLAT),  # of each unit in a group: its rows when it came
+    "port_listed": (np.int8, FLAT),
+    "port_list": (np.int64, FLAT),
+}

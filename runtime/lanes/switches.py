@@ -1,0 +1,163 @@
+"""One cycle of the colors with switches, and of those that leave the fabric: slot by slot.
+
+They contend for the same links as the colors whose routers are lanes, so what they want is noted
+in their stations' claims. The tables of FIFOs and cells hold their wavelets.
+"""
+
+from __future__ import annotations
+
+from wsc.isa.types import Control
+from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, moved, room
+from wsc.runtime.clocked.routers import takes
+from wsc.runtime.kernels.calls import longs_at
+from wsc.runtime.kernels.lanes import WORD, WORDS, Lanes, lowest, none, word
+from wsc.runtime.lanes.compiled import Machine, kernel
+from wsc.runtime.lanes.records import CLAIM
+from wsc.runtime.lanes.stations import LINKS, contend, slot_at, used_edge
+from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
+from wsc.runtime.schedule import Qcol
+from wsc.runtime.tables import CONTROL_INDEX
+from wsc.runtime.time.delivery import rise_at
+from wsc.runtime.time.flow import depart
+from wsc.runtime.time.routers import INTO_ROUTER, drop
+
+ADVANCE = CONTROL_INDEX[Control.ADVANCE]
+SIZE = CLAIM.itemsize
+_fields = CLAIM.fields
+assert _fields is not None
+WANTS = int(_fields["wants"][1])
+
+
+@kernel
+def list_slot(s: Machine, slot: int) -> None:
+    """Look at a slot in the next cycle."""
+    if s.switched_listed[slot] == 0:
+        now = s.now[0]
+        s.switched_listed[slot] = 1
+        s.switched[now.switched_which * now.slots + now.switched] = slot
+        now.switched += 1
+
+
+@kernel
+def want(s: Machine, slot: int, side: int) -> None:
+    """A slot could take a link in this cycle."""
+    now, station = s.now[0], s.slot_station[slot]
+    lane = s.tile_lane[s.slots[slot, Scol.TILE]]
+    if s.stations[station].claims == 0:
+        s.claimants[now.claimants] = station
+        now.claimants += 1
+    s.stations[station].claims |= 1 << side
+    words = longs_at(s.claims.ctypes.data + (station * LINKS + side) * SIZE + WANTS)
+    words[lane // WORD] |= 1 << (lane % WORD)
+    contend(s, s.stations[station].block, side)
+
+
+@kernel
+def can_leave(s: Machine, slot: int, side: int, control: int, t: int) -> bool:
+    """Whether the head can leave on a side."""
+    slots = s.slots
+    if side == RAMP:
+        return control != 0 or room(s, slots[slot, Scol.INPUT], t)
+    beyond = slots[slot, Scol.NEXT + side]
+    if beyond >= 0:
+        position = slots[beyond, Scol.FIRST] + slots[beyond, Scol.POSITION]
+        return room(s, beyond, t) and s.positions[position, 0] == (side + 2) & 3
+    if beyond == NOWHERE:
+        return False
+    return control != 0 or (beyond != OUTSIDE and takes(s, -2 - beyond))
+
+
+@kernel
+def wants_to_rise(s: Machine, slot: int, t: int) -> bool:
+    """Note whether the head of the core's queue could rise; whether to look again."""
+    queue = s.slots[slot, Scol.OUTPUT]
+    if queue < 0 or s.fifos[queue, Fcol.COUNT] == 0:
+        return False
+    if s.cells[head_cell(s, queue)].time > t:
+        return True
+    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
+    if s.positions[position, 0] == RAMP and room(s, slot, t):
+        want(s, slot, INTO_ROUTER)
+        return True
+    return False
+
+
+@kernel
+def wants_to_leave(s: Machine, slot: int, t: int) -> bool:
+    """Absorb a control wavelet, or note where the head could leave; whether to look again."""
+    slots, fifos = s.slots, s.fifos
+    if fifos[slot, Fcol.COUNT] == 0:
+        return False
+    head = head_cell(s, slot)
+    if s.cells[head].time > t:
+        return True
+    control = control_in(s, head)
+    if slots[slot, Scol.PENDING] == 0:
+        if control == ADVANCE and slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1:
+            slots[slot, Scol.POSITION] += 1
+            fifos[slot, Fcol.OPEN] = t + 1
+            drop(s, slot, t)
+            moved(s, t)
+            return True
+        position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
+        slots[slot, Scol.PENDING] = s.positions[position, 1]
+        fifos[slot, Fcol.SERVED] = 0
+    pending, again = slots[slot, Scol.PENDING], False
+    for side in range(5):
+        if (pending >> side) & 1 and can_leave(s, slot, side, control, t):
+            want(s, slot, side)
+            again = True
+    return again
+
+
+@kernel
+def claim_switched(s: Machine, t: int) -> None:
+    """What the slots on the list could do in cycle t, before anything does."""
+    now = s.now[0]
+    first, count = now.switched_which * now.slots, now.switched
+    now.switched_which = 1 - now.switched_which
+    now.switched = 0
+    for index in range(count):
+        slot = s.switched[first + index]
+        s.switched_listed[slot] = 0
+        rises = wants_to_rise(s, slot, t)
+        if wants_to_leave(s, slot, t) or rises:
+            list_slot(s, slot)
+
+
+@kernel
+def move_switched(s: Machine, t: int) -> None:
+    """The slots that got a link move."""
+    now = s.now[0]
+    for index in range(now.claimants):
+        station = s.claimants[index]
+        sides = s.stations[station].claims
+        s.stations[station].claims = 0
+        for side in range(LINKS):
+            if (sides >> side) & 1:
+                mine = s.claims[station * LINKS + side]
+                won = mine.won
+                mine.wants, mine.won = none(), none()
+                move_all(s, station, side, won, t)
+    now.claimants = 0
+
+
+@kernel
+def move_all(s: Machine, station: int, side: int, which: Lanes, t: int) -> None:
+    """Move the heads of some slots of a station over the link on a side."""
+    for line in range(WORDS):
+        rest = word(which, line)
+        while rest != 0:
+            slot = slot_at(s, station, line, lowest(rest))
+            rest &= rest - 1
+            if side == INTO_ROUTER:
+                rise_at(s, slot, t)
+                continue
+            beyond = s.slots[slot, Scol.NEXT + side] if side != RAMP else 0
+            if beyond < 0 and control_in(s, head_cell(s, slot)) == 0:
+                s.request_out[s.queues[-2 - beyond, Qcol.PORT]] = slot
+                s.now[0].requests += 1
+            else:
+                depart(s, slot, side, t)
+                if beyond < 0:  # a control wavelet
+                    used_edge(s, station, side, s.tile_lane[s.slots[slot, Scol.TILE]])
