@@ -103,6 +103,8 @@ def wants_to_leave(s: Machine, slot: int, t: int) -> bool:
         slots[slot, Scol.PENDING] = s.positions[position, 1]
         fifos[slot, Fcol.SERVED] = 0
     pending, again = slots[slot, Scol.PENDING], False
+    if (pending >> RAMP) & 1:  # what the core has taken in this cycle makes room in the next
+        again = fifos[slots[slot, Scol.INPUT], Fcol.POPPED] == t
     for side in range(5):
         if (pending >> side) & 1 and can_leave(s, slot, side, control, t):
             want(s, slot, side)
