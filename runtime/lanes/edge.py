@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import moved, room
+from wsc.runtime.clocked.basics import delay, moved, room
 from wsc.runtime.clocked.edge import value_wanted
 from wsc.runtime.clocked.routers import first_after
 from wsc.runtime.kernels.calls import longs_at
@@ -106,7 +106,8 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
             column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
             control = s.shapes[s.records[q[queue, Qcol.RECORD], Rcol.SHAPE], column]
             s.fifos[slot, Fcol.OPEN] = NEVER
-        push(s, slot, control, t + 1)
+        extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
+        push(s, slot, control, t + 1 + extra)
         list_slot(s, slot)
     s.port_turn[port] = q[queue, Qcol.BIT]
     advance(s, queue)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from wsc.runtime.image import Image
 from wsc.runtime.lanes.compiled import LIBRARY
 from wsc.runtime.lanes.loop import run_cycles, settle_groups
-from wsc.runtime.lanes.tables import Lanes, fits
+from wsc.runtime.lanes.tables import Lanes
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import NEVER, Status
+from wsc.runtime.observations.tracing import read_trace
 from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.start import observe
 
 _FIRST_SLICE = 2_000  # cycles
-
-
-def can_run(image: Image, options: Options) -> bool:
-    """Whether this engine takes a run: one without delays and without a trace."""
-    return options.delays is None and options.trace is None and fits(image)
 
 
 def run_lanes(image: Image, record: Record | None, options: Options) -> Outcome:
@@ -45,4 +41,4 @@ def run_lanes(image: Image, record: Record | None, options: Options) -> Outcome:
         return stand(status)
 
     cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, lanes.count_moves)
-    return Outcome({}, cycles, counters)
+    return Outcome({}, cycles, counters, read_trace(image, seen, cycles))

@@ -31,7 +31,7 @@ class Lanes:
         self.slots: np.ndarray = tables["slots"]
         count = int(image.routes.slot_first[-1])
         mine = self.slots[:count]
-        laned = _laned_colors(image)
+        laned = _laned_colors(image, options)
         mine[:, Scol.GUIDED] = ~laned[mine[:, Scol.COLOR]]
         # Blocks, and the lane of each tile.
         width, height = image.program.width, image.program.height
@@ -237,13 +237,13 @@ class Lanes:
             front = np.concatenate(following)
 
 
-def fits(image: Image) -> bool:
-    """Whether the queues of a program are short enough to be counted as lanes."""
-    return bool(image.routes.fifos[:, Fcol.DEPTH].max(initial=0) <= DEEPEST)
+def _laned_colors(image: Image, options: Options) -> np.ndarray:
+    """Colors whose routers and queues are lanes: those without switches.
 
-
-def _laned_colors(image: Image) -> np.ndarray:
-    """Colors without switches."""
+    Delays are drawn for each wavelet, and a long queue's count has too many digits: then none is.
+    """
+    if options.delays is not None or image.routes.fifos[:, Fcol.DEPTH].max(initial=0) > DEEPEST:
+        return np.zeros(len(image.program.colors), bool)
     slots = image.routes.slots[: int(image.routes.slot_first[-1])]
     laned = np.ones(len(image.program.colors), bool)
     laned[slots[slots[:, Scol.GUIDED] != 0, Scol.COLOR]] = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.runtime.image import Image
-from wsc.runtime.lanes.engine import can_run, run_lanes
+from wsc.runtime.lanes.engine import run_lanes
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import Mode, Status
 from wsc.runtime.observations.tracing import read_trace
@@ -30,8 +30,7 @@ def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
 
     record: what registers were loaded with, for a program that needs it (``runtime.decisions``).
     """
-    if can_run(image, options):
-        return run_lanes(image, record, options)
+    return run_lanes(image, record, options)
     LIBRARY.prepare(options.compiling)
     machine = make_machine(image, record, options)
     seen = observe(machine)

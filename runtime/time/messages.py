@@ -93,6 +93,8 @@ def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
     s.dyn_links[tile, out] += 1
     if source == RAMP:
         wake_senders(s, tile, t + 1)
+    else:
+        dyn_activate(s, beyond_tile(s, tile, source))  # it may have waited for room
     if out == RAMP:
         arrive(s, tile, value, kind, t)
     else:
@@ -104,14 +106,19 @@ def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
 
 @kernel
 def dyn_visit(s: Machine, tile: int, t: int) -> bool:
-    """Decide and move for one dynamic router; whether it has anything left."""
-    wanted = 0  # five bits of inputs for each output
+    """Decide and move for one dynamic router; whether to look at it again in the next cycle.
+
+    A head that waits for room or for its turn is looked at again when something moves here, or
+    makes room there.
+    """
+    wanted, again = 0, False  # five bits of inputs for each output
     for source in range(5):
         f = tile * 5 + source
         if s.dyn[f].count == 0:
             continue
         cell = f * s.now[0].depth + s.dyn[f].head
         if s.dyn_time[cell] > t:
+            again = True
             continue
         out = s.dyn[f].output
         if out < 0:
@@ -128,17 +135,16 @@ def dyn_visit(s: Machine, tile: int, t: int) -> bool:
         if mask != 0:
             source = first_after(mask, s.dyn_hold[tile, LAST_SERVED + out])
             dyn_move(s, tile, source, out, t)
-    left = 0
-    for source in range(5):
-        left += s.dyn[tile * 5 + source].count
-    return left > 0
+    return again or wanted != 0
 
 
 @kernel
 def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
     """One cycle of all dynamic routers on the current list."""
-    for index in range(count):
-        tile = s.dyn_active[current * s.now[0].tiles + index]
-        s.tile[tile].routing = 0
+    first = current * s.now[0].tiles
+    for index in range(first, first + count):
+        s.tile[s.dyn_active[index]].routing = 0
+    for index in range(first, first + count):
+        tile = s.dyn_active[index]
         if dyn_visit(s, tile, t):
             dyn_activate(s, tile)
