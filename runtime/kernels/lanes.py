@@ -2,7 +2,7 @@
 
 A value of lanes has eight words of 64 lanes. Kernels combine such values with ``&``, ``|``, ``^``
 and ``~``; one is true if any lane of it is set. A field of a record is of lanes if its type is
-``LANES``.
+``words.FIELD``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
-from wsc.runtime.kernels.translate import INT, INT_BYTES, LANES, WORDS, Intrinsic, Value
-
-WORD = 64  # lanes of a word
-FIELD: Any = (np.int64, (WORDS,))
+from wsc.runtime.kernels.translate import INT, INT_BYTES, LANES, Intrinsic, Value
+from wsc.runtime.kernels.words import WORD, WORDS
 
 
 class Lanes:

@@ -1,10 +1,10 @@
 """Kernels as LLVM code: Python functions over the tables of a machine, translated as they stand.
 
-A kernel is written in a small part of Python: integers of 64 bits, f32, truth values, lanes (512
-bits, one for each of as many tiles: see ``lanes``), tables of a ``Machine``, records, slices of tables, ``while``, ``for`` over ``range``, and calls of other
-kernels. Its annotations are its types, and each variable has the type of its first value. There
-is nothing to infer, so that two thousand lines are translated in a fraction of a second. Whatever
-is not of this part of Python is refused, with its line.
+A kernel is written in a small part of Python: integers of 64 bits, f32, truth values, lanes (see
+``lanes``), tables of a ``Machine``, records, slices of tables, ``while``, ``for`` over ``range``,
+and calls of other kernels. Its annotations are its types, and each variable has the type of its
+first value. There is nothing to infer, so that two thousand lines are translated in a fraction of
+a second. Whatever is not of this part of Python is refused, with its line.
 
 Integers are divided as Python does, but a division by zero gives zero. No index is checked.
 """
@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from wsc.runtime.kernels.words import WORDS
+
 # --- types --------------------------------------------------------------------------------
 
 INT, TRUTH, REAL, NOTHING = ir.IntType(64), ir.IntType(1), ir.FloatType(), ir.VoidType()
 POINTER = ir.PointerType()
 INT_BYTES = 8
-WORDS = 8  # words of 64 lanes each
 LANES = ir.VectorType(INT, WORDS)
 _BYTE = ir.IntType(8)
 _NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL, LANES)
@@ -545,9 +546,7 @@ class _Body:
             raise self.refuse(node, f"no {type(operation).__name__} of such operands")
         return Value(kind, getattr(self.build, way)(a, b))
 
-    def lanewise(
-        self, node: ast.AST, operation: ast.operator, left: Given, right: Given
-    ) -> Value:
+    def lanewise(self, node: ast.AST, operation: ast.operator, left: Given, right: Given) -> Value:
         """``&``, ``|`` or ``^`` of two values of lanes."""
         if not isinstance(operation, (ast.BitAnd, ast.BitOr, ast.BitXor)):
             raise self.refuse(node, f"no {type(operation).__name__} of lanes")

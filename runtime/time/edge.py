@@ -1,16 +1,24 @@
-"""One cycle of the edge: ports, their shared bandwidth, and lookups."""
+"""One cycle of the ports of the edge, and the bandwidth that they share."""
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import delay, moved
-from wsc.runtime.clocked.edge import end_repetition
+from wsc.runtime.clocked.basics import delay, moved, room
+from wsc.runtime.clocked.edge import end_repetition, value_wanted
+from wsc.runtime.clocked.routers import first_after
+from wsc.runtime.kernels.calls import longs_at
+from wsc.runtime.kernels.lanes import word
 from wsc.runtime.kernels.plain import side_of
+from wsc.runtime.kernels.words import WORD
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
-from wsc.runtime.time.basics import push, ready, wake_feed
+from wsc.runtime.time.basics import activate_port, list_slot, push
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import NEVER
 from wsc.runtime.time.routers import serve
+from wsc.runtime.time.stations import SIZE, activate, leave_fabric, offset, used_edge
+
+FED, FEEDERS = offset("fed"), offset("feeders")
+NO, YES, LATER = 0, 1, 2
 
 
 @kernel
@@ -43,11 +51,11 @@ def settle(s: Machine, queue: int) -> None:
         return
     shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
     if s.shapes[shape, Hcol.DIRECTION] == FEED:
-        wake_feed(s, queue)
+        activate_port(s, q[queue, Qcol.PORT])
         return
     slot = q[queue, Qcol.SLOT]
     if s.fifos[slot, Fcol.COUNT] > 0:
-        ready(s, slot)
+        list_slot(s, slot)
 
 
 @kernel
@@ -93,27 +101,6 @@ def size_of(s: Machine, queue: int) -> int:
 
 
 @kernel
-def feed(s: Machine, port: int, queue: int, t: int) -> None:
-    """One wavelet enters the fabric."""
-    q = s.queues
-    slot = q[queue, Qcol.SLOT]
-    shape = s.records[q[queue, Qcol.RECORD], Rcol.SHAPE]
-    control = 0
-    if q[queue, Qcol.STATE] == 0:
-        s.now[0].moved += 1
-    else:
-        column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
-        control = s.shapes[shape, column]
-        s.fifos[slot, Fcol.OPEN] = NEVER
-    extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
-    push(s, slot, control, t + 1 + extra)
-    ready(s, slot)
-    s.port_turn[port] = q[queue, Qcol.BIT]
-    s.port_free[port] = t + 1
-    advance(s, queue)
-
-
-@kernel
 def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
     """A wavelet leaves, as an element or as an index for a lookup; go on in the schedule."""
     shape = s.records[s.queues[queue, Qcol.RECORD], Rcol.SHAPE]
@@ -126,13 +113,10 @@ def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
 
 @kernel
 def drain(s: Machine, slot: int, side: int, queue: int, t: int) -> None:
-    """One wavelet leaves the fabric in its port's turn."""
+    """The head of a slot with switches leaves the fabric."""
     fifos = s.fifos
     take_out(s, slot, queue, t)
-    tile = s.slots[slot, Scol.TILE]
-    s.turns[tile, side] = s.slots[slot, Scol.BIT]
     s.moves[slot, side] += 1
-    s.link[tile * 6 + side].free = t + 1
     fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
     serve(s, slot, side, fifos[slot, Fcol.SERVED])
 
@@ -148,11 +132,103 @@ def index_arrived(s: Machine, lookup: int, t: int) -> None:
         if record < s.queues[queue, Qcol.END]:
             other = s.records[record, Rcol.SHAPE]
             if s.shapes[other, Hcol.LOOKUP] == lookup and s.shapes[other, Hcol.DIRECTION] == FEED:
-                wake_feed(s, queue)
+                activate_port(s, s.queues[queue, Qcol.PORT])
 
 
 @kernel
-def edge_phase(s: Machine, inward: int, outward: int, t: int) -> None:
+def set_lane(s: Machine, station: int, field: int, lane: int) -> None:
+    """Set a lane in a field of a station, which is given by its place in the record."""
+    words = longs_at(s.stations.ctypes.data + station * SIZE + field)
+    words[lane // WORD] |= 1 << (lane % WORD)
+
+
+@kernel
+def buffer_takes(s: Machine, slot: int, t: int) -> bool:
+    """Whether a router buffer takes a wavelet from the edge in cycle t; else its port is woken."""
+    if s.slots[slot, Scol.GUIDED] != 0:
+        return room(s, slot, t)
+    station, lane = s.slot_station[slot], s.tile_lane[s.slots[slot, Scol.TILE]]
+    if (word(s.stations[station].room, lane // WORD) >> (lane % WORD)) & 1:
+        return True
+    set_lane(s, station, FEEDERS, lane)
+    return False
+
+
+@kernel
+def feeds(s: Machine, queue: int, t: int) -> int:
+    """YES: a queue can feed in cycle t. NO: not until it is woken. LATER: perhaps soon."""
+    q = s.queues
+    record = q[queue, Qcol.RECORD]
+    if record == q[queue, Qcol.END]:
+        return NO
+    shape = s.records[record, Rcol.SHAPE]
+    if s.shapes[shape, Hcol.DIRECTION] != FEED:
+        return NO
+    if q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0:
+        lookup = s.shapes[shape, Hcol.LOOKUP]
+        wanted = value_wanted(s, queue)
+        if wanted >= s.lookups[lookup, 0] + s.lookup_count[lookup]:
+            return NO
+        if s.lookup_time[wanted] >= t:
+            return LATER
+    slot = q[queue, Qcol.SLOT]
+    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
+    side = side_of(q[queue, Qcol.PORT], s.now[0].width, s.now[0].height)
+    if s.positions[position, 0] != side:
+        return NO
+    return YES if buffer_takes(s, slot, t) else NO
+
+
+@kernel
+def request_feeds(s: Machine, t: int) -> int:
+    """Every listed port names the queue that it would serve; how many did."""
+    now, requests = s.now[0], 0
+    first, count = now.ports_which * now.port_count, now.ports
+    now.ports_which = 1 - now.ports_which
+    now.ports = 0
+    for index in range(count):
+        port = s.port_list[first + index]
+        s.port_listed[port] = 0
+        wanted, again = 0, False
+        for queue in range(s.port_first[port], s.port_first[port + 1]):
+            answer = feeds(s, queue, t)
+            again = again or answer != NO
+            if answer == YES:
+                wanted |= 1 << (queue - s.port_first[port])
+        if wanted != 0:
+            s.request_in[port] = s.port_first[port] + first_after(wanted, s.port_turn[port])
+            requests += 1
+        if again:
+            activate_port(s, port)
+    return requests
+
+
+@kernel
+def feed(s: Machine, port: int, queue: int, t: int) -> None:
+    """One wavelet enters the fabric."""
+    q, slot = s.queues, s.queues[queue, Qcol.SLOT]
+    if q[queue, Qcol.STATE] == 0:
+        s.now[0].moved += 1
+    if s.slots[slot, Scol.GUIDED] == 0:
+        station = s.slot_station[slot]
+        set_lane(s, station, FED, s.tile_lane[s.slots[slot, Scol.TILE]])
+        activate(s, station, t)
+        s.fifos[slot, Fcol.PUSHED] += 1
+    else:
+        control = 0
+        if q[queue, Qcol.STATE] != 0:
+            column = Hcol.THEN if q[queue, Qcol.STATE] == 1 else Hcol.FINAL
+            control = s.shapes[s.records[q[queue, Qcol.RECORD], Rcol.SHAPE], column]
+            s.fifos[slot, Fcol.OPEN] = NEVER
+        extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot, Fcol.PUSHED])
+        push(s, slot, control, t + 1 + extra)
+        list_slot(s, slot)
+    s.port_turn[port] = q[queue, Qcol.BIT]
+    advance(s, queue)
+
+
+@kernel
+def share_bandwidth(s: Machine, inward: int, outward: int, t: int) -> None:
     """Share the bandwidth of this cycle among the ports that asked for it."""
     now = s.now[0]
     rate = now.io
@@ -189,5 +265,11 @@ def edge_phase(s: Machine, inward: int, outward: int, t: int) -> None:
                     now.credit_out -= size
                     now.bytes_out += size
                     now.turn_out = port
-                    drain(s, slot, side, queue, t)
+                    station, lane = s.slot_station[slot], s.tile_lane[s.slots[slot, Scol.TILE]]
+                    if s.slots[slot, Scol.GUIDED] == 0:
+                        take_out(s, slot, queue, t)
+                        leave_fabric(s, station, side, lane, t)
+                    else:
+                        drain(s, slot, side, queue, t)
+                        used_edge(s, station, side, lane)
     moved(s, t)

@@ -10,7 +10,6 @@ from wsc.runtime.clocked.threads import calculate, call, enter_statement, stoppe
 from wsc.runtime.kernels.plain import holds
 from wsc.runtime.routes import Scol
 from wsc.runtime.tables import Col, Kind
-from wsc.runtime.time.basics import enqueue
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.operands import capture
 from wsc.runtime.time.records import NEVER, Fault, Mode, Reason
@@ -98,7 +97,6 @@ def issue(s: Machine, tile: int, me: int, row: int, t: int) -> bool:
     start = t + max(s.now[0].issue, 1)
     start += delay(s.now[0].seed, -1 - other, t)
     s.unit[other].wake = start
-    enqueue(s, s.now[0].unit_tasks + other)
     spend(s, tile, 0, me, max(s.now[0].issue, 1), t)
     return True
 

@@ -6,36 +6,23 @@ in their stations' claims. The tables of FIFOs and cells hold their wavelets.
 
 from __future__ import annotations
 
-from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, moved, room
 from wsc.runtime.clocked.routers import takes
 from wsc.runtime.kernels.calls import longs_at
-from wsc.runtime.kernels.lanes import WORD, WORDS, Lanes, lowest, none, word
-from wsc.runtime.lanes.compiled import Machine, kernel
-from wsc.runtime.lanes.records import CLAIM
-from wsc.runtime.lanes.stations import LINKS, contend, slot_at, used_edge
+from wsc.runtime.kernels.lanes import Lanes, lowest, none, word
+from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from wsc.runtime.schedule import Qcol
-from wsc.runtime.tables import CONTROL_INDEX
-from wsc.runtime.time.delivery import rise_at
-from wsc.runtime.time.flow import depart
-from wsc.runtime.time.routers import INTO_ROUTER, drop
+from wsc.runtime.time.basics import list_slot
+from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.records import CLAIM
+from wsc.runtime.time.routers import ADVANCE, INTO_ROUTER, depart, drop, rise
+from wsc.runtime.time.stations import LINKS, contend, slot_at, used_edge
 
-ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 SIZE = CLAIM.itemsize
 _fields = CLAIM.fields
 assert _fields is not None
 WANTS = int(_fields["wants"][1])
-
-
-@kernel
-def list_slot(s: Machine, slot: int) -> None:
-    """Look at a slot in the next cycle."""
-    if s.switched_listed[slot] == 0:
-        now = s.now[0]
-        s.switched_listed[slot] = 1
-        s.switched[now.switched_which * now.slots + now.switched] = slot
-        now.switched += 1
 
 
 @kernel
@@ -119,9 +106,11 @@ def claim_switched(s: Machine, t: int) -> None:
     first, count = now.switched_which * now.slots, now.switched
     now.switched_which = 1 - now.switched_which
     now.switched = 0
-    for index in range(count):
-        slot = s.switched[first + index]
-        s.switched_listed[slot] = 0
+    # Whoever is woken by what follows, be it later on this list, is looked at in the next cycle.
+    for index in range(first, first + count):
+        s.switched_listed[s.switched[index]] = 0
+    for index in range(first, first + count):
+        slot = s.switched[index]
         rises = wants_to_rise(s, slot, t)
         if wants_to_leave(s, slot, t) or rises:
             list_slot(s, slot)
@@ -153,7 +142,7 @@ def move_all(s: Machine, station: int, side: int, which: Lanes, t: int) -> None:
             slot = slot_at(s, station, line, lowest(rest))
             rest &= rest - 1
             if side == INTO_ROUTER:
-                rise_at(s, slot, t)
+                rise(s, slot, t)
                 continue
             beyond = s.slots[slot, Scol.NEXT + side] if side != RAMP else 0
             if beyond < 0 and control_in(s, head_cell(s, slot)) == 0:

@@ -12,19 +12,19 @@ from wsc.runtime.clocked.instructions import (
 )
 from wsc.runtime.clocked.operands import row_level
 from wsc.runtime.clocked.threads import stopped
-from wsc.runtime.kernels.lanes import WORD, Lanes, word
-from wsc.runtime.lanes.compiled import Machine, kernel
-from wsc.runtime.lanes.edge import set_lane
-from wsc.runtime.lanes.groups import join
-from wsc.runtime.lanes.stations import activate, offset
-from wsc.runtime.lanes.switches import list_slot
+from wsc.runtime.kernels.lanes import Lanes, word
+from wsc.runtime.kernels.words import WORD
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.tables import Col, Ocol
-from wsc.runtime.time.basics import push
+from wsc.runtime.time.basics import list_slot, push
+from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.edge import set_lane
+from wsc.runtime.time.groups import join
 from wsc.runtime.time.instructions import begin, step_send
 from wsc.runtime.time.operands import FABRIC, account
 from wsc.runtime.time.records import NEVER, WHEEL, Mode, Reason
 from wsc.runtime.time.rows import step_index
+from wsc.runtime.time.stations import activate, offset
 from wsc.runtime.time.threads import sequence
 
 TAKEN, PUT = offset("taken"), offset("put")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import moved, schedule
 from wsc.runtime.kernels.calls import longs_at
-from wsc.runtime.kernels.lanes import WORD, WORDS, Lanes, lowest, none, one, word
-from wsc.runtime.lanes.compiled import Machine, kernel
-from wsc.runtime.lanes.records import DUE, GROUP, LEFT_DIGITS, MOST_LEFT
-from wsc.runtime.lanes.stations import DIGIT, activate, decrease, increase, some, tile_at
+from wsc.runtime.kernels.lanes import Lanes, lowest, none, one, word
+from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.time.records import NEVER, Mode, Reason
+from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.records import DUE, GROUP, LEFT_DIGITS, MOST_LEFT, NEVER, Mode, Reason
 from wsc.runtime.time.rows import settle_rows
+from wsc.runtime.time.stations import DIGIT, activate, decrease, increase, some, tile_at
 
 SIZE = GROUP.itemsize
 LEAST_ROWS = 3  # for which it pays to come to a group

@@ -12,23 +12,13 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved, wake_unit
 from wsc.runtime.clocked.routers import takes
-from wsc.runtime.kernels.lanes import (
-    WORD,
-    WORDS,
-    Lanes,
-    down,
-    lanes_at,
-    lowest,
-    none,
-    one,
-    put_at,
-    up,
-    word,
-)
-from wsc.runtime.lanes.compiled import Machine, kernel
-from wsc.runtime.lanes.records import DIGITS, STATION
+from wsc.runtime.kernels.lanes import Lanes, down, lanes_at, lowest, none, one, put_at, up, word
+from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Scol
 from wsc.runtime.schedule import Qcol
+from wsc.runtime.time.basics import activate_port
+from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.records import DIGITS, STATION
 from wsc.runtime.time.routers import INTO_ROUTER
 
 NORTH, EAST, SOUTH, WEST = range(4)
@@ -116,16 +106,6 @@ def activate(s: Machine, station: int, t: int) -> None:
         s.stations[station].listed = t + 1
         s.listing[now.which * now.stations + now.listed] = station
         now.listed += 1
-
-
-@kernel
-def activate_port(s: Machine, port: int) -> None:
-    """An edge port may be able to feed."""
-    if s.port_listed[port] == 0:
-        now = s.now[0]
-        s.port_listed[port] = 1
-        s.port_list[now.ports_which * now.port_count + now.ports] = port
-        now.ports += 1
 
 
 # --- what the last cycle moved --------------------------------------------------------------
@@ -287,11 +267,11 @@ def claim_edge(s: Machine, station: int) -> None:
             send = s.positions[s.slots[slot, Scol.FIRST], 1] & ~sides_had(s, station, line, bit)
             for side in range(4):
                 beyond = s.slots[slot, Scol.NEXT + side]
-                if (send >> side) & 1 and beyond < 0 and beyond > NOWHERE and beyond != OUTSIDE:
-                    if takes(s, -2 - beyond):
-                        mine = s.claims[station * LINKS + side]
-                        mine.wants = mine.wants | one(line, bit)
-                        contend(s, a.block, side)
+                leads_to_port = (send >> side) & 1 and NOWHERE < beyond < OUTSIDE
+                if leads_to_port and takes(s, -2 - beyond):
+                    mine = s.claims[station * LINKS + side]
+                    mine.wants = mine.wants | one(line, bit)
+                    contend(s, a.block, side)
 
 
 @kernel

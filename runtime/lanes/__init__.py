@@ -1,1 +1,0 @@
-"""Time without values, tiles as lanes: one operation steps a queue of up to 512 tiles."""
