@@ -19,16 +19,16 @@ from wsc.runtime.tables import Col, Ocol
 from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.edge import set_lane
-from wsc.runtime.time.groups import join
+from wsc.runtime.time.groups import ALONE, join
 from wsc.runtime.time.instructions import begin, step_send
 from wsc.runtime.time.operands import FABRIC, account
-from wsc.runtime.time.records import NEVER, WHEEL, Mode, Reason
+from wsc.runtime.time.records import NEVER, STATION, WHEEL, Mode, Reason, place_of
 from wsc.runtime.time.rows import step_index
-from wsc.runtime.time.stations import activate, offset
+from wsc.runtime.time.stations import activate
 from wsc.runtime.time.threads import sequence
 
-TAKEN, PUT = offset("taken"), offset("put")
-READERS, WRITERS = offset("readers"), offset("writers")
+TAKEN, PUT = place_of(STATION, "taken"), place_of(STATION, "put")
+READERS, WRITERS = place_of(STATION, "readers"), place_of(STATION, "writers")
 
 
 @kernel
@@ -174,8 +174,11 @@ def step_unit(s: Machine, tile: int, unit: int, me: int, t: int) -> None:
         finish(s, tile, unit, me, t)
     elif mode == Mode.START:
         begin(s, tile, unit, me, s.unit[me].row, t)
+        s.joined[me] = 0
     elif mode == Mode.ROWS:
-        if not join(s, tile, unit, me, t):
+        # Who comes to no group with its first row does not try again.
+        if s.joined[me] == ALONE or not join(s, tile, unit, me, t):
+            s.joined[me] = ALONE
             run_row(s, tile, unit, me, s.unit[me].row, t)
     elif mode == Mode.SENDING:
         step_send(s, tile, unit, me, t)

@@ -13,11 +13,11 @@ from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.schedule import FEED, INDEX, Hcol, Qcol, Rcol
 from wsc.runtime.time.basics import activate_port, list_slot, push
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.records import NEVER
+from wsc.runtime.time.records import NEVER, STATION, place_of
 from wsc.runtime.time.routers import serve
-from wsc.runtime.time.stations import SIZE, activate, leave_fabric, offset, used_edge
+from wsc.runtime.time.stations import SIZE, activate, leave_fabric, used_edge
 
-FED, FEEDERS = offset("fed"), offset("feeders")
+FED, FEEDERS = place_of(STATION, "fed"), place_of(STATION, "feeders")
 NO, YES, LATER = 0, 1, 2
 
 

@@ -13,21 +13,24 @@ from wsc.runtime.kernels.lanes import Lanes, lowest, none, one, word
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.records import DUE, GROUP, LEFT_DIGITS, MOST_LEFT, NEVER, Mode, Reason
+from wsc.runtime.time.records import (
+    DUE,
+    GROUP,
+    LEFT_DIGITS,
+    MOST_LEFT,
+    NEVER,
+    Mode,
+    Reason,
+    place_of,
+)
 from wsc.runtime.time.rows import settle_rows
 from wsc.runtime.time.stations import DIGIT, activate, decrease, increase, some, tile_at
 
 SIZE = GROUP.itemsize
 LEAST_ROWS = 3  # for which it pays to come to a group
+ALONE = -1  # in ``joined``, of a unit whose instruction no group executes
 
-
-def _offset(name: str) -> int:
-    fields = GROUP.fields
-    assert fields is not None
-    return int(fields[name][1])
-
-
-LEFT, HELD = _offset("left0"), _offset("held0")
+LEFT, HELD = place_of(GROUP, "left0"), place_of(GROUP, "held0")
 
 
 @kernel

@@ -48,6 +48,13 @@ MOST_LEFT = (1 << LEFT_DIGITS) - 1
 DUE = 64  # cycles that a group looks ahead
 LEAST_GROUPS, GROUPS = 64, 12  # that there is room for: at least, and for each unit of a block
 
+
+def place_of(record: np.dtype[Any], field: str) -> int:
+    """Where a field is in a record, in bytes."""
+    (place,) = (found[1] for name, found in (record.fields or {}).items() if name == field)
+    return int(place)
+
+
 EIGHT = np.dtype([("lanes", *FIELD)])
 
 

@@ -18,7 +18,7 @@ from wsc.runtime.routes import NOWHERE, OUTSIDE, Scol
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.time.basics import activate_port
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.records import DIGITS, STATION
+from wsc.runtime.time.records import DIGITS, STATION, place_of
 from wsc.runtime.time.routers import INTO_ROUTER
 
 NORTH, EAST, SOUTH, WEST = range(4)
@@ -27,17 +27,9 @@ BYTES = WORD // 8  # of a word
 DIGIT = WORDS * BYTES  # bytes of lanes
 SIZE = STATION.itemsize
 
-
-def offset(name: str) -> int:
-    """Where a field is in the record of a station."""
-    fields = STATION.fields
-    assert fields is not None
-    return int(fields[name][1])
-
-
-FREE, SEEN = offset("free0"), offset("seen0")
-IN_FREE, IN_SEEN = offset("in_free0"), offset("in_seen0")
-OUT_FREE, OUT_SEEN = offset("out_free0"), offset("out_seen0")
+FREE, SEEN = place_of(STATION, "free0"), place_of(STATION, "seen0")
+IN_FREE, IN_SEEN = place_of(STATION, "in_free0"), place_of(STATION, "in_seen0")
+OUT_FREE, OUT_SEEN = place_of(STATION, "out_free0"), place_of(STATION, "out_seen0")
 
 
 # --- counts as lanes ------------------------------------------------------------------------

@@ -15,14 +15,12 @@ from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
 from wsc.runtime.schedule import Qcol
 from wsc.runtime.time.basics import list_slot
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.records import CLAIM
+from wsc.runtime.time.records import CLAIM, place_of
 from wsc.runtime.time.routers import ADVANCE, INTO_ROUTER, depart, drop, rise
 from wsc.runtime.time.stations import LINKS, contend, slot_at, used_edge
 
 SIZE = CLAIM.itemsize
-_fields = CLAIM.fields
-assert _fields is not None
-WANTS = int(_fields["wants"][1])
+WANTS = place_of(CLAIM, "wants")
 
 
 @kernel

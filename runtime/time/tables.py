@@ -21,12 +21,12 @@ from wsc.runtime.time.records import (
     DEEPEST,
     DIGITS,
     DUE,
+    EIGHT,
     GROUP,
     GROUPS,
     LEAST_GROUPS,
     RUN,
     STATION,
-    TABLES,
     TILE,
     WHEEL,
 )
@@ -146,11 +146,10 @@ class Lanes:
         groups = np.zeros(most, GROUP)
         groups["next"] = np.append(np.arange(1, most), -1)
         ports = len(image.schedule.port_first) - 1
-        eight = TABLES["rising"][0]
         return {
             "claims": np.zeros(len(stations) * LINKS, CLAIM),
-            "rising": np.zeros(len(stations) * ring, eight),
-            "falling": np.zeros(len(stations) * ring, eight),
+            "rising": np.zeros(len(stations) * ring, EIGHT),
+            "falling": np.zeros(len(stations) * ring, EIGHT),
             "members": members,
             "members_first": first,
             "edges": _edges(image, blocks),
@@ -163,7 +162,7 @@ class Lanes:
             "groups": groups,
             "group_first": np.full(blocks * units, -1, np.int64),
             "live": np.zeros(most, np.int64),
-            "due_lanes": np.zeros(most * DUE, eight),
+            "due_lanes": np.zeros(most * DUE, EIGHT),
             "joined": np.zeros(tiles * units, np.int64),
             "port_listed": np.zeros(ports, np.int8),
             "port_list": np.zeros(2 * ports, np.int64),
@@ -351,7 +350,7 @@ def _edges(image: Image, blocks: int) -> np.ndarray:
     """The tiles of each block whose link on a side leads over the edge of the fabric."""
     width, height = image.program.width, image.program.height
     columns = -(-width // WORD)
-    edges = np.zeros((blocks, LINKS), TABLES["edges"][0])
+    edges = np.zeros((blocks, LINKS, WORDS), np.int64)
     for x, y, side in (
         *((x, 0, Side.NORTH) for x in range(width)),
         *((width - 1, y, Side.EAST) for y in range(height)),
@@ -359,5 +358,5 @@ def _edges(image: Image, blocks: int) -> np.ndarray:
         *((0, y, Side.WEST) for y in range(height)),
     ):
         block = y // WORDS * columns + x // WORD
-        edges["lanes"][block, side.index, y % WORDS] |= np.left_shift(np.int64(1), x % WORD)
-    return edges.reshape(-1)
+        edges[block, side.index, y % WORDS] |= np.left_shift(np.int64(1), x % WORD)
+    return edges.reshape(-1).view(EIGHT)
