@@ -228,6 +228,17 @@ def test_random_programs(block: int) -> None:
             cut_short(image, inputs, whole, seed)
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_random_programs_on_several_blocks(block: int) -> None:
+    """The time engine has 8 rows and 64 columns in a block; wavelets go from one to the next."""
+    for seed in range(5 * block, 5 * (block + 1)):
+        case = generate(seed, large=True)
+        image = runtime.load(case.program, case.fabric)
+        whole = assert_agree(image, case.inputs, several_faults=True)
+        if seed % 2 == 0:
+            cut_short(image, case.inputs, whole, seed)
+
+
 # Programs of other seeds on which the engines once differed.
 ONCE_DIFFERENT = (901030,)  # a feed was put off while another of its port waited for a later cycle
 
