@@ -121,7 +121,10 @@ def as_number(m: Machine, _n: int) -> int:
     return m.places[0].a
 
 
-@pytest.mark.parametrize(("function", "reason"), [(shifted, "no LShift of lanes"), (as_number, "where one of i64 is wanted")])
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [(shifted, "no LShift of lanes"), (as_number, "where one of i64 is wanted")],
+)
 def test_what_lanes_are_not(function: Any, reason: str) -> None:
     with pytest.raises(TypeError, match=reason):
         Translator(TABLES).translate([annotated(function, outer=True)])
