@@ -41,10 +41,11 @@ def station_or_none(s: Machine, me: int, k: int) -> int:
 
 
 @kernel
-def find_group(s: Machine, me: int, unit: int, first: int, second: int, onto: int) -> int:
-    """The group that executes a unit's instruction in its block, made if there is none; or -1."""
+def find_group(
+    s: Machine, block: int, unit: int, me: int, first: int, second: int, onto: int
+) -> int:
+    """The group that executes a unit's instruction in a block, made if there is none; or -1."""
     now, u = s.now[0], s.unit[me]
-    block = s.tile_block[me // now.units]
     g = s.group_first[block * now.units + unit]
     while g >= 0:
         q = s.groups[g]
@@ -87,7 +88,7 @@ def join(s: Machine, tile: int, unit: int, me: int, t: int) -> bool:
         onto = station_or_none(s, me, 0)
         if onto < 0:
             return False
-    g = find_group(s, me, unit, first, second, onto)
+    g = find_group(s, s.tile_block[tile], unit, me, first, second, onto)
     if g < 0:
         return False
     q, lane = s.groups[g], s.tile_lane[tile]

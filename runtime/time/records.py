@@ -158,7 +158,6 @@ RUN = np.dtype(  # the run
         ("ports", np.int64),  # on the list of ports that may feed
         ("blocks", np.int64),  # in which some link is wanted
         ("ring", np.int64),  # cycles that a ramp's ring looks ahead
-        ("columns", np.int64),  # blocks beside each other
         ("pitch", np.int64),  # words between columns of blocks in ``rooms`` and ``sent``
         ("plane", np.int64),  # words of a color there
         ("stations", np.int64),
@@ -213,6 +212,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "stations": (STATION, FLAT),
     "claims": (CLAIM, FLAT),  # [station, link]
     "slot_station": (np.int64, FLAT),
+    "corner": (np.int64, FLAT),  # first tile of each block
     "tile_block": (np.int64, FLAT),
     "tile_lane": (np.int64, FLAT),  # 64 * word + bit
     # Rings of what is under way on a ramp: [station, cycle].

@@ -78,9 +78,7 @@ def some(at: int, digits: int) -> Lanes:
 @kernel
 def tile_at(s: Machine, block: int, line: int, bit: int) -> int:
     """The tile of a lane of a block: its row in the block, and its column."""
-    columns = s.now[0].columns
-    row = block // columns * WORDS + line
-    return row * s.now[0].width + block % columns * WORD + bit
+    return s.corner[block] + line * s.now[0].width + bit
 
 
 @kernel

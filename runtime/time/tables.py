@@ -71,7 +71,7 @@ class Lanes:
             self._describe(keys // len(laned), order[keys % len(laned)], columns, pitch, plane)
             self._routes(image, mine)
         now, units = tables["now"], int(tables["now"]["units"][0])
-        now["stations"], now["columns"] = len(self.stations), columns
+        now["stations"] = len(self.stations)
         now["pitch"], now["plane"], now["ring"] = pitch, plane, _ring(image)
         self.machine = Machine(
             tables
@@ -79,6 +79,8 @@ class Lanes:
             | {
                 "stations": self.stations,
                 "slot_station": np.append(station, 0).astype(np.int64),
+                "corner": np.arange(rows).repeat(columns) * WORDS * width
+                + np.tile(np.arange(columns), rows) * WORD,
                 "tile_block": block,
                 "tile_lane": lane,
                 "rooms": np.zeros(plane * max(len(laned), 1), np.int64),
