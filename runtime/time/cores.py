@@ -19,7 +19,7 @@ from wsc.runtime.tables import Col, Ocol
 from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.edge import set_lane
-from wsc.runtime.time.groups import ALONE, join
+from wsc.runtime.time.groups import ALONE, join, use
 from wsc.runtime.time.instructions import begin, step_send
 from wsc.runtime.time.operands import FABRIC, account
 from wsc.runtime.time.records import NEVER, STATION, WHEEL, Mode, Reason, place_of
@@ -60,6 +60,7 @@ def room_there(s: Machine, slot: int, t: int) -> bool:
 def await_wavelet(s: Machine, me: int, unit: int, slot: int, t: int) -> None:
     """Wait for a wavelet in an input queue."""
     block(s, me, Reason.INPUT, slot, t)
+    use(s, slot, Scol.READER, unit)
     s.slots[slot, Scol.READER] = unit
     if s.slots[slot, Scol.GUIDED] == 0:
         tile = s.slots[slot, Scol.TILE]
@@ -75,6 +76,7 @@ def await_wavelet(s: Machine, me: int, unit: int, slot: int, t: int) -> None:
 def await_room(s: Machine, me: int, unit: int, slot: int, t: int) -> None:
     """Wait for room in an output queue."""
     block(s, me, Reason.OUTPUT, slot, t)
+    use(s, slot, Scol.WRITER, unit)
     s.slots[slot, Scol.WRITER] = unit
     if s.slots[slot, Scol.GUIDED] == 0:
         tile = s.slots[slot, Scol.TILE]
@@ -83,8 +85,9 @@ def await_room(s: Machine, me: int, unit: int, slot: int, t: int) -> None:
 
 
 @kernel
-def take(s: Machine, slot: int, t: int) -> None:
+def take(s: Machine, slot: int, unit: int, t: int) -> None:
     """Take a wavelet from an input queue."""
+    use(s, slot, Scol.READER, unit)
     s.slots[slot, Scol.READER] = -1
     if s.slots[slot, Scol.GUIDED] == 0:
         station = s.slot_station[slot]
@@ -97,8 +100,9 @@ def take(s: Machine, slot: int, t: int) -> None:
 
 
 @kernel
-def put(s: Machine, slot: int, control: int, t: int) -> None:
+def put(s: Machine, slot: int, unit: int, control: int, t: int) -> None:
     """Put a wavelet into an output queue."""
+    use(s, slot, Scol.WRITER, unit)
     s.slots[slot, Scol.WRITER] = -1
     queue = s.slots[slot, Scol.OUTPUT]
     if s.slots[slot, Scol.GUIDED] == 0:
@@ -139,10 +143,10 @@ def run_row(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None
     for k in range(1, s.rows[row, Col.COUNT]):
         fabric = s.operands[operand + k, Ocol.KIND] == FABRIC
         if fabric and starts_group(s, me, s.operands[operand + k, Ocol.ADVANCE], level):
-            take(s, s.unit_slot[me, k], t)
+            take(s, s.unit_slot[me, k], unit, t)
     slot = s.unit_slot[me, 0]
     if slot >= 0 and ends_group(s, me, s.operands[operand, Ocol.ADVANCE], level):
-        put(s, slot, 0, t)
+        put(s, slot, unit, 0, t)
     account(s, tile, row, me, u[me].steps)
     u[me].left -= 1
     step_index(s, me, level)
@@ -158,7 +162,7 @@ def send_control(s: Machine, tile: int, me: int, t: int) -> None:
     if not room_there(s, slot, t):
         await_room(s, me, 0, slot, t)
         return
-    put(s, slot, s.rows[s.unit[me].row, Col.D], t)
+    put(s, slot, 0, s.rows[s.unit[me].row, Col.D], t)
     s.unit[me].mode = Mode.FETCH
     spend(s, tile, 0, me, 1, t)
 

@@ -16,15 +16,34 @@ from wsc.runtime.time.tables import Lanes
 _FIRST_SLICE = 2_000  # cycles
 
 
+class _Shared(Exception):
+    """Two units have come to one end of a queue: who is served then is known unit by unit."""
+
+
 def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
-    """Run an image for its cycles; the errors are those of the ``Engine`` protocol."""
+    """Run an image for its cycles; the errors are those of the ``Engine`` protocol.
+
+    record: what registers were loaded with, for a program that needs it (``runtime.decisions``).
+    A program in which two units race for a queue is run again, without groups.
+    """
     LIBRARY.prepare(options.compiling)
+    try:
+        return _run(image, record, options, options.trace is not None)
+    except _Shared:
+        return _run(image, record, options, alone=True)
+
+
+def _run(image: Image, record: Record | None, options: Options, alone: bool) -> Outcome:
+    """Run to the end. alone: no unit comes to a group."""
     lanes = Lanes(image, record, options)
     machine = lanes.machine
     seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
+    now["alone"] = alone
 
     def stand(status: int) -> int:
         """Show where a run stands that has come to its end or its limit."""
+        if now["shared"][0] and not alone:
+            raise _Shared
         if status != Status.RUNNING or now["now"][0] >= limit:
             at = int(now["now"][0])
             settle_groups(machine, at + 1 if status == Status.QUIET else at)
@@ -37,8 +56,8 @@ def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
     def go_over() -> int:
         status = int(Status.RUNNING)
         while status == Status.RUNNING and now["now"][0] <= limit:
-            status = run_cycles(machine, limit + 1)
-        return stand(status)
+            status = stand(run_cycles(machine, limit + 1))
+        return status
 
     cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, lanes.count_moves)
     return Outcome({}, cycles, counters, read_trace(image, seen, cycles))

@@ -73,7 +73,9 @@ def join(s: Machine, tile: int, unit: int, me: int, t: int) -> bool:
     """Let a group execute the rows of a unit from cycle t on, if one can."""
     row, u = s.unit[me].row, s.unit[me]
     form = s.forms[row]
-    if form.simple == 0 or u.left < LEAST_ROWS or u.cycles >= DUE or s.now[0].trace != 0:
+    if s.now[0].alone != 0:
+        return False
+    if form.simple == 0 or u.left < LEAST_ROWS or u.cycles >= DUE:
         return False
     first, second, onto = -1, -1, -1
     if form.input >= 0:
@@ -91,6 +93,7 @@ def join(s: Machine, tile: int, unit: int, me: int, t: int) -> bool:
     g = find_group(s, s.tile_block[tile], unit, me, first, second, onto)
     if g < 0:
         return False
+    use_queues(s, g, me, unit, unit)
     q, lane = s.groups[g], s.tile_lane[tile]
     mine = one(lane // WORD, lane % WORD)
     q.all, q.ready = q.all | mine, q.ready | mine
@@ -100,6 +103,29 @@ def join(s: Machine, tile: int, unit: int, me: int, t: int) -> bool:
     u.wake = NEVER
     load_left(s, g, me, lane)
     return True
+
+
+@kernel
+def use(s: Machine, slot: int, column: int, unit: int) -> None:
+    """A unit is at an end of a core's queue; two that are there at once race."""
+    other = s.slots[slot, column]
+    if other >= 0 and other != unit:
+        s.now[0].shared = 1
+
+
+@kernel
+def use_queues(s: Machine, g: int, me: int, unit: int, by: int) -> None:
+    """Write who is at the ends of the queues of a unit's operands. by: the unit, or -1."""
+    q, form = s.groups[g], s.forms[s.unit[me].row]
+    if q.first >= 0:
+        use(s, s.unit_slot[me, form.input], Scol.READER, unit)
+        s.slots[s.unit_slot[me, form.input], Scol.READER] = by
+    if q.second >= 0:
+        use(s, s.unit_slot[me, form.second], Scol.READER, unit)
+        s.slots[s.unit_slot[me, form.second], Scol.READER] = by
+    if q.onto >= 0:
+        use(s, s.unit_slot[me, 0], Scol.WRITER, unit)
+        s.slots[s.unit_slot[me, 0], Scol.WRITER] = by
 
 
 @kernel
@@ -234,6 +260,7 @@ def leave(s: Machine, g: int, tile: int, me: int, lane: int, t: int) -> None:
     q = s.groups[g]
     ended = t + q.cycles
     account_rows(s, g, tile, me, lane, s.joined[me], ended)
+    use_queues(s, g, me, q.unit, -1)
     q.all = q.all & ~one(lane // WORD, lane % WORD)
     q.members -= 1
     s.unit[me].reason = Reason.NONE

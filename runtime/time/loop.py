@@ -103,6 +103,8 @@ def run_cycles(s: Machine, until: int) -> int:
             now.dynamic_which = 1 - current
             now.dynamics = 0
             dynamic_phase(s, current, dynamics, t)
+        if now.shared != 0 and now.alone == 0:
+            return Status.RUNNING
         if now.error != 0:
             return Status.FAULTED
         following = next_time(s, t)

@@ -153,6 +153,8 @@ RUN = np.dtype(  # the run
         ("claimants", np.int64),  # stations of such slots that want a link
         ("groups", np.int64),  # that have members
         ("free_group", np.int64),
+        ("alone", np.int64),  # 1 if no unit comes to a group
+        ("shared", np.int64),  # 1 when two units have come to one end of a queue; see ``engine``
         ("due_mask", np.int64),  # of the cycles in which some group is due, modulo ``DUE``
         ("ports_which", np.int64),
         ("ports", np.int64),  # on the list of ports that may feed
