@@ -48,7 +48,6 @@ class Fcol(IntEnum):
     POPPED = 4  # cycle of the last pop
     PUSHED = 5  # wavelets that ever entered
     OPEN = 6  # cycle from which it accepts (a control wavelet closes it)
-    SERVED = 7  # of a router buffer: last cycle in which the head left on some side
 
 
 SLOT = record_type(Scol, np.int32, Scol.GUIDED + 1)
@@ -244,7 +243,7 @@ def _fifos(
         depths.append(np.array(queues)[number] if len(chosen) else np.zeros(0, dtype=int))
         made += len(chosen)
     depth = np.concatenate(depths)
-    fifos = np.zeros((made, 8), dtype=np.int64)
+    fifos = np.zeros((made, len(Fcol)), dtype=np.int64)
     fifos[:, Fcol.DEPTH] = depth
     fifos[:, Fcol.OFFSET] = np.cumsum(depth) - depth
     fifos[:, Fcol.POPPED] = -1

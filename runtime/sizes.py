@@ -12,13 +12,14 @@ from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
 from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, LOCK, MESSAGE, OUTPUT, UNIT
 from wsc.runtime.engine import CHECKING, TIME, VALUES
+from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.memory import require_memory
 from wsc.runtime.observations.records import SEMAPHORE, TALLY
 from wsc.runtime.reference.records import CELL, TILE
 from wsc.runtime.routes import Fcol, guarded
 from wsc.runtime.schedule import Rcol
 from wsc.runtime.tables import MAX_DIMS
-from wsc.runtime.time.records import BRANCH, DEEPEST, LARGEST, LINK, NODE, OCCUPIED, ORIGIN
+from wsc.runtime.time.records import CLAIM, DUE, GROUP, GROUPS, LEAST_GROUPS, STATION
 from wsc.runtime.values.records import ROUTER, THREAD
 
 _WORD = 8  # the tables of a run are int64
@@ -133,16 +134,24 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     )
 
 
-def ahead_bytes(sizes: Sizes) -> int:
-    """Bytes that the time engine adds to a state, as it runs ahead."""
+def lane_bytes(sizes: Sizes, program: Program) -> int:
+    """Bytes that the time engine adds to a state: tiles as lanes."""
 
-    tasks = 2 * sizes.slots + sizes.tiles * sizes.units
-    tables = _WORD * (tasks + sizes.slots)  # and ``late``
-    each_link = LINK.itemsize + 4 * NODE.itemsize
-    each_slot = ORIGIN.itemsize + 4 * _WORD  # and ``quiet``, streams, ``unrest``
-    each_tile = 6 * each_link + OCCUPIED.itemsize
-    branches = (BRANCH.itemsize + 2 * DEEPEST * _WORD) * min(sizes.slots, LARGEST)
-    return tasks + tables + each_tile * sizes.tiles + each_slot * sizes.slots + branches
+    blocks = -(-program.width // WORD) * -(-program.height // WORDS)
+    lanes = WORD * WORDS // 8
+    rings = 2 * 16 * lanes  # of a ramp: a power of two of cycles, longer than its latency
+    each_station = STATION.itemsize + 6 * CLAIM.itemsize + rings + _WORD * (3 + 6)
+    each_station += 5 * _WORD * (WORDS + 2)  # what neighbours look at
+    groups = LEAST_GROUPS + GROUPS * sizes.units * blocks
+    each_group = GROUP.itemsize + DUE * lanes + _WORD
+    each_tile = _WORD * (2 + sizes.units)
+    each_slot = 3 * _WORD + 1
+    return (
+        each_station * min(sizes.colors * blocks, sizes.slots)
+        + each_group * groups
+        + each_tile * sizes.tiles
+        + each_slot * sizes.slots
+    )
 
 
 def values_bytes(sizes: Sizes) -> int:
@@ -180,7 +189,7 @@ def parts_of(sizes: Sizes, fabric: Fabric, program: Program, engine: str) -> dic
         rest = values_bytes(sizes)
     else:
         rest = state_bytes(sizes, fabric)
-        rest += ahead_bytes(sizes) if engine != CHECKING else 0
+        rest += lane_bytes(sizes, program) if engine != CHECKING else 0
     if engine == TIME:
         return {"the program": image_bytes(sizes), "the state": rest}
     return {

@@ -29,7 +29,6 @@ def fault(s: Machine, code: int, tile: int, unit: int, row: int, a: int, b: int)
     if sooner:
         now.error = code
         now.error_time = time
-        now.limit = min(now.limit, time + 1)
         now.error_tile = tile
         now.error_unit = unit
         now.error_turn = turn

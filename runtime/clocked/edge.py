@@ -14,11 +14,12 @@ from wsc.runtime.clocked.own import (
     enter_fabric,
     keep_element,
     keep_index,
+    left_fabric,
     ready,
     wake_feed,
 )
 from wsc.runtime.clocked.records import NEVER
-from wsc.runtime.clocked.routers import EDGE_QUEUES, serve
+from wsc.runtime.clocked.routers import EDGE_QUEUES
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.schedule import FEED, INDEX
 
@@ -187,13 +188,7 @@ def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
 def drain(s: Machine, slot: int, side: int, queue: int, t: int) -> None:
     """One wavelet leaves the fabric in its port's turn."""
     take_out(s, slot, queue, t)
-    buffer, tile = s.fifos[slot], s.slots[slot].tile
-    s.turns[tile, side] = s.slots[slot].bit
-    s.moves[slot, side] += 1
-    s.link[tile * 6 + side].free = t + 1
-    # With copies to other sides it may have left there in a later cycle of its own.
-    buffer.served = max(buffer.served, t)
-    serve(s, slot, side, buffer.served)
+    left_fabric(s, slot, side, t)
 
 
 # --- the bandwidth of the edge ------------------------------------------------------------

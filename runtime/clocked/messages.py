@@ -224,6 +224,8 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
     s.dynamic_links[tile, output] += 1
     if source == RAMP:
         wake_senders(s, tile, t + 1)
+    else:
+        activate_dynamic(s, beyond_tile(s, tile, source))  # it may have waited for room
     if output == RAMP:
         arrive(s, tile, cell, t)
     else:
@@ -236,15 +238,20 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
 
 @kernel
 def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
-    """Decide and move for one dynamic router; whether it has anything left."""
+    """Decide and move for one dynamic router; whether to look at it again in the next cycle.
+
+    A head that waits for room or for its turn is looked at again when something moves here, or
+    makes room there.
+    """
     # Each input buffer asks for the output of its head, if that is free for it and has room.
-    wanted = 0  # five bits of inputs for each output
+    wanted, again = 0, False  # five bits of inputs for each output
     for source in range(5):
         number = tile * 5 + source
         if s.dynamic_inputs[number].count == 0:
             continue
         head = s.dynamic_cells[number * s.now[0].depth + s.dynamic_inputs[number].head]
         if head.time > t:
+            again = True
             continue
         output = s.dynamic_inputs[number].output
         if output < 0:
@@ -260,17 +267,17 @@ def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
         if mask != 0:
             source = first_after(mask, s.dynamic_outputs[tile * 5 + output].served)
             pass_on_dynamic(s, tile, source, output, t)
-    left = 0
-    for source in range(5):
-        left += s.dynamic_inputs[tile * 5 + source].count
-    return left > 0
+    return again or wanted != 0
 
 
 @kernel
 def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
     """One cycle of all dynamic routers on the current list."""
-    for index in range(count):
-        tile = s.dynamic_active[current * s.now[0].tiles + index]
-        s.tile[tile].routing = 0
+    # Whoever is woken by what follows, be it later on this list, is visited in the next cycle.
+    first = current * s.now[0].tiles
+    for index in range(first, first + count):
+        s.tile[s.dynamic_active[index]].routing = 0
+    for index in range(first, first + count):
+        tile = s.dynamic_active[index]
         if visit_dynamic(s, tile, t):
             activate_dynamic(s, tile)

@@ -1,8 +1,8 @@
 """What each engine with a clock does in its own way: declared here, defined in its room.
 
-The reference engine moves values and looks for races, and lists who is to be visited in the next
-cycle. The time engine has neither values nor races, and puts who may go on on its stacks. All the
-rest of a core, of the edge and of the dynamic network is the same for both, and is in this room.
+The reference engine moves values and looks for races, and visits router by router. The time engine
+has neither values nor races, and steps the routers of many tiles at once. All the rest of a core,
+of the edge and of the dynamic network is the same for both, and is in this room.
 """
 
 from __future__ import annotations
@@ -154,6 +154,11 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
 
     control: what it asks for, 0 for data. visible: cycle from which it can be seen there.
     """
+
+
+@declared
+def left_fabric(s: Machine, slot: int, side: int, t: int) -> None:
+    """The head of a router's input buffer has left over the edge on a side, in cycle t."""
 
 
 @declared

@@ -35,6 +35,7 @@ __all__ = [
     "DYNAMIC_CELL",
     "FLAT",
     "FRAME",
+    "LINK",
     "LOCK",
     "MESSAGE",
     "MOST_VISITS",
@@ -79,8 +80,6 @@ RUN = fields(  # of the run
     "now",  # the cycle
     "local",  # the cycle in which the unit is that is being run
     "last",  # the last cycle in which something happened
-    "limit",  # the time engine starts nothing from this cycle on
-    "parked",  # whether something would have gone on then
     "visits",  # of units and routers, or instructions and rows, since the loop was entered
     "seed",  # of random delays; 0 for none
     # The first fault; see ``fault``.
@@ -193,6 +192,13 @@ TRAIT = np.dtype(  # of an instruction: what each step adds to
     )
 )
 
+LINK = np.dtype(  # a link between two routers
+    fields(
+        "free",  # cycle from which it is
+        "rest",  # thousandths of a cycle that wavelets have taken beyond whole ones
+    )
+)
+
 BUFFER = np.dtype(  # an input buffer of the dynamic network
     fields(
         "head",
@@ -263,7 +269,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "slot_of": (np.int32, FLAT),  # [tile, color]
     "positions": (POSITION, FLAT),
     "fifos": (FIFO, FLAT),
-    "turns": (np.int8, 6),  # last slot served on each link of a tile
+    "link": (LINK, FLAT),  # 6 * tile + side
     # The edge.
     "records": (RECORD, FLAT),
     "shapes": (SHAPE, FLAT),

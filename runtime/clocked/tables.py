@@ -13,6 +13,7 @@ from wsc.runtime.clocked.records import (
     BUFFER,
     DYNAMIC_CELL,
     FRAME,
+    LINK,
     LOCK,
     MESSAGE,
     NEVER,
@@ -142,7 +143,7 @@ def _traits(image: Image) -> np.ndarray:
 
 
 def routers(image: Image) -> Tables:
-    """Slots and FIFOs in their first state, and whose turn it is on the links."""
+    """Slots, FIFOs and links in their first state."""
     routes = image.routes
     return {
         "slots": as_records(routes.slots.copy(), SLOT),
@@ -150,7 +151,7 @@ def routers(image: Image) -> Tables:
         "slot_of": routes.slot_of,
         "positions": as_records(routes.positions, POSITION),
         "fifos": as_records(routes.fifos.copy(), FIFO),
-        "turns": np.full((image.tiles, 6), -1, np.int8),
+        "link": np.zeros(6 * image.tiles, LINK),
     }
 
 

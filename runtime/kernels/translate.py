@@ -1,10 +1,10 @@
 """Kernels as LLVM code: Python functions over the tables of a machine, translated as they stand.
 
-A kernel is written in a small part of Python: integers of 64 bits, f32, truth values, tables
-of a ``Machine``, records, slices of tables, ``while``, ``for`` over ``range``, and calls of other
-kernels. Its annotations are its types, and each variable has the type of its first value. There
-is nothing to infer, so that two thousand lines are translated in a fraction of a second. Whatever
-is not of this part of Python is refused, with its line.
+A kernel is written in a small part of Python: integers of 64 bits, f32, truth values, lanes (see
+``lanes``), tables of a ``Machine``, records, slices of tables, ``while``, ``for`` over ``range``,
+and calls of other kernels. Its annotations are its types, and each variable has the type of its
+first value. There is nothing to infer, so that two thousand lines are translated in a fraction of
+a second. Whatever is not of this part of Python is refused, with its line.
 
 Integers are divided as Python does, but a division by zero gives zero. No index is checked.
 """
@@ -23,12 +23,16 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from wsc.runtime.kernels.words import WORDS
+
 # --- types --------------------------------------------------------------------------------
 
 INT, TRUTH, REAL, NOTHING = ir.IntType(64), ir.IntType(1), ir.FloatType(), ir.VoidType()
 POINTER = ir.PointerType()
+INT_BYTES = 8
+LANES = ir.VectorType(INT, WORDS)
 _BYTE = ir.IntType(8)
-_NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL)
+_NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL, LANES)
 PAIR = ir.LiteralStructType([INT, INT])
 FLAT = 0  # columns of a table of one dimension
 
@@ -109,6 +113,7 @@ _ANNOTATIONS: dict[str, Any] = {
     "bool": TRUTH,
     "float": REAL,
     "None": NOTHING,
+    "Lanes": LANES,
     "Machine": MACHINE,
     "tuple[int, int]": PAIR,
 }
@@ -446,7 +451,9 @@ class _Body:
         """What is in memory; integers are widened."""
         if dtype.names:
             return Value(Record(dtype), place)
-        if dtype.subdtype is not None:  # a field that is an array
+        if dtype.subdtype is not None:  # a field that is an array, or lanes
+            if dtype.base == np.uint64:
+                return Value(LANES, self.build.load(place, typ=LANES, align=INT_BYTES))
             return Value(Elements(dtype.base), place)
         if dtype.kind == "f":
             return Value(REAL, self.build.load(place, typ=REAL))
@@ -458,6 +465,9 @@ class _Body:
 
     def store(self, node: ast.AST, value: Given, place: Any, dtype: np.dtype[Any]) -> None:
         """Write to memory; integers are cut."""
+        if dtype.subdtype is not None:
+            self.build.store(self.cast(node, value, LANES), place, align=INT_BYTES)
+            return
         if dtype.kind == "f":
             self.build.store(self.cast(node, value, REAL), place)
             return
@@ -540,7 +550,10 @@ class _Body:
         """An operation of two numbers: of f32 if one of them is."""
         if isinstance(left, Constant) and isinstance(right, Constant):
             return Constant(_PYTHON[type(operation)](left.value, right.value))
-        real = any(isinstance(side, Value) and side.kind == REAL for side in (left, right))
+        kinds = [side.kind for side in (left, right) if isinstance(side, Value)]
+        if LANES in kinds:
+            return self.lanewise(node, operation, left, right)
+        real = REAL in kinds
         kind = REAL if real else INT
         a, b = self.cast(node, left, kind), self.cast(node, right, kind)
         if isinstance(operation, (ast.FloorDiv, ast.Mod)) and not real:
@@ -552,6 +565,13 @@ class _Body:
             raise self.refuse(node, f"no {type(operation).__name__} of such operands")
         return Value(kind, getattr(self.build, way)(a, b))
 
+    def lanewise(self, node: ast.AST, operation: ast.operator, left: Given, right: Given) -> Value:
+        """``&``, ``|`` or ``^`` of two values of lanes."""
+        if not isinstance(operation, (ast.BitAnd, ast.BitOr, ast.BitXor)):
+            raise self.refuse(node, f"no {type(operation).__name__} of lanes")
+        a, b = self.cast(node, left, LANES), self.cast(node, right, LANES)
+        return Value(LANES, getattr(self.build, _ARITHMETIC[type(operation)][0])(a, b))
+
     def unary(self, node: ast.AST, operation: ast.unaryop, operand: ast.expr) -> Given:
         """``-a``, ``~a`` and ``not a``."""
         if isinstance(operation, ast.Not):
@@ -559,6 +579,8 @@ class _Body:
         value = self.expression(operand)
         if isinstance(value, Constant):
             return Constant(-value.value if isinstance(operation, ast.USub) else ~value.value)
+        if value.kind == LANES and isinstance(operation, ast.Invert):
+            return Value(LANES, self.build.xor(value.code, LANES([-1] * WORDS)))
         if value.kind != INT:
             raise self.refuse(node, "no integer")
         negative = isinstance(operation, ast.USub)
@@ -677,10 +699,13 @@ class _Body:
         return self.cast(node, self.expression(node), INT)
 
     def truth(self, node: ast.expr) -> Any:
-        """Whether an expression is true: a number is if it is not zero."""
+        """Whether an expression is true: a number is if it is not zero, lanes if any is set."""
         value = self.settled(self.expression(node))
         if value.kind == TRUTH:
             return value.code
+        if value.kind == LANES:
+            some = self.build.icmp_signed("!=", value.code, LANES([0] * WORDS))
+            return self.build.icmp_signed("!=", self.build.bitcast(some, _BYTE), _BYTE(0))
         return self.build.icmp_signed("!=", self.cast(node, value, INT), INT(0))
 
     def cast(self, node: ast.AST, value: Given, kind: Any) -> Any:

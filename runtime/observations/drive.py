@@ -62,7 +62,7 @@ def _drive(
         if status == Status.FAULTED:
             message, where = deadlock.describe_fault(image, seen)
             raise ExecutionFault(message, int(now["now"]), where)
-        if now["now"] >= limit or (status == Status.QUIET and now["parked"]):
+        if now["now"] >= limit:
             settle()
             counters = collect(image, seen, limit)
             # Threads that reach their end in the cycle of the limit need no cycle of it.

@@ -10,7 +10,7 @@ import numpy as np
 from wsc.runtime.code import MainStatement
 from wsc.runtime.errors import CycleLimit, Deadlock, Interrupted, RuntimeFault, spot
 from wsc.runtime.image import NO_REGION, Image
-from wsc.runtime.observations.records import NEVER, Mode, Observations, Reason
+from wsc.runtime.observations.records import Mode, Observations
 from wsc.runtime.observations.tracing import read_trace
 
 
@@ -43,9 +43,7 @@ def _standing(image: Image, seen: Observations) -> str:
     runs = np.nonzero(image.tile_region != NO_REGION)[0]
     main = seen.unit[:: seen.units]
     running = runs[main["mode"][runs] != Mode.HALT]
-    # In an engine that runs ahead, what has no order to keep is far beyond its own cycle.
-    times = main["wake"][running][main["reason"][running] == Reason.NONE]
-    cycle = max(int(now["now"]), int(times.min(initial=NEVER)) if len(times) else 0, 0)
+    cycle = max(int(now["now"]), 0)
     text = f"interrupted in cycle {cycle:,}"
     if total:
         text += f", {int(now['moved']) / total:.0%} of the edge's elements moved"

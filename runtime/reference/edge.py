@@ -8,7 +8,7 @@ from __future__ import annotations
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import fault, head_cell, room
 from wsc.runtime.clocked.edge import ELEMENT, value_wanted
-from wsc.runtime.clocked.routers import first_after
+from wsc.runtime.clocked.routers import first_after, serve
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.reference.basics import activate_port, push
 from wsc.runtime.reference.causes import drains_next, edge_doer, feeds_next, index_comes, sends
@@ -53,6 +53,14 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
         blank(s, cursor.slot)
     if s.now[0].causes != 0:
         sends(s, edge_doer(s, queue), cursor.slot, t)
+
+
+@LIBRARY.defines(own.left_fabric)
+def left_fabric(s: Machine, slot: int, side: int, t: int) -> None:
+    """The arbiter and the buffer go on as after any other link."""
+    s.turns[s.slots[slot].tile, side] = s.slots[slot].bit
+    s.moves[slot, side] += 1
+    serve(s, slot, side, t)
 
 
 @LIBRARY.defines(own.keep_element)

@@ -70,14 +70,6 @@ TILE = np.dtype(  # a tile
 )
 
 
-LINK = np.dtype(  # a link between two routers
-    fields(
-        "free",  # cycle from which it is
-        "rest",  # thousandths of a cycle that wavelets have taken beyond whole ones
-    )
-)
-
-
 CELL = np.dtype(  # a place of a FIFO
     [
         ("time", np.int64),  # cycle from which its wavelet can be seen, or it can be filled again
@@ -195,7 +187,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "unit_held": (np.int64, OPERANDS),  # the bits of its element, if that is held
     # Routers.
     "cells": (CELL, FLAT),
-    "link": (LINK, FLAT),  # tile * 6 + side
+    "turns": (np.int8, 6),  # last slot served on each link of a tile
     "wanted": (np.int64, FLAT),  # room for a router: the colors that could use each link
     "active": (np.int64, FLAT),  # two lists of tiles whose routers may be able to move
     # The edge.

@@ -17,7 +17,6 @@ from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
     CELL,
-    LINK,
     RUN,
     TILE,
 )
@@ -85,11 +84,11 @@ def _code(image: Image) -> Tables:
 
 
 def _routers(image: Image) -> Tables:
-    """Slots and FIFOs in their first state, and lists of routers."""
+    """Routers in their first state, whose turn it is on their links, and lists of routers."""
     return {
         **routers(image),
         "cells": np.zeros(max(image.routes.cells, 1), CELL),
-        "link": np.zeros(6 * image.tiles, LINK),
+        "turns": np.full((image.tiles, 6), -1, np.int8),
         "wanted": np.zeros(5, np.int64),
         "active": np.zeros(2 * image.tiles, np.int64),
     }

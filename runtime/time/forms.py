@@ -35,5 +35,3 @@ def _describe(form: np.void, row: list[int], operands: list[list[int]]) -> None:
     if len(inputs) > 1:
         form["second"] = inputs[1]
     form["emits"] = 0 in queues
-    steady = form["simple"] and len(inputs) == 1
-    form["sink"], form["passes"] = steady and 0 not in queues, steady and 0 in queues

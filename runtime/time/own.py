@@ -1,8 +1,8 @@
-"""What the time engine does in its own way (``wsc.runtime.clocked.own``): who may go on.
+"""What the time engine has not (``wsc.runtime.clocked.own``): values, races and causes.
 
-Wavelets have no contents here, and races are not looked for. So most of what is declared for values
-and races is nothing at all; what was loaded into registers, where it decides anything, comes from a
-run for values.
+Wavelets have no contents here. So most of what is declared is nothing at all; what was loaded into
+registers, where it decides anything, comes from a run for values. Who may go on is defined in
+``basics``, and what crosses the edge in ``edge``.
 """
 
 from __future__ import annotations
@@ -10,24 +10,7 @@ from __future__ import annotations
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import fault
 from wsc.runtime.clocked.records import Fault
-from wsc.runtime.time.basics import enqueue, push
 from wsc.runtime.time.compiled import LIBRARY, Machine
-
-# --- who may go on: the rest is in ``basics`` ---------------------------------------------
-
-
-@LIBRARY.defines(own.unit_started)
-def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
-    """The unit runs ahead in its own time."""
-    enqueue(s, s.now[0].unit_tasks + thread)
-
-
-@LIBRARY.defines(own.enter_fabric)
-def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> None:
-    """A wavelet without contents; the port is free in the next cycle."""
-    push(s, s.queues[queue].slot, control, visible)
-    s.port_free[s.queues[queue].port] = t + 1
-
 
 # --- what a run for values has loaded -----------------------------------------------------
 
@@ -91,6 +74,11 @@ def keep_index(s: Machine, slot: int, queue: int, place: int, t: int) -> bool:
 @LIBRARY.defines(own.queue_used)
 def queue_used(s: Machine, tile: int, thread: int, row: int, slot: int, puts: bool) -> None:
     """The reference engine alone looks for races."""
+
+
+@LIBRARY.defines(own.unit_started)
+def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
+    """The reference engine alone looks for races and keeps causes."""
 
 
 @LIBRARY.defines(own.starts)

@@ -1,8 +1,14 @@
 """The state of a run for time: named records and tables, from one schema.
 
-A *slot* is a color with a route in a tile: a router buffer, and the core's queues of that color. A
-*FIFO* is a router buffer or a queue of a core; its cells hold cycles, and no values. A *link* is
-``tile * 6 + side``: north, east, south, west, to the core, from the core. A *unit* is the main
+Tiles are lanes. A *block* is a piece of the fabric of 8 rows and 64 columns: its tiles are the
+lanes of one value, row ``y`` in word ``y % 8`` and column ``x`` in bit ``x % 64``. A *station* is a
+color in a block: its router buffers and the cores' queues of that color. A *group* is what executes
+one instruction at a time in a block: units with the same number whose operands are the same. A
+count of wavelets is a few lanes, one for each binary digit: ``free0`` is the lowest digit of the
+free cells of all router buffers of a station.
+
+Colors with switches go slot by slot: a *slot* is a color with a route in a tile, a *FIFO* is a
+router buffer or a queue of a core, and its cells hold cycles, and no values. A *unit* is the main
 thread of a tile or one of its stream units, ``tile * units + unit``. Columns of the tables that
 come with the image are in ``wsc.runtime.tables``, ``routes`` and ``schedule``.
 """
@@ -14,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from wsc.runtime.clocked import records as clocked
-from wsc.runtime.clocked.records import FLAT, WHEEL, Counts
+from wsc.runtime.clocked.records import FLAT, WHEEL
+from wsc.runtime.kernels.words import FIELD
 from wsc.runtime.observations.records import (
     NEVER,
     Fault,
@@ -24,43 +31,138 @@ from wsc.runtime.observations.records import (
 )
 
 __all__ = [
-    "FAR",
-    "LATE_BUCKETS",
     "NEVER",
     "TABLES",
     "WHEEL",
-    "Counts",
     "Fault",
     "Mode",
     "Reason",
     "Status",
 ]
 
-FAR = 1 << 30  # cycles to what is never reached, or later than counts; see ``distance``
-LATE_BUCKETS = 1024  # of slots that were put off, by the cycle in which they could do something
-LARGEST = 1 << 16  # branches of a tree
-DEEPEST = 8  # FIFO that a branch of a tree has room for
+DIGITS = 4  # of a count of cells
+DEEPEST = (1 << DIGITS) - 1  # cells of a FIFO that such a count has room for
+LEFT_DIGITS = 6  # of the rows of an instruction that are counted as lanes
+MOST_LEFT = (1 << LEFT_DIGITS) - 1
+DUE = 64  # cycles that a group looks ahead
+LEAST_GROUPS, GROUPS = 64, 12  # that there is room for: at least, and for each unit of a block
 
+
+def place_of(record: np.dtype[Any], field: str) -> int:
+    """Where a field is in a record, in bytes."""
+    (place,) = (found[1] for name, found in (record.fields or {}).items() if name == field)
+    return int(place)
+
+
+EIGHT = np.dtype([("lanes", *FIELD)])
+
+
+def _digits(name: str, count: int = DIGITS) -> list[tuple[object, ...]]:
+    return [(f"{name}{digit}", *FIELD) for digit in range(count)]
+
+
+STATION = np.dtype(
+    [
+        ("color", np.int64),
+        ("block", np.int64),
+        ("first", np.int64),  # place of its block in the tables that its neighbours look at
+        ("sources", np.int64),  # mask of the sides from which some tile receives
+        ("ways", np.int64),  # and of those to which some tile sends
+        ("north", np.int64),  # the color's stations in the blocks around it, or -1
+        ("east", np.int64),
+        ("south", np.int64),
+        ("west", np.int64),
+        ("listed", np.int64),  # last cycle for which it is on a list
+        ("claims", np.int64),  # of a color with switches: links that it wants in this cycle
+        ("until", np.int64),  # first cycle in which nothing of it is under way on a ramp
+        # Routes.
+        ("to_north", *FIELD),  # tiles that send this way, to a neighbour that takes it or the edge
+        ("to_east", *FIELD),
+        ("to_south", *FIELD),
+        ("to_west", *FIELD),
+        ("to_core", *FIELD),
+        ("from_core", *FIELD),
+        ("stuck", *FIELD),  # tiles that also send to a neighbour that never takes it
+        ("leaves", *FIELD),  # tiles that send over the edge of the fabric
+        # Router buffers: free cells, wavelets that can be seen, and sides that have the head.
+        *_digits("free"),
+        *_digits("seen"),
+        ("has", *FIELD),  # whether a wavelet is seen, and whether a cell was free, in this cycle
+        ("room", *FIELD),
+        ("had_north", *FIELD),
+        ("had_east", *FIELD),
+        ("had_south", *FIELD),
+        ("had_west", *FIELD),
+        ("had_core", *FIELD),
+        ("fed", *FIELD),  # by the edge in this cycle
+        # The core's input queues.
+        *_digits("in_free"),
+        *_digits("in_seen"),
+        ("in_has", *FIELD),
+        ("in_room", *FIELD),
+        ("taken", *FIELD),  # by the core in this cycle
+        # The core's output queues.
+        *_digits("out_free"),
+        *_digits("out_seen"),
+        ("out_has", *FIELD),
+        ("out_room", *FIELD),
+        ("put", *FIELD),  # by the core in this cycle
+        # Who is to be woken: units that wait for a wavelet or for room, and ports for room.
+        ("readers", *FIELD),
+        ("writers", *FIELD),
+        ("feeders", *FIELD),
+    ]
+)
+
+CLAIM = np.dtype(  # of a station on a link of its tiles
+    [
+        ("wants", *FIELD),  # tiles where it could take the link in this cycle
+        ("won", *FIELD),  # and where it does
+        ("last", *FIELD),  # tiles where it was the last that took it
+    ]
+)
+
+GROUP = np.dtype(
+    [
+        ("unit", np.int64),
+        ("block", np.int64),
+        ("row", np.int64),  # of the code
+        ("cycles", np.int64),  # of a row of the instruction
+        ("first", np.int64),  # stations of its operands: two that it takes from, and one to put on
+        ("second", np.int64),
+        ("onto", np.int64),
+        ("members", np.int64),
+        ("next", np.int64),  # group of the same unit and block, or the next free one
+        ("place", np.int64),  # in the list of groups that have members
+        ("all", *FIELD),
+        ("ready", *FIELD),  # those that could start a row, if their queues let them
+        *_digits("left", LEFT_DIGITS),  # rows to go, the last few
+        *_digits("held", LEFT_DIGITS),  # cycles that a main thread waited for room,
+        *_digits("late", LEFT_DIGITS),  # and for its second operand when the first was there
+    ]
+)
 
 RUN = np.dtype(  # the run
     [
         *clocked.RUN,
-        ("unit_turns", np.int64),  # units that may yet go on before the routers have their turn
-        ("units_stacked", np.int64),  # tasks of units, from the end of the table down
         ("slots", np.int64),
-        ("feeding", np.int64),  # ports that asked in this cycle
-        ("begun", np.int64),
-        ("unit_tasks", np.int64),  # first task of a unit
-        ("port_tasks", np.int64),  # first task of a port
-        ("free_in", np.int64),  # 1 if the edge's bandwidth is enough for all ports that feed
-        ("free_out", np.int64),  # and for all that drain
-        ("stacked", np.int64),  # tasks of routers and ports, from the start of the table up
-        ("tasks_end", np.int64),  # size of the table of tasks
-        ("late", np.int64),  # slots that were put off
-        ("late_floor", np.int64),  # first bucket of those; the ones before it are empty
-        ("remote", np.int64),  # mask of the semaphores that remote stores add to
-        ("late_ports", np.int64),  # ports that were put off
-        ("node", np.int64),  # first free node of the queue of events
+        ("which", np.int64),  # list of the stations of this cycle
+        ("listed", np.int64),  # stations on the other list
+        ("switched", np.int64),  # slots on the list of those that go one by one
+        ("switched_which", np.int64),
+        ("claimants", np.int64),  # stations of such slots that want a link
+        ("groups", np.int64),  # that have members
+        ("free_group", np.int64),
+        ("alone", np.int64),  # 1 if no unit comes to a group
+        ("shared", np.int64),  # 1 when two units have come to one end of a queue; see ``engine``
+        ("due_mask", np.int64),  # of the cycles in which some group is due, modulo ``DUE``
+        ("ports_which", np.int64),
+        ("ports", np.int64),  # on the list of ports that may feed
+        ("blocks", np.int64),  # in which some link is wanted
+        ("ring", np.int64),  # cycles that a ramp's ring looks ahead
+        ("pitch", np.int64),  # words between columns of blocks in ``rooms`` and ``sent``
+        ("plane", np.int64),  # words of a color there
+        ("stations", np.int64),
     ]
 )
 
@@ -68,20 +170,6 @@ TILE = np.dtype(  # a tile
     [
         *clocked.TILE,
         ("record", np.int64),  # next of the loaded registers that the run for values has recorded
-    ]
-)
-
-
-LINK = np.dtype(  # a link
-    [
-        ("mask", np.int64),  # slots of the tile that could ever use it
-        ("free", np.int64),  # cycle from which it is free
-        ("rest", np.int64),  # thousandths of a cycle that wavelets have taken beyond whole ones
-        ("due", np.int64),  # cycle in which its contenders are looked at, or NEVER
-        ("owner", np.int64),  # slot that has it for itself
-        ("safe", np.int64),  # until this cycle
-        ("far", np.int64),  # slots of the tile that do not want it
-        ("until", np.int64),  # before this cycle, those that are far
     ]
 )
 
@@ -94,71 +182,14 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ("input", np.int64),  # number of the first operand from a queue, or -1
         ("second", np.int64),  # of the second
         ("emits", np.int64),
-        ("sink", np.int64),  # simple, one operand from a queue, nothing sent on
-        ("passes", np.int64),  # simple, one operand from a queue, its result into one
-        (
-            "leave",
-            np.int64,
-        ),  # least cycles from a row to the end of the innermost loop, or of its procedure
-        ("around", np.int64),  # the row that ends the innermost loop around it, or -1
-        ("turn", np.int64),  # of such an end: least cycles of a turn
     ]
 )
-
-BRANCH = np.dtype(  # a router buffer of a tree; see ``trees``
-    [
-        ("slot", np.int64),
-        ("parent", np.int64),  # branch that sends to it, or -1
-        ("link", np.int64),  # over which link
-        ("way", np.int64),  # cycles over it
-        ("free", np.int64),  # cycle from which that link is free
-        ("rest", np.int64),  # see ``LINK``
-        ("safe", np.int64),  # until which it is the slot's own
-        ("time", np.int64),  # cycle in which its wavelet can leave
-        ("popped", np.int64),  # and in which it has left everywhere
-        ("unit", np.int64),  # row of the unit that takes its wavelets, or -1
-        ("rows", np.int64),  # that this unit could execute
-        ("cycles", np.int64),  # of each
-        ("ready", np.int64),  # cycle from which it can go on
-        ("ramp_free", np.int64),
-        ("ramp_safe", np.int64),
-        ("cells", np.int64),  # of the buffer
-        ("cell", np.int64),  # that the next wavelet gets
-        ("last", np.int64),  # that the last one got
-        ("depth", np.int64),  # cells of the core's input queue
-        ("next", np.int64),  # the next of them
-    ]
-)
-
-STREAM = np.dtype(  # what hangs together: slots of a color whose wavelets could ever meet
-    [
-        ("first", np.int64),  # first of its slots in ``stream_slots``
-        ("slots", np.int64),
-        ("feeders", np.int64),  # first of its edge queues in ``stream_queues``
-        ("queues", np.int64),
-        ("safe", np.int64),  # nothing of it moves before this cycle
-        ("look", np.int64),  # cycle of the next look
-    ]
-)
-
 
 CELL = np.dtype(  # a place of a FIFO
     [
         ("time", np.int64),  # cycle from which its wavelet can be seen, or it can be filled again
         ("control", np.int64),  # what a control wavelet asks for; 0 for data
     ]
-)
-NODE = np.dtype(  # an event: a look at the contenders of a link or port
-    [("item", np.int64), ("next", np.int64), ("due", np.int64)]
-)
-OCCUPIED = np.dtype(  # masks of a tile's slots
-    [
-        ("buffers", np.int64),  # with wavelets in their router buffers
-        ("outputs", np.int64),  # and in their output queues
-    ]
-)
-ORIGIN = np.dtype(  # where a slot's wavelets come from; see ``lookahead``
-    [("origin", np.int64), ("hops", np.int64)]  # the slot; cycles of the hops and turns
 )
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
@@ -167,36 +198,41 @@ TABLES: dict[str, tuple[Any, int]] = {
     "now": (RUN, FLAT),  # one RUN
     # The code: see wsc.runtime.tables.
     "forms": (FORM, FLAT),
-    "near": (np.int32, FLAT),  # [row, color]: least cycles to the next touch; see ``distance``
     "deciding": (np.int8, FLAT),  # [row]: whether what it loads decides anything
     "record": (np.int32, FLAT),  # what such rows loaded, tile by tile
     "record_first": (np.int64, FLAT),  # of each tile: its first entry there
     # Cores.
     "tile": (TILE, FLAT),
-    # Routers.
+    "groups": (GROUP, FLAT),
+    "group_first": (np.int64, FLAT),  # [block, unit]
+    "live": (np.int64, FLAT),  # groups that have members
+    "due_lanes": (EIGHT, FLAT),  # [group, cycle modulo DUE]: who could start a row then
+    "joined": (np.int64, FLAT),  # of each unit in a group: its rows when it came
+    # Routers of the colors without switches.
+    "stations": (STATION, FLAT),
+    "claims": (CLAIM, FLAT),  # [station, link]
+    "slot_station": (np.int64, FLAT),
+    "corner": (np.int64, FLAT),  # first tile of each block
+    "tile_block": (np.int64, FLAT),
+    "tile_lane": (np.int64, FLAT),  # 64 * word + bit
+    # Rings of what is under way on a ramp: [station, cycle].
+    "rising": (EIGHT, FLAT),
+    "falling": (EIGHT, FLAT),
+    # What neighbours look at, with a word of nothing around each column of blocks.
+    "rooms": (np.int64, FLAT),
+    "sent": (np.int64, FLAT),  # [side, ...]: what left in the last cycle
+    "members": (np.int64, FLAT),  # stations that could use a link, in the order of colors
+    "members_first": (np.int64, FLAT),  # [block, link]
+    "edges": (EIGHT, FLAT),  # [block, link]: tiles whose link leads over the edge
+    "wanting": (np.int64, FLAT),  # of each block: mask of the links that are wanted
+    "wanting_blocks": (np.int64, FLAT),
+    "listing": (np.int64, FLAT),  # two lists of stations
+    # Routers of the others.
+    "claimants": (np.int64, FLAT),  # stations that want a link
     "cells": (CELL, FLAT),
-    "occupied": (OCCUPIED, FLAT),
-    "link": (LINK, FLAT),
+    "switched": (np.int64, FLAT),  # two lists of slots
+    "switched_listed": (np.int8, FLAT),
     # The edge.
-    "port_due": (np.int64, FLAT),
-    "port_free": (np.int64, FLAT),  # cycle from which a port is free
-    "port_owner": (np.int64, FLAT),  # queue that has a port for itself
-    "port_safe": (np.int64, FLAT),  # until this cycle
-    # What may go on, and when.
-    "origins": (ORIGIN, FLAT),
-    "quiet": (np.int64, FLAT),  # of each slot: cycle before which its buffer stays empty
-    "stream": (np.int64, FLAT),  # of each slot
-    "streams": (STREAM, FLAT),
-    "stream_slots": (np.int64, FLAT),
-    "stream_queues": (np.int64, FLAT),
-    "tasks": (np.int64, FLAT),  # slots, output queues, ports and units: two stacks
-    "queued": (np.int8, FLAT),  # of each task: bits of ``basics.QUEUED``, ``LISTED``, ``LATE``
-    "late": (np.int64, FLAT),  # of each slot that was put off: the next of its bucket; then ports
-    "late_first": (np.int64, FLAT),  # of each bucket: its first slot, or -1
-    "events": (np.int64, FLAT),  # wheel of links and ports: first node of each cycle
-    "nodes": (NODE, FLAT),
-    "unrest": (np.int64, FLAT),  # of each slot: where its tree was last seen not to rest
-    "branches": (BRANCH, FLAT),
-    "branch_cells": (np.int64, DEEPEST),  # cycle from which each cell of a buffer can be filled
-    "branch_queue": (np.int64, DEEPEST),  # and of the core's input queue
+    "port_listed": (np.int8, FLAT),
+    "port_list": (np.int64, FLAT),
 }

@@ -20,6 +20,7 @@ from wsc.isa.table import Timing
 from wsc.isa.types import DType
 
 SIZES = [(1, 1), (1, 5), (6, 1), (2, 2), (3, 2), (2, 4), (3, 3), (4, 3), (5, 4), (7, 5)]
+LARGE = [(66, 1), (65, 1), (70, 1), (2, 18), (1, 11), (5, 9)]
 KEPT_RESULTS = 3  # words of results that each tile shows at the end
 SPOILED = 0.1  # part of the programs that are made to go wrong
 
@@ -63,11 +64,12 @@ class Case:
         }
 
 
-def generate(seed: int) -> Case:
-    """The program of a seed."""
+def generate(seed: int, large: bool = False) -> Case:
+    """The program of a seed. large: on more rows or columns than the time engine has in a block."""
     rng = random.Random(seed)
-    fabric = other_machine(random.Random(f"machine {seed}"), _fabric(rng))
-    width, height = rng.choice(SIZES)
+    fabric = _fabric(rng, ("wse2",) if large else ("tiny", "wse2"))
+    fabric = other_machine(random.Random(f"machine {seed}"), fabric)
+    width, height = rng.choice(LARGE if large else SIZES)
     plan = Plan(rng, fabric, width, height)
     pieces = []
     for _ in range(rng.choice((2, 5, 9, 14, 20))):
@@ -85,9 +87,9 @@ def generate(seed: int) -> Case:
     return Case(seed, _text(plan), fabric)
 
 
-def _fabric(rng: random.Random) -> Fabric:
+def _fabric(rng: random.Random, presets: tuple[str, ...]) -> Fabric:
     """A preset, as it is or with other numbers; with room for any of the programs."""
-    base = replace(find_fabric(rng.choice(("tiny", "wse2"))), sram_bytes=1 << 16)
+    base = replace(find_fabric(rng.choice(presets)), sram_bytes=1 << 16)
     return base if rng.random() < 0.2 else varied(rng, base)
 
 

@@ -22,9 +22,9 @@ from wsc.runtime.memory import available_bytes
 from wsc.runtime.needs import observer_bytes, sizes_of
 from wsc.runtime.reference.tables import make_machine as reference
 from wsc.runtime.runs import Options
-from wsc.runtime.sizes import ahead_bytes, edge_bytes, expected_sizes, image_bytes, state_bytes
+from wsc.runtime.sizes import edge_bytes, expected_sizes, image_bytes, lane_bytes, state_bytes
 from wsc.runtime.store import check_inputs, make_outputs
-from wsc.runtime.time.tables import make_machine as ahead
+from wsc.runtime.time.tables import Lanes
 from wsc.runtime.trace import TraceRequest
 
 
@@ -157,7 +157,7 @@ def test_without_a_limit_the_machines_memory_is_one(monkeypatch: pytest.MonkeyPa
 
 OPTIONS = {
     "plain": Options(),
-    "ahead": Options(),
+    "time": Options(),
     "races": Options(check_races=True),
     "trace": Options(trace=TraceRequest()),
 }
@@ -174,8 +174,8 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
     try:
         image = runtime.load(loaded.assembly, loaded.fabric, tmp_path)
         flat = check_inputs(image.program, inputs)
-        if name == "ahead":
-            state = ahead(image, None, OPTIONS[name])
+        if name == "time":
+            state = Lanes(image, None, OPTIONS[name]).machine
         else:
             state, _ = reference(image, flat | make_outputs(image.program), OPTIONS[name])
         taken, _ = tracemalloc.get_traced_memory()
@@ -188,8 +188,8 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
         expected_sizes(loaded.assembly, loaded.fabric, image.data_bytes),
     ):
         estimate = image_bytes(sizes) + state_bytes(sizes, image.fabric) + extra
-        if name == "ahead":
-            estimate += ahead_bytes(sizes)
+        if name == "time":
+            estimate += lane_bytes(sizes, image.program)
         else:
             estimate += image.tiles * image.data_bytes
         assert 0.75 * taken < estimate < 1.25 * taken, f"{estimate:,} for {taken:,}"

@@ -1,4 +1,4 @@
-"""The example of docs/running-ahead.md: two colors, one ramp."""
+"""The example of docs/lanes.md: two colors, one ramp."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.runtime.programs import program, wide_io
 from wsc import runtime
 from wsc.runtime.trace import TraceRequest
 
-PAGE = Path(__file__).parents[2] / "docs" / "running-ahead.md"
+PAGE = Path(__file__).parents[2] / "docs" / "lanes.md"
 TEXT = """
 input a : f32[4] "float32"
 input b : f32[2] "float32"

@@ -1,0 +1,115 @@
+"""The edge, as the time engine has it: which ports ask to feed, and what crosses it as lanes.
+
+What the ports share, and how a transfer goes on, is in ``wsc.runtime.clocked.edge``.
+"""
+
+from __future__ import annotations
+
+from wsc.runtime.clocked import own
+from wsc.runtime.clocked.basics import room
+from wsc.runtime.clocked.edge import ELEMENT, value_wanted
+from wsc.runtime.clocked.routers import first_after, serve
+from wsc.runtime.kernels.calls import longs_at
+from wsc.runtime.kernels.lanes import word
+from wsc.runtime.kernels.plain import side_of
+from wsc.runtime.kernels.words import WORD
+from wsc.runtime.schedule import FEED
+from wsc.runtime.time.basics import activate_port, push
+from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
+from wsc.runtime.time.records import STATION, place_of
+from wsc.runtime.time.stations import SIZE, activate, leave_fabric, used_edge
+
+FED, FEEDERS = place_of(STATION, "fed"), place_of(STATION, "feeders")
+NO, YES, LATER = 0, 1, 2
+
+
+@kernel
+def set_lane(s: Machine, station: int, field: int, lane: int) -> None:
+    """Set a lane in a field of a station, which is given by its place in the record."""
+    words = longs_at(s.stations.ctypes.data + station * SIZE + field)
+    words[lane // WORD] |= 1 << (lane % WORD)
+
+
+@kernel
+def buffer_takes(s: Machine, slot: int, t: int) -> bool:
+    """Whether a router buffer takes a wavelet from the edge in cycle t; else its port is woken."""
+    if s.slots[slot].guided != 0:
+        return room(s, slot, t)
+    station, lane = s.slot_station[slot], s.tile_lane[s.slots[slot].tile]
+    if (word(s.stations[station].room, lane // WORD) >> (lane % WORD)) & 1:
+        return True
+    set_lane(s, station, FEEDERS, lane)
+    return False
+
+
+@kernel
+def feeds(s: Machine, queue: int, t: int) -> int:
+    """YES: a queue can feed in cycle t. NO: not until it is woken. LATER: perhaps soon."""
+    record = s.queues[queue].record
+    if record == s.queues[queue].end:
+        return NO
+    shape = s.records[record].shape
+    if s.shapes[shape].direction != FEED:
+        return NO
+    if s.queues[queue].state == ELEMENT and s.shapes[shape].lookup >= 0:
+        lookup = s.shapes[shape].lookup
+        wanted = value_wanted(s, queue)
+        if wanted >= s.lookups[lookup].first + s.lookup_count[lookup]:
+            return NO
+        if s.lookup_time[wanted] >= t:
+            return LATER
+    slot = s.queues[queue].slot
+    position = s.slots[slot].first + s.slots[slot].position
+    side = side_of(s.queues[queue].port, s.now[0].width, s.now[0].height)
+    if s.positions[position].accept != side:
+        return NO
+    return YES if buffer_takes(s, slot, t) else NO
+
+
+@kernel
+def request_feeds(s: Machine, t: int) -> int:
+    """Every listed port names the queue that it would serve; how many did."""
+    now, requests = s.now[0], 0
+    first, count = now.ports_which * now.port_count, now.ports
+    now.ports_which = 1 - now.ports_which
+    now.ports = 0
+    for index in range(count):
+        port = s.port_list[first + index]
+        s.port_listed[port] = 0
+        wanted, again = 0, False
+        for queue in range(s.port_first[port], s.port_first[port + 1]):
+            answer = feeds(s, queue, t)
+            again = again or answer != NO
+            if answer == YES:
+                wanted |= 1 << (queue - s.port_first[port])
+        if wanted != 0:
+            s.request_in[port] = s.port_first[port] + first_after(wanted, s.port_turn[port])
+            requests += 1
+        if again:
+            activate_port(s, port)
+    return requests
+
+
+@LIBRARY.defines(own.enter_fabric)
+def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> None:
+    """A wavelet without contents; as a lane it is in the buffer when its station is committed."""
+    slot = s.queues[queue].slot
+    if s.slots[slot].guided != 0:
+        push(s, slot, control, visible)
+        return
+    station = s.slot_station[slot]
+    set_lane(s, station, FED, s.tile_lane[s.slots[slot].tile])
+    activate(s, station, t)
+    s.fifos[slot].pushed += 1
+
+
+@LIBRARY.defines(own.left_fabric)
+def left_fabric(s: Machine, slot: int, side: int, t: int) -> None:
+    """The arbiter and the buffer go on as after any other link."""
+    station, lane = s.slot_station[slot], s.tile_lane[s.slots[slot].tile]
+    if s.slots[slot].guided == 0:
+        leave_fabric(s, station, side, lane, t)
+        return
+    s.moves[slot, side] += 1
+    serve(s, slot, side, t)
+    used_edge(s, station, side, lane)

@@ -1,0 +1,152 @@
+"""One cycle of the colors with switches, and of those that leave the fabric: slot by slot.
+
+They contend for the same links as the colors whose routers are lanes, so what they want is noted
+in their stations' claims. The tables of FIFOs and cells hold their wavelets.
+"""
+
+from __future__ import annotations
+
+from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, moved, room
+from wsc.runtime.clocked.routers import ADVANCE, EDGE_QUEUES, INTO_ROUTER, drop, takes
+from wsc.runtime.kernels.calls import longs_at
+from wsc.runtime.kernels.lanes import Lanes, lowest, none, word
+from wsc.runtime.kernels.words import WORD, WORDS
+from wsc.runtime.routes import NOWHERE, OUTSIDE
+from wsc.runtime.time.basics import list_slot
+from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.records import CLAIM, place_of
+from wsc.runtime.time.routers import depart, rise
+from wsc.runtime.time.stations import LINKS, contend, slot_at, used_edge
+
+SIZE = CLAIM.itemsize
+WANTS = place_of(CLAIM, "wants")
+
+
+@kernel
+def want(s: Machine, slot: int, side: int) -> None:
+    """A slot could take a link in this cycle."""
+    now, station = s.now[0], s.slot_station[slot]
+    lane = s.tile_lane[s.slots[slot].tile]
+    if s.stations[station].claims == 0:
+        s.claimants[now.claimants] = station
+        now.claimants += 1
+    s.stations[station].claims |= 1 << side
+    words = longs_at(s.claims.ctypes.data + (station * LINKS + side) * SIZE + WANTS)
+    words[lane // WORD] |= 1 << (lane % WORD)
+    contend(s, s.stations[station].block, side)
+
+
+@kernel
+def can_leave(s: Machine, slot: int, side: int, control: int, t: int) -> bool:
+    """Whether the head can leave on a side."""
+    if side == RAMP:
+        return control != 0 or room(s, s.slots[slot].input, t)
+    beyond = s.slots[slot].next[side]
+    if beyond >= 0:
+        position = s.slots[beyond].first + s.slots[beyond].position
+        return room(s, beyond, t) and s.positions[position].accept == (side + 2) & 3
+    if beyond == NOWHERE:
+        return False
+    return control != 0 or (beyond != OUTSIDE and takes(s, EDGE_QUEUES - beyond))
+
+
+@kernel
+def wants_to_rise(s: Machine, slot: int, t: int) -> bool:
+    """Note whether the head of the core's queue could rise; whether to look again."""
+    queue = s.slots[slot].output
+    if queue < 0 or s.fifos[queue].count == 0:
+        return False
+    if s.cells[head_cell(s, queue)].time > t:
+        return True
+    position = s.slots[slot].first + s.slots[slot].position
+    if s.positions[position].accept == RAMP and room(s, slot, t):
+        want(s, slot, INTO_ROUTER)
+        return True
+    return False
+
+
+@kernel
+def wants_to_leave(s: Machine, slot: int, t: int) -> bool:
+    """Absorb a control wavelet, or note where the head could leave; whether to look again."""
+    if s.fifos[slot].count == 0:
+        return False
+    head = head_cell(s, slot)
+    if s.cells[head].time > t:
+        return True
+    control = control_in(s, head)
+    if s.slots[slot].pending == 0:
+        if control == ADVANCE and s.slots[slot].position < s.slots[slot].positions - 1:
+            s.slots[slot].position += 1
+            s.fifos[slot].open = t + 1
+            drop(s, slot, t)
+            moved(s, t)
+            return True
+        position = s.slots[slot].first + s.slots[slot].position
+        s.slots[slot].pending = s.positions[position].send
+    pending, again = s.slots[slot].pending, False
+    if (pending >> RAMP) & 1:  # what the core has taken in this cycle makes room in the next
+        again = s.fifos[s.slots[slot].input].popped == t
+    for side in range(5):
+        if (pending >> side) & 1 == 0:
+            continue
+        if s.link[s.slots[slot].tile * 6 + side].free > t:  # taken, and free in a known cycle
+            again = True
+        elif can_leave(s, slot, side, control, t):
+            want(s, slot, side)
+            again = True
+    return again
+
+
+@kernel
+def claim_switched(s: Machine, t: int) -> None:
+    """What the slots on the list could do in cycle t, before anything does."""
+    now = s.now[0]
+    first, count = now.switched_which * now.slots, now.switched
+    now.switched_which = 1 - now.switched_which
+    now.switched = 0
+    # Whoever is woken by what follows, be it later on this list, is looked at in the next cycle.
+    for index in range(first, first + count):
+        s.switched_listed[s.switched[index]] = 0
+    for index in range(first, first + count):
+        slot = s.switched[index]
+        rises = wants_to_rise(s, slot, t)
+        if wants_to_leave(s, slot, t) or rises:
+            list_slot(s, slot)
+
+
+@kernel
+def move_switched(s: Machine, t: int) -> None:
+    """The slots that got a link move."""
+    now = s.now[0]
+    for index in range(now.claimants):
+        station = s.claimants[index]
+        sides = s.stations[station].claims
+        s.stations[station].claims = 0
+        for side in range(LINKS):
+            if (sides >> side) & 1:
+                mine = s.claims[station * LINKS + side]
+                won = mine.won
+                mine.wants, mine.won = none(), none()
+                move_all(s, station, side, won, t)
+    now.claimants = 0
+
+
+@kernel
+def move_all(s: Machine, station: int, side: int, which: Lanes, t: int) -> None:
+    """Move the heads of some slots of a station over the link on a side."""
+    for line in range(WORDS):
+        rest = word(which, line)
+        while rest != 0:
+            slot = slot_at(s, station, line, lowest(rest))
+            rest &= rest - 1
+            if side == INTO_ROUTER:
+                rise(s, slot, t)
+                continue
+            beyond = s.slots[slot].next[side] if side != RAMP else 0
+            if beyond < 0 and control_in(s, head_cell(s, slot)) == 0:
+                s.request_out[s.queues[EDGE_QUEUES - beyond].port] = slot
+                s.now[0].requests += 1
+            else:
+                depart(s, slot, side, t)
+                if beyond < 0:  # a control wavelet
+                    used_edge(s, station, side, s.tile_lane[s.slots[slot].tile])
