@@ -364,7 +364,10 @@ def wait_on(s: Machine, cycles: int) -> None:
 
 @kernel
 def settle_group(s: Machine, g: int, t: int) -> None:
-    """Write what the units of a group have done before cycle t, and what they wait for."""
+    """Write what the units of a group have done before cycle t, and what they wait for.
+
+    t: the cycle that comes next; or the one after it, where nothing can ever move.
+    """
     q = s.groups[g]
     for line in range(WORDS):
         rest = word(q.all, line)
@@ -383,6 +386,10 @@ def settle_group(s: Machine, g: int, t: int) -> None:
             s.unit[thread].reason = Reason.NONE
             if (word(q.ready, line) >> bit) & 1 and until == t:
                 note_wait(s, g, thread, line, bit)
+                # A run that stands for good ends with its last event: no wait counts beyond that.
+                if t > s.now[0].now:
+                    u, beyond = s.unit[thread], min(s.now[0].last + 1 - t, 0)
+                    count_wait(s, tile, thread, u.reason, u.what, beyond)
 
 
 @kernel
