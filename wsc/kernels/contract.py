@@ -116,7 +116,7 @@ def weight_feed(
         task.weight,
         offset,
         tuple(dims),
-        node=task.origin,
+        node=",".join(task.origin),
     )
 
 

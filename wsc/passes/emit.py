@@ -65,7 +65,7 @@ class Emit:
         transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
         steps = [
-            replace(call, node=task.origin)
+            replace(call, node=",".join(task.origin))
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         ]
         names = Names()
@@ -116,7 +116,7 @@ class _Bodies:
         first, instance = self.known[key]
         memory = dict(zip(buffers_of(first), buffers, strict=True))
         edge = dict(zip(edge_names(first), edge_names(task), strict=True))
-        return instance.over(memory, edge, task.origin)
+        return instance.over(memory, edge, ",".join(task.origin))
 
     def _type(self, name: str) -> Hashable:
         tensor = self.context.edge_tensor(name)
@@ -166,7 +166,8 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
         words = buffer.bytes // buffer.dtype.bytes
         dims = view.extents if view is not None else (whole(words),)
         address = placed.addresses[buffer.name]
-        found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.node))
+        node = ",".join(buffer.nodes)
+        found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, node))
     return tuple(found)
 
 

@@ -57,9 +57,9 @@ class Allocate:
         if top <= self.fabric.sram_bytes:
             return
         number = _fullest(placed, lives)
-        kinds, nodes = kinds_of(placed), {item.name: item.node for item in placed.buffers}
+        kinds, nodes = kinds_of(placed), {item.name: item.nodes for item in placed.buffers}
         held = [
-            Held(kinds.get(life.names[0], VALUES), nodes.get(life.names[0], ""), life.bytes)
+            Held(kinds.get(life.names[0], VALUES), nodes.get(life.names[0], ()), life.bytes)
             for life in lives
             if life.first <= number <= life.last
         ]

@@ -120,8 +120,8 @@ class Placer(Values):
             if output.name not in self.stored and (not trains or output.value in self.leaving):
                 self._store(output)
         for value, target in self.beside.items():
-            self.origin = target
-            self.tasks.append(Store(self.view(value), target, target))
+            self.origin = (target,)
+            self.tasks.append(Store(self.view(value), target, origin=self.origin))
         used = {name for task in self.tasks for name in edge_names(task)}
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
@@ -142,7 +142,7 @@ class Placer(Values):
             Scatter: self._scatter,
         }
         for node in nodes:
-            self.origin = ",".join(node.origin) or node.name
+            self.origin = node.origin or (node.name,)
             if isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
@@ -155,8 +155,8 @@ class Placer(Values):
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
-        self.origin = output.name
-        self.tasks.append(Store(self.view(output.value), output.name, output.name))
+        self.origin = (output.name,)
+        self.tasks.append(Store(self.view(output.value), output.name, origin=self.origin))
 
     # --- nodes ------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Placer(Values):
         scratch = tuple(
             self.buffer(f"{node.output}.tmp{i}", DType.F32, size) for i in range(max(place) + 1)
         )
-        self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, self.origin))
+        self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, origin=self.origin))
         self.homes[node.output] = out
 
     def _map_extents(self, node: Node) -> Extents:
@@ -275,7 +275,9 @@ class Placer(Values):
         if op.kind is Reduction.SUM and out.dtype is DType.F16:
             wide = self.buffer(f"{node.output}.sum", DType.F32, out.local_size * 4)
         self.tasks.append(
-            ReduceTask(op.kind, op.index, op.out, op.extents, value, out, axes, wide, self.origin)
+            ReduceTask(
+                op.kind, op.index, op.out, op.extents, value, out, axes, wide, origin=self.origin
+            )
         )
         self.homes[node.output] = out
 
@@ -335,7 +337,7 @@ class Placer(Values):
         extents = kept[:axis] + where.extents + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
         ordinary = self._ordinary(indices, source.extents[axis].size)
-        self.tasks.append(GatherTask(source, where, axis, out, self.origin, ordinary))
+        self.tasks.append(GatherTask(source, where, axis, out, ordinary, origin=self.origin))
         self.homes[node.output] = out
 
     def _ordinary(self, indices: str, size: int) -> bool:
@@ -375,7 +377,15 @@ class Placer(Values):
         out = self.fresh(node.output, node.type.dtype, extents)
         ordinary = self._ordinary(indices, out.extents[axis].size)
         task = ScatterTask(
-            source, where, placed, axis, node.op.kind, out, self.origin, ordinary, node.op.skips
+            source,
+            where,
+            placed,
+            axis,
+            node.op.kind,
+            out,
+            ordinary,
+            node.op.skips,
+            origin=self.origin,
         )
         self.tasks.append(task)
         self.homes[node.output] = out
@@ -403,7 +413,7 @@ class Placer(Values):
                 out = self.fresh(node.output, node.type.dtype, (*rows, *columns))
                 drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
             table = self.outside[data]
-            self.tasks.append(LookupTask(table, numbers, out, drop, begins, self.origin))
+            self.tasks.append(LookupTask(table, numbers, out, drop, begins, origin=self.origin))
         assert out is not None
         self.homes[node.output] = out
 
@@ -447,7 +457,7 @@ class Placer(Values):
         """Row numbers counted from the end made ordinary; what is none stops the run."""
         out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
         body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
-        self.tasks.append(MapTask(body, (view,), out, (), self.origin))
+        self.tasks.append(MapTask(body, (view,), out, (), origin=self.origin))
         return out
 
 

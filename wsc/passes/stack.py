@@ -157,8 +157,8 @@ class _Stack:
         values = self.values
         for outputs in self.shown:
             output = outputs[turn]
-            values.origin = output.name
-            values.tasks.append(Store(values.view(output.value), output.name, output.name))
+            values.origin = (output.name,)
+            values.tasks.append(Store(values.view(output.value), output.name, origin=values.origin))
             values.stored.add(output.name)
 
 
