@@ -31,8 +31,8 @@ from wsc.isa.program import (
     Statement,
     Transfer,
     TransferLoop,
-    assigned,
 )
+from wsc.isa.statements import assigned
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import expand
 

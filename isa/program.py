@@ -7,7 +7,7 @@ All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -164,17 +164,6 @@ class Call:
 Statement = Op | Loop | If | Call
 
 
-def statements(body: Iterable[Statement]) -> Iterator[Statement]:
-    """All statements in text order: those in loops and branches behind their heads."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, Loop):
-            yield from statements(statement.body)
-        elif isinstance(statement, If):
-            yield from statements(statement.then)
-            yield from statements(statement.otherwise)
-
-
 def row_level(op: Op) -> int:
     """How many of an instruction's outer iteration names its rows are told apart by.
 
@@ -186,19 +175,6 @@ def row_level(op: Op) -> int:
         if isinstance(operand, Fabric)
     ]
     return max(advances) if advances else max(len(op.dims) - 1, 0)
-
-
-def assigned(body: Iterable[Statement]) -> dict[str, Location]:
-    """Registers that statements assign or loop over, called procedures not included.
-
-    Returns:
-        Name -> the first place that does so, in text order.
-    """
-    found: dict[str, Location] = {}
-    for statement in statements(body):
-        if isinstance(statement, Op | Loop) and statement.register is not None:
-            found.setdefault(statement.register, statement.where)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

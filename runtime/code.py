@@ -29,8 +29,8 @@ from wsc.isa.program import (
     Region,
     Scalar,
     Statement,
-    assigned,
 )
+from wsc.isa.statements import assigned
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
 from wsc.isa.types import DType
 from wsc.runtime.errors import LoadError, place

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsc.cost.edge import Traffic, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.isa.code_size import calls, code_bytes, reachable
+from wsc.isa.code_size import code_bytes, reachable
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import Line, listing
@@ -33,6 +33,7 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
+from wsc.isa.statements import calls
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
 from wsc.layout import buffer_stem

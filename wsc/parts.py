@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsc.cost.model import Bound
-from wsc.isa.code_size import block_bytes, calls
+from wsc.isa.code_size import block_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
+from wsc.isa.statements import calls
 from wsc.report import EstimatedRow
 
 # Last words of names that say what is computed, or of what, and not where.

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from wsc.cost.edge import static_environment
 from wsc.isa.code_size import reachable
 from wsc.isa.expr import evaluate, names
-from wsc.isa.program import Call, If, Loop, Op, Program, Region, Statement, Transfer, statements
+from wsc.isa.program import Call, If, Loop, Op, Program, Region, Statement, Transfer
 from wsc.isa.program import Fabric as Queue
+from wsc.isa.statements import calls, statements
 from wsc.isa.turns import expand, plain_transfers
 
 MOST_CALLS = 1 << 20  # that are told apart
@@ -103,9 +104,4 @@ def _in_turn(program: Program, region: Region, body: Iterable[Statement]) -> lis
 
 def all_calls(program: Program) -> list[tuple[str, Call]]:
     """(region, call) of every call in a main, in the order of the text."""
-    return [
-        (region.name, statement)
-        for region in program.regions
-        for statement in statements(region.main)
-        if isinstance(statement, Call)
-    ]
+    return [(region.name, call) for region in program.regions for call in calls(region.main)]

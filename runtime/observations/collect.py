@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from wsc.isa.program import Statement, statements
+from wsc.isa.program import Statement
+from wsc.isa.statements import statements
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.runtime.counters import ColorLinks, Counters, StatementCycles

@@ -14,6 +14,7 @@ from typing import Any
 
 from wsc.cost.predict import Prediction
 from wsc.isa.program import Program
+from wsc.isa.statements import calls
 from wsc.report import Measured
 
 TABLE = Path(__file__).with_name("agreement.json")
@@ -122,7 +123,6 @@ def kind(procedure: str) -> str:
 
 def called(program: Program) -> list[str]:
     """Procedures that main calls."""
-    from wsc.isa.code_size import calls
 
     return [call.procedure for region in program.regions for call in calls(region.main)]
 

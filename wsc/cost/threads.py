@@ -22,7 +22,8 @@ from wsc.cost.tiles import Lanes, sample
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Fabric as Queue
-from wsc.isa.program import Mem, Op, Program, Statement, statements
+from wsc.isa.program import Mem, Op, Program, Statement
+from wsc.isa.statements import instructions
 from wsc.isa.table import BY_NAME, Form, Timing, operand_type
 from wsc.isa.types import DType
 from wsc.isa.values import VALUES, Class
@@ -440,4 +441,4 @@ class Threads:
 def _operations(program: Program) -> list[Op]:
     bodies = [region.main for region in program.regions]
     bodies += [procedure.body for procedure in program.procedures]
-    return [item for body in bodies for item in statements(body) if isinstance(item, Op)]
+    return [op for body in bodies for op in instructions(body)]

@@ -13,7 +13,8 @@ from wsc.isa.code_size import block_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.operands import show_extent, show_number
 from wsc.isa.printer import listing
-from wsc.isa.program import Call, Direction, Kind, Program, Tensor, statements
+from wsc.isa.program import Call, Direction, Kind, Program, Tensor
+from wsc.isa.statements import statements
 
 PROGRAM = "program"
 

@@ -24,7 +24,8 @@ from wsc.ir.tasks import (
     written,
 )
 from wsc.isa.expr import RESERVED, names
-from wsc.isa.program import Mem, Op, statements
+from wsc.isa.program import Mem, Op
+from wsc.isa.statements import assigned, expressions, iterations, statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.kernels.asm import Emission
 from wsc.kernels.context import SYNC, Context
@@ -33,7 +34,7 @@ from wsc.kernels.elementwise import emit_map
 from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
-from wsc.kernels.registers import assigned, compact, expressions, iterations
+from wsc.kernels.registers import compact
 from wsc.kernels.scatter import emit_scatter
 from wsc.kernels.transfer import emit_load, emit_lookup, emit_store
 
@@ -63,7 +64,7 @@ def emit(task: Task, context: Context) -> Emission:
     """
     emission = KERNELS[type(task)](task, context)
     _check(task, emission)
-    return replace(emission, body=compact(emission.body, assigned(emission.body)))
+    return replace(emission, body=compact(emission.body, set(assigned(emission.body))))
 
 
 def _check(task: Task, emission: Emission) -> None:
@@ -77,7 +78,7 @@ def _check(task: Task, emission: Emission) -> None:
             if stores and isinstance(target, Mem):
                 changed |= set(names(target.address))
     # What a body counts with is its own.
-    own = assigned(emission.body) | iterations(emission.body) | {*RESERVED, SYNC}
+    own = {*assigned(emission.body), *iterations(emission.body), *RESERVED, SYNC}
     writes = {*(view.buffer for view in written(task)), *scratch(task)}
     known = {view.buffer for view in views(task)} | writes
     streams = {transfer.tensor for transfer in emission.transfers}

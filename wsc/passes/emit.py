@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from wsc.errors import CompileError
 from wsc.ir.tasks import Placed, Task, edge_names, views
-from wsc.isa.expr import names
+from wsc.isa.expr import Int, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import described
 from wsc.isa.program import (
+    Call,
     EdgeTensor,
     Kind,
+    Loop,
     Procedure,
     Program,
     Region,
     Statement,
     Tensor,
-    statements,
 )
+from wsc.isa.statements import calls, expressions, statements
 from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
 from wsc.kernels.library import SEMAPHORES, called, library
-from wsc.kernels.registers import expressions
 from wsc.layout import whole
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import Names, rolled, schedule
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, share, take_apart
+from wsc.passes.stage import Pass
 
 WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(Pass[Placed, Program]):
     """Kernels become procedures and calls, their streams the edge's schedule, buffers tensors.
 
     The weight store plays the streams in the order in which the kernels consume them, each as
@@ -52,10 +55,11 @@ class Emit:
     precision: DType
     model: str
     work: int | None = None
-    name: str = "emit"
+    name: ClassVar[str] = "emit"
 
-    def apply(self, placed: Placed) -> Program:
+    def apply(self, stage: Placed) -> Program:
         """The program. Raises CompileError for a core that no kernel can do with."""
+        placed = stage
         _require_core(self.fabric)
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         bodies = _Bodies(context)
@@ -96,6 +100,34 @@ class Emit:
         )
         program = program.with_(edge_tensors=_in_families(program))
         return described(declared(program), self.fabric)
+
+    def broken(self, before: Placed, after: Program) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        bodies = [procedure.body for procedure in after.procedures]
+        streams = [transfer for transfer, _ in each_transfer(after.transfers)]
+        if sorted(flows_of(bodies, streams)) != sorted(name for name, _ in after.colors):
+            yield "the colors are not the flows that are used"
+        numbers = [number for _, number in after.colors]
+        if len(set(numbers)) < len(numbers):
+            yield "two flows have one color"
+        parameters = {procedure.name: procedure.parameters for procedure in after.procedures}
+        (region,) = after.regions
+        for call in calls(region.main):
+            if tuple(name for name, _ in call.arguments) != parameters.get(call.procedure):
+                yield f"a call of '{call.procedure}' has other arguments than parameters"
+        if _calls_in_all_turns(region.main) != len(before.tasks):
+            yield f"main does not make one call for each of the {len(before.tasks)} tasks"
+
+
+def _calls_in_all_turns(body: tuple[Statement, ...]) -> int:
+    """How many calls run, with those of every turn of a loop."""
+    found = 0
+    for statement in body:
+        if isinstance(statement, Loop):
+            assert isinstance(statement.count, Int)
+            found += statement.count.value * _calls_in_all_turns(statement.body)
+        found += isinstance(statement, Call)
+    return found
 
 
 @dataclass(slots=True)

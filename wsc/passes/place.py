@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.graph import (
@@ -39,6 +40,10 @@ from wsc.ir.tasks import (
     ScatterTask,
     Store,
     edge_names,
+    read,
+    scratch,
+    views,
+    written,
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Extent, Kind
@@ -59,13 +64,14 @@ from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
 from wsc.passes.stack import place_stack
+from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
 
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(Pass[Graph, Placed]):
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
@@ -76,11 +82,41 @@ class Place:
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
-    name: str = "place"
+    name: ClassVar[str] = "place"
 
-    def apply(self, graph: Graph) -> Placed:
+    def apply(self, stage: Graph) -> Placed:
         """The placed program."""
-        return Placer(graph, self.fabric, same_order=self.same_order, alike=self.alike).run()
+        return Placer(stage, self.fabric, same_order=self.same_order, alike=self.alike).run()
+
+    def broken(self, before: Graph, after: Placed) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        sizes = {buffer.name: buffer.bytes for buffer in after.buffers}
+        edge = {tensor.name for tensor in after.edge_tensors}
+        made: set[str] = set()
+        for number, task in enumerate(after.tasks):
+            what = f"task {number}, {type(task).__name__}"
+            for name in {view.buffer for view in views(task)} | {*scratch(task)}:
+                if name not in sizes:
+                    yield f"{what}, names a buffer '{name}' that is not there"
+            for view in views(task):
+                last = sum(
+                    (extent.length - 1) * abs(stride)
+                    for extent, stride in zip(view.extents, view.strides, strict=True)
+                )
+                room = sizes.get(view.buffer, 0)
+                if view.local_size and last + view.dtype.bytes > room:
+                    yield f"{what}, has a view of '{view.buffer}' beyond its {room} bytes"
+            for view in read(task):
+                if view.buffer not in made and view.buffer != SYNC:
+                    yield f"{what}, reads '{view.buffer}' before anything is written there"
+            made |= {view.buffer for view in written(task)}
+            for name in edge_names(task):
+                if name not in edge:
+                    yield f"{what}, names an edge tensor '{name}' that is not there"
+        stored = [task.target for task in after.tasks if isinstance(task, Store)]
+        wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.OUTPUT]
+        if sorted(stored) != sorted(wanted):
+            yield "not every output is sent out once"
 
 
 @dataclass(slots=True)

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wsc.ir.tasks import Run
-from wsc.isa.code_size import block_bytes, calls
+from wsc.isa.code_size import block_bytes
 from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, TransferLoop, assigned
+from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, TransferLoop
+from wsc.isa.statements import assigned, calls
 from wsc.isa.turns import common
 from wsc.kernels.asm import Asm
 from wsc.kernels.registers import compact

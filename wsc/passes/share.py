@@ -5,52 +5,13 @@ Layers that repeat so share their code: the text is short, and SRAM holds each k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from wsc.isa.expr import Expr, ExprLike, Int, Name, names, split, substitute
-from wsc.isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
+from wsc.isa.program import Call, Procedure, Statement
+from wsc.isa.statements import Use, assigned, iterations, rewrite
 from wsc.kernels.asm import Emission
-from wsc.kernels.registers import assigned, iterations
-
-Rewrite = Callable[[Expr, tuple[str, ...], str], Expr]
-
-
-def rewrite(body: tuple[Statement, ...], change: Rewrite) -> tuple[Statement, ...]:
-    """The body with every operand expression passed through ``change(expr, dims, role)``."""
-    return tuple(_statement(statement, change) for statement in body)
-
-
-def _statement(statement: Statement, change: Rewrite) -> Statement:
-    if isinstance(statement, Loop):
-        count = change(statement.count, (), "count")
-        return replace(statement, count=count, body=rewrite(statement.body, change))
-    if isinstance(statement, If):
-        return replace(
-            statement,
-            left=change(statement.left, (), "value"),
-            right=change(statement.right, (), "value"),
-            then=rewrite(statement.then, change),
-            otherwise=rewrite(statement.otherwise, change),
-        )
-    if isinstance(statement, Call):
-        arguments = tuple((key, change(value, (), key)) for key, value in statement.arguments)
-        return replace(statement, arguments=arguments)
-    dims = tuple(dim.name for dim in statement.dims)
-    operands = tuple(_operand(operand, dims, change) for operand in statement.operands)
-    space = tuple(Dim(dim.name, change(dim.extent, (), "count")) for dim in statement.dims)
-    target = statement.target
-    if target is not None:
-        target = (change(target[0], (), "value"), change(target[1], (), "value"))
-    return replace(statement, operands=operands, dims=space, target=target)
-
-
-def _operand(operand: Operand, dims: tuple[str, ...], change: Rewrite) -> Operand:
-    if isinstance(operand, Mem):
-        return Mem(change(operand.address, dims, "at"))
-    if isinstance(operand, Scalar):
-        return Scalar(change(operand.value, dims, "value"))
-    return operand
 
 
 @dataclass(slots=True)
@@ -187,7 +148,7 @@ def _outline(
 ) -> Procedure:
     first = instances[0]
     parameters: dict[tuple[Expr, ...], str] = {}
-    taken = assigned(first.emission.body) | iterations(first.emission.body)
+    taken = {*assigned(first.emission.body), *iterations(first.emission.body)}
     values: list[Expr] = []
     for column, role in zip(_columns(instances), first.roles, strict=True):
         if not _differs(column):
@@ -204,8 +165,17 @@ def _outline(
     )
 
 
+# How parameters are called for what a body does with them.
+_CALLED = {
+    Use.ADDRESS.value: "at",
+    Use.EXTENT.value: "count",
+    Use.TARGET.value: "value",
+    Use.COMPARED.value: "value",
+}
+
+
 def _fresh(role: str, taken: set[str]) -> str:
-    number = 1
+    role, number = _CALLED.get(role, role), 1
     while f"{role}_{number}" in taken:
         number += 1
     taken.add(f"{role}_{number}")
