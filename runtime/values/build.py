@@ -20,6 +20,7 @@ from wsc.runtime.memory import addressable_bytes, available_bytes
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
+from wsc.runtime.values.bands import parted
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.produce import PLAIN_HALVES, PLAIN_WORDS, is_made, made_code
@@ -135,8 +136,10 @@ class Builder:
         outputs: dict[str, np.ndarray],
         max_memory: int | None,
         deciding: np.ndarray,
+        bands: int = 1,
     ) -> None:
         self.image, self.inputs, self.outputs = image, inputs, outputs
+        self.bands = parted(image.program.width, bands)
         self.deciding = deciding
         self.width, self.height = image.program.width, image.program.height
         self.colors = max(len(image.program.colors), 1)
@@ -145,10 +148,50 @@ class Builder:
         self.traced = trace(image)
         self.streams: list[tuple[int, ...]] = []
         self.kept: list[np.ndarray] = []  # converted tensors
+        self.mirrors: list[tuple[int, int]] = []
         self.max_memory = max_memory
 
-    def machine(self) -> Machine:
-        """The tables."""
+    def machines(self) -> list[Machine]:
+        """The tables, for each band; what tiles, streams and the edge have is in all of them."""
+        tables = self._tables()
+        count = len(self.bands) - 1
+        made = [tables, *(tables | self._own(tables["now"]) for _ in range(count - 1))]
+        now = made[0]["now"][0].copy()
+        storage = (now["end_of_storage"] - now["free"]) // count
+        for band, mine in enumerate(made):
+            own = mine["now"]
+            own["first_column"], own["end_column"] = self.bands[band], self.bands[band + 1]
+            own["buffers"] = band * MOST_OPERANDS * now["scratch"]
+            own["free"] = now["free"] + band * storage
+            own["end_of_storage"] = own["free"] + storage
+            own["runs_used"] = band * self._own_runs()
+            own["run_room"] = own["runs_used"] + self._own_runs()
+        return [Machine(mine) for mine in made]
+
+    def _own_runs(self) -> int:
+        """Runs of routers that each band has, to begin with."""
+        return RUNS + 2 * self.height
+
+    def _own(self, now: np.ndarray) -> dict[str, np.ndarray]:
+        """What every band has for itself."""
+        return {
+            "now": now.copy(),
+            "notes": np.zeros((NOTES, 3), np.int64),
+            "counted": np.zeros(len(COUNTED), np.int64),
+            "free_storage": np.zeros(CLASSES, np.int64),
+            "listed": np.zeros(len(self.slots) + 1, np.int64),
+            "at": np.zeros(MOST_OPERANDS, np.int64),
+            "kind": np.zeros(MOST_OPERANDS, np.int64),
+            "spread": np.zeros(MOST_OPERANDS, np.int64),
+            "count": np.zeros(MOST_DIMS, np.int64),
+            "step": np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
+            "index": np.zeros(MOST_DIMS, np.int64),
+            "listed_steps": np.zeros((MOST_LISTED, 2), np.int64),
+            "turns": np.zeros((MOST_DIMS + 1, 4), np.int64),
+        }
+
+    def _tables(self) -> dict[str, np.ndarray]:
+        """The tables of the first band."""
         image, code = self.image, self.image.code
         tiles = self.width * self.height
         units = code.units + 1
@@ -159,8 +202,9 @@ class Builder:
         tables = self._tasks(tiles, units)
         rows = code.rows
         wanted = wanted_operations(rows)
-        tables: dict[str, np.ndarray] = dict(
-            now=now,
+        self._start(now, units)
+        return dict(
+            **self._own(now),
             words=words,
             reals=words.view(np.float32),
             halves=words.view(np.uint16),
@@ -177,7 +221,6 @@ class Builder:
             traits=_traits(rows, code.operands),
             regions=image.regions,
             deciding=self.deciding,
-            notes=np.zeros((NOTES, 3), np.int64),
             threads=self._threads(),
             regs=sparse(tiles * fabric.registers, np.int32),
             loops=sparse(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
@@ -186,13 +229,10 @@ class Builder:
             **streams,
             semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
             dirty=np.ones(self.width, np.int64),
-            counted=np.zeros(len(COUNTED), np.int64),
-            free_storage=np.zeros(CLASSES, np.int64),
             slots=self.slots if len(self.slots) else _none(16).astype(np.int32),
             slot_of=image.routes.slot_of,
             positions=image.routes.positions,
-            runs=np.zeros(RUNS + 2 * self.height, RUN),
-            listed=np.zeros(len(self.slots) + 1, np.int64),
+            runs=np.zeros((len(self.bands) - 1) * self._own_runs(), RUN),
             moves=sparse(len(self.slots) + 1, np.int64, 6),
             passes=sparse(len(self.slots) + 1, np.int64, 4),
             lines=np.zeros(self.colors * (self.width + self.height), np.int64),
@@ -203,18 +243,7 @@ class Builder:
             lookups=image.schedule.lookups,
             lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
             lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
-            at=np.zeros(MOST_OPERANDS, np.int64),
-            kind=np.zeros(MOST_OPERANDS, np.int64),
-            spread=np.zeros(MOST_OPERANDS, np.int64),
-            count=np.zeros(MOST_DIMS, np.int64),
-            step=np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
-            index=np.zeros(MOST_DIMS, np.int64),
-            listed_steps=np.zeros((MOST_LISTED, 2), np.int64),
-            turns=np.zeros((MOST_DIMS + 1, 4), np.int64),
         )
-        self._start(now, units)
-        now["run_room"], now["note_room"] = len(tables["runs"]), NOTES
-        return Machine(tables)
 
     def _start(self, now: np.ndarray, units: int) -> None:
         fabric = self.image.fabric
@@ -225,17 +254,22 @@ class Builder:
         now["loop_words"] = (fabric.call_depth + 1) * fabric.loop_depth
         now["frame_words"] = 2 * fabric.call_depth
         now["portion"], now["portion_rows"] = PORTION, PORTION_ROWS
-        now["queues_left"] = now["edge_queues"] = len(self.queues)
-        now["slots"] = len(self.slots)
+        now["edge_queues"] = len(self.queues)
+        now["slots"], now["note_room"] = len(self.slots), NOTES
+        now["mirrors"] = len(self.mirrors)
 
     # --- memory ---------------------------------------------------------------------------
 
     def _memory(self, now: np.ndarray) -> np.ndarray:
-        """One array for scratch, SRAM and storage; pages that are not used take no memory."""
+        """One array for scratch, SRAM and storage; pages that are not used take no memory.
+
+        Scratch is there for each band.
+        """
         scratch = max(SCRATCH, self.height)
         words = self.image.data_bytes // 4
         sram = self.width * self.height * words
-        start = -(-(MOST_OPERANDS * scratch + sram) // 64) * 64
+        buffers = (len(self.bands) - 1) * MOST_OPERANDS * scratch
+        start = -(-(buffers + sram) // 64) * 64
         room = available_bytes() if self.max_memory is None else self.max_memory
         storage = MOST_STORAGE if room is None else max(room // 4 - start, 1 << 16)
         # The array takes addresses for all that there is room for. Where these are counted, others
@@ -244,7 +278,7 @@ class Builder:
         if addresses is not None:
             storage = max(min(storage, addresses // 8 - start), 1 << 16)
         now["scratch"], now["words"], now["bytes"] = scratch, words, self.image.data_bytes
-        now["memory"], now["free"] = MOST_OPERANDS * scratch, start
+        now["memory"], now["free"] = buffers, start
         now["end_of_storage"] = start + storage
         return np.zeros(start + storage, np.int32)
 
@@ -356,6 +390,8 @@ class Builder:
             leaves = self._leaves(row) and origin[slot] >= 0
             if not guided[slot] and leaves and directions[number] != {FEED}:
                 source[total + number], lane[total + number] = at_slot[slot], lane_at[slot]
+        source = self._mirror(source, total)
+        lane = np.append(lane, np.zeros(len(self.mirrors), np.int64))
         readers, firsts, counts = self._readers(source, total)
         table = np.zeros(max(len(self.streams), 1), STREAM)
         if self.streams:
@@ -378,6 +414,7 @@ class Builder:
             "lane": lane,
             "cursor": np.zeros(len(source), np.int64),
             "readers": readers,
+            "mirrors": np.array(self.mirrors or [(-1, -1)], np.int64),
             "feeding": feeding,
             "routers": routers,
         }
@@ -385,6 +422,28 @@ class Builder:
     def _stream(self, lanes: int, queue: int, color: int, column: int, guided: bool) -> int:
         self.streams.append((lanes, queue, color, column, int(guided)))
         return len(self.streams) - 1
+
+    def _mirror(self, source: np.ndarray, total: int) -> np.ndarray:
+        """Have readers in other bands than their stream's read from a mirror of it.
+
+        source: of each queue of a core (the first ``total``) and of the edge, the stream that it
+        reads. Returns the same with mirrors, and behind them the streams that mirrors repeat.
+        """
+        band = np.repeat(np.arange(len(self.bands) - 1), np.diff(self.bands))
+        makes = band[np.array([stream[3] for stream in self.streams], np.int64)]
+        reads = np.nonzero(source[:total] >= 0)[0]
+        here = band[reads // (self.colors * self.height)]
+        away = here != makes[source[reads]]
+        pairs = np.stack([source[reads[away]], here[away]], axis=1)
+        wanted, which = np.unique(pairs, axis=0, return_inverse=True)
+        made = np.zeros(len(wanted), np.int64)
+        for number, (stream, where) in enumerate(wanted.tolist()):
+            lanes, _, color, _, _ = self.streams[stream]
+            made[number] = self._stream(lanes, -1, color, self.bands[where], False)
+            self.mirrors.append((int(made[number]), stream))
+        source = source.copy()
+        source[reads[away]] = made[which.ravel()]
+        return np.append(source, wanted[:, 0])
 
     def _directions(self) -> list[set[int]]:
         """Directions of the records of each queue."""
@@ -400,12 +459,12 @@ class Builder:
         return bool(send >> side & 1)
 
     def _readers(self, source: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Columns, and width + queues, that read each stream."""
+        """Columns, and width + queues and mirrors, that read each stream."""
         reads = np.nonzero(source >= 0)[0]
         who = np.where(
             reads < total, reads // (self.colors * self.height), self.width + reads - total
         )
-        most = self.width + len(self.queues)
+        most = self.width + len(self.queues) + len(self.mirrors)
         stream, reader = np.divmod(np.unique(source[reads] * most + who), most)
         counts = np.bincount(stream, minlength=len(self.streams)).astype(np.int64)
         return np.append(reader, 0), np.cumsum(counts) - counts, counts

@@ -8,7 +8,7 @@ from wsc.runtime.tables import Col, Kind
 from wsc.runtime.values.compiled import Machine, kernel, look, operate
 from wsc.runtime.values.multiply import multiply
 from wsc.runtime.values.records import Fault, Standing
-from wsc.runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, push_words
+from wsc.runtime.values.remote import SLOPE, TARGET_X, TARGET_Y, elsewhere, push_words
 from wsc.runtime.values.routers import send_run
 from wsc.runtime.values.tasks import (
     ADDRESS,
@@ -152,14 +152,16 @@ def scalar(m: Machine, thread: int, row: int) -> None:
     target = m.threads[thread].frame + m.rows[row, A]
     if kind == SCALAR:
         a, b = reference(m, thread, m.rows[row, B]), reference(m, thread, m.rows[row, C])
-        m.words[1], m.words[2] = a, b
-        base, domain = m.words.ctypes.data, m.domains[m.rows[row, CODE]]
+        # Operands and result are words of the band's scratch.
+        own = now[0].buffers
+        m.words[own + 1], m.words[own + 2] = a, b
+        base, domain = m.words.ctypes.data + 4 * own, m.domains[m.rows[row, CODE]]
         if domain != 0 and look(domain, base, base + 4, base + 8, base, 1) == 0:
-            fail(m, DOMAIN, thread, 0, row, m.words[1], m.words[2])
+            fail(m, DOMAIN, thread, 0, row, m.words[own + 1], m.words[own + 2])
             return
         split_thread(m, thread, now[0].row_end)
         operate(m.operations[m.rows[row, CODE], 1], base, base + 4, base + 8, base + 8, 1)
-        m.regs[thread * m.now[0].registers + target] = m.words[0]
+        m.regs[thread * m.now[0].registers + target] = m.words[own]
         return
     word = word_address(m, thread, row)
     if word < 0:
@@ -177,9 +179,8 @@ def scalar(m: Machine, thread: int, row: int) -> None:
             now[0].noted = note + 1
     else:
         value = reference(m, thread, m.rows[row, C])
-        m.words[1] = value
         for lane in range(now[0].row_end - y):
-            m.words[word + lane] = m.words[1]
+            m.words[word + lane] = value
     now[0].sram_bytes += 4 * (now[0].row_end - y)
 
 
@@ -311,10 +312,12 @@ def start(m: Machine, thread: int, row: int) -> bool:
     split_thread(m, thread, end)
     if now[0].fault != 0:
         return False
-    long = m.tasks[task].long != 0
-    if m.rows[row, KIND] == SEND and total > 0 and not long:
+    long, sends = m.tasks[task].long != 0, m.rows[row, KIND] == SEND
+    if sends and total > 0 and elsewhere(m, task):
+        long = True
+    if sends and total > 0 and not long:
         push_words(m, task, x, y, 0, total)
-    if total == 0 or (m.rows[row, KIND] == SEND and not long):
+    if total == 0 or (sends and not long):
         finish(m, row, unit, x, y, end)
         return True
     if m.rows[row, LEVEL] < 0 and not long:

@@ -63,8 +63,6 @@ def settle(m: Machine, queue: int) -> None:
             q[queue, TURN] = m.records[record, REPEAT]
             continue
         end_repetition(m, queue, shape)
-    if q[queue, RECORD] == q[queue, END]:
-        m.now[0].queues_left -= 1
 
 
 @kernel

@@ -272,7 +272,7 @@ def multiply(m: Machine, task: int, x: int, y: int, lanes: int, dims: int) -> No
     first, first_size, second, second_size = -1, 0, -1, 0
     for k in range(1, 3):
         if m.kind[k] == LITERAL:
-            cell = k * m.now[0].scratch
+            cell = m.now[0].buffers + k * m.now[0].scratch
             m.words[cell] = m.held[task, k]
             if m.operands[operand + k, OF_TYPE] == F16:
                 m.reals[cell] = m.half[m.held[task, k] & 0xFFFF]

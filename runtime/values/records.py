@@ -121,6 +121,7 @@ RUNNING = np.dtype(
         ("bytes", np.int64),  # of SRAM in each tile
         ("words", np.int64),
         ("memory", np.int64),  # address of the first word of SRAM
+        ("buffers", np.int64),  # address of the band's scratch for the first operand
         ("scratch", np.int64),  # words of scratch for each operand
         ("free", np.int64),  # first address of storage that was never used
         ("end_of_storage", np.int64),
@@ -131,6 +132,13 @@ RUNNING = np.dtype(
         ("mode", np.int64),  # a ``Mode``
         ("row_end", np.int64),  # where the rows end that agree with the first one
         ("left", np.int64),  # work until Python is asked for the next
+        ("first_column", np.int64),  # of the band
+        ("end_column", np.int64),  # behind its last one
+        ("place", np.int64),  # columns of the band that were visited in this turn
+        ("turn", np.int64),  # 0: to the east, 1: back
+        ("alone", np.int64),  # no other band runs now
+        ("posts", np.int64),  # some remote store to another band waits until none does
+        ("mirrors", np.int64),  # rows of ``mirrors`` that are filled
         ("listed", np.int64),  # routers that have something to do
         ("blocked", np.int64),  # some router waits for readers, or for room in the pool
         ("free_run", np.int64),  # first unused one of ``runs``, or -1
@@ -147,7 +155,6 @@ RUNNING = np.dtype(
         ("fault_statement", np.int64),
         ("fault_a", np.int64),
         ("fault_b", np.int64),
-        ("queues_left", np.int64),  # of the edge
         ("moved", np.int64),  # elements of the edge
         ("elements", np.int64),
         ("macs_f32", np.int64),
@@ -245,10 +252,11 @@ TABLES: dict[str, tuple[Any, int]] = {
     "source": (
         np.int64,
         FLAT,
-    ),  # [column, color, row], then edge queues: stream that is read, or -1
+    ),  # [column, color, row], then edge queues, then mirrors: stream that is read, or -1
     "lane": (np.int64, FLAT),
     "cursor": (np.int64, FLAT),
-    "readers": (np.int64, FLAT),  # columns, or width + edge queue
+    "readers": (np.int64, FLAT),  # columns, or width + edge queue, or those and mirror
+    "mirrors": (np.int64, 2),  # [stream in which another band reads, stream that it repeats]
     "free_storage": (np.int64, FLAT),  # [size class]: first free piece, or 0
     # Routers of colors whose routes change.
     "slots": (np.int32, SLOT_COLUMNS),

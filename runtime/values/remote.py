@@ -12,6 +12,13 @@ TARGET_X, TARGET_Y, SLOPE = 2, 3, 2  # columns of ``bases`` and ``held`` that no
 
 
 @kernel
+def elsewhere(m: Machine, task: int) -> bool:
+    """Whether a remote store goes to another band, which may run just now."""
+    now, x = m.now, m.bases[task, TARGET_X]
+    return now[0].alone == 0 and (x < now[0].first_column or x >= now[0].end_column)
+
+
+@kernel
 def push_words(m: Machine, task: int, x: int, y: int, begin: int, end: int) -> None:
     """Do steps of a remote store for all rows of its task, and add them to the semaphore."""
     now, height, row = m.now, m.now[0].height, m.tasks[task].row

@@ -82,7 +82,7 @@ def first_needed(m: Machine, stream: int) -> tuple[int, int]:
     tiles = m.now[0].width * colors * height
     for number in range(s.readers, s.readers + s.reader_count):
         column = m.readers[number]
-        if column >= m.now[0].width:
+        if column >= m.now[0].width:  # the edge, or a mirror in another band
             low = min(low, m.cursor[tiles + column - m.now[0].width])
             continue
         start = (column * colors + s.color) * height

@@ -6,7 +6,7 @@ from wsc.runtime.values.compiled import Machine, entry, kernel
 from wsc.runtime.values.control import HALTED, RUNS, TASK, run_thread, split_thread
 from wsc.runtime.values.edge import drain
 from wsc.runtime.values.records import Mode
-from wsc.runtime.values.routers import route_all
+from wsc.runtime.values.routers import route_all, route_listed
 from wsc.runtime.values.tasks import try_task
 
 STEPS = int(Mode.STEPS)
@@ -133,7 +133,7 @@ def visit(m: Machine, x: int, mode: int) -> bool:
     return some
 
 
-@kernel
+@entry
 def serve_edge(m: Machine) -> bool:
     """Routers, guided ports and drains; whether any did something."""
     some = route_all(m)
@@ -144,19 +144,47 @@ def serve_edge(m: Machine) -> bool:
 
 
 @entry
+def serve_routers(m: Machine) -> bool:
+    """Routers that a band has given something to do; whether any did something."""
+    return route_listed(m)
+
+
+@entry
 def sweep(m: Machine, mode: int) -> bool:
-    """Visit the columns that may have something to do, to the east and back; whether they had."""
-    width, some = m.now[0].width, False
-    for turn in range(2):
-        for place in range(width):
-            x = place if turn == 0 else width - 1 - place
-            if m.dirty[x] != 0 and m.now[0].left > 0 and m.now[0].fault == 0:
-                m.dirty[x] = 0
-                if visit(m, x, mode):
-                    some = True
-                if m.now[0].left <= 0:
-                    m.dirty[x] = 1
-                    return True
-        if serve_edge(m):
-            some = True
+    """Visit the columns of a band that may have something to do, to one side; whether they had.
+
+    It ends at the band's last column, or when its work is done: the next one goes on there. Turns
+    go to the east and back.
+    """
+    now, some = m.now, False
+    columns = now[0].end_column - now[0].first_column
+    while now[0].place < columns:
+        place = now[0].place if now[0].turn == 0 else columns - 1 - now[0].place
+        x = now[0].first_column + place
+        if m.dirty[x] != 0 and now[0].fault == 0:
+            m.dirty[x] = 0
+            if visit(m, x, mode):
+                some = True
+            if now[0].left <= 0:
+                m.dirty[x] = 1
+                return True
+        now[0].place += 1
+    now[0].place = 0
+    now[0].turn = 1 - now[0].turn
+    return some
+
+
+@entry
+def post(m: Machine, mode: int) -> bool:
+    """Do the remote stores to other bands that have waited; whether any could be done.
+
+    No other band runs meanwhile. Each column has one turn.
+    """
+    now, some = m.now, False
+    now[0].posts, now[0].alone = 0, 1
+    for x in range(now[0].first_column, now[0].end_column):
+        some = run_units(m, x, mode) or some
+        some = run_threads(m, x, mode) or some
+        m.dirty[x] = 1
+    now[0].alone = 0
     return some

@@ -8,7 +8,7 @@ from wsc.runtime.values.compiled import Machine, bits_of, kernel
 from wsc.runtime.values.edge import supply
 from wsc.runtime.values.multiply import multiply
 from wsc.runtime.values.records import MOST_OPERANDS, Fault, Mode
-from wsc.runtime.values.remote import push_words
+from wsc.runtime.values.remote import elsewhere, push_words
 from wsc.runtime.values.routers import send_run
 from wsc.runtime.values.streams import (
     catch_up,
@@ -543,6 +543,9 @@ def try_task(m: Machine, task: int, unit: int, x: int) -> int:
     now, y = m.now, task // m.now[0].units % m.now[0].height
     rows, end, mode = m.tasks[task].rows, m.tasks[task].end, now[0].mode
     if m.rows[m.tasks[task].row, KIND] == SEND:
+        if elsewhere(m, task):
+            now[0].posts = 1
+            return 0
         return push_portion(m, task, unit, x, y)
     long = m.tasks[task].long != 0
     if mode < PARTS and not long:

@@ -156,7 +156,7 @@ def fetch(
 ) -> int:
     """Address of so many steps of an operand, contiguous; copied if they do not lie so."""
     kind, spread, height = m.kind[k], m.spread[k], m.now[0].height
-    buffer = k * m.now[0].scratch
+    buffer = m.now[0].buffers + k * m.now[0].scratch
     if kind == LITERAL:
         return buffer
     if kind == WORDS or (kind == HALF_WORDS and raw):
@@ -294,7 +294,7 @@ def outside(
 @kernel
 def calculate(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, dims: int) -> None:
     """Do the steps of an instruction that the tables of operands describe."""
-    row, scratch = m.tasks[task].row, m.now[0].scratch
+    row, scratch, buffers = m.tasks[task].row, m.now[0].scratch, m.now[0].buffers
     opcode, count, operand = m.rows[row, CODE], m.rows[row, COUNT], m.rows[row, OPERANDS]
     whole = 1 if m.rows[row, DTYPE] == I32 else 0
     raw, limited = MOVING[opcode], whole == 1 and m.domains[opcode] != 0
@@ -307,7 +307,7 @@ def calculate(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, dims
             value = m.held[task, k]
             if m.operands[operand + k, OF_TYPE] == F16 and not raw:
                 value = bits_of(m.half[value & 0xFFFF])
-            fill(m, k * scratch, value, most * lanes)
+            fill(m, buffers + k * scratch, value, most * lanes)
     address, base = m.operations[opcode, whole], m.words.ctypes.data
     d0, a0, b0, c0 = m.at[0], m.at[1], m.at[2], m.at[3]
     inner = dims - 1 if dims > 0 else 0
@@ -333,7 +333,7 @@ def calculate(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, dims
                     c = fetch(m, 3, c0 + done * dc, dc, some, lanes, column, False)
                 if limited and outside(m, task, unit, x, y, a, b, some, lanes):
                     return
-                target = at if direct and (some == 1 or dd == lanes) else 0
+                target = at if direct and (some == 1 or dd == lanes) else buffers
                 operate(
                     address,
                     base + 4 * target,

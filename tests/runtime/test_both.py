@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,8 +225,10 @@ def test_engines_that_disagree_stop_the_run(
 ) -> None:
     from wsc.runtime.values import engine
 
-    counted: Callable[..., Any] = engine._work
-    monkeypatch.setattr(engine, "_work", lambda *given: replace(counted(*given), **change))
+    counted = engine.Execution.work
+    monkeypatch.setattr(
+        engine.Execution, "work", lambda execution: replace(counted(execution), **change)
+    )
     with pytest.raises(RuntimeFault, match=f"disagree about {next(iter(change))}"):
         runtime.run(chain(4, 3), {})
 
