@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from wsc.cli.main import main
+from wsc.cli.main import cli
 from wsc.ir.graph import Graph, Map
 from wsc.ir.tasks import MapTask, Placed, Store
 from wsc.ir.text import parse_graph
@@ -140,7 +140,7 @@ def test_promises_are_checked_on_demand(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(stages, "check_promises", lambda: called.append(True))
         for arguments in (["fabrics"], ["fabrics", "--debug"]):
             with pytest.raises(SystemExit):
-                main(arguments)
+                cli(arguments)
     finally:
         check_promises()
     assert called == [True]
