@@ -301,14 +301,14 @@ class Builder(OperandBuilder):
 
     def tensor(self, children: Children) -> None:
         """``tensor h : f32[128 y:8] at 64 size 32 shares a @"node"``."""
-        name, dtype, dims, address, size, shares, node = children
+        name, dtype, dims, address, size, shares, nodes = children
         tensor = Tensor(
             str(name),
             DType(str(dtype)),
             dims,
             address,
             size,
-            self.node_name(node),
+            nodes or (),
             "" if shares is None else str(shares),
             self.where(name),
         )
@@ -381,9 +381,9 @@ class Builder(OperandBuilder):
 
     def call(self, children: Children) -> Call:
         """``call name(a = 1) @"node"``."""
-        token, procedure, *arguments, node = children
+        token, procedure, *arguments, nodes = children
         given = tuple(present(arguments))
-        return Call(str(procedure), given, self.node_name(node), self.where(token))
+        return Call(str(procedure), given, nodes or (), self.where(token))
 
     def argument(self, children: Children) -> tuple[str, ex.Expr]:
         """``a = 1``."""
@@ -459,7 +459,7 @@ class Builder(OperandBuilder):
             dims,
             then,
             final,
-            node,
+            nodes,
         ) = children
         return Transfer(
             Direction(str(token)),
@@ -474,7 +474,7 @@ class Builder(OperandBuilder):
             lookup,
             Control.NONE if then is None else Control(str(then)),
             Control.NONE if final is None else Control(str(final)),
-            self.node_name(node),
+            nodes or (),
             self.where(token),
         )
 

@@ -152,12 +152,12 @@ class If:
 class Call:
     """Call a procedure; the arguments become the first registers of its window.
 
-    node: the name of the ONNX node(s) that caused the call, for provenance.
+    nodes: the ONNX nodes that caused the call, for provenance.
     """
 
     procedure: str
     arguments: tuple[tuple[str, Expr], ...] = ()
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     where: Location = field(default=NOWHERE, compare=False)
 
 
@@ -229,7 +229,7 @@ class Tensor:
     dims: tuple[Extent, ...]
     address: int
     bytes: int
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     shares: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
@@ -430,7 +430,7 @@ class Transfer:
     lookup: Lookup | None = None
     then: Control = Control.NONE
     final: Control = Control.NONE
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     where: Location = field(default=NOWHERE, compare=False)
 
 

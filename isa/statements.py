@@ -7,7 +7,7 @@ rewriter follow from these two, so that a new kind of statement or operand is to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from wsc.isa.expr import Expr
@@ -106,7 +106,22 @@ def expressions(statement: Statement, but: tuple[Use, ...] = ()) -> list[Expr]:
     return [node for use, node in uses(statement) if use not in but]
 
 
-Change = Callable[[Expr, tuple[str, ...], str], Expr]
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where an expression is in a statement.
+
+    name: of what it is for: a procedure's parameter for an argument, an iteration for its extent,
+    the register that an instruction or a loop sets; else "". dims: iteration names that may be in
+    it. instruction: its name in the table, "" in other statements.
+    """
+
+    use: Use
+    name: str = ""
+    dims: tuple[str, ...] = ()
+    instruction: str = ""
+
+
+Change = Callable[[Expr, Spot], Expr]
 
 
 def rewrite(
@@ -116,45 +131,53 @@ def rewrite(
 ) -> tuple[Statement, ...]:
     """The body with other expressions, registers, colors or whatever else.
 
-    change: gets every expression, the iteration names of its instruction, and what it is: the value
-    of a ``Use``, or the parameter's name for an argument. own: gets every statement, with its
+    change: gets every expression, and where it is. own: gets every statement, with its
     expressions and blocks changed, and changes what else there is in it.
     """
 
     def block(inside: Iterable[Statement]) -> tuple[Statement, ...]:
         return rewrite(inside, change, own)
 
-    def there(node: Expr, use: Use, dims: tuple[str, ...] = ()) -> Expr:
-        return node if change is None else change(node, dims, use.value)
+    def there(node: Expr, spot: Spot) -> Expr:
+        return node if change is None else change(node, spot)
 
-    def operand(item: Operand, dims: tuple[str, ...]) -> Operand:
+    def operand(item: Operand, op: Op, dims: tuple[str, ...]) -> Operand:
+        register = op.register or ""
         if isinstance(item, Mem):
-            return Mem(there(item.address, Use.ADDRESS, dims))
-        return Scalar(there(item.value, Use.VALUE, dims)) if isinstance(item, Scalar) else item
+            return Mem(there(item.address, Spot(Use.ADDRESS, register, dims, op.name)))
+        if isinstance(item, Scalar):
+            return Scalar(there(item.value, Spot(Use.VALUE, register, dims, op.name)))
+        return item
 
     def one(statement: Statement) -> Statement:
         if isinstance(statement, Loop):
-            count = there(statement.count, Use.COUNT)
+            count = there(statement.count, Spot(Use.COUNT, statement.register))
             return replace(statement, count=count, body=block(statement.body))
         if isinstance(statement, If):
             return replace(
                 statement,
-                left=there(statement.left, Use.COMPARED),
-                right=there(statement.right, Use.COMPARED),
+                left=there(statement.left, Spot(Use.COMPARED)),
+                right=there(statement.right, Spot(Use.COMPARED)),
                 then=block(statement.then),
                 otherwise=block(statement.otherwise),
             )
         if change is None:
             return statement
         if isinstance(statement, Call):
-            arguments = tuple((key, change(node, (), key)) for key, node in statement.arguments)
+            arguments = tuple(
+                (key, change(node, Spot(Use.ARGUMENT, key))) for key, node in statement.arguments
+            )
             return replace(statement, arguments=arguments)
-        dims = tuple(dim.name for dim in statement.dims)
-        operands = tuple(operand(item, dims) for item in statement.operands)
-        space = tuple(Dim(dim.name, there(dim.extent, Use.EXTENT)) for dim in statement.dims)
+        name, dims = statement.name, tuple(dim.name for dim in statement.dims)
+        operands = tuple(operand(item, statement, dims) for item in statement.operands)
+        space = tuple(
+            Dim(dim.name, there(dim.extent, Spot(Use.EXTENT, dim.name, (), name)))
+            for dim in statement.dims
+        )
         target = statement.target
         if target is not None:
-            target = (there(target[0], Use.TARGET), there(target[1], Use.TARGET))
+            spot = Spot(Use.TARGET, "", (), name)
+            target = (there(target[0], spot), there(target[1], spot))
         return replace(statement, operands=operands, dims=space, target=target)
 
     changed = (one(statement) for statement in body)

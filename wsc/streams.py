@@ -14,7 +14,7 @@ from wsc.isa.expr import evaluate, names
 from wsc.isa.program import Call, If, Loop, Op, Program, Region, Statement, Transfer
 from wsc.isa.program import Fabric as Queue
 from wsc.isa.statements import calls, statements
-from wsc.isa.turns import expand, plain_transfers
+from wsc.isa.turns import expanded, plain_transfers
 
 MOST_CALLS = 1 << 20  # that are told apart
 
@@ -48,13 +48,13 @@ def call_transfers(program: Program) -> dict[int, dict[int, int]]:
     played = plain_transfers(program)
     colors = call_colors(program)
     numbers = {id(call): number for number, (_, call) in enumerate(all_calls(program))}
-    calls: dict[tuple[str, str], list[Call]] = {}
+    calls: dict[tuple[str, tuple[str, ...]], list[Call]] = {}
     for region in program.regions:
-        for call, node in _in_turn(program, region, region.main):
-            calls.setdefault((region.name, node), []).append(call)
-    streams: dict[tuple[str, str], list[int]] = {}
+        for call, nodes in _in_turn(program, region, region.main):
+            calls.setdefault((region.name, nodes), []).append(call)
+    streams: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for number, transfer in enumerate(played):
-        streams.setdefault((transfer.region, transfer.node), []).append(number)
+        streams.setdefault((transfer.region, transfer.nodes), []).append(number)
     found: dict[int, dict[int, int]] = {}
     for key, mine in streams.items():
         used = {played[n].color for n in mine}
@@ -75,8 +75,10 @@ def _parts(played: Sequence[Transfer], transfers: list[int], users: int) -> list
     return list(zip(transfers, turns, strict=True))
 
 
-def _in_turn(program: Program, region: Region, body: Iterable[Statement]) -> list[tuple[Call, str]]:
-    """The calls of statements in the order in which they run, each with its node.
+def _in_turn(
+    program: Program, region: Region, body: Iterable[Statement]
+) -> list[tuple[Call, tuple[str, ...]]]:
+    """The calls of statements in the order in which they run, each with its nodes.
 
     Those of a loop stand at each turn, with the nodes that they are for in that turn.
 
@@ -84,10 +86,10 @@ def _in_turn(program: Program, region: Region, body: Iterable[Statement]) -> lis
     """
     env = static_environment(program, region.width, region.height)
     tables = dict(program.names)
-    found: list[tuple[Call, str]] = []
+    found: list[tuple[Call, tuple[str, ...]]] = []
     for statement in body:
         if isinstance(statement, Call):
-            found.append((statement, statement.node))
+            found.append((statement, statement.nodes))
         elif isinstance(statement, If):
             found += _in_turn(program, region, (*statement.then, *statement.otherwise))
         elif isinstance(statement, Loop):
@@ -97,7 +99,8 @@ def _in_turn(program: Program, region: Region, body: Iterable[Statement]) -> lis
             turns = turns if turns * len(inner) <= MOST_CALLS else 1
             for turn in range(turns):
                 found += [
-                    (call, expand(node, statement.register, turn, tables)) for call, node in inner
+                    (call, expanded(nodes, statement.register, turn, tables))
+                    for call, nodes in inner
                 ]
     return found
 

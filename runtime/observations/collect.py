@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from wsc.isa.counted import StatementCycles
 from wsc.isa.program import Statement
 from wsc.isa.statements import statements
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
-from wsc.runtime.counters import ColorLinks, Counters, StatementCycles
+from wsc.runtime.counters import ColorLinks, Counters
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
 from wsc.runtime.routes import Scol

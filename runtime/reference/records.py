@@ -63,7 +63,7 @@ TILE = np.dtype(  # a tile
 
 
 TRAIT = np.dtype(  # what the steps of an instruction add to
-    [("counts", np.int64), ("bytes", np.int64)]  # a ``Counts``; bytes of SRAM
+    [("counts", np.int64), ("macs", np.int64), ("bytes", np.int64)]  # a ``Counts``; bytes of SRAM
 )
 
 

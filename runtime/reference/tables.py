@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from wsc.isa.program import Kind as Edge
-from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.table import TABLE
 from wsc.isa.types import DType
 from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
 from wsc.runtime.image import Image
@@ -29,7 +29,6 @@ from wsc.runtime.values.build import HALF, fabric_words, literals, wanted_operat
 from wsc.runtime.values.operations import domains, operations
 
 F16 = TYPE_INDEX[DType.F16]
-FMAC = OPCODE["fmac"]
 
 
 def make_machine(
@@ -101,7 +100,8 @@ def _traits(image: Image) -> np.ndarray:
         if row[Col.KIND] != Kind.VECTOR:
             continue
         table["counts"][number] = Counts.ELEMENTS
-        if row[Col.OPCODE] == FMAC:
+        table["macs"][number] = TABLE[row[Col.OPCODE]].macs
+        if table["macs"][number]:
             half = row[Col.DTYPE] == F16
             table["counts"][number] = Counts.MACS_F16 if half else Counts.MACS_F32
         first = row[Col.OPERANDS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.isa.rounding import half_encoding
-from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES, VALUES, Class
 from wsc.runtime.clocked.basics import fault
@@ -23,7 +23,7 @@ from wsc.runtime.reference.compiled import (
 from wsc.runtime.reference.records import Counts, Fault
 from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
 
-FMAC = OPCODE["fmac"]
+PRODUCTS = np.array([row.inner is Inner.PRODUCTS for row in TABLE])
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
 MOVING = np.array([row.name in MOVES for row in TABLE])
 ACCUMULATING = np.array([row.accumulates for row in TABLE])
@@ -155,7 +155,7 @@ def line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
     opcode = s.rows[row, Col.OPCODE]
     if MOVING[opcode] != 0:
         return move_line(s, row, me, n)
-    if opcode == FMAC:
+    if PRODUCTS[opcode]:
         return multiply_line(s, row, me, n)
     return operate_line(s, tile, row, me, n)
 
@@ -232,8 +232,9 @@ def account(s: Machine, tile: int, row: int, me: int, done: int) -> None:
     if trait.counts == Counts.ELEMENTS:
         counters.elements += done
         return
-    statement.macs += done
+    macs = done * trait.macs
+    statement.macs += macs
     if trait.counts == Counts.MACS_F16:
-        counters.macs_f16 += done
+        counters.macs_f16 += macs
     else:
-        counters.macs_f32 += done
+        counters.macs_f32 += macs

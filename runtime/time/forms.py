@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.table import TABLE
 from wsc.isa.types import DType
 from wsc.runtime.image import Image
 from wsc.runtime.tables import TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.time.operands import FABRIC, MEMORY
 from wsc.runtime.time.records import FORM, Counts
 
-FMAC = OPCODE["fmac"]
 F16 = TYPE_INDEX[DType.F16]
 
 
@@ -31,6 +30,7 @@ def forms(image: Image) -> np.ndarray:
 def _describe(form: np.void, row: list[int], operands: list[list[int]]) -> None:
     memory = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == MEMORY]
     form["counts"] = _counter(row)
+    form["macs"] = TABLE[row[Col.OPCODE]].macs
     form["bytes"] = sum(_touched(row, operands[k], k) for k in memory)
     if row[Col.LEVEL] < 0:
         return
@@ -49,7 +49,7 @@ def _describe(form: np.void, row: list[int], operands: list[list[int]]) -> None:
 
 def _counter(row: list[int]) -> Counts:
     """The counter that the steps of a vector instruction add to."""
-    if row[Col.OPCODE] != FMAC:
+    if not TABLE[row[Col.OPCODE]].macs:
         return Counts.ELEMENTS
     return Counts.MACS_F16 if row[Col.DTYPE] == F16 else Counts.MACS_F32
 

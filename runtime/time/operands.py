@@ -59,8 +59,9 @@ def account(s: Machine, tile: int, row: int, me: int, done: int) -> None:
     if form.counts == Counts.ELEMENTS:
         counters.elements += done
         return
-    statement.macs += done
+    macs = done * form.macs
+    statement.macs += macs
     if form.counts == Counts.MACS_F16:
-        counters.macs_f16 += done
+        counters.macs_f16 += macs
     else:
-        counters.macs_f32 += done
+        counters.macs_f32 += macs

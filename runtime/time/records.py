@@ -93,6 +93,7 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ("second", np.int64),  # of the second
         ("emits", np.int64),
         ("bytes", np.int64),  # of SRAM that a step touches
+        ("macs", np.int64),  # multiply-accumulates that a step counts
         ("sink", np.int64),  # simple, one operand from a queue, nothing sent on
         ("passes", np.int64),  # simple, one operand from a queue, its result into one
         (

@@ -10,7 +10,7 @@ import pytest
 from wsc.isa.expr import Binary, Expr, Int, Name
 from wsc.isa.parser import parse
 from wsc.isa.program import If, Location, Loop, Statement
-from wsc.isa.statements import Use, assigned, blocks, rewrite, statements, uses
+from wsc.isa.statements import Spot, Use, assigned, blocks, rewrite, statements, uses
 
 TEXT = """\
 wsc 1
@@ -66,10 +66,8 @@ def test_uses_are_all_expressions_of_a_statement() -> None:
 
 @pytest.mark.parametrize("use", Use)
 def test_the_rewriter_reaches_every_use(use: Use) -> None:
-    roles = {"at": Use.ARGUMENT, "n": Use.ARGUMENT}
-
-    def change(node: Expr, _: tuple[str, ...], role: str) -> Expr:
-        return Int(1234) if roles.get(role, role) in (use, use.value) else node
+    def change(node: Expr, spot: Spot) -> Expr:
+        return Int(1234) if spot.use is use else node
 
     for body in bodies():
         new = rewrite(body, change)

@@ -32,6 +32,7 @@ from wsc.cli.common import (
 from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, require_file, sized
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -335,7 +336,7 @@ def show_kernels(estimate: Estimate, every: bool) -> None:
         table.add_row(
             str(row.line or ""),
             row.procedure,
-            row.node,
+            named(row.nodes),
             f"{row.start:,}",
             f"{row.cycles:,}",
             f"{row.cycles / total:.1%}",

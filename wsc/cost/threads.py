@@ -298,10 +298,11 @@ class Threads:
             done = float((weight * shape.steps).sum())
         else:
             done = lanes.tiles * shape.steps
-        if op.name == "fmac":
-            self.tally.macs[made.dtype] += done
+        macs = BY_NAME[op.name].macs
+        if macs:
+            self.tally.macs[made.dtype] += done * macs
             if self.current is not None:
-                self.current.macs += done
+                self.current.macs += done * macs
         else:
             self.tally.elements += done
         self.tally.sram += done * made.touched

@@ -301,6 +301,21 @@ def held(task: Task, *wanted: Role) -> Iterator[Any]:
             yield from parts(task, name)
 
 
+def operand_names(task: Task) -> dict[str, str]:
+    """Buffer -> what the task calls it: the name of its field, numbered if that has several."""
+    found: dict[str, str] = {}
+    for name, role in roles(type(task)).items():
+        if role not in (Role.READ, Role.WRITE, Role.SCRATCH):
+            continue
+        items = parts(task, name)
+        several = isinstance(getattr(task, name), tuple)
+        stem = name.removesuffix("s") if several else name
+        for number, item in enumerate(items, 1):
+            buffer = item.buffer if isinstance(item, View) else item
+            found.setdefault(buffer, f"{stem}{number}" if len(items) > 1 else stem)
+    return found
+
+
 def edge_names(task: Task) -> list[str]:
     """The edge tensors that a task names."""
     return [*held(task, Role.EDGE)]

@@ -19,6 +19,7 @@ from wsc.ir.tasks import (
     Store,
     Task,
     edge_names,
+    operand_names,
     scratch,
     views,
     written,
@@ -64,7 +65,11 @@ def emit(task: Task, context: Context) -> Emission:
     """
     emission = KERNELS[type(task)](task, context)
     _check(task, emission)
-    return replace(emission, body=compact(emission.body, set(assigned(emission.body))))
+    return replace(
+        emission,
+        operands=operand_names(task),
+        body=compact(emission.body, set(assigned(emission.body))),
+    )
 
 
 def _check(task: Task, emission: Emission) -> None:

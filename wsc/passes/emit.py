@@ -64,12 +64,12 @@ class Emit(Pass[Placed, Program]):
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         bodies = _Bodies(context)
         instances = [bodies.of(task) for task in placed.tasks]
-        shared = share(instances, self.fabric.window)
+        shared = share(instances, self.fabric.window, {item.name for item in placed.buffers})
         procedures = (*needed(shared.procedures, self.fabric), *shared.procedures)
         transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
         steps = [
-            replace(call, node=",".join(task.origin))
+            replace(call, nodes=task.origin)
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         ]
         names = Names()
@@ -148,7 +148,7 @@ class _Bodies:
         first, instance = self.known[key]
         memory = dict(zip(buffers_of(first), buffers, strict=True))
         edge = dict(zip(edge_names(first), edge_names(task), strict=True))
-        return instance.over(memory, edge, ",".join(task.origin))
+        return instance.over(memory, edge, task.origin)
 
     def _type(self, name: str) -> Hashable:
         tensor = self.context.edge_tensor(name)
@@ -198,8 +198,7 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
         words = buffer.bytes // buffer.dtype.bytes
         dims = view.extents if view is not None else (whole(words),)
         address = placed.addresses[buffer.name]
-        node = ",".join(buffer.nodes)
-        found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, node))
+        found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.nodes))
     return tuple(found)
 
 

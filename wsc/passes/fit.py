@@ -12,6 +12,7 @@ from wsc.ir.graph import Type
 from wsc.ir.tasks import Load, Placed, scratch
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
+from wsc.isa.shown import named
 from wsc.layout import Mesh, local_size
 from wsc.parts import code_of_layers
 from wsc.passes.contraction import Choice, out_bytes
@@ -53,7 +54,7 @@ def values_too_large(
     """
     more = max(math.ceil(top / fabric.sram_bytes), 2)
     return DoesNotFit(
-        f"node '{', '.join(nodes)}': the values alive there need {top} bytes of each "
+        f"node '{named(nodes)}': the values alive there need {top} bytes of each "
         f"tile, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}: {_listed(held)}; "
         f"use more tiles (now {placed.mesh.width}x{placed.mesh.height}), about {more} times as "
         f"many{_smaller(placed)}"
@@ -75,7 +76,7 @@ def no_layout(
     in SRAM. out: type of the result. streamed: whether the other operand comes from the edge.
     """
     head = (
-        f"node '{', '.join(nodes)}': no layout of its operands and result fits the "
+        f"node '{named(nodes)}': no layout of its operands and result fits the "
         f"{fabric.sram_bytes} bytes of a tile on {mesh.width}x{mesh.height} tiles"
     )
     if choice is None:
@@ -104,7 +105,7 @@ def _listed(items: Iterable[Held]) -> str:
     """``40,960 of values (32,768 of 'logits', ...), 512 of weights (512 of 'ln_f')``."""
     kinds: dict[str, dict[str, int]] = {}
     for item in items:
-        sizes, shown = kinds.setdefault(item.kind, {}), ", ".join(item.nodes)
+        sizes, shown = kinds.setdefault(item.kind, {}), named(item.nodes)
         sizes[shown] = sizes.get(shown, 0) + item.bytes
     order = sorted(kinds, key=lambda kind: -sum(kinds[kind].values()))
     return ", ".join(
@@ -120,7 +121,7 @@ def _few(nodes: Mapping[str, int]) -> str:
 
 def no_room_for_code(program: Program, fabric: Fabric, code: int) -> DoesNotFit:
     """Values and code do not fit together; ``code`` bytes of it."""
-    top = max(program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.node else (0, 0))
+    top = max(program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.nodes else (0, 0))
     kinds = sram_kinds(program, fabric)
     data = kinds.values + kinds.weights
     text, layers = _code(program, fabric, code, data)
@@ -130,8 +131,9 @@ def no_room_for_code(program: Program, fabric: Fabric, code: int) -> DoesNotFit:
     parts = [f"{kinds.values} of values"] + ([f"{kinds.weights} of weights"] * bool(kinds.weights))
     held = ", ".join([*parts, text])
     return DoesNotFit(
-        f"node '{top.node}': {data} bytes of values and {code} bytes of code are {data + code}, "
-        f"but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}: {held}; {advice}"
+        f"node '{named(top.nodes)}': {data} bytes of values and {code} bytes of code are "
+        f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}: {held}; "
+        f"{advice}"
     )
 
 

@@ -17,6 +17,7 @@ from wsc.ir.graph import Concat, Drawing, Graph, GraphOutput, Move, MoveStep, No
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
+from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.layout import (
@@ -130,7 +131,7 @@ class Values:
             name = f"{stem}_{number}"
         if size > self.fabric.sram_bytes:
             raise DoesNotFit(
-                f"node '{', '.join(self.origin)}' needs {size} bytes in each tile for '{hint}', "
+                f"node '{named(self.origin)}' needs {size} bytes in each tile for '{hint}', "
                 f"but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more "
                 f"tiles (now {self.mesh.width}x{self.mesh.height})"
             )
