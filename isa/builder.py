@@ -380,10 +380,11 @@ class Builder(OperandBuilder):
         return self.nested(made, (*then, *made.otherwise), token)
 
     def call(self, children: Children) -> Call:
-        """``call name(a = 1) @"node"``."""
-        token, procedure, *arguments, nodes = children
+        """``call name(a = 1) as c1 @"node"``."""
+        token, procedure, *arguments, name, nodes = children
         given = tuple(present(arguments))
-        return Call(str(procedure), given, nodes or (), self.where(token))
+        called = "" if name is None else str(name)
+        return Call(str(procedure), given, nodes or (), called, self.where(token))
 
     def argument(self, children: Children) -> tuple[str, ex.Expr]:
         """``a = 1``."""
@@ -459,6 +460,7 @@ class Builder(OperandBuilder):
             dims,
             then,
             final,
+            consumer,
             nodes,
         ) = children
         return Transfer(
@@ -475,8 +477,13 @@ class Builder(OperandBuilder):
             Control.NONE if then is None else Control(str(then)),
             Control.NONE if final is None else Control(str(final)),
             nodes or (),
+            consumer or "",
             self.where(token),
         )
+
+    def consumer(self, children: Children) -> str:
+        """``call c1`` in an entry of the schedule."""
+        return str(children[1])
 
     def repeat(self, children: Children) -> tuple[str, int]:
         """``repeat r:2``."""

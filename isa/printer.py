@@ -274,7 +274,8 @@ def _statement(statement: Statement, indent: str) -> Iterator[Line]:
         yield Line(indent + print_operation(statement), statement)
     elif isinstance(statement, Call):
         arguments = comma(f"{name} = {show(value)}" for name, value in statement.arguments)
-        text = f"{indent}call {statement.procedure}({arguments}){show_nodes(statement.nodes)}"
+        name = f" as {statement.name}" if statement.name else ""
+        text = f"{indent}call {statement.procedure}({arguments}){name}{show_nodes(statement.nodes)}"
         yield Line(text, statement, statement.nodes)
     elif isinstance(statement, Loop):
         yield Line(f"{indent}loop {statement.register}: {show(statement.count)}", statement)
@@ -338,4 +339,6 @@ def print_transfer(transfer: Transfer) -> str:
         text += f" then {transfer.then.value}"
     if transfer.final is not Control.NONE:
         text += f" final {transfer.final.value}"
+    if transfer.call:
+        text += f" call {transfer.call}"
     return text + show_nodes(transfer.nodes)

@@ -152,12 +152,14 @@ class If:
 class Call:
     """Call a procedure; the arguments become the first registers of its window.
 
-    nodes: the ONNX nodes that caused the call, for provenance.
+    nodes: the ONNX nodes that caused the call, for provenance. name: by which transfers of the edge
+    name the call, "" without; only those of a main have one.
     """
 
     procedure: str
     arguments: tuple[tuple[str, Expr], ...] = ()
     nodes: tuple[str, ...] = ()
+    name: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
 
@@ -414,8 +416,9 @@ class Transfer:
     repeat: (name, count): the whole is done for name = 0 .. count-1, and the name may
     stand in the extents and in the offset; so ragged blocks can be described.
     then: control wavelet fed after each repetition (FEED only). final: one more after
-    the last repetition. Entries of one port and color run in the order of the text;
-    those of different ports and colors run concurrently.
+    the last repetition. call: the name of the call in the region's main that consumes or gives the
+    elements, for reports; "" where nobody says. Entries of one port and color run in the order of
+    the text; those of different ports and colors run concurrently.
     """
 
     direction: Direction
@@ -431,6 +434,7 @@ class Transfer:
     then: Control = Control.NONE
     final: Control = Control.NONE
     nodes: tuple[str, ...] = ()
+    call: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
 

@@ -14,6 +14,7 @@ from wsc.isa.expr import Expr
 from wsc.isa.program import (
     Call,
     Dim,
+    Fabric,
     If,
     Location,
     Loop,
@@ -72,6 +73,16 @@ def assigned(body: Iterable[Statement]) -> dict[str, Location]:
     for statement in statements(body):
         if isinstance(statement, Op | Loop) and statement.register is not None:
             found.setdefault(statement.register, statement.where)
+    return found
+
+
+def colors_of(body: Iterable[Statement]) -> set[str]:
+    """The colors that statements name, called procedures not included."""
+    found: set[str] = set()
+    for op in instructions(body):
+        found |= {operand.color for operand in op.operands if isinstance(operand, Fabric)}
+        if op.color is not None:
+            found.add(op.color)
     return found
 
 

@@ -34,11 +34,10 @@ from wsc.isa.program import (
     TransferLoop,
 )
 from wsc.isa.shown import named
-from wsc.isa.statements import calls
+from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
 from wsc.layout import buffer_stem
-from wsc.streams import colors_of
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 

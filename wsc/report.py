@@ -17,7 +17,7 @@ Which transfers belong to a call is said by ``wsc.streams``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,7 @@ def kernel_rows(
                 added=item.added,
                 predicted=known,
                 cycles=item.spent,
-                bound=_bound(program, fabric, item.macs, played, streams.get(number, {})),
+                bound=_bound(program, fabric, item.macs, played, streams.get(number, ())),
             )
         )
     return rows
@@ -179,7 +179,7 @@ def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> 
             item.start,
             item.added,
             item.macs,
-            _bound(program, fabric, item.macs, played, streams.get(number, {})),
+            _bound(program, fabric, item.macs, played, streams.get(number, ())),
         )
         for number, item in enumerate(prediction.calls)
     ]
@@ -190,19 +190,13 @@ def _bound(
     fabric: Fabric,
     macs: int,
     played: Sequence[Transfer],
-    streams: Mapping[int, int],
+    streams: Sequence[int],
 ) -> Bound:
     """What the resources need at least for so many multiply-accumulates and these transfers."""
-    transfers = [_part(played[number], turns) for number, turns in streams.items()]
+    transfers = [played[number] for number in streams]
     link, io = edge_bound(program, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
     return Bound(round(macs / rate), link, io)
-
-
-def _part(transfer: Transfer, turns: int) -> Transfer:
-    """The first repetitions of a transfer."""
-    repeat = transfer.repeat
-    return transfer if repeat is None else replace(transfer, repeat=(repeat[0], turns))
 
 
 def _matched(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import ClassVar
 
 from wsc.errors import CompileError
@@ -22,7 +23,7 @@ from wsc.isa.program import (
     Statement,
     Tensor,
 )
-from wsc.isa.statements import calls, expressions, statements
+from wsc.isa.statements import calls, expressions, rewrite, statements
 from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
@@ -74,8 +75,13 @@ class Emit(Pass[Placed, Program]):
         ]
         names = Names()
         code = rolled(steps, procedures, placed.addresses, self.fabric, placed.layers, names)
-        main = code.main
-        played = schedule([item.emission.transfers for item in instances], code.layers, names)
+        streams = [item.emission.transfers for item in instances]
+        main, consumers = named_calls(code.main, [bool(own) for own in streams])
+        streams = [
+            tuple(replace(transfer, call=call) for transfer in own)
+            for own, call in zip(streams, consumers, strict=True)
+        ]
+        played = schedule(streams, code.layers, names)
         memory = tensors(placed)
         if len(main) < len(steps):
             memory = _first_turns(memory, [main, *(p.body for p in procedures)])
@@ -115,19 +121,50 @@ class Emit(Pass[Placed, Program]):
         for call in calls(region.main):
             if tuple(name for name, _ in call.arguments) != parameters.get(call.procedure):
                 yield f"a call of '{call.procedure}' has other arguments than parameters"
-        if _calls_in_all_turns(region.main) != len(before.tasks):
+        if len([*_executed(region.main)]) != len(before.tasks):
             yield f"main does not make one call for each of the {len(before.tasks)} tasks"
 
 
-def _calls_in_all_turns(body: tuple[Statement, ...]) -> int:
-    """How many calls run, with those of every turn of a loop."""
-    found = 0
+def named_calls(
+    main: tuple[Statement, ...], streams: Sequence[bool]
+) -> tuple[tuple[Statement, ...], list[str]]:
+    """Main with a name for each call that has streams in some turn.
+
+    streams: whether each call has some, in the order in which they run.
+
+    Returns:
+        The new main, and the name of the call that makes each of those calls.
+    """
+    numbers = count(1)
+
+    def numbered(statement: Statement) -> Statement:
+        if isinstance(statement, Call):
+            return replace(statement, name=f"c{next(numbers)}")
+        return statement
+
+    main = rewrite(main, own=numbered)
+    executed = [call.name for call in _executed(main)]
+    wanted = {name for name, has in zip(executed, streams, strict=True) if has}
+    kept = [call.name for call in calls(main) if call.name in wanted]
+    names = {name: f"c{number}" for number, name in enumerate(kept, 1)}
+
+    def named(statement: Statement) -> Statement:
+        if isinstance(statement, Call):
+            return replace(statement, name=names.get(statement.name, ""))
+        return statement
+
+    return rewrite(main, own=named), [names.get(name, "") for name in executed]
+
+
+def _executed(body: Iterable[Statement]) -> Iterator[Call]:
+    """The calls of a main in the order in which they run, those of a loop at each turn."""
     for statement in body:
         if isinstance(statement, Loop):
             assert isinstance(statement.count, Int)
-            found += statement.count.value * _calls_in_all_turns(statement.body)
-        found += isinstance(statement, Call)
-    return found
+            for _ in range(statement.count.value):
+                yield from _executed(statement.body)
+        elif isinstance(statement, Call):
+            yield statement
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from wsc.isa.program import (
     Statement,
     Transfer,
 )
-from wsc.isa.statements import instructions, rewrite
+from wsc.isa.statements import colors_of, rewrite
 from wsc.isa.turns import changed, each_transfer
 from wsc.isa.types import Side
 from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
@@ -62,7 +62,7 @@ class AssignColors(Pass[Program, Program]):
         known = {name for name, number in after.colors if 0 <= number < self.fabric.colors}
         used = {route.color for route in after.routes}
         for procedure in after.procedures:
-            used |= colors_in(procedure.body)
+            used |= colors_of(procedure.body)
         for transfer, _ in each_transfer(after.transfers):
             used.add(transfer.color)
         for color in sorted(used - known):
@@ -83,22 +83,12 @@ class Routing:
 
 def flows_of(bodies: Iterable[tuple[Statement, ...]], transfers: Iterable[Transfer]) -> list[str]:
     """Names of the flows that instructions and transfers use, in the library's order."""
-    used = {color for body in bodies for color in colors_in(body)}
+    used = {color for body in bodies for color in colors_of(body)}
     for transfer in transfers:
         used.add(transfer.color)
         if transfer.lookup is not None:
             used.add(transfer.lookup.color)
     return [name for name in FLOWS if name in used]
-
-
-def colors_in(body: tuple[Statement, ...]) -> set[str]:
-    """Names of the colors that instructions use."""
-    used: set[str] = set()
-    for op in instructions(body):
-        used.update(o.color for o in op.operands if isinstance(o, Queue))
-        if op.color is not None:
-            used.add(op.color)
-    return used
 
 
 Table = dict[tuple[int, int], tuple[tuple[Side, tuple[Side, ...]], ...]]
