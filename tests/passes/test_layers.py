@@ -167,7 +167,7 @@ def test_the_streams_are_those_of_the_layers(fabric: str) -> None:
     model = decoder(4)
     program, other = wsc.compile(model, fabric).assembly, plain(model, fabric).assembly
 
-    def played(program: Program) -> list[tuple[str, str]]:
+    def played(program: Program) -> list[tuple[str, tuple[str, ...]]]:
         return [(t.tensor, t.nodes) for t in plain_transfers(program) if t.tensor.startswith("h.")]
 
     assert played(program) == played(other)

@@ -34,7 +34,7 @@ OPERATORS = {
 }
 WHERE = {"x": 3, "y": 2, "W": 4, "H": 3}
 
-Made = tuple[str, str, tuple[tuple[str, int], ...]]
+Made = tuple[str, tuple[str, ...], tuple[tuple[str, int], ...]]
 
 
 def steps(count: int) -> list[Call]:
@@ -96,7 +96,7 @@ def test_numbers_that_do_not_go_on_evenly_stay() -> None:
 
 
 def test_nodes_are_not_mixed() -> None:
-    calls = [Call("take", (("at", Int(k)),), f"layer{k}") for k in range(30)]
+    calls = [Call("take", (("at", Int(k)),), (f"layer{k}",)) for k in range(30)]
     assert rolled(calls, (), {}, FABRIC).main == tuple(calls)
 
 

@@ -131,7 +131,8 @@ class Asm:
     def times(self, hint: str, value: ExprLike, factor: int) -> Expr:
         """``value * factor``; an instruction even for a factor of one, if it needs a register.
 
-        For factors that depend on the mesh, so that the text keeps its form.
+        For factors that depend on the mesh: bodies keep their form, and so share a procedure. A
+        factor that is one in all of them goes then (``wsc.passes.share.plainer``).
         """
         return self._always(hint, "*", value, factor)
 

@@ -201,7 +201,7 @@ def plainer(body: Iterable[Statement]) -> tuple[Statement, ...]:
         elif isinstance(statement, If):
             then, otherwise = plainer(statement.then), plainer(statement.otherwise)
             found.append(replace(statement, then=then, otherwise=otherwise))
-        elif isinstance(statement, Op) and statement.register is not None:
+        elif isinstance(statement, Op):
             found += _plainer(statement)
         else:
             found.append(statement)
@@ -209,11 +209,11 @@ def plainer(body: Iterable[Statement]) -> tuple[Statement, ...]:
 
 
 def _plainer(op: Op) -> Iterator[Op]:
-    """An instruction that sets a register, as one that only copies where it computes nothing."""
-    assert op.register is not None
+    """An instruction, as one that only copies where it computes nothing."""
     if op.name in _NEUTRAL and op.operands[1] == Scalar(Int(_NEUTRAL[op.name])):
         op = replace(op, name="i.set", operands=op.operands[:1])
-    if op.name != "i.set" or op.operands != (Scalar(Name(op.register)),):
+    copies = op.name == "i.set" and op.register is not None
+    if not (copies and op.operands == (Scalar(Name(op.register or "")),)):
         yield op
 
 
