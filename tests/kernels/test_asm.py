@@ -59,7 +59,7 @@ def test_sharing_registers_leaves_iterations_alone() -> None:
     assert set(names(op.operands[0].address)) == {"begin", "t2"}
 
 
-def _recurrent(kind: str, gates: int, units: int, size: int) -> ModelProto:
+def recurrent(kind: str, gates: int, units: int, size: int) -> ModelProto:
     """A MatMul, then two steps of a recurrence."""
     rng = np.random.default_rng(0)
     shapes = {"w": (size, units), "i": (1, gates * units, units), "r": (1, gates * units, units)}
@@ -81,7 +81,7 @@ def _recurrent(kind: str, gates: int, units: int, size: int) -> ModelProto:
 
 @pytest.mark.parametrize(("kind", "gates"), [("GRU", 3), ("LSTM", 4)])
 def test_a_wide_recurrence_over_few_steps(kind: str, gates: int) -> None:
-    model = _recurrent(kind, gates, 320, 8)
+    model = recurrent(kind, gates, 320, 8)
     program = wsc.compile(model, fabric="4x4")
     for procedure in program.assembly.procedures:
         taken = {*assigned(procedure.body), *procedure.parameters}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import wsc
-from tests.kernels.test_asm import _recurrent
+from tests.kernels.test_asm import recurrent
 from tests.stacks import decoder
 from wsc.isa.code_size import reachable
 from wsc.isa.expr import Int
@@ -18,7 +18,7 @@ from wsc.passes.emit import named_calls
 
 
 def compiled(name: str) -> Program:
-    model = decoder(3) if name == "layers" else _recurrent("LSTM", 4, 8, 12)
+    model = decoder(3) if name == "layers" else recurrent("LSTM", 4, 8, 12)
     return wsc.compile(model, fabric="4x2").assembly
 
 
