@@ -38,8 +38,8 @@ from benchmarks.suites import BY_NAME, LARGE, SUITES
 )
 def main(names: tuple[str, ...], quick: bool, large: bool, output: Path, page: Path | None) -> None:
     """Run the benchmarks NAME... (all of them without a name): engine, wafer,
-    minilm, text, utilisation, networks, collectives, values. A target that is missed is said to be
-    missed; the exit code is 0 all the same. Collectives run in full, and write
+    minilm, text, utilisation, networks, collectives, values, published. A target that is missed
+    is said to be missed; the exit code is 0 all the same. Collectives run in full, and write
     docs/collectives.md, only when asked for by name."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     found = machine()

@@ -98,7 +98,7 @@ def cycles(program: Program, result: runtime.RunResult, fabric: Fabric) -> int:
 
 def _entry(op: Op, fabric: Fabric) -> int:
     """Cycles before an instruction's first row."""
-    startup = fabric.timing[BY_NAME[op.name].timing].startup
+    startup = fabric.timing[BY_NAME[op.name].timing].start(queue=True)
     return startup + (fabric.issue_cycles if op.asynchronous else 0)
 
 

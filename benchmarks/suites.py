@@ -502,6 +502,25 @@ def _values_row(name: str, found: dict[str, Any]) -> list[str]:
     ]
 
 
+def published(quick: bool) -> Result:
+    """Published products by hand beside the compiler's, in cycles."""
+    del quick
+    from benchmarks.published import measure
+
+    rows = measure()
+    worst = max(float(row[-1]) for row in rows)
+    return Result(
+        "published",
+        "Published products: by hand and compiled, in cycles",
+        ("program", "product", "by hand", "compiled", "compiled over hand"),
+        rows,
+        [Target("compiled over hand, the largest", worst, 1.01, "times")],
+        ["MeshGEMM and MeshGEMV are in docs/published/; operands are outside the fabric before."],
+        left=2,
+        raw=rows,
+    )
+
+
 # The engine first: it leaves its compiled code on disk, and the others start warm.
 SUITES: dict[str, Callable[[bool], Result]] = {
     "engine": engine,
@@ -512,6 +531,7 @@ SUITES: dict[str, Callable[[bool], Result]] = {
     "networks": networks,
     "collectives": collectives,
     "values": values,
+    "published": published,
 }
 
 # What ``--large`` measures instead.

@@ -40,6 +40,7 @@ class Grade(Enum):
     SECONDHAND = "S"
     DERIVED = "D"
     ASSUMED = "A"
+    MEASURED = "M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,44 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ClassTiming:
-    """Cycles of a timing class: ``startup``, then ``ceil(n / group[T]) * cycles`` for a row of n.
+    """Cycles of a timing class: ``startup``, then a row of n takes ``n * cycles / group[T]``.
 
-    group is indexed by element type; empty for scalar and control classes.
+    group: elements of type T that are done in ``cycles`` cycles; empty for scalar and control
+    classes. queue_startup, queue_group: the same of an instruction with an operand in a queue;
+    left out, they are those of one whose operands are all in SRAM.
     """
 
     startup: int
     cycles: int = 0
     group: dict[DType, int] = field(default_factory=dict)
+    queue_startup: int = -1
+    queue_group: dict[DType, int] = field(default_factory=dict)
 
-    def row(self, steps: int, dtype: DType) -> int:
-        """Cycles of a row of ``steps`` steps of element type ``dtype``; at least one."""
-        return max(1, -(-steps // self.group[dtype])) * self.cycles
+    def __post_init__(self) -> None:
+        """Let an operand in a queue cost what one in SRAM does, where nothing else is said."""
+        if self.queue_startup == -1:
+            object.__setattr__(self, "queue_startup", self.startup)
+        if not self.queue_group:
+            object.__setattr__(self, "queue_group", self.group)
+
+    def start(self, queue: bool) -> int:
+        """Cycles before the first row. queue: whether an operand is in a queue."""
+        return self.queue_startup if queue else self.startup
+
+    def lanes(self, dtype: DType, queue: bool) -> int:
+        """Elements that are done in ``cycles`` cycles. queue: whether an operand is in a queue."""
+        return self.queue_group[dtype] if queue else self.group[dtype]
+
+    def row(self, steps: int, dtype: DType, queue: bool = False) -> int:
+        """Cycles of a row of ``steps`` steps of element type ``dtype``; at least one.
+
+        queue: whether an operand is in a queue.
+        """
+        return max(1, -(-steps * self.cycles // self.lanes(dtype, queue)))
+
+    def peak(self, dtype: DType) -> float:
+        """Elements a cycle, where operands are in the better place."""
+        return max(self.group[dtype], self.queue_group[dtype]) / self.cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +105,14 @@ class Fabric:
     height: int
     clock_hertz: int
     sram_bytes: int
+    sram_banks: int
+    sram_bank_bytes: int
+    sram_conflict_millicycles: int
     colors: int
     router_buffer_depth: int
+    hop_cycles: int
+    turn_cycles: int
+    link_millicycles: int
     ramp_latency: int
     input_queues: tuple[int, ...]
     output_queues: tuple[int, ...]
@@ -99,6 +132,9 @@ class Fabric:
     argument_bytes: int
     io_bytes_per_cycle: int
     issue_cycles: int
+    dependent_cycles: int
+    branch_taken_cycles: int
+    branch_back_cycles: int
     timing: dict[Timing, ClassTiming]
     energy: dict[str, float]
     evidence: tuple[Evidence, ...] = field(repr=False, compare=False, default=())
@@ -127,13 +163,8 @@ class Fabric:
                 f"{self.registers} of 'core.registers' that all windows share"
             )
         for row, timing in self.timing.items():
-            vector = row in _VECTOR_CLASSES
-            numbers = {"startup": timing.startup}
-            if vector:
-                numbers["cycles"] = timing.cycles
-                numbers |= {dtype.value: timing.group[dtype] for dtype in DType}
-            for part, value in numbers.items():
-                least = 0 if part == "startup" and vector else 1
+            for part, value in _parts(row, timing).items():
+                least = 0 if part.endswith("startup") and row in _VECTOR_CLASSES else 1
                 allowed = _Range(part, least, MOST_CYCLES)
                 _require(self.name, f"timing.{row.value}.{part}", (value,), allowed)
         for key, value in self.energy.items():
@@ -142,6 +173,16 @@ class Fabric:
                     f"fabric '{self.name}': 'energy.{key}' must be 0 to {_MOST_ENERGY:g} "
                     f"picojoules; got {value!r}"
                 )
+
+    @property
+    def link_stages(self) -> int:
+        """Wavelets on the way from one router to the next, beside those in the buffer there."""
+        return self.hop_cycles - 1
+
+    @property
+    def dynamic_places(self) -> int:
+        """Wavelets that the dynamic network holds between two of its routers."""
+        return self.dynamic_buffer_depth + self.link_stages
 
     def _repr_html_(self) -> str:
         head = (
@@ -172,11 +213,8 @@ class Fabric:
         found: dict[str, Number] = {key: getattr(self, name) for key, name in _targets().items()}
         found["dynamic.present"] = int(self.dynamic)
         for row, timing in self.timing.items():
-            found[f"timing.{row.value}.startup"] = timing.startup
-            if row in _VECTOR_CLASSES:
-                found[f"timing.{row.value}.cycles"] = timing.cycles
-                groups = timing.group.items()
-                found |= {f"timing.{row.value}.{kind.value}": group for kind, group in groups}
+            parts = _parts(row, timing).items()
+            found |= {f"timing.{row.value}.{part}": value for part, value in parts}
         return found | {f"energy.{key}": value for key, value in self.energy.items()}
 
     def require_key(self, key: str) -> None:
@@ -203,6 +241,8 @@ class Fabric:
         grades = {item.key: item for item in self.evidence}
         leaves: dict[str, Evidence] = {}
         for key, value in {**known, **numbers}.items():
+            if key not in numbers and value == known[followed(key)] and key != followed(key):
+                continue  # it follows the number for operands in SRAM, whatever that is now
             told = list(value) if isinstance(value, tuple) else value
             found = grades.get(key)
             if found is None or found.value != told:
@@ -232,14 +272,21 @@ class _Range:
 
 MOST_CYCLES = 1 << 16  # of any one timing
 MOST_DEPTH = 1 << 10  # of any one queue or buffer
+MOST_STAGES = 1 << 8  # cycles between two routers: each is a place that holds a wavelet
 
 _FIELDS: dict[str, _Range] = {
     "size.width": _Range("width", 1, 1 << 12),
     "size.height": _Range("height", 1, 1 << 12),
     "clock.hertz": _Range("clock_hertz", 1, 10**12),
     "sram.bytes": _Range("sram_bytes", 1, 1 << 23),  # strides travel in 24 bits
+    "sram.banks": _Range("sram_banks", 1, 1 << 10),
+    "sram.bank_bytes": _Range("sram_bank_bytes", 1, 1 << 10),
+    "sram.conflict_millicycles": _Range("sram_conflict_millicycles", 1000, 16_000),
     "router.colors": _Range("colors", 1, 1 << 8),
     "router.buffer_depth": _Range("router_buffer_depth", 2, MOST_DEPTH),
+    "link.hop": _Range("hop_cycles", 1, MOST_STAGES),
+    "link.turn": _Range("turn_cycles", 0, MOST_STAGES),
+    "link.millicycles": _Range("link_millicycles", 1000, 1_000_000),
     "ramp.latency": _Range("ramp_latency", 1, MOST_CYCLES),
     "ramp.input_queues": _Range("input_queues", 1, MOST_DEPTH),
     "ramp.output_queues": _Range("output_queues", 1, MOST_DEPTH),
@@ -259,6 +306,9 @@ _FIELDS: dict[str, _Range] = {
     "code.argument_bytes": _Range("argument_bytes", 0, 1 << 16),
     "io.bytes_per_cycle": _Range("io_bytes_per_cycle", 1, 1 << 20),
     "timing.issue": _Range("issue_cycles", 0, MOST_CYCLES),
+    "timing.dependent": _Range("dependent_cycles", 0, MOST_CYCLES),
+    "timing.branch.taken": _Range("branch_taken_cycles", 1, MOST_CYCLES),
+    "timing.branch.back": _Range("branch_back_cycles", 0, MOST_CYCLES),
 }
 _MOST_QUEUES = 62  # colors with a route in one tile
 _MOST_ENERGY = 1e12  # picojoules
@@ -279,11 +329,32 @@ _VECTOR_CLASSES = (
     Timing.SPECIAL,
     Timing.SEND,
 )
+_QUEUE_CLASSES = _VECTOR_CLASSES[:-1]  # a remote store has no operand in a queue
 
 _DEEPEST = 8  # tables within tables; two are used
 _SIZED = re.compile(r"(?:(.+):)?(\d{1,9})x(\d{1,9})")  # 8x8 or NAME:8x8
 _LONGEST_CHAIN = 16  # descriptions of which each is the base of the one before
 _MOST = 1 << 20  # bytes of a description
+
+
+def _parts(row: Timing, timing: ClassTiming) -> dict[str, int]:
+    """The numbers of a timing class, by the part of their keys behind the class."""
+    parts = {"startup": timing.startup}
+    if row in _VECTOR_CLASSES:
+        parts["cycles"] = timing.cycles
+        parts |= {dtype.value: timing.group[dtype] for dtype in DType}
+    if row in _QUEUE_CLASSES:
+        parts["queue.startup"] = timing.queue_startup
+        parts |= {f"queue.{dtype.value}": timing.queue_group[dtype] for dtype in DType}
+    return parts
+
+
+def followed(key: str) -> str:
+    """The number that another one is if nothing is said of it; the key itself for most.
+
+    What holds with an operand in a queue is what holds with all operands in SRAM.
+    """
+    return key.replace(".queue.", ".") if key.startswith("timing.") else key
 
 
 def _require(name: str, key: str, values: tuple[Any, ...], allowed: _Range) -> None:
@@ -345,7 +416,16 @@ def _class_timing(leaves: dict[str, Evidence], row: Timing, path: Path) -> Class
     startup = number("startup")
     if row not in _VECTOR_CLASSES:
         return ClassTiming(startup)
-    return ClassTiming(startup, number("cycles"), {t: number(t.value) for t in DType})
+    cycles, group = number("cycles"), {t: number(t.value) for t in DType}
+    if row not in _QUEUE_CLASSES:
+        return ClassTiming(startup, cycles, group)
+
+    def in_queue(part: str, follows: int) -> int:
+        key = f"queue.{part}"
+        return number(key) if f"timing.{row.value}.{key}" in leaves else follows
+
+    queue = {t: in_queue(t.value, group[t]) for t in DType}
+    return ClassTiming(startup, cycles, group, in_queue("startup", startup), queue)
 
 
 def read_fabric(path: Path) -> Fabric:

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from wsc.isa.fabric import DEFAULT, PRESETS, Fabric, FabricError, find_fabric
+from wsc.isa.fabric import DEFAULT, PRESETS, Fabric, FabricError, find_fabric, followed
 from wsc.isa.program import Number, Program
 
 Settings = tuple[tuple[str, Number], ...]
@@ -44,14 +44,22 @@ def described(program: Program, fabric: Fabric, folder: Path | None = None) -> P
             a number of the fabric is out of its range.
     """
     name = _name(fabric, folder)
-    base = find_fabric(name, folder).numbers()
+    base, wanted = find_fabric(name, folder), fabric.numbers()
     fabric.changed({})  # a fabric that Python code made has been checked by nobody
-    settings = tuple(
-        (key, value)
-        for key, value in fabric.numbers().items()
-        if (_beyond(value, base[key]) if key in _SIZE else value != base[key])
-    )
+    # First the numbers that others follow, then those that do not follow them.
+    free = {key: wanted[key] for key in _changed(wanted, base.numbers()) if followed(key) == key}
+    others = _changed(wanted, base.changed(free).numbers())
+    settings = tuple((key, wanted[key]) for key in wanted if key in free or key in others)
     return program.with_(fabric=name, settings=settings, numbers=digest(fabric))
+
+
+def _changed(wanted: dict[str, Number], base: dict[str, Number]) -> set[str]:
+    """Keys of the numbers in which a machine differs; a smaller mesh fits on a larger one."""
+    return {
+        key
+        for key, value in wanted.items()
+        if (_beyond(value, base[key]) if key in _SIZE else value != base[key])
+    }
 
 
 def digest(fabric: Fabric) -> str:

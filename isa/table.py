@@ -48,6 +48,10 @@ class Timing(Enum):
     SYNCHRONISE = "synchronise"
 
 
+# Classes that compute: a floating-point step that takes the result of the one before waits for it.
+COMPUTING = (Timing.ARITHMETIC, Timing.MULTIPLY_ACCUMULATE, Timing.DIVIDE, Timing.SPECIAL)
+
+
 class Operand(Enum):
     """Element type of one vector operand, relative to the instruction's type T."""
 

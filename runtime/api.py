@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -22,10 +22,14 @@ from wsc.runtime.errors import InputError, LoadError, RuntimeFault
 from wsc.runtime.frames import run_html, statements_frame
 from wsc.runtime.image import Image, load
 from wsc.runtime.needs import observer_bytes, require_for_run
-from wsc.runtime.runs import Options, Outcome
+from wsc.runtime.observations.causes import Causes, Why
+from wsc.runtime.runs import Capture, Dump, Options, Outcome
 from wsc.runtime.store import check_inputs, host_outputs
 from wsc.runtime.trace import Trace, TraceRequest
 from wsc.runtime.work import Work
+
+if TYPE_CHECKING:
+    from wsc.runtime.reference.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class ValuesResult:
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
-    only when the image was given. trace: what was recorded, if that was asked for."""
+    only when the image was given. trace, causes, captured, dumped: what was recorded,
+    if that was asked for."""
 
     outputs: dict[str, np.ndarray]
     cycles: int
@@ -54,6 +59,21 @@ class RunResult:
     wall_seconds: float
     engine: str
     trace: Trace | None = None
+    causes: Causes | None = field(default=None, repr=False)
+    captured: tuple[np.ndarray, ...] = field(default=(), repr=False)
+    dumped: tuple[np.ndarray, ...] = field(default=(), repr=False)
+
+    def why(
+        self, tile: tuple[int, int] | None = None, node: str | None = None, line: int | None = None
+    ) -> Why:
+        """What a tile, node or line waited for and who was late; without any, the critical path.
+
+        Raises:
+            RuntimeFault: the run has not kept that, or there is no such tile, node or line.
+        """
+        if self.causes is None:
+            raise RuntimeFault("this run has not kept who waited for whom: run it with causes=True")
+        return self.causes.why(tile, node, line)
 
     @property
     def utilization(self) -> float:
@@ -103,6 +123,9 @@ def run(
     compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
+    causes: bool = False,
+    captures: Sequence[Capture] = (),
+    dumps: Sequence[Dump] = (),
     max_memory: int | None = None,
     changed_weights: bool = False,
     checkpoint: Path | None = None,
@@ -123,6 +146,9 @@ def run(
     compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
+    causes: bool = False,
+    captures: Sequence[Capture] = (),
+    dumps: Sequence[Dump] = (),
     max_memory: int | None = None,
     changed_weights: bool = False,
     checkpoint: Path | None = None,
@@ -148,6 +174,10 @@ def run(
             Without it, that reason is a ``RuntimeWarning``.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
+        causes: keep who waited for whom; the result can then tell ``why``. Takes the reference
+            engine.
+        captures, dumps: what to keep of SRAM when tiles leave a statement of main, and when
+            a cycle begins; they take the reference engine too.
         max_memory: bytes that the run may take; None stands for what the machine has free.
         changed_weights: as for ``wsc.runtime.load``.
 
@@ -160,14 +190,25 @@ def run(
         Interrupted: a ``KeyboardInterrupt`` that says where the run was.
     """
     started = time.perf_counter()
-    name = choose_engine(engine, check_races)
+    name = choose_engine(engine, check_races, causes or bool(captures or dumps))
     timed = {"delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace}
     if name == VALUES:
         refuse_timed([option for option, value in timed.items() if value is not None])
     max_memory = whole("max_memory", max_memory, 0, MOST_COUNT)
     delays = whole("delays", delays, 0, MOST_DELAYS)
     max_cycles = whole("max_cycles", max_cycles, 1, MOST_COUNT)
-    options = Options(delays, max_cycles, progress, shuffle, compiling, check_races, trace)
+    options = Options(
+        delays,
+        max_cycles,
+        progress,
+        shuffle,
+        compiling,
+        check_races,
+        trace,
+        causes,
+        tuple(captures),
+        tuple(dumps),
+    )
 
     def loaded(engine: str) -> Image:
         if isinstance(program, Image):
@@ -195,6 +236,31 @@ def run(
     if name == TIME:
         outcome = replace(outcome, outputs={})
     return _result(image, outcome, CHECKING if by_reference else name, started)
+
+
+def open_session(
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    weights_dir: Path | None = None,
+    fabric: Fabric | None = None,
+    delays: int | None = None,
+    max_memory: int | None = None,
+    checkpoint: Path | None = None,
+    compiling: Callable[[str], None] | None = None,
+) -> Session:
+    """A run that is taken in steps; the arguments are those of ``run``.
+
+    Raises:
+        InputError, LoadError, MemoryLimit: as ``run``.
+    """
+    from wsc.runtime.reference.session import Session  # compiled code is loaded only now
+
+    options = Options(whole("delays", delays, 0, MOST_DELAYS), compiling=compiling)
+    image = load(program, fabric, weights_dir, max_memory, False, CHECKING, checkpoint)
+    flat = check_inputs(image.program, inputs)
+    require_for_run(image, CHECKING, max_memory, observer_bytes(image, options))
+    return Session(image, flat, options)
 
 
 def run_time_alone(image: Image, options: Options) -> Outcome:
@@ -235,7 +301,17 @@ def require_inputs(program: Program, inputs: Mapping[str, np.ndarray], decision:
 def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunResult:
     outputs = host_outputs(image.program, outcome.outputs) if outcome.outputs else {}
     seconds = time.perf_counter() - started
-    return RunResult(outputs, outcome.cycles, outcome.counters, seconds, engine, outcome.trace)
+    return RunResult(
+        outputs,
+        outcome.cycles,
+        outcome.counters,
+        seconds,
+        engine,
+        outcome.trace,
+        outcome.causes,
+        outcome.captured,
+        outcome.dumped,
+    )
 
 
 def _run_values(

@@ -131,7 +131,7 @@ class Coder:
             done += 1
             if name not in self.starts:
                 self._procedure(self.procedures[name])
-            self.tables.rows[row][Col.A] = self.starts[name]
+            self.tables.rows[row][Col.BRANCH] = self.starts[name]
         return entry
 
     def _procedure(self, procedure: Procedure) -> None:
@@ -197,10 +197,10 @@ class Coder:
             Kind.LOOP,
             loop.where,
             OPCODE=COUNTED.index("loop"),
-            D=scope.nest,
+            NEST=scope.nest,
             TIMING=CLASS_INDEX[CONTROL_TIMING["loop"]],
-            C=register,
-            B=self._ref(loop.count, scope, loop.where),
+            COUNTER=register,
+            AMOUNT=self._ref(loop.count, scope, loop.where),
             STATEMENT=scope.statement,
         )
         scope.nest += 1
@@ -208,30 +208,37 @@ class Coder:
         self._block(loop.body, scope, top)
         scope.nest -= 1
         if len(self.tables.rows) == head + 1:  # an empty body runs in no time
-            self.tables.rows[head][Col.A] = head + 1
+            self.tables.rows[head][Col.BRANCH] = head + 1
             return
-        self._row(Kind.NEXT, loop.where, A=head + 1, C=register, D=scope.nest, STATEMENT=statement)
-        self.tables.rows[head][Col.A] = len(self.tables.rows)
+        self._row(
+            Kind.NEXT,
+            loop.where,
+            BRANCH=head + 1,
+            COUNTER=register,
+            NEST=scope.nest,
+            STATEMENT=statement,
+        )
+        self.tables.rows[head][Col.BRANCH] = len(self.tables.rows)
 
     def _if(self, guard: If, scope: _Scope, top: bool) -> None:
         head = self._row(
             Kind.IF,
             guard.where,
             OPCODE=COUNTED.index("if"),
-            D=RELATIONS.index(guard.relation),
+            RELATION=RELATIONS.index(guard.relation),
             TIMING=CLASS_INDEX[CONTROL_TIMING["if"]],
             STATEMENT=scope.statement,
-            B=self._ref(guard.left, scope, guard.where),
-            C=self._ref(guard.right, scope, guard.where),
+            LEFT=self._ref(guard.left, scope, guard.where),
+            RIGHT=self._ref(guard.right, scope, guard.where),
         )
         self._block(guard.then, scope, top)
         if not guard.otherwise:
-            self.tables.rows[head][Col.A] = len(self.tables.rows)
+            self.tables.rows[head][Col.BRANCH] = len(self.tables.rows)
             return
         jump = self._row(Kind.JUMP, guard.where)
-        self.tables.rows[head][Col.A] = len(self.tables.rows)
+        self.tables.rows[head][Col.BRANCH] = len(self.tables.rows)
         self._block(guard.otherwise, scope, top)
-        self.tables.rows[jump][Col.A] = len(self.tables.rows)
+        self.tables.rows[jump][Col.BRANCH] = len(self.tables.rows)
 
     def _call(self, call: Call, scope: _Scope) -> None:
         if call.procedure not in self.procedures:
@@ -251,7 +258,7 @@ class Coder:
             DIMS=first,
             TIMING=CLASS_INDEX[CONTROL_TIMING["call"]],
             COUNT=len(parameters),
-            D=len(scope.registers),
+            WINDOW=len(scope.registers),
             STATEMENT=scope.statement,
             RANK=len(window(parameters, self.procedures[call.procedure].body)),
         )
@@ -277,13 +284,14 @@ class Coder:
                 op.where,
                 COLOR=self._color(op.color, op.where),
                 LEVEL=0,
-                D=CONTROL_INDEX[op.control],
+                CONTROL=CONTROL_INDEX[op.control],
                 **common,
             )
         elif instr.form is Form.SEMAPHORE:
             kind = Kind.WAIT if op.name == "wait" else Kind.SIGNAL
             semaphore = self._semaphore(op.semaphore, op.where)
-            self._row(kind, op.where, A=semaphore, B=self._integer(op, 0, scope), **common)
+            count = self._integer(op, 0, scope)
+            self._row(kind, op.where, SEMAPHORE=semaphore, AMOUNT=count, **common)
         else:
             self._scalar(op, scope, common)
 
@@ -293,7 +301,7 @@ class Coder:
         target = -1 if op.register is None else scope.registers[op.register]
         left = self._integer(op, 0, scope)
         right = self._integer(op, 1, scope) if len(op.operands) > 1 else left
-        self._row(kind, op.where, A=target, B=left, C=right, **common)
+        self._row(kind, op.where, TARGET=target, LEFT=left, RIGHT=right, **common)
 
     def _integer(self, op: Op, index: int, scope: _Scope) -> int:
         operand = op.operands[index]
@@ -316,9 +324,9 @@ class Coder:
         assert op.dtype is not None
         assert op.target is not None
         common |= {
-            "B": self._ref(op.target[0], scope, op.where),
-            "C": self._ref(op.target[1], scope, op.where),
-            "D": self._semaphore(op.semaphore, op.where),
+            "TARGET_X": self._ref(op.target[0], scope, op.where),
+            "TARGET_Y": self._ref(op.target[1], scope, op.where),
+            "COUNTED_ON": self._semaphore(op.semaphore, op.where),
         }
         self._iterated(Kind.SEND, op, [op.dtype] * 2, -1, scope, common)
 

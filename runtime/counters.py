@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wsc.isa.counted import StatementCycles
+from wsc.isa.program import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +17,62 @@ class ColorLinks:
     """Traffic of one color: arrays [height, width, 6], sides as in ``Counters.links``.
 
     wavelets: that left. lost: cycles in which one could have left, but another color took
-    the link.
+    the link. stalled_input, stalled_output: [height, width], cycles that main threads waited
+    for a wavelet of this color, and for room in its output queue.
     """
 
     color: str
     wavelets: np.ndarray
     lost: np.ndarray
+    stalled_input: np.ndarray
+    stalled_output: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Cycles that units waited at one instruction of the text for one thing, over all tiles.
+
+    procedure: that holds the instruction, empty for a main. unit: 0 for the main thread, else
+    the number of the stream unit and one. cause: ``input`` and ``output`` of ``color``,
+    ``semaphore`` and ``unit`` of ``number``, ``dynamic`` for the dynamic network. number: -1
+    where there is none.
+    """
+
+    where: Location
+    procedure: str
+    instruction: str
+    unit: int
+    cause: str
+    color: str
+    number: int
+    cycles: int
+
+    @property
+    def waits_for(self) -> str:
+        """What it waited for, in words."""
+        return {
+            "input": f"a wavelet of color '{self.color}'",
+            "output": f"room in the output queue of color '{self.color}'",
+            "semaphore": f"semaphore s{self.number}",
+            "unit": f"stream unit {self.number} to be free",
+            "dynamic": "room in the dynamic network",
+        }[self.cause]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The stall, ready for JSON."""
+        made: dict[str, Any] = {
+            "line": self.where.line,
+            "procedure": self.procedure,
+            "instruction": self.instruction,
+            "stream_unit": self.unit - 1 if self.unit else None,
+            "cause": self.cause,
+            "cycles": self.cycles,
+        }
+        if self.color:
+            made["color"] = self.color
+        if self.number >= 0:
+            made[self.cause] = self.number
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +84,10 @@ class Counters:
     links: wavelets that left each tile on N, E, S, W, to its core, and from its core
     [height, width, 6]; dynamic_links: N, E, S, W and to the core, headers included.
     colors: the same by color, and the cycles that each color could have taken the link
-    but another took it.
-    energy: picojoules by cause.
+    but another took it. stalls: by line of the text and cause, the longest first; those of main
+    threads sum to stalled_input, stalled_output and waiting. semaphores: by number, cycles that
+    each main thread waited for it.
+    energy: picojoules by cause; energy_tiles: those of each tile, without those of the edge.
     """
 
     cycles: int
@@ -57,6 +111,9 @@ class Counters:
     energy: dict[str, float]
     utilization: float
     statements: tuple[StatementCycles, ...] = field(repr=False, default=())
+    stalls: tuple[Stall, ...] = field(repr=False, default=())
+    semaphores: dict[int, np.ndarray] = field(repr=False, default_factory=dict)
+    energy_tiles: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def busy_fraction(self) -> float:
@@ -77,8 +134,17 @@ class Counters:
             "instructions": self.instructions,
             "wavelet_hops": int(self.links[..., :4].sum()),
             "colors": {
-                links.color: {"wavelets": int(links.wavelets.sum()), "lost": int(links.lost.sum())}
+                links.color: {
+                    "wavelets": int(links.wavelets.sum()),
+                    "lost": int(links.lost.sum()),
+                    "stalled_input": int(links.stalled_input.sum()),
+                    "stalled_output": int(links.stalled_output.sum()),
+                }
                 for links in self.colors
+            },
+            "stalls": [stall.as_dict() for stall in self.stalls],
+            "semaphores": {
+                f"s{number}": int(waited.sum()) for number, waited in self.semaphores.items()
             },
             "dynamic_hops": int(self.dynamic_links[..., :4].sum()),
             "io_bytes_in": self.io_bytes_in,
@@ -98,23 +164,29 @@ class Counters:
             "waiting": self.waiting,
             "idle": self.idle,
             "stream_units_busy": self.unit_busy,
+            "energy_picojoules": self.energy_tiles,
         }
         sides = ("north", "east", "south", "west", "to_core", "from_core")
         return {
             **{name: array.tolist() for name, array in arrays.items()},
             "wavelets": {side: self.links[..., i].tolist() for i, side in enumerate(sides)},
-            "colors": {
-                links.color: {
-                    what: {
-                        side: counts[..., i].tolist()
-                        for i, side in enumerate(sides)
-                        if counts[..., i].any()
-                    }
-                    for what, counts in (("wavelets", links.wavelets), ("lost", links.lost))
-                }
-                for links in self.colors
+            "colors": {links.color: _color_grids(links, sides) for links in self.colors},
+            "semaphores": {
+                f"s{number}": waited.tolist() for number, waited in self.semaphores.items()
             },
             "dynamic_wavelets": {
                 side: self.dynamic_links[..., i].tolist() for i, side in enumerate(sides[:5])
             },
         }
+
+
+def _color_grids(links: ColorLinks, sides: Sequence[str]) -> dict[str, Any]:
+    """The arrays of one color that are not all zero, ready for JSON."""
+    made: dict[str, Any] = {
+        what: {
+            side: counts[..., i].tolist() for i, side in enumerate(sides) if counts[..., i].any()
+        }
+        for what, counts in (("wavelets", links.wavelets), ("lost", links.lost))
+    }
+    stalls = {"stalled_input": links.stalled_input, "stalled_output": links.stalled_output}
+    return made | {what: counts.tolist() for what, counts in stalls.items() if counts.any()}

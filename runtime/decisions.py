@@ -109,13 +109,13 @@ class _Finder:
         """The registers that a row assigns, and where their values come from."""
         row, owner = self.rows[number], self.start_of[number]
         if row[Col.KIND] == Kind.LOAD:
-            yield (owner, row[Col.A]), frozenset((number,))
+            yield (owner, row[Col.TARGET]), frozenset((number,))
         elif row[Col.KIND] == Kind.SCALAR:
-            yield (owner, row[Col.A]), self.sources(number, (row[Col.B], row[Col.C]))
+            yield (owner, row[Col.TARGET]), self.sources(number, (row[Col.LEFT], row[Col.RIGHT]))
         else:
             for place in range(row[Col.COUNT]):
                 argument = int(self.code.lists[row[Col.DIMS] + place])
-                yield (row[Col.A], place), self.sources(number, (argument,))
+                yield (row[Col.BRANCH], place), self.sources(number, (argument,))
 
     def sources(self, number: int, refs: Iterable[int]) -> frozenset[int]:
         """The rows whose loads the references of a row may depend on."""
@@ -131,18 +131,18 @@ class _Finder:
         if not self.known:
             return
         for number, row in enumerate(self.rows):
-            kind, b, c = row[Col.KIND], row[Col.B], row[Col.C]
+            kind, left, right = row[Col.KIND], row[Col.LEFT], row[Col.RIGHT]
             name = COUNTED[row[Col.OPCODE]]
             if kind == Kind.LOOP:
-                yield number, (b,), "the turns of the loop"
+                yield number, (row[Col.AMOUNT],), "the turns of the loop"
             elif kind == Kind.IF:
-                yield number, (b, c), "the 'if'"
+                yield number, (left, right), "the 'if'"
             elif kind in (Kind.WAIT, Kind.SIGNAL):
-                yield number, (b,), f"the count of '{name}'"
+                yield number, (row[Col.AMOUNT],), f"the count of '{name}'"
             elif kind in (Kind.LOAD, Kind.STORE):
-                yield number, (b,), f"the address of '{name}'"
+                yield number, (row[Col.ADDRESS],), f"the address of '{name}'"
             elif kind == Kind.SCALAR and name in PARTIAL:
-                yield number, (b, c), f"whether '{name}' has a value"
+                yield number, (left, right), f"whether '{name}' has a value"
             elif kind in (Kind.VECTOR, Kind.SEND):
                 yield from self._iterated(number, row, name)
 
@@ -154,7 +154,7 @@ class _Finder:
         dims = lists[row[Col.DIMS] : row[Col.DIMS] + row[Col.RANK]].tolist()
         yield number, tuple(dims), f"the steps of '{name}'"
         if row[Col.KIND] == Kind.SEND:
-            yield number, (row[Col.B], row[Col.C]), f"the target of '{name}'"
+            yield number, (row[Col.TARGET_X], row[Col.TARGET_Y]), f"the target of '{name}'"
         first = row[Col.OPERANDS]
         for operand in self.code.operands[first : first + row[Col.COUNT]].tolist():
             if operand[Ocol.KIND] == _MEMORY:

@@ -13,15 +13,17 @@ TIMED = (TIME, CHECKING)  # the engines with a clock
 NAMES = (VALUES, TIME, CHECKING)
 
 
-def choose_engine(name: str | None, check_races: bool) -> str:
+def choose_engine(name: str | None, check_races: bool, causes: bool = False) -> str:
     """The engine to take when ``name`` was asked for, or nothing was.
 
     Raises:
-        RuntimeFault: there is none of that name, or races are to be looked for, and the engine
-            asked for does not.
+        RuntimeFault: there is none of that name, or races are to be looked for or causes to be
+            kept, and the engine asked for does not.
     """
     if name not in (None, BOTH, *NAMES):
         raise RuntimeFault(f"no engine '{name}'; there is: {', '.join(NAMES)}")
     if check_races and name not in (None, CHECKING):
         raise RuntimeFault(f"races are looked for by the {CHECKING} engine, not by '{name}'")
-    return name or (CHECKING if check_races else BOTH)
+    if causes and name not in (None, CHECKING):
+        raise RuntimeFault(f"only the {CHECKING} engine keeps causes and memory, not '{name}'")
+    return name or (CHECKING if check_races or causes else BOTH)

@@ -44,18 +44,24 @@ class Deadlock(RuntimeFault):
     """Nothing can ever move again; the message says who waits for whom.
 
     cycle: None of an engine without a clock. record: what such a run had noted until then.
+    counters, trace, causes: of an engine with a clock, as for ``CycleLimit``.
     """
 
-    def __init__(self, message: str, cycle: int | None, record: Any = None) -> None:
+    def __init__(
+        self, message: str, cycle: int | None, record: Any = None, counters: Any = None
+    ) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.record = record
+        self.counters = counters
+        self.trace: Any = None
+        self.causes: Any = None
 
 
 class CycleLimit(RuntimeFault):
     """The run reached ``max_cycles``; ``counters`` holds what was counted until then.
 
-    trace: what was recorded, if a trace was asked for.
+    trace, causes: what was recorded, if that was asked for.
     """
 
     def __init__(self, message: str, cycle: int, counters: Any) -> None:
@@ -63,6 +69,7 @@ class CycleLimit(RuntimeFault):
         self.cycle = cycle
         self.counters = counters
         self.trace: Any = None
+        self.causes: Any = None
 
 
 class MemoryLimit(RuntimeFault):

@@ -37,6 +37,7 @@ def statements_frame(statements: Iterable[StatementCycles]) -> Any:
             "cycles": item.spent,
             "added": item.added,
             "busy": item.busy,
+            "self": item.inside,
             "macs": item.macs,
             "elements": item.elements,
         }

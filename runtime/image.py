@@ -18,7 +18,7 @@ from wsc.runtime.errors import LoadError
 from wsc.runtime.routes import Routes, build_routes, region_tiles
 from wsc.runtime.schedule import Schedule, build_schedule
 from wsc.runtime.sizes import require_for_program
-from wsc.runtime.tables import DTYPES, Col, Kind
+from wsc.runtime.tables import DTYPES, Col, Kind, Tcol
 from wsc.runtime.weights import Mapped, Weights, open_weights
 
 NO_REGION = -1
@@ -29,8 +29,8 @@ class Image:
     """A loaded program. An engine copies what it changes, so an image can run again.
 
     tile_x, tile_y: coordinates within the tile's region. entry: first row of its main,
-    -1 for tiles without region. timing: rows of (startup, cycles, group f32, f16, i32)
-    in the order of ``Timing``. data_bytes: bytes of SRAM kept for each tile. weight_bytes: bytes
+    -1 for tiles without region. timing: ``Tcol`` of each class, in the order of
+    ``Timing``. data_bytes: bytes of SRAM kept for each tile. weight_bytes: bytes
     of memory that the weights take.
     """
 
@@ -140,11 +140,16 @@ def load(
 
 
 def _timing(machine: Fabric) -> np.ndarray:
-    rows = [
-        (timing.startup, timing.cycles, *(timing.group.get(dtype, 1) for dtype in DTYPES))
-        for timing in (machine.timing[row] for row in Timing)
-    ]
-    return np.array(rows, dtype=np.int64)
+    table = np.ones((len(Timing), Tcol.CYCLES + 1), dtype=np.int64)
+    for number, timing in enumerate(machine.timing[row] for row in Timing):
+        for queue in (False, True):
+            place = Tcol.QUEUE * queue
+            table[number, place] = timing.start(queue)
+            if timing.group:
+                lanes = [timing.lanes(dtype, queue) for dtype in DTYPES]
+                table[number, place + Tcol.GROUP : place + Tcol.GROUP + len(lanes)] = lanes
+        table[number, Tcol.CYCLES] = timing.cycles
+    return table
 
 
 def _data_bytes(program: Program, machine: Fabric) -> int:

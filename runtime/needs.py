@@ -7,6 +7,7 @@ import numpy as np
 from wsc.runtime.image import Image
 from wsc.runtime.memory import require_memory
 from wsc.runtime.observations.records import ENTRY, TRACED
+from wsc.runtime.reference.chains import cause_bytes
 from wsc.runtime.reference.findings import race_sizes
 from wsc.runtime.reference.records import TABLES
 from wsc.runtime.runs import Options
@@ -32,11 +33,14 @@ def sizes_of(image: Image) -> Sizes:
 
 
 def observer_bytes(image: Image, options: Options) -> int:
-    """Bytes of the tables for the trace and the race check that a run asks for."""
+    """Bytes of the tables for the trace, the race check and causes that a run asks for."""
 
     units, total = image.code.units + 1, 0
     if options.trace is not None:
         total += image.tiles * units * TRACED.itemsize + options.trace.events * ENTRY.itemsize
+    total += sum(image.tiles * capture.bytes for capture in options.captures)
+    if options.causes:
+        total += cause_bytes(image, units)
     if options.check_races:
         for name, shape in race_sizes(image, units).items():
             total += int(np.prod(shape)) * np.dtype(TABLES[name][0]).itemsize

@@ -10,6 +10,8 @@ from wsc.isa.program import If, Loop, Program, Region, Statement
 from wsc.runtime.static import static_environment
 
 MOST_PASSES = 1 << 20
+Turns = tuple[tuple[str, int], ...]
+"""The loops around a pass, outermost first: what counts the turns, and in which one it is."""
 
 
 def passes_of(program: Program, region: Region, first: int) -> list[int] | None:
@@ -21,15 +23,21 @@ def passes_of(program: Program, region: Region, first: int) -> list[int] | None:
     Returns:
         None where guards or registers decide, or where there are more than ``MOST_PASSES``.
     """
+    found = turns_of(program, region, first)
+    return None if found is None else [number for number, _ in found]
+
+
+def turns_of(program: Program, region: Region, first: int) -> list[tuple[int, Turns]] | None:
+    """The same, each with the turns of the loops around it."""
     env = static_environment(program, region)
     same = {name: value for name, value in env.items() if name not in ("x", "y")}
     numbers = count(first)
 
-    def walk(body: Iterable[Statement]) -> list[int] | None:
-        found: list[int] = []
+    def walk(body: Iterable[Statement]) -> list[tuple[int, Turns]] | None:
+        found: list[tuple[int, Turns]] = []
         for statement in body:
             number = next(numbers)
-            found.append(number)
+            found.append((number, ()))
             if isinstance(statement, If):
                 return None
             if isinstance(statement, Loop):
@@ -39,7 +47,10 @@ def passes_of(program: Program, region: Region, first: int) -> list[int] | None:
                 turns = max(int(evaluate(statement.count, same)), 0) if turn else 0
                 if turns * len(turn) + len(found) > MOST_PASSES:
                     return None
-                found += [*turn, number] * turns
+                for k in range(turns):
+                    place = (statement.register, k)
+                    found += [(inner, (place, *around)) for inner, around in turn]
+                    found.append((number, ()))
         return found
 
     return walk(region.main)

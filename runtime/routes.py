@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import product
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from wsc.isa.turns import each_transfer
 from wsc.isa.types import Control, Side
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.static import static_environment, static_value
+from wsc.runtime.tables import record_type
 
 MAX_ROUTES = 62  # colors with a route in one tile: bits of a machine word, its sign left alone
 NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer
@@ -47,6 +49,11 @@ class Fcol(IntEnum):
     PUSHED = 5  # wavelets that ever entered
     OPEN = 6  # cycle from which it accepts (a control wavelet closes it)
     SERVED = 7  # of a router buffer: last cycle in which the head left on some side
+
+
+SLOT = record_type(Scol, np.int32, Scol.GUIDED + 1)
+FIFO = record_type(Fcol, np.int64, len(Fcol))
+POSITION = np.dtype([("accept", np.int32), ("send", np.int32)])  # a side, and a mask of sides
 
 
 @dataclass(slots=True)
@@ -178,6 +185,31 @@ def _neighbours(slots: np.ndarray, slot_of: np.ndarray, program: Program) -> Non
         slots[:, Scol.NEXT + side.index] = np.where(inside, beyond, OUTSIDE)
 
 
+def _stages(slots: np.ndarray, positions: np.ndarray, fabric: Fabric) -> np.ndarray:
+    """Wavelets that can be on the way to the buffer of each slot, beside those in it.
+
+    Each cycle of a hop, and of a turn, is a place that holds one also while it waits.
+    """
+    stages = np.zeros(len(slots), dtype=np.int64)
+    count = int(slots[:, Scol.POSITIONS].max(initial=0))
+    for number, step in product(range(count), range(count)):
+        # Position ``number`` of a slot, fed by position ``step`` of the one beyond its side.
+        here = slots[:, Scol.POSITIONS] > number
+        side = positions[np.where(here, slots[:, Scol.FIRST] + number, 0), 0].astype(np.int64)
+        here &= side != Side.RAMP.index
+        side = np.where(here, side, 0)
+        beyond = slots[np.arange(len(slots)), Scol.NEXT + side]
+        here &= beyond >= 0
+        beyond = np.where(here, beyond, 0)
+        here &= slots[beyond, Scol.POSITIONS] > step
+        came, sent = positions[np.where(here, slots[beyond, Scol.FIRST] + step, 0)].T
+        here &= sent >> (side + 2) % 4 & 1 == 1
+        turns = (came != Side.RAMP.index) & ((came ^ side) & 1 == 1)
+        ways = fabric.link_stages + np.where(turns, fabric.turn_cycles, 0)
+        stages = np.maximum(stages, np.where(here, ways, 0))
+    return stages
+
+
 def _fifos(
     slots: np.ndarray, first: np.ndarray, positions: np.ndarray, program: Program, fabric: Fabric
 ) -> tuple[np.ndarray, int]:
@@ -191,7 +223,7 @@ def _fifos(
         row = positions[np.where(has, slots[:, Scol.FIRST] + step, 0)]
         to_core |= has & (row[:, 1] >> ramp & 1 == 1)
         from_core |= has & (row[:, 0] == ramp)
-    depths = [np.full(len(slots), fabric.router_buffer_depth)]
+    depths = [fabric.router_buffer_depth + _stages(slots, positions, fabric)]
     made = len(slots)
     for mask, column, queues, what in (
         (to_core, Scol.INPUT, fabric.input_queues, "input"),

@@ -10,9 +10,32 @@ import numpy as np
 
 from wsc.runtime.counters import Counters
 from wsc.runtime.image import Image
+from wsc.runtime.observations.causes import Causes
 from wsc.runtime.trace import Trace, TraceRequest
 
 Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A range of SRAM of every tile, as it is when the tile leaves a pass through main.
+
+    passing: number of the pass (``wsc.runtime.code.Code.passes``). address, bytes: in words of four
+    bytes.
+    """
+
+    passing: int
+    address: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """The SRAM of a tile as it is when a cycle begins; at the end, if that comes before."""
+
+    x: int
+    y: int
+    cycle: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +47,9 @@ class Options:
     shuffle: seed of a random order of visiting tiles, which must never show.
     compiling: called before the engine's code is compiled, once for an installation, with an
     empty text; with the reason, if the code cannot be kept for later processes.
-    check_races: look for races; the reference engine alone can. trace: what to record.
+    check_races, causes: look for races, and keep who waited for whom; the reference engine alone
+    can. trace: what to record. captures: what to keep of SRAM when tiles leave a statement, and
+    dumps: what a tile holds when a cycle begins; the reference engine alone has values and time.
     """
 
     delays: int | None = None
@@ -34,16 +59,25 @@ class Options:
     compiling: Callable[[str], None] | None = None
     check_races: bool = False
     trace: TraceRequest | None = None
+    causes: bool = False
+    captures: tuple[Capture, ...] = ()
+    dumps: tuple[Dump, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run leaves: flat outputs in the fabric's types, the counters, and the trace."""
+    """What a run leaves: flat outputs in the fabric's types, counters, trace and causes.
+
+    captured: of each capture [tile, word]. dumped: of each dump the bytes of the tile.
+    """
 
     outputs: dict[str, np.ndarray]
     cycles: int
     counters: Counters
     trace: Trace | None = None
+    causes: Causes | None = None
+    captured: tuple[np.ndarray, ...] = ()
+    dumped: tuple[np.ndarray, ...] = ()
 
 
 class Engine(Protocol):

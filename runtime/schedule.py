@@ -23,7 +23,7 @@ from wsc.runtime.errors import LoadError, place
 from wsc.runtime.memory import require_memory
 from wsc.runtime.routes import Routes, Scol, region_tiles
 from wsc.runtime.static import static_environment, static_value
-from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS
+from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS, record_type
 
 FEED, DRAIN, INDEX = 0, 1, 2
 MOST_SHAPES = 1 << 18  # that the repetitions of a transfer have: each is a row made in Python
@@ -68,6 +68,12 @@ class Qcol(IntEnum):
     ROW = 6
     STATE = 7  # 0 data, 1 control after a repetition, 2 final control
     INDEX = 8  # MAX_DIMS columns
+
+
+RECORD = record_type(Rcol, np.int64, len(Rcol))
+SHAPE = record_type(Hcol, np.int64, Hcol.STEP + MAX_DIMS)
+QUEUE = record_type(Qcol, np.int64, Qcol.INDEX + MAX_DIMS)
+LOOKUP = np.dtype([("first", np.int64), ("values", np.int64), ("rows", np.int64)])
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from wsc.isa.statements import instructions
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
-from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
+from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, LOCK, MESSAGE, OUTPUT, UNIT
 from wsc.runtime.engine import CHECKING, TIME, VALUES
 from wsc.runtime.memory import require_memory
 from wsc.runtime.observations.records import SEMAPHORE, TALLY
@@ -59,7 +59,8 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         outward = any(position.receive is Side.RAMP for position in route.positions)
         slots += count
         queues += count * (inward + outward)
-        depth = fabric.router_buffer_depth + inward * deep["input"] + outward * deep["output"]
+        depth = fabric.router_buffer_depth + fabric.link_stages + fabric.turn_cycles
+        depth += inward * deep["input"] + outward * deep["output"]
         cells += count * depth
     records = lookups = 0
     for transfer in plain_transfers(program):
@@ -117,9 +118,10 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     )
     if sizes.sends:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
-        each_tile += 10 + _WORD * (5 + 2)  # holders, counts of links, active
-        each_tile += 5 * fabric.dynamic_buffer_depth * (_WORD + _WORD + 1)
-    each_slot = 4 * 16 + 2 * 6 * _WORD  # a row of the table; wavelets moved, and turns lost
+        each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2)  # counts of links, active
+        each_tile += 5 * fabric.dynamic_places * DYNAMIC_CELL.itemsize
+    # A row of the table; wavelets moved, turns lost, and cycles waited.
+    each_slot = 4 * 16 + (2 * 6 + 2) * _WORD
     fifos = _WORD * len(Fcol) * (sizes.slots + sizes.queues)
     lookups = 2 * _WORD * sizes.lookups
     return (

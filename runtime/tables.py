@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 
 from wsc.isa.limits import MOST_DIMENSIONS
 from wsc.isa.table import TABLE, Timing
@@ -16,6 +20,36 @@ RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 CLASS_INDEX = {timing: number for number, timing in enumerate(Timing)}
 # Structured control is counted as if it were rows behind those of the table.
 COUNTED = (*(row.name for row in TABLE), "loop", "if", "call")
+
+
+def record_type(columns: type[IntEnum], of: Any, width: int) -> np.dtype[np.void]:
+    """A row of a table as a record: each column is a field, by its name in small letters.
+
+    width: columns of the table. What lies between a column and the next named one is part of it,
+    an array. Names for one column are names for one field.
+    """
+    fields = columns.__members__
+    starts = sorted({*fields.values(), width})
+    spans = {start: end - start for start, end in pairwise(starts)}
+    size = np.dtype(of).itemsize
+    return np.dtype(
+        {
+            "names": [name.lower() for name in fields],
+            "formats": [of if spans[c] == 1 else (of, spans[c]) for c in fields.values()],
+            "offsets": [size * c for c in fields.values()],
+            "itemsize": size * width,
+        }
+    )
+
+
+def as_records(table: np.ndarray, record: np.dtype[np.void]) -> np.ndarray:
+    """The same memory, a record for each row."""
+    return table.view(record).reshape(-1)
+
+
+def as_columns(table: np.ndarray, of: Any) -> np.ndarray:
+    """The reverse of ``as_records``."""
+    return table.view(of).reshape(len(table), -1)
 
 
 class Kind(IntEnum):
@@ -45,10 +79,22 @@ class Col(IntEnum):
     OPCODE = 1  # row of COUNTED
     DTYPE = 2
     TIMING = 3
-    A = 4  # destination register, branch target, or semaphore
-    B = 5  # reference: left, address, count, target x
-    C = 6  # reference: right, target y
-    D = 7  # relation, loop nest, window, semaphore of a send, or control
+    # Four numbers of which each kind of row has its own use.
+    TARGET = 4  # the register that is written
+    BRANCH = 4  # the row that a jump, a loop, an ``if`` or a call leads to
+    SEMAPHORE = 4  # of a wait or signal
+    LEFT = 5  # references: left operand,
+    ADDRESS = 5  # address of a load or store,
+    AMOUNT = 5  # turns of a loop, count of a wait or signal,
+    TARGET_X = 5  # and tile of a send
+    RIGHT = 6  # references: right operand, or what is stored,
+    TARGET_Y = 6  # and tile of a send
+    COUNTER = 6  # the register that counts a loop
+    RELATION = 7  # of an ``if``
+    NEST = 7  # loops around a loop
+    WINDOW = 7  # registers of the caller
+    COUNTED_ON = 7  # the semaphore that a remote store adds to
+    CONTROL = 7  # what a control wavelet asks for
     OPERANDS = 8  # first row of the operand table
     COUNT = 9  # operands, or arguments of a call
     DIMS = 10  # first of the references to the extents
@@ -60,6 +106,17 @@ class Col(IntEnum):
     COLOR = 16
 
 
+class Tcol(IntEnum):
+    """Columns of the table of timing classes (int64), a row for each class."""
+
+    STARTUP = 0
+    GROUP = 1  # three columns, in the order of ``DTYPES``: elements that take CYCLES
+    QUEUE = 4  # the four columns again, for an instruction with an operand in a queue
+    QUEUE_STARTUP = 4
+    QUEUE_GROUP = 5
+    CYCLES = 8
+
+
 class Ocol(IntEnum):
     """Columns of the operand table (int32)."""
 
@@ -69,3 +126,12 @@ class Ocol(IntEnum):
     COLOR = 3
     ADVANCE = 4  # outer dimensions with which a fabric operand advances
     STRIDES = 5  # first of the references to the strides
+
+
+ROW = record_type(Col, np.int32, len(Col))
+OPERAND = record_type(Ocol, np.int32, len(Ocol))
+REFERENCE = np.dtype(  # static plus registers: a place of the pool, x and y away, and registers
+    [(name, np.int32) for name in ("pool", "by_x", "by_y", "first", "count")]
+)
+REGION = np.dtype([(name, np.int32) for name in ("left", "top", "width", "height")])
+TIMING = record_type(Tcol, np.int64, Tcol.CYCLES + 1)

@@ -20,13 +20,17 @@ import numpy as np
 from wsc.isa.counted import StatementCycles
 from wsc.isa.shown import escaped, named
 from wsc.runtime.errors import RuntimeFault
+from wsc.runtime.observations.records import Reason
+from wsc.runtime.routes import Scol
 from wsc.runtime.tables import COUNTED, Col
 
 if TYPE_CHECKING:
     from wsc.runtime.image import Image
+    from wsc.runtime.observations.causes import Causes
 
 DEFAULT_TILES = "corners;middle"
 DEFAULT_EVENTS = 200_000
+MOST_POINTS = 1000  # of a track of numbers
 STATES = (
     "busy",
     "stalled on input",
@@ -43,11 +47,16 @@ class TraceRequest:
     """Which tiles to record, and the most entries to keep, shared evenly by their units.
 
     tiles: parts joined by ``;``, each ``X,Y`` in the program's rectangle, where ``*`` stands
-    for all and ``A-B`` for some; or ``corners``, ``middle``, ``all``.
+    for all and ``A-B`` for some; or ``corners``, ``middle``, ``all``. first, cycles: the window
+    that is recorded; None: to the end. node: what is recorded is for this ONNX node, if it is not
+    empty.
     """
 
     tiles: str = DEFAULT_TILES
     events: int = DEFAULT_EVENTS
+    first: int = 0
+    cycles: int | None = None
+    node: str = ""
 
     def chosen(self, width: int, height: int) -> tuple[int, ...]:
         """Numbers of the tiles, y * width + x, in order.
@@ -92,8 +101,9 @@ def _span(part: str, text: str, size: int, axis: str) -> range:
 class UnitTrace:
     """One unit of a tile (0: the main thread).
 
-    entries: rows of (begin, length, state, row of the program, statement of main), in the
-    order of time. lost: entries beyond the room, the first of them in cycle ``since``.
+    entries: rows of (begin, length, state, row of the program, statement of main, what was waited
+    for: a slot of the routes, a semaphore or a unit), in the order of time. lost: entries
+    beyond the room, the first of them in cycle ``since``.
     """
 
     tile: int
@@ -110,12 +120,18 @@ class UnitTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a run recorded."""
+    """What a run recorded.
+
+    window: the first cycle that was, and the first behind it that was not. causes: who waited for
+    whom, if the run has kept that; the file then has arrows from who was late to who waited.
+    """
 
     image: Image
     units: tuple[UnitTrace, ...]
     statements: tuple[StatementCycles, ...]
     cycles: int
+    window: tuple[int, int]
+    causes: Causes | None = None
 
     @property
     def left_out(self) -> str:
@@ -127,17 +143,20 @@ class Trace:
         since = min(unit.since for unit in self.units if unit.lost)
         return (
             f"{lost:,} of {lost + kept:,} entries of the trace are left out, the first of them in "
-            f"cycle {since:,}; choose fewer tiles, or room for more"
+            f"cycle {since:,}; choose fewer tiles, a window of cycles, a node, or room for more"
         )
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The events of the file, metadata first in each process."""
         yield from _region_events(self)
+        yield from _counts(self)
         for unit in self.units:
             if unit.unit == 0:
                 x, y = unit.tile % self.image.program.width, unit.tile // self.image.program.width
                 yield from _process(_FIRST_TILE + unit.tile, f"tile ({x}, {y})")
             yield from _UnitWriter(self.image, unit).events()
+        if self.causes is not None:
+            yield from _arrows(self, self.causes)
 
     def write(self, file: IO[str]) -> None:
         """Write the JSON object."""
@@ -148,6 +167,7 @@ class Trace:
             "time": "1 us in this file is 1 cycle",
             "clock_hertz": self.image.fabric.clock_hertz,
             "cycles": self.cycles,
+            "window": list(self.window),
             "left_out": self.left_out,
         }
         file.write(f'\n],"displayTimeUnit":"ns","otherData":{json.dumps(notes)}}}\n')
@@ -193,10 +213,10 @@ def _region_events(trace: Trace) -> Iterator[dict[str, Any]]:
     yield from _process(_REGION, "statements of main, all tiles")
     ends: list[int] = []
     for item in sorted(trace.statements, key=lambda item: item.start):
-        end = min(item.end, trace.cycles)
-        if end <= item.start:
+        begin, end = max(item.start, trace.window[0]), min(item.end, trace.window[1])
+        if end <= begin:
             continue
-        track = next((i for i, last in enumerate(ends) if last <= item.start), len(ends))
+        track = next((i for i, last in enumerate(ends) if last <= begin), len(ends))
         if track == len(ends):
             ends.append(0)
             yield from _thread(_REGION, track, f"track {track}")
@@ -209,7 +229,66 @@ def _region_events(trace: Trace) -> Iterator[dict[str, Any]]:
             "busy cycles of main threads": item.busy,
             "multiply-accumulates": item.macs,
         }
-        yield _slice(_REGION, track, statement.text, "statement", item.start, end, args)
+        yield _slice(_REGION, track, statement.text, "statement", begin, end, args)
+
+
+def _counts(trace: Trace) -> Iterator[dict[str, Any]]:
+    """A track of numbers: how many main threads of the traced tiles are in each state.
+
+    A point is the mean over a part of the window.
+    """
+    begin, end = trace.window
+    parts = min(MOST_POINTS, end - begin)
+    if parts <= 0:
+        return
+    edges = begin + (end - begin) * np.arange(parts + 1) // parts
+    sums = np.zeros((len(STATES), parts))
+    for unit in trace.units:
+        if unit.unit == 0:
+            for state in range(len(STATES)):
+                of_it = unit.entries[unit.entries[:, 2] == state]
+                sums[state] += _covered(of_it[:, 0], of_it[:, 1], edges)
+    shown = [state for state in range(len(STATES)) if sums[state].any()]
+    for part, means in enumerate((sums / np.diff(edges)).T.tolist()):
+        yield {
+            "ph": "C",
+            "pid": _REGION,
+            "name": "main threads of the traced tiles",
+            "ts": int(edges[part]),
+            "args": {STATES[state]: round(means[state], 3) for state in shown},
+        }
+
+
+def _covered(begins: np.ndarray, lengths: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Cycles of intervals in order, without overlaps, that lie between each two edges."""
+    if not len(begins):
+        return np.zeros(len(edges) - 1)
+    before = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.searchsorted(begins, edges, side="right") - 1
+    inside = np.clip(edges - begins[np.maximum(places, 0)], 0, lengths[np.maximum(places, 0)])
+    return np.diff(np.where(places < 0, 0, before[np.maximum(places, 0)] + inside))
+
+
+def _arrows(trace: Trace, causes: Causes) -> Iterator[dict[str, Any]]:
+    """Arrows from the deed of who was late to the end of the wait, where both are traced."""
+    begin, end = trace.window
+    traced = np.array([unit.tile * causes.units + unit.unit for unit in trace.units])
+    events = causes.events
+    at = np.searchsorted(events["number"], events["cause"])
+    at = np.minimum(at, max(len(events) - 1, 0))
+    known = events["number"][at] == events["cause"]
+    late, waits = events[at[known]], events[known]
+    ends = (waits["left"] >= begin) & (waits["left"] < end) & (waits["begin"] > begin)
+    ends &= (waits["begin"] <= end) & (waits["waited"] > 0) & (late["who"] != waits["who"])
+    ends &= np.isin(waits["who"], traced) & np.isin(late["who"], traced)
+    for number, (from_, to) in enumerate(zip(late[ends], waits[ends], strict=True)):
+        last = int(to["begin"]) - 1  # of the wait
+        start = min(int(to["left"]), last)
+        for phase, who, cycle in (("s", from_["who"], start), ("f", to["who"], last)):
+            tile, unit = divmod(int(who), causes.units)
+            arrow = {"ph": phase, "pid": _FIRST_TILE + tile, "tid": unit, "ts": cycle}
+            binding = {"bp": "e"} if phase == "f" else {}
+            yield {**arrow, **binding, "id": number, "name": "waited for", "cat": "wait"}
 
 
 @dataclass(slots=True)
@@ -245,21 +324,22 @@ class _UnitWriter:
         pid, tid = _FIRST_TILE + self.trace.tile, self.trace.unit
         end = 0
         for group in self._instructions():
-            begin, _, _, row, statement = group[0]
+            begin, _, _, row, statement, _ = group[0]
             if tid == 0:
                 yield from self._enter(row, statement, begin, end)
             end = group[-1][0] + group[-1][1]
             yield self._instruction(group, begin, end)
-            for at, length, state, _, _ in group:
+            for at, length, state, row, _, what in group:
                 if state:
-                    yield _slice(pid, tid, STATES[state], "wait", at, at + length, {})
+                    args = self._awaited(state, row, what)
+                    yield _slice(pid, tid, STATES[state], "wait", at, at + length, args)
         yield from self._close(0, end)
 
     def _instructions(self) -> Iterator[list[list[int]]]:
         """Entries of one row that follow each other without a gap."""
         group: list[list[int]] = []
         for entry in self.trace.entries.tolist():
-            if group and (entry[3:] != group[-1][3:] or entry[0] != group[-1][0] + group[-1][1]):
+            if group and (entry[3:5] != group[-1][3:5] or entry[0] != group[-1][0] + group[-1][1]):
                 yield group
                 group = []
             group.append(entry)
@@ -267,17 +347,29 @@ class _UnitWriter:
             yield group
 
     def _instruction(self, group: list[list[int]], begin: int, end: int) -> dict[str, Any]:
-        _, _, _, row, statement = group[0]
+        row, statement = group[0][3:5]
         args: dict[str, Any] = {"line": self.image.code.where[row].line}
         node = named(self.image.code.statements[statement].nodes) if statement >= 0 else ""
         if node:
             args["node"] = node
-        for _, length, state, _, _ in group:
+        for _, length, state, *_ in group:
             args[STATES[state]] = args.get(STATES[state], 0) + length
         name = COUNTED[int(self.image.code.rows[row, Col.OPCODE])]
         return _slice(
             _FIRST_TILE + self.trace.tile, self.trace.unit, name, "instruction", begin, end, args
         )
+
+    def _awaited(self, state: int, row: int, what: int) -> dict[str, Any]:
+        """The line of a wait, and the color, semaphore or unit."""
+        args: dict[str, Any] = {"line": self.image.code.where[row].line}
+        if state in (Reason.INPUT, Reason.OUTPUT):
+            number = int(self.image.routes.slots[what, Scol.COLOR])
+            args["color"] = self.image.program.colors[number][0]
+        elif state == Reason.SEMAPHORE:
+            args["semaphore"] = f"s{what}"
+        elif state == Reason.UNIT:
+            args["unit"] = f"stream unit {what - 1}"
+        return args
 
     def _enter(self, row: int, statement: int, begin: int, end: int) -> Iterator[dict[str, Any]]:
         """Close and open slices until the stack is that of this row."""

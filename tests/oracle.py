@@ -201,7 +201,11 @@ def _contract(op: Contract, dtype: np.dtype, inputs: list[np.ndarray]) -> np.nda
 
 
 def _scatter(op: Scatter, inputs: list[np.ndarray]) -> np.ndarray:
-    out, indices, updates = inputs[0].copy(), *inputs[1:]
+    *data, indices, updates = inputs
+    if op.zeros is not None:
+        shape = (*updates.shape[: op.axis], op.zeros, *updates.shape[op.axis + 1 :])
+        data = [np.zeros(shape, updates.dtype)]
+    out = data[0].copy()
     rows, placed = np.moveaxis(out, op.axis, 0), np.moveaxis(updates, op.axis, 0)
     join = None if op.kind is None else _JOINS[op.kind]
     for index, update in zip(indices, placed, strict=True):

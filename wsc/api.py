@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from wsc.frontend.store import Store
     from wsc.runtime.api import RunResult, ValuesResult
+    from wsc.runtime.reference.session import Session
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -210,6 +211,8 @@ class Program:
 
         inputs = self._named(inputs)
         self._save_for_runs()
+        if options.get("causes") and not self._located():
+            self.locate()
         return run(
             self.assembly,
             inputs,
@@ -218,6 +221,39 @@ class Program:
             engine=engine,
             checkpoint=self.checkpoint,
             **options,
+        )
+
+    def session(
+        self,
+        inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
+        *,
+        delays: int | None = None,
+        max_memory: int | None = None,
+        compiling: Callable[[str], None] | None = None,
+    ) -> Session:
+        """A run that is taken in steps and looked at in between; by the reference engine.
+
+        inputs, delays, max_memory, compiling: as for ``run``.
+
+        Raises:
+            InputError: an input is missing, unknown, or of the wrong shape or type.
+            MemoryLimit: the run would take more than ``max_memory``.
+        """
+        from wsc.runtime.api import open_session
+
+        inputs = self._named(inputs)
+        self._save_for_runs()
+        if not self._located():
+            self.locate()
+        return open_session(
+            self.assembly,
+            inputs,
+            weights_dir=self.folder,
+            fabric=self.fabric,
+            delays=delays,
+            max_memory=max_memory,
+            checkpoint=self.checkpoint,
+            compiling=compiling,
         )
 
     def locate(self, file: str = "program.wsa") -> None:
@@ -229,6 +265,12 @@ class Program:
 
         self._save_for_runs()  # the text then names the files of weights
         self.assembly = parse_text(self.text, file)
+
+    def _located(self) -> bool:
+        """Whether the parts of the program know their lines."""
+        assembly = self.assembly
+        parts = (*assembly.regions, *assembly.procedures)
+        return any(part.where.line > 0 for part in parts)
 
     def _save_for_runs(self) -> None:
         """Save a program that was not saved yet, to a folder that goes when the program does."""
@@ -382,12 +424,14 @@ def compile_step(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     clip: float = 0.0,
     over: int = 1,
+    recompute: str = "auto",
     observe: Observer | None = None,
     settings: Mapping[str, Number] | None = None,
+    weights: Store | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings: as for ``compile``; the others as for
+    fabric, dims, precision, observe, settings, weights: as for ``compile``; the others as for
     ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
@@ -395,7 +439,8 @@ def compile_step(
         FabricError: there is no such fabric.
     """
     from wsc.training.losses import parse_loss
-    from wsc.training.step import build_step, parse_optimizer
+    from wsc.training.recompute import lowered_step
+    from wsc.training.step import Step, build_step, parse_optimizer
 
     wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
     kind = _precision(precision)
@@ -403,13 +448,20 @@ def compile_step(
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
-    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes)
-    compiled = _lowered(step.graph, chosen, kind, name, observe, False, changes)
+    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
+    step = step if chosen is None else step.on(chosen)
+
+    def lowered(step: Step) -> Compiled:
+        return _lowered(step.graph, chosen, kind, name, observe, False, changes)
+
+    compiled, kept = lowered_step(step, recompute, lowered)
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
+    notes = [kept] if kept else []
     if step.still:
         names = ", ".join(map(shortened, step.still))
-        program.notes = (f"the loss does not change with {names}: not trained",)
+        notes.append(f"the loss does not change with {names}: not trained")
+    program.notes = tuple(notes)
     return program
 
 

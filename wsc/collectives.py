@@ -64,7 +64,7 @@ class Published:
 class Machine:
     """The same on a fabric, for the programs in ``wsc/kernels/collectives.py``.
 
-    Broadcasts and the chain take what was published.
+    Where a hop takes a cycle, broadcasts and the chain take what was published.
     """
 
     fabric: Fabric
@@ -75,8 +75,12 @@ class Machine:
         return Published(self.fabric.ramp_latency)
 
     @property
+    def _hop(self) -> int:
+        return self.fabric.hop_cycles
+
+    @property
     def _startup(self) -> int:
-        return self.fabric.timing[Timing.MOVE].startup
+        return self.fabric.timing[Timing.MOVE].start(queue=True)
 
     @property
     def _branch(self) -> int:
@@ -91,7 +95,7 @@ class Machine:
         """
         held = self.fabric.output_queues[0] + self.fabric.router_buffer_depth
         switch = 2 if words <= held else 1 + self._startup
-        return words * (tiles - 1) + self.published.depth + 1 + switch * max(0, tiles - 2)
+        return words * (tiles - 1) + self.published.depth + self._hop + switch * max(0, tiles - 2)
 
     def early(self, words: int, group: int) -> bool:
         """Whether the last leader of a two-phase reduce should pass sums on as they come.
@@ -99,7 +103,7 @@ class Machine:
         Yes, if the vector is no longer than its words' way to the next leader: that one has
         then finished its own group's sums when they arrive.
         """
-        return words <= self.published.depth + group
+        return words <= self.published.depth + self._hop * group
 
     def two_phase(self, words: int, tiles: int, group: int) -> float:
         """Both phases one after the other, each a chain; the second has longer links.
@@ -109,8 +113,8 @@ class Machine:
         second phase no leader waits for the first.
         """
         leaders = tiles // group
-        first = (self.published.depth + 1) * (group - 1)
-        second = (self.published.depth + group) * (leaders - 1)
+        first = (self.published.depth + self._hop) * (group - 1)
+        second = (self.published.depth + self._hop * group) * (leaders - 1)
         if self.early(words, group):
             return first + second + words
         return first + second + 2 * words + 3 * self._branch + self._startup
@@ -123,7 +127,7 @@ class Machine:
         rounds = 2 * (tiles - 1)
         hops = 4 * tiles - 6 if words > 2 else 3 * tiles - 4
         each = -(-words // tiles) + self.published.depth + self.fabric.issue_cycles + self._startup
-        return rounds * each + hops
+        return rounds * each + self._hop * hops
 
     def tree(self, words: int, tiles: int) -> float:
         """Round after round at tile 0, where all the others end.
@@ -139,9 +143,9 @@ class Machine:
         """
         start = self._startup + self._branch
         taken, busy = 0, False
-        cycles = float(self.published.depth + 1)
+        cycles = float(self.published.depth + self._hop)
         for number in range(1, tiles.bit_length() - 1):
-            ready, gap = self.published.depth + 2**number, 0
+            ready, gap = self.published.depth + self._hop * 2**number, 0
             if number == 1:
                 gap = 3 + self._startup
             elif number % 2 == 0:
@@ -154,9 +158,10 @@ class Machine:
 
     def _early(self, words: int, number: int) -> int:
         """Words of a round that come before the one before it has ended."""
-        buffers = self.fabric.router_buffer_depth * 2 ** (number - 1)
+        each = self.fabric.router_buffer_depth + self.fabric.link_stages
+        buffers = each * 2 ** (number - 1)
         room = buffers + self.fabric.input_queues[number // 2]
-        return min(room, max(0, words - self.published.depth - 2**number))
+        return min(room, max(0, words - self.published.depth - self._hop * 2**number))
 
     def _slowness(self, queue: int) -> float:
         """Cycles a word through an input queue: its slot is taken for T + 1 of them."""

@@ -242,7 +242,7 @@ class Reference:
                 "--compare needs ONNX Runtime, which is not installed: pip install 'wsc[compare]'"
             ) from error
         self.model = model
-        with _readable(model):
+        with readable(model):
             self._session = onnxruntime.InferenceSession(
                 str(model), session_options(), providers=["CPUExecutionProvider"]
             )
@@ -272,13 +272,13 @@ class Reference:
         self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """The named outputs."""
-        with _readable(self.model):
+        with readable(self.model):
             values = self._session.run(list(outputs), dict(inputs))
         return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
 
 
 @contextmanager
-def _readable(model: Path) -> Generator[None]:
+def readable(model: Path) -> Generator[None]:
     """Turns ONNX Runtime's own errors, which share no base class, into CompileError."""
     try:
         yield

@@ -124,6 +124,24 @@ def sram_use(program: Program, fabric: Fabric) -> SramUse:
     return SramUse(data, code, fabric.sram_bytes)
 
 
+def held_bytes(program: Program, fabric: Fabric) -> np.ndarray:
+    """Bytes of each tile [height, width] up to the end of the last tensor that it holds a part of,
+    and its code."""
+    used = np.zeros((program.height, program.width), np.int64)
+    for tensor in program.tensors:
+        columns, rows = occupied(program, tensor)
+        cut = np.ix_(np.array(rows, np.int64), np.array(columns, np.int64))
+        used[cut] = np.maximum(used[cut], tensor.address + tensor.bytes)
+    code = code_bytes(program, fabric)
+    for region in program.regions:
+        rows, columns = (
+            slice(first, first + size)
+            for first, size in ((region.top, region.height), (region.left, region.width))
+        )
+        used[rows, columns] += code.get(region.name, 0)
+    return used
+
+
 def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
     """What the SRAM of the fullest tile holds."""
     use = sram_use(program, fabric)

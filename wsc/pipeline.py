@@ -17,6 +17,7 @@ from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.types import DType
+from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
@@ -26,6 +27,7 @@ from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
+from wsc.passes.tokens import Tokens
 
 Observer = Callable[[str, Stage], None]
 
@@ -58,7 +60,9 @@ def passes(
     """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
+        Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
+        Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
         Place(fabric, same_order, alike),
         Allocate(fabric),  # addresses before kernels: instructions name them

@@ -42,7 +42,8 @@ class KernelRow:
     over the tiles of the mesh. bound: what the resources would need at least. cycles: from the
     first tile's arrival to the last one's departure, at each turn of a loop. added: cycles by
     which it made the run longer (``wsc.cost.predict``); predicted: what the cost model
-    says of them, None where it says nothing.
+    says of them, None where it says nothing. own: cycles that the main thread of a tile was at it,
+    mean over the tiles; those of all rows sum to the cycles until the threads ended.
     """
 
     number: int
@@ -57,6 +58,7 @@ class KernelRow:
     cycles: int
     added: int = 0
     predicted: int | None = None
+    own: float = 0.0
 
     @property
     def utilization(self) -> float:
@@ -77,6 +79,7 @@ class KernelRow:
             "bound_by": self.bound.limit if self.bound.roofline else None,
             "utilization": self.utilization,
             "busy_cycles_per_tile": self.busy,
+            "self_cycles_per_tile": self.own,
             "added_cycles": self.added,
             "predicted_cycles": self.predicted,
         }
@@ -84,8 +87,7 @@ class KernelRow:
 
 def mac_rate(fabric: Fabric, dtype: DType) -> float:
     """Multiply-accumulates of one tile in a cycle."""
-    timing = fabric.timing[Timing.MULTIPLY_ACCUMULATE]
-    return timing.group[dtype] / timing.cycles
+    return fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(dtype)
 
 
 def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) -> tuple[int, int]:
@@ -124,6 +126,7 @@ def kernel_rows(
                 start=item.start,
                 end=item.end,
                 busy=item.busy / tiles,
+                own=item.inside / tiles,
                 total_macs=item.macs,
                 added=item.added,
                 predicted=known,

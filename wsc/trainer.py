@@ -31,6 +31,7 @@ from wsc.runtime.errors import InputError, RuntimeFault
 from wsc.runtime.image import Image, load
 from wsc.runtime.optimizer import apply_updates, not_finite
 from wsc.training.losses import parse_loss
+from wsc.training.recompute import require_choice
 from wsc.training.step import LOSS, SCALE, parse_optimizer
 from wsc.wafers import Ran, Wafers
 from wsc.weights import MARK
@@ -389,6 +390,7 @@ def train(
     batch: int | None = None,
     wafers: int = 1,
     cluster: str = "",
+    recompute: str = "auto",
 ) -> Trainer:
     """Train a model: ``step`` takes a batch, computes gradients on the fabric, updates the store.
 
@@ -402,6 +404,8 @@ def train(
     multiplied. batch: samples of a run, where the program is wanted before the first batch.
     wafers: how many do the runs of a step at the same time; over is a multiple of it. cluster:
     address of a Dask scheduler whose workers they are; without, they are processes here.
+    recompute: ``none`` keeps all activations for the backward pass, ``layers`` computes those of
+    each layer that repeats once more, ``auto`` does so where they do not fit.
 
     Raises:
         CompileError: an option is none that there is.
@@ -415,6 +419,7 @@ def train(
         raise CompileError("a schedule is made of numbers of 0 or more")
     parse_loss(loss)  # what is wrong with them is said now, not at the first step
     parse_optimizer(optimizer, groups)
+    require_choice(recompute)
     options: dict[str, Any] = {
         "loss": loss,
         "optimizer": optimizer,
@@ -423,6 +428,7 @@ def train(
         "dims": dims,
         "precision": precision,
         "trainable": tuple(trainable),
+        "recompute": recompute,
     }
     if wafers < 1 or over % wafers:
         raise CompileError(

@@ -80,9 +80,9 @@ def judged(number: int, drawn: Drawn) -> Finding:
 
 
 def outputs_of(drawn: Drawn) -> list[Any]:
-    """Outputs of the compiled model, on both engines where the model is drawn for it."""
+    """Outputs of the compiled model; with cycles, on all engines, where it is drawn for that."""
     prepared = prepare(drawn.model, fabric=drawn.fabric, precision=drawn.precision)
-    outputs = list(prepared.run(drawn.feeds))
+    outputs = list(prepared.run(drawn.feeds, engine="both" if drawn.engines else "values"))
     if drawn.engines:
         cycles = prepared.cycles
         again = list(prepared.run(drawn.feeds, engine="reference"))

@@ -117,7 +117,7 @@ AREAS: dict[str, Area] = {
             "runtime/reference/routers.py",
             "runtime/reference/edge.py",
             "runtime/reference/messages.py",
-            "runtime/reference/threads.py",
+            "runtime/reference/cores.py",
             "runtime/reference/units.py",
             "runtime/reference/vectors.py",
             "runtime/time/*.py",

@@ -200,6 +200,23 @@ SHAPES = {
             parallel=True,
         ),
         Shape(
+            "llama2-7b",
+            Family.LLAMA,
+            32,
+            4096,
+            32,
+            32,
+            128,
+            11008,
+            32000,
+            0,
+            "Touvron et al. 2023 (arXiv:2307.09288), table 1; config.json of "
+            "meta-llama/Llama-2-7b-hf",
+            rotary=128,
+            activation="silu",
+            tied=False,
+        ),
+        Shape(
             "llama3-8b",
             Family.LLAMA,
             32,

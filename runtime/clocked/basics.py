@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.records import NEVER, WHEEL, Fault, Reason
-from wsc.runtime.routes import Fcol
 
 RAMP = 4
 
@@ -41,29 +40,28 @@ def delay(seed: int, where: int, count: int) -> int:
     """Random extra cycles, a hash of the seed, the place and how many passed before."""
     if seed == 0:
         return 0
-    h = seed * 0x1E3779B97F4A7C15 + where * 0x2545F4914F6CDD1D + count
-    h = (h ^ ((h >> 30) & 0x3FFFFFFFF)) * 0x3F58476D1CE4E5B9
-    h = (h ^ ((h >> 27) & 0x1FFFFFFFFF)) * 0x14D049BB133111EB
-    h = (h >> 31) & 0x7FFFFFFF
-    if h & 3 != 0:
+    mixed = seed * 0x1E3779B97F4A7C15 + where * 0x2545F4914F6CDD1D + count
+    mixed = (mixed ^ ((mixed >> 30) & 0x3FFFFFFFF)) * 0x3F58476D1CE4E5B9
+    mixed = (mixed ^ ((mixed >> 27) & 0x1FFFFFFFFF)) * 0x14D049BB133111EB
+    mixed = (mixed >> 31) & 0x7FFFFFFF
+    if mixed & 3 != 0:
         return 0
-    return (h >> 5) & 7
+    return (mixed >> 5) & 7
 
 
 @kernel
-def head_cell(s: Machine, f: int) -> int:
+def head_cell(s: Machine, fifo: int) -> int:
     """The cell of the oldest wavelet."""
-    return s.fifos[f, Fcol.OFFSET] + s.fifos[f, Fcol.HEAD]
+    return s.fifos[fifo].offset + s.fifos[fifo].head
 
 
 @kernel
-def tail_cell(s: Machine, f: int) -> int:
+def tail_cell(s: Machine, fifo: int) -> int:
     """The cell that is filled next; of a full FIFO the head's."""
-    fifos = s.fifos
-    cell = fifos[f, Fcol.HEAD] + fifos[f, Fcol.COUNT]
-    if cell >= fifos[f, Fcol.DEPTH]:
-        cell -= fifos[f, Fcol.DEPTH]
-    return fifos[f, Fcol.OFFSET] + cell
+    cell = s.fifos[fifo].head + s.fifos[fifo].count
+    if cell >= s.fifos[fifo].depth:
+        cell -= s.fifos[fifo].depth
+    return s.fifos[fifo].offset + cell
 
 
 @kernel
@@ -73,23 +71,21 @@ def control_in(s: Machine, cell: int) -> int:
 
 
 @kernel
-def room(s: Machine, f: int, t: int) -> bool:
+def room(s: Machine, fifo: int, t: int) -> bool:
     """Whether the state before cycle t has a free cell and accepts."""
-    fifos = s.fifos
-    if fifos[f, Fcol.COUNT] >= fifos[f, Fcol.DEPTH] or t < fifos[f, Fcol.OPEN]:
+    if s.fifos[fifo].count >= s.fifos[fifo].depth or t < s.fifos[fifo].open:
         return False
-    return s.cells[tail_cell(s, f)].time <= t
+    return s.cells[tail_cell(s, fifo)].time <= t
 
 
 @kernel
-def pop(s: Machine, f: int, t: int) -> None:
+def pop(s: Machine, fifo: int, t: int) -> None:
     """Drop the head in cycle t; its cell is free from the next on."""
-    fifos = s.fifos
-    s.cells[head_cell(s, f)].time = t + 1
-    head = fifos[f, Fcol.HEAD] + 1
-    fifos[f, Fcol.HEAD] = 0 if head == fifos[f, Fcol.DEPTH] else head
-    fifos[f, Fcol.COUNT] -= 1
-    fifos[f, Fcol.POPPED] = t
+    s.cells[head_cell(s, fifo)].time = t + 1
+    head = s.fifos[fifo].head + 1
+    s.fifos[fifo].head = 0 if head == s.fifos[fifo].depth else head
+    s.fifos[fifo].count -= 1
+    s.fifos[fifo].popped = t
 
 
 @kernel
@@ -155,12 +151,12 @@ def add_semaphore(s: Machine, tile: int, number: int, count: int, t: int) -> Non
 
 
 @kernel
-def block(s: Machine, me: int, reason: int, what: int, t: int) -> None:
+def block(s: Machine, thread: int, reason: int, what: int, t: int) -> None:
     """Wait until woken; the cycles from t on count for the reason."""
-    s.unit[me].reason = reason
-    s.unit[me].what = what
-    s.unit[me].since = t
-    s.unit[me].wake = NEVER
+    s.unit[thread].reason = reason
+    s.unit[thread].what = what
+    s.unit[thread].since = t
+    s.unit[thread].wake = NEVER
 
 
 @kernel

@@ -1,42 +1,70 @@
-"""What carries a remote store: the buffers of the dynamic network, and who waits for them."""
+"""The dynamic network: remote stores as messages, wormhole, x first, then y.
+
+A tile's dynamic router has five input buffers, one for each side and one that the core fills, the
+*ramp queue*; buffer ``5 * tile + side``. It has as many outputs. A message holds each output that
+it passes from its first header to its last element, so that messages never mix on a link.
+"""
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import RAMP, wake_unit
+from wsc.runtime.clocked.basics import RAMP, add_semaphore, block, delay, moved, wake_unit
 from wsc.runtime.clocked.compiled import Machine, kernel
+from wsc.runtime.clocked.operands import ELEMENT_BYTES
+from wsc.runtime.clocked.own import (
+    element_arrived,
+    header_arrived,
+    message_passed,
+    message_sent,
+    open_message,
+    read_element,
+)
 from wsc.runtime.clocked.records import Reason
-from wsc.runtime.tables import Col, Ocol
+from wsc.runtime.clocked.routers import first_after
+
+HEADER, PLACE, DATA, LAST = 0, 1, 2, 3  # kinds of wavelets: two headers, elements, the last one
+TARGET_BITS = 32  # of the first header; above it is what an engine adds
+NORTH, EAST, SOUTH, WEST = 0, 1, 2, 3
+
+
+# --- buffers ------------------------------------------------------------------------------
 
 
 @kernel
-def dyn_room(s: Machine, f: int, t: int) -> bool:
-    """Whether the state before cycle t has a free slot."""
-    used = s.dyn[f].count + (1 if s.dyn[f].popped == t else 0)
-    return used < s.now[0].depth
+def has_cell(s: Machine, buffer: int, t: int) -> bool:
+    """Whether the state before cycle t has a free cell."""
+    used = s.dynamic_inputs[buffer].count + (1 if s.dynamic_inputs[buffer].popped == t else 0)
+    # The way from the core is no link between routers: all that is on it has a place in the queue.
+    stages = s.now[0].stages if buffer % 5 == RAMP else 0
+    return used < s.now[0].depth - stages
 
 
 @kernel
-def dyn_push(s: Machine, f: int, value: int, kind: int, visible: int) -> None:
-    """Append a wavelet to an input buffer and put its tile on the list."""
-    cell = s.dyn[f].head + s.dyn[f].count
-    if cell >= s.now[0].depth:
-        cell -= s.now[0].depth
-    cell += f * s.now[0].depth
-    s.dyn_value[cell] = value
-    s.dyn_kind[cell] = kind
-    s.dyn_time[cell] = visible
-    s.dyn[f].count += 1
-    s.dyn[f].pushed += 1
-    dyn_activate(s, f // 5)
-
-
-@kernel
-def dyn_activate(s: Machine, tile: int) -> None:
+def activate_dynamic(s: Machine, tile: int) -> None:
     """Visit a tile's dynamic router in the next cycle."""
+    now = s.now[0]
     if s.tile[tile].routing == 0:
         s.tile[tile].routing = 1
-        s.dyn_active[s.now[0].dynamic_which * s.now[0].tiles + s.now[0].dynamics] = tile
-        s.now[0].dynamics += 1
+        s.dynamic_active[now.dynamic_which * now.tiles + now.dynamics] = tile
+        now.dynamics += 1
+
+
+@kernel
+def push_dynamic(s: Machine, number: int, value: int, kind: int, visible: int) -> None:
+    """Append a wavelet to an input buffer; its router is visited in the next cycle."""
+    buffer, depth = s.dynamic_inputs[number], s.now[0].depth
+    place = buffer.head + buffer.count
+    if place >= depth:
+        place -= depth
+    cell = s.dynamic_cells[number * depth + place]
+    cell.value = value
+    cell.kind = kind
+    cell.time = visible
+    buffer.count += 1
+    buffer.pushed += 1
+    activate_dynamic(s, number // 5)
+
+
+# --- the core sends -----------------------------------------------------------------------
 
 
 @kernel
@@ -49,55 +77,200 @@ def wake_senders(s: Machine, tile: int, t: int) -> None:
 
 
 @kernel
-def message_place(s: Machine, me: int, row: int) -> int:
+def message_place(s: Machine, thread: int, row: int) -> int:
     """Second header: address, stride, element type and semaphore, in one word."""
-    rank, at, stride = s.rows[row, Col.RANK], s.unit_base[me, 0], 0
-    for d in range(rank - 1):
-        at += s.unit_index[me, d] * s.unit_stride[me, 4 * d]
-    if rank > 0:
-        stride = s.unit_stride[me, 4 * (rank - 1)]
-    kind = s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE]
-    packed = at | (stride & 0xFFFFFF) << 24 | kind << 48
-    return packed | s.rows[row, Col.D] << 50
+    send, stride = s.rows[row], 0
+    at = s.unit_base[thread, 0]
+    for d in range(send.rank - 1):
+        at += s.unit_index[thread, d] * s.unit_stride[thread, 4 * d]
+    if send.rank > 0:
+        stride = s.unit_stride[thread, 4 * (send.rank - 1)]
+    kind = s.operands[send.operands].type
+    return at | (stride & 0xFFFFFF) << 24 | kind << 48 | send.counted_on << 50
 
 
 @kernel
-def end_message(s: Machine, tile: int, me: int, d: int, t: int) -> None:
+def end_message(s: Machine, tile: int, thread: int, d: int, t: int) -> None:
     """Release the ramp queue and step to the next message."""
-    u = s.unit
     if d >= 0:
-        s.unit_index[me, d] = 0
+        s.unit_index[thread, d] = 0
         d -= 1
     while d >= 0:
-        s.unit_index[me, d] += 1
-        if s.unit_index[me, d] < s.unit_extent[me, d]:
+        s.unit_index[thread, d] += 1
+        if s.unit_index[thread, d] < s.unit_extent[thread, d]:
             break
-        s.unit_index[me, d] = 0
+        s.unit_index[thread, d] = 0
         d -= 1
-    u[me].phase = 0
-    u[me].left -= 1
-    s.dyn_lock[tile].unit = -1
-    s.dyn_lock[tile].released = t
+    s.unit[thread].phase = HEADER
+    s.unit[thread].left -= 1
+    s.ramp_locks[tile].unit = -1
+    s.ramp_locks[tile].released = t
     wake_senders(s, tile, t + 1)
+
+
+@kernel
+def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> None:
+    """Put one wavelet of a message into the ramp queue, or wait for room or for the turn."""
+    ramp_queue, sender, lock = tile * 5 + RAMP, s.unit[thread], s.ramp_locks[tile]
+    # A message holds the ramp queue to its end; it is free for others in the cycle after.
+    taken = lock.unit >= 0 and lock.unit != unit
+    released = lock.unit < 0 and lock.released == t
+    if taken or released or not has_cell(s, ramp_queue, t):
+        block(s, thread, Reason.DYNAMIC, 0, t)
+        if released:
+            sender.wake = t + 1
+        return
+    pushed = s.dynamic_inputs[ramp_queue].pushed
+    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - ramp_queue, pushed)
+    moved(s, t)
+    # Two headers: where the message goes, and where its elements go there.
+    if sender.phase == HEADER:
+        lock.unit = unit
+        header = sender.target | open_message(s, thread, row) << TARGET_BITS
+        push_dynamic(s, ramp_queue, header, HEADER, visible)
+        message_sent(s, tile, thread, ramp_queue, t)
+        sender.phase = PLACE
+        return
+    if sender.phase == PLACE:
+        push_dynamic(s, ramp_queue, message_place(s, thread, row), PLACE, visible)
+        message_sent(s, tile, thread, ramp_queue, t)
+        sender.phase = DATA
+        return
+    # Then the elements, one in each step, each read when it is sent.
+    bits = read_element(s, tile, thread, row)
+    s.counters[tile].elements += 1
+    s.statements[sender.statement].elements += 1
+    s.counters[tile].sram += ELEMENT_BYTES[s.operands[s.rows[row].operands].type]
+    innermost, last = s.rows[row].rank - 1, True
+    if innermost >= 0:
+        s.unit_index[thread, innermost] += 1
+        last = s.unit_index[thread, innermost] == s.unit_extent[thread, innermost]
+    push_dynamic(s, ramp_queue, bits, LAST if last else DATA, visible)
+    message_sent(s, tile, thread, ramp_queue, t)
+    if last:
+        end_message(s, tile, thread, innermost, t)
+
+
+# --- the routers pass on ------------------------------------------------------------------
 
 
 @kernel
 def way(s: Machine, tile: int, target: int) -> int:
     """Output of a message: x first, then y, then the core."""
     width = s.now[0].width
-    x, y, tx, ty = tile % width, tile // width, target % width, target // width
-    if tx != x:
-        return 1 if tx > x else 3
-    if ty != y:
-        return 2 if ty > y else 0
+    x, y, target_x, target_y = tile % width, tile // width, target % width, target // width
+    if target_x != x:
+        return EAST if target_x > x else WEST
+    if target_y != y:
+        return SOUTH if target_y > y else NORTH
     return RAMP
 
 
 @kernel
 def beyond_tile(s: Machine, tile: int, side: int) -> int:
     """The neighbour on a side; a message never leaves the rectangle."""
-    if side == 0:
+    if side == NORTH:
         return tile - s.now[0].width
-    if side == 1:
+    if side == EAST:
         return tile + 1
-    return tile + s.now[0].width if side == 2 else tile - 1
+    return tile + s.now[0].width if side == SOUTH else tile - 1
+
+
+@kernel
+def buffer_beyond(s: Machine, tile: int, output: int) -> int:
+    """The neighbour's input buffer that an output leads to."""
+    return beyond_tile(s, tile, output) * 5 + ((output + 2) & 3)
+
+
+@kernel
+def arrive(s: Machine, tile: int, cell: int, t: int) -> None:
+    """The wavelet of a cell reaches its core."""
+    value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
+    if kind == HEADER:
+        header_arrived(s, tile, value)
+        return
+    message = s.arriving[tile]
+    # The second header says where the elements go: address, stride with its sign, type, semaphore.
+    if kind == PLACE:
+        message.address = value & 0xFFFFFF
+        message.stride = ((value >> 24 & 0xFFFFFF) ^ 0x800000) - 0x800000
+        message.kind = (value >> 48) & 3
+        message.semaphore = value >> 50
+        return
+    # Each element is written as it comes, and counted at the end of the cycle.
+    element_arrived(s, tile, value, kind == LAST, cell)
+    size = ELEMENT_BYTES[message.kind]
+    s.tile[tile].top = max(s.tile[tile].top, message.address + size)
+    s.counters[tile].sram += size
+    message.address += message.stride
+    add_semaphore(s, tile, message.semaphore, 1, t)
+
+
+@kernel
+def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> None:
+    """Move the head of an input buffer through an output."""
+    number, depth = tile * 5 + source, s.now[0].depth
+    buffer = s.dynamic_inputs[number]
+    cell = number * depth + buffer.head
+    value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
+    buffer.head = 0 if buffer.head + 1 == depth else buffer.head + 1
+    buffer.count -= 1
+    buffer.popped = t
+    # The output stays with the message until its last element.
+    buffer.output = -1 if kind == LAST else output
+    arbiter = s.dynamic_outputs[tile * 5 + output]
+    arbiter.holder = -1 if kind == LAST else source
+    arbiter.served = source
+    s.dynamic_links[tile, output] += 1
+    if source == RAMP:
+        wake_senders(s, tile, t + 1)
+    if output == RAMP:
+        arrive(s, tile, cell, t)
+    else:
+        beyond = buffer_beyond(s, tile, output)
+        extra = delay(s.now[0].seed, -7 - beyond, s.dynamic_inputs[beyond].pushed)
+        push_dynamic(s, beyond, value, kind, t + s.now[0].hop + extra)
+        message_passed(s, cell, beyond)
+    moved(s, t)
+
+
+@kernel
+def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
+    """Decide and move for one dynamic router; whether it has anything left."""
+    # Each input buffer asks for the output of its head, if that is free for it and has room.
+    wanted = 0  # five bits of inputs for each output
+    for source in range(5):
+        number = tile * 5 + source
+        if s.dynamic_inputs[number].count == 0:
+            continue
+        head = s.dynamic_cells[number * s.now[0].depth + s.dynamic_inputs[number].head]
+        if head.time > t:
+            continue
+        output = s.dynamic_inputs[number].output
+        if output < 0:
+            output = way(s, tile, head.value & ((1 << TARGET_BITS) - 1))
+            if s.dynamic_outputs[tile * 5 + output].holder >= 0:
+                continue
+        if output != RAMP and not has_cell(s, buffer_beyond(s, tile, output), t):
+            continue
+        wanted |= 1 << (5 * output + source)
+    # The arbiter of each output takes the inputs in turn.
+    for output in range(5):
+        mask = (wanted >> (5 * output)) & 31
+        if mask != 0:
+            source = first_after(mask, s.dynamic_outputs[tile * 5 + output].served)
+            pass_on_dynamic(s, tile, source, output, t)
+    left = 0
+    for source in range(5):
+        left += s.dynamic_inputs[tile * 5 + source].count
+    return left > 0
+
+
+@kernel
+def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
+    """One cycle of all dynamic routers on the current list."""
+    for index in range(count):
+        tile = s.dynamic_active[current * s.now[0].tiles + index]
+        s.tile[tile].routing = 0
+        if visit_dynamic(s, tile, t):
+            activate_dynamic(s, tile)

@@ -2,7 +2,7 @@
 
 A *slot* is a color with a route in a tile: a router's input buffer, and the core's queues of that
 color. A *FIFO* is one of these, in cells. A *unit* is the main thread of a tile or one of its
-stream units, ``tile * units + unit``. Columns of the tables that come with the image are in
+stream units, ``tile * units + unit``. The records of the tables that come with the image are in
 ``wsc.runtime.tables``, ``routes`` and ``schedule``.
 """
 
@@ -26,20 +26,25 @@ from wsc.runtime.observations.records import (
     Reason,
     Status,
 )
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.routes import FIFO, POSITION, SLOT
+from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE
+from wsc.runtime.tables import MAX_DIMS, OPERAND, REFERENCE, REGION, ROW, TIMING
 
 __all__ = [
     "BUFFER",
+    "DYNAMIC_CELL",
     "FLAT",
+    "FRAME",
     "LOCK",
     "MESSAGE",
+    "MOST_VISITS",
     "NEVER",
     "OPERANDS",
+    "OUTPUT",
     "RUN",
     "TABLES",
     "TILE",
+    "TRAIT",
     "UNIT",
     "WHEEL",
     "Counts",
@@ -47,11 +52,13 @@ __all__ = [
     "Mode",
     "Reason",
     "Status",
+    "fields",
 ]
 
 WHEEL = 4096  # cycles that the wheels of an engine look ahead
 FLAT = 0  # columns of a table of one dimension
-OPERANDS = 4
+OPERANDS = 4  # of an instruction, at most
+MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
 class Counts(IntEnum):
@@ -62,134 +69,179 @@ class Counts(IntEnum):
     ELEMENTS = 6
 
 
-RUN: list[tuple[str, Any]] = [  # fields of the run
-    ("now", np.int64),
-    ("limit", np.int64),  # the time engine starts nothing from this cycle on
-    ("dynamics", np.int64),
-    ("dynamic_which", np.int64),
-    ("last", np.int64),  # cycle after the last event
-    ("error", np.int64),
-    ("error_tile", np.int64),
-    ("error_unit", np.int64),
-    ("error_row", np.int64),
-    ("error_a", np.int64),
-    ("error_b", np.int64),
-    ("credit_in", np.int64),
-    ("credit_out", np.int64),
-    ("credit_time", np.int64),
-    ("turn_in", np.int64),
-    ("turn_out", np.int64),
-    ("requests", np.int64),
-    ("queues_left", np.int64),
-    ("bytes_in", np.int64),
-    ("bytes_out", np.int64),
-    ("moved", np.int64),  # elements that crossed the edge
-    ("seed", np.int64),
-    ("width", np.int64),
-    ("height", np.int64),
-    ("ramp", np.int64),
-    ("io", np.int64),
-    ("units", np.int64),
-    ("registers", np.int64),
-    ("calls", np.int64),
-    ("loops", np.int64),
-    ("semaphores", np.int64),
-    ("bytes", np.int64),
-    ("colors", np.int64),
-    ("issue", np.int64),
-    ("depth", np.int64),  # of a dynamic buffer
-    ("tiles", np.int64),
-    ("queues", np.int64),
-    ("port_count", np.int64),
-    ("local", np.int64),  # cycle in which the unit that is being run is
-    ("error_time", np.int64),
-    (
-        "late_floor",
-        np.int64,
-    ),  # first bucket of the slots that were put off; those before it are empty
-    ("trace", np.int64),  # entries that each traced unit has room for; 0 when nothing is traced
-    (
-        "visits",
-        np.int64,
-    ),  # of units and routers, or instructions and rows, since the loop was entered
-    (
-        "error_turn",
-        np.int64,
-    ),  # of the fault among those at its tile in its cycle; see ``fault``
-    ("parked", np.int64),  # never: this engine waits for no limit
-]
+def fields(*names: str) -> list[tuple[str, Any]]:
+    """Fields of a record, each a number of 64 bits."""
+    return [(name, np.int64) for name in names]
 
-TILE: list[tuple[str, Any]] = [  # fields of a tile
-    ("x", np.int64),
-    ("y", np.int64),
-    ("pc", np.int64),
-    ("depth", np.int64),
-    ("frame", np.int64),  # first register of the window
-    ("statement", np.int64),
-    ("wake", np.int64),
-    ("next", np.int64),
-    ("previous", np.int64),
-    ("bucket", np.int64),
-    ("region", np.int64),
-    ("routing", np.int64),  # in the list of tiles with dynamic traffic
-    ("top", np.int64),  # highest SRAM byte touched
-    (
-        "passing",
-        np.int64,
-    ),  # through a statement of main that it is in, or takes next; -1: not counted
-]
 
-UNIT = np.dtype(  # a unit
-    [
-        ("mode", np.int64),
-        ("wake", np.int64),
-        ("reason", np.int64),
-        ("since", np.int64),
-        ("what", np.int64),  # slot, semaphore or unit that it waits for
-        ("row", np.int64),
-        ("left", np.int64),  # rows to go
-        ("cycles", np.int64),  # cycles of a row
-        ("steps", np.int64),  # steps of a row
-        ("statement", np.int64),
-        ("target", np.int64),
-        ("phase", np.int64),
-        ("length", np.int64),  # cycles of an instruction without fabric operand, from its start
-        ("need", np.int64),  # count that a wait needs
-    ]
+RUN = fields(  # of the run
+    # Time.
+    "now",  # the cycle
+    "local",  # the cycle in which the unit is that is being run
+    "last",  # the last cycle in which something happened
+    "limit",  # the time engine starts nothing from this cycle on
+    "parked",  # whether something would have gone on then
+    "visits",  # of units and routers, or instructions and rows, since the loop was entered
+    "seed",  # of random delays; 0 for none
+    # The first fault; see ``fault``.
+    "error",
+    "error_time",
+    "error_tile",
+    "error_unit",
+    "error_row",
+    "error_turn",  # among those at its tile in its cycle
+    "error_a",  # two numbers for its sentence
+    "error_b",
+    # The edge.
+    "credit_in",  # bytes that may still be fed, and drained
+    "credit_out",
+    "credit_time",  # cycle up to which they were given
+    "turn_in",  # port that was served last
+    "turn_out",
+    "requests",  # ports that ask to drain in this cycle
+    "queues_left",  # edge queues with transfers to do
+    "bytes_in",
+    "bytes_out",
+    "moved",  # elements that crossed the edge
+    # The dynamic network: tiles on the current list, and which of the two lists that is.
+    "dynamics",
+    "dynamic_which",
+    # The machine.
+    "width",
+    "height",
+    "tiles",
+    "colors",
+    "units",  # of a tile, main thread included
+    "registers",
+    "calls",  # deepest
+    "loops",  # deepest in a call
+    "semaphores",
+    "bytes",  # of SRAM that the program's data take
+    "issue",  # cycles
+    "ramp",  # cycles
+    "io",  # bytes in a cycle and direction
+    "depth",  # wavelets between two routers of the dynamic network
+    "stages",  # of these, on the way to the buffer
+    "hop",  # cycles from one router to the next
+    "turn",  # cycles more from one axis to the other
+    "link_cycles",  # whole cycles that a wavelet takes a link
+    "link_rest",  # and thousandths of one
+    "taken",  # cycles of a branch that is taken
+    "jump",  # of one that always is: what that adds
+    "back",  # from the end of a turn to the next turn
+    "dependent",  # least cycles of a step that takes the result of the one before
+    "conflict",  # thousandths of a row's cycles where operands meet in the banks
+    "banks",  # of SRAM
+    "bank_bytes",
+    "queues",  # of the edge
+    "port_count",
+    # The trace.
+    "trace",  # entries that each traced unit has room for; 0 when nothing is traced
+    "trace_from",  # first cycle that is traced
+    "trace_until",  # and the first behind it that is not
+)
+
+TILE = fields(  # of a tile
+    "x",  # in its region
+    "y",
+    "region",
+    # The main thread.
+    "pc",  # row of the code
+    "depth",  # calls that it is in
+    "frame",  # first register of the window
+    "statement",  # of main, or -1
+    "entered",  # cycle in which it came to that statement
+    "passing",  # through a statement that it is in, or takes next; -1: not counted
+    "top",  # highest SRAM byte touched
+    # The wheel of tiles that are due; see ``schedule``.
+    "wake",
+    "bucket",
+    "next",
+    "previous",
+    "routing",  # in the list of tiles with dynamic traffic
+)
+
+UNIT = np.dtype(
+    fields(
+        "mode",  # a ``Mode``
+        "wake",  # cycle in which it has something to do, or NEVER
+        # What it waits for.
+        "reason",  # a ``Reason``
+        "since",  # cycle
+        "what",  # slot, semaphore or unit
+        "need",  # count that a wait needs
+        # The instruction.
+        "row",  # of the code
+        "statement",  # of main, that it is for
+        "left",  # rows to go
+        "cycles",  # of a row
+        "steps",  # of a row
+        "length",  # cycles of an instruction without fabric operand, from its start
+        "target",  # tile that a send goes to
+        "phase",  # what of its message comes next
+    )
+)
+
+FRAME = np.dtype(  # of a call: where it returns to
+    fields("row", "frame")
+)
+
+TRAIT = np.dtype(  # of an instruction: what each step adds to
+    fields(
+        "counts",  # a ``Counts``
+        "macs",  # multiply-accumulates
+        "bytes",  # of SRAM
+    )
 )
 
 BUFFER = np.dtype(  # an input buffer of the dynamic network
+    fields(
+        "head",
+        "count",
+        "popped",  # cycle of the last pop
+        "pushed",  # wavelets that ever entered
+        "output",  # that the message under way takes, or -1
+    )
+)
+
+DYNAMIC_CELL = np.dtype(  # a place of such a buffer
+    fields(
+        "time",  # cycle from which its wavelet can be seen
+        "value",
+        "kind",  # header, element; see ``messages``
+    )
+)
+
+OUTPUT = np.dtype(  # of a dynamic router, with its arbiter
     [
-        ("head", np.int64),
-        ("count", np.int64),
-        ("popped", np.int64),
-        ("output", np.int64),  # output that the message under way takes, or -1
-        ("pushed", np.int64),
+        ("holder", np.int8),  # input whose message holds it, or -1
+        ("served", np.int8),  # input that was served last
     ]
 )
 
-LOCK = np.dtype(  # the ramp queue of the dynamic network
-    [
-        ("unit", np.int64),  # that holds it, or -1
-        ("released", np.int64),  # in that cycle
-    ]
+LOCK = np.dtype(  # of the ramp queue of the dynamic network
+    fields(
+        "unit",  # that holds it, or -1
+        "released",  # in that cycle
+    )
 )
 
 MESSAGE = np.dtype(  # that arrives at a tile: where its next element goes
-    [("address", np.int64), ("stride", np.int64), ("kind", np.int64), ("semaphore", np.int64)]
+    fields("address", "stride", "kind", "semaphore")
 )
 
 # Tables that both engines have: type of the elements, and columns.
 TABLES: dict[str, tuple[Any, int]] = {
     # The code: see wsc.runtime.tables.
-    "rows": (np.int32, len(Col)),
-    "operands": (np.int32, len(Ocol)),
-    "refs": (np.int32, 5),
+    "rows": (ROW, FLAT),
+    "operands": (OPERAND, FLAT),
+    "refs": (REFERENCE, FLAT),
     "lists": (np.int32, FLAT),
     "registers": (np.int32, FLAT),
     "pool": (np.int32, FLAT),
-    "timing": (np.int64, 5),
-    "regions": (np.int32, 4),
+    "traits": (TRAIT, FLAT),
+    "timing": (TIMING, FLAT),
+    "regions": (REGION, FLAT),
     "operations": (np.int64, 2),  # addresses of compiled value functions
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
     "words": (np.int32, FLAT),  # room for an operation: its result and its operands
@@ -201,38 +253,37 @@ TABLES: dict[str, tuple[Any, int]] = {
     "unit_extent": (np.int64, MAX_DIMS),
     "unit_stride": (np.int64, OPERANDS * MAX_DIMS),  # 4 * dimension + operand
     "regs": (np.int32, FLAT),  # [tile, register]
-    "frames": (np.int64, FLAT),  # [tile, calls]: row to return to, and frame
+    "frames": (FRAME, FLAT),  # [tile, calls]
     "loops": (np.int64, FLAT),  # [tile, calls, nest]: turns
     "semaphores": (SEMAPHORE, FLAT),
     "wheel": (np.int64, FLAT),  # first tile of each cycle
     "due": (np.int64, FLAT),
     # Routers.
-    "slots": (np.int32, int(Scol.GUIDED) + 1),
+    "slots": (SLOT, FLAT),
     "slot_first": (np.int32, FLAT),
     "slot_of": (np.int32, FLAT),  # [tile, color]
-    "positions": (np.int32, 2),
-    "fifos": (np.int64, len(Fcol)),
+    "positions": (POSITION, FLAT),
+    "fifos": (FIFO, FLAT),
     "turns": (np.int8, 6),  # last slot served on each link of a tile
     # The edge.
-    "records": (np.int64, len(Rcol)),
-    "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
-    "queues": (np.int64, Qcol.INDEX + MAX_DIMS),
+    "records": (RECORD, FLAT),
+    "shapes": (SHAPE, FLAT),
+    "queues": (QUEUE, FLAT),
     "port_first": (np.int64, FLAT),
     "port_turn": (np.int64, FLAT),
     "request_in": (np.int64, FLAT),
     "request_out": (np.int64, FLAT),
-    "lookups": (np.int64, 3),
+    "short": (np.int8, FLAT),  # of each edge tensor: whether its elements are f16
+    "lookups": (LOOKUP, FLAT),
     "lookup_count": (np.int64, FLAT),
     "lookup_time": (np.int64, FLAT),
     # The dynamic network.
-    "dyn": (BUFFER, FLAT),
-    "dyn_value": (np.int64, FLAT),
-    "dyn_kind": (np.int8, FLAT),
-    "dyn_time": (np.int64, FLAT),
-    "dyn_hold": (np.int8, 10),  # input that holds each output, or -1; then the last served
-    "dyn_message": (MESSAGE, FLAT),
-    "dyn_lock": (LOCK, FLAT),
-    "dyn_active": (np.int64, FLAT),
+    "dynamic_inputs": (BUFFER, FLAT),  # 5 * tile + side
+    "dynamic_cells": (DYNAMIC_CELL, FLAT),  # of the input buffers, one after the other
+    "dynamic_outputs": (OUTPUT, FLAT),  # 5 * tile + side
+    "dynamic_active": (np.int64, FLAT),  # two lists of tiles whose routers have wavelets
+    "ramp_locks": (LOCK, FLAT),
+    "arriving": (MESSAGE, FLAT),
     # What is counted and recorded.
     "counted": (np.int64, FLAT),
     "counters": (TALLY, FLAT),
@@ -240,7 +291,10 @@ TABLES: dict[str, tuple[Any, int]] = {
     "passes": (PASS, FLAT),
     "moves": (np.int64, 6),  # wavelets of a slot over each link
     "lost": (np.int64, 6),  # and cycles that it lost to other colors there
-    "dyn_links": (np.int64, 5),
+    "stalls": (np.int64, 2),  # cycles that main waited for a slot: for its input, for room in it
+    "waits": (np.int64, len(Reason)),  # cycles that units waited at a row of the code
+    "dynamic_links": (np.int64, 5),
     "traced": (TRACED, FLAT),
     "trace": (ENTRY, FLAT),
+    "traced_statements": (np.int8, FLAT),  # of each statement of main: whether it is traced
 }

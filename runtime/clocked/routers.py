@@ -1,9 +1,30 @@
-"""Links between routers: whose turn it is, and what that costs the others."""
+"""Routers: whose turn it is on a link, and what follows when the head of an input buffer leaves."""
 
 from __future__ import annotations
 
+from wsc.isa.types import Control
+from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, pop
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.clocked.own import (
+    emptied,
+    head_dropped,
+    ready,
+    switch_turned,
+    wake_feed,
+    wake_output,
+)
+from wsc.runtime.routes import NOWHERE
+from wsc.runtime.schedule import FEED
+from wsc.runtime.tables import CONTROL_INDEX
+
+ADVANCE = CONTROL_INDEX[Control.ADVANCE]
+RESET = CONTROL_INDEX[Control.RESET]
+WHOLE = 1000  # thousandths of a cycle
+INTO_ROUTER = 5  # the link from the core into the router, behind N, E, S, W and the one back
+EDGE_QUEUES = -2  # beyond a side: -2 - number of the edge queue there
+
+
+# --- the arbiter of a link ----------------------------------------------------------------
 
 
 @kernel
@@ -27,10 +48,89 @@ def lose(s: Machine, first: int, losers: int, side: int) -> None:
         bit += 1
 
 
+# --- the way over a link ------------------------------------------------------------------
+
+
+@kernel
+def under_way(s: Machine, slot: int, side: int) -> int:
+    """Cycles from the one in which a head leaves a router to the first in which it can go on.
+
+    A turn is a way from one axis to the other: sides of one axis differ by two.
+    """
+    if side == RAMP:
+        return s.now[0].ramp
+    came = s.positions[s.slots[slot].first + s.slots[slot].position].accept
+    turns = came != RAMP and (came ^ side) & 1 != 0
+    return s.now[0].hop + (s.now[0].turn if turns else 0)
+
+
+@kernel
+def occupy(s: Machine, link: int, t: int) -> None:
+    """A wavelet takes a link between two routers in cycle t; note until when.
+
+    It is free again after whole cycles. What a wavelet takes beyond these adds up, and is a
+    cycle more when it has come to one.
+    """
+    now, taken = s.now[0], s.link[link]
+    free, rest = t + now.link_cycles, taken.rest + now.link_rest
+    if rest >= WHOLE:
+        free += 1
+        rest -= WHOLE
+    taken.free = free
+    taken.rest = rest
+
+
+# --- the input buffer of a color ----------------------------------------------------------
+
+
 @kernel
 def takes(s: Machine, queue: int) -> bool:
     """Whether the current record of an edge queue takes wavelets."""
-    record = s.queues[queue, Qcol.RECORD]
-    if record == s.queues[queue, Qcol.END]:
+    record = s.queues[queue].record
+    if record == s.queues[queue].end:
         return False
-    return s.shapes[s.records[record, Rcol.SHAPE], Hcol.DIRECTION] != FEED
+    return s.shapes[s.records[record].shape].direction != FEED
+
+
+@kernel
+def wake_upstream(s: Machine, slot: int) -> None:
+    """An input buffer has room, or accepts from another side: whoever feeds it may move."""
+    route = s.slots[slot]
+    side = s.positions[route.first + route.position].accept
+    if side == RAMP:
+        wake_output(s, slot)
+        return
+    before = route.next[side]
+    if before >= 0:
+        if s.fifos[before].count > 0:
+            ready(s, before)
+    elif NOWHERE < before <= EDGE_QUEUES:
+        wake_feed(s, EDGE_QUEUES - before)
+
+
+@kernel
+def drop(s: Machine, slot: int, t: int) -> None:
+    """Free the cell of a head that has left, and wake whoever waits for room."""
+    head_dropped(s, slot, t)
+    pop(s, slot, t)
+    if s.fifos[slot].count == 0:
+        emptied(s, slot)
+    wake_upstream(s, slot)
+
+
+@kernel
+def serve(s: Machine, slot: int, side: int, t: int) -> None:
+    """The head has left on one side; when that was the last one, the buffer moves on."""
+    route = s.slots[slot]
+    route.pending &= ~(1 << side)
+    if route.pending != 0:
+        return
+    # A control wavelet has closed the buffer behind it. It opens again now that this one is gone;
+    # a reset has taken the route back to its first position.
+    control = control_in(s, head_cell(s, slot))
+    if control != 0:
+        if control == RESET:
+            route.position = 0
+        s.fifos[slot].open = t + 1
+        switch_turned(s, slot, t)
+    drop(s, slot, t)

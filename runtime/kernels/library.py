@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import update_wrapper
 from pathlib import Path
 from threading import RLock, get_ident
+from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import llvmlite
@@ -94,6 +95,13 @@ def shared(function: Callable[P, R]) -> Kernel[P, R]:
     return Kernel(function, annotated(function, outer=False))
 
 
+def declared(function: Callable[P, R]) -> Kernel[P, R]:
+    """Declare a function that shared ones call and that each library defines in its own way."""
+    made = Kernel(function, annotated(function, outer=False))
+    made.compiled.declared = True
+    return made
+
+
 def _prototype(function: Function) -> Any:
     gives = {NOTHING: None, INT: ctypes.c_int64}.get(function.gives, ctypes.c_bool)
     return ctypes.CFUNCTYPE(gives, *[ctypes.c_int64] * len(function.takes))
@@ -108,12 +116,33 @@ class Library:
     def __init__(self, name: str, tables: Tables, *folders: Path, vector: bool = False) -> None:
         self.name, self.tables, self.folders, self.vector = name, tables, folders, vector
         self.entries: list[Function] = []
+        self.own: dict[Function, Function] = {}
         self._loaded: dict[str, int] = {}
         self._lock = RLock()
 
     def kernel(self, function: Callable[P, R]) -> Kernel[P, R]:
         """Compile a function that other kernels call; its annotations are its types."""
         return Kernel(function, annotated(function, outer=False), self)
+
+    def defines(self, kernel: Kernel[..., Any]) -> Callable[[Callable[P, R]], Kernel[P, R]]:
+        """Compile a function as this library's own form of a declared one."""
+
+        def define(function: Callable[P, R]) -> Kernel[P, R]:
+            made, name = self.kernel(function), kernel.compiled.name
+            assert (made.compiled.takes, made.compiled.gives) == (
+                kernel.compiled.takes,
+                kernel.compiled.gives,
+            ), f"'{name}' is declared with other types"
+            assert kernel.compiled not in self.own, f"'{name}' is defined twice"
+            self.own[kernel.compiled] = made.compiled
+            return made
+
+        return define
+
+    def includes(self, module: ModuleType) -> None:
+        """Require that an imported module defines some of what is declared elsewhere."""
+        names = {function.function.__module__ for function in self.own.values()}
+        assert module.__name__ in names, f"'{module.__name__}' defines nothing that is declared"
 
     def entry(self, function: Callable[P, R]) -> Kernel[P, R]:
         """Compile a function that Python calls."""
@@ -156,7 +185,7 @@ class Library:
     def build(self) -> bytes:
         """Machine code of the entries, and of all that they call."""
         target = _target()
-        module = binding.parse_assembly(Translator(self.tables).translate(self.entries))
+        module = binding.parse_assembly(Translator(self.tables, self.own).translate(self.entries))
         module.verify()
         options = binding.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = self.vector

@@ -87,12 +87,16 @@ class Intrinsic:
 
 @dataclass(eq=False, slots=True)
 class Function:
-    """A function to be translated. outer: Python calls it too."""
+    """A function to be translated. outer: Python calls it too.
+
+    declared: it has no body; what is translated in its place is the library's own.
+    """
 
     function: Callable[..., Any]
     takes: tuple[Any, ...]
     gives: Any
     outer: bool = False
+    declared: bool = False
 
     @property
     def name(self) -> str:
@@ -124,10 +128,15 @@ class Translator:
     """Translates functions into one module of LLVM code.
 
     tables: type of the elements of each table, and its columns; the machine has their addresses
-    in this order.
+    in this order. own: the functions that take the place of declared ones.
     """
 
-    def __init__(self, tables: Mapping[str, tuple[Any, int]]) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, tuple[Any, int]],
+        own: Mapping[Function, Function] | None = None,
+    ) -> None:
+        self.own = own or {}
         self.module = ir.Module("values")
         self.tables = {
             name: (number, Elements(np.dtype(kind), columns))
@@ -149,7 +158,15 @@ class Translator:
         return str(self.module)
 
     def add(self, function: Function) -> Any:
-        """The LLVM function of a function, which is translated later if it has no body yet."""
+        """The LLVM function of a function, which is translated later if it has no body yet.
+
+        Raises:
+            TypeError: it is declared, and nothing takes its place.
+        """
+        if function.declared:
+            if function not in self.own:
+                raise TypeError(f"nothing defines '{function.name}', which is declared only")
+            function = self.own[function]
         if function not in self._made:
             takes = [POINTER if isinstance(kind, Whole) else kind for kind in function.takes]
             kind = ir.FunctionType(function.gives, takes)
@@ -429,6 +446,8 @@ class _Body:
         """What is in memory; integers are widened."""
         if dtype.names:
             return Value(Record(dtype), place)
+        if dtype.subdtype is not None:  # a field that is an array
+            return Value(Elements(dtype.base), place)
         if dtype.kind == "f":
             return Value(REAL, self.build.load(place, typ=REAL))
         narrow = self.build.load(place, typ=ir.IntType(8 * dtype.itemsize))

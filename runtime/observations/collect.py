@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from wsc.isa.counted import StatementCycles
-from wsc.isa.program import Statement
+from wsc.isa.program import Location, Statement
 from wsc.isa.statements import statements
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
-from wsc.runtime.counters import ColorLinks, Counters
+from wsc.runtime.counters import ColorLinks, Counters, Stall
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
 from wsc.runtime.routes import Scol
-from wsc.runtime.tables import COUNTED
+from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
+
+FABRIC = 1  # kind of an operand
+_QUEUES = (Reason.INPUT, Reason.OUTPUT)  # columns of ``Observations.stalls``
+_COLUMN = {  # of the counters of a tile
+    Reason.INPUT: "input",
+    Reason.OUTPUT: "output",
+    Reason.DYNAMIC: "output",
+    Reason.SEMAPHORE: "waiting",
+    Reason.UNIT: "waiting",
+}
 
 
 def collect(image: Image, seen: Observations, cycles: int) -> Counters:
     """Read the counters out of an engine's seen after ``cycles`` cycles."""
     shape = (image.program.height, image.program.width)
-    table, main = seen.counters.copy(), seen.unit[:: seen.units]
-    columns = {
-        Reason.INPUT: "input",
-        Reason.OUTPUT: "output",
-        Reason.DYNAMIC: "output",
-        Reason.SEMAPHORE: "waiting",
-        Reason.UNIT: "waiting",
-    }
-    for reason, column in columns.items():  # waits that had not ended
-        held = main["reason"] == reason
-        table[column][held] += np.maximum(cycles - main["since"][held], 0)
+    table, waited = _waited(image, seen, cycles)
     stalls = table["input"] + table["output"] + table["waiting"]
     busy = np.minimum(table["busy"], cycles - stalls)
     idle = cycles - stalls - busy
@@ -39,9 +41,9 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
     def grid(values: np.ndarray) -> np.ndarray:
         return values.reshape(*shape, *values.shape[1:])
 
-    colors = _colors(image, seen, shape)
+    colors = _colors(image, seen, waited, shape)
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
-    dynamic = seen.dyn_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    dynamic = seen.dynamic_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
     return Counters(
         cycles=cycles,
         busy=grid(busy),
@@ -64,9 +66,84 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
         sram_bytes=int(table["sram"].sum()),
         sram_high_water=int(seen.tile["top"].max(initial=0)),
         energy=_energy(image, seen, table, cycles),
+        energy_tiles=grid(_energy_tiles(image, seen, table, cycles)),
         utilization=_utilization(image, macs, cycles),
         statements=collect_statements(image, seen, cycles),
+        stalls=_stalls(image, waited.rows),
+        semaphores={
+            number: grid(waited.semaphores[:, number])
+            for number in np.nonzero(waited.semaphores.any(axis=0))[0].tolist()
+        },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Waited:
+    """Cycles waited, those of waits that had not ended included.
+
+    slots: as ``Observations.stalls``. semaphores: [tile, number]. rows: as ``Observations.waits``.
+    """
+
+    slots: np.ndarray
+    semaphores: np.ndarray
+    rows: np.ndarray
+
+
+def _waited(image: Image, seen: Observations, cycles: int) -> tuple[np.ndarray, _Waited]:
+    """The counters of the tiles, and all waits by cause, after ``cycles`` cycles."""
+    table, stalls, rows = seen.counters.copy(), seen.stalls.copy(), seen.waits.copy()
+    semaphores = seen.semaphores["waited"].reshape(image.tiles, -1).copy()
+    for reason, column in _COLUMN.items():  # waits that had not ended
+        held = np.nonzero(seen.unit["reason"] == reason)[0]
+        more = np.maximum(cycles - seen.unit["since"][held], 0)
+        np.add.at(rows[:, int(reason)], seen.unit["row"][held], more)
+        main = held % seen.units == 0
+        tiles, more, what = held[main] // seen.units, more[main], seen.unit["what"][held[main]]
+        table[column][tiles] += more
+        if reason is Reason.SEMAPHORE:
+            semaphores[tiles, what] += more
+        elif reason in _QUEUES:
+            stalls[what, _QUEUES.index(reason)] += more
+    return table, _Waited(stalls, semaphores, rows)
+
+
+def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
+    """The waits at the rows of the code, by line: regions have rows of their own for a line."""
+    code, found = image.code, dict[tuple[Location, str, str, int, str, str, int], int]()
+    starts, names = code.procedures
+    for row, reason in np.argwhere(waits).tolist():
+        color, number = _cause(image, row, Reason(reason))
+        key = (
+            code.where[row],
+            names[bisect_right(starts, row) - 1],
+            COUNTED[int(code.rows[row, Col.OPCODE])],
+            0 if reason == Reason.UNIT else int(code.rows[row, Col.UNIT]),
+            Reason(reason).name.lower(),
+            color,
+            number,
+        )
+        found[key] = found.get(key, 0) + int(waits[row, reason])
+    stalls = (Stall(*key, cycles) for key, cycles in found.items())
+    return tuple(sorted(stalls, key=lambda stall: (-stall.cycles, stall.where.line)))
+
+
+def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
+    """The color, and the number of the semaphore or unit, that a row of the code waits for."""
+    rows, operands = image.code.rows, image.code.operands
+    if reason is Reason.SEMAPHORE:
+        return "", int(rows[row, Col.SEMAPHORE])
+    if reason is Reason.UNIT:
+        return "", int(rows[row, Col.UNIT]) - 1
+    if reason is Reason.DYNAMIC:
+        return "", -1
+    if rows[row, Col.KIND] == Kind.CONTROL:
+        return image.program.colors[int(rows[row, Col.COLOR])][0], -1
+    first, count = int(rows[row, Col.OPERANDS]), int(rows[row, Col.COUNT])
+    bounds = (first, first + 1) if reason is Reason.OUTPUT else (first + 1, first + count)
+    mine = operands[slice(*bounds)]
+    numbers = mine[mine[:, Ocol.KIND] == FABRIC, Ocol.COLOR].tolist()
+    names = dict.fromkeys(image.program.colors[number][0] for number in numbers)
+    return "' or '".join(names), -1
 
 
 def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) -> dict[str, float]:
@@ -79,10 +156,30 @@ def _energy(image: Image, seen: Observations, table: np.ndarray, cycles: int) ->
         ),
         "operation": operations * each["operation"],
         "sram": float(table["sram"].sum()) * each["sram_byte"],
-        "hop": float(_hops(seen) + seen.dyn_links[:, :4].sum()) * each["hop"],
+        "hop": float(_hops(seen) + seen.dynamic_links[:, :4].sum()) * each["hop"],
         "io": float(seen.now["bytes_in"][0] + seen.now["bytes_out"][0]) * each["io_byte"],
         "static": image.tiles * cycles * each["static_tile_cycle"],
     }
+
+
+def _energy_tiles(image: Image, seen: Observations, table: np.ndarray, cycles: int) -> np.ndarray:
+    """Picojoules of each tile; a hop is the tile's that a wavelet leaves."""
+    each = image.fabric.energy
+    hops = np.zeros(image.tiles, np.int64)
+    inside = seen.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
+    leaving = (seen.moves[:, :4] * inside).sum(axis=1)
+    slots = int(image.routes.slot_first[-1])
+    np.add.at(hops, image.routes.slots[:slots, Scol.TILE], leaving[:slots])
+    if image.code.sends:
+        hops += seen.dynamic_links[:, :4].sum(axis=1)
+    return (
+        table["macs_f32"] * each["multiply_accumulate_f32"]
+        + table["macs_f16"] * each["multiply_accumulate_f16"]
+        + (table["elements"] + table["scalars"]) * each["operation"]
+        + table["sram"] * each["sram_byte"]
+        + hops * each["hop"]
+        + cycles * each["static_tile_cycle"]
+    )
 
 
 def _hops(seen: Observations) -> int:
@@ -91,7 +188,9 @@ def _hops(seen: Observations) -> int:
     return int(seen.moves[:, :4][inside].sum())
 
 
-def _colors(image: Image, seen: Observations, shape: tuple[int, int]) -> tuple[ColorLinks, ...]:
+def _colors(
+    image: Image, seen: Observations, waited: _Waited, shape: tuple[int, int]
+) -> tuple[ColorLinks, ...]:
     """The counts of the slots, spread over the tiles."""
     found: list[ColorLinks] = []
     slots = image.routes.slots[: int(image.routes.slot_first[-1])]
@@ -100,7 +199,11 @@ def _colors(image: Image, seen: Observations, shape: tuple[int, int]) -> tuple[C
         wavelets, lost = np.zeros((2, image.tiles, 6), dtype=np.int64)
         wavelets[slots[mine, Scol.TILE]] = seen.moves[mine]
         lost[slots[mine, Scol.TILE]] = seen.lost[mine]
-        found.append(ColorLinks(name, wavelets.reshape(*shape, 6), lost.reshape(*shape, 6)))
+        stalls = np.zeros((image.tiles, 2), np.int64)
+        stalls[slots[mine, Scol.TILE]] = waited.slots[mine]
+        inward, outward = stalls.T.reshape(2, *shape)
+        links = wavelets.reshape(*shape, 6), lost.reshape(*shape, 6)
+        found.append(ColorLinks(name, *links, inward, outward))
     return tuple(found)
 
 
@@ -114,10 +217,7 @@ def _utilization(image: Image, macs: tuple[int, int], cycles: int) -> float:
     program = image.program
     if program.work is not None:
         macs = (program.work, 0) if program.precision is DType.F32 else (0, program.work)
-    needed = (
-        macs[0] * timing.cycles / timing.group[DType.F32]
-        + macs[1] * timing.cycles / timing.group[DType.F16]
-    )
+    needed = macs[0] / timing.peak(DType.F32) + macs[1] / timing.peak(DType.F16)
     return needed / max(image.tiles * cycles, 1)
 
 
@@ -129,8 +229,10 @@ def collect_statements(
     One that some tile is still in, when a run is stopped, lasts until ``cycles``.
     """
     table = seen.statements[: len(image.code.statements)].copy()
-    inside = np.unique(seen.tile["statement"])
-    table["end"][inside[inside >= 0]] = cycles
+    here = seen.tile["statement"] >= 0
+    inside = seen.tile["statement"][here]
+    table["end"][inside] = cycles
+    np.add.at(table["inside"], inside, np.maximum(cycles - seen.tile["entered"][here], 0))
     spent, added = _by_pass(image, seen, table, cycles)
     return tuple(
         StatementCycles(statement, *row, spent=int(spent[number]), added=int(added[number]))
@@ -147,7 +249,8 @@ def _by_pass(
     """(cycles spent, cycles added) of each statement, over all passes through it.
 
     In a region whose tiles do not take the same passes, a statement of main counts as one with all
-    that is nested in it, and these share what it adds as they share its busy cycles.
+    that is nested in it, and these share what it adds as they share its busy cycles; each has spent
+    the cycles that a tile was in it, in the mean.
     """
     code = image.code
     passes = seen.passes[: len(code.passes)].copy()
@@ -160,7 +263,8 @@ def _by_pass(
         count = sum(1 for _ in statements(region.main))
         mine = np.arange(first, first + count)
         if code.first_passes[region.name] < 0:
-            spent[mine] = np.maximum(table["end"][mine] - table["start"][mine], 0)
+            tiles = region.width * region.height
+            spent[mine] = _shared(int(table["inside"][mine].sum()) // tiles, table["inside"][mine])
             for group in _groups(region.main, first):
                 more = max(int(table["end"][group].max()) - latest, 0)
                 added[group] = _shared(more, table["busy"][group])

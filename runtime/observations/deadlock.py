@@ -66,11 +66,12 @@ def _units(image: Image, seen: Observations) -> Iterator[Wait]:
         row = int(seen.unit["row"][me])
         name = COUNTED[int(image.code.rows[row, Col.OPCODE])]
         who = unit_name(unit)
-        what = _reason(image, seen, tile, me)
+        what = waits_for(image, seen, tile, me)
         yield Wait(tile, f"{who} at '{name}' waits for {what}", image.code.where[row])
 
 
-def _reason(image: Image, seen: Observations, tile: int, me: int) -> str:
+def waits_for(image: Image, seen: Observations, tile: int, me: int) -> str:
+    """What a unit that waits is waiting for, in words."""
     reason, what = int(seen.unit["reason"][me]), int(seen.unit["what"][me])
     if reason == Reason.INPUT:
         queue = seen.slots[what, Scol.INPUT]

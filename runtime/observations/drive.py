@@ -72,7 +72,9 @@ def _drive(
         if status == Status.QUIET:
             cycles = int(now["last"]) + 1
             if not deadlock.finished(image, seen):
-                raise Deadlock(deadlock.report(image, seen, cycles), cycles)
+                settle()
+                told = deadlock.report(image, seen, cycles)
+                raise Deadlock(told, cycles, counters=collect(image, seen, cycles))
             if options.progress is not None:
                 options.progress(cycles, 1.0)
             settle()

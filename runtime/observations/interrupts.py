@@ -9,7 +9,7 @@ import numpy as np
 
 from wsc.isa.counted import MainStatement
 from wsc.isa.shown import named
-from wsc.runtime.errors import CycleLimit, Interrupted, RuntimeFault, spot
+from wsc.runtime.errors import CycleLimit, Deadlock, Interrupted, RuntimeFault, spot
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import NEVER, Mode, Observations, Reason
 from wsc.runtime.observations.tracing import read_trace
@@ -31,7 +31,7 @@ def observed_run(
     except KeyboardInterrupt:
         raise Interrupted(_standing(image, seen)) from None
     except RuntimeFault as error:
-        if isinstance(error, CycleLimit):
+        if isinstance(error, (CycleLimit, Deadlock)) and error.cycle is not None:
             error.trace = read_trace(image, seen, error.cycle)
         look(error)
         raise

@@ -84,6 +84,7 @@ STATEMENT = np.dtype(  # the counters of a statement of main
         ("busy", np.int64),
         ("macs", np.int64),
         ("elements", np.int64),
+        ("inside", np.int64),  # cycles that main threads were in it, over all tiles
     ]
 )
 
@@ -107,6 +108,7 @@ ENTRY = np.dtype(  # an entry of the trace
         ("state", np.int64),
         ("row", np.int64),
         ("statement", np.int64),
+        ("what", np.int64),  # it waited for, as in a unit; 0 where it was busy
     ]
 )
 
@@ -115,6 +117,7 @@ SEMAPHORE = np.dtype(
         ("value", np.int64),
         ("added", np.int64),  # in cycle ``cycle``: visible from the next one on
         ("cycle", np.int64),
+        ("waited", np.int64),  # cycles of the main thread
     ]
 )
 
@@ -124,11 +127,14 @@ class Observations:
     """What an engine leaves of a run, wherever it has stopped. One entry for each:
 
     tile: region's statement it is in (``statement``), its pass (``passing``), highest byte of
-    SRAM touched (``top``). unit: mode, reason, since, what, need, row, statement. counters: a
-    ``TALLY`` for each tile. statements, passes: of main. moves, lost: wavelets, and lost cycles,
-    of a slot on each link. dyn_links: of a tile. counted: instructions. slots, fifos, queues,
-    positions: tables of the image as the run has left them. held: wavelets in each buffer of the
-    dynamic network. traced, trace: where each unit's entries are, and these.
+    SRAM touched (``top``), cycle in which it came to its statement (``entered``). unit: mode,
+    reason, since, what, need, row, statement. counters: a ``TALLY`` for each tile. statements,
+    passes: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
+    cycles that the main thread waited for a slot's input, and for room in its output. waits: of
+    all units, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
+    instructions. slots, fifos, queues, positions: tables of the image as the run has left them.
+    held: wavelets in each buffer of the dynamic network. traced, trace: where each unit's
+    entries are, and these. traced_statements: whether each is traced.
     """
 
     units: int
@@ -140,7 +146,9 @@ class Observations:
     passes: np.ndarray
     moves: np.ndarray
     lost: np.ndarray
-    dyn_links: np.ndarray
+    stalls: np.ndarray
+    waits: np.ndarray
+    dynamic_links: np.ndarray
     counted: np.ndarray
     semaphores: np.ndarray
     slots: np.ndarray
@@ -150,3 +158,4 @@ class Observations:
     held: np.ndarray
     traced: np.ndarray
     trace: np.ndarray
+    traced_statements: np.ndarray

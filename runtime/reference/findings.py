@@ -11,10 +11,9 @@ from wsc.runtime.errors import Finding, Race, RuntimeFault, spot
 from wsc.runtime.image import Image
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.races import READS
-from wsc.runtime.reference.records import COUNT, FINDING, STORE, Does
-from wsc.runtime.routes import Scol
+from wsc.runtime.reference.records import COUNT, END, FINDING, STORE, Does
 from wsc.runtime.stops import coordinates, unit_name
-from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
+from wsc.runtime.tables import COUNTED, Kind, Ocol
 
 MOST_FOUND = 100  # pairs of lines
 _DOING = {
@@ -50,7 +49,7 @@ _EMPTY: dict[str, tuple[int | tuple[int, int], Any]] = {
     "race_counts": (1, COUNT),
     "race_pending": (1, np.int64),
     "race_current": (1, np.int64),
-    "race_queue": ((1, 4), np.int64),
+    "race_ends": (1, END),
     "race_found": (1, FINDING),
 }
 
@@ -60,7 +59,7 @@ def race_sizes(image: Image, units: int) -> dict[str, int | tuple[int, int]]:
     threads, semaphores = image.tiles * units, image.tiles * image.fabric.semaphores
     granules = image.tiles * (image.data_bytes >> _granule(image))
     # A message under way holds a place in some buffer, or its sender's ramp queue.
-    messages = image.tiles * (5 * image.fabric.dynamic_buffer_depth + 1) if image.code.sends else 1
+    messages = image.tiles * (5 * image.fabric.dynamic_places + 1) if image.code.sends else 1
     return {
         "race_shadow": granules * (READS + units),
         "race_clock": threads * threads,
@@ -71,7 +70,7 @@ def race_sizes(image: Image, units: int) -> dict[str, int | tuple[int, int]]:
         "race_counts": semaphores,
         "race_pending": threads,
         "race_current": image.tiles,
-        "race_queue": (len(image.routes.slots), 4),
+        "race_ends": 2 * len(image.routes.slots),
         "race_found": MOST_FOUND,
     }
 
@@ -112,13 +111,11 @@ def _finding(image: Image, machine: Machine, row: dict[str, int]) -> Finding:
         )
         return Finding(text, row["cycle"], (before, now))
     did = Does(row["did"])
-    if did is Does.WRITE and machine.rows[row["row"], Col.KIND] == Kind.SEND:
+    if did is Does.WRITE and machine.rows["kind"][row["row"]] == Kind.SEND:
         did, row["who"] = Does.STORE, tile  # a store that main knows of counts as its own
     earlier = _who(image, did, row["who"])
     what = _place(image, machine, does, at)
-    ops = [
-        COUNTED[int(machine.rows[number, Col.OPCODE])] for number in (row["row"], row["now_row"])
-    ]
+    ops = [COUNTED[int(machine.rows["opcode"][number])] for number in (row["row"], row["now_row"])]
     text = (
         f"{lead}{later} {_DOING[does][0]} {what} by '{ops[1]}'; {earlier} {_DOING[did][1]} it by "
         f"'{ops[0]}' at {spot(before)}, with no synchronisation between them"
@@ -134,7 +131,7 @@ def _who(image: Image, does: Does, who: int) -> str:
 
 def _place(image: Image, machine: Machine, does: Does, at: int) -> str:
     if does in (Does.TAKE, Does.PUT):
-        color = image.program.colors[int(machine.slots[at, Scol.COLOR])][0]
+        color = image.program.colors[int(machine.slots["color"][at])][0]
         return f"the {'input' if does is Does.TAKE else 'output'} queue of color '{color}'"
     names = [
         f"'{tensor.name}'"

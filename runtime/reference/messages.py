@@ -1,178 +1,41 @@
-"""One cycle of the dynamic network: remote stores, wormhole, x then y."""
+"""What remote stores carry: elements from the sender's SRAM into the receiver's.
+
+How messages go through the dynamic network is in ``wsc.runtime.clocked.messages``.
+"""
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import RAMP, add_semaphore, block, delay, moved
-from wsc.runtime.clocked.messages import (
-    beyond_tile,
-    dyn_activate,
-    dyn_push,
-    dyn_room,
-    end_message,
-    message_place,
-    wake_senders,
-    way,
-)
-from wsc.runtime.clocked.routers import first_after
-from wsc.runtime.reference.compiled import Machine, kernel
-from wsc.runtime.reference.races import (
-    MESSAGE_BITS,
-    close_message,
-    open_message,
-    stored,
-    touch,
-)
-from wsc.runtime.reference.records import Does, Reason
-from wsc.runtime.reference.vectors import store
-from wsc.runtime.tables import Col, Ocol
-
-HEADER, PLACE, DATA, LAST = 0, 1, 2, 3
-LAST_SERVED = 5  # columns of dyn_hold behind the five holders
+from wsc.runtime.clocked import own
+from wsc.runtime.clocked.operands import ELEMENT_BYTES
+from wsc.runtime.reference.causes import counts
+from wsc.runtime.reference.compiled import LIBRARY, Machine
+from wsc.runtime.reference.races import close_message, stored, touch
+from wsc.runtime.reference.records import OPERANDS, Does
+from wsc.runtime.reference.vectors import load_bits, store_bits
 
 
-@kernel
-def element_address(s: Machine, me: int, row: int) -> int:
-    """Where the next element of a message lies in the tile's SRAM."""
-    at = s.unit_base[me, 1]
-    for d in range(s.rows[row, Col.RANK]):
-        at += s.unit_index[me, d] * s.unit_stride[me, 4 * d + 1]
-    return at
-
-
-@kernel
-def element_bits(s: Machine, at: int, size: int) -> int:
-    """An element from SRAM."""
-    return s.halves[at >> 1] if size == 2 else s.sram[at >> 2]
-
-
-@kernel
-def send_step(s: Machine, tile: int, unit: int, me: int, row: int, t: int) -> None:
-    """Put one wavelet of a message into the ramp queue, or wait for room or for the turn."""
-    u, f = s.unit, tile * 5 + RAMP
-    owner = s.dyn_lock[tile].unit
-    taken = owner >= 0 and owner != unit
-    if taken or (owner < 0 and s.dyn_lock[tile].released == t) or not dyn_room(s, f, t):
-        block(s, me, Reason.DYNAMIC, 0, t)
-        if not taken and owner < 0 and s.dyn_lock[tile].released == t:
-            u[me].wake = t + 1
-        return
-    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - f, s.dyn[f].pushed)
-    moved(s, t)
-    if u[me].phase == 0:
-        s.dyn_lock[tile].unit = unit
-        dyn_push(s, f, u[me].target | open_message(s, me, row), HEADER, visible)
-        u[me].phase = 1
-        return
-    if u[me].phase == 1:
-        dyn_push(s, f, message_place(s, me, row), PLACE, visible)
-        u[me].phase = 2
-        return
-    size = 2 if s.operands[s.rows[row, Col.OPERANDS], Ocol.TYPE] == 1 else 4
-    at = element_address(s, me, row)
+@LIBRARY.defines(own.read_element)
+def read_element(s: Machine, tile: int, thread: int, row: int) -> int:
+    """The source operand at the unit's indices."""
+    send, at = s.rows[row], s.unit_base[thread, 1]
+    for d in range(send.rank):
+        at += s.unit_index[thread, d] * s.unit_stride[thread, OPERANDS * d + 1]
+    kind = s.operands[send.operands].type
     if s.now[0].races != 0:
-        touch(s, tile, me, row, at, size, Does.READ)
-    bits = element_bits(s, tile * s.now[0].bytes + at, size)
-    s.counters[tile].elements += 1
-    s.statements[u[me].statement].elements += 1
-    s.counters[tile].sram += size
-    d = s.rows[row, Col.RANK] - 1
-    last = True
-    if d >= 0:
-        s.unit_index[me, d] += 1
-        last = s.unit_index[me, d] == s.unit_extent[me, d]
-    dyn_push(s, f, bits, LAST if last else DATA, visible)
-    if last:
-        end_message(s, tile, me, d, t)
+        touch(s, tile, thread, row, at, ELEMENT_BYTES[kind], Does.READ)
+    return load_bits(s, tile * s.now[0].bytes + at, kind)
 
 
-@kernel
-def arrive(s: Machine, tile: int, value: int, kind: int, t: int) -> None:
-    """A wavelet reaches its core."""
-    if kind == HEADER:
-        if s.now[0].races != 0:
-            s.race_current[tile] = value >> MESSAGE_BITS
-        return
-    message = s.dyn_message[tile]
-    if kind == PLACE:
-        message.address = value & 0xFFFFFF
-        message.stride = ((value >> 24 & 0xFFFFFF) ^ 0x800000) - 0x800000
-        message.kind = (value >> 48) & 3
-        message.semaphore = value >> 50
-        return
-    store(s, tile * s.now[0].bytes + message.address, message.kind, value)
-    size = 2 if message.kind == 1 else 4
+@LIBRARY.defines(own.element_arrived)
+def element_arrived(s: Machine, tile: int, bits: int, last: bool, cell: int) -> None:
+    """Write an element into the receiver's SRAM."""
+    message = s.arriving[tile]
+    store_bits(s, tile * s.now[0].bytes + message.address, message.kind, bits)
+    if s.now[0].causes != 0:
+        cause = s.message_causes[cell]
+        counts(s, tile, message.semaphore, cause.event, cause.time)
     if s.now[0].races != 0:
+        size = ELEMENT_BYTES[message.kind]
         stored(s, tile, message.address, size, message.semaphore)
-        if kind == LAST:
+        if last:
             close_message(s, tile)
-    s.tile[tile].top = max(s.tile[tile].top, message.address + size)
-    s.counters[tile].sram += size
-    message.address += message.stride
-    add_semaphore(s, tile, message.semaphore, 1, t)
-
-
-@kernel
-def dyn_move(s: Machine, tile: int, source: int, out: int, t: int) -> None:
-    """Move the head of an input through an output."""
-    f, depth = tile * 5 + source, s.now[0].depth
-    cell = f * depth + s.dyn[f].head
-    value, kind = s.dyn_value[cell], s.dyn_kind[cell]
-    head = s.dyn[f].head + 1
-    s.dyn[f].head = 0 if head == depth else head
-    s.dyn[f].count -= 1
-    s.dyn[f].popped = t
-    s.dyn[f].output = -1 if kind == LAST else out
-    s.dyn_hold[tile, out] = -1 if kind == LAST else source
-    s.dyn_hold[tile, LAST_SERVED + out] = source
-    s.dyn_links[tile, out] += 1
-    if source == RAMP:
-        wake_senders(s, tile, t + 1)
-    if out == RAMP:
-        arrive(s, tile, value, kind, t)
-    else:
-        there = beyond_tile(s, tile, out) * 5 + ((out + 2) & 3)
-        extra = delay(s.now[0].seed, -7 - there, s.dyn[there].pushed)
-        dyn_push(s, there, value, kind, t + 1 + extra)
-    moved(s, t)
-
-
-@kernel
-def dyn_visit(s: Machine, tile: int, t: int) -> bool:
-    """Decide and move for one dynamic router; whether it has anything left."""
-    wanted = 0  # five bits of inputs for each output
-    for source in range(5):
-        f = tile * 5 + source
-        if s.dyn[f].count == 0:
-            continue
-        cell = f * s.now[0].depth + s.dyn[f].head
-        if s.dyn_time[cell] > t:
-            continue
-        out = s.dyn[f].output
-        if out < 0:
-            out = way(s, tile, s.dyn_value[cell] & ((1 << MESSAGE_BITS) - 1))
-            if s.dyn_hold[tile, out] >= 0:
-                continue
-        if out != RAMP:
-            there = beyond_tile(s, tile, out) * 5 + ((out + 2) & 3)
-            if not dyn_room(s, there, t):
-                continue
-        wanted |= 1 << (5 * out + source)
-    for out in range(5):
-        mask = (wanted >> (5 * out)) & 31
-        if mask != 0:
-            source = first_after(mask, s.dyn_hold[tile, LAST_SERVED + out])
-            dyn_move(s, tile, source, out, t)
-    left = 0
-    for source in range(5):
-        left += s.dyn[tile * 5 + source].count
-    return left > 0
-
-
-@kernel
-def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
-    """One cycle of all dynamic routers on the current list."""
-    for index in range(count):
-        tile = s.dyn_active[current * s.now[0].tiles + index]
-        s.tile[tile].routing = 0
-        if dyn_visit(s, tile, t):
-            dyn_activate(s, tile)

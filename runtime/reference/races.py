@@ -9,41 +9,45 @@ FastTrack (Flanagan and Freund, PLDI 2009): for each word the last write, and fo
 thread its last read since; a remote store is a write that nobody knows until a wait on its
 semaphore has.
 
-Every function expects that the check is on (``now.races``), but for ``open_message``.
+Every function expects that the check is on (``now.races``).
 """
 
 from __future__ import annotations
 
+from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
 from wsc.runtime.reference.compiled import Machine, integers_at, kernel
-from wsc.runtime.reference.records import Does
-from wsc.runtime.reference.vectors import FABRIC, MEMORY
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.tables import Col, Ocol
+from wsc.runtime.reference.records import OPERANDS, Does
 
 ROW_BITS = 24  # a tag is an epoch (or the number of an arrival) above a row of the program
 ROW_MASK = (1 << ROW_BITS) - 1
-STORED = 1 << 41  # writer of a word: a remote store; semaphore and sender lie below
+STORED = 1 << 41  # writer of a word: a remote store; semaphore and sender are below
 KNOWN = 1 << 40  # the same after a wait on the semaphore, with main as the writer
 PLACE = 32  # bits below the semaphore of these
-MESSAGE_BITS = 32  # a header carries the number of its message above the target
 WRITER, WRITTEN, READS = 0, 1, 2  # columns of the shadow: writer, its tag, tags of the readers
+EPOCH = 4  # bytes of an entry of a clock
 
 
 @kernel
 def report(
-    s: Machine, did: int, who: int, before: int, does: int, me: int, row: int, tile: int, at: int
+    s: Machine, did: int, who: int, before: int, does: int, unit: int, row: int, tile: int, at: int
 ) -> None:
-    """Note a race, once for each pair of rows."""
-    f, count = s.race_found, s.now[0].race_count
-    for k in range(count):
-        same = f[k].row == before and f[k].now_row == row
-        if same or (f[k].row == row and f[k].now_row == before):
+    """Note a race, once for each pair of rows.
+
+    did, who, before: what was done before, by which unit (or sending tile), at which row. does,
+    unit, row: the same of now. at: byte address, color slot, or semaphore of the tile.
+    """
+    count = s.now[0].race_count
+    for number in range(count):
+        found = s.race_found[number]
+        same = found.row == before and found.now_row == row
+        if same or (found.row == row and found.now_row == before):
             return
     if count == s.now[0].races:  # the room for findings
         return
-    f[count].did, f[count].who, f[count].row = did, who, before
-    f[count].does, f[count].now_who, f[count].now_row = does, me, row
-    f[count].tile, f[count].at, f[count].cycle = tile, at, s.now[0].now
+    found = s.race_found[count]
+    found.did, found.who, found.row = did, who, before
+    found.does, found.now_who, found.now_row = does, unit, row
+    found.tile, found.at, found.cycle = tile, at, s.now[0].now
     s.now[0].race_count += 1
 
 
@@ -57,108 +61,130 @@ def threads(s: Machine) -> int:
 
 
 @kernel
-def join(into: int, a: int, other: int, b: int, n: int) -> None:
-    """Learn all that another clock knows. into, other: addresses of tables of clocks."""
-    mine, theirs = integers_at(into), integers_at(other)
-    for i in range(n):
-        if theirs[b + i] > mine[a + i]:
-            mine[a + i] = theirs[b + i]
+def thread_clock(s: Machine, thread: int) -> int:
+    """Address of the clock of a thread."""
+    return s.race_clock.ctypes.data + EPOCH * threads(s) * thread
 
 
 @kernel
-def copy(into: int, a: int, other: int, b: int, n: int) -> None:
-    """Overwrite a clock."""
-    mine, theirs = integers_at(into), integers_at(other)
-    for i in range(n):
-        mine[a + i] = theirs[b + i]
+def wavelet_clock(s: Machine, cell: int) -> int:
+    """Address of the clock that the wavelet of a cell carries."""
+    return s.race_cell.ctypes.data + EPOCH * threads(s) * cell
 
 
 @kernel
-def next_epoch(s: Machine, me: int, n: int) -> None:
+def message_clock(s: Machine, number: int) -> int:
+    """Address of the clock that a message carries."""
+    return s.race_message.ctypes.data + EPOCH * threads(s) * number
+
+
+@kernel
+def counted_clock(s: Machine, place: int) -> int:
+    """Address of the clock of what a semaphore's remote stores knew."""
+    return s.race_counted.ctypes.data + EPOCH * threads(s) * place
+
+
+@kernel
+def knows(s: Machine, thread: int, other: int) -> int:
+    """The epoch of another thread up to which a thread knows that all is done."""
+    return s.race_clock[thread * threads(s) + other]
+
+
+@kernel
+def sender_knows(s: Machine, number: int, other: int) -> int:
+    """The same of the sender of a message, when it sent that."""
+    return s.race_message[number * threads(s) + other]
+
+
+@kernel
+def join(s: Machine, into: int, other: int) -> None:
+    """Learn all that another clock knows. into, other: addresses of clocks."""
+    mine, theirs = integers_at(into), integers_at(other)
+    for thread in range(threads(s)):
+        if theirs[thread] > mine[thread]:
+            mine[thread] = theirs[thread]
+
+
+@kernel
+def copy(s: Machine, into: int, other: int) -> None:
+    """Overwrite a clock. into, other: addresses of clocks."""
+    mine, theirs = integers_at(into), integers_at(other)
+    for thread in range(threads(s)):
+        mine[thread] = theirs[thread]
+
+
+@kernel
+def next_epoch(s: Machine, thread: int) -> None:
     """The clock was handed on: what the thread does from now on is not in it."""
-    s.race_clock[me * n + me] += 1
+    s.race_clock[thread * threads(s) + thread] += 1
+
+
+# --- wavelets and queues ------------------------------------------------------------------
 
 
 @kernel
-def newest(s: Machine, f: int) -> int:
+def newest(s: Machine, fifo: int) -> int:
     """The cell of the wavelet that entered a FIFO last."""
-    cell = s.fifos[f, Fcol.HEAD] + s.fifos[f, Fcol.COUNT] - 1
-    if cell >= s.fifos[f, Fcol.DEPTH]:
-        cell -= s.fifos[f, Fcol.DEPTH]
-    return cell + s.fifos[f, Fcol.OFFSET]
+    of = s.fifos[fifo]
+    place = of.head + of.count - 1
+    if place >= of.depth:
+        place -= of.depth
+    return of.offset + place
 
 
 @kernel
-def pass_on(s: Machine, head: int, f: int) -> None:
+def pass_on(s: Machine, head: int, fifo: int) -> None:
     """A wavelet went from a cell into a FIFO."""
-    n = threads(s)
-    copy(s.race_cell.ctypes.data, newest(s, f) * n, s.race_cell.ctypes.data, head * n, n)
+    copy(s, wavelet_clock(s, newest(s, fifo)), wavelet_clock(s, head))
 
 
 @kernel
-def blank(s: Machine, f: int) -> None:
+def blank(s: Machine, fifo: int) -> None:
     """A wavelet came from the edge, which knows nothing of the tiles."""
-    n = threads(s)
-    first = newest(s, f) * n
-    for i in range(n):
-        s.race_cell[first + i] = 0
+    first = newest(s, fifo) * threads(s)
+    for thread in range(threads(s)):
+        s.race_cell[first + thread] = 0
 
 
 @kernel
-def queue_used(s: Machine, tile: int, me: int, row: int, slot: int, does: int) -> None:
+def use_queue(s: Machine, tile: int, thread: int, row: int, slot: int, puts: bool) -> None:
     """Two units that use one end of a queue must be in an order that never changes."""
-    n, at = threads(s), 0 if does == Does.TAKE else 2
-    before, tag = s.race_queue[slot, at], s.race_queue[slot, at + 1]
-    other = before != 0 and before != me + 1
-    if other and s.race_clock[me * n + before - 1] < tag >> ROW_BITS:
-        was = before - 1 - tile * s.now[0].units
-        report(s, does, was, tag & ROW_MASK, does, me - tile * s.now[0].units, row, tile, slot)
-    s.race_queue[slot, at] = me + 1
-    s.race_queue[slot, at + 1] = s.race_clock[me * n + me] << ROW_BITS | row
+    end = s.race_ends[2 * slot + (1 if puts else 0)]
+    other = end.thread != 0 and end.thread != thread + 1
+    if other and knows(s, thread, end.thread - 1) < end.tag >> ROW_BITS:
+        does = Does.PUT if puts else Does.TAKE
+        first = tile * s.now[0].units
+        was = end.thread - 1 - first
+        report(s, does, was, end.tag & ROW_MASK, does, thread - first, row, tile, slot)
+    end.thread = thread + 1
+    end.tag = knows(s, thread, thread) << ROW_BITS | row
 
 
 @kernel
-def claim(s: Machine, tile: int, me: int, row: int) -> None:
-    """An instruction starts that will take from queues, or put into one."""
-    operand = s.rows[row, Col.OPERANDS]
-    for k in range(s.rows[row, Col.COUNT]):
-        if s.operands[operand + k, Ocol.KIND] == FABRIC:
-            does = Does.PUT if k == 0 else Does.TAKE
-            queue_used(s, tile, me, row, s.unit_slot[me, k], does)
-
-
-@kernel
-def took(s: Machine, tile: int, me: int, row: int, slot: int, head: int) -> None:
+def took(s: Machine, tile: int, thread: int, row: int, slot: int, head: int) -> None:
     """A unit takes a wavelet: it learns what the sender knew."""
-    n = threads(s)
-    queue_used(s, tile, me, row, slot, Does.TAKE)
-    join(s.race_clock.ctypes.data, me * n, s.race_cell.ctypes.data, head * n, n)
+    use_queue(s, tile, thread, row, slot, False)
+    join(s, thread_clock(s, thread), wavelet_clock(s, head))
 
 
 @kernel
-def put(s: Machine, tile: int, me: int, row: int, slot: int) -> None:
+def put(s: Machine, tile: int, thread: int, row: int, slot: int) -> None:
     """A unit has put a wavelet into its output queue."""
-    n = threads(s)
-    queue_used(s, tile, me, row, slot, Does.PUT)
-    copy(
-        s.race_cell.ctypes.data,
-        newest(s, s.slots[slot, Scol.OUTPUT]) * n,
-        s.race_clock.ctypes.data,
-        me * n,
-        n,
-    )
-    next_epoch(s, me, n)
+    use_queue(s, tile, thread, row, slot, True)
+    cell = newest(s, s.slots[slot].output)
+    copy(s, wavelet_clock(s, cell), thread_clock(s, thread))
+    next_epoch(s, thread)
 
 
 @kernel
-def issued(s: Machine, tile: int, me: int, other: int, row: int) -> None:
+def issued(s: Machine, tile: int, main: int, thread: int, row: int) -> None:
     """Main issues on a unit: what the unit did before is done, what main did is known to it."""
-    n, done = threads(s), s.rows[row, Col.DONE]
-    join(s.race_clock.ctypes.data, me * n, s.race_clock.ctypes.data, other * n, n)
-    join(s.race_clock.ctypes.data, other * n, s.race_clock.ctypes.data, me * n, n)
-    next_epoch(s, other, n)
-    next_epoch(s, me, n)
-    s.race_pending[other] = done + 1
+    join(s, thread_clock(s, main), thread_clock(s, thread))
+    join(s, thread_clock(s, thread), thread_clock(s, main))
+    next_epoch(s, thread)
+    next_epoch(s, main)
+    done = s.rows[row].done
+    s.race_pending[thread] = done + 1
     if done >= 0:
         s.race_counts[tile * s.now[0].semaphores + done].units += 1
 
@@ -167,66 +193,68 @@ def issued(s: Machine, tile: int, me: int, other: int, row: int) -> None:
 
 
 @kernel
+def shadow_cell(s: Machine, tile: int, granule: int) -> int:
+    """Where the shadow of a granule of a tile's SRAM begins."""
+    granules = s.now[0].bytes >> s.now[0].race_shift
+    return (tile * granules + granule) * (READS + s.now[0].units)
+
+
+@kernel
 def used(s: Machine, tile: int, writer: int, tag: int) -> int:
     """A word that main knows of through a wait is used; the thread that counts as its writer.
 
     If a store that came too early could have let that wait through, this is a race.
     """
-    c, semaphore = s.race_counts, (writer >> PLACE) & 0xFF
-    place = tile * s.now[0].semaphores + semaphore
-    if tag >> ROW_BITS == c[place].wait_epoch:
-        c[place].used = 1
-        if c[place].early != 0:
-            report(
-                s,
-                Does.WAIT,
-                0,
-                c[place].wait_row,
-                Does.STORE,
-                c[place].early_from,
-                c[place].early - 1,
-                tile,
-                semaphore,
-            )
+    semaphore = (writer >> PLACE) & 0xFF
+    count = s.race_counts[tile * s.now[0].semaphores + semaphore]
+    if tag >> ROW_BITS == count.wait_epoch:
+        count.used = 1
+        if count.early != 0:
+            early, sender = count.early - 1, count.early_from
+            report(s, Does.WAIT, 0, count.wait_row, Does.STORE, sender, early, tile, semaphore)
     return 1
 
 
 @kernel
 def check_writer(
-    s: Machine, tile: int, me: int, row: int, cell: int, at: int, does: int, n: int
+    s: Machine, tile: int, thread: int, row: int, cell: int, at: int, does: int
 ) -> None:
     """Whether this thread knows that the last write to a word is done."""
     writer, tag = s.race_shadow[cell + WRITER], s.race_shadow[cell + WRITTEN]
-    mine = me - tile * s.now[0].units
+    main = tile * s.now[0].units
+    unit = thread - main
     if writer >= STORED:
         sender = (writer & ((1 << PLACE) - 1)) // s.now[0].units
-        report(s, Does.STORE, sender, tag & ROW_MASK, does, mine, row, tile, at)
+        report(s, Does.STORE, sender, tag & ROW_MASK, does, unit, row, tile, at)
         return
     if writer >= KNOWN:
         writer = used(s, tile, writer, tag)
-    other = writer != 0 and writer != mine + 1
-    if other and s.race_clock[me * n + tile * s.now[0].units + writer - 1] < tag >> ROW_BITS:
-        report(s, Does.WRITE, writer - 1, tag & ROW_MASK, does, mine, row, tile, at)
+    other = writer != 0 and writer != unit + 1
+    if other and knows(s, thread, main + writer - 1) < tag >> ROW_BITS:
+        report(s, Does.WRITE, writer - 1, tag & ROW_MASK, does, unit, row, tile, at)
 
 
 @kernel
-def touch(s: Machine, tile: int, me: int, row: int, at: int, size: int, does: int) -> None:
+def touch(s: Machine, tile: int, thread: int, row: int, at: int, size: int, does: int) -> None:
     """A thread of the tile reads or writes ``size`` bytes at an address."""
-    n, units, shift = threads(s), s.now[0].units, s.now[0].race_shift
-    width, shadow = READS + units, s.race_shadow
-    first, mine = tile * units, me - tile * units
-    now = s.race_clock[me * n + me] << ROW_BITS | row
+    shift, shadow = s.now[0].race_shift, s.race_shadow
+    main = tile * s.now[0].units
+    mine = thread - main
+    now = knows(s, thread, thread) << ROW_BITS | row
     for granule in range(at >> shift, ((at + size - 1) >> shift) + 1):
-        cell = (tile * (s.now[0].bytes >> shift) + granule) * width
+        cell = shadow_cell(s, tile, granule)
+        # A read must come after the last write; one read a line and epoch is enough to look at.
         if does == Does.READ:
             if shadow[cell + READS + mine] != now:
-                check_writer(s, tile, me, row, cell, at, does, n)
+                check_writer(s, tile, thread, row, cell, at, does)
                 shadow[cell + READS + mine] = now
             continue
-        check_writer(s, tile, me, row, cell, at, does, n)
-        for unit in range(units):
+        # A write must come after the last write, and after all reads since.
+        check_writer(s, tile, thread, row, cell, at, does)
+        for unit in range(s.now[0].units):
             tag = shadow[cell + READS + unit]
-            if tag != 0 and unit != mine and s.race_clock[me * n + first + unit] < tag >> ROW_BITS:
+            other = tag != 0 and unit != mine
+            if other and knows(s, thread, main + unit) < tag >> ROW_BITS:
                 report(s, Does.READ, unit, tag & ROW_MASK, does, mine, row, tile, at)
             shadow[cell + READS + unit] = 0
         shadow[cell + WRITER] = mine + 1
@@ -234,63 +262,60 @@ def touch(s: Machine, tile: int, me: int, row: int, at: int, size: int, does: in
 
 
 @kernel
-def touch_steps(s: Machine, tile: int, row: int, me: int, first: int) -> None:
+def next_word(s: Machine, thread: int, number: int, first: int, at: int, rank: int) -> int:
+    """The address that an operand comes to next in the dimensions from ``first`` on; -1: none."""
+    d = rank - 1
+    while d >= first:
+        stride = s.unit_stride[thread, OPERANDS * d + number]
+        if stride != 0:  # else the same word again
+            s.unit_index[thread, d] += 1
+            if s.unit_index[thread, d] < s.unit_extent[thread, d]:
+                return at + stride
+            s.unit_index[thread, d] = 0
+            at -= stride * (s.unit_extent[thread, d] - 1)
+        d -= 1
+    return -1
+
+
+@kernel
+def touch_steps(s: Machine, tile: int, row: int, thread: int, first: int) -> None:
     """The words of the dimensions from ``first`` on, sources before the destination.
 
     The inner indices serve as scratch; ``steps`` sets them to zero again.
     """
-    rank, operand = s.rows[row, Col.RANK], s.rows[row, Col.OPERANDS]
-    count = s.rows[row, Col.COUNT]
-    for turn in range(1, count + 1):
-        k = turn if turn < count else 0
-        if s.operands[operand + k, Ocol.KIND] != MEMORY:
+    instruction = s.rows[row]
+    for turn in range(1, instruction.count + 1):
+        number = turn if turn < instruction.count else 0
+        operand = s.operands[instruction.operands + number]
+        if operand.kind != MEMORY:
             continue
-        at = s.unit_base[me, k]
-        for d in range(rank):
+        # The first word: at the outer indices that the unit has come to.
+        at = s.unit_base[thread, number]
+        for d in range(instruction.rank):
             if d < first:
-                at += s.unit_index[me, d] * s.unit_stride[me, 4 * d + k]
+                at += s.unit_index[thread, d] * s.unit_stride[thread, OPERANDS * d + number]
             else:
-                s.unit_index[me, d] = 0
-        size = 2 if s.operands[operand + k, Ocol.TYPE] == 1 else 4
-        does = Does.WRITE if k == 0 else Does.READ
-        while True:
-            touch(s, tile, me, row, at, size, does)
-            d = rank - 1
-            while d >= first:
-                stride = s.unit_stride[me, 4 * d + k]
-                if stride != 0:  # else the same word again
-                    s.unit_index[me, d] += 1
-                    if s.unit_index[me, d] < s.unit_extent[me, d]:
-                        at += stride
-                        break
-                    s.unit_index[me, d] = 0
-                    at -= stride * (s.unit_extent[me, d] - 1)
-                d -= 1
-            if d < first:
-                break
+                s.unit_index[thread, d] = 0
+        size = ELEMENT_BYTES[operand.type]
+        does = Does.WRITE if number == 0 else Does.READ
+        while at >= 0:
+            touch(s, tile, thread, row, at, size, does)
+            at = next_word(s, thread, number, first, at, instruction.rank)
 
 
 # --- remote stores and semaphores ---------------------------------------------------------
 
 
 @kernel
-def begin_message(s: Machine, me: int, row: int) -> int:
+def begin_message(s: Machine, thread: int, row: int) -> int:
     """Give a message a number and the sender's clock."""
-    n, number = threads(s), s.now[0].race_free
-    m = s.race_messages
-    s.now[0].race_free = m[number].next
-    m[number].sender, m[number].row, m[number].counted = me, row, 0
-    copy(s.race_message.ctypes.data, number * n, s.race_clock.ctypes.data, me * n, n)
-    next_epoch(s, me, n)
+    number = s.now[0].race_free
+    message = s.race_messages[number]
+    s.now[0].race_free = message.next
+    message.sender, message.row, message.counted = thread, row, 0
+    copy(s, message_clock(s, number), thread_clock(s, thread))
+    next_epoch(s, thread)
     return number
-
-
-@kernel
-def open_message(s: Machine, me: int, row: int) -> int:
-    """What a header carries above its target; nothing when the check is off."""
-    if s.now[0].races == 0:
-        return 0
-    return begin_message(s, me, row) << MESSAGE_BITS
 
 
 @kernel
@@ -304,100 +329,77 @@ def close_message(s: Machine, tile: int) -> None:
 @kernel
 def check_stored(s: Machine, tile: int, cell: int, at: int, number: int) -> None:
     """Whether the sender of a message knows that all use of a word is over."""
-    n, units, shadow = threads(s), s.now[0].units, s.race_shadow
-    knows, first = number * n, tile * units
-    sender, row = s.race_messages[number].sender, s.race_messages[number].row
+    units, shadow, does = s.now[0].units, s.race_shadow, Does.STORE
+    main, sender, row = tile * units, s.race_messages[number].sender, s.race_messages[number].row
     writer, tag = shadow[cell + WRITER], shadow[cell + WRITTEN]
+    here = sender // units
     if writer >= STORED:  # one sender's stores arrive in order
         other = writer & ((1 << PLACE) - 1)
         if other != sender:
-            report(
-                s,
-                Does.STORE,
-                other // units,
-                tag & ROW_MASK,
-                Does.STORE,
-                sender // units,
-                row,
-                tile,
-                at,
-            )
+            before = other // units
+            report(s, Does.STORE, before, tag & ROW_MASK, does, here, row, tile, at)
     elif writer != 0:
         unit = 0 if writer >= KNOWN else writer - 1
         did = Does.STORE if writer >= KNOWN else Does.WRITE
-        if s.race_message[knows + first + unit] < tag >> ROW_BITS:
+        if sender_knows(s, number, main + unit) < tag >> ROW_BITS:
             who = tile if writer >= KNOWN else unit
-            report(s, did, who, tag & ROW_MASK, Does.STORE, sender // units, row, tile, at)
+            report(s, did, who, tag & ROW_MASK, does, here, row, tile, at)
     for unit in range(units):
         tag = shadow[cell + READS + unit]
-        if tag != 0 and s.race_message[knows + first + unit] < tag >> ROW_BITS:
-            report(s, Does.READ, unit, tag & ROW_MASK, Does.STORE, sender // units, row, tile, at)
+        if tag != 0 and sender_knows(s, number, main + unit) < tag >> ROW_BITS:
+            report(s, Does.READ, unit, tag & ROW_MASK, does, here, row, tile, at)
         shadow[cell + READS + unit] = 0
 
 
 @kernel
 def stored(s: Machine, tile: int, at: int, size: int, semaphore: int) -> None:
     """An element of the message that this tile receives is written and counted."""
-    units, shift, number = s.now[0].units, s.now[0].race_shift, s.race_current[tile]
-    c, place = s.race_counts, tile * s.now[0].semaphores + semaphore
-    sender, row = s.race_messages[number].sender, s.race_messages[number].row
-    c[place].stores += 1
+    shift, number = s.now[0].race_shift, s.race_current[tile]
+    place = tile * s.now[0].semaphores + semaphore
+    count, message = s.race_counts[place], s.race_messages[number]
+    count.stores += 1
     low, high = at >> shift, (at + size - 1) >> shift
     for granule in range(low, high + 1):
-        cell = (tile * (s.now[0].bytes >> shift) + granule) * (READS + units)
+        cell = shadow_cell(s, tile, granule)
         check_stored(s, tile, cell, at, number)
-        s.race_shadow[cell + WRITER] = STORED | semaphore << PLACE | sender
-        s.race_shadow[cell + WRITTEN] = c[place].stores << ROW_BITS | row
-    if c[place].sender == 0:
-        c[place].sender, c[place].low, c[place].high = sender + 1, low, high
+        s.race_shadow[cell + WRITER] = STORED | semaphore << PLACE | message.sender
+        s.race_shadow[cell + WRITTEN] = count.stores << ROW_BITS | message.row
+    # Where the stores lie that no wait knows of yet, and whether one sender has sent them all.
+    if count.sender == 0:
+        count.sender, count.low, count.high = message.sender + 1, low, high
     else:
-        c[place].low = min(c[place].low, low)
-        c[place].high = max(c[place].high, high)
-        if c[place].sender != sender + 1:
-            c[place].sender = -1
-    if s.race_messages[number].counted == 0:
-        s.race_messages[number].counted = 1
+        count.low = min(count.low, low)
+        count.high = max(count.high, high)
+        if count.sender != message.sender + 1:
+            count.sender = -1
+    if message.counted == 0:
+        message.counted = 1
         counted(s, tile, place, number)
 
 
 @kernel
 def counted(s: Machine, tile: int, place: int, number: int) -> None:
     """The first count of a message: could it have come before a wait that relied on others?"""
-    n, main, c = threads(s), tile * s.now[0].units, s.race_counts
-    sender, row = s.race_messages[number].sender, s.race_messages[number].row
-    relied = c[place].wait_sender
-    other = relied != 0 and relied != sender + 1
-    if other and s.race_message[number * n + main] < c[place].wait_epoch:
-        if c[place].used != 0:
-            semaphore = place - tile * s.now[0].semaphores
-            report(
-                s,
-                Does.WAIT,
-                0,
-                c[place].wait_row,
-                Does.STORE,
-                sender // s.now[0].units,
-                row,
-                tile,
-                semaphore,
-            )
-        elif c[place].early == 0:
-            c[place].early, c[place].early_from = row + 1, sender // s.now[0].units
-    join(s.race_counted.ctypes.data, place * n, s.race_message.ctypes.data, number * n, n)
+    main, count, message = tile * s.now[0].units, s.race_counts[place], s.race_messages[number]
+    sender = message.sender // s.now[0].units
+    other = count.wait_sender != 0 and count.wait_sender != message.sender + 1
+    if other and sender_knows(s, number, main) < count.wait_epoch:
+        if count.used != 0:
+            at, does = place - tile * s.now[0].semaphores, Does.STORE
+            report(s, Does.WAIT, 0, count.wait_row, does, sender, message.row, tile, at)
+        elif count.early == 0:
+            count.early, count.early_from = message.row + 1, sender
+    join(s, counted_clock(s, place), message_clock(s, number))
 
 
 @kernel
 def known(s: Machine, tile: int, semaphore: int, most: int) -> None:
     """The main thread knows of the first ``most`` stores on a semaphore: as if it had written."""
-    n, main, units = threads(s), tile * s.now[0].units, s.now[0].units
-    place, shift, shadow = (
-        tile * s.now[0].semaphores + semaphore,
-        s.now[0].race_shift,
-        s.race_shadow,
-    )
-    epoch = s.race_clock[main * n + main] << ROW_BITS
-    for granule in range(s.race_counts[place].low, s.race_counts[place].high + 1):
-        cell = (tile * (s.now[0].bytes >> shift) + granule) * (READS + units)
+    main, shadow = tile * s.now[0].units, s.race_shadow
+    count = s.race_counts[tile * s.now[0].semaphores + semaphore]
+    epoch = knows(s, main, main) << ROW_BITS
+    for granule in range(count.low, count.high + 1):
+        cell = shadow_cell(s, tile, granule)
         unknown = shadow[cell + WRITER] >> PLACE == STORED >> PLACE | semaphore
         if unknown and shadow[cell + WRITTEN] >> ROW_BITS <= most:
             shadow[cell + WRITER] = KNOWN | semaphore << PLACE
@@ -405,43 +407,46 @@ def known(s: Machine, tile: int, semaphore: int, most: int) -> None:
 
 
 @kernel
-def signalled(s: Machine, tile: int, semaphore: int, count: int) -> None:
+def added(s: Machine, tile: int, semaphore: int, count: int) -> None:
     """The main thread adds to a semaphore."""
     s.race_counts[tile * s.now[0].semaphores + semaphore].main += count
 
 
 @kernel
-def waited(s: Machine, tile: int, row: int, semaphore: int, count: int) -> None:
+def is_pending(s: Machine, main: int, unit: int, semaphore: int) -> bool:
+    """Whether a unit will signal a semaphore, or has, and main does not know of that yet."""
+    return s.race_pending[main + unit] == semaphore + 1
+
+
+@kernel
+def taken(s: Machine, tile: int, row: int, semaphore: int, count: int) -> None:
     """The main thread has taken ``count``: it knows of what must have been counted for that."""
     if count == 0:
         return
-    n, main, c = threads(s), tile * s.now[0].units, s.race_counts
+    main, units = tile * s.now[0].units, s.now[0].units
     place = tile * s.now[0].semaphores + semaphore
-    c[place].taken += count
-    sure = c[place].taken - c[place].main - c[place].units
-    relied, pending = c[place].sender, False
-    for unit in range(1, s.now[0].units):
-        pending = pending or s.race_pending[main + unit] == semaphore + 1
-    if sure == c[place].stores:  # all that was ever added is taken
-        for unit in range(1, s.now[0].units):
-            if s.race_pending[main + unit] == semaphore + 1:
-                join(
-                    s.race_clock.ctypes.data,
-                    main * n,
-                    s.race_clock.ctypes.data,
-                    (main + unit) * n,
-                    n,
-                )
+    of = s.race_counts[place]
+    of.taken += count
+    relied, pending = of.sender, False
+    for unit in range(1, units):
+        pending = pending or is_pending(s, main, unit, semaphore)
+    # So many of the stores have been taken for sure, even if all others were counted first.
+    sure = of.taken - of.main - of.units
+    if sure == of.stores:  # all that was ever added is taken
+        for unit in range(1, units):
+            if is_pending(s, main, unit, semaphore):
+                join(s, thread_clock(s, main), thread_clock(s, main + unit))
                 s.race_pending[main + unit] = 0
-        if c[place].sender != 0:
-            known(s, tile, semaphore, c[place].stores)
-            join(s.race_clock.ctypes.data, main * n, s.race_counted.ctypes.data, place * n, n)
-            c[place].sender = 0
+        if of.sender != 0:
+            known(s, tile, semaphore, of.stores)
+            join(s, thread_clock(s, main), counted_clock(s, place))
+            of.sender = 0
     elif relied > 0 and not pending:  # one sender, whose stores arrive in order
         known(s, tile, semaphore, sure)
     else:
         return
-    c[place].wait_sender = -1 if pending else relied
-    c[place].wait_epoch = s.race_clock[main * n + main]
-    c[place].wait_row = row
-    c[place].used, c[place].early = 1 if pending else 0, 0  # what a unit used is not marked
+    # Whom this wait relied on: what others store later could have been counted in their place.
+    of.wait_sender = -1 if pending else relied
+    of.wait_epoch = knows(s, main, main)
+    of.wait_row = row
+    of.used, of.early = 1 if pending else 0, 0  # what a unit used is not marked

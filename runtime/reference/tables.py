@@ -7,24 +7,21 @@ import math
 import numpy as np
 
 from wsc.isa.program import Kind as Edge
-from wsc.isa.table import TABLE
 from wsc.isa.types import DType
-from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
+from wsc.runtime.clocked.tables import Tables, code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
+from wsc.runtime.reference.captured import capture_tables
+from wsc.runtime.reference.chains import cause_tables
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
     CELL,
+    LINK,
     RUN,
     TILE,
-    TRAIT,
-    WHEEL,
-    Counts,
 )
-from wsc.runtime.reference.vectors import MEMORY
 from wsc.runtime.runs import Options
-from wsc.runtime.start import Tables, cores, counts, edge, messages, numbers
-from wsc.runtime.tables import TYPE_INDEX, Col, Kind, Ocol
+from wsc.runtime.tables import TYPE_INDEX
 from wsc.runtime.values.build import HALF, fabric_words, literals, wanted_operations
 from wsc.runtime.values.operations import domains, operations
 
@@ -49,15 +46,15 @@ def make_machine(
     tables: Tables = {
         "now": now,
         **_code(image),
-        **cores(image, units, TILE, UNIT),
+        **cores(image, units, TILE),
         **_routers(image),
         **edge(image),
-        **messages(image, BUFFER, LOCK, MESSAGE),
+        **messages(image),
         **counts(image, units, options),
         **race_tables(image, options.check_races, now),
+        **cause_tables(image, options.causes, now),
+        **capture_tables(image, options.captures, now),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
-        "wheel": np.full(WHEEL, -1, np.int64),
-        "due": np.zeros(tiles, np.int64),
         "sram": sram,
         "halves": sram.view(np.uint16),
         "tensors": addresses,
@@ -70,20 +67,11 @@ def make_machine(
 
 
 def _code(image: Image) -> Tables:
-    """The code, its operations, and what its steps count."""
-    code = image.code
-    wanted = wanted_operations(code.rows)
+    """The code and its operations."""
+    wanted = wanted_operations(image.code.rows)
     return {
-        "rows": code.rows,
-        "operands": code.operands,
-        "refs": code.refs,
-        "lists": code.lists,
-        "registers": code.registers,
-        "pool": code.pool,
-        "timing": image.timing,
-        "regions": image.regions,
-        "traits": _traits(image),
-        "literals": literals(code.reals),
+        **code(image),
+        "literals": literals(image.code.reals),
         "half": HALF,
         "operations": operations(wanted),
         "domains": domains(wanted),
@@ -93,44 +81,20 @@ def _code(image: Image) -> Tables:
     }
 
 
-def _traits(image: Image) -> np.ndarray:
-    """What each step of each vector instruction adds to counters."""
-    table = np.zeros(len(image.code.rows), TRAIT)
-    for number, row in enumerate(image.code.rows.tolist()):
-        if row[Col.KIND] != Kind.VECTOR:
-            continue
-        table["counts"][number] = Counts.ELEMENTS
-        table["macs"][number] = TABLE[row[Col.OPCODE]].macs
-        if table["macs"][number]:
-            half = row[Col.DTYPE] == F16
-            table["counts"][number] = Counts.MACS_F16 if half else Counts.MACS_F32
-        first = row[Col.OPERANDS]
-        for k, operand in enumerate(image.code.operands[first : first + row[Col.COUNT]].tolist()):
-            if operand[Ocol.KIND] == MEMORY:
-                twice = k == 0 and TABLE[row[Col.OPCODE]].accumulates
-                size = 2 if operand[Ocol.TYPE] == F16 else 4
-                table["bytes"][number] += size * (2 if twice else 1)
-    return table
-
-
 def _routers(image: Image) -> Tables:
     """Slots and FIFOs in their first state, and lists of routers."""
-    routes = image.routes
     return {
-        "slots": routes.slots.copy(),
-        "slot_first": routes.slot_first,
-        "slot_of": routes.slot_of,
-        "positions": routes.positions,
-        "fifos": routes.fifos.copy(),
-        "cells": np.zeros(max(routes.cells, 1), CELL),
-        "turns": np.full((image.tiles, 6), -1, np.int8),
+        **routers(image),
+        "cells": np.zeros(max(image.routes.cells, 1), CELL),
+        "link": np.zeros(6 * image.tiles, LINK),
+        "wanted": np.zeros(5, np.int64),
         "active": np.zeros(2 * image.tiles, np.int64),
     }
 
 
 def _tensors(image: Image, tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Address of every edge tensor, and whether its elements are f16; and the arrays."""
-    table = np.zeros((max(len(image.program.edge_tensors), 1), 2), dtype=np.int64)
+    """Address of every edge tensor; and the arrays."""
+    table = np.zeros(max(len(image.program.edge_tensors), 1), np.int64)
     kept: list[np.ndarray] = []
     for number, tensor in enumerate(image.program.edge_tensors):
         if tensor.kind is Edge.WEIGHT:
@@ -138,6 +102,6 @@ def _tensors(image: Image, tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, 
         else:
             data = tensors[tensor.name]
         assert data.size == math.prod(tensor.shape)
-        table[number] = data.ctypes.data, int(tensor.dtype is DType.F16)
+        table[number] = data.ctypes.data
         kept.append(data)
     return table, kept

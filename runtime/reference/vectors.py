@@ -1,4 +1,4 @@
-"""Vector instructions: operands captured at issue, rows of steps over SRAM and queues."""
+"""What vector instructions compute: steps over SRAM and what came from queues."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from wsc.isa.rounding import half_encoding
 from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES, VALUES, Class
+from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import fault
-from wsc.runtime.clocked.operands import count_steps, covered, measure, reference
+from wsc.runtime.clocked.operands import INTEGER, MEMORY, reference
 from wsc.runtime.reference.compiled import (
+    LIBRARY,
     NAN,
     Machine,
     bits_of,
@@ -20,8 +22,9 @@ from wsc.runtime.reference.compiled import (
     of_reals,
     operate,
 )
-from wsc.runtime.reference.records import Counts, Fault
-from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
+from wsc.runtime.reference.races import touch_steps
+from wsc.runtime.reference.records import OPERANDS, Fault
+from wsc.runtime.tables import TYPE_INDEX
 
 PRODUCTS = np.array([row.inner is Inner.PRODUCTS for row in TABLE])
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
@@ -29,56 +32,25 @@ MOVING = np.array([row.name in MOVES for row in TABLE])
 ACCUMULATING = np.array([row.accumulates for row in TABLE])
 encode = kernel(half_encoding)
 fmac_value = of_reals(VALUES["fmac", Class.FLOAT], 3)
-MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3
-MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it starts
-VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``basics.MOST_VISITS``
+VISIT_STEPS = 1 << 8  # steps that count as one visit; see ``records.MOST_VISITS``
+
+
+# --- elements -----------------------------------------------------------------------------
 
 
 @kernel
-def capture(s: Machine, tile: int, row: int, unit: int) -> bool:
-    """Evaluate extents, addresses, strides and scalars of an instruction into a unit.
-
-    Returns:
-        Whether all is well; otherwise a fault is noted.
-    """
-    rows = s.rows
-    me = tile * s.now[0].units + unit
-    rank = rows[row, Col.RANK]
-    total = count_steps(s, tile, row, unit)
-    if total < 0:
-        return False
-    for k in range(rows[row, Col.COUNT]):
-        operand = rows[row, Col.OPERANDS] + k
-        kind = s.operands[operand, Ocol.KIND]
-        s.unit_slot[me, k] = -1
-        for d in range(MAX_DIMS):
-            s.unit_stride[me, 4 * d + k] = 0
-        if kind == MEMORY:
-            s.unit_base[me, k] = reference(s, s.operands[operand, Ocol.VALUE], tile)
-            for d in range(rank):
-                stride = reference(s, s.lists[s.operands[operand, Ocol.STRIDES] + d], tile)
-                s.unit_stride[me, 4 * d + k] = stride
-            if total > 0 and not covered(s, tile, row, unit, k):
-                return False
-        elif kind == FABRIC:
-            slot = s.slot_of[tile * s.now[0].colors + s.operands[operand, Ocol.COLOR]]
-            column = 8 if k == 0 else 7
-            if slot < 0 or s.slots[slot, column] < 0:
-                color = s.operands[operand, Ocol.COLOR]
-                fault(s, Fault.QUEUE, tile, unit, row, color, column)
-                return False
-            s.unit_slot[me, k] = slot
-        elif kind == INTEGER:
-            whole = reference(s, s.operands[operand, Ocol.VALUE], tile)
-            s.unit_held[me, k] = encoded(whole, s.operands[operand, Ocol.TYPE])
-        else:
-            literal = s.operands[operand, Ocol.VALUE]
-            s.unit_held[me, k] = s.literals[literal, s.operands[operand, Ocol.TYPE]]
-    measure(s, row, me, total)
-    return True
+def load_bits(s: Machine, at: int, kind: int) -> int:
+    """The bits of an element at a byte of all SRAM."""
+    return s.halves[at >> 1] if kind == F16 else s.sram[at >> 2]
 
 
-# --- values -----------------------------------------------------------------------------
+@kernel
+def store_bits(s: Machine, at: int, kind: int, bits: int) -> None:
+    """Write the bits of an element at a byte of all SRAM."""
+    if kind == F16:
+        s.halves[at >> 1] = bits
+    else:
+        s.sram[at >> 2] = bits
 
 
 @kernel
@@ -92,149 +64,149 @@ def encoded(whole: int, kind: int) -> int:
 
 
 @kernel
-def store(s: Machine, address: int, kind: int, bits: int) -> None:
-    """Write the bits of an element."""
-    if kind == F16:
-        s.halves[address >> 1] = bits
-    else:
-        s.sram[address >> 2] = bits
-
-
-@kernel
 def widened(s: Machine, bits: int, kind: int) -> int:
     """The word that an operation takes for the bits of an element: an f16 becomes an f32."""
     return bits_of(s.half[bits & 0xFFFF]) if kind == F16 else bits
 
 
+@LIBRARY.defines(own.hold)
+def hold(s: Machine, tile: int, thread: int, number: int, operand: int) -> None:
+    """The bits of an integer from registers, or of a literal, in the operand's type."""
+    of = s.operands[operand]
+    if of.kind == INTEGER:
+        s.unit_held[thread, number] = encoded(reference(s, of.value, tile), of.type)
+    else:
+        s.unit_held[thread, number] = s.literals[of.value, of.type]
+
+
 @kernel
-def element(s: Machine, k: int, row: int, me: int) -> int:
+def element(s: Machine, number: int, row: int, thread: int) -> int:
     """The bits of an operand's element: in SRAM where the unit is, or held."""
-    operand = s.rows[row, Col.OPERANDS] + k
-    if s.operands[operand, Ocol.KIND] != MEMORY:
-        return s.unit_held[me, k]
-    at = s.at[k]
-    return s.halves[at >> 1] if s.operands[operand, Ocol.TYPE] == F16 else s.sram[at >> 2]
+    operand = s.operands[s.rows[row].operands + number]
+    if operand.kind != MEMORY:
+        return s.unit_held[thread, number]
+    return load_bits(s, s.at[number], operand.type)
+
+
+# --- an instruction, dimension by dimension -----------------------------------------------
+
+
+@LIBRARY.defines(own.execute)
+def execute(s: Machine, tile: int, row: int, thread: int) -> None:
+    """All steps at once: nothing can come between them in a program free of races."""
+    if s.now[0].races != 0:
+        touch_steps(s, tile, row, thread, 0)
+    steps(s, tile, row, thread, 0)
+    s.now[0].visits += s.unit[thread].steps * s.unit[thread].left // VISIT_STEPS
 
 
 @kernel
-def steps(s: Machine, tile: int, row: int, me: int, first: int) -> int:
+def steps(s: Machine, tile: int, row: int, thread: int, first: int) -> int:
     """Execute the dimensions from ``first`` on at the unit's outer indices.
 
     Returns:
         The bits of the last result; operands without a value are noted as a fault.
     """
-    rank, count = s.rows[row, Col.RANK], s.rows[row, Col.COUNT]
+    rank, operands = s.rows[row].rank, s.rows[row].count
     for d in range(first, rank):
-        s.unit_index[me, d] = 0
-    n = s.unit_extent[me, rank - 1] if rank > first else 1
+        s.unit_index[thread, d] = 0
+    count = s.unit_extent[thread, rank - 1] if rank > first else 1
     last = 0
     while True:
         # Where each operand is at the outer indices, and how far it goes with the innermost one.
-        for k in range(count):
-            at = tile * s.now[0].bytes + s.unit_base[me, k]
+        for number in range(operands):
+            at = tile * s.now[0].bytes + s.unit_base[thread, number]
             for d in range(rank):
-                at += s.unit_index[me, d] * s.unit_stride[me, 4 * d + k]
-            s.at[k] = at
-            s.go_on[k] = s.unit_stride[me, 4 * (rank - 1) + k] if rank > first else 0
-        last = line(s, tile, row, me, n)
+                at += s.unit_index[thread, d] * s.unit_stride[thread, OPERANDS * d + number]
+            s.at[number] = at
+            s.go_on[number] = 0
+            if rank > first:
+                s.go_on[number] = s.unit_stride[thread, OPERANDS * (rank - 1) + number]
+        last = line(s, tile, row, thread, count)
         # The next indices, the innermost dimension apart.
         d = rank - 2
         while d >= first:
-            s.unit_index[me, d] += 1
-            if s.unit_index[me, d] < s.unit_extent[me, d]:
+            s.unit_index[thread, d] += 1
+            if s.unit_index[thread, d] < s.unit_extent[thread, d]:
                 break
-            s.unit_index[me, d] = 0
+            s.unit_index[thread, d] = 0
             d -= 1
         if d < first:
             return last
 
 
+# --- the innermost dimension --------------------------------------------------------------
+
+
 @kernel
-def line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
-    """The innermost dimension; the bits of its last result."""
-    opcode = s.rows[row, Col.OPCODE]
+def line(s: Machine, tile: int, row: int, thread: int, count: int) -> int:
+    """The ``count`` steps of the innermost dimension; the bits of the last result."""
+    opcode = s.rows[row].opcode
     if MOVING[opcode] != 0:
-        return move_line(s, row, me, n)
+        return move_line(s, row, thread, count)
     if PRODUCTS[opcode]:
-        return multiply_line(s, row, me, n)
-    return operate_line(s, tile, row, me, n)
+        return multiply_line(s, row, thread, count)
+    return operate_line(s, tile, row, thread, count)
 
 
 @kernel
-def advance(s: Machine, count: int) -> None:
+def go_on(s: Machine, operands: int) -> None:
     """Go to the next step of the innermost dimension."""
-    for k in range(count):
-        s.at[k] += s.go_on[k]
+    for number in range(operands):
+        s.at[number] += s.go_on[number]
 
 
 @kernel
-def move_line(s: Machine, row: int, me: int, n: int) -> int:
+def move_line(s: Machine, row: int, thread: int, count: int) -> int:
     """A move keeps every bit."""
-    operand, bits = s.rows[row, Col.OPERANDS], 0
-    into = s.operands[operand, Ocol.KIND] == MEMORY
-    for _ in range(n):
-        bits = element(s, 1, row, me)
-        if into:
-            store(s, s.at[0], s.operands[operand, Ocol.TYPE], bits)
-        advance(s, 2)
+    into, bits = s.operands[s.rows[row].operands], 0
+    for _ in range(count):
+        bits = element(s, 1, row, thread)
+        if into.kind == MEMORY:
+            store_bits(s, s.at[0], into.type, bits)
+        go_on(s, 2)
     return bits
 
 
 @kernel
-def multiply_line(s: Machine, row: int, me: int, n: int) -> int:
+def multiply_line(s: Machine, row: int, thread: int, count: int) -> int:
     """``fmac``: f32 sums of products of f32 or f16."""
-    operand = s.rows[row, Col.OPERANDS]
-    left, right = s.operands[operand + 1, Ocol.TYPE], s.operands[operand + 2, Ocol.TYPE]
-    for _ in range(n):
-        a = widened(s, element(s, 1, row, me), left)
-        b = widened(s, element(s, 2, row, me), right)
-        total = fmac_value(float_of(s.sram[s.at[0] >> 2]), float_of(a), float_of(b))
+    first = s.rows[row].operands
+    left, right = s.operands[first + 1].type, s.operands[first + 2].type
+    for _ in range(count):
+        one = float_of(widened(s, element(s, 1, row, thread), left))
+        other = float_of(widened(s, element(s, 2, row, thread), right))
+        total = fmac_value(float_of(s.sram[s.at[0] >> 2]), one, other)
         s.sram[s.at[0] >> 2] = bits_of(total if total == total else NAN)
-        advance(s, 3)
+        go_on(s, 3)
     return 0
 
 
 @kernel
-def operate_line(s: Machine, tile: int, row: int, me: int, n: int) -> int:
+def operate_line(s: Machine, tile: int, row: int, thread: int, count: int) -> int:
     """Any other operation, element by element, by the compiled form of its value function."""
-    opcode, operand = s.rows[row, Col.OPCODE], s.rows[row, Col.OPERANDS]
-    count, accumulates, bits = s.rows[row, Col.COUNT], ACCUMULATING[opcode], 0
-    into, kind = s.operands[operand, Ocol.KIND] == MEMORY, s.operands[operand, Ocol.TYPE]
-    whole = 1 if s.rows[row, Col.DTYPE] == I32 else 0
+    instruction, bits = s.rows[row], 0
+    first, operands, opcode = instruction.operands, instruction.count, instruction.opcode
+    accumulates, into = ACCUMULATING[opcode], s.operands[first]
+    whole = 1 if instruction.dtype == I32 else 0
     function, domain = s.operations[opcode, whole], s.domains[opcode] * whole
     words = s.words
     base = words.ctypes.data
-    for _ in range(n):
+    for _ in range(count):
         # The operands as words; what is accumulated is the first of them.
         place = 1
-        for k in range(1 - accumulates, count):
-            of = s.operands[operand + k, Ocol.TYPE]
-            words[place] = widened(s, element(s, k, row, me), of)
+        for number in range(1 - accumulates, operands):
+            kind = s.operands[first + number].type
+            words[place] = widened(s, element(s, number, row, thread), kind)
             place += 1
+        # Some have no value for some integers: a division by zero, an index outside.
         if domain != 0 and look(domain, base, base + 4, base + 8, base + 12, 1) == 0:
-            unit = me - tile * s.now[0].units
+            unit = thread - tile * s.now[0].units
             fault(s, Fault.DOMAIN, tile, unit, row, words[1], words[2])
             return 0
         operate(function, base, base + 4, base + 8, base + 12, 1)
-        bits = encode(words[0]) if kind == F16 else words[0]
-        if into:
-            store(s, s.at[0], kind, bits)
-        advance(s, count)
+        bits = encode(words[0]) if into.type == F16 else words[0]
+        if into.kind == MEMORY:
+            store_bits(s, s.at[0], into.type, bits)
+        go_on(s, operands)
     return bits
-
-
-@kernel
-def account(s: Machine, tile: int, row: int, me: int, done: int) -> None:
-    """Count ``done`` executed steps."""
-    trait, counters, statement = s.traits[row], s.counters[tile], s.statements[s.unit[me].statement]
-    counters.sram += done * trait.bytes
-    statement.elements += done
-    if trait.counts == Counts.ELEMENTS:
-        counters.elements += done
-        return
-    macs = done * trait.macs
-    statement.macs += macs
-    if trait.counts == Counts.MACS_F16:
-        counters.macs_f16 += macs
-    else:
-        counters.macs_f32 += macs

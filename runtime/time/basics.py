@@ -7,33 +7,30 @@ in this cycle does not look free before the next.
 
 from __future__ import annotations
 
+from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import RAMP, tail_cell
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import Qcol
-from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.records import LATE_BUCKETS, NEVER, WHEEL
 
 # Of a task: it is on a stack; it is in the list of those put off; that entry is still good.
 QUEUED, LISTED, LATE = 1, 2, 4
 LATE_SHIFT = 3  # slots that were put off go on together if they are due in the same 8 cycles
-MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
 @kernel
 def target(s: Machine, slot: int, side: int) -> int:
     """The FIFO that a link of a slot leads to; negative beyond the edge."""
-    return s.slots[slot, Scol.INPUT] if side == RAMP else s.slots[slot, Scol.NEXT + side]
+    return s.slots[slot].input if side == RAMP else s.slots[slot].next[side]
 
 
 @kernel
-def push(s: Machine, f: int, control: int, visible: int) -> None:
+def push(s: Machine, fifo: int, control: int, visible: int) -> None:
     """Append a wavelet that can be seen from cycle ``visible`` on."""
-    fifos = s.fifos
-    cell = tail_cell(s, f)
+    cell = tail_cell(s, fifo)
     s.cells[cell].time = visible
     s.cells[cell].control = control
-    fifos[f, Fcol.COUNT] += 1
-    fifos[f, Fcol.PUSHED] += 1
+    s.fifos[fifo].count += 1
+    s.fifos[fifo].pushed += 1
 
 
 @kernel
@@ -95,33 +92,52 @@ def put_off_port(s: Machine, task: int) -> None:
 
 @kernel
 def free_stale_nodes(s: Machine) -> None:
-    """Free the nodes of looks that an earlier look has replaced."""
-    now, nodes, links = s.now[0], s.nodes, s.now[0].tiles * 6
+    """Free the nodes of looks that an earlier look has replaced; a link or port keeps one.
+
+    It can have several for one cycle: an earlier look came between and was done.
+    """
+    now, links = s.now[0], s.now[0].tiles * 6
     for bucket in range(WHEEL):
         node, kept = s.events[bucket], -1
         while node >= 0:
-            item, following = nodes[node].item, nodes[node].next
+            item, following = s.nodes[node].item, s.nodes[node].next
             due = s.link[item].due if item < links else s.port_due[item - links]
-            if due == nodes[node].due:
-                nodes[node].next = kept
+            if due == s.nodes[node].due:
+                s.nodes[node].next = kept
                 kept = node
+                note_due(s, item, -1)  # no other node is of this look
             else:
-                nodes[node].next = now.node
+                s.nodes[node].next = now.node
                 now.node = node
             node = following
         s.events[bucket] = kept
+    for bucket in range(WHEEL):
+        node = s.events[bucket]
+        while node >= 0:
+            note_due(s, s.nodes[node].item, s.nodes[node].due)
+            node = s.nodes[node].next
+
+
+@kernel
+def note_due(s: Machine, item: int, due: int) -> None:
+    """Set the cycle in which a link's or port's contenders are looked at."""
+    links = s.now[0].tiles * 6
+    if item < links:
+        s.link[item].due = due
+    else:
+        s.port_due[item - links] = due
 
 
 @kernel
 def filled(s: Machine, slot: int) -> None:
     """Note that a router buffer holds wavelets."""
-    s.occupied[s.slots[slot, Scol.TILE]].buffers |= 1 << s.slots[slot, Scol.BIT]
+    s.occupied[s.slots[slot].tile].buffers |= 1 << s.slots[slot].bit
 
 
-@kernel
+@LIBRARY.defines(own.emptied)
 def emptied(s: Machine, slot: int) -> None:
     """Note that a router buffer holds none."""
-    s.occupied[s.slots[slot, Scol.TILE]].buffers &= ~(1 << s.slots[slot, Scol.BIT])
+    s.occupied[s.slots[slot].tile].buffers &= ~(1 << s.slots[slot].bit)
 
 
 @kernel
@@ -156,31 +172,20 @@ def look_at_link(s: Machine, link: int, due: int) -> None:
         look_at(s, link, due)
 
 
-@kernel
+@LIBRARY.defines(own.ready)
 def ready(s: Machine, slot: int) -> None:
-    """The head of a router buffer may be able to move."""
+    """The head of a router's input buffer may be able to move."""
     filled(s, slot)
     enqueue(s, slot)
 
 
-@kernel
+@LIBRARY.defines(own.wake_feed)
 def wake_feed(s: Machine, queue: int) -> None:
     """An edge queue may be able to feed."""
-    enqueue(s, s.now[0].port_tasks + s.queues[queue, Qcol.PORT])
+    enqueue(s, s.now[0].port_tasks + s.queues[queue].port)
 
 
-@kernel
-def wake_upstream(s: Machine, slot: int) -> None:
-    """A router buffer has room or accepts from another side: whoever feeds it may move."""
-    slots = s.slots
-    position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
-    side = s.positions[position, 0]
-    if side == RAMP:
-        enqueue(s, s.now[0].slots + slot)
-        return
-    before = slots[slot, Scol.NEXT + side]
-    if before >= 0:
-        if s.fifos[before, Fcol.COUNT] > 0:
-            ready(s, before)
-    elif -(1 << 30) < before <= -2:
-        wake_feed(s, -2 - before)
+@LIBRARY.defines(own.wake_output)
+def wake_output(s: Machine, slot: int) -> None:
+    """The head of a core's output queue may be able to enter the router."""
+    enqueue(s, s.now[0].slots + slot)

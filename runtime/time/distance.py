@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsc.isa.table import Timing
+from wsc.runtime.clocked.operands import FABRIC
 from wsc.runtime.image import Image
-from wsc.runtime.tables import Col, Kind, Ocol
-from wsc.runtime.time.operands import FABRIC
+from wsc.runtime.tables import CLASS_INDEX, Col, Kind, Ocol, Tcol
 from wsc.runtime.time.records import FAR
 
 
@@ -34,7 +35,7 @@ def distances(image: Image, forms: np.ndarray) -> np.ndarray:
             _relax(rows, number, cost[number], touch[number], near, leave)
         changed = leave != before[1] or not np.array_equal(near, before[0])
     forms["leave"][: len(rows)] = leave
-    _loops(rows, leave, forms)
+    _loops(rows, leave, image.fabric.branch_back_cycles, forms)
     return near.astype(np.int32)
 
 
@@ -48,14 +49,15 @@ def _relax(
 ) -> None:
     """Shorten the ways from a row by those from the rows that may follow it."""
     row = rows[number]
-    kind, to = row[Col.KIND], row[Col.A]
+    kind, to = row[Col.KIND], row[Col.BRANCH]
     if kind in (Kind.NEXT, Kind.RETURN, Kind.END):
         leave[number] = FAR if kind == Kind.END else 0
         if kind == Kind.NEXT:
             near[number] = near[to]
         return
     if kind == Kind.JUMP:
-        near[number], leave[number] = near[to], leave[to]
+        near[number] = np.minimum(near[to] + cost, FAR)
+        leave[number] = min(leave[to] + cost, FAR)
         return
     after, out = near[number + 1], leave[number + 1]
     if kind == Kind.CALL:
@@ -72,7 +74,8 @@ def _relax(
 
 def _touched(image: Image, row: list[int]) -> tuple[int, list[int]]:
     """The colors that a row takes from or puts on, and after how many cycles at the earliest."""
-    startup = int(image.timing[row[Col.TIMING], 0])
+    place = Tcol.QUEUE if row[Col.LEVEL] >= 0 else 0
+    startup = int(image.timing[row[Col.TIMING], place + Tcol.STARTUP])
     if row[Col.KIND] == Kind.CONTROL:
         return startup, [row[Col.COLOR]]
     if row[Col.KIND] != Kind.VECTOR:
@@ -85,29 +88,35 @@ def _touched(image: Image, row: list[int]) -> tuple[int, list[int]]:
 
 def _cycles(image: Image, row: list[int]) -> int:
     """Cycles from the start of a row to that of the next, at least."""
-    kind = row[Col.KIND]
-    if kind in (Kind.NEXT, Kind.JUMP, Kind.RETURN, Kind.END):
+    kind, taken = row[Col.KIND], image.fabric.branch_taken_cycles
+    if kind in (Kind.NEXT, Kind.RETURN, Kind.END):
         return 0
+    branch = int(image.timing[CLASS_INDEX[Timing.BRANCH], Tcol.STARTUP])
+    if kind == Kind.JUMP:
+        return max(taken - branch, 0)
+    if kind in (Kind.LOOP, Kind.IF):
+        return min(taken, branch)  # whichever way it goes
     if kind in (Kind.VECTOR, Kind.SEND) and row[Col.UNIT] > 0:
         return max(image.fabric.issue_cycles, 1)
-    return int(image.timing[row[Col.TIMING], 0])
+    place = Tcol.QUEUE if row[Col.LEVEL] >= 0 else 0
+    return int(image.timing[row[Col.TIMING], place + Tcol.STARTUP])
 
 
-def _loops(rows: list[list[int]], leave: list[int], forms: np.ndarray) -> None:
+def _loops(rows: list[list[int]], leave: list[int], back: int, forms: np.ndarray) -> None:
     """For each row the end of the innermost loop around it; for each end the cycles of a turn."""
     forms["around"] = -1
     for end, row in enumerate(rows):
         if row[Col.KIND] != Kind.NEXT:
             continue
-        body = slice(row[Col.A], end + 1)
+        body = slice(row[Col.BRANCH], end + 1)
         inside = forms["around"][body]
         inside[inside < 0] = end  # loops inside have ended before
-        if not any(_assigns(other, row[Col.C]) for other in rows[row[Col.A] : end]):
-            forms["turn"][end] = leave[row[Col.A]]
+        if not any(_assigns(other, row[Col.COUNTER]) for other in rows[row[Col.BRANCH] : end]):
+            forms["turn"][end] = leave[row[Col.BRANCH]] + back
 
 
 def _assigns(row: list[int], register: int) -> bool:
     """Whether a row writes a register of its procedure."""
     if row[Col.KIND] == Kind.LOOP:
-        return row[Col.C] == register
-    return row[Col.KIND] in (Kind.SCALAR, Kind.LOAD) and row[Col.A] == register
+        return row[Col.COUNTER] == register
+    return row[Col.KIND] in (Kind.SCALAR, Kind.LOAD) and row[Col.TARGET] == register

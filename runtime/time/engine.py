@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsc.runtime.clocked.tables import observe
 from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import Mode, Status
 from wsc.runtime.observations.tracing import read_trace
 from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
-from wsc.runtime.start import observe
 from wsc.runtime.time.basics import QUEUED
 from wsc.runtime.time.compiled import LIBRARY, Machine
 from wsc.runtime.time.loop import run_ahead

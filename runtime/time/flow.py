@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from wsc.isa.types import Control
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, tail_cell
-from wsc.runtime.clocked.routers import first_after, lose, takes
-from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from wsc.runtime.schedule import Qcol
+from wsc.runtime.clocked.edge import feed, size_of, take_out
+from wsc.runtime.clocked.routers import (
+    INTO_ROUTER,
+    drop,
+    first_after,
+    lose,
+    occupy,
+    serve,
+    takes,
+    under_way,
+)
+from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.tables import CONTROL_INDEX
 from wsc.runtime.time.arbiter import gets
 from wsc.runtime.time.basics import (
@@ -28,11 +37,9 @@ from wsc.runtime.time.basics import (
 )
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.delivery import carry, cross, left_by, rise_at
-from wsc.runtime.time.edge import feed, size_of, take_out
 from wsc.runtime.time.lookahead import alone, stream_bound
 from wsc.runtime.time.records import NEVER
 from wsc.runtime.time.relay import relay
-from wsc.runtime.time.routers import INTO_ROUTER, drop, serve
 from wsc.runtime.time.times import (
     contender_time,
     feed_time,
@@ -49,58 +56,59 @@ ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 @kernel
 def depart(s: Machine, slot: int, side: int, t: int) -> None:
     """Move the head over one link in cycle t."""
-    slots, fifos = s.slots, s.fifos
-    tile = slots[slot, Scol.TILE]
+    tile = s.slots[slot].tile
     head = head_cell(s, slot)
-    control, guided = control_in(s, head), slots[slot, Scol.GUIDED]
+    control, guided = control_in(s, head), s.slots[slot].guided
     if side == RAMP:
         if control == 0:
-            queue = slots[slot, Scol.INPUT]
-            extra = delay(s.now[0].seed, slot * 8 + RAMP, fifos[queue, Fcol.PUSHED])
+            queue = s.slots[slot].input
+            extra = delay(s.now[0].seed, slot * 8 + RAMP, s.fifos[queue].pushed)
             push(s, queue, 0, t + s.now[0].ramp + extra)
-            if slots[slot, Scol.READER] >= 0:
-                enqueue(s, s.now[0].unit_tasks + tile * s.now[0].units + slots[slot, Scol.READER])
+            if s.slots[slot].reader >= 0:
+                enqueue(s, s.now[0].unit_tasks + tile * s.now[0].units + s.slots[slot].reader)
     else:
-        to = slots[slot, Scol.NEXT + side]
+        to = s.slots[slot].next[side]
         if to >= 0:
-            extra = delay(s.now[0].seed, to * 8 + side, fifos[to, Fcol.PUSHED])
-            push(s, to, control, t + 1 + extra)
+            extra = delay(s.now[0].seed, to * 8 + side, s.fifos[to].pushed)
+            push(s, to, control, t + under_way(s, slot, side) + extra)
             if control != 0:
-                fifos[to, Fcol.OPEN] = NEVER
-            if fifos[to, Fcol.COUNT] == 1:
+                s.fifos[to].open = NEVER
+            if s.fifos[to].count == 1:
                 filled(s, to)
                 enqueue(s, to)
-    s.link[tile * 6 + side].free = t + 1
+    if side != RAMP and s.slots[slot].next[side] >= 0:
+        occupy(s, tile * 6 + side, t)
+    else:
+        s.link[tile * 6 + side].free = t + 1
     if guided != 0:
         s.moves[slot, side] += 1
-    s.turns[tile, side] = slots[slot, Scol.BIT]
-    fifos[slot, Fcol.SERVED] = max(fifos[slot, Fcol.SERVED], t)
+    s.turns[tile, side] = s.slots[slot].bit
+    s.fifos[slot].served = max(s.fifos[slot].served, t)
     moved(s, t)
-    serve(s, slot, side, fifos[slot, Fcol.SERVED])
+    serve(s, slot, side, s.fifos[slot].served)
 
 
 @kernel
 def advance_guided(s: Machine, slot: int) -> None:
     """Absorb control wavelets at the head of a guided slot, and queue for its links."""
-    slots, fifos = s.slots, s.fifos
-    tile = slots[slot, Scol.TILE]
-    while fifos[slot, Fcol.COUNT] > 0:
+    tile = s.slots[slot].tile
+    while s.fifos[slot].count > 0:
         time = head_time(s, slot)
         if beyond(s, time):
             return
-        if slots[slot, Scol.PENDING] == 0:
+        if s.slots[slot].pending == 0:
             if control_in(s, head_cell(s, slot)) == ADVANCE and (
-                slots[slot, Scol.POSITION] < slots[slot, Scol.POSITIONS] - 1
+                s.slots[slot].position < s.slots[slot].positions - 1
             ):
-                slots[slot, Scol.POSITION] += 1
-                fifos[slot, Fcol.OPEN] = time + 1
+                s.slots[slot].position += 1
+                s.fifos[slot].open = time + 1
                 drop(s, slot, time)
                 moved(s, time)
                 continue
-            position = slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION]
-            slots[slot, Scol.PENDING] = s.positions[position, 1]
-            fifos[slot, Fcol.SERVED] = 0
-        pending = slots[slot, Scol.PENDING]
+            position = s.slots[slot].first + s.slots[slot].position
+            s.slots[slot].pending = s.positions[position].send
+            s.fifos[slot].served = 0
+        pending = s.slots[slot].pending
         side = 0
         while (pending >> side) != 0:
             if (pending >> side) & 1:
@@ -121,7 +129,7 @@ def blocked_in_part(s: Machine, slot: int, pending: int) -> bool:
     while (pending >> side) != 0:
         if (pending >> side) & 1:
             to = target(s, slot, side)
-            if to >= 0 and s.fifos[to, Fcol.COUNT] >= s.fifos[to, Fcol.DEPTH]:
+            if to >= 0 and s.fifos[to].count >= s.fifos[to].depth:
                 return True
         side += 1
     return False
@@ -134,12 +142,12 @@ def advance_plain(s: Machine, slot: int, late: bool) -> None:
     late: all else is done. Before that it pays to wait until a wavelet can go on everywhere,
     as more can then follow it.
     """
-    tile, send = s.slots[slot, Scol.TILE], s.positions[s.slots[slot, Scol.FIRST], 1]
-    while s.fifos[slot, Fcol.COUNT] > 0:
-        pending, denied = s.slots[slot, Scol.PENDING], 0
+    tile, send = s.slots[slot].tile, s.positions[s.slots[slot].first].send
+    while s.fifos[slot].count > 0:
+        pending, denied = s.slots[slot].pending, 0
         if (pending == 0 or pending == send) and s.now[0].seed == 0:
             denied = relay(s, slot, send)
-            if s.fifos[slot, Fcol.COUNT] == 0:
+            if s.fifos[slot].count == 0:
                 return
         if not late and blocked_in_part(s, slot, wanted_sides(s, slot)):
             put_off(s, slot, head_time(s, slot))
@@ -154,11 +162,11 @@ def pass_head(s: Machine, slot: int, tile: int, send: int, denied: int) -> bool:
 
     denied: mask of sides on which it is known not to get the link.
     """
-    slots, fifos, cell = s.slots, s.fifos, head_cell(s, slot)
+    cell = head_cell(s, slot)
     time = head_time(s, slot)
     if beyond(s, time):
         return False
-    pending, served, side = slots[slot, Scol.PENDING], fifos[slot, Fcol.SERVED], 0
+    pending, served, side = s.slots[slot].pending, s.fifos[slot].served, 0
     if pending == 0:
         pending, served = send, 0
     while (pending >> side) != 0:
@@ -174,11 +182,11 @@ def pass_head(s: Machine, slot: int, tile: int, send: int, denied: int) -> bool:
 @kernel
 def go_plain(s: Machine, slot: int, tile: int, side: int, time: int, cell: int) -> int:
     """Move a head over one link if it has that for itself, or queue for it: its cycle, or -1."""
-    fifos, link = s.fifos, tile * 6 + side
+    link = tile * 6 + side
     to = target(s, slot, side)
     if to < 0:
         return leave_plain(s, slot, tile, side, time, cell)
-    if fifos[to, Fcol.COUNT] >= fifos[to, Fcol.DEPTH]:
+    if s.fifos[to].count >= s.fifos[to].depth:
         return -1
     at = max(time, s.cells[tail_cell(s, to)].time, s.link[link].free)
     if beyond(s, at):
@@ -192,7 +200,7 @@ def go_plain(s: Machine, slot: int, tile: int, side: int, time: int, cell: int) 
 @kernel
 def leave_plain(s: Machine, slot: int, tile: int, side: int, time: int, cell: int) -> int:
     """``go_plain`` over the edge."""
-    link, to = tile * 6 + side, s.slots[slot, Scol.NEXT + side]
+    link, to = tile * 6 + side, s.slots[slot].next[side]
     if to in (NOWHERE, OUTSIDE) or not takes(s, -2 - to):
         return -1
     at = max(time, s.link[link].free)
@@ -202,7 +210,7 @@ def leave_plain(s: Machine, slot: int, tile: int, side: int, time: int, cell: in
         look_at_link(s, link, max(at, s.now[0].now + 1))
         return -1
     s.link[link].free = at + 1
-    s.turns[tile, side] = s.slots[slot, Scol.BIT]
+    s.turns[tile, side] = s.slots[slot].bit
     s.now[0].local = at
     s.now[0].bytes_out += size_of(s, -2 - to)
     take_out(s, slot, -2 - to, at)
@@ -212,18 +220,18 @@ def leave_plain(s: Machine, slot: int, tile: int, side: int, time: int, cell: in
 @kernel
 def advance_output(s: Machine, slot: int) -> None:
     """Move the heads of a core's output queue as far as is known."""
-    tile, queue = s.slots[slot, Scol.TILE], s.slots[slot, Scol.OUTPUT]
+    tile, queue = s.slots[slot].tile, s.slots[slot].output
     link = tile * 6 + INTO_ROUTER
     if queue < 0:
         return
-    while s.fifos[queue, Fcol.COUNT] > 0:
+    while s.fifos[queue].count > 0:
         carry(s, slot)
-        if s.fifos[queue, Fcol.COUNT] == 0:
+        if s.fifos[queue].count == 0:
             return
         time = max(rise_time(s, slot), s.link[link].free)
         if beyond(s, time):
             return
-        if s.slots[slot, Scol.GUIDED] != 0:
+        if s.slots[slot].guided != 0:
             look_at_link(s, link, max(time, s.now[0].now + 1))
             return
         if not gets(s, tile, INTO_ROUTER, slot, time):
@@ -267,9 +275,9 @@ def serve_link(s: Machine, tile: int, side: int, wanted: int, t: int) -> int:
         rise_at(s, slot, t)
         enqueue(s, s.now[0].slots + slot)
         return losers
-    to = s.slots[slot, Scol.NEXT + side] if side != RAMP else 0
+    to = s.slots[slot].next[side] if side != RAMP else 0
     if to <= OUTSIDE and control_in(s, head_cell(s, slot)) == 0:
-        s.request_out[s.queues[-2 - to, Qcol.PORT]] = slot
+        s.request_out[s.queues[-2 - to].port] = slot
         s.now[0].requests += 1
         return losers | 1 << bit
     depart(s, slot, side, t)
@@ -284,8 +292,8 @@ def has_port(s: Machine, port: int, queue: int, t: int) -> bool:
     if s.port_owner[port] != queue or s.port_safe[port] <= t:
         bound = NEVER
         for other in range(s.port_first[port], s.port_first[port + 1]):
-            if other != queue and s.queues[other, Qcol.RECORD] != s.queues[other, Qcol.END]:
-                bound = min(bound, stream_bound(s, s.stream[s.queues[other, Qcol.SLOT]]))
+            if other != queue and s.queues[other].record != s.queues[other].end:
+                bound = min(bound, stream_bound(s, s.stream[s.queues[other].slot]))
         s.port_owner[port], s.port_safe[port] = queue, bound
     return t < s.port_safe[port]
 
@@ -298,7 +306,7 @@ def advance_port(s: Machine, port: int, late: bool) -> None:
     """
     now = s.now[0]
     for queue in range(s.port_first[port], s.port_first[port + 1]):
-        if s.unrest[s.queues[queue, Qcol.SLOT]] != NO_TREE:
+        if s.unrest[s.queues[queue].slot] != NO_TREE:
             time = feed_time(s, queue)
             if time != NEVER and not late:
                 put_off_port(s, now.port_tasks + port)

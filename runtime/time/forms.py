@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.isa.table import TABLE
-from wsc.isa.types import DType
+from wsc.runtime.clocked.operands import FABRIC
 from wsc.runtime.image import Image
-from wsc.runtime.tables import TYPE_INDEX, Col, Kind, Ocol
-from wsc.runtime.time.operands import FABRIC, MEMORY
-from wsc.runtime.time.records import FORM, Counts
-
-F16 = TYPE_INDEX[DType.F16]
+from wsc.runtime.tables import Col, Kind, Ocol
+from wsc.runtime.time.records import FORM
 
 
 def forms(image: Image) -> np.ndarray:
@@ -28,10 +24,6 @@ def forms(image: Image) -> np.ndarray:
 
 
 def _describe(form: np.void, row: list[int], operands: list[list[int]]) -> None:
-    memory = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == MEMORY]
-    form["counts"] = _counter(row)
-    form["macs"] = TABLE[row[Col.OPCODE]].macs
-    form["bytes"] = sum(_touched(row, operands[k], k) for k in memory)
     if row[Col.LEVEL] < 0:
         return
     queues = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == FABRIC]
@@ -45,16 +37,3 @@ def _describe(form: np.void, row: list[int], operands: list[list[int]]) -> None:
     form["emits"] = 0 in queues
     steady = form["simple"] and len(inputs) == 1
     form["sink"], form["passes"] = steady and 0 not in queues, steady and 0 in queues
-
-
-def _counter(row: list[int]) -> Counts:
-    """The counter that the steps of a vector instruction add to."""
-    if not TABLE[row[Col.OPCODE]].macs:
-        return Counts.ELEMENTS
-    return Counts.MACS_F16 if row[Col.DTYPE] == F16 else Counts.MACS_F32
-
-
-def _touched(row: list[int], operand: list[int], number: int) -> int:
-    """Bytes of SRAM that a step reads and writes for an operand in memory."""
-    size = 2 if operand[Ocol.TYPE] == F16 else 4
-    return 2 * size if number == 0 and TABLE[row[Col.OPCODE]].accumulates else size

@@ -7,7 +7,7 @@ the rest of the run, so a link may keep it:
 - what is ever done from now on is done in the current cycle or later;
 - a main thread issues nothing before the end of the instruction that it is in, and takes from a
   color or puts on it only after the fewest cycles on any way through the program;
-- a wavelet takes a cycle for each hop, and the ramp's latency at its ends;
+- a wavelet takes the fabric's cycles for each hop and turn, and the ramp's latency at its ends;
 - all slots of a tree of routes see the same wavelets, so that equal counts of wavelets
   at its root and at a slot mean that none is under way between them.
 """
@@ -15,12 +15,9 @@ the rest of the run, so a link may keep it:
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP
-from wsc.runtime.routes import Fcol, Scol
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.tables import Col
+from wsc.runtime.clocked.routers import INTO_ROUTER
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import FAR, NEVER, Mode, Reason
-from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.times import feed_time, leave_time, rise_time, wanted_sides
 
 NO_ORIGIN, UNKNOWN = -1, -(1 << 30)
@@ -30,9 +27,9 @@ REMOTES = 63  # semaphores that the mask of those that remote stores add to has 
 
 
 @kernel
-def unit_time(s: Machine, me: int) -> int:
+def unit_time(s: Machine, thread: int) -> int:
     """Cycle before which a unit does nothing more."""
-    since = s.unit[me].since if s.unit[me].reason != Reason.NONE else s.unit[me].wake
+    since = s.unit[thread].since if s.unit[thread].reason != Reason.NONE else s.unit[thread].wake
     return max(since, s.now[0].now)
 
 
@@ -42,50 +39,50 @@ def color_distance(s: Machine, tile: int, color: int) -> int:
 
     NEVER if no such instruction follows.
     """
-    forms, bound, spent = s.forms, NEVER, 0
+    bound, spent = NEVER, 0
     row, frame, depth = s.tile[tile].pc, s.tile[tile].frame, s.tile[tile].depth
     while spent < bound:
         touch = s.near[row * s.now[0].colors + color]
         if touch < FAR:
             bound = min(bound, spent + touch)
-        leave, end = forms[row].leave, forms[row].around
+        leave, end = s.forms[row].leave, s.forms[row].around
         if leave >= FAR:
             break
         spent += leave
         if end >= 0:
-            nest = (tile * (s.now[0].calls + 1) + depth) * s.now[0].loops + s.rows[end, Col.D]
-            turn = s.regs[tile * s.now[0].registers + frame + s.rows[end, Col.C]]
-            spent += max(s.loops[nest] - 1 - turn, 0) * forms[end].turn
+            nest = (tile * (s.now[0].calls + 1) + depth) * s.now[0].loops + s.rows[end].nest
+            turn = s.regs[tile * s.now[0].registers + frame + s.rows[end].counter]
+            spent += max(s.loops[nest] - 1 - turn, 0) * s.forms[end].turn
             row = end + 1
         elif depth > 0:
             depth -= 1
-            at = (tile * s.now[0].calls + depth) * 2
-            row, frame = s.frames[at], s.frames[at + 1]
+            back = s.frames[tile * s.now[0].calls + depth]
+            row, frame = back.row, back.frame
         else:
             break
     return bound
 
 
 @kernel
-def row_bound(s: Machine, me: int) -> int:
+def row_bound(s: Machine, thread: int) -> int:
     """Cycle before which a unit starts no row: one that waits for input, not before it comes."""
-    time = unit_time(s, me)
-    if s.unit[me].reason == Reason.INPUT:
-        slot = s.unit[me].what
-        empty = s.fifos[slot, Fcol.COUNT] == 0
-        if empty and s.fifos[s.slots[slot, Scol.INPUT], Fcol.COUNT] == 0:
+    time = unit_time(s, thread)
+    if s.unit[thread].reason == Reason.INPUT:
+        slot = s.unit[thread].what
+        empty = s.fifos[slot].count == 0
+        if empty and s.fifos[s.slots[slot].input].count == 0:
             time = max(time, s.quiet[slot] + s.now[0].ramp)
     return time
 
 
 @kernel
-def end_bound(s: Machine, me: int) -> int:
+def end_bound(s: Machine, thread: int) -> int:
     """Cycle before which a unit does not end its instruction."""
-    mode, time = s.unit[me].mode, row_bound(s, me)
+    mode, time = s.unit[thread].mode, row_bound(s, thread)
     if mode == Mode.ROWS:
-        return time + s.unit[me].left * s.unit[me].cycles
+        return time + s.unit[thread].left * s.unit[thread].cycles
     if mode == Mode.START:
-        return time + s.unit[me].length
+        return time + s.unit[thread].length
     return time
 
 
@@ -96,12 +93,12 @@ def is_local(s: Machine, number: int) -> bool:
 
 
 @kernel
-def signal_bound(s: Machine, me: int, number: int) -> int:
+def signal_bound(s: Machine, thread: int, number: int) -> int:
     """Cycle before which no stream unit of a main thread's tile signals a semaphore."""
     bound = NEVER
-    for unit in range(me + 1, me + s.now[0].units):
+    for unit in range(thread + 1, thread + s.now[0].units):
         row = s.unit[unit].row
-        if s.unit[unit].mode != Mode.IDLE and s.rows[row, Col.DONE] == number:
+        if s.unit[unit].mode != Mode.IDLE and s.rows[row].done == number:
             bound = min(bound, end_bound(s, unit))
     return bound
 
@@ -109,15 +106,15 @@ def signal_bound(s: Machine, me: int, number: int) -> int:
 @kernel
 def issue_bound(s: Machine, tile: int) -> int:
     """Cycle before which a main thread starts no other instruction."""
-    me = tile * s.now[0].units
-    if s.unit[me].mode == Mode.HALT:
+    thread = tile * s.now[0].units
+    if s.unit[thread].mode == Mode.HALT:
         return NEVER
-    reason, what = s.unit[me].reason, s.unit[me].what
+    reason, what = s.unit[thread].reason, s.unit[thread].what
     if reason == Reason.UNIT:
-        return max(unit_time(s, me), end_bound(s, me + what))
-    if reason == Reason.SEMAPHORE and s.unit[me].wake == NEVER and is_local(s, what):
-        return max(unit_time(s, me), signal_bound(s, me, what))
-    return end_bound(s, me)
+        return max(unit_time(s, thread), end_bound(s, thread + what))
+    if reason == Reason.SEMAPHORE and s.unit[thread].wake == NEVER and is_local(s, what):
+        return max(unit_time(s, thread), signal_bound(s, thread, what))
+    return end_bound(s, thread)
 
 
 @kernel
@@ -126,47 +123,44 @@ def touch_bound(s: Machine, tile: int, slot: int) -> int:
     bound = issue_bound(s, tile)
     if bound == NEVER:
         return NEVER
-    return min(bound + color_distance(s, tile, s.slots[slot, Scol.COLOR]), NEVER)
+    return min(bound + color_distance(s, tile, s.slots[slot].color), NEVER)
 
 
 @kernel
 def emit_bound(s: Machine, tile: int, slot: int) -> int:
     """Cycle before which the core of a tile puts nothing into the output queue of a slot."""
-    me = tile * s.now[0].units
-    u = s.unit
+    thread = tile * s.now[0].units
     bound = touch_bound(s, tile, slot)
-    mode = u[me].mode
-    if s.unit_slot[me, 0] == slot and mode != Mode.HALT and mode != Mode.FETCH:
-        bound = unit_time(s, me)
+    mode = s.unit[thread].mode
+    if s.unit_slot[thread, 0] == slot and mode != Mode.HALT and mode != Mode.FETCH:
+        bound = unit_time(s, thread)
     for unit in range(1, s.now[0].units):
-        mode = u[me + unit].mode
-        if s.unit_slot[me + unit, 0] == slot and mode != Mode.IDLE and mode != Mode.FINISH:
-            bound = min(bound, row_bound(s, me + unit))
+        mode = s.unit[thread + unit].mode
+        if s.unit_slot[thread + unit, 0] == slot and mode != Mode.IDLE and mode != Mode.FINISH:
+            bound = min(bound, row_bound(s, thread + unit))
     return bound
 
 
 @kernel
 def read_bound(s: Machine, tile: int, slot: int) -> int:
     """Cycle before which the core of a tile takes nothing from the input queue of a slot."""
-    me = tile * s.now[0].units
-    u = s.unit
+    thread = tile * s.now[0].units
     bound = touch_bound(s, tile, slot)
     for unit in range(s.now[0].units):
-        mode = u[me + unit].mode
+        mode = s.unit[thread + unit].mode
         if mode == Mode.ROWS or mode == Mode.START:
-            for k in range(1, 4):
-                if s.unit_slot[me + unit, k] == slot:
-                    bound = min(bound, unit_time(s, me + unit))
+            for operand in range(1, 4):
+                if s.unit_slot[thread + unit, operand] == slot:
+                    bound = min(bound, unit_time(s, thread + unit))
     return bound
 
 
 @kernel
 def still_bound(s: Machine, slot: int) -> int:
     """Cycle before which nothing of a slot moves, if all others stand still; 0 if it does."""
-    slots, fifos = s.slots, s.fifos
-    tile, bound = slots[slot, Scol.TILE], NEVER
-    if fifos[slot, Fcol.COUNT] > 0:
-        pending, side = slots[slot, Scol.PENDING], 0
+    tile, bound = s.slots[slot].tile, NEVER
+    if s.fifos[slot].count > 0:
+        pending, side = s.slots[slot].pending, 0
         if pending == 0:
             return 0
         while (pending >> side) != 0:
@@ -175,9 +169,9 @@ def still_bound(s: Machine, slot: int) -> int:
             side += 1
         if pending >> RAMP & 1:
             bound = read_bound(s, tile, slot)
-    queue = slots[slot, Scol.OUTPUT]
+    queue = s.slots[slot].output
     if queue >= 0:
-        if fifos[queue, Fcol.COUNT] > 0 and rise_time(s, slot) != NEVER:
+        if s.fifos[queue].count > 0 and rise_time(s, slot) != NEVER:
             return 0
         bound = min(bound, emit_bound(s, tile, slot))
     return bound
@@ -190,63 +184,65 @@ def stream_bound(s: Machine, stream: int) -> int:
     What stands still waits for a core that takes from a queue, puts into one, or for an
     index value. The look at all slots is repeated only after some cycles.
     """
-    k, now = s.streams, s.now[0]
-    if now.now < k[stream].look:
-        return k[stream].safe
+    now = s.now[0]
+    if now.now < s.streams[stream].look:
+        return s.streams[stream].safe
     bound = NEVER
-    for index in range(k[stream].first, k[stream].first + k[stream].slots):
+    for index in range(s.streams[stream].first, s.streams[stream].first + s.streams[stream].slots):
         bound = min(bound, still_bound(s, s.stream_slots[index]))
         if bound <= now.now:
             break
-    for index in range(k[stream].feeders, k[stream].feeders + k[stream].queues):
+    for index in range(
+        s.streams[stream].feeders, s.streams[stream].feeders + s.streams[stream].queues
+    ):
         queue = s.stream_queues[index]
         if feed_time(s, queue) != NEVER or waits_for_index(s, queue):
             bound = 0
-    k[stream].safe = bound
-    k[stream].look = now.now + max(PATIENCE, k[stream].slots >> 4)
+    s.streams[stream].safe = bound
+    s.streams[stream].look = now.now + max(PATIENCE, s.streams[stream].slots >> 4)
     return bound
 
 
 @kernel
 def waits_for_index(s: Machine, queue: int) -> bool:
     """Whether the next element of an edge queue needs an index value."""
-    record = s.queues[queue, Qcol.RECORD]
-    if record == s.queues[queue, Qcol.END]:
+    record = s.queues[queue].record
+    if record == s.queues[queue].end:
         return False
-    return s.shapes[s.records[record, Rcol.SHAPE], Hcol.LOOKUP] >= 0
+    return s.shapes[s.records[record].shape].lookup >= 0
 
 
 @kernel
 def arrival_bound(s: Machine, slot: int) -> int:
     """Cycle before which an empty router buffer has no head that can leave; 0 if unknown."""
-    if s.fifos[slot, Fcol.COUNT] != 0:
+    if s.fifos[slot].count != 0:
         return 0
-    if s.slots[slot, Scol.GUIDED] != 0:
+    if s.slots[slot].guided != 0:
         return stream_bound(s, s.stream[slot])
     origin, hops = s.origins[slot].origin, s.origins[slot].hops
     if origin == NO_ORIGIN:
         return NEVER
     if origin == UNKNOWN:
         return 0
-    seen = s.fifos[slot, Fcol.PUSHED]
+    seen = s.fifos[slot].pushed
     if origin < 0:
         queue = -2 - origin
-        first = s.queues[queue, Qcol.SLOT]
-        if s.fifos[first, Fcol.PUSHED] != seen:
+        first = s.queues[queue].slot
+        if s.fifos[first].pushed != seen:
             return 0
-        if s.queues[queue, Qcol.RECORD] == s.queues[queue, Qcol.END]:
+        if s.queues[queue].record == s.queues[queue].end:
             return NEVER
         return s.now[0].now + 1 + hops
-    queue = s.slots[origin, Scol.OUTPUT]
-    if s.fifos[queue, Fcol.PUSHED] != seen:
+    queue = s.slots[origin].output
+    if s.fifos[queue].pushed != seen:
         return 0
-    return emit_bound(s, s.slots[origin, Scol.TILE], origin) + 1 + s.now[0].ramp + hops
+    return emit_bound(s, s.slots[origin].tile, origin) + 1 + s.now[0].ramp + hops
 
 
 @kernel
 def present_bound(s: Machine, side: int, slot: int) -> int:
     """``rival_bound`` of a slot with wavelets: when its head can leave, or a cell is freed."""
-    tile = s.slots[slot, Scol.TILE]
+    tile = s.slots[slot].tile
     if side == INTO_ROUTER:
         time = rise_time(s, slot)
         return time if time != NEVER else s.now[0].now + 1
@@ -269,10 +265,10 @@ def present_bound(s: Machine, side: int, slot: int) -> int:
 def rival_bound(s: Machine, side: int, slot: int, t: int) -> int:
     """Cycle before which a slot wants no link on a side."""
     if side == INTO_ROUTER:
-        if s.fifos[s.slots[slot, Scol.OUTPUT], Fcol.COUNT] > 0:
+        if s.fifos[s.slots[slot].output].count > 0:
             return present_bound(s, side, slot)
-        return emit_bound(s, s.slots[slot, Scol.TILE], slot) + 1
-    if s.fifos[slot, Fcol.COUNT] > 0:
+        return emit_bound(s, s.slots[slot].tile, slot) + 1
+    if s.fifos[slot].count > 0:
         return present_bound(s, side, slot)
     if s.quiet[slot] <= t:
         s.quiet[slot] = arrival_bound(s, slot)
@@ -282,7 +278,7 @@ def rival_bound(s: Machine, side: int, slot: int, t: int) -> int:
 @kernel
 def ask_others(s: Machine, link: int, side: int, slot: int, mask: int, first: int, t: int) -> bool:
     """Whether no other slot comes up to cycle t."""
-    k, bound, bit = s.link, NEVER, 0
+    bound, bit = NEVER, 0
     near = near_slots(s, link, mask, t)
     while (near >> bit) != 0:
         if (near >> bit) & 1:
@@ -292,7 +288,7 @@ def ask_others(s: Machine, link: int, side: int, slot: int, mask: int, first: in
             if not far(s, link, bit, soonest, t):
                 bound = min(bound, soonest)
         bit += 1
-    k[link].owner, k[link].safe = slot, min(bound, k[link].until)
+    s.link[link].owner, s.link[link].safe = slot, min(bound, s.link[link].until)
     return True
 
 
@@ -317,10 +313,10 @@ def far(s: Machine, link: int, bit: int, bound: int, t: int) -> bool:
 @kernel
 def alone(s: Machine, tile: int, side: int, slot: int, t: int) -> bool:
     """Whether a slot has a link for itself up to and in cycle t."""
-    k, link, first = s.link, tile * 6 + side, s.slot_first[tile]
-    if k[link].owner == slot and t < k[link].safe:
+    link, first = tile * 6 + side, s.slot_first[tile]
+    if s.link[link].owner == slot and t < s.link[link].safe:
         return True
-    mask = k[link].mask & ~(1 << (slot - first))
+    mask = s.link[link].mask & ~(1 << (slot - first))
     if mask == 0:
         return True
     return ask_others(s, link, side, slot, mask, first, t)

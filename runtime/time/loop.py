@@ -9,18 +9,19 @@ cycle or later, so its contenders are all known.
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import schedule, unlink
-from wsc.runtime.routes import Scol
+from wsc.runtime.clocked.edge import edge_phase, settle
+from wsc.runtime.clocked.messages import dynamic_phase
+from wsc.runtime.clocked.records import MOST_VISITS
+from wsc.runtime.time import own
 from wsc.runtime.time.basics import (
     LATE,
     LATE_SHIFT,
-    MOST_VISITS,
     QUEUED,
     beyond,
     list_late,
     look_at,
 )
-from wsc.runtime.time.compiled import Machine, entry, kernel
-from wsc.runtime.time.edge import edge_phase, settle
+from wsc.runtime.time.compiled import LIBRARY, Machine, entry, kernel
 from wsc.runtime.time.flow import (
     advance_guided,
     advance_output,
@@ -29,13 +30,14 @@ from wsc.runtime.time.flow import (
     link_event,
     port_event,
 )
-from wsc.runtime.time.messages import dynamic_phase
 from wsc.runtime.time.records import LATE_BUCKETS, NEVER, WHEEL, Mode, Status
 from wsc.runtime.time.times import head_time
 from wsc.runtime.time.units import run_unit, visit_core
 
 # Units in a row: several wavelets move at once then, and few enough tiles stay in the cache.
 UNIT_TURNS = 64
+
+LIBRARY.includes(own)
 
 
 @kernel
@@ -55,7 +57,7 @@ def perform(s: Machine, task: int, late: bool) -> None:
     now = s.now[0]
     slots = now.slots
     if task < slots:
-        if s.slots[task, Scol.GUIDED] == 0:
+        if s.slots[task].guided == 0:
             advance_plain(s, task, late)
         else:
             advance_guided(s, task)
@@ -64,9 +66,9 @@ def perform(s: Machine, task: int, late: bool) -> None:
     elif task >= now.port_tasks:
         advance_port(s, task - now.port_tasks, late)
     else:
-        me = task - now.unit_tasks
-        tile = me // now.units
-        run_unit(s, tile, me - tile * now.units, me)
+        thread = task - now.unit_tasks
+        tile = thread // now.units
+        run_unit(s, tile, thread - tile * now.units, thread)
 
 
 @kernel
@@ -195,7 +197,7 @@ def visit_cores(s: Machine, t: int) -> None:
 @kernel
 def visit_links(s: Machine, t: int) -> None:
     """The links and ports whose contenders are looked at in this cycle; then the edge."""
-    now, nodes = s.now[0], s.nodes
+    now = s.now[0]
     bucket = t & (WHEEL - 1)
     node = s.events[bucket]
     s.events[bucket] = -1
@@ -203,8 +205,8 @@ def visit_links(s: Machine, t: int) -> None:
     now.feeding = 0
     now.requests = 0
     while node >= 0:
-        item, following, due = nodes[node].item, nodes[node].next, nodes[node].due
-        nodes[node].next = now.node
+        item, following, due = s.nodes[node].item, s.nodes[node].next, s.nodes[node].due
+        s.nodes[node].next = now.node
         now.node = node
         node = following
         if due > t:

@@ -57,6 +57,7 @@ RUN = np.dtype(  # the run
         ("stacked", np.int64),  # tasks of routers and ports, from the start of the table up
         ("tasks_end", np.int64),  # size of the table of tasks
         ("late", np.int64),  # slots that were put off
+        ("late_floor", np.int64),  # first bucket of those; the ones before it are empty
         ("remote", np.int64),  # mask of the semaphores that remote stores add to
         ("late_ports", np.int64),  # ports that were put off
         ("node", np.int64),  # first free node of the queue of events
@@ -75,6 +76,7 @@ LINK = np.dtype(  # a link
     [
         ("mask", np.int64),  # slots of the tile that could ever use it
         ("free", np.int64),  # cycle from which it is free
+        ("rest", np.int64),  # thousandths of a cycle that wavelets have taken beyond whole ones
         ("due", np.int64),  # cycle in which its contenders are looked at, or NEVER
         ("owner", np.int64),  # slot that has it for itself
         ("safe", np.int64),  # until this cycle
@@ -92,8 +94,6 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ("input", np.int64),  # number of the first operand from a queue, or -1
         ("second", np.int64),  # of the second
         ("emits", np.int64),
-        ("bytes", np.int64),  # of SRAM that a step touches
-        ("macs", np.int64),  # multiply-accumulates that a step counts
         ("sink", np.int64),  # simple, one operand from a queue, nothing sent on
         ("passes", np.int64),  # simple, one operand from a queue, its result into one
         (
@@ -102,7 +102,6 @@ FORM = np.dtype(  # what the rows of an instruction have in common
         ),  # least cycles from a row to the end of the innermost loop, or of its procedure
         ("around", np.int64),  # the row that ends the innermost loop around it, or -1
         ("turn", np.int64),  # of such an end: least cycles of a turn
-        ("counts", np.int64),  # a ``Counts``
     ]
 )
 
@@ -111,7 +110,9 @@ BRANCH = np.dtype(  # a router buffer of a tree; see ``trees``
         ("slot", np.int64),
         ("parent", np.int64),  # branch that sends to it, or -1
         ("link", np.int64),  # over which link
+        ("way", np.int64),  # cycles over it
         ("free", np.int64),  # cycle from which that link is free
+        ("rest", np.int64),  # see ``LINK``
         ("safe", np.int64),  # until which it is the slot's own
         ("time", np.int64),  # cycle in which its wavelet can leave
         ("popped", np.int64),  # and in which it has left everywhere
@@ -121,6 +122,9 @@ BRANCH = np.dtype(  # a router buffer of a tree; see ``trees``
         ("ready", np.int64),  # cycle from which it can go on
         ("ramp_free", np.int64),
         ("ramp_safe", np.int64),
+        ("cells", np.int64),  # of the buffer
+        ("cell", np.int64),  # that the next wavelet gets
+        ("last", np.int64),  # that the last one got
         ("depth", np.int64),  # cells of the core's input queue
         ("next", np.int64),  # the next of them
     ]
@@ -154,7 +158,7 @@ OCCUPIED = np.dtype(  # masks of a tile's slots
     ]
 )
 ORIGIN = np.dtype(  # where a slot's wavelets come from; see ``lookahead``
-    [("origin", np.int64), ("hops", np.int64)]
+    [("origin", np.int64), ("hops", np.int64)]  # the slot; cycles of the hops and turns
 )
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
@@ -174,7 +178,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "occupied": (OCCUPIED, FLAT),
     "link": (LINK, FLAT),
     # The edge.
-    "halves": (np.int8, FLAT),  # of each tensor: whether its elements are f16
     "port_due": (np.int64, FLAT),
     "port_free": (np.int64, FLAT),  # cycle from which a port is free
     "port_owner": (np.int64, FLAT),  # queue that has a port for itself

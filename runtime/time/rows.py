@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import moved
+from wsc.runtime.clocked.operands import account
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.operands import account
 
 
 @kernel
-def step_index(s: Machine, me: int, level: int) -> None:
-    """Go to the next row: the outer indices."""
-    d = level - 1
-    while d >= 0:
-        s.unit_index[me, d] += 1
-        if s.unit_index[me, d] != s.unit_extent[me, d]:
-            return
-        s.unit_index[me, d] = 0
-        d -= 1
-
-
-@kernel
-def settle_rows(s: Machine, tile: int, unit: int, me: int, row: int, done: int, ended: int) -> None:
+def settle_rows(
+    s: Machine, tile: int, unit: int, thread: int, row: int, done: int, ended: int
+) -> None:
     """Account for rows that were run."""
-    account(s, tile, row, me, s.unit[me].steps * done)
-    busy = s.unit[me].cycles * done
+    account(s, tile, row, thread, s.unit[thread].steps * done)
+    busy = s.unit[thread].cycles * done
     if unit == 0:
         s.counters[tile].busy += busy
-        s.statements[s.unit[me].statement].busy += busy
+        s.statements[s.unit[thread].statement].busy += busy
     else:
         s.counters[tile].unit_busy += busy
     moved(s, ended - 1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.isa.types import DType, Side
-from wsc.runtime.clocked.records import BUFFER, LOCK, MESSAGE, UNIT
+from wsc.isa.types import Side
+from wsc.runtime.clocked.routers import INTO_ROUTER
+from wsc.runtime.clocked.tables import code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
 from wsc.runtime.record import Record
 from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.runs import Options
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
-from wsc.runtime.start import cores, counts, edge, messages, numbers
 from wsc.runtime.tables import Col, Kind
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.distance import distances
@@ -33,11 +33,11 @@ from wsc.runtime.time.records import (
     TILE,
     WHEEL,
 )
-from wsc.runtime.time.routers import INTO_ROUTER
 from wsc.runtime.time.trees import NO_TREE
 from wsc.runtime.values.operations import domains, operations
 
 RAMP = Side.RAMP.index
+LOOKS = 4  # nodes for each link and port; one is enough, more are tidied up less often
 
 
 def make_machine(image: Image, record: Record | None, options: Options) -> Machine:
@@ -52,15 +52,13 @@ def make_machine(image: Image, record: Record | None, options: Options) -> Machi
         "forms": form,
         "near": distances(image, form).ravel(),
         **_code(image, record),
-        **cores(image, units, TILE, UNIT),
+        **cores(image, units, TILE),
         **_routers(image),
         **edge(image),
         **_ports(image),
-        **messages(image, BUFFER, LOCK, MESSAGE),
+        **messages(image),
         **_waiting(image, units, options),
         **counts(image, units, options),
-        "wheel": np.full(WHEEL, -1, np.int64),
-        "due": np.zeros(image.tiles, np.int64),
     }
     tables["tile"]["record"] = tables["record_first"][:-1]
     return Machine(tables)
@@ -87,23 +85,16 @@ def _run(image: Image, options: Options, units: int) -> np.ndarray:
 
 def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
     """The code, what its integer instructions do, and what was loaded where data decide."""
-    code = image.code
-    scalar = code.rows[code.rows[:, Col.KIND] == Kind.SCALAR, Col.OPCODE]
+    rows = image.code.rows
+    scalar = rows[rows[:, Col.KIND] == Kind.SCALAR, Col.OPCODE]
     wanted = {(opcode, True) for opcode in np.unique(scalar).tolist()}
     if record is None:
-        deciding, loaded = np.zeros(len(code.rows), np.int8), np.zeros(1, np.int32)
+        deciding, loaded = np.zeros(len(rows), np.int8), np.zeros(1, np.int32)
         first = np.zeros(image.tiles + 1, np.int64)
     else:
         deciding, loaded, first = record.deciding, np.append(record.loaded, 0), record.first
     return {
-        "rows": code.rows,
-        "operands": code.operands,
-        "refs": code.refs,
-        "lists": code.lists,
-        "registers": code.registers,
-        "pool": code.pool,
-        "timing": image.timing,
-        "regions": image.regions,
+        **code(image),
         "operations": operations(wanted),
         "domains": domains(wanted),
         "words": np.zeros(4, np.int32),
@@ -115,15 +106,9 @@ def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
 
 def _routers(image: Image) -> dict[str, np.ndarray]:
     """Slots, FIFOs and links in their first state."""
-    routes = image.routes
     return {
-        "slots": routes.slots.copy(),
-        "slot_first": routes.slot_first,
-        "slot_of": routes.slot_of,
-        "positions": routes.positions,
-        "fifos": routes.fifos.copy(),
-        "cells": np.zeros(max(routes.cells, 1), CELL),
-        "turns": np.full((image.tiles, 6), -1, np.int8),
+        **routers(image),
+        "cells": np.zeros(max(image.routes.cells, 1), CELL),
         "occupied": np.zeros(image.tiles, OCCUPIED),
         "link": _links(image),
         "origins": _origins(image),
@@ -133,9 +118,7 @@ def _routers(image: Image) -> dict[str, np.ndarray]:
 def _ports(image: Image) -> dict[str, np.ndarray]:
     """What is known of the ports of the edge."""
     ports = len(image.schedule.port_first) - 1
-    halves = [tensor.dtype is DType.F16 for tensor in image.program.edge_tensors]
     return {
-        "halves": np.array([*halves, False], np.int8),
         "port_due": np.full(ports, NEVER, np.int64),
         "port_free": np.zeros(ports, np.int64),
         "port_owner": np.full(ports, -1, np.int64),
@@ -147,7 +130,7 @@ def _waiting(image: Image, units: int, options: Options) -> dict[str, np.ndarray
     """Stacks and queues of what may go on, all empty."""
     slots, ports = len(image.routes.slots), len(image.schedule.port_first) - 1
     tasks = 2 * slots + image.tiles * units + ports
-    nodes = np.zeros(4 * (image.tiles * 6 + ports) + 1024, NODE)
+    nodes = np.zeros(LOOKS * (image.tiles * 6 + ports) + 1, NODE)
     nodes["next"] = np.arange(1, len(nodes) + 1)
     nodes["next"][-1] = -1
     stream, streams, stream_slots, stream_queues = _streams(image)
@@ -174,8 +157,10 @@ def _waiting(image: Image, units: int, options: Options) -> dict[str, np.ndarray
 def _trees(image: Image, options: Options) -> np.ndarray:
     """``unrest`` of the slots: which may pass their wavelets through a whole tree."""
     routes = image.routes
-    deepest = int(routes.fifos[:, Fcol.DEPTH].max(initial=0))
-    fit = (routes.slots[:, Scol.GUIDED] == 0) & (deepest <= DEEPEST)
+    depths, slots = routes.fifos[:, Fcol.DEPTH], routes.slots
+    fit = (slots[:, Scol.GUIDED] == 0) & (depths[: len(slots)] <= DEEPEST)
+    queue = slots[:, Scol.INPUT]
+    fit &= np.where(queue >= 0, depths[np.maximum(queue, 0)], 0) <= DEEPEST
     if options.delays is not None or options.trace is not None:
         fit[:] = False
     return np.where(fit, -1, NO_TREE)
@@ -184,7 +169,7 @@ def _trees(image: Image, options: Options) -> np.ndarray:
 def _remote_signals(image: Image) -> int:
     """Mask of the semaphores that remote stores add to, as far as there is room for them."""
     rows = image.code.rows
-    numbers = rows[rows[:, Col.KIND] == Kind.SEND, Col.D]
+    numbers = rows[rows[:, Col.KIND] == Kind.SEND, Col.COUNTED_ON]
     return sum(1 << int(number) for number in np.unique(numbers) if number < REMOTES)
 
 
@@ -230,7 +215,7 @@ def _links(image: Image) -> np.ndarray:
 
 
 def _origins(image: Image) -> np.ndarray:
-    """Where the wavelets of each slot come from, and over how many hops.
+    """Where the wavelets of each slot come from, and how many cycles hops and turns take.
 
     The slot at whose ramp they enter; -2 - number of the edge queue that feeds them;
     NO_ORIGIN if none can come; UNKNOWN for guided colors.
@@ -244,7 +229,10 @@ def _origins(image: Image) -> np.ndarray:
     parent = np.where((receive == RAMP) | (before < 0), np.arange(count), before)
     origin = np.where(receive == RAMP, np.arange(count), np.where(before <= -2, before, NO_ORIGIN))
     origin = np.where(origin < UNKNOWN + 1, NO_ORIGIN, origin)  # the neighbour has no route
-    hops = (parent != np.arange(count)).astype(np.int64)
+    came = receive[parent]
+    turns = (came != RAMP) & ((came ^ side) & 1 == 1)
+    ways = image.fabric.hop_cycles + np.where(turns, image.fabric.turn_cycles, 0)
+    hops = np.where(parent != np.arange(count), ways, 0).astype(np.int64)
     for _ in range(count.bit_length()):
         further = parent[parent]
         if (further == parent).all():
@@ -304,13 +292,14 @@ def _connected(slots: np.ndarray, used: np.ndarray) -> np.ndarray:
 def count_moves(state: Machine) -> None:
     """Wavelets of the slots without switches, from how many entered and how many are there."""
     slots = state.slots
-    plain = (slots[:, Scol.GUIDED] == 0) & (slots[:, Scol.POSITIONS] > 0)
-    pushed, held = state.fifos[: len(slots), Fcol.PUSHED], state.fifos[: len(slots), Fcol.COUNT]
-    send = state.positions[slots[:, Scol.FIRST], 1]
-    pending = np.where(slots[:, Scol.PENDING] != 0, slots[:, Scol.PENDING], send)
+    plain = (slots["guided"] == 0) & (slots["positions"] > 0)
+    pushed, held = state.fifos["pushed"][: len(slots)], state.fifos["count"][: len(slots)]
+    first = state.positions[slots["first"]]
+    send = first["send"]
+    pending = np.where(slots["pending"] != 0, slots["pending"], send)
     for side in range(5):
         has = plain & (send >> side & 1 == 1)
         served = pending >> side & 1 == 0
         state.moves[has, side] = (pushed - held + served)[has]
-    rises = plain & (state.positions[slots[:, Scol.FIRST], 0] == RAMP)
+    rises = plain & (first["accept"] == RAMP)
     state.moves[rises, INTO_ROUTER] = pushed[rises]

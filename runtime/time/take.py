@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from wsc.runtime.routes import Fcol
+from wsc.runtime.clocked.recording import count_wait
 from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.records import Reason
 
 
 @kernel
-def take_queued(s: Machine, tile: int, me: int, queue: int, t: int, most: int, end: int) -> int:
-    """Take the wavelets of a queue, one for each row of a unit.
+def take_queued(s: Machine, tile: int, thread: int, slot: int, t: int, most: int, end: int) -> int:
+    """Take the wavelets of a slot's input queue, one for each row of a unit.
 
     t: first cycle in which a row could start; none starts in cycle ``end`` or later.
 
     Returns:
         How many rows start; the last in the cycle in which the queue was last popped.
     """
-    fifos, cells, start = s.fifos, s.cells, t
-    count, depth = fifos[queue, Fcol.COUNT], fifos[queue, Fcol.DEPTH]
-    head, offset = fifos[queue, Fcol.HEAD], fifos[queue, Fcol.OFFSET]
-    cycles, done, most, popped = s.unit[me].cycles, 0, min(most, count), 0
+    start, queue = t, s.slots[slot].input
+    count, depth = s.fifos[queue].count, s.fifos[queue].depth
+    head, offset = s.fifos[queue].head, s.fifos[queue].offset
+    cycles, done, most, popped = s.unit[thread].cycles, 0, min(most, count), 0
     while done < most:
         cell = offset + head
-        start = max(start, cells[cell].time)
+        start = max(start, s.cells[cell].time)
         if start >= end:
             break
-        cells[cell].time, popped = start + 1, start
+        s.cells[cell].time, popped = start + 1, start
         head = 0 if head + 1 == depth else head + 1
         done += 1
         start += cycles
     if done > 0:
-        fifos[queue, Fcol.HEAD], fifos[queue, Fcol.COUNT] = head, count - done
-        fifos[queue, Fcol.POPPED] = popped
-        if me == tile * s.now[0].units:
-            s.counters[tile].input += popped + cycles - t - done * cycles
+        s.fifos[queue].head, s.fifos[queue].count = head, count - done
+        s.fifos[queue].popped = popped
+        count_wait(s, tile, thread, Reason.INPUT, slot, popped + cycles - t - done * cycles)
     return done

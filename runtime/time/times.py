@@ -4,45 +4,42 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, tail_cell
 from wsc.runtime.clocked.edge import value_wanted
-from wsc.runtime.clocked.routers import takes
+from wsc.runtime.clocked.routers import INTO_ROUTER, takes
 from wsc.runtime.kernels.plain import side_of
-from wsc.runtime.routes import NOWHERE, OUTSIDE, Fcol, Scol
-from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.routes import NOWHERE, OUTSIDE
+from wsc.runtime.schedule import FEED
 from wsc.runtime.time.basics import target
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.records import NEVER
-from wsc.runtime.time.routers import INTO_ROUTER
 
 
 @kernel
-def free_from(s: Machine, f: int) -> int:
+def free_from(s: Machine, fifo: int) -> int:
     """First cycle in which a FIFO takes a wavelet, NEVER while that is not known."""
-    if s.fifos[f, Fcol.COUNT] >= s.fifos[f, Fcol.DEPTH]:
+    if s.fifos[fifo].count >= s.fifos[fifo].depth:
         return NEVER
-    return max(s.cells[tail_cell(s, f)].time, s.fifos[f, Fcol.OPEN])
+    return max(s.cells[tail_cell(s, fifo)].time, s.fifos[fifo].open)
 
 
 @kernel
 def accepts(s: Machine, slot: int, side: int) -> bool:
     """Whether the current position of a slot takes wavelets from a side."""
-    position = s.slots[slot, Scol.FIRST] + s.slots[slot, Scol.POSITION]
-    return s.positions[position, 0] == side
+    position = s.slots[slot].first + s.slots[slot].position
+    return s.positions[position].accept == side
 
 
 @kernel
 def head_time(s: Machine, slot: int) -> int:
     """First cycle in which the head of a router buffer can leave."""
-    fifos = s.fifos
-    return max(s.cells[head_cell(s, slot)].time, fifos[slot, Fcol.POPPED] + 1)
+    return max(s.cells[head_cell(s, slot)].time, s.fifos[slot].popped + 1)
 
 
 @kernel
 def leave_time(s: Machine, slot: int, side: int) -> int:
     """First cycle in which the head can leave on a side; NEVER while that is not known."""
-    slots = s.slots
     time = head_time(s, slot)
     beyond = target(s, slot, side)
-    if beyond >= 0 and slots[slot, Scol.GUIDED] == 0:
+    if beyond >= 0 and s.slots[slot].guided == 0:
         return max(time, free_from(s, beyond))
     control = control_in(s, head_cell(s, slot))
     if side == RAMP:
@@ -63,8 +60,8 @@ def leave_time(s: Machine, slot: int, side: int) -> int:
 @kernel
 def rise_time(s: Machine, slot: int) -> int:
     """First cycle in which the head of a core's output queue can enter the router."""
-    queue = s.slots[slot, Scol.OUTPUT]
-    if s.slots[slot, Scol.GUIDED] != 0 and not accepts(s, slot, RAMP):
+    queue = s.slots[slot].output
+    if s.slots[slot].guided != 0 and not accepts(s, slot, RAMP):
         return NEVER
     return max(s.cells[head_cell(s, queue)].time, free_from(s, slot))
 
@@ -72,9 +69,9 @@ def rise_time(s: Machine, slot: int) -> int:
 @kernel
 def wanted_sides(s: Machine, slot: int) -> int:
     """Sides on which a head has still to leave; 0 if switches may yet turn before it does."""
-    pending = s.slots[slot, Scol.PENDING]
-    if pending == 0 and s.slots[slot, Scol.GUIDED] == 0:
-        pending = s.positions[s.slots[slot, Scol.FIRST], 1]
+    pending = s.slots[slot].pending
+    if pending == 0 and s.slots[slot].guided == 0:
+        pending = s.positions[s.slots[slot].first].send
     return pending
 
 
@@ -82,9 +79,9 @@ def wanted_sides(s: Machine, slot: int) -> int:
 def contender_time(s: Machine, slot: int, side: int) -> int:
     """First cycle in which a slot could use a link; NEVER while that is not known."""
     if side == INTO_ROUTER:
-        queue = s.slots[slot, Scol.OUTPUT]
-        return rise_time(s, slot) if s.fifos[queue, Fcol.COUNT] > 0 else NEVER
-    if s.fifos[slot, Fcol.COUNT] == 0 or (wanted_sides(s, slot) >> side) & 1 == 0:
+        queue = s.slots[slot].output
+        return rise_time(s, slot) if s.fifos[queue].count > 0 else NEVER
+    if s.fifos[slot].count == 0 or (wanted_sides(s, slot) >> side) & 1 == 0:
         return NEVER
     return leave_time(s, slot, side)
 
@@ -92,21 +89,20 @@ def contender_time(s: Machine, slot: int, side: int) -> int:
 @kernel
 def feed_time(s: Machine, queue: int) -> int:
     """First cycle in which an edge queue can feed; NEVER while that is not known."""
-    q = s.queues
-    record = q[queue, Qcol.RECORD]
-    if record == q[queue, Qcol.END]:
+    record = s.queues[queue].record
+    if record == s.queues[queue].end:
         return NEVER
-    shape = s.records[record, Rcol.SHAPE]
-    if s.shapes[shape, Hcol.DIRECTION] != FEED:
+    shape = s.records[record].shape
+    if s.shapes[shape].direction != FEED:
         return NEVER
     time = 0
-    if q[queue, Qcol.STATE] == 0 and s.shapes[shape, Hcol.LOOKUP] >= 0:
-        lookup = s.shapes[shape, Hcol.LOOKUP]
+    if s.queues[queue].state == 0 and s.shapes[shape].lookup >= 0:
+        lookup = s.shapes[shape].lookup
         wanted = value_wanted(s, queue)
-        if wanted >= s.lookups[lookup, 0] + s.lookup_count[lookup]:
+        if wanted >= s.lookups[lookup].first + s.lookup_count[lookup]:
             return NEVER
         time = s.lookup_time[wanted] + 1
-    slot = q[queue, Qcol.SLOT]
-    if not accepts(s, slot, side_of(q[queue, Qcol.PORT], s.now[0].width, s.now[0].height)):
+    slot = s.queues[queue].slot
+    if not accepts(s, slot, side_of(s.queues[queue].port, s.now[0].width, s.now[0].height)):
         return NEVER
     return max(time, free_from(s, slot))

@@ -41,7 +41,6 @@ from wsc.runtime.values.vector import (
     place,
 )
 
-A, B, C, D = int(Col.A), int(Col.B), int(Col.C), int(Col.D)
 ARGUMENTS, COLOR = int(Col.DIMS), int(Col.COLOR)
 SCALAR, LOAD, STORE, VECTOR = int(Kind.SCALAR), int(Kind.LOAD), int(Kind.STORE), int(Kind.VECTOR)
 CONTROL, WAIT, SIGNAL = int(Kind.CONTROL), int(Kind.WAIT), int(Kind.SIGNAL)
@@ -78,7 +77,11 @@ def split_thread(m: Machine, thread: int, at: int) -> None:
 def decide(m: Machine, thread: int, row: int) -> bool:
     """Whether the condition of an ``if`` holds; rows that decide otherwise are split off."""
     now = m.now
-    left_ref, right_ref, relation = m.rows[row, B], m.rows[row, C], m.rows[row, D]
+    left_ref, right_ref, relation = (
+        m.rows[row, Col.LEFT],
+        m.rows[row, Col.RIGHT],
+        m.rows[row, Col.RELATION],
+    )
     left, right = reference(m, thread, left_ref), reference(m, thread, right_ref)
     answer = holds(relation, left, right)
     end = m.threads[thread].end
@@ -104,7 +107,7 @@ def decide(m: Machine, thread: int, row: int) -> bool:
 def call(m: Machine, thread: int, row: int) -> int:
     """Enter a procedure: a new window, arguments first, all else zero. The next row."""
     now, t = m.now, m.threads[thread]
-    depth, new = t.depth, t.frame + m.rows[row, D]
+    depth, new = t.depth, t.frame + m.rows[row, Col.WINDOW]
     if depth >= now[0].calls:
         fail(m, CALLS, thread, 0, row, now[0].calls, 0)
         return row
@@ -126,14 +129,14 @@ def call(m: Machine, thread: int, row: int) -> int:
     m.threads[thread].depth = depth + 1
     m.threads[thread].frame = new
     m.threads[thread].top = new + m.rows[row, RANK]
-    return m.rows[row, A]
+    return m.rows[row, Col.BRANCH]
 
 
 @kernel
 def word_address(m: Machine, thread: int, row: int) -> int:
     """Address of the word that ``i.load`` or ``i.store`` names in the first row, or -1."""
     now = m.now
-    address = reference(m, thread, m.rows[row, B])
+    address = reference(m, thread, m.rows[row, Col.ADDRESS])
     if address < 0 or address + 4 > now[0].bytes:
         fail(m, ADDRESS, thread, 0, row, address, now[0].bytes)
         return -1
@@ -149,9 +152,10 @@ def word_address(m: Machine, thread: int, row: int) -> int:
 def scalar(m: Machine, thread: int, row: int) -> None:
     """``i.*`` instructions on registers and words."""
     now, kind, y = m.now, m.rows[row, KIND], thread % m.now[0].height
-    target = m.threads[thread].frame + m.rows[row, A]
+    target = m.threads[thread].frame + m.rows[row, Col.TARGET]
     if kind == SCALAR:
-        a, b = reference(m, thread, m.rows[row, B]), reference(m, thread, m.rows[row, C])
+        a = reference(m, thread, m.rows[row, Col.LEFT])
+        b = reference(m, thread, m.rows[row, Col.RIGHT])
         # Operands and result are words of the band's scratch.
         own = now[0].buffers
         m.words[own + 1], m.words[own + 2] = a, b
@@ -178,7 +182,7 @@ def scalar(m: Machine, thread: int, row: int) -> None:
             m.notes[note, 0], m.notes[note, 1], m.notes[note, 2] = thread, other - y, value
             now[0].noted = note + 1
     else:
-        value = reference(m, thread, m.rows[row, C])
+        value = reference(m, thread, m.rows[row, Col.RIGHT])
         for lane in range(now[0].row_end - y):
             m.words[word + lane] = value
     now[0].sram_bytes += 4 * (now[0].row_end - y)
@@ -188,12 +192,12 @@ def scalar(m: Machine, thread: int, row: int) -> None:
 def signal(m: Machine, thread: int, row: int) -> None:
     """``signal``: add to a semaphore in all rows."""
     now, y = m.now, thread % m.now[0].height
-    count = reference(m, thread, m.rows[row, B])
+    count = reference(m, thread, m.rows[row, Col.AMOUNT])
     if count < 0:
         fail(m, NEGATIVE, thread, 0, row, count, 0)
         return
     x = thread // now[0].height
-    start = (x * now[0].semaphores + m.rows[row, A]) * now[0].height
+    start = (x * now[0].semaphores + m.rows[row, Col.SEMAPHORE]) * now[0].height
     semaphores = m.semaphores
     for at in range(start + y, start + now[0].row_end):
         semaphores[at] += count
@@ -206,12 +210,12 @@ def wait(m: Machine, thread: int, row: int) -> bool:
     Where parts may go on, the rows behind the first that differs are split off.
     """
     now, y = m.now, thread % m.now[0].height
-    count = reference(m, thread, m.rows[row, B])
+    count = reference(m, thread, m.rows[row, Col.AMOUNT])
     if count < 0:
         fail(m, NEGATIVE, thread, 0, row, count, 0)
         return False
     x = thread // now[0].height
-    start = (x * now[0].semaphores + m.rows[row, A]) * now[0].height
+    start = (x * now[0].semaphores + m.rows[row, Col.SEMAPHORE]) * now[0].height
     semaphores, last = m.semaphores, now[0].row_end
     enough, other = semaphores[start + y] >= count, y + 1
     while other < last and (semaphores[start + other] >= count) == enough:
@@ -248,10 +252,10 @@ def send(m: Machine, thread: int, row: int, task: int, total: int) -> None:
     now, height = m.now, m.now[0].height
     t, unit, y = m.threads[thread], m.rows[row, UNIT], thread % m.now[0].height
     operand = m.rows[row, OPERANDS]
-    tx = reference(m, thread, m.rows[row, B])
+    tx = reference(m, thread, m.rows[row, Col.TARGET_X])
     end = now[0].row_end
     # The target's row may go on with the sender's: rows are then sent together.
-    ref = m.rows[row, C]
+    ref = m.rows[row, Col.TARGET_Y]
     now[0].row_end = y + 1
     ty = reference(m, thread, ref)
     now[0].row_end = end
@@ -357,7 +361,7 @@ def control(m: Machine, thread: int, row: int) -> bool:
     other = y
     while other < now[0].row_end and m.queues_there[queue + other] & OUTPUT != 0:
         slot = m.slot_of[(other * now[0].width + x) * now[0].colors + color]
-        send_run(m, slot, -1, other, 0, 0, m.rows[row, D])
+        send_run(m, slot, -1, other, 0, 0, m.rows[row, Col.CONTROL])
         other += 1
     now[0].row_end = other
     return True
@@ -375,17 +379,20 @@ def run_thread(m: Machine, thread: int) -> bool:
         if m.rows[row, STATEMENT] >= 0:
             m.threads[thread].statement = m.rows[row, STATEMENT]
         if kind == JUMP:
-            m.threads[thread].row = m.rows[row, A]
+            m.threads[thread].row = m.rows[row, Col.BRANCH]
             continue
         if kind == NEXT:
             t = m.threads[thread]
-            register, nest = t.frame + m.rows[row, C], t.depth * now[0].loops + m.rows[row, D]
+            register, nest = (
+                t.frame + m.rows[row, Col.COUNTER],
+                t.depth * now[0].loops + m.rows[row, Col.NEST],
+            )
             if (
                 m.regs[thread * m.now[0].registers + register] + 1
                 < m.loops[thread * m.now[0].loop_words + nest]
             ):
                 m.regs[thread * m.now[0].registers + register] += 1
-                following = m.rows[row, A]
+                following = m.rows[row, Col.BRANCH]
             else:
                 m.loops[thread * m.now[0].loop_words + nest] = 0
             m.threads[thread].row = following
@@ -423,20 +430,23 @@ def run_thread(m: Machine, thread: int) -> bool:
         elif kind == SIGNAL:
             signal(m, thread, row)
         elif kind == LOOP:
-            count = reference(m, thread, m.rows[row, B])
+            count = reference(m, thread, m.rows[row, Col.AMOUNT])
             if count > MOST_WORD:  # its register could not count so far
                 fail(m, EXTENT, thread, 0, row, count, MOST_WORD)
                 return True
             t = m.threads[thread]
-            register, nest = t.frame + m.rows[row, C], t.depth * now[0].loops + m.rows[row, D]
+            register, nest = (
+                t.frame + m.rows[row, Col.COUNTER],
+                t.depth * now[0].loops + m.rows[row, Col.NEST],
+            )
             split_thread(m, thread, now[0].row_end)
             m.regs[thread * m.now[0].registers + register] = 0
             m.loops[thread * m.now[0].loop_words + nest] = max(count, 0)
             if count <= 0:
-                following = m.rows[row, A]
+                following = m.rows[row, Col.BRANCH]
         elif kind == IF:
             if not decide(m, thread, row):
-                following = m.rows[row, A]
+                following = m.rows[row, Col.BRANCH]
         elif kind == CALL:
             following = call(m, thread, row)
         else:

@@ -7,7 +7,7 @@ from wsc.runtime.values.compiled import Machine, kernel
 from wsc.runtime.values.streams import copy
 from wsc.runtime.values.vector import DIMS, F16, OF_TYPE, OPERANDS, RANK
 
-COUNTED_BY = int(Col.D)  # the semaphore
+COUNTED_BY = int(Col.COUNTED_ON)  # the semaphore
 TARGET_X, TARGET_Y, SLOPE = 2, 3, 2  # columns of ``bases`` and ``held`` that no operand needs
 
 

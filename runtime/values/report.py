@@ -112,12 +112,12 @@ def _threads(image: Image, machine: Machine) -> Iterator[Wait]:
 
 
 def _semaphore(image: Image, machine: Machine, first: int, row: int, tile: int) -> str:
-    number = int(image.code.rows[row, Col.A])
+    number = int(image.code.rows[row, Col.SEMAPHORE])
     x, y = divmod(tile, image.program.height)
     has = machine.semaphores[
         (x * int(machine.now["semaphores"][0]) + number) * image.program.height + y
     ]
-    ref = image.code.refs[int(image.code.rows[row, Col.B])].tolist()
+    ref = image.code.refs[int(image.code.rows[row, Col.AMOUNT])].tolist()
     region = machine.regions[int(machine.threads[first]["region"])].tolist()
     needs = int(image.code.pool[ref[0] + (x - region[0]) * ref[1] + (y - region[1]) * ref[2]])
     frame = first * int(machine.now["registers"][0]) + int(machine.threads[first]["frame"])

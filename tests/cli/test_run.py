@@ -189,6 +189,24 @@ def test_a_limit_of_cycles_in_json(twice: Path, tmp_path: Path) -> None:
     assert max(ends) <= 9
 
 
+def test_a_deadlock_leaves_its_trace_and_counters(tmp_path: Path) -> None:
+    program, trace = tmp_path / "stuck.wsa", tmp_path / "trace.json"
+    program.write_text(TWICE.replace("main all\n", "main all\n  wait s3, 1\n"), encoding="utf-8")
+    result = done(wsc("run", program, "--json", "--trace", trace), code=2)
+    made = json.loads(result.stdout)
+    assert made["stopped"].startswith("deadlock in cycle")
+    assert made["outputs"] == []
+    (stall,) = made["counters"]["stalls"]
+    assert (stall["cause"], stall["semaphore"]) == ("semaphore", 3)
+    assert stall["cycles"] == 8 * made["cycles"] == made["counters"]["waiting"]
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    waits = [event["args"] for event in events if event.get("cat") == "wait"]
+    assert waits == [{"line": stall["line"], "semaphore": "s3"}] * len(waits)
+    shown = done(wsc("run", program), code=2)
+    assert "; what was counted until then:" in shown.stdout.splitlines()[0]
+    assert "waits for semaphore s3: needs 1, has 0" in shown.stderr
+
+
 def test_json_has_every_counter(twice: Path) -> None:
     found = _json(twice)
     assert found["stopped"] is None
@@ -225,6 +243,26 @@ def test_a_trace_that_is_full_is_told(twice: Path, tmp_path: Path) -> None:
     found = _json(*arguments)["trace"]
     assert found["file"] == str(tmp_path / "t.json")
     assert "are left out" in found["left_out"]
+
+
+def test_a_trace_of_a_window_and_a_node(twice: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "t.json"
+    window = ("--trace-from", 10, "--trace-cycles", 20, "--trace-tiles", "all")
+    done(wsc("run", twice, "--trace", trace, *window, "--trace-arrows"))
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    times = [event["ts"] for event in events if "ts" in event]
+    assert min(times) == 10
+    assert max(times) < 30
+    done(wsc("run", twice, "--trace", trace, "--trace-node", "/twice/Add"))
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    calls = {
+        event["name"] for event in events if event.get("cat") == "statement" and event["pid"] > 1
+    }
+    assert calls == {"call double"}
+    refused(wsc("run", twice, "--trace-from", 3), "--trace-from only serves --trace FILE")
+    refused(wsc("run", twice, "--trace-arrows"), "--trace-arrows only serves --trace FILE")
+    wrong = ("--trace", trace, "--trace-node", "/twice/Ad")
+    refused(wsc("run", twice, *wrong), "there is '/twice/Add'")
 
 
 def test_traces_that_cannot_be(twice: Path, tmp_path: Path) -> None:

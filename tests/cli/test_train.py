@@ -50,6 +50,13 @@ def test_a_log_and_a_model_are_written(folder: Path) -> None:
     assert trained.graph.initializer[0] != small().graph.initializer[0]
 
 
+def test_the_page_of_a_step_is_written(folder: Path) -> None:
+    done(wsc(*train("--steps", "1", "--report", "step.html")))
+    text = (folder / "step.html").read_text(encoding="utf-8")
+    assert "a step of" in text
+    assert "predicted" in text
+
+
 def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
     done(wsc(*train("--steps", "9", "--shuffle", "5", "--log", "a.csv", "-o", "a")))
     # So slow that it is killed before its end: the steps after the last checkpoint are lost.

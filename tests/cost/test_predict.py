@@ -57,6 +57,15 @@ def test_networks(case: Case, fabric: str, precision: str) -> None:
     assert prediction.energy["hop"] == pytest.approx(counters.energy["hop"], rel=0.05)
 
 
+@pytest.mark.parametrize("case", [*KERNELS[::9], NETWORKS[0]], ids=lambda case: case.name)
+def test_other_links_branches_and_banks(case: Case) -> None:
+    model, feeds = case.build()
+    program = build(model, "wse3:4x3", DType.F16, case.same_order)
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
+    assert [p for p in pairs(prediction, run.counters.statements) if not p.agrees] == []
+    assert abs(prediction.cycles - run.cycles) <= max(NETWORK * run.cycles, FLOOR)
+
+
 def test_the_shares_of_a_run_add_up() -> None:
     assert added([10, 7, 30, 30, 31]) == [10, 0, 20, 0, 1]
 
@@ -79,7 +88,7 @@ def test_a_sample_of_tiles_stands_for_a_large_mesh(
     model, _ = case.build()
     program = build(model, "40x30")
     some = predict(program.assembly, program.fabric)
-    monkeypatch.setattr(threads, "sample", lambda size: sample(size, most=size))
+    monkeypatch.setattr(threads, "sample", lambda size, **_: sample(size, most=size))
     whole = predict(program.assembly, program.fabric)
     assert (some.sampled, whole.sampled) == (True, False)
     # Remote stores of a sample are bounded from below; in a transformer they are most of the run.

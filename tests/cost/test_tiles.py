@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsc.cost.tiles import Lanes, sample
+from wsc.cost.tiles import Lanes, changes, sample
+from wsc.isa.expr import Name, X, maximum, minimum
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 24])
@@ -38,3 +39,14 @@ def test_lanes_divide() -> None:
     assert (left.tiles, right.tiles) == (8.0, 16.0)
     assert lanes.divide(np.array([[True]])) == (lanes, None)
     assert left.divide(np.array([[False]])) == (None, left)
+
+
+def test_where_blocks_end_is_sampled() -> None:
+    # Blocks of 3 over 100 rows, of 7 columns, of all: the last block is not full.
+    block = maximum(0, minimum(3, 128 - Name("y") * 3))
+    assert changes([block, block * 5, Name("y"), X * 2, Name("t")], "y", 100, {"W": 9}) == [42, 43]
+    axis = sample(100, changes=[42, 43])
+    assert {41, 42, 43} <= set(axis.places.tolist())
+    assert axis.weight.sum() == 100
+    assert (axis.gaps[1:] % 2 == 1).all()
+    assert sample(100, changes=[0, 100]).weight.sum() == 100

@@ -20,6 +20,7 @@ from wsc.ir.graph import (
     Map,
     Reduce,
     Reduction,
+    Scatter,
     Step,
     Type,
 )
@@ -91,6 +92,8 @@ def test_every_primitive_gives_what_the_oracle_gives(dtype: DType) -> None:
     _check(build, build.gather(x, places, 0))
     _check(build, build.concat([x, build.gather(x, places, 0)], 0))
     _check(build, build.scatter(x, places, build.gather(x, places, 0), 0))
+    into = Scatter(0, Reduction.SUM, zeros=9)
+    _check(build, build.add(into, [places, build.gather(x, places, 0)]))
     _check(build, build.map(lambda v: v.max(1).op("sign") + v, x))
     if dtype.is_float:
         _check(build, build.contract(x, x, "m k", "n k", "n m"))

@@ -11,6 +11,7 @@ import pytest
 
 from wsc.isa.fabric import (
     PRESETS,
+    ClassTiming,
     Fabric,
     FabricError,
     description_files,
@@ -19,6 +20,7 @@ from wsc.isa.fabric import (
     read_fabric,
 )
 from wsc.isa.table import Timing
+from wsc.isa.types import DType
 
 TINY = find_fabric("tiny")
 NUMBERS = [
@@ -55,6 +57,32 @@ def test_every_timing_has_a_range(timing: Timing) -> None:
         changed = TINY.timing | {timing: replace(row, group=row.group | {dtype: 0})}
         with pytest.raises(FabricError, match=rf"timing\.{timing.value}\.{dtype.value}"):
             replace(TINY, timing=changed)
+        if timing is not Timing.SEND:
+            fewer = row.queue_group | {dtype: 0}
+            changed = TINY.timing | {timing: replace(row, queue_group=fewer)}
+            wanted = rf"timing\.{timing.value}\.queue\.{dtype.value}"
+            with pytest.raises(FabricError, match=wanted):
+                replace(TINY, timing=changed)
+
+
+def test_a_row_takes_whole_cycles() -> None:
+    row = ClassTiming(9, 1000, {DType.F16: 2920}, 2, {DType.F16: 8000})
+    assert [row.row(n, DType.F16) for n in (0, 1, 2, 3, 292)] == [1, 1, 1, 2, 100]
+    assert [row.row(n, DType.F16, queue=True) for n in (1, 8, 9)] == [1, 1, 2]
+    assert (row.start(False), row.start(True), row.peak(DType.F16)) == (9, 2, 8.0)
+
+
+def test_operands_in_a_queue_follow_those_in_sram(tmp_path: Path) -> None:
+    more = 'timing.move.f16 = { value = 8, grade = "A" }\n'
+    fabric = read_fabric(_file(tmp_path / "one.toml", f'base = "tiny"\n{more}'))
+    assert fabric.timing[Timing.MOVE].queue_group[DType.F16] == 8
+    own = 'timing.move.queue.f16 = { value = 2, grade = "A" }\n'
+    fabric = read_fabric(_file(tmp_path / "two.toml", f'base = "one.toml"\n{own}'))
+    move = fabric.timing[Timing.MOVE]
+    assert (move.group[DType.F16], move.queue_group[DType.F16]) == (8, 2)
+    changed = fabric.changed({"timing.move.f16": 16, "timing.move.startup": 7}).timing[Timing.MOVE]
+    assert (changed.group[DType.F16], changed.queue_group[DType.F16]) == (16, 2)
+    assert changed.queue_startup == 7
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
@@ -71,9 +99,10 @@ def test_a_window_is_a_part_of_the_register_file() -> None:
 @pytest.mark.parametrize("name", presets())
 def test_a_number_of_a_file_is_refused_with_the_file(name: str, tmp_path: Path) -> None:
     text = (PRESETS / f"{name}.toml").read_text(encoding="utf-8")
-    (tmp_path / "other.toml").write_text(
-        text.replace("dimensions = { value = ", "dimensions = { value = 9"), encoding="utf-8"
-    )
+    beyond = text.replace("dimensions = { value = ", "dimensions = { value = 9")
+    if beyond == text:  # a variant that says nothing of it
+        beyond += '[core]\ndimensions = { value = 96, grade = "A" }\n'
+    (tmp_path / "other.toml").write_text(beyond, encoding="utf-8")
     wanted = r"other\.toml: fabric '\w+': 'core\.dimensions' must be 1 to 8; got 9\d"
     with pytest.raises(FabricError, match=wanted):
         read_fabric(tmp_path / "other.toml")
@@ -120,10 +149,10 @@ def test_numbers_that_no_fabric_has_are_refused(line: str, fact: str, tmp_path: 
 @pytest.mark.parametrize("value", ["true", '"8"', "[8]"])
 def test_an_energy_is_a_number(value: str, tmp_path: Path) -> None:
     text = (PRESETS / "tiny.toml").read_text(encoding="utf-8")
-    changed = re.sub(r"(hop = \{ value = )[\d._]+", rf"\g<1>{value}", text)
+    changed = re.sub(r"(io_byte = \{ value = )[\d._]+", rf"\g<1>{value}", text)
     assert changed != text
     (tmp_path / "other.toml").write_text(changed, encoding="utf-8")
-    with pytest.raises(FabricError, match=r"other\.toml: 'energy\.hop' must be a number; got "):
+    with pytest.raises(FabricError, match=r"other\.toml: 'energy\.io_byte' must be a number; got "):
         read_fabric(tmp_path / "other.toml")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsc.isa.diagnostics import AssemblyError
-from wsc.isa.fabric import PRESETS, Fabric, FabricError, Grade, find_fabric, read_fabric
+from wsc.isa.fabric import PRESETS, Fabric, FabricError, Grade, find_fabric, followed, read_fabric
 from wsc.isa.machine import described, machine_of, read_settings, strange
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
@@ -54,7 +54,8 @@ def test_numbers_change_together(keys: list[str]) -> None:
     fabric = find_fabric("wse2")
     numbers = fabric.numbers()
     changed = fabric.changed({key: _other(key, numbers[key]) for key in keys})
-    assert {k for k, v in changed.numbers().items() if v != numbers[k]} == set(keys)
+    follow = {key for key in KEYS if followed(key) in keys}
+    assert {k for k, v in changed.numbers().items() if v != numbers[k]} == {*keys, *follow}
     assert machine_of(_program(changed)).numbers() == changed.numbers()
 
 
@@ -71,6 +72,7 @@ def test_fields_changed_in_python_are_kept() -> None:
     changed = replace(fabric, io_bytes_per_cycle=8, timing=timing, name="mine")
     text = print_program(described(Program("", 2, 2), changed))
     assert "set io.bytes_per_cycle = 8\nset timing.move.startup = 9\n" in text
+    assert "set timing.move.queue.startup = 2\n" in text  # what was said of SRAM alone
     assert machine_of(parse(text)).numbers() == changed.numbers()
 
 

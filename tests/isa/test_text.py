@@ -22,7 +22,7 @@ from wsc.isa.verifier import verify
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted(
     path
-    for folder in ("tests/programs", "docs/collectives")
+    for folder in ("tests/programs", "docs/collectives", "docs/published")
     for path in (ROOT / folder).glob("*.wsa")
 )
 HEAD = 'wsc 1\nfabric "tiny" 1x1\n'

@@ -251,7 +251,7 @@ def test_digits_are_kept(op: str) -> None:
     exact, values = DIGITS[op]
     x = np.array(values, np.float32)
     model = model_of([node(op, 1)], {"x0": x}, {}, ["y0"], opset=22)
-    got = build(model, "2x2").run({"x0": x}).outputs["y0"]
+    got = build(model, "2x2").run({"x0": x}, engine="values").outputs["y0"]
     np.testing.assert_allclose(got, exact(x.astype(np.float64)), rtol=4 * 2.0**-23, atol=0)
 
 
@@ -360,7 +360,7 @@ def test_equal_weights_give_equal_sums_in_the_same_order(
     feeds = {"x0": floats(m, k)}
     weights = {"x1": np.repeat(floats(k, 1), n, axis=1)}
     program = wsc.compile(case("MatMul", feeds, weights), fabric, same_order=True)
-    result = program.run(feeds).outputs["y0"]
+    result = program.run(feeds, engine="values").outputs["y0"]
     np.testing.assert_array_equal(result, np.repeat(result[:, :1], n, axis=1))
     np.testing.assert_allclose(result, feeds["x0"] @ weights["x1"], rtol=1e-4, atol=1e-4)
     assert ("turn_east" in program.text) == (k == 2000 and fabric != "1x4")
@@ -372,7 +372,7 @@ def test_equal_filters_give_equal_channels(fabric: str) -> None:
     weights = {"x1": np.repeat(floats(1, 16, 3, 3), 24, axis=0)}
     model = case("Conv", feeds, weights, pads=[1, 1, 1, 1])
     program = wsc.compile(model, fabric, same_order=True)
-    result = program.run(feeds).outputs["y0"]
+    result = program.run(feeds, engine="values").outputs["y0"]
     np.testing.assert_array_equal(result, np.repeat(result[:, :1], 24, axis=1))
     assert ("turn_east" in program.text) == (fabric != "1x4")
 

@@ -33,6 +33,7 @@ CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
         ("gpt-j-6b", 6_050_882_784),
         ("gpt-neo-2.7b", 2_651_307_520),
         ("gpt-neox-20b", 20_554_567_680),
+        ("llama2-7b", 6_738_415_616),
         ("llama3-8b", 8_030_261_248),
         ("gpt3-175b", 174_600_000_000),
         ("gopher-280b", 258_000_000_000),  # without relative positions

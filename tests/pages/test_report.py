@@ -44,7 +44,7 @@ class Elements(HTMLParser):
 
 
 def shown(text: str) -> dict[str, Any]:
-    return json.loads(Elements(text).scripts[0])
+    return json.loads(Elements(text).scripts[0])[0]
 
 
 def made(program: Any, run: Any) -> dict[str, Any]:

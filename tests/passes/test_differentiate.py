@@ -11,7 +11,16 @@ from tests import oracle
 from tests.conftest import Golden
 from wsc.errors import CompileError
 from wsc.ir.build import GraphBuilder
-from wsc.ir.graph import Arg, Graph, GraphOutput, Lit, Map, Reduction, Step, Type
+from wsc.ir.graph import (
+    Arg,
+    Graph,
+    GraphOutput,
+    Lit,
+    Map,
+    Reduction,
+    Step,
+    Type,
+)
 from wsc.ir.text import parse_graph, print_graph
 from wsc.isa.derivatives import DERIVATIVES, WITHOUT
 from wsc.isa.table import TABLE, Form, Operand, operand_type

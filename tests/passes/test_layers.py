@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -58,12 +59,14 @@ def inputs(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {value.name: random.standard_normal(shape).astype(np.float32)}
 
 
-def agree(model: onnx.ModelProto, program: wsc.Program, tolerance: float = 2e-5) -> int | None:
-    """Hold a program's outputs against ONNX Runtime's. Returns the cycles of the run."""
+def agree(
+    model: onnx.ModelProto, program: wsc.Program, tolerance: float = 2e-5, engine: str = "values"
+) -> int | None:
+    """Hold a program's outputs against ONNX Runtime's. The cycles, of an engine with a clock."""
     feeds = inputs(model)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     wanted = session.run(None, feeds)
-    result = program.run(feeds)
+    result = program.run(feeds, engine=engine)
     for output, value in zip(session.get_outputs(), wanted, strict=True):
         np.testing.assert_allclose(
             result.outputs[output.name], np.asarray(value), tolerance, tolerance
@@ -124,13 +127,18 @@ def test_what_cannot_be_laid_out_alike_is_placed_as_any_other_nodes(
 # --- laid out, in the text --------------------------------------------------------------
 
 
+def counts_alike(line: str) -> list[str]:
+    """The words of a line, with forty for four and 39 for three."""
+    return re.sub(r"39|3", "39", re.sub(r"40|4", "40", line)).split()
+
+
 def test_the_text_of_forty_layers_is_that_of_four() -> None:
     four, forty = (wsc.compile(decoder(count), "4x4") for count in (4, 40))
     ours, theirs = (program.text.splitlines() for program in (four, forty))
     assert len(ours) == len(theirs)
     for mine, other in zip(ours, theirs, strict=True):  # columns are as wide as their names
         if not mine.startswith("work "):
-            assert mine.split() == other.replace("40", "4").replace("39", "3").split()
+            assert counts_alike(mine) == counts_alike(other)
     assert code_bytes(four.assembly, four.fabric) == code_bytes(forty.assembly, forty.fabric)
     assert loops(forty.assembly) == [(40, 40)]
     assert parse(forty.text) == forty.assembly
@@ -154,7 +162,7 @@ def test_a_loop_computes_what_its_layers_do(
     program, other = wsc.compile(model, fabric), plain(model, fabric)
     assert loops(program.assembly) == wanted
     assert loops(other.assembly) == []
-    cycles, others = agree(model, program), agree(model, other)
+    cycles, others = (agree(model, each, engine="both") for each in (program, other))
     assert cycles is not None
     assert others is not None
     assert cycles <= 1.02 * others

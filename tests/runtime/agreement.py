@@ -68,7 +68,7 @@ def ending(
             check_races=check_races,
         )
     except (ExecutionFault, Deadlock, CycleLimit) as error:
-        counters = error.counters if isinstance(error, CycleLimit) else None
+        counters = None if isinstance(error, ExecutionFault) else error.counters
         return Ending(_told(error), error.cycle or 0, {}, counters)
     return Ending("", run.cycles, run.outputs, run.counters)
 
@@ -111,7 +111,7 @@ def time_ending(
     try:
         run = run_time(image, record, Options(delays=delays, max_cycles=max_cycles))
     except (ExecutionFault, Deadlock, CycleLimit) as error:
-        counters = error.counters if isinstance(error, CycleLimit) else None
+        counters = None if isinstance(error, ExecutionFault) else error.counters
         return Ending(_told(error), error.cycle or 0, {}, counters)
     return Ending("", run.cycles, {}, run.counters)
 

@@ -66,7 +66,7 @@ class Case:
 def generate(seed: int) -> Case:
     """The program of a seed."""
     rng = random.Random(seed)
-    fabric = _fabric(rng)
+    fabric = other_machine(random.Random(f"machine {seed}"), _fabric(rng))
     width, height = rng.choice(SIZES)
     plan = Plan(rng, fabric, width, height)
     pieces = []
@@ -103,6 +103,30 @@ def varied(rng: random.Random, base: Fabric) -> Fabric:
         io_bytes_per_cycle=rng.choice((1, 3, 4, 6, 10, 16, 64, 1 << 20)),
         issue_cycles=rng.choice((0, 1, 2, 4)),
         timing=_timing(rng, base),
+    )
+
+
+def other_machine(rng: random.Random, base: Fabric) -> Fabric:
+    """Often a fabric with other links, branches and banks, and with other cycles for queues."""
+    if rng.random() < 0.4:
+        return base
+    timing = dict(base.timing)
+    for row in (Timing.MOVE, Timing.ARITHMETIC, Timing.MULTIPLY_ACCUMULATE):
+        lanes = {dtype: rng.choice((1, 2, 5)) for dtype in DType}
+        cycles, start = rng.choice((1, 2, 3)), rng.choice((0, 1, 4))
+        timing[row] = replace(timing[row], cycles=cycles, queue_startup=start, queue_group=lanes)
+    return replace(
+        base,
+        hop_cycles=rng.choice((1, 1, 2, 3, 5)),
+        turn_cycles=rng.choice((0, 0, 1, 4, 20)),
+        link_millicycles=rng.choice((1000, 1000, 1125, 1500, 1999, 2000, 3300)),
+        branch_taken_cycles=rng.choice((1, 2, 6)),
+        branch_back_cycles=rng.choice((0, 1, 9)),
+        dependent_cycles=rng.choice((0, 1, 2, 7)),
+        sram_banks=rng.choice((1, 2, 8)),
+        sram_bank_bytes=rng.choice((2, 4, 16)),
+        sram_conflict_millicycles=rng.choice((1000, 1940, 3000)),
+        timing=timing,
     )
 
 

@@ -16,6 +16,7 @@ from wsc.isa.parser import parse
 from wsc.isa.program import Kind
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
+from wsc.runtime.passes import passes_of
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 
@@ -109,3 +110,39 @@ def test_the_statements_of_every_region_have_their_own_cycles(
     assert [row.spent for row in rows] == [each[10], each[60], turns * each[7], each[40]]
     assert sum(row.added for row in counters.statements) == max(row.end for row in rows)
     assert counters.dynamic_links.shape == (1, 2, 5)  # nothing is sent, and all is counted
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_stalls_by_line_color_and_semaphore_sum_to_those_of_the_tiles(path: Path) -> None:
+    loaded = load(path)
+    counters = loaded.run(loaded.draw(1), engine="reference", delays=3).counters
+    queues, rest = ("input", "output", "dynamic"), ("semaphore", "unit")
+    main = [stall for stall in counters.stalls if stall.unit == 0]
+    whole = counters.stalled_input + counters.stalled_output
+    assert sum(stall.cycles for stall in main if stall.cause in queues) == whole.sum()
+    assert sum(stall.cycles for stall in main if stall.cause in rest) == counters.waiting.sum()
+    by_color = sum((item.stalled_input for item in counters.colors), np.zeros_like(whole))
+    assert (by_color == counters.stalled_input).all()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for stall in counters.stalls:
+        assert stall.color in lines[stall.where.line - 1], stall
+        if stall.cause == "semaphore":
+            assert f"wait s{stall.number}" in lines[stall.where.line - 1]
+    for name, item in ((item.color, item) for item in counters.colors):
+        of_it = [stall for stall in main if stall.color == name]
+        assert item.stalled_output.sum() == sum(s.cycles for s in of_it if s.cause == "output")
+
+
+@pytest.mark.parametrize("engine", ["time", "reference"])
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_self_cycles_sum_to_those_of_the_threads(path: Path, engine: str) -> None:
+    loaded = load(path)
+    counters = loaded.run(loaded.draw(1), engine=engine).counters
+    threads = counters.busy.size * counters.cycles - int(counters.idle.sum())
+    assert sum(item.inside for item in counters.statements) == threads
+    program = loaded.assembly
+    if all(passes_of(program, region, 0) is None for region in program.regions):
+        # Tiles go different ways: what a row has spent is a part of the whole, too.
+        assert sum(item.spent for item in counters.statements) <= counters.cycles
+    else:
+        assert all(item.inside <= item.spent * counters.busy.size for item in counters.statements)

@@ -107,7 +107,7 @@ def test_turns_of_a_loop(assigned: str, turn: int) -> None:
     """A loop that sets its own register may end sooner than its count says."""
     image, near, form = tables(assigned=assigned)
     end = int((image.code.rows[:, Col.KIND] == Kind.NEXT).argmax())
-    body = slice(image.code.rows[end, Col.A], end + 1)
+    body = slice(image.code.rows[end, Col.BRANCH], end + 1)
     assert (form["around"][body] == end).all()
     assert form["turn"][end] == turn
     assert (near[body] == FAR).all()

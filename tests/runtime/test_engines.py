@@ -16,17 +16,17 @@ from benchmarks.patterns import PATTERNS, streamed
 from tests.e2e.corruptions import candidates
 from tests.fabric import build, network
 from tests.runtime.agreement import Ending, assert_agree, differences, ending, random_inputs
-from tests.runtime.generate import generate, varied
+from tests.runtime.generate import generate, other_machine, varied
 from tests.runtime.programs import broadcast, chain, program, with_io
 from wsc import models, runtime
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.types import DType
 from wsc.models import builders
+from wsc.runtime.clocked.records import MOST_VISITS
 from wsc.runtime.counters import Counters
 from wsc.runtime.errors import LoadError
 from wsc.runtime.image import Image
-from wsc.runtime.reference.basics import MOST_VISITS
 
 WRITTEN = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 Feeds = dict[str, np.ndarray]
@@ -129,6 +129,7 @@ def test_trees_that_share_their_ramps(seed: int) -> None:
     )
     made = program(CROSSED.format(**sizes, second=second), f"{width}x{height}")
     fabric = replace(varied(rng, find_fabric("wse2")), io_bytes_per_cycle=1 << 20)
+    fabric = other_machine(rng, fabric)
     image = runtime.load(made, fabric)
     whole = assert_agree(image, random_inputs(made))
     assert not whole.error
@@ -226,6 +227,16 @@ def test_random_programs(block: int) -> None:
             assert not found, f"delays change values: {found}"
         if seed % 3 == 0:
             cut_short(image, inputs, whole, seed)
+
+
+def test_looks_at_links_that_fill_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link may be due in one cycle several times; with room for one look each, none is lost."""
+    monkeypatch.setattr("wsc.runtime.time.tables.LOOKS", 1)
+    for seed in range(2000, 2060):
+        case = generate(seed)
+        assert_agree(
+            runtime.load(case.program, case.fabric), case.inputs, delays=3, several_faults=True
+        )
 
 
 # Programs of other seeds on which the engines once differed.
@@ -342,7 +353,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[wsc.Program, Feed
 @pytest.mark.parametrize("seed", range(8))
 def test_a_network_on_other_fabrics(encoder: tuple[wsc.Program, Feeds], seed: int) -> None:
     built, feeds = encoder
-    fabric = varied(random.Random(seed), built.fabric)
+    fabric = other_machine(random.Random(seed), varied(random.Random(seed), built.fabric))
     end = assert_agree(
         built.assembly, feeds, fabric=fabric, weights_dir=built.folder, delays=seed or None
     )

@@ -227,6 +227,120 @@ def test_a_trace_that_is_full_says_what_it_leaves_out() -> None:
         assert (some.entries[:count] == all_of.entries[:count]).all()
 
 
+def clipped(entries: list[list[int]], first: int, end: int) -> list[list[int]]:
+    """The part of each entry that lies in a window, if it has one there."""
+    parts = [[max(e[0], first), min(e[0] + e[1], end), *e[2:]] for e in entries]
+    return [[begin, stop - begin, *rest] for begin, stop, *rest in parts if stop > begin]
+
+
+@pytest.mark.parametrize("engine", ["time", "reference"])
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_a_window_is_a_part_of_the_whole(path: Path, engine: str) -> None:
+    whole = traced(path, engine=engine)
+    first, cycles = whole.cycles // 3, whole.cycles // 4
+    part = traced(path, TraceRequest("all", first=first, cycles=cycles), engine=engine).trace
+    assert whole.trace is not None
+    assert part is not None
+    for one, other in zip(part.units, whole.trace.units, strict=True):
+        assert one.entries.tolist() == clipped(other.entries.tolist(), first, first + cycles)
+    found = document(part)
+    for event in found["traceEvents"]:
+        if event["ph"] == "X":
+            assert first <= event["ts"] < event["ts"] + event["dur"] <= first + cycles
+    assert found["otherData"]["window"] == [first, first + cycles]
+
+
+def test_a_window_of_a_run_that_is_stopped() -> None:
+    path = next(path for path in WRITTEN if path.stem == "life")
+    request = TraceRequest("all", first=100, cycles=10**9)
+    with pytest.raises(CycleLimit) as caught:
+        traced(path, request, max_cycles=300)
+    trace = caught.value.trace
+    assert trace.window == (100, 300)
+    ends = {
+        int((unit.entries[:, 0] + unit.entries[:, 1]).max())
+        for unit in trace.units
+        if len(unit.entries)
+    }
+    assert max(ends) == 300
+
+
+@pytest.mark.parametrize("engine", ["time", "reference"])
+def test_a_node_alone(engine: str) -> None:
+    program = parse(
+        CHAINED.replace("wait s0, 1", "async 0 -> s0: mov.f32 [0], [4]\n  wait s0, 1"), "chained"
+    )
+    whole = runtime.run(program, {}, trace=TraceRequest("all"), engine=engine).trace
+    part = runtime.run(program, {}, trace=TraceRequest("all", node="there"), engine=engine).trace
+    assert whole is not None
+    assert part is not None
+    named = [item.node for item in whole.image.code.statements]
+    for one, other in zip(part.units, whole.units, strict=True):
+        kept = [entry for entry in other.entries.tolist() if named[entry[4]] == "there"]
+        assert one.entries.tolist() == kept
+        assert kept
+    with pytest.raises(RuntimeFault, match="no statement of main is for a node 'ther'; there is"):
+        runtime.run(program, {}, trace=TraceRequest("all", node="ther"), engine=engine)
+
+
+CHAINED = """
+wsc 1
+fabric "wse2" 1x1
+precision f32
+tensor t : f32[9] at 0 size 36
+region all at 0,0 size 1x1
+proc work(n)
+  add.f32 [4*i], [4*i], 1.0 for i:n
+  wait s0, 1
+end
+main all
+  call work(n = 5) @"here"
+  call work(n = 9) @"there"
+  call work(n = 2) @"here"
+end
+"""
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_numbers_of_threads_add_up(path: Path) -> None:
+    result = traced(path)
+    assert result.trace is not None
+    points = [event for event in document(result.trace)["traceEvents"] if event["ph"] == "C"]
+    ends = [*(event["ts"] for event in points[1:]), result.cycles]
+    for state in STATES:
+        means = [event["args"].get(state, 0) for event in points]
+        total = sum(
+            mean * (end - event["ts"]) for mean, event, end in zip(means, points, ends, strict=True)
+        )
+        wanted = sum(unit.cycles()[state] for unit in result.trace.units if unit.unit == 0)
+        assert total == pytest.approx(wanted, abs=0.001 * result.cycles)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_arrows_go_from_a_deed_to_the_end_of_a_wait(path: Path) -> None:
+    result = traced(path, causes=True)
+    assert result.trace is not None
+    found = document(result.trace)
+    slices = tracks(found)
+
+    def within(event: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+        there = slices[event["pid"], event["tid"]]
+        return [
+            one
+            for one in there
+            if one["cat"] == kind and one["ts"] <= event["ts"] < one["ts"] + one["dur"]
+        ]
+
+    arrows = [event for event in found["traceEvents"] if event["ph"] in "sf"]
+    assert bool(arrows) == (path.stem != "switch")  # whose tiles wait for the edge alone
+    for start, end in zip(arrows[::2], arrows[1::2], strict=True):
+        assert (start["ph"], end["ph"], start["id"]) == ("s", "f", end["id"])
+        assert start["ts"] <= end["ts"]
+        (wait,) = within(end, "wait")
+        assert wait["ts"] + wait["dur"] == end["ts"] + 1
+        assert within(start, "instruction")
+
+
 TILES = [
     ("0,0", 7, 5, [0]),
     ("corners", 3, 3, [0, 2, 6, 8]),

@@ -140,8 +140,8 @@ def text() -> Iterator[Batch]:
         yield {"tokens": pieces[rows], "label": after[rows]}
 
 
-def gpt() -> onnx.ModelProto:
-    """Two layers of GPT-2, with one table for the letters that come in and go out."""
+def gpt(layers: int = LAYERS) -> onnx.ModelProto:
+    """Layers of GPT-2, with one table for the letters that come in and go out."""
     b = Builder(5)
     b.weight("wte", LETTERS, WIDTH)
     b.weight("wpe", TOKENS, WIDTH)
@@ -150,7 +150,7 @@ def gpt() -> onnx.ModelProto:
     b.constant("scale", (WIDTH // HEADS) ** -0.5, np.float32)
     b.constant("hidden", np.triu(np.full((TOKENS, TOKENS), -1e9), 1), np.float32)
     x = b.node("Add", "embedded", b.node("Gather", "letters", "wte", "tokens"), "wpe")
-    for layer in range(LAYERS):
+    for layer in range(layers):
         n = f"h{layer}."
 
         def linear(name: str, x: str, inputs: int, outputs: int, n: str = n) -> str:

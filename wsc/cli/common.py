@@ -110,8 +110,17 @@ def model_options(function: _Command) -> _Command:
 
 
 def training_options(function: _Command) -> _Command:
-    """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``."""
+    """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``,
+    ``--recompute``."""
     for option in (
+        click.option(
+            "--recompute",
+            type=click.Choice(["none", "layers", "auto"]),
+            default="auto",
+            show_default=True,
+            help="Activations that the backward pass computes again: none, those of layers that "
+            "repeat, or those where they do not fit.",
+        ),
         click.option(
             "--accumulate",
             type=click.IntRange(1),
@@ -168,7 +177,7 @@ def require_training(train: bool) -> None:
             raise Refusal(f"{option.opts[0]} is for a training step: give --train as well")
 
 
-_TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate")
+_TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute")
 
 
 def set_option(function: _Command) -> _Command:
@@ -220,6 +229,18 @@ def read_dims(values: Iterable[str]) -> dict[str, int]:
         if dims.setdefault(name, int(size)) != int(size):
             raise Refusal(f"--dim {name} is given as both {dims[name]} and {size}")
     return dims
+
+
+def coordinates(flag: str, text: str) -> tuple[int, int]:
+    """The numbers of ``X,Y``.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    found = re.fullmatch(r"(\d+),(\d+)", text.replace(" ", ""))
+    if not found:
+        raise Refusal(f"{flag} {text}: wants X,Y")
+    return int(found[1]), int(found[2])
 
 
 def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:

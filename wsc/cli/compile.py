@@ -27,6 +27,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.estimate import estimated, report_option, write_report
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -176,6 +177,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     metavar="DIR",
     help="Write the IR after each pass into numbered files.",
 )
+@report_option
 @sized
 @general
 def command(
@@ -196,8 +198,10 @@ def command(
     trainable: tuple[str, ...],
     clip: float,
     accumulate: int,
+    recompute: str,
     print_ir_after: str | None,
     dump_ir: Path | None,
+    report: Path | None,
     sizes: Sizes,
 ) -> None:
     """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
@@ -208,6 +212,7 @@ def command(
     """
     from wsc.isa.machine import read_settings
 
+    start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
     chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes)
@@ -217,6 +222,7 @@ def command(
     read = [*source_files(chosen), *given_files(bind), *fabric_files(fabric)]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
     written = [*([] if output == STANDARD else [output]), *dumped]
+    written += [] if report is None else [report]
     require_outputs(written, dump_ir, read)
     bound, arrays = read_dims(dims), read_arrays("--bind", bind)
     changes = dict(read_settings(settings))
@@ -247,6 +253,7 @@ def command(
                     trainable=trainable,
                     batch=sizes.batch,
                     clip=clip,
+                    recompute=recompute,
                     over=accumulate,
                     observe=recorder,
                     settings=changes,
@@ -271,6 +278,8 @@ def command(
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
         _write(program, output, read)
+    if report is not None:
+        write_report(estimated(program, start), str(output), report, (*read, *program.inputs))
     for head, text in summary(program, output, fabric is None, recorder):
         say(f"{head:<9} {text}", error=True)
 

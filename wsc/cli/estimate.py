@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,18 @@ from wsc.cli.common import (
     verbose,
     working,
 )
-from wsc.cli.names import FABRIC, Named, Sizes, chosen_model, compiled, require_file, sized
+from wsc.cli.names import (
+    FABRIC,
+    Named,
+    Sizes,
+    chosen_model,
+    compiled,
+    is_name,
+    model_of,
+    sized,
+    source_files,
+)
+from wsc.cli.outputs import given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 from wsc.isa.shown import named
@@ -68,6 +79,14 @@ class Estimate:
         return None if self.tokens is None else self.tokens / self.seconds_on_the_fabric
 
 
+report_option = click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write what is predicted as a page, as wsc report writes what has run.",
+)
+
+
 @click.command("estimate")
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
@@ -75,6 +94,7 @@ class Estimate:
 @training_options
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@report_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @sized
 @general
@@ -92,7 +112,9 @@ def command(
     trainable: tuple[str, ...],
     clip: float,
     accumulate: int,
+    recompute: str,
     as_json: bool,
+    report: Path | None,
     every: bool,
     sizes: Sizes,
 ) -> None:
@@ -105,8 +127,10 @@ def command(
     start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
-    named = chosen_model(model, replace(sizes, batch=None) if train else sizes)
-    tokens = None
+    named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
+    read = (*source_files(named), *given_files(bind))
+    require_outputs([] if report is None else [report], None, read)
+    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
     if train:
         options = {
             "loss": loss,
@@ -114,27 +138,38 @@ def command(
             "groups": groups,
             "trainable": trainable,
             "clip": clip,
+            "recompute": recompute,
             "over": accumulate,
             "batch": sizes.batch,
         }
-        program = _step(model, fabric, dims, bind, precision, settings, options)
+        program = _step(named, fabric, dims, bind, precision, settings, options)
     elif isinstance(named, Named):
-        tokens = named.task.batch * named.task.tokens
-        if dims or bind:
-            flag = "--dim" if dims else "--bind"
-            raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
+        _refuse_sizes(model, dims, bind)
         program = compiled(named, fabric or FABRIC, precision, settings)
     else:
         program = _given(model, fabric, dims, bind, precision, settings)
     estimate = estimated(program, start, tokens)
+    if report is not None:
+        write_report(estimate, str(model), report, read)
     if as_json:
-        say_json(as_object(estimate))
+        say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
     else:
-        show(estimate, every)
+        show(estimate, every, program.notes if train else ())
+
+
+def _file(train: bool, model: Path) -> bool:
+    """Whether it is the file of a model to train, which has a batch too."""
+    return train and not is_name(model)
+
+
+def _refuse_sizes(model: Path | str, dims: tuple[str, ...], bind: tuple[str, ...]) -> None:
+    if dims or bind:
+        flag = "--dim" if dims else "--bind"
+        raise Refusal(f"{flag}: {model} is a name, and its sizes have flags of their own")
 
 
 def _step(
-    model: Path,
+    model: Path | Named,
     fabric: str | None,
     dims: tuple[str, ...],
     bind: tuple[str, ...],
@@ -146,12 +181,17 @@ def _step(
     from wsc.api import compile_step
     from wsc.isa.machine import read_settings
 
-    require_file(model)
-    if not is_model(model) or bind:
+    if isinstance(model, Named):
+        _refuse_sizes(model.shape.name, dims, bind)
+        fabric = fabric or FABRIC
+        # As language models train: halves on the fabric, and single precision in the store.
+        chosen = click.get_current_context().get_parameter_source("precision")
+        precision = precision if chosen is ParameterSource.COMMANDLINE else "f16"
+    elif not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
     with noted(), working("compiling"):
         return compile_step(
-            model,
+            **model_of(model),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision,
@@ -193,6 +233,23 @@ def estimated(program: Program, start: float, tokens: int | None = None) -> Esti
     seconds = time.perf_counter() - start
     use = sram_kinds(assembly, fabric)
     return Estimate(program, prediction, rows, use, trust, seconds, tokens)
+
+
+def write_report(estimate: Estimate, name: str, path: Path, read: Iterable[Path]) -> None:
+    """Write the page of a prediction. name: of the program. read: files that are never replaced."""
+    from wsc.cli.report import write_page
+    from wsc.pages import estimate_data
+
+    program = estimate.program
+    made = estimate_data(
+        program.assembly,
+        program.fabric,
+        estimate.prediction,
+        estimate.rows,
+        facts_of(estimate),
+        name,
+    )
+    write_page(path, [made], read)
 
 
 def as_object(estimate: Estimate) -> dict[str, Any]:
@@ -237,12 +294,12 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def show(estimate: Estimate, every: bool) -> None:
-    """The report for people, on standard output."""
-    screen, prediction, use = console(), estimate.prediction, estimate.sram
+def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What is predicted, a head and a text each. notes: sentences on how it was compiled."""
+    prediction, use = estimate.prediction, estimate.sram
     clock = estimate.program.fabric.clock_hertz
     walked = "a sample of the tiles" if prediction.sampled else "all tiles"
-    facts = [
+    return [
         ("fabric", fabric_name(estimate.program)),
         (
             "cycles",
@@ -261,7 +318,13 @@ def show(estimate: Estimate, every: bool) -> None:
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
+        *(("note", note) for note in notes),
     ]
+
+
+def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
+    """The report for people, on standard output. notes: sentences on how it was compiled."""
+    screen, prediction, facts = console(), estimate.prediction, facts_of(estimate, notes)
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
         facts.append(("energy, uJ", energy))

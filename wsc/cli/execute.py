@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from wsc.api import Program
     from wsc.runtime.api import RunResult
-    from wsc.runtime.errors import CycleLimit
+    from wsc.runtime.errors import CycleLimit, Deadlock
     from wsc.runtime.trace import TraceRequest
 
 
@@ -22,7 +22,7 @@ def execute(
     program: Program, arrays: dict[str, np.ndarray], options: dict[str, Any]
 ) -> tuple[RunResult, str]:
     """The run, and why it stopped before its end: then it has counters but no outputs."""
-    from wsc.runtime.errors import CycleLimit
+    from wsc.runtime.errors import CycleLimit, Deadlock
 
     started = time.perf_counter()
     with working("running") as line:
@@ -34,7 +34,9 @@ def execute(
             return program.run(
                 arrays, progress=progress, compiling=about_compiling(line), **options
             ), ""
-        except CycleLimit as error:
+        except (CycleLimit, Deadlock) as error:
+            if error.counters is None:  # nothing was timed
+                raise
             return _unfinished(error, options, time.perf_counter() - started), str(error)
 
 
@@ -54,20 +56,28 @@ def about_compiling(line: Any) -> Callable[[str], None]:
     return compiling
 
 
-def _unfinished(error: CycleLimit, options: dict[str, Any], seconds: float) -> RunResult:
+def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: float) -> RunResult:
     from wsc.runtime.api import RunResult
     from wsc.runtime.engine import choose_engine
 
-    engine = choose_engine(options["engine"], options["check_races"])
-    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace)
+    wanted = ("check_races", "causes")
+    engine = choose_engine(options["engine"], *(options.get(name, False) for name in wanted))
+    assert error.cycle is not None
+    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace, error.causes)
 
 
-def trace_request(program: Program, tiles: str | None, events: int | None) -> TraceRequest:
-    """What to record; tiles that are not there are refused before the long work."""
-    from wsc.runtime.trace import DEFAULT_EVENTS, DEFAULT_TILES, TraceRequest
+def trace_request(program: Program, given: Mapping[str, Any]) -> TraceRequest:
+    """What to record; tiles and nodes that are not there are refused before the long work.
 
-    request = TraceRequest(tiles or DEFAULT_TILES, events or DEFAULT_EVENTS)
+    given: the fields of the request, None where an option was not given.
+    """
+    from wsc.runtime.nodes import statements_of
+    from wsc.runtime.trace import TraceRequest
+
+    request = TraceRequest(**{name: value for name, value in given.items() if value is not None})
     request.chosen(program.assembly.width, program.assembly.height)
+    if request.node:
+        statements_of(program.assembly, request.node)
     return request
 
 

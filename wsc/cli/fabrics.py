@@ -12,7 +12,9 @@ from wsc.cli.tables import PlainTable, print_table
 if TYPE_CHECKING:
     from wsc.isa.fabric import Fabric
 
-GRADES = "P primary source, S second hand, D derived from other rows, A assumed"
+GRADES = (
+    "P primary source, S second hand, D derived from other rows, A assumed, M measured by others"
+)
 
 
 @click.command("fabrics")
@@ -62,7 +64,7 @@ def show_all(fabrics: list[Fabric]) -> None:
         "SRAM a tile",
         "colors",
         "I/O a cycle",
-        "P/S/D/A",
+        "P/S/D/A/M",
         "title",
         right=("clock", "SRAM a tile", "colors", "I/O a cycle"),
     )
@@ -75,7 +77,7 @@ def show_all(fabrics: list[Fabric]) -> None:
             f"{fabric.sram_bytes:,} B",
             str(fabric.colors),
             f"{fabric.io_bytes_per_cycle:,} B",
-            "/".join(str(grades.count(grade)) for grade in "PSDA"),
+            "/".join(str(grades.count(grade)) for grade in "PSDAM"),
             fabric.title,
         )
     screen = console()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from wsc.cli.common import Refusal, console, general, load_program
+from wsc.cli.common import Refusal, console, coordinates, general, load_program
+from wsc.cli.maps import map_option, show_sram
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -41,6 +41,7 @@ FEW = 3  # nodes named beside a line; more of them are counted
 @click.option("--tile", metavar="X,Y", help="What this tile holds, routes and is called with.")
 @click.option("--kernel", metavar="NAME", help="A procedure, its call sites and their nodes.")
 @click.option("--node", metavar="ONNX_NODE", help="The lines, tiles and streams of an ONNX node.")
+@map_option
 @click.option("--streams", is_flag=True, help="The edge's schedule, with bytes and cycles.")
 @target_options
 @sized
@@ -50,6 +51,7 @@ def command(
     tile: str | None,
     kernel: str | None,
     node: str | None,
+    maps: tuple[str, ...],
     streams: bool,
     fabric: str | None,
     precision: str | None,
@@ -60,7 +62,10 @@ def command(
     Line numbers are those of the file. "<-" names the ONNX nodes that caused a line;
     for lines of a procedure, the nodes that call it.
     """
-    place = None if tile is None else _coordinates(tile)
+    ran = next((kind for kind in maps if kind != "sram"), "")
+    if ran:
+        raise Refusal(f"--map {ran} is of a run: wsc run {program} --map {ran}")
+    place = None if tile is None else coordinates("--tile", tile)
     chosen = chosen_model(program, sizes)
     if isinstance(chosen, Named):
         loaded = compiled(chosen, fabric or FABRIC, precision)
@@ -76,15 +81,10 @@ def command(
         show_node(screen, loaded, node)
     if streams:
         show_streams(screen, loaded)
-    if place is None and kernel is None and node is None and not streams:
+    if maps:
+        show_sram(loaded)
+    if place is None and kernel is None and node is None and not streams and not maps:
         show_summary(screen, loaded)
-
-
-def _coordinates(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+),(\d+)", text.replace(" ", ""))
-    if not found:
-        raise Refusal(f"--tile {text}: wants X,Y")
-    return int(found[1]), int(found[2])
 
 
 # --- summary ----------------------------------------------------------------------

@@ -29,6 +29,8 @@ COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
     "run": "Run an assembly file on the simulated fabric.",
     "train": "Train an ONNX model on the simulated fabric.",
+    "debug": "Step through a run, and look at tiles, queues and memory.",
+    "why": "Say what a tile, node or line waited for, and who was late.",
     "report": "Run a program, and write what happened as one page of HTML.",
     "estimate": "Predict what a model costs on a fabric, without executing it.",
     "sweep": "Run models on every combination of machines, and say what matters.",
@@ -202,6 +204,7 @@ def cli() -> None:
     wsc run model.wsa --compare model.onnx
     wsc estimate model.onnx --fabric wse2
     wsc inspect model.wsa --node /layer/MatMul
+    wsc why model.wsa --tile 4,4
     wsc estimate gpt-neox-20b --precision f16
     """
 

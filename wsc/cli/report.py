@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsc.cli.common import (
-    LARGEST,
-    Memory,
-    Refusal,
-    bind_option,
-    general,
-    given_program,
-    is_model,
-    read_arrays,
-    say,
-    set_option,
-    working,
-)
+from wsc.cli.asked import Asked, runnable
+from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
-from wsc.cli.outputs import given_files, require_outputs
-from wsc.cli.run import VALUES, fabric_name, inputs_of, short_time
+from wsc.cli.outputs import require_outputs
+from wsc.cli.run import VALUES, fabric_name, short_time
 from wsc.files import write_text
 
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.runtime.api import RunResult
+    from wsc.runtime.trace import TraceRequest
+
+MOST_REPLAYED = 100_000  # cycles
+MOST_ENTRIES = 2_000_000  # of a replay
+UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main thread alone
 
 
 @click.command("report")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
 @click.option(
     "-o",
     "--output",
@@ -41,62 +36,37 @@ if TYPE_CHECKING:
     help="Where the page goes. [default: the program's name]",
 )
 @click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, LARGEST),
-    metavar="N",
-    help="Draw the inputs that are not given. [default: 0, if none is given]",
-)
-@bind_option("Bake an input of a model in as a constant. May be repeated.")
-@click.option(
-    "--fabric",
-    metavar="[NAME:]WxH|NAME|FILE.toml",
-    help="Compile a model for this machine; run a program on it, not on its own.",
-)
-@set_option
-@click.option(
-    "-p",
-    "--precision",
-    type=click.Choice(["f32", "f16"]),
-    help="Of a model: element type of every float. [default: f32]",
-)
-@click.option(
-    "--dim",
-    "dims",
-    multiple=True,
-    metavar="NAME=N",
-    help="Of a model: size of a symbolic dimension. May be repeated.",
-)
-@click.option(
     "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
 )
 @click.option(
-    "--max-cycles",
-    type=click.IntRange(1, LARGEST),
-    metavar="N",
-    help="Stop there; the page shows what was counted until then.",
+    "--replay",
+    type=click.IntRange(0, LARGEST),
+    metavar="CYCLE",
+    help="Replay what tiles did from this cycle on.",
 )
 @click.option(
-    "--max-memory", type=Memory(), metavar="BYTES", help="Refuse to take more for the run."
+    "--replay-cycles",
+    type=click.IntRange(1, MOST_REPLAYED),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="How many cycles of it.",
 )
+@runnable
+@click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[ANOTHER...]")
 @general
 def command(
-    program: Path,
+    asked: Asked,
+    others: tuple[Path, ...],
     output: Path | None,
-    inputs: tuple[str, ...],
-    seed: int | None,
-    bind: tuple[str, ...],
-    fabric: str | None,
-    settings: tuple[str, ...],
-    precision: str | None,
-    dims: tuple[str, ...],
     engine: str | None,
-    max_cycles: int | None,
-    max_memory: int | None,
+    replay: int | None,
+    replay_cycles: int,
 ) -> None:
     """Run a program, and write what happened as a page: one file that asks for nothing else.
+
+    Of several programs each is run, with the same options; the page shows any of them, and their
+    kernels side by side.
 
     The page shows the fabric as heat maps (busy, stalled, wavelets by color and link, SRAM), the
     kernels as a table and in time, the assembly with cycles in the margin, a roofline, memory
@@ -104,35 +74,60 @@ def command(
     """
     if engine == VALUES:
         raise Refusal("--engine values has no clock, and a report is of cycles")
-    if bind and not is_model(program):
-        raise Refusal("--bind is for models; what a program was compiled with stays in it")
-    output = output or Path(f"{'program' if str(program) == '-' else program.stem}.html")
-    given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
-    read = (program, *loaded.inputs, *given_files((*inputs, *bind)))
-    require_outputs([output], None, read)
-    used = seed if seed is not None or given else 0
-    arrays, drawn = inputs_of(loaded, given, used, max_memory, True)
-    options: dict[str, Any] = {
-        "engine": engine,
-        "max_cycles": max_cycles,
-        "max_memory": max_memory,
-        "check_races": False,
-    }
-    result, stopped = execute(loaded, arrays, options)
+    output = output or Path(f"{asked.stem}.html")
+    pages: list[dict[str, Any]] = []
+    files: list[Path] = []
+    ended: list[str] = []
+    for one in (asked, *(replace(asked, program=other) for other in others)):
+        ready = one.load()
+        files += ready.files
+        require_outputs([output], None, files)
+        options: dict[str, Any] = {
+            "engine": engine,
+            "max_cycles": one.max_cycles,
+            "max_memory": one.max_memory,
+            "trace": None
+            if replay is None
+            else replay_request(ready.program, replay, replay_cycles),
+        }
+        result, stopped = execute(ready.program, ready.arrays, options)
+        name = str(one.program)
+        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name))
+        ended += [stopped] if stopped else []
+        say(f"{name}: {result.cycles:,} cycles", error=True)
+    write_page(output, pages, files)
+    if ended:
+        raise Refusal(f"{'; '.join(ended)}; the page shows what was counted until then")
+
+
+def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
+    """What a run has to record so that its main threads can be replayed from a cycle on."""
+    from wsc.runtime.trace import TraceRequest
+
+    tiles = program.assembly.width * program.assembly.height
+    return TraceRequest("all", min(tiles * cycles * UNITS, MOST_ENTRIES), first, cycles)
+
+
+def write_page(output: Path, pages: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
+    """Write the page of some runs whole, or not at all. files: are read, and never replaced."""
+    from wsc.pages import page
+
     with working(f"writing {output}"):
-        write_text(output, page_of(loaded, result, stopped, drawn, used), read)
-    say(f"{output}: {result.cycles:,} cycles, {output.stat().st_size:,} bytes", error=True)
-    if stopped:
-        raise Refusal(f"{stopped}; the page shows what was counted until then")
+        write_text(output, page(*pages), files)
+    say(f"{output}: {output.stat().st_size:,} bytes", error=True)
 
 
-def page_of(
-    program: Program, result: RunResult, stopped: str, drawn: tuple[str, ...], seed: int | None
-) -> str:
-    """The page of a run. stopped: why it did not end, or empty."""
+def data_of(
+    program: Program,
+    result: RunResult,
+    stopped: str,
+    drawn: tuple[str, ...],
+    seed: int | None,
+    name: str,
+) -> dict[str, Any]:
+    """What the page of a run shows. stopped: why it did not end, or empty. name: of the run."""
     from wsc.cost.predict import Unpredictable, predict
-    from wsc.pages import page, report_data
+    from wsc.pages import report_data
     from wsc.report import kernel_rows
 
     assembly, fabric, counters = program.assembly, program.fabric, result.counters
@@ -155,6 +150,6 @@ def page_of(
     if drawn:
         facts.append(("drawn", f"{', '.join(drawn)} from seed {seed}"))
     if stopped:
-        facts.insert(0, ("stopped", stopped))
+        facts.insert(0, ("stopped", stopped.splitlines()[0]))
     facts += [("note", note) for note in program.notes]
-    return page(report_data(assembly, fabric, counters, rows, facts))
+    return report_data(assembly, fabric, counters, rows, facts, result.trace, name)

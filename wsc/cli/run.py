@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsc.cli.against import (
+    Followed,
+    Follower,
+    dump_file,
+    dumps_of,
+    show_followed,
+    write_dump,
+)
 from wsc.cli.common import (
     LARGEST,
     Memory,
@@ -28,6 +36,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.maps import map_option, show_maps
 from wsc.cli.names import (
     Sizes,
     chosen_model,
@@ -53,6 +62,7 @@ if TYPE_CHECKING:
 
 VALUES = "values"  # the engine without a clock
 TIME = "time"  # the engine without values
+CHECKING = "reference"  # the engine that has values and time at once
 DRAWN_BYTES = 12  # of memory for each element of an input: in double precision, and as it is wanted
 MOST_ROWS = 12  # of the table of kernels, without --all
 
@@ -75,6 +85,8 @@ class Finished:
     undecided: str  # why there is no second opinion where outputs differ, or empty
     trace: Path | None
     stopped: str  # why it did not end, or empty
+    followed: Followed | None = None  # nodes against ONNX Runtime
+    dumped: Sequence[Path] = ()  # files with the SRAM of tiles
 
 
 @click.command("run")
@@ -154,6 +166,38 @@ class Finished:
     help="Most entries to record, shared by all units of these tiles. [default: 200000]",
 )
 @click.option(
+    "--trace-from",
+    type=click.IntRange(0, LARGEST),
+    metavar="CYCLE",
+    help="First cycle to record. [default: 0]",
+)
+@click.option(
+    "--trace-cycles",
+    type=click.IntRange(1, LARGEST),
+    metavar="N",
+    help="How many cycles to record. [default: all]",
+)
+@click.option("--trace-node", metavar="ONNX_NODE", help="Record what tiles do for this node alone.")
+@click.option(
+    "--trace-arrows",
+    is_flag=True,
+    help="Arrows from who was late to who waited, both among these tiles; the reference engine.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.onnx|NAME",
+    help="Name the first node whose values differ from ONNX Runtime's; the reference engine.",
+)
+@click.option(
+    "--dump-sram",
+    "dump_sram",
+    multiple=True,
+    metavar="X,Y@CYCLE",
+    help="Write the SRAM of a tile, as it is when the cycle begins, to sram-X-Y-CYCLE.npz, in the "
+    "folder of -o; the reference engine. May be repeated.",
+)
+@click.option(
     "--changed-weights",
     is_flag=True,
     help="Take weights that are not those that the program was compiled with.",
@@ -177,6 +221,13 @@ class Finished:
     metavar="NAME=N",
     help="Of a model: size of a symbolic dimension. May be repeated.",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write the run as a page, as wsc report does.",
+)
+@map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
 @sized
 @general
@@ -196,11 +247,19 @@ def command(
     trace: Path | None,
     trace_tiles: str | None,
     trace_events: int | None,
+    trace_from: int | None,
+    trace_cycles: int | None,
+    trace_node: str | None,
+    trace_arrows: bool,
+    against: Path | None,
+    dump_sram: tuple[str, ...],
     changed_weights: bool,
     fabric: str | None,
     settings: tuple[str, ...],
     precision: str | None,
     dims: tuple[str, ...],
+    report: Path | None,
+    maps: tuple[str, ...],
     every: bool,
     sizes: Sizes,
 ) -> int:
@@ -218,22 +277,43 @@ def command(
     code is 1. Outputs that differ are held against ONNX's reference evaluator in double
     precision, too: they agree if they are right by that and ONNX Runtime is farther from it.
 
+    With --against, values are compared node by node, in the order of the run, where a node has
+    a tensor of its own: exit 1 at the first that differs.
+
     In a trace, 1 us is 1 cycle.
     """
     given, baked = read_arrays("--input", inputs), read_arrays("--bind", bind)
-    if baked and compare is None and not is_model(program):
-        raise Refusal("--bind only serves --compare; what a program was compiled with stays in it")
-    _require_trace(trace, trace_tiles, trace_events)
+    if baked and compare is None and against is None and not is_model(program):
+        raise Refusal(
+            "--bind only serves --compare and --against; what a program was compiled with stays "
+            "in it"
+        )
+    if maps and as_json:
+        raise Refusal("--map is for people; with --json the same numbers are under tiles")
+    recorded = {
+        "tiles": trace_tiles,
+        "events": trace_events,
+        "first": trace_from,
+        "cycles": trace_cycles,
+        "node": trace_node,
+    }
+    _require_trace(trace, recorded, trace_arrows)
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
+    timed |= {"report": report, "maps": maps, "against": against, "dump_sram": dump_sram}
     _require_sense(engine, timed, output is not None or compare is not None)
-    loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare)
-    compare = None if compare is None else _model(compare, sizes)
-    read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *_model_files(compare))
+    loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare or against)
+    compare, against = _models((compare, against), sizes)
+    models = (*_model_files(compare), *_model_files(against))
+    read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *models)
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
-    require_outputs([*paths.values(), *([trace] if trace else [])], output, read)
+    dumps = dumps_of(loaded, dump_sram)
+    dump_paths = [dump_file(dump, output or Path()) for dump in dumps]
+    shown = [path for path in (trace, report) if path is not None]
+    require_outputs([*paths.values(), *shown, *dump_paths], output, read)
     used = seed if seed is not None or given or engine == TIME else 0
     arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
+    follower = None if against is None else Follower(loaded, against)
     options: dict[str, Any] = {
         "engine": engine,
         "delays": delays,
@@ -241,8 +321,15 @@ def command(
         "max_memory": max_memory,
         "check_races": check_races,
         "changed_weights": changed_weights,
-        "trace": None if trace is None else trace_request(loaded, trace_tiles, trace_events),
+        "trace": None if trace is None else trace_request(loaded, recorded),
     }
+    if trace_arrows:
+        options |= {"engine": engine or CHECKING, "causes": True}
+    if follower is not None or dumps:
+        options |= {"engine": engine or CHECKING, "dumps": dumps}
+    again = options | {"trace": None, "dumps": (), "causes": False}
+    if follower is not None:
+        options["captures"] = follower.captures()
     after = Afterwards()
 
     def results(
@@ -266,14 +353,27 @@ def command(
         print_values(Executed(loaded, values, shown, drawn, files, compared, undecided), as_json)
         return _ended(after, "", compared)
     result, stopped = execute(loaded, arrays, options)
-    compared, undecided, files, traced = None, "", dict[str, Path](), None
+    compared, undecided, files, traced, followed = None, "", dict[str, Path](), None, None
     rows: Sequence[KernelRow] = ()
     if not stopped:
         files, compared, undecided = results(result.outputs)
+        with after.step("the SRAM was not written"):
+            for dump, memory, path in zip(dumps, result.dumped, dump_paths, strict=True):
+                write_dump(loaded, dump, memory, path)
+        with after.step("nodes were not compared"):
+            if follower is not None:
+                followed = follower.follow(result, arrays | baked, again)
     if trace is not None:
         with after.step("the trace was not written"):
             write_trace(trace, result, read)
             traced = trace
+    if report is not None:
+        with after.step("the report was not written"):
+            held = replace(result, trace=None)
+            from wsc.cli.report import data_of, write_page
+
+            page = data_of(loaded, held, stopped, drawn, used if drawn else None, str(program))
+            write_page(report, [page], read)
     predicted = _predicted(loaded, after)
     with after.step("there is no table of kernels"):
         rows = _rows(loaded, result, predicted)
@@ -290,12 +390,16 @@ def command(
         undecided,
         traced,
         stopped,
+        followed,
+        dump_paths if not stopped else (),
     )
     if as_json:
         say_json(as_object(finished))
     else:
         show(finished, every)
-    return _ended(after, stopped, compared)
+        show_maps(maps, loaded, result.counters)
+    code = _ended(after, stopped, compared)
+    return 1 if followed is not None and followed.first is not None else code
 
 
 # --- doing it ---------------------------------------------------------------------
@@ -320,10 +424,13 @@ def _loaded(
     return loaded
 
 
-def _require_trace(trace: Path | None, tiles: str | None, events: int | None) -> None:
+def _require_trace(trace: Path | None, recorded: Mapping[str, Any], arrows: bool) -> None:
     """Refuse options of a trace that is not recorded."""
-    if trace is None and (tiles is not None or events is not None):
-        raise Refusal("--trace-tiles and --trace-events only serve --trace FILE")
+    flags = {"first": "--trace-from"}
+    given = [flags.get(name, f"--trace-{name}") for name, value in recorded.items() if value]
+    given += ["--trace-arrows"] if arrows else []
+    if trace is None and given:
+        raise Refusal(f"{given[0]} only serves --trace FILE")
 
 
 def _require_no_sizes(program: Path, sizes: Sizes, compare: Path | None) -> None:
@@ -332,12 +439,18 @@ def _require_no_sizes(program: Path, sizes: Sizes, compare: Path | None) -> None
         chosen_model(program, replace(sizes, checkpoint=None))
 
 
-def _model(compare: Path, sizes: Sizes) -> Path:
-    """The file of the model to compare with; that of a model by name is there for this run."""
-    if not is_name(compare):
-        return compare
-    with working("writing the weights for ONNX Runtime"):
-        return click.get_current_context().with_resource(named_model(str(compare), sizes).file())
+def _models(models: Sequence[Path | None], sizes: Sizes) -> list[Path | None]:
+    """The files of the models to compare with; that of a model by name is there for this run."""
+    files: dict[Path, Path] = {}
+    for model in models:
+        if model is None or model in files:
+            continue
+        files[model] = model
+        if is_name(model):
+            with working("writing the weights for ONNX Runtime"):
+                held = named_model(str(model), sizes).file()
+                files[model] = click.get_current_context().with_resource(held)
+    return [None if model is None else files[model] for model in models]
 
 
 def _require_sense(engine: str | None, timed: Mapping[str, Any], outputs: bool) -> None:
@@ -520,6 +633,10 @@ def as_object(finished: Finished) -> dict[str, Any]:
     }
     if finished.trace is not None and result.trace is not None:
         made["trace"] = {"file": str(finished.trace), "left_out": result.trace.left_out or None}
+    if finished.dumped:
+        made["sram"] = [str(path) for path in finished.dumped]
+    if finished.followed is not None:
+        made["against"] = finished.followed.as_dict()
     if finished.compared is not None:
         made["comparison"] = [item.as_dict() for item in finished.compared]
         made["agrees"] = all(item.agrees for item in finished.compared)
@@ -573,7 +690,8 @@ def show(finished: Finished, every: bool) -> None:
     screen = console()
     result, counters = finished.result, finished.result.counters
     if finished.stopped:
-        screen.print(f"{finished.stopped}; what was counted until then:")
+        head = finished.stopped.splitlines()[0]  # the error has the rest, who waits for whom
+        screen.print(f"{head}; what was counted until then:")
     if result.outputs:
         print_table(screen, outputs_table(result.outputs, finished.files))
     clock = finished.program.fabric.clock_hertz
@@ -593,6 +711,7 @@ def show(finished: Finished, every: bool) -> None:
         facts.append(("trace", f"{finished.trace}: open it at https://ui.perfetto.dev"))
         if result.trace.left_out:
             facts.append(("", result.trace.left_out))
+    facts += [("SRAM", str(path)) for path in finished.dumped]
     if finished.drawn:
         facts.append(("drawn", f"{', '.join(finished.drawn)} from seed {finished.seed}"))
     if verbose():
@@ -606,6 +725,8 @@ def show(finished: Finished, every: bool) -> None:
     show_kernels(finished, every)
     if finished.compared is not None:
         show_comparison(finished.compared, finished.undecided)
+    if finished.followed is not None:
+        show_followed(finished.followed)
 
 
 def engine_name(name: str) -> str:

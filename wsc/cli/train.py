@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from wsc.cli.common import (
     training_options,
     working,
 )
+from wsc.cli.estimate import estimated, report_option, write_report
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
 from wsc.files import appearing, write_text
@@ -229,6 +231,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     show_default=True,
     help="values has no clock; the others count cycles.",
 )
+@report_option
 @general
 def command(
     model: Path,
@@ -243,6 +246,7 @@ def command(
     trainable: tuple[str, ...],
     clip: float,
     accumulate: int,
+    recompute: str,
     schedule: Path | None,
     shuffle: int | None,
     log: Path | None,
@@ -254,6 +258,7 @@ def command(
     cluster: str,
     fabric: str | None,
     engine: str,
+    report: Path | None,
 ) -> None:
     """Train MODEL, an ONNX file, with the samples of DATA.npz.
 
@@ -264,7 +269,7 @@ def command(
         raise Refusal("-: standard output takes no checkpoint, model or log: name a file")
     require_file(model)
     read = [model, data, *([schedule] if schedule else []), *([Path(fabric)] if fabric else [])]
-    written = [output, *([onnx] if onnx else []), *([log] if log else [])]
+    written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
     if batch % accumulate:
         raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {accumulate} runs")
@@ -284,6 +289,7 @@ def command(
             groups=groups,
             engine=engine,
             clip=clip,
+            recompute=recompute,
             over=accumulate,
             schedule=numbers,
             wafers=wafers,
@@ -314,6 +320,9 @@ def command(
             trainer.save(output)
         if onnx is not None:
             _write_onnx(trainer, onnx, read)
+    if report is not None and trainer.program is not None:
+        step = estimated(trainer.program, time.perf_counter())
+        write_report(step, f"a step of {model}", report, read)
     for head, text in _summary(trainer, results, first, output):
         say(f"{head:<9} {text}", error=True)
 

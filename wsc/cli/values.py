@@ -23,6 +23,10 @@ OPTIONS = {
     "max_cycles": "--max-cycles",
     "check_races": "--check-races",
     "trace": "--trace",
+    "maps": "--map",
+    "report": "--report",
+    "against": "--against",
+    "dump_sram": "--dump-sram",
 }
 
 
@@ -41,7 +45,7 @@ class Executed:
 
 def refuse_clock(options: Mapping[str, Any]) -> None:
     """Refuse the options that mean nothing without a clock."""
-    given = [flag for name, flag in OPTIONS.items() if options[name] not in (None, False)]
+    given = [flag for name, flag in OPTIONS.items() if options[name] not in (None, False, ())]
     if given:
         raise Refusal(
             f"{', '.join(given)}: the values engine has no clock; take another engine, "

@@ -25,7 +25,7 @@ from wsc.cost.tiles import Axis
 from wsc.isa.expr import evaluate
 from wsc.isa.program import Program, Transfer
 from wsc.isa.turns import plain_transfers
-from wsc.isa.types import Control, Side
+from wsc.isa.types import Control, DType, Side
 from wsc.kernels.flows import FLOWS, SHARED
 
 CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes
@@ -73,7 +73,7 @@ class Streams:
         self.traffics = Traffics(program)
         self.inputs, self.outputs = self._depths(False), self._depths(True)
         self.intervals = {
-            color: model.queue_interval(np.maximum(depth, 1))
+            color: np.maximum(model.queue_interval(np.maximum(depth, 1)), model.link)
             for color, depth in self.inputs.items()
         }
         self.chains = {
@@ -87,7 +87,7 @@ class Streams:
             for family, (along, backwards) in CHAINS.items()
         }
         self.casts = {
-            name: Cast(shape, axis, along, model.ramp + 2, self._between(name, 1))
+            name: Cast(shape, axis, along, model, self._between(name, 1))
             for name, axis, along in (("row_cast", x, 1), ("column_cast", y, 0))
         }
         self.controls = sum(map(self._control_bytes, plain_transfers(program)))
@@ -130,7 +130,7 @@ class Streams:
     def _between(self, flow: str, routers: int) -> int:
         """Wavelets that lie between two cores when the second does not take them."""
         ends = self._depth(flow, True) + self._depth(flow, False)
-        return ends + routers * self.model.fabric.router_buffer_depth
+        return ends + routers * self.model.between
 
     def _flow(self, color: str, work: Work, leaves: bool) -> str:
         """The flow that a color carries at these tiles, where flows share it."""
@@ -145,15 +145,20 @@ class Streams:
         each += transfer.final is not Control.NONE
         if not each:
             return 0
+        return self._ports(transfer) * each * CONTROL_BYTES
+
+    def _ports(self, transfer: Transfer) -> int:
+        """Ports that take part in a transfer."""
         env = static_environment(self.program, self.x.size, self.y.size)
         env |= {"x": np.arange(self.x.size), "y": 0}
         held = 1 if transfer.guard is None else evaluate(transfer.guard, env) != 0
-        return int(np.broadcast_to(held, self.x.size).sum()) * each * CONTROL_BYTES
+        return int(np.broadcast_to(held, self.x.size).sum())
 
     def _schedule(self, flow: str) -> Schedule:
         upto: list[np.ndarray] = []
         intervals: list[float] = []
         lookup: list[bool] = []
+        control: list[float] = []
         total = np.zeros(len(self.x.places))
         each = self.traffics
         for transfer in plain_transfers(self.program):
@@ -164,10 +169,12 @@ class Streams:
             total = total + moved.ports[self.x.places]
             upto.append(total)
             busy = moved.elements / max(int(moved.ports.max(initial=0)), 1)
-            intervals.append(self.model.edge_interval(busy, each.types[transfer.tensor]))
+            interval = self.model.edge_interval(busy, each.types[transfer.tensor])
+            intervals.append(max(interval, self.model.link) if self.y.size > 1 else interval)
             lookup.append(transfer.lookup is not None)
+            control.append(self.model.edge_interval(self._ports(transfer), DType.F32))
         table = np.array(upto).reshape(len(upto), len(total))
-        return Schedule(table, np.array(intervals), np.array(lookup, bool))
+        return Schedule(table, np.array(intervals), np.array(lookup, bool), np.array(control))
 
     def run(self, walk: Any, work: Work, receives: str, sends: str) -> Generator[None]:
         """Bring an instruction to the streams that it takes part in."""

@@ -62,12 +62,22 @@ class CostModel:
 
     @property
     def hop(self) -> int:
-        """What each core of a chain adds to the time of a wavelet: both ramps, link and row."""
-        return self.ramp + 2
+        """What each core of a chain adds to the time of a wavelet: both ramps, hop and row."""
+        return self.ramp + self.fabric.hop_cycles + 1
 
-    def rows(self, timing: Timing, steps: int, dtype: DType) -> int:
+    @property
+    def link(self) -> float:
+        """Cycles that a wavelet takes a link between two routers."""
+        return self.fabric.link_millicycles / 1000
+
+    @property
+    def between(self) -> int:
+        """Wavelets that a router's buffer and the way to it hold."""
+        return self.fabric.router_buffer_depth + self.fabric.link_stages
+
+    def rows(self, timing: Timing, steps: int, dtype: DType, queue: bool = False) -> int:
         """Cycles of one row of a vector instruction; see ``ClassTiming.row``."""
-        return self.fabric.timing[timing].row(steps, dtype)
+        return self.fabric.timing[timing].row(steps, dtype, queue)
 
     def queue_interval(self, depth: Any) -> Any:
         """Cycles between two wavelets that a core takes from a queue of ``depth`` words.
@@ -83,11 +93,16 @@ class CostModel:
 
     def chain(self, words: int, tiles: int) -> int:
         """A chain reduce of ``words`` over ``tiles`` in a line."""
-        return words + self.hop * max(0, tiles - 1)
+        return self._over_links(words, tiles) + self.hop * max(0, tiles - 1)
 
     def broadcast(self, words: int, tiles: int) -> int:
         """A broadcast of ``words`` over ``tiles`` in a line."""
-        return words + tiles + self.ramp
+        hops = self.fabric.hop_cycles * max(0, tiles - 1)
+        return self._over_links(words, tiles) + hops + 1 + self.ramp
+
+    def _over_links(self, words: int, tiles: int) -> int:
+        """Cycles of a stream of ``words`` along a line, after the first has come."""
+        return -(-words * self.fabric.link_millicycles // 1000) if tiles > 1 else words
 
     def all_reduce(self, words: int, tiles: int) -> int:
         """Two half chains to the middle, then a broadcast to both ends."""
@@ -105,15 +120,21 @@ class CostModel:
         row = self.fabric.timing[timing]
         return row.startup + row.row(elements, dtype)
 
-    def contraction(self, outputs: int, summed: int, tokens: int, dtype: DType) -> int:
-        """Multiply-accumulates of one tile: a row of ``tokens`` for each of outputs x summed."""
+    def contraction(
+        self, outputs: int, summed: int, tokens: int, dtype: DType, queue: bool = False
+    ) -> int:
+        """Multiply-accumulates of one tile: a row of ``tokens`` for each of outputs x summed.
+
+        queue: whether one of the operands comes as a stream.
+        """
         row = self.fabric.timing[Timing.MULTIPLY_ACCUMULATE]
-        return row.startup + outputs * summed * row.row(tokens, dtype)
+        return row.start(queue) + outputs * summed * row.row(tokens, dtype, queue)
 
     def streamed(self, words_per_column: int, columns: int, dtype: DType) -> tuple[int, int]:
         """(link, io) cycles of a stream down each of ``columns`` columns."""
         total = words_per_column * columns * dtype.bytes
-        return words_per_column, -(-total // self.fabric.io_bytes_per_cycle)
+        link = self._over_links(words_per_column, self.fabric.height)
+        return link, -(-total // self.fabric.io_bytes_per_cycle)
 
     def move(self, words: int, messages: int) -> int:
         """A redistribution in which a tile sends ``words`` in ``messages`` messages."""

@@ -21,6 +21,7 @@ BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
+STRETCHES = 6  # of a sampled line, over which messages of one tile's neighbours are spread
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
@@ -44,10 +45,10 @@ class Messages:
     last: np.ndarray
 
 
-def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray:
+def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray:
     """[rows, columns]: cycle in which the last message has arrived; -inf where none does.
 
-    ramp: cycles from a core into the network.
+    ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
     found = np.full((len(y.places), len(x.places)), -np.inf)
     if not batches:
@@ -55,26 +56,50 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int) -> np.ndarray
     row, column, to_x, to_y, _, wavelets, first, last = (
         np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
     )
+    lines_x, wide_x = _targets(batches, "to_x", x)
+    lines_y, wide_y = _targets(batches, "to_y", y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
-    across = np.abs(to_x - x.places[column])
-    hops = across + np.abs(to_y - y.places[row])
+    across = np.abs(to_x - x.places[column]) * hop
+    hops = across + np.abs(to_y - y.places[row]) * hop
     begin = first + ramp
     # Along its row a message shares links with those of the columns that its tile stands for.
     end = last + ramp
     end = np.maximum(
         end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places))
     )
-    weight = wavelets * x.weight[column] * y.weight[row] / x.weight[at_x]
-    end = np.maximum(end, _line(at_x, row, at_y, weight, begin + across, len(y.places)) - across)
-    whole = weight / y.weight[at_y]
+    # In the column of its target it meets those of all rows that send there.
+    weight = wavelets * x.weight[column] * y.weight[row] / wide_x
+    end = np.maximum(end, _line(lines_x, row, at_y, weight, begin + across, len(y.places)) - across)
     end += hops + 1.0
-    target = (at_y, at_x)
-    arrived, load = np.full(found.shape, np.inf), np.zeros(found.shape)
-    np.minimum.at(arrived, target, begin + hops)
-    np.add.at(load, target, whole)
-    np.maximum.at(found, target, end)
-    some = np.isfinite(found)
-    return np.where(some, np.maximum(found, np.where(some, arrived, 0) + load + 1.0), -np.inf)
+    # A tile takes one wavelet a cycle.
+    tiles, tile = np.unique(lines_x * y.size + lines_y, return_inverse=True)
+    arrived, load = np.full(len(tiles), np.inf), np.zeros(len(tiles))
+    np.minimum.at(arrived, tile, begin + hops)
+    np.add.at(load, tile, weight / wide_y)
+    end = np.maximum(end, (arrived + load)[tile] + 1.0)
+    np.maximum.at(found, (at_y, at_x), end)
+    return found
+
+
+def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Which coordinates the messages go to: a number for each, and how many tiles that is.
+
+    A sampled tile stands for neighbours, whose targets are neighbours as well: such messages go to
+    all of a stretch of tiles. Where every tile sends to the same coordinate they go to that one.
+    """
+    numbers: list[np.ndarray] = []
+    wide: list[np.ndarray] = []
+    # A sampled tile stands for up to a tenth of a line: a finer grid would have gaps.
+    length = 1 if axis.complete else -(-axis.size // STRETCHES)
+    for batch in batches:
+        to = getattr(batch, name).astype(np.int64)
+        alike = len(to) > 1 and (to == to[0]).all()
+        stretch = to // length * length
+        numbers.append(to if alike else axis.size + stretch)
+        wide.append(
+            np.ones(len(to)) if alike else np.minimum(length, axis.size - stretch).astype(float)
+        )
+    return np.concatenate(numbers), np.concatenate(wide)
 
 
 def _line(
@@ -147,7 +172,14 @@ def _one_by_one(batch: Messages, width: int) -> tuple[np.ndarray, ...]:
 
 
 def _thinned(
-    batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, scale: float, compiled: bool
+    batches: list[Messages],
+    x: Axis,
+    y: Axis,
+    depth: int,
+    ramp: int,
+    hop: int,
+    scale: float,
+    compiled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``simulate``, with one of ``scale`` messages, and time that runs so much faster.
 
@@ -168,7 +200,7 @@ def _thinned(
         fields["first"] = fields["first"] / scale
         fields["last"] = (fields["last"] + 1) / scale - 1
         fewer.append(Messages(**fields))
-    came, ends = simulate(fewer, x, y, depth, ramp / scale, 1 / scale, compiled)
+    came, ends = simulate(fewer, x, y, depth, ramp / scale, hop / scale, compiled)
     return came * scale, ends * scale
 
 
@@ -180,6 +212,7 @@ def followed(
     ramp: int,
     most: float,
     compiled: bool = False,
+    hop: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``simulate`` from cycle 0 on, following at most about ``most`` messages.
 
@@ -189,8 +222,8 @@ def followed(
     total = _count(batches)
     scale = total / most * 1.5
     if total <= most:
-        return simulate(batches, x, y, depth, ramp, compiled=compiled)
-    near, far = (_thinned(batches, x, y, depth, ramp, s, compiled) for s in (scale, 2 * scale))
+        return simulate(batches, x, y, depth, ramp, hop, compiled)
+    near, far = (_thinned(batches, x, y, depth, ramp, hop, s, compiled) for s in (scale, 2 * scale))
     latest = [max(float(array.max(initial=0)) for array in found) for found in (near, far)]
     longer = 1.0
     if latest[1] > 0:
@@ -234,12 +267,12 @@ class Patterns:
     count: float = 0.0
 
     def times(
-        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, hop: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``simulate``."""
         along = _lines(batches)
         if not along or min(len(x.places), len(y.places)) == 1:
-            return self._times(batches, x, y, depth, ramp)
+            return self._times(batches, x, y, depth, ramp, hop)
         # Rows that send along themselves alone do not meet, and mostly do the same.
         came = np.full((len(y.places), len(x.places)), -np.inf)
         ends = came.copy()
@@ -249,12 +282,12 @@ class Patterns:
             if mine:
                 place = (line, slice(None)) if along == "row" else (slice(None), line)
                 axes = (x, one) if along == "row" else (one, y)
-                found = self._times(mine, *axes, depth, ramp)
+                found = self._times(mine, *axes, depth, ramp, hop)
                 came[place], ends[place] = (array.ravel() for array in found)
         return came, ends
 
     def _times(
-        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int
+        self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, hop: int
     ) -> tuple[np.ndarray, np.ndarray]:
         begin = min((float(batch.first.min()) for batch in batches), default=0.0)
         moved = [
@@ -272,6 +305,6 @@ class Patterns:
             self.budget -= count if count <= most else 0
             most = most if count <= most else MOST
             self.count += min(count, most)
-            self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY)
+            self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY, hop)
         came, ends = self.seen[key]
         return came + begin, ends + begin

@@ -91,7 +91,7 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     tally, timing = walk.tally, fabric.timing[Timing.MULTIPLY_ACCUMULATE]
     tiles = program.width * program.height
     useful = tally.macs if program.work is None else {program.precision: program.work}
-    needed = sum(macs * timing.cycles / timing.group[kind] for kind, macs in useful.items())
+    needed = sum(macs / timing.peak(kind) for kind, macs in useful.items())
     return Prediction(
         cycles,
         found,

@@ -66,7 +66,7 @@ class Rhythm:
             return 0
         walk.advance(two * periods, (last.taken - middle.taken) * periods)
         more = (last.tally - middle.tally) * periods
-        _set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * periods)
+        set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * periods)
         self.marks.clear()
         return periods * PERIOD
 
@@ -101,21 +101,23 @@ class Layers:
         walk.repeat(self.number, turn, left, float(two.max()))
         walk.advance(two * left, (last.taken - middle.taken) * left)
         more = (last.tally - middle.tally) * left
-        _set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * left)
+        set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * left)
         return left
 
 
 def _mark(walk: Threads) -> Mark:
     macs = walk.current.macs if walk.current is not None else 0.0
-    return Mark(walk.time.copy(), walk.streams.weights.taken.copy(), _tally(walk), macs)
+    return Mark(walk.time.copy(), walk.streams.weights.taken.copy(), tally_of(walk), macs)
 
 
-def _tally(walk: Threads) -> np.ndarray:
+def tally_of(walk: Threads) -> np.ndarray:
+    """The work done so far by all tiles, its figures in one array."""
     values = [getattr(walk.tally, item.name) for item in fields(walk.tally) if item.name != "macs"]
     return np.array([*values, *walk.tally.macs.values()])
 
 
-def _set_tally(walk: Threads, values: np.ndarray, macs: float) -> None:
+def set_tally(walk: Threads, values: np.ndarray, macs: float) -> None:
+    """Set the work done by all tiles, and the multiply-accumulates of the statement at hand."""
     names = [item.name for item in fields(walk.tally) if item.name != "macs"]
     numbers = values.tolist()
     for name, value in zip(names, numbers, strict=False):

@@ -55,7 +55,8 @@ class Posted:
 class Chain:
     """Streams from neighbour to neighbour in one direction: each core receives, adds, passes on.
 
-    slack: wavelets that lie between two cores when the second does not take them.
+    slack: wavelets that lie between two cores when the second does not take them. gaps: tiles
+    from each place of the chain to the next one.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Chain:
         self.turn, self.hop, self.slack = turn, hop, slack
         _, backwards = turn
         gaps = axis.gaps if not backwards else np.append(0, axis.gaps[:0:-1])
+        self.gaps = gaps
         self.delay = gaps * float(hop)
         self.first, self.last = np.zeros(shape), np.zeros(shape)
         self.sent = np.zeros(shape, bool)  # by the tile, not yet received by the next one
@@ -129,8 +131,14 @@ class Chain:
                 final = np.where(
                     took, np.maximum(begin + more, last[place - 1] + came), begin + more
                 )
-                held = start[place] + np.maximum(count[place] - self.slack, 0) * pace[place]
-                before = took & marks[place - 1]
+                # The sender waits for its neighbour, which need not be the next sampled tile: the
+                # tiles between the two hold as many wavelets, each, as fit in between two cores.
+                room = self.slack * self.gaps[place]
+                held = start[place] + (count[place] - room) * pace[place]
+                if self.gaps[place] > 1:
+                    near = first[place - 1] + self.hop + (count[place] - self.slack) * pace[place]
+                    held = np.where(count[place] > room, np.maximum(held, near), near)
+                before = took & marks[place - 1] & (count[place] > self.slack)
                 done[place - 1] = np.where(
                     before, np.maximum(done[place - 1], held), done[place - 1]
                 )
@@ -149,12 +157,13 @@ class Cast:
     """A multicast from the middle of each row or column to both of its ends."""
 
     def __init__(
-        self, shape: tuple[int, int], axis: Axis, along: int, ramp: int, slack: int
+        self, shape: tuple[int, int], axis: Axis, along: int, model: CostModel, slack: int
     ) -> None:
         root = (axis.size - 1) // 2
         self.along, self.slack = along, slack
         self.place = int(axis.nearest(np.array([root]))[0])
-        distance = np.abs(axis.places - root) + float(ramp)
+        hops = np.abs(axis.places - root) * model.fabric.hop_cycles
+        distance = hops + float(model.ramp + 2)
         self.delay = distance[None, :] if along else distance[:, None]
         self.first, self.last = np.zeros(shape), np.zeros(shape)
         self.sent, self.received = np.zeros(shape, int), np.zeros(shape, int)
@@ -162,6 +171,13 @@ class Cast:
     def _root(self, array: np.ndarray) -> np.ndarray:
         place = slice(self.place, self.place + 1)
         return array[:, place] if self.along else array[place, :]
+
+    @property
+    def ahead(self) -> np.ndarray:
+        """How many multicasts each tile has yet to receive; none at the root."""
+        found = self._root(self.sent) - self.received
+        self._root(found)[...] = 0
+        return found
 
     def send(self, work: Work) -> None:
         """The root's part; it ends when its wavelets are in the queue."""
@@ -185,8 +201,9 @@ class Cast:
         whole = np.maximum(work.alone, np.maximum(came, begun))
         np.copyto(work.done, np.where(some, whole, work.alone), where=at)
         self.received += some
-        held = work.start + np.maximum(work.count - self.slack, 0) * work.pace
-        held = np.where(some, held, -np.inf).max(axis=self.along, keepdims=True)
+        held = work.start + (work.count - self.slack) * work.pace
+        waits = some & (work.count > self.slack)  # what fits between the two keeps no root waiting
+        held = np.where(waits, held, -np.inf).max(axis=self.along, keepdims=True)
         root = self._root(time)
         np.maximum(root, held, out=root)
 
@@ -197,16 +214,27 @@ class Schedule:
 
     upto: elements up to the end of each transfer [transfers, columns]. interval: cycles
     between two wavelets of a port while that transfer runs. lookup: whether its rows wait
-    for numbers from the fabric. done: elements of each column so far.
+    for numbers from the fabric. control: cycles between two control wavelets of a port.
+    done: elements of each column so far.
     """
 
     upto: np.ndarray
     interval: np.ndarray
     lookup: np.ndarray
+    control: np.ndarray
     done: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.done = np.zeros(self.upto.shape[1])
+
+    @property
+    def begun(self) -> int:
+        """The transfer that the next element belongs to, of all columns."""
+        return self.number(float(self.done.sum()))
+
+    def number(self, element: float) -> int:
+        """The transfer that an element belongs to, counted over all columns from 0 on."""
+        return int(np.searchsorted(self.upto.sum(axis=1), element + 0.5))
 
     def current(self, wanted: np.ndarray) -> int:
         """The transfer that the next elements belong to, of the column that wants the most."""
@@ -221,18 +249,22 @@ class Multicast:
     """Weights down the columns: every tile of a column takes every wavelet.
 
     A tile may be ahead of the slowest of its column by what lies in queues and buffers.
-    fed: cycle in which the edge has fed the last wavelet so far, by column.
+    fed: cycle in which the edge has fed the last wavelet so far, by column. share: cycle in which
+    the column's share of the edge's bandwidth was enough for as many. A port that has fallen
+    behind its share, because its column was not ready, may make up for it: one wavelet a cycle.
     """
 
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.schedule = schedule
-        self.latency = (rows.places + model.fabric.ramp_latency + 1.0)[:, None]
+        hops = rows.places * model.fabric.hop_cycles
+        self.latency = (hops + model.fabric.ramp_latency + 1.0)[:, None]
         ahead = rows.places[:, None] - rows.places[None, :]  # of tile j to the south of tile i
-        depth = model.fabric.router_buffer_depth
+        depth = model.between
         self.slack = queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
         self.fed = np.zeros(len(schedule.done))
+        self.share = self.fed
         self.taken = np.zeros((len(rows.places), len(schedule.done)))
-        self.before = (self.taken - np.inf, self.taken, self.taken)  # start, pace, taken
+        self.history = History(self.taken, float(self.slack.max()))
         self.asked = -np.inf  # cycle in which the numbers of a lookup are at the edge
 
     def take(self, work: Work) -> None:
@@ -246,19 +278,29 @@ class Multicast:
         interval = float(self.schedule.interval[now])
         if self.schedule.lookup[now]:
             self.fed = np.maximum(self.fed, self.asked)
+            self.share = np.maximum(self.share, self.asked)
         upto = self.taken + count
         start = np.where(at, work.start, -np.inf)
-        last = self.fed + (upto - self.schedule.done) * interval
+        words = upto - self.schedule.done
+        share = self.share + words * interval
+        last = np.maximum(self.fed + words, share)
         held = -np.inf
-        if (upto == upto[:1]).all() and (self.taken == self.taken[:1]).all():
+        alike = (upto == upto[:1]).all()
+        if alike and (self.taken == self.taken[:1]).all():
+            # Ports that wait leave their share to others. These can use it only if they do not
+            # wait at the same time: columns that are apart by so many cycles.
+            latest = start.max(axis=0)[at.any(axis=0)]
+            apart = latest.max() - latest.min()
             pace = np.maximum(work.pace, interval)
-            paced = self._slowest(start, upto[0], pace, self.slack[:1])[0]
-            last = np.maximum(last[0], paced)
-            self.fed = last
+            shared = self._slowest(start, upto[0], pace, self.slack[:1])[0] - apart
+            share = np.maximum(share, shared)
+            pace = np.maximum(work.pace, 1.0)
+            taken = self._slowest(start, upto[0], pace, self.slack[:1])[0]
+            last = np.maximum(last, np.maximum(share, taken))
             held = self._slowest(start, upto[0], work.pace, self.slack)
-        elif (upto == upto[:1]).all():
-            self.fed = last[0]
-        self.before = (start, np.maximum(work.pace, interval), self.taken)
+        if alike:
+            self.fed, self.share = last[0], share[0]
+        self.history.add(start, np.maximum(work.pace, interval), self.taken)
         done = np.maximum(np.maximum(work.alone, last + self.latency + work.pace), held)
         np.copyto(work.done, done, where=at)
         self.taken = upto
@@ -268,8 +310,8 @@ class Multicast:
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
         """As if ``words`` had been taken by each tile in so many cycles."""
         self.fed = self.fed + cycles.max(axis=0)
-        start, pace, taken = self.before
-        self.before = (start + cycles, pace, taken + words)
+        self.share = self.share + cycles.max(axis=0)
+        self.history.advance(cycles, words)
         self.taken = self.taken + words
         self.schedule.done = self.schedule.done + words[0]
 
@@ -283,9 +325,69 @@ class Multicast:
         """
         place = upto - slack
         now = start[None] + (place - self.taken[None]) * pace[None]
-        begun, before, taken = self.before
-        then = begun[None] + np.maximum(place - taken[None], 0) * before[None]
+        then = self.history.taken_at(place)
         return np.where(place > self.taken[None], now, then).max(axis=1)
+
+
+class History:
+    """When tiles took the words of a stream: one entry for each instruction that took some.
+
+    most: words behind the newest ones that are still asked for.
+    """
+
+    def __init__(self, taken: np.ndarray, most: float) -> None:
+        self.most, self.count = most, 0
+        self.start = np.zeros((8, *taken.shape))
+        self.pace, self.taken = self.start.copy(), self.start.copy()
+
+    def add(self, start: np.ndarray, pace: np.ndarray, taken: np.ndarray) -> None:
+        """An instruction that began to take in cycle ``start``, with ``taken`` words before."""
+        if self.count == len(self.start):
+            self._make_room(float(taken.max()) - self.most)
+        self.start[self.count], self.pace[self.count], self.taken[self.count] = start, pace, taken
+        self.count += 1
+
+    def _make_room(self, oldest: float) -> None:
+        """Forget what nobody asks for; there is room for more behind it."""
+        gone = self._gone(oldest)
+        self.replace(*(a[gone : self.count] for a in (self.start, self.pace, self.taken)))
+
+    def _gone(self, oldest: float) -> int:
+        """Entries whose words all come before one."""
+        upto = self.taken[1 : self.count].max(axis=(1, 2))
+        return int(np.searchsorted(upto, oldest))
+
+    def needed(self, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(start, pace, taken) of the entries that are still asked for; so much is taken now."""
+        part = slice(self._gone(float(taken.max()) - self.most), self.count)
+        return self.start[part], self.pace[part], self.taken[part]
+
+    def replace(self, start: np.ndarray, pace: np.ndarray, taken: np.ndarray) -> None:
+        """Make these the entries."""
+        room = np.zeros((len(start) + 8, *start.shape[1:]))
+        self.count = len(start)
+        self.start, self.pace, self.taken = (
+            np.concatenate([array, room]) for array in (start, pace, taken)
+        )
+
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """As if all had been taken so many cycles and words later."""
+        self.start[: self.count] += cycles
+        self.taken[: self.count] += words
+
+    def taken_at(self, word: np.ndarray) -> np.ndarray:
+        """When each tile took a word, by its number: [askers, tiles, columns]; -inf before all."""
+        if not self.count:
+            return np.full(word.shape, -np.inf)
+        column = int(np.argmax(self.taken[self.count - 1].max(axis=0)))
+        before = self.taken[: self.count, :, column].max(axis=1)
+        entry = np.searchsorted(before, word[:, :, column].ravel(), side="left") - 1
+        entry = entry.reshape(word.shape[:2])
+        tile = np.arange(self.start.shape[1])[None, :]
+        chosen = np.maximum(entry, 0)
+        start, pace, taken = (a[chosen, tile] for a in (self.start, self.pace, self.taken))
+        found = start + np.maximum(word - taken, 0) * pace
+        return np.where((entry >= 0)[:, :, None], found, -np.inf)
 
 
 class Scatter:
@@ -295,8 +397,8 @@ class Scatter:
 
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.rows, self.schedule = rows, schedule
-        self.latency = rows.places + model.fabric.ramp_latency + 1.0
-        self.slack = queue + 1.0 + model.fabric.router_buffer_depth * rows.places
+        self.latency = rows.places * model.fabric.hop_cycles + model.fabric.ramp_latency + 1.0
+        self.slack = queue + 1.0 + model.between * rows.places
         self.fed = np.zeros(len(schedule.done))
         self.ended = np.full((len(rows.places), len(schedule.done)), -np.inf)
 
@@ -332,7 +434,8 @@ class Scatter:
         gaps = self.rows.gaps
         for row in range(len(count)):
             own = count[row]
-            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + self.CONTROL)
+            control = max(self.CONTROL, self.schedule.control[now])
+            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + control)
             pace = np.maximum(work.pace[row], interval)
             late = own - self.slack[row]
             held = np.where(late > 0, work.start[row] + late * pace, -np.inf)
@@ -341,7 +444,7 @@ class Scatter:
             done = np.where(own > 0, np.maximum(work.alone[row], came), work.alone[row])
             np.copyto(work.done[row], done, where=at[row])
             np.copyto(self.ended[row], done, where=at[row] & (own > 0))
-            self.fed = last + self.CONTROL
+            self.fed = last + control
         self.schedule.done = np.where(at.any(axis=0), self.schedule.upto[now], self.schedule.done)
 
 
@@ -356,7 +459,7 @@ class Collect:
     def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
         self.rows, self.schedule = rows, schedule
         self.lead = model.fabric.ramp_latency + 1.0  # from the instruction's row to the link
-        self.latency = rows.places + 1.0
+        self.latency = rows.places * model.fabric.hop_cycles + 1.0
         self.slack = queue + model.fabric.router_buffer_depth
         self.left = np.zeros(len(schedule.done))
 

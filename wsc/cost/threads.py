@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from wsc.cost.decisive import Item, Scalars, condensed, decisive
 from wsc.cost.edge import static_environment
 from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
 from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
 from wsc.cost.streams import ABSENT, PROMISED, Work
-from wsc.cost.tiles import Lanes, sample
+from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement
 from wsc.isa.program import Fabric as Queue
-from wsc.isa.program import Mem, Op, Program, Statement
-from wsc.isa.statements import instructions
-from wsc.isa.table import BY_NAME, Form, Timing, operand_type
+from wsc.isa.statements import instructions, statements
+from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
 from wsc.isa.types import DType
 from wsc.isa.values import VALUES, Class
 
@@ -83,6 +85,9 @@ class Prepared:
 
     level: dimensions that make rows. advance: those with which its queue advances. touched:
     bytes of SRAM for each step. shape: when it is the same whatever the registers hold.
+    places: address of each operand in memory, by its number, where the fabric asks for it: an
+    address in registers and in the iteration names. waits: those that may read what the
+    step before has written.
     """
 
     extents: tuple[Code, ...]
@@ -93,7 +98,15 @@ class Prepared:
     receives: str
     sends: str
     touched: int
+    places: tuple[tuple[int, Code], ...] = ()
+    names: tuple[str, ...] = ()
+    waits: tuple[int, ...] = ()
     shape: Shape | None = None
+
+    @property
+    def queue(self) -> bool:
+        """Whether an operand is in a queue."""
+        return bool(self.receives or self.sends)
 
 
 class Threads:
@@ -104,9 +117,9 @@ class Threads:
             raise Unpredictable("the program has more than one region")
         (region,) = program.regions
         self.program, self.fabric, self.model = program, fabric, CostModel(fabric)
-        self.x, self.y = sample(region.width), sample(region.height)
-        shape = (len(self.y.places), len(self.x.places))
         self.env = static_environment(program, region.width, region.height)
+        self.x, self.y = _sampled(program, "x", self.env), _sampled(program, "y", self.env)
+        shape = (len(self.y.places), len(self.x.places))
         self.env |= {"x": self.x.places[None, :], "y": self.y.places[:, None]}
         self.procedures = {procedure.name: procedure for procedure in program.procedures}
         self.time = np.zeros(shape)
@@ -125,6 +138,10 @@ class Threads:
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
+        self.decisive, self._decisive_in_main = decisive(program.procedures, region.main)
+        self._decisive: frozenset[str] = frozenset()
+        self._parts: dict[int, tuple[Statement, ...]] = {}
+        self._bodies: dict[int, tuple[tuple[Statement, ...], tuple[Item, ...]]] = {}
         self.current: Span | None = None
         self._scatter: Span | None = None
         self._sending: dict[int, bool] = {}
@@ -168,14 +185,28 @@ class Threads:
         self._spend(lanes, self.fabric.timing[timing].startup)
         self.tally.scalars += lanes.tiles
 
-    def _scalar(self, op: Op, form: Form, frame: Frame, lanes: Lanes) -> None:
-        self._single(lanes, BY_NAME[op.name].timing)
-        if form in (Form.LOAD, Form.STORE):
-            self.tally.sram += lanes.tiles * DType.I32.bytes
-        if form is Form.STORE:
-            return
+    def _condensed(self, body: tuple[Statement, ...]) -> tuple[Item, ...]:
+        """The body of a loop, a branch or a procedure, read once."""
+        found = self._bodies.get(id(body))
+        if found is None or found[0] is not body:
+            found = self._bodies[id(body)] = (body, condensed(body, self._decisive, self.fabric))
+        return found[1]
+
+    def _alone(self, statement: Statement) -> tuple[Statement, ...]:
+        """A statement of main as a body."""
+        return self._parts.setdefault(id(statement), (statement,))
+
+    def _scalars(self, scalars: Scalars, frame: Frame, lanes: Lanes) -> None:
+        self._spend(lanes, scalars.cycles)
+        self.tally.scalars += lanes.tiles * scalars.count
+        self.tally.sram += lanes.tiles * scalars.sram
+        for op in scalars.computed:
+            self._compute(op, frame, lanes)
+
+    def _compute(self, op: Op, frame: Frame, lanes: Lanes) -> None:
+        """Give a register the value of a scalar instruction."""
         assert op.register is not None
-        if form is Form.LOAD:
+        if BY_NAME[op.name].form is Form.LOAD:
             value: Any = 0  # what lies in SRAM is not known: a first index
         else:
             values = [self._code(operand.value)(frame) for operand in op.operands]  # type: ignore[union-attr]
@@ -229,18 +260,68 @@ class Threads:
         level = level if level >= 0 else max(len(order) - 1, 0)
         extents = tuple(self._code(dim.extent) for dim in op.dims)
         made = Prepared(extents, level, advance, row.timing, op.dtype, receives, sends, touched)
-        if not any(set(names(dim.extent)) & self._registers for dim in op.dims):
+        held = [dim.extent for dim in op.dims]
+        if self.fabric.dependent_cycles > 0 or self.fabric.sram_conflict_millicycles > 1000:
+            self._look_at_addresses(op, made)
+            held += [operand.address for operand in op.operands if isinstance(operand, Mem)]
+        if not any(set(names(expression)) & self._registers for expression in held):
             made.shape = self._shape(made, {})
         self._prepared[id(op)] = (op, made)
         return made
+
+    def _look_at_addresses(self, op: Op, made: Prepared) -> None:
+        """Note where the operands in memory are, and which may wait for the destination."""
+        row, mine = BY_NAME[op.name], self._registers
+        made.names = tuple(dim.name for dim in op.dims)
+        self._registers = mine | set(made.names)  # addresses are affine in both
+        made.places = tuple(
+            (place, self._compile(operand.address))
+            for place, operand in enumerate(op.operands)
+            if isinstance(operand, Mem)
+        )
+        self._registers = mine
+        floats = made.dtype is not DType.I32 and row.timing in COMPUTING
+        if floats and isinstance(op.operands[0], Mem):
+            first = 0 if row.accumulates else 1
+            made.waits = tuple(place for place, _ in made.places if place >= first)
+
+    def _held_up(
+        self, made: Prepared, extents: list[Any], inner: Any, pace: Any, frame: Frame
+    ) -> Any:
+        """Cycles of a row, where steps wait for each other or operands meet in the banks."""
+        several = [place for place, extent in enumerate(extents) if np.max(extent) > 1]
+        if not several or not made.places:
+            return pace
+        origin = frame | dict.fromkeys(made.names, 0)
+        base = {place: code(origin) for place, code in made.places}
+        strides = {
+            place: [code(origin | {made.names[d]: 1}) - base[place] for d in several]
+            for place, code in made.places
+        }
+        for place in made.waits if self.fabric.dependent_cycles > 0 else ():
+            waits = base[0] - base[place] == strides[place][-1]
+            for one, other in zip(strides[0], strides[place], strict=True):
+                waits = waits & (one == other)
+            slow = np.maximum(pace, inner * self.fabric.dependent_cycles)
+            pace = np.where(waits, slow, pace)
+        size, banks = self.fabric.sram_bank_bytes, self.fabric.sram_banks
+        meets: Any = False
+        for one, other in combinations(base, 2):
+            stride, a, b = strides[one][-1], base[one], base[other]
+            side_by_side = (stride == strides[other][-1]) & (stride != 0) & (a != b)
+            meets = meets | (side_by_side & ((a // size - b // size) % banks == 0))
+        conflict = self.fabric.sram_conflict_millicycles
+        return np.where(meets, -(-pace * conflict // 1000), pace)
 
     def _shape(self, made: Prepared, frame: Frame) -> Shape:
         rows: Any = 1
         inner: Any = 1
         words: Any = 1
+        extents: list[Any] = []
         for place, code in enumerate(made.extents):
             extent = code(frame)
             extent = np.maximum(extent, 0) if isinstance(extent, np.ndarray) else max(extent, 0)
+            extents.append(extent)
             if place < made.level:
                 rows = rows * extent
             else:
@@ -248,10 +329,11 @@ class Threads:
             if place < made.advance:
                 words = words * extent
         timing = self.fabric.timing[made.timing]
-        group = timing.group[made.dtype]
+        lanes = timing.lanes(made.dtype, made.queue)
         steps = rows * inner
-        pace = np.maximum(1, -(-inner // group)) * timing.cycles
-        if isinstance(steps, np.ndarray):
+        pace = np.maximum(1, -(-inner * timing.cycles // lanes))
+        pace = self._held_up(made, extents, inner, pace, frame)
+        if isinstance(steps, np.ndarray) or np.ndim(pace):
             return Shape(np.where(steps > 0, rows, 0), pace, steps, np.where(steps > 0, words, 0))
         return Shape(rows if steps else 0, int(pace), steps, words if steps else 0)
 
@@ -259,7 +341,7 @@ class Threads:
         made = self._prepare(op)
         shape = made.shape if made.shape is not None else self._shape(made, frame)
         self._count(op, made, shape, lanes)
-        startup = self.fabric.timing[made.timing].startup
+        startup = self.fabric.timing[made.timing].start(made.queue)
         mark = op.asynchronous
         if mark is None and not made.receives and not made.sends:
             self._spend(lanes, np.maximum(startup + shape.rows * shape.pace, 1))
@@ -311,7 +393,7 @@ class Threads:
             self.tally.hops += self.streams.hops(made.receives, made.sends, words)
 
     def _control(self, lanes: Lanes) -> None:
-        self._spend(lanes, self.fabric.timing[Timing.MOVE].startup + 1)
+        self._spend(lanes, self.fabric.timing[Timing.MOVE].start(queue=True) + 1)
 
     # --- waiting --------------------------------------------------------------
 
@@ -428,15 +510,34 @@ class Threads:
         self.tally.hops += float((weight * sent * far).sum())
 
     def _arrived(self, lanes: Lanes) -> None:
-        ramp = self.fabric.ramp_latency
+        ramp, hop = self.fabric.ramp_latency, self.fabric.hop_cycles
         if self.x.complete and self.y.complete:
-            depth = self.fabric.dynamic_buffer_depth
-            came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp)
+            depth = self.fabric.dynamic_places
+            came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp, hop)
             self.time = np.maximum(self.time, ends)
         else:
-            came = arrivals(self.messages, self.x, self.y, ramp)
+            came = arrivals(self.messages, self.x, self.y, ramp, hop)
         self.messages = []
         np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
+
+
+def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:
+    """The sampled coordinates of one axis: those where extents change are among them."""
+    size = program.width if name == "x" else program.height
+    if size <= MOST:
+        return sample(size)
+    bodies = [region.main for region in program.regions]
+    bodies += [procedure.body for procedure in program.procedures]
+    extents: list[Expr] = []
+    for item in (item for body in bodies for item in statements(body)):
+        if isinstance(item, Op):
+            extents += [dim.extent for dim in item.dims]
+        elif isinstance(item, Call):
+            extents += [value for _, value in item.arguments]
+        elif isinstance(item, Loop):
+            extents.append(item.count)
+    other = {"y": 0} if name == "x" else {"x": 0}
+    return sample(size, changes=changes(extents, name, size, values | other))
 
 
 def _operations(program: Program) -> list[Op]:

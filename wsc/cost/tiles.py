@@ -7,11 +7,17 @@ between sampled coordinates are odd, so that even and odd tiles keep taking turn
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from wsc.isa.expr import Expr, evaluate, names
+
 MOST = 24  # coordinates of one axis; all of them on axes that have no more
+FEW = 4  # changes of one extent along an axis; one that changes more often changes everywhere
+MOST_CHANGES = 16  # along one axis, of all extents together
 NEAR = 3  # neighbours of both ends, and of the middle, that are always taken
 
 
@@ -42,13 +48,18 @@ class Axis:
         return np.searchsorted(middle, coordinates, side="right")
 
 
-def sample(size: int, most: int = MOST) -> Axis:
-    """The representative coordinates of an axis."""
+def sample(size: int, most: int = MOST, changes: Iterable[int] = ()) -> Axis:
+    """The representative coordinates of an axis.
+
+    changes: coordinates where tiles begin to do more, or less, than those before; they are taken
+    beyond ``most``, with the one before each.
+    """
     if size <= most:
         return Axis(size, np.arange(size), np.ones(size))
     root, last = (size - 1) // 2, size - 1
     wanted = {*range(NEAR), *range(root - NEAR + 1, root + NEAR), *range(last - NEAR + 1, size)}
     spread = np.linspace(0, last, most - len(wanted) + 2).round().astype(int).tolist()
+    wanted |= {place for change in changes for place in (change - 1, change) if 0 <= place < size}
     places: list[int] = []
     for place in sorted({*wanted, *spread}):
         if not places or (place - places[-1]) % 2:
@@ -60,6 +71,25 @@ def sample(size: int, most: int = MOST) -> Axis:
     found = np.array(sorted(set(places)))
     edges = np.concatenate([[0], (found[1:] + found[:-1] + 1) // 2, [size]])
     return Axis(size, found, np.diff(edges).astype(float))
+
+
+def changes(
+    expressions: Iterable[Expr], name: str, size: int, values: Mapping[str, Any]
+) -> list[int]:
+    """Where extents change along the axis ``name``: those that do at a few coordinates.
+
+    Blocks of a tensor are of one size up to the last one; behind that, tiles have nothing.
+    values: of all other names; expressions with names beyond these are left out.
+    """
+    known = {**values, name: np.arange(size)}
+    found: set[int] = set()
+    for expression in set(expressions):
+        used = set(names(expression))
+        if name in used and used <= known.keys():
+            steps = np.flatnonzero(np.diff(evaluate(expression, known))) + 1
+            if len(steps) <= FEW:
+                found |= set(steps.tolist())
+    return sorted(found)[:MOST_CHANGES]
 
 
 @dataclass(slots=True)

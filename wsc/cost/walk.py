@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from wsc.cost.again import Calls
+from wsc.cost.decisive import Scalars
 from wsc.cost.flows import Unpredictable
 from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
@@ -36,7 +38,9 @@ class Walk(Threads):
         (region,) = self.program.regions
         self._turns = 0
         self._registers = frozenset(assigned(region.main))
+        self._decisive = self._decisive_in_main
         self._number(region.main, ())
+        self.calls = Calls(self.procedures)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = -1
             for _ in self._main(region.main, dict.fromkeys(self._registers, 0), self.all):
@@ -66,7 +70,11 @@ class Walk(Threads):
                 yield from self._nested(statement, frame, lanes)
                 span.end = max(span.end, head + self.fabric.timing[Timing.BRANCH].startup)
             else:
-                yield from self._block((statement,), frame, lanes)
+                known = isinstance(statement, Call) and lanes.whole
+                if not known or not self._again(statement, frame):
+                    yield from self._block(self._alone(statement), frame, lanes)
+                    if known:
+                        self.calls.learn(self)
                 span.end = max(span.end, float(self.time[lanes.mask].max()))
             self.current = outer
 
@@ -105,13 +113,13 @@ class Walk(Threads):
         else:
             yield from self._loop(statement, frame, lanes, self._main)
 
-    def _block(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
-        for statement in body:
-            if isinstance(statement, Op):
+    def _block(self, body: tuple[Statement, ...], frame: Frame, lanes: Lanes) -> Steps:
+        for statement in self._condensed(body):
+            if isinstance(statement, Scalars):
+                self._scalars(statement, frame, lanes)
+            elif isinstance(statement, Op):
                 form = BY_NAME[statement.name].form
-                if form in (Form.SCALAR, Form.LOAD, Form.STORE):
-                    self._scalar(statement, form, frame, lanes)
-                elif form is Form.VECTOR:
+                if form is Form.VECTOR:
                     yield from self._vector(statement, frame, lanes)
                 elif form is Form.SEND:
                     self._send(statement, frame, lanes)
@@ -128,29 +136,57 @@ class Walk(Threads):
             else:
                 yield from self._loop(statement, frame, lanes, self._block)
 
+    def _given(self, call: Call, frame: Frame) -> Frame:
+        """A call's arguments, those that decide times."""
+        needed = self.decisive[call.procedure]
+        given = [(name, value) for name, value in call.arguments if name in needed]
+        return {name: self._code(value)(frame) for name, value in given}
+
+    def _again(self, call: Call, frame: Frame) -> bool:
+        """Do what an earlier call of main did, if one began as this one does."""
+        return self.calls.again(self, call, self._given(call, frame))
+
+    def quiet(self) -> bool:
+        """Whether no unit is at work on what others have to do first, and no message is out."""
+        self._settle()
+        return not self.works and not self.messages
+
     def _call(self, call: Call, frame: Frame, lanes: Lanes) -> Steps:
         procedure = self.procedures[call.procedure]
         self._single(lanes, CONTROL_TIMING["call"])
-        values = {name: self._code(argument)(frame) for name, argument in call.arguments}
-        outer, mine = self._registers, _registers(procedure)
-        window = dict.fromkeys(mine, 0) | values
-        self._registers = mine
+        needed = self.decisive[call.procedure]
+        values = {
+            name: self._code(value)(frame) for name, value in call.arguments if name in needed
+        }
+        outer = self._registers, self._decisive
+        mine = _registers(procedure), needed
+        window = dict.fromkeys(mine[0], 0) | values
+        self._registers, self._decisive = mine
         for _ in self._block(procedure.body, window, lanes):
-            self._registers = outer
+            self._registers, self._decisive = outer
             yield
-            self._registers = mine
-        self._registers = outer
+            self._registers, self._decisive = mine
+        self._registers, self._decisive = outer
 
     def _if(self, guard: If, frame: Frame, lanes: Lanes, body: Any) -> Steps:
         self._single(lanes, CONTROL_TIMING["if"])
         then, otherwise = self._divide(guard, frame, lanes)
-        mine = self._registers
-        groups = [(guard.then, then), (guard.otherwise, otherwise)]
-        threads = [body(part, frame, group) for part, group in groups if group is not None and part]
+        mine, fabric = (self._registers, self._decisive), self.fabric
+        # A branch that is taken leaves the first block out; so does, with the second, its end.
+        more = fabric.branch_taken_cycles - fabric.timing[Timing.BRANCH].startup
+        if otherwise is not None:
+            self._spend(otherwise, more)
+        leave = max(more, 0) if guard.otherwise else 0
+        groups = [(guard.then, then, leave), (guard.otherwise, otherwise, 0)]
+        threads = [
+            self._side(body(part, frame, group), group, end)
+            for part, group, end in groups
+            if group is not None and (part or end)
+        ]
         while threads:
             before, waiting = self.progress, []
             for thread in threads:
-                self._registers = mine
+                self._registers, self._decisive = mine
                 try:
                     next(thread)
                 except StopIteration:
@@ -160,7 +196,13 @@ class Walk(Threads):
             threads = waiting
             if threads and self.progress == before:
                 yield
-        self._registers = mine
+        self._registers, self._decisive = mine
+
+    def _side(self, body: Steps, lanes: Lanes, leave: int) -> Steps:
+        """One side of a condition, and the jump over the other one."""
+        yield from body
+        if leave:
+            self._spend(lanes, leave)
 
     def _divide(self, guard: If, frame: Frame, lanes: Lanes) -> tuple[Lanes | None, Lanes | None]:
         known = lanes.parts.get(id(guard))
@@ -193,6 +235,8 @@ class Walk(Threads):
                 group, _ = lanes.divide(count > turn)
             if group is None:
                 return
+            if turn and self.fabric.branch_back_cycles:
+                self._spend(group, self.fabric.branch_back_cycles)
             frame[loop.register] = turn
             self._turns += 1
             if self._turns > MOST_TURNS:

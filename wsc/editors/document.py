@@ -414,6 +414,9 @@ def _instruction(mnemonic: str, fabric: Fabric | None) -> str:
         groups = {dtype.value: group for dtype, group in cycles.group.items()}
         if suffix in groups:
             timing += f" to start, then {cycles.cycles} for each {groups[suffix]} elements of a row"
+            queue = next(n for kind, n in cycles.queue_group.items() if kind.value == suffix)
+            if (cycles.queue_startup, queue) != (cycles.startup, groups[suffix]):
+                timing += f"; with an operand in a queue {cycles.queue_startup} and {queue}"
         timing += f" on {fabric.name}"
     return "\n\n".join([*parts, timing])
 

@@ -61,10 +61,20 @@ def _embedded(call: Call, cos: Value, sin: Value, heads: int) -> Value:
 def rotary_embedding(call: Call) -> Value:
     """Pairs of elements rotated by angles that depend on their position."""
     cos, sin = (
-        angles(call.build, call.arg(index), call.maybe(3), name)
+        angles(call.build, _cache(call, index), call.maybe(3), name)
         for index, name in ((1, "cos"), (2, "sin"))
     )
     return _embedded(call, cos, sin, call.integer("num_heads", 0))
+
+
+def _cache(call: Call, index: int) -> Value:
+    """A cache of angles. One that is the same for each sequence is there once: [1, S, D/2]."""
+    cache, values = call.arg(index), call.maybe_static(index)
+    if values is None or cache.rank != 3 or cache.shape[0] < 2:
+        return cache
+    if not np.array_equal(values, np.broadcast_to(values[:1], values.shape)):
+        return cache
+    return call.build.slice_axis(cache, 0, 0, 1)
 
 
 @lowering("RotaryEmbedding", domain="com.microsoft")

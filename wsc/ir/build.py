@@ -133,6 +133,7 @@ class GraphBuilder:
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
         self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
+        self._placed: dict[tuple[str, tuple[MoveStep, ...]], Value] = {}  # constants, moved
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
         self._types: dict[str, Type] = {}
         self._intervals: dict[str, Interval] = {}
@@ -159,15 +160,22 @@ class GraphBuilder:
         return name
 
     @classmethod
-    def of(cls, graph: Graph) -> GraphBuilder:
-        """A builder that goes on from a graph: its values keep their names."""
+    def of(cls, graph: Graph, nodes: bool = True) -> GraphBuilder:
+        """A builder that goes on from a graph: its values keep their names.
+
+        nodes: whether its nodes are there; those that are to be are adopted otherwise.
+        """
         build = cls(graph.name)
-        build._inputs, build._nodes = list(graph.inputs), list(graph.nodes)
+        build._inputs, build._nodes = list(graph.inputs), list(graph.nodes) if nodes else []
         build._constants = {item.name: item for item in graph.constants}
         build._types = graph.types()
         build._intervals = {item.name: of_input(item) for item in graph.inputs}
         build._taken = {*build._types, *(node.name for node in graph.nodes)}
         return build
+
+    def adopt(self, node: Node) -> None:
+        """Add a node of the graph that this one goes on from, as it is."""
+        self._nodes.append(node)
 
     def value(self, name: str) -> Value:
         """The value of that name."""
@@ -440,15 +448,19 @@ class GraphBuilder:
         return result
 
     def _moved(self, value: Value, kept: list[MoveStep], type_: Type, hint: str) -> Value:
-        constant = self._known(value)
-        if constant is None:
-            return self.add(Move(tuple(kept)), [value], hint)
-        source = _moved_source(constant, kept, type_)
-        name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
-        load = constant.load
-        moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+        constant, key = self._constants.get(value.name), (value.name, tuple(kept))
+        if constant is None or constant.state:
+            moved = self.add(Move(tuple(kept)), [value], hint)
+        elif key in self._placed:
+            return self._placed[key]
+        else:
+            source = _moved_source(constant, kept, type_)
+            name = f"{value.name}.{hint or type(kept[-1]).__name__.lower()}"
+            load = constant.load
+            moved = self.lazy_constant(name, type_, lambda: move_array(load(), kept), source)
+            self._placed[key] = moved
+        stays = constant and (constant.state or isinstance(constant.source, Member | Drawing))
         step = kept[0]
-        stays = isinstance(constant.source, Member | Drawing)
         if stays and len(kept) == 1 and isinstance(step, Transpose):
             self._turned[moved.name] = value, step.perm
         return moved
@@ -456,7 +468,8 @@ class GraphBuilder:
     def _unturned(self, value: Value, spec: str) -> tuple[Value, str]:
         """A weight as it is stored where it is the transpose of one, with its labels in that order.
 
-        Weights that stay where they are cannot be stored in another order.
+        Weights that stay where they are cannot be stored in another order, and those that training
+        changes are stored once.
         """
         if value.name not in self._turned:
             return value, spec

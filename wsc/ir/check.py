@@ -76,8 +76,10 @@ def _infer(op: Primitive, inputs: Sequence[Type]) -> Type:
             return _concat(op, inputs)
         case Gather():
             return _gather(op, *_expect(op, inputs, 2))
-        case Scatter():
+        case Scatter(zeros=None):
             return _scatter(op, *_expect(op, inputs, 3))
+        case Scatter():
+            return _scatter_into_zeros(op, *_expect(op, inputs, 2))
 
 
 def _expect(op: Primitive, inputs: Sequence[Type], count: int) -> Sequence[Type]:
@@ -268,6 +270,14 @@ def _scatter(op: Scatter, data: Type, indices: Type, updates: Type) -> Type:
     _require(updates.shape == shape, f"scatter: updates of {updates.shape}, wanted {shape}")
     _require(updates.dtype is data.dtype, "scatter: updates of another type")
     return data
+
+
+def _scatter_into_zeros(op: Scatter, indices: Type, updates: Type) -> Type:
+    _require(0 <= op.axis < len(updates.shape), f"scatter: axis {op.axis} of {updates.shape}")
+    before, after = updates.shape[: op.axis], updates.shape[op.axis + 1 :]
+    data = Type(updates.dtype, (*before, op.zeros or 0, *after))
+    require_sane(data)
+    return _scatter(op, data, indices, updates)
 
 
 # --- graph -------------------------------------------------------------------------

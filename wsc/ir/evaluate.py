@@ -80,7 +80,9 @@ def _node(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
         case Gather(axis):
             result = np.take(inputs[0], inputs[1], axis)
         case Scatter():
-            result = _scatter(node.op, *inputs)
+            zeros = np.zeros(node.type.shape, inputs[-1].dtype)
+            data = inputs if node.op.zeros is None else [zeros, *inputs]
+            result = _scatter(node.op, *data)
     return _stored(result, node.type.dtype)
 
 

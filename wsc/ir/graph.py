@@ -216,12 +216,14 @@ class Scatter:
     Inputs (data, indices i32 [n], updates): data's shape with n in the place of the axis
     is that of the updates. kind: how an update joins what stands there; None replaces
     it. Negative indices count from the end; one that lies outside the axis stops the run, or
-    places nothing if ``skips``.
+    places nothing if ``skips``. zeros: there are no data, but so many zeros along the axis; the
+    inputs are (indices, updates).
     """
 
     axis: int
     kind: Reduction | None = None
     skips: bool = False
+    zeros: int | None = None
 
 
 Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter

@@ -91,7 +91,8 @@ def of_node(node: Node, found: Mapping[str, Interval], types: Mapping[str, Type]
             return inputs[0]
         case Scatter(_, kind):
             simple = kind in (None, Reduction.MAX, Reduction.MIN)
-            return _join(inputs[0], inputs[2]) if simple else unknown(node.type.dtype)
+            data = (0.0, 0.0) if node.op.zeros is not None else inputs[0]
+            return _join(data, inputs[-1]) if simple else unknown(node.type.dtype)
         case Move(steps):
             pads = [float(step.value) for step in steps if isinstance(step, Pad)]
             return _join(inputs[0], *((value, value) for value in pads))

@@ -158,8 +158,11 @@ class ContractTask(Task):
     y_label: the output label along y, or "".
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
-    accumulator: f32 buffer: two chunks (reduce), or the f32 sums of an f16 result.
+    accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16
+        result.
     ordered: every sum is added from west to east, whoever owns it (reduce).
+    relieved: a stream unit clears the sums that are sent while the next block accumulates (reduce):
+      where that takes longer than the chain.
     arrivals: f32 buffer of one chunk of sums that arrive from the east at the owner (reduce, but
       not ordered).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
@@ -178,6 +181,7 @@ class ContractTask(Task):
     y_label: Fact[str]
     reduce: bool
     ordered: bool = False
+    relieved: bool = False
     n_label: Fact[str] = ""
     chunk: int = 0
     accumulator: Scratch[str] = ""
@@ -191,8 +195,8 @@ class MoveTask(Task):
 
     steps: from the value's logical index to the output's.
     fill: None when every element that anyone reads is written.
-    barrier: meet all tiles before the first remote store (not needed when a move just
-      before met them for the same output).
+    barrier: meet the tiles that are sent to before the first remote store (not needed when a move
+      just before met all of them for the same output).
     """
 
     value: Read[View]
@@ -235,11 +239,13 @@ class GatherTask(Task):
 class ScatterTask(Task):
     """out = data with ``updates`` at ``indices`` of ``axis``, joined by ``kind`` (None: replaced).
 
-    ``axis`` is whole in each tile of data, updates and out; indices are in every tile.
+    ``axis`` is whole in each tile of updates; indices are in every tile. data, out: of one
+    layout; no data are zeros. Along the axis a tile may have a block of them, and then places in
+    it what is for it.
     ordinary: as for a gather. skips: an index outside the axis places nothing.
     """
 
-    data: Read[View]
+    data: Read[View | None]
     indices: Read[View]
     updates: Read[View]
     axis: int

@@ -133,9 +133,10 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
             return f"concat{values} axis {axis}"
         case Gather(axis):
             return f"gather{values} axis {axis}"
-        case Scatter(axis, kind, skips):
+        case Scatter(axis, kind, skips, zeros):
             suffix = ("." + kind.value if kind else "") + (".skip" if skips else "")
-            return f"scatter{suffix}{values} axis {axis}"
+            size = "" if zeros is None else f" zeros {zeros}"
+            return f"scatter{suffix}{values} axis {axis}{size}"
 
 
 def _step(step: Step) -> str:
@@ -400,11 +401,13 @@ class _Build(Transformer[Token, Any]):
     def gather(self, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
         return Gather(axis), inputs
 
-    def scatter(self, name: Token, inputs: tuple[str, ...], axis: int) -> tuple[Any, ...]:
+    def scatter(
+        self, name: Token, inputs: tuple[str, ...], axis: int, zeros: int | None = None
+    ) -> tuple[Any, ...]:
         _, *words = name.split(".")
         skips = "skip" in words
         kind = next((Reduction(word) for word in words if word != "skip"), None)
-        return Scatter(axis, kind, skips), inputs
+        return Scatter(axis, kind, skips, zeros), inputs
 
     def index(self, *positions: Index | None) -> tuple[Index, ...]:
         return tuple(position for position in positions if position is not None)

@@ -26,7 +26,7 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import REGION, WEIGHTS
-from wsc.kernels.library import ARRIVED, CHAIN_DONE
+from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED
 from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -201,6 +201,9 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     room = task.out.local_size // block  # words of one output along n
     half = task.chunk * room * 4
     asm = Asm(context.fabric.dimensions)
+    if task.relieved:
+        asm.fill(Name(task.accumulator), F32, 0, task.chunk * room)
+        asm.signal(CLEARED, 1)
     asm.signal(CHAIN_DONE, 2)
     if task.ordered:
         with asm.when(X, "<", W - 1):
@@ -217,14 +220,20 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         asm.set(count, maximum(count, 0))
         words = asm.set(asm.register("words"), count * room)
         asm.wait(CHAIN_DONE, 1)
-        asm.fill(half_base, F32, 0, words)
+        following: Expr = 2 * Name(task.accumulator) + half - half_base
+        if task.relieved:
+            following = _turn(task, asm, half_base, half)
+        else:
+            asm.fill(half_base, F32, 0, words)
         _accumulate(task, asm, labels, (outer, summed, inner), first, count, half_base)
         if task.ordered:
             _one_way(task, asm, owner, within, room, half_base, words)
         else:
             _both_ways(task, asm, owner, part, within, room, half_base, words)
-        asm.set(half_base, 2 * Name(task.accumulator) + half - half_base)
+        asm.set(half_base, following)
     asm.wait(CHAIN_DONE, 2)
+    if task.relieved:
+        asm.wait(CLEARED, 1)
     _finish(task, asm, owners, block, room)
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     way = "to the last column and back to the owner" if task.ordered else "to the owner"
@@ -316,16 +325,30 @@ def _accumulate(
     )
 
 
+def _turn(task: ContractTask, asm: Asm, half: Name, size: int) -> Name:
+    """The sums of the next block, which a unit clears while those of this one accumulate.
+
+    Three take turns: one accumulates, one is in the chain, and one was in it and is cleared.
+    """
+    after = asm.set(asm.register("after"), half + size)
+    with asm.when(after, ">=", Name(task.accumulator) + 3 * size):
+        asm.set(after, Name(task.accumulator))
+    asm.call("clear_f32", target=after, count=size // F32.bytes)
+    asm.wait(CLEARED, 1)
+    return after
+
+
 def _own(
     task: ContractTask, asm: Asm, part: Expr, within: Expr, room: int, half: Name, words: Expr
 ) -> None:
     """The owner: sums from the west are added as they come, those from the east are stored.
 
-    The chain's units change here. All earlier blocks must be done first, or a later one
-    could be counted in their place.
+    The chain's units change with the first part. All earlier blocks must be done then, or a later
+    one could be counted in their place.
     """
-    asm.wait(CHAIN_DONE, 1)
-    asm.signal(CHAIN_DONE, 1)
+    with asm.when(part, "==", 0):
+        asm.wait(CHAIN_DONE, 1)
+        asm.signal(CHAIN_DONE, 1)
     sums = Name(task.sums or task.out.buffer)
     with asm.when(X, "<", W - 1):
         with asm.when(part, ">", 0):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import gcd
 
 from wsc.isa.expr import Expr, ExprLike, Int, expr
 
@@ -87,6 +88,14 @@ class Ix:
         """Variables that occur outside divisions."""
         return {a.name for a, _ in self.terms if isinstance(a, Var)}
 
+    def divisors(self, name: str) -> set[int]:
+        """What a variable is divided by, directly or within other divisions."""
+        found: set[int] = set()
+        for atom, _ in self.terms:
+            if not isinstance(atom, Var) and name in atom.inner.variables():
+                found |= {atom.divisor} | atom.inner.divisors(name)
+        return found
+
     def nested(self) -> set[str]:
         """Variables that occur inside divisions and remainders."""
         return {
@@ -116,6 +125,31 @@ def _split(form: Ix, divisor: int) -> tuple[Ix, Ix]:
     return Ix(multiple, form.constant // divisor), Ix(rest, form.constant % divisor)
 
 
+def _parted(form: Ix, divisor: int) -> tuple[int, Ix, Ix] | None:
+    """(step, coarse, fine): form = step * coarse + fine with 0 <= fine < step, which divides.
+
+    Of such steps the largest; None if there is none larger than one.
+    """
+    steps = {gcd(c, divisor) for _, c in form.terms}
+    for step in sorted(steps - {1}, reverse=True):
+        coarse, fine = _split(form, step)
+        low, high = fine.range
+        if coarse.terms and low >= 0 and high < step:
+            return step, coarse, fine
+    return None
+
+
+def within(form: Ix, low: int, high: int) -> tuple[Ix, int, int]:
+    """(form, low, high) that says the same of fewer variables: low <= form < high."""
+    shift = form.constant
+    plain, step = form + -shift, gcd(low - shift, high - shift)
+    parted = _parted(plain, step) if step > 1 else None
+    if parted is None:
+        return form, low, high
+    step, coarse, _ = parted
+    return coarse, (low - shift) // step, (high - shift) // step
+
+
 def quotient(form: Ix, divisor: int) -> Ix:
     """``floor(form / divisor)``, simplified."""
     if divisor == 1:
@@ -124,6 +158,10 @@ def quotient(form: Ix, divisor: int) -> Ix:
     low, high = rest.range
     if low // divisor == high // divisor:
         return multiple + low // divisor
+    parted = _parted(rest, divisor)
+    if parted is not None:
+        step, coarse, _ = parted
+        return multiple + quotient(coarse, divisor // step)
     return multiple + Ix(((Quotient(rest, divisor), 1),))
 
 
@@ -135,6 +173,10 @@ def remainder(form: Ix, divisor: int) -> Ix:
     low, high = rest.range
     if low // divisor == high // divisor:
         return rest + -(low // divisor) * divisor
+    parted = _parted(rest, divisor)
+    if parted is not None:
+        step, coarse, fine = parted
+        return remainder(coarse, divisor // step) * step + fine
     return Ix(((Remainder(rest, divisor), 1),))
 
 

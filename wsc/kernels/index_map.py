@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import gcd
 
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
+from wsc.ir.regroup import groups
 from wsc.ir.tasks import MoveTask
-from wsc.isa.expr import Expr, Int
-from wsc.kernels.index import Ix, quotient, remainder, variable
-from wsc.layout import Mesh, valid
+from wsc.isa.expr import Expr, Int, minimum
+from wsc.kernels.index import Ix, quotient, remainder, variable, within
+from wsc.layout import Mesh, start, valid
 
 
 @dataclass(slots=True)
@@ -16,7 +18,9 @@ class IndexMap:
     """Where a source index goes.
 
     target: destination index, one form for each dimension, over the source index (``s0``..)
-    and copies of an expansion (``e3``..). sizes: variable -> number of values in this tile.
+    and copies of an expansion (``e3``..). runs: source dimensions with two variables in place of
+    one (``q0``.. and ``r0``..), and how long a run is. ragged: those of them of which a tile may
+    hold a part of a run. sizes: variable -> number of values in this tile.
     rooms: the same over all tiles, so that a choice that rests on it holds for any mesh.
     between: forms that must lie in [low, high). divisible: forms that a number must
     divide. box: the destination range that is reached at all.
@@ -25,18 +29,62 @@ class IndexMap:
     target: list[Ix]
     sizes: dict[str, Expr]
     rooms: dict[str, int]
+    runs: dict[int, int]
     between: list[tuple[Ix, int, int]] = field(default_factory=list)
     divisible: list[tuple[Ix, int]] = field(default_factory=list)
     box: list[tuple[int, int]] = field(default_factory=list)
+    ragged: set[int] = field(default_factory=set[int])
 
 
 def index_map(task: MoveTask, mesh: Mesh) -> IndexMap:
-    """The map of a task, from the tile's own variables to the destination's indices."""
-    found = IndexMap([], {}, {})
+    """The map of a task, from the tile's own variables to the destination's indices.
+
+    A dimension that is taken apart again and again at the same distance (the features of a product,
+    which are those of one head after the other) has two variables: which of these runs, ``q1``,
+    and the place within it, ``r1``. So a run is one message.
+    """
+    found = _map(task, mesh, {})
+    runs: dict[int, int] = {}
     for number, extent in enumerate(task.value.extents):
-        found.sizes[f"s{number}"] = valid(extent, mesh)
-        found.rooms[f"s{number}"] = extent.size
-        found.target.append(variable(f"s{number}", 0, extent.size - 1))
+        name = f"s{number}"
+        forms = [*found.target, *(form for form, _, _ in found.between)]
+        forms += [form for form, _ in found.divisible]
+        length = gcd(*(d for form in forms for d in form.divisors(name)))
+        if 1 < length < extent.size:
+            tried = _map(task, mesh, runs | {number: length})
+            if _longest(task, tried) > _longest(task, found):
+                runs[number], found = length, tried
+    return found
+
+
+def _longest(task: MoveTask, found: IndexMap) -> int:
+    """Elements of the longest message."""
+    ways = plan(task, found)
+    return max((_most(task, found, ways.interval, name) for name in ways.vector), default=1)
+
+
+def _map(task: MoveTask, mesh: Mesh, runs: dict[int, int]) -> IndexMap:
+    """The map, with two variables for each dimension that is taken in runs of this length."""
+    found = IndexMap([], {}, {}, runs)
+    for number, extent in enumerate(task.value.extents):
+        count, length = valid(extent, mesh), runs.get(number)
+        if length is None:
+            found.sizes[f"s{number}"] = count
+            found.rooms[f"s{number}"] = extent.size
+            found.target.append(variable(f"s{number}", 0, extent.size - 1))
+            continue
+        first, many = start(extent), -(-extent.size // length)
+        step = extent.step if extent.axis else extent.size
+        if step % length == 0 and extent.size % length == 0:
+            found.sizes[f"q{number}"] = count // length
+        else:
+            found.ragged.add(number)
+            upto = (first + count + (length - 1)) // length
+            found.sizes[f"q{number}"] = minimum(count, upto - first // length)  # none of nothing
+        found.sizes[f"r{number}"] = Int(length)
+        found.rooms[f"q{number}"], found.rooms[f"r{number}"] = many, length
+        run = variable(f"q{number}", 0, many - 1) * length
+        found.target.append(run + variable(f"r{number}", 0, length - 1))
     shape = task.value.shape
     found.box = [(0, size) for size in shape]
     for step in task.steps:
@@ -79,7 +127,7 @@ def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, .
             form = quotient(form, abs(stride))
         low, high = form.range
         if low < 0 or high >= count:
-            found.between.append((form, 0, count))
+            found.between.append(within(form, 0, count))
         found.target[dim] = form
         found.box[dim] = _sliced(found.box[dim], begin, count, stride)
     return step.sizes
@@ -92,18 +140,25 @@ def _sliced(box: tuple[int, int], begin: int, count: int, stride: int) -> tuple[
 
 
 def reshape_index(index: list[Ix], old: tuple[int, ...], new: tuple[int, ...]) -> list[Ix]:
-    """Row-major position of an index in ``old``, taken apart again in ``new``."""
-    position = Ix()
-    for form, size in zip(index, old, strict=True):
-        position = position * size + form
-    digits: list[Ix] = []
-    below = 1
-    for number, size in reversed(list(enumerate(new))):
-        digit = quotient(position, below)
-        outermost = all(other == 1 for other in new[:number])
-        digits.append(digit if outermost and size > 1 else remainder(digit, size))
-        below *= size
-    return digits[::-1]
+    """Row-major position of an index in ``old``, taken apart again in ``new``.
+
+    Dimensions that have nothing to do with each other are looked at apart.
+    """
+    if 0 in old:
+        return [Ix() for _ in new]
+    digits = [Ix() for _ in new]
+    for group in groups(old, new):
+        position = Ix()
+        for i in group.old:
+            position = position * old[i] + index[i]
+        below = 1
+        for j in reversed(group.new):
+            digit = quotient(position, below)
+            below *= new[j]
+            outermost = all(new[other] == 1 for other in group.new if other < j)
+            if new[j] > 1:
+                digits[j] = digit if outermost else remainder(digit, new[j])
+    return digits
 
 
 @dataclass(slots=True)
@@ -121,6 +176,7 @@ class Plan:
 def plan(task: MoveTask, found: IndexMap) -> Plan:
     """Choose the vector variables: those that the map treats simply."""
     vector = {name for name, room in found.rooms.items() if room > 1}
+    vector -= {f"q{number}" for number in found.ragged}
     forms = [*found.target, *(form for form, _, _ in found.between)]
     for form in forms:
         vector -= form.nested()
@@ -142,9 +198,24 @@ def plan(task: MoveTask, found: IndexMap) -> Plan:
         kept = max(simple, key=lambda v: (found.rooms[v], v), default=None)
         vector -= inside - {kept}
     interval = {axis: v for axis, v in interval.items() if v in vector}
-    ordered = sorted(vector, key=lambda v: (found.rooms[v], v))
+    ordered = sorted(vector, key=lambda v: (_most(task, found, interval, v), v))
     loops = [v for v in found.rooms if v not in vector and found.rooms[v] > 1]
     return Plan(ordered, loops, interval)
+
+
+def _most(task: MoveTask, found: IndexMap, interval: dict[str, str], name: str) -> int:
+    """Values of a variable that go from one tile to one other at most: the innermost dimension is
+    a message's.
+    """
+    most = found.rooms[name]
+    if name[0] in "sr":
+        extent = task.value.extents[int(name[1:])]
+        most = min(most, extent.step if extent.axis else extent.size)
+    for axis, along in interval.items():
+        dim = task.out.on(axis)
+        if along == name and dim is not None:
+            most = min(most, task.out.extents[dim].length)
+    return most
 
 
 def stays_in_tile(task: MoveTask, mesh: Mesh) -> bool:

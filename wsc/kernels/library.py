@@ -23,6 +23,8 @@ CHAIN_DONE = 0
 ARRIVED = 1
 STORED = 2
 SEMAPHORES = 3
+CLEARED = 3  # used only where a core has one more
+CHAIN_UNITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Units:
     @classmethod
     def of(cls, count: int) -> Units:
         """Three of the units 0 to ``count - 1``, the first one left free where that can be."""
-        first = 1 if count > 3 else 0
+        first = 1 if count > CHAIN_UNITS else 0
         return cls(*(min(first + number, count - 1) for number in range(3)))
 
 
@@ -142,6 +144,21 @@ def take(
         (target.name, source.name, count.name),
         asm.body,
         (f"End of a chain that runs {towards}: target = source combined with what arrives.",),
+    )
+
+
+def clear() -> Procedure:
+    """``clear_f32(target, count)``: zeros, on the unit that no chain uses; signals ``CLEARED``."""
+    asm = Asm(6)
+    target, count = asm.register("target"), asm.register("count")
+    memory, dims = words(asm, target, count, DType.F32)
+    done = Asynchronous(0, CLEARED)
+    asm.vector("mov", DType.F32, memory, 0.0, dims=dims, asynchronous=done)
+    return Procedure(
+        "clear_f32",
+        (target.name, count.name),
+        asm.body,
+        ("Clear count words while the core goes on.",),
     )
 
 
@@ -255,6 +272,8 @@ def library(stream_units: int) -> Mapping[str, Procedure]:
     """Name -> procedure, for cores with so many stream units, one at least."""
     units = Units.of(stream_units)
     made: list[Procedure] = [arrive(units), turn(units), forward(units), barrier()]
+    if stream_units > CHAIN_UNITS:
+        made.append(clear())
     for line in (ROW, COLUMN):
         for op in ("add", "max"):
             for dtype in DType:

@@ -14,12 +14,13 @@ from contextlib import ExitStack
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, Name, maximum, minimum
 from wsc.isa.program import Extent, Fabric, Op, Scalar
+from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
-from wsc.kernels.index import Ix, to_expr
-from wsc.kernels.index_map import aligned, index_map, own_only, plan, spreads
+from wsc.kernels.index import Ix, to_expr, variable
+from wsc.kernels.index_map import IndexMap, Plan, aligned, index_map, own_only, plan, spreads
 from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
-from wsc.layout import coordinate, is_plain, start
+from wsc.layout import coordinate, is_plain, start, valid
 
 
 class _Mover:
@@ -30,6 +31,8 @@ class _Mover:
         self.map = index_map(task, self.mesh)
         self.plan = plan(task, self.map)
         self.asm = Asm(context.fabric.dimensions)
+        self.pair = pairs(task, self.map, self.plan)
+        self.clipped: set[str] = set()  # places in runs of which none may be wanted
         self.names: dict[str, Expr] = {}  # loop variable -> its register, counted in the tile
         self.low: dict[str, Expr] = {v: Int(0) for v in self.plan.vector}
         self.high: dict[str, Expr] = {v: self.map.sizes[v] for v in self.plan.vector}
@@ -47,14 +50,16 @@ class _Mover:
             asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
         remote = not (self.local["x"] and self.local["y"])
         if remote and task.barrier:
-            asm.call("barrier", buffer=Name(SYNC))
+            self._meet()
         with ExitStack() as stack:
             for name, room in self.map.rooms.items():
                 count = self.map.sizes[name]
                 if room == 1 and not isinstance(count, Int):  # a single index: the other
                     stack.enter_context(asm.when(count, ">", 0))  # tiles have none to send
             for name in self.plan.loops:
-                self.names[name] = stack.enter_context(asm.loop(name, self.map.sizes[name]))
+                count = asm.let("runs", self.map.sizes[name])
+                self.names[name] = stack.enter_context(asm.loop(name, count))
+            self._runs()
             self._guards(stack)
             for axis in ("x", "y"):
                 self._target(axis, stack)
@@ -68,6 +73,24 @@ class _Mover:
         else:
             for axis in self.spread:
                 self._broadcast(LINES[axis])
+
+    def _meet(self) -> None:
+        """No tile may send before those that it sends to have come this far.
+
+        Where all of a line goes to its root, and nothing leaves the line, the root's word is
+        enough.
+        """
+        asm = self.asm
+        others = [axis for axis in "xy" if axis not in self.spread]
+        if len(self.spread) != 1 or not all(self.local[axis] for axis in others):
+            asm.call("barrier", buffer=Name(SYNC))
+            return
+        line = LINES[self.spread[0]]
+        word = At(Name(SYNC), {"i": DType.I32.bytes})
+        with asm.when(line.along, "==", line.root):
+            asm.vector("mov", DType.I32, Fabric(line.cast), word, dims=[("i", Int(1))])
+        with asm.otherwise():
+            asm.vector("mov", DType.I32, word, Fabric(line.cast), dims=[("i", Int(1))])
 
     def _wait(self) -> None:
         """Wait for the words that come; of a line that is broadcast to, only its root gets any."""
@@ -85,12 +108,27 @@ class _Mover:
         link, where messages to each tile would carry them once for each.
         """
         asm, out = self.asm, self.task.out
-        memory = At(Name(out.buffer), {"i": out.dtype.bytes})
-        dims = [("i", Int(out.local_size))]
+        # A wavelet has room for two halves.
+        size = out.local_size * out.dtype.bytes
+        dtype = DType.I32 if size % DType.I32.bytes == 0 else out.dtype
+        memory = At(Name(out.buffer), {"i": dtype.bytes})
+        dims = [("i", Int(size // dtype.bytes))]
         with asm.when(line.along, "==", line.root):
-            asm.vector("mov", out.dtype, Fabric(line.cast), memory, dims=dims)
+            asm.vector("mov", dtype, Fabric(line.cast), memory, dims=dims)
         with asm.otherwise():
-            asm.vector("mov", out.dtype, memory, Fabric(line.cast), dims=dims)
+            asm.vector("mov", dtype, memory, Fabric(line.cast), dims=dims)
+
+    def _runs(self) -> None:
+        """Of each run, what the tile holds of it."""
+        asm = self.asm
+        for number in sorted(self.map.ragged):
+            length = self.map.runs[number]
+            extent, run = self.task.value.extents[number], f"q{number}"
+            begin = asm.let("run", (self._origin(run) + self.names[run]) * length)
+            here = start(extent)
+            self.low[f"r{number}"] = asm.let("low", maximum(0, here - begin))
+            end = here + valid(extent, self.mesh)
+            self.high[f"r{number}"] = asm.let("high", minimum(length, end - begin))
 
     def _index(self, form: Ix) -> Expr:
         """A form of loop variables as an expression; those count from the tile's first index."""
@@ -100,6 +138,9 @@ class _Mover:
         """Source index of this tile's first value of a variable."""
         if variable.startswith("s"):
             return start(self.task.value.extents[int(variable[1:])])
+        if variable.startswith("q"):
+            number = int(variable[1:])
+            return start(self.task.value.extents[number]) // self.map.runs[number]
         return Int(0)
 
     def _guards(self, stack: ExitStack) -> None:
@@ -111,6 +152,8 @@ class _Mover:
             inside = [v for v in self.plan.vector if v in form.direct()]
             if inside:
                 name = inside[0]
+                if name.startswith("r"):
+                    self.clipped.add(name)
                 rest = asm.let("rest", self._index(form.without(name)) + self._origin(name))
                 self.low[name] = asm.let("low", maximum(self.low[name], low - rest))
                 self.high[name] = asm.let("high", minimum(self.high[name], high - rest))
@@ -178,10 +221,23 @@ class _Mover:
 
     def _transfer(self, remote: bool) -> None:
         """One vector copy or one group of messages, for fixed loop variables and target tile."""
-        asm, task = self.asm, self.task
+        asm = self.asm
         source, target = self._addresses()
         space = [(v, self._count(v)) for v in self.plan.vector]
+        with ExitStack() as stack:
+            for name, count in space:
+                if name in self.clipped:  # of nothing there is no target
+                    stack.enter_context(asm.when(count, ">", 0))
+            self._pass_on(source, target, space, remote)
+
+    def _pass_on(self, source: At, target: At, space: list[tuple[str, Expr]], remote: bool) -> None:
+        asm, task = self.asm, self.task
         dtype = task.out.dtype
+        if self.pair:
+            dtype = DType.I32
+            space = [(v, Int(self.map.rooms[v] // 2) if v == self.pair else c) for v, c in space]
+            for operand in (source, target):
+                operand.strides[self.pair] = dtype.bytes
         if not remote:
             asm.vector("mov", dtype, target, source, dims=space)
             return
@@ -231,6 +287,9 @@ class _Mover:
         for number, stride in enumerate(task.value.strides):
             if f"s{number}" in fixed:
                 source = source + fixed[f"s{number}"] * stride
+            elif number in self.map.runs:
+                here = index[f"q{number}"] * self.map.runs[number] + fixed[f"r{number}"]
+                source = source + (here - start(task.value.extents[number])) * stride
         target: Expr = Int(0)
         strides: dict[str, int] = {}
         for dim, (extent, stride) in enumerate(
@@ -246,6 +305,8 @@ class _Mover:
             for name in self.plan.vector:
                 strides[name] = strides.get(name, 0) + form.coefficient(name) * stride
         steps = {f"s{i}": stride for i, stride in enumerate(task.value.strides)}
+        steps |= {f"r{i}": task.value.strides[i] for i in self.map.runs}
+        steps |= {f"q{i}": task.value.strides[i] * length for i, length in self.map.runs.items()}
         return (
             At(
                 Name(task.value.buffer) + asm.let("source", source),
@@ -257,11 +318,48 @@ class _Mover:
     def _expected(self) -> Expr:
         """Words that arrive in this tile, those from itself included."""
         total: Expr = Int(1)
-        for extent, (low, high) in zip(self.task.out.extents, self.map.box, strict=True):
+        for dim, extent in enumerate(self.task.out.extents):
+            low, high = self.map.box[dim]
+            if self.pair and self.pair in self.map.target[dim].direct():
+                total = total * (extent.size // 2)
+                continue
             begin = start(extent)
             inside = minimum(high, begin + extent.length) - maximum(low, begin)
             total = total * maximum(0, inside)
         return total
+
+
+def pairs(task: MoveTask, found: IndexMap, plan: Plan) -> str:
+    """The variable along which halves go in pairs, a wavelet for each; "" if there is none.
+
+    All of a dimension lies side by side before and after, as an even number of halves, and
+    nothing begins within a word.
+    """
+    if task.value.dtype is not DType.F16 or task.out.dtype is not DType.F16:
+        return ""
+    for number, stride in enumerate(task.value.strides):
+        extent, name = task.value.extents[number], f"s{number}"
+        if stride != DType.F16.bytes or extent.axis or extent.offset or extent.size % 2:
+            continue
+        dims = [dim for dim, form in enumerate(found.target) if name in form.variables()]
+        limited = any(name in form.variables() for form, _, _ in found.between)
+        if name not in plan.vector or len(dims) != 1 or limited:
+            continue
+        (dim,) = dims
+        out = task.out.extents[dim]
+        whole = found.target[dim] == variable(name, 0, extent.size - 1)
+        alone = out.axis is None and out.offset == 0 and out.length == out.size == extent.size
+        strides = [*task.value.strides, *task.out.strides]
+        words = all(s % DType.I32.bytes == 0 for s in strides if s != DType.F16.bytes)
+        # A dimension of size one has any stride.
+        many = [
+            s
+            for s, e in zip(strides, (*task.value.extents, *task.out.extents), strict=True)
+            if s == DType.F16.bytes and e.length > 1
+        ]
+        if whole and alone and words and task.out.strides[dim] == stride and len(many) == 2:
+            return name
+    return ""
 
 
 def emit_move(task: MoveTask, context: Context) -> Emission:

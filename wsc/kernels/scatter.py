@@ -10,7 +10,7 @@ from wsc.isa.expr import Expr, Int, Name
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
 from wsc.kernels.reduce import OPS
-from wsc.layout import View, valid
+from wsc.layout import View, start, valid
 
 
 def emit_scatter(task: ScatterTask, context: Context) -> Emission:
@@ -21,18 +21,24 @@ def emit_scatter(task: ScatterTask, context: Context) -> Emission:
     asm = Asm(context.fabric.dimensions)
     data, out, updates, axis = task.data, task.out, task.updates, task.axis
     each = list(range(len(out.extents)))
-    space: list[tuple[str, Expr]] = [(f"d{i}", valid(out.extents[i], context.mesh)) for i in each]
+    space: list[tuple[str, Expr]] = [
+        (f"d{i}", Int(e.length) if i == axis else valid(e, context.mesh))
+        for i, e in enumerate(out.extents)
+    ]
 
     def at(view: View, base: Expr, dims: list[int]) -> At:
         return At(base, {f"d{i}": view.strides[i] for i in dims})
 
-    asm.vector(
-        "mov",
-        out.dtype,
-        at(out, Name(out.buffer), each),
-        at(data, Name(data.buffer), each),
-        dims=space,
-    )
+    if data is None:
+        asm.fill(Name(out.buffer), out.dtype, 0, out.local_size)
+    elif data.buffer != out.buffer:
+        asm.vector(
+            "mov",
+            out.dtype,
+            at(out, Name(out.buffer), each),
+            at(data, Name(data.buffer), each),
+            dims=space,
+        )
     rest = [i for i in each if i != axis]
     dims = [space[i] for i in rest] or [("d", Int(1))]
     with asm.loop("pick", updates.extents[axis].size) as pick:
@@ -51,15 +57,19 @@ def emit_scatter(task: ScatterTask, context: Context) -> Emission:
 
 @contextmanager
 def _inside(asm: Asm, task: ScatterTask, row: Name) -> Generator[None]:
-    """What is done with a row that is a position of the axis, from 0 on."""
-    size = task.out.extents[task.axis].size
-    if task.ordinary:
-        yield
-    elif not task.skips:
-        asm.position(row, size)
-        yield
-    else:
+    """What is done with a row that is a position of the axis, from 0 on, and is in the tile."""
+    extent = task.out.extents[task.axis]
+    if task.skips:
         with asm.when(row, "<", 0):
-            asm.set(row, row + size)
-        with asm.when(row, ">=", 0), asm.when(row, "<", size):
+            asm.set(row, row + extent.size)
+    elif not task.ordinary:
+        asm.position(row, extent.size)
+    if extent.axis is not None or extent.length < extent.size:
+        asm.set(row, row - start(extent))
+        with asm.when(row, ">=", 0), asm.when(row, "<", extent.length):
             yield
+    elif task.skips:
+        with asm.when(row, ">=", 0), asm.when(row, "<", extent.size):
+            yield
+    else:
+        yield

@@ -26,11 +26,15 @@ def _inside(extent: Extent, context: Context, at: Expr | None = None) -> tuple[E
     return begin, maximum(0, minimum(extent.size, first + extent.length) - begin)
 
 
-def _walk(view: View, context: Context, shape: tuple[int, ...]) -> tuple[Expr, tuple[Dim, ...]]:
-    """The edge's walk over a tile's part: offset and dims; the row of tiles is the name ``r``."""
+def _walk(view: View, context: Context) -> tuple[Expr, tuple[Dim, ...]]:
+    """The edge's walk over a tile's part: offset and dims; the row of tiles is the name ``r``.
+
+    The edge holds the elements in row-major order; the view may have them under another shape.
+    """
     offset: Expr = Int(0)
     dims: list[Dim] = []
-    for number, (extent, stride) in enumerate(zip(view.extents, row_major(shape), strict=True)):
+    strides = row_major(view.shape)
+    for number, (extent, stride) in enumerate(zip(view.extents, strides, strict=True)):
         at = Name(ROW) if extent.axis == "y" else None
         begin, count = _inside(extent, context, at)
         offset = offset + begin * stride + Name(f"d{number}") * stride
@@ -57,7 +61,6 @@ def _tile_space(view: View, context: Context) -> tuple[At, list[tuple[str, Expr]
 
 def emit_load(task: Load, context: Context) -> Emission:
     """A constant or an input: multicast where rows hold the same, scattered where not."""
-    tensor = context.edge_tensor(task.source)
     asm = Asm(context.fabric.dimensions)
     memory, dims = _tile_space(task.out, context)
     if task.fill is not None:
@@ -65,7 +68,7 @@ def emit_load(task: Load, context: Context) -> Emission:
     split = task.out.on("y") is not None
     flow = SCATTER if split else WEIGHTS
     asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)
-    offset, walk = _walk(task.out, context, tensor.shape)
+    offset, walk = _walk(task.out, context)
     feed = Transfer(
         Direction.FEED,
         flow.name,
@@ -86,7 +89,6 @@ def emit_load(task: Load, context: Context) -> Emission:
 
 def emit_store(task: Store, context: Context) -> Emission:
     """An output: each tile of a column sends its part, from the north end to the south."""
-    tensor = context.edge_tensor(task.target)
     asm = Asm(context.fabric.dimensions)
     memory, dims = _tile_space(task.value, context)
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
@@ -103,7 +105,7 @@ def emit_store(task: Store, context: Context) -> Emission:
             else:
                 with asm.when(X, "==", 0):
                     send()
-    offset, walk = _walk(task.value, context, tensor.shape)
+    offset, walk = _walk(task.value, context)
     if not across:  # the first column sends; the other ports take nothing
         walk = (Dim("once", binary("==", X, 0)), *walk)
     drain = Transfer(

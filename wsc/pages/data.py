@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.edge import static_environment
-from wsc.inspect import all_nodes, numbered, occupied, sram_use
-from wsc.isa.code_size import code_bytes
+from wsc.cost.predict import Prediction
+from wsc.inspect import all_nodes, held_bytes, numbered, occupied, sram_use
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
 from wsc.isa.program import Call, Program, Region
 from wsc.isa.shown import escaped, named
-from wsc.report import KernelRow, busy_shares, mac_rate
+from wsc.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
+SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
 MOST_ACROSS = 128  # columns and rows of a picture
 LONGEST = 240  # characters of a line of assembly
 ADVICE = 8  # kernels that are named
+STALLS = 100  # that are listed, the longest first
 SIDES = ("north", "east", "south", "west")
 
 # What main threads did, in the order in which it is stacked; the name of each in the counters.
@@ -50,23 +52,97 @@ def report_data(
     counters: Any,
     rows: Sequence[KernelRow],
     facts: Sequence[tuple[str, str]],
+    trace: Any = None,
+    name: str = "",
 ) -> dict[str, Any]:
-    """The data of a page.
+    """The data of the page of a run.
 
     counters: of the run, as ``wsc.runtime.counters.Counters`` has them. rows: its kernels. facts:
-    heads and texts for the top of the page.
+    heads and texts for the top of the page. trace: of all tiles, as ``wsc.runtime.trace.Trace`` has
+    them, to be replayed; None for none. name: tells the run from others in one page.
     """
     block = _block(program)
     return {
-        "title": escaped(PurePath(program.model).name) or "program",
-        "facts": [[head, escaped(text)] for head, text in facts],
+        **_program_data(program, fabric, rows, facts, name),
         "cycles": counters.cycles,
+        "layers": list(_layers(program, fabric, counters, block)),
+        "states": {name: int(getattr(counters, key).sum()) for name, key in STATES.items()},
+        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
+        "stalls": [
+            {
+                "line": stall.where.line,
+                "procedure": stall.procedure,
+                "instruction": stall.instruction,
+                "thread": f"stream unit {stall.unit - 1}" if stall.unit else "main thread",
+                "waits_for": stall.waits_for,
+                "cycles": stall.cycles,
+            }
+            for stall in counters.stalls[:STALLS]
+        ],
+        "replay": None if trace is None else _replay(trace, program, block),
+    }
+
+
+def estimate_data(
+    program: Program,
+    fabric: Fabric,
+    prediction: Prediction,
+    rows: Sequence[EstimatedRow],
+    facts: Sequence[tuple[str, str]],
+    name: str = "",
+) -> dict[str, Any]:
+    """The data of the page of a prediction: nothing has run, so no tile has waited.
+
+    rows, facts, name: as for ``report_data``.
+    """
+    kernels = [
+        KernelRow(
+            number=row.number,
+            line=row.line,
+            procedure=row.procedure,
+            nodes=row.nodes,
+            start=row.start,
+            end=row.start + row.cycles,
+            busy=0.0,
+            total_macs=row.macs,
+            bound=row.bound,
+            cycles=row.cycles,
+            added=row.cycles,
+            predicted=row.cycles,
+        )
+        for row in rows
+    ]
+    made = _program_data(program, fabric, kernels, facts, name)
+    for kernel in made["kernels"]:
+        kernel["shares"] = {}
+    return {
+        **made,
+        "cycles": prediction.cycles,
+        "layers": [_tiles(*SRAM, held_bytes(program, fabric), made["block"])],
+        "states": {},
+        "energy": {name: value * 1e-6 for name, value in prediction.energy.items()},
+        "stalls": [],
+        "replay": None,
+    }
+
+
+def _program_data(
+    program: Program,
+    fabric: Fabric,
+    rows: Sequence[KernelRow],
+    facts: Sequence[tuple[str, str]],
+    name: str,
+) -> dict[str, Any]:
+    """What a page shows of a program and its kernels, whether it ran or not."""
+    block = _block(program)
+    return {
+        "title": escaped(PurePath(program.model).name) or "program",
+        "name": escaped(name),
+        "facts": [[head, escaped(text)] for head, text in facts],
         "width": -(-program.width // block),
         "height": -(-program.height // block),
         "block": block,
         "tiles": [program.width, program.height],
-        "layers": list(_layers(program, fabric, counters, block)),
-        "states": {name: int(getattr(counters, key).sum()) for name, key in STATES.items()},
         "kernels": [_kernel(row, program, fabric) for row in rows],
         "nodes": _nodes(program, rows, block),
         "lines": _lines(program, rows),
@@ -86,13 +162,31 @@ def report_data(
             "data": sram_use(program, fabric).data,
             "code": sram_use(program, fabric).code,
         },
-        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
         "roof": {
             "compute": mac_rate(fabric, program.precision) * program.width * program.height,
             "io": fabric.io_bytes_per_cycle,
         },
         "advice": list(_advice(rows)),
     }
+
+
+def _replay(trace: Any, program: Program, block: int) -> dict[str, Any] | None:
+    """What the main thread of each tile did in a window: entries [begin, length, state, line].
+
+    Cycles count from the window's first. None for blocks of tiles.
+    """
+    if block > 1:
+        return None
+    first, end = trace.window
+    tiles: list[list[list[int]]] = [[] for _ in range(program.width * program.height)]
+    where = trace.image.code.where
+    for unit in trace.units:
+        if unit.unit == 0:
+            tiles[unit.tile] = [
+                [begin - first, length, state, where[row].line]
+                for begin, length, state, row, *_ in unit.entries.tolist()
+            ]
+    return {"first": first, "cycles": end - first, "tiles": tiles, "left_out": trace.left_out}
 
 
 def _block(program: Program) -> int:
@@ -109,7 +203,8 @@ def _layers(
     for name, key in STATES.items():
         yield _tiles(f"{name}, main thread", "cycles", getattr(counters, key), block)
     yield _tiles("busy, stream units", "cycles", counters.unit_busy, block)
-    yield _tiles("bytes of SRAM used", "bytes", _held(program, fabric), block)
+    yield _tiles("energy, modelled", "pJ", np.round(counters.energy_tiles, 1), block)
+    yield _tiles(*SRAM, held_bytes(program, fabric), block)
     yield _links("all wavelets", "wavelets", counters.links, block)
     yield _tiles("to the core", "wavelets", counters.links[..., 4], block)
     yield _tiles("from the core", "wavelets", counters.links[..., 5], block)
@@ -120,6 +215,14 @@ def _layers(
             yield _links(f"color {item.color}", "wavelets", item.wavelets, block)
         if item.lost.any():
             yield _links(f"color {item.color}, turns lost to others", "cycles", item.lost, block)
+        for name, grid in (
+            (f"stalled on input of color {item.color}", item.stalled_input),
+            (f"stalled on output of color {item.color}", item.stalled_output),
+        ):
+            if grid.any():
+                yield _tiles(name, "cycles", grid, block)
+    for number, grid in counters.semaphores.items():
+        yield _tiles(f"waiting for semaphore s{number}", "cycles", grid, block)
 
 
 def _tiles(name: str, unit: str, grid: np.ndarray, block: int) -> dict[str, Any]:
@@ -145,19 +248,6 @@ def _shrunk(grid: np.ndarray, block: int) -> list[list[float]]:
     sums = np.add.reduceat(np.add.reduceat(grid.astype(float), rows, 0), columns, 1)
     counts = np.add.reduceat(np.add.reduceat(np.ones(grid.shape), rows, 0), columns, 1)
     return np.round(sums / counts, 1).tolist()
-
-
-def _held(program: Program, fabric: Fabric) -> np.ndarray:
-    """Bytes of each tile up to the end of the last tensor that it holds a part of, and its code."""
-    used = np.zeros((program.height, program.width), np.int64)
-    for tensor in program.tensors:
-        columns, rows = occupied(program, tensor)
-        cut = np.ix_(np.array(rows, np.int64), np.array(columns, np.int64))
-        used[cut] = np.maximum(used[cut], tensor.address + tensor.bytes)
-    code = code_bytes(program, fabric)
-    for region in program.regions:
-        used[_area(region)] += code.get(region.name, 0)
-    return used
 
 
 def _area(region: Region) -> tuple[slice, slice]:

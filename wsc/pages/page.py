@@ -14,11 +14,11 @@ FOLDER = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-def page(data: Mapping[str, Any]) -> str:
-    """The whole page, with its style, its script and its data in it."""
+def page(*runs: Mapping[str, Any]) -> str:
+    """The whole page, with its style, its script and the data of one run or of several in it."""
     # Nothing in the data can end the element that they stand in.
-    held = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    title = html.escape(str(data["title"]))
+    held = json.dumps(runs, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    title = html.escape(" and ".join(dict.fromkeys(str(data["title"]) for data in runs)))
     return f"""<!doctype html>
 <html lang="en">
 <head>

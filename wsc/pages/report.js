@@ -1,7 +1,14 @@
 "use strict";
-// The page of a run. One function a part of the page; what is chosen is told to all of them.
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+// The page of a run, or of several that can be told apart. One function a part of the page; what is
+// chosen is told to all of them.
+const runs = JSON.parse(document.getElementById("data").textContent);
+const blank = document.querySelector("main").cloneNode(true);
+
+let timer = 0;  // of a replay that plays
+
+// Show one of the runs in the page as it was at first.
+function display(number) {
+  const data = runs[number];
   const at = (id) => document.getElementById(id);
   const count = (value) =>
     value === null || value === undefined ? "" : Number(value).toLocaleString("en", { maximumFractionDigits: 1 });
@@ -83,9 +90,74 @@
     canvas.height = (height * size + 1) * ratio;
     canvas.style.width = `${width * size + 1}px`;
     const pen = canvas.getContext("2d");
-    data.layers.forEach((layer, number) => at("layer").append(make("option", { value: number }, layer.name)));
+    data.layers.forEach((layer, place) => at("layer").append(make("option", { value: place }, layer.name)));
+    if (data.replay) at("layer").append(make("option", { value: "replay" }, `replay of cycles ${count(data.replay.first)} to ${count(data.replay.first + data.replay.cycles)}`));
+    const replayed = () => Boolean(data.replay) && at("layer").value === "replay";
+    let cycle = 0;
+
+    // The state and line of a tile in a cycle of the window: its last entry that has begun by then.
+    function stateOf(tile) {
+      const entries = data.replay.tiles[tile];
+      let low = 0, high = entries.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (entries[middle][0] <= cycle) low = middle + 1;
+        else high = middle;
+      }
+      const entry = entries[low - 1];
+      return entry && cycle < entry[0] + entry[1] ? entry : null;
+    }
+
+    function drawReplay() {
+      const inks = Object.values(STATES);  // busy, on input, on output, waiting, idle
+      const style = getComputedStyle(document.body);
+      pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+      pen.fillStyle = style.getPropertyValue("--paper");
+      pen.fillRect(0, 0, width * size + 1, height * size + 1);
+      for (let tile = 0; tile < width * height; tile += 1) {
+        const entry = stateOf(tile);
+        pen.fillStyle = entry ? inks[[0, 1, 2, 3, 3, 2][entry[2]]] : inks[4];
+        pen.fillRect((tile % width) * size + 1, Math.floor(tile / width) * size + 1, size - 1, size - 1);
+      }
+      frame(chosen.x, chosen.y, style.getPropertyValue("--ink"), 2.5);
+      const entry = stateOf(chosen.y * width + chosen.x);
+      at("cycle").value = String(cycle);
+      at("now").textContent = `cycle ${count(data.replay.first + cycle)}: tile ${chosen.x},${chosen.y} ${entry ? `${Object.keys(STATES)[[0, 1, 2, 3, 3, 2][entry[2]]]} at line ${entry[3] || "?"}` : "idle"}${data.replay.left_out ? `; ${data.replay.left_out}` : ""}`;
+      at("scale").replaceChildren(...Object.entries(STATES).flatMap(([name, ink]) => [make("span", { style: `display:inline-block;width:.8rem;height:.8rem;background:${ink}` }), ` ${name} `]));
+    }
+
+    function go(to) {
+      cycle = Math.min(Math.max(to, 0), data.replay.cycles - 1);
+      draw();
+    }
+
+    function play() {
+      if (timer) {
+        clearInterval(timer);
+        timer = 0;
+      } else {
+        timer = setInterval(() => {
+          go(cycle + Number(at("speed").value) / 10);
+          if (cycle >= data.replay.cycles - 1) play();
+        }, 40);
+      }
+      at("play").textContent = timer ? "stop" : "play";
+    }
+
+    if (data.replay) {
+      at("cycle").max = String(data.replay.cycles - 1);
+      at("cycle").addEventListener("input", () => go(Number(at("cycle").value)));
+      at("play").addEventListener("click", play);
+      at("back").addEventListener("click", () => go(Math.ceil(cycle) - 1));
+      at("on").addEventListener("click", () => go(Math.floor(cycle) + 1));
+    }
 
     function draw() {
+      at("replay").hidden = !replayed();
+      if (replayed()) {
+        drawReplay();
+        return;
+      }
       const layer = data.layers[Number(at("layer").value) || 0];
       const most = largest(layer) || 1;
       const links = Boolean(layer.sides) && size >= 12;
@@ -362,6 +434,55 @@
     at("energy").append(make("h3", {}, "energy by cause, modelled"), table);
   }
 
-  for (const part of [top, mesh, tile, advice, kernels, timeline, assembly, roofline, memory]) part();
+  // --- several runs -----------------------------------------------------------------
+
+  function several() {
+    if (runs.length < 2) return;
+    at("runs").hidden = at("both").hidden = false;
+    runs.forEach((run, place) => {
+      const button = make("button", { type: "button", class: place === number ? "chosen" : "", onclick: () => reopen(place) }, run.name);
+      at("runs").append(button, " ");
+    });
+    // Kernels of one node, and of one name, belong together; in the order of the first run.
+    const sums = new Map();
+    runs.forEach((run, place) => run.kernels.forEach((row) => {
+      const key = `${row.node}|${row.node ? "" : row.kernel}`;
+      if (!sums.has(key)) sums.set(key, { name: row.node || row.kernel, node: row.node, cycles: runs.map(() => 0) });
+      sums.get(key).cycles[place] += row.added;
+    }));
+    const heads = ["node", ...runs.map((run) => `${run.name}, added cycles`), "difference"];
+    at("compared").querySelector("thead").append(make("tr", {}, ...heads.map((text, place) => make("th", { class: place ? "number" : "" }, text))));
+    const whole = { name: "the run", node: "", cycles: runs.map((run) => run.cycles) };
+    const change = (item) => item.cycles[item.cycles.length - 1] - item.cycles[0];
+    const sorted = [...sums.values()].sort((a, b) => Math.abs(change(b)) - Math.abs(change(a)));
+    for (const item of [whole, ...sorted]) {
+      at("compared").querySelector("tbody").append(make("tr", { onclick: () => item.node && chooseNode(item.node) },
+        make("td", { class: "name" }, item.name), ...item.cycles.map((cycles) => make("td", { class: "number" }, count(cycles))),
+        make("td", { class: "number" }, `${change(item) > 0 ? "+" : ""}${count(change(item))}`)));
+    }
+  }
+
+  // --- waits ------------------------------------------------------------------------
+
+  function waits() {
+    const heads = ["cycles", "line", "procedure", "instruction", "thread", "waits for"];
+    at("stalls").querySelector("thead").append(make("tr", {}, ...heads.map((text, place) => make("th", { class: place < 2 ? "number" : "" }, text))));
+    for (const item of data.stalls) {
+      at("stalls").querySelector("tbody").append(make("tr", { onclick: () => choose({ line: item.line }) },
+        make("td", { class: "number" }, count(item.cycles)), make("td", { class: "number" }, item.line ? String(item.line) : ""),
+        ...[item.procedure, item.instruction, item.thread, item.waits_for].map((text) => make("td", { class: "name" }, text))));
+    }
+  }
+
+  for (const part of [several, top, mesh, tile, advice, waits, kernels, timeline, assembly, roofline, memory]) part();
   choose({ x: Math.floor(data.width / 2), y: Math.floor(data.height / 2) });
-})();
+}
+
+function reopen(number) {
+  clearInterval(timer);
+  timer = 0;
+  document.querySelector("main").replaceWith(blank.cloneNode(true));
+  display(number);
+}
+
+display(0);

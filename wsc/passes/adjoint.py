@@ -573,14 +573,16 @@ def _gather(op: Gather, place: Place, g: Value) -> dict[int, Value]:
     count = indices.type.size
     shape = (*data.shape[: op.axis], count, *data.shape[op.axis + 1 :])
     updates = build.reshape(g, shape, "rows")
-    zeros = build.constant(np.zeros(data.shape), data.dtype, "zeros")
     flat = build.reshape(indices, (count,), "flat")
-    return {0: build.add(Scatter(op.axis, Reduction.SUM), [zeros, flat, updates], "by0")}
+    into = Scatter(op.axis, Reduction.SUM, zeros=data.shape[op.axis])
+    return {0: build.add(into, [flat, updates], "by0")}
 
 
 def _scatter(op: Scatter, place: Place, g: Value) -> dict[int, Value]:
     if op.kind in (Reduction.MAX, Reduction.MIN, Reduction.PROD):
         raise NoDerivative(f"a scatter by {op.kind.value}")
+    if op.zeros is not None:
+        raise NoDerivative("a scatter into zeros")
     build, (data, indices, updates) = place.build, place.inputs
     size, count = data.shape[op.axis], indices.type.size
     found: dict[int, Value] = {}

@@ -74,10 +74,10 @@ class Blocks(Pass[Graph, Graph]):
             return found[key]
 
         joined, types = graph, graph.types()
-        for item in _Search(graph).attentions():
+        for item in attentions(graph):
             if sized(types, item) != 0:
                 joined = join_sequences(joined, item.scores, item.out, item.side)
-        work = {item.out.name: item for item in _Search(joined).attentions()}
+        work = {item.out.name: item for item in attentions(joined)}
         types = joined.types()
         nodes: list[Node] = []
         for node in joined.nodes:
@@ -173,6 +173,11 @@ class Attention:
         """What is the same in all attention that blocks of one size suit."""
         nodes = (self.scores, self.out)
         return tuple((node.op, tuple(types[name] for name in node.inputs)) for node in nodes)
+
+
+def attentions(graph: Graph) -> Iterator[Attention]:
+    """All attention in a graph."""
+    return _Search(graph).attentions()
 
 
 class _Search:

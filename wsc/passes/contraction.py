@@ -11,9 +11,11 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
+from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
 
@@ -71,6 +73,7 @@ class Choice:
     y_label: str
     reduce: bool
     ordered: bool
+    relieved: bool
     n_label: str
     chunk: int
     a: tuple[Extent, ...]
@@ -97,6 +100,7 @@ class Choice:
             self.y_label,
             self.reduce,
             self.ordered,
+            self.relieved,
             self.n_label,
             self.chunk,
             origin=origin,
@@ -111,18 +115,16 @@ class Choice:
         if not self.reduce:
             total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
             return replace(task, accumulator=total)
+        parts = (3 if self.relieved else 2) * self.chunk
         per_output = words // task.out.extents[task.labels.index(self.n_label)].step
         return replace(
             task,
-            accumulator=buffer(f"{name}.part", DType.F32, 2 * self.chunk * per_output * 4),
+            accumulator=buffer(f"{name}.part", DType.F32, parts * per_output * 4),
             arrivals=""
             if self.ordered
             else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
             sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
         )
-
-
-REFERENCE = 16  # tiles along each side of the mesh on which forms are compared
 
 
 def choose_contraction(
@@ -135,22 +137,15 @@ def choose_contraction(
     cost: CostModel,
     same_order: bool = False,
 ) -> Choice | None:
-    """The form that the cost model prefers, laid out on the mesh; None if there is none.
+    """The form that the cost model prefers on the mesh that will run it; None if there is none.
 
     If none fits the SRAM of a tile, it is the one that takes the least.
-
-    Forms are compared on a mesh of one fixed size, so that the text of a network is the
-    same on every fabric; one that does not fit the real mesh gives way to the next.
 
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
-    sides = (min(fabric.width, 2) - 1, min(fabric.height, 2) - 1)
-    model = CostModel(replace(fabric, width=REFERENCE ** sides[0], height=REFERENCE ** sides[1]))
-    reference = Mesh(model.fabric.width, model.fabric.height)
-    moved = [None if at is None else _on(at, reference) for at in (at_a, at_b)]
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     large: list[Choice] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
@@ -159,22 +154,15 @@ def choose_contraction(
         if x[1] and not _n_label(op, dict(op.extents), y):
             continue
         form = _Form(*x, y, x[1] and same_order)
-        guess = _evaluate(op, a, b, streamed, moved[0], moved[1], model, reference, form)
-        real = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
-        crowded = real.bytes > fabric.sram_bytes * SHARE_OF_SRAM
-        if real.bytes <= fabric.sram_bytes:
-            ranked.append(((crowded, guess.cycles, guess.bytes), real))
+        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
+        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+        if choice.bytes <= fabric.sram_bytes:
+            ranked.append(((crowded, choice.cycles, choice.bytes), choice))
         else:
-            large.append(real)
+            large.append(choice)
     if ranked:
         return min(ranked, key=lambda item: item[0])[1]
     return min(large, key=lambda choice: choice.bytes, default=None)
-
-
-def _on(view: View, mesh: Mesh) -> View:
-    """The view as it would lie on another mesh."""
-    extents = tuple(block(e.size, e.axis, mesh) if e.axis else e for e in view.extents)
-    return replace(view, extents=extents)
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -275,8 +263,8 @@ def _evaluate(
             tokens *= room[label]
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
-    chunk = max(1, min(CHUNK_WORDS // per_output, out[op.out.index(n_label)].step)) if reduce else 0
-    compute = cost.contraction(outputs, summed, tokens, a.dtype)
+    chunk = _chunk(out[op.out.index(n_label)].step, per_output) if reduce else 0
+    compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
     ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both
@@ -288,13 +276,36 @@ def _evaluate(
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
-    total += (2 if ordered else 3) * chunk * per_output * 4 if reduce else 0
     if not streamed:
         cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
+    # A chain has to be done well before the core has gone through the next block. Few words the
+    # core clears itself in less time than it takes to have it done.
+    spare = cost.fabric.stream_units > CHAIN_UNITS and cost.fabric.semaphores > CLEARED
+    relieved = reduce and spare and 2 * chain <= compute and chunk * per_output >= RELIEF_WORDS
+    parts = (3 if relieved else 2) + (not ordered)
+    total += parts * chunk * per_output * 4 if reduce else 0
     return Choice(
-        x_label, y, reduce, ordered, n_label, chunk, want_a, want_b, out, bound, cycles, total
+        x_label,
+        y,
+        reduce,
+        ordered,
+        relieved,
+        n_label,
+        chunk,
+        want_a,
+        want_b,
+        out,
+        bound,
+        cycles,
+        total,
     )
+
+
+def _chunk(outputs: int, words: int) -> int:
+    """Outputs whose sums run along the chain at a time: an owner's, in equal parts."""
+    most = max(1, min(CHUNK_WORDS // words, outputs))
+    return -(-outputs // -(-outputs // most))
 
 
 def out_bytes(dtype: DType) -> int:
@@ -316,7 +327,10 @@ def _relayout(
     if at is not None and at.extents == wanted:
         return 0
     if at is None:
-        return local_size(wanted)
+        # From the edge: what the tiles of a column take enters at its port, what several of them
+        # share once, and all columns share the bandwidth of the edge.
+        rows = max((-(-e.size // e.step) for e in wanted if e.axis == "y"), default=1)
+        return max(cost.streamed(local_size(wanted) * rows, mesh.width, type_.dtype))
     held = local_size(at.extents)
     total = 0
     for axis in ("x", "y"):

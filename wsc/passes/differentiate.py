@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,20 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph, GraphOutput, Map, Node, Reduce
+from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice
 from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
+from wsc.passes.layers import Layers, find_layers
 
 GRADIENT = ".grad"
+AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
+
+
+def computed_again(name: str) -> bool:
+    """Whether a node, or what it gives, is of a layer that the backward pass computes once more."""
+    return AGAIN in name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +36,15 @@ class Differentiate:
     refused: all of it, by operator and node.
 
     scale: an input of one float by which all gradients are multiplied, so that small ones stay
-    above the least that halves have; "" for none.
+    above the least that halves have; "" for none. recompute: of layers that repeat, only what one
+    hands to the next is kept; before the derivative of a layer its nodes are computed once more.
     """
 
     loss: str
     by: tuple[str, ...]
     scale: str = ""
     lenient: bool = False
+    recompute: bool = False
     name: str = "differentiate"
 
     def apply(self, graph: Graph) -> Graph:
@@ -49,7 +58,8 @@ class Differentiate:
                 "loss: a loss is one float"
             )
         seed = build.value(self.scale) if self.scale else build.constant(np.ones(()), DType.F32)
-        found = _Backwards(graph, build, loss, self.by).run(seed)
+        layers = find_layers(graph) if self.recompute else []
+        found = _Backwards(graph, build, loss, self.by, layers).run(seed)
         without = [name for name in self.by if name not in found]
         if without and not (self.lenient and found):
             listed = ", ".join(map(shortened, without))
@@ -63,13 +73,37 @@ class Differentiate:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """``count`` positions of one dimension of a value, from ``start`` on."""
+
+    axis: int
+    start: int
+    count: int
+
+
 class _Backwards:
     """The walk over the nodes, from the last to the first."""
 
-    def __init__(self, graph: Graph, build: GraphBuilder, loss: Value, by: Iterable[str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        build: GraphBuilder,
+        loss: Value,
+        by: Iterable[str],
+        recomputed: Iterable[Layers],
+    ) -> None:
         self.graph, self.build, self.loss, self.by = graph, build, loss, tuple(by)
         self.types = graph.types()
+        # The last node of each layer that is computed again -> its first one.
+        self.begins = {
+            start + layers.period - 1: start
+            for layers in recomputed
+            for start in range(layers.start, layers.end, layers.period)
+        }
+        self.again: dict[str, str] = {}  # a value of the layer at hand -> the same, computed again
         self.gradients: dict[str, Value] = {}
+        self.parts: dict[str, dict[_Part, Value]] = {}
         self.refused: dict[tuple[str, str], None] = {}
 
     def run(self, seed: Value) -> Mapping[str, Value]:
@@ -77,13 +111,21 @@ class _Backwards:
         dependent, varied = self._forward()
         whole = self.build.cast(self.build.reshape(seed, self.loss.shape), self.loss.dtype)
         self.gradients[self.loss.name] = whole
-        for node in reversed(self.graph.nodes):
+        for number, node in reversed(list(enumerate(self.graph.nodes))):
+            if number in self.begins:
+                self._recompute(self.graph.nodes[self.begins[number] : number + 1])
+            if node.output in self.parts:
+                with self.build.at(f"{node.name}{GRADIENT}", node.origin):
+                    self._whole(node.output)
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
         if self.refused:
             listed = [f"{what} ({why})" for what, why in self.refused]
             more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
             raise CompileError(f"no derivative of {', '.join(listed[:SHOWN])}{more}")
+        for name in [name for name in self.by if name in self.parts]:
+            with self.build.at(f"{name}{GRADIENT}", (name,)):
+                self._whole(name)
         return {name: self.gradients[name] for name in self.by if name in self.gradients}
 
     def _forward(self) -> tuple[set[str], set[str]]:
@@ -102,16 +144,35 @@ class _Backwards:
                 varied.add(node.output)
         return dependent, varied
 
+    def _recompute(self, layer: Sequence[Node]) -> None:
+        """Compute a layer once more, from what the layer before hands on.
+
+        What no derivative reads is dropped later, by who simplifies the graph.
+        """
+        self.again = {}
+        for node in layer:
+            inputs = [self.build.value(self.again.get(name, name)) for name in node.inputs]
+            with self.build.at(f"{node.name}{AGAIN}", node.origin):
+                self.again[node.output] = self.build.add(node.op, inputs).name
+
+    def _value(self, name: str) -> Value:
+        """A value of the forward pass, as the backward pass reads it."""
+        return Value(self.again.get(name, name), self.types[name])
+
     def _node(self, node: Node, dependent: set[str], varied: set[str]) -> None:
         place = Place(
             self.build,
-            tuple(Value(name, self.types[name]) for name in node.inputs),
-            Value(node.output, node.type),
+            tuple(map(self._value, node.inputs)),
+            self._value(node.output),
             [n for n, name in enumerate(node.inputs) if name in varied],
             [n for n, name in enumerate(node.inputs) if name in dependent],
         )
         try:
             with self.build.at(f"{node.name}{GRADIENT}", node.origin):
+                part = self._slice(node)
+                if part is not None and place.wanted:
+                    self._keep(node.inputs[0], part, self.gradients[node.output])
+                    return
                 found = adjoint(node, place, self.gradients[node.output])
                 for number, gradient in found.items():
                     self._add(node.inputs[number], gradient)
@@ -120,8 +181,48 @@ class _Backwards:
             self.refused.setdefault((f"node '{shortened(what)}'", str(error)))
             # Go on behind it, so that all refusals come at once.
             for number in place.wanted:
-                value = place.inputs[number]
-                self.gradients.setdefault(value.name, value)
+                self.gradients.setdefault(node.inputs[number], place.inputs[number])
+
+    def _slice(self, node: Node) -> _Part | None:
+        """What a node takes of a value, if it is some positions of one dimension."""
+        if not isinstance(node.op, Move) or len(node.op.steps) != 1:
+            return None
+        (step,) = node.op.steps
+        shape = self.types[node.inputs[0]].shape
+        if not isinstance(step, Slice) or {*step.steps} != {1}:
+            return None
+        cut = [axis for axis, size in enumerate(step.sizes) if size < shape[axis]]
+        return _Part(cut[0], step.starts[cut[0]], step.sizes[cut[0]]) if len(cut) == 1 else None
+
+    def _keep(self, name: str, part: _Part, gradient: Value) -> None:
+        """Remember what is given for a part of a value until all of its readers have given."""
+        parts = self.parts.setdefault(name, {})
+        before = parts.get(part)
+        if before is not None:
+            gradient = self.build.map(lambda a, b: a + b, before, gradient, hint="both")
+        parts[part] = gradient
+
+    def _whole(self, name: str) -> None:
+        """Bring together what those give that read parts of a value.
+
+        Parts of one dimension that are side by side are joined, so that they need not be padded
+        and added; the others are.
+        """
+        parts = self.parts.pop(name, {})
+        shape = self.types[name].shape
+        for axis in dict.fromkeys(part.axis for part in parts):
+            mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
+            ends = [0, *(part.start + part.count for part in mine)]
+            if ends[-1] == shape[axis] and all(
+                part.start == end for part, end in zip(mine, ends, strict=False)
+            ):
+                self._add(name, self.build.concat([parts[part] for part in mine], axis, "parts"))
+                continue
+            for part in mine:
+                low, high = [0] * len(shape), [0] * len(shape)
+                low[axis], high[axis] = part.start, shape[axis] - part.start - part.count
+                padded = Pad(tuple(low), tuple(high))
+                self._add(name, self.build.move(parts[part], padded, hint="back"))
 
     def _add(self, name: str, gradient: Value) -> None:
         """A value that several nodes read has the sum of what they give."""

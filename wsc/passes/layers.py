@@ -9,7 +9,7 @@ stand for all.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,7 +27,8 @@ class Layers:
 
     carried: for each value that a layer hands to the next, the value that the first one gets, and
     the place within a layer of the node that gives it. own: the constants and graph inputs that
-    are one layer's alone.
+    are one layer's alone. kept: the values that each layer has for itself from nodes before all of
+    them: those of its forward pass, where a layer is one of the backward pass.
     """
 
     start: int
@@ -35,6 +36,7 @@ class Layers:
     count: int
     carried: tuple[tuple[str, int], ...]
     own: frozenset[str]
+    kept: frozenset[str] = frozenset()
 
     @property
     def end(self) -> int:
@@ -42,9 +44,30 @@ class Layers:
         return self.start + self.period * self.count
 
 
+@dataclass(slots=True)
+class _Links:
+    """What binds layers, as far as they are known.
+
+    carried: place of the node in a layer that gives what it hands on -> what the first layer gets
+    for it. own: what one layer has alone. apart: how many nodes there may be from what one layer
+    has from before all of them to what the next one has; empty: they have nothing from there.
+    """
+
+    carried: dict[int, str] = field(default_factory=dict[int, str])
+    own: set[str] = field(default_factory=set[str])
+    apart: set[int] = field(default_factory=set[int])
+
+
 def find_layers(graph: Graph) -> list[Layers]:
     """The layers of a graph, stack by stack, none within another."""
-    return _Search(graph).within(0, len(graph.nodes))
+    search = _Search(graph)
+    found = search.within(0, len(graph.nodes))
+    # What the first layer of a stack is handed is to it what the others have from the one before:
+    # also to a backward pass, which has it from there for each of them.
+    for layers in found:
+        for name, place in layers.carried:
+            search.entries[name] = layers.start - layers.period + place
+    return search.within(0, len(graph.nodes)) if search.entries else found
 
 
 class _Search:
@@ -55,6 +78,7 @@ class _Search:
         self.made = {node.output: number for number, node in enumerate(graph.nodes)}
         self.types = graph.types()
         self.constants = {constant.name for constant in graph.constants}
+        self.entries: dict[str, int] = {}  # as if the layer before the first one had made it
         self.ids = numbered(self._form(node) for node in graph.nodes)
 
     def _form(self, node: Node) -> Hashable:
@@ -126,26 +150,28 @@ class _Search:
         body = self.nodes[start : start + period]
         if not any(isinstance(node.op, Contract) for node in body):
             return None
-        carried: dict[int, str] = {}
-        own: set[str] = set()
+        links = _Links()
         turns = 1
         while turns < count:
-            found = self._follows(start, period, turns, carried)
+            found = self._follows(start, period, turns, links)
             if found is None:
                 break
-            own |= found
+            links.own |= found
             turns += 1
         # Without weights of their own they are the steps of a recurrence.
-        if turns < LEAST or not own & self.constants or (turns - 1) * period < SAVED:
+        if turns < LEAST or not links.own & self.constants or (turns - 1) * period < SAVED:
             return None
-        handed = tuple((name, place) for place, name in carried.items())
-        return Layers(start, period, turns, handed, frozenset(own))
+        handed = tuple((name, place) for place, name in links.carried.items())
+        own, kept = (
+            frozenset(name for name in links.own if (name in self.made) is inside)
+            for inside in (False, True)
+        )
+        return Layers(start, period, turns, handed, own, kept)
 
-    def _follows(
-        self, start: int, period: int, turn: int, carried: dict[int, str]
-    ) -> set[str] | None:
+    def _follows(self, start: int, period: int, turn: int, links: _Links) -> set[str] | None:
         """Whether layer ``turn`` is to the one before as a layer must be: what both have of their
-        own, or None. In layer 1, ``carried`` learns what is handed on.
+        own, or None. In layer 1, ``links`` learns what is handed on, and how far apart are the
+        nodes of what each layer has from before.
         """
         here = start + turn * period
         own: set[str] = set()
@@ -158,11 +184,15 @@ class _Search:
             for before, now in pairs:
                 made, earlier = self.made.get(now), self.made.get(before)
                 if made is None or made < start:
-                    # From outside: all have the same, or each its own from outside the fabric.
+                    # From outside: all have the same, or each its own, from outside the fabric or
+                    # from nodes that are as far apart in layer after layer.
                     if now == before:
                         continue
                     if made is not None or earlier is not None:
-                        return None
+                        apart = self._apart(before, now)
+                        links.apart = apart & (links.apart or apart)
+                        if not links.apart:
+                            return None
                     own |= {before, now}
                 elif earlier is not None and made - earlier == period and earlier >= start:
                     # From this layer or the one before, as there.
@@ -170,11 +200,20 @@ class _Search:
                         return None
                 elif turn == 1 and made < here and (earlier is None or earlier < start):
                     # From the first layer; what that one had in its place is where it begins.
-                    if carried.setdefault(made - start, before) != before:
+                    if links.carried.setdefault(made - start, before) != before:
                         return None
                 else:
                     return None
         return own
+
+    def _apart(self, before: str, now: str) -> set[int]:
+        """How many nodes there may be from one value to another: none if one is from outside."""
+        places = (
+            {place for place in (self.made.get(name), self.entries.get(name)) if place is not None}
+            for name in (before, now)
+        )
+        first, second = places
+        return {there - here for here in first for there in second}
 
 
 def _saved(layers: Layers) -> int:

@@ -113,7 +113,10 @@ def folded(placed: Placed, lives: list[Life]) -> list[Room]:
         else:
             alike.setdefault(place, []).append(life)
     for members in alike.values():
-        rooms += _by_steps(members, [places.step(life) for life in members])
+        if places.outlive(members):
+            rooms.append(Room(members, members[0].bytes))
+        else:
+            rooms += _by_steps(members, [places.step(life) for life in members])
     return rooms
 
 
@@ -124,7 +127,7 @@ class _Places:
     """
 
     def __init__(self, placed: Placed, lives: list[Life]) -> None:
-        self.tasks = placed.tasks
+        self.tasks, self.layers = placed.tasks, placed.layers
         self.named = {name: life for life in lives for name in life.names}
         self.where: dict[int, Run] = {}
         self.within: dict[int, Run] = {}  # task of a layer -> the recurrence around it
@@ -156,6 +159,18 @@ class _Places:
         """Which step of a recurrence within a layer a life begins in."""
         inner = self.within.get(life.first)
         return None if inner is None else (life.first - inner.start) // inner.period
+
+    def outlive(self, members: list[Life]) -> bool:
+        """Whether these are what the layers of a forward pass keep for the backward pass.
+
+        They lie side by side, however few they are: so the layers of both passes find them by
+        counting. The first layer may keep less, where nothing before it is trained.
+        """
+        run = self.where.get(members[-1].first)  # the first one may be what layers are handed
+        if run not in self.layers or len({life.bytes for life in members}) > 1:
+            return False
+        lasting = sum(life.last >= run.end for life in members)
+        return 2 * lasting > len(members) and self.step(members[-1]) is None
 
     def handed(self, layers: Run) -> Iterator[tuple[Life, Place]]:
         """What the first layer is handed, and the place of that which each one hands on."""

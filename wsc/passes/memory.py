@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -104,8 +104,11 @@ def _fullest(placed: Placed, lives: list[Life]) -> int:
 
 
 def lifetimes(placed: Placed) -> list[Life]:
-    """One life for each buffer, or for each group of buffers that maps overwrite in place."""
-    sizes: dict[str, Buffer] = {buffer.name: buffer for buffer in placed.buffers}
+    """One life for each buffer, or for each group of buffers that maps overwrite in place.
+
+    In the layers of a training step the maps of all turns overwrite the same input, or none: what
+    one layer keeps for its backward pass another one may not, and their addresses would differ.
+    """
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for number, task in enumerate(placed.tasks):
@@ -113,39 +116,117 @@ def lifetimes(placed: Placed) -> list[Life]:
             first.setdefault(name, number)
             last[name] = number
     first[SYNC], last[SYNC] = 0, len(placed.tasks)
+    kept = kept_before(placed, first)
+    allowed: dict[int, Set[int]] = {}
+    while True:
+        lives, taken = _in_place(placed, first, last, kept, allowed)
+        apart = _disagreeing(placed, taken) if kept else {}
+        if not apart:
+            return lives
+        # Where all may overwrite the same ones, and take others, they have to take the first.
+        for number, common in apart.items():
+            settled = common == allowed.get(number)
+            allowed[number] = {min(common)} if settled and common else common
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Inputs of a map that its result may overwrite, by number, and the one that it does."""
+
+    possible: Set[int]
+    chosen: int | None
+
+
+def _in_place(
+    placed: Placed,
+    first: Mapping[str, int],
+    last: Mapping[str, int],
+    kept: Set[str],
+    allowed: Mapping[int, Set[int]],
+) -> tuple[list[Life], dict[int, _Taken]]:
+    """Lives, and what each map overwrites.
+
+    first, last: the first and the last task of each buffer. kept: buffers that are not
+    overwritten. allowed: task -> the inputs that may be, where not all may.
+    """
+    sizes: dict[str, Buffer] = {buffer.name: buffer for buffer in placed.buffers}
     group: dict[str, Life] = {}
     for name in sorted(first, key=lambda key: first[key]):
         group[name] = Life([name], sizes[name].bytes, first[name], last[name])
     layered = {n for layers in placed.layers for n in range(layers.start, layers.end)}
+    taken: dict[int, _Taken] = {}
     for number, task in enumerate(placed.tasks):
-        over = None
-        if isinstance(task, MapTask):
-            # In layers the oldest one: what a layer is handed, so that it hands on in the same
-            # place what it makes of that.
-            over = overwritten(task, number, group, oldest=number in layered)
-        if (
-            isinstance(task, MapTask)
-            and over is not None
-            and group[task.out.buffer].first == number
-        ):
-            life, result = group[over], group[task.out.buffer]
+        if not isinstance(task, MapTask) or group[task.out.buffer].first != number:
+            continue
+        inputs = [view.buffer for view in task.inputs]
+        found = [
+            place
+            for place in overwritten(task, number, group)
+            if inputs[place] not in kept and place in allowed.get(number, {place})
+        ]
+        # In layers the oldest one: what a layer is handed, so that it hands on in the same
+        # place what it makes of that.
+        order = sorted(found, key=lambda place: group[inputs[place]].first)
+        over = next(iter(order if number in layered else found), None)
+        taken[number] = _Taken({*found}, over)
+        if over is not None:
+            life, result = group[inputs[over]], group[task.out.buffer]
             life.names += result.names
             life.last = result.last
             for name in result.names:
                 group[name] = life
-    return list({id(life): life for life in group.values()}.values())
+    return list({id(life): life for life in group.values()}.values()), taken
 
 
-def overwritten(
-    task: MapTask, number: int, group: dict[str, Life], oldest: bool = False
-) -> str | None:
-    """An input that dies at this map and that its result may overwrite element by element.
+def _disagreeing(placed: Placed, taken: Mapping[int, _Taken]) -> dict[int, Set[int]]:
+    """The maps of layers that overwrite other inputs than those of other turns -> the inputs that
+    all of them may."""
+    found: dict[int, Set[int]] = {}
+    for run in placed.layers:
+        for place in range(run.start, run.start + run.period):
+            turns = range(place, run.end, run.period)
+            known = [taken[number] for number in turns if number in taken]
+            if len({item.chosen for item in known}) > 1 or 0 < len(known) < run.count:
+                common = frozenset[int].intersection(*(frozenset(i.possible) for i in known))
+                found |= dict.fromkeys(turns, common if len(known) == run.count else frozenset())
+    return found
 
-    oldest: of several the one that is alive for the longest time, else the first.
+
+def kept_before(placed: Placed, first: Mapping[str, int]) -> set[str]:
+    """The buffers that each layer has for itself from before all of them.
+
+    first: the first task of each buffer.
     """
+    found: set[str] = set()
+    for run in placed.layers:
+        for number in range(run.start, run.end - run.period):
+            pairs = zip(
+                buffers_of(placed.tasks[number]),
+                buffers_of(placed.tasks[number + run.period]),
+                strict=True,
+            )
+            for pair in pairs:
+                if len({*pair}) == 2 and all(first[name] < run.start for name in pair):
+                    found.update(pair)
+    return found
+
+
+def overwritten(task: MapTask, number: int, group: Mapping[str, Life]) -> list[int]:
+    """The inputs that die at this map and that its result may overwrite element by element."""
+    size = task.out.local_size * task.out.dtype.bytes
+    found: list[int] = []
+    for index in writable(task):
+        life = group.get(task.inputs[index].buffer)
+        if life is not None and life.last == number and life.bytes == size:
+            found.append(index)
+    return found
+
+
+def writable(task: MapTask) -> list[int]:
+    """The inputs that the result of a map may overwrite, if nothing reads them later."""
     place = temporaries(task.body, task.out.dtype)
     written = place.index(-1)
-    found: list[str] = []
+    found: list[int] = []
     for index, view in enumerate(task.inputs):
         read_later = any(
             isinstance(arg, Arg) and task.inputs[arg.index].buffer == view.buffer
@@ -157,16 +238,10 @@ def overwritten(
             and view.strides == task.out.strides
             and view.dtype.bytes == task.out.dtype.bytes
         )
-        life = group.get(view.buffer)
         others = sum(other.buffer == view.buffer for other in task.inputs)
-        dies = life is not None and life.last == number
-        if same and not read_later and others == 1 and life is not None and dies:
-            whole = life.bytes == task.out.local_size * task.out.dtype.bytes
-            if whole:
-                found.append(task.inputs[index].buffer)
-    if not found:
-        return None
-    return min(found, key=lambda name: group[name].first) if oldest else found[0]
+        if same and not read_later and others == 1:
+            found.append(index)
+    return found
 
 
 def assign(rooms: list[Room]) -> None:

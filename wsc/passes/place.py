@@ -28,6 +28,7 @@ from wsc.ir.graph import (
     Scatter,
     Slice,
     Step,
+    Type,
 )
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
@@ -57,17 +58,23 @@ from wsc.layout import (
     block,
     default_extents,
     dense_strides,
+    is_plain,
+    local_size,
     whole,
 )
 from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
+from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
+from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
 from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
+from wsc.passes.views import before_steps
 
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
+SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +136,15 @@ class Placer(Values):
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
+    read: set[str] = field(default_factory=set[str])  # values that nodes read
+    cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
+        self.read = {name for node in self.graph.nodes for name in node.inputs}
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -146,14 +156,14 @@ class Placer(Values):
         for output in self.graph.outputs if trains else ():
             self.leaving.setdefault(output.value, []).append(output)
         stacks, done = list[Run](), 0
-        for layers in find_layers(self.graph) if self.alike and not trains else ():
+        for layers in find_layers(self.graph) if self.alike else ():
             self._walk(self.graph.nodes[done : layers.start])
             stack = place_stack(self, layers, self._walk)
             stacks += [] if stack is None else [stack]
             done = layers.end
         self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:
-            if output.name not in self.stored and (not trains or output.value in self.leaving):
+            if output.name not in self.stored:
                 self._store(output)
         for value, target in self.beside.items():
             self.origin = (target,)
@@ -177,22 +187,33 @@ class Placer(Values):
             Gather: self._gather,
             Scatter: self._scatter,
         }
+        before = False
         for node in nodes:
             self.origin = node.origin or (node.name,)
-            if isinstance(node.op, (Move, Concat)):
+            # A layer that was computed again turns to its derivative, as all of training does at
+            # the loss: what was moved to compute it has room again.
+            if before and not computed_again(node.name):
+                self.forget_moved(computed_again)
+            before = computed_again(node.name)
+            if self._is_of_edge(node):
+                self.outside[node.output] = self.outside[node.inputs[0]]
+            elif isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
                 handlers[type(node.op)](node)
-            for output in self.leaving.pop(node.output, ()):
-                self._store(output)
+            for output in self.leaving.get(node.output, ()):
+                if output.name not in self.stored:
+                    self._store(output)
             # Training turns here: what the forward pass moved for itself has room again.
             if node.output == self.turn:
-                self.forget_all()
+                self.forget_moved(lambda _: True)
+                self.forget_outside()
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
         self.origin = (output.name,)
-        self.tasks.append(Store(self.view(output.value), output.name, origin=self.origin))
+        self.tasks.append(Store(self.as_shown(output.value), output.name, origin=self.origin))
+        self.stored.add(output.name)
 
     # --- nodes ------------------------------------------------------------------
 
@@ -211,12 +232,43 @@ class Placer(Values):
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
+        moved = False
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
                 if found is not None:
                     return found.extents
-        return default_extents(node.type.shape, self.mesh)
+                moved = moved or name in self.lazy
+        wanted = self.wanted(node.output) if moved else None
+        return wanted or default_extents(node.type.shape, self.mesh)
+
+    def wanted(self, value: str) -> Extents | None:
+        """The layout in which the first product behind maps and movement wants a value."""
+        for user in self.users(value):
+            found = self._wanted_by(user, value)
+            if found is not None and all(is_plain(extent) for extent in found):
+                return found
+        return None
+
+    def _wanted_by(self, user: Node, value: str) -> Extents | None:
+        shape = self.types[value].shape
+        if isinstance(user.op, Contract):
+            op, a, b, streamed = self._operands(user)
+            choice = None if streamed else self._choice(op, a, b, streamed)
+            if choice is None or a == b:
+                return None
+            return choice.a if value == a else choice.b
+        behind = self.wanted(user.output) if isinstance(user.op, Map | Concat | Move) else None
+        if behind is None:
+            return None
+        if isinstance(user.op, Map):
+            return behind if user.type.shape == shape else None
+        if isinstance(user.op, Concat):
+            axis = user.op.axis
+            at = behind[axis].axis is None
+            return (*behind[:axis], whole(shape[axis]), *behind[axis + 1 :]) if at else None
+        assert isinstance(user.op, Move)
+        return before_steps(behind, shape, user.op.steps, self.mesh)
 
     def _aligned(self, name: str, extents: Extents) -> Extents:
         shape = self.types[name].shape
@@ -318,16 +370,10 @@ class Placer(Values):
         self.homes[node.output] = out
 
     def _contract(self, node: Node) -> None:
-        assert isinstance(node.op, Contract)
-        a, b = node.inputs
-        streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
-        op = node.op
-        if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
-            op, a, b, streamed = replace(op, index_a=op.index_b, index_b=op.index_a), b, a, True
-            streamed = _no_windows(op)
-            if not streamed:
-                op, a, b = node.op, *node.inputs
+        op, a, b, streamed = self._operands(node)
         choice = self._choice(op, a, b, streamed)
+        if not streamed and self._in_pieces(node, op, (a, b), choice):
+            return
         if choice is None or choice.bytes > self.fabric.sram_bytes:
             operands = [(a, self.types[a]), *([] if streamed else [(b, self.types[b])])]
             raise no_layout(
@@ -342,6 +388,65 @@ class Placer(Values):
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
         self.tasks.append(choice.with_buffers(task, self.buffer))
         self.homes[node.output] = out
+
+    def _in_pieces(
+        self, node: Node, op: Contract, operands: tuple[str, str], choice: Choice | None
+    ) -> bool:
+        """Make a product that only the edge wants piece by piece, if all of it has no room."""
+        room = self.fabric.sram_bytes
+        fits = choice is not None and choice.bytes <= WHOLE * room
+        if fits or not self._only_shown(node):
+            return False
+        a, b = (self.types[name] for name in operands)
+        if (op, a, b) not in self.cuts:
+
+            def choose(op: Contract, a: Type, b: Type) -> Choice | None:
+                return choose_contraction(op, a, b, False, None, None, self.cost, self.same_order)
+
+            self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
+        cut = self.cuts[op, a, b]
+        if cut is None:
+            return False
+        layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
+        other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
+        source, shape = self.view(name), (a, b)[cut.side].shape
+        for start in range(0, shape[cut.axis], cut.size):
+            starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
+            sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
+            part = Slice(starts, sizes, (1,) * len(shape))
+            taken = self._moved(name, source, (part,), layouts[cut.side], None)
+            left, right = (taken, other) if cut.side == 0 else (other, taken)
+            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            task = cut.choice.task(cut.op, left, right, "", out, self.origin)
+            self.tasks.append(cut.choice.with_buffers(task, self.buffer))
+            self._show_part(node, cut.shown(out, start))
+        return True
+
+    def _only_shown(self, node: Node) -> bool:
+        """Whether nothing but the edge wants what a node of a training step gives."""
+        return node.output in self.leaving and node.output not in self.read
+
+    def _show_part(self, node: Node, part: View) -> None:
+        """Send a part of an output out."""
+        origin = self.origin
+        for output in self.leaving[node.output]:
+            self.origin = output.name
+            self.tasks.append(Store(part, output.name, output.name))
+            self.stored.add(output.name)
+        self.origin = origin
+
+    def _operands(self, node: Node) -> tuple[Contract, str, str, bool]:
+        """A product and its operands, b one that is streamed if there is such a one."""
+        assert isinstance(node.op, Contract)
+        a, b = node.inputs
+        streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
+        op = node.op
+        if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
+            op, a, b, streamed = replace(op, index_a=op.index_b, index_b=op.index_a), b, a, True
+            streamed = _no_windows(op)
+            if not streamed:
+                op, a, b = node.op, *node.inputs
+        return op, a, b, streamed
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
@@ -402,6 +507,9 @@ class Placer(Values):
 
     def _scatter(self, node: Node) -> None:
         assert isinstance(node.op, Scatter)
+        if node.op.zeros is not None:
+            self._scatter_into_zeros(node, node.op)
+            return
         data, indices, updates = node.inputs
         axis, count = node.op.axis, self.types[indices].size
         extents = tuple(
@@ -425,6 +533,67 @@ class Placer(Values):
         )
         self.tasks.append(task)
         self.homes[node.output] = out
+
+    def _scatter_into_zeros(self, node: Node, op: Scatter) -> None:
+        """The gradient of a table: its rows are shared out over the rows of tiles.
+
+        Updates go to all rows of tiles, so many at a time as there is room for. A table that is
+        nothing but an output, and larger than there is room for, is made in parts, each of which
+        leaves as soon as it is there.
+        """
+        indices, updates = node.inputs
+        axis, shape, dtype = op.axis, node.type.shape, node.type.dtype
+        others = [i for i in range(len(shape)) if i != axis]
+        wide = max(others, key=lambda i: shape[i], default=None)
+        extents = [block(n, "x", self.mesh) if i == wide else whole(n) for i, n in enumerate(shape)]
+        row = local_size(tuple(extents[i] for i in others)) * dtype.bytes
+        most = max(1, int(self.fabric.sram_bytes * SHARE_OF_TABLE) // row)
+        rows = block(shape[axis], "y", self.mesh).step
+        alone = self._only_shown(node)
+        rows = min(rows, most) if alone else rows
+        ordinary = self._ordinary(indices, shape[axis])
+        for first in range(0, shape[axis], rows * self.mesh.height):
+            extents[axis] = Extent(shape[axis], "y", rows, rows, first)
+            out = self.fresh(node.output, dtype, tuple(extents))
+            data: View | None = None
+            for where, placed in self._updates(indices, updates, axis, tuple(extents), row):
+                self.tasks.append(
+                    ScatterTask(
+                        data, where, placed, axis, op.kind, out, self.origin, ordinary, op.skips
+                    )
+                )
+                data = out
+            if not alone:
+                self.homes[node.output] = out
+                continue
+            self._show_part(node, out)
+
+    def _updates(
+        self, indices: str, updates: str, axis: int, extents: Extents, row: int
+    ) -> Iterator[tuple[View, View]]:
+        """Indices and updates in every row of tiles, as many at a time as there is room for.
+
+        row: bytes that one update takes in a tile.
+        """
+        count = self.types[indices].size
+        most = max(1, int(self.fabric.sram_bytes * SHARE_OF_TABLE) // (row + DType.I32.bytes))
+        if count <= most:
+            rows = (*extents[:axis], whole(count), *extents[axis + 1 :])
+            yield self._everywhere(indices), self.bring(updates, rows)
+            return
+        size = -(-count // -(-count // most))
+        shape = self.types[updates].shape
+        for begin in range(0, count, size):
+            taken = min(size, count - begin)
+            starts = tuple(begin if i == axis else 0 for i in range(len(shape)))
+            sizes = tuple(taken if i == axis else n for i, n in enumerate(shape))
+            part = Slice(starts, sizes, (1,) * len(shape))
+            rows = (*extents[:axis], whole(taken), *extents[axis + 1 :])
+            numbers = Slice((begin,), (taken,), (1,))
+            yield (
+                self._moved(indices, self.view(indices), (numbers,), (whole(taken),), None),
+                self._moved(updates, self.view(updates), (part,), rows, None),
+            )
 
     def _lookup(self, node: Node, data: str, indices: str) -> None:
         shape = self.types[indices].shape

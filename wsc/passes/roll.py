@@ -137,7 +137,10 @@ class _Roller:
             # Nothing but names goes on from layer to layer: what repeats within one is a loop too.
             loop: Loop | None = Loop(LAYER, Int(best.count), tuple(self.steps(named)))
         else:
-            loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER)
+            inner = _within(named, numbers, best)
+            loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER, inner)
+            if inner and (loop is None or len(assigned((loop,))) > self.room):
+                loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER)
         here = calls[best.start : best.end]
         if loop is None or not self._pays(loop, here):
             return None
@@ -229,20 +232,58 @@ class _Turn(Asm):
         return self.known[node]
 
 
+def _within(turn: Sequence[Call], numbers: _Numbers, run: Run) -> list[Run]:
+    """The steps that repeat within each turn of a run, and go on in the same way in all turns.
+
+    turn: the calls of the first one, with the names that they have in all.
+    """
+    inside = _Numbers(turn, numbers.addresses)
+    here = numbers.table[run.start : run.start + run.period]
+    apart = numbers.table[run.start + run.period :][: run.period] - here
+    found: list[Run] = []
+    for steps in runs(inside.ids, inside.steady):
+        each = apart[steps.start : steps.end].reshape(steps.count, -1)
+        if (each == each[0]).all():
+            found.append(Run(run.start + steps.start, steps.period, steps.count))
+    return found
+
+
 def _loop(
-    main: Sequence[Call], numbers: _Numbers, run: Run, max_dims: int, name: str
+    main: Sequence[Call],
+    numbers: _Numbers,
+    run: Run,
+    max_dims: int,
+    name: str,
+    inner: Sequence[Run] = (),
 ) -> Loop | None:
-    """One loop for a run; None if no instruction computes what its arguments need."""
+    """One loop for a run; None if no instruction computes what its arguments need.
+
+    inner: steps of a turn that are to be turns of loops within.
+    """
     asm = _Turn(max_dims)
+
+    def call(place: int, *counters: tuple[Name, int]) -> None:
+        """One call. counters: what counts the turns around it, and how many calls a turn has."""
+        here = numbers.table[place]
+        steps = [(numbers.table[place + period] - here).tolist() for _, period in counters]
+        going = _Going(
+            asm, [name for name, _ in counters], numbers.addresses, zip(*steps, strict=True)
+        )
+        arguments = {key: going.on(value) for key, value in main[place].arguments}
+        values = tuple((key, asm.value(value)) for key, value in arguments.items())
+        asm.add(replace(main[place], arguments=values))
+
     try:
         with asm.loop(name, run.count) as turn:
-            for place in range(run.start, run.start + run.period):
-                here, following = numbers.table[place], numbers.table[place + run.period]
-                steps = iter((following - here).tolist())
-                going = _Going(asm, turn, numbers.addresses, steps)
-                arguments = {key: going.on(value) for key, value in main[place].arguments}
-                values = tuple((key, asm.value(value)) for key, value in arguments.items())
-                asm.add(replace(main[place], arguments=values))
+            place = run.start
+            for steps in [*inner, Run(run.start + run.period, 0, 0)]:
+                for number in range(place, steps.start):
+                    call(number, (turn, run.period))
+                if steps.count:
+                    with asm.loop(TURN, steps.count) as step:
+                        for number in range(steps.start, steps.start + steps.period):
+                            call(number, (turn, run.period), (step, steps.period))
+                place = steps.end
     except NotAffine:
         return None
     (loop,) = compact(asm.body, asm.registers)
@@ -254,23 +295,25 @@ def _loop(
 class _Going:
     """Makes the arguments of the first turn those of any turn.
 
-    steps: for each number, in their order, how far it goes on from turn to turn.
+    turns: what counts them, loop by loop. steps: for each number, in their order, how far it goes
+    on from turn to turn of each loop.
     """
 
     asm: Asm
-    turn: Name
+    turns: Sequence[Name]
     addresses: Mapping[str, int]
-    steps: Iterator[int]
+    steps: Iterator[tuple[int, ...]]
 
     def on(self, node: Expr) -> Expr:
-        """The expression in turn ``turn``."""
+        """The expression in these turns."""
         if isinstance(node, Binary):
             left = self.on(node.left)
             return Binary(node.op, left, self.on(node.right))
         if _number(node, self.addresses) is None:
             return node
-        step = next(self.steps)
-        return node if step == 0 else node + self.asm.value(self.turn * step)
+        for turn, step in zip(self.turns, next(self.steps), strict=True):
+            node = node if step == 0 else node + self.asm.value(turn * step)
+        return node
 
 
 def repeated(transfers: Sequence[Transfer]) -> tuple[Transfer, ...]:

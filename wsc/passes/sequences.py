@@ -1,7 +1,8 @@
 """Attention over the sequences of a batch: sequences and heads become one dimension.
 
 A layout has one dimension along each axis of the mesh. Sixteen sequences of 64 heads so fill 64
-rows of tiles, and each tile has all sixteen; as 1,024 heads they fill all rows.
+rows of tiles, and each tile has all sixteen; as 1,024 heads they fill all rows. The sequences of
+one head are neighbours: so they are near the tiles that compute the head, for every sequence.
 """
 
 from __future__ import annotations
@@ -128,7 +129,8 @@ class _Join:
             return self._moved(value, [Reshape(full[1:])])
         wide = (*shape[:2], *full[2:])
         steps += [] if wide == full else [Expand(wide)]
-        return self._moved(value, [*steps, Reshape(_joined(wide))])
+        turned = Transpose((1, 0, *range(2, len(wide))))
+        return self._moved(value, [*steps, turned, Reshape(_joined(wide))])
 
     def _product(self, node: Node, pair: tuple[str, str]) -> tuple[Contract, tuple[str, str]]:
         """The contraction over operands with both dimensions in one, and these."""
@@ -142,12 +144,12 @@ class _Join:
         self, value: str, index: tuple[Index, ...], pair: tuple[str, str]
     ) -> tuple[str, tuple[Index, ...]]:
         """An operand with the dimensions of the pair in front, as one."""
-        places = [_place(index, label) for label in pair]
+        places = [_place(index, label) for label in reversed(pair)]
         rest = [i for i in range(len(index)) if i not in places]
         shape = self.types[value].shape
         turned = tuple(shape[i] for i in (*places, *rest))
         moved = self._moved(value, [Transpose((*places, *rest)), Reshape(_joined(turned))])
-        return moved, (index[places[0]], *(index[i] for i in rest))
+        return moved, (Index(((pair[0], 1),)), *(index[i] for i in rest))
 
     def _last(self, pair: tuple[str, str]) -> list[Node]:
         """The product with the values, and its result as it was."""
@@ -155,7 +157,7 @@ class _Join:
         shares = (op.index_a, op.index_b)[self.side]
         values = (op.index_a, op.index_b)[1 - self.side]
         moved, index = self._operand(node.inputs[1 - self.side], values, pair)
-        places = [op.out.index(label) for label in pair]
+        places = [op.out.index(label) for label in reversed(pair)]
         rest = [i for i in range(len(op.out)) if i not in places]
         extents = _merged(op.extents, pair)
         own = (shares[0], *shares[2:])

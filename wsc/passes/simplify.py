@@ -110,13 +110,13 @@ def compose_moves(graph: Graph) -> Graph:
                 origin = tuple(dict.fromkeys(before.origin + node.origin))
                 node = replace(node, inputs=before.inputs, origin=origin)
                 steps = earlier + steps
-            node = replace(node, op=Move(_tidy(steps)))
+            node = replace(node, op=Move(tidy(steps)))
         producers[node.output] = node
         nodes.append(node)
     return graph.with_(nodes=tuple(nodes))
 
 
-def _tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
+def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
     """Adjacent reshapes and transposes merged."""
     kept: list[MoveStep] = []
     for step in steps:

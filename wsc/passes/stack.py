@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from wsc.ir.graph import GraphOutput, Node
-from wsc.ir.tasks import Run, Store, Task
+from wsc.ir.graph import Arg, Concat, GraphOutput, Move, Node, Step
+from wsc.ir.tasks import MapTask, Run, Store, Task, views
 from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
+from wsc.passes.memory import writable
 from wsc.passes.values import Extents, Values, Whole
 
 Walk = Callable[[Iterable[Node]], None]
@@ -65,9 +66,25 @@ class _Stack:
     def __init__(self, values: Values, layers: Layers, walk: Walk) -> None:
         self.values, self.layers, self.walk = values, layers, walk
         self.nodes = values.graph.nodes[layers.start : layers.end]
+        self.users = values.graph.users() if layers.kept else {}
+        self.kept = _with_sources(layers.kept, values.graph.nodes[: layers.start])
+        self.alone = [self._between(name, place) for name, place in layers.carried]
         self.shown = _shown_by_all(self.nodes, layers, values.graph.outputs)
         self.begin = 0
         self.entry: list[View] = []
+
+    def _between(self, name: str, place: int) -> bool:
+        """Whether a value that layers hand on is read by no node but those of the next one."""
+        layers, nodes = self.layers, self.values.graph.nodes
+        begins = range(layers.start, layers.end, layers.period)
+        given = [name, *(nodes[begin + place].output for begin in begins)][: layers.count]
+        inside = [{node.name for node in nodes[b : b + layers.period]} for b in begins]
+        made = [set[str](), *inside]
+        return all(
+            user.name in own or user.name in before
+            for value, own, before in zip(given, inside, made, strict=False)
+            for user in self.users.get(value, ())
+        )
 
     # --- to and fro -----------------------------------------------------------------
 
@@ -140,11 +157,14 @@ class _Stack:
             ]
         # Copies that the layer before has made of what it hands on: this one makes its own.
         values.forget(got)
-        inside = {node.output for node in nodes} | layers.own | {*got}
+        inside = {node.output for node in nodes} | layers.own | self.kept | {*got}
+        given = [values.view(name) for name in got]
         tasks, values.tasks = values.tasks, []
         with values.apart(inside) as shared:
             self.walk(nodes)
             left = [values.view(name) for name in handed]
+            if layers.kept and all(map(_alike, given, left)):
+                left = self._in_their_places(handed, given, left)
             self._show(turn)
         # What all layers share comes before the first of them.
         at = self.begin
@@ -152,18 +172,64 @@ class _Stack:
         self.begin += len(shared)
         return left
 
+    def _in_their_places(
+        self, handed: Sequence[str], given: Sequence[View], left: Sequence[View]
+    ) -> list[View]:
+        """Copy what a layer of a backward pass hands on to where it was handed it, if it is not
+        there: else two layers would have to be one turn of a loop.
+
+        given, left: the views of what it was handed, and of what it hands on.
+        """
+        values = self.values
+        found: list[View] = []
+        places = zip(handed, given, left, self.alone, strict=True)
+        for name, entry, view, alone in places:
+            stays = view.buffer in _overwriting(values.tasks, entry.buffer)
+            if stays or not alone:
+                found.append(view)
+                continue
+            body = (Step("mov", entry.dtype, (Arg(0),)),)
+            values.tasks.append(MapTask(body, (view,), entry, (), origin=values.origin))
+            values.homes[name] = entry
+            found.append(entry)
+        return found
+
     def _show(self, turn: int) -> None:
         """Outputs that every layer has leave at its end, and need no room in the next."""
         values = self.values
         for outputs in self.shown:
             output = outputs[turn]
+            if output.name in values.stored:
+                continue
             values.origin = (output.name,)
-            values.tasks.append(Store(values.view(output.value), output.name, origin=values.origin))
+            store = Store(values.as_shown(output.value), output.name, origin=values.origin)
+            values.tasks.append(store)
             values.stored.add(output.name)
+
+
+def _overwriting(tasks: Sequence[Task], buffer: str) -> set[str]:
+    """The buffers that maps may make in the place of a buffer, one after the other."""
+    last = {view.buffer: number for number, task in enumerate(tasks) for view in views(task)}
+    found = {buffer}
+    for number, task in enumerate(tasks):
+        if isinstance(task, MapTask):
+            over = (task.inputs[index].buffer for index in writable(task))
+            if any(name in found and last[name] == number for name in over):
+                found.add(task.out.buffer)
+    return found
 
 
 def _alike(a: View, b: View) -> bool:
     return (a.dtype, a.extents, a.strides) == (b.dtype, b.extents, b.strides)
+
+
+def _with_sources(kept: frozenset[str], nodes: Sequence[Node]) -> frozenset[str]:
+    """Values with those that they are moved from: to read one may mean to read those."""
+    found, made = set(kept), {node.output for node in nodes}
+    for node in reversed(nodes):
+        if node.output in found and isinstance(node.op, (Move, Concat)):
+            found.update(made.intersection(node.inputs))
+    return frozenset(found)
 
 
 def _shown_by_all(

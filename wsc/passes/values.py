@@ -7,13 +7,27 @@ source's layout to the wanted one. Constants are loaded at their first use.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Set
+from collections.abc import Callable, Generator, Iterable, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.check import infer
-from wsc.ir.graph import Concat, Drawing, Graph, GraphOutput, Move, MoveStep, Node, Pad, Slice, Type
+from wsc.ir.graph import (
+    Concat,
+    Contract,
+    Drawing,
+    Gather,
+    Graph,
+    GraphOutput,
+    Move,
+    MoveStep,
+    Node,
+    Pad,
+    Reshape,
+    Slice,
+    Type,
+)
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
@@ -70,6 +84,7 @@ class Values:
     wholes: dict[Whole, View] = field(default_factory=dict)
     inside: Set[str] | None = None
     shared: list[Task] = field(default_factory=list)
+    readers: dict[str, list[Node]] = field(default_factory=dict[str, list[Node]])
 
     def __post_init__(self) -> None:
         self.mesh = Mesh(self.fabric.width, self.fabric.height)
@@ -120,6 +135,34 @@ class Values:
         """An output, which may have the name of an input."""
         self.shown[name] = EdgeTensor(name, Kind.OUTPUT, type_.dtype, type_.shape, host)
 
+    def _is_of_edge(self, node: Node) -> bool:
+        """Whether a node gives what the edge has, in another shape only: it comes in that shape."""
+        reshaped = isinstance(node.op, Move) and all(
+            isinstance(step, Reshape) for step in node.op.steps
+        )
+        source = node.inputs[0] if reshaped else ""
+        if source not in self.outside or source in self.homes:
+            return False
+        # A product takes its weights from the stream in the shape that the store has.
+        weight = self.edge[self.outside[source]].kind is Kind.WEIGHT
+        return not (
+            weight and any(isinstance(n.op, Contract | Gather) for n in self.users(node.output))
+        )
+
+    def users(self, value: str) -> list[Node]:
+        """The nodes that read a value."""
+        if not self.readers:
+            self.readers = self.graph.users()
+        return self.readers.get(value, [])
+
+    def as_shown(self, value: str) -> View:
+        """A view of an output, whose shape may be another: its elements leave in their order."""
+        node = self.lazy.get(value)
+        if node is None or not isinstance(node.op, Move) or self.current(value) is not None:
+            return self.view(value)
+        same_order = all(isinstance(step, Reshape) for step in node.op.steps)
+        return self.view(node.inputs[0] if same_order else value)
+
     # --- buffers and views ------------------------------------------------------
 
     def buffer(self, hint: str, dtype: DType, size: int) -> str:
@@ -155,11 +198,17 @@ class Values:
         return None
 
     def view(self, value: str) -> View:
-        """A plain view of a value, in the default layout if it has none yet."""
+        """A plain view of a value; one without a layout gets the one in which it is wanted first,
+        or the default one."""
         found = self.current(value)
         if found is not None:
             return found
-        return self.bring(value, default_extents(self.types[value].shape, self.mesh))
+        wanted = self.wanted(value) if value in self.lazy else None
+        return self.bring(value, wanted or default_extents(self.types[value].shape, self.mesh))
+
+    def wanted(self, value: str) -> Extents | None:
+        """The layout in which a value that is only moved is wanted, if that is known."""
+        raise NotImplementedError
 
     def bring(
         self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
@@ -201,11 +250,20 @@ class Values:
         self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
         self.wholes = {key: view for key, view in self.wholes.items() if key[0] not in gone}
 
-    def forget_all(self) -> None:
-        """Forget what was only moved or copied: who wants it makes it anew from its source."""
-        self.copies.clear()
-        self.wholes.clear()
-        self.homes = {name: view for name, view in self.homes.items() if name not in self.lazy}
+    def forget_moved(self, gone: Callable[[str], bool]) -> None:
+        """Forget of such values what was only moved or copied: who wants it makes it anew from its
+        source."""
+        self.copies = {key: view for key, view in self.copies.items() if not gone(key[0])}
+        self.wholes = {key: view for key, view in self.wholes.items() if not gone(key[0])}
+        self.homes = {
+            name: view
+            for name, view in self.homes.items()
+            if name not in self.lazy or not gone(name)
+        }
+
+    def forget_outside(self) -> None:
+        """Forget what came from the edge, which gives it again to who wants it."""
+        self.homes = {name: view for name, view in self.homes.items() if name not in self.outside}
 
     def _copy(self, value: str, extents: Extents, fill: float | None) -> View:
         if self.inside is None or value in self.inside:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wsc.ir.graph import Expand, MoveStep, Reshape, Transpose
-from wsc.layout import View, whole
+from wsc.ir.graph import Expand, MoveStep, Reshape, Slice, Transpose
+from wsc.ir.regroup import groups, single, turned
+from wsc.isa.program import Extent
+from wsc.layout import Mesh, View, block, whole
 
 
 def as_view(view: View, steps: tuple[MoveStep, ...]) -> View | None:
@@ -45,3 +47,55 @@ def _reshaped(view: View, shape: tuple[int, ...]) -> View | None:
         extents=tuple(whole(1) if i is None else view.extents[i] for i in sources),
         strides=tuple(0 if i is None else view.strides[i] for i in sources),
     )
+
+
+def before_steps(
+    extents: tuple[Extent, ...], shape: tuple[int, ...], steps: tuple[MoveStep, ...], mesh: Mesh
+) -> tuple[Extent, ...] | None:
+    """The layout of a value of this shape from which the steps lead to these extents in each tile.
+
+    What is cut is whole in each tile, or, where only one axis of the mesh has a dimension, in
+    blocks along the other. None if there is no such layout.
+    """
+    shapes = [shape]
+    for step in steps:
+        if 0 in shapes[-1]:
+            return None
+        if isinstance(step, Slice):
+            shapes.append(step.sizes)
+        elif isinstance(step, Reshape | Transpose):
+            shapes.append(turned(shapes[-1], step))
+        else:
+            return None
+    for step, old in zip(reversed(steps), reversed(shapes[:-1]), strict=True):
+        found = _before(extents, old, step, mesh)
+        if found is None:
+            return None
+        extents = found
+    return extents
+
+
+def _before(
+    extents: tuple[Extent, ...], old: tuple[int, ...], step: MoveStep, mesh: Mesh
+) -> tuple[Extent, ...] | None:
+    if isinstance(step, Transpose):
+        return tuple(extents[step.perm.index(i)] for i in range(len(old)))
+    if isinstance(step, Slice):
+        free = [axis for axis in ("x", "y") if all(e.axis != axis for e in extents)]
+        cut = [i for i, size in enumerate(old) if step.sizes[i] != size]
+        if any(extents[i].axis for i in cut):
+            return None
+        alone = len(free) == len(cut) == 1 and step.sizes[cut[0]] * 4 <= old[cut[0]]
+        return tuple(
+            extent if i not in cut else block(size, free[0], mesh) if alone else whole(size)
+            for i, (extent, size) in enumerate(zip(extents, old, strict=True))
+        )
+    assert isinstance(step, Reshape)
+    found = [whole(size) for size in old]
+    for group in groups(old, step.shape):
+        one = single(group, old, step.shape)
+        if one is not None:
+            found[one[0]] = extents[one[1]]
+        elif any(extents[i].axis for i in group.new):
+            return None
+    return tuple(found)

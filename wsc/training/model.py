@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
 from wsc.frontend.load import hold
+from wsc.frontend.store import SOURCE_KEY
 from wsc.frontend.training import OURS
 from wsc.frontend.types import FLOATS
 
@@ -23,10 +24,11 @@ class Preparation:
     """Makes state of what training changes, when a model is read.
 
     trainable: patterns of names of initializers; none: every float initializer of one dimension
-    or more that is more than one number. batch: samples of a run. shapes: of inputs, where
-    they are known from a batch. dims: sizes of dimensions by name; afterwards without those that
-    the samples give. weights: names, afterwards. taken: running statistics -> the
-    output with what they become. tensors: the values of both at the start, as the model has them.
+    or more that is more than one number, or of a model that declares weights without data these.
+    batch: samples of a run. shapes: of inputs, where they are known from a batch. dims: sizes of
+    dimensions by name; afterwards without those that the samples give. weights: names, afterwards.
+    taken: running statistics -> the output with what they become. tensors: the values of both at
+    the start, as the model has them.
     """
 
     trainable: tuple[str, ...] = ()
@@ -87,7 +89,10 @@ class Preparation:
             and name not in set(statistics)
         }
         if not self.trainable:
-            found = [n for n, tensor in floats.items() if tensor.shape.rank() and tensor.size > 1]
+            # A model that declares its weights without data has its tables and masks with theirs.
+            declared = {n: t for n, t in floats.items() if SOURCE_KEY in getattr(t, "meta", {})}
+            able = declared or floats
+            found = [n for n, tensor in able.items() if tensor.shape.rank() and tensor.size > 1]
             if not found:
                 raise CompileError(
                     "the model has no trainable weight: no initializer of floats (a Constant node "

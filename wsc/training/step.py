@@ -17,16 +17,21 @@ from wsc.frontend.importer import source_of
 from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Constant, Graph, GraphOutput, Type
+from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
+from wsc.passes.groups import Groups
+from wsc.passes.layers import find_layers
 from wsc.pipeline import Compiled
 from wsc.training.losses import Loss, add_loss
 from wsc.training.model import Preparation
 
 if TYPE_CHECKING:
     import onnx
+
+    from wsc.frontend.store import Store
 
 LOSS = "loss"
 SCALE = "loss.scale"
@@ -120,14 +125,34 @@ class Step:
     become; its weights are state. updates: what the store does with these. masters: what the store
     holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
     optimizer keeps. states: the latter. still: weights that nobody named and that do not decide the
-    loss: they stay as they are.
+    loss: they stay as they are. forward: the graph without gradients. differentiate: what added
+    them.
     """
 
     graph: Graph
     updates: tuple[Update, ...]
     masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
+    forward: Graph
+    differentiate: Differentiate
     still: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> int:
+        """How many layers repeat in the forward pass, in all stacks together."""
+        return sum(layers.count for layers in find_layers(self.forward))
+
+    def on(self, fabric: Fabric) -> Step:
+        """The step for a fabric: what has no room there as a whole is done part by part."""
+        forward = Groups(fabric).apply(self.forward)
+        if forward is self.forward:
+            return self
+        return replace(self, graph=self.differentiate.apply(forward), forward=forward)
+
+    def recomputing(self) -> Step:
+        """The step that keeps of each layer what it hands on, and computes the rest again."""
+        again = replace(self.differentiate, recompute=True)
+        return replace(self, graph=again.apply(self.forward), differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -162,37 +187,39 @@ def build_step(
     trainable: Sequence[str] = (),
     batch: int | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    weights: Store | None = None,
 ) -> Step:
     """The step of a model.
 
     dims: as for ``import_onnx``. trainable: patterns of names of initializers. batch: samples of a
-    run. shapes: of inputs, where they are known from a batch. Raises CompileError for a model that
-    cannot be trained.
+    run. shapes: of inputs, where they are known from a batch. weights: as for ``wsc.compile``.
+    Raises CompileError for a model that cannot be trained.
     """
     sizes = dict(dims or {})
     preparation = Preparation(tuple(trainable), batch, shapes or {}, sizes)
-    graph = import_onnx(model, sizes, None, precision, prepare=preparation)
+    graph = import_onnx(model, sizes, None, precision, prepare=preparation, weights=weights)
     scale = SCALE if precision is DType.F16 else ""
-    graph = _with_loss(graph, loss, preparation, scale)
+    forward = _with_loss(graph, loss, preparation, scale)
     named = tuple(preparation.weights)
     _require_used(optimizer, named)
     # Of the weights of a model, some may decide another output only. One that a user named may not.
-    graph = Differentiate(LOSS, named, scale, lenient=not trainable).apply(graph)
+    differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
+    graph = differentiate.apply(forward)
     given = {output.name for output in graph.outputs}
-    weights = tuple(name for name in named if f"{name}{GRADIENT}" in given)
+    trained = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
     taken = {*types, *(output.name for output in graph.outputs)}
     updates: list[Update] = []
     states: list[Constant] = []
-    for name in weights:
+    for name in trained:
         kept = [_free(f"{name}.{part}", taken) for part in BY_NAME[optimizer.rule].state]
         states += [_zeros(state, types[name].shape) for state in kept]
         gradient = f"{name}{GRADIENT}"
         updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
-    still = tuple(name for name in named if name not in weights)
-    return Step(graph, tuple(updates), masters, tuple(states), still)
+    still = tuple(name for name in named if name not in trained)
+    return Step(graph, tuple(updates), masters, tuple(states), forward, differentiate, still)
 
 
 def _require_used(optimizer: Optimizer, weights: Sequence[str]) -> None:

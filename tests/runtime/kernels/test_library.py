@@ -14,7 +14,7 @@ import pytest
 
 from wsc.runtime import keep
 from wsc.runtime.kernels import library
-from wsc.runtime.kernels.library import Library, Machine
+from wsc.runtime.kernels.library import Library, Machine, declared, shared
 from wsc.runtime.kernels.translate import FLAT
 
 NUMBA: Any = numba  # its settings have no stubs
@@ -44,6 +44,70 @@ def total(m: Machine, count: int) -> int:
 
 def runs(kernel: Any) -> bool:
     return kernel(Machine(TABLES, {"numbers": np.arange(9)}), 9) == 36
+
+
+@declared
+def worth(m: Machine, place: int) -> int:
+    """What a number counts for: each library has its own answer."""
+    raise NotImplementedError
+
+
+@shared
+def total_worth(m: Machine, count: int) -> int:
+    """The sum of what the first numbers count for."""
+    found = 0
+    for i in range(count):
+        found += worth(m, i)
+    return found
+
+
+def itself(m: Machine, place: int) -> int:
+    """The number."""
+    return m.numbers[place]
+
+
+def one(m: Machine, place: int) -> int:
+    """Every number counts."""
+    return 1
+
+
+def twice(m: Machine, place: float) -> int:
+    """Of other types."""
+    return 2
+
+
+def counting(m: Machine, count: int) -> int:
+    """The way in."""
+    return total_worth(m, count)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_declared_function_is_what_its_library_defines(tmp_path: Path) -> None:
+    found: list[int] = []
+    for own in (itself, one):
+        made = Library(own.__name__, TABLES, tmp_path)
+        kernel = made.entry(counting)
+        made.defines(worth)(own)
+        found.append(kernel(Machine(TABLES, {"numbers": np.arange(9)}), 9))
+    assert found == [36, 9]
+
+
+def test_a_declared_function_that_nothing_defines_is_refused(tmp_path: Path) -> None:
+    made = Library("none", TABLES, tmp_path)
+    made.entry(counting)
+    with pytest.raises(TypeError, match="nothing defines 'worth', which is declared only"):
+        made.build()
+    with pytest.raises(AssertionError, match="defines nothing that is declared"):
+        made.includes(sys.modules[__name__])
+
+
+def test_a_definition_is_the_only_one_and_of_the_declared_types(tmp_path: Path) -> None:
+    made = Library("twice", TABLES, tmp_path)
+    with pytest.raises(AssertionError, match="'worth' is declared with other types"):
+        made.defines(worth)(twice)
+    made.defines(worth)(one)
+    with pytest.raises(AssertionError, match="'worth' is defined twice"):
+        made.defines(worth)(itself)
 
 
 @pytest.mark.usefixtures("folder")

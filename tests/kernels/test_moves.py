@@ -1,0 +1,102 @@
+"""Movement in runs: what a tile sends at a time, and that it is right on any mesh."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import wsc
+from wsc.kernels.index import remainder, variable, within
+
+
+def heads(tokens: int, many: int, wide: int, first: int, dtype: int) -> onnx.ModelProto:
+    """A product's features, taken apart into heads, cut, with the heads in front."""
+    size = many * wide
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((4, size)).astype(np.float32)
+    ints = {
+        "split": [tokens, many, wide],
+        "starts": [first],
+        "ends": [wide],
+        "axes": [2],
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Reshape", ["p", "split"], ["s"]),
+        helper.make_node("Slice", ["s", "starts", "ends", "axes"], ["c"]),
+        helper.make_node("Transpose", ["c"], ["t"], perm=[1, 0, 2]),
+        helper.make_node("Softmax", ["t"], ["y"], axis=-1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "heads",
+        [helper.make_tensor_value_info("x", dtype, [tokens, 4])],
+        [helper.make_tensor_value_info("y", dtype, [many, tokens, wide - first])],
+        [
+            numpy_helper.from_array(weight, "w"),
+            *(numpy_helper.from_array(np.array(v, np.int64), k) for k, v in ints.items()),
+        ],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return helper.make_model(graph, ir_version=10, opset_imports=opset)
+
+
+@pytest.mark.parametrize("fabric", ["5x3", "1x4", "4x1", "7x2"])
+@pytest.mark.parametrize(("many", "wide", "first"), [(3, 5, 0), (4, 6, 2), (2, 8, 4)])
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_parts_of_heads_arrive(
+    fabric: str, many: int, wide: int, first: int, precision: str
+) -> None:
+    tokens = 7
+    model = heads(tokens, many, wide, first, TensorProto.FLOAT)
+    x = np.random.default_rng(1).standard_normal((tokens, 4)).astype(np.float32)
+    program = wsc.compile(model, fabric, precision=precision)
+    got = program.run({"x": x}, engine="reference", check_races=True).outputs["y"]
+    weight = numpy_helper.to_array(model.graph.initializer[0])
+    parts = (x @ weight).reshape(tokens, many, wide)[:, :, first:].transpose(1, 0, 2)
+    raised = np.exp(parts - parts.max(-1, keepdims=True))
+    near = 1e-5 if precision == "f32" else 2e-2
+    np.testing.assert_allclose(got, raised / raised.sum(-1, keepdims=True), near, near)
+
+
+def test_a_run_is_one_message() -> None:
+    program = wsc.compile(heads(6, 3, 8, 0, TensorProto.FLOAT), "2x3")
+    sends = [line for line in program.text.splitlines() if line.lstrip().startswith("send")]
+    assert sends
+    assert all(re.search(r" for (.*, )?r1:", line) for line in sends)
+
+
+def test_halves_go_in_pairs_where_all_of_a_dimension_does() -> None:
+    """Each tile has some rows of both operands whole, and every tile wants all of one of them."""
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["b"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["a", "b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "pairs",
+        [info("x", TensorProto.FLOAT, [4, 8, 6])],
+        [info("y", TensorProto.FLOAT, [4, 8, 8])],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    model = helper.make_model(graph, ir_version=10, opset_imports=opset)
+    x = np.random.default_rng(1).standard_normal((4, 8, 6)).astype(np.float32)
+    program = wsc.compile(model, "4x4", precision="f16")
+    got = program.run({"x": x}, engine="reference", check_races=True).outputs["y"]
+    a = np.tanh(x)
+    np.testing.assert_allclose(got, a @ a.transpose(0, 2, 1), 2e-2, 2e-2)
+    assert "mov.i32 <" in program.text  # a broadcast of halves
+
+
+def test_a_condition_on_runs_is_one_on_their_numbers() -> None:
+    run, place = variable("q", 0, 9), variable("r", 0, 7)
+    assert within(run * 8 + place, 16, 48) == (run, 2, 6)
+    assert within(run * 8 + place, 16, 47) == (run * 8 + place, 16, 47)
+    assert within(run * 8 + place + -8, 0, 16) == (run, 1, 3)
+    assert remainder(run * 8 + place, 16) == remainder(run, 2) * 8 + place

@@ -1,0 +1,60 @@
+"""Layers in training: loops of the forward and of the backward pass, with the same gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import wsc
+from tests.passes.test_layers import loops
+from tests.stacks import decoder, patchwork
+from wsc.api import compile_step
+from wsc.isa.code_size import code_bytes
+from wsc.isa.turns import plain_transfers
+
+
+def step(model: onnx.ModelProto, fabric: str) -> wsc.Program:
+    """A training step of a small decoder."""
+    return compile_step(model, "mse", "sgd", fabric=fabric)
+
+
+def results(program: wsc.Program) -> dict[str, np.ndarray]:
+    """Loss and gradients of a batch."""
+    random = np.random.default_rng(3)
+    feeds = {
+        tensor.name: random.standard_normal(tensor.shape).astype(np.float32)
+        for tensor in program.assembly.edge_tensors
+        if tensor.name in ("x", "label")
+    }
+    return program.run(feeds, engine="values").outputs
+
+
+def test_stacks_are_loops_forwards_and_backwards() -> None:
+    # The last layer of a backward pass ends where nothing before it is trained, or hands on to
+    # something else than a layer: it is on its own.
+    program = step(patchwork(3), "3x4").assembly
+    assert loops(program) == [(3, 3), (3, 3), (2, 2), (2, 2)]
+    drained = [t.tensor for t in plain_transfers(program) if t.tensor.endswith(".grad")]
+    assert sorted(drained) == sorted(update.gradient for update in program.updates)
+
+
+def test_code_does_not_grow_with_depth() -> None:
+    few, many = (max(code_bytes(p.assembly, p.fabric).values()) for p in map(deep, (4, 7)))
+    assert many < 1.02 * few
+
+
+def deep(layers: int) -> wsc.Program:
+    return step(decoder(layers), "2x2")
+
+
+@pytest.mark.parametrize(("layers", "fabric"), [(3, "4x3"), (2, "1x4")])
+def test_gradients_are_those_of_layers_one_by_one(
+    layers: int, fabric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rolled = results(step(decoder(layers), fabric))
+    monkeypatch.setattr("wsc.passes.place.find_layers", lambda graph: [])
+    plain = results(step(decoder(layers), fabric))
+    assert rolled.keys() == plain.keys()
+    for name, array in plain.items():
+        np.testing.assert_allclose(rolled[name], array, rtol=1e-4, atol=1e-6, err_msg=name)

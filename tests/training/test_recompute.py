@@ -1,0 +1,72 @@
+"""Activations that are kept, and those that the backward pass computes again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wsc
+from tests.passes.test_layers import loops
+from tests.stacks import decoder
+from tests.training.networks import NETWORKS
+from tests.training.test_layers import results
+from wsc.api import compile_step
+from wsc.errors import CompileError
+from wsc.inspect import sram_kinds
+
+LAYERS = 6
+
+
+def step(recompute: str, **options: Any) -> wsc.Program:
+    """A training step of a small decoder."""
+    return compile_step(decoder(LAYERS), "mse", "sgd", fabric="3x3", recompute=recompute, **options)
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[wsc.Program, wsc.Program]:
+    """With activations kept, and with those of layers computed again."""
+    return step("none"), step("layers")
+
+
+def values(program: wsc.Program) -> int:
+    """Bytes of a tile that values take."""
+    return sram_kinds(program.assembly, program.fabric).values
+
+
+def tile(program: wsc.Program) -> int:
+    """Bytes of a tile that are taken."""
+    return program.fabric.sram_bytes - sram_kinds(program.assembly, program.fabric).free
+
+
+def test_gradients_are_those_of_kept_activations_in_less_room(
+    both: tuple[wsc.Program, wsc.Program],
+) -> None:
+    kept, again = both
+    assert loops(again.assembly) == [(LAYERS, LAYERS), (LAYERS - 1, LAYERS - 1)]
+    assert values(again) < 0.8 * values(kept)
+    first, second = results(kept), results(again)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_allclose(second[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_what_fits_is_kept_and_what_does_not_is_computed_again(
+    both: tuple[wsc.Program, wsc.Program],
+) -> None:
+    kept, again = both
+    assert kept.notes == (f"the activations of {LAYERS} layers are kept",)
+    room = (tile(kept) + tile(again)) // 2
+    program = step("auto", settings={"sram.bytes": room})
+    assert program.notes == (f"{again.notes[0]}: kept, they do not fit",)
+    assert tile(program) <= room
+
+
+def test_a_model_without_layers_has_none_to_compute_again() -> None:
+    network = NETWORKS["mlp"]()
+    with pytest.raises(CompileError, match="no layers that repeat"):
+        compile_step(network.model, batch=2, fabric="2x2", recompute="layers")
+    assert compile_step(network.model, batch=2, fabric="2x2").notes == ()
+    with pytest.raises(CompileError, match="none, layers, auto, not 'some'"):
+        wsc.train(network.model, recompute="some")

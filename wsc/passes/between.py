@@ -1,0 +1,227 @@
+"""Elementwise work between two movements is done behind the second.
+
+Rotary positions take parts of a product, turn them, and join them again; attention then wants the
+result with its heads in front. Each part would be moved for its map, and the join for its reader.
+Here the maps are done where their result is wanted, and what they read is moved there as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from wsc.ir.check import infer
+from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Type
+from wsc.ir.regroup import Turn, adapted, delayed, joins, place
+from wsc.passes.simplify import drop_dead, faults, tidy
+from wsc.passes.stage import Pass
+
+
+@dataclass(frozen=True, slots=True)
+class Between(Pass[Graph, Graph]):
+    """Maps whose operands are moved, and whose result is moved again, follow the second movement.
+
+    What they take of one value, moved in the same way, is moved once and cut there. Requires a
+    simplified graph; ensures that no node is dead.
+    """
+
+    name: ClassVar[str] = "between"
+
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        yield from faults(before, after)
+
+    def apply(self, stage: Graph) -> Graph:
+        """The graph with such maps behind the movement of their results."""
+        graph = stage
+        return _Later(graph).apply()
+
+
+@dataclass(slots=True)
+class _Later:
+    """The nodes of a graph under change.
+
+    nodes: by their outputs, new ones included. ahead: new nodes, by the node that they come before.
+    """
+
+    source: Graph
+    nodes: dict[str, Node] = field(init=False)
+    types: dict[str, Type] = field(init=False)
+    users: dict[str, list[str]] = field(init=False)
+    ahead: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    host: dict[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        self.nodes = {node.output: node for node in self.source.nodes}
+        self.types = self.source.types()
+        readers = self.source.users()
+        self.users = {name: [node.output for node in nodes] for name, nodes in readers.items()}
+
+    def apply(self) -> Graph:
+        """Push movement up, from the last node to the first; then move once what is moved alike."""
+        shown = {name for output in self.source.outputs for name in output.values}
+        adrift: dict[str, bool] = {}
+        for node in self.source.nodes:
+            adrift[node.output] = self._is_adrift(node, adrift)
+        names = [node.output for node in self.source.nodes if adrift[node.output]]
+        for name in reversed(names):
+            if name not in shown:
+                self._push(self.nodes[name])
+        self._share(names, shown)
+        if not self.host:
+            return self.source
+        return drop_dead(self.source.with_(nodes=tuple(_once(self._in_order()))))
+
+    def _in_order(self) -> list[Node]:
+        return [
+            self.nodes[name]
+            for node in self.source.nodes
+            for name in (*self._before(node.output), node.output)
+        ]
+
+    def _before(self, name: str) -> list[str]:
+        return [item for new in self.ahead.get(name, ()) for item in (*self._before(new), new)]
+
+    def _is_adrift(self, node: Node, adrift: dict[str, bool]) -> bool:
+        """A map, or a join, of nothing but what is moved, and of such: no layout is its own."""
+        if not isinstance(node.op, Map | Concat):
+            return False
+        whole = [
+            name
+            for name in node.inputs
+            if isinstance(node.op, Concat) or self.types[name].shape == node.type.shape
+        ]
+        return bool(whole) and all(
+            name in self.nodes and (isinstance(self.nodes[name].op, Move) or adrift[name])
+            for name in whole
+        )
+
+    # --- movement goes up -------------------------------------------------------------
+
+    def _push(self, node: Node) -> None:
+        """Let a node give its result as all of its readers move it."""
+        readers = [self.nodes[name] for name in self.users.get(node.output, ())]
+        shape = node.type.shape
+        steps = _common([_steps(reader) for reader in readers])
+        if 0 in shape or not joins(shape, steps):
+            return
+        op = node.op
+        if isinstance(op, Concat):
+            axis = place(shape, steps, op.axis)
+            if axis is None:
+                return
+            op = Concat(axis)
+        wanted: list[tuple[MoveStep, ...]] = []
+        for name in node.inputs:
+            own = self.types[name].shape
+            full = (1,) * (len(shape) - len(own)) + own
+            moved = adapted(shape, steps, full, repeat=isinstance(op, Map))
+            if moved is None:
+                return
+            wanted.append((*([Reshape(full)] if full != own else []), *moved))
+        inputs = [
+            self._moved(name, moved, node) for name, moved in zip(node.inputs, wanted, strict=True)
+        ]
+        type_ = infer(op, [self.types[name] for name in inputs])
+        self.types[node.output] = type_
+        self.nodes[node.output] = replace(node, op=op, inputs=tuple(inputs), type=type_)
+        for reader in readers:
+            rest = Move(_steps(reader)[len(steps) :])
+            self.nodes[reader.output] = replace(reader, op=rest)
+
+    def _moved(self, value: str, steps: tuple[MoveStep, ...], node: Node) -> str:
+        """A value moved for one node: a movement of what it is a movement of."""
+        made, origin = self.nodes.get(value), node.origin
+        self.users[value] = [name for name in self.users[value] if name != node.output]
+        source = value
+        if made is not None and isinstance(made.op, Move):
+            source, steps = made.inputs[0], (*_steps(made), *steps)
+            origin = tuple(dict.fromkeys((*made.origin, *origin)))
+        name = self._fresh(f"{node.output}.{value}")
+        self._add(Node(name, Move(tidy(steps)), (source,), name, node.type, origin), node.output)
+        self.users[name] = [node.output]
+        return name
+
+    def _add(self, node: Node, host: str) -> None:
+        """A new movement ahead of another node."""
+        self.types[node.output] = infer(node.op, (self.types[node.inputs[0]],))
+        self.nodes[node.output] = replace(node, type=self.types[node.output])
+        self.users.setdefault(node.inputs[0], []).append(node.output)
+        self.ahead.setdefault(host, []).append(node.output)
+        self.host[node.output] = host
+
+    def _fresh(self, name: str) -> str:
+        while name in self.types:
+            name += "'"
+        return name
+
+    # --- what is moved alike is moved once ----------------------------------------------
+
+    def _share(self, names: Sequence[str], shown: set[str]) -> None:
+        """Parts of one value, moved in the same way for maps adrift, become parts of one move."""
+        found: dict[tuple[str, tuple[MoveStep, ...]], dict[str, Slice]] = {}
+        for name in names:
+            for value in self.nodes[name].inputs:
+                node = self.nodes.get(value)
+                if node is None or not isinstance(node.op, Move) or value in shown:
+                    continue
+                split = self._cut_last(node)
+                if split is not None and split[0]:
+                    steps, cut = split
+                    found.setdefault((node.inputs[0], steps), {})[value] = cut
+        order = {node.output: place for place, node in enumerate(self._in_order())}
+        for (source, steps), parts in found.items():
+            if len(parts) < 2:
+                continue
+            first = self.nodes[min(parts, key=order.__getitem__)]
+            name = self._fresh(f"{first.output}.whole")
+            whole = Node(name, Move(steps), (source,), name, first.type, first.origin)
+            self._add(whole, first.output)
+            for value, cut in parts.items():
+                self.nodes[value] = replace(self.nodes[value], op=Move((cut,)), inputs=(name,))
+
+    def _cut_last(self, node: Node) -> tuple[tuple[MoveStep, ...], Slice] | None:
+        """The steps of a movement with a slice of one dimension as the last of them."""
+        steps = _steps(node)
+        cuts = [i for i, step in enumerate(steps) if isinstance(step, Slice)]
+        behind = steps[cuts[-1] + 1 :] if cuts else ()
+        if not cuts or not all(isinstance(step, Turn) for step in behind):
+            return None
+        before = steps[: cuts[-1]]
+        given = self.types[node.inputs[0]]
+        shape = infer(Move(before), (given,)).shape if before else given.shape
+        cut = steps[cuts[-1]]
+        assert isinstance(cut, Slice)
+        turns = tuple(step for step in behind if isinstance(step, Turn))
+        found = None if 0 in cut.sizes else delayed(shape, cut, turns)
+        return None if found is None else (tidy((*before, *found[0])), found[1])
+
+
+def _once(nodes: Sequence[Node]) -> Iterator[Node]:
+    """The nodes without movement that is there already for the same node of the model.
+
+    Layers stay alike: what they share each of them moves.
+    """
+    found: dict[tuple[str, Move, tuple[str, ...]], str] = {}
+    instead: dict[str, str] = {}
+    for node in nodes:
+        node = replace(node, inputs=tuple(instead.get(name, name) for name in node.inputs))
+        if isinstance(node.op, Move):
+            first = found.setdefault((node.inputs[0], node.op, node.origin), node.output)
+            instead[node.output] = first
+        yield node
+
+
+def _steps(node: Node) -> tuple[MoveStep, ...]:
+    return node.op.steps if isinstance(node.op, Move) else ()
+
+
+def _common(all_steps: Sequence[tuple[MoveStep, ...]]) -> list[Turn]:
+    """The reshapes and transposes with which all of these begin."""
+    found: list[Turn] = []
+    for steps in zip(*all_steps, strict=False):
+        if not isinstance(steps[0], Turn) or any(step != steps[0] for step in steps):
+            break
+        found.append(steps[0])
+    return found

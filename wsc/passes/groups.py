@@ -1,0 +1,264 @@
+"""Attention of a training step over some of its heads at a time, where all of them find no room.
+
+What each head does is its own. Scores of a few heads lie over the whole mesh, queries along one
+axis and keys along the other, and each tile has only the rows of those heads to multiply. A group
+after the other, forwards and backwards: so there is nothing to correct later, as there is where
+keys are taken in blocks (``blocks``), and derivatives need no rule of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from wsc.cost import CostModel
+from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.check import check_graph
+from wsc.ir.graph import Contract, Graph, Index, Map, Node, Reduce, Type
+from wsc.isa.fabric import Fabric
+from wsc.passes.blocks import Attention, attentions
+from wsc.passes.contraction import choose_contraction
+from wsc.passes.stage import Pass
+
+SHARE = 0.2  # of a tile's SRAM that a product of one group may take with its operands
+
+
+@dataclass(frozen=True, slots=True)
+class Groups(Pass[Graph, Graph]):
+    """Attention whose scores have no layout that fits is done in groups of heads and sequences.
+
+    Requires a checked graph; ensures that nothing reads what groups stand for. What fits is left
+    as it is.
+    """
+
+    fabric: Fabric
+    name: ClassVar[str] = "groups"
+
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        check_graph(after)
+        if [output.name for output in before.outputs] != [output.name for output in after.outputs]:
+            yield "the outputs of the graph are others"
+
+    def apply(self, stage: Graph) -> Graph:
+        """The graph with such attention in groups."""
+        graph = stage
+        found: dict[Hashable, tuple[int, ...] | None] = {}  # layers are alike
+        work: dict[str, _Split] = {}
+        types = graph.types()
+        for item in attentions(graph):
+            inner = _inner(graph, item)
+            key = item.alike(types)
+            if key not in found:
+                found[key] = self._sizes(types, item)
+            sizes = found[key] if inner is not None else None
+            if sizes and inner is not None:
+                work[item.out.name] = _Split(item, inner, sizes)
+        if not work:
+            return graph
+        gone = {name for split in work.values() for name in split.inner}
+        build = GraphBuilder.of(graph, nodes=False)
+        made: dict[str, str] = {}  # what an attention gave -> what its groups give
+        for node in graph.nodes:
+            split = work.get(node.name)
+            if split is not None:
+                made[node.output] = split.emit(build).name
+            elif node.name not in gone:
+                inputs = tuple(made.get(name, name) for name in node.inputs)
+                build.adopt(replace(node, inputs=inputs))
+        outputs = [replace(item, value=made.get(item.value, item.value)) for item in graph.outputs]
+        return build.finish(outputs).with_(files=graph.files)
+
+    def _sizes(self, types: dict[str, Type], item: Attention) -> tuple[int, ...] | None:
+        """Positions of each dimension that is split in one group; None if it is not to be split."""
+        cost = CostModel(self.fabric)
+        axes = _axes(item)
+        full = tuple(item.scores.type.shape[axis] for axis in axes)
+
+        def room(sizes: tuple[int, ...], share: float) -> bool:
+            for node, labels in ((item.scores, _scored(item)), (item.out, _summed(item))):
+                assert isinstance(node.op, Contract)
+                few = {labels[axis]: n for axis, n in zip(axes, sizes, strict=True)}
+                op = replace(node.op, extents=_changed(node.op.extents, few))
+                operands = zip(node.inputs, (op.index_a, op.index_b), strict=True)
+                a, b = (_shrunk(types[name], index, few) for name, index in operands)
+                choice = choose_contraction(op, a, b, False, None, None, cost)
+                if choice is None or choice.bytes > share * self.fabric.sram_bytes:
+                    return False
+            return True
+
+        if not axes or room(full, 1.0):
+            return None
+        candidates = _divisors(full)
+        return next((sizes for sizes in candidates if room(sizes, SHARE)), None)
+
+
+def _divisors(full: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Sizes of groups, all of one group alike, the largest first; the last dimension last."""
+    found: list[tuple[int, ...]] = []
+    sizes = list(full)
+    for place, size in enumerate(full):
+        for part in (n for n in range(size, 0, -1) if size % n == 0):
+            sizes[place] = part
+            found.append(tuple(sizes))
+    return found[1:]
+
+
+def _axes(item: Attention) -> list[int]:
+    """The dimensions of the scores that both products go along, each on its own."""
+    scored, summed = _scored(item), _summed(item)
+    op, out = item.scores.op, item.out.op
+    assert isinstance(op, Contract)
+    assert isinstance(out, Contract)
+    return [
+        axis
+        for axis, size in enumerate(item.scores.type.shape)
+        if size > 1 and axis != item.axis and _alone(op, scored[axis]) and _alone(out, summed[axis])
+    ]
+
+
+def _alone(op: Contract, label: str) -> bool:
+    """Whether a label is a dimension of both operands and of the result."""
+    plain = Index(((label, 1),))
+    sides = (op.index_a, op.index_b)
+    return label in op.out and all(
+        plain in side and sum(label in dict(entry.terms) for entry in side) == 1 for side in sides
+    )
+
+
+def _scored(item: Attention) -> tuple[str, ...]:
+    """The label of each dimension of the scores in their product."""
+    assert isinstance(item.scores.op, Contract)
+    return item.scores.op.out
+
+
+def _summed(item: Attention) -> list[str]:
+    """The label of each of these dimensions in the product with the values."""
+    assert isinstance(item.out.op, Contract)
+    shares = (item.out.op.index_a, item.out.op.index_b)[item.side]
+    return [entry.terms[0][0] if entry.terms else "" for entry in shares]
+
+
+def _changed(
+    extents: tuple[tuple[str, int], ...], sizes: dict[str, int]
+) -> tuple[tuple[str, int], ...]:
+    return tuple((label, sizes.get(label, size)) for label, size in extents)
+
+
+def _shrunk(type_: Type, index: tuple[Index, ...], sizes: dict[str, int]) -> Type:
+    """The type of an operand with fewer positions of some labels."""
+    shape = tuple(
+        sizes.get(entry.terms[0][0], size) if len(entry.terms) == 1 else size
+        for entry, size in zip(index, type_.shape, strict=True)
+    )
+    return replace(type_, shape=shape)
+
+
+def _inner(graph: Graph, item: Attention) -> dict[str, Node] | None:
+    """The nodes from the scores to their shares by name; None if others read what they give, or
+    if one of them is no map or plain reduction of their dimensions."""
+    found = {item.scores.name: item.scores}
+    values = {item.scores.output}
+    rank = len(item.scores.type.shape)
+    for node in graph.nodes:
+        if not values.intersection(node.inputs) or node.name == item.out.name:
+            continue
+        if not isinstance(node.op, Map | Reduce) or len(node.type.shape) != rank:
+            return None
+        found[node.name] = node
+        values.add(node.output)
+    shown = {value for output in graph.outputs for value in output.values}
+    return None if values & shown or item.out.inputs[1 - item.side] in values else found
+
+
+@dataclass(slots=True)
+class _Split:
+    """One attention in groups. inner: its nodes but the last. sizes: of a group, by dimension."""
+
+    item: Attention
+    inner: dict[str, Node]
+    sizes: tuple[int, ...]
+
+    def emit(self, build: GraphBuilder) -> Value:
+        """Add the nodes of all groups: what is given in place of what ``out`` gave."""
+        return self._joined(build, _axes(self.item), self.sizes, {})
+
+    def _joined(
+        self,
+        build: GraphBuilder,
+        axes: list[int],
+        sizes: tuple[int, ...],
+        taken: dict[int, tuple[int, int]],
+    ) -> Value:
+        """The result of the groups within some ranges, one behind the other."""
+        if not axes:
+            return self._group(build, taken)
+        (axis, *others), (size, *rest) = axes, sizes
+        total = self.item.scores.type.shape[axis]
+        if size == total:
+            return self._joined(build, others, tuple(rest), taken)
+        parts = [
+            self._joined(build, others, tuple(rest), taken | {axis: (start, size)})
+            for start in range(0, total, size)
+        ]
+        op = self.item.out.op
+        assert isinstance(op, Contract)
+        with build.at(f"{self.item.out.name}.groups", self.item.out.origin):
+            return build.concat(parts, op.out.index(_summed(self.item)[axis]))
+
+    def _group(self, build: GraphBuilder, taken: dict[int, tuple[int, int]]) -> Value:
+        """The attention of one group. taken: dimension of the scores -> (first, count)."""
+        values: dict[str, Value] = {}
+        stem = "".join(f".{first // count}" for first, count in taken.values())
+        scored, summed = _scored(self.item), _summed(self.item)
+        for node in (*self.inner.values(), self.item.out):
+            with build.at(f"{node.name}.group{stem}", node.origin):
+                op = node.op
+                if isinstance(op, Contract):
+                    labels = scored if node is self.item.scores else summed
+                    few = {labels[axis]: span for axis, span in taken.items()}
+                    inputs = [
+                        values.get(name) or self._part(build, name, index, few)
+                        for name, index in zip(node.inputs, (op.index_a, op.index_b), strict=True)
+                    ]
+                    counts = {label: count for label, (_, count) in few.items()}
+                    op = replace(op, extents=_changed(op.extents, counts))
+                elif isinstance(op, Reduce):
+                    inputs = [values[name] for name in node.inputs]
+                    counts = {
+                        op.index[axis].terms[0][0]: count for axis, (_, count) in taken.items()
+                    }
+                    op = replace(op, extents=_changed(op.extents, counts))
+                else:
+                    rank = len(node.type.shape)
+                    inputs = [
+                        values.get(name) or self._beside(build, name, rank, taken)
+                        for name in node.inputs
+                    ]
+                values[node.output] = build.add(op, inputs)
+        return values[self.item.out.output]
+
+    def _part(
+        self,
+        build: GraphBuilder,
+        name: str,
+        index: tuple[Index, ...],
+        few: dict[str, tuple[int, int]],
+    ) -> Value:
+        """What a group has of an operand of a product."""
+        value = build.value(name)
+        for label, (first, count) in few.items():
+            value = build.slice_axis(value, index.index(Index(((label, 1),))), first, count)
+        return value
+
+    def _beside(
+        self, build: GraphBuilder, name: str, rank: int, taken: dict[int, tuple[int, int]]
+    ) -> Value:
+        """What a group has of a value that is broadcast to the scores."""
+        value = build.value(name)
+        for axis, (first, count) in taken.items():
+            place = axis - rank + value.rank
+            if place >= 0 and value.shape[place] > 1:
+                value = build.slice_axis(value, place, first, count)
+        return value

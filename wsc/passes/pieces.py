@@ -1,0 +1,87 @@
+"""Products that leave piece by piece: the gradient of a weight, where its operands find no room.
+
+Such a product sums over the tokens, and a tile has to have the features of both operands for its
+tokens. Of what nobody but the edge wants, a few rows or columns can be made at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from wsc.ir.graph import Contract, Index, Type
+from wsc.isa.program import Extent
+from wsc.layout import View
+from wsc.passes.contraction import Choice
+
+WHOLE = 0.35  # of a tile's SRAM that a product may take as a whole
+PIECE = 0.1  # the same of one piece
+MOST = 64  # pieces
+
+Choose = Callable[[Contract, Type, Type], Choice | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How a product is cut.
+
+    label: of the result, along which it is, ``size`` positions a piece. side: the operand that has
+    it, at dimension ``axis``. op: the product of one piece. choice: its form.
+    """
+
+    label: str
+    size: int
+    side: int
+    axis: int
+    op: Contract
+    choice: Choice
+
+    def shown(self, out: View, start: int) -> View:
+        """A piece as a part of the edge tensor: its positions there from ``start`` on."""
+        place = self.op.out.index(self.label)
+        extent = out.extents[place]
+        moved = Extent(start + self.size, extent.axis, extent.step, extent.length, start)
+        extents = (*out.extents[:place], moved, *out.extents[place + 1 :])
+        return replace(out, extents=extents)
+
+
+def pieces(op: Contract, a: Type, b: Type, room: int, choose: Choose) -> Pieces | None:
+    """The fewest pieces, all of one size, of which each has room; None if none has.
+
+    room: bytes of a tile that one may take.
+    """
+    sizes = dict(op.extents)
+    best: tuple[int, Pieces] | None = None
+    for side, index in enumerate((op.index_a, op.index_b)):
+        for axis, entry in enumerate(index):
+            label = entry.terms[0][0] if len(entry.terms) == 1 else ""
+            others = (*index[:axis], *index[axis + 1 :], *(op.index_b, op.index_a)[side])
+            alone = entry == Index(((label, 1),)) and label in op.out
+            if not alone or any(label in dict(other.terms) for other in others):
+                continue
+            most = MOST if best is None else best[0] - 1
+            for count in range(2, min(most, sizes[label]) + 1):
+                if sizes[label] % count:
+                    continue
+                cut = _cut(op, (a, b), side, axis, label, sizes[label] // count, choose)
+                if cut is not None and cut.choice.bytes <= room:
+                    best = count, cut
+                    break
+    return None if best is None else best[1]
+
+
+def _cut(
+    op: Contract,
+    operands: tuple[Type, Type],
+    side: int,
+    axis: int,
+    label: str,
+    size: int,
+    choose: Choose,
+) -> Pieces | None:
+    extents = tuple((name, size if name == label else n) for name, n in op.extents)
+    part, types = replace(op, extents=extents), list(operands)
+    shape = types[side].shape
+    types[side] = replace(types[side], shape=(*shape[:axis], size, *shape[axis + 1 :]))
+    choice = choose(part, types[0], types[1])
+    return None if choice is None else Pieces(label, size, side, axis, part, choice)
