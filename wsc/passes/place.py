@@ -430,8 +430,8 @@ class Placer(Values):
         """Send a part of an output out."""
         origin = self.origin
         for output in self.leaving[node.output]:
-            self.origin = output.name
-            self.tasks.append(Store(part, output.name, output.name))
+            self.origin = (output.name,)
+            self.tasks.append(Store(part, output.name, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
@@ -557,11 +557,11 @@ class Placer(Values):
             out = self.fresh(node.output, dtype, tuple(extents))
             data: View | None = None
             for where, placed in self._updates(indices, updates, axis, tuple(extents), row):
-                self.tasks.append(
-                    ScatterTask(
-                        data, where, placed, axis, op.kind, out, self.origin, ordinary, op.skips
-                    )
+                kind, skips = op.kind, op.skips
+                task = ScatterTask(
+                    data, where, placed, axis, kind, out, ordinary, skips, origin=self.origin
                 )
+                self.tasks.append(task)
                 data = out
             if not alone:
                 self.homes[node.output] = out
