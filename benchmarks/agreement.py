@@ -5,7 +5,7 @@ Every kind of kernel on rectangles of several shapes, small networks, and the fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from wsc.cost.agreement import (
     Checked,
     Pair,
     dump,
+    load,
     pairs,
     summarised,
 )
@@ -30,6 +31,11 @@ from wsc.isa.types import DType
 
 PAGE = Path(__file__).parents[1] / "docs" / "agreement.md"
 REAL = (("16x16", "f32"), ("16x16", "f16"))
+HEAD = ("kernel", "fabric", "precision", "predicted", "measured", "off")
+LARGE = (
+    "Written by `python -m benchmarks.predictions --write`: each kernel alone, with short streams, "
+    "whole runs with loads and stores. Axes of more than 24 tiles are sampled there."
+)
 COMMAND = "python -m benchmarks.agreement"
 
 
@@ -51,7 +57,8 @@ def main(engine: str | None, small: bool) -> None:
             networks.append(Checked(name, fabric, precision, ran.predicted, ran.measured))
     sides = [tuple(map(int, fabric.split("x"))) for fabric in (*FABRICS, *(f for f, _ in REAL))]
     largest = (max(width for width, _ in sides), max(height for _, height in sides))
-    agreement = Agreement(DEFAULT, largest, summarised(found), tuple(networks))
+    meshes = load().meshes  # benchmarks.predictions has its own runs
+    agreement = Agreement(DEFAULT, largest, summarised(found), tuple(networks), meshes)
     click.echo(page(agreement))
     if not small:
         TABLE.write_text(dump(agreement), encoding="utf-8")
@@ -109,17 +116,6 @@ def page(agreement: Agreement) -> str:
         ]
         for item in agreement.kinds
     ]
-    networks = [
-        [
-            item.network,
-            item.fabric,
-            item.precision,
-            f"{item.predicted:,}",
-            f"{item.measured:,}",
-            f"{item.predicted / item.measured - 1:+.2%}",
-        ]
-        for item in agreement.networks
-    ]
     width, height = agreement.largest
     parts = [
         "# Predictions against runs",
@@ -130,11 +126,29 @@ def page(agreement: Agreement) -> str:
         "## Kernels",
         markdown_table(("kernel", "calls", "cycles", "mean", "worst", "beyond"), kinds, 1),
         "## Networks",
-        markdown_table(
-            ("network", "fabric", "precision", "predicted", "measured", "off"), networks, 3
-        ),
+        markdown_table(("network", *HEAD[1:]), _rows(agreement.networks), 3),
     ]
+    if agreement.meshes:
+        parts += [
+            "## Kernels on large meshes",
+            LARGE,
+            markdown_table(HEAD, _rows(agreement.meshes), 3),
+        ]
     return "\n\n".join(parts) + "\n"
+
+
+def _rows(checked: Iterable[Checked]) -> list[list[str]]:
+    return [
+        [
+            item.network,
+            item.fabric,
+            item.precision,
+            f"{item.predicted:,}",
+            f"{item.measured:,}",
+            f"{item.predicted / item.measured - 1:+.2%}",
+        ]
+        for item in checked
+    ]
 
 
 if __name__ == "__main__":

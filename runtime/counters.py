@@ -30,18 +30,16 @@ class ColorLinks:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Cycles that units waited at one instruction of the text for one thing, over all tiles.
+    """Cycles that main threads waited at one instruction of the text for one thing, over all tiles.
 
-    procedure: that holds the instruction, empty for a main. unit: 0 for the main thread, else
-    the number of the stream unit and one. cause: ``input`` and ``output`` of ``color``,
-    ``semaphore`` and ``unit`` of ``number``, ``dynamic`` for the dynamic network. number: -1
-    where there is none.
+    procedure: that holds the instruction, empty for a main. cause: ``input`` and ``output`` of
+    ``color``, ``semaphore`` and ``unit`` of ``number``, ``dynamic`` for the dynamic network.
+    number: -1 where there is none.
     """
 
     where: Location
     procedure: str
     instruction: str
-    unit: int
     cause: str
     color: str
     number: int
@@ -64,7 +62,6 @@ class Stall:
             "line": self.where.line,
             "procedure": self.procedure,
             "instruction": self.instruction,
-            "stream_unit": self.unit - 1 if self.unit else None,
             "cause": self.cause,
             "cycles": self.cycles,
         }
@@ -83,11 +80,11 @@ class Counters:
     sum to ``cycles``. waiting is for a semaphore or a stream unit, idle after its end.
     links: wavelets that left each tile on N, E, S, W, to its core, and from its core
     [height, width, 6]; dynamic_links: N, E, S, W and to the core, headers included.
-    colors: the same by color, and the cycles that each color could have taken the link
-    but another took it. stalls: by line of the text and cause, the longest first; those of main
-    threads sum to stalled_input, stalled_output and waiting. semaphores: by number, cycles that
-    each main thread waited for it.
-    energy: picojoules by cause; energy_tiles: those of each tile, without those of the edge.
+    colors: the same by color, and the cycles that each color could have taken the link but
+    another took it. stalls: by line of the text and cause, the longest first; they sum to
+    stalled_input, stalled_output and waiting. semaphores: by number, cycles that each main
+    thread waited for it. energy: picojoules by cause; energy_tiles: those of each tile, without
+    those of the edge.
     """
 
     cycles: int

@@ -191,6 +191,8 @@ def _stages(slots: np.ndarray, positions: np.ndarray, fabric: Fabric) -> np.ndar
     Each cycle of a hop, and of a turn, is a place that holds one also while it waits.
     """
     stages = np.zeros(len(slots), dtype=np.int64)
+    if fabric.link_stages + fabric.turn_cycles == 0:
+        return stages
     count = int(slots[:, Scol.POSITIONS].max(initial=0))
     for number, step in product(range(count), range(count)):
         # Position ``number`` of a slot, fed by position ``step`` of the one beyond its side.

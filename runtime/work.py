@@ -34,6 +34,7 @@ class Work:
     def as_dict(self) -> dict[str, Any]:
         """The totals under the names of ``Counters.as_dict``; null for what needs a clock."""
         unknown = ("busy", "stalled_input", "stalled_output", "waiting", "idle")
+        waits = ("lost", "stalled_input", "stalled_output")
         return {
             "cycles": None,
             **dict.fromkeys(unknown),
@@ -42,9 +43,11 @@ class Work:
             "instructions": self.instructions,
             "wavelet_hops": sum(int(moved[..., :4].sum()) for moved in self.wavelets.values()),
             "colors": {
-                color: {"wavelets": int(moved.sum()), "lost": None}
+                color: {"wavelets": int(moved.sum()), **dict.fromkeys(waits)}
                 for color, moved in self.wavelets.items()
             },
+            "stalls": None,
+            "semaphores": None,
             "dynamic_hops": self.dynamic_hops,
             "io_bytes_in": self.io_bytes_in,
             "io_bytes_out": self.io_bytes_out,

@@ -1,4 +1,4 @@
-"""Cells of queues, semaphores, stalls and faults, as both engines with a clock have them."""
+"""What all parts of the machine use: FIFOs, who is due when, semaphores, waits and faults."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.records import NEVER, WHEEL, Fault, Reason
 
 RAMP = 4
+
+
+# --- faults and delays ------------------------------------------------------------------
 
 
 @kernel
@@ -49,6 +52,9 @@ def delay(seed: int, where: int, count: int) -> int:
     return (mixed >> 5) & 7
 
 
+# --- FIFOs: input buffers of routers, queues of cores -----------------------------------
+
+
 @kernel
 def head_cell(s: Machine, fifo: int) -> int:
     """The cell of the oldest wavelet."""
@@ -86,6 +92,9 @@ def pop(s: Machine, fifo: int, t: int) -> None:
     s.fifos[fifo].head = 0 if head == s.fifos[fifo].depth else head
     s.fifos[fifo].count -= 1
     s.fifos[fifo].popped = t
+
+
+# --- the wheel of tiles that are due ----------------------------------------------------
 
 
 @kernel
@@ -130,6 +139,9 @@ def wake_unit(s: Machine, tile: int, unit: int, time: int) -> None:
         schedule(s, tile, time)
 
 
+# --- semaphores -------------------------------------------------------------------------
+
+
 @kernel
 def fold(s: Machine, semaphore: int, t: int) -> None:
     """Make the additions of earlier cycles visible."""
@@ -148,6 +160,9 @@ def add_semaphore(s: Machine, tile: int, number: int, count: int, t: int) -> Non
     main = tile * s.now[0].units
     if s.unit[main].reason == Reason.SEMAPHORE and s.unit[main].what == number:
         wake_unit(s, tile, 0, t + 1)
+
+
+# --- waits ------------------------------------------------------------------------------
 
 
 @kernel

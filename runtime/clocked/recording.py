@@ -54,10 +54,10 @@ def record(s: Machine, thread: int, state: int, what: int, begin: int, length: i
 
 @kernel
 def count_wait(s: Machine, tile: int, thread: int, reason: int, what: int, cycles: int) -> None:
-    """Count cycles that a unit waited at its row: by row, and for the main thread by cause."""
-    s.waits[s.unit[thread].row, reason] += cycles
+    """Count cycles that a main thread waited at its row, by row and by cause."""
     if thread != tile * s.now[0].units:
         return
+    s.waits[s.unit[thread].row, reason] += cycles
     if reason == Reason.INPUT:
         s.counters[tile].input += cycles
         s.stalls[what, 0] += cycles

@@ -292,7 +292,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "moves": (np.int64, 6),  # wavelets of a slot over each link
     "lost": (np.int64, 6),  # and cycles that it lost to other colors there
     "stalls": (np.int64, 2),  # cycles that main waited for a slot: for its input, for room in it
-    "waits": (np.int64, len(Reason)),  # cycles that units waited at a row of the code
+    "waits": (np.int64, len(Reason)),  # cycles that main threads waited at a row of the code
     "dynamic_links": (np.int64, 5),
     "traced": (TRACED, FLAT),
     "trace": (ENTRY, FLAT),

@@ -93,12 +93,11 @@ def _waited(image: Image, seen: Observations, cycles: int) -> tuple[np.ndarray, 
     """The counters of the tiles, and all waits by cause, after ``cycles`` cycles."""
     table, stalls, rows = seen.counters.copy(), seen.stalls.copy(), seen.waits.copy()
     semaphores = seen.semaphores["waited"].reshape(image.tiles, -1).copy()
+    main = seen.unit[:: seen.units]
     for reason, column in _COLUMN.items():  # waits that had not ended
-        held = np.nonzero(seen.unit["reason"] == reason)[0]
-        more = np.maximum(cycles - seen.unit["since"][held], 0)
-        np.add.at(rows[:, int(reason)], seen.unit["row"][held], more)
-        main = held % seen.units == 0
-        tiles, more, what = held[main] // seen.units, more[main], seen.unit["what"][held[main]]
+        tiles = np.nonzero(main["reason"] == reason)[0]
+        more, what = np.maximum(cycles - main["since"][tiles], 0), main["what"][tiles]
+        np.add.at(rows[:, int(reason)], main["row"][tiles], more)
         table[column][tiles] += more
         if reason is Reason.SEMAPHORE:
             semaphores[tiles, what] += more
@@ -109,7 +108,7 @@ def _waited(image: Image, seen: Observations, cycles: int) -> tuple[np.ndarray, 
 
 def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
     """The waits at the rows of the code, by line: regions have rows of their own for a line."""
-    code, found = image.code, dict[tuple[Location, str, str, int, str, str, int], int]()
+    code, found = image.code, dict[tuple[Location, str, str, str, str, int], int]()
     starts, names = code.procedures
     for row, reason in np.argwhere(waits).tolist():
         color, number = _cause(image, row, Reason(reason))
@@ -117,7 +116,6 @@ def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
             code.where[row],
             names[bisect_right(starts, row) - 1],
             COUNTED[int(code.rows[row, Col.OPCODE])],
-            0 if reason == Reason.UNIT else int(code.rows[row, Col.UNIT]),
             Reason(reason).name.lower(),
             color,
             number,

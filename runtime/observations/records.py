@@ -130,8 +130,8 @@ class Observations:
     SRAM touched (``top``), cycle in which it came to its statement (``entered``). unit: mode,
     reason, since, what, need, row, statement. counters: a ``TALLY`` for each tile. statements,
     passes: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
-    cycles that the main thread waited for a slot's input, and for room in its output. waits: of
-    all units, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
+    cycles that the main thread waited for a slot's input, and for room in its output. waits:
+    likewise, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
     instructions. slots, fifos, queues, positions: tables of the image as the run has left them.
     held: wavelets in each buffer of the dynamic network. traced, trace: where each unit's
     entries are, and these. traced_statements: whether each is traced.

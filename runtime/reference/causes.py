@@ -70,7 +70,7 @@ def note(
 
 
 @kernel
-def starts(s: Machine, thread: int, row: int, t: int) -> None:
+def begins(s: Machine, thread: int, row: int, t: int) -> None:
     """A unit starts an instruction, or main another statement, without a wait."""
     last, statement = s.doers[thread].event, s.unit[thread].statement
     if last >= 0:

@@ -15,10 +15,13 @@ MOST_EVENTS = 1 << 21  # that are kept: the last ones
 _LONG_AGO = -9  # cycle
 
 
-def cause_tables(image: Image, kept: bool, now: np.ndarray) -> dict[str, np.ndarray]:
-    """The tables of causes; of one entry if none are kept. now: the record that says so."""
+def cause_tables(image: Image, kept: bool, now: np.ndarray, cells: int) -> dict[str, np.ndarray]:
+    """The tables of causes; of one entry if none are kept.
+
+    now: the record that says so. cells: those that the dynamic network has.
+    """
     units = int(now["units"][0])
-    sizes = cause_sizes(image, units) if kept else {}
+    sizes = cause_sizes(image, units) | {"message_causes": cells} if kept else {}
     made: dict[str, Any] = {
         name: np.zeros(sizes.get(name, 1), TABLES[name][0]) for name in cause_sizes(image, units)
     }

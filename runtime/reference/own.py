@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.messages import TARGET_BITS
-from wsc.runtime.reference import causes
 from wsc.runtime.reference.captures import capture_words
 from wsc.runtime.reference.causes import (
+    begins,
     carries_message,
     counts,
     drops_head,
@@ -23,8 +23,6 @@ from wsc.runtime.reference.causes import (
 from wsc.runtime.reference.compiled import LIBRARY, Machine
 from wsc.runtime.reference.races import added, begin_message, issued, taken, use_queue
 
-starts_anew = causes.starts
-
 # --- cores --------------------------------------------------------------------------------
 
 
@@ -32,7 +30,7 @@ starts_anew = causes.starts
 def starts(s: Machine, thread: int, row: int, t: int) -> None:
     """A new event, unless the unit goes on with the same."""
     if s.now[0].causes != 0:
-        starts_anew(s, thread, row, t)
+        begins(s, thread, row, t)
 
 
 @LIBRARY.defines(own.unit_started)

@@ -43,16 +43,17 @@ def make_machine(
     addresses, kept = _tensors(image, tensors)
     sram = np.zeros(tiles * image.data_bytes // 4, np.int32)
     ports = len(image.schedule.port_first) - 1
+    moving = messages(image)
     tables: Tables = {
         "now": now,
         **_code(image),
         **cores(image, units, TILE),
         **_routers(image),
         **edge(image),
-        **messages(image),
+        **moving,
         **counts(image, units, options),
         **race_tables(image, options.check_races, now),
-        **cause_tables(image, options.causes, now),
+        **cause_tables(image, options.causes, now, len(moving["dynamic_cells"])),
         **capture_tables(image, options.captures, now),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
         "sram": sram,

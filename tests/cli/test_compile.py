@@ -11,7 +11,7 @@ from wsc.cli.compile import pass_names
 from wsc.ir.task_text import parse_placed
 from wsc.ir.text import parse_graph
 
-PASSES = ["import", "simplify", "blocks", "place", "memory", "emit", "route"]
+PASSES = ["import", "simplify", "tokens", "blocks", "between", "place", "memory", "emit", "route"]
 
 
 def test_passes() -> None:
@@ -61,7 +61,7 @@ def test_ir_after_all_passes(tmp_path: Path) -> None:
 def test_a_pass_that_does_not_exist(tmp_path: Path) -> None:
     out = tmp_path / "a.wsa"
     result = wsc("compile", mlp(tmp_path), "-o", out, "--print-ir-after", "tidy")
-    refused(result, "tidy", "import, simplify, blocks, place, memory, emit, route, all")
+    refused(result, "tidy", ", ".join([*PASSES, "all"]))
     assert not out.exists()
 
 

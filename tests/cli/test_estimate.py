@@ -67,7 +67,7 @@ def test_a_whole_wafer(tmp_path: Path) -> None:
     text = done(wsc("estimate", mlp(tmp_path), "--fabric", "wse2")).stdout
     assert "750x994 tiles of wse2" in text
     assert "a sample of the tiles" in text
-    assert "no mesh beyond" in text
+    assert "no network on a mesh beyond" in text
 
 
 def test_a_program_that_cannot_be_predicted(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_list() -> None:
     ):
         assert fact in text
     rows = json.loads(done(wsc("models", "--json")).stdout)
-    assert len(rows) == 9
+    assert len(rows) == 10
     assert rows[0]["parameters"] == 109_514_298
 
 
@@ -55,6 +55,14 @@ def test_a_step(tmp_path: Path) -> None:
     text = done(wsc("inspect", "gpt-j-6b", *options)).stdout
     assert "int64[2, 1]" in text
     assert "float32[2, 4, 4, 8]" in text
+
+
+def test_estimate_of_a_training_step() -> None:
+    options = ("--train", *SMALL[2:], "--layers", 2, "--fabric", "4x4", "--batch", 2, "--json")
+    found = json.loads(done(wsc("estimate", "gpt-j-6b", *options)).stdout)
+    assert (found["precision"], found["tokens"]) == ("f16", 8)
+    assert found["notes"] == ["the activations of 2 layers are kept"]
+    refused(wsc("estimate", "gpt-j-6b", "--train", "--dim", "batch=2"), "--dim: gpt-j-6b is a name")
 
 
 def test_estimate() -> None:

@@ -27,7 +27,7 @@ class Case:
     same_order: bool = False
 
 
-def _single(
+def single(
     op: str, shapes: list[tuple[int, ...]], constants: Feeds | None = None, **attributes: Any
 ) -> Callable[[], tuple[onnx.ModelProto, Feeds]]:
     def build() -> tuple[onnx.ModelProto, Feeds]:
@@ -71,7 +71,7 @@ def _lookup() -> tuple[onnx.ModelProto, Feeds]:
 
 
 def _matmul(m: int, k: int, n: int) -> Case:
-    return Case(f"matmul-{m}x{k}x{n}", _single("MatMul", [(m, k)], {"x1": floats(k, n)}))
+    return Case(f"matmul-{m}x{k}x{n}", single("MatMul", [(m, k)], {"x1": floats(k, n)}))
 
 
 KERNELS = (
@@ -79,29 +79,29 @@ KERNELS = (
     _matmul(16, 24, 40),
     _matmul(1, 250, 90),
     _matmul(64, 64, 64),
-    Case("matmul-ordered", _single("MatMul", [(1, 2000)], {"x1": floats(2000, 20)}), True),
+    Case("matmul-ordered", single("MatMul", [(1, 2000)], {"x1": floats(2000, 20)}), True),
     Case(
         "conv-ordered",
-        _single("Conv", [(1, 64, 9, 9)], {"x1": floats(48, 64, 3, 3)}, pads=[1, 1, 1, 1]),
+        single("Conv", [(1, 64, 9, 9)], {"x1": floats(48, 64, 3, 3)}, pads=[1, 1, 1, 1]),
         True,
     ),
     Case(
         "conv-ordered-wide",
-        _single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3)}, pads=[1, 1, 1, 1]),
+        single("Conv", [(1, 16, 12, 12)], {"x1": floats(24, 16, 3, 3)}, pads=[1, 1, 1, 1]),
         True,
     ),
-    Case("resident-ordered", _single("MatMul", [(100, 64), (64, 8)]), True),
-    Case("resident", _single("MatMul", [(3, 25, 48), (3, 48, 36)])),
-    Case("resident-small", _single("MatMul", [(5, 7), (7, 3)])),
+    Case("resident-ordered", single("MatMul", [(100, 64), (64, 8)]), True),
+    Case("resident", single("MatMul", [(3, 25, 48), (3, 48, 36)])),
+    Case("resident-small", single("MatMul", [(5, 7), (7, 3)])),
     Case(
         "conv-padded",
-        _single(
+        single(
             "Conv", [(1, 3, 9, 10)], {"x1": floats(5, 3, 3, 3), "x2": floats(5)}, pads=[1, 1, 1, 1]
         ),
     ),
     Case(
         "conv-wide",
-        _single(
+        single(
             "Conv",
             [(1, 16, 12, 12)],
             {"x1": floats(24, 16, 3, 3), "x2": floats(24)},
@@ -110,7 +110,7 @@ KERNELS = (
     ),
     Case(
         "conv-depthwise",
-        _single(
+        single(
             "Conv",
             [(1, 12, 14, 11)],
             {"x1": floats(12, 1, 3, 3), "x2": floats(12)},
@@ -120,7 +120,7 @@ KERNELS = (
     ),
     Case(
         "conv-1d",
-        _single(
+        single(
             "Conv",
             [(1, 10, 40)],
             {"x1": floats(14, 10, 3), "x2": floats(14)},
@@ -128,24 +128,24 @@ KERNELS = (
             strides=[2],
         ),
     ),
-    Case("conv-resident", _single("Conv", [(1, 8, 12, 12), (12, 8, 3, 3)], pads=[1, 1, 1, 1])),
+    Case("conv-resident", single("Conv", [(1, 8, 12, 12), (12, 8, 3, 3)], pads=[1, 1, 1, 1])),
     Case(
         "conv-resident-ordered",
-        _single("Conv", [(1, 32, 9, 9), (20, 32, 3, 3)], pads=[1, 1, 1, 1]),
+        single("Conv", [(1, 32, 9, 9), (20, 32, 3, 3)], pads=[1, 1, 1, 1]),
         True,
     ),
-    Case("maxpool", _single("MaxPool", [(1, 5, 11, 9)], kernel_shape=[3, 2], strides=[2, 1])),
-    Case("reduce-rows", _single("ReduceMax", [(8, 19, 27)], axes=[1])),
-    Case("reduce-product", _single("ReduceProd", [(8, 19, 27)], axes=[1])),
-    Case("reduce-all", _single("ReduceMean", [(8, 19, 27)], axes=[0, 1, 2])),
-    Case("reduce-features", _single("ReduceMin", [(8, 19, 27)], axes=[2])),
-    Case("softmax", _single("Softmax", [(5, 16, 33)])),
-    Case("erf", _single("Erf", [(5, 16, 33)])),
-    Case("transpose", _single("Transpose", [(8, 18, 21)], perm=[2, 0, 1])),
-    Case("reshape", _single("Reshape", [(8, 18, 16)], {"x1": np.array([12, 192])})),
+    Case("maxpool", single("MaxPool", [(1, 5, 11, 9)], kernel_shape=[3, 2], strides=[2, 1])),
+    Case("reduce-rows", single("ReduceMax", [(8, 19, 27)], axes=[1])),
+    Case("reduce-product", single("ReduceProd", [(8, 19, 27)], axes=[1])),
+    Case("reduce-all", single("ReduceMean", [(8, 19, 27)], axes=[0, 1, 2])),
+    Case("reduce-features", single("ReduceMin", [(8, 19, 27)], axes=[2])),
+    Case("softmax", single("Softmax", [(5, 16, 33)])),
+    Case("erf", single("Erf", [(5, 16, 33)])),
+    Case("transpose", single("Transpose", [(8, 18, 21)], perm=[2, 0, 1])),
+    Case("reshape", single("Reshape", [(8, 18, 16)], {"x1": np.array([12, 192])})),
     Case(
         "slice",
-        _single(
+        single(
             "Slice",
             [(18, 28)],
             {
@@ -156,8 +156,8 @@ KERNELS = (
             },
         ),
     ),
-    Case("tile", _single("Tile", [(6, 8)], {"x1": np.array([2, 3])})),
-    Case("concat", _single("Concat", [(6, 5, 8), (6, 7, 8)], axis=1)),
+    Case("tile", single("Tile", [(6, 8)], {"x1": np.array([2, 3])})),
+    Case("concat", single("Concat", [(6, 5, 8), (6, 7, 8)], axis=1)),
     Case("gather", _gather),
     Case("scatter", _scatter),
     Case("lookup", _lookup),

@@ -68,4 +68,19 @@ def test_what_was_never_checked_is_said() -> None:
     assert "1 whole networks by 3.0% at worst (mlp on 2x2)" in said
     assert "never checked: double, give" in said
     assert "the numbers of 'wse2'" in said
-    assert "no mesh beyond 2x2" in said
+    assert "no network on a mesh beyond 2x2" in said
+
+
+def test_runs_on_large_meshes_are_said() -> None:
+    runs = tuple(Checked(name, "90x4", "f16", 110, 100) for name in ("sum", "product"))
+    small = parse(TWICE)
+    assert "large" not in "\n".join(
+        Agreement("wse2", (9, 9), (), (), runs).sentences(small, "wse2")
+    )
+    said = "\n".join(Agreement("wse2", (2, 1), (), (), runs).sentences(small, "wse2"))
+    assert "2 runs of single kernels on meshes of up to 90 columns or 4 rows" in said
+    assert "off by 10.0% at worst (sum on 90x4)" in said
+    assert "beyond them" not in said
+    low = (Checked("sum", "90x1", "f16", 110, 100),)
+    said = "\n".join(Agreement("wse2", (2, 1), (), (), low).sentences(small, "wse2"))
+    assert "this one is beyond them" in said

@@ -94,7 +94,9 @@ def test_a_sample_of_tiles_stands_for_a_large_mesh(
     # Remote stores of a sample are bounded from below; in a transformer they are most of the run.
     assert some.cycles == pytest.approx(whole.cycles, rel=0.15)
     assert some.macs == pytest.approx(whole.macs, rel=0.1)
-    assert sum(some.energy.values()) == pytest.approx(sum(whole.energy.values()), rel=0.1)
+    # Static energy is cycles times a number, and as far off as they are; the rest is counts.
+    counted, all_ = (sum(found.energy.values()) - found.energy["static"] for found in (some, whole))
+    assert counted == pytest.approx(all_, rel=0.1)
 
 
 def test_a_sampled_mesh_against_a_run() -> None:

@@ -124,7 +124,7 @@ def timeless(ending: Ending) -> Ending:
     error = re.sub(r", cycle \d+", "", ending.error)
     if error.startswith(Deadlock.__name__):
         error = Deadlock.__name__
-    counters = ending.counters
+    counters = None if error else ending.counters  # the values engine has none of a run that stops
     if isinstance(counters, Counters):
         links = {color.color: color.wavelets for color in counters.colors}
         hops = int(counters.dynamic_links[..., :4].sum())

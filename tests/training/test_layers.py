@@ -10,8 +10,11 @@ import wsc
 from tests.passes.test_layers import loops
 from tests.stacks import decoder, patchwork
 from wsc.api import compile_step
+from wsc.frontend.store import Seed
 from wsc.isa.code_size import code_bytes
+from wsc.isa.program import Loop
 from wsc.isa.turns import plain_transfers
+from wsc.models.language import Task, build, find_shape
 
 
 def step(model: onnx.ModelProto, fabric: str) -> wsc.Program:
@@ -58,3 +61,24 @@ def test_gradients_are_those_of_layers_one_by_one(
     assert rolled.keys() == plain.keys()
     for name, array in plain.items():
         np.testing.assert_allclose(rolled[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["gpt-neox-20b", "llama3-8b"])
+def test_gradients_of_language_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Parallel branches, whose sums do not come to lie where the layer was handed its gradient.
+    shape = find_shape(name).sized(layers=3, hidden=32, heads=2, ffn=24, vocabulary=20)
+    shape = shape.sized(kv_heads=1) if "llama" in name else shape
+    random = np.random.default_rng(2)
+    feeds = {key: random.integers(0, 20, (2, 5)) for key in ("input_ids", "label")}
+
+    def gradients(loops: int) -> dict[str, np.ndarray]:
+        model = build(shape, Task(sequence=5, batch=2))
+        program = compile_step(model, fabric="3x4", weights=Seed(1), recompute="none")
+        stacks = [item for item in program.assembly.regions[0].main if isinstance(item, Loop)]
+        assert len([loop for loop in stacks if loop.register == "layer"]) == loops
+        return program.run(feeds, engine="values").outputs
+
+    rolled = gradients(2)
+    monkeypatch.setattr("wsc.passes.place.find_layers", lambda graph: [])
+    for key, array in gradients(0).items():
+        np.testing.assert_allclose(rolled[key], array, 1e-4, 1e-6, err_msg=key)

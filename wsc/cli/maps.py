@@ -103,11 +103,10 @@ def _place(grid: np.ndarray, at: Any) -> tuple[int, int]:
 
 def _stall_notes(stalls: np.ndarray, counters: Counters) -> list[str]:
     """Where threads stood still most, and what for over all tiles."""
-    main = [stall for stall in counters.stalls if stall.unit == 0]
     longest = [
         f"{stall.cycles:,} of {int(stalls.sum()):,} cycles: line {stall.where.line or '?'}, "
         f"{stall.instruction} waits for {stall.waits_for}"
-        for stall in main[:3]
+        for stall in counters.stalls[:3]
     ]
     return [*_outstanding(stalls), *longest]
 

@@ -26,32 +26,44 @@ if TYPE_CHECKING:
     from wsc.cost.walk import Walk
 
 Key = tuple[str, bytes]  # procedure, and a digest of all that decides times
+SLOWEST = 64.0  # cycles between two weights that a tile takes, beyond which none is slower
 DIGITS = 2  # of a cycle, to which two states are the same
-WEIGHTS = "weights"
-EDGE = frozenset({"scatter", "collect", "indices"})  # blocks in an order of their own
+WEIGHTS, SCATTER, COLLECT = "weights", "scatter", "collect"  # the flows from and to the edge
 
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """What a call takes of the transfers that feed the weights: as far as it decides times.
+    """What a call takes of what the edge feeds on one color.
 
-    left: [transfers, columns] elements to the end of each. interval: of each.
+    words: elements of each column. left: [transfers, columns] elements to the end of each transfer
+    that they are of. pace: cycles between two wavelets, and between two control wavelets, of each.
     """
 
+    words: np.ndarray
     left: np.ndarray
-    interval: np.ndarray
+    pace: np.ndarray
 
     @staticmethod
-    def of(schedule: Schedule, first: int, count: int) -> Fed:
-        """Of ``count`` transfers from number ``first`` on."""
-        part = slice(first, first + count)
-        return Fed(schedule.upto[part] - schedule.done, schedule.interval[part])
+    def of(schedule: Schedule, before: np.ndarray) -> Fed | None:
+        """What was taken since ``before``; None of rows that wait for numbers from the fabric."""
+        words = schedule.done - before
+        first = schedule.number(float(before.sum()))
+        last = schedule.number(float(schedule.done.sum()) - 1.0) if words.any() else first - 1
+        part = slice(first, last + 1)
+        if schedule.lookup[part].any():
+            return None
+        return Fed(words, schedule.upto[part] - before, _pace(schedule, part))
 
-    def same(self, other: Fed) -> bool:
-        """Whether both feed the same."""
-        return np.array_equal(self.left, other.left) and np.array_equal(
-            self.interval, other.interval
-        )
+    def next(self, schedule: Schedule) -> bool:
+        """Whether the edge feeds the same next."""
+        first = schedule.number(float(schedule.done.sum()))
+        part = slice(first, first + len(self.left))
+        left = schedule.upto[part] - schedule.done
+        return np.array_equal(left, self.left) and np.array_equal(_pace(schedule, part), self.pace)
+
+
+def _pace(schedule: Schedule, part: slice) -> np.ndarray:
+    return np.stack([schedule.interval[part], schedule.control[part]])
 
 
 @dataclass(slots=True)
@@ -67,24 +79,37 @@ class State:
     semaphores: tuple[int, ...]
 
     @staticmethod
-    def of(walk: Walk, base: float, weights: bool) -> State:
-        """The state now; that of the weights only for calls that take some."""
+    def of(walk: Walk, base: float, used: frozenset[str]) -> State:
+        """The state now; that of the edge's streams only if a call uses them."""
         streams = walk.streams
         # A unit or a token that is ready before all tiles are is ready.
         times = [walk.time - base, np.maximum(walk.unit - base, 0.0)]
         counts: list[np.ndarray] = []
         for stream in streams.chains.values():
             counts.append(stream.sent.copy())
-            times += [np.where(stream.sent, a - base, 0.0) for a in (stream.first, stream.last)]
+            # What left longer ago than it is on its way has arrived.
+            times += [
+                np.where(stream.sent, np.maximum(a - base, -stream.delay.max()), 0.0)
+                for a in (stream.first, stream.last)
+            ]
         for cast in streams.casts.values():
             ahead = cast.ahead
             counts.append(ahead)
             some = (ahead > 0).any(axis=cast.along, keepdims=True)
             times += [np.where(some, a - base, 0.0) for a in (cast.first, cast.last)]
-        if weights:
+        # Blocks that are there delay no others.
+        ended = streams.scatter.ended - base
+        times.append(np.where(ended > 0, ended, -np.inf))
+        if SCATTER in used:
+            long = -SLOWEST * float(streams.scatter.slack.max())
+            times.append(np.maximum(streams.scatter.fed - base, long))
+        if WEIGHTS in used:
             flow = streams.weights
             start, pace, taken = flow.history.needed(flow.taken)
-            times += [flow.fed - base, flow.share - base, start - base]
+            # What was fed so long ago is in the queues, and keeps no tile waiting.
+            long = -SLOWEST * flow.history.most
+            times += [np.maximum(flow.fed - base, long), np.maximum(flow.share - base, long)]
+            times.append(start - base)
             counts += [pace.copy(), taken - flow.schedule.done, flow.taken - flow.schedule.done]
         tokens = [
             (number, np.maximum(token - base, 0.0))
@@ -99,7 +124,7 @@ class State:
         """All arrays; equal for states that are the same but for parts of a cycle."""
         return [*(np.round(array, DIGITS) + 0.0 for array in self.times), *self.counts]
 
-    def restore(self, walk: Walk, base: float, weights: bool) -> None:
+    def restore(self, walk: Walk, base: float, used: frozenset[str]) -> None:
         """Make it the state of a walk."""
         streams = walk.streams
         times, counts = iter(self.times), iter(self.counts)
@@ -111,7 +136,11 @@ class State:
         for cast in streams.casts.values():
             cast.sent, cast.received = np.zeros_like(cast.sent), -next(counts)
             cast.first, cast.last = next(times) + base, next(times) + base
-        if weights:
+        streams.scatter.ended = next(times) + base
+        if SCATTER in used:
+            streams.scatter.fed = next(times) + base
+            walk.scattering()
+        if WEIGHTS in used:
             flow = streams.weights
             flow.fed, flow.share = next(times) + base, next(times) + base
             start = next(times) + base
@@ -127,12 +156,11 @@ class State:
 class Done:
     """What a call did.
 
-    fed: what it took. words: how many elements of each column. state: behind it, relative to the
-    first tile's cycle before it. tally, macs: the work that it added.
+    fed: what it took of weights and of blocks. state: behind it, relative to the first tile's
+    cycle before it. tally, macs: the work that it added.
     """
 
-    fed: Fed
-    words: np.ndarray
+    fed: tuple[Fed, ...]
     state: State
     tally: np.ndarray
     macs: float
@@ -140,12 +168,18 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """How the call began that is being walked; the fields as those of ``Done``, before it."""
+    """How the call began that is being walked.
+
+    base: cycle of the first tile. used: flows. taken: elements that the edge has fed, by schedule.
+    asked, postponed: of the walk. tally, macs: work done before.
+    """
 
     key: Key
     base: float
-    weights: bool
-    fed: np.ndarray
+    used: frozenset[str]
+    taken: tuple[np.ndarray, ...]
+    asked: float
+    postponed: int
     tally: np.ndarray
     macs: float
 
@@ -167,39 +201,37 @@ class Calls:
         """
         self.begun = None
         used = self._flows(call.procedure)
-        base = float(walk.time.min())
-        scattered = (walk.streams.scatter.ended > base).any()  # blocks are still on their way
-        if used & EDGE or scattered or not walk.quiet():
+        if COLLECT in used or not walk.quiet():
             return False
-        weights = WEIGHTS in used
-        key = self._key(call, arguments, State.of(walk, base, weights))
-        schedule = walk.streams.weights.schedule
-        first = schedule.begun
+        base = float(walk.time.min())
+        key = self._key(call, arguments, State.of(walk, base, used))
+        schedules = _schedules(walk)
         for done in self.known.get(key, ()):
-            if done.fed.same(Fed.of(schedule, first, len(done.fed.interval))):
-                schedule.done = schedule.done + done.words
-                done.state.restore(walk, base, weights)
+            if all(fed.next(part) for fed, part in zip(done.fed, schedules, strict=True)):
+                for fed, part in zip(done.fed, schedules, strict=True):
+                    part.done = part.done + fed.words
+                done.state.restore(walk, base, used)
                 set_tally(walk, tally_of(walk) + done.tally, _macs(walk) + done.macs)
                 return True
-        fed = schedule.done.copy()
-        self.begun = Begun(key, base, weights, fed, tally_of(walk), _macs(walk))
+        taken = tuple(part.done.copy() for part in schedules)
+        seen = walk.streams.weights.asked, walk.postponed
+        self.begun = Begun(key, base, used, taken, *seen, tally_of(walk), _macs(walk))
         return False
 
     def learn(self, walk: Walk) -> None:
-        """Note what the call did that ``again`` did not know."""
-        begun, schedule = self.begun, walk.streams.weights.schedule
-        if begun is None or not walk.quiet():
+        """Note what the call did that ``again`` did not know.
+
+        Not what asks for rows of a lookup, or makes calls before it longer.
+        """
+        begun = self.begun
+        if begun is None or not walk.quiet() or walk.postponed != begun.postponed:
             return
-        words = schedule.done - begun.fed
-        first = schedule.number(begun.fed.sum())
-        last = schedule.number(schedule.done.sum() - 1.0) if words.any() else first - 1
-        part = slice(first, last + 1)
-        if schedule.lookup[part].any():  # its rows wait for numbers from the fabric
+        fed = [Fed.of(part, old) for part, old in zip(_schedules(walk), begun.taken, strict=True)]
+        known = tuple(item for item in fed if item is not None)
+        if len(known) < len(fed) or walk.streams.weights.asked != begun.asked:
             return
-        fed = Fed(schedule.upto[part] - begun.fed, schedule.interval[part])
-        state = State.of(walk, begun.base, begun.weights)
-        more = tally_of(walk) - begun.tally
-        done = Done(fed, words, state, more, _macs(walk) - begun.macs)
+        state = State.of(walk, begun.base, begun.used)
+        done = Done(known, state, tally_of(walk) - begun.tally, _macs(walk) - begun.macs)
         self.known.setdefault(begun.key, []).append(done)
 
     def _key(self, call: Call, arguments: dict[str, Any], state: State) -> Key:
@@ -224,6 +256,10 @@ class Calls:
                     found.update(flow for color in colors for flow in flows_of_color(color))
             self.flows[name] = frozenset(found)
         return self.flows[name]
+
+
+def _schedules(walk: Walk) -> tuple[Schedule, Schedule]:
+    return walk.streams.weights.schedule, walk.streams.scatter.schedule
 
 
 def _macs(walk: Walk) -> float:

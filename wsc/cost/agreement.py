@@ -78,12 +78,17 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What was checked. fabric: whose numbers; largest: width and height up to which."""
+    """What was checked.
+
+    fabric: whose numbers; largest: width and height up to which kinds and networks were. meshes:
+    kernels alone, on larger meshes.
+    """
 
     fabric: str
     largest: tuple[int, int]
     kinds: tuple[Kind, ...]
     networks: tuple[Checked, ...]
+    meshes: tuple[Checked, ...] = ()
 
     def sentences(self, program: Program, fabric: str) -> list[str]:
         """How far a prediction of this program may be trusted, for the user."""
@@ -111,8 +116,24 @@ class Agreement:
             said.append(f"all checks were made with the numbers of '{self.fabric}'")
         width, height = self.largest
         if program.width > width or program.height > height:
-            said.append(f"no mesh beyond {width}x{height} was checked")
+            said.append(f"no network on a mesh beyond {width}x{height} was checked")
+            said += self._on_large_meshes(program)
         return said
+
+    def _on_large_meshes(self, program: Program) -> list[str]:
+        """What is known of meshes as large as the program's."""
+        if not self.meshes:
+            return []
+        worst = max(self.meshes, key=lambda item: item.off)
+        widths, heights = zip(*(map(int, m.fabric.split("x")) for m in self.meshes), strict=True)
+        said = (
+            f"{len(self.meshes)} runs of single kernels on meshes of up to {max(widths)} columns "
+            f"or {max(heights)} rows were off by {worst.off:.1%} at worst ({worst.network} on "
+            f"{worst.fabric})"
+        )
+        if program.width > max(widths) or program.height > max(heights):
+            said += "; this one is beyond them"
+        return [said]
 
 
 def kind(procedure: str) -> str:
@@ -170,6 +191,7 @@ def load() -> Agreement:
         tuple(data["largest"]),
         tuple(Kind(**item) for item in data["kinds"]),
         tuple(Checked(**item) for item in data["networks"]),
+        tuple(Checked(**item) for item in data["meshes"]),
     )
 
 

@@ -1,7 +1,8 @@
 """Which registers decide times, and bodies in which the other ones are left out.
 
-Most scalar instructions of a program compute addresses. An address takes no time, whatever it
-is, so a walk needs the cycles of these instructions and not their values.
+Most scalar instructions of a program compute addresses. Where the fabric has no banks that operands
+meet in and no step waits for the one before, an address takes no time, whatever it is, so a walk
+needs the cycles of these instructions and not their values.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from wsc.isa.expr import Expr, names
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
+from wsc.isa.program import Call, If, Loop, Mem, Op, Procedure, Scalar, Statement
 from wsc.isa.statements import statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import DType
@@ -33,16 +34,17 @@ class Scalars:
     computed: tuple[Op, ...]
 
 
+NONE = Scalars(0, 0, 0, ())
 Item = Statement | Scalars
 
 
 def decisive(
-    procedures: Iterable[Procedure], main: tuple[Statement, ...]
+    procedures: Iterable[Procedure], main: tuple[Statement, ...], addresses: bool = False
 ) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
     """The registers that decide times, parameters among them: by procedure, and of main.
 
     They are those in counts of loops, guards, extents, targets and counts of semaphores, and
-    all from which these are computed.
+    all from which these are computed. addresses: those in addresses of vectors are too.
     """
     todo = {procedure.name: procedure for procedure in procedures}
     found: dict[str, frozenset[str]] = {}
@@ -54,14 +56,16 @@ def decisive(
         for item in statements(body):
             if isinstance(item, Call):
                 visit(item.procedure)
-        found[name] = _of(body, found)
+        found[name] = _of(body, found, addresses)
 
     for name in todo:
         visit(name)
-    return found, _of(main, found)
+    return found, _of(main, found, addresses)
 
 
-def _of(body: tuple[Statement, ...], called: Mapping[str, frozenset[str]]) -> frozenset[str]:
+def _of(
+    body: tuple[Statement, ...], called: Mapping[str, frozenset[str]], addresses: bool
+) -> frozenset[str]:
     """The decisive registers of one body; those of the procedures that it calls are known."""
     found: set[str] = set()
     sources: dict[str, set[str]] = {}  # register -> those that its values are computed from
@@ -69,7 +73,7 @@ def _of(body: tuple[Statement, ...], called: Mapping[str, frozenset[str]]) -> fr
         if isinstance(item, Op) and item.register is not None:
             sources.setdefault(item.register, set()).update(_used(_values(item)))
         else:
-            found |= _used(_deciding(item, called))
+            found |= _used(_deciding(item, called, addresses))
     todo = list(found)
     while todo:
         fresh = sources.get(todo.pop(), set()) - found
@@ -87,7 +91,7 @@ def _values(op: Op) -> list[Expr]:
     return [item.value for item in op.operands if isinstance(item, Scalar)]
 
 
-def _deciding(item: Statement, called: Mapping[str, frozenset[str]]) -> list[Expr]:
+def _deciding(item: Statement, called: Mapping[str, frozenset[str]], addresses: bool) -> list[Expr]:
     """Expressions of a statement that decide how long it takes, or what it does next."""
     if isinstance(item, Loop):
         return [item.count]
@@ -97,6 +101,8 @@ def _deciding(item: Statement, called: Mapping[str, frozenset[str]]) -> list[Exp
         return [value for name, value in item.arguments if name in called[item.procedure]]
     form = BY_NAME[item.name].form
     counts = _values(item) if form not in (*SCALARS, Form.VECTOR, Form.SEND) else []
+    if addresses and form is Form.VECTOR:
+        counts = [operand.address for operand in item.operands if isinstance(operand, Mem)]
     return [*(dim.extent for dim in item.dims), *(item.target or ()), *counts]
 
 
@@ -114,7 +120,11 @@ def condensed(
         cycles = fabric.timing[BY_NAME[statement.name].timing].startup
         sram = 0 if form is Form.SCALAR else DType.I32.bytes
         computed = (statement,) if statement.register in registers else ()
-        before = found.pop() if found and isinstance(found[-1], Scalars) else Scalars(0, 0, 0, ())
+        last = found[-1] if found else None
+        before = NONE
+        if isinstance(last, Scalars):
+            before = last
+            found.pop()
         found.append(
             Scalars(
                 before.cycles + cycles,

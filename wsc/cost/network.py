@@ -21,7 +21,8 @@ BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
-STRETCHES = 6  # of a sampled line, over which messages of one tile's neighbours are spread
+NARROW = 8  # tiles between sampled ones, so few that one stands for all of them
+WIDE = 2  # such gaps, where they are wider: the messages of one tile's neighbours are spread so far
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
@@ -72,7 +73,7 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     end = np.maximum(end, _line(lines_x, row, at_y, weight, begin + across, len(y.places)) - across)
     end += hops + 1.0
     # A tile takes one wavelet a cycle.
-    tiles, tile = np.unique(lines_x * y.size + lines_y, return_inverse=True)
+    tiles, tile = np.unique(lines_x * 2 * y.size + lines_y, return_inverse=True)
     arrived, load = np.full(len(tiles), np.inf), np.zeros(len(tiles))
     np.minimum.at(arrived, tile, begin + hops)
     np.add.at(load, tile, weight / wide_y)
@@ -84,15 +85,22 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
 def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
     """Which coordinates the messages go to: a number for each, and how many tiles that is.
 
-    A sampled tile stands for neighbours, whose targets are neighbours as well: such messages go to
-    all of a stretch of tiles. Where every tile sends to the same coordinate they go to that one.
+    Where most tiles are sampled, each message goes to the place that stands for its target. Else a
+    sampled tile stands for many neighbours, whose targets are neighbours as well: such messages go
+    to all of a stretch of tiles. Where every tile sends to the same coordinate they go to that one.
     """
+    gap = int(axis.gaps.max(initial=1))
     numbers: list[np.ndarray] = []
     wide: list[np.ndarray] = []
-    # A sampled tile stands for up to a tenth of a line: a finer grid would have gaps.
-    length = 1 if axis.complete else -(-axis.size // STRETCHES)
     for batch in batches:
         to = getattr(batch, name).astype(np.int64)
+        if gap <= NARROW:
+            place = axis.nearest(to)
+            numbers.append(place)
+            wide.append(axis.weight[place])
+            continue
+        # Stretches that several sampled tiles send to: in a finer grid some would get nothing.
+        length = WIDE * gap
         alike = len(to) > 1 and (to == to[0]).all()
         stretch = to // length * length
         numbers.append(to if alike else axis.size + stretch)

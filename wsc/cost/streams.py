@@ -227,11 +227,6 @@ class Schedule:
     def __post_init__(self) -> None:
         self.done = np.zeros(self.upto.shape[1])
 
-    @property
-    def begun(self) -> int:
-        """The transfer that the next element belongs to, of all columns."""
-        return self.number(float(self.done.sum()))
-
     def number(self, element: float) -> int:
         """The transfer that an element belongs to, counted over all columns from 0 on."""
         return int(np.searchsorted(self.upto.sum(axis=1), element + 0.5))
@@ -383,7 +378,7 @@ class History:
         before = self.taken[: self.count, :, column].max(axis=1)
         entry = np.searchsorted(before, word[:, :, column].ravel(), side="left") - 1
         entry = entry.reshape(word.shape[:2])
-        tile = np.arange(self.start.shape[1])[None, :]
+        tile = np.arange(word.shape[1])[None, :]
         chosen = np.maximum(entry, 0)
         start, pace, taken = (a[chosen, tile] for a in (self.start, self.pace, self.taken))
         found = start + np.maximum(word - taken, 0) * pace

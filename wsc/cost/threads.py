@@ -138,7 +138,9 @@ class Threads:
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
-        self.decisive, self._decisive_in_main = decisive(program.procedures, region.main)
+        self.decisive, self._decisive_in_main = decisive(
+            program.procedures, region.main, self._by_address
+        )
         self._decisive: frozenset[str] = frozenset()
         self._parts: dict[int, tuple[Statement, ...]] = {}
         self._bodies: dict[int, tuple[tuple[Statement, ...], tuple[Item, ...]]] = {}
@@ -261,13 +263,18 @@ class Threads:
         extents = tuple(self._code(dim.extent) for dim in op.dims)
         made = Prepared(extents, level, advance, row.timing, op.dtype, receives, sends, touched)
         held = [dim.extent for dim in op.dims]
-        if self.fabric.dependent_cycles > 0 or self.fabric.sram_conflict_millicycles > 1000:
+        if self._by_address:
             self._look_at_addresses(op, made)
             held += [operand.address for operand in op.operands if isinstance(operand, Mem)]
         if not any(set(names(expression)) & self._registers for expression in held):
             made.shape = self._shape(made, {})
         self._prepared[id(op)] = (op, made)
         return made
+
+    @property
+    def _by_address(self) -> bool:
+        """Whether an instruction's cycles depend on where its operands are."""
+        return self.fabric.dependent_cycles > 0 or self.fabric.sram_conflict_millicycles > 1000
 
     def _look_at_addresses(self, op: Op, made: Prepared) -> None:
         """Note where the operands in memory are, and which may wait for the destination."""

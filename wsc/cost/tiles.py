@@ -18,6 +18,7 @@ from wsc.isa.expr import Expr, evaluate, names
 MOST = 24  # coordinates of one axis; all of them on axes that have no more
 FEW = 4  # changes of one extent along an axis; one that changes more often changes everywhere
 MOST_CHANGES = 16  # along one axis, of all extents together
+FEWEST = 4  # coordinates in between
 NEAR = 3  # neighbours of both ends, and of the middle, that are always taken
 
 
@@ -52,14 +53,15 @@ def sample(size: int, most: int = MOST, changes: Iterable[int] = ()) -> Axis:
     """The representative coordinates of an axis.
 
     changes: coordinates where tiles begin to do more, or less, than those before; they are taken
-    beyond ``most``, with the one before each.
+    with the one before each. There may be more than ``most`` then.
     """
     if size <= most:
         return Axis(size, np.arange(size), np.ones(size))
     root, last = (size - 1) // 2, size - 1
     wanted = {*range(NEAR), *range(root - NEAR + 1, root + NEAR), *range(last - NEAR + 1, size)}
-    spread = np.linspace(0, last, most - len(wanted) + 2).round().astype(int).tolist()
     wanted |= {place for change in changes for place in (change - 1, change) if 0 <= place < size}
+    between = max(most - len(wanted), FEWEST)
+    spread = np.linspace(0, last, between + 2).round().astype(int).tolist()
     places: list[int] = []
     for place in sorted({*wanted, *spread}):
         if not places or (place - places[-1]) % 2:

@@ -40,6 +40,7 @@ class Walk(Threads):
         self._registers = frozenset(assigned(region.main))
         self._decisive = self._decisive_in_main
         self._number(region.main, ())
+        self.postponed = 0  # times
         self.calls = Calls(self.procedures)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = -1
@@ -70,10 +71,10 @@ class Walk(Threads):
                 yield from self._nested(statement, frame, lanes)
                 span.end = max(span.end, head + self.fabric.timing[Timing.BRANCH].startup)
             else:
-                known = isinstance(statement, Call) and lanes.whole
-                if not known or not self._again(statement, frame):
+                call = statement if isinstance(statement, Call) and lanes.whole else None
+                if call is None or not self._again(call, frame):
                     yield from self._block(self._alone(statement), frame, lanes)
-                    if known:
+                    if call is not None:
                         self.calls.learn(self)
                 span.end = max(span.end, float(self.time[lanes.mask].max()))
             self.current = outer
@@ -101,6 +102,7 @@ class Walk(Threads):
         """The last blocks of that statement come later, and what follows them."""
         if not cycles:
             return
+        self.postponed += 1
         after = False
         for span in self.spans.values():
             after |= span is self._scatter

@@ -113,10 +113,14 @@ class Load(Task):
 
 @dataclass(frozen=True, slots=True)
 class Store(Task):
-    """Send ``value`` out as edge tensor ``target``."""
+    """Send ``value`` out as edge tensor ``target``.
+
+    shape: of the tensor, where the value is a part of it: its extents then end where the part does.
+    """
 
     value: Read[View]
     target: Edge[str]
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

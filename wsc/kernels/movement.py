@@ -77,8 +77,7 @@ class _Mover:
     def _meet(self) -> None:
         """No tile may send before those that it sends to have come this far.
 
-        Where all of a line goes to its root, and nothing leaves the line, the root's word is
-        enough.
+        Where all of a line goes to its root, and nothing leaves the line, its word is enough.
         """
         asm = self.asm
         others = [axis for axis in "xy" if axis not in self.spread]

@@ -26,14 +26,17 @@ def _inside(extent: Extent, context: Context, at: Expr | None = None) -> tuple[E
     return begin, maximum(0, minimum(extent.size, first + extent.length) - begin)
 
 
-def _walk(view: View, context: Context) -> tuple[Expr, tuple[Dim, ...]]:
+def _walk(
+    view: View, context: Context, shape: tuple[int, ...] = ()
+) -> tuple[Expr, tuple[Dim, ...]]:
     """The edge's walk over a tile's part: offset and dims; the row of tiles is the name ``r``.
 
     The edge holds the elements in row-major order; the view may have them under another shape.
+    shape: of all of them, where the view has a part.
     """
     offset: Expr = Int(0)
     dims: list[Dim] = []
-    strides = row_major(view.shape)
+    strides = row_major(shape or view.shape)
     for number, (extent, stride) in enumerate(zip(view.extents, strides, strict=True)):
         at = Name(ROW) if extent.axis == "y" else None
         begin, count = _inside(extent, context, at)
@@ -105,7 +108,7 @@ def emit_store(task: Store, context: Context) -> Emission:
             else:
                 with asm.when(X, "==", 0):
                     send()
-    offset, walk = _walk(task.value, context)
+    offset, walk = _walk(task.value, context, task.shape)
     if not across:  # the first column sends; the other ports take nothing
         walk = (Dim("once", binary("==", X, 0)), *walk)
     drain = Transfer(

@@ -73,7 +73,6 @@ def report_data(
                 "line": stall.where.line,
                 "procedure": stall.procedure,
                 "instruction": stall.instruction,
-                "thread": f"stream unit {stall.unit - 1}" if stall.unit else "main thread",
                 "waits_for": stall.waits_for,
                 "cycles": stall.cycles,
             }

@@ -465,12 +465,12 @@ function display(number) {
   // --- waits ------------------------------------------------------------------------
 
   function waits() {
-    const heads = ["cycles", "line", "procedure", "instruction", "thread", "waits for"];
+    const heads = ["cycles", "line", "procedure", "instruction", "waits for"];
     at("stalls").querySelector("thead").append(make("tr", {}, ...heads.map((text, place) => make("th", { class: place < 2 ? "number" : "" }, text))));
     for (const item of data.stalls) {
       at("stalls").querySelector("tbody").append(make("tr", { onclick: () => choose({ line: item.line }) },
         make("td", { class: "number" }, count(item.cycles)), make("td", { class: "number" }, item.line ? String(item.line) : ""),
-        ...[item.procedure, item.instruction, item.thread, item.waits_for].map((text) => make("td", { class: "name" }, text))));
+        ...[item.procedure, item.instruction, item.waits_for].map((text) => make("td", { class: "name" }, text))));
     }
   }
 

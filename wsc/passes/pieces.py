@@ -63,9 +63,10 @@ def pieces(op: Contract, a: Type, b: Type, room: int, choose: Choose) -> Pieces 
             for count in range(2, min(most, sizes[label]) + 1):
                 if sizes[label] % count:
                     continue
-                cut = _cut(op, (a, b), side, axis, label, sizes[label] // count, choose)
-                if cut is not None and cut.choice.bytes <= room:
-                    best = count, cut
+                size = sizes[label] // count
+                part, choice = _cut(op, (a, b), side, axis, label, size, choose)
+                if choice is not None and choice.bytes <= room:
+                    best = count, Pieces(label, size, side, axis, part, choice)
                     break
     return None if best is None else best[1]
 
@@ -78,10 +79,10 @@ def _cut(
     label: str,
     size: int,
     choose: Choose,
-) -> Pieces | None:
+) -> tuple[Contract, Choice | None]:
+    """The product of one piece, and its form if there is one."""
     extents = tuple((name, size if name == label else n) for name, n in op.extents)
     part, types = replace(op, extents=extents), list(operands)
     shape = types[side].shape
     types[side] = replace(types[side], shape=(*shape[:axis], size, *shape[axis + 1 :]))
-    choice = choose(part, types[0], types[1])
-    return None if choice is None else Pieces(label, size, side, axis, part, choice)
+    return part, choose(part, types[0], types[1])

@@ -120,7 +120,9 @@ class Place(Pass[Graph, Placed]):
             for name in edge_names(task):
                 if name not in edge:
                     yield f"{what}, names an edge tensor '{name}' that is not there"
-        stored = [task.target for task in after.tasks if isinstance(task, Store)]
+        stores = [task for task in after.tasks if isinstance(task, Store)]
+        stored = [task.target for task in stores if not task.shape]
+        stored += {task.target for task in stores if task.shape}  # sent out part by part
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.OUTPUT]
         if sorted(stored) != sorted(wanted):
             yield "not every output is sent out once"
@@ -431,7 +433,8 @@ class Placer(Values):
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
-            self.tasks.append(Store(part, output.name, origin=self.origin))
+            shape = self.types[node.output].shape
+            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 

@@ -1,0 +1,92 @@
+"""``python -m benchmarks.predictions``: kernels on large meshes, predicted and run.
+
+Each kernel alone, with short streams; the engine that computes cycles alone runs them. It takes
+minutes for a mesh of more than 20,000 tiles, so that ``--mesh`` and ``--kernel`` choose some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import click
+import onnx
+
+from benchmarks.agreement import PAGE, compared, page
+from tests.cost.cases import Feeds, single
+from tests.fabric import build
+from tests.frontend.cases import floats
+from wsc.cost.agreement import TABLE, Checked, Pair, dump, load
+from wsc.isa.types import DType
+
+# Long rows, long columns, squares.
+MESHES = ("750x4", "200x4", "100x16", "64x64", "64x375", "375x64", "128x128", "256x256", "750x994")
+PRECISION = "f16"
+Build = Callable[[], tuple[onnx.ModelProto, Feeds]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A model of one operator, for a mesh of ``width`` x ``height`` tiles."""
+
+    name: str
+    build: Callable[[int, int], Build]
+
+
+def _product(tokens: int, inner: int, outer: int) -> Build:
+    return single("MatMul", [(tokens, inner)], {"x1": floats(inner, outer)})
+
+
+KERNELS = (
+    Kernel("product", lambda w, h: _product(h, 768, 768)),
+    Kernel("product, few tokens", lambda w, h: _product(min(h, 16), 768, 768)),
+    Kernel("product, wide", lambda w, h: _product(h, w + w // 3, w + w // 3)),
+    Kernel("product of inputs", lambda w, h: single("MatMul", [(2, h, 32), (2, 32, w)])),
+    Kernel(
+        "convolution",
+        lambda w, h: single("Conv", [(1, 8, h, w)], {"x1": floats(8, 8, 3, 3)}, pads=[1, 1, 1, 1]),
+    ),
+    Kernel("sum of rows", lambda w, h: single("ReduceMean", [(h, 2 * w)], axes=[1])),
+    Kernel("sum of columns", lambda w, h: single("ReduceMean", [(2 * h, w)], axes=[0])),
+    Kernel("softmax", lambda w, h: single("Softmax", [(h, 2 * w)])),
+    Kernel("transpose", lambda w, h: single("Transpose", [(h, w)], perm=[1, 0])),
+)
+
+
+@click.command()
+@click.option("--mesh", "meshes", multiple=True, default=MESHES, metavar="WxH", show_default=True)
+@click.option("--kernel", "kernels", multiple=True, help="Those whose names begin so.")
+@click.option("--write", is_flag=True, help="Put what was found into the table and its page.")
+def main(meshes: tuple[str, ...], kernels: tuple[str, ...], write: bool) -> None:
+    """Predict kernels on large meshes, run them, compare."""
+    agreement = load()
+    known = {(item.network, item.fabric): item for item in agreement.meshes}
+    for mesh in meshes:
+        width, height = map(int, mesh.split("x"))
+        for kernel in KERNELS:
+            if kernels and not kernel.name.startswith(kernels):
+                continue
+            model, feeds = kernel.build(width, height)()
+            program = build(model, mesh, DType(PRECISION))
+            whole, calls = compared(program, feeds, {"engine": "time"})
+            found = Checked(kernel.name, mesh, PRECISION, whole.predicted, whole.measured)
+            known[kernel.name, mesh] = found
+            click.echo(f"{kernel.name}, {mesh}: {_told(whole)}")
+            for pair in calls:
+                if not pair.agrees:
+                    click.echo(f"  {pair.name}: {_told(pair)}")
+    if write:
+        order = {mesh: place for place, mesh in enumerate(MESHES)}
+        rows = sorted(known.values(), key=lambda item: order.get(item.fabric, len(order)))
+        made = replace(agreement, meshes=tuple(rows))
+        TABLE.write_text(dump(made), encoding="utf-8")
+        PAGE.write_text(page(made), encoding="utf-8")
+
+
+def _told(pair: Pair) -> str:
+    off = pair.predicted / max(pair.measured, 1) - 1
+    return f"{pair.predicted:,}, {pair.measured:,} measured, {off:+.1%}"
+
+
+if __name__ == "__main__":
+    main()
