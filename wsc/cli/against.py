@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 from wsc.cli.common import LARGEST, Refusal, console, working
 from wsc.cli.execute import execute
+from wsc.isa.statements import statements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,7 +129,6 @@ class Follower:
 def _passages(program: Program) -> list[Any]:
     """The passes of tiles through the statements of main, in order."""
     from wsc.against import Passage
-    from wsc.isa.program import statements
     from wsc.runtime.passes import turns_of
 
     assembly, found, first = program.assembly, list[Any](), 0

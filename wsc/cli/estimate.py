@@ -43,6 +43,7 @@ from wsc.cli.names import (
 from wsc.cli.outputs import given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -398,7 +399,7 @@ def show_kernels(estimate: Estimate, every: bool) -> None:
         table.add_row(
             str(row.line or ""),
             row.procedure,
-            row.node,
+            named(row.nodes),
             f"{row.start:,}",
             f"{row.cycles:,}",
             f"{row.cycles / total:.1%}",

@@ -21,6 +21,7 @@ from wsc.cli.names import (
     target_options,
 )
 from wsc.cli.tables import PlainTable, print_table
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -198,7 +199,7 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
             str(tensor.address),
             str(tensor.bytes),
             text if ranges is None else f"[{text}]",
-            tensor.node,
+            named(tensor.nodes),
         )
     print_table(screen, table)
     screen.print()
@@ -223,25 +224,24 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
     for call, values in view.calls:
         line = f"{call.where.line}: " if call.where.line else ""
         shown = ", ".join(f"{name} = {value}" for name, value in values)
-        screen.print(f"  {line}call {call.procedure}({shown}){arrow(call.node)}")
+        screen.print(f"  {line}call {call.procedure}({shown}){arrow(call.nodes)}")
 
 
 # --- a kernel, a node -------------------------------------------------------------
 
 
-def arrow(nodes: str | Sequence[str]) -> str:
+def arrow(nodes: Sequence[str]) -> str:
     """``  <- node, node and 3 more``; nothing without a node."""
-    named = [nodes] if isinstance(nodes, str) and nodes else list(nodes)
-    if not named:
+    if not nodes:
         return ""
-    more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
-    return f"  <- {', '.join(named[:FEW])}{more}"
+    more = f" and {len(nodes) - FEW} more" if len(nodes) > FEW else ""
+    return f"  <- {named(nodes[:FEW])}{more}"
 
 
 def _print_lines(screen: Console, lines: Iterable[Numbered]) -> None:
     """Numbered lines with the nodes behind them; a node that the line itself ends in, once."""
     for item in lines:
-        behind = "" if item.line.node else arrow(item.nodes)
+        behind = "" if item.line.nodes else arrow(item.nodes)
         screen.print(f"{item.number or '':>6}  {item.line.text}{behind}")
 
 
@@ -351,7 +351,7 @@ def show_streams(screen: Console, program: Program) -> None:
             f"{int(moved.ports.max(initial=0)):,}",
             f"{moved.bytes:,}",
             f"{stream_cycles(moved, program.fabric):,}",
-            transfer.node,
+            named(transfer.nodes),
         )
     print_table(screen, table)
     rate = program.fabric.io_bytes_per_cycle

@@ -97,6 +97,10 @@ class LazyGroup(click.Group):
     def _guarded(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
         debug, as_json = "--debug" in arguments, "--json" in arguments
         expect_json()
+        if debug:
+            from wsc.passes.stage import check_promises
+
+            check_promises()
         try:
             code = super().main(arguments, *rest, standalone_mode=False, **extra)
         except (click.Abort, KeyboardInterrupt) as error:

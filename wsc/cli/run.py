@@ -49,6 +49,7 @@ from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arr
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 from wsc.isa.limits import MOST_DELAYS
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -828,7 +829,7 @@ def show_kernels(finished: Finished, every: bool) -> None:
         table.add_row(
             str(row.line or ""),
             row.procedure,
-            row.node,
+            named(row.nodes),
             f"{row.added / total:.1%}",
             f"{row.added:,}",
             *(
