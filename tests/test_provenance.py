@@ -7,12 +7,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import wsc
-from wsc.inspect import all_nodes, node_view
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
 from wsc.isa.shown import named
 from wsc.isa.turns import expanded
 from wsc.passes.roll import LAYER, Names
+from wsc.views.inspect import all_nodes, node_view
 
 NODES = ("mat, mul", "re,lu", '"exp"')
 

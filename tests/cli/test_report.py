@@ -10,8 +10,8 @@ from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.turns import plain_transfers
-from wsc.report import busy_shares, edge_bound, kernel_rows
-from wsc.streams import call_transfers
+from wsc.views.report import busy_shares, edge_bound, kernel_rows
+from wsc.views.streams import call_transfers
 
 
 def _ragged(transfer: str) -> str:

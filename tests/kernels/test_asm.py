@@ -8,7 +8,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import wsc
-from wsc.compare import session_options
+from wsc.comparison.compare import session_options
 from wsc.isa.expr import Name, names
 from wsc.isa.program import Mem, Op
 from wsc.isa.statements import assigned, iterations

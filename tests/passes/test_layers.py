@@ -15,7 +15,6 @@ import wsc.pipeline
 from tests.stacks import decoder, patchwork
 from wsc.errors import DoesNotFit
 from wsc.frontend import import_onnx
-from wsc.inspect import node_view
 from wsc.ir.graph import Graph
 from wsc.isa.code_size import code_bytes
 from wsc.isa.parser import parse
@@ -25,6 +24,7 @@ from wsc.isa.types import DType
 from wsc.models.builders import cnn, lstm, mlp, transformer_encoder
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import Simplify
+from wsc.views.inspect import node_view
 
 
 def simplified(model: onnx.ModelProto) -> Graph:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from wsc.api import Program
-    from wsc.inspect import Numbered
     from wsc.isa.program import Program as Assembly
     from wsc.isa.program import Tensor
+    from wsc.views.inspect import Numbered
 
 PICTURE = (64, 24)  # most marks of a picture of the mesh, across and down
 BAR = 64  # marks of the SRAM map
@@ -92,9 +92,9 @@ def command(
 
 def show_summary(screen: Console, program: Program) -> None:
     """Sizes, edge tensors, SRAM, colors, procedures."""
-    from wsc.inspect import call_counts, direction_bytes, sram_use
     from wsc.isa.program import Direction, Kind
     from wsc.isa.turns import each_transfer
+    from wsc.views.inspect import call_counts, direction_bytes, sram_use
 
     assembly, fabric = program.assembly, program.fabric
     use, moved = sram_use(assembly, fabric), direction_bytes(assembly)
@@ -169,8 +169,8 @@ def sram_bar(tensors: Iterable[Tensor], code: int, limit: int) -> str:
 
 def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
     """Tensors with index ranges, routes, arguments that depend on the place, streams."""
-    from wsc.inspect import tile_view
     from wsc.isa.operands import show_position
+    from wsc.views.inspect import tile_view
 
     view = tile_view(program.assembly, x, y)
     region = view.region
@@ -247,7 +247,7 @@ def _print_lines(screen: Console, lines: Iterable[Numbered]) -> None:
 
 def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
     """A procedure's listing and every call of it."""
-    from wsc.inspect import call_sites, kernel_lines
+    from wsc.views.inspect import call_sites, kernel_lines
 
     lines = kernel_lines(assembly, name)
     for item in lines:
@@ -265,7 +265,7 @@ def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
 
 def show_node(screen: Console, program: Program, name: str) -> None:
     """From an ONNX node to its lines, procedures, tensors, tiles and streams."""
-    from wsc.inspect import node_view, stream_cycles
+    from wsc.views.inspect import node_view, stream_cycles
 
     assembly = program.assembly
     view = node_view(assembly, name)
@@ -295,7 +295,7 @@ def _show_placement(
     tensors: Sequence[tuple[Tensor, tuple[int, ...], tuple[int, ...]]],
 ) -> None:
     """Where tensors lie; those that lie alike share one picture."""
-    from wsc.inspect import picture, span
+    from wsc.views.inspect import picture, span
 
     assembly = program.assembly
     places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Tensor]] = {}
@@ -316,8 +316,8 @@ def _show_placement(
 def show_streams(screen: Console, program: Program) -> None:
     """The edge's schedule in the order of the text, with sizes."""
     from wsc.cost.edge import traffic
-    from wsc.inspect import direction_bytes, numbered, stream_cycles
     from wsc.isa.program import Transfer
+    from wsc.views.inspect import direction_bytes, numbered, stream_cycles
 
     assembly = program.assembly
     numbers = ("line", "ports", "a port", "bytes", "cycles")

@@ -23,7 +23,7 @@ import click
 
 from wsc.cli.common import Refusal, doing, expect_json, general, say, say_json_error, told
 from wsc.cli.start import INTERRUPTED, importing, main
-from wsc.files import files_under_way
+from wsc.store.files import files_under_way
 
 COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",

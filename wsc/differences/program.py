@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from wsc.cost.predict import Prediction, Unpredictable, predict
 from wsc.differences.tables import Fields, Side, Table, Value, added
 from wsc.errors import CompileError
-from wsc.inspect import call_counts, direction_bytes, sram_use
 from wsc.isa.code_size import block_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.operands import show_extent, show_number
@@ -16,6 +15,7 @@ from wsc.isa.printer import listing
 from wsc.isa.program import Call, Direction, Kind, Program, Tensor
 from wsc.isa.shown import named
 from wsc.isa.statements import statements
+from wsc.views.inspect import call_counts, direction_bytes, sram_use
 
 PROGRAM = "program"
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from wsc.cost.edge import static_environment
 from wsc.cost.predict import Prediction
-from wsc.inspect import all_nodes, held_bytes, numbered, occupied, sram_use
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
 from wsc.isa.program import Call, Program, Region
 from wsc.isa.shown import escaped, named
-from wsc.report import EstimatedRow, KernelRow, busy_shares, mac_rate
+from wsc.views.inspect import all_nodes, held_bytes, numbered, occupied, sram_use
+from wsc.views.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
 SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
 MOST_ACROSS = 128  # columns and rows of a picture

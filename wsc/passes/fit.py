@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wsc.errors import DoesNotFit, shortened
-from wsc.inspect import sram_kinds
 from wsc.ir.graph import Type
 from wsc.ir.tasks import Load, Placed, scratch
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
 from wsc.isa.shown import named
 from wsc.layout import Mesh, local_size
-from wsc.parts import code_of_layers
 from wsc.passes.contraction import Choice, out_bytes
+from wsc.views.inspect import sram_kinds
+from wsc.views.parts import code_of_layers
 
 FEW = 3  # buffers of a kind that are named
 VALUES, WEIGHTS, SCRATCH = "values", "weights", "scratch of one kernel"

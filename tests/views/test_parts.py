@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsc.parts import Place, place_of
+from wsc.views.parts import Place, place_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ I/O
     the bytes of its edge transfers, in the direction that has more of them, at the
     fabric's bandwidth.
 
-Which transfers belong to a call is said by ``wsc.streams``.
+Which transfers belong to a call is said by ``wsc.views.streams``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from wsc.isa.program import Call, Direction, Program, Transfer
 from wsc.isa.table import Timing
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType, Side
-from wsc.streams import all_calls, call_transfers
+from wsc.views.streams import all_calls, call_transfers
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from wsc.isa.code_size import block_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.statements import calls
-from wsc.report import EstimatedRow
+from wsc.views.report import EstimatedRow
 
 # Last words of names that say what is computed, or of what, and not where.
 _OPERATOR = re.compile(

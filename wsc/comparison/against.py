@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from wsc.compare import Comparison, compare, readable, session_options
-from wsc.inspect import holds
+from wsc.comparison.compare import Comparison, compare, readable, session_options
 from wsc.isa.expr import names
 from wsc.isa.program import Call, Mem, Op, Program, Region, Statement, Tensor
 from wsc.isa.statements import statements
 from wsc.isa.turns import expanded
 from wsc.isa.types import DType
 from wsc.layout import buffer_stem
+from wsc.views.inspect import holds
 
 
 @dataclass(frozen=True, slots=True)
