@@ -14,8 +14,9 @@ from wsc.collectives import Machine
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
-from wsc.isa.program import Call, Extent, If, Loop, Op, Program, Statement
+from wsc.isa.program import Call, Extent, Op, Program, Statement
 from wsc.isa.program import Fabric as Queue
+from wsc.isa.statements import statements
 from wsc.isa.table import BY_NAME
 from wsc.isa.verifier import verify
 from wsc.kernels.collective_program import compile_collective, group_of
@@ -57,13 +58,8 @@ def kernel(case: Case) -> Program:
 
 
 def _leaves(body: tuple[Statement, ...]) -> Iterator[Op | Call]:
-    for statement in body:
-        if isinstance(statement, Loop):
-            yield from _leaves(statement.body)
-        elif isinstance(statement, If):
-            yield from _leaves(statement.then)
-            yield from _leaves(statement.otherwise)
-        else:
+    for statement in statements(body):
+        if isinstance(statement, Op | Call):
             yield statement
 
 

@@ -59,9 +59,9 @@ def run_network(network: str, path: str, precision: str) -> dict[str, Any]:
     """Run a saved program on the network's own input; errors against ONNX Runtime."""
     import wsc
     from tests.networks import NETWORKS
-    from wsc.compare import Reference, compare
+    from wsc.comparison.compare import Reference, compare
     from wsc.isa.types import DType
-    from wsc.report import busy_shares, kernel_rows, mac_rate
+    from wsc.views.report import busy_shares, kernel_rows, mac_rate
 
     (chosen,) = [item for item in NETWORKS if item.name == network]
     feeds = chosen.feeds()

@@ -15,7 +15,7 @@ import onnx
 
 from conformance.suite import Case
 from wsc.backend import Representation, prepare
-from wsc.compare import session_options
+from wsc.comparison.compare import session_options
 from wsc.errors import CompileError, DoesNotFit, UnsupportedOperators
 from wsc.runtime.errors import InputError
 

@@ -301,14 +301,14 @@ class Builder(OperandBuilder):
 
     def tensor(self, children: Children) -> None:
         """``tensor h : f32[128 y:8] at 64 size 32 shares a @"node"``."""
-        name, dtype, dims, address, size, shares, node = children
+        name, dtype, dims, address, size, shares, nodes = children
         tensor = Tensor(
             str(name),
             DType(str(dtype)),
             dims,
             address,
             size,
-            self.node_name(node),
+            nodes or (),
             "" if shares is None else str(shares),
             self.where(name),
         )
@@ -380,10 +380,11 @@ class Builder(OperandBuilder):
         return self.nested(made, (*then, *made.otherwise), token)
 
     def call(self, children: Children) -> Call:
-        """``call name(a = 1) @"node"``."""
-        token, procedure, *arguments, node = children
+        """``call name(a = 1) as c1 @"node"``."""
+        token, procedure, *arguments, name, nodes = children
         given = tuple(present(arguments))
-        return Call(str(procedure), given, self.node_name(node), self.where(token))
+        called = "" if name is None else str(name)
+        return Call(str(procedure), given, nodes or (), called, self.where(token))
 
     def argument(self, children: Children) -> tuple[str, ex.Expr]:
         """``a = 1``."""
@@ -459,7 +460,8 @@ class Builder(OperandBuilder):
             dims,
             then,
             final,
-            node,
+            consumer,
+            nodes,
         ) = children
         return Transfer(
             Direction(str(token)),
@@ -474,9 +476,14 @@ class Builder(OperandBuilder):
             lookup,
             Control.NONE if then is None else Control(str(then)),
             Control.NONE if final is None else Control(str(final)),
-            self.node_name(node),
+            nodes or (),
+            consumer or "",
             self.where(token),
         )
+
+    def consumer(self, children: Children) -> str:
+        """``call c1`` in an entry of the schedule."""
+        return str(children[1])
 
     def repeat(self, children: Children) -> tuple[str, int]:
         """``repeat r:2``."""

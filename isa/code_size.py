@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement, statements
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement
+from wsc.isa.statements import calls
 from wsc.isa.table import BY_NAME, Form
 
 
@@ -26,11 +27,6 @@ def code_bytes(program: Program, fabric: Fabric) -> dict[str, int]:
 def block_bytes(body: tuple[Statement, ...], fabric: Fabric) -> int:
     """Bytes of statements, called procedures not counted."""
     return sum(_statement_bytes(statement, fabric) for statement in body)
-
-
-def calls(body: tuple[Statement, ...]) -> list[Call]:
-    """The calls in statements, in text order, those in loops and branches included."""
-    return [statement for statement in statements(body) if isinstance(statement, Call)]
 
 
 def reachable(

@@ -31,8 +31,8 @@ from wsc.isa.program import (
     Statement,
     Transfer,
     TransferLoop,
-    assigned,
 )
+from wsc.isa.statements import assigned, calls
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import expand
 
@@ -70,8 +70,13 @@ class _Names:
             self._route(route)
         for procedure in self.program.procedures:
             self._procedure(procedure)
+            for call in calls(procedure.body):
+                if call.name:
+                    message = f"a call of a main may have a name, and '{procedure.name}' is none"
+                    self.say(message, call.where, call.name, print_statement(call))
         for region in self.program.regions:
             self._scope(region.main, ())
+            self._unique("call", [(c.name, c.where) for c in calls(region.main) if c.name])
         self._unique("table", [(name, NOWHERE) for name, _ in self.program.names])
         for item in self.program.transfers:
             if isinstance(item, Transfer):
@@ -198,6 +203,9 @@ class _Names:
         self._known("color", transfer.color, self.colors, where, of)
         self._known("region", transfer.region, self.regions, where, of)
         self._edge(transfer, loop, of)
+        if transfer.call and transfer.region in self.regions:
+            named = {call.name for call in calls(self.program.region(transfer.region).main)}
+            self._known("call", transfer.call, named - {""}, where, of)
         outer = dict(self.static)
         if loop is not None:
             outer[loop.register] = "counter"

@@ -61,9 +61,9 @@ def build_string(token: str) -> str:
     return json.loads(token)
 
 
-def show_node(node: str) -> str:
-    """The provenance mark at the end of a line, with a space before; empty without a node."""
-    return f" @{show_string(node)}" if node else ""
+def show_nodes(nodes: Iterable[str]) -> str:
+    """The provenance marks at the end of a line, each with a space before; empty without nodes."""
+    return "".join(f" @{show_string(node)}" for node in nodes)
 
 
 def show_edge_name(name: str) -> str:
@@ -227,9 +227,9 @@ class OperandBuilder:
             raise self.fail("the name of a file holds a NUL character", token)
         return text
 
-    def node_name(self, token: Any) -> str:
-        """Inverse of ``show_node``."""
-        return "" if token is None else self.string(token, start=1)
+    def nodes(self, children: list[Any]) -> tuple[str, ...]:
+        """Inverse of ``show_nodes``."""
+        return tuple(self.string(token, start=1) for token in children)
 
     def nested(self, item: Any, parts: Iterable[Any], token: Any) -> Any:
         """The item, if it and what it consists of are not nested too deeply."""

@@ -12,7 +12,7 @@ from wsc.isa.operands import (
     show_dims,
     show_edge_name,
     show_extent,
-    show_node,
+    show_nodes,
     show_number,
     show_operand,
     show_position,
@@ -64,7 +64,7 @@ Source = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One printed line, the object that it shows and the ONNX node that caused it.
+    """One printed line, the object that it shows and the ONNX nodes that caused it.
 
     source is None for headings, ``end`` and declarations without an object of their own. around:
     the loops of main or of the schedule around it, innermost first: (what counts, turns or None).
@@ -72,7 +72,7 @@ class Line:
 
     text: str
     source: Source = None
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     around: tuple[tuple[str, int | None], ...] = ()
 
 
@@ -228,8 +228,8 @@ def _tensors(program: Program) -> Iterator[Line]:
         layout = f"{tensor.dtype.value}[{comma(map(show_extent, tensor.dims))}]"
         place = f"at {tensor.address} size {tensor.bytes}"
         place += f" shares {tensor.shares}" if tensor.shares else ""
-        text = f"tensor {head} : {layout} {place}{show_node(tensor.node)}"
-        yield Line(text, tensor, tensor.node)
+        text = f"tensor {head} : {layout} {place}{show_nodes(tensor.nodes)}"
+        yield Line(text, tensor, tensor.nodes)
 
 
 def _regions(program: Program) -> Iterator[Line]:
@@ -274,8 +274,9 @@ def _statement(statement: Statement, indent: str) -> Iterator[Line]:
         yield Line(indent + print_operation(statement), statement)
     elif isinstance(statement, Call):
         arguments = comma(f"{name} = {show(value)}" for name, value in statement.arguments)
-        text = f"{indent}call {statement.procedure}({arguments}){show_node(statement.node)}"
-        yield Line(text, statement, statement.node)
+        name = f" as {statement.name}" if statement.name else ""
+        text = f"{indent}call {statement.procedure}({arguments}){name}{show_nodes(statement.nodes)}"
+        yield Line(text, statement, statement.nodes)
     elif isinstance(statement, Loop):
         yield Line(f"{indent}loop {statement.register}: {show(statement.count)}", statement)
         count = statement.count.value if isinstance(statement.count, Int) else None
@@ -295,12 +296,12 @@ def _statement(statement: Statement, indent: str) -> Iterator[Line]:
 def _transfers(program: Program) -> Iterator[Line]:
     for item in program.transfers:
         if isinstance(item, Transfer):
-            yield Line(print_transfer(item), item, item.node)
+            yield Line(print_transfer(item), item, item.nodes)
             continue
         yield Line(f"loop {item.register}: {item.count}", item)
         for transfer in item.body:
             text, around = INDENT + print_transfer(transfer), ((item.register, item.count),)
-            yield Line(text, transfer, transfer.node, around)
+            yield Line(text, transfer, transfer.nodes, around)
         yield Line("end")
 
 
@@ -338,4 +339,6 @@ def print_transfer(transfer: Transfer) -> str:
         text += f" then {transfer.then.value}"
     if transfer.final is not Control.NONE:
         text += f" final {transfer.final.value}"
-    return text + show_node(transfer.node)
+    if transfer.call:
+        text += f" call {transfer.call}"
+    return text + show_nodes(transfer.nodes)

@@ -7,7 +7,7 @@ All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -152,27 +152,18 @@ class If:
 class Call:
     """Call a procedure; the arguments become the first registers of its window.
 
-    node: the name of the ONNX node(s) that caused the call, for provenance.
+    nodes: the ONNX nodes that caused the call, for provenance. name: by which transfers of the edge
+    name the call, "" without; only those of a main have one.
     """
 
     procedure: str
     arguments: tuple[tuple[str, Expr], ...] = ()
-    node: str = ""
+    nodes: tuple[str, ...] = ()
+    name: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
 
 Statement = Op | Loop | If | Call
-
-
-def statements(body: Iterable[Statement]) -> Iterator[Statement]:
-    """All statements in text order: those in loops and branches behind their heads."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, Loop):
-            yield from statements(statement.body)
-        elif isinstance(statement, If):
-            yield from statements(statement.then)
-            yield from statements(statement.otherwise)
 
 
 def row_level(op: Op) -> int:
@@ -186,19 +177,6 @@ def row_level(op: Op) -> int:
         if isinstance(operand, Fabric)
     ]
     return max(advances) if advances else max(len(op.dims) - 1, 0)
-
-
-def assigned(body: Iterable[Statement]) -> dict[str, Location]:
-    """Registers that statements assign or loop over, called procedures not included.
-
-    Returns:
-        Name -> the first place that does so, in text order.
-    """
-    found: dict[str, Location] = {}
-    for statement in statements(body):
-        if isinstance(statement, Op | Loop) and statement.register is not None:
-            found.setdefault(statement.register, statement.where)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +231,7 @@ class Tensor:
     dims: tuple[Extent, ...]
     address: int
     bytes: int
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     shares: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
@@ -438,8 +416,9 @@ class Transfer:
     repeat: (name, count): the whole is done for name = 0 .. count-1, and the name may
     stand in the extents and in the offset; so ragged blocks can be described.
     then: control wavelet fed after each repetition (FEED only). final: one more after
-    the last repetition. Entries of one port and color run in the order of the text;
-    those of different ports and colors run concurrently.
+    the last repetition. call: the name of the call in the region's main that consumes or gives the
+    elements, for reports; "" where nobody says. Entries of one port and color run in the order of
+    the text; those of different ports and colors run concurrently.
     """
 
     direction: Direction
@@ -454,7 +433,8 @@ class Transfer:
     lookup: Lookup | None = None
     then: Control = Control.NONE
     final: Control = Control.NONE
-    node: str = ""
+    nodes: tuple[str, ...] = ()
+    call: str = ""
     where: Location = field(default=NOWHERE, compare=False)
 
 

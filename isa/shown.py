@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def escaped(text: str, keep: str = "") -> str:
     r"""The text with every character that is not printable written as an escape, such as ``\x1b``.
@@ -12,6 +14,14 @@ def escaped(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(item if item.isprintable() or item in keep else _escape(item) for item in text)
+
+
+def named(nodes: Iterable[str]) -> str:
+    """Names of ONNX nodes one after the other, as people read them.
+
+    Names may hold commas. One that could be taken for two stands in quotes.
+    """
+    return ", ".join(repr(node) if ", " in node or node[:1] in "'\"" else node for node in nodes)
 
 
 def _escape(item: str) -> str:

@@ -60,6 +60,14 @@ class Operand(Enum):
     ACCUMULATOR = "f32"  # f32 whatever T is (i32 when T is i32)
 
 
+class Inner(Enum):
+    """The inner loop of an engine that serves a vector instruction."""
+
+    MOVE = "move"  # every bit is kept: no value function is called
+    PRODUCTS = "products"  # f32 sums of products, by a loop of their own
+    VALUES = "values"  # the value function, element by element
+
+
 @dataclass(frozen=True, slots=True)
 class Instr:
     """One row of the table.
@@ -72,6 +80,8 @@ class Instr:
     doc: one line of meaning for the reference.
     accumulates: the destination is also the first argument of the value function.
     on_unit: may be issued asynchronously on a stream unit.
+    macs: multiply-accumulates that each step counts, for utilization and bounds.
+    inner: the inner loop that serves it.
     """
 
     name: str
@@ -82,6 +92,8 @@ class Instr:
     doc: str
     accumulates: bool = False
     on_unit: bool = False
+    macs: int = 0
+    inner: Inner = Inner.VALUES
 
 
 _T, _FLAG, _ACC = Operand.SAME, Operand.FLAG, Operand.ACCUMULATOR
@@ -99,6 +111,10 @@ def _binary(
     name: str, types: tuple[DType, ...], timing: Timing, doc: str, on_unit: bool = False
 ) -> Instr:
     return Instr(name, Form.VECTOR, types, (_T, _T, _T), timing, doc, on_unit=on_unit)
+
+
+def _bits(name: str, operands: tuple[Operand, ...], doc: str) -> Instr:
+    return Instr(name, Form.VECTOR, (F32,), operands, Timing.MOVE, doc, inner=Inner.MOVE)
 
 
 def _compare(name: str, doc: str) -> Instr:
@@ -124,13 +140,22 @@ TABLE: tuple[Instr, ...] = (
     Instr("i.load", Form.LOAD, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "d = word at address"),
     Instr("i.store", Form.STORE, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "word at address = a"),
     # Vector moves.
-    Instr("mov", Form.VECTOR, ALL, (_T, _T), Timing.MOVE, "d = a", on_unit=True),
+    Instr(
+        "mov",
+        Form.VECTOR,
+        ALL,
+        (_T, _T),
+        Timing.MOVE,
+        "d = a",
+        on_unit=True,
+        inner=Inner.MOVE,
+    ),
     Instr("widen", Form.VECTOR, (F16,), (_ACC, _T), Timing.MOVE, "d.f32 = a.f16"),
     Instr("narrow", Form.VECTOR, (F16,), (_T, _ACC), Timing.MOVE, "d.f16 = a.f32, to nearest even"),
     Instr("to_int", Form.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a towards zero"),
     Instr("from_int", Form.VECTOR, FLOATS, (_T, _FLAG), Timing.ARITHMETIC, "d = a.i32, to nearest"),
-    Instr("bits", Form.VECTOR, (F32,), (_FLAG, _T), Timing.MOVE, "d.i32 = the 32 bits of a"),
-    Instr("from_bits", Form.VECTOR, (F32,), (_T, _FLAG), Timing.MOVE, "d = the f32 of 32 bits"),
+    _bits("bits", (_FLAG, _T), "d.i32 = the 32 bits of a"),
+    _bits("from_bits", (_T, _FLAG), "d = the f32 of 32 bits"),
     # The nearest value of a narrower format, halves to even; the result stays f32.
     _unary("to_bf16", (F32,), Timing.ARITHMETIC, "d = a rounded to bf16"),
     _unary("to_e4m3fn", (F32,), Timing.ARITHMETIC, "d = a rounded to E4M3FN, NaN beyond 448"),
@@ -158,6 +183,8 @@ TABLE: tuple[Instr, ...] = (
         Timing.MULTIPLY_ACCUMULATE,
         "d.f32 += a * b, product and sum rounded to f32",
         accumulates=True,
+        macs=1,
+        inner=Inner.PRODUCTS,
     ),
     _unary("neg", ALL, Timing.ARITHMETIC, "d = -a"),
     _unary("abs", ALL, Timing.ARITHMETIC, "d = |a|"),

@@ -44,6 +44,14 @@ def expand(text: str, name: str, turn: int, tables: Tables | None = None) -> str
     return PLACE.sub(put, text)
 
 
+def expanded(
+    texts: Iterable[str], name: str, turn: int, tables: Tables | None = None
+) -> tuple[str, ...]:
+    """The texts in one turn of the loop that ``name`` counts; those that are empty there go."""
+    found = (expand(text, name, turn, tables) for text in texts)
+    return tuple(text for text in found if text)
+
+
 def common(texts: Sequence[str], name: str) -> str | None:
     """What ``expand`` makes these texts of, in the turns from 0 on; None if they are too unlike."""
     if len(set(texts)) == 1 and expand(texts[0], name, 0) == texts[0]:
@@ -105,7 +113,7 @@ def in_turn(transfer: Transfer, loop: TransferLoop, turn: int, tables: Tables) -
     return replace(
         transfer,
         tensor=expand(transfer.tensor, loop.register, turn, tables),
-        node=expand(transfer.node, loop.register, turn, tables),
+        nodes=expanded(transfer.nodes, loop.register, turn, tables),
         guard=None if transfer.guard is None else there(transfer.guard),
         offset=there(transfer.offset),
         dims=tuple(Dim(dim.name, there(dim.extent)) for dim in transfer.dims),

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.rounding import FORMATS, rounding
-from wsc.isa.table import BY_NAME, TABLE, Form, Instr, operand_type
+from wsc.isa.table import BY_NAME, TABLE, Form, Inner, Instr, operand_type
 from wsc.isa.types import DType
 
 INT32_MAX, INT32_MIN = 2147483647, -2147483648
@@ -46,7 +46,7 @@ Function = Callable[..., Any]
 VALUES: dict[tuple[str, Class], Function] = {}
 # Moves: they keep every bit, those of a NaN too. Each other result that is not a number is the
 # one canonical NaN of its type.
-MOVES = frozenset({"mov", "bits", "from_bits"})
+MOVES = frozenset(row.name for row in TABLE if row.inner is Inner.MOVE)
 _BOTH = (Class.FLOAT, Class.INT)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wsc.isa.counted import MainStatement
 from wsc.isa.expr import Expr, Int, NotAffine, show, split
 from wsc.isa.fabric import Fabric as Machine
 from wsc.isa.program import (
@@ -29,8 +30,8 @@ from wsc.isa.program import (
     Region,
     Scalar,
     Statement,
-    assigned,
 )
+from wsc.isa.statements import assigned
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
 from wsc.isa.types import DType
 from wsc.runtime.errors import LoadError, place
@@ -49,16 +50,6 @@ from wsc.runtime.tables import (
 )
 
 MOST_ROWS = 1 << 24  # the race check numbers them in 24 bits
-
-
-@dataclass(frozen=True, slots=True)
-class MainStatement:
-    """An operation, call, loop head or guard of some region's main: a line of the report."""
-
-    region: str
-    text: str
-    node: str
-    where: Location
 
 
 @dataclass(slots=True)
@@ -184,14 +175,14 @@ class Coder:
 
     def _report(self, statement: Statement) -> int:
         if isinstance(statement, Op):
-            text, node = statement.name, ""
+            text, nodes = statement.name, ()
         elif isinstance(statement, Call):
-            text, node = f"call {statement.procedure}", statement.node
+            text, nodes = f"call {statement.procedure}", statement.nodes
         elif isinstance(statement, Loop):
-            text, node = f"loop {statement.register}: {show(statement.count)}", ""
+            text, nodes = f"loop {statement.register}: {show(statement.count)}", ()
         else:
-            text, node = "if", ""
-        line = MainStatement(self.region.name, text, node, statement.where)
+            text, nodes = "if", ()
+        line = MainStatement(self.region.name, text, nodes, statement.where)
         self.tables.statements.append(line)
         return len(self.tables.statements) - 1
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from wsc.isa.shown import escaped
-from wsc.runtime.counters import Counters, StatementCycles
+from wsc.isa.counted import StatementCycles
+from wsc.isa.shown import escaped, named
+from wsc.runtime.counters import Counters
 from wsc.runtime.errors import RuntimeFault
 
 FEW = 4  # outputs that are shown
@@ -30,7 +31,7 @@ def statements_frame(statements: Iterable[StatementCycles]) -> Any:
             "region": item.statement.region,
             "line": item.statement.where.line,
             "statement": item.statement.text,
-            "node": item.statement.node,
+            "node": named(item.statement.nodes),
             "start": item.start,
             "end": item.end,
             "cycles": item.spent,

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from wsc.isa.expr import Int
-from wsc.isa.program import If, Loop, Program, Statement
+from wsc.isa.program import Call, If, Loop, Program, Statement
+from wsc.isa.shown import named as named_nodes
 from wsc.isa.turns import expand
 from wsc.runtime.errors import RuntimeFault
 
@@ -44,12 +45,12 @@ def _nodes(
     are.
     """
     for statement in body:
-        mark = getattr(statement, "node", "")
-        marks = [mark] if mark else []
+        marks = list(statement.nodes) if isinstance(statement, Call) else []
+        own = named_nodes(marks)
         for name, turns in around:
             every = (expand(item, name, k, tables) for item in marks for k in range(turns))
             marks = list(dict.fromkeys(every))
-        yield {mark, *(node for item in marks for node in item.split(","))} - {""}
+        yield {own, *marks} - {""}
         if isinstance(statement, Loop):
             count = statement.count
             turns = count.value if isinstance(count, Int) else 1

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Kind, Op, Program, statements
+from wsc.isa.program import Kind, Program
+from wsc.isa.statements import instructions
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
@@ -74,8 +75,7 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
             *(region.main for region in program.regions),
             *(procedure.body for procedure in program.procedures),
         )
-        for op in statements(body)
-        if isinstance(op, Op)
+        for op in instructions(body)
     ]
     units = [op.asynchronous.unit + 1 for op in operations if op.asynchronous is not None]
     return Sizes(

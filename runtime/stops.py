@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.isa.program import Location, Program
+from wsc.isa.shown import named
 from wsc.isa.values import PARTIAL
 from wsc.runtime.code import Code
 from wsc.runtime.errors import place
@@ -76,14 +77,14 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
         yield Wait(int(slot[Scol.TILE]), f"{what} (color '{color}')", transfer.where)
 
 
-def sentence(where: Location, at: str, what: str, node: str) -> str:
-    """A fault: where in the text, at what of the machine, what, and for which ONNX node if any."""
-    return f"{place(where)}{at}: {what}" + (f", for node '{node}'" if node else "")
+def sentence(where: Location, at: str, what: str, nodes: tuple[str, ...]) -> str:
+    """A fault: where in the text, at what of the machine, what, and for which ONNX nodes if any."""
+    return f"{place(where)}{at}: {what}" + (f", for node '{named(nodes)}'" if nodes else "")
 
 
-def node_of(code: Code, statement: int) -> str:
-    """The ONNX node of a statement of main, or nothing."""
-    return code.statements[statement].node if 0 <= statement < len(code.statements) else ""
+def nodes_of(code: Code, statement: int) -> tuple[str, ...]:
+    """The ONNX nodes of a statement of main, if it has some."""
+    return code.statements[statement].nodes if 0 <= statement < len(code.statements) else ()
 
 
 def fault_text(program: Program, name: str, instruction: str, a: int, b: int, outward: bool) -> str:

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsc.isa.shown import escaped
-from wsc.runtime.counters import StatementCycles
+from wsc.isa.counted import StatementCycles
+from wsc.isa.shown import escaped, named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.observations.records import Reason
 from wsc.runtime.routes import Scol
@@ -224,7 +224,7 @@ def _region_events(trace: Trace) -> Iterator[dict[str, Any]]:
         statement = item.statement
         args = {
             "line": statement.where.line,
-            "node": statement.node,
+            "node": named(statement.nodes),
             "region": statement.region,
             "busy cycles of main threads": item.busy,
             "multiply-accumulates": item.macs,
@@ -349,7 +349,7 @@ class _UnitWriter:
     def _instruction(self, group: list[list[int]], begin: int, end: int) -> dict[str, Any]:
         row, statement = group[0][3:5]
         args: dict[str, Any] = {"line": self.image.code.where[row].line}
-        node = self.image.code.statements[statement].node if statement >= 0 else ""
+        node = named(self.image.code.statements[statement].nodes) if statement >= 0 else ""
         if node:
             args["node"] = node
         for _, length, state, *_ in group:
@@ -378,7 +378,7 @@ class _UnitWriter:
             self.statement = statement
             if statement >= 0:
                 item = self.image.code.statements[statement]
-                args = {"line": item.where.line, "node": item.node}
+                args = {"line": item.where.line, "node": named(item.nodes)}
                 self.stack.append(_Open(item.text, "statement", begin, args))
         starts, names = self.image.code.procedures
         owner = names[bisect_right(starts, row) - 1]

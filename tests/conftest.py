@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from wsc.passes.stage import check_promises
+
 TESTS = Path(__file__).parent
+
+check_promises()  # what each pass ensures is checked behind it
 
 Golden = Callable[[str | Path, str], None]
 

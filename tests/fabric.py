@@ -18,7 +18,7 @@ from wsc.frontend import import_model
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
 from wsc.pipeline import run_passes
-from wsc.runtime.api import RunResult
+from wsc.runtime.api import RunResult, ValuesResult
 
 TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
 
@@ -46,7 +46,7 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def assert_as_onnx_runtime(
-    run: RunResult,
+    run: RunResult | ValuesResult,
     session: onnxruntime.InferenceSession,
     feeds: Mapping[str, np.ndarray],
     precision: DType,

@@ -10,8 +10,8 @@ from onnx.reference import ReferenceEvaluator
 
 from wsc import backend
 from wsc.errors import CompileError
+from wsc.frontend.shape_operands import shape_operands
 from wsc.runtime.errors import InputError
-from wsc.shape_operands import shape_operands
 
 RNG = np.random.default_rng(5)
 ONE = np.array([1], np.int64)

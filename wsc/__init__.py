@@ -15,8 +15,8 @@ TYPE_CHECKING = False  # importing the package costs nothing, so not typing eith
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load, parse  # noqa: A004
     from wsc.frontend.store import Checkpoint, Seed
+    from wsc.steps.trainer import Trainer, train
     from wsc.sweeps import Sweep, sweep
-    from wsc.trainer import Trainer, train
 
 __all__ = [
     "Checkpoint",
@@ -36,9 +36,9 @@ _HOMES = {
     "Checkpoint": "wsc.frontend.store",
     "Seed": "wsc.frontend.store",
     "Sweep": "wsc.sweeps",
-    "Trainer": "wsc.trainer",
+    "Trainer": "wsc.steps.trainer",
     "sweep": "wsc.sweeps",
-    "train": "wsc.trainer",
+    "train": "wsc.steps.trainer",
 }
 
 

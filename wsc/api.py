@@ -119,7 +119,7 @@ class Program:
             CompileError: a file cannot be written, or is one that the program was made from.
             LoadError: the weights of a program that was loaded are missing, or were changed.
         """
-        from wsc.weights import save_program
+        from wsc.store.weights import save_program
 
         path = Path(path)
         assembly, constants = self.assembly, self.constants
@@ -281,7 +281,7 @@ class Program:
 
     def draw(self, seed: int = 0) -> dict[str, np.ndarray]:
         """Inputs by name, drawn from a seed, as ``wsc run`` draws those that are not given."""
-        from wsc.draw import draw
+        from wsc.comparison.draw import draw
 
         return draw(self.assembly, seed)
 

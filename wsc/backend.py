@@ -4,7 +4,7 @@
     (y,) = rep.run([x])
 
 Everything that depends on an input of a run is computed by instructions of the program.
-Operands that determine a shape (``wsc.shape_operands``) and symbolic dimensions are the
+Operands that determine a shape (``wsc.frontend.shape_operands``) and symbolic dimensions are the
 exception that static shapes want: they are constants of the program, taken from the first
 run's inputs, and ``Representation.bound`` lists them. An input without elements holds no
 value: it is a constant too.
@@ -22,8 +22,8 @@ from onnx.backend.base import Backend, BackendRep
 
 from wsc import api
 from wsc.errors import CompileError
+from wsc.frontend.shape_operands import ShapeOperand, shape_operands
 from wsc.isa.fabric import Fabric
-from wsc.shape_operands import ShapeOperand, shape_operands
 
 DEFAULT_FABRIC = "4x4"
 _Key = tuple[tuple[str, tuple[int, ...], bytes], ...]

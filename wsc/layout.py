@@ -86,13 +86,13 @@ def buffer_stem(value: str) -> str:
 class Buffer:
     """A range of SRAM, at one address in all tiles.
 
-    bytes: size in each tile. node: the ONNX node that it is for.
+    bytes: size in each tile. nodes: the ONNX nodes that it is for.
     """
 
     name: str
     dtype: DType
     bytes: int
-    node: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
+from wsc.passes.stage import Pass, Stage, run
 from wsc.passes.tokens import Tokens
 
-Stage = Graph | Placed | Program
 Observer = Callable[[str, Stage], None]
 
 
@@ -52,7 +52,7 @@ def passes(
     same_order: bool = False,
     alike: bool = True,
     work: int | None = None,
-) -> tuple[Any, ...]:
+) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
@@ -118,7 +118,7 @@ def _run(
     work = multiply_accumulates(graph)
     for step in passes(fabric, precision, model, same_order, alike, work):
         try:
-            stage = step.apply(stage)
+            stage = run(step, stage)
         except DoesNotFit as error:
             if not isinstance(stage, Placed):
                 raise

@@ -11,7 +11,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference.op_run import OpRun
 
-from wsc.compare import session_options
+from wsc.comparison.compare import session_options
 
 # The IR version of files with an opset that the checker accepts in all of them.
 IR_VERSION = 10

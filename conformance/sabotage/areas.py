@@ -77,9 +77,15 @@ AREAS: dict[str, Area] = {
     ),
     "weights": Area(
         ("runtime/weights.py",),
-        ("tests/runtime/test_weights.py", "tests/test_weights.py", "tests/runtime/test_store.py"),
+        (
+            "tests/runtime/test_weights.py",
+            "tests/store/test_weights.py",
+            "tests/runtime/test_store.py",
+        ),
     ),
-    "files": Area(("wsc/files.py",), ("tests/test_files.py", "tests/test_weights.py")),
+    "files": Area(
+        ("wsc/store/files.py",), ("tests/store/test_files.py", "tests/store/test_weights.py")
+    ),
     "fabric": Area(("isa/fabric.py",), ("tests/isa/test_fabric.py", "tests/isa/test_machine.py")),
     "kept": Area(
         ("runtime/keep.py", "runtime/kernels/library.py"),

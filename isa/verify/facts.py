@@ -9,21 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wsc.isa import expr as ex
-from wsc.isa.program import (
-    Call,
-    Fabric,
-    If,
-    Loop,
-    Mem,
-    Op,
-    Program,
-    Region,
-    Scalar,
-    Statement,
-    assigned,
-    statements,
-)
-from wsc.isa.verify.windows import read
+from wsc.isa.program import Call, Fabric, Loop, Mem, Op, Program, Region, Scalar, Statement
+from wsc.isa.statements import Use, assigned, blocks, expressions, statements
 
 End = tuple[bool, str]  # of a queue: whether it is an output queue, and the color
 
@@ -146,17 +133,11 @@ class Facts:
 
     def _beyond_addresses(self, statement: Statement) -> set[str]:
         """Names that a statement uses for more than a part of an address."""
-        nodes: list[ex.Expr] = []
         if isinstance(statement, Call):
             callee = self.scope(statement.procedure)
-            nodes += [node for name, node in statement.arguments if name not in callee.addresses]
-        elif isinstance(statement, Loop):
-            nodes.append(statement.count)
-        elif isinstance(statement, If):
-            nodes += [statement.left, statement.right]
+            nodes = [node for name, node in statement.arguments if name not in callee.addresses]
         else:
-            nodes += [dim.extent for dim in statement.dims]
-            nodes += [o.value for o in statement.operands if isinstance(o, Scalar)]
+            nodes = expressions(statement, but=(Use.ADDRESS, Use.TARGET))
         return {name for node in nodes for name in ex.names(node)}
 
     def _flow(self, body: tuple[Statement, ...], registers: frozenset[str]) -> frozenset[str]:
@@ -219,19 +200,12 @@ def _op_facts(op: Op, registers: frozenset[str]) -> OpFacts:
 def _carried(body: Iterable[Statement], changed: set[str], known: set[str]) -> bool:
     """Whether one of the registers is used before it is set in the same turn."""
     for statement in body:
-        used = {name for node in read(statement) for name in ex.names(node)}
+        used = {name for node in expressions(statement) for name in ex.names(node)}
         if used & changed - known:
             return True
         inside = known | {statement.register} if isinstance(statement, Loop) else known
-        if any(_carried(block, changed, set(inside)) for block in _blocks(statement)):
+        if any(_carried(block, changed, set(inside)) for block in blocks(statement)):
             return True
         if isinstance(statement, Op) and statement.register is not None:
             known.add(statement.register)
     return False
-
-
-def _blocks(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
-    """The blocks of a loop or a branch."""
-    if isinstance(statement, Loop):
-        return (statement.body,)
-    return (statement.then, statement.otherwise) if isinstance(statement, If) else ()

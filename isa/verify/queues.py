@@ -17,19 +17,8 @@ from typing import Any
 
 from wsc.isa import expr as ex
 from wsc.isa.code_size import reachable
-from wsc.isa.program import (
-    Call,
-    Fabric,
-    If,
-    Loop,
-    Op,
-    Procedure,
-    Region,
-    Scalar,
-    Statement,
-    assigned,
-    statements,
-)
+from wsc.isa.program import Call, Fabric, If, Loop, Op, Procedure, Region, Scalar, Statement
+from wsc.isa.statements import Use, assigned, expressions, instructions, statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import Side
 from wsc.isa.values import VALUES, Class, wrap
@@ -84,18 +73,8 @@ def _samples(region: Region, code: list[tuple[Statement, ...]]) -> list[tuple[in
 
 def _expressions(body: tuple[Statement, ...]) -> list[ex.Expr]:
     """What decides the path, and the values of registers."""
-    found: list[ex.Expr] = []
-    for statement in statements(body):
-        if isinstance(statement, Loop):
-            found.append(statement.count)
-        elif isinstance(statement, If):
-            found += [statement.left, statement.right]
-        elif isinstance(statement, Call):
-            found += [value for _, value in statement.arguments]
-        else:
-            found += [dim.extent for dim in statement.dims]
-            found += [o.value for o in statement.operands if isinstance(o, Scalar)]
-    return found
+    beyond = (Use.ADDRESS, Use.TARGET)
+    return [node for statement in statements(body) for node in expressions(statement, but=beyond)]
 
 
 def _thread(op: Op) -> int:
@@ -124,7 +103,7 @@ class _Signals:
             if any(position.receive is Side.RAMP for position in route.positions)
         }
         bodies = [*(r.main for r in program.regions), *context.bodies.values()]
-        ops = [s for body in bodies for s in statements(body) if isinstance(s, Op)]
+        ops = [op for body in bodies for op in instructions(body)]
         # A remote store, or a unit that has taken such a wavelet, may know more than its own end.
         self.general = {op.semaphore for op in ops if BY_NAME[op.name].form is Form.SEND}
         for op in ops:

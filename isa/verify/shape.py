@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from wsc.isa import expr as ex
 from wsc.isa.program import (
     Fabric,
-    If,
-    Loop,
     Mem,
     Op,
     Operand,
@@ -17,8 +15,8 @@ from wsc.isa.program import (
     Region,
     Scalar,
     Statement,
-    assigned,
 )
+from wsc.isa.statements import assigned, expressions, statements
 from wsc.isa.table import BY_NAME, Form, Instr, operand_type
 from wsc.isa.types import Control
 from wsc.isa.verify.context import Context, Item
@@ -54,20 +52,12 @@ def instructions(context: Context) -> None:
 
 
 def _block(context: Context, body: tuple[Statement, ...], registers: frozenset[str]) -> None:
-    for statement in body:
+    for statement in statements(body):
         if isinstance(statement, Op):
             _op(context, statement, registers)
-        elif isinstance(statement, Loop):
-            _plain(context, statement.count, registers, statement)
-            _block(context, statement.body, registers)
-        elif isinstance(statement, If):
-            _plain(context, statement.left, registers, statement)
-            _plain(context, statement.right, registers, statement)
-            _block(context, statement.then, registers)
-            _block(context, statement.otherwise, registers)
         else:
-            for _, value in statement.arguments:
-                _plain(context, value, registers, statement)
+            for node in expressions(statement):
+                _plain(context, node, registers, statement)
 
 
 def _plain(context: Context, node: ex.Expr, registers: frozenset[str], item: Item) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wsc.isa import expr as ex
-from wsc.isa.code_size import calls, reachable
+from wsc.isa.code_size import reachable
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, fits_word
 from wsc.isa.program import (
     Call,
@@ -20,13 +20,12 @@ from wsc.isa.program import (
     Mem,
     Op,
     Region,
-    Scalar,
     Statement,
     Tensor,
-    assigned,
     row_level,
 )
 from wsc.isa.spans import Span, show_address, spanned
+from wsc.isa.statements import assigned, calls, expressions
 from wsc.isa.table import BY_NAME, Form, operand_type
 from wsc.isa.types import DType, Side
 from wsc.isa.verify.context import Context, Mask, first
@@ -76,7 +75,7 @@ class _Walk:
         self, body: tuple[Statement, ...], scope: str, registers: frozenset[str], reach: Reach
     ) -> Iterator[Site]:
         for statement in body:
-            for node in _operands(statement):
+            for node in expressions(statement):
                 self._fits(node, registers, statement)
             if isinstance(statement, Op):
                 yield Site(self.region, scope, statement, registers, reach)
@@ -130,20 +129,6 @@ class _Walk:
 
 def _narrow(reach: Reach, mask: Mask | None) -> Reach:
     return Reach(reach.mask, False) if mask is None else Reach(reach.mask & mask, reach.exact)
-
-
-def _operands(statement: Statement) -> list[ex.Expr]:
-    """The expressions of a statement, those of the statements in it left out."""
-    if isinstance(statement, Loop):
-        return [statement.count]
-    if isinstance(statement, If):
-        return [statement.left, statement.right]
-    if isinstance(statement, Call):
-        return [value for _, value in statement.arguments]
-    found = [dim.extent for dim in statement.dims]
-    found += [operand.address for operand in statement.operands if isinstance(operand, Mem)]
-    found += [operand.value for operand in statement.operands if isinstance(operand, Scalar)]
-    return [*found, *(statement.target or ())]
 
 
 def _callers_first(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wsc.isa import expr as ex
-from wsc.isa.code_size import calls
-from wsc.isa.program import Call, If, Loop, Mem, Op, Procedure, Region, Scalar, Statement, assigned
+from wsc.isa.program import If, Loop, Op, Procedure, Region, Statement
+from wsc.isa.statements import assigned, blocks, calls, expressions
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.shape import body_of, scopes
 
@@ -25,7 +25,7 @@ def _flow(
 ) -> None:
     """Follow the text; what a branch or a loop may set counts as set behind it."""
     for statement in body:
-        for node in read(statement):
+        for node in expressions(statement):
             for name in ex.names(node):
                 if name in names and name not in known:
                     context.say(f"register '{name}' is read before it is set", statement, name)
@@ -42,34 +42,19 @@ def _flow(
             known |= other
 
 
-def read(statement: Statement) -> list[ex.Expr]:
-    """The expressions of a statement, those of the statements in it left out."""
-    if isinstance(statement, Loop):
-        return [statement.count]
-    if isinstance(statement, If):
-        return [statement.left, statement.right]
-    if isinstance(statement, Call):
-        return [value for _, value in statement.arguments]
-    nodes = [dim.extent for dim in statement.dims] + list(statement.target or ())
-    nodes += [operand.address for operand in statement.operands if isinstance(operand, Mem)]
-    return nodes + [o.value for o in statement.operands if isinstance(o, Scalar)]
-
-
 def loops(context: Context) -> None:
     """Hardware loops nest no deeper than the fabric allows."""
     limit = context.fabric.loop_depth
 
     def walk(body: tuple[Statement, ...], depth: int) -> None:
         for statement in body:
-            if isinstance(statement, Loop):
-                if depth == limit:
-                    name = context.fabric.name
-                    message = f"loops nest {depth + 1} deep, and fabric '{name}' has {limit}"
-                    context.say(message, statement)
-                walk(statement.body, depth + 1)
-            elif isinstance(statement, If):
-                walk(statement.then, depth)
-                walk(statement.otherwise, depth)
+            deeper = isinstance(statement, Loop)
+            if deeper and depth == limit:
+                name = context.fabric.name
+                message = f"loops nest {depth + 1} deep, and fabric '{name}' has {limit}"
+                context.say(message, statement)
+            for block in blocks(statement):
+                walk(block, depth + deeper)
 
     for scope, _ in scopes(context):
         walk(body_of(scope), 0)

@@ -279,8 +279,9 @@ def account(s: Machine, tile: int, row: int, thread: int, done: int) -> None:
     if trait.counts == Counts.ELEMENTS:
         counters.elements += done
         return
-    statement.macs += done
+    macs = done * trait.macs
+    statement.macs += macs
     if trait.counts == Counts.MACS_F16:
-        counters.macs_f16 += done
+        counters.macs_f16 += macs
     else:
-        counters.macs_f32 += done
+        counters.macs_f32 += macs

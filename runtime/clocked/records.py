@@ -188,6 +188,7 @@ FRAME = np.dtype(  # of a call: where it returns to
 TRAIT = np.dtype(  # of an instruction: what each step adds to
     fields(
         "counts",  # a ``Counts``
+        "macs",  # multiply-accumulates
         "bytes",  # of SRAM
     )
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.isa.table import OPCODE, TABLE, Timing
+from wsc.isa.table import TABLE, Timing
 from wsc.isa.types import DType
 from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
 from wsc.runtime.clocked.records import (
@@ -57,7 +57,6 @@ from wsc.runtime.tables import (
 Tables = dict[str, np.ndarray]
 Record = np.dtype[np.void]
 F16 = TYPE_INDEX[DType.F16]
-FMAC = OPCODE["fmac"]
 
 
 def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
@@ -130,7 +129,8 @@ def _traits(image: Image) -> np.ndarray:
         if row[Col.KIND] != Kind.VECTOR:
             continue
         counts = Counts.ELEMENTS
-        if row[Col.OPCODE] == FMAC:
+        macs = TABLE[row[Col.OPCODE]].macs
+        if macs:
             counts = Counts.MACS_F16 if row[Col.DTYPE] == F16 else Counts.MACS_F32
         first, size = row[Col.OPERANDS], 0
         for place in range(first, first + row[Col.COUNT]):
@@ -138,7 +138,7 @@ def _traits(image: Image) -> np.ndarray:
                 # What is accumulated in memory is read and written.
                 twice = place == first and TABLE[row[Col.OPCODE]].accumulates
                 size += int(ELEMENT_BYTES[operands[place][Ocol.TYPE]]) * (2 if twice else 1)
-        table[number] = counts, size
+        table[number] = counts, macs, size
     return table
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.program import Direction, Location
+from wsc.isa.shown import named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.nodes import statements_of
@@ -286,9 +287,9 @@ class Causes:
             tile, unit = divmod(who, self.units)
             doer = f"tile {coordinates(image.program, tile)}"
             name = COUNTED[int(image.code.rows[row, Col.OPCODE])]
-            node = image.code.statements[statement].node
+            node = image.code.statements[statement].nodes
             doer += f", stream unit {unit - 1}" if unit else ""
-            return Place(doer, image.code.where[row], name, node)
+            return Place(doer, image.code.where[row], name, named(node))
         schedule = image.schedule
         shape = schedule.shapes[schedule.records[row, Rcol.SHAPE]]
         transfer = image.transfers[int(shape[Hcol.TRANSFER])]
@@ -296,7 +297,7 @@ class Causes:
         at = coordinates(image.program, int(slot[Scol.TILE]))
         verb = "feed" if transfer.direction is Direction.FEED else "drain"
         text = f"{verb} {transfer.tensor}"
-        return Place(f"{EDGE} at {at}", transfer.where, text, transfer.node)
+        return Place(f"{EDGE} at {at}", transfer.where, text, named(transfer.nodes))
 
     def _waited_for(self, event: np.void) -> str:
         """What an event waited for before it began, in words; empty if for nothing."""

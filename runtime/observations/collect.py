@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.isa.program import Location, Statement, statements
+from wsc.isa.counted import StatementCycles
+from wsc.isa.program import Location, Statement
+from wsc.isa.statements import statements
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
-from wsc.runtime.counters import ColorLinks, Counters, Stall, StatementCycles
+from wsc.runtime.counters import ColorLinks, Counters, Stall
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
 from wsc.runtime.routes import Scol

@@ -17,7 +17,7 @@ from wsc.runtime.stops import (
     edge_waits,
     fault_text,
     grouped,
-    node_of,
+    nodes_of,
     sentence,
     unit_name,
 )
@@ -159,13 +159,13 @@ def describe_fault(image: Image, seen: Observations) -> tuple[str, Location]:
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
-        who, where, node = "edge", transfer.where, transfer.node
+        who, where, nodes = "edge", transfer.where, transfer.nodes
     else:
         who = unit_name(unit)
         where = image.code.where[row]
         name = COUNTED[int(image.code.rows[row, Col.OPCODE])]
         what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == Scol.OUTPUT)}"
         statement = int(seen.unit["statement"][tile * seen.units + unit])
-        node = node_of(image.code, statement)
+        nodes = nodes_of(image.code, statement)
     at = f"tile {coordinates(image.program, tile)}, {who}, cycle {int(now['now'])}"
-    return sentence(where, at, what, node), where
+    return sentence(where, at, what, nodes), where

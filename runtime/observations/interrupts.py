@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from wsc.runtime.code import MainStatement
+from wsc.isa.counted import MainStatement
+from wsc.isa.shown import named
 from wsc.runtime.errors import CycleLimit, Deadlock, Interrupted, RuntimeFault, spot
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import Mode, Observations
@@ -61,5 +62,5 @@ def _standing(image: Image, seen: Observations) -> str:
 
 
 def _statement(statement: MainStatement) -> str:
-    node = f" ({statement.node})" if statement.node else ""
-    return f"'{statement.text}'{node} at {spot(statement.where)}"
+    nodes = f" ({named(statement.nodes)})" if statement.nodes else ""
+    return f"'{statement.text}'{nodes} at {spot(statement.where)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.isa.program import Location, Tensor
+from wsc.isa.shown import named
 from wsc.isa.types import Side
 from wsc.runtime.clocked.tables import observe
 from wsc.runtime.code import window
@@ -142,7 +143,7 @@ class Session:
                 yield ThreadState(unit_name(number), Location(), "", "", doing)
                 continue
             statement = int(unit["statement"])
-            node = code.statements[statement].node if code.statements else ""
+            node = named(code.statements[statement].nodes) if code.statements else ""
             name = COUNTED[int(code.rows[row, Col.OPCODE])]
             yield ThreadState(unit_name(number), code.where[row], name, node, self._doing(tile, me))
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from wsc.isa.program import Kind as Edge
-from wsc.isa.table import OPCODE
 from wsc.isa.types import DType
 from wsc.runtime.clocked.tables import Tables, code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
@@ -26,7 +25,6 @@ from wsc.runtime.values.build import HALF, fabric_words, literals, wanted_operat
 from wsc.runtime.values.operations import domains, operations
 
 F16 = TYPE_INDEX[DType.F16]
-FMAC = OPCODE["fmac"]
 
 
 def make_machine(

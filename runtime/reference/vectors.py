@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.isa.rounding import half_encoding
-from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES, VALUES, Class
 from wsc.runtime.clocked import own
@@ -26,7 +26,7 @@ from wsc.runtime.reference.races import touch_steps
 from wsc.runtime.reference.records import OPERANDS, Fault
 from wsc.runtime.tables import TYPE_INDEX
 
-FMAC = OPCODE["fmac"]
+PRODUCTS = np.array([row.inner is Inner.PRODUCTS for row in TABLE])
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
 MOVING = np.array([row.name in MOVES for row in TABLE])
 ACCUMULATING = np.array([row.accumulates for row in TABLE])
@@ -144,7 +144,7 @@ def line(s: Machine, tile: int, row: int, thread: int, count: int) -> int:
     opcode = s.rows[row].opcode
     if MOVING[opcode] != 0:
         return move_line(s, row, thread, count)
-    if opcode == FMAC:
+    if PRODUCTS[opcode]:
         return multiply_line(s, row, thread, count)
     return operate_line(s, tile, row, thread, count)
 

@@ -12,9 +12,8 @@ import numpy as np
 from wsc.isa.drawing import draw
 from wsc.isa.program import Kind as Edge
 from wsc.isa.rounding import HALF_NAN
-from wsc.isa.table import TABLE
+from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
-from wsc.isa.values import MOVES
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.memory import addressable_bytes, available_bytes
 from wsc.runtime.routes import Scol
@@ -493,8 +492,7 @@ def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
     computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
     whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
     pairs = set(zip(computing[:, Col.OPCODE].tolist(), whole.tolist(), strict=True))
-    own = MOVES | {"fmac"}
-    return {(code, is_whole) for code, is_whole in pairs if TABLE[code].name not in own}
+    return {pair for pair in pairs if TABLE[pair[0]].inner is Inner.VALUES}
 
 
 def literals(reals: np.ndarray) -> np.ndarray:

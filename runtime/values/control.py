@@ -32,10 +32,10 @@ from wsc.runtime.values.vector import (
     COUNT,
     DOMAIN,
     F16,
-    FMAC,
     LEVEL,
     OF_TYPE,
     OPERANDS,
+    PRODUCTS,
     RANK,
     calculate,
     place,
@@ -326,7 +326,7 @@ def start(m: Machine, thread: int, row: int) -> bool:
         return True
     if m.rows[row, LEVEL] < 0 and not long:
         dims = place(m, task, x, y, end - y, 0, 0)
-        if m.rows[row, CODE] == FMAC:
+        if PRODUCTS[m.rows[row, CODE]]:
             multiply(m, task, x, y, end - y, dims)
         else:
             calculate(m, task, unit, x, y, end - y, dims)

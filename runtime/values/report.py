@@ -16,7 +16,7 @@ from wsc.runtime.stops import (
     edge_waits,
     fault_text,
     grouped,
-    node_of,
+    nodes_of,
     sentence,
     unit_name,
 )
@@ -39,13 +39,13 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
         what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
-        who, where, node = "edge", transfer.where, transfer.node
+        who, where, nodes = "edge", transfer.where, transfer.nodes
     else:
         who, where = unit_name(int(now["fault_unit"])), image.code.where[row]
         b, name = int(now["fault_b"]), _name(image, row)
         what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == OUT_COLUMN)}"
-        node = node_of(image.code, int(now["fault_statement"]))
-    return sentence(where, f"tile {coordinates(image.program, tile)}, {who}", what, node), where
+        nodes = nodes_of(image.code, int(now["fault_statement"]))
+    return sentence(where, f"tile {coordinates(image.program, tile)}, {who}", what, nodes), where
 
 
 def out_of_memory(image: Image, machine: Machine) -> str:

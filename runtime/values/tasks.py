@@ -26,14 +26,15 @@ from wsc.runtime.values.vector import (
     DTYPE,
     F16,
     FABRIC,
-    FMAC,
     I32,
     INTEGER,
     LEVEL,
+    MACS,
     MEMORY,
     OF_KIND,
     OF_TYPE,
     OPERANDS,
+    PRODUCTS,
     RANK,
     calculate,
     group,
@@ -399,7 +400,7 @@ def perform(
 ) -> None:
     """Do the steps of a task for some rows; with ``first`` those of row r of steps alone."""
     dims = place(m, task, x, y, lanes, first, r)
-    if m.rows[m.tasks[task].row, CODE] == FMAC:
+    if PRODUCTS[m.rows[m.tasks[task].row, CODE]]:
         multiply(m, task, x, y, lanes, dims)
     else:
         calculate(m, task, unit, x, y, lanes, dims)
@@ -410,12 +411,13 @@ def account(m: Machine, row: int, steps: int) -> None:
     """Count what steps do."""
     now = m.now
     now[0].sram_bytes += steps * m.traits[row]
-    if m.rows[row, CODE] != FMAC:
+    macs = MACS[m.rows[row, CODE]]
+    if macs == 0:
         now[0].elements += steps
     elif m.rows[row, DTYPE] == F16:
-        now[0].macs_f16 += steps
+        now[0].macs_f16 += steps * macs
     else:
-        now[0].macs_f32 += steps
+        now[0].macs_f32 += steps * macs
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.rounding import half_encoding
-from wsc.isa.table import OPCODE, TABLE
+from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
 from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, Col, Ocol
@@ -27,7 +27,8 @@ CODE, DTYPE = int(Col.OPCODE), int(Col.DTYPE)
 OF_KIND, OF_TYPE, ADVANCE = int(Ocol.KIND), int(Ocol.TYPE), int(Ocol.ADVANCE)
 COLOR = int(Ocol.COLOR)
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]
-FMAC = OPCODE["fmac"]
+PRODUCTS: Any = np.array([row.inner is Inner.PRODUCTS for row in TABLE])
+MACS: Any = np.array([row.macs for row in TABLE])  # that a step of an instruction counts
 MOVING: Any = np.array([row.name in MOVES for row in TABLE])
 DOMAIN = int(Fault.DOMAIN)
 

@@ -47,15 +47,15 @@ proc give(at, count)
 end
 
 main all
-  call take(at = buf, count = 2) @"a"
+  call take(at = buf, count = 2) as c1 @"a"
   call double(at = buf, count = min(2, 8 - x*2)) @"/twice/Add"
   if y == 0
-    call give(at = buf, count = 2) @"r"
+    call give(at = buf, count = 2) as c2 @"r"
   end
 end
 
-feed into in all side N from a[x*2 + i] for i:2 @"a"
-drain back in all side N from r[x*2 + i] for i:2 @"r"
+feed into in all side N from a[x*2 + i] for i:2 call c1 @"a"
+drain back in all side N from r[x*2 + i] for i:2 call c2 @"r"
 """
 
 

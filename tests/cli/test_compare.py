@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.cli.helpers import mlp
-from wsc.compare import Reference, compare, with_opinion
+from wsc.comparison.compare import Reference, compare, with_opinion
 from wsc.errors import CompileError
 from wsc.isa.types import DType
 

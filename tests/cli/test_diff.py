@@ -107,6 +107,6 @@ def test_what_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
 
 def test_a_run_of_another_version_of_the_format(folder: Path, tmp_path: Path) -> None:
     """What is not there takes no part."""
-    short = {"cycles": 3, "kernels": [{"node": "n"}, {"kernel": "k", "node": None}]}
+    short = {"cycles": 3, "kernels": [{"nodes": ["n"]}, {"kernel": "k", "nodes": None}]}
     one = text_file(tmp_path / "one", json.dumps(short))
     assert "cycles" in done(wsc("diff", one, folder / "a.json"), code=1).stdout

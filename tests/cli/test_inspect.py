@@ -8,10 +8,10 @@ import pytest
 
 from tests.cli.helpers import TWICE, done, refused, text_file, wsc
 from tests.conftest import Golden
-from wsc import inspect
 from wsc.cli.inspect import sram_bar
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
+from wsc.views import inspect
 
 
 @pytest.mark.parametrize(

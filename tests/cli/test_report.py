@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from tests.cli.helpers import TWICE
 from wsc.cost.edge import traffic
+from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
-from wsc.isa.program import Location
 from wsc.isa.turns import plain_transfers
-from wsc.report import busy_shares, edge_bound, kernel_rows
-from wsc.streams import call_transfers
-
-
-@dataclass(frozen=True)
-class Named:
-    region: str
-    text: str
-    node: str
-    where: Location
-
-
-@dataclass(frozen=True)
-class Counted:
-    statement: Named
-    start: int
-    end: int
-    busy: int
-    macs: int
-    inside: int = 40
-    spent: int = 10
-    added: int = 20
+from wsc.views.report import busy_shares, edge_bound, kernel_rows
+from wsc.views.streams import call_transfers
 
 
 def _ragged(transfer: str) -> str:
@@ -63,15 +41,11 @@ def test_traffic_on_another_side_counts_rows() -> None:
     assert traffic(program, plain_transfers(program)[1]).ports.tolist() == [2, 2]
 
 
-def test_transfers_belong_to_the_call_of_their_node_and_colors() -> None:
-    assert call_transfers(parse(TWICE)) == {0: {0: 1}, 2: {1: 1}}
-
-
-def test_transfers_of_one_node_are_dealt_in_order() -> None:
-    call = '  call take(at = buf, count = 2) @"a"\n'
-    feed = 'feed into in all side N from a[x*2 + i] for i:2 @"a"\n'
-    text = TWICE.replace(call, call * 2).replace(feed, feed * 4)
-    assert call_transfers(parse(text)) == {0: {0: 1, 1: 1}, 1: {2: 1, 3: 1}, 3: {4: 1}}
+def test_transfers_belong_to_the_call_that_they_name() -> None:
+    assert call_transfers(parse(TWICE)) == {0: [0], 2: [1]}
+    # Neither a node nor the order says whose they are.
+    assert call_transfers(parse(TWICE.replace(" call c1", " call c2"))) == {2: [0, 1]}
+    assert call_transfers(parse(TWICE.replace(" call c1", ""))) == {2: [1]}
 
 
 def test_the_bound_of_the_edge() -> None:
@@ -83,11 +57,11 @@ def test_the_bound_of_the_edge() -> None:
 def test_rows_skip_what_never_ran() -> None:
     program, fabric = parse(TWICE), find_fabric("4x2")
     give = program.regions[0].main[2].then[0]  # type: ignore[union-attr]
-    named = Named("all", "call give", "r", give.where)
-    rows = kernel_rows(program, fabric, [Counted(named, 10, 20, 16, 32)])
+    named = MainStatement("all", "call give", ("r",), give.where)
+    rows = kernel_rows(program, fabric, [StatementCycles(named, 10, 20, 16, 32, 40, 40, 10, 20)])
     assert len(rows) == 1
     row = rows[0]
-    assert (row.procedure, row.node, row.line) == ("give", "r", give.where.line)
+    assert (row.procedure, row.nodes, row.line) == ("give", ("r",), give.where.line)
     assert (row.bound.compute, row.bound.link, row.bound.io) == (4, 2, 1)
     assert row.bound.limit == "compute"
     assert np.isclose(row.utilization, 0.4)

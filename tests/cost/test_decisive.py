@@ -11,7 +11,8 @@ from wsc.cost.decisive import condensed, decisive
 from wsc.cost.predict import predict
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
-from wsc.isa.program import Procedure, Statement, assigned
+from wsc.isa.program import Procedure, Statement
+from wsc.isa.statements import assigned
 
 TEXT = """wsc 1
 fabric "wse2" 1x1

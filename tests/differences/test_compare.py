@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wsc.differences import Side, Table, compare
 from wsc.differences.compare import hunks, joined
 from wsc.errors import CompileError
+from wsc.isa.shown import named
 
 NAMES = st.sampled_from("abcd")
 ROWS = st.dictionaries(
@@ -47,29 +48,39 @@ def test_the_largest_change_comes_first() -> None:
 
 
 def test_what_was_fused_otherwise_is_compared_as_a_whole() -> None:
-    old = {"a,b": {"cycles": 10, "kernels": "x"}, "c": {"cycles": 5, "kernels": "x"}}
+    old = {"a, b": {"cycles": 10, "kernels": "x"}, "c": {"cycles": 5, "kernels": "x"}}
     new = {
         "a": {"cycles": 3, "kernels": "x"},
-        "b,c": {"cycles": 4, "kernels": "y"},
+        "b, c": {"cycles": 4, "kernels": "y"},
         "d": {"cycles": 1, "kernels": "x"},
     }
-    sides = [Side("k", (Table("t", rows, "cycles", marks=True),)) for rows in (old, new)]
+    sides = [
+        Side("k", (Table("t", rows, "cycles", nodes={name: name.split(", ") for name in rows}),))
+        for rows in (old, new)
+    ]
     (found,) = compare(sides[0], sides[1])
     first, second = found.changed
-    assert (first.name, first.before, first.after) == ("a,b,c", 15, 7)
+    assert (first.name, first.before, first.after) == ("a, b, c", 15, 7)
     assert (second.before, second.after) == ("x", "x, y")
     assert set(found.added) == {"d"}
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.lists(NAMES, min_size=1, max_size=3, unique=True).map(",".join)))
-def test_groups_are_apart(marks: list[str]) -> None:
-    groups = joined(marks)
+@given(st.lists(st.lists(NAMES, min_size=1, max_size=3, unique=True)))
+def test_groups_are_apart(marks: list[list[str]]) -> None:
+    groups = joined({named(mark): mark for mark in marks})
     for one in marks:
+        first = set(groups[named(one)].split(", "))
         for other in marks:
-            nodes = set(groups[one].split(",")), set(groups[other].split(","))
-            assert groups[one] == groups[other] or not nodes[0] & nodes[1]
-        assert set(one.split(",")) <= set(groups[one].split(","))
+            second = set(groups[named(other)].split(", "))
+            assert first == second or not first & second
+        assert set(one) <= first
+
+
+def test_a_comma_in_a_name_joins_nothing() -> None:
+    rows = {named(nodes): nodes for nodes in (("a, b",), ("a",), ("b", "c"))}
+    groups = joined(rows)
+    assert len(rows) == len(set(groups.values())) == 3
 
 
 def test_tables_that_one_side_has() -> None:

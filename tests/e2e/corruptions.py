@@ -332,10 +332,11 @@ def _changed(
 def _arguments(program: Program) -> Iterator[Corruption]:
     """Calls of the schedule with one address moved on by a word."""
     (region,) = program.regions
+    tensors = {tensor.name for tensor in program.tensors}
     for number, call in enumerate(region.main):
         assert isinstance(call, Call)
         for place, (name, value) in enumerate(call.arguments):
-            if name.startswith("at_"):
+            if tensors & {*names(value)}:
                 moved = replace(call, arguments=_with(call.arguments, place, (name, value + 4)))
                 main = replace(region, main=_with(region.main, number, moved))
                 yield Corruption(f"argument {name} of {call}", program.with_(regions=(main,)))

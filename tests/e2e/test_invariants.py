@@ -316,8 +316,8 @@ def test_text_of_minilm_does_not_grow_with_the_fabric() -> None:
 def test_the_work_is_done_by_instructions(small: Ready) -> None:
     counters = small.plain.counters
     (region,) = small.program.regions
-    assert [row.statement.node for row in counters.statements] == [
-        call.node for call in region.main if isinstance(call, Call)
+    assert [row.statement.nodes for row in counters.statements] == [
+        call.nodes for call in region.main if isinstance(call, Call)
     ]
     assert all(row.busy > 0 for row in counters.statements)
     assert sum(row.busy for row in counters.statements) == counters.busy.sum()

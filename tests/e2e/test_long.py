@@ -12,7 +12,7 @@ from wsc.isa.code_size import code_bytes
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
 from wsc.isa.program import Loop
-from wsc.report import kernel_rows
+from wsc.views.report import kernel_rows
 
 MODELS = {
     "LSTM": long_recurrence("LSTM", 24, 6),

@@ -86,7 +86,7 @@ def test_definitions() -> None:
 
 def test_a_name_of_one_line_hides_a_register() -> None:
     text = TWICE.replace("  call take", "  i.set i, 3\n  call take", 1)
-    text = text.replace('count = 2) @"a"', 'count = i - 1) @"a"')
+    text = text.replace('count = 2) as c1 @"a"', 'count = i - 1) as c1 @"a"')
     document = Document(text)
     register = named(document, r"i\.set (i)")
     assert (register.space, register.scope) == (LOCAL, "main all")

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from tests.oracle import evaluate
-from wsc.compare import session_options
+from wsc.comparison.compare import session_options
 from wsc.errors import UnsupportedOperators
 from wsc.frontend import import_model, import_onnx
 from wsc.ir.check import check_graph

@@ -49,6 +49,7 @@ STATIC = (*ex.RESERVED, *CONSTANTS, *TENSORS)
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\ud800"), max_size=12)
 some_text = text.filter(bool)
+nodes = st.lists(text, max_size=3).map(tuple)
 file_names = text.map(lambda name: name.replace("\0", "0"))
 numbers = st.integers(0, 1000)
 dtypes = st.sampled_from(DType)
@@ -140,7 +141,7 @@ def arguments():
 
 
 def blocks(depth=2):
-    leaves = st.one_of(operation(), st.builds(Call, st.just("p0"), arguments(), text))
+    leaves = st.one_of(operation(), st.builds(Call, st.just("p0"), arguments(), nodes))
     if not depth:
         return st.lists(leaves, max_size=3).map(tuple)
     inner = blocks(depth - 1)
@@ -233,7 +234,7 @@ def transfer(draw, tensors):
         lookup,
         draw(st.sampled_from(Control)),
         draw(st.sampled_from(Control)),
-        draw(text),
+        draw(nodes),
     )
 
 
@@ -287,7 +288,7 @@ def programs(draw):
                 tuple(draw(st.lists(extents, max_size=3))),
                 draw(numbers),
                 draw(numbers),
-                draw(text),
+                draw(nodes),
             )
             for name in TENSORS
         ),

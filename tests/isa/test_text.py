@@ -71,7 +71,7 @@ def test_expressions_read_back(node):
 def test_strings_and_nodes_read_back(text):
     assert operands.build_string(operands.show_string(text)) == text
     assert operands.show_string(text).isprintable()
-    assert operands.show_node(text) == (f" @{operands.show_string(text)}" if text else "")
+    assert operands.show_nodes((text, text)) == f" @{operands.show_string(text)}" * 2
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -115,8 +115,8 @@ def test_listing_traces_lines():
     lines = listing(program)
     assert "".join(f"{line.text}\n" for line in lines) == print_program(program)
     call, layer = [line for line in lines if line.text.strip().startswith("call")]
-    assert call.node == "/some/node"
-    assert (layer.node, layer.around) == ("/h.{layer}/proj", (("layer", 4),))
+    assert call.nodes == ("/some/node",)
+    assert (layer.nodes, layer.around) == (("/h.{layer}/proj",), (("layer", 4),))
     branch = program.regions[0].main[0]
     assert isinstance(branch, If)
     assert call.source is branch.then[0]

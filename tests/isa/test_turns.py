@@ -145,7 +145,11 @@ def test_turns_are_played_one_after_the_other() -> None:
     assert isinstance(loop, TransferLoop)
     played = plain_transfers(program)
     assert [transfer.tensor for transfer in played] == ["h.0.w", "h.1.w", "h.2.w", "r"]
-    assert [transfer.node for transfer in played[:3]] == ["/h.4/proj", "/h.5/proj", "/h.6/proj"]
+    assert [transfer.nodes for transfer in played[:3]] == [
+        ("/h.4/proj",),
+        ("/h.5/proj",),
+        ("/h.6/proj",),
+    ]
     by_hand = made(
         loop="".join(
             f'feed ins in all side N from "h.{k}.w"[{at}] for i:16 @"/h.{k + 4}/proj"\n'

@@ -8,12 +8,13 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import wsc
-from wsc.compare import session_options
+from wsc.comparison.compare import session_options
 from wsc.isa.expr import Name, names
 from wsc.isa.program import Mem, Op
+from wsc.isa.statements import assigned, iterations
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
-from wsc.kernels.registers import assigned, compact, iterations
+from wsc.kernels.registers import compact
 
 
 def _walk(asm: Asm, base: Name, key: str) -> None:
@@ -27,7 +28,7 @@ def test_an_iteration_does_not_take_the_name_of_a_register() -> None:
     base = asm.register("t")
     asm.set(base, 64)
     _walk(asm, base, "t")
-    assert not iterations(asm.body) & assigned(asm.body)
+    assert not iterations(asm.body) & set(assigned(asm.body))
     *_, op = asm.body
     assert isinstance(op, Op)
     for operand in op.operands:
@@ -39,7 +40,7 @@ def test_a_register_does_not_take_the_name_of_an_iteration() -> None:
     asm = Asm(4)
     _walk(asm, Name("buffer"), "t")
     _walk(asm, asm.set(asm.register("t"), 64), "n")
-    assert (assigned(asm.body), iterations(asm.body)) == ({"t2"}, {"t", "n"})
+    assert (set(assigned(asm.body)), iterations(asm.body)) == ({"t2"}, {"t", "n"})
 
 
 def test_sharing_registers_leaves_iterations_alone() -> None:
@@ -50,7 +51,7 @@ def test_sharing_registers_leaves_iterations_alone() -> None:
     second = asm.set(asm.register("t"), 128)
     _walk(asm, second, "t")
     body = compact(asm.body, asm.registers)
-    assert assigned(body) == {"begin"}
+    assert set(assigned(body)) == {"begin"}
     *_, op = body
     assert isinstance(op, Op)
     assert [dim.name for dim in op.dims] == ["t2"]
@@ -58,7 +59,7 @@ def test_sharing_registers_leaves_iterations_alone() -> None:
     assert set(names(op.operands[0].address)) == {"begin", "t2"}
 
 
-def _recurrent(kind: str, gates: int, units: int, size: int) -> ModelProto:
+def recurrent(kind: str, gates: int, units: int, size: int) -> ModelProto:
     """A MatMul, then two steps of a recurrence."""
     rng = np.random.default_rng(0)
     shapes = {"w": (size, units), "i": (1, gates * units, units), "r": (1, gates * units, units)}
@@ -80,10 +81,10 @@ def _recurrent(kind: str, gates: int, units: int, size: int) -> ModelProto:
 
 @pytest.mark.parametrize(("kind", "gates"), [("GRU", 3), ("LSTM", 4)])
 def test_a_wide_recurrence_over_few_steps(kind: str, gates: int) -> None:
-    model = _recurrent(kind, gates, 320, 8)
+    model = recurrent(kind, gates, 320, 8)
     program = wsc.compile(model, fabric="4x4")
     for procedure in program.assembly.procedures:
-        taken = assigned(procedure.body) | set(procedure.parameters)
+        taken = {*assigned(procedure.body), *procedure.parameters}
         assert not taken & iterations(procedure.body), procedure.name
     feeds = {"x": np.random.default_rng(1).standard_normal((2, 1, 8)).astype(np.float32)}
     session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())

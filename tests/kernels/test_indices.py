@@ -17,7 +17,8 @@ import wsc
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, model_of, node
 from tests.runtime.agreement import ENGINES
-from wsc.isa.program import Op, statements
+from wsc.isa.program import Op
+from wsc.isa.statements import statements
 from wsc.runtime.errors import ExecutionFault
 
 FABRIC = "3x2"

@@ -12,10 +12,11 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import wsc
 from wsc import models
-from wsc.compare import session_options
+from wsc.comparison.compare import session_options
 from wsc.errors import CompileError
 from wsc.isa.fabric import Fabric, find_fabric
-from wsc.isa.program import Op, statements
+from wsc.isa.program import Op
+from wsc.isa.statements import statements
 from wsc.kernels.library import Units, library
 
 

@@ -16,7 +16,7 @@ from tests.cli.helpers import TWICE, done, mlp, refused, saved, text_file, wsc
 from wsc.models import builders
 from wsc.pages import data as module
 from wsc.pages import page, report_data
-from wsc.report import kernel_rows
+from wsc.views.report import kernel_rows
 
 
 class Elements(HTMLParser):

@@ -13,7 +13,7 @@ from wsc.frontend.store import Seed
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.models.language import Task, build, find_shape
-from wsc.parts import code_of_layers
+from wsc.views.parts import code_of_layers
 
 SHAPE = find_shape("gpt2").sized(layers=1, hidden=64, heads=4, vocabulary=64)
 

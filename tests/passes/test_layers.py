@@ -15,16 +15,16 @@ import wsc.pipeline
 from tests.stacks import decoder, patchwork
 from wsc.errors import DoesNotFit
 from wsc.frontend import import_onnx
-from wsc.inspect import node_view
 from wsc.ir.graph import Graph
 from wsc.isa.code_size import code_bytes
 from wsc.isa.parser import parse
 from wsc.isa.program import Call, Loop, Program, TransferLoop
-from wsc.isa.turns import expand, plain_transfers
+from wsc.isa.turns import expanded, plain_transfers
 from wsc.isa.types import DType
 from wsc.models.builders import cnn, lstm, mlp, transformer_encoder
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import Simplify
+from wsc.views.inspect import node_view
 
 
 def simplified(model: onnx.ModelProto) -> Graph:
@@ -175,8 +175,8 @@ def test_the_streams_are_those_of_the_layers(fabric: str) -> None:
     model = decoder(4)
     program, other = wsc.compile(model, fabric).assembly, plain(model, fabric).assembly
 
-    def played(program: Program) -> list[tuple[str, str]]:
-        return [(t.tensor, t.node) for t in plain_transfers(program) if t.tensor.startswith("h.")]
+    def played(program: Program) -> list[tuple[str, tuple[str, ...]]]:
+        return [(t.tensor, t.nodes) for t in plain_transfers(program) if t.tensor.startswith("h.")]
 
     assert played(program) == played(other)
 
@@ -253,9 +253,9 @@ def turned(program: Program) -> Iterator[str]:
             for turn in range(int(str(item.count.value))):  # type: ignore[union-attr]
                 for call in item.body:
                     if isinstance(call, Call):
-                        yield expand(call.node, item.register, turn, tables)
+                        yield from expanded(call.nodes, item.register, turn, tables)
         elif isinstance(item, Call):
-            yield item.node
+            yield from item.nodes
 
 
 @pytest.mark.parametrize("name", ["h.{}", "part{:02d}"])

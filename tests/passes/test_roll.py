@@ -34,7 +34,7 @@ OPERATORS = {
 }
 WHERE = {"x": 3, "y": 2, "W": 4, "H": 3}
 
-Made = tuple[str, str, tuple[tuple[str, int], ...]]
+Made = tuple[str, tuple[str, ...], tuple[tuple[str, int], ...]]
 
 
 def steps(count: int) -> list[Call]:
@@ -44,8 +44,8 @@ def steps(count: int) -> list[Call]:
         old, new = (Name(name) for name in (("even", "odd") if k % 2 == 0 else ("odd", "even")))
         left = maximum(0, Int(k + 1) - Y * 16)
         found += [
-            Call("take", (("at", Name(f"row{k}")), ("count", left)), "net"),
-            Call("step", (("at", Name("gates") + X * 4), ("old", old), ("new", new)), "net"),
+            Call("take", (("at", Name(f"row{k}")), ("count", left)), ("net",)),
+            Call("step", (("at", Name("gates") + X * 4), ("old", old), ("new", new)), ("net",)),
         ]
     return found
 
@@ -62,7 +62,7 @@ def made(main: tuple[Statement, ...], names: dict[str, int]) -> Iterator[Made]:
                     yield from run(statement.body)
             elif isinstance(statement, Call):
                 values = tuple((key, int(evaluate(v, env))) for key, v in statement.arguments)
-                yield statement.procedure, statement.node, values
+                yield statement.procedure, statement.nodes, values
             else:
                 assert isinstance(statement, Op)
                 assert statement.register
@@ -96,7 +96,7 @@ def test_numbers_that_do_not_go_on_evenly_stay() -> None:
 
 
 def test_nodes_are_not_mixed() -> None:
-    calls = [Call("take", (("at", Int(k)),), f"layer{k}") for k in range(30)]
+    calls = [Call("take", (("at", Int(k)),), (f"layer{k}",)) for k in range(30)]
     assert rolled(calls, (), {}, FABRIC).main == tuple(calls)
 
 

@@ -9,9 +9,10 @@ from tests.passes.bodies import Body, bodies, stores
 from wsc.isa.expr import Expr, Int, Name, X, expr, substitute
 from wsc.isa.printer import print_statement
 from wsc.isa.program import Dim, Loop, Mem, Op, Procedure, Real, Scalar
+from wsc.isa.statements import rewrite
 from wsc.isa.types import DType
 from wsc.kernels.asm import Emission
-from wsc.passes.share import Shared, put_together, rewrite, take_apart
+from wsc.passes.share import Shared, plainer, put_together, take_apart
 from wsc.passes.share import share as share_instances
 
 WINDOW = 16
@@ -80,7 +81,7 @@ def test_apart_and_together_is_the_identity(body: Body) -> None:
 def moved(body: Body, by: int) -> Body:
     """The body with another base address."""
     other = Name("base") + by
-    return rewrite(body, lambda node, dims, role: substitute(node, {"base": other}))
+    return rewrite(body, lambda node, _: substitute(node, {"base": other}))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -93,7 +94,7 @@ def test_a_shared_procedure_does_what_each_body_did(body: Body) -> None:
         callee = procedures[call.procedure]
         arguments = dict(call.arguments)
         assert tuple(arguments) == callee.parameters
-        inlined = rewrite(callee.body, lambda node, dims, role: substitute(node, arguments))  # noqa: B023
+        inlined = rewrite(callee.body, lambda node, _: substitute(node, arguments))  # noqa: B023
         assert stores(inlined) == stores(copy)
 
 
@@ -103,8 +104,68 @@ def test_scalars_are_taken_apart_too() -> None:
     ]
     shared = share([Emission("step", body) for body in bodies], WINDOW)
     (procedure,) = shared.procedures
-    assert procedure.parameters == ("value_1",)
+    assert procedure.parameters == ("r_number",)
     assert [call.arguments for call in shared.calls] == [
-        (("value_1", Int(3)),),
-        (("value_1", Int(5)),),
+        (("r_number", Int(3)),),
+        (("r_number", Int(5)),),
     ]
+
+
+def test_parameters_are_called_by_what_they_are() -> None:
+    """By the task's fields, by what the kernel says of its numbers, else by their place."""
+
+    def body(buffer: str, chunk: int, step: int, limit: int, out: str) -> Emission:
+        source = Mem(Name(buffer) + Name("n") * step)
+        found = (
+            Op("i.mul", None, (Scalar(Name("owner")), Scalar(Int(chunk))), register="begin"),
+            Loop(
+                "owner",
+                Int(limit),
+                (Op("mov", DType.F32, (Mem(Name(out)), source), (Dim("n", Int(limit + 1)),)),),
+            ),
+        )
+        operands = {buffer: "a", out: "out"}
+        return Emission("move", found, numbers={"chunk": chunk}, operands=operands)
+
+    shared = share([body("u", 3, 8, 5, "v"), body("w", 4, 12, 7, "out")], WINDOW)
+    (procedure,) = shared.procedures
+    assert procedure.parameters == ("chunk", "owner_count", "out", "a", "a_n_stride", "n_count")
+    again = share_instances(
+        [take_apart(body("u", 3, 8, 5, "v")), take_apart(body("w", 4, 12, 7, "out"))],
+        WINDOW,
+        {"out", "u", "v", "w"},
+    )
+    assert "out2" in again.procedures[0].parameters  # a tensor has the plain name
+
+
+def test_what_changes_nothing_goes() -> None:
+    def put(name: str, register: str, *values: str | int) -> Op:
+        operands = tuple(
+            Scalar(Name(value) if isinstance(value, str) else Int(value)) for value in values
+        )
+        return Op(name, None, operands, register=register)
+
+    inner = put("i.add", "b", "b", "t")
+    body = (
+        put("i.set", "a", 3),
+        put("i.set", "a", "a"),
+        put("i.mul", "b", "a", 1),
+        put("i.add", "b", "b", 0),
+        put("i.mul", "b", "b", 2),
+        Loop("t", Int(1), (inner,)),
+        Loop("t", Int(2), (inner, put("i.div", "a", "a", 1))),
+    )
+    assert plainer(body) == (
+        put("i.set", "a", 3),
+        put("i.set", "b", "a"),
+        put("i.mul", "b", "b", 2),
+        put("i.set", "t", 0),
+        inner,
+        Loop("t", Int(2), (inner,)),
+    )
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(bodies())
+def test_the_plainer_body_does_the_same(body: Body) -> None:
+    assert stores(plainer(body)) == stores(body)

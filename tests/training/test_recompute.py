@@ -14,7 +14,7 @@ from tests.training.networks import NETWORKS
 from tests.training.test_layers import results
 from wsc.api import compile_step
 from wsc.errors import CompileError
-from wsc.inspect import sram_kinds
+from wsc.views.inspect import sram_kinds
 
 LAYERS = 6
 

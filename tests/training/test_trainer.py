@@ -18,7 +18,7 @@ import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
 from wsc.errors import CompileError
 from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
-from wsc.trainer import KEPT, LAST_SCALE, State, Trainer, require_step
+from wsc.steps.trainer import KEPT, LAST_SCALE, State, Trainer, require_step
 
 
 def small(bias: bool = True) -> onnx.ModelProto:

@@ -11,13 +11,14 @@ from zipfile import ZipFile
 
 from wsc.cli.common import LARGEST, Refusal, console, working
 from wsc.cli.execute import execute
+from wsc.isa.statements import statements
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from wsc.against import Intermediates, Probe, Probes
     from wsc.api import Program
-    from wsc.compare import Comparison
+    from wsc.comparison.against import Intermediates, Probe, Probes
+    from wsc.comparison.compare import Comparison
     from wsc.runtime.api import RunResult
     from wsc.runtime.runs import Capture, Dump
 
@@ -58,7 +59,7 @@ class Follower:
     """
 
     def __init__(self, program: Program, model: Path) -> None:
-        from wsc.against import Intermediates, probes_of
+        from wsc.comparison.against import Intermediates, probes_of
 
         with working("reading the model"):
             self.program = program
@@ -95,7 +96,7 @@ class Follower:
     def _compared(
         self, group: Sequence[Probe], result: RunResult, arrays: Mapping[str, np.ndarray]
     ) -> list[tuple[Probe, Comparison]]:
-        from wsc.against import held_value
+        from wsc.comparison.against import held_value
 
         assembly = self.program.assembly
         with working("asking ONNX Runtime"):
@@ -127,8 +128,7 @@ class Follower:
 
 def _passages(program: Program) -> list[Any]:
     """The passes of tiles through the statements of main, in order."""
-    from wsc.against import Passage
-    from wsc.isa.program import statements
+    from wsc.comparison.against import Passage
     from wsc.runtime.passes import turns_of
 
     assembly, found, first = program.assembly, list[Any](), 0
@@ -215,8 +215,8 @@ def write_dump(program: Program, dump: Dump, memory: np.ndarray, path: Path) -> 
     """All bytes, and each tensor of the region, as the tile holds it, under its name."""
     import numpy as np
 
-    from wsc.against import local_shape
-    from wsc.files import appearing
+    from wsc.comparison.against import local_shape
+    from wsc.store.files import appearing
 
     arrays: dict[str, np.ndarray] = {"bytes": memory}
     for tensor in program.assembly.tensors:

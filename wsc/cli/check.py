@@ -47,8 +47,8 @@ def command(
 
 def _program(file: Path) -> None:
     """Parse and verify; the diagnostics are the error's text."""
-    from wsc.inspect import sram_use
     from wsc.isa.turns import each_transfer
+    from wsc.views.inspect import sram_use
 
     program = load_program(file, "checking")
     transfers = list(each_transfer(program.assembly.transfers))

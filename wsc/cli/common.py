@@ -72,7 +72,10 @@ def general(function: _Command) -> _Command:
         "-v", "--verbose", is_flag=True, expose_value=False, callback=_remember, help="Say more."
     )(function)
     return click.option(
-        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        help="Show the traceback of an error; check each pass of the compiler.",
     )(function)
 
 

@@ -39,7 +39,7 @@ from wsc.cli.names import (
     source_files,
 )
 from wsc.cli.outputs import given_files, require_outputs
-from wsc.files import write_text
+from wsc.store.files import write_text
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -305,9 +305,9 @@ def summary(
 ) -> list[tuple[str, str]]:
     """What was made, one line a fact."""
     from wsc.cli.run import fabric_name
-    from wsc.inspect import sram_use
     from wsc.isa.program import Kind
     from wsc.isa.turns import each_transfer
+    from wsc.views.inspect import sram_use
 
     assembly = program.assembly
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in recorder.seconds.items())

@@ -16,6 +16,7 @@ from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import Refusal, console, coordinates, general, say, told, working
 from wsc.cli.execute import about_compiling
 from wsc.cli.tables import PlainTable, print_table
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -257,7 +258,9 @@ class Debugger:
         table = PlainTable("tensor", "type", "at", "bytes", "node", right=("at", "bytes"))
         for tensor in tensors:
             at = str(tensor.address)
-            table.add_row(tensor.name, tensor.dtype.value, at, str(tensor.bytes), tensor.node)
+            table.add_row(
+                tensor.name, tensor.dtype.value, at, str(tensor.bytes), named(tensor.nodes)
+            )
         print_table(console(), table)
 
     def _values(self, tensor: Tensor) -> None:

@@ -43,12 +43,13 @@ from wsc.cli.names import (
 from wsc.cli.outputs import given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.cost.predict import Prediction
-    from wsc.inspect import SramKinds
-    from wsc.report import EstimatedRow
+    from wsc.views.inspect import SramKinds
+    from wsc.views.report import EstimatedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +219,8 @@ def estimated(program: Program, start: float, tokens: int | None = None) -> Esti
     """Predict. start: when the work began. tokens: of one run, if they are known."""
     from wsc.cost.agreement import load
     from wsc.cost.predict import Unpredictable, predict
-    from wsc.inspect import sram_kinds
-    from wsc.report import estimated_rows
+    from wsc.views.inspect import sram_kinds
+    from wsc.views.report import estimated_rows
 
     assembly, fabric = program.assembly, program.fabric
     with working("predicting"):
@@ -253,7 +254,7 @@ def write_report(estimate: Estimate, name: str, path: Path, read: Iterable[Path]
 
 def as_object(estimate: Estimate) -> dict[str, Any]:
     """Everything known, for JSON."""
-    from wsc.parts import part_rows
+    from wsc.views.parts import part_rows
 
     prediction, program, use = estimate.prediction, estimate.program, estimate.sram
     assembly, fabric = program.assembly, program.fabric
@@ -345,7 +346,7 @@ def _speed(estimate: Estimate) -> list[tuple[str, str]]:
 
 def show_parts(estimate: Estimate) -> None:
     """One row for each part of a layer, and of the network around the layers."""
-    from wsc.parts import part_rows
+    from wsc.views.parts import part_rows
 
     total = max(estimate.prediction.cycles, 1)
     table = PlainTable(
@@ -398,7 +399,7 @@ def show_kernels(estimate: Estimate, every: bool) -> None:
         table.add_row(
             str(row.line or ""),
             row.procedure,
-            row.node,
+            named(row.nodes),
             f"{row.start:,}",
             f"{row.cycles:,}",
             f"{row.cycles / total:.1%}",

@@ -85,7 +85,7 @@ def write_trace(path: Path, result: RunResult, inputs: Iterable[Path] = ()) -> N
     """Write the trace whole, or not at all. inputs: files that are read, and never replaced."""
     import gzip
 
-    from wsc.files import appearing
+    from wsc.store.files import appearing
 
     assert result.trace is not None
     with working(f"writing {path}"), appearing(path, inputs=inputs) as (partial,):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from wsc.cli.common import STANDARD, Refusal, general, say, standard_text
-from wsc.files import require_writable, write_text
+from wsc.store.files import require_writable, write_text
 
 LONGEST = 1 << 26  # bytes of a text
 

@@ -21,14 +21,15 @@ from wsc.cli.names import (
     target_options,
 )
 from wsc.cli.tables import PlainTable, print_table
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from wsc.api import Program
-    from wsc.inspect import Numbered
     from wsc.isa.program import Program as Assembly
     from wsc.isa.program import Tensor
+    from wsc.views.inspect import Numbered
 
 PICTURE = (64, 24)  # most marks of a picture of the mesh, across and down
 BAR = 64  # marks of the SRAM map
@@ -91,9 +92,9 @@ def command(
 
 def show_summary(screen: Console, program: Program) -> None:
     """Sizes, edge tensors, SRAM, colors, procedures."""
-    from wsc.inspect import call_counts, direction_bytes, sram_use
     from wsc.isa.program import Direction, Kind
     from wsc.isa.turns import each_transfer
+    from wsc.views.inspect import call_counts, direction_bytes, sram_use
 
     assembly, fabric = program.assembly, program.fabric
     use, moved = sram_use(assembly, fabric), direction_bytes(assembly)
@@ -168,8 +169,8 @@ def sram_bar(tensors: Iterable[Tensor], code: int, limit: int) -> str:
 
 def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
     """Tensors with index ranges, routes, arguments that depend on the place, streams."""
-    from wsc.inspect import tile_view
     from wsc.isa.operands import show_position
+    from wsc.views.inspect import tile_view
 
     view = tile_view(program.assembly, x, y)
     region = view.region
@@ -198,7 +199,7 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
             str(tensor.address),
             str(tensor.bytes),
             text if ranges is None else f"[{text}]",
-            tensor.node,
+            named(tensor.nodes),
         )
     print_table(screen, table)
     screen.print()
@@ -223,31 +224,30 @@ def show_tile(screen: Console, program: Program, x: int, y: int) -> None:
     for call, values in view.calls:
         line = f"{call.where.line}: " if call.where.line else ""
         shown = ", ".join(f"{name} = {value}" for name, value in values)
-        screen.print(f"  {line}call {call.procedure}({shown}){arrow(call.node)}")
+        screen.print(f"  {line}call {call.procedure}({shown}){arrow(call.nodes)}")
 
 
 # --- a kernel, a node -------------------------------------------------------------
 
 
-def arrow(nodes: str | Sequence[str]) -> str:
+def arrow(nodes: Sequence[str]) -> str:
     """``  <- node, node and 3 more``; nothing without a node."""
-    named = [nodes] if isinstance(nodes, str) and nodes else list(nodes)
-    if not named:
+    if not nodes:
         return ""
-    more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
-    return f"  <- {', '.join(named[:FEW])}{more}"
+    more = f" and {len(nodes) - FEW} more" if len(nodes) > FEW else ""
+    return f"  <- {named(nodes[:FEW])}{more}"
 
 
 def _print_lines(screen: Console, lines: Iterable[Numbered]) -> None:
     """Numbered lines with the nodes behind them; a node that the line itself ends in, once."""
     for item in lines:
-        behind = "" if item.line.node else arrow(item.nodes)
+        behind = "" if item.line.nodes else arrow(item.nodes)
         screen.print(f"{item.number or '':>6}  {item.line.text}{behind}")
 
 
 def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
     """A procedure's listing and every call of it."""
-    from wsc.inspect import call_sites, kernel_lines
+    from wsc.views.inspect import call_sites, kernel_lines
 
     lines = kernel_lines(assembly, name)
     for item in lines:
@@ -265,7 +265,7 @@ def show_kernel(screen: Console, assembly: Assembly, name: str) -> None:
 
 def show_node(screen: Console, program: Program, name: str) -> None:
     """From an ONNX node to its lines, procedures, tensors, tiles and streams."""
-    from wsc.inspect import node_view, stream_cycles
+    from wsc.views.inspect import node_view, stream_cycles
 
     assembly = program.assembly
     view = node_view(assembly, name)
@@ -295,7 +295,7 @@ def _show_placement(
     tensors: Sequence[tuple[Tensor, tuple[int, ...], tuple[int, ...]]],
 ) -> None:
     """Where tensors lie; those that lie alike share one picture."""
-    from wsc.inspect import picture, span
+    from wsc.views.inspect import picture, span
 
     assembly = program.assembly
     places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Tensor]] = {}
@@ -316,8 +316,8 @@ def _show_placement(
 def show_streams(screen: Console, program: Program) -> None:
     """The edge's schedule in the order of the text, with sizes."""
     from wsc.cost.edge import traffic
-    from wsc.inspect import direction_bytes, numbered, stream_cycles
     from wsc.isa.program import Transfer
+    from wsc.views.inspect import direction_bytes, numbered, stream_cycles
 
     assembly = program.assembly
     numbers = ("line", "ports", "a port", "bytes", "cycles")
@@ -351,7 +351,7 @@ def show_streams(screen: Console, program: Program) -> None:
             f"{int(moved.ports.max(initial=0)):,}",
             f"{moved.bytes:,}",
             f"{stream_cycles(moved, program.fabric):,}",
-            transfer.node,
+            named(transfer.nodes),
         )
     print_table(screen, table)
     rate = program.fabric.io_bytes_per_cycle

@@ -23,7 +23,7 @@ import click
 
 from wsc.cli.common import Refusal, doing, expect_json, general, say, say_json_error, told
 from wsc.cli.start import INTERRUPTED, importing, main
-from wsc.files import files_under_way
+from wsc.store.files import files_under_way
 
 COMMANDS = {
     "compile": "Compile an ONNX model to mesh assembly.",
@@ -97,6 +97,10 @@ class LazyGroup(click.Group):
     def _guarded(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
         debug, as_json = "--debug" in arguments, "--json" in arguments
         expect_json()
+        if debug:
+            from wsc.passes.stage import check_promises
+
+            check_promises()
         try:
             code = super().main(arguments, *rest, standalone_mode=False, **extra)
         except (click.Abort, KeyboardInterrupt) as error:

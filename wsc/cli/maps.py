@@ -48,7 +48,7 @@ def show_maps(kinds: tuple[str, ...], program: Program, counters: Counters) -> N
 
 def show_sram(program: Program) -> None:
     """The heat map of SRAM, which needs no run."""
-    from wsc.inspect import held_bytes
+    from wsc.views.inspect import held_bytes
 
     held = held_bytes(program.assembly, program.fabric)
     limit = program.fabric.sram_bytes

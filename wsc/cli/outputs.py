@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsc.cli.common import Refusal
-from wsc.files import appearing, require_apart
+from wsc.store.files import appearing, require_apart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ def write_arrays(
 def require_outputs(
     outputs: Sequence[Path], folder: Path | None, inputs: Iterable[Path] = ()
 ) -> None:
-    """Refuse outputs before long work; see ``wsc.files.require_apart``.
+    """Refuse outputs before long work; see ``wsc.store.files.require_apart``.
 
     folder: one that is made if it is not there yet; what is to be written into it then is new.
 

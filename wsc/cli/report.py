@@ -15,7 +15,7 @@ from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
 from wsc.cli.outputs import require_outputs
 from wsc.cli.run import VALUES, fabric_name, short_time
-from wsc.files import write_text
+from wsc.store.files import write_text
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -128,7 +128,7 @@ def data_of(
     """What the page of a run shows. stopped: why it did not end, or empty. name: of the run."""
     from wsc.cost.predict import Unpredictable, predict
     from wsc.pages import report_data
-    from wsc.report import kernel_rows
+    from wsc.views.report import kernel_rows
 
     assembly, fabric, counters = program.assembly, program.fabric, result.counters
     try:

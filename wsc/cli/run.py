@@ -49,15 +49,16 @@ from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arr
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 from wsc.isa.limits import MOST_DELAYS
+from wsc.isa.shown import named
 
 if TYPE_CHECKING:
     import numpy as np
 
     from wsc.api import Program
-    from wsc.compare import Comparison, Reference
+    from wsc.comparison.compare import Comparison, Reference
     from wsc.cost.predict import Prediction
-    from wsc.report import KernelRow
     from wsc.runtime.api import RunResult
+    from wsc.views.report import KernelRow
 
 VALUES = "values"  # the engine without a clock
 TIME = "time"  # the engine without values
@@ -501,7 +502,7 @@ def _names(program: Program, kind: str) -> list[str]:
 
 def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> Reference:
     """ONNX Runtime with the model, checked against the program before the long work."""
-    from wsc.compare import Reference
+    from wsc.comparison.compare import Reference
 
     reference = Reference(model)
     reference.require([*_names(program, "input"), *baked], _names(program, "output"))
@@ -515,8 +516,8 @@ def _compare(
     arrays: dict[str, np.ndarray],
 ) -> tuple[list[Comparison], str]:
     """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
-    from wsc.compare import compare, with_opinion
-    from wsc.opinion import second_opinion
+    from wsc.comparison.compare import compare, with_opinion
+    from wsc.comparison.opinion import second_opinion
 
     expected = reference.run(arrays, list(outputs))
     precision = program.assembly.precision
@@ -584,7 +585,7 @@ def _predicted(program: Program, after: Afterwards) -> Prediction | str:
 
 
 def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> list[KernelRow]:
-    from wsc.report import kernel_rows
+    from wsc.views.report import kernel_rows
 
     known = None if isinstance(predicted, str) else predicted
     return kernel_rows(program.assembly, program.fabric, result.counters.statements, known)
@@ -769,7 +770,7 @@ def short_time(seconds: float) -> str:
 
 def show_kernels(finished: Finished, every: bool) -> None:
     """One row for each call: its cycles, its roofline, and where the other cycles go."""
-    from wsc.report import busy_shares, mac_rate
+    from wsc.views.report import busy_shares, mac_rate
 
     assembly, total = finished.program.assembly, max(finished.result.cycles, 1)
     rate, tiles = mac_rate(finished.program.fabric, assembly.precision), assembly.width
@@ -828,7 +829,7 @@ def show_kernels(finished: Finished, every: bool) -> None:
         table.add_row(
             str(row.line or ""),
             row.procedure,
-            row.node,
+            named(row.nodes),
             f"{row.added / total:.1%}",
             f"{row.added:,}",
             *(

@@ -168,7 +168,7 @@ def command(
     if journal is not None:
         journal.unlink(missing_ok=True)
     if plot is not None:
-        from wsc.files import write_text
+        from wsc.store.files import write_text
 
         write_text(plot, made.plot(x, y or "cycles"), read)
     if as_json:

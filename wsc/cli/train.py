@@ -25,11 +25,11 @@ from wsc.cli.common import (
 from wsc.cli.estimate import estimated, report_option, write_report
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
-from wsc.files import appearing, write_text
 from wsc.isa.files import read_text, refusal
+from wsc.store.files import appearing, write_text
 
 if TYPE_CHECKING:
-    from wsc.trainer import StepResult, Trainer
+    from wsc.steps.trainer import StepResult, Trainer
 
 LONGEST = 1 << 28  # bytes of a text
 DIGITS = 20  # of the number of a step
@@ -275,7 +275,7 @@ def command(
         raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {accumulate} runs")
     arrays = read_samples(data, batch)
     numbers = () if schedule is None else read_schedule(schedule)
-    from wsc.trainer import train
+    from wsc.steps.trainer import train
 
     with noted(), working("training") as line:
         trainer = train(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from wsc.api import Program
-    from wsc.compare import Comparison
+    from wsc.comparison.compare import Comparison
     from wsc.runtime.api import ValuesResult
 
 OPTIONS = {

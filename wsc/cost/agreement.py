@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from wsc.cost.predict import Prediction
+from wsc.isa.counted import StatementCycles
 from wsc.isa.program import Program
-from wsc.report import Measured
+from wsc.isa.statements import calls
 
 TABLE = Path(__file__).with_name("agreement.json")
 KERNEL, NETWORK = 0.10, 0.05  # tolerances: of a kernel's cycles, of a whole network's
@@ -143,12 +144,11 @@ def kind(procedure: str) -> str:
 
 def called(program: Program) -> list[str]:
     """Procedures that main calls."""
-    from wsc.isa.code_size import calls
 
     return [call.procedure for region in program.regions for call in calls(region.main)]
 
 
-def pairs(prediction: Prediction, measured: Iterable[Measured]) -> list[Pair]:
+def pairs(prediction: Prediction, measured: Iterable[StatementCycles]) -> list[Pair]:
     """Each call's predicted and measured cycles.
 
     measured: what was counted of the statements of main, in the order of the text. All calls

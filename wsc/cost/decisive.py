@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from wsc.isa.expr import Expr, names
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, If, Loop, Mem, Op, Procedure, Scalar, Statement, statements
+from wsc.isa.program import Call, If, Loop, Mem, Op, Procedure, Scalar, Statement
+from wsc.isa.statements import statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import DType
 

@@ -48,7 +48,7 @@ class Traffics:
 
     def of(self, transfer: Transfer) -> Traffic:
         """What one of them moves."""
-        same = replace(transfer, tensor=self.types[transfer.tensor].value, node="")
+        same = replace(transfer, tensor=self.types[transfer.tensor].value, nodes=(), call="")
         if same not in self.known:
             self.known[same] = traffic(self.program, transfer)
         return self.known[same]

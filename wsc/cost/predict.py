@@ -15,7 +15,8 @@ from wsc.cost.flows import Unpredictable
 from wsc.cost.threads import Span
 from wsc.cost.walk import Walk
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Direction, Program, statements
+from wsc.isa.program import Call, Direction, Program
+from wsc.isa.statements import calls
 from wsc.isa.table import Timing
 from wsc.isa.turns import plain_transfers, unrolled
 from wsc.isa.types import DType
@@ -79,11 +80,7 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     passes: dict[int, list[tuple[Span, int]]] = {}
     for span, more in zip(spans, added(span.end for span in spans), strict=True):
         passes.setdefault(id(span.statement), []).append((span, more))
-    found = tuple(
-        _call(item, passes.get(id(item), []))
-        for item in statements(region.main)
-        if isinstance(item, Call)
-    )
+    found = tuple(_call(item, passes.get(id(item), [])) for item in calls(region.main))
     cycles = walk.end
     moved = dict.fromkeys(Direction, 0)
     each = Traffics(program)

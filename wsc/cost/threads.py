@@ -23,8 +23,9 @@ from wsc.cost.streams import ABSENT, PROMISED, Work
 from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement, statements
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement
 from wsc.isa.program import Fabric as Queue
+from wsc.isa.statements import instructions, statements
 from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
 from wsc.isa.types import DType
 from wsc.isa.values import VALUES, Class
@@ -386,10 +387,11 @@ class Threads:
             done = float((weight * shape.steps).sum())
         else:
             done = lanes.tiles * shape.steps
-        if op.name == "fmac":
-            self.tally.macs[made.dtype] += done
+        macs = BY_NAME[op.name].macs
+        if macs:
+            self.tally.macs[made.dtype] += done * macs
             if self.current is not None:
-                self.current.macs += done
+                self.current.macs += done * macs
         else:
             self.tally.elements += done
         self.tally.sram += done * made.touched
@@ -548,4 +550,4 @@ def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:
 def _operations(program: Program) -> list[Op]:
     bodies = [region.main for region in program.regions]
     bodies += [procedure.body for procedure in program.procedures]
-    return [item for body in bodies for item in statements(body) if isinstance(item, Op)]
+    return [op for body in bodies for op in instructions(body)]

@@ -19,9 +19,9 @@ from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
 from wsc.isa.expr import apply, names
-from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement, assigned, statements
+from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement
+from wsc.isa.statements import assigned, expressions, statements
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
-from wsc.kernels.registers import expressions
 
 MOST_TURNS = 1 << 20  # of all loops together, those left out aside: it ends in moments
 

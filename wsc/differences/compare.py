@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from wsc.differences.tables import Fields, Side, Table, Value, plus
 from wsc.errors import CompileError
+from wsc.isa.shown import named
 
 TOKEN = re.compile(r"[A-Za-z_][\w.]*|\d+(?:\.\d+)?|'[^']*'|\S")
 
@@ -73,13 +74,13 @@ def compare(before: Side, after: Side) -> list[Difference]:
 def _empty(title: str, other: Mapping[str, Table]) -> Table:
     """A table of that title without rows; the other side has one."""
     known = other.get(title)
-    return Table(title, {}) if known is None else Table(title, {}, known.weight, known.marks)
+    return Table(title, {}) if known is None else Table(title, {}, known.weight, known.nodes)
 
 
 def _table(before: Table, after: Table) -> Difference:
     old, new = before.rows, after.rows
-    if before.marks:
-        groups = joined([*old, *new])
+    if before.nodes or after.nodes:
+        groups = joined({**before.nodes, **after.nodes})
         old, new = _grouped(old, groups), _grouped(new, groups)
     changes = [
         Change(name, field, old[name].get(field), new[name].get(field))
@@ -104,21 +105,19 @@ def _ranked(changes: Sequence[Change], weight: str) -> list[Change]:
     return sorted(changes, key=lambda change: -weights.get(change.name, 0))
 
 
-def joined(marks: Iterable[str]) -> dict[str, str]:
-    """The name of the group of each mark: marks that share a node are in one group.
+def joined(rows: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Row -> the name of its group: rows that share a node are in one group.
 
     Two compilers may fuse other nodes; what they fused differently is compared as a whole.
     """
     groups: dict[str, list[str]] = {}  # by node; the nodes of a group share one list
-    every = list(dict.fromkeys(marks))
-    for mark in every:
-        parts = mark.split(",")
+    for parts in rows.values():
         merged: list[str] = []
         for part in parts:
             merged += [node for node in groups.get(part, [part]) if node not in merged]
         for node in merged:
             groups[node] = merged
-    return {mark: ",".join(groups[mark.split(",")[0]]) for mark in every}
+    return {row: named(groups[parts[0]]) for row, parts in rows.items()}
 
 
 def _grouped(rows: Mapping[str, Fields], groups: Mapping[str, str]) -> dict[str, Fields]:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from wsc.cost.predict import Prediction, Unpredictable, predict
 from wsc.differences.tables import Fields, Side, Table, Value, added
 from wsc.errors import CompileError
-from wsc.inspect import call_counts, direction_bytes, sram_use
 from wsc.isa.code_size import block_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.operands import show_extent, show_number
 from wsc.isa.printer import listing
-from wsc.isa.program import Call, Direction, Kind, Program, Tensor, statements
+from wsc.isa.program import Call, Direction, Kind, Program, Tensor
+from wsc.isa.shown import named
+from wsc.isa.statements import statements
+from wsc.views.inspect import call_counts, direction_bytes, sram_use
 
 PROGRAM = "program"
 
@@ -26,7 +28,7 @@ def program_side(program: Program, fabric: Fabric) -> Side:
         prediction, notes = None, (f"its cycles cannot be predicted: {reason}",)
     tables = (
         Table("program", _totals(program, fabric, prediction)),
-        Table("nodes", added(_nodes(program, prediction)), "cycles", marks=True),
+        Table("nodes", added(_nodes(program, prediction)), "cycles", nodes=_marks(program)),
         Table("kernels", _kernels(program, fabric, prediction), "cycles"),
         Table("tensors in SRAM", dict(_tensors(program)), "bytes"),
         Table("tensors outside", dict(_outside(program)), "bytes"),
@@ -57,19 +59,24 @@ def _totals(program: Program, fabric: Fabric, prediction: Prediction | None) -> 
 
 
 def _nodes(program: Program, prediction: Prediction | None) -> Iterator[tuple[str, Fields]]:
-    """What each provenance mark has of everything."""
+    """What all that is for the same nodes has of everything."""
     for item in prediction.calls if prediction else ():
-        if item.call.node:
-            yield item.call.node, {"cycles": item.added, "MACs": item.macs}
+        if item.call.nodes:
+            yield named(item.call.nodes), {"cycles": item.added, "MACs": item.macs}
     for line in listing(program):
-        if not line.node:
+        if not line.nodes:
             continue
         fields: dict[str, Value] = {"lines": 1}
         if isinstance(line.source, Tensor):
             fields["bytes"] = line.source.bytes
         if isinstance(line.source, Call):
             fields["kernels"] = line.source.procedure
-        yield line.node, fields
+        yield named(line.nodes), fields
+
+
+def _marks(program: Program) -> dict[str, tuple[str, ...]]:
+    """The nodes of each row by nodes."""
+    return {named(line.nodes): line.nodes for line in listing(program) if line.nodes}
 
 
 def _kernels(program: Program, fabric: Fabric, prediction: Prediction | None) -> dict[str, Fields]:
@@ -97,7 +104,7 @@ def _tensors(program: Program) -> Iterator[tuple[str, Fields]]:
                 "layout": f"{tensor.dtype.value}[{layout}]",
                 "bytes": tensor.bytes,
                 "address": tensor.address,
-                "node": tensor.node,
+                "node": named(tensor.nodes),
             },
         )
 

@@ -74,7 +74,7 @@ def _folder(path: Path) -> Side:
         program = parse(text, str(file))
         for table in program_side(program, read_machine(program)).tables:
             title = f"{stage}: {table.title}"
-            tables.append(Table(title, table.rows, table.weight, table.marks))
+            tables.append(Table(title, table.rows, table.weight, table.nodes))
     return Side(FOLDER, tuple(tables))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from wsc.differences.tables import Fields, Side, Table, Value, added
 from wsc.errors import CompileError
+from wsc.isa.shown import named
 
 RUN = "run"
 _UNKNOWN = ("wall_seconds", "estimate_seconds")  # they depend on the machine that simulates
@@ -23,7 +24,7 @@ def run_side(made: Any, file: str) -> Side:
         raise CompileError(f"{file}: is no object that wsc run --json or estimate --json gave")
     tables = [
         Table("run", {name: {"": value} for name, value in _totals(made)}),
-        Table("nodes", added(_rows(kernels, "node")), "cycles", marks=True),
+        Table("nodes", added(_rows(kernels, "nodes")), "cycles", nodes=_nodes(kernels)),
         Table("kernels", added(_rows(kernels, "kernel")), "cycles"),
     ]
     counters = made.get("counters")
@@ -53,14 +54,26 @@ def _totals(made: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
 
 def _rows(kernels: Sequence[Mapping[str, Any]], by: str) -> Iterator[tuple[str, Fields]]:
     for row in kernels:
-        name = str(row.get(by) or "")
+        name = _shown(row.get(by))
         if not name:
             continue
         cycles = row.get("added_cycles", row.get("predicted_cycles"))
         fields: dict[str, Value] = {"cycles": cycles, "MACs": row.get("macs")}
         if "added_cycles" in row:
             fields["predicted"] = row.get("predicted_cycles")
-        fields["kernels" if by == "node" else "nodes"] = row.get(
-            "kernel" if by == "node" else "node"
-        )
+        other, title = ("kernel", "kernels") if by == "nodes" else ("nodes", "nodes")
+        fields[title] = _shown(row.get(other)) or None
         yield name, fields
+
+
+def _nodes(kernels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The nodes of each row by nodes."""
+    found = [row.get("nodes") for row in kernels]
+    return {
+        named(nodes): [*map(str, nodes)] for nodes in found if isinstance(nodes, list) and nodes
+    }
+
+
+def _shown(value: Any) -> str:
+    """The name of a kernel, or those of nodes."""
+    return named(map(str, value)) if isinstance(value, list) else str(value or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Value = int | float | str | None
@@ -13,14 +13,14 @@ Fields = Mapping[str, Value]
 class Table:
     """Rows by name. weight: the field by which changes are ranked; without, they keep the order.
 
-    marks: the names are provenance marks, ``node,node``: rows that share a node are one, and
+    nodes: the ONNX nodes of each row, in a table of nodes: rows that share a node are one, and
     their numbers are added up.
     """
 
     title: str
     rows: Mapping[str, Fields]
     weight: str = ""
-    marks: bool = False
+    nodes: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
 
 @dataclass(frozen=True, slots=True)

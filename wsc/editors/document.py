@@ -19,6 +19,7 @@ from wsc.isa.machine import machine_of
 from wsc.isa.operands import IDENTIFIER, build_string, show_edge_name
 from wsc.isa.parser import parse
 from wsc.isa.program import Location, Program
+from wsc.isa.shown import named
 from wsc.isa.table import BY_NAME, Form, Instr
 from wsc.isa.tokens import TextLine, Token, text_lines
 from wsc.isa.types import DType
@@ -439,4 +440,4 @@ def _place(program: Program, name: str) -> str:
     ]
     end = tensor.address + tensor.bytes
     text = f"bytes {tensor.address} to {end} of each tile; {', '.join(spread) or 'whole in each'}"
-    return f"{text}\n\nfor {tensor.node}" if tensor.node else text
+    return f"{text}\n\nfor {named(tensor.nodes)}" if tensor.nodes else text

@@ -45,7 +45,7 @@ RANK_KEY = "wsc.rank"
 # Metadata of an input that was an initializer and is state now: its tensor at the start.
 STATE_KEY = "wsc.state"
 # Metadata of a model: the paths of the files that it was read from.
-FILES_KEY = "wsc.files"
+FILES_KEY = "wsc.store.files"
 
 
 def load_model(

@@ -36,16 +36,8 @@ _CLASSES: dict[str, Any] = {
         graph.Slice,
         graph.Pad,
         graph.Expand,
-        tasks.Load,
-        tasks.Store,
-        tasks.MapTask,
-        tasks.ReduceTask,
-        tasks.ContractTask,
-        tasks.MoveTask,
-        tasks.LookupTask,
-        tasks.GatherTask,
-        tasks.ScatterTask,
         tasks.Run,
+        *tasks.TASKS.values(),
     )
 }
 _ENUMS: dict[str, type[Enum]] = {item.__name__: item for item in (DType, Kind, graph.Reduction)}
@@ -63,7 +55,8 @@ def show(item: Any) -> str:
     if not is_dataclass(item):
         return repr(item)
     parts = []
-    for entry in fields(item):
+    # What every kind of a class has comes last, as those who write it out have it.
+    for entry in sorted(fields(item), key=lambda entry: entry.kw_only is True):
         value = getattr(item, entry.name)
         if entry.default is MISSING or value != entry.default:
             parts.append(f"{entry.name}={show(value)}")

@@ -2,59 +2,142 @@
 
 The layout pass turns graph nodes into tasks; the memory pass gives buffers addresses; the
 kernel library turns each task into instructions and edge transfers.
+
+A task is a dataclass over ``Task``. The type of each field says what the task does with it: what
+it reads, writes, uses as scratch, or takes from the edge. Every pass asks these declarations, and
+none knows the name of a field. A field that could hold a buffer or an edge tensor and does not say
+what it is stops the import.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wsc.ir.graph import Index, MoveStep, Reduction, Step
 from wsc.isa.program import EdgeTensor
 from wsc.layout import Buffer, Mesh, View
 
 
+class Role(Enum):
+    """What a task does with what one of its fields holds."""
+
+    READ = "read"  # views whose values it reads
+    WRITE = "write"  # views whose values it writes
+    SCRATCH = "scratch"  # names of buffers that hold something during this task only
+    EDGE = "edge"  # names of edge tensors that it takes in or sends out
+    NODE = "node"  # names of ONNX nodes that it is for
+    MOVEMENT = "movement"  # positions: they may go on from step to step of a recurrence
+    FACT = "fact"  # anything else: neither a buffer nor an edge tensor
+
+
+_T = TypeVar("_T")
+Read = Annotated[_T, Role.READ]
+Write = Annotated[_T, Role.WRITE]
+Scratch = Annotated[_T, Role.SCRATCH]
+Edge = Annotated[_T, Role.EDGE]
+Nodes = Annotated[_T, Role.NODE]
+Movement = Annotated[_T, Role.MOVEMENT]
+Fact = Annotated[_T, Role.FACT]
+
+TASKS: dict[str, type[Task]] = {}  # every kind of task by its name
+ROLES: dict[type[Task], dict[str, Role]] = {}
+_HOLDS = {Role.READ: View, Role.WRITE: View, Role.SCRATCH: str, Role.EDGE: str, Role.NODE: str}
+
+
 @dataclass(frozen=True, slots=True)
-class Load:
+class Task:
+    """What one kernel is asked to do. Every kind of task is a class over this one.
+
+    origin: the ONNX nodes that it is for.
+    """
+
+    origin: Nodes[tuple[str, ...]] = field(default=(), kw_only=True)
+
+    def __init_subclass__(cls) -> None:
+        """Read the declarations of a kind of task.
+
+        Raises:
+            TypeError: a field that can hold a view or a name does not say what it is, or holds
+                something else than its role does.
+        """
+        # Dataclasses with slots are made twice; the second class takes the place of the first.
+        ROLES[cls] = _declared(cls)
+        TASKS[cls.__name__] = cls
+
+
+def _declared(kind: type[Task]) -> dict[str, Role]:
+    """The role of each field."""
+    found: dict[str, Role] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        marked = get_origin(hint) is Annotated
+        roles = [item for item in get_args(hint)[1:] if isinstance(item, Role)] if marked else []
+        held = _atoms(get_args(hint)[0] if marked else hint)
+        if not roles and held & {View, str}:
+            raise TypeError(
+                f"field '{name}' of {kind.__name__} can hold a view or a name, and does not say "
+                f"which: declare it as one of {', '.join(role.name.title() for role in Role)}"
+            )
+        role = roles[0] if roles else Role.FACT
+        wanted = _HOLDS.get(role)
+        if (wanted is not None and held - {type(None)} != {wanted}) or (
+            role in (Role.FACT, Role.MOVEMENT) and View in held
+        ):
+            raise TypeError(
+                f"field '{name}' of {kind.__name__} is {role.value}, and cannot hold "
+                f"{' or '.join(sorted(item.__name__ for item in held))}"
+            )
+        found[name] = role
+    return found
+
+
+def _atoms(hint: Any) -> set[type]:
+    """The classes that stand in a type: those of its parts, without what holds them."""
+    parts = [part for part in get_args(hint) if part is not Ellipsis]
+    return {hint} if not parts else {atom for part in parts for atom in _atoms(part)}
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Task):
     """Bring edge tensor ``source`` into ``out`` (an input, or a constant from the store).
 
     fill: what halo and padding hold where they lie outside the tensor; None if nobody reads that.
     """
 
-    source: str
-    out: View
+    source: Edge[str]
+    out: Write[View]
     fill: float | None = None
-    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
     shape: of the tensor, where the value is a part of it: its extents then end where the part does.
     """
 
-    value: View
-    target: str
-    origin: str = ""
+    value: Read[View]
+    target: Edge[str]
     shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class MapTask:
+class MapTask(Task):
     """Elementwise map; inputs broadcast along dimensions where their extent has size one.
 
     scratch: one buffer for each temporary that the body needs.
     """
 
     body: tuple[Step, ...]
-    inputs: tuple[View, ...]
-    out: View
-    scratch: tuple[str, ...] = ()
-    origin: str = ""
+    inputs: Read[tuple[View, ...]]
+    out: Write[View]
+    scratch: Scratch[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ReduceTask:
+class ReduceTask(Task):
     """Windowed or plain reduction. ``axes``: mesh axes over which partial results are combined.
 
     accumulator: the f32 buffer of the partial sums when the value is f16, else "".
@@ -62,17 +145,16 @@ class ReduceTask:
 
     kind: Reduction
     index: tuple[Index, ...]
-    labels: tuple[str, ...]
-    extents: tuple[tuple[str, int], ...]
-    value: View
-    out: View
-    axes: tuple[str, ...]
-    accumulator: str = ""
-    origin: str = ""
+    labels: Fact[tuple[str, ...]]
+    extents: Fact[tuple[tuple[str, int], ...]]
+    value: Read[View]
+    out: Write[View]
+    axes: Fact[tuple[str, ...]]
+    accumulator: Scratch[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ContractTask:
+class ContractTask(Task):
     """Contraction of ``a`` (stationary) with ``b``: weights streamed from the edge, or a view.
 
     x_label: the label along x: an output label (each tile computes its own block), or a
@@ -93,27 +175,26 @@ class ContractTask:
 
     index_a: tuple[Index, ...]
     index_b: tuple[Index, ...]
-    labels: tuple[str, ...]
-    extents: tuple[tuple[str, int], ...]
-    a: View
-    b: View | None
-    weight: str
-    out: View
-    x_label: str
-    y_label: str
+    labels: Fact[tuple[str, ...]]
+    extents: Fact[tuple[tuple[str, int], ...]]
+    a: Read[View]
+    b: Read[View | None]
+    weight: Edge[str]
+    out: Write[View]
+    x_label: Fact[str]
+    y_label: Fact[str]
     reduce: bool
     ordered: bool = False
     relieved: bool = False
-    n_label: str = ""
+    n_label: Fact[str] = ""
     chunk: int = 0
-    accumulator: str = ""
-    arrivals: str = ""
-    sums: str = ""
-    origin: str = ""
+    accumulator: Scratch[str] = ""
+    arrivals: Scratch[str] = ""
+    sums: Scratch[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
-class MoveTask:
+class MoveTask(Task):
     """out[f(i)] = value[i]: affine movement; what the map does not reach holds ``fill``.
 
     steps: from the value's logical index to the output's.
@@ -122,47 +203,44 @@ class MoveTask:
       just before met all of them for the same output).
     """
 
-    value: View
-    steps: tuple[MoveStep, ...]
-    out: View
+    value: Read[View]
+    steps: Movement[tuple[MoveStep, ...]]
+    out: Write[View]
     fill: float | None = None
     barrier: bool = True
-    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class LookupTask:
+class LookupTask(Task):
     """Rows of the edge tensor ``table`` at the ``indices`` (all in tile 0,0) into ``out``.
 
     begin: the position in ``out`` of the first of them, which has room for the rows of more.
     scratch: one word for what is not this tile's.
     """
 
-    table: str
-    indices: View
-    out: View
-    scratch: str
+    table: Edge[str]
+    indices: Read[View]
+    out: Write[View]
+    scratch: Scratch[str]
     begin: tuple[int, ...]
-    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class GatherTask:
+class GatherTask(Task):
     """out = take(data, indices, axis): ``axis`` whole in each tile, indices in every tile.
 
     ordinary: all indices are known to be positions from 0 on, so that none needs a check.
     """
 
-    data: View
-    indices: View
+    data: Read[View]
+    indices: Read[View]
     axis: int
-    out: View
-    origin: str = ""
+    out: Write[View]
     ordinary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ScatterTask:
+class ScatterTask(Task):
     """out = data with ``updates`` at ``indices`` of ``axis``, joined by ``kind`` (None: replaced).
 
     ``axis`` is whole in each tile of updates; indices are in every tile. data, out: of one
@@ -171,28 +249,14 @@ class ScatterTask:
     ordinary: as for a gather. skips: an index outside the axis places nothing.
     """
 
-    data: View | None
-    indices: View
-    updates: View
+    data: Read[View | None]
+    indices: Read[View]
+    updates: Read[View]
     axis: int
     kind: Reduction | None
-    out: View
-    origin: str = ""
+    out: Write[View]
     ordinary: bool = False
     skips: bool = False
-
-
-Task = (
-    Load
-    | Store
-    | MapTask
-    | ReduceTask
-    | ContractTask
-    | MoveTask
-    | LookupTask
-    | GatherTask
-    | ScatterTask
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,29 +291,61 @@ class Placed:
     addresses: dict[str, int] = field(default_factory=dict)
 
 
-EDGE = ("source", "weight", "table", "target")  # fields of tasks that name edge tensors
+def roles(kind: type[Task]) -> dict[str, Role]:
+    """What a kind of task does with each of its fields, in their order."""
+    return ROLES[kind]
+
+
+def parts(task: Task, name: str) -> tuple[Any, ...]:
+    """What a field of a task holds, one after the other; nothing for None and ""."""
+    value = getattr(task, name)
+    if isinstance(value, tuple):
+        return tuple(value)
+    return () if value is None or value == "" else (value,)
+
+
+def held(task: Task, *wanted: Role) -> Iterator[Any]:
+    """What the fields with these roles hold, one after the other."""
+    for name, role in roles(type(task)).items():
+        if role in wanted:
+            yield from parts(task, name)
+
+
+def operand_names(task: Task) -> dict[str, str]:
+    """Buffer -> what the task calls it: the name of its field, numbered if that has several."""
+    found: dict[str, str] = {}
+    for name, role in roles(type(task)).items():
+        if role not in (Role.READ, Role.WRITE, Role.SCRATCH):
+            continue
+        items = parts(task, name)
+        several = isinstance(getattr(task, name), tuple)
+        stem = name.removesuffix("s") if several else name
+        for number, item in enumerate(items, 1):
+            buffer = item.buffer if isinstance(item, View) else item
+            found.setdefault(buffer, f"{stem}{number}" if len(items) > 1 else stem)
+    return found
 
 
 def edge_names(task: Task) -> list[str]:
     """The edge tensors that a task names."""
-    return [name for entry in EDGE if (name := getattr(task, entry, ""))]
+    return [*held(task, Role.EDGE)]
 
 
 def views(task: Task) -> list[View]:
     """The views that a task reads or writes."""
-    found: list[View] = []
-    for name in ("value", "a", "b", "data", "indices", "updates", "out"):
-        item = getattr(task, name, None)
-        if isinstance(item, View):
-            found.append(item)
-    if isinstance(task, MapTask):
-        found.extend(task.inputs)
-    return found
+    return [*held(task, Role.READ, Role.WRITE)]
+
+
+def read(task: Task) -> list[View]:
+    """The views that a task reads."""
+    return [*held(task, Role.READ)]
+
+
+def written(task: Task) -> list[View]:
+    """The views that a task writes."""
+    return [*held(task, Role.WRITE)]
 
 
 def scratch(task: Task) -> list[str]:
     """The buffers that only this task uses."""
-    if isinstance(task, MapTask):
-        return list(task.scratch)
-    names = [getattr(task, field, "") for field in ("accumulator", "arrivals", "sums", "scratch")]
-    return [name for name in names if name]
+    return [*held(task, Role.SCRATCH)]

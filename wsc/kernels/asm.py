@@ -6,7 +6,7 @@ A kernel never prints text. It calls the methods below with integers, expression
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence, Set
+from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -61,13 +61,16 @@ Source = At | Fabric | float | int | Expr
 class Emission:
     """What a kernel gives for one task: a body, and the edge's part.
 
-    name: stem for the procedure's name. doc: its comment lines.
+    name: stem for the procedure's name. doc: its comment lines. numbers: what numbers of the body
+    are called. operands: what the task calls its buffers. Both name the procedure's parameters.
     """
 
     name: str
     body: tuple[Statement, ...]
     transfers: tuple[Transfer, ...] = ()
     doc: tuple[str, ...] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict[str, int])
+    operands: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Asm:
@@ -128,7 +131,8 @@ class Asm:
     def times(self, hint: str, value: ExprLike, factor: int) -> Expr:
         """``value * factor``; an instruction even for a factor of one, if it needs a register.
 
-        For factors that depend on the mesh, so that the text keeps its form.
+        For factors that depend on the mesh: bodies keep their form, and so share a procedure. A
+        factor that is one in all of them goes then (``wsc.passes.share.plainer``).
         """
         return self._always(hint, "*", value, factor)
 

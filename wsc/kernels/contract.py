@@ -16,6 +16,7 @@ Local form: each tile sums its own outputs completely.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
@@ -116,7 +117,7 @@ def weight_feed(
         task.weight,
         offset,
         tuple(dims),
-        node=task.origin,
+        nodes=task.origin,
     )
 
 
@@ -180,7 +181,8 @@ def _local(task: ContractTask, context: Context) -> Emission:
         )
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
-    return Emission(_stem(task), asm.body, feeds, doc)
+    numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
+    return Emission(_stem(task), asm.body, feeds, doc, numbers)
 
 
 def operand_of_labels(labels: tuple[str, ...], view: View) -> At:
@@ -239,7 +241,9 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         "Blocks of outputs, one owner column after the other; partial sums run along the row",
         f"{way} on stream units while the next block accumulates.",
     )
-    return Emission(_stem(task), asm.body, feeds, doc)
+    numbers = {"chunk": task.chunk, "block": block, "owners": owners, "tokens": room}
+    numbers |= {"outputs": labels.size[n], "chunk_bytes": half, "token_bytes": room * 4}
+    return Emission(_stem(task), asm.body, feeds, doc, numbers)
 
 
 def _both_ways(

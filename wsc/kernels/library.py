@@ -14,6 +14,7 @@ from functools import cache
 
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.program import Asynchronous, Fabric, Procedure, Statement
+from wsc.isa.statements import calls
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.flows import ROOT_X, ROOT_Y
@@ -285,11 +286,4 @@ def library(stream_units: int) -> Mapping[str, Procedure]:
 
 def called(body: tuple[Statement, ...]) -> list[str]:
     """Names of the procedures that a body calls, in order of appearance."""
-    found: list[str] = []
-    for statement in body:
-        procedure = getattr(statement, "procedure", None)
-        if procedure is not None:
-            found.append(procedure)
-        for block in ("body", "then", "otherwise"):
-            found.extend(called(getattr(statement, block, ())))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(call.procedure for call in calls(body)))

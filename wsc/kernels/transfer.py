@@ -84,7 +84,7 @@ def emit_load(task: Load, context: Context) -> Emission:
         repeat=(ROW, context.mesh.height) if split else None,
         then=Control.ADVANCE if split else Control.NONE,
         final=Control.RESET if split else Control.NONE,
-        node=task.origin,
+        nodes=task.origin,
     )
     what = "scattered over" if split else "multicast down"
     return Emission("load", asm.body, (feed,), (f"Take a tensor from the edge, {what} columns.",))
@@ -121,7 +121,7 @@ def emit_store(task: Store, context: Context) -> Emission:
         offset,
         walk,
         repeat=(ROW, context.mesh.height) if split else None,
-        node=task.origin,
+        nodes=task.origin,
     )
     return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
 
@@ -170,7 +170,7 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
         offset,
         walk,
         lookup=Lookup("row", count, INDICES.name, Side.WEST, 0),
-        node=task.origin,
+        nodes=task.origin,
     )
     doc = ("Row numbers go out, rows come in; each tile keeps the rows of its tokens.",)
     return Emission("lookup", asm.body, (feed,), doc)

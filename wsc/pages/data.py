@@ -16,13 +16,13 @@ import numpy as np
 
 from wsc.cost.edge import static_environment
 from wsc.cost.predict import Prediction
-from wsc.inspect import all_nodes, held_bytes, numbered, occupied, split_nodes, sram_use
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
 from wsc.isa.program import Call, Program, Region
-from wsc.isa.shown import escaped
-from wsc.report import EstimatedRow, KernelRow, busy_shares, mac_rate
+from wsc.isa.shown import escaped, named
+from wsc.views.inspect import all_nodes, held_bytes, numbered, occupied, sram_use
+from wsc.views.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
 SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
 MOST_ACROSS = 128  # columns and rows of a picture
@@ -99,7 +99,7 @@ def estimate_data(
             number=row.number,
             line=row.line,
             procedure=row.procedure,
-            node=row.node,
+            nodes=row.nodes,
             start=row.start,
             end=row.start + row.cycles,
             busy=0.0,
@@ -147,7 +147,13 @@ def _program_data(
         "lines": _lines(program, rows),
         "routes": _routes(program, block),
         "memory": [
-            {"name": item.name, "at": item.address, "bytes": item.bytes, "node": item.node}
+            {
+                "name": item.name,
+                "at": item.address,
+                "bytes": item.bytes,
+                "nodes": item.nodes,
+                "node": named(item.nodes),
+            }
             for item in program.tensors
         ],
         "sram": {
@@ -277,7 +283,8 @@ def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
     return {
         "line": row.line,
         "kernel": row.procedure,
-        "node": row.node,
+        "node": named(row.nodes),
+        "nodes": row.nodes,
         "start": row.start,
         "end": row.end,
         "cycles": row.cycles,
@@ -298,11 +305,11 @@ def _nodes(program: Program, rows: Sequence[KernelRow], block: int) -> dict[str,
         name: {"cycles": 0, "tensors": [], "columns": [], "rows": []} for name in all_nodes(program)
     }
     for row in rows:
-        for name in split_nodes(row.node):
+        for name in row.nodes:
             found[name]["cycles"] += row.added
     for tensor in program.tensors:
         columns, across = occupied(program, tensor)
-        for name in split_nodes(tensor.node):
+        for name in tensor.nodes:
             into = found[name]
             into["tensors"].append(tensor.name)
             into["columns"] = sorted({*into["columns"], *(place // block for place in columns)})
@@ -341,7 +348,8 @@ def _advice(rows: Sequence[KernelRow]) -> Iterator[dict[str, Any]]:
         yield {
             "line": row.line,
             "kernel": row.procedure,
-            "node": row.node,
+            "node": named(row.nodes),
+            "nodes": row.nodes,
             "gain": gain,
             "text": f"adds {row.added:,} cycles; {bound}",
         }

@@ -36,8 +36,7 @@ function display(number) {
     for (const listener of listeners) listener();
   }
 
-  const parts = (mark) => mark.split(",").filter(Boolean);
-  const chooseNode = (mark, line = 0) => choose({ nodes: new Set(parts(mark)), line });
+  const chooseNodes = (nodes, line = 0) => choose({ nodes: new Set(nodes), line });
   const shares = (nodes) => nodes.some((node) => chosen.nodes.has(node));
 
   // --- the top ----------------------------------------------------------------------
@@ -273,7 +272,7 @@ function display(number) {
   function advice() {
     for (const item of data.advice) {
       const text = `${item.node || item.kernel}: ${count(item.gain)} cycles to gain`;
-      at("advice").append(make("li", { onclick: () => chooseNode(item.node, item.line) }, make("b", {}, text), ` ${item.kernel} ${item.text}`));
+      at("advice").append(make("li", { onclick: () => chooseNodes(item.nodes, item.line) }, make("b", {}, text), ` ${item.kernel} ${item.text}`));
     }
     if (!data.advice.length) at("advice").append(make("p", {}, "Every kernel is at its bound."));
   }
@@ -325,7 +324,7 @@ function display(number) {
         head.textContent = key === order.key ? `${text} ${order.down ? "▾" : "▴"}` : text;
       });
       body.replaceChildren(...known.map((row) =>
-        make("tr", { onclick: () => chooseNode(row.node, row.line), class: row.node && shares(parts(row.node)) ? "chosen" : "" },
+        make("tr", { onclick: () => chooseNodes(row.nodes, row.line), class: shares(row.nodes) ? "chosen" : "" },
           ...COLUMNS.map(([key, , show, number]) => make("td", { class: number ? "number" : "name" }, show(row[key] ?? null) === "null" ? "" : show(row[key] ?? null))))));
     }
 
@@ -347,7 +346,7 @@ function display(number) {
     const picture = make("svg", { viewBox: `0 0 ${wide} ${lanes.length * high + 18}` });
     for (const [row, lane] of placed) {
       const x = (row.start / whole) * wide, w = Math.max(((row.end - row.start) / whole) * wide, 1);
-      picture.append(make("rect", { class: "dot", x, y: lane * high, width: w, height: high - 2, fill: hues[row.bound], onclick: () => chooseNode(row.node, row.line) },
+      picture.append(make("rect", { class: "dot", x, y: lane * high, width: w, height: high - 2, fill: hues[row.bound], onclick: () => chooseNodes(row.nodes, row.line) },
         make("title", {}, `${row.kernel} ${row.node}: ${count(row.start)} to ${count(row.end)}, bound by ${row.bound || "nothing"}`)));
     }
     picture.append(make("text", { x: 0, y: lanes.length * high + 14 }, "cycle 0"),
@@ -404,7 +403,7 @@ function display(number) {
     const bend = Math.max(ridge, low[0]);
     picture.append(make("path", { class: "axis", d: `M${across(low[0])},${up(Math.max(Math.min(io * low[0], compute), low[1]))} L${across(bend)},${up(compute)} L${across(high[0])},${up(compute)}` }));
     for (const { row, x, y } of points) {
-      picture.append(make("circle", { class: "dot", cx: across(x), cy: up(y), r: 5, fill: "#2c7fb8", onclick: () => chooseNode(row.node, row.line) },
+      picture.append(make("circle", { class: "dot", cx: across(x), cy: up(y), r: 5, fill: "#2c7fb8", onclick: () => chooseNodes(row.nodes, row.line) },
         make("title", {}, `${row.kernel} ${row.node}: ${count(y)} multiply-accumulates a cycle, ${count(x)} for each byte of the edge`)));
     }
     picture.append(make("text", { x: (wide + left) / 2, y: tall - 4, "text-anchor": "middle" }, "multiply-accumulates for each byte over the edge"),
@@ -421,7 +420,7 @@ function display(number) {
     const most = Math.max(...data.memory.map((item) => item.at + item.bytes), 1);
     data.memory.forEach((item, place) => {
       const x = left + (item.at / most) * wide * 0.7;
-      picture.append(make("rect", { class: "dot", x, y: place * row, width: Math.max((item.bytes / most) * wide * 0.7, 1), height: row - 2, fill: "#2c7fb8", onclick: () => chooseNode(item.node) },
+      picture.append(make("rect", { class: "dot", x, y: place * row, width: Math.max((item.bytes / most) * wide * 0.7, 1), height: row - 2, fill: "#2c7fb8", onclick: () => chooseNodes(item.nodes) },
         make("title", {}, `${item.name}: bytes ${count(item.at)} to ${count(item.at + item.bytes)}`)),
       make("text", { x: x + (item.bytes / most) * wide * 0.7 + 4, y: place * row + 9 }, item.name));
     });

@@ -9,25 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from wsc.ir.check import infer
 from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Type
 from wsc.ir.regroup import Turn, adapted, delayed, joins, place
-from wsc.passes.simplify import drop_dead, tidy
+from wsc.passes.simplify import drop_dead, faults, tidy
+from wsc.passes.stage import Pass
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class Between(Pass[Graph, Graph]):
     """Maps whose operands are moved, and whose result is moved again, follow the second movement.
 
     What they take of one value, moved in the same way, is moved once and cut there. Requires a
     simplified graph; ensures that no node is dead.
     """
 
-    name: str = "between"
+    name: ClassVar[str] = "between"
 
-    def apply(self, graph: Graph) -> Graph:
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        yield from faults(before, after)
+
+    def apply(self, stage: Graph) -> Graph:
         """The graph with such maps behind the movement of their results."""
+        graph = stage
         return _Later(graph).apply()
 
 

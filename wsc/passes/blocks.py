@@ -17,6 +17,7 @@ import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.graph import (
@@ -42,7 +43,8 @@ from wsc.isa.types import DType
 from wsc.layout import Mesh, block
 from wsc.passes.contraction import choose_contraction
 from wsc.passes.sequences import join_sequences
-from wsc.passes.simplify import compose_moves, drop_dead, split_pads
+from wsc.passes.simplify import compose_moves, drop_dead, faults, split_pads
+from wsc.passes.stage import Pass
 
 SHARE = 0.5  # of a tile's SRAM that a block may take with its operands
 PARTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -50,7 +52,7 @@ LOWEST = {DType.F32: -3.4028234663852886e38, DType.F16: -65504.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class Blocks(Pass[Graph, Graph]):
     """Attention whose scores have no layout that fits is done in blocks of keys.
 
     Sequences of a batch count as heads then. Requires a simplified graph; ensures that no node is
@@ -58,10 +60,11 @@ class Blocks:
     """
 
     fabric: Fabric
-    name: str = "blocks"
+    name: ClassVar[str] = "blocks"
 
-    def apply(self, graph: Graph) -> Graph:
+    def apply(self, stage: Graph) -> Graph:
         """The graph with such attention in blocks."""
+        graph = stage
         found: dict[Hashable, int | None] = {}  # layers are alike
 
         def sized(types: dict[str, Type], item: Attention) -> int | None:
@@ -89,6 +92,10 @@ class Blocks:
         # Maps are not fused any more: one for all blocks would want all of their results at once.
         graph = compose_moves(split_pads(joined.with_(nodes=tuple(nodes))))
         return drop_dead(graph)
+
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        yield from faults(before, after)
 
     def _size(self, types: dict[str, Type], item: Attention) -> int | None:
         """Keys of a block: 0 if it all fits, None if nothing does."""

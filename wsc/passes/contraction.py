@@ -84,7 +84,7 @@ class Choice:
     bytes: int
 
     def task(
-        self, op: Contract, a: View, b: View | None, weight: str, out: View, origin: str
+        self, op: Contract, a: View, b: View | None, weight: str, out: View, origin: tuple[str, ...]
     ) -> ContractTask:
         """The task, without its scratch buffers."""
         return ContractTask(

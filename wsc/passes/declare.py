@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wsc.isa import expr as ex
-from wsc.isa.program import Call, If, Loop, Op, Program, Region, Scalar, Statement, Tensor, assigned
+from wsc.isa.program import Call, If, Loop, Op, Program, Region, Scalar, Statement, Tensor
+from wsc.isa.statements import assigned, blocks, rewrite
 from wsc.isa.values import VALUES, Class
-from wsc.passes.share import rewrite
 
 POOL = "pool"  # what all tensors share that have bytes at different times
 
@@ -60,8 +60,8 @@ class _Main:
                     known[statement.register] = turn
                     self.block(statement.body, known)
             elif isinstance(statement, If):
-                self.block(statement.then, known)
-                self.block(statement.otherwise, known)
+                for block in blocks(statement):
+                    self.block(block, known)
             elif isinstance(statement, Call):
                 for _, node in statement.arguments:
                     self._address(node, known)

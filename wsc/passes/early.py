@@ -6,7 +6,7 @@ of them at the end. Until then every part would take its own room in each tile.
 
 from __future__ import annotations
 
-from wsc.ir.tasks import MoveTask, Task, views
+from wsc.ir.tasks import MoveTask, Task, read, written
 from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.layout import Mesh
 
@@ -20,17 +20,15 @@ def early(tasks: list[Task], mesh: Mesh) -> list[Task]:
     Only where it saves memory: the sources that then die sooner are at least as large in each tile
     as the output that lives longer.
     """
-    written: dict[str, int] = {}
+    made: dict[str, int] = {}
     reads: dict[str, list[int]] = {}
     joins: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
-        out = getattr(task, "out", None)
-        for view in views(task):
-            if view is not out:
-                reads.setdefault(view.buffer, []).append(number)
-        if out is not None:
-            written[out.buffer] = number
-            joins.setdefault(out.buffer, []).append(number)
+        for view in read(task):
+            reads.setdefault(view.buffer, []).append(number)
+        for view in written(task):
+            made[view.buffer] = number
+            joins.setdefault(view.buffer, []).append(number)
     behind: dict[int, list[int]] = {}
     moved: set[int] = set()
     for numbers in joins.values():
@@ -38,7 +36,7 @@ def early(tasks: list[Task], mesh: Mesh) -> list[Task]:
             for number in numbers:
                 task = tasks[number]
                 assert isinstance(task, MoveTask)
-                behind.setdefault(written[task.value.buffer], []).append(number)
+                behind.setdefault(made[task.value.buffer], []).append(number)
             moved.update(numbers)
     order = [
         place

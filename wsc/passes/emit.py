@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import ClassVar
 
 from wsc.errors import CompileError
 from wsc.ir.tasks import Placed, Task, edge_names, views
-from wsc.isa.expr import names
+from wsc.isa.expr import Int, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import described
 from wsc.isa.program import (
+    Call,
     EdgeTensor,
     Kind,
+    Loop,
     Procedure,
     Program,
     Region,
     Statement,
     Tensor,
-    statements,
 )
+from wsc.isa.statements import calls, expressions, rewrite, statements
 from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.flows import REGION
 from wsc.kernels.library import SEMAPHORES, called, library
-from wsc.kernels.registers import expressions
 from wsc.layout import whole
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import Names, rolled, schedule
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, share, take_apart
+from wsc.passes.stage import Pass
 
 WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(Pass[Placed, Program]):
     """Kernels become procedures and calls, their streams the edge's schedule, buffers tensors.
 
     The weight store plays the streams in the order in which the kernels consume them, each as
@@ -52,26 +56,32 @@ class Emit:
     precision: DType
     model: str
     work: int | None = None
-    name: str = "emit"
+    name: ClassVar[str] = "emit"
 
-    def apply(self, placed: Placed) -> Program:
+    def apply(self, stage: Placed) -> Program:
         """The program. Raises CompileError for a core that no kernel can do with."""
+        placed = stage
         _require_core(self.fabric)
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
         bodies = _Bodies(context)
         instances = [bodies.of(task) for task in placed.tasks]
-        shared = share(instances, self.fabric.window)
+        shared = share(instances, self.fabric.window, {item.name for item in placed.buffers})
         procedures = (*needed(shared.procedures, self.fabric), *shared.procedures)
         transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
         steps = [
-            replace(call, node=task.origin)
+            replace(call, nodes=task.origin)
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         ]
         names = Names()
         code = rolled(steps, procedures, placed.addresses, self.fabric, placed.layers, names)
-        main = code.main
-        played = schedule([item.emission.transfers for item in instances], code.layers, names)
+        streams = [item.emission.transfers for item in instances]
+        main, consumers = named_calls(code.main, [bool(own) for own in streams])
+        streams = [
+            tuple(replace(transfer, call=call) for transfer in own)
+            for own, call in zip(streams, consumers, strict=True)
+        ]
+        played = schedule(streams, code.layers, names)
         memory = tensors(placed)
         if len(main) < len(steps):
             memory = _first_turns(memory, [main, *(p.body for p in procedures)])
@@ -96,6 +106,65 @@ class Emit:
         )
         program = program.with_(edge_tensors=_in_families(program))
         return described(declared(program), self.fabric)
+
+    def broken(self, before: Placed, after: Program) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        bodies = [procedure.body for procedure in after.procedures]
+        streams = [transfer for transfer, _ in each_transfer(after.transfers)]
+        if sorted(flows_of(bodies, streams)) != sorted(name for name, _ in after.colors):
+            yield "the colors are not the flows that are used"
+        numbers = [number for _, number in after.colors]
+        if len(set(numbers)) < len(numbers):
+            yield "two flows have one color"
+        parameters = {procedure.name: procedure.parameters for procedure in after.procedures}
+        (region,) = after.regions
+        for call in calls(region.main):
+            if tuple(name for name, _ in call.arguments) != parameters.get(call.procedure):
+                yield f"a call of '{call.procedure}' has other arguments than parameters"
+        if len([*_executed(region.main)]) != len(before.tasks):
+            yield f"main does not make one call for each of the {len(before.tasks)} tasks"
+
+
+def named_calls(
+    main: tuple[Statement, ...], streams: Sequence[bool]
+) -> tuple[tuple[Statement, ...], list[str]]:
+    """Main with a name for each call that has streams in some turn.
+
+    streams: whether each call has some, in the order in which they run.
+
+    Returns:
+        The new main, and the name of the call that makes each of those calls.
+    """
+    numbers = count(1)
+
+    def numbered(statement: Statement) -> Statement:
+        if isinstance(statement, Call):
+            return replace(statement, name=f"c{next(numbers)}")
+        return statement
+
+    main = rewrite(main, own=numbered)
+    executed = [call.name for call in _executed(main)]
+    wanted = {name for name, has in zip(executed, streams, strict=True) if has}
+    kept = [call.name for call in calls(main) if call.name in wanted]
+    names = {name: f"c{number}" for number, name in enumerate(kept, 1)}
+
+    def named(statement: Statement) -> Statement:
+        if isinstance(statement, Call):
+            return replace(statement, name=names.get(statement.name, ""))
+        return statement
+
+    return rewrite(main, own=named), [names.get(name, "") for name in executed]
+
+
+def _executed(body: Iterable[Statement]) -> Iterator[Call]:
+    """The calls of a main in the order in which they run, those of a loop at each turn."""
+    for statement in body:
+        if isinstance(statement, Loop):
+            assert isinstance(statement.count, Int)
+            for _ in range(statement.count.value):
+                yield from _executed(statement.body)
+        elif isinstance(statement, Call):
+            yield statement
 
 
 @dataclass(slots=True)
@@ -166,7 +235,7 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
         words = buffer.bytes // buffer.dtype.bytes
         dims = view.extents if view is not None else (whole(words),)
         address = placed.addresses[buffer.name]
-        found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.node))
+        found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.nodes))
     return tuple(found)
 
 

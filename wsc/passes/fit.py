@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wsc.errors import DoesNotFit, shortened
-from wsc.inspect import sram_kinds
 from wsc.ir.graph import Type
 from wsc.ir.tasks import Load, Placed, scratch
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
+from wsc.isa.shown import named
 from wsc.layout import Mesh, local_size
-from wsc.parts import code_of_layers
 from wsc.passes.contraction import Choice, out_bytes
+from wsc.views.inspect import sram_kinds
+from wsc.views.parts import code_of_layers
 
 FEW = 3  # buffers of a kind that are named
 VALUES, WEIGHTS, SCRATCH = "values", "weights", "scratch of one kernel"
@@ -25,10 +26,10 @@ LONG_CODE = (
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Bytes of SRAM that something takes, and the node that it is for."""
+    """Bytes of SRAM that something takes, and the nodes that it is for."""
 
     kind: str
-    node: str
+    nodes: tuple[str, ...]
     bytes: int
 
 
@@ -44,16 +45,16 @@ def kinds_of(placed: Placed) -> dict[str, str]:
 
 
 def values_too_large(
-    placed: Placed, fabric: Fabric, node: str, held: Iterable[Held], top: int
+    placed: Placed, fabric: Fabric, nodes: tuple[str, ...], held: Iterable[Held], top: int
 ) -> DoesNotFit:
     """The values alone do not fit.
 
-    node: of the fullest task. held: what is alive there. top: bytes that it takes, with what lies
+    nodes: of the fullest task. held: what is alive there. top: bytes that it takes, with what lies
     between.
     """
     more = max(math.ceil(top / fabric.sram_bytes), 2)
     return DoesNotFit(
-        f"node '{node}': the values alive there need {top} bytes of each "
+        f"node '{named(nodes)}': the values alive there need {top} bytes of each "
         f"tile, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}: {_listed(held)}; "
         f"use more tiles (now {placed.mesh.width}x{placed.mesh.height}), about {more} times as "
         f"many{_smaller(placed)}"
@@ -61,7 +62,7 @@ def values_too_large(
 
 
 def no_layout(
-    node: str,
+    nodes: tuple[str, ...],
     fabric: Fabric,
     mesh: Mesh,
     choice: Choice | None,
@@ -75,8 +76,8 @@ def no_layout(
     in SRAM. out: type of the result. streamed: whether the other operand comes from the edge.
     """
     head = (
-        f"node '{node}': no layout of its operands and result fits the {fabric.sram_bytes} bytes "
-        f"of a tile on {mesh.width}x{mesh.height} tiles"
+        f"node '{named(nodes)}': no layout of its operands and result fits the "
+        f"{fabric.sram_bytes} bytes of a tile on {mesh.width}x{mesh.height} tiles"
     )
     if choice is None:
         return DoesNotFit(f"{head}; use more tiles")
@@ -104,8 +105,8 @@ def _listed(items: Iterable[Held]) -> str:
     """``40,960 of values (32,768 of 'logits', ...), 512 of weights (512 of 'ln_f')``."""
     kinds: dict[str, dict[str, int]] = {}
     for item in items:
-        nodes = kinds.setdefault(item.kind, {})
-        nodes[item.node] = nodes.get(item.node, 0) + item.bytes
+        sizes, shown = kinds.setdefault(item.kind, {}), named(item.nodes)
+        sizes[shown] = sizes.get(shown, 0) + item.bytes
     order = sorted(kinds, key=lambda kind: -sum(kinds[kind].values()))
     return ", ".join(
         f"{sum(kinds[kind].values())} of {kind} ({_few(kinds[kind])})" for kind in order
@@ -120,7 +121,7 @@ def _few(nodes: Mapping[str, int]) -> str:
 
 def no_room_for_code(program: Program, fabric: Fabric, code: int) -> DoesNotFit:
     """Values and code do not fit together; ``code`` bytes of it."""
-    top = max(program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.node else (0, 0))
+    top = max(program.tensors, key=lambda t: (t.address + t.bytes, t.bytes) if t.nodes else (0, 0))
     kinds = sram_kinds(program, fabric)
     data = kinds.values + kinds.weights
     text, layers = _code(program, fabric, code, data)
@@ -130,8 +131,9 @@ def no_room_for_code(program: Program, fabric: Fabric, code: int) -> DoesNotFit:
     parts = [f"{kinds.values} of values"] + ([f"{kinds.weights} of weights"] * bool(kinds.weights))
     held = ", ".join([*parts, text])
     return DoesNotFit(
-        f"node '{top.node}': {data} bytes of values and {code} bytes of code are {data + code}, "
-        f"but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}: {held}; {advice}"
+        f"node '{named(top.nodes)}': {data} bytes of values and {code} bytes of code are "
+        f"{data + code}, but a tile of fabric '{fabric.name}' has {fabric.sram_bytes}: {held}; "
+        f"{advice}"
     )
 
 

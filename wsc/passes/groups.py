@@ -8,21 +8,24 @@ keys are taken in blocks (``blocks``), and derivatives need no rule of their own
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.build import GraphBuilder, Value
+from wsc.ir.check import check_graph
 from wsc.ir.graph import Contract, Graph, Index, Map, Node, Reduce, Type
 from wsc.isa.fabric import Fabric
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import choose_contraction
+from wsc.passes.stage import Pass
 
 SHARE = 0.2  # of a tile's SRAM that a product of one group may take with its operands
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(Pass[Graph, Graph]):
     """Attention whose scores have no layout that fits is done in groups of heads and sequences.
 
     Requires a checked graph; ensures that nothing reads what groups stand for. What fits is left
@@ -30,10 +33,17 @@ class Groups:
     """
 
     fabric: Fabric
-    name: str = "groups"
+    name: ClassVar[str] = "groups"
 
-    def apply(self, graph: Graph) -> Graph:
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        check_graph(after)
+        if [output.name for output in before.outputs] != [output.name for output in after.outputs]:
+            yield "the outputs of the graph are others"
+
+    def apply(self, stage: Graph) -> Graph:
         """The graph with such attention in groups."""
+        graph = stage
         found: dict[Hashable, tuple[int, ...] | None] = {}  # layers are alike
         work: dict[str, _Split] = {}
         types = graph.types()

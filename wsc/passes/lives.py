@@ -7,19 +7,15 @@ them where step k had them, or each a constant further on, the steps can become 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median_low
-from typing import Any
 
-from wsc.ir.tasks import EDGE, MoveTask, Placed, Run, Task, scratch, views
-from wsc.layout import View
+from wsc.ir.tasks import Placed, Role, Run, Task, parts, roles, scratch, views
 from wsc.passes.periods import numbered, runs
 
 Spans = list[tuple[int, int]]
 Place = tuple[int, int, int]  # the first task of the steps, the task in the step, the buffer in it
-BUFFERS = ("scratch", "accumulator", "arrivals", "sums")  # fields of tasks that name buffers
-NAMES = ("origin", *EDGE)  # fields of tasks that name nodes and edge tensors
 TAKING_TURNS = (1, 2, 4)  # addresses of buffers that are alive into the next steps
 
 
@@ -86,25 +82,20 @@ def form(task: Task, positions: bool = False, names: bool = True) -> Hashable:
     positions: whether the positions that movement names count too. names: whether those of edge
     tensors and nodes do.
     """
-    parts: list[Hashable] = [type(task)]
-    for entry in fields(task):
-        value: Any = getattr(task, entry.name)
-        if entry.name in NAMES and not names:
-            value = bool(value)
-        if isinstance(task, MoveTask) and entry.name == "steps" and not positions:
-            value = tuple(type(step) for step in value)
-        elif entry.name in BUFFERS:
-            value = len(value) if isinstance(value, tuple) else bool(value)
-        elif isinstance(value, View):
-            value = _layout(value)
-        elif entry.name == "inputs" and isinstance(value, tuple):
-            value = tuple(_layout(view) for view in value)
-        parts.append(value)
-    return tuple(parts)
-
-
-def _layout(view: View) -> Hashable:
-    return (view.dtype, view.extents, view.strides)
+    found: list[Hashable] = [type(task)]
+    for name, role in roles(type(task)).items():
+        held = parts(task, name)
+        if role in (Role.READ, Role.WRITE):
+            found.append(tuple((view.dtype, view.extents, view.strides) for view in held))
+        elif role is Role.SCRATCH:
+            found.append(len(held))
+        elif role in (Role.EDGE, Role.NODE) and not names:
+            found.append(bool(held))
+        elif role is Role.MOVEMENT and not positions:
+            found.append(tuple(type(step) for step in held))
+        else:
+            found.append(getattr(task, name))
+    return tuple(found)
 
 
 def folded(placed: Placed, lives: list[Life]) -> list[Room]:

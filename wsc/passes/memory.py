@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from wsc.ir.graph import Arg
-from wsc.ir.tasks import MapTask, Placed, scratch, views
+from wsc.ir.tasks import MapTask, Placed, read, scratch, views
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
@@ -15,12 +16,13 @@ from wsc.kernels.elementwise import temporaries
 from wsc.layout import Buffer
 from wsc.passes.fit import VALUES, Held, kinds_of, no_room_for_code, values_too_large
 from wsc.passes.lives import Life, Room, buffers_of, folded
+from wsc.passes.stage import Pass
 
 ALIGNMENT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Allocate:
+class Allocate(Pass[Placed, Placed]):
     """Give every buffer an address in the fabric's SRAM.
 
     Requires a placed program; ensures that buffers alive at the same task do not overlap,
@@ -29,15 +31,16 @@ class Allocate:
     """
 
     fabric: Fabric
-    name: str = "memory"
+    name: ClassVar[str] = "memory"
     limited: bool = True  # else there is as much SRAM as it takes: to see how long the code is
 
-    def apply(self, placed: Placed) -> Placed:
+    def apply(self, stage: Placed) -> Placed:
         """The placed program with addresses.
 
         Raises:
             DoesNotFit: the buffers alive at some task exceed the SRAM of a tile.
         """
+        placed = stage
         lives = lifetimes(placed)
         single = [Room([life]) for life in lives]
         rooms = folded(placed, lives)
@@ -49,6 +52,30 @@ class Allocate:
         addresses = {name: life.address for life in lives for name in life.names}
         return replace(placed, addresses=addresses)
 
+    def broken(self, before: Placed, after: Placed) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        sizes = {buffer.name: buffer.bytes for buffer in after.buffers}
+        last = {name: n for n, task in enumerate(after.tasks) for name in buffers_of(task)}
+        alive: dict[str, tuple[int, int]] = {}
+        for number, task in enumerate(after.tasks):
+            what = f"task {number}, {type(task).__name__}"
+            over = {view.buffer for view in read(task) if last[view.buffer] == number}
+            over = over if isinstance(task, MapTask) else set[str]()
+            for name in dict.fromkeys((SYNC, *buffers_of(task))):
+                if name in alive:
+                    continue
+                begin = after.addresses.get(name, -1)
+                end = begin + sizes[name]
+                if begin < 0 or begin % ALIGNMENT:
+                    yield f"{what}: no address, or an odd one, for buffer '{name}'"
+                if self.limited and end > self.fabric.sram_bytes:
+                    yield f"{what}: buffer '{name}' ends beyond the SRAM of a tile"
+                for other, (low, high) in alive.items():
+                    if begin < high and low < end and not (other in over and low == begin):
+                        yield f"{what}: buffers '{name}' and '{other}' overlap"
+                alive[name] = (begin, end)
+            alive = {name: at for name, at in alive.items() if name == SYNC or last[name] > number}
+
     def _top(self, lives: list[Life]) -> int:
         """Bytes up to the end of the highest buffer."""
         return max(life.address + life.bytes for life in lives)
@@ -58,9 +85,9 @@ class Allocate:
         if top <= self.fabric.sram_bytes:
             return
         number = _fullest(placed, lives)
-        kinds, nodes = kinds_of(placed), {item.name: item.node for item in placed.buffers}
+        kinds, nodes = kinds_of(placed), {item.name: item.nodes for item in placed.buffers}
         held = [
-            Held(kinds.get(life.names[0], VALUES), nodes.get(life.names[0], ""), life.bytes)
+            Held(kinds.get(life.names[0], VALUES), nodes.get(life.names[0], ()), life.bytes)
             for life in lives
             if life.first <= number <= life.last
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.graph import (
@@ -40,6 +41,10 @@ from wsc.ir.tasks import (
     ScatterTask,
     Store,
     edge_names,
+    read,
+    scratch,
+    views,
+    written,
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Extent, Kind
@@ -64,6 +69,7 @@ from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
+from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
 from wsc.passes.views import before_steps
 
@@ -72,7 +78,7 @@ SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(Pass[Graph, Placed]):
     """Give every value a layout and every node a kernel.
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
@@ -83,11 +89,43 @@ class Place:
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
-    name: str = "place"
+    name: ClassVar[str] = "place"
 
-    def apply(self, graph: Graph) -> Placed:
+    def apply(self, stage: Graph) -> Placed:
         """The placed program."""
-        return Placer(graph, self.fabric, same_order=self.same_order, alike=self.alike).run()
+        return Placer(stage, self.fabric, same_order=self.same_order, alike=self.alike).run()
+
+    def broken(self, before: Graph, after: Placed) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        sizes = {buffer.name: buffer.bytes for buffer in after.buffers}
+        edge = {tensor.name for tensor in after.edge_tensors}
+        made: set[str] = set()
+        for number, task in enumerate(after.tasks):
+            what = f"task {number}, {type(task).__name__}"
+            for name in {view.buffer for view in views(task)} | {*scratch(task)}:
+                if name not in sizes:
+                    yield f"{what}, names a buffer '{name}' that is not there"
+            for view in views(task):
+                last = sum(
+                    (extent.length - 1) * abs(stride)
+                    for extent, stride in zip(view.extents, view.strides, strict=True)
+                )
+                room = sizes.get(view.buffer, 0)
+                if view.local_size and last + view.dtype.bytes > room:
+                    yield f"{what}, has a view of '{view.buffer}' beyond its {room} bytes"
+            for view in read(task):
+                if view.buffer not in made and view.buffer != SYNC:
+                    yield f"{what}, reads '{view.buffer}' before anything is written there"
+            made |= {view.buffer for view in written(task)}
+            for name in edge_names(task):
+                if name not in edge:
+                    yield f"{what}, names an edge tensor '{name}' that is not there"
+        stores = [task for task in after.tasks if isinstance(task, Store)]
+        stored = [task.target for task in stores if not task.shape]
+        stored += {task.target for task in stores if task.shape}  # sent out part by part
+        wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.OUTPUT]
+        if sorted(stored) != sorted(wanted):
+            yield "not every output is sent out once"
 
 
 @dataclass(slots=True)
@@ -130,8 +168,8 @@ class Placer(Values):
             if output.name not in self.stored:
                 self._store(output)
         for value, target in self.beside.items():
-            self.origin = target
-            self.tasks.append(Store(self.view(value), target, target))
+            self.origin = (target,)
+            self.tasks.append(Store(self.view(value), target, origin=self.origin))
         used = {name for task in self.tasks for name in edge_names(task)}
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
@@ -153,7 +191,7 @@ class Placer(Values):
         }
         before = False
         for node in nodes:
-            self.origin = ",".join(node.origin) or node.name
+            self.origin = node.origin or (node.name,)
             # A layer that was computed again turns to its derivative, as all of training does at
             # the loss: what was moved to compute it has room again.
             if before and not computed_again(node.name):
@@ -175,8 +213,8 @@ class Placer(Values):
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
-        self.origin = output.name
-        self.tasks.append(Store(self.as_shown(output.value), output.name, output.name))
+        self.origin = (output.name,)
+        self.tasks.append(Store(self.as_shown(output.value), output.name, origin=self.origin))
         self.stored.add(output.name)
 
     # --- nodes ------------------------------------------------------------------
@@ -191,7 +229,7 @@ class Placer(Values):
         scratch = tuple(
             self.buffer(f"{node.output}.tmp{i}", DType.F32, size) for i in range(max(place) + 1)
         )
-        self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, self.origin))
+        self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, origin=self.origin))
         self.homes[node.output] = out
 
     def _map_extents(self, node: Node) -> Extents:
@@ -327,7 +365,9 @@ class Placer(Values):
         if op.kind is Reduction.SUM and out.dtype is DType.F16:
             wide = self.buffer(f"{node.output}.sum", DType.F32, out.local_size * 4)
         self.tasks.append(
-            ReduceTask(op.kind, op.index, op.out, op.extents, value, out, axes, wide, self.origin)
+            ReduceTask(
+                op.kind, op.index, op.out, op.extents, value, out, axes, wide, origin=self.origin
+            )
         )
         self.homes[node.output] = out
 
@@ -392,9 +432,9 @@ class Placer(Values):
         """Send a part of an output out."""
         origin = self.origin
         for output in self.leaving[node.output]:
-            self.origin = output.name
+            self.origin = (output.name,)
             shape = self.types[node.output].shape
-            self.tasks.append(Store(part, output.name, output.name, shape))
+            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
@@ -441,7 +481,7 @@ class Placer(Values):
         extents = kept[:axis] + where.extents + kept[axis + 1 :]
         out = self.fresh(node.output, node.type.dtype, extents)
         ordinary = self._ordinary(indices, source.extents[axis].size)
-        self.tasks.append(GatherTask(source, where, axis, out, self.origin, ordinary))
+        self.tasks.append(GatherTask(source, where, axis, out, ordinary, origin=self.origin))
         self.homes[node.output] = out
 
     def _ordinary(self, indices: str, size: int) -> bool:
@@ -484,7 +524,15 @@ class Placer(Values):
         out = self.fresh(node.output, node.type.dtype, extents)
         ordinary = self._ordinary(indices, out.extents[axis].size)
         task = ScatterTask(
-            source, where, placed, axis, node.op.kind, out, self.origin, ordinary, node.op.skips
+            source,
+            where,
+            placed,
+            axis,
+            node.op.kind,
+            out,
+            ordinary,
+            node.op.skips,
+            origin=self.origin,
         )
         self.tasks.append(task)
         self.homes[node.output] = out
@@ -512,11 +560,11 @@ class Placer(Values):
             out = self.fresh(node.output, dtype, tuple(extents))
             data: View | None = None
             for where, placed in self._updates(indices, updates, axis, tuple(extents), row):
-                self.tasks.append(
-                    ScatterTask(
-                        data, where, placed, axis, op.kind, out, self.origin, ordinary, op.skips
-                    )
+                kind, skips = op.kind, op.skips
+                task = ScatterTask(
+                    data, where, placed, axis, kind, out, ordinary, skips, origin=self.origin
                 )
+                self.tasks.append(task)
                 data = out
             if not alone:
                 self.homes[node.output] = out
@@ -573,7 +621,7 @@ class Placer(Values):
                 out = self.fresh(node.output, node.type.dtype, (*rows, *columns))
                 drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
             table = self.outside[data]
-            self.tasks.append(LookupTask(table, numbers, out, drop, begins, self.origin))
+            self.tasks.append(LookupTask(table, numbers, out, drop, begins, origin=self.origin))
         assert out is not None
         self.homes[node.output] = out
 
@@ -617,7 +665,7 @@ class Placer(Values):
         """Row numbers counted from the end made ordinary; what is none stops the run."""
         out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
         body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
-        self.tasks.append(MapTask(body, (view,), out, (), self.origin))
+        self.tasks.append(MapTask(body, (view,), out, (), origin=self.origin))
         return out
 
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
 from wsc.ir.tasks import Run
-from wsc.isa.code_size import block_bytes, calls
+from wsc.isa.code_size import block_bytes
 from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, TransferLoop, assigned
+from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, TransferLoop
+from wsc.isa.statements import assigned, calls
 from wsc.isa.turns import common
 from wsc.kernels.asm import Asm
 from wsc.kernels.registers import compact
@@ -84,6 +85,10 @@ class Names:
         table = self.tables.setdefault(tuple(texts), f"n{len(self.tables) + 1}")
         return f"{{{table}[{LAYER}]}}"
 
+    def nodes(self, turns: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+        """The names of nodes in all turns; a turn that has fewer than others has empty ones."""
+        return tuple(self.over(texts) for texts in zip_longest(*turns, fillvalue=""))
+
 
 @dataclass(slots=True)
 class _Roller:
@@ -111,7 +116,7 @@ class _Roller:
         """The loop over as many of these layers as possible, and which they are."""
         calls = main[stack.start : stack.end]
         # Nodes have other names in each layer.
-        numbers = _Numbers([replace(call, node="") for call in calls], self.addresses)
+        numbers = _Numbers([replace(call, nodes=()) for call in calls], self.addresses)
         found: list[Run] = []
         for together in TOGETHER:
             found += numbers.even(stack.period * together)
@@ -120,7 +125,8 @@ class _Roller:
         best = max(found, key=lambda run: (run.count - 1) * run.period)
         named = [
             replace(
-                call, node=self.names.over([c.node for c in calls[place : best.end : best.period]])
+                call,
+                nodes=self.names.nodes([c.nodes for c in calls[place : best.end : best.period]]),
             )
             for place, call in enumerate(calls[: best.start + best.period])
             if place >= best.start
@@ -174,7 +180,7 @@ class _Numbers:
             return 0
 
         forms = tuple((name, form(value)) for name, value in call.arguments)
-        return (call.procedure, call.node, forms), numbers
+        return (call.procedure, call.nodes, forms), numbers
 
     def steady(self, period: int) -> npt.NDArray[np.bool_]:
         """Whether the numbers of calls i, i + period, i + 2*period are equally far apart."""
@@ -338,8 +344,8 @@ def schedule(
         for place in range(run.start, run.start + run.period):
             for turns in zip(*parts[place : run.end : run.period], strict=True):
                 tensor = names.over([transfer.tensor for transfer in turns])
-                node = names.over([transfer.node for transfer in turns])
-                body.append(replace(turns[0], tensor=tensor, node=node))
+                nodes = names.nodes([transfer.nodes for transfer in turns])
+                body.append(replace(turns[0], tensor=tensor, nodes=nodes))
         if body:
             found.append(TransferLoop(LAYER, run.count, repeated(body)))
         end = run.end

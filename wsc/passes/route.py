@@ -8,20 +8,18 @@ paths must not close a cycle: a channel dependency graph shows that, or names th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import networkx as nx
 
 from wsc.errors import CompileError
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
+from wsc.isa.program import Fabric as Queue
 from wsc.isa.program import (
-    Call,
-    If,
-    Loop,
     Op,
     Operand,
     Procedure,
@@ -29,16 +27,16 @@ from wsc.isa.program import (
     Route,
     Statement,
     Transfer,
-    statements,
 )
-from wsc.isa.program import Fabric as Queue
-from wsc.isa.turns import changed
+from wsc.isa.statements import colors_of, rewrite
+from wsc.isa.turns import changed, each_transfer
 from wsc.isa.types import Side
 from wsc.kernels.flows import FLOWS, REGION, SHARED, Flow
+from wsc.passes.stage import Pass
 
 
 @dataclass(frozen=True, slots=True)
-class AssignColors:
+class AssignColors(Pass[Program, Program]):
     """Flows that never meet share a color, and no flow waits for itself.
 
     Requires a program in which each flow has a color of its name; ensures that its colors
@@ -46,10 +44,11 @@ class AssignColors:
     """
 
     fabric: Fabric
-    name: str = "route"
+    name: ClassVar[str] = "route"
 
-    def apply(self, program: Program) -> Program:
+    def apply(self, stage: Program) -> Program:
         """The program with colors in place of flows."""
+        program = stage
         routing = route([name for name, _ in program.colors], self.fabric)
         return program.with_(
             colors=routing.colors,
@@ -57,6 +56,17 @@ class AssignColors:
             procedures=tuple(recolor_procedure(p, routing) for p in program.procedures),
             transfers=changed(program.transfers, lambda t: recolor_transfer(t, routing)),
         )
+
+    def broken(self, before: Program, after: Program) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        known = {name for name, number in after.colors if 0 <= number < self.fabric.colors}
+        used = {route.color for route in after.routes}
+        for procedure in after.procedures:
+            used |= colors_of(procedure.body)
+        for transfer, _ in each_transfer(after.transfers):
+            used.add(transfer.color)
+        for color in sorted(used - known):
+            yield f"'{color}' is none of the {self.fabric.colors} colors of the fabric"
 
 
 SAMPLE = 8  # flows are patterns of x, y, W, H; a small mesh shows all of their cases
@@ -73,22 +83,12 @@ class Routing:
 
 def flows_of(bodies: Iterable[tuple[Statement, ...]], transfers: Iterable[Transfer]) -> list[str]:
     """Names of the flows that instructions and transfers use, in the library's order."""
-    used: set[str] = set()
-    for body in bodies:
-        _collect(body, used)
+    used = {color for body in bodies for color in colors_of(body)}
     for transfer in transfers:
         used.add(transfer.color)
         if transfer.lookup is not None:
             used.add(transfer.lookup.color)
     return [name for name in FLOWS if name in used]
-
-
-def _collect(body: tuple[Statement, ...], used: set[str]) -> None:
-    for statement in statements(body):
-        if isinstance(statement, Op):
-            used.update(o.color for o in statement.operands if isinstance(o, Queue))
-            if statement.color is not None:
-                used.add(statement.color)
 
 
 Table = dict[tuple[int, int], tuple[tuple[Side, tuple[Side, ...]], ...]]
@@ -209,23 +209,14 @@ def recolor_procedure(procedure: Procedure, routing: Routing) -> Procedure:
 
 
 def _recolor(body: tuple[Statement, ...], colors: dict[str, str]) -> tuple[Statement, ...]:
-    return tuple(_recolored(statement, colors) for statement in body)
+    def own(statement: Statement) -> Statement:
+        if not isinstance(statement, Op):
+            return statement
+        color = None if statement.color is None else colors[statement.color]
+        operands = tuple(_queue(operand, colors) for operand in statement.operands)
+        return replace(statement, color=color, operands=operands)
 
-
-def _recolored(statement: Statement, colors: dict[str, str]) -> Statement:
-    if isinstance(statement, Loop):
-        return replace(statement, body=_recolor(statement.body, colors))
-    if isinstance(statement, If):
-        return replace(
-            statement,
-            then=_recolor(statement.then, colors),
-            otherwise=_recolor(statement.otherwise, colors),
-        )
-    if isinstance(statement, Call):
-        return statement
-    color = colors[statement.color] if statement.color is not None else None
-    operands = tuple(_queue(operand, colors) for operand in statement.operands)
-    return replace(statement, color=color, operands=operands)
+    return rewrite(body, own=own)
 
 
 def _queue(operand: Operand, colors: dict[str, str]) -> Operand:

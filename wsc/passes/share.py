@@ -5,52 +5,22 @@ Layers that repeat so share their code: the text is short, and SRAM holds each k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from wsc.isa.expr import Expr, ExprLike, Int, Name, names, split, substitute
-from wsc.isa.program import Call, Dim, If, Loop, Mem, Operand, Procedure, Scalar, Statement
+from wsc.isa.expr import RESERVED, Expr, ExprLike, Int, Name, names, split, substitute
+from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
+from wsc.isa.statements import Spot, Use, assigned, iterations, rewrite
 from wsc.kernels.asm import Emission
-from wsc.kernels.registers import assigned, iterations
-
-Rewrite = Callable[[Expr, tuple[str, ...], str], Expr]
 
 
-def rewrite(body: tuple[Statement, ...], change: Rewrite) -> tuple[Statement, ...]:
-    """The body with every operand expression passed through ``change(expr, dims, role)``."""
-    return tuple(_statement(statement, change) for statement in body)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a number is in a body: in a statement, over a buffer, as the stride of an iteration."""
 
-
-def _statement(statement: Statement, change: Rewrite) -> Statement:
-    if isinstance(statement, Loop):
-        count = change(statement.count, (), "count")
-        return replace(statement, count=count, body=rewrite(statement.body, change))
-    if isinstance(statement, If):
-        return replace(
-            statement,
-            left=change(statement.left, (), "value"),
-            right=change(statement.right, (), "value"),
-            then=rewrite(statement.then, change),
-            otherwise=rewrite(statement.otherwise, change),
-        )
-    if isinstance(statement, Call):
-        arguments = tuple((key, change(value, (), key)) for key, value in statement.arguments)
-        return replace(statement, arguments=arguments)
-    dims = tuple(dim.name for dim in statement.dims)
-    operands = tuple(_operand(operand, dims, change) for operand in statement.operands)
-    space = tuple(Dim(dim.name, change(dim.extent, (), "count")) for dim in statement.dims)
-    target = statement.target
-    if target is not None:
-        target = (change(target[0], (), "value"), change(target[1], (), "value"))
-    return replace(statement, operands=operands, dims=space, target=target)
-
-
-def _operand(operand: Operand, dims: tuple[str, ...], change: Rewrite) -> Operand:
-    if isinstance(operand, Mem):
-        return Mem(change(operand.address, dims, "at"))
-    if isinstance(operand, Scalar):
-        return Scalar(change(operand.value, dims, "value"))
-    return operand
+    spot: Spot
+    buffer: str = ""
+    dim: str = ""
 
 
 @dataclass(slots=True)
@@ -63,11 +33,13 @@ class Instance:
     emission: Emission
     skeleton: object
     values: list[Expr]
-    roles: list[str]
+    roles: list[Place]
     named: list[int]
 
-    def over(self, buffers: Mapping[str, ExprLike], edge: Mapping[str, str], node: str) -> Instance:
-        """The same body over other buffers, with the streams of other edge tensors for a node.
+    def over(
+        self, buffers: Mapping[str, ExprLike], edge: Mapping[str, str], nodes: tuple[str, ...]
+    ) -> Instance:
+        """The same body over other buffers, with the streams of other edge tensors for other nodes.
 
         The body of the emission keeps the buffers that it has.
         """
@@ -76,7 +48,7 @@ class Instance:
         for place in self.named:
             values[place] = substitute(values[place], buffers)
         transfers = tuple(
-            replace(transfer, tensor=edge[transfer.tensor], node=node)
+            replace(transfer, tensor=edge[transfer.tensor], nodes=nodes)
             for transfer in self.emission.transfers
         )
         emission = replace(self.emission, transfers=transfers)
@@ -87,13 +59,15 @@ def take_apart(emission: Emission) -> Instance:
     """Separate a body's numbers from its structure."""
     registers = frozenset(assigned(emission.body))
     values: list[Expr] = []
-    roles: list[str] = []
+    roles: list[Place] = []
     shapes: list[object] = []
 
-    def change(node: Expr, dims: tuple[str, ...], role: str) -> Expr:
+    def change(node: Expr, spot: Spot) -> Expr:
+        dims, known = spot.dims, set(emission.operands)
         parts = split(node, registers, dims)
+        base = next((name for name in names(parts.static) if name in known), "")
         values.append(parts.static)
-        roles.append(role)
+        roles.append(Place(spot, base))
         for dim in dims:
             if dim in parts.strides:
                 stride = parts.strides[dim]
@@ -101,7 +75,7 @@ def take_apart(emission: Emission) -> Instance:
                     shapes.append(stride)
                     continue
                 values.append(stride)
-                roles.append("stride")
+                roles.append(Place(spot, base, dim))
         shapes.append((parts.registers, tuple(d for d in dims if d in parts.strides)))
         return Int(0)
 
@@ -115,7 +89,8 @@ def put_together(instance: Instance, values: list[Expr]) -> tuple[Statement, ...
     registers = frozenset(assigned(instance.emission.body))
     rest = iter(values)
 
-    def change(node: Expr, dims: tuple[str, ...], role: str) -> Expr:
+    def change(node: Expr, spot: Spot) -> Expr:
+        dims = spot.dims
         parts = split(node, registers, dims)
         total = next(rest)
         for register in parts.registers:
@@ -139,10 +114,11 @@ class Shared:
     calls: list[Call] = field(default_factory=list)
 
 
-def share(instances: list[Instance], window: int) -> Shared:
+def share(instances: list[Instance], window: int, buffers: Collection[str] = ()) -> Shared:
     """Outline every body into a procedure, one for all that differ only in numbers.
 
-    window: registers that one procedure may have, its parameters included.
+    window: registers that one procedure may have, its parameters included. buffers: names that no
+    parameter may have.
     """
     groups: dict[object, list[int]] = {}
     seen: dict[int, object] = {}  # skeletons are large, and many instances have the same object
@@ -158,7 +134,8 @@ def share(instances: list[Instance], window: int) -> Shared:
             stem = instances[part[0]].emission.name
             used[stem] = used.get(stem, 0) + 1
             name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
-            procedures.append(_outline(name, [instances[i] for i in part], part, calls))
+            alike = [instances[i] for i in part]
+            procedures.append(_outline(name, alike, part, calls, buffers))
     return Shared(procedures, [calls[i] for i in range(len(instances))])
 
 
@@ -183,30 +160,106 @@ def _columns(instances: list[Instance]) -> list[tuple[Expr, ...]]:
 
 
 def _outline(
-    name: str, instances: list[Instance], numbers: list[int], calls: dict[int, Call]
+    name: str,
+    instances: list[Instance],
+    numbers: list[int],
+    calls: dict[int, Call],
+    buffers: Collection[str],
 ) -> Procedure:
     first = instances[0]
     parameters: dict[tuple[Expr, ...], str] = {}
-    taken = assigned(first.emission.body) | iterations(first.emission.body)
+    taken = {*assigned(first.emission.body), *iterations(first.emission.body), *buffers}
     values: list[Expr] = []
-    for column, role in zip(_columns(instances), first.roles, strict=True):
+    for column, place in zip(_columns(instances), first.roles, strict=True):
         if not _differs(column):
             values.append(column[0])
             continue
         if column not in parameters:
-            parameters[column] = _fresh(role, taken)
+            parameters[column] = _fresh(_called(column, place, instances), taken)
         values.append(Name(parameters[column]))
     for row, number in enumerate(numbers):
         arguments = tuple((parameter, column[row]) for column, parameter in parameters.items())
         calls[number] = Call(name, arguments)
-    return Procedure(
-        name, tuple(parameters.values()), put_together(first, values), first.emission.doc
-    )
+    body = plainer(put_together(first, values))
+    return Procedure(name, tuple(parameters.values()), body, first.emission.doc)
 
 
-def _fresh(role: str, taken: set[str]) -> str:
-    number = 1
-    while f"{role}_{number}" in taken:
+def plainer(body: Iterable[Statement]) -> tuple[Statement, ...]:
+    """The body without instructions that change nothing, and without loops of one turn.
+
+    Kernels write them for numbers that are one for some tasks, or on some meshes, only.
+    """
+    found: list[Statement] = []
+    for statement in body:
+        if isinstance(statement, Loop):
+            inner = plainer(statement.body)
+            if statement.count == Int(1):
+                start = Op("i.set", operands=(Scalar(Int(0)),), register=statement.register)
+                found += [start, *inner]
+            else:
+                found.append(replace(statement, body=inner))
+        elif isinstance(statement, If):
+            then, otherwise = plainer(statement.then), plainer(statement.otherwise)
+            found.append(replace(statement, then=then, otherwise=otherwise))
+        elif isinstance(statement, Op):
+            found += _plainer(statement)
+        else:
+            found.append(statement)
+    return tuple(found)
+
+
+def _plainer(op: Op) -> Iterator[Op]:
+    """An instruction, as one that only copies where it computes nothing."""
+    if op.name in _NEUTRAL and op.operands[1] == Scalar(Int(_NEUTRAL[op.name])):
+        op = replace(op, name="i.set", operands=op.operands[:1])
+    copies = op.name == "i.set" and op.register is not None
+    if not (copies and op.operands == (Scalar(Name(op.register or "")),)):
+        yield op
+
+
+_NEUTRAL = {"i.mul": 1, "i.div": 1, "i.add": 0, "i.sub": 0}
+
+
+def _called(column: tuple[Expr, ...], place: Place, instances: list[Instance]) -> str:
+    """What a parameter is called: by what the kernel says of its number, else by its place."""
+    said = [instance.emission.numbers for instance in instances]
+    for name in said[0]:
+        if all(
+            value == Int(numbers.get(name, -1)) for value, numbers in zip(column, said, strict=True)
+        ):
+            return name
+    spot = place.spot
+    operand = instances[0].emission.operands.get(place.buffer, "")
+    if place.dim:
+        return f"{operand}_{place.dim}_stride" if operand else f"{place.dim}_stride"
+    if operand and all(isinstance(value, Name) for value in column):
+        return operand
+    if operand:
+        return f"{operand}_at"
+    if spot.use in (Use.COUNT, Use.EXTENT):
+        return f"{spot.name}_count"
+    if spot.use is Use.ARGUMENT:
+        return spot.name
+    if spot.use is Use.VALUE and spot.name:
+        return f"{spot.name}_{_PART.get(spot.instruction, 'number')}"
+    return {Use.ADDRESS: "at", Use.COMPARED: "limit", Use.TARGET: "tile"}.get(spot.use, "number")
+
+
+# What a number is to the register that an instruction makes with it.
+_PART = {
+    "i.mul": "factor",
+    "i.div": "divisor",
+    "i.mod": "modulus",
+    "i.min": "most",
+    "i.max": "least",
+}
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """The name, or the first of name2, name3 and so on that is not taken."""
+    found, number = name, 1
+    while found in taken or found in RESERVED:
         number += 1
-    taken.add(f"{role}_{number}")
-    return f"{role}_{number}"
+        found = f"{name}{number}"
+    taken.add(found)
+    return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
+from wsc.ir.check import check_graph
 from wsc.ir.graph import (
     Arg,
     Graph,
@@ -21,12 +24,13 @@ from wsc.ir.graph import (
     Transpose,
 )
 from wsc.passes.positions import known_positions
+from wsc.passes.stage import Pass
 
 MAX_BODY = 24  # steps of a fused map; more would need more temporaries than they save
 
 
 @dataclass(frozen=True, slots=True)
-class Simplify:
+class Simplify(Pass[Graph, Graph]):
     """Compose movement, turn one-element constants into literals, leave out checks of indices
     that are positions, fuse maps, drop dead nodes.
 
@@ -34,14 +38,31 @@ class Simplify:
     its own shape that has no other reader.
     """
 
-    name: str = "simplify"
+    name: ClassVar[str] = "simplify"
 
-    def apply(self, graph: Graph) -> Graph:
+    def apply(self, stage: Graph) -> Graph:
         """The simplified graph."""
+        graph = stage
         changes = (split_pads, compose_moves, literals, known_positions, fuse_maps, drop_dead)
         for change in changes:
             graph = change(graph)
         return graph
+
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        yield from faults(before, after)
+        if len(fuse_maps(after).nodes) < len(after.nodes):
+            yield "a map reads a map of its shape that nothing else reads"
+
+
+def faults(before: Graph, after: Graph) -> Iterator[str]:
+    """What is wrong with a graph that was made from another."""
+    check_graph(after)
+    dead = {node.name for node in after.nodes} - {node.name for node in drop_dead(after).nodes}
+    if dead:
+        yield f"node '{min(dead)}' is dead"
+    if [output.name for output in before.outputs] != [output.name for output in after.outputs]:
+        yield "the outputs of the graph are others"
 
 
 def split_pads(graph: Graph) -> Graph:

@@ -189,7 +189,7 @@ class _Stack:
                 found.append(view)
                 continue
             body = (Step("mov", entry.dtype, (Arg(0),)),)
-            values.tasks.append(MapTask(body, (view,), entry, (), values.origin))
+            values.tasks.append(MapTask(body, (view,), entry, (), origin=values.origin))
             values.homes[name] = entry
             found.append(entry)
         return found
@@ -201,8 +201,9 @@ class _Stack:
             output = outputs[turn]
             if output.name in values.stored:
                 continue
-            values.origin = output.name
-            values.tasks.append(Store(values.as_shown(output.value), output.name, output.name))
+            values.origin = (output.name,)
+            store = Store(values.as_shown(output.value), output.name, origin=values.origin)
+            values.tasks.append(store)
             values.stored.add(output.name)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.graph import (
@@ -33,11 +34,12 @@ from wsc.ir.graph import (
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
-from wsc.passes.simplify import compose_moves, drop_dead
+from wsc.passes.simplify import compose_moves, drop_dead, faults
+from wsc.passes.stage import Pass
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Pass[Graph, Graph]):
     """The first two dimensions of what products with weights go over become one.
 
     Requires a simplified graph; ensures that no node is dead. Maps and reductions around the
@@ -45,10 +47,15 @@ class Tokens:
     """
 
     fabric: Fabric
-    name: str = "tokens"
+    name: ClassVar[str] = "tokens"
 
-    def apply(self, graph: Graph) -> Graph:
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        yield from faults(before, after)
+
+    def apply(self, stage: Graph) -> Graph:
         """The graph with such dimensions joined."""
+        graph = stage
         constants = {constant.name for constant in graph.constants}
         found: dict[tuple[int, int], list[Node]] = {}
         for node in graph.nodes:

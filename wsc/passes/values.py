@@ -31,6 +31,7 @@ from wsc.ir.graph import (
 from wsc.ir.tasks import Load, MoveTask, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
+from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.layout import (
@@ -78,7 +79,7 @@ class Values:
     shown: dict[str, EdgeTensor] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)
-    origin: str = ""
+    origin: tuple[str, ...] = ()
     parts: Counter[Part] = field(default_factory=Counter)
     wholes: dict[Whole, View] = field(default_factory=dict)
     inside: Set[str] | None = None
@@ -173,9 +174,9 @@ class Values:
             name = f"{stem}_{number}"
         if size > self.fabric.sram_bytes:
             raise DoesNotFit(
-                f"node '{self.origin}' needs {size} bytes in each tile for '{hint}', but a tile of "
-                f"fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more tiles "
-                f"(now {self.mesh.width}x{self.mesh.height})"
+                f"node '{named(self.origin)}' needs {size} bytes in each tile for '{hint}', "
+                f"but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more "
+                f"tiles (now {self.mesh.width}x{self.mesh.height})"
             )
         self.buffers[name] = Buffer(name, dtype, max(4, -(-size // 4) * 4), self.origin)
         return name
@@ -277,7 +278,7 @@ class Values:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
             view = self.fresh(value, self.types[value].dtype, extents)
-            self.tasks.append(Load(self.outside[value], view, fill, value))
+            self.tasks.append(Load(self.outside[value], view, fill, origin=(value,)))
             if fill is None and self._holds_all(extents):
                 self.homes[value] = view
             return view
@@ -286,7 +287,7 @@ class Values:
         return self._materialise(value, node, extents, fill)
 
     def _materialise(self, value: str, node: Node, extents: Extents, fill: float | None) -> View:
-        origin, self.origin = self.origin, ",".join(node.origin) or node.name
+        origin, self.origin = self.origin, node.origin or (node.name,)
         try:
             pads = isinstance(node.op, Concat) or any(
                 isinstance(step, Pad)
@@ -365,7 +366,7 @@ class Values:
         out: View | None = None,
     ) -> View:
         view = out or self.fresh(hint, source.dtype, extents)
-        self.tasks.append(MoveTask(source, steps, view, fill, barrier, self.origin))
+        self.tasks.append(MoveTask(source, steps, view, fill, barrier, origin=self.origin))
         return view
 
     def _concat(self, value: str, node: Node, extents: Extents) -> View:
@@ -384,7 +385,7 @@ class Values:
             low = tuple(before if i == axis else 0 for i in range(len(shape)))
             high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
             before += size
-            task = MoveTask(source, (Pad(low, high),), out, None, not met, self.origin)
+            task = MoveTask(source, (Pad(low, high),), out, None, not met, origin=self.origin)
             # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
             # next source would be lost in it. They meet again behind it.
             met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)

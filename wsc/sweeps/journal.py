@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsc.errors import CompileError
-from wsc.files import require_writable
+from wsc.store.files import require_writable
 from wsc.sweeps.point import KILLED, STATUS, Row
 
 FORMAT = "wsc sweep"

@@ -131,7 +131,7 @@ def _program(point: Point) -> Any:
 
 
 def _sram(program: Any) -> int:
-    from wsc.inspect import sram_use
+    from wsc.views.inspect import sram_use
 
     return sram_use(program.assembly, program.fabric).total
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsc.errors import CompileError
-from wsc.files import appearing, write_text
+from wsc.store.files import appearing, write_text
 from wsc.sweeps.point import MEASURED, NOTES, OK, REASON, STATUS, Row
 
 CYCLES = "cycles"

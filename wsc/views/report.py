@@ -11,94 +11,27 @@ I/O
     the bytes of its edge transfers, in the direction that has more of them, at the
     fabric's bandwidth.
 
-Which transfers belong to a call is said by ``wsc.streams``.
+Which transfers belong to a call is said by ``wsc.views.streams``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from wsc.cost import Bound
 from wsc.cost.edge import Traffics
 from wsc.cost.predict import Prediction
+from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Direction, Location, Program, Transfer
+from wsc.isa.program import Call, Direction, Program, Transfer
 from wsc.isa.table import Timing
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType, Side
-from wsc.streams import all_calls, call_transfers
-
-
-class CountedStatement(Protocol):
-    """A statement of main, as the runtime's counters name it."""
-
-    @property
-    def region(self) -> str:
-        """The region that runs it."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """Its head, as in ``call load``."""
-        ...
-
-    @property
-    def node(self) -> str:
-        """The ONNX node that caused it."""
-        ...
-
-    @property
-    def where(self) -> Location:
-        """Its place in the text."""
-        ...
-
-
-class Measured(Protocol):
-    """What the runtime counted for one statement of main."""
-
-    @property
-    def statement(self) -> CountedStatement:
-        """Which one."""
-        ...
-
-    @property
-    def start(self) -> int:
-        """First cycle in which a tile was at it."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """Cycle in which the last tile left it."""
-        ...
-
-    @property
-    def busy(self) -> int:
-        """Busy cycles of main threads, summed over tiles."""
-        ...
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates, summed over tiles."""
-        ...
-
-    @property
-    def inside(self) -> int:
-        """Cycles that main threads were at it, summed over tiles."""
-        ...
-
-    @property
-    def spent(self) -> int:
-        """Cycles from start to end, summed over the turns of a loop."""
-        ...
-
-    @property
-    def added(self) -> int:
-        """Cycles by which it made the run longer."""
-        ...
+from wsc.views.streams import all_calls, call_transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +49,7 @@ class KernelRow:
     number: int
     line: int
     procedure: str
-    node: str
+    nodes: tuple[str, ...]
     start: int
     end: int
     busy: float
@@ -137,7 +70,7 @@ class KernelRow:
         return {
             "line": self.line,
             "kernel": self.procedure,
-            "node": self.node,
+            "nodes": list(self.nodes),
             "start": self.start,
             "end": self.end,
             "cycles": self.cycles,
@@ -174,7 +107,7 @@ def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) 
 def kernel_rows(
     program: Program,
     fabric: Fabric,
-    measured: Sequence[Measured],
+    measured: Sequence[StatementCycles],
     prediction: Prediction | None = None,
 ) -> list[KernelRow]:
     """One row for each statement of main that ran, in the order of the text."""
@@ -189,7 +122,7 @@ def kernel_rows(
                 number=len(rows),
                 line=item.statement.where.line,
                 procedure=name,
-                node=item.statement.node,
+                nodes=item.statement.nodes,
                 start=item.start,
                 end=item.end,
                 busy=item.busy / tiles,
@@ -198,7 +131,7 @@ def kernel_rows(
                 added=item.added,
                 predicted=known,
                 cycles=item.spent,
-                bound=_bound(program, fabric, item.macs, played, streams.get(number, {})),
+                bound=_bound(program, fabric, item.macs, played, streams.get(number, ())),
             )
         )
     return rows
@@ -211,7 +144,7 @@ class EstimatedRow:
     number: int
     line: int
     procedure: str
-    node: str
+    nodes: tuple[str, ...]
     start: int
     cycles: int
     macs: int
@@ -227,7 +160,7 @@ class EstimatedRow:
         return {
             "line": self.line,
             "kernel": self.procedure,
-            "node": self.node,
+            "nodes": list(self.nodes),
             "start": self.start,
             "predicted_cycles": self.cycles,
             "macs": self.macs,
@@ -245,11 +178,11 @@ def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> 
             number,
             item.call.where.line,
             item.call.procedure,
-            item.call.node,
+            item.call.nodes,
             item.start,
             item.added,
             item.macs,
-            _bound(program, fabric, item.macs, played, streams.get(number, {})),
+            _bound(program, fabric, item.macs, played, streams.get(number, ())),
         )
         for number, item in enumerate(prediction.calls)
     ]
@@ -260,24 +193,18 @@ def _bound(
     fabric: Fabric,
     macs: int,
     played: Sequence[Transfer],
-    streams: Mapping[int, int],
+    streams: Sequence[int],
 ) -> Bound:
     """What the resources need at least for so many multiply-accumulates and these transfers."""
-    transfers = [_part(played[number], turns) for number, turns in streams.items()]
+    transfers = [played[number] for number in streams]
     link, io = edge_bound(program, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
     return Bound(round(macs / rate), link, io)
 
 
-def _part(transfer: Transfer, turns: int) -> Transfer:
-    """The first repetitions of a transfer."""
-    repeat = transfer.repeat
-    return transfer if repeat is None else replace(transfer, repeat=(repeat[0], turns))
-
-
 def _matched(
-    program: Program, measured: Sequence[Measured]
-) -> Iterator[tuple[int, Call | None, Measured]]:
+    program: Program, measured: Sequence[StatementCycles]
+) -> Iterator[tuple[int, Call | None, StatementCycles]]:
     """Each counted statement with the call that it is (and that call's number), if it is one.
 
     The counters keep the order of the text and leave out what never ran.
@@ -298,11 +225,11 @@ def _matched(
         number += 1
 
 
-def _same(region: str, call: Call, named: CountedStatement) -> bool:
-    return (region, f"call {call.procedure}", call.node, call.where) == (
+def _same(region: str, call: Call, named: MainStatement) -> bool:
+    return (region, f"call {call.procedure}", call.nodes, call.where) == (
         named.region,
         named.text,
-        named.node,
+        named.nodes,
         named.where,
     )
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.cli.helpers import done, wsc
-from wsc.opinion import evaluate, second_opinion
+from wsc.comparison.opinion import evaluate, second_opinion
 
 THIRD = np.array(1 / 3, np.float32)
 

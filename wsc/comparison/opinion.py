@@ -40,7 +40,7 @@ def second_opinion(
 ) -> dict[str, np.ndarray] | str:
     """The named outputs in double precision, or the reason why there are none."""
     asked = pickle.dumps((model, dict(inputs), list(outputs)))
-    command = [sys.executable, "-c", "from wsc.opinion import answer; answer()"]
+    command = [sys.executable, "-c", "from wsc.comparison.opinion import answer; answer()"]
     try:
         done = subprocess.run(command, input=asked, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:

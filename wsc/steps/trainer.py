@@ -21,7 +21,6 @@ import numpy as np
 
 from wsc.api import Program, compile_step
 from wsc.errors import CompileError, shortened
-from wsc.files import appearing, require_writable
 from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
@@ -30,11 +29,12 @@ from wsc.runtime.api import run
 from wsc.runtime.errors import InputError, RuntimeFault
 from wsc.runtime.image import Image, load
 from wsc.runtime.optimizer import apply_updates, not_finite
+from wsc.steps.wafers import Ran, Wafers
+from wsc.store.files import appearing, require_writable
+from wsc.store.weights import MARK
 from wsc.training.losses import parse_loss
 from wsc.training.recompute import require_choice
 from wsc.training.step import LOSS, SCALE, parse_optimizer
-from wsc.wafers import Ran, Wafers
-from wsc.weights import MARK
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsc.cost.edge import Traffic, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.isa.code_size import calls, code_bytes, reachable
+from wsc.isa.code_size import code_bytes, reachable
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import Line, listing
@@ -33,10 +33,11 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
+from wsc.isa.shown import named
+from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
 from wsc.layout import buffer_stem
-from wsc.streams import colors_of
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 
@@ -158,20 +159,15 @@ def _stem(name: str) -> str:
     return re.sub(r"_\d+$", "", name)
 
 
-def split_nodes(node: str) -> tuple[str, ...]:
-    """The ONNX nodes in one provenance mark: fused nodes are joined by commas."""
-    return tuple(part for part in node.split(",") if part)
-
-
 def nodes_of(line: Line, tables: Tables) -> tuple[str, ...]:
     """The ONNX nodes that a line is for: in a loop, those of all turns."""
-    marks = [line.node]
+    marks = list(line.nodes)
     for name, turns in line.around:
         known = turns if turns is not None and turns <= MOST_TURNS else 1
         marks = list(
             dict.fromkeys(expand(mark, name, k, tables) for mark in marks for k in range(known))
         )
-    return tuple(dict.fromkeys(node for mark in marks for node in split_nodes(mark)))
+    return tuple(mark for mark in dict.fromkeys(marks) if mark)
 
 
 def numbered(program: Program) -> list[Numbered]:
@@ -214,7 +210,7 @@ def callers_nodes(program: Program) -> dict[str, tuple[str, ...]]:
     for region in program.regions:
         for call in calls(region.main):
             for name in reached.get(call.procedure, ()):
-                found[name].update(dict.fromkeys(split_nodes(call.node)))
+                found[name].update(dict.fromkeys(call.nodes))
     return {name: tuple(nodes) for name, nodes in found.items()}
 
 
@@ -335,7 +331,9 @@ def kernel_lines(program: Program, name: str) -> list[Numbered]:
         CompileError: there is no such procedure; near names are given.
     """
     known = [procedure.name for procedure in program.procedures]
-    if name not in known:
+    marks = {named(line.nodes): {*line.nodes} for line in listing(program)}
+    wanted = {name} if name in known else marks.get(name, set[str]())
+    if not wanted:
         raise CompileError(f"--kernel {name}: no such procedure{suggestion(name, known)}")
     return _procedure_lines(numbered(program), name)
 
@@ -376,12 +374,13 @@ def node_view(program: Program, name: str) -> NodeView:
         CompileError: no line comes from a node of that name; near names are given.
     """
     known = all_nodes(program)
-    wanted = set(split_nodes(name)) if set(split_nodes(name)) <= set(known) else {name}
-    if not wanted <= set(known):
+    marks = {named(line.nodes): {*line.nodes} for line in listing(program)}
+    wanted = {name} if name in known else marks.get(name, set[str]())
+    if not wanted:
         raise CompileError(f"--node {name}: no line comes from it{suggestion(name, known)}")
     lines = numbered(program)
     tables = dict(program.names)
-    own = [item for item in lines if item.line.node and wanted & {*nodes_of(item.line, tables)}]
+    own = [item for item in lines if wanted & {*nodes_of(item.line, tables)}]
     bodies = {procedure.name: procedure.body for procedure in program.procedures}
     called = [item.line.source for item in own if isinstance(item.line.source, Call)]
     procedures: dict[str, None] = {}
@@ -397,7 +396,7 @@ def node_view(program: Program, name: str) -> NodeView:
         turn
         for transfer, loop in each_transfer(program.transfers)
         for turn in turns_of(program, transfer, loop)
-        if wanted & {*split_nodes(turn.node)}
+        if wanted & {*turn.nodes}
     ]
     used = set[str]().union(*(colors_of(bodies[procedure]) for procedure in procedures))
     used |= {transfer.color for transfer in streams}

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsc.cost.model import Bound
-from wsc.isa.code_size import block_bytes, calls
+from wsc.isa.code_size import block_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
-from wsc.report import EstimatedRow
+from wsc.isa.statements import calls
+from wsc.views.report import EstimatedRow
 
 # Last words of names that say what is computed, or of what, and not where.
 _OPERATOR = re.compile(
@@ -30,9 +31,9 @@ class Place:
     part: str
 
 
-def place_of(node: str) -> Place:
-    """The place of a node, or of the first of several that are joined by commas."""
-    first = re.sub(r"~\d+$", "", node.split(",")[0])
+def place_of(nodes: Sequence[str]) -> Place:
+    """The place of the first of some nodes."""
+    first = re.sub(r"~\d+$", "", nodes[0] if nodes else "")
     words = [word for word in re.split(r"[./]", first) if word]
     numbers = [place for place, word in enumerate(words) if word.isdecimal()]
     if not numbers or numbers[0] == 0:
@@ -82,7 +83,7 @@ def part_rows(rows: Iterable[EstimatedRow]) -> list[PartRow]:
     """One row for each part, in the order in which they first run."""
     groups: dict[tuple[bool, str], list[tuple[str, EstimatedRow]]] = {}
     for row in rows:
-        place = place_of(row.node)
+        place = place_of(row.nodes)
         groups.setdefault((bool(place.layer), place.part), []).append((place.layer, row))
     return [
         PartRow(
@@ -106,7 +107,7 @@ def code_of_layers(program: Program, fabric: Fabric) -> dict[str, int]:
     for region in program.regions:
         for statement in region.main:
             call = next(iter(calls((statement,))), None)
-            layer = "" if call is None else place_of(call.node).layer
+            layer = "" if call is None else place_of(call.nodes).layer
             size = block_bytes((statement,), fabric)
             found[layer] = found.get(layer, 0) + size
     return found

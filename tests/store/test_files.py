@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.helpers import files, text_file
 from wsc.errors import CompileError
-from wsc.files import appearing, files_under_way, require_apart, require_writable, write_text
+from wsc.store.files import appearing, files_under_way, require_apart, require_writable, write_text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Who is root may write everywhere; others may not.
-    monkeypatch.setattr("wsc.files.os.access", lambda path, mode: Path(path) != tmp_path)
+    monkeypatch.setattr("wsc.store.files.os.access", lambda path, mode: Path(path) != tmp_path)
     with pytest.raises(CompileError, match=rf"the folder {tmp_path} is not writable"):
         require_writable(tmp_path / "out")
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.expr import Int, Name
-from wsc.isa.program import Call, Kind, Op, Program, Scalar, statements
+from wsc.isa.program import Kind, Program, Scalar
+from wsc.isa.statements import calls, instructions
 from wsc.isa.turns import plain_transfers
 
 INTEGER_BOUND = 16  # drawn integers lie below it: small enough for any vocabulary
@@ -49,14 +50,13 @@ def _checked_sizes(assembly: Program) -> Iterator[int]:
     bodies = [(procedure.name, procedure.body) for procedure in assembly.procedures]
     bodies += [("", region.main) for region in assembly.regions]
     for _, body in bodies:
-        for item in statements(body):
-            if isinstance(item, Call):
-                for name, value in item.arguments:
-                    if isinstance(value, Int):
-                        given.setdefault((item.procedure, name), []).append(value.value)
+        for call in calls(body):
+            for name, value in call.arguments:
+                if isinstance(value, Int):
+                    given.setdefault((call.procedure, name), []).append(value.value)
     for owner, body in bodies:
-        for item in statements(body):
-            if isinstance(item, Op) and item.name in ("index", "i.index", "within"):
+        for item in instructions(body):
+            if item.name in ("index", "i.index", "within"):
                 size = item.operands[-1]
                 if isinstance(size, Scalar) and isinstance(size.value, Int):
                     yield size.value.value

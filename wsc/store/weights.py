@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from wsc.errors import CompileError
-from wsc.files import appearing, require_writable
 from wsc.ir.graph import Constant, Member, Raw
 from wsc.isa.operands import show_string
 from wsc.isa.printer import print_program
 from wsc.isa.program import EdgeTensor, Kind, Program, WeightFile
+from wsc.store.files import appearing, require_writable
 
 MARK = {"written by": "wsc"}  # metadata of the files of weights
 

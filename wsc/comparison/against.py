@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from wsc.compare import Comparison, compare, readable, session_options
-from wsc.inspect import holds, split_nodes
+from wsc.comparison.compare import Comparison, compare, readable, session_options
 from wsc.isa.expr import names
-from wsc.isa.program import Call, Mem, Op, Program, Region, Statement, Tensor, statements
-from wsc.isa.turns import expand
+from wsc.isa.program import Call, Mem, Op, Program, Region, Statement, Tensor
+from wsc.isa.statements import statements
+from wsc.isa.turns import expanded
 from wsc.isa.types import DType
 from wsc.layout import buffer_stem
+from wsc.views.inspect import holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,10 @@ class Passage:
 
     def nodes(self, first: bool = False) -> tuple[str, ...]:
         """The ONNX nodes that it is for. first: in the first turns, which name the tensors."""
-        mark = getattr(self.statement, "node", "")
+        marks = self.statement.nodes if isinstance(self.statement, Call) else ()
         for name, turn in self.turns:
-            mark = expand(mark, name, 0 if first else turn, self.tables)
-        return split_nodes(mark)
+            marks = expanded(marks, name, 0 if first else turn, self.tables)
+        return marks
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""A kernel may use what its task declares, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsc.ir import tasks
+from wsc.ir.tasks import Placed, Role, Task, parts, roles
+from wsc.ir.text import parse_graph
+from wsc.isa.fabric import find_fabric
+from wsc.kernels import emit
+from wsc.kernels.context import Context
+from wsc.passes.place import Place
+
+FABRIC = find_fabric("wse2").sized(2, 2)
+GRAPH = """\
+graph "all"
+input %ids : i32[5] from "int64"
+input %x : f16[5,8] from "float32"
+const %table : f16[9,8]
+const %w : f16[8,8]
+const %wide : f16[256,256]
+input %z : f16[64,256] from "float32"
+%rows = gather(%table, %ids) axis 0 : f16[5,8]
+%sum = map(%rows, %x) { add.f16 $0 $1; div.f16 #0 $1; mul.f16 #0 #1 } : f16[5,8]
+%p = contract(%sum, %w) [m, k] [k, o] -> [m, o] where m=5 k=8 o=8 : f16[5,8]
+%turned = move(%p) reshape[8,5] : f16[8,5]
+%q = contract(%p, %turned) [m, k] [k, o] -> [m, o] where m=5 k=8 o=5 : f16[5,5]
+%s = reduce.sum(%q) [a, b] -> [a, _] where a=5 b=5 : f16[5,1]
+%pick = gather(%q, %ids) axis 1 : f16[5,5]
+%put = scatter.sum(%q, %ids, %pick) axis 1 : f16[5,5]
+%y = map(%put, %s) { div.f16 $0 $1 } : f16[5,5]
+%sums = contract(%z, %wide) [m, k] [k, o] -> [m, o] where m=64 k=256 o=256 : f16[64,256]
+output "sums" = %sums as "float32"
+output "y" = %y as "float32"
+"""
+
+
+@pytest.fixture(scope="module")
+def placed() -> Placed:
+    return Place(FABRIC).apply(parse_graph(GRAPH))
+
+
+OPERANDS = [
+    pytest.param(kind, name, id=f"{kind.__name__}.{name}")
+    for kind in tasks.TASKS.values()
+    for name, role in roles(kind).items()
+    if role in (Role.READ, Role.WRITE, Role.SCRATCH, Role.EDGE)
+]
+
+
+@pytest.mark.parametrize(("kind", "field"), OPERANDS)
+def test_each_operand_that_is_forgotten(
+    placed: Placed, kind: type[Task], field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [task for task in placed.tasks if type(task) is kind and parts(task, field)]
+    assert found, f"no {kind.__name__} with {field} in this graph"
+    context = Context(placed.mesh, FABRIC, {item.name: item for item in placed.edge_tensors})
+    emit(found[0], context)
+    without = {name: Role.FACT if name == field else role for name, role in roles(kind).items()}
+    monkeypatch.setitem(tasks.ROLES, kind, without)
+    with pytest.raises(TypeError, match=f"{kind.__name__} (uses|writes) .* it does not declare"):
+        emit(found[0], context)
+
+
+@pytest.mark.parametrize(("kind", "field"), [p for p in OPERANDS if p.values[1] == "out"])
+def test_each_result_that_is_declared_to_be_read(
+    placed: Placed, kind: type[Task], field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = next(task for task in placed.tasks if type(task) is kind)
+    context = Context(placed.mesh, FABRIC, {item.name: item for item in placed.edge_tensors})
+    monkeypatch.setitem(tasks.ROLES, kind, roles(kind) | {field: Role.READ})
+    with pytest.raises(TypeError, match="writes buffers that it declares to read"):
+        emit(task, context)

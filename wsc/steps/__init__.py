@@ -1,0 +1,1 @@
+"""Training: steps of a compiled program on one wafer or several."""
