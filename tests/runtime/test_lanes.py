@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.runtime.agreement import assert_agree
 from tests.runtime.programs import program, wide_io
 from wsc import runtime
 from wsc.runtime.trace import TraceRequest
@@ -43,3 +45,37 @@ def test_two_colors_on_one_ramp(engine: str) -> None:
     assert busy == [[(2, 4), (7, 2)], [(4, 4)]]
     assert [int(color.lost[0, 0, 4]) for color in run.counters.colors] == [2, 2]
     assert [int(color.wavelets[0, 0, 4]) for color in run.counters.colors] == [4, 2]
+
+
+TWO_OPERANDS = """
+input a : f32[100] "float32"
+input b : f32[100] "float32"
+color ca = 0
+color cb = 1
+tensor t : f32[100] at 0 size 400
+region all at 0,0 size 2x2
+route ca in all when x == 0 : W -> RAMP, E
+route ca in all when x == 1 : W -> RAMP
+route cb in all when y == 0 : N -> RAMP, S
+route cb in all when y == 1 : N -> RAMP
+main all
+  add.f32 [t + 4*i], <{first}>, <{second}> for i:{rows}
+end
+feed ca in all side W from a[i] for i:100
+feed cb in all side N from b[i] for i:{fed}
+"""
+
+
+@pytest.mark.parametrize("io", [2, 3, 8, 64])
+@pytest.mark.parametrize("order", [("ca", "cb"), ("cb", "ca")])
+@pytest.mark.parametrize(("rows", "fed"), [(100, 100), (100, 70)])
+def test_a_wait_is_counted_for_the_operand_that_is_late(
+    io: int, order: tuple[str, str], rows: int, fed: int
+) -> None:
+    """Main waits for the first operand, then for the second; also where the run stands for good."""
+    first, second = order
+    text = TWO_OPERANDS.format(first=first, second=second, rows=rows, fed=fed)
+    inputs = {name: np.zeros(100, np.float32) for name in "ab"}
+    fabric = replace(wide_io(), io_bytes_per_cycle=io)
+    end = assert_agree(program(text, "2x2"), inputs, fabric=fabric)
+    assert end.error.startswith("Deadlock") == (fed < rows)
