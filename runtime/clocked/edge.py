@@ -16,6 +16,7 @@ from wsc.runtime.clocked.own import (
     keep_index,
     left_fabric,
     ready,
+    wake_drain,
     wake_feed,
 )
 from wsc.runtime.clocked.records import NEVER
@@ -86,8 +87,8 @@ def settle(s: Machine, queue: int) -> None:
     # What is next may be possible at once: to feed, or to drain what already waits in the router.
     if s.shapes[s.records[cursor.record].shape].direction == FEED:
         wake_feed(s, queue)
-    elif s.fifos[cursor.slot].count > 0:
-        ready(s, cursor.slot)
+    else:
+        wake_drain(s, queue)
 
 
 @kernel

@@ -32,6 +32,11 @@ def wake_feed(s: Machine, queue: int) -> None:
     """An edge queue may be able to feed."""
 
 
+@declared
+def wake_drain(s: Machine, queue: int) -> None:
+    """An edge queue takes wavelets from now on: the head of its router's buffer may leave."""
+
+
 # --- the core -----------------------------------------------------------------------------
 
 

@@ -81,6 +81,14 @@ def wake_output(s: Machine, slot: int) -> None:
     activate(s, tile)
 
 
+@LIBRARY.defines(own.wake_drain)
+def wake_drain(s: Machine, queue: int) -> None:
+    """Mark the input buffer that it drains, if there is a wavelet in it."""
+    slot = s.queues[queue].slot
+    if s.fifos[slot].count > 0:
+        ready(s, slot)
+
+
 @LIBRARY.defines(own.wake_feed)
 def wake_feed(s: Machine, queue: int) -> None:
     """Mark the edge queue, and visit its port."""

@@ -47,7 +47,7 @@ def activate_port(s: Machine, port: int) -> None:
 
 @LIBRARY.defines(own.ready)
 def ready(s: Machine, slot: int) -> None:
-    """Look at the slot; a station with heads that can leave looks after its lanes itself."""
+    """Look at the slot; what is a lane is put on the list of stations by what wakes it."""
     if s.slots[slot].guided != 0:
         list_slot(s, slot)
 

@@ -14,7 +14,7 @@ from wsc.runtime.kernels.lanes import word
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.kernels.words import WORD
 from wsc.runtime.schedule import FEED
-from wsc.runtime.time.basics import activate_port, push
+from wsc.runtime.time.basics import activate_port, list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.records import STATION, place_of
 from wsc.runtime.time.stations import SIZE, activate, leave_fabric, used_edge
@@ -88,6 +88,16 @@ def request_feeds(s: Machine, t: int) -> int:
         if again:
             activate_port(s, port)
     return requests
+
+
+@LIBRARY.defines(own.wake_drain)
+def wake_drain(s: Machine, queue: int) -> None:
+    """Look at the buffer that it drains."""
+    slot = s.queues[queue].slot
+    if s.slots[slot].guided != 0:
+        list_slot(s, slot)
+    else:
+        activate(s, s.slot_station[slot], s.now[0].local)
 
 
 @LIBRARY.defines(own.enter_fabric)

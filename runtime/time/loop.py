@@ -86,7 +86,7 @@ def run_cycles(s: Machine, until: int) -> int:
     now = s.now[0]
     now.visits = 0
     if now.now < 0:
-        now.now = 0
+        now.now, now.local = 0, -1
         start(s)
     while now.now < until and now.visits < MOST_VISITS:
         t = now.now

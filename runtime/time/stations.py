@@ -342,8 +342,11 @@ def send(s: Machine, station: int, side: int, which: Lanes) -> None:
 
 @kernel
 def ask_edge(s: Machine, station: int) -> bool:
-    """Heads that got a link over the edge ask for bandwidth; whether any head is to leave there."""
-    a = s.stations[station]
+    """Heads that got a link over the edge ask for bandwidth; whether any did.
+
+    One that no transfer takes is looked at again when one does (``wake_drain``).
+    """
+    a, before = s.stations[station], s.now[0].requests
     if not (a.has & a.leaves):
         return False
     for side in range(4):
@@ -358,7 +361,7 @@ def ask_edge(s: Machine, station: int) -> bool:
                 queue = EDGE_QUEUES - s.slots[slot].next[side]
                 s.request_out[s.queues[queue].port] = slot
                 s.now[0].requests += 1
-    return True
+    return s.now[0].requests > before
 
 
 @kernel
@@ -410,7 +413,7 @@ def move(s: Machine, station: int, t: int) -> None:
     """Heads leave over the links that they got, and are gone when they have left everywhere."""
     a, at = s.stations[station], s.stations.ctypes.data + station * SIZE
     links = station * LINKS
-    any_won, lost, leaving = none(), none(), ask_edge(s, station)
+    any_won, lost, asked = none(), none(), ask_edge(s, station)
     if a.ways & (1 << NORTH):
         won = s.claims[links + NORTH].won
         send(s, station, NORTH, won)
@@ -454,5 +457,5 @@ def move(s: Machine, station: int, t: int) -> None:
     if any_won:
         moved(s, t)
         activate_around(s, station, t)
-    elif lost or leaving or a.until > t:
+    elif lost or asked or a.until > t:
         activate(s, station, t)
