@@ -79,3 +79,22 @@ def test_a_wait_is_counted_for_the_operand_that_is_late(
     fabric = replace(wide_io(), io_bytes_per_cycle=io)
     end = assert_agree(program(text, "2x2"), inputs, fabric=fabric)
     assert end.error.startswith("Deadlock") == (fed < rows)
+
+
+NOT_TAKEN = """
+output z : f32[2] "float32"
+color out = 0
+region all at 0,0 size 1x1
+route out in all : RAMP -> {side}
+main all
+  mov.f32 <out>, 2.0 for i:{rows}
+end
+drain out in all side {side} from z[i] for i:2
+"""
+
+
+@pytest.mark.parametrize("side", ["N", "E", "S", "W"])
+@pytest.mark.parametrize("rows", [2, 3, 40])
+def test_a_run_ends_where_no_transfer_takes_what_leaves(side: str, rows: int) -> None:
+    end = assert_agree(program(NOT_TAKEN.format(side=side, rows=rows), "1x1"), {})
+    assert bool(end.error) == (rows > 2)
