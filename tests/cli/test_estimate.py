@@ -88,7 +88,15 @@ def test_a_number_of_the_fabric(tmp_path: Path) -> None:
     wanted = json.loads(done(wsc("estimate", model, *options, "--json")).stdout)["cycles"]
     plain = tmp_path / "plain.wsa"
     done(wsc("compile", model, "-o", plain, "--fabric", "tiny:4x4"))
-    for what in (program, plain):
-        made = done(wsc("estimate", what, "--json", "--set", "io.bytes_per_cycle=4"))
-        assert json.loads(made.stdout)["cycles"] == wanted
+    found = [
+        json.loads(done(wsc("estimate", *given, "--json")).stdout)["cycles"]
+        for given in (
+            (program, "--set", "io.bytes_per_cycle=4"),
+            (plain, "--set", "io.bytes_per_cycle=4"),
+            (plain,),
+        )
+    ]
+    # A program that was compiled for another edge has the forms that suit that one.
+    assert found[0] == wanted < found[1]
+    assert found[2] < found[1]
     refused(wsc("compile", model, "-o", program, "--set", "io=4"), "no number 'io'")

@@ -115,11 +115,11 @@ def test_the_weights_of_a_program_replace_no_external_data(tmp_path: Path) -> No
 
 def test_a_dump_replaces_no_input(tmp_path: Path) -> None:
     model = mlp(tmp_path)
-    (tmp_path / "03-place.txt").hardlink_to(model)
+    (tmp_path / "05-place.txt").hardlink_to(model)
     result = wsc("compile", model, "-o", tmp_path / "m.wsa", "--dump-ir", tmp_path)
-    refused(result, "03-place.txt: is the input")
-    (tmp_path / "03-place.txt").unlink()
-    result = wsc("compile", model, "-o", tmp_path / "03-place.txt", "--dump-ir", tmp_path)
+    refused(result, "05-place.txt: is the input")
+    (tmp_path / "05-place.txt").unlink()
+    result = wsc("compile", model, "-o", tmp_path / "05-place.txt", "--dump-ir", tmp_path)
     refused(result, "two outputs")
     assert files(tmp_path) == ["mlp.onnx"]
 

@@ -344,11 +344,11 @@ def _own(
     """The owner: sums from the west are added as they come, those from the east are stored.
 
     The chain's units change with the first part. All earlier blocks must be done then, or a later
-    one could be counted in their place.
+    one could be counted in their place; and with each other part, the sums of the one before must
+    be there to which those from the east are added.
     """
-    with asm.when(part, "==", 0):
-        asm.wait(CHAIN_DONE, 1)
-        asm.signal(CHAIN_DONE, 1)
+    asm.wait(CHAIN_DONE, 1)
+    asm.signal(CHAIN_DONE, 1)
     sums = Name(task.sums or task.out.buffer)
     with asm.when(X, "<", W - 1):
         with asm.when(part, ">", 0):

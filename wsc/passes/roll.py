@@ -28,6 +28,7 @@ from wsc.passes.periods import LEAST, numbered, runs
 
 TURN = "turn"  # what counts the turns of a loop, or of an entry of the edge's schedule
 LAYER = "layer"  # what counts those of a loop over layers, in main and at the edge
+MOST_PERIOD = 8  # entries of the edge's schedule that take turns
 TOGETHER = (1, 2, 4)  # layers in one turn: where buffers take turns
 
 
@@ -329,6 +330,40 @@ def repeated(transfers: Sequence[Transfer]) -> tuple[Transfer, ...]:
     return tuple(found)
 
 
+def periodic(transfers: Sequence[Transfer]) -> tuple[Transfer | TransferLoop, ...]:
+    """The same, and a loop in place of entries that take turns, as those of several calls do."""
+    found: list[Transfer | TransferLoop] = []
+    plain: list[Transfer] = []
+    start = 0
+    while start < len(transfers):
+        period, turns = _period(transfers, start)
+        if turns == 0:
+            plain.append(transfers[start])
+            start += 1
+            continue
+        found += repeated(plain)
+        found.append(TransferLoop(TURN, turns, tuple(transfers[start : start + period])))
+        plain.clear()
+        start += period * turns
+    return (*found, *repeated(plain))
+
+
+def _period(transfers: Sequence[Transfer], start: int) -> tuple[int, int]:
+    """How many entries from one on take turns, and how often; no turns if they do not."""
+    if any(dim.name == TURN for dim in transfers[start].dims):
+        return 0, 0
+    for period in range(2, MOST_PERIOD + 1):
+        first = transfers[start : start + period]
+        if len(set(first)) == 1:
+            continue
+        turns = 1
+        while transfers[start + turns * period : start + (turns + 1) * period] == first:
+            turns += 1
+        if turns >= LEAST:
+            return period, turns
+    return 0, 0
+
+
 def schedule(
     parts: Sequence[Sequence[Transfer]], layers: Sequence[Run], names: Names
 ) -> tuple[Transfer | TransferLoop, ...]:
@@ -339,7 +374,7 @@ def schedule(
     found: list[Transfer | TransferLoop] = []
     end = 0
     for run in layers:
-        found += repeated([t for part in parts[end : run.start] for t in part])
+        found += periodic([t for part in parts[end : run.start] for t in part])
         body: list[Transfer] = []
         for place in range(run.start, run.start + run.period):
             for turns in zip(*parts[place : run.end : run.period], strict=True):
@@ -349,7 +384,7 @@ def schedule(
         if body:
             found.append(TransferLoop(LAYER, run.count, repeated(body)))
         end = run.end
-    return (*found, *repeated([t for part in parts[end:] for t in part]))
+    return (*found, *periodic([t for part in parts[end:] for t in part]))
 
 
 def _deepest(procedures: Sequence[Procedure]) -> int:
