@@ -41,7 +41,11 @@ def test_outputs_agree_with_onnx_runtime(network: Network, fabric: str, precisio
     calls = pairs(prediction, run.counters.statements)
     beyond = [call for call in calls if not call.agrees]
     # Where the model is less exact, and by how much at most: see docs/cost.md.
-    assert {kind(call.name) for call in beyond} <= {"move", "convolution_streamed"}
+    assert {kind(call.name) for call in beyond} <= {
+        "move",
+        "convolution_streamed",
+        "matmul_resident",
+    }
     assert sum(abs(call.predicted - call.measured) for call in beyond) <= 0.03 * run.cycles
     session = onnxruntime.InferenceSession(network.path)
     assert_as_onnx_runtime(run, session, feeds, precision)
