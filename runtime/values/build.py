@@ -93,7 +93,10 @@ def trace(image: Image) -> Traced:
     # The edge's queue at each slot, if its port is the side that the slot receives from.
     queue = np.full(count, -1)
     for index, row in enumerate(queues_of(image)):
-        if _side(int(row[Qcol.PORT]), width, image.program.height) == receive[row[Qcol.SLOT]]:
+        if (
+            side_of_port(int(row[Qcol.PORT]), width, image.program.height)
+            == receive[row[Qcol.SLOT]]
+        ):
             queue[row[Qcol.SLOT]] = index
     from_core = receive == RAMP
     begins = from_core | (queue >= 0)
@@ -121,7 +124,8 @@ def _stuck(slots: np.ndarray, send: np.ndarray, receive: np.ndarray) -> np.ndarr
     return found
 
 
-def _side(port: int, width: int, height: int) -> int:
+def side_of_port(port: int, width: int, height: int) -> int:
+    """On which side of the fabric a port of the edge is."""
     return int(np.searchsorted([width, width + height, 2 * width + height], port, side="right"))
 
 
@@ -453,7 +457,7 @@ class Builder:
     def _leaves(self, queue: np.ndarray) -> bool:
         """Whether the route at a queue's port sends out there."""
         slot = int(queue[Qcol.SLOT])
-        side = _side(int(queue[Qcol.PORT]), self.width, self.height)
+        side = side_of_port(int(queue[Qcol.PORT]), self.width, self.height)
         send = self.image.routes.positions[self.slots[slot, Scol.FIRST], 1]
         return bool(send >> side & 1)
 

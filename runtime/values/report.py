@@ -9,7 +9,8 @@ import numpy as np
 from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
-from wsc.runtime.routes import NOWHERE, Scol
+from wsc.runtime.routes import NOWHERE, OUTSIDE, Scol
+from wsc.runtime.schedule import Qcol
 from wsc.runtime.stops import (
     Wait,
     coordinates,
@@ -21,7 +22,7 @@ from wsc.runtime.stops import (
     unit_name,
 )
 from wsc.runtime.tables import COUNTED, Col, Ocol
-from wsc.runtime.values.build import Traced
+from wsc.runtime.values.build import Traced, side_of_port
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.records import Fault, Standing
 from wsc.runtime.values.tasks import OUT_COLUMN
@@ -83,6 +84,7 @@ def deadlock(image: Image, machine: Machine, traced: Traced) -> str:
         *_units(image, machine),
         *edge_waits(image, queues, "a reader"),
         *_unread(image, machine),
+        *_undrained(image, machine),
         *_routers(image, machine),
         *_stuck(image, machine, traced),
     )
@@ -184,6 +186,21 @@ def _unread(image: Image, machine: Machine) -> Iterator[Wait]:
         name = image.program.colors[color][0]
         text = f"{count} of color '{name}' that no instruction takes"
         yield Wait(tile, text, _route(image, slot))
+
+
+def _undrained(image: Image, machine: Machine) -> Iterator[Wait]:
+    """Ports of the edge at which more wavelets have arrived than transfers take."""
+    width, height = image.program.width, image.program.height
+    first = width * height * int(machine.now["colors"][0])
+    for queue in range(int(machine.now["edge_queues"][0])):
+        count = _held(machine, first + queue)
+        if count == 0 or int(machine.source[first + queue]) < 0:
+            continue
+        row = image.routes.slots[int(machine.queues[queue, Qcol.SLOT])]
+        color = image.program.colors[int(row[Scol.COLOR])][0]
+        side = list(Side)[side_of_port(int(machine.queues[queue, Qcol.PORT]), width, height)]
+        text = f"router holds {count} of color '{color}', waits for {_why(side, OUTSIDE)}"
+        yield Wait(int(row[Scol.TILE]), text, _route(image, int(machine.queues[queue, Qcol.SLOT])))
 
 
 def _routers(image: Image, machine: Machine) -> Iterator[Wait]:
