@@ -41,6 +41,7 @@ from wsc.runtime.weights import Mapped
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 SCRATCH = 4096  # words for each operand, at least
 AHEAD = 1 << 16  # words that a producer is ahead of its readers at most, while others can go on
+BAND_AHEAD = 1 << 18  # and where bands run side by side, so that they seldom wait for each other
 PORTION = 1 << 27  # steps of an instruction, in all rows of tiles, that are done at a time
 PORTION_ROWS = 1 << 20  # and rows of steps, where these are done one after the other
 RAMP = 4
@@ -253,7 +254,8 @@ class Builder:
         now["width"], now["height"], now["units"] = self.width, self.height, units
         now["colors"], now["semaphores"] = self.colors, fabric.semaphores
         now["registers"], now["calls"] = fabric.registers, fabric.call_depth
-        now["loops"], now["ahead"], now["free_run"] = fabric.loop_depth, AHEAD, -1
+        now["loops"], now["free_run"] = fabric.loop_depth, -1
+        now["ahead"] = AHEAD if len(self.bands) == 2 else BAND_AHEAD
         now["loop_words"] = (fabric.call_depth + 1) * fabric.loop_depth
         now["frame_words"] = 2 * fabric.call_depth
         now["portion"], now["portion_rows"] = PORTION, PORTION_ROWS

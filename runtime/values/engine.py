@@ -26,7 +26,7 @@ from wsc.runtime.values.sweep import post, serve_edge, serve_routers, sweep
 from wsc.runtime.work import Work
 
 SLICE = 1 << 27  # steps of instructions until Python looks whether someone wants to stop
-BAND_SLICE = 1 << 24  # and until bands hand over what they have for each other
+BAND_SLICE = 1 << 26  # and until bands hand over what they have for each other
 MORE = 4  # how much further a producer may be ahead when nothing else can go on
 
 Progress = Callable[[float], None]
