@@ -16,7 +16,7 @@ from wsc.runtime.values.compiled import Machine, entry, kernel
 from wsc.runtime.values.edge import supply
 from wsc.runtime.values.streams import copy, reclaim, reserve, wake_producer, wake_readers
 
-LEAST_WORK = 1 << 31  # multiply-accumulates of a network from which on bands are worth their turns
+LEAST_WORK = 1 << 34  # multiply-accumulates of a network from which on bands are worth their turns
 LEAST_COLUMNS = 4  # of a band
 MOST_BANDS = 8
 
