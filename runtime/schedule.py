@@ -360,7 +360,7 @@ class Scheduler:
             queues[:, Qcol.END] = np.append(starts[1:], len(records))
             np.cumsum(np.bincount(ports[starts], minlength=count), out=first[1:])
             queues[:, Qcol.BIT] = np.arange(len(starts)) - first[ports[starts]]
-            side = _side_of(ports[starts], self.program.width, self.program.height)
+            side = side_of_port(ports[starts], self.program.width, self.program.height)
             self.routes.slots[slots[starts], Scol.NEXT + side] = -2 - np.arange(len(starts))
         lookups = np.array(self.lookups or [(0, 0, 0)], dtype=np.int64)
         shapes = np.array(self.shapes or [(0,) * (Hcol.STEP + MAX_DIMS)], dtype=np.int64)
@@ -371,7 +371,8 @@ class Scheduler:
         return Schedule(records, shapes, queues, first, lookups, self.elements)
 
 
-def _side_of(ports: np.ndarray, width: int, height: int) -> np.ndarray:
+def side_of_port(ports: Any, width: int, height: int) -> Any:
+    """The numbers of the sides on which ports are; the reverse of ``port_number``."""
     return np.searchsorted([width, width + height, 2 * width + height], ports, side="right")
 
 

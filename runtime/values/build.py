@@ -17,7 +17,7 @@ from wsc.isa.types import DType
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.memory import addressable_bytes, available_bytes
 from wsc.runtime.routes import Scol
-from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol
+from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol, side_of_port
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.values.bands import parted
 from wsc.runtime.values.compiled import Machine
@@ -123,11 +123,6 @@ def _stuck(slots: np.ndarray, send: np.ndarray, receive: np.ndarray) -> np.ndarr
         refused |= (beyond < 0) & (beyond > -2) | (beyond < -(1 << 29))
         found |= np.where((send >> side & 1 == 1) & refused, 1 << side, 0)
     return found
-
-
-def side_of_port(port: int, width: int, height: int) -> int:
-    """On which side of the fabric a port of the edge is."""
-    return int(np.searchsorted([width, width + height, 2 * width + height], port, side="right"))
 
 
 class Builder:

@@ -10,7 +10,7 @@ from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
 from wsc.runtime.routes import NOWHERE, OUTSIDE, Scol
-from wsc.runtime.schedule import Qcol
+from wsc.runtime.schedule import Qcol, side_of_port
 from wsc.runtime.stops import (
     Wait,
     coordinates,
@@ -22,7 +22,7 @@ from wsc.runtime.stops import (
     unit_name,
 )
 from wsc.runtime.tables import COUNTED, Col, Ocol
-from wsc.runtime.values.build import Traced, side_of_port
+from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.records import Fault, Standing
 from wsc.runtime.values.tasks import OUT_COLUMN
@@ -194,7 +194,7 @@ def _undrained(image: Image, machine: Machine) -> Iterator[Wait]:
     first = width * height * int(machine.now["colors"][0])
     for queue in range(int(machine.now["edge_queues"][0])):
         count = _held(machine, first + queue)
-        if count == 0 or int(machine.source[first + queue]) < 0:
+        if count == 0:
             continue
         row = image.routes.slots[int(machine.queues[queue, Qcol.SLOT])]
         color = image.program.colors[int(row[Scol.COLOR])][0]

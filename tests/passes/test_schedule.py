@@ -49,3 +49,12 @@ def test_nothing_is_lost(period: int, turns: int, around: int) -> None:
     assert played(entries) == given
     if turns >= 8:
         assert len(entries) == 2 * around + 1
+
+
+def test_entries_that_name_a_turn_themselves_are_left_alone() -> None:
+    (feed,) = parse(TEXT).transfers
+    assert isinstance(feed, Transfer)
+    counted = replace(feed, dims=tuple(replace(dim, name="turn") for dim in feed.dims))
+    for other in (counted, replace(feed, nodes=("of {turn}",))):
+        given = [feed, replace(other, call="c1")] * 20
+        assert list(periodic(given)) == given

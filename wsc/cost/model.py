@@ -48,6 +48,14 @@ class Bound:
         """The three by name."""
         return {"compute": self.compute, "link": self.link, "io": self.io}
 
+    def part_of(self, cycles: int) -> float:
+        """Roofline over cycles; above one where a kernel overlaps with what runs before it."""
+        return self.roofline / cycles if cycles else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """What JSON says of a kernel's bound."""
+        return {"bounds": self.as_dict(), "bound_by": self.limit if self.roofline else None}
+
 
 @dataclass(frozen=True, slots=True)
 class CostModel:

@@ -21,7 +21,7 @@ from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Loop, Procedure, Statement, Transfer, TransferLoop
 from wsc.isa.statements import assigned, calls
-from wsc.isa.turns import common
+from wsc.isa.turns import common, expand
 from wsc.kernels.asm import Asm
 from wsc.kernels.registers import compact
 from wsc.passes.periods import LEAST, numbered, runs
@@ -323,7 +323,7 @@ def repeated(transfers: Sequence[Transfer]) -> tuple[Transfer, ...]:
     for transfer, same in groupby(transfers):
         count = len(list(same))
         once = transfer.repeat is None and transfer.lookup is None
-        if once and count >= LEAST and all(dim.name != TURN for dim in transfer.dims):
+        if once and count >= LEAST and _counts_no_turn(transfer):
             found.append(replace(transfer, repeat=(TURN, count)))
         else:
             found += [transfer] * count
@@ -350,11 +350,9 @@ def periodic(transfers: Sequence[Transfer]) -> tuple[Transfer | TransferLoop, ..
 
 def _period(transfers: Sequence[Transfer], start: int) -> tuple[int, int]:
     """How many entries from one on take turns, and how often; no turns if they do not."""
-    if any(dim.name == TURN for dim in transfers[start].dims):
-        return 0, 0
     for period in range(2, MOST_PERIOD + 1):
         first = transfers[start : start + period]
-        if len(set(first)) == 1:
+        if len(set(first)) == 1 or not all(_counts_no_turn(t) and _says_no_turn(t) for t in first):
             continue
         turns = 1
         while transfers[start + turns * period : start + (turns + 1) * period] == first:
@@ -362,6 +360,16 @@ def _period(transfers: Sequence[Transfer], start: int) -> tuple[int, int]:
         if turns >= LEAST:
             return period, turns
     return 0, 0
+
+
+def _counts_no_turn(transfer: Transfer) -> bool:
+    """Whether no dimension of an entry is called as what would count its turns."""
+    return all(dim.name != TURN for dim in transfer.dims)
+
+
+def _says_no_turn(transfer: Transfer) -> bool:
+    """Whether no name in an entry would go on with the turns of a loop."""
+    return all(expand(name, TURN, 0) == name for name in (transfer.tensor, *transfer.nodes))
 
 
 def schedule(

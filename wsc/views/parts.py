@@ -65,7 +65,7 @@ class PartRow:
     @property
     def utilization(self) -> float:
         """Roofline over cycles; above one where it overlaps with what runs before it."""
-        return self.bound.roofline / self.cycles if self.cycles else 0.0
+        return self.bound.part_of(self.cycles)
 
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON."""
@@ -74,8 +74,7 @@ class PartRow:
             "layers": self.layers,
             "predicted_cycles": self.cycles,
             "macs": self.macs,
-            "bounds": self.bound.as_dict(),
-            "bound_by": self.bound.limit if self.bound.roofline else None,
+            **self.bound.facts(),
         }
 
 

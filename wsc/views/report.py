@@ -63,7 +63,7 @@ class KernelRow:
     @property
     def utilization(self) -> float:
         """Roofline over cycles."""
-        return self.bound.roofline / self.cycles if self.cycles else 0.0
+        return self.bound.part_of(self.cycles)
 
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON."""
@@ -75,8 +75,7 @@ class KernelRow:
             "end": self.end,
             "cycles": self.cycles,
             "macs": self.total_macs,
-            "bounds": self.bound.as_dict(),
-            "bound_by": self.bound.limit if self.bound.roofline else None,
+            **self.bound.facts(),
             "utilization": self.utilization,
             "busy_cycles_per_tile": self.busy,
             "self_cycles_per_tile": self.own,
@@ -153,7 +152,7 @@ class EstimatedRow:
     @property
     def utilization(self) -> float:
         """Roofline over cycles; above one where it overlaps with what runs before it."""
-        return self.bound.roofline / self.cycles if self.cycles else 0.0
+        return self.bound.part_of(self.cycles)
 
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON."""
@@ -164,8 +163,7 @@ class EstimatedRow:
             "start": self.start,
             "predicted_cycles": self.cycles,
             "macs": self.macs,
-            "bounds": self.bound.as_dict(),
-            "bound_by": self.bound.limit if self.bound.roofline else None,
+            **self.bound.facts(),
             "utilization": self.utilization,
         }
 
