@@ -100,6 +100,38 @@ class Asked:
         return made
 
 
+program_argument = click.argument(
+    "program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-"
+)
+input_option = click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, LARGEST),
+    metavar="N",
+    help="Draw the inputs that are not given. [default: 0, if none is given]",
+)
+machine_option = click.option(
+    "--fabric",
+    metavar="[NAME:]WxH|NAME|FILE.toml",
+    help="Compile a model for this machine; run a program on it, not on its own.",
+)
+precision_option = click.option(
+    "-p",
+    "--precision",
+    type=click.Choice(["f32", "f16"]),
+    help="Of a model: element type of every float. [default: f32]",
+)
+dim_option = click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N",
+    help="Of a model: size of a symbolic dimension. May be repeated.",
+)
+
+
 def runnable(function: _Command) -> _Command:
     """The argument PROGRAM and the options of a run; the command takes them as ``asked``."""
 
@@ -111,44 +143,14 @@ def runnable(function: _Command) -> _Command:
     made: Any = sized(command)
     for option in reversed(
         (
-            click.argument(
-                "program",
-                type=click.Path(path_type=Path),
-                metavar="PROGRAM.wsa|MODEL.onnx|NAME|-",
-            ),
-            click.option(
-                "--input",
-                "inputs",
-                multiple=True,
-                metavar="NAME=FILE.npy",
-                help="An input. May be repeated.",
-            ),
-            click.option(
-                "--seed",
-                type=click.IntRange(0, LARGEST),
-                metavar="N",
-                help="Draw the inputs that are not given. [default: 0, if none is given]",
-            ),
+            program_argument,
+            input_option,
+            seed_option,
             bind_option("Bake an input of a model in as a constant. May be repeated."),
-            click.option(
-                "--fabric",
-                metavar="[NAME:]WxH|NAME|FILE.toml",
-                help="Compile a model for this machine; run a program on it, not on its own.",
-            ),
+            machine_option,
             set_option,
-            click.option(
-                "-p",
-                "--precision",
-                type=click.Choice(["f32", "f16"]),
-                help="Of a model: element type of every float. [default: f32]",
-            ),
-            click.option(
-                "--dim",
-                "dims",
-                multiple=True,
-                metavar="NAME=N",
-                help="Of a model: size of a symbolic dimension. May be repeated.",
-            ),
+            precision_option,
+            dim_option,
             click.option(
                 "--max-cycles",
                 type=click.IntRange(1, LARGEST),

@@ -19,6 +19,14 @@ from wsc.cli.against import (
     show_followed,
     write_dump,
 )
+from wsc.cli.asked import (
+    dim_option,
+    input_option,
+    machine_option,
+    precision_option,
+    program_argument,
+    seed_option,
+)
 from wsc.cli.common import (
     LARGEST,
     Memory,
@@ -90,16 +98,9 @@ class Finished:
 
 
 @click.command("run")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-")
-@click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, LARGEST),
-    metavar="N",
-    help="Draw the inputs that are not given. [default: 0, if none is given]",
-)
+@program_argument
+@input_option
+@seed_option
 @click.option(
     "-o",
     "--output",
@@ -202,25 +203,10 @@ class Finished:
     is_flag=True,
     help="Take weights that are not those that the program was compiled with.",
 )
-@click.option(
-    "--fabric",
-    metavar="[NAME:]WxH|NAME|FILE.toml",
-    help="Compile a model for this machine; run a program on it, not on its own.",
-)
+@machine_option
 @set_option
-@click.option(
-    "-p",
-    "--precision",
-    type=click.Choice(["f32", "f16"]),
-    help="Of a model: element type of every float. [default: f32]",
-)
-@click.option(
-    "--dim",
-    "dims",
-    multiple=True,
-    metavar="NAME=N",
-    help="Of a model: size of a symbolic dimension. May be repeated.",
-)
+@precision_option
+@dim_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
