@@ -365,7 +365,7 @@ def _summary(
         counted = [result.cycles for result in results if result.cycles is not None]
         if counted:
             lines.append(("cycles", f"{counted[-1]:,} in the last step"))
-        skipped = sum(result.skipped for result in results)
-        if skipped:
-            lines.append(("skipped", f"{skipped} steps whose gradients overflowed"))
+        again = sum(result.again > 0 for result in results)
+        if again:
+            lines.append(("again", f"{again} steps, with a smaller scale: gradients overflowed"))
     return lines
