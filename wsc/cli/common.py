@@ -177,7 +177,10 @@ def require_training(train: bool) -> None:
             raise Refusal(f"{option.opts[0]} is for a training step: give --train as well")
 
 
-_TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute")
+_TRAINING = (
+    *("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute"),
+    *("wafers", "rates", "carbon", "price", "for_tokens"),
+)
 
 
 def set_option(function: _Command) -> _Command:

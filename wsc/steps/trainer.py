@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsc.api import Program, compile_step
+from wsc.cost.interconnect import require_shares
 from wsc.errors import CompileError, shortened
 from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
@@ -445,10 +446,6 @@ def train(
         "trainable": tuple(trainable),
         "recompute": recompute,
     }
-    if wafers < 1 or over % wafers:
-        raise CompileError(
-            f"the runs of a step (--accumulate) are {over}, and cannot be shared out to {wafers} "
-            "wafers: take a multiple of these"
-        )
+    require_shares(wafers, over)
     several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
     return Trainer(model, options, engine, numbers, float(clip), over, batch, several)
