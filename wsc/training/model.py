@@ -10,12 +10,12 @@ from fnmatch import fnmatchcase
 import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
+from wsc.frontend.in_place import NEXT
 from wsc.frontend.load import hold
 from wsc.frontend.store import SOURCE_KEY
 from wsc.frontend.training import OURS
 from wsc.frontend.types import FLOATS
 
-NEXT = ".next"  # behind the name of running statistics: what they become
 STATISTICS = 14  # the opset in which BatchNormalization learned to train
 
 
