@@ -124,14 +124,6 @@ def tanh_grad(call: Call) -> Value:
     return call.build.map(lambda g, y: g * (1 - y * y), call.arg(0), call.arg(1))
 
 
-@lowering("AbsGrad", domain=DOMAIN)
-def abs_grad(call: Call) -> Value:
-    """dY with the sign of x, 0 where that is 0."""
-    return call.build.map(
-        lambda g, x: (x > 0).select(g, (x < 0).select(-g, 0)), call.arg(0), call.arg(1)
-    )
-
-
 @lowering("DivGrad", domain=DOMAIN)
 def div_grad(call: Call) -> list[Value | None]:
     """The derivatives of a / b by both, summed where they were broadcast."""
@@ -224,26 +216,17 @@ def _with_ignored(call: Call, index: int) -> list[ir.Attr]:
 # --- normalisation ------------------------------------------------------------------------
 
 
-@lowering("LayerNormalizationGrad", domain=DOMAIN, quiet=("stash_type",))
+@lowering("LayerNormalizationGrad", domain=DOMAIN, quiet=("stash_type", "epsilon"))
 def layer_normalization_grad(call: Call) -> list[Value]:
     """The derivatives of LayerNormalization by input, scale and bias."""
     unit = _unit(call, call.arg(1), call.arg(3), call.arg(4))
     return _normalized(call, unit, call.arg(4), True)
 
 
-@lowering("SimplifiedLayerNormalizationGrad", domain=DOMAIN, quiet=("stash_type",))
+@lowering("SimplifiedLayerNormalizationGrad", domain=DOMAIN, quiet=("stash_type", "epsilon"))
 def rms_normalization_grad(call: Call) -> list[Value]:
     """The derivatives of SimplifiedLayerNormalization by input and scale."""
     return _normalized(call, _unit(call, call.arg(1), None, call.arg(3)), call.arg(3), False)
-
-
-@lowering("InvertibleLayerNormalizationGrad", domain=DOMAIN, quiet=("stash_type",))
-def invertible_layer_normalization_grad(call: Call) -> list[Value]:
-    """As LayerNormalizationGrad, from the output of the forward pass."""
-    unit = call.build.map_wide(
-        lambda y, s, b: (y - b) / s, call.arg(1), call.arg(2), call.arg(3), hint="unit", keep=True
-    )
-    return _normalized(call, unit, call.arg(4), True)
 
 
 def _unit(call: Call, x: Value, mean: Value | None, inverse: Value) -> Value:
