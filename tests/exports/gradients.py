@@ -270,7 +270,7 @@ def cases() -> dict[str, Case]:
         logs, label, weight = soft(f(3, 5, 4), (1,), True), whole(5, 3, 4), f(5, low=0.5)
         label[0, 1] = 2
         for name, extra, given in (("", {}, ()), ("_weighted", {"ignore_index": 2}, (weight,))):
-            kept = {"reduction": reduction, **extra}
+            kept: dict[str, Any] = {"reduction": reduction, **extra}
             found[f"loss_{reduction}{name}"] = Case(
                 "SoftmaxCrossEntropyLossGrad", g, logs, label, *given, **kept
             )

@@ -376,9 +376,9 @@ def average_pool_grad(call: Call) -> Value:
 
 def _declared(call: Call) -> tuple[int, ...]:
     """The shape that the model declares for the result: no input says it."""
-    shape = call.node.outputs[0].meta.get(CLAIMED_KEY)
+    shape = call.node.outputs[0].meta.get(CLAIMED_KEY) or ("?",)
     require(
-        shape is not None and all(isinstance(size, int) for size in shape),
+        all(isinstance(size, int) for size in shape),
         "the shape of its result is not declared (value_info)",
     )
     return tuple(int(size) for size in shape)

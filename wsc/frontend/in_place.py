@@ -36,5 +36,7 @@ def show_accumulators(graph: ir.Graph) -> None:
         taken.add(name)
         node.resize_outputs(2)
         total = node.outputs[1]
-        total.name, total.dtype = name, buffer.dtype
+        total.name = name
+        if buffer.dtype is not None:
+            total.dtype = buffer.dtype
         graph.outputs.append(total)

@@ -80,6 +80,9 @@ def load_model(
     _settle_defaults(model.graph, bind, inputs)
     if prepare is not None:
         prepare(model)
+    from wsc.frontend.differentiated import bind_gradients  # it stands on what is lowered
+
+    bind_gradients(model)
     dims = spread_inputs(model.graph, dims or {})
     give_shapes(model.graph, bind, dims)
     bind_inputs(model.graph, bind, dims)
