@@ -34,6 +34,7 @@ from wsc.steps.wafers import Ran, Wafers
 from wsc.store.files import appearing, require_writable
 from wsc.store.weights import MARK
 from wsc.training.losses import parse_loss
+from wsc.training.own import OWN, require_alone
 from wsc.training.recompute import require_choice
 from wsc.training.step import LOSS, SCALE, parse_optimizer
 
@@ -242,7 +243,10 @@ class Trainer:
         assert self._image is not None
         for name, array in tensors.items():
             self._store[name] = array
-            self._image.weights[name].data = array.reshape(-1)
+            held = self._image.weights[name]
+            # A counter is an integer there; what is stored is f32, like all else.
+            whole = not held.tensor.dtype.is_float
+            held.data = (array.astype(np.int32) if whole else array).reshape(-1)
 
     def _parts(self, batch: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
         """The samples of each run."""
@@ -324,7 +328,11 @@ class Trainer:
 
         path = Path(path)
         self._ready()
-        tensors = {name: np.ascontiguousarray(array) for name, array in self._store.items()}
+        # NumPy would make a scalar an array of one.
+        tensors = {
+            name: np.ascontiguousarray(array).reshape(array.shape)
+            for name, array in self._store.items()
+        }
         tensors[KEPT] = self.state.as_array()
         require_writable(path)
         try:
@@ -413,7 +421,8 @@ def train(
     model, fabric, dims, precision: as for ``wsc.compile``; sizes that are not given are those of
     the first batch. loss: ``cross_entropy``, ``mse`` or ``output``, with options as in
     ``cross_entropy:smoothing=0.1,ignored=0``. optimizer: ``sgd``, ``momentum``, ``adam`` or
-    ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``. groups: ``PATTERN:NUMBERS`` for weights
+    ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``; ``model``: the step that the model's
+    ``training_info`` describes, with the loss ``output``. groups: ``PATTERN:NUMBERS`` for weights
     that have others, as in ``*.bias:weight_decay=0``. trainable: patterns of names of
     initializers; none: all of them. clip: the norm of all gradients is at most this; 0: as it
     is. over: runs whose gradients make a step. schedule: by what the rate of each step is
@@ -433,8 +442,19 @@ def train(
     numbers = tuple(float(number) for number in schedule)
     if any(not 0.0 <= number < float("inf") for number in numbers):
         raise CompileError("a schedule is made of numbers of 0 or more")
-    parse_loss(loss)  # what is wrong with them is said now, not at the first step
-    parse_optimizer(optimizer, groups)
+    wanted = parse_loss(loss)  # what is wrong with them is said now, not at the first step
+    if optimizer == OWN:
+        require_alone(
+            wanted,
+            groups=groups,
+            trainable=trainable,
+            precision=precision,
+            clip=clip,
+            over=over,
+            schedule=numbers,
+        )
+    else:
+        parse_optimizer(optimizer, groups)
     require_choice(recompute)
     options: dict[str, Any] = {
         "loss": loss,
