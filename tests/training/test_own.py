@@ -17,7 +17,7 @@ from tests.training.networks import Builder, weights_of
 from wsc.errors import CompileError
 from wsc.frontend.training import DOMAIN
 
-OWN = {"loss": "output", "optimizer": "model"}
+OWN: dict[str, Any] = {"loss": "output", "optimizer": "model"}
 RATE = 0.1
 
 
@@ -105,7 +105,7 @@ def test_the_models_own_steps_are_those_of_the_store(model: Any, optimizer: str)
         got, wanted = own.step(batch(number)), other.step(batch(number))
         assert got.loss == pytest.approx(wanted.loss, rel=1e-5)
     for name, wanted in other.weights.items():
-        np.testing.assert_allclose(own.weights[name], wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(own.weights[name], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_count_of_steps_goes_on_after_a_break_and_into_onnx(tmp_path: Path) -> None:
@@ -188,8 +188,19 @@ def test_a_step_of_onnx_runtime_changes_weights_as_ours_does() -> None:
         np.testing.assert_allclose(own.weights[name], other.weights[name], rtol=1e-4, atol=1e-5)
 
 
+def test_a_step_that_pytorch_traced_changes_weights_as_pytorch_does() -> None:
+    model, known = onnx.load(HERE / "training-joint.onnx"), np.load(HERE / "joint.npz")
+    own = wsc.train(model, **OWN, fabric=(4, 3))
+    samples = {name: known[name] for name in ("x", "label")}
+    losses = [own.step(samples).loss for _ in range(len(known["losses"]))]
+    np.testing.assert_allclose(losses, known["losses"], rtol=1e-5)
+    for name, array in own.weights.items():
+        np.testing.assert_allclose(array, known[name], rtol=1e-4, atol=2e-6)
+    assert len(own.weights) == len(known.files) - 3 == 11
+
+
 def test_options_that_have_no_place_are_refused() -> None:
-    for options, message in (
+    tried: list[tuple[dict[str, Any], str]] = [
         ({"loss": "mse"}, "optimizer model: the model computes its loss, too: give --loss output"),
         ({"groups": ["w:lr=1"]}, "--group: the model says itself how it trains"),
         ({"trainable": ["w"]}, "--trainable: the model says"),
@@ -197,7 +208,8 @@ def test_options_that_have_no_place_are_refused() -> None:
         ({"over": 2}, "--accumulate: the model says"),
         ({"schedule": [1.0]}, "--schedule: the model says"),
         ({"precision": "f16"}, "precision f16: the model computes its new weights itself"),
-    ):
+    ]
+    for options, message in tried:
         with pytest.raises(CompileError, match=message):
             wsc.train(descent(), **{**OWN, **options})
 
