@@ -3,9 +3,18 @@
     pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
     python -m tests.training.pytorch            # writes curves.npz beside this file
     python -m tests.training.pytorch --compare  # trains all of them with wsc, and compares
+    python -m tests.training.pytorch --compare --halves  # in f16; names of networks may follow
 
 The record holds the loss of every step, and the final weights. The networks are written in
 PyTorch's functions here, by hand: nothing of ours is between its arithmetic and ours.
+
+NAME/halves are the losses of PyTorch's own mixed precision (autocast to f16, f32 weights, scaled
+losses; nothing overflows). One batch says little there: its loss may be near 0. So in halves the
+mean over the last SAMPLES is compared, which are all there are of the digits.
+
+The bias of a GPT's keys changes no output: a softmax does not see what is added to all of its scores.
+Its gradient is rounding noise, of which Adam makes steps of full size. NOISE names such elements;
+they are left out where weights are compared.
 """
 
 from __future__ import annotations
@@ -21,6 +30,15 @@ from tests.training.networks import HEADS, LAYERS, NETWORKS, WIDTH, Batch, weigh
 
 RECORD = Path(__file__).with_name("curves.npz")
 STEPS = 200
+SAMPLES = 8  # steps at the end over which the loss in halves is taken: once all digits
+SCALE = 65536.0  # of the loss in halves
+
+
+def noise(network: str, weight: str) -> slice | None:
+    """The elements of a weight whose gradient is noise: of the keys in the bias of q, k and v."""
+    if network == "gpt" and weight.endswith(".qkv.bias"):
+        return slice(WIDTH, 2 * WIDTH)
+    return None
 
 
 def forward(name: str, w: dict, batch: Batch, kept: dict):  # type: ignore[no-untyped-def,type-arg]
@@ -97,10 +115,11 @@ def optimizer(text: str, weights):  # type: ignore[no-untyped-def]
     }[name](weights, **numbers)
 
 
-def train(name: str, steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The loss of each step, and the final weights and statistics."""
+def train(name: str, steps: int, halves: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The loss of each step, and the final weights and statistics. halves: mixed precision."""
     import torch  # pyright: ignore[reportMissingImports]
 
+    torch.set_num_threads(1)  # these networks are small: threads would wait for each other
     network = NETWORKS[name]()
     start = {key: torch.tensor(value) for key, value in weights_of(network.model).items()}
     kept = {key: start.pop(key) for key in list(start) if key.endswith((".mean", ".var"))}
@@ -109,12 +128,17 @@ def train(name: str, steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     step = optimizer(network.optimizer, list(start.values()))
     losses = []
     for batch in islice(network.batches(), steps):
-        logits = forward(name, start, batch, kept)
+        with torch.autocast("cpu", torch.float16, enabled=halves):
+            logits = forward(name, start, batch, kept).float()
         classes = logits.shape[-1]
         labels = torch.tensor(batch["label"]).reshape(-1)
         loss = torch.nn.functional.cross_entropy(logits.reshape(-1, classes), labels)
         step.zero_grad()
-        loss.backward()
+        (loss * (SCALE if halves else 1.0)).backward()
+        if halves:
+            for weight in start.values():
+                weight.grad.div_(SCALE)
+                assert torch.isfinite(weight.grad).all()
         step.step()
         losses.append(loss.item())
     final = {key: value.detach().numpy() for key, value in {**start, **kept}.items()}
@@ -127,17 +151,43 @@ def record() -> None:
     for name in NETWORKS:
         losses, final = train(name, STEPS)
         found[name] = losses
+        found[f"{name}/halves"] = train(name, STEPS, halves=True)[0]
         # Of each weight its norm and one projection: a file of all of them would be large.
-        found |= {f"{name}/{key}": summary(value) for key, value in final.items()}
+        found |= {f"{name}/{key}": summary(name, key, value) for key, value in final.items()}
         print(f"{name}: {losses[0]:.4f} -> {losses[-1]:.4f}")
     np.savez_compressed(RECORD, **found)  # pyright: ignore[reportArgumentType]
 
 
-def summary(array: np.ndarray) -> np.ndarray:
-    """Up to 64 elements spread over an array, and its norm."""
+def summary(network: str, name: str, array: np.ndarray) -> np.ndarray:
+    """Up to 64 elements spread over a weight, and its norm, without those that have noise."""
     flat = array.reshape(-1).astype(np.float64)
+    without = noise(network, name)
+    if without is not None:
+        flat = np.delete(flat, np.r_[without])
     places = np.linspace(0, flat.size - 1, min(flat.size, 64)).astype(int)
     return np.array([np.sqrt(np.square(flat).sum()), *flat[places]])
+
+
+def compare_halves(names: list[str]) -> None:
+    """Train with wsc in f16, and say how far the last losses are from the record in f32."""
+    import wsc
+
+    known = np.load(RECORD)
+
+    def far(losses: np.ndarray, name: str) -> str:
+        last, mean = (losses[-n:].mean() / known[name][-n:].mean() - 1 for n in (1, SAMPLES))
+        return f"{mean:+.2%} over the last {SAMPLES} steps ({last:+.2%} in the last)"
+
+    for name in names or NETWORKS:
+        network = NETWORKS[name]()
+        trainer = wsc.train(network.model, network.loss, network.optimizer, precision="f16")
+        steps = [trainer.step(batch) for batch in islice(network.batches(), STEPS)]
+        losses = np.array([step.loss for step in steps])
+        again = sum(step.again for step in steps)
+        print(
+            f"{name}: {far(losses, name)}, {again} steps done again; "
+            f"PyTorch's f16 {far(known[f'{name}/halves'], name)}"
+        )
 
 
 def compare(names: list[str]) -> None:
@@ -155,7 +205,7 @@ def compare(names: list[str]) -> None:
             seconds.append(time.perf_counter() - started)
             worst = max(worst, abs(got.loss - known[name][number]) / known[name][number])
         far = max(
-            np.abs(summary(value) - known[f"{name}/{key}"]).max()
+            np.abs(summary(name, key, value) - known[f"{name}/{key}"]).max()
             / np.abs(known[f"{name}/{key}"][1:]).max()
             for key, value in trainer.weights.items()
         )
@@ -167,6 +217,7 @@ def compare(names: list[str]) -> None:
 
 if __name__ == "__main__":
     if "--compare" in sys.argv[1:]:
-        compare([arg for arg in sys.argv[1:] if not arg.startswith("-")])
+        chosen = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
+        (compare_halves if "--halves" in sys.argv[1:] else compare)(chosen)
     else:
         record()

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wsc.errors import CompileError, shortened
-from wsc.frontend.normalize import log_softmax_of
 from wsc.frontend.reduce import iota
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction, Type
-from wsc.ir.terms import Term
+from wsc.ir.terms import Body, Term
 from wsc.isa.types import DType
 
 LABEL = "label"
@@ -111,19 +110,32 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value, host: str) ->
         counts,
         hint="checked",
     )
-    logs = log_softmax_of(build, scores, [axis])
     places = iota(build, classes, axis, scores.rank)
+    largest = build.reduce(Reduction.MAX, scores, [axis], True, "max", still=True)
+
+    def summed(part: Body, label: bool, hint: str) -> Value:
+        """Something of the label's score alone, or the sum of that of all others."""
+
+        def body(t: Term, i: Term, v: Term, m: Term) -> Term:
+            hit, mine = t.eq(i), part(v, m)
+            return hit.select(mine, 0.0) if label else hit.select(0.0, mine)
+
+        each = build.map(body, checked, places, scores, largest, hint=f"{hint}_each")
+        return build.reduce(Reduction.SUM, each, [axis], True, hint)
+
+    # The label's score is apart from the others: where they are far below it, the loss and its
+    # derivative there are as exact as their sum, which halves would lose beside a 1.
+    own = summed(lambda v, m: v - m, True, "own")
+    rest = summed(lambda v, m: (v - m).exp(), False, "rest")
     spread = loss.smoothing / classes
 
-    def target(t: Term, i: Term, v: Term) -> Term:
-        hit = t.eq(i)  # of one that does not count, class 0: it is left out below
-        if not spread:
-            return hit.select(v, 0.0)
-        return v * hit.select_literals(v.dtype, 1.0 - loss.smoothing + spread, spread)
+    def each_loss(o: Term, r: Term, *others: Term) -> Term:
+        picked = o * (1.0 - loss.smoothing + spread) if spread else o
+        return (o.exp() + r).log() - sum((other * spread for other in others), picked)
 
-    each = build.map(target, checked, places, logs, hint="each")
-    picked = build.reduce(Reduction.SUM, each, [axis], True, "picked")
-    kept = build.map_as_is(lambda c, v: c.select(-v, 0.0), counts, picked, hint="kept")
+    smoothed = [summed(lambda v, m: v - m, False, "others")] if spread else []
+    each = build.map_wide(each_loss, own, rest, *smoothed, hint="each", keep=True)
+    kept = build.map_as_is(lambda c, v: c.select(v, 0.0), counts, each, hint="kept")
     axes = list(range(scores.rank))
     total = build.reduce(Reduction.SUM, kept, axes, False, "total")
     number = build.map(lambda c: c.cast(DType.F32), counts, hint="number")
