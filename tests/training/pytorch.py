@@ -12,9 +12,9 @@ NAME/halves are the losses of PyTorch's own mixed precision (autocast to f16, f3
 losses; nothing overflows). One batch says little there: its loss may be near 0. So in halves the
 mean over the last SAMPLES is compared, which are all there are of the digits.
 
-The bias of a GPT's keys changes no output: a softmax does not see what is added to all of its scores.
-Its gradient is rounding noise, of which Adam makes steps of full size. NOISE names such elements;
-they are left out where weights are compared.
+The bias of a GPT's keys changes no output: a softmax does not see what is added to all of its
+scores. Its gradient is rounding noise, of which Adam makes steps of full size. So ``noise`` leaves
+these elements out where weights are compared. ACCURACY/NAME: how many of the digits are right then.
 """
 
 from __future__ import annotations
@@ -32,6 +32,20 @@ RECORD = Path(__file__).with_name("curves.npz")
 STEPS = 200
 SAMPLES = 8  # steps at the end over which the loss in halves is taken: once all digits
 SCALE = 65536.0  # of the loss in halves
+
+
+def right(name: str, weights: dict[str, np.ndarray]) -> int:
+    """How many of the digits a network gets right, by PyTorch's arithmetic; -1 of a text."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    if name == "gpt":
+        return -1
+    found = 0
+    values = {key: torch.tensor(array) for key, array in weights.items()}
+    for batch in islice(NETWORKS[name]().batches(), SAMPLES):
+        logits = forward(name, values, batch, {key: v.clone() for key, v in values.items()})
+        found += int((logits.argmax(1).numpy() == batch["label"]).sum())
+    return found
 
 
 def noise(network: str, weight: str) -> slice | None:
@@ -151,6 +165,7 @@ def record() -> None:
     for name in NETWORKS:
         losses, final = train(name, STEPS)
         found[name] = losses
+        found[f"ACCURACY/{name}"] = np.array(right(name, final))
         found[f"{name}/halves"] = train(name, STEPS, halves=True)[0]
         # Of each weight its norm and one projection: a file of all of them would be large.
         found |= {f"{name}/{key}": summary(name, key, value) for key, value in final.items()}
@@ -192,6 +207,8 @@ def compare_halves(names: list[str]) -> None:
 
 def compare(names: list[str]) -> None:
     """Train with wsc, and say how far it is from the record."""
+    import onnxruntime
+
     import wsc
 
     known = np.load(RECORD)
@@ -209,8 +226,16 @@ def compare(names: list[str]) -> None:
             / np.abs(known[f"{name}/{key}"][1:]).max()
             for key, value in trainer.weights.items()
         )
+        # By ONNX Runtime, from the file that a user gets.
+        session = onnxruntime.InferenceSession(trainer.onnx().SerializeToString())
+        digits = 0
+        for batch in islice(network.batches(), SAMPLES):
+            label = batch.pop("label")
+            logits = session.run(None, dict(batch))[0]
+            digits += int((logits.argmax(-1) == label).sum())
+        told = "" if name == "gpt" else f"{digits} digits right ({known[f'ACCURACY/{name}']}), "
         print(
-            f"{name}: loss within {worst:.1e}, final weights within {far:.1e}, "
+            f"{name}: {told}loss within {worst:.1e}, final weights within {far:.1e}, "
             f"{np.median(seconds):.3f} s a step"
         )
 

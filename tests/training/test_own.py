@@ -239,6 +239,15 @@ def test_a_description_that_says_too_little_is_refused() -> None:
     refused(r"loss: no output '' \(there are: none\)", bound)
 
 
+def test_a_file_is_read(tmp_path: Path) -> None:
+    onnx.save(descent(), tmp_path / "own.onnx")
+    made = wsc.train(tmp_path / "own.onnx", **OWN, fabric=(2, 2))
+    assert made.step(batch(0)).loss > 0
+    assert set(made.weights) == {"w", "b"}
+    with pytest.raises(CompileError, match=r"none\.onnx: "):
+        wsc.train(tmp_path / "none.onnx", **OWN, fabric=(2, 2)).step(batch(0))
+
+
 def test_weights_and_their_names_may_be_any(tmp_path: Path) -> None:
     model = descent()
     for graph in (model.graph, model.training_info[0].algorithm):

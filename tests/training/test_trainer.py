@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import wsc
 from tests.training.networks import NETWORKS, Batch, Builder, resnet
+from wsc.api import compile_step
 from wsc.errors import CompileError
-from wsc.runtime.errors import ExecutionFault, InputError, RuntimeFault
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.program import Transfer
+from wsc.runtime.errors import ExecutionFault, InputError, LoadError, RuntimeFault
 from wsc.steps.trainer import KEPT, LAST_SCALE, State, Trainer, require_step
 
 
@@ -300,9 +304,27 @@ def test_an_optimizer_that_is_missing_from_the_text_is_noticed() -> None:
         require_step(less)
 
 
-def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> None:
-    from wsc.api import compile_step
+@pytest.mark.parametrize("name", ["w.grad", "b.grad", "loss"])
+def test_a_drain_that_is_off_by_one_is_noticed(name: str) -> None:
+    program = compile_step(small(), fabric=(2, 2), batch=4)
+    right = program.run(batch(4), engine="values").outputs
+    shifted = tuple(
+        replace(item, offset=item.offset + 1)
+        if isinstance(item, Transfer) and item.tensor == name
+        else item
+        for item in program.assembly.transfers
+    )
+    assert shifted != program.assembly.transfers
+    program.assembly = program.assembly.with_(transfers=shifted)
+    # Beyond the end of the tensor it is refused; else a gradient stands in another's place.
+    try:
+        wrong = program.run(batch(4), engine="values").outputs
+    except (AssemblyError, LoadError, RuntimeFault):
+        return
+    assert (wrong[name] != right[name]).any()
 
+
+def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> None:
     program = compile_step(small(), fabric=(2, 2), batch=4, clip=1.0, over=2)
     program.save(tmp_path / "step.wsa")
     loaded = wsc.load(tmp_path / "step.wsa")

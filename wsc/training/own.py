@@ -1,7 +1,7 @@
 """Models that hold their own training step: ONNX's ``training_info``.
 
 The graph of the model and that of the algorithm are one graph, as ONNX has it. What it gives for
-an initializer takes its place after the run: ``update "w" by take from "w_new"``. So the fabric
+an initializer takes its place after the run: ``update w by take() from "w.new"``. So the fabric
 computes the optimizer, too, and the store does nothing but keep.
 """
 
@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
 from wsc.frontend import import_onnx
-from wsc.frontend.load import hold
+from wsc.frontend.load import hold, read_proto
 from wsc.frontend.types import FLOATS
 from wsc.isa.program import Update
 from wsc.isa.types import DType
@@ -101,7 +101,7 @@ def own_step(
 
     Raises CompileError for a model without one, or with one that says less than a step needs.
     """
-    proto = model if isinstance(model, onnx.ModelProto) else onnx.load(model)
+    proto = model if isinstance(model, onnx.ModelProto) else read_proto(Path(model))
     joined, bindings = _joined(proto)
     preparation = _Preparation(bindings, batch, shapes or {}, dict(dims or {}))
     graph = import_onnx(
