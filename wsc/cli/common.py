@@ -154,8 +154,8 @@ def training_options(function: _Command) -> _Command:
             default="adam",
             show_default=True,
             metavar="RULE[:NUMBERS]",
-            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1; model: as its "
-            "training_info says.",
+            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1; model: as "
+            "its training_info says.",
         ),
         click.option(
             "--loss",
