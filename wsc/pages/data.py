@@ -19,8 +19,9 @@ from wsc.cost.predict import Prediction
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
-from wsc.isa.program import Call, Program, Region
+from wsc.isa.program import Call, Direction, Program, Region
 from wsc.isa.shown import escaped, named
+from wsc.pages.network import network
 from wsc.views.inspect import all_nodes, held_bytes, numbered, occupied, sram_use
 from wsc.views.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
@@ -108,6 +109,8 @@ def estimate_data(
             cycles=row.cycles,
             added=row.cycles,
             predicted=row.cycles,
+            call=row.number,
+            moved=row.moved,
         )
         for row in rows
     ]
@@ -144,6 +147,7 @@ def _program_data(
         "tiles": [program.width, program.height],
         "kernels": [_kernel(row, program, fabric) for row in rows],
         "nodes": _nodes(program, rows, block),
+        "graph": network(program, rows),
         "lines": _lines(program, rows),
         "routes": _routes(program, block),
         "memory": [
@@ -291,7 +295,9 @@ def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
         "added": row.added,
         "predicted": row.predicted,
         "macs": row.total_macs,
-        "bytes": row.bound.io * fabric.io_bytes_per_cycle,
+        "bytes": max(row.moved.values(), default=0),
+        "brought": row.moved.get(Direction.FEED, 0),
+        "taken": row.moved.get(Direction.DRAIN, 0),
         "bound": row.bound.limit if row.bound.roofline else "",
         "roofline": row.bound.roofline,
         "of_bound": row.utilization if row.bound.roofline else None,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.edge import Traffic, static_environment, traffic
+from wsc.cost.edge import Traffic, Traffics, edge_bytes, static_environment, traffic
 from wsc.errors import CompileError
 from wsc.isa.code_size import code_bytes, reachable
 from wsc.isa.expr import Expr, evaluate, names
@@ -466,7 +466,4 @@ def stream_cycles(moved: Traffic, fabric: Fabric) -> int:
 
 def direction_bytes(program: Program) -> dict[Direction, int]:
     """Bytes over the edge in each direction."""
-    total = dict.fromkeys(Direction, 0)
-    for transfer in plain_transfers(program):
-        total[transfer.direction] += traffic(program, transfer).bytes
-    return total
+    return edge_bytes(Traffics(program), plain_transfers(program))
