@@ -52,13 +52,20 @@ def test_parameters_registers_and_the_edge() -> None:
 
 def test_what_a_turn_leaves_to_the_next_one() -> None:
     program = parse(CARRIED)
-    assert dataflow(program) == [Flow(1, 0, "b"), Flow(0, 1, "a")]
+    assert dataflow(program) == [Flow(0, 1, "a"), Flow(1, 0, "b")]
     drawn = network(program, [])
     assert [(box["name"], box["layer"]) for box in drawn["boxes"]] == [("one", 0), ("two", 1)]
     assert [(arrow["from"], arrow["to"], arrow["back"]) for arrow in drawn["arrows"]] == [
-        (1, 0, True),
         (0, 1, False),
+        (1, 0, True),
     ]
+
+
+def test_bytes_go_on_under_another_name() -> None:
+    other = 'tensor c : f32[4] at 16 size 16 shares b @"c"'
+    text = CARRIED.replace("tensor scratch", f"{other}\ntensor scratch")
+    text = text.replace("copy(out = a, from = b)", "copy(out = a, from = c)")
+    assert dataflow(parse(text)) == [Flow(0, 1, "a"), Flow(1, 0, "c")]
 
 
 # A chain, branches, and layers that became a loop.

@@ -7,11 +7,24 @@ parameters and registers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from wsc.isa.expr import Expr, names
-from wsc.isa.program import Call, Direction, Loop, Mem, Op, Procedure, Program, Scalar, Statement
+from wsc.isa.program import (
+    Call,
+    Direction,
+    Loop,
+    Mem,
+    Op,
+    Procedure,
+    Program,
+    Scalar,
+    Statement,
+    Tensor,
+)
 from wsc.isa.statements import blocks
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import plain_transfers
@@ -45,47 +58,96 @@ class _Touched:
 
 
 def dataflow(program: Program) -> list[Flow]:
-    """Every flow between two different calls and over the edge, once, by taker and tensor.
+    """Every flow between two different calls of a region and over the edge, once.
 
-    A call takes a tensor from the calls before it that write the tensor, back to the last one that
-    reads it as well: what was there before has gone through that one. Where no call before it
-    writes the tensor, calls behind it do, in the turn before of a loop that holds both. Of a compiled program
-    only tensors of nodes count: the others are scratch, which calls use one after the other.
+    What a call reads was left in those bytes by the calls that wrote there last, under this name
+    of a tensor or another one: what a turn of a loop leaves to the next one has two names. Of a
+    compiled program only tensors of nodes count: the others are scratch, which calls use one after
+    the other.
     """
     procedures = {procedure.name: procedure for procedure in program.procedures}
     compiled = any(tensor.nodes for tensor in program.tensors)
-    tensors = frozenset(tensor.name for tensor in program.tensors if tensor.nodes or not compiled)
-    calls = [call for _, call in all_calls(program)]
+    tensors = {tensor.name: tensor for tensor in program.tensors if tensor.nodes or not compiled}
+    known = frozenset(tensors)
     touched: list[_Touched] = []
-    for call in calls:
+    for _, call in all_calls(program):
         found = _Touched()
-        _call(call, {}, tensors, procedures, found)
+        _call(call, {}, known, procedures, found)
         touched.append(found)
-
-    writers: dict[str, list[int]] = {}
-    for number, found in enumerate(touched):
-        for tensor in found.written:
-            writers.setdefault(tensor, []).append(number)
 
     flows: dict[Flow, None] = {}
     transfers = call_transfers(program)
     played = plain_transfers(program)
-    for number, found in enumerate(touched):
-        for tensor in sorted(found.read):
-            every = writers.get(tensor, [])
-            before = [giver for giver in every if giver < number]
-            for giver in reversed(before or every):
+    for number in range(len(touched)):
+        for place in transfers.get(number, ()):
+            if played[place].direction is Direction.FEED:
+                flows[Flow(None, number, played[place].tensor)] = None
+    first = 0
+    for region in program.regions:
+        order, first = _order(region.main, first)
+        held = _Held(tensors)
+        for number in order:
+            for giver, tensor in held.givers(touched[number].read):
                 if giver != number:
                     flows[Flow(giver, number, tensor)] = None
-                if tensor in touched[giver].read:
-                    break
+            held.write(number, touched[number])
+    for number in range(len(touched)):
         for place in transfers.get(number, ()):
-            moved = played[place]
-            if moved.direction is Direction.FEED:
-                flows[Flow(None, number, moved.tensor)] = None
-            else:
-                flows[Flow(number, None, moved.tensor)] = None
+            if played[place].direction is Direction.DRAIN:
+                flows[Flow(number, None, played[place].tensor)] = None
     return list(flows)
+
+
+def _order(body: Iterable[Statement], number: int) -> tuple[list[int], int]:
+    """The numbers of the calls in statements as they run, two turns of each loop; the next number.
+
+    number: of the first call. A second turn shows all that one turn can leave to another.
+    """
+    order: list[int] = []
+    for statement in body:
+        if isinstance(statement, Call):
+            order.append(number)
+            number += 1
+        inside: list[int] = []
+        for block in blocks(statement):
+            found, number = _order(block, number)
+            inside += found
+        order += inside * 2 if isinstance(statement, Loop) else inside
+    return order, number
+
+
+class _Held:
+    """Which tensor each byte of a tile holds, and which calls wrote the tensor."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self._names = list(tensors)
+        self._places = {name: place for place, name in enumerate(self._names)}
+        size = max((tensor.address + tensor.bytes for tensor in tensors.values()), default=0)
+        self._owners = np.full(size, -1)
+        self._writers: dict[str, list[int]] = {}
+
+    def _bytes(self, name: str) -> np.ndarray:
+        tensor = self._tensors[name]
+        return self._owners[tensor.address : tensor.address + tensor.bytes]
+
+    def givers(self, read: Iterable[str]) -> Iterator[tuple[int, str]]:
+        """The calls that left what these tensors hold now, and each tensor."""
+        for name in sorted(read):
+            for owner in np.unique(self._bytes(name)).tolist():
+                if owner >= 0:
+                    yield from ((giver, name) for giver in self._writers[self._names[owner]])
+
+    def write(self, number: int, touched: _Touched) -> None:
+        """A call has written. Parts of one tensor may have several writers."""
+        for name in touched.written:
+            own = self._bytes(name)
+            # What was there before is gone, or has gone through this call.
+            if (own != self._places[name]).all() or name in touched.read:
+                self._writers[name] = []
+            if number not in self._writers.setdefault(name, []):
+                self._writers[name].append(number)
+            own[:] = self._places[name]
 
 
 def _call(
