@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import pytest
 
 import wsc as package
@@ -90,3 +91,27 @@ def test_what_flows_on_goes_down(shape: str) -> None:
     assert shown == {node for _, call in all_calls(program) for node in call.nodes}
     # From each input something flows to each output.
     assert {box["kind"] for box in boxes} == {"", "input", "output"}
+
+
+@pytest.mark.parametrize("shape", ["chain", "branches"])
+def test_arrows_are_paths_of_the_model(shape: str) -> None:
+    """Where a box flows to another one, a node of the one leads to a node of the other."""
+    model = SHAPES[shape]()
+    graph = nx.DiGraph()
+    for node in model.graph.node:
+        graph.add_edges_from((name, f"node {node.name}") for name in node.input)
+        graph.add_edges_from((f"node {node.name}", name) for name in node.output)
+    drawn = network(package.compile(model, "4x3").assembly, [])
+
+    def nodes(place: int) -> list[str]:
+        return [
+            name for mark in drawn["boxes"][place]["nodes"] if (name := f"node {mark}") in graph
+        ]
+
+    shown = 0
+    for arrow in drawn["arrows"]:
+        givers, takers = nodes(arrow["from"]), nodes(arrow["to"])
+        if givers and takers:
+            shown += 1
+            assert any(nx.has_path(graph, a, b) for a in givers for b in takers), arrow
+    assert shown >= 2

@@ -51,10 +51,21 @@ class Flow:
 
 @dataclass(slots=True)
 class _Touched:
-    """Tensors of SRAM that a call reads and writes."""
+    """Tensors of SRAM that a call reads as it finds them, and those that it writes.
+
+    What a call first writes and then reads is its own: sums that begin at zero, parts of a product.
+    """
 
     read: set[str] = field(default_factory=set[str])
     written: set[str] = field(default_factory=set[str])
+
+    def reads(self, names: frozenset[str]) -> None:
+        """Note that these are read now."""
+        self.read |= names - self.written
+
+    def writes(self, names: frozenset[str]) -> None:
+        """Note that these are written now."""
+        self.written |= names
 
 
 def dataflow(program: Program) -> list[Flow]:
@@ -87,7 +98,7 @@ def dataflow(program: Program) -> list[Flow]:
         order, first = _order(region.main, first)
         held = _Held(tensors)
         for number in order:
-            for giver, tensor in held.givers(touched[number].read):
+            for giver, tensor in held.givers(touched[number]):
                 if giver != number:
                     flows[Flow(giver, number, tensor)] = None
             held.write(number, touched[number])
@@ -131,11 +142,17 @@ class _Held:
         tensor = self._tensors[name]
         return self._owners[tensor.address : tensor.address + tensor.bytes]
 
-    def givers(self, read: Iterable[str]) -> Iterator[tuple[int, str]]:
-        """The calls that left what these tensors hold now, and each tensor."""
-        for name in sorted(read):
+    def givers(self, touched: _Touched) -> Iterator[tuple[int, str]]:
+        """The calls that left what a call reads, and each tensor.
+
+        Of a tensor that the call writes too, only what is there under its own name: the rest are
+        sums that begin in the call, where a guard tells the first part from the others.
+        """
+        for name in sorted(touched.read):
             for owner in np.unique(self._bytes(name)).tolist():
-                if owner >= 0:
+                known = owner >= 0
+                own = owner == self._places[name]
+                if known and (own or name not in touched.written):
                     yield from ((giver, name) for giver in self._writers[self._names[owner]])
 
     def write(self, number: int, touched: _Touched) -> None:
@@ -171,9 +188,10 @@ def _body(
 ) -> None:
     """Note what statements touch. known: of the parameters; registers add to it."""
     held = dict(known)
-    # A register may be set in one turn and used in the next one, above the line that sets it.
-    for _ in range(2):
-        _statements(body, held, tensors, procedures, found)
+    # A register may be set in one turn and used in the next one, above the line that sets it: what
+    # registers hold is found first.
+    _statements(body, held, tensors, procedures, _Touched())
+    _statements(body, held, tensors, procedures, found)
 
 
 def _statements(
@@ -197,15 +215,18 @@ def _statements(
 def _op(op: Op, held: dict[str, frozenset[str]], tensors: frozenset[str], found: _Touched) -> None:
     """Note what an instruction touches: its first operand is where the result goes."""
     row = BY_NAME[op.name]
-    for place, operand in enumerate(op.operands):
-        if not isinstance(operand, Mem):
-            continue
-        touched = _tensors(operand.address, held, tensors)
-        if place == 0 and row.form is not Form.LOAD:
-            found.written |= touched
-            if not row.accumulates:
-                continue
-        found.read |= touched
+    operands = [
+        _tensors(operand.address, held, tensors) if isinstance(operand, Mem) else NOTHING
+        for operand in op.operands
+    ]
+    if row.form is Form.LOAD:
+        sources, written = operands, NOTHING
+    else:
+        sources = operands if row.accumulates else operands[1:]
+        written = operands[0] if operands else NOTHING
+    for touched in sources:
+        found.reads(touched)
+    found.writes(written)
     if op.register is not None and row.form is not Form.LOAD:
         values = [item.value for item in op.operands if isinstance(item, Scalar)]
         held[op.register] = held.get(op.register, NOTHING).union(
