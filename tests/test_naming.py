@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsc.naming import buffer_stems, fresh_name, is_named_for
+from wsc.naming import buffer_stems, fresh_name, is_named_for, weight_names
 
 LAYERS = [
     f"/model/encoder/layer.{layer}/{name}"
@@ -83,3 +83,14 @@ def test_a_buffer_of_something_else_is_not_found(name: str) -> None:
 def test_a_fresh_name_keeps_the_last_part_of_another() -> None:
     assert fresh_name("/a/out.at4", "/a/b/k_1", ()) == "/a/out.at4.k_1"
     assert fresh_name("/a", "whole", ["/a.whole"]) == "/a.whole'"
+
+
+def test_weights_of_layers_go_on_evenly_and_an_empty_name_stays() -> None:
+    names = [f"m.h.{n}.{k}.bias" for n in range(2) for k in ("q", "norm.q")]
+    assert weight_names([*names, "日本"]) == {
+        "m.h.0.q.bias": "h.0.q.bias",
+        "m.h.0.norm.q.bias": "h.0.norm.q.bias",
+        "m.h.1.q.bias": "h.1.q.bias",
+        "m.h.1.norm.q.bias": "h.1.norm.q.bias",
+        "日本": "日本",
+    }

@@ -21,18 +21,34 @@ NUMBER = "#"  # stands for any number in what names of a family have in common
 def buffer_stems(values: Iterable[str], first: Collection[str] = ()) -> dict[str, str]:
     """How the buffers of each value are called; there may be a part and a number behind it.
 
-    Names that differ in numbers alone, each a word of its own, are a family, as those of layers
-    are: they end alike, and the numbers stand before that, with the words that they belong to.
-
     values: those of a network. first: those of the first turn of layers that are a loop. Their
         buffers are those of every turn, so they have no numbers before them.
+    """
+    ends = _ends(values, first)
+    return _apart({value: PREFIX + "_".join(words) for value, words in ends.items()})
+
+
+def weight_names(weights: Iterable[str]) -> dict[str, str]:
+    """What a program calls each weight, whose full name is its key in the file.
+
+    Those of layers go on evenly from layer to layer, if the full ones do.
+    """
+    ends = _ends(weights, ())
+    return _apart({weight: ".".join(words) or weight for weight, words in ends.items()})
+
+
+def _ends(values: Iterable[str], first: Collection[str]) -> dict[str, Words]:
+    """The words that are left of each name.
+
+    Names that differ in numbers alone, each a word of its own, are a family, as those of layers
+    are: they end alike, and the numbers stand before that, with the words that they belong to.
     """
     words = {value: _words(value) for value in values}
     families: dict[Words, list[str]] = {}
     for value, own in words.items():
         families.setdefault(_family(own), []).append(value)
     ends = Counter(family[start:] for family in families for start in range(len(family)))
-    stems: dict[str, str] = {}
+    found: dict[str, Words] = {}
     for family, members in families.items():
         part = PART.search(members[0])
         start = _start(family, ends, len(_words(part[0])) + 1 if part else 1)
@@ -41,8 +57,8 @@ def buffer_stems(values: Iterable[str], first: Collection[str] = ()) -> dict[str
         for value in members:
             own = words[value]
             before = (own[place] for place in (loops if value in first else everywhere))
-            stems[value] = PREFIX + "_".join((*before, *own[start:]))
-    return _apart(stems)
+            found[value] = (*before, *own[start:])
+    return {value: found[value] for value in words}
 
 
 def fresh_name(value: str, part: str, taken: Container[str]) -> str:

@@ -15,6 +15,7 @@ from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.check import infer
 from wsc.ir.graph import (
     Concat,
+    Constant,
     Contract,
     Drawing,
     Gather,
@@ -24,6 +25,7 @@ from wsc.ir.graph import (
     MoveStep,
     Node,
     Pad,
+    Raw,
     Reshape,
     Slice,
     Type,
@@ -46,6 +48,7 @@ from wsc.layout import (
     local_size,
     storage_order,
 )
+from wsc.naming import weight_names
 from wsc.passes.views import as_view
 
 Extents = tuple[Extent, ...]
@@ -110,8 +113,9 @@ class Values:
             if output.high:
                 high = self._beside(output, "high", output.high)
                 self.shown[output.name] = replace(self.shown[output.name], high=high)
+        short = weight_names(item.name for item in self.graph.constants if _has_key(item))
         for constant in self.graph.constants:
-            name = constant.name
+            name = short.get(constant.name, constant.name)
             while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
@@ -395,6 +399,14 @@ class Values:
             met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
             self.tasks.append(task)
         return out
+
+
+def _has_key(constant: Constant) -> bool:
+    """Whether the full name of a weight is with its declaration, and nothing else goes by it.
+
+    A raw file has no names. What a store keeps in training has its full name in checkpoints.
+    """
+    return not constant.state and not isinstance(constant.source, Raw)
 
 
 def _part_of(node: Node, types: Mapping[str, Type]) -> Part | None:

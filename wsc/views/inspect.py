@@ -145,10 +145,10 @@ def held_bytes(program: Program, fabric: Fabric) -> np.ndarray:
 def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
     """What the SRAM of the fullest tile holds."""
     use = sram_use(program, fabric)
-    weights: dict[tuple[int, ...], list[str]] = {}  # names by shape
+    weights: dict[tuple[int, ...], list[str]] = {}  # full names by shape
     for weight in program.edge_tensors:
         if weight.kind is Kind.WEIGHT:
-            weights.setdefault(weight.shape, []).append(weight.name)
+            weights.setdefault(weight.shape, []).append(weight.key or weight.name)
     mine, others = np.zeros(use.data, bool), np.zeros(use.data, bool)
     for tensor in program.tensors:
         alike = weights.get(tuple(extent.size for extent in tensor.dims), [])
