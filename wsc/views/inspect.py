@@ -15,7 +15,7 @@ import numpy as np
 
 from wsc.cost.edge import Traffic, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.isa.code_size import code_bytes, reachable
+from wsc.isa.code_size import code_bytes, reachable, tile_bytes
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import Line, listing
@@ -118,7 +118,7 @@ class NodeView:
 
 
 def sram_use(program: Program, fabric: Fabric) -> SramUse:
-    """SRAM of the fullest tile."""
+    """SRAM of the fullest tile: the data of all, and the longest code."""
     data = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
     code = max(code_bytes(program, fabric).values(), default=0)
     return SramUse(data, code, fabric.sram_bytes)
@@ -132,13 +132,12 @@ def held_bytes(program: Program, fabric: Fabric) -> np.ndarray:
         columns, rows = occupied(program, tensor)
         cut = np.ix_(np.array(rows, np.int64), np.array(columns, np.int64))
         used[cut] = np.maximum(used[cut], tensor.address + tensor.bytes)
-    code = code_bytes(program, fabric)
     for region in program.regions:
         rows, columns = (
             slice(first, first + size)
             for first, size in ((region.top, region.height), (region.left, region.width))
         )
-        used[rows, columns] += code.get(region.name, 0)
+        used[rows, columns] += tile_bytes(program, region, fabric)
     return used
 
 
