@@ -323,17 +323,29 @@ def _same(one: Path, other: Path) -> bool:
 def _with_constants(
     assembly: Assembly, folder: Path, checkpoint: Path | None
 ) -> tuple[Assembly, tuple[Constant, ...]]:
-    """A program that was loaded, with its weights as constants: each under its own name."""
+    """A program that was loaded, with its weights as constants.
+
+    Each keeps its key, but for a mark where one of another file has the same.
+    """
     from wsc.runtime.weights import open_weights
 
     opened = open_weights(assembly, folder, checkpoint=checkpoint).tensors
     found = {name: item for name, item in opened.items() if item.tensor.drawn is None}
+    keys: dict[str, str] = {}
+    taken = set[str]()
+    for name, item in found.items():
+        key = item.tensor.key or name
+        while key in taken:
+            key += "'"
+        taken.add(key)
+        keys[name] = key
     tensors = tuple(
-        replace(tensor, key=tensor.name) if tensor.name in found else tensor
-        for tensor in assembly.edge_tensors
+        replace(tensor, key=keys.get(tensor.name, tensor.key)) for tensor in assembly.edge_tensors
     )
     constants = tuple(
-        Constant(name, Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data))
+        Constant(
+            keys[name], Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data)
+        )
         for name, item in found.items()
     )
     return assembly.with_(edge_tensors=tensors), constants

@@ -212,13 +212,11 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     with asm.loop("owner", owners) as owner, asm.loop("part", -(-block // task.chunk)) as part:
         within = asm.times("within", part, task.chunk)
         begin = asm.times("begin", owner, block)
-        first = asm.set(asm.register("first"), begin + within)
-        count = asm.set(asm.register("count"), Int(labels.size[n]) - first)
-        left = asm.set(asm.register("left"), Int(block) - within)
-        asm.set(count, minimum(count, left))
-        asm.set(count, minimum(count, task.chunk))
-        asm.set(count, maximum(count, 0))
-        words = asm.set(asm.register("words"), count * room)
+        first = asm.let("first", begin + within)
+        rest = asm.let("rest", minimum(Int(labels.size[n]) - first, Int(block) - within))
+        rest = asm.let("rest", minimum(rest, task.chunk))
+        count = asm.let("count", maximum(rest, 0))
+        words = asm.let("words", count * room)
         asm.wait(CHAIN_DONE, 1)
         following: Expr = 2 * Name(task.accumulator) + half - half_base
         if task.relieved:

@@ -107,23 +107,21 @@ class Choice:
         )
 
     def with_buffers(
-        self, task: ContractTask, buffer: Callable[[str, DType, int], str]
+        self, task: ContractTask, buffer: Callable[[DType, int, str], str]
     ) -> ContractTask:
-        """The task with its scratch buffers, from ``buffer(hint, dtype, bytes)``."""
-        name, words = task.out.buffer, task.out.local_size
+        """The task with its scratch buffers, from ``buffer(dtype, bytes, part)``."""
+        words = task.out.local_size
         narrow = task.out.dtype is DType.F16
         if not self.reduce:
-            total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
+            total = buffer(DType.F32, words * 4, "sum") if narrow else ""
             return replace(task, accumulator=total)
         parts = (3 if self.relieved else 2) * self.chunk
         per_output = words // task.out.extents[task.labels.index(self.n_label)].step
         return replace(
             task,
-            accumulator=buffer(f"{name}.part", DType.F32, parts * per_output * 4),
-            arrivals=""
-            if self.ordered
-            else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
-            sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
+            accumulator=buffer(DType.F32, parts * per_output * 4, "part"),
+            arrivals="" if self.ordered else buffer(DType.F32, self.chunk * per_output * 4, "east"),
+            sums=buffer(DType.F32, words * 4, "sum") if narrow else "",
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import ClassVar
 
@@ -62,11 +63,12 @@ from wsc.layout import (
     local_size,
     whole,
 )
+from wsc.naming import buffer_stems
 from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
-from wsc.passes.layers import find_layers
+from wsc.passes.layers import Layers, find_layers
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
 from wsc.passes.stage import Pass
@@ -151,17 +153,20 @@ class Placer(Values):
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
         self._edges()
+        stacks = find_layers(self.graph)
+        self.stems = self._stems(stacks)
+        self.owned = {stem: value for value, stem in self.stems.items()}
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
         # A gradient leaves as soon as it is there: its room is for those of other layers.
         trains = any(constant.state for constant in self.graph.constants)
         self.turn = self.graph.outputs[0].value if trains else ""
         for output in self.graph.outputs if trains else ():
             self.leaving.setdefault(output.value, []).append(output)
-        stacks, done = list[Run](), 0
-        for layers in find_layers(self.graph) if self.alike else ():
+        loops, done = list[Run](), 0
+        for layers in stacks if self.alike else ():
             self._walk(self.graph.nodes[done : layers.start])
-            stack = place_stack(self, layers, self._walk)
-            stacks += [] if stack is None else [stack]
+            loop = place_stack(self, layers, self._walk)
+            loops += [] if loop is None else [loop]
             done = layers.end
         self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:
@@ -176,9 +181,21 @@ class Placer(Values):
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = early(self.tasks, self.mesh)
         if tasks != self.tasks:  # what has moved may have been a part of a layer
-            stacks = []
+            loops = []
         buffers = tuple(self.buffers.values())
-        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(stacks))
+        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(loops))
+
+    def _stems(self, stacks: Iterable[Layers]) -> dict[str, str]:
+        """How the buffers of each value are called: the same on every mesh, loops or not."""
+        given = [item.name for item in (*self.graph.inputs, *self.graph.constants)]
+        made = [node.output for node in self.graph.nodes]
+        first = {
+            name
+            for layers in stacks
+            for node in self.graph.nodes[layers.start : layers.start + layers.period]
+            for name in (node.output, *(name for name in node.inputs if name in layers.own))
+        }
+        return buffer_stems((*given, *made), first)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Place nodes one after the other."""
@@ -227,7 +244,7 @@ class Placer(Values):
         place = temporaries(node.op.body, out.dtype)
         size = out.local_size * 4
         scratch = tuple(
-            self.buffer(f"{node.output}.tmp{i}", DType.F32, size) for i in range(max(place) + 1)
+            self.buffer(node.output, DType.F32, size, f"tmp{i}") for i in range(max(place) + 1)
         )
         self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, origin=self.origin))
         self.homes[node.output] = out
@@ -363,7 +380,7 @@ class Placer(Values):
         out = self.fresh(node.output, node.type.dtype, extents)
         wide = ""
         if op.kind is Reduction.SUM and out.dtype is DType.F16:
-            wide = self.buffer(f"{node.output}.sum", DType.F32, out.local_size * 4)
+            wide = self.buffer(node.output, DType.F32, out.local_size * 4, "sum")
         self.tasks.append(
             ReduceTask(
                 op.kind, op.index, op.out, op.extents, value, out, axes, wide, origin=self.origin
@@ -388,7 +405,7 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
-        self.tasks.append(choice.with_buffers(task, self.buffer))
+        self.tasks.append(choice.with_buffers(task, partial(self.buffer, node.output)))
         self.homes[node.output] = out
 
     def _in_pieces(
@@ -420,7 +437,7 @@ class Placer(Values):
             left, right = (taken, other) if cut.side == 0 else (other, taken)
             out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            self.tasks.append(cut.choice.with_buffers(task, self.buffer))
+            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
             self._show_part(node, cut.shown(out, start))
         return True
 
@@ -619,7 +636,7 @@ class Placer(Values):
                 numbers = self._positions(numbers, count, node.output)
             if out is None:
                 out = self.fresh(node.output, node.type.dtype, (*rows, *columns))
-                drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
+                drop = self.buffer(node.output, DType.I32, 4, "drop")
             table = self.outside[data]
             self.tasks.append(LookupTask(table, numbers, out, drop, begins, origin=self.origin))
         assert out is not None
@@ -661,9 +678,9 @@ class Placer(Values):
         )
         return replace(self.bring(indices, part, outside=True), extents=home)
 
-    def _positions(self, view: View, size: int, hint: str) -> View:
+    def _positions(self, view: View, size: int, value: str) -> View:
         """Row numbers counted from the end made ordinary; what is none stops the run."""
-        out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
+        out = self.fresh(value, DType.I32, view.extents, "rows")
         body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
         self.tasks.append(MapTask(body, (view,), out, (), origin=self.origin))
         return out

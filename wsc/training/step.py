@@ -24,6 +24,7 @@ from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
 from wsc.passes.layers import find_layers
+from wsc.passes.stage import run
 from wsc.pipeline import Compiled
 from wsc.training.losses import Loss, add_loss
 from wsc.training.model import Preparation
@@ -144,15 +145,15 @@ class Step:
 
     def on(self, fabric: Fabric) -> Step:
         """The step for a fabric: what has no room there as a whole is done part by part."""
-        forward = Groups(fabric).apply(self.forward)
+        forward = run(Groups(fabric), self.forward)
         if forward is self.forward:
             return self
-        return replace(self, graph=self.differentiate.apply(forward), forward=forward)
+        return replace(self, graph=run(self.differentiate, forward), forward=forward)
 
     def recomputing(self) -> Step:
         """The step that keeps of each layer what it hands on, and computes the rest again."""
         again = replace(self.differentiate, recompute=True)
-        return replace(self, graph=again.apply(self.forward), differentiate=again)
+        return replace(self, graph=run(again, self.forward), differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -204,7 +205,7 @@ def build_step(
     _require_used(optimizer, named)
     # Of the weights of a model, some may decide another output only. One that a user named may not.
     differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
-    graph = differentiate.apply(forward)
+    graph = run(differentiate, forward)
     given = {output.name for output in graph.outputs}
     trained = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
