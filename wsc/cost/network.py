@@ -57,8 +57,8 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     row, column, to_x, to_y, _, wavelets, first, last = (
         np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
     )
-    lines_x, wide_x = _targets(batches, "to_x", x)
-    lines_y, wide_y = _targets(batches, "to_y", y)
+    lines_x, wide_x = _targets(batches, "column", "to_x", x)
+    lines_y, wide_y = _targets(batches, "row", "to_y", y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
     across = np.abs(to_x - x.places[column]) * hop
     hops = across + np.abs(to_y - y.places[row]) * hop
@@ -82,18 +82,21 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     return found
 
 
-def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+def _targets(
+    batches: list[Messages], sender: str, target: str, axis: Axis
+) -> tuple[np.ndarray, np.ndarray]:
     """Which coordinates the messages go to: a number for each, and how many tiles that is.
 
     Where most tiles are sampled, each message goes to the place that stands for its target. Else a
     sampled tile stands for many neighbours, whose targets are neighbours as well: such messages go
-    to all of a stretch of tiles. Where every tile sends to the same coordinate they go to that one.
+    to all of a stretch of tiles. Where tiles of several coordinates send to the same one, they go
+    to that one; what tiles of a single coordinate have in common says nothing of their neighbours.
     """
     gap = int(axis.gaps.max(initial=1))
     numbers: list[np.ndarray] = []
     wide: list[np.ndarray] = []
     for batch in batches:
-        to = getattr(batch, name).astype(np.int64)
+        to = getattr(batch, target).astype(np.int64)
         if gap <= NARROW:
             place = axis.nearest(to)
             numbers.append(place)
@@ -101,13 +104,18 @@ def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray
             continue
         # Stretches that several sampled tiles send to: in a finer grid some would get nothing.
         length = WIDE * gap
-        alike = len(to) > 1 and (to == to[0]).all()
+        alike = (to == to[0]).all() and _several(getattr(batch, sender), axis)
         stretch = to // length * length
         numbers.append(to if alike else axis.size + stretch)
         wide.append(
             np.ones(len(to)) if alike else np.minimum(length, axis.size - stretch).astype(float)
         )
     return np.concatenate(numbers), np.concatenate(wide)
+
+
+def _several(places: np.ndarray, axis: Axis) -> bool:
+    """Whether these are more than one sampled coordinate, or one that stands for itself alone."""
+    return bool((places != places[0]).any() or axis.weight[places[0]] == 1)
 
 
 def _line(
