@@ -403,7 +403,9 @@ class Placer(Values):
         if (op, a, b) not in self.cuts:
 
             def choose(op: Contract, a: Type, b: Type) -> Choice | None:
-                return choose_contraction(op, a, b, False, None, None, self.cost, self.same_order)
+                return choose_contraction(
+                    op, a, b, False, None, None, self.cost, self.same_order, True
+                )
 
             self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
         cut = self.cuts[op, a, b]
@@ -458,7 +460,7 @@ class Placer(Values):
         key = (op, types, streamed, where)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
-                op, *types, streamed, *found, self.cost, self.same_order
+                op, *types, streamed, *found, self.cost, self.same_order, bool(self.turn)
             )
         return self.forms[key]
 
