@@ -15,6 +15,7 @@ from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
@@ -138,23 +139,25 @@ def choose_contraction(
     at_b: View | None,
     cost: CostModel,
     same_order: bool = False,
-    down: bool = False,
+    training: bool = False,
 ) -> Choice | None:
     """The form that the cost model prefers on the mesh that will run it; None if there is none.
 
     If none fits the SRAM of a tile, it is the one that takes the least.
 
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
-    down: forms too in which a summed label lies along y, as the tokens of activations do.
+    training: forms too in which a summed label lies along y, as the tokens of activations do; and
+        what is kept for the backward pass leaves less room.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     large: list[Choice] = []
-    for form in _forms(op, streamed, mesh, same_order, down):
+    share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
+    for form in _forms(op, streamed, mesh, same_order, training):
         choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
-        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+        crowded = choice.bytes > fabric.sram_bytes * share
         if choice.bytes <= fabric.sram_bytes:
             ranked.append(((crowded, choice.cycles, choice.bytes), choice))
         else:

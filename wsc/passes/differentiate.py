@@ -15,6 +15,7 @@ from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 from wsc.passes.layers import Layers, find_layers
+from wsc.passes.simplify import unspread
 
 GRADIENT = ".grad"
 AGAIN = ".again"  # behind the name of a node that is computed once more
@@ -68,7 +69,7 @@ class Differentiate:
         for name, gradient in found.items():
             host = gradient.dtype.numpy.name
             outputs.append(GraphOutput(f"{name}{GRADIENT}", gradient.name, host))
-        result = build.finish(outputs).with_(files=graph.files)
+        result = unspread(build.finish(outputs).with_(files=graph.files))
         check_graph(result)
         return result
 

@@ -255,6 +255,8 @@ class Placer(Values):
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape
         if isinstance(user.op, Contract):
+            if self._only_shown(user):  # a gradient takes its operands from where they are
+                return None
             op, a, b, streamed = self._operands(user)
             choice = None if streamed else self._choice(op, a, b, streamed)
             if choice is None or a == b:
