@@ -60,6 +60,7 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
 from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
@@ -402,15 +403,17 @@ class Placer(Values):
         if fits or not self._only_shown(node):
             return False
         a, b = (self.types[name] for name in operands)
-        if (op, a, b) not in self.cuts:
+        at = self.view(operands[0]), self.view(operands[1])
+        key = (op, a, b, *(replace(view, buffer="") for view in at))
+        if key not in self.cuts:
 
-            def choose(op: Contract, a: Type, b: Type) -> Choice | None:
-                return choose_contraction(
-                    op, a, b, False, None, None, self.cost, self.same_order, True
-                )
+            def choose(
+                op: Contract, types: tuple[Type, Type], at: tuple[View, View]
+            ) -> Choice | None:
+                return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
-            self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
-        cut = self.cuts[op, a, b]
+            self.cuts[key] = pieces(op, a, b, at, self.mesh, int(PIECE * room), choose)
+        cut = self.cuts[key]
         if cut is None:
             return False
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
@@ -457,7 +460,7 @@ class Placer(Values):
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
-        types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
+        types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
         key = (op, types, streamed, where)
         if key not in self.forms:
@@ -465,6 +468,20 @@ class Placer(Values):
                 op, *types, streamed, *found, self.cost, self.same_order, bool(self.turn)
             )
         return self.forms[key]
+
+    def _at(self, value: str) -> View | None:
+        """Where an operand is when a form is chosen; None if it comes from the edge.
+
+        In a training step what is only moved is taken to be where such a value is by default: it
+        comes from tiles, and not through the ports.
+        """
+        found = self.current(value)
+        if found is not None or not self.turn or value not in self.lazy:
+            return found
+        type_ = self.types[value]
+        extents = default_extents(type_.shape, self.mesh)
+        order = storage_order(extents)
+        return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
