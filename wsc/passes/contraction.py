@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,6 +15,7 @@ from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
@@ -82,6 +83,7 @@ class Choice:
     bound: Bound
     cycles: int
     bytes: int
+    down: bool
 
     def task(
         self, op: Contract, a: View, b: View | None, weight: str, out: View, origin: tuple[str, ...]
@@ -103,6 +105,7 @@ class Choice:
             self.relieved,
             self.n_label,
             self.chunk,
+            down=self.down,
             origin=origin,
         )
 
@@ -134,26 +137,25 @@ def choose_contraction(
     at_b: View | None,
     cost: CostModel,
     same_order: bool = False,
+    training: bool = False,
 ) -> Choice | None:
     """The form that the cost model prefers on the mesh that will run it; None if there is none.
 
     If none fits the SRAM of a tile, it is the one that takes the least.
 
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
+    training: forms too in which a summed label lies along y, as the tokens of activations do; and
+        what is kept for the backward pass leaves less room.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     large: list[Choice] = []
-    for x, y in product(_x_options(op), _y_options(op, streamed)):
-        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
-            continue
-        if x[1] and not _n_label(op, dict(op.extents), y):
-            continue
-        form = _Form(*x, y, x[1] and same_order)
+    share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
+    for form in _forms(op, streamed, mesh, same_order, training):
         choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
-        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+        crowded = choice.bytes > fabric.sram_bytes * share
         if choice.bytes <= fabric.sram_bytes:
             ranked.append(((crowded, choice.cycles, choice.bytes), choice))
         else:
@@ -161,6 +163,37 @@ def choose_contraction(
     if ranked:
         return min(ranked, key=lambda item: item[0])[1]
     return min(large, key=lambda choice: choice.bytes, default=None)
+
+
+def _forms(
+    op: Contract, streamed: bool, mesh: Mesh, same_order: bool, down: bool
+) -> Iterator[_Form]:
+    """The forms that a contraction has on a mesh."""
+    for x, y in product(_x_options(op), _y_options(op, streamed)):
+        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
+            continue
+        if x[1] and not _n_label(op, dict(op.extents), y):
+            continue
+        yield _Form(*x, y, x[1] and same_order, False)
+    if streamed or not down or mesh.height == 1:
+        return
+    for (x_label, reduce), y in product(_x_options(op), _summed_options(op)):
+        # Sums that go both along the rows and down the columns would meet twice.
+        if not reduce:
+            yield _Form(x_label, False, y, False, True)
+
+
+def _summed_options(op: Contract) -> list[str]:
+    """The summed labels that both operands have as a dimension of their own."""
+    return [
+        label
+        for label, size in op.extents
+        if size > 1
+        and label not in op.out
+        and label in _labels_of(op.index_a) & _labels_of(op.index_b)
+        and _alone(op.index_a, label)
+        and _alone(op.index_b, label)
+    ]
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -217,6 +250,7 @@ class _Form:
     reduce: bool
     y_label: str
     ordered: bool
+    down: bool
 
 
 def _evaluate(
@@ -239,6 +273,8 @@ def _evaluate(
     if reduce:
         del placed[x_label]
         placed[n_label] = "x"
+    if form.down:
+        del placed[y]
     out = tuple(
         block(sizes[label], placed[label], mesh)
         if label in placed
@@ -272,6 +308,8 @@ def _evaluate(
     if reduce:
         parts = -(-sizes[n_label] // chunk)
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
+    if form.down:
+        cycles += cost.all_reduce(words_out, mesh.height)
     cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
@@ -297,6 +335,7 @@ def _evaluate(
         bound,
         cycles,
         total,
+        form.down,
     )
 
 

@@ -16,6 +16,7 @@ from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 from wsc.passes.layers import Layers, find_layers
+from wsc.passes.simplify import unspread
 from wsc.passes.stage import Pass
 
 GRADIENT = ".grad"
@@ -72,7 +73,7 @@ class Differentiate(Pass[Graph, Graph]):
         for name, gradient in found.items():
             host = gradient.dtype.numpy.name
             outputs.append(GraphOutput(f"{name}{GRADIENT}", gradient.name, host))
-        return build.finish(outputs).with_(files=graph.files)
+        return unspread(build.finish(outputs).with_(files=graph.files))
 
     def broken(self, before: Graph, after: Graph) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""

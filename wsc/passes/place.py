@@ -61,6 +61,7 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -272,6 +273,8 @@ class Placer(Values):
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape
         if isinstance(user.op, Contract):
+            if self._only_shown(user):  # a gradient takes its operands from where they are
+                return None
             op, a, b, streamed = self._operands(user)
             choice = None if streamed else self._choice(op, a, b, streamed)
             if choice is None or a == b:
@@ -417,13 +420,17 @@ class Placer(Values):
         if fits or not self._only_shown(node):
             return False
         a, b = (self.types[name] for name in operands)
-        if (op, a, b) not in self.cuts:
+        at = self.view(operands[0]), self.view(operands[1])
+        key = (op, a, b, *(replace(view, buffer="") for view in at))
+        if key not in self.cuts:
 
-            def choose(op: Contract, a: Type, b: Type) -> Choice | None:
-                return choose_contraction(op, a, b, False, None, None, self.cost, self.same_order)
+            def choose(
+                op: Contract, types: tuple[Type, Type], at: tuple[View, View]
+            ) -> Choice | None:
+                return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
-            self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
-        cut = self.cuts[op, a, b]
+            self.cuts[key] = pieces(op, a, b, at, self.mesh, int(PIECE * room), choose)
+        cut = self.cuts[key]
         if cut is None:
             return False
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
@@ -470,14 +477,28 @@ class Placer(Values):
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
-        types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
+        types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
         key = (op, types, streamed, where)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
-                op, *types, streamed, *found, self.cost, self.same_order
+                op, *types, streamed, *found, self.cost, self.same_order, bool(self.turn)
             )
         return self.forms[key]
+
+    def _at(self, value: str) -> View | None:
+        """Where an operand is when a form is chosen; None if it comes from the edge.
+
+        In a training step what is only moved is taken to be where such a value is by default: it
+        comes from tiles, and not through the ports.
+        """
+        found = self.current(value)
+        if found is not None or not self.turn or value not in self.lazy:
+            return found
+        type_ = self.types[value]
+        extents = default_extents(type_.shape, self.mesh)
+        order = storage_order(extents)
+        return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
