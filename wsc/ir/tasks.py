@@ -274,12 +274,25 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """Tasks ``start`` to ``end - 1`` are those of a step, of which a run makes ``count``.
+
+    What is before them is done once, and what is behind them when all steps are done.
+    """
+
+    start: int
+    end: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A placed program.
 
     buffers: every buffer that a task names. layers: tasks that are the same in turn after turn,
     but for the names of buffers, of edge tensors and of nodes. addresses: buffer -> byte address,
-    empty before the memory pass.
+    empty before the memory pass. steps: the tasks that are done again and again, None if all are
+    done once.
     """
 
     name: str
@@ -289,6 +302,15 @@ class Placed:
     tasks: tuple[Task, ...]
     layers: tuple[Run, ...] = ()
     addresses: dict[str, int] = field(default_factory=dict)
+    steps: Steps | None = None
+
+    def parts(self) -> tuple[range, range, range]:
+        """The tasks that are done once, those of a step, and those at the end."""
+        count = len(self.tasks)
+        if self.steps is None:
+            return range(count), range(count, count), range(count, count)
+        start, end = self.steps.start, self.steps.end
+        return range(start), range(start, end), range(end, count)
 
 
 def roles(kind: type[Task]) -> dict[str, Role]:

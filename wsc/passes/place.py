@@ -83,17 +83,25 @@ class Place(Pass[Graph, Placed]):
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
-    that repeat are laid out alike, so that they may become a loop.
+    that repeat are laid out alike, so that they may become a loop. resident: the weights of products
+    are brought into SRAM, and not streamed.
     """
 
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
         """The placed program."""
-        return Placer(stage, self.fabric, same_order=self.same_order, alike=self.alike).run()
+        return Placer(
+            stage,
+            self.fabric,
+            same_order=self.same_order,
+            alike=self.alike,
+            resident=self.resident,
+        ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
@@ -134,6 +142,7 @@ class Placer(Values):
 
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
@@ -442,6 +451,8 @@ class Placer(Values):
         """A product and its operands, b one that is streamed if there is such a one."""
         assert isinstance(node.op, Contract)
         a, b = node.inputs
+        if self.resident:
+            return node.op, a, b, False
         streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
         op = node.op
         if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
