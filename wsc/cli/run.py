@@ -44,6 +44,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.holding import Holding, holding
 from wsc.cli.maps import map_option, show_maps
 from wsc.cli.names import (
     Sizes,
@@ -215,6 +216,7 @@ class Finished:
 )
 @map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@holding
 @sized
 @general
 def command(
@@ -247,6 +249,7 @@ def command(
     report: Path | None,
     maps: tuple[str, ...],
     every: bool,
+    holding: Holding,
     sizes: Sizes,
 ) -> int:
     """Run a program on the simulated fabric. A model, in a file or by name (see wsc models), is
@@ -287,7 +290,9 @@ def command(
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
     timed |= {"report": report, "maps": maps, "against": against, "dump_sram": dump_sram}
     _require_sense(engine, timed, output is not None or compare is not None)
-    loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare or against)
+    loaded = _loaded(
+        program, fabric, dims, baked, precision, settings, sizes, compare or against, holding
+    )
     compare, against = _models((compare, against), sizes)
     models = (*_model_files(compare), *_model_files(against))
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *models)
@@ -400,12 +405,19 @@ def _loaded(
     settings: tuple[str, ...],
     sizes: Sizes,
     compare: Path | None,
+    holding: Holding,
 ) -> Program:
     """The program in a file, that of a model in one, or that of a model by name."""
     if is_name(program):
-        return compiled(named_model(str(program), sizes), fabric, precision, settings)
+        named, held = named_model(str(program), sizes, holding.steps), holding.options()
+        return compiled(named, fabric, precision, settings, held)
     _require_no_sizes(program, sizes, compare)
-    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
+    held = holding.options() if is_model(program) else None
+    if held is None and (holding.hold or holding.steps or (holding.carry and compare is None)):
+        raise Refusal(f"{holding.given()}: {program} is compiled, and says that itself")
+    loaded = given_program(
+        program, fabric, dims, baked, precision, settings, located=True, held=held
+    )
     loaded.checkpoint = loaded.checkpoint or sizes.checkpoint
     return loaded
 

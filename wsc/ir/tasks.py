@@ -171,6 +171,8 @@ class ContractTask(Task):
       not ordered).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
       result itself holds them.
+    combined: the axis along which a summed label lies whose partial sums are added up in all tiles,
+      or "" (not reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -191,6 +193,7 @@ class ContractTask(Task):
     accumulator: Scratch[str] = ""
     arrivals: Scratch[str] = ""
     sums: Scratch[str] = ""
+    combined: Fact[str] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import REGION, WEIGHTS
-from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED
+from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LINES
 from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -141,6 +141,8 @@ def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
     name = f"{kind}_{'streamed' if task.weight else 'resident'}"
+    if task.combined:
+        return f"{name}_over_{LINES[task.combined].name}s"
     return f"{name}_ordered" if task.ordered else name
 
 
@@ -171,6 +173,9 @@ def _local(task: ContractTask, context: Context) -> Emission:
         dims=[*steps, *tokens],
         keep=frozenset(labels.split),
     )
+    if task.combined:
+        line = LINES[task.combined].name
+        asm.call(f"{line}_all_add_f32", buffer=total.base, count=room)
     if task.accumulator:
         asm.vector(
             "narrow",
@@ -181,6 +186,9 @@ def _local(task: ContractTask, context: Context) -> Emission:
         )
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
+    if task.combined:
+        lines = f"{LINES[task.combined].name}s"
+        doc = (f"Each tile sums its part of its outputs; the parts are added up over {lines}.",)
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 

@@ -62,7 +62,13 @@ from wsc.layout import (
     local_size,
     whole,
 )
-from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
+from wsc.passes.contraction import (
+    Choice,
+    Staying,
+    choose_contraction,
+    reads_outside,
+    wanted_extents,
+)
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
@@ -83,8 +89,8 @@ class Place(Pass[Graph, Placed]):
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
-    that repeat are laid out alike, so that they may become a loop. resident: the weights of products
-    are brought into SRAM, and not streamed.
+    that repeat are laid out alike, so that they may become a loop. resident: the weights of
+    products are brought into SRAM, and not streamed.
     """
 
     fabric: Fabric
@@ -149,6 +155,7 @@ class Placer(Values):
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
+    staying: int = 0  # bytes of weights that stay
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
@@ -156,6 +163,10 @@ class Placer(Values):
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
+        products = [node for node in self.graph.nodes if isinstance(node.op, Contract)]
+        factors = {name for node in products for name in node.inputs}
+        constants = [item.type for item in self.graph.constants if item.name in factors]
+        self.staying = sum(type_.size * type_.dtype.bytes for type_ in constants)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -466,12 +477,23 @@ class Placer(Values):
         """The form of a contraction: found once for those that are alike, as layers have them."""
         types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
-        key = (op, types, streamed, where)
+        staying = self._staying(a, b)
+        key = (op, types, streamed, where, staying)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
-                op, *types, streamed, *found, self.cost, self.same_order
+                op, *types, streamed, *found, self.cost, self.same_order, staying
             )
         return self.forms[key]
+
+    def _staying(self, a: str, b: str) -> Staying | None:
+        """Which operands of a product stay in SRAM from step to step, if weights do."""
+        if not self.resident:
+            return None
+        first, second = (
+            name in self.outside and self.edge[self.outside[name]].kind is Kind.WEIGHT
+            for name in (a, b)
+        )
+        return Staying(first, second, self.staying)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)

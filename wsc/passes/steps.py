@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from wsc.ir.graph import Arg, Reshape, Step
+from wsc.errors import CompileError, shortened
+from wsc.ir.graph import Arg, Graph, GraphInput, GraphOutput, Reshape, Step, Type
 from wsc.ir.tasks import (
     Load,
     LookupTask,
@@ -48,6 +49,84 @@ class Residence:
     weights: bool = True
     count: int | None = None
     carried: tuple[tuple[str, str], ...] = ()
+
+
+def residence_of(
+    graph: Graph, weights: bool, count: int | None, carry: Mapping[str, str]
+) -> Residence:
+    """What stays, for a graph of one step.
+
+    count: steps of a run, None for one without a dimension of steps. carry: input -> the output
+    that the next step is given for it. Where steps are asked for, a cache is handed on without
+    being named: ``past...`` is given ``present...``, and an input ``x`` the output ``next_x``.
+
+    Raises:
+        CompileError: an input or output is not there, or the two are not alike.
+    """
+    if count is not None and count < 1:
+        raise CompileError(f"{count} steps: a run makes at least one")
+    if count is None and carry:
+        raise CompileError(
+            f"'{shortened(next(iter(carry)))}' is handed on from step to step: say how many steps"
+        )
+    inputs = {item.name: item for item in graph.inputs}
+    outputs = {item.name: item for item in graph.outputs}
+    found = dict(carry)
+    for name in inputs if count is not None else ():
+        left = next((item for item in _names_of_next(name) if item in outputs), None)
+        if left is not None and left not in found.values():
+            found.setdefault(name, left)
+    types = graph.types()
+    for name, output in found.items():
+        _require_alike(name, output, inputs, outputs, types)
+    if len({*found.values()}) < len(found):
+        raise CompileError("one output is handed on to two inputs: give it a second name")
+    cut = next((item for item in graph.outputs if item.length is not None), None)
+    if cut is not None and count is not None:
+        raise CompileError(
+            f"output '{shortened(cut.name)}' has a size that data decide, which may differ from "
+            "step to step: compile it without steps"
+        )
+    return Residence(weights, count, tuple(found.items()))
+
+
+def _names_of_next(name: str) -> Iterator[str]:
+    """What an exporter may call the output that the next step takes for an input."""
+    for old in ("past_key_values", "past"):
+        if name.startswith(old):
+            yield f"present{name.removeprefix(old)}"
+    yield f"next_{name}"
+
+
+def _require_alike(
+    name: str,
+    output: str,
+    inputs: Mapping[str, GraphInput],
+    outputs: Mapping[str, GraphOutput],
+    types: Mapping[str, Type],
+) -> None:
+    """Raise CompileError for an input that cannot be given an output of the step before."""
+    for kind, known, wanted in (("input", inputs, name), ("output", outputs, output)):
+        if wanted not in known:
+            listed = ", ".join(f"'{shortened(item, 60)}'" for item in known) or "none"
+            raise CompileError(f"no {kind} '{shortened(wanted)}' to hand on (there are: {listed})")
+    if inputs[name].high or outputs[output].high:
+        raise CompileError(
+            f"input '{shortened(name)}' or output '{shortened(output)}' may need both words of 64 "
+            "bits, which are not handed on: let the model compute it as int32"
+        )
+    given, left = inputs[name].type, types[outputs[output].value]
+    if given != left:
+        how = "written at a position" if given.dtype is left.dtype else "of one type"
+        raise CompileError(
+            f"input '{shortened(name)}' is {_told(given)} and output '{shortened(output)}', which "
+            f"the next step would be given, {_told(left)}: what is handed on keeps its shape and "
+            f"type, as a cache that is {how} does"
+        )
+
+
+def _told(type_: Type) -> str:
+    return f"{type_.dtype.value}{list(type_.shape)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +228,7 @@ class _Marked:
         is copied there when that has been read for the last time.
         """
         homes = {
-            name: [
-                task for task in self.tasks if isinstance(task, Load) and task.source == name
-            ]
+            name: [task for task in self.tasks if isinstance(task, Load) and task.source == name]
             for name in carried
         }
         given = {task.target: task for task in self.tasks if isinstance(task, Store)}
@@ -184,9 +261,7 @@ class _Marked:
 
     def _shows(self, view: View) -> bool:
         """Whether a view holds all of a value, and each element once along each axis."""
-        return all(
-            is_plain(extent) and holds_all(extent, self.mesh) for extent in view.extents
-        )
+        return all(is_plain(extent) and holds_all(extent, self.mesh) for extent in view.extents)
 
     def _in_place(self, home: View, value: View) -> bool:
         """Make a value where the one lies that it takes the place of, if its task can do that."""
@@ -267,9 +342,7 @@ def _done_once(tasks: Sequence[Task], carried: set[str], weights: Set[str]) -> s
         and all(name in weights or name in carried for name in edge_names(task))
     }
     # What streams weights works on them, and is done anew; what a step is handed changes.
-    handed = {
-        number for number in once if {*edge_names(tasks[number])} & carried
-    }
+    handed = {number for number in once if {*edge_names(tasks[number])} & carried}
     changing = {view.buffer for number in handed for view in written(tasks[number])}
     while True:
         anew = {
