@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsc.cost.predict import Prediction
+from wsc.isa.expr import Int
 from wsc.isa.program import Loop, Program
 from wsc.isa.statements import calls
-
-STEP = "step"  # what counts the steps of a run in the text
+from wsc.passes.roll import STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,27 @@ class StepCycles:
     count: int
 
 
+def loop_of_steps(program: Program) -> Loop | None:
+    """The loop of main over the steps of a run."""
+    loops = [
+        item
+        for region in program.regions
+        for item in region.main
+        if isinstance(item, Loop) and item.register == STEP
+    ]
+    return loops[0] if len(loops) == 1 == len(program.regions) else None
+
+
 def step_cycles(program: Program, prediction: Prediction) -> StepCycles | None:
     """The cycles of a run's steps; None of a program that makes none.
 
     What is shown at the end counts for neither.
     """
-    (region,) = program.regions
-    loops = [item for item in region.main if isinstance(item, Loop) and item.register == STEP]
-    if len(loops) != 1:
+    loop = loop_of_steps(program)
+    if loop is None or not isinstance(loop.count, Int):
         return None
-    (loop,) = loops
-    count = int(loop.count.value)  # type: ignore[union-attr]
+    (region,) = program.regions
+    count = loop.count.value
     before = region.main[: region.main.index(loop)]
     added = {id(item.call): item.added for item in prediction.calls}
     once = sum(added.get(id(call), 0) for call in calls(before))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from wsc.carried import carried
 from wsc.errors import CompileError, shortened
 from wsc.ir.graph import Arg, Graph, GraphInput, GraphOutput, Reshape, Step, Type
 from wsc.ir.tasks import (
@@ -35,6 +36,9 @@ from wsc.layout import Buffer, Mesh, View, holds_all, is_plain
 from wsc.passes.lives import form
 from wsc.passes.memory import writable
 from wsc.passes.stage import Pass
+
+
+FEW = 8  # names that a refusal lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,7 @@ def residence_of(
         )
     inputs = {item.name: item for item in graph.inputs}
     outputs = {item.name: item for item in graph.outputs}
-    found = dict(carry)
-    for name in inputs if count is not None else ():
-        left = next((item for item in _names_of_next(name) if item in outputs), None)
-        if left is not None and left not in found.values():
-            found.setdefault(name, left)
+    found = dict(carry) if count is None else carried(inputs, outputs, carry)
     types = graph.types()
     for name, output in found.items():
         _require_alike(name, output, inputs, outputs, types)
@@ -90,14 +90,6 @@ def residence_of(
     return Residence(weights, count, tuple(found.items()))
 
 
-def _names_of_next(name: str) -> Iterator[str]:
-    """What an exporter may call the output that the next step takes for an input."""
-    for old in ("past_key_values", "past"):
-        if name.startswith(old):
-            yield f"present{name.removeprefix(old)}"
-    yield f"next_{name}"
-
-
 def _require_alike(
     name: str,
     output: str,
@@ -108,7 +100,8 @@ def _require_alike(
     """Raise CompileError for an input that cannot be given an output of the step before."""
     for kind, known, wanted in (("input", inputs, name), ("output", outputs, output)):
         if wanted not in known:
-            listed = ", ".join(f"'{shortened(item, 60)}'" for item in known) or "none"
+            some = [f"'{shortened(item, 60)}'" for item in known]
+            listed = ", ".join(some[:FEW] + ["..."] * (len(some) > FEW)) or "none"
             raise CompileError(f"no {kind} '{shortened(wanted)}' to hand on (there are: {listed})")
     if inputs[name].high or outputs[output].high:
         raise CompileError(
@@ -303,7 +296,9 @@ class _Marked:
         """Copies of what others take the place of: all of it is put aside first."""
         aside: list[tuple[Load, View]] = []
         for load, value in copies:
-            name = f"{load.out.buffer}.next"
+            name = f"{load.out.buffer}_next"
+            while name in self.buffers:
+                name += "_"
             self.buffers[name] = replace(
                 self.buffers[load.out.buffer], name=name, nodes=load.origin
             )
