@@ -12,7 +12,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
-Port = tuple[str, list[int]] | tuple[str, list[int], int]
+Dims = Sequence[int | str]
+Port = tuple[str, Dims] | tuple[str, Dims, int]
 
 
 def model(
@@ -24,8 +25,8 @@ def model(
     """A model of nodes (operator, inputs, outputs, attributes)."""
 
     def declared(port: Port) -> onnx.ValueInfoProto:
-        name, shape, *kind = port
-        return helper.make_tensor_value_info(name, kind[0] if kind else FLOAT, shape)
+        kind = port[2] if len(port) == 3 else FLOAT
+        return helper.make_tensor_value_info(port[0], kind, port[1])
 
     made = [
         helper.make_node(op, list(given), list(left), name=left[0], **dict(*more))

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.hold import choose_hold
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
@@ -433,6 +432,8 @@ def compile(  # noqa: A001 - the name of the command
 
     if hold != "auto":
         return _program(lowered(hold == "resident"))
+    from wsc.cost.hold import choose_hold
+
     compiled, note = choose_hold(lowered)
     program = _program(compiled)
     program.notes = (note,)

@@ -61,13 +61,15 @@ def passes(
     network, for its reports. residence: what stays on the fabric from step to step.
     """
     resident = residence is not None and residence.weights
+    handed = residence.carried if residence is not None and resident else ()
+    carried = frozenset(name for name, _ in handed)
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike, resident),
+        Place(fabric, same_order, alike, resident, carried),
         # What is done once before addresses: it is there all the time.
         *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them

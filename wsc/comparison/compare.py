@@ -17,8 +17,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from wsc.carried import carried
 from wsc.errors import CompileError
+from wsc.ir.carried import carried
 from wsc.isa.files import refusal
 from wsc.isa.types import DType
 

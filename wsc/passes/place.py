@@ -90,13 +90,14 @@ class Place(Pass[Graph, Placed]):
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
-    products are brought into SRAM, and not streamed.
+    products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
     """
 
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
     resident: bool = False
+    carried: frozenset[str] = frozenset()
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
@@ -107,6 +108,7 @@ class Place(Pass[Graph, Placed]):
             same_order=self.same_order,
             alike=self.alike,
             resident=self.resident,
+            carried=self.carried,
         ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
@@ -149,13 +151,15 @@ class Placer(Values):
     same_order: bool = False
     alike: bool = True
     resident: bool = False
+    carried: frozenset[str] = frozenset()
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
-    staying: int = 0  # bytes of weights that stay
+    stays: dict[str, bool] = field(default_factory=dict[str, bool])  # whether it is a weight
+    staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
@@ -163,10 +167,26 @@ class Placer(Values):
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
-        products = [node for node in self.graph.nodes if isinstance(node.op, Contract)]
-        factors = {name for node in products for name in node.inputs}
-        constants = [item.type for item in self.graph.constants if item.name in factors]
-        self.staying = sum(type_.size * type_.dtype.bytes for type_ in constants)
+        if self.resident:
+            self._find_staying()
+
+    def _find_staying(self) -> None:
+        """The operands of products that are in SRAM from step to step.
+
+        They are weights, and caches: what is handed on with something new in it.
+        """
+        self.stays = {constant.name: True for constant in self.graph.constants}
+        self.stays |= dict.fromkeys(self.carried, False)
+        factors: set[str] = set()
+        for node in self.graph.nodes:
+            kept = [name for name in node.inputs if name in self.stays]
+            same = any(self.types[name] == node.type for name in kept if name in self.carried)
+            if isinstance(node.op, Contract):
+                factors.update(kept)
+            elif kept and (isinstance(node.op, Move) or (isinstance(node.op, Map) and same)):
+                self.stays[node.output] = all(self.stays[name] for name in kept)
+        types = [self.types[name] for name in factors]
+        self.staying = sum(type_.size * type_.dtype.bytes for type_ in types)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -254,7 +274,7 @@ class Placer(Values):
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
-        moved = False
+        moved = any(name in self.carried for name in node.inputs)
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
@@ -489,8 +509,9 @@ class Placer(Values):
         """Which operands of a product stay in SRAM from step to step, if weights do."""
         if not self.resident:
             return None
+        # A cache stays where it is; a weight may be brought in a second layout.
         first, second = (
-            name in self.outside and self.edge[self.outside[name]].kind is Kind.WEIGHT
+            name in self.stays and (self.stays[name] or self.current(name) is None)
             for name in (a, b)
         )
         return Staying(first, second, self.staying)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from wsc.carried import carried
 from wsc.errors import CompileError, shortened
+from wsc.ir.carried import carried
 from wsc.ir.graph import Arg, Graph, GraphInput, GraphOutput, Reshape, Step, Type
 from wsc.ir.tasks import (
     Load,
@@ -36,7 +36,6 @@ from wsc.layout import Buffer, Mesh, View, holds_all, is_plain
 from wsc.passes.lives import form
 from wsc.passes.memory import writable
 from wsc.passes.stage import Pass
-
 
 FEW = 8  # names that a refusal lists
 
@@ -181,9 +180,9 @@ class TakeSteps(Pass[Placed, Placed]):
                 if view.buffer not in made:
                     yield f"task {number} reads '{view.buffer}' before anything is written there"
             made |= {view.buffer for view in written(task)}
-            inputs = isinstance(task, Load) and kinds[task.source] is Kind.INPUT
-            if number in once and inputs and task.source not in handed:
-                yield f"task {number} takes '{task.source}', an input of each step, once"
+            for source in edge_names(task) if number in once else ():
+                if kinds[source] is Kind.INPUT and source not in handed:
+                    yield f"task {number} takes '{source}', an input of each step, once"
             if number in end and not isinstance(task, Store):
                 yield f"task {number}, behind the steps, sends nothing out"
         if any(run.start < after.steps.start < run.end for run in after.layers if after.steps):
