@@ -29,7 +29,7 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.flows import REGION, WEIGHTS
-from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, COLUMN
+from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LINES
 from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -144,8 +144,8 @@ def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
     name = f"{kind}_{'streamed' if task.weight else 'resident'}"
-    if task.down:
-        return f"{kind}_down"
+    if task.combined:
+        return f"{name}_over_{LINES[task.combined].name}s"
     return f"{name}_ordered" if task.ordered else name
 
 
@@ -176,10 +176,10 @@ def _local(task: ContractTask, context: Context) -> Emission:
         dims=[*steps, *tokens],
         keep=frozenset(labels.split),
     )
-    if task.down:
-        # Each tile has the sums over its own part of the label: the column adds them up.
-        wide = F32 if task.accumulator else task.out.dtype
-        asm.call(f"{COLUMN.name}_all_add_{wide.value}", buffer=total.base, count=room)
+    if task.combined:
+        # Each tile has the sums over its own part of the label: the line adds them up.
+        line, wide = LINES[task.combined].name, F32 if task.accumulator else task.out.dtype
+        asm.call(f"{line}_all_add_{wide.value}", buffer=total.base, count=room)
     if task.accumulator:
         asm.vector(
             "narrow",
@@ -190,8 +190,9 @@ def _local(task: ContractTask, context: Context) -> Emission:
         )
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
-    if task.down:
-        doc = ("Each tile sums over its own rows of both operands, and the columns add the sums up.",)
+    if task.combined:
+        lines = f"{LINES[task.combined].name}s"
+        doc = (f"Each tile sums its part of its outputs; the parts are added up over {lines}.",)
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 

@@ -16,7 +16,6 @@ from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 from wsc.passes.layers import Layers, find_layers
-from wsc.passes.simplify import unspread
 from wsc.passes.stage import Pass
 
 GRADIENT = ".grad"
@@ -73,7 +72,7 @@ class Differentiate(Pass[Graph, Graph]):
         for name, gradient in found.items():
             host = gradient.dtype.numpy.name
             outputs.append(GraphOutput(f"{name}{GRADIENT}", gradient.name, host))
-        return unspread(build.finish(outputs).with_(files=graph.files))
+        return build.finish(outputs).with_(files=graph.files)
 
     def broken(self, before: Graph, after: Graph) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""

@@ -65,7 +65,13 @@ from wsc.layout import (
     whole,
 )
 from wsc.naming import buffer_stems
-from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
+from wsc.passes.contraction import (
+    Choice,
+    Staying,
+    choose_contraction,
+    reads_outside,
+    wanted_extents,
+)
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
@@ -86,17 +92,27 @@ class Place(Pass[Graph, Placed]):
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
-    that repeat are laid out alike, so that they may become a loop.
+    that repeat are laid out alike, so that they may become a loop. resident: the weights of
+    products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
     """
 
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
+    carried: frozenset[str] = frozenset()
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
         """The placed program."""
-        return Placer(stage, self.fabric, same_order=self.same_order, alike=self.alike).run()
+        return Placer(
+            stage,
+            self.fabric,
+            same_order=self.same_order,
+            alike=self.alike,
+            resident=self.resident,
+            carried=self.carried,
+        ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
@@ -137,12 +153,16 @@ class Placer(Values):
 
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
+    carried: frozenset[str] = frozenset()
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
+    stays: dict[str, bool] = field(default_factory=dict[str, bool])  # whether it is a weight
+    staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
@@ -150,6 +170,26 @@ class Placer(Values):
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
+        if self.resident:
+            self._find_staying()
+
+    def _find_staying(self) -> None:
+        """The operands of products that are in SRAM from step to step.
+
+        They are weights, and caches: what is handed on with something new in it.
+        """
+        self.stays = {constant.name: True for constant in self.graph.constants}
+        self.stays |= dict.fromkeys(self.carried, False)
+        factors: set[str] = set()
+        for node in self.graph.nodes:
+            kept = [name for name in node.inputs if name in self.stays]
+            same = any(self.types[name] == node.type for name in kept if name in self.carried)
+            if isinstance(node.op, Contract):
+                factors.update(kept)
+            elif kept and (isinstance(node.op, Move) or (isinstance(node.op, Map) and same)):
+                self.stays[node.output] = all(self.stays[name] for name in kept)
+        types = [self.types[name] for name in factors]
+        self.staying = sum(type_.size * type_.dtype.bytes for type_ in types)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -252,7 +292,7 @@ class Placer(Values):
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
-        moved = False
+        moved = any(name in self.carried for name in node.inputs)
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
@@ -466,6 +506,8 @@ class Placer(Values):
         """A product and its operands, b one that is streamed if there is such a one."""
         assert isinstance(node.op, Contract)
         a, b = node.inputs
+        if self.resident:
+            return node.op, a, b, False
         streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
         op = node.op
         if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
@@ -479,10 +521,18 @@ class Placer(Values):
         """The form of a contraction: found once for those that are alike, as layers have them."""
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
-        key = (op, types, streamed, where)
+        staying = self._staying(a, b)
+        key = (op, types, streamed, where, staying)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
-                op, *types, streamed, *found, self.cost, self.same_order, bool(self.turn)
+                op,
+                *types,
+                streamed,
+                *found,
+                self.cost,
+                self.same_order,
+                bool(self.turn),
+                staying,
             )
         return self.forms[key]
 
@@ -499,6 +549,17 @@ class Placer(Values):
         extents = default_extents(type_.shape, self.mesh)
         order = storage_order(extents)
         return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
+
+    def _staying(self, a: str, b: str) -> Staying | None:
+        """Which operands of a product stay in SRAM from step to step, if weights do."""
+        if not self.resident:
+            return None
+        # A cache stays where it is; a weight may be brought in a second layout.
+        first, second = (
+            name in self.stays and (self.stays[name] or self.current(name) is None)
+            for name in (a, b)
+        )
+        return Staying(first, second, self.staying)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)

@@ -153,8 +153,8 @@ def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
         alike = weights.get(tuple(extent.size for extent in tensor.dims), [])
         held = mine if any(_is_for(tensor, name) for name in alike) else others
         held[tensor.address : tensor.address + tensor.bytes] = True
-    weights = int((mine & ~others).sum())
-    return SramKinds(use.data - weights, weights, use.code, use.limit - use.total)
+    held_alone = int((mine & ~others).sum())
+    return SramKinds(use.data - held_alone, held_alone, use.code, use.limit - use.total)
 
 
 def _is_for(tensor: Tensor, weight: str) -> bool:
