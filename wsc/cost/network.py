@@ -47,11 +47,11 @@ class Messages:
 
 
 def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray:
-    """[rows, columns]: cycle in which the last message has arrived; -inf where none does.
+    """[rows, columns]: cycle in which the last message has arrived; 0 where none does.
 
     ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
-    found = np.full((len(y.places), len(x.places)), -np.inf)
+    found = np.zeros((len(y.places), len(x.places)))
     if not batches:
         return found
     row, column, to_x, to_y, _, wavelets, first, last = (
@@ -122,7 +122,7 @@ def _line(
 
     line: which line it runs on. start, stop: places on it. begin: when it starts there.
     """
-    latest = np.full(len(line), -np.inf)
+    latest = np.zeros(len(line))
     lines = int(line.max()) + 1
     for link in range(places - 1):  # between the places link and link + 1
         for ahead in (True, False):
@@ -152,8 +152,7 @@ def simulate(
     """
     width, height = len(x.places), len(y.places)
     if not batches:
-        nothing = np.full((height, width), -np.inf)
-        return nothing, nothing.copy()
+        return np.zeros((height, width)), np.zeros((height, width))
     sender, target, wavelets, first, last = (
         np.concatenate(parts)
         for parts in zip(*(_one_by_one(batch, width) for batch in batches), strict=True)
@@ -162,8 +161,7 @@ def simulate(
     begin = np.searchsorted(sender[order], np.arange(width * height + 1))
     sends = Sends(begin, target[order], wavelets[order], first[order], last[order])
     arrived, ends = follow(sends, width, height, depth, ramp, hop, compiled)
-    found = np.where(arrived >= 0, arrived + 1.0, -np.inf)
-    return found.reshape(height, width), ends.reshape(height, width)
+    return arrived.reshape(height, width), ends.reshape(height, width)
 
 
 def _one_by_one(batch: Messages, width: int) -> tuple[np.ndarray, ...]:
@@ -282,7 +280,7 @@ class Patterns:
         if not along or min(len(x.places), len(y.places)) == 1:
             return self._times(batches, x, y, depth, ramp, hop)
         # Rows that send along themselves alone do not meet, and mostly do the same.
-        came = np.full((len(y.places), len(x.places)), -np.inf)
+        came = np.zeros((len(y.places), len(x.places)))
         ends = came.copy()
         one = sample(1)
         for line in range(len(y.places) if along == "row" else len(x.places)):
@@ -314,5 +312,5 @@ class Patterns:
             most = most if count <= most else MOST
             self.count += min(count, most)
             self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY, hop)
-        came, ends = self.seen[key]
-        return came + begin, ends + begin
+        came, ends = (np.where(cycle > 0, cycle + begin, 0.0) for cycle in self.seen[key])
+        return came, ends
