@@ -11,9 +11,11 @@ from wsc.flows.flow import Flow, Path, Strand, at, when
 from wsc.flows.stream import Site, Steps, Stream, Walker
 from wsc.flows.work import Work
 from wsc.isa.expr import H, Y
+from wsc.isa.table import Timing
 from wsc.isa.types import Side
 
-CONTROL = 3.0  # between two blocks: the control wavelet goes, the switch turns, the next comes
+ROOM = 3.0  # cycles until a word that has left makes room for the core's next one
+TURN = 1.0  # cycles after a control wavelet has passed until the switch has turned
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,27 @@ COLLECT = Collect()
 class CollectStream(Stream):
     """The blocks of all columns, the northern tile's first.
 
-    left: cycle in which the last wavelet so far left the fabric, by column.
+    left: cycle in which the last wavelet so far left the fabric, by column: a control wavelet.
+    chosen: cycles in which a core chooses and begins to send that.
     """
 
     in_blocks = True
     again = False
 
     def __init__(self, flow: Flow, site: Site) -> None:
-        self.rows, self.schedule = site.y, site.schedule(flow)
+        self.rows, self.schedule, self.model = site.y, site.schedule(flow), site.model
         fabric = site.model.fabric
         self.lead = fabric.ramp_latency + 1.0  # from the instruction's row to the link
         self.latency = self.rows.places * fabric.hop_cycles + 1.0
         self.slack = site.depth(flow.strand, True) + fabric.router_buffer_depth
+        timing = fabric.timing
+        self.chosen = timing[Timing.BRANCH].startup + timing[Timing.MOVE].start(queue=True)
         self.left = np.zeros(len(self.schedule.done))
+
+    def _between(self, words: np.ndarray) -> np.ndarray:
+        """Cycles from a tile's last word to the next tile's first one, if both have waited."""
+        full = self.chosen + self.lead - (self.slack * self.model.link - ROOM)
+        return np.maximum(self.model.link, np.where(words > self.slack, full, 0.0)) + TURN
 
     @property
     def feeds(self) -> Schedule | None:
@@ -63,23 +73,31 @@ class CollectStream(Stream):
         count = np.where(here, work.count, 0.0)
         now = self.schedule.current(count.max(axis=0))
         interval = float(self.schedule.interval[now]) if now >= 0 else 1.0
-        gaps = self.rows.gaps
-        free = self.left - self.latency[0]  # when the way out of the row is free
-        done = work.alone
+        gaps, link = self.rows.gaps, self.model.link
+        between = self._between(count)
+        left, done = self.left, work.alone
         for row in range(len(count)):
             if not here[row].any():
                 continue
-            own = count[row]
-            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + CONTROL)
+            own, way = count[row], self.latency[row]
+            # Tiles between this sampled one and the one before are like that one.
+            before = max(row - 1, 0)
+            skipped = max(gaps[row] - 1, 0) * (count[before] * interval + between[before])
             pace = np.maximum(work.pace[row], interval)
-            begin = free + skipped + CONTROL * (row > 0)
+            free = np.where(left > 0, left + TURN, 0.0) + skipped  # when the way out is free
             late = own + 1 - self.slack  # the control wavelet behind the block needs room, too
-            held = np.where(late > 0, begin + late * pace, 0.0)
-            ready = work.start[row] + self.lead
-            last = np.maximum(work.alone[row] + self.lead, np.maximum(begin, ready) + own * pace)
+            held = np.where(late > 0, free - way + late * pace, 0.0)
+            ready = work.alone[row] + self.lead + way
+            last = np.maximum(ready, np.maximum(free, ready - own * work.pace[row]) + own * pace)
             done[row] = np.maximum(work.alone[row], held)
-            free = np.where(here[row], last, free)
-            self.left = np.where(here[row], last + self.latency[row], self.left)
+            # If the block does not fit into the tile's buffers, its instruction ends when all but
+            # those words have left. Then follow the condition that chooses the control wavelet, and
+            # the instruction that sends it.
+            full = last - self.slack * link + ROOM + self.lead
+            ended = np.where(own > self.slack, np.maximum(ready, full), ready)
+            control = np.maximum(last + link, ended + self.chosen)
+            left = np.where(here[row], control, left)
+        self.left = left
         work.end(done, here)
         if now >= 0:
             self.schedule.done = np.where(
