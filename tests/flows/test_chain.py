@@ -21,7 +21,7 @@ def stream(axis: Axis) -> ChainStream:
         axis,
         sample(1),
         lambda strand, leaves: 0,
-        lambda flow: Schedule(*(np.zeros((0, 2)) for _ in range(4))),
+        lambda flow: Schedule(*(np.zeros((0, 2)) for _ in range(6))),
     )
     return ChainStream(EAST, site, axis, 6, 10)
 

@@ -9,7 +9,8 @@ from wsc.flows.feed import Schedule
 
 def _schedule(*ends: tuple[int, int]) -> Schedule:
     upto = np.array(ends, float).reshape(len(ends), 2)
-    return Schedule(upto, np.ones(len(ends)), np.zeros(len(ends), bool), np.ones(len(ends)))
+    none, ones = np.zeros(len(ends), bool), np.ones(len(ends))
+    return Schedule(upto, ones, none, ones, none, ones)
 
 
 def test_the_transfer_at_hand() -> None:

@@ -84,9 +84,9 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
 def _targets(batches: list[Messages], to: str, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
     """Which columns (``to_x``) or rows (``to_y``) messages go to: a number for each, and how many.
 
-    A sampled tile stands for many neighbours, whose targets may be neighbours as well: such messages
-    go to a stretch of lines, and each line gets a part of them. Where every tile sends
-    to the same line they go to that one.
+    A sampled tile stands for many neighbours, whose targets may be neighbours as well: such
+    messages go to a stretch of lines, and each line gets a part of them. Where every tile
+    sends to the same line they go to that one.
     """
     axis = x if to == "to_x" else y
     gap = int(axis.gaps.max(initial=1))

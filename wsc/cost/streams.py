@@ -124,6 +124,8 @@ class Streams:
         intervals: list[float] = []
         lookup: list[bool] = []
         control: list[float] = []
+        in_turn: list[bool] = []
+        final: list[int] = []
         total = np.zeros(len(self.x.places))
         each = self.traffics
         color = self.color[flow.strand]
@@ -138,8 +140,17 @@ class Streams:
             intervals.append(max(interval, self.model.link) if self.y.size > 1 else interval)
             lookup.append(transfer.lookup is not None)
             control.append(self.model.edge_interval(self._ports(transfer), DType.F32))
+            in_turn.append(transfer.repeat is not None)
+            final.append(int(transfer.final is not Control.NONE))
         table = np.array(upto).reshape(len(upto), len(total))
-        return Schedule(table, np.array(intervals), np.array(lookup, bool), np.array(control))
+        return Schedule(
+            table,
+            np.array(intervals),
+            np.array(lookup, bool),
+            np.array(control),
+            np.array(in_turn, bool),
+            np.array(final),
+        )
 
     def run(self, walk: Walker, work: Work, receives: str, sends: str) -> Steps:
         """Bring an instruction to the streams that it takes part in: colors, or empty names."""

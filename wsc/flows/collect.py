@@ -48,7 +48,8 @@ class CollectStream(Stream):
     again = False
 
     def __init__(self, flow: Flow, site: Site) -> None:
-        self.rows, self.schedule, self.model = site.y, site.schedule(flow), site.model
+        self.columns, self.rows, self.model = site.x, site.y, site.model
+        self.schedule = site.schedule(flow)
         fabric = site.model.fabric
         self.lead = fabric.ramp_latency + 1.0  # from the instruction's row to the link
         self.latency = self.rows.places * fabric.hop_cycles + 1.0
@@ -72,7 +73,34 @@ class CollectStream(Stream):
         here = work.lanes.mask
         count = np.where(here, work.count, 0.0)
         now = self.schedule.current(count.max(axis=0))
-        interval = float(self.schedule.interval[now]) if now >= 0 else 1.0
+        link = self.model.link
+        turns = now < 0 or bool(self.schedule.in_turn[now])
+        left, done = self._blocks(work, here, count, link, turns)
+        interval = float(self.schedule.interval[now]) if now >= 0 else link
+        if interval > link:
+            # A port that takes nothing leaves its share of the bandwidth to the others: the
+            # blocks of a column are through with a fair share, or when all columns are.
+            shared, later = self._blocks(work, here, count, interval, turns)
+            whole = self._whole(work, here, count, interval)
+            left = np.maximum(left, np.minimum(shared, whole))
+            done = np.maximum(done, np.minimum(later, whole))
+        self.left = left
+        work.end(done, here)
+        if now >= 0:
+            self.schedule.done = np.where(
+                here.any(axis=0), self.schedule.upto[now], self.schedule.done
+            )
+        return
+        yield
+
+    def _blocks(
+        self, work: Work, here: np.ndarray, count: np.ndarray, interval: float, turns: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """When the last wavelet leaves, by column, and when each tile's instruction is over.
+
+        interval: cycles between two words of a port, at least. turns: whether a control wavelet
+        lets the next tile's block pass.
+        """
         gaps, link = self.rows.gaps, self.model.link
         between = self._between(count)
         left, done = self.left, work.alone
@@ -90,21 +118,29 @@ class CollectStream(Stream):
             ready = work.alone[row] + self.lead + way
             last = np.maximum(ready, np.maximum(free, ready - own * work.pace[row]) + own * pace)
             done[row] = np.maximum(work.alone[row], held)
-            # If the block does not fit into the tile's buffers, its instruction ends when all but
-            # those words have left. Then follow the condition that chooses the control wavelet, and
-            # the instruction that sends it.
-            full = last - self.slack * link + ROOM + self.lead
-            ended = np.where(own > self.slack, np.maximum(ready, full), ready)
-            control = np.maximum(last + link, ended + self.chosen)
-            left = np.where(here[row], control, left)
-        self.left = left
-        work.end(done, here)
-        if now >= 0:
-            self.schedule.done = np.where(
-                here.any(axis=0), self.schedule.upto[now], self.schedule.done
-            )
-        return
-        yield
+            if turns:
+                # If the block does not fit into the tile's buffers, its instruction ends when all
+                # but those words have left. Then follow the condition that chooses the control
+                # wavelet, and the instruction that sends it.
+                full = last - self.slack * link + ROOM + self.lead
+                ended = np.where(own > self.slack, np.maximum(ready, full), ready)
+                last = np.maximum(last + link, ended + self.chosen)
+            left = np.where(here[row], last, left)
+        return left, done
+
+    def _whole(self, work: Work, here: np.ndarray, count: np.ndarray, interval: float) -> float:
+        """When all columns are through, if the edge always takes what there is.
+
+        interval: cycles between two words of a port with a fair share.
+        """
+        words = (count * self.rows.weight[:, None]).sum(axis=0) * self.columns.weight
+        busy = float(self.columns.weight[words > 0].sum())
+        ready = work.start + self.lead + self.latency[:, None]
+        first = np.maximum(ready.min(axis=0, where=here, initial=float(ready.max())), self.left)
+        order = np.argsort(first)
+        cycles = np.cumsum(words[order]) * interval / max(busy, 1.0)
+        after = np.append(0.0, cycles[:-1])
+        return float((first[order] + cycles[-1] - after).max())
 
     def hops(self, words: np.ndarray, sends: bool) -> float:
         """As many for a word as its tile is away from the edge."""

@@ -14,13 +14,16 @@ class Schedule:
     upto: elements up to the end of each transfer [transfers, columns]. interval: cycles
     between two wavelets of a port while that transfer runs. lookup: whether its rows wait
     for numbers from the fabric. control: cycles between two control wavelets of a port.
-    done: elements of each column so far.
+    in_turn: whether the tiles of a column have blocks of their own, one after the other.
+    final: control wavelets behind the last of these. done: elements of each column so far.
     """
 
     upto: np.ndarray
     interval: np.ndarray
     lookup: np.ndarray
     control: np.ndarray
+    in_turn: np.ndarray
+    final: np.ndarray
     done: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:

@@ -84,9 +84,9 @@ class ScatterStream(Stream):
         interval = float(self.schedule.interval[now])
         gaps = self.rows.gaps
         done = np.zeros(here.shape)
+        control = max(CONTROL, float(self.schedule.control[now]))
         for row in range(len(count)):
             own = count[row]
-            control = max(CONTROL, self.schedule.control[now])
             skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + control)
             pace = np.maximum(work.pace[row], interval)
             late = own - self.slack[row]
@@ -96,6 +96,7 @@ class ScatterStream(Stream):
             done[row] = np.where(own > 0, np.maximum(work.alone[row], came), work.alone[row])
             np.copyto(self.ended[row], done[row], where=here[row] & (own > 0))
             self.fed = last + control
+        self.fed = self.fed + self.schedule.final[now] * control
         work.end(done, here)
         self.schedule.done = np.where(here.any(axis=0), self.schedule.upto[now], self.schedule.done)
         walk.scattering()
