@@ -21,14 +21,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
 from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
-from wsc.isa.program import Dim, Direction, Extent, Fabric, Transfer
+from wsc.isa.program import Dim, Direction, Extent, Transfer
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.flows import REGION, WEIGHTS
 from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LINES
 from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
 
@@ -113,7 +113,7 @@ def weight_feed(
         offset = offset + Name(label) * stride
     return Transfer(
         Direction.FEED,
-        WEIGHTS.name,
+        WEIGHTS.strand.name,
         REGION,
         Side.NORTH,
         None,
@@ -137,7 +137,7 @@ def emit_contract(task: ContractTask, context: Context) -> Emission:
 def _weights(task: ContractTask, labels: Sequence[str]) -> Source:
     if task.b is not None:
         return operand(task.index_b, task.b)
-    return Fabric(WEIGHTS.name, tuple(labels))
+    return WEIGHTS.strand.queue(tuple(labels))
 
 
 def _stem(task: ContractTask) -> str:
