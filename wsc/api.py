@@ -481,16 +481,28 @@ def compile_step(
         FabricError: there is no such fabric.
     """
     from wsc.training.losses import parse_loss
+    from wsc.training.own import OWN, own_step, require_alone
     from wsc.training.recompute import lowered_step
     from wsc.training.step import Step, build_step, parse_optimizer
 
-    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
-    kind = _precision(precision)
+    wanted, kind = parse_loss(loss), _precision(precision)
     source, name = _source(model)
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
-    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
+    if optimizer == OWN:
+        require_alone(
+            wanted,
+            groups=groups,
+            trainable=trainable,
+            precision=precision,
+            clip=clip,
+            over=over,
+        )
+        step = own_step(source, wanted, sizes, batch, shapes, weights)
+    else:
+        rule = parse_optimizer(optimizer, groups)
+        step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
 
     def lowered(step: Step) -> Compiled:
