@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from os import SEEK_END
 from pathlib import Path
@@ -349,11 +349,13 @@ def given_program(
     precision: str | None,
     settings: Iterable[str],
     located: bool = False,
+    held: Mapping[str, Any] | None = None,
 ) -> Program:
     """The program that an argument names: an assembly file, or a model, which is compiled.
 
     arrays: of ``--bind``. Of an assembly file, dims and precision are refused. located: a program
-    that is compiled knows the lines of its text too, as one that is read does.
+    that is compiled knows the lines of its text too, as one that is read does. held: of
+    ``wsc.compile``, what stays on the fabric.
     """
     from wsc.isa.machine import read_settings
 
@@ -372,6 +374,7 @@ def given_program(
             precision=precision or "f32",
             bind=arrays,
             settings=dict(read_settings(settings)),
+            **(held or {}),
         )
         if located:
             program.locate(f"{path.stem}.wsa")

@@ -30,6 +30,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.costs import Asking, StepCosts, cost_options, step_costs
+from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -49,6 +50,7 @@ from wsc.isa.shown import named
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.cost.predict import Prediction
+    from wsc.cost.steps import StepCycles
     from wsc.views.inspect import SramKinds
     from wsc.views.report import EstimatedRow
 
@@ -76,9 +78,21 @@ class Estimate:
         return self.prediction.cycles / self.program.fabric.clock_hertz
 
     @property
+    def steps(self) -> StepCycles | None:
+        """Cycles of the steps of a run, if it makes several."""
+        from wsc.cost.steps import step_cycles
+
+        return step_cycles(self.program.assembly, self.prediction)
+
+    @property
     def tokens_per_second(self) -> float | None:
-        """Of a model by name."""
-        return None if self.tokens is None else self.tokens / self.seconds_on_the_fabric
+        """Of a model by name. What a run of several steps does once is left out."""
+        if self.tokens is None:
+            return None
+        steps = self.steps
+        if steps is None:
+            return self.tokens / self.seconds_on_the_fabric
+        return self.tokens * self.program.fabric.clock_hertz / (steps.each * steps.count)
 
 
 report_option = click.option(
@@ -107,6 +121,7 @@ report_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@holding
 @sized
 @general
 def command(
@@ -132,6 +147,7 @@ def command(
     as_json: bool,
     report: Path | None,
     every: bool,
+    holding: Holding,
     sizes: Sizes,
 ) -> None:
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
@@ -144,10 +160,12 @@ def command(
     require_training(train)
     _require_shares(wafers, accumulate)
     # A training step has a batch, too, whatever it is compiled from.
-    named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
+    own = replace(sizes, batch=None) if _file(train, model) else sizes
+    named = chosen_model(model, own, holding.steps)
+    _require_model(named, train, holding)
     read = (*source_files(named), *given_files(bind), *([rates] if rates else []))
     require_outputs([] if report is None else [report], None, read)
-    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
+    tokens = named.tokens if isinstance(named, Named) else None
     if train:
         options = {
             "loss": loss,
@@ -162,20 +180,21 @@ def command(
         program = _step(named, fabric, dims, bind, precision, settings, options)
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)
-        program = compiled(named, fabric or FABRIC, precision, settings)
+        program = compiled(named, fabric or FABRIC, precision, settings, holding.options())
     else:
-        program = _given(model, fabric, dims, bind, precision, settings)
+        program = _given(model, fabric, dims, bind, precision, settings, holding)
     estimate = estimated(program, start, tokens)
     if train:
         asked = Asking(rates, carbon, price, for_tokens)
         step = step_costs(program, estimate.prediction, asked, wafers, tokens)
         estimate = replace(estimate, step=step)
+    notes = program.notes if train or holding.given() else ()
     if report is not None:
         write_report(estimate, str(model), report, read)
     if as_json:
-        say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
+        say_json(as_object(estimate) | ({"notes": list(notes)} if notes or train else {}))
     else:
-        show(estimate, every, program.notes if train else ())
+        show(estimate, every, notes)
 
 
 def _require_shares(wafers: int, runs: int) -> None:
@@ -187,6 +206,15 @@ def _require_shares(wafers: int, runs: int) -> None:
 def _file(train: bool, model: Path) -> bool:
     """Whether it is the file of a model to train, which has a batch too."""
     return train and not is_name(model)
+
+
+def _require_model(named: Path | Named, train: bool, holding: Holding) -> None:
+    """Refuse what is said of a model where there is none, or where it is trained."""
+    flag = holding.given()
+    if flag and train:
+        raise Refusal(f"--train takes no {flag}")
+    if flag and isinstance(named, Path) and not is_model(named):
+        raise Refusal(f"{flag}: {named} is compiled, and says that itself")
 
 
 def _refuse_sizes(model: Path | str, dims: tuple[str, ...], bind: tuple[str, ...]) -> None:
@@ -234,12 +262,16 @@ def _given(
     bind: tuple[str, ...],
     precision: str,
     settings: tuple[str, ...],
+    holding: Holding,
 ) -> Program:
     if not is_model(model) and bind:
         raise Refusal(f"--bind: {model} is compiled, and says that itself")
     chosen = click.get_current_context().get_parameter_source("precision")
     stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
-    return given_program(model, fabric, dims, read_arrays("--bind", bind), stated, settings)
+    held = holding.options() if is_model(model) else None
+    return given_program(
+        model, fabric, dims, read_arrays("--bind", bind), stated, settings, held=held
+    )
 
 
 def estimated(program: Program, start: float, tokens: int | None = None) -> Estimate:
@@ -290,6 +322,13 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "seconds": estimate.seconds_on_the_fabric,
         "tokens": estimate.tokens,
         "tokens_per_second": estimate.tokens_per_second,
+        "steps": None
+        if estimate.steps is None
+        else {
+            "count": estimate.steps.count,
+            "cycles_each": estimate.steps.each,
+            "cycles_once": estimate.steps.once,
+        },
         "useful_utilization": prediction.utilization,
         "useful_macs": prediction.macs if assembly.work is None else assembly.work,
         "macs": prediction.macs,
@@ -334,6 +373,7 @@ def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, s
             f"{prediction.cycles:,} ({short_time(estimate.seconds_on_the_fabric)} at "
             f"{clock / 1e9:g} GHz), predicted",
         ),
+        *_steps(estimate),
         *_speed(estimate),
         ("utilization", utilization(estimate.program, prediction.utilization)),
         ("edge", f"{prediction.io_bytes_in:,} bytes in, {prediction.io_bytes_out:,} out"),
@@ -364,6 +404,20 @@ def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
         show_parts(estimate)
     if estimate.tokens is None or every:
         show_kernels(estimate, every)
+
+
+def _steps(estimate: Estimate) -> list[tuple[str, str]]:
+    steps = estimate.steps
+    if steps is None:
+        return []
+    each = steps.each / estimate.program.fabric.clock_hertz
+    return [
+        (
+            "steps",
+            f"{steps.count:,} of {steps.each:,.0f} cycles each ({short_time(each)}); "
+            f"{steps.once:,} before the first one",
+        )
+    ]
 
 
 def _speed(estimate: Estimate) -> list[tuple[str, str]]:

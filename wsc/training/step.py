@@ -24,6 +24,8 @@ from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
 from wsc.passes.layers import find_layers
+from wsc.passes.simplify import unspread
+from wsc.passes.stage import run
 from wsc.pipeline import Compiled
 from wsc.training.losses import Loss, add_loss
 from wsc.training.model import Preparation
@@ -148,16 +150,16 @@ class Step:
         """The step for a fabric: what has no room there as a whole is done part by part."""
         forward = self.forward
         if self.differentiate is not None:
-            forward = Groups(fabric).apply(self.forward)
+            forward = run(Groups(fabric), self.forward)
         if self.differentiate is None or forward is self.forward:
             return self
-        return replace(self, graph=self.differentiate.apply(forward), forward=forward)
+        return replace(self, graph=_with_gradients(self.differentiate, forward), forward=forward)
 
     def recomputing(self) -> Step:
         """The step that keeps of each layer what it hands on, and computes the rest again."""
         assert self.differentiate is not None
         again = replace(self.differentiate, recompute=True)
-        return replace(self, graph=again.apply(self.forward), differentiate=again)
+        return replace(self, graph=_with_gradients(again, self.forward), differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -209,7 +211,7 @@ def build_step(
     _require_used(optimizer, named)
     # Of the weights of a model, some may decide another output only. One that a user named may not.
     differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
-    graph = differentiate.apply(forward)
+    graph = _with_gradients(differentiate, forward)
     given = {output.name for output in graph.outputs}
     trained = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
@@ -225,6 +227,11 @@ def build_step(
     masters = {name: master(name, item) for name, item in preparation.tensors.items()}
     still = tuple(name for name in named if name not in trained)
     return Step(graph, tuple(updates), masters, tuple(states), forward, differentiate, still)
+
+
+def _with_gradients(differentiate: Differentiate, forward: Graph) -> Graph:
+    """The graph of a step: forwards, and backwards with what sums repeat read as it was before."""
+    return unspread(run(differentiate, forward))
 
 
 def _require_used(optimizer: Optimizer, weights: Sequence[str]) -> None:
