@@ -29,7 +29,7 @@ def record() -> None:
 
     torch.manual_seed(0)
 
-    class Text(nn.Module):
+    class Text(nn.Module):  # pyright: ignore[reportUntypedBaseClass]
         """Attention over a few letters, and what follows in a layer."""
 
         def __init__(self) -> None:
@@ -62,7 +62,7 @@ def record() -> None:
     traced = make_fx(step, decomposition_table=core_aten_decompositions())(weights, x, label)
     names = list(weights)
 
-    class Step(nn.Module):
+    class Step(nn.Module):  # pyright: ignore[reportUntypedBaseClass]
         def forward(self, *inputs):  # type: ignore[no-untyped-def]
             *values, x, label = inputs
             return traced(dict(zip(names, values, strict=True)), x, label)

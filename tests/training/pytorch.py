@@ -231,7 +231,7 @@ def compare(names: list[str]) -> None:
         digits = 0
         for batch in islice(network.batches(), SAMPLES):
             label = batch.pop("label")
-            logits = session.run(None, dict(batch))[0]
+            logits = np.asarray(session.run(None, dict(batch))[0])
             digits += int((logits.argmax(-1) == label).sum())
         told = "" if name == "gpt" else f"{digits} digits right ({known[f'ACCURACY/{name}']}), "
         print(
