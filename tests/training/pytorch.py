@@ -227,7 +227,12 @@ def compare(names: list[str]) -> None:
             for key, value in trainer.weights.items()
         )
         # By ONNX Runtime, from the file that a user gets.
-        session = onnxruntime.InferenceSession(trainer.onnx().SerializeToString())
+        trained = trainer.onnx()
+        for value in trained.graph.input:
+            first = value.type.tensor_type.shape.dim[0]
+            if first.dim_value == 1:  # a network for one image
+                first.dim_param = "batch"
+        session = onnxruntime.InferenceSession(trained.SerializeToString())
         digits = 0
         for batch in islice(network.batches(), SAMPLES):
             label = batch.pop("label")
