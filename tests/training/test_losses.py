@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
+import wsc
 from tests import oracle
+from tests.training.networks import Builder
 from wsc.errors import CompileError
 from wsc.ir.build import GraphBuilder
 from wsc.ir.graph import GraphOutput, Type
@@ -86,3 +89,22 @@ def test_a_model_with_an_input_called_label_is_refused() -> None:
     y = build.input("label", Type(DType.F32, (2, 3)), "float32")
     with pytest.raises(CompileError, match="the model has an input 'label' of its own"):
         add_loss(build, Loss(), y, "float32")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_in_halves_a_sure_label_has_a_loss_and_a_gradient(smoothing: float) -> None:
+    b = Builder(1)
+    b.weight("w", 4, size=0.0)
+    b.node("Add", "logits", "x", "w")
+    model = b.model("sure", {"x": (TensorProto.FLOAT, ["batch", 4])})
+    x = np.array([[7.0, 0.0, 0.5, -1.0], [-2.0, 5.5, -3.0, -3.0]], np.float32)
+    labels = np.array([0, 1])
+    loss = f"cross_entropy:smoothing={smoothing}"
+    made = wsc.train(model, loss, "sgd:lr=1", precision="f16", fabric=(2, 2))
+    result = made.step({"x": x, "label": labels})
+    wide = x.astype(np.float64)
+    p = np.exp(wide) / np.exp(wide).sum(1, keepdims=True)
+    target = np.eye(4)[labels] * (1 - smoothing) + smoothing / 4
+    assert result.loss == pytest.approx(-(target * np.log(p)).sum(1).mean(), rel=1e-3)
+    # Beside a 1, halves would lose a tenth of what is missing from it.
+    np.testing.assert_allclose(-made.weights["w"], (p - target).mean(0), rtol=5e-3, atol=2e-6)
