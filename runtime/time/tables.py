@@ -85,7 +85,7 @@ class Lanes:
         now, units = tables["now"], int(tables["now"]["units"][0])
         now["stations"] = len(self.stations)
         now["pitch"], now["plane"], now["ring"] = pitch, plane, _ring(image)
-        now["digits"] = int(image.routes.fifos[:, Fcol.DEPTH].max(initial=1)).bit_length()
+        now["digits"] = int(image.routes.depths.max(initial=1)).bit_length()
         self.way = way_cycles(image.fabric)
         now["way"] = self.way
         for name, number in _link_numbers(image).items():
@@ -155,10 +155,10 @@ class Lanes:
         self._set("stuck", stuck)
         self._set("to_core", laned & (send >> RAMP & 1 == 1))
         self._set("from_core", laned & (receive == RAMP))
-        self._count("free", laned, routes.fifos[: len(slots), Fcol.DEPTH])
+        self._count("free", laned, routes.depths[: len(slots)])
         for name, column in (("in_free", Scol.INPUT), ("out_free", Scol.OUTPUT)):
             fifo = slots[:, column]
-            self._count(name, laned & (fifo >= 0), routes.fifos[np.maximum(fifo, 0), Fcol.DEPTH])
+            self._count(name, laned & (fifo >= 0), routes.depths[np.maximum(fifo, 0)])
 
     def _tables(self, image: Image, slots: np.ndarray, blocks: int, units: int) -> Tables:
         """Lists, claims and groups, all empty."""
@@ -332,7 +332,7 @@ def _laned_colors(image: Image, options: Options) -> np.ndarray:
     the next router has too many cycles: then none is.
     """
     far = image.fabric.hop_cycles + image.fabric.turn_cycles > FARTHEST
-    deep = image.routes.fifos[:, Fcol.DEPTH].max(initial=0) > DEEPEST
+    deep = image.routes.depths.max(initial=0) > DEEPEST
     if far or deep or options.delays is not None:
         return np.zeros(len(image.program.colors), bool)
     slots = image.routes.slots[: int(image.routes.slot_first[-1])]
