@@ -20,7 +20,16 @@ from wsc.runtime.reference.records import CELL, TILE
 from wsc.runtime.routes import Fcol, guarded
 from wsc.runtime.schedule import Rcol
 from wsc.runtime.tables import MAX_DIMS
-from wsc.runtime.time.records import CLAIM, DUE, GROUP, GROUPS, LEAST_GROUPS, STATION
+from wsc.runtime.time.records import (
+    CLAIM,
+    DUE,
+    GROUP,
+    GROUPS,
+    LEAST_GROUPS,
+    LINK,
+    STATION,
+    way_cycles,
+)
 from wsc.runtime.values.records import ROUTER, THREAD
 
 _WORD = 8  # the tables of a run are int64
@@ -134,12 +143,13 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     )
 
 
-def lane_bytes(sizes: Sizes, program: Program) -> int:
+def lane_bytes(sizes: Sizes, program: Program, fabric: Fabric) -> int:
     """Bytes that the time engine adds to a state: tiles as lanes."""
 
     blocks = -(-program.width // WORD) * -(-program.height // WORDS)
     lanes = WORD * WORDS // 8
-    rings = 2 * 16 * lanes  # of a ramp: a power of two of cycles, longer than its latency
+    # Of a ramp and of the way between routers: powers of two of cycles, longer than they take.
+    rings = (2 * 16 + way_cycles(fabric)) * lanes
     each_station = STATION.itemsize + 6 * CLAIM.itemsize + rings + _WORD * (3 + 6)
     each_station += 5 * _WORD * (WORDS + 2)  # what neighbours look at
     groups = LEAST_GROUPS + GROUPS * sizes.units * blocks
@@ -147,7 +157,8 @@ def lane_bytes(sizes: Sizes, program: Program) -> int:
     each_tile = _WORD * (2 + sizes.units)
     each_slot = 3 * _WORD + 1
     return (
-        each_station * min(sizes.colors * blocks, sizes.slots)
+        blocks * 6 * (LINK.itemsize + _WORD)
+        + each_station * min(sizes.colors * blocks, sizes.slots)
         + each_group * groups
         + each_tile * sizes.tiles
         + each_slot * sizes.slots
@@ -189,7 +200,7 @@ def parts_of(sizes: Sizes, fabric: Fabric, program: Program, engine: str) -> dic
         rest = values_bytes(sizes)
     else:
         rest = state_bytes(sizes, fabric)
-        rest += lane_bytes(sizes, program) if engine != CHECKING else 0
+        rest += lane_bytes(sizes, program, fabric) if engine != CHECKING else 0
     if engine == TIME:
         return {"the program": image_bytes(sizes), "the state": rest}
     return {

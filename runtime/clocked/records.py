@@ -35,7 +35,6 @@ __all__ = [
     "DYNAMIC_CELL",
     "FLAT",
     "FRAME",
-    "LINK",
     "LOCK",
     "MESSAGE",
     "MOST_VISITS",
@@ -193,13 +192,6 @@ TRAIT = np.dtype(  # of an instruction: what each step adds to
     )
 )
 
-LINK = np.dtype(  # a link between two routers
-    fields(
-        "free",  # cycle from which it is
-        "rest",  # thousandths of a cycle that wavelets have taken beyond whole ones
-    )
-)
-
 BUFFER = np.dtype(  # an input buffer of the dynamic network
     fields(
         "head",
@@ -270,7 +262,6 @@ TABLES: dict[str, tuple[Any, int]] = {
     "slot_of": (np.int32, FLAT),  # [tile, color]
     "positions": (POSITION, FLAT),
     "fifos": (FIFO, FLAT),
-    "link": (LINK, FLAT),  # 6 * tile + side
     # The edge.
     "records": (RECORD, FLAT),
     "shapes": (SHAPE, FLAT),

@@ -19,7 +19,6 @@ from wsc.runtime.tables import CONTROL_INDEX
 
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 RESET = CONTROL_INDEX[Control.RESET]
-WHOLE = 1000  # thousandths of a cycle
 INTO_ROUTER = 5  # the link from the core into the router, behind N, E, S, W and the one back
 EDGE_QUEUES = -2  # beyond a side: -2 - number of the edge queue there
 
@@ -62,22 +61,6 @@ def under_way(s: Machine, slot: int, side: int) -> int:
     came = s.positions[s.slots[slot].first + s.slots[slot].position].accept
     turns = came != RAMP and (came ^ side) & 1 != 0
     return s.now[0].hop + (s.now[0].turn if turns else 0)
-
-
-@kernel
-def occupy(s: Machine, link: int, t: int) -> None:
-    """A wavelet takes a link between two routers in cycle t; note until when.
-
-    It is free again after whole cycles. What a wavelet takes beyond these adds up, and is a
-    cycle more when it has come to one.
-    """
-    now, taken = s.now[0], s.link[link]
-    free, rest = t + now.link_cycles, taken.rest + now.link_rest
-    if rest >= WHOLE:
-        free += 1
-        rest -= WHOLE
-    taken.free = free
-    taken.rest = rest
 
 
 # --- the input buffer of a color ----------------------------------------------------------

@@ -13,7 +13,6 @@ from wsc.runtime.clocked.records import (
     BUFFER,
     DYNAMIC_CELL,
     FRAME,
-    LINK,
     LOCK,
     MESSAGE,
     NEVER,
@@ -143,7 +142,7 @@ def _traits(image: Image) -> np.ndarray:
 
 
 def routers(image: Image) -> Tables:
-    """Slots, FIFOs and links in their first state."""
+    """Slots and FIFOs in their first state."""
     routes = image.routes
     return {
         "slots": as_records(routes.slots.copy(), SLOT),
@@ -151,7 +150,6 @@ def routers(image: Image) -> Tables:
         "slot_of": routes.slot_of,
         "positions": as_records(routes.positions, POSITION),
         "fifos": as_records(routes.fifos(), FIFO),
-        "link": np.zeros(6 * image.tiles, LINK),
     }
 
 

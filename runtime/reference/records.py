@@ -172,8 +172,16 @@ CAPTURE = np.dtype(  # what is kept of a pass through a statement
 )
 
 # Every table: type of its elements, and columns. In compiled functions they are attributes.
+LINK = np.dtype(  # a link between two routers
+    fields(
+        "free",  # cycle from which it is
+        "rest",  # thousandths of a cycle that wavelets have taken beyond whole ones
+    )
+)
+
 TABLES: dict[str, tuple[Any, int]] = {
     **clocked.TABLES,
+    "link": (LINK, FLAT),  # 6 * tile + side
     "now": (RUN, FLAT),  # one RUN
     # What instructions compute with.
     "literals": (np.int32, 3),  # bits of each literal, for each of the three types

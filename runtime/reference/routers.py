@@ -33,7 +33,6 @@ from wsc.runtime.clocked.routers import (
     drop,
     first_after,
     lose,
-    occupy,
     serve,
     takes,
     under_way,
@@ -44,6 +43,7 @@ from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.records import NEVER
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 
+WHOLE = 1000  # thousandths of a cycle
 NO, NOW, NEXT = 0, 1, 2  # can a wavelet cross? not before it is woken; now; in the next cycle maybe
 SIDES = 5  # links on which wavelets leave a router
 
@@ -53,6 +53,25 @@ def accepts(s: Machine, slot: int, side: int) -> bool:
     """Whether the switch of an input buffer takes wavelets from a side."""
     route = s.slots[slot]
     return s.positions[route.first + route.position].accept == side
+
+
+# --- the way over a link ------------------------------------------------------------------
+
+
+@kernel
+def occupy(s: Machine, link: int, t: int) -> None:
+    """A wavelet takes a link between two routers in cycle t; note until when.
+
+    It is free again after whole cycles. What a wavelet takes beyond these adds up, and is a
+    cycle more when it has come to one.
+    """
+    now, taken = s.now[0], s.link[link]
+    free, rest = t + now.link_cycles, taken.rest + now.link_rest
+    if rest >= WHOLE:
+        free += 1
+        rest -= WHOLE
+    taken.free = free
+    taken.rest = rest
 
 
 # --- from the core into the router --------------------------------------------------------

@@ -16,6 +16,7 @@ from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.findings import race_tables
 from wsc.runtime.reference.records import (
     CELL,
+    LINK,
     RUN,
     TILE,
 )
@@ -54,6 +55,7 @@ def make_machine(
         **race_tables(image, options.check_races, now),
         **cause_tables(image, options.causes, now, len(moving["dynamic_cells"])),
         **capture_tables(image, options.captures, now),
+        "link": np.zeros(6 * tiles, LINK),
         "unit_held": np.zeros((tiles * units, 4), np.int64),
         "sram": sram,
         "halves": sram.view(np.uint16),

@@ -15,21 +15,22 @@ from wsc.runtime.clocked.instructions import (
     step_send,
 )
 from wsc.runtime.clocked.operands import FABRIC, account, reference, row_level
-from wsc.runtime.clocked.threads import sequence, stopped
+from wsc.runtime.clocked.records import FRAME, OPERANDS, UNIT
+from wsc.runtime.clocked.threads import loop_place, register_place, sequence, stopped
+from wsc.runtime.kernels.calls import LINE, prefetch
 from wsc.runtime.kernels.lanes import Lanes, word
 from wsc.runtime.kernels.words import WORD
+from wsc.runtime.observations.records import TALLY
+from wsc.runtime.routes import SLOT
 from wsc.runtime.tables import Kind
 from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.edge import set_lane
 from wsc.runtime.time.groups import ALONE, join, meets
-from wsc.runtime.clocked.records import UNIT
-from wsc.runtime.kernels.calls import LINE, prefetch
 from wsc.runtime.time.records import NEVER, STATION, TILE, WHEEL, Mode, Reason, place_of
-
-AHEAD = 4
 from wsc.runtime.time.stations import activate
 
+NEAR = 4  # tiles to be visited before one whose work is fetched from memory
 TAKEN, PUT = place_of(STATION, "taken"), place_of(STATION, "put")
 READERS, WRITERS = place_of(STATION, "readers"), place_of(STATION, "writers")
 
@@ -244,14 +245,40 @@ def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
 
 
 @kernel
-def expect(s: Machine, tile: int) -> None:
-    """Fetch what the visit of a tile begins with from memory while others are visited."""
-    place = s.tile.ctypes.data + tile * TILE.itemsize
-    for line in range(0, TILE.itemsize, LINE):
-        prefetch(place + line)
-    unit = s.unit.ctypes.data + tile * s.now[0].units * UNIT.itemsize
-    for line in range(0, s.now[0].units * UNIT.itemsize, LINE):
-        prefetch(unit + line)
+def fetch(first: int, size: int) -> None:
+    """Fetch so many bytes at an address from memory."""
+    for place in range(first, first + size, LINE):
+        prefetch(place)
+
+
+@kernel
+def fetch_tile(s: Machine, tile: int) -> None:
+    """Fetch a tile and its units from memory while others are visited."""
+    main, units = tile * s.now[0].units, s.now[0].units
+    fetch(s.tile.ctypes.data + tile * TILE.itemsize, TILE.itemsize)
+    fetch(s.unit.ctypes.data + main * UNIT.itemsize, units * UNIT.itemsize)
+    fetch(s.unit_slot.ctypes.data + main * OPERANDS * 8, units * OPERANDS * 8)
+
+
+@kernel
+def fetch_work(s: Machine, tile: int, t: int) -> None:
+    """The same for what its units are going to look at, which is known by then."""
+    now, main = s.now[0], tile * s.now[0].units
+    for thread in range(main, main + now.units):
+        if s.unit[thread].wake > t:
+            continue
+        if s.unit[thread].mode == Mode.ROWS:
+            for number in range(3):
+                slot = s.unit_slot[thread, number]
+                if slot >= 0:
+                    prefetch(s.slots.ctypes.data + slot * SLOT.itemsize)
+                    prefetch(s.slot_station.ctypes.data + slot * 8)
+        elif s.unit[thread].mode == Mode.FETCH:
+            here = s.tile[tile]
+            prefetch(s.loops.ctypes.data + loop_place(s, tile, 0) * 8)
+            prefetch(s.frames.ctypes.data + (tile * now.calls + here.depth) * FRAME.itemsize)
+            fetch(s.regs.ctypes.data + register_place(s, tile, 0) * 4, 2 * LINE)
+            fetch(s.counters.ctypes.data + tile * TALLY.itemsize, TALLY.itemsize)
 
 
 @kernel
@@ -267,8 +294,10 @@ def visit_cores(s: Machine, t: int) -> None:
     now.visits += count
     units = now.units
     for index in range(count):
-        if index + AHEAD < count:
-            expect(s, s.due[index + AHEAD])
+        if index + 2 * NEAR < count:
+            fetch_tile(s, s.due[index + 2 * NEAR])
+        if index + NEAR < count:
+            fetch_work(s, s.due[index + NEAR], t)
         tile = s.due[index]
         unlink(s, tile)
         base = tile * units

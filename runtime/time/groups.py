@@ -13,6 +13,7 @@ from wsc.runtime.kernels.calls import longs_at
 from wsc.runtime.kernels.lanes import Lanes, lowest, none, one, word
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.counts import DIGIT, decrease, increase, some
 from wsc.runtime.time.records import (
     DUE,
     GROUP,
@@ -24,7 +25,7 @@ from wsc.runtime.time.records import (
     place_of,
 )
 from wsc.runtime.time.rows import settle_rows
-from wsc.runtime.time.stations import DIGIT, activate, decrease, increase, some, tile_at
+from wsc.runtime.time.stations import activate, tile_at
 
 SIZE = GROUP.itemsize
 LEAST_ROWS = 3  # for which it pays to come to a group

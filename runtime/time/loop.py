@@ -12,8 +12,9 @@ from wsc.runtime.time.compiled import LIBRARY, Machine, entry, kernel
 from wsc.runtime.time.cores import visit_cores
 from wsc.runtime.time.edge import request_feeds
 from wsc.runtime.time.groups import settle_group, step_groups, wait_on
+from wsc.runtime.time.links import LINKS, take_links
 from wsc.runtime.time.records import DUE, WHEEL, Mode, Status
-from wsc.runtime.time.stations import LINKS, activate, arbitrate, claim, commit, move
+from wsc.runtime.time.stations import activate, arbitrate, claim, commit, move
 from wsc.runtime.time.switches import claim_switched, move_switched
 
 LIBRARY.includes(own)
@@ -39,7 +40,7 @@ def step_network(s: Machine, first: int, count: int, t: int) -> None:
     feeding = request_feeds(s, t) if now.ports > 0 else 0
     now.requests = 0
     for index in range(first, first + count):
-        claim(s, s.listing[index])
+        claim(s, s.listing[index], t)
     if now.switched > 0:
         claim_switched(s, t)
     for index in range(now.blocks):
@@ -121,6 +122,8 @@ def run_cycles(s: Machine, until: int) -> int:
         now.now = min(following, until)
         if now.now > t + 1:
             wait_on(s, now.now - t - 1)
+        if now.taken_links > 0:
+            take_links(s, now.now - t)
     return Status.RUNNING
 
 

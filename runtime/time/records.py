@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.fabric import Fabric
 from wsc.runtime.clocked import records as clocked
 from wsc.runtime.clocked.records import FLAT, WHEEL
 from wsc.runtime.kernels.words import FIELD
@@ -40,12 +41,24 @@ __all__ = [
     "Status",
 ]
 
-DIGITS = 4  # of a count of cells
+DIGITS = 6  # of a count of cells, at most
 DEEPEST = (1 << DIGITS) - 1  # cells of a FIFO that such a count has room for
+FARTHEST = 63  # cycles from a router to the next that lanes have room for
+TAKEN_DIGITS = 10  # of the cycles that a link is still taken
+REST_DIGITS = 11  # of the part of a cycle that its wavelets have taken beyond whole ones
 LEFT_DIGITS = 6  # of the rows of an instruction that are counted as lanes
 MOST_LEFT = (1 << LEFT_DIGITS) - 1
 DUE = 64  # cycles that a group looks ahead
 LEAST_GROUPS, GROUPS = 64, 12  # that there is room for: at least, and for each unit of a block
+
+
+def way_cycles(fabric: Fabric) -> int:
+    """Cycles that the ring of what is on its way between routers looks ahead: a power of two.
+
+    One where a wavelet can always be seen in the cycle after, or where no color goes as lanes.
+    """
+    longest = fabric.hop_cycles + fabric.turn_cycles
+    return 1 << longest.bit_length() if 1 < longest <= FARTHEST else 1
 
 
 def place_of(record: np.dtype[Any], field: str) -> int:
@@ -84,6 +97,7 @@ STATION = np.dtype(
         ("from_core", *FIELD),
         ("stuck", *FIELD),  # tiles that also send to a neighbour that never takes it
         ("leaves", *FIELD),  # tiles that send over the edge of the fabric
+        ("bent", *FIELD),  # tiles that receive what has turned in the router before
         # Router buffers: free cells, wavelets that can be seen, and sides that have the head.
         *_digits("free"),
         *_digits("seen"),
@@ -119,6 +133,15 @@ CLAIM = np.dtype(  # of a station on a link of its tiles
         ("wants", *FIELD),  # tiles where it could take the link in this cycle
         ("won", *FIELD),  # and where it does
         ("last", *FIELD),  # tiles where it was the last that took it
+    ]
+)
+
+LINK = np.dtype(  # a link of all tiles of a block, to their neighbours on one side
+    [
+        ("crossed", *FIELD),  # tiles in which a wavelet takes it in this cycle
+        ("busy", *FIELD),  # and where one has taken it before, and it is not free yet
+        *_digits("taken", TAKEN_DIGITS),  # cycles until then
+        *_digits("rest", REST_DIGITS),  # parts of a cycle; see ``links``
     ]
 )
 
@@ -161,6 +184,12 @@ RUN = np.dtype(  # the run
         ("ports", np.int64),  # on the list of ports that may feed
         ("blocks", np.int64),  # in which some link is wanted
         ("ring", np.int64),  # cycles that a ramp's ring looks ahead
+        ("way", np.int64),  # and that the ring of what comes from other routers does
+        ("digits", np.int64),  # of a count of cells
+        ("link_digits", np.int64),  # of the cycles that a link is taken
+        ("link_parts", np.int64),  # into which a cycle of a link is divided
+        ("link_part", np.int64),  # of these, what a wavelet takes beyond whole cycles
+        ("taken_links", np.int64),  # links on the list of those that are taken
         ("pitch", np.int64),  # words between columns of blocks in ``rooms`` and ``sent``
         ("plane", np.int64),  # words of a color there
         ("stations", np.int64),
@@ -219,6 +248,10 @@ TABLES: dict[str, tuple[Any, int]] = {
     # Rings of what is under way on a ramp: [station, cycle].
     "rising": (EIGHT, FLAT),
     "falling": (EIGHT, FLAT),
+    "coming": (EIGHT, FLAT),  # and on the way from another router
+    # Links that are taken for more than a cycle.
+    "links": (LINK, FLAT),  # [block, link]
+    "taken_list": (np.int64, FLAT),
     # What neighbours look at, with a word of nothing around each column of blocks.
     "rooms": (np.int64, FLAT),
     "sent": (np.int64, FLAT),  # [side, ...]: what left in the last cycle

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, control_in, delay, head_cell, moved, pop, wake_unit
-from wsc.runtime.clocked.routers import INTO_ROUTER, occupy, serve, under_way
+from wsc.runtime.clocked.routers import INTO_ROUTER, serve, under_way
 from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.links import cross_one
 from wsc.runtime.time.records import NEVER
 
 
@@ -44,7 +45,7 @@ def depart(s: Machine, slot: int, side: int, t: int) -> None:
         if to >= 0:
             extra = delay(s.now[0].seed, to * 8 + side, s.fifos[to].pushed)
             push(s, to, control, t + under_way(s, slot, side) + extra)
-            occupy(s, s.slots[slot].tile * 6 + side, t)
+            cross_one(s, s.slots[slot].tile, side)
             if control != 0:
                 s.fifos[to].open = NEVER
             list_slot(s, to)

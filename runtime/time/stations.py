@@ -17,57 +17,16 @@ from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.time.basics import activate_port
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.records import DIGITS, STATION, place_of
+from wsc.runtime.time.counts import BYTES, decrease, increase, some
+from wsc.runtime.time.links import LINKS, busy_links, cross
+from wsc.runtime.time.records import STATION, place_of
 
 NORTH, EAST, SOUTH, WEST = range(4)
-LINKS = 6
-BYTES = WORD // 8  # of a word
-DIGIT = WORDS * BYTES  # bytes of lanes
 SIZE = STATION.itemsize
 
 FREE, SEEN = place_of(STATION, "free0"), place_of(STATION, "seen0")
 IN_FREE, IN_SEEN = place_of(STATION, "in_free0"), place_of(STATION, "in_seen0")
 OUT_FREE, OUT_SEEN = place_of(STATION, "out_free0"), place_of(STATION, "out_seen0")
-
-
-# --- counts as lanes ------------------------------------------------------------------------
-
-
-@kernel
-def increase(at: int, digits: int, which: Lanes) -> Lanes:
-    """Add one to the counts of some lanes; those that are beyond the last digit now.
-
-    at: address of the lowest digit.
-    """
-    carry = which
-    for digit in range(digits):
-        held = lanes_at(at + digit * DIGIT)
-        put_at(at + digit * DIGIT, held ^ carry)
-        carry = held & carry
-        if not carry:
-            break
-    return carry
-
-
-@kernel
-def decrease(at: int, digits: int, which: Lanes) -> None:
-    """Take one from the counts of some lanes, which are not zero."""
-    borrow = which
-    for digit in range(digits):
-        held = lanes_at(at + digit * DIGIT)
-        put_at(at + digit * DIGIT, held ^ borrow)
-        borrow = borrow & ~held
-        if not borrow:
-            break
-
-
-@kernel
-def some(at: int, digits: int) -> Lanes:
-    """The lanes whose counts are not zero."""
-    held = lanes_at(at)
-    for digit in range(1, digits):
-        held = held | lanes_at(at + digit * DIGIT)
-    return held
 
 
 # --- where a lane is ------------------------------------------------------------------------
@@ -117,36 +76,76 @@ def arrivals(s: Machine, station: int) -> Lanes:
 
 
 @kernel
+def come_near(s: Machine, station: int, come: Lanes, t: int) -> Lanes:
+    """Which wavelets that left their routers in the last cycle can be seen in cycle t.
+
+    The others are on their way: each has its place in the buffer already.
+    """
+    now, a = s.now[0], s.stations[station]
+    if now.way < 2 or not come:
+        return come
+    ring, bent = station * now.way, come & a.bent
+    straight = come & ~a.bent
+    if bent:
+        when = t - 1 + now.hop + now.turn
+        there = s.coming[ring + (when & (now.way - 1))]
+        there.lanes = there.lanes | bent
+        a.until = max(a.until, when)
+    if straight and now.hop > 1:
+        when = t - 1 + now.hop
+        there = s.coming[ring + (when & (now.way - 1))]
+        there.lanes = there.lanes | straight
+        a.until = max(a.until, when)
+        straight = none()
+    return straight
+
+
+@kernel
+def come_far(s: Machine, station: int, t: int) -> Lanes:
+    """Which wavelets have come to the end of a longer way in cycle t."""
+    there = s.coming[station * s.now[0].way + (t & (s.now[0].way - 1))]
+    come = there.lanes
+    if come:
+        there.lanes = none()
+    return come
+
+
+@kernel
 def commit(s: Machine, station: int, t: int) -> None:
     """What moved in the last cycle is where it went; who waited for it is woken."""
     a, at = s.stations[station], s.stations.ctypes.data + station * SIZE
+    digits = s.now[0].digits
     # What the cores took and put.
     if a.taken:
-        decrease(at + IN_SEEN, DIGITS, a.taken)
-        increase(at + IN_FREE, DIGITS, a.taken)
+        decrease(at + IN_SEEN, digits, a.taken)
+        increase(at + IN_FREE, digits, a.taken)
         a.taken = none()
     if a.put:
-        decrease(at + OUT_FREE, DIGITS, a.put)
-        increase(at + OUT_SEEN, DIGITS, a.put)
+        decrease(at + OUT_FREE, digits, a.put)
+        increase(at + OUT_SEEN, digits, a.put)
         a.put = none()
     # What neighbours and the edge sent.
     come = a.fed | arrivals(s, station)
     if come:
-        decrease(at + FREE, DIGITS, come)
-        increase(at + SEEN, DIGITS, come)
+        decrease(at + FREE, digits, come)
+        come = a.fed | come_near(s, station, come & ~a.fed, t)
         a.fed = none()
+    if s.now[0].way > 1:
+        come = come | come_far(s, station, t)
+    if come:
+        increase(at + SEEN, digits, come)
     # What has come to the end of a ramp. Its cell was taken when it set out.
     ring = station * s.now[0].ring + (t & (s.now[0].ring - 1))
     if s.rising[ring].lanes:
-        increase(at + SEEN, DIGITS, s.rising[ring].lanes)
+        increase(at + SEEN, digits, s.rising[ring].lanes)
         s.rising[ring].lanes = none()
     if s.falling[ring].lanes:
-        increase(at + IN_SEEN, DIGITS, s.falling[ring].lanes)
+        increase(at + IN_SEEN, digits, s.falling[ring].lanes)
         s.falling[ring].lanes = none()
     # What this cycle goes by.
-    a.has, a.room = some(at + SEEN, DIGITS), some(at + FREE, DIGITS)
-    a.in_has, a.in_room = some(at + IN_SEEN, DIGITS), some(at + IN_FREE, DIGITS)
-    a.out_has, a.out_room = some(at + OUT_SEEN, DIGITS), some(at + OUT_FREE, DIGITS)
+    a.has, a.room = some(at + SEEN, digits), some(at + FREE, digits)
+    a.in_has, a.in_room = some(at + IN_SEEN, digits), some(at + IN_FREE, digits)
+    a.out_has, a.out_room = some(at + OUT_SEEN, digits), some(at + OUT_FREE, digits)
     put_at(s.rooms.ctypes.data + a.first * BYTES, a.room)
     wake(s, station, t)
 
@@ -209,6 +208,18 @@ def claim_link(s: Machine, station: int, side: int, wants: Lanes) -> None:
 
 
 @kernel
+def claim_way(s: Machine, station: int, side: int, wants: Lanes, t: int) -> None:
+    """The same for a link to another router; one that is still taken is looked at again."""
+    free = wants
+    if s.now[0].link_digits > 0 and wants:
+        busy = busy_links(s, s.stations[station].block, side)
+        free = wants & ~busy
+        if wants & busy:
+            activate(s, station, t)
+    claim_link(s, station, side, free)
+
+
+@kernel
 def contend(s: Machine, block: int, side: int) -> None:
     """A link of a block's tiles is wanted, and several colors could."""
     now = s.now[0]
@@ -219,22 +230,22 @@ def contend(s: Machine, block: int, side: int) -> None:
 
 
 @kernel
-def claim(s: Machine, station: int) -> None:
+def claim(s: Machine, station: int, t: int) -> None:
     """Which heads could leave on which sides: those that are seen, where there is room."""
     a = s.stations[station]
     at, pitch = s.rooms.ctypes.data + a.first * BYTES, s.now[0].pitch * BYTES
     if a.ways & (1 << NORTH):
         room = lanes_at(at - BYTES)
-        claim_link(s, station, NORTH, a.has & a.to_north & ~a.had_north & room)
+        claim_way(s, station, NORTH, a.has & a.to_north & ~a.had_north & room, t)
     if a.ways & (1 << EAST):
         room = down(a.room, lanes_at(at + pitch))
-        claim_link(s, station, EAST, a.has & a.to_east & ~a.had_east & room)
+        claim_way(s, station, EAST, a.has & a.to_east & ~a.had_east & room, t)
     if a.ways & (1 << SOUTH):
         room = lanes_at(at + BYTES)
-        claim_link(s, station, SOUTH, a.has & a.to_south & ~a.had_south & room)
+        claim_way(s, station, SOUTH, a.has & a.to_south & ~a.had_south & room, t)
     if a.ways & (1 << WEST):
         room = up(a.room, lanes_at(at - pitch))
-        claim_link(s, station, WEST, a.has & a.to_west & ~a.had_west & room)
+        claim_way(s, station, WEST, a.has & a.to_west & ~a.had_west & room, t)
     if a.ways & (1 << RAMP):
         claim_link(s, station, RAMP, a.has & a.to_core & ~a.had_core & a.in_room)
     if a.ways & (1 << INTO_ROUTER):
@@ -385,13 +396,14 @@ def leave_fabric(s: Machine, station: int, side: int, lane: int, t: int) -> None
 def drop_heads(s: Machine, station: int) -> None:
     """A head that has left everywhere frees its cell."""
     a, at = s.stations[station], s.stations.ctypes.data + station * SIZE
+    digits = s.now[0].digits
     still = a.stuck | (a.to_core & ~a.had_core)
     still = still | (a.to_north & ~a.had_north) | (a.to_south & ~a.had_south)
     still = still | (a.to_east & ~a.had_east) | (a.to_west & ~a.had_west)
     gone = a.has & ~still
     if gone:
-        decrease(at + SEEN, DIGITS, gone)
-        increase(at + FREE, DIGITS, gone)
+        decrease(at + SEEN, digits, gone)
+        increase(at + FREE, digits, gone)
         a.had_north, a.had_east = a.had_north & ~gone, a.had_east & ~gone
         a.had_south, a.had_west = a.had_south & ~gone, a.had_west & ~gone
         a.had_core = a.had_core & ~gone
@@ -412,26 +424,30 @@ def activate_around(s: Machine, station: int, t: int) -> None:
 def move(s: Machine, station: int, t: int) -> None:
     """Heads leave over the links that they got, and are gone when they have left everywhere."""
     a, at = s.stations[station], s.stations.ctypes.data + station * SIZE
-    links = station * LINKS
+    links, digits = station * LINKS, s.now[0].digits
     any_won, lost, asked = none(), none(), ask_edge(s, station)
     if a.ways & (1 << NORTH):
         won = s.claims[links + NORTH].won
         send(s, station, NORTH, won)
+        cross(s, a.block, NORTH, won)
         a.had_north = a.had_north | won
         any_won, lost = any_won | won, lost | (s.claims[links + NORTH].wants & ~won)
     if a.ways & (1 << EAST):
         won = s.claims[links + EAST].won
         send(s, station, EAST, won)
+        cross(s, a.block, EAST, won)
         a.had_east = a.had_east | won
         any_won, lost = any_won | won, lost | (s.claims[links + EAST].wants & ~won)
     if a.ways & (1 << SOUTH):
         won = s.claims[links + SOUTH].won
         send(s, station, SOUTH, won)
+        cross(s, a.block, SOUTH, won)
         a.had_south = a.had_south | won
         any_won, lost = any_won | won, lost | (s.claims[links + SOUTH].wants & ~won)
     if a.ways & (1 << WEST):
         won = s.claims[links + WEST].won
         send(s, station, WEST, won)
+        cross(s, a.block, WEST, won)
         a.had_west = a.had_west | won
         any_won, lost = any_won | won, lost | (s.claims[links + WEST].wants & ~won)
     ramp, ring = s.now[0].ramp, station * s.now[0].ring
@@ -441,19 +457,19 @@ def move(s: Machine, station: int, t: int) -> None:
         a.had_core = a.had_core | won
         any_won, lost = any_won | won, lost | (s.claims[links + RAMP].wants & ~won)
         if won:
-            decrease(at + IN_FREE, DIGITS, won)
+            decrease(at + IN_FREE, digits, won)
             s.falling[there].lanes = won
-            a.until = t + ramp
+            a.until = max(a.until, t + ramp)
     drop_heads(s, station)
     if a.ways & (1 << INTO_ROUTER):
         won = s.claims[links + INTO_ROUTER].won
         any_won, lost = any_won | won, lost | (s.claims[links + INTO_ROUTER].wants & ~won)
         if won:
-            decrease(at + OUT_SEEN, DIGITS, won)
-            increase(at + OUT_FREE, DIGITS, won)
-            decrease(at + FREE, DIGITS, won)
+            decrease(at + OUT_SEEN, digits, won)
+            increase(at + OUT_FREE, digits, won)
+            decrease(at + FREE, digits, won)
             s.rising[there].lanes = won
-            a.until = t + ramp
+            a.until = max(a.until, t + ramp)
     if any_won:
         moved(s, t)
         activate_around(s, station, t)

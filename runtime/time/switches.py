@@ -14,9 +14,10 @@ from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.time.basics import list_slot
 from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.links import LINKS, busy_links
 from wsc.runtime.time.records import CLAIM, place_of
 from wsc.runtime.time.routers import depart, rise
-from wsc.runtime.time.stations import LINKS, contend, slot_at, used_edge
+from wsc.runtime.time.stations import contend, slot_at, used_edge
 
 SIZE = CLAIM.itemsize
 WANTS = place_of(CLAIM, "wants")
@@ -84,12 +85,14 @@ def wants_to_leave(s: Machine, slot: int, t: int) -> bool:
         position = s.slots[slot].first + s.slots[slot].position
         s.slots[slot].pending = s.positions[position].send
     pending, again = s.slots[slot].pending, False
+    block, lane = s.tile_block[s.slots[slot].tile], s.tile_lane[s.slots[slot].tile]
     if (pending >> RAMP) & 1:  # what the core has taken in this cycle makes room in the next
         again = s.fifos[s.slots[slot].input].popped == t
     for side in range(5):
         if (pending >> side) & 1 == 0:
             continue
-        if s.link[s.slots[slot].tile * 6 + side].free > t:  # taken, and free in a known cycle
+        busy = word(busy_links(s, block, side), lane // WORD)
+        if (busy >> (lane % WORD)) & 1:  # taken, and free in a known cycle
             again = True
         elif can_leave(s, slot, side, control, t):
             want(s, slot, side)

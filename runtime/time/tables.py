@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from wsc.isa.types import Side
@@ -24,6 +26,7 @@ from wsc.runtime.runs import Options
 from wsc.runtime.tables import Col, Kind, as_columns
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.forms import forms
+from wsc.runtime.time.links import LINKS
 from wsc.runtime.time.records import (
     CELL,
     CLAIM,
@@ -31,14 +34,16 @@ from wsc.runtime.time.records import (
     DIGITS,
     DUE,
     EIGHT,
+    FARTHEST,
     GROUP,
     GROUPS,
     LEAST_GROUPS,
+    LINK,
     RUN,
     STATION,
     TILE,
+    way_cycles,
 )
-from wsc.runtime.time.stations import LINKS
 from wsc.runtime.values.operations import domains, operations
 
 RAMP = Side.RAMP.index
@@ -80,6 +85,11 @@ class Lanes:
         now, units = tables["now"], int(tables["now"]["units"][0])
         now["stations"] = len(self.stations)
         now["pitch"], now["plane"], now["ring"] = pitch, plane, _ring(image)
+        now["digits"] = int(image.routes.depths.max(initial=1)).bit_length()
+        self.way = way_cycles(image.fabric)
+        now["way"] = self.way
+        for name, number in _link_numbers(image).items():
+            now[name] = number
         self.machine = Machine(
             tables
             | self._tables(image, mine, blocks, units)
@@ -134,6 +144,10 @@ class Lanes:
             leaves = sends & (beyond <= FIRST_QUEUE) & (beyond != NOWHERE)
             self._set("leaves", leaves)
             accepts |= leaves
+            bends = laned & (receive != RAMP) & ((receive ^ side) & 1 == 1)
+            bent = np.zeros(len(slots), bool)
+            bent[beyond[inside & accepts & bends]] = True
+            self._set("bent", bent)
             self._set(f"to_{SIDES[side]}", accepts)
             stuck |= sends & ~accepts
             comes = laned & (receive == side)
@@ -159,6 +173,9 @@ class Lanes:
             "claims": np.zeros(len(stations) * LINKS, CLAIM),
             "rising": np.zeros(len(stations) * ring, EIGHT),
             "falling": np.zeros(len(stations) * ring, EIGHT),
+            "coming": np.zeros(len(stations) * self.way, EIGHT),
+            "links": np.zeros(blocks * LINKS, LINK),
+            "taken_list": np.zeros(blocks * LINKS, np.int64),
             "members": members,
             "members_first": first,
             "edges": _edges(image, blocks),
@@ -311,13 +328,12 @@ def _code(image: Image, record: Record | None) -> dict[str, np.ndarray]:
 def _laned_colors(image: Image, options: Options) -> np.ndarray:
     """Colors whose routers and queues are lanes: those without switches.
 
-    Delays are drawn for each wavelet, a long queue's count has too many digits, and lanes go to the
-    next router in one cycle and over each link in every cycle: then none is.
+    Delays are drawn for each wavelet, a long queue's count has too many digits, and a long way to
+    the next router has too many cycles: then none is.
     """
-    fabric = image.fabric
-    plain = fabric.hop_cycles == 1 and fabric.turn_cycles == 0 and fabric.link_millicycles == 1000
+    far = image.fabric.hop_cycles + image.fabric.turn_cycles > FARTHEST
     deep = image.routes.depths.max(initial=0) > DEEPEST
-    if not plain or deep or options.delays is not None:
+    if far or deep or options.delays is not None:
         return np.zeros(len(image.program.colors), bool)
     slots = image.routes.slots[: int(image.routes.slot_first[-1])]
     laned = np.ones(len(image.program.colors), bool)
@@ -328,6 +344,17 @@ def _laned_colors(image: Image, options: Options) -> np.ndarray:
 def _ring(image: Image) -> int:
     """Cycles that the ring of a ramp looks ahead: a power of two."""
     return 1 << int(image.fabric.ramp_latency).bit_length()
+
+
+def _link_numbers(image: Image) -> dict[str, int]:
+    """How long a wavelet takes a link: see ``links``; no digits if no longer than a cycle."""
+    whole, rest = divmod(image.fabric.link_millicycles, 1000)
+    parts = math.gcd(rest, 1000)
+    return {
+        "link_digits": (whole - 1 + (rest > 0)).bit_length(),
+        "link_parts": 1000 // parts,
+        "link_part": rest // parts,
+    }
 
 
 def _members(stations: np.ndarray, blocks: int) -> tuple[np.ndarray, np.ndarray]:

@@ -189,7 +189,7 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
     ):
         estimate = image_bytes(sizes) + state_bytes(sizes, image.fabric) + extra
         if name == "time":
-            estimate += lane_bytes(sizes, image.program)
+            estimate += lane_bytes(sizes, image.program, image.fabric)
         else:
             estimate += image.tiles * image.data_bytes
         assert 0.75 * taken < estimate < 1.25 * taken, f"{estimate:,} for {taken:,}"
