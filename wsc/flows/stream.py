@@ -49,8 +49,8 @@ class Site:
     depth: words of the shallowest queue of a strand, of those into which cores send (True) or from
     which they receive (False); 0 where there is none. schedule: what the edge feeds to a flow,
     or takes from it. streams: all of the program. asked: cycle in which the numbers of a lookup are
-    at the edge. block: words of the longest block that tiles have just taken, one after the other; 0 when
-    others have crossed these.
+    at the edge. block: words of the longest block that tiles have just taken, one after the other;
+    0 when others have crossed these.
     """
 
     model: CostModel
