@@ -75,6 +75,8 @@ class MulticastStream(Stream):
     def run(self, walk: Walker, work: Work, receives: bool, sends: bool) -> Steps:
         """Tiles take wavelets in all rows of an instruction."""
         self.site.cross(walk, work, self._before(work))
+        late = sum(stream.slowed(work) for stream in self.site.streams.values())
+        work.pace = work.pace + late / np.maximum(work.count, 1.0)
         self._take(work)
         return
         yield

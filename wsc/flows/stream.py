@@ -131,6 +131,14 @@ class Stream(ABC):
         del work, words, time
         return 0.0
 
+    def slowed(self, work: Work) -> np.ndarray | float:
+        """By how much an instruction takes its words later, of another stream.
+
+        A ramp carries a wavelet a cycle, and those of this stream go over it in turn with them.
+        """
+        del work
+        return 0.0
+
     @abstractmethod
     def hops(self, words: np.ndarray, sends: bool) -> float:
         """Links that wavelets cross, for an instruction of ``words`` in each sampled tile."""
