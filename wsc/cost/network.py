@@ -85,16 +85,17 @@ def _targets(batches: list[Messages], to: str, x: Axis, y: Axis) -> tuple[np.nda
     """Which columns (``to_x``) or rows (``to_y``) messages go to: a number for each, and how many.
 
     A sampled tile stands for many neighbours, whose targets may be neighbours as well: such
-    messages go to a stretch of lines, and each line gets a part of them. Where every tile
-    sends to the same line they go to that one.
+    messages go to a stretch of lines, and each line gets a part of them. Where tiles of several
+    lines send to the same one, they go to that one; what tiles of a single line have in common says
+    nothing of their neighbours.
     """
-    axis = x if to == "to_x" else y
+    axis, sender = (x, "column") if to == "to_x" else (y, "row")
     gap = int(axis.gaps.max(initial=1))
     numbers: list[np.ndarray] = []
     wide: list[np.ndarray] = []
     for batch in batches:
         target = getattr(batch, to).astype(np.int64)
-        if len(target) > 1 and (target == target[0]).all():
+        if (target == target[0]).all() and _several(getattr(batch, sender), axis):
             numbers.append(target)
             wide.append(np.ones(len(target)))
             continue
@@ -110,6 +111,11 @@ def _targets(batches: list[Messages], to: str, x: Axis, y: Axis) -> tuple[np.nda
         np.add.at(lines, stretch_of, spans)
         wide.append(lines[stretch])
     return np.concatenate(numbers), np.concatenate(wide)
+
+
+def _several(places: np.ndarray, axis: Axis) -> bool:
+    """Whether these are more than one sampled coordinate, or one that stands for itself alone."""
+    return bool((places != places[0]).any() or axis.weight[places[0]] == 1)
 
 
 def _span(batch: Messages, target: np.ndarray, x: Axis, y: Axis) -> np.ndarray:
