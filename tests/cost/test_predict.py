@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.cli.helpers import TWICE
-from tests.cost.cases import KERNELS, NETWORKS, Case
+from tests.cost.cases import KERNELS, NETWORKS, Case, single
 from tests.fabric import build
 from wsc.cost import threads
 from wsc.cost.agreement import FLOOR, NETWORK, pairs
@@ -106,6 +106,16 @@ def test_a_sampled_mesh_against_a_run() -> None:
     run = program.run(feeds)
     assert prediction.sampled
     assert abs(prediction.cycles / run.cycles - 1) <= 0.1
+
+
+@pytest.mark.parametrize("fabric", ["30x28", "40x3", "3x40"])
+def test_moves_on_a_sampled_mesh(fabric: str) -> None:
+    width, height = map(int, fabric.split("x"))
+    model, feeds = single("Transpose", [(height, width)], perm=[1, 0])()
+    program = build(model, fabric, DType.F16)
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
+    assert prediction.sampled
+    assert prediction.cycles == pytest.approx(run.cycles, rel=0.03)
 
 
 def test_what_no_formula_covers_is_said() -> None:
