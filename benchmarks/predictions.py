@@ -19,6 +19,7 @@ from tests.cost.cases import Feeds, single
 from tests.fabric import build
 from tests.frontend.cases import floats, ints, model_of, node
 from wsc.cost.agreement import TABLE, Checked, Pair, dump, load
+from wsc.cost.predict import predict
 from wsc.isa.types import DType
 
 # Long rows, long columns, squares.
@@ -92,8 +93,9 @@ KERNELS = (
 @click.command()
 @click.option("--mesh", "meshes", multiple=True, default=MESHES, metavar="WxH", show_default=True)
 @click.option("--kernel", "kernels", multiple=True, help="Those whose names begin so.")
+@click.option("--measured", is_flag=True, help="Predict anew; run only what the table has not.")
 @click.option("--write", is_flag=True, help="Put what was found into the table and its page.")
-def main(meshes: tuple[str, ...], kernels: tuple[str, ...], write: bool) -> None:
+def main(meshes: tuple[str, ...], kernels: tuple[str, ...], measured: bool, write: bool) -> None:
     """Predict kernels on large meshes, run them, compare."""
     agreement = load()
     known = {(item.network, item.fabric): item for item in agreement.meshes}
@@ -104,6 +106,12 @@ def main(meshes: tuple[str, ...], kernels: tuple[str, ...], write: bool) -> None
                 continue
             model, feeds = kernel.build(width, height)()
             program = build(model, mesh, DType(PRECISION))
+            if measured and (kernel.name, mesh) in known:
+                cycles = predict(program.assembly, program.fabric).cycles
+                found = replace(known[kernel.name, mesh], predicted=cycles)
+                known[kernel.name, mesh] = found
+                click.echo(f"{kernel.name}, {mesh}: {_told(Pair('', cycles, found.measured))}")
+                continue
             whole, calls = compared(program, feeds, {"engine": "time"})
             found = Checked(kernel.name, mesh, PRECISION, whole.predicted, whole.measured)
             known[kernel.name, mesh] = found

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.cli.helpers import TWICE
-from tests.cost.cases import KERNELS, NETWORKS, Case
+from tests.cost.cases import KERNELS, NETWORKS, Case, single
 from tests.fabric import build
 from wsc.cost import threads
 from wsc.cost.agreement import FLOOR, NETWORK, pairs
@@ -20,9 +20,6 @@ from wsc.isa.types import DType
 # A mesh of each shape: no neighbour, one column, one row, neither square nor even, square.
 SHAPES = [("1x1", "f32"), ("1x5", "f16"), ("6x1", "f32"), ("4x3", "f32"), ("7x7", "f32")]
 SHAPES += [("4x3", "f16")]
-# Predicted 17 % too short: blocks of 112 sums, each chain as long as its block's products, on
-# seven columns. docs/cost.md says so.
-KNOWN = {("transformer", "7x7", "f16"): ["matmul_streamed"]}
 FEW = [("1x5", "f32"), ("7x7", "f16"), ("4x3", "f32")]
 
 
@@ -47,8 +44,7 @@ def test_networks(case: Case, fabric: str, precision: str) -> None:
     prediction = predict(program.assembly, program.fabric)
     run = program.run(feeds)
     found = pairs(prediction, run.counters.statements)
-    wrong = [pair.name for pair in found if not pair.agrees]
-    assert wrong == KNOWN.get((case.name, fabric, precision), [])
+    assert [pair for pair in found if not pair.agrees] == []
     assert abs(prediction.cycles / run.cycles - 1) <= NETWORK
     counters = run.counters
     assert (prediction.io_bytes_in, prediction.io_bytes_out) == (
@@ -95,8 +91,8 @@ def test_a_sample_of_tiles_stands_for_a_large_mesh(
     monkeypatch.setattr(threads, "sample", lambda size, **_: sample(size, most=size))
     whole = predict(program.assembly, program.fabric)
     assert (some.sampled, whole.sampled) == (True, False)
-    # Remote stores of a sample are bounded from below; in a transformer they are most of the run.
-    assert some.cycles == pytest.approx(whole.cycles, rel=0.15)
+    # Messages of a sample pass links in order; in a transformer they are most of the run.
+    assert some.cycles == pytest.approx(whole.cycles, rel=0.1)
     assert some.macs == pytest.approx(whole.macs, rel=0.1)
     # Static energy is cycles times a number, and as far off as they are; the rest is counts.
     counted, all_ = (sum(found.energy.values()) - found.energy["static"] for found in (some, whole))
@@ -110,6 +106,16 @@ def test_a_sampled_mesh_against_a_run() -> None:
     run = program.run(feeds)
     assert prediction.sampled
     assert abs(prediction.cycles / run.cycles - 1) <= 0.1
+
+
+@pytest.mark.parametrize("fabric", ["30x28", "40x3", "3x40"])
+def test_moves_on_a_sampled_mesh(fabric: str) -> None:
+    width, height = map(int, fabric.split("x"))
+    model, feeds = single("Transpose", [(height, width)], perm=[1, 0])()
+    program = build(model, fabric, DType.F16)
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
+    assert prediction.sampled
+    assert prediction.cycles == pytest.approx(run.cycles, rel=0.03)
 
 
 def test_what_no_formula_covers_is_said() -> None:

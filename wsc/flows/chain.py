@@ -94,7 +94,8 @@ class ChainStream(Stream):
     hop: what a core adds to the time of a wavelet. slack: wavelets that lie between two cores when
     the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
     where a tile has sent what the next one has not received yet. first, last: cycles in which the
-    first and the last wavelet of what was sent last have left.
+    first and the last wavelet of what was sent last have left. come: the words that each tile
+    received last; since, until: the cycles in which these came up its ramp.
     """
 
     def __init__(self, flow: Chain, site: Site, axis: Axis, hop: int, slack: int) -> None:
@@ -104,6 +105,7 @@ class ChainStream(Stream):
         self.delay = gaps * float(hop)
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
+        self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
         self.posted: list[Posted] = []
 
     def _view(self, array: np.ndarray) -> np.ndarray:
@@ -184,6 +186,7 @@ class ChainStream(Stream):
         sent, first, last = map(self._view, (self.sent, self.first, self.last))
         found = np.zeros(self.first.shape, bool)
         marks = self._view(found)
+        come, since, until = map(self._view, (self.come, self.since, self.until))
         for place in range(len(todo)):
             here = todo[place]
             if not here.any():
@@ -210,6 +213,9 @@ class ChainStream(Stream):
                     before, np.maximum(done[place - 1], held), done[place - 1]
                 )
                 sent[place - 1] &= ~took
+                come[place] = np.where(took, count[place], come[place])
+                since[place] = np.where(took, begin, since[place])
+                until[place] = np.where(took, final + 1, until[place])
             else:
                 ready = here & ~receives[place]
             done[place] = np.where(ready, final + pace[place], done[place])
@@ -219,14 +225,26 @@ class ChainStream(Stream):
             marks[place] = ready
         return found
 
+    def slowed(self, work: Work) -> np.ndarray:
+        """While words come up a ramp, every other wavelet is one of them.
+
+        Where the instruction takes words less often, they find room between these.
+        """
+        self.resolve()
+        begin = np.maximum(self.since, work.start)
+        part = (self.until - begin) / np.maximum(self.until - self.since, 1.0)
+        words = self.come * np.clip(part, 0.0, 1.0)
+        both = np.minimum(words, work.count - (begin - work.start) / work.pace)
+        return np.maximum(both, 0.0) * np.maximum(2.0 - work.pace, 0.0)
+
     def hops(self, words: np.ndarray, sends: bool) -> float:
         """One for each word that is sent."""
         return float(words.sum()) if sends else 0.0
 
     def advance(self, cycles: np.ndarray) -> None:
         """Set the clocks on."""
-        self.first += cycles
-        self.last += cycles
+        for times in (self.first, self.last, self.since, self.until):
+            times += cycles
 
     def state(self, base: float, used: bool) -> State:
         """Where words are on their way; what left longer ago than it takes has arrived."""
@@ -236,7 +254,9 @@ class ChainStream(Stream):
             np.where(self.sent, np.maximum(array - base, longest), 0.0)
             for array in (self.first, self.last)
         ]
-        return State(times, [self.sent.copy()])
+        under_way = self.until > base
+        times += [np.where(under_way, array - base, 0.0) for array in (self.since, self.until)]
+        return State(times, [self.sent.copy(), np.where(under_way, self.come, 0.0)])
 
     def restore(
         self,
@@ -248,5 +268,6 @@ class ChainStream(Stream):
     ) -> None:
         """The same words are on their way."""
         del walk, used
-        self.sent = next(counts).copy()
+        self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
+        self.since, self.until = next(times) + base, next(times) + base

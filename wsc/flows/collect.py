@@ -40,8 +40,9 @@ COLLECT = Collect()
 class CollectStream(Stream):
     """The blocks of all columns, the northern tile's first.
 
-    left: cycle in which the last wavelet so far left the fabric, by column: a control wavelet.
-    chosen: cycles in which a core chooses and begins to send that.
+    left: cycle in which the last block so far has left the fabric, and the control wavelet behind
+    it has come to its router, by column. chosen: cycles in which a core chooses and begins to
+    send that.
     """
 
     in_blocks = True
@@ -61,7 +62,8 @@ class CollectStream(Stream):
     def _between(self, words: np.ndarray) -> np.ndarray:
         """Cycles from a tile's last word to the next tile's first one, if both have waited."""
         full = self.chosen + self.lead - (self.slack * self.model.link - ROOM)
-        return np.maximum(self.model.link, np.where(words > self.slack, full, 0.0)) + TURN
+        found = np.maximum(self.model.link, np.where(words > self.slack, full, 0.0)) + TURN
+        return np.where(words > 0, found, 0.0)
 
     @property
     def feeds(self) -> Schedule | None:
@@ -114,9 +116,10 @@ class CollectStream(Stream):
             pace = np.maximum(work.pace[row], interval)
             free = np.where(left > 0, left + TURN, 0.0) + skipped  # when the way out is free
             late = own + 1 - self.slack  # the control wavelet behind the block needs room, too
-            held = np.where(late > 0, free - way + late * pace, 0.0)
             ready = work.alone[row] + self.lead + way
-            last = np.maximum(ready, np.maximum(free, ready - own * work.pace[row]) + own * pace)
+            begin = np.maximum(free, ready - own * work.pace[row])
+            held = np.where(late > 0, begin - way + late * pace, 0.0)
+            last = np.maximum(ready, begin + own * pace)
             done[row] = np.maximum(work.alone[row], held)
             if turns:
                 # If the block does not fit into the tile's buffers, its instruction ends when all
@@ -124,7 +127,11 @@ class CollectStream(Stream):
                 # wavelet, and the instruction that sends it.
                 full = last - self.slack * link + ROOM + self.lead
                 ended = np.where(own > self.slack, np.maximum(ready, full), ready)
-                last = np.maximum(last + link, ended + self.chosen)
+                control = ended + self.chosen
+                # A tile without a block has turned its switch beforehand.
+                last = np.where(
+                    own > 0, np.maximum(last + link, control), np.maximum(left, control)
+                )
             left = np.where(here[row], last, left)
         return left, done
 

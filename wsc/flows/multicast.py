@@ -55,8 +55,8 @@ class MulticastStream(Stream):
         hops = rows.places * site.model.fabric.hop_cycles
         self.latency = (hops + site.model.fabric.ramp_latency + 1.0)[:, None]
         ahead = rows.places[:, None] - rows.places[None, :]  # of tile j to the south of tile i
-        queue, depth = site.depth(flow.strand, False), site.model.between
-        self.slack = queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
+        self.queue, depth = site.depth(flow.strand, False), site.model.between
+        self.slack = self.queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
         self.fed = np.zeros(len(self.schedule.done))
         self.share = self.fed
         self.taken = np.zeros((len(rows.places), len(self.schedule.done)))
@@ -74,16 +74,32 @@ class MulticastStream(Stream):
 
     def run(self, walk: Walker, work: Work, receives: bool, sends: bool) -> Steps:
         """Tiles take wavelets in all rows of an instruction."""
-        words = np.minimum(work.count[:1], self.slack[0])
-        self.site.cross(walk, work, self._stepped(words, work))
+        self.site.cross(walk, work, self._before(work))
+        late = sum(stream.slowed(work) for stream in self.site.streams.values())
+        work.pace = work.pace + late / np.maximum(work.count, 1.0)
         self._take(work)
         return
         yield
 
-    def _stepped(self, words: np.ndarray, work: Work) -> np.ndarray:
-        """What each row adds to the words that the rows above have taken ahead of those below."""
-        ahead = np.broadcast_to(words, work.count.shape)
-        return np.diff(ahead, axis=0, append=ahead[-1:]) + np.eye(len(ahead))[:, :1] * ahead[:1]
+    def _before(self, work: Work) -> np.ndarray:
+        """Words that pass each row before the block of the next one does.
+
+        Words wait in the queues of all rows, and in the routers. A row that has its block begins to
+        take them, and those behind move on by a router's buffer.
+        """
+        block, self.site.block = self.site.block, 0.0
+        if not block:
+            return np.zeros(work.count.shape)
+        now = self.schedule.current(work.count.max(axis=0))
+        left = self.schedule.upto[now] - self.schedule.done
+        first = np.minimum(left, self.queue + 1.0)
+        # Measured: half of what a tile takes at once moves on by a row before the next block has.
+        step = np.minimum(np.minimum(left - first, work.count[0]) / 2, self.site.model.between)
+        step = np.minimum(step, 2.0 * block - 1.0)  # they take turns with the words of a block
+        step = np.minimum(step, (block + 3.0) / work.pace[0])
+        words = np.append(self.site.y.gaps[1:], 0)[:, None] * step
+        words[0] += first
+        return words
 
     def _take(self, work: Work) -> None:
         here = work.lanes.mask & (work.count > 0)

@@ -47,7 +47,7 @@ class ScatterStream(Stream):
     in_blocks = True
 
     def __init__(self, flow: Flow, site: Site) -> None:
-        self.rows, self.schedule = site.y, site.schedule(flow)
+        self.site, self.rows, self.schedule = site, site.y, site.schedule(flow)
         fabric = site.model.fabric
         self.latency = self.rows.places * fabric.hop_cycles + fabric.ramp_latency + 1.0
         queue = site.depth(flow.strand, False)
@@ -98,6 +98,7 @@ class ScatterStream(Stream):
             self.fed = last + control
         self.fed = self.fed + self.schedule.final[now] * control
         work.end(done, here)
+        self.site.block = float(count.max())
         self.schedule.done = np.where(here.any(axis=0), self.schedule.upto[now], self.schedule.done)
         walk.scattering()
         return
@@ -111,9 +112,10 @@ class ScatterStream(Stream):
     def state(self, base: float, used: bool) -> State:
         """Blocks that are still on their way; those that are there delay no others."""
         times = [np.maximum(self.ended - base, 0.0)]
+        counts = [np.array(self.site.block)]
         if used:
             times.append(np.maximum(self.fed - base, -SLOWEST * float(self.slack.max())))
-        return State(times)
+        return State(times, counts)
 
     def restore(
         self,
@@ -124,7 +126,7 @@ class ScatterStream(Stream):
         used: bool,
     ) -> None:
         """The same blocks are on their way."""
-        del counts
+        self.site.block = float(next(counts))
         self.ended = next(times) + base
         if used:
             self.fed = next(times) + base

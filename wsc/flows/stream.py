@@ -49,7 +49,8 @@ class Site:
     depth: words of the shallowest queue of a strand, of those into which cores send (True) or from
     which they receive (False); 0 where there is none. schedule: what the edge feeds to a flow,
     or takes from it. streams: all of the program. asked: cycle in which the numbers of a lookup are
-    at the edge.
+    at the edge. block: words of the longest block that tiles have just taken, one after the other;
+    0 when others have crossed these.
     """
 
     model: CostModel
@@ -59,6 +60,7 @@ class Site:
     schedule: Callable[[Flow], Schedule]
     streams: dict[Flow, Stream] = field(default_factory=dict["Flow", "Stream"])
     asked: float = 0.0
+    block: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -127,6 +129,14 @@ class Stream(ABC):
             By how much the last of it does.
         """
         del work, words, time
+        return 0.0
+
+    def slowed(self, work: Work) -> np.ndarray | float:
+        """By how much an instruction takes its words later, of another stream.
+
+        A ramp carries a wavelet a cycle, and those of this stream go over it in turn with them.
+        """
+        del work
         return 0.0
 
     @abstractmethod
