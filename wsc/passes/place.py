@@ -69,7 +69,7 @@ from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
-from wsc.passes.stack import place_stack
+from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
 from wsc.passes.views import before_steps
@@ -176,8 +176,8 @@ class Placer(Values):
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = early(self.tasks, self.mesh)
-        if tasks != self.tasks:  # what has moved may have been a part of a layer
-            stacks = []
+        if tasks != self.tasks:
+            stacks = [run for run in stacks if stays_alike(run, self.tasks, tasks)]
         buffers = tuple(self.buffers.values())
         return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(stacks))
 
