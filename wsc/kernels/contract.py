@@ -191,7 +191,9 @@ def _local(task: ContractTask, context: Context) -> Emission:
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
     if task.down:
-        doc = ("Each tile sums over its own rows of both operands, and the columns add the sums up.",)
+        doc = (
+            "Each tile sums over its own rows of both operands, and the columns add the sums up.",
+        )
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 

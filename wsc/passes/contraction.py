@@ -156,7 +156,7 @@ def choose_contraction(
     large: list[Choice] = []
     share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
     for form in _forms(op, streamed, mesh, same_order, training):
-        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
+        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, training)
         crowded = choice.bytes > fabric.sram_bytes * share
         if choice.bytes <= fabric.sram_bytes:
             ranked.append(((crowded, choice.cycles, choice.bytes), choice))
@@ -265,6 +265,7 @@ def _evaluate(
     cost: CostModel,
     mesh: Mesh,
     form: _Form,
+    training: bool,
 ) -> Choice:
     sizes = dict(op.extents)
     x_label, reduce, y, ordered = form.x_label, form.reduce, form.y_label, form.ordered
@@ -312,10 +313,10 @@ def _evaluate(
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     if form.down:
         cycles += cost.all_reduce(words_out, mesh.height)
-    cycles += _relayout(at_a, want_a, a, cost, mesh)
+    cycles += _relayout(at_a, want_a, a, cost, mesh, training)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
-        cycles += _relayout(at_b, want_b, b, cost, mesh)
+        cycles += _relayout(at_b, want_b, b, cost, mesh, training)
         total += _fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
@@ -360,9 +361,18 @@ def _fresh_bytes(at: View | None, wanted: tuple[Extent, ...], type_: Type) -> in
 
 
 def _relayout(
-    at: View | None, wanted: tuple[Extent, ...], type_: Type, cost: CostModel, mesh: Mesh
+    at: View | None,
+    wanted: tuple[Extent, ...],
+    type_: Type,
+    cost: CostModel,
+    mesh: Mesh,
+    training: bool,
 ) -> int:
-    """Predicted cycles to bring an operand into its layout."""
+    """Predicted cycles to bring an operand into its layout.
+
+    training: count what has to pass the middle of the mesh, too, where dimensions change their
+    axes. Products of a training step lie the other way round than activations do.
+    """
     if at is not None and at.extents == wanted:
         return 0
     if at is None:
@@ -378,5 +388,19 @@ def _relayout(
         if source is not None and target is None:  # to the root of each line, then broadcast
             held = max(held, local_size(wanted))
             total += cost.broadcast(local_size(wanted), mesh.count(axis))
+    if training:
+        total += _across(at.extents, wanted, mesh)
     run = max((e.length for e in wanted if e.axis is None), default=1)
     return total + cost.move(held, held // max(1, run))
+
+
+def _across(before: tuple[Extent, ...], after: tuple[Extent, ...], mesh: Mesh) -> int:
+    """Wavelets over the busiest link where dimensions go from one axis of the mesh to the other.
+
+    Half of all elements pass the middle of it, over one link of each row or column.
+    """
+    turned = any(
+        one.axis is not None and other.axis is not None and one.axis != other.axis
+        for one, other in zip(before, after, strict=True)
+    )
+    return local_size(before) * max(mesh.width, mesh.height) // 2 if turned else 0

@@ -57,10 +57,10 @@ from wsc.layout import (
     View,
     block,
     default_extents,
+    default_view,
     dense_strides,
     is_plain,
     local_size,
-    storage_order,
     whole,
 )
 from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
@@ -479,9 +479,7 @@ class Placer(Values):
         if found is not None or not self.turn or value not in self.lazy:
             return found
         type_ = self.types[value]
-        extents = default_extents(type_.shape, self.mesh)
-        order = storage_order(extents)
-        return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
+        return default_view(type_.shape, type_.dtype, self.mesh)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
