@@ -34,6 +34,7 @@ from wsc.ir.graph import (
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
+from wsc.naming import fresh_name
 from wsc.passes.simplify import compose_moves, drop_dead, faults
 from wsc.passes.stage import Pass
 
@@ -312,9 +313,7 @@ class _Join:
         from wsc.ir.check import infer
 
         if (value, steps) not in self.seen:
-            name = f"{value}.joined"
-            while name in self.types:
-                name += "'"
+            name = fresh_name(value, "joined", self.types)
             self.seen[value, steps] = name
             op = Move(steps)
             self.types[name] = infer(op, (self.types[value],))
