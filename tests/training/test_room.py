@@ -145,7 +145,7 @@ def test_sums_down_the_columns(fabric: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(contraction, "_summed_options", lambda op: [])
     _, wanted = gradients(fabric)
     monkeypatch.undo()
-    forms = contraction._forms
+    forms = vars(contraction)["_forms"]
 
     def down(*given: Any) -> list[Any]:
         found = list(forms(*given))
