@@ -139,6 +139,12 @@ def test_sequences_count_as_heads_where_they_find_no_room(monkeypatch: pytest.Mo
         np.testing.assert_allclose(wanted[name], array, 1e-4, 1e-6, err_msg=name)
 
 
+def over_columns(program: wsc.Program) -> bool:
+    """Whether products of a step add up what the tiles of a column have."""
+    stem = "matmul_resident_over_columns"
+    return any(item.name.startswith(stem) for item in program.assembly.procedures)
+
+
 @pytest.mark.parametrize("fabric", ["3x4", "1x5", "2x7"])
 def test_sums_down_the_columns(fabric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # More rows than tokens, ragged ones, one column; in one piece and in several.
@@ -155,7 +161,7 @@ def test_sums_down_the_columns(fabric: str, monkeypatch: pytest.MonkeyPatch) -> 
     for share in (contraction.SHARE_IN_TRAINING, 0.0):
         monkeypatch.setattr("wsc.passes.place.WHOLE", share)
         program, found = gradients(fabric)
-        assert any(item.name.startswith("matmul_resident_over_columns") for item in program.assembly.procedures)
+        assert over_columns(program)
         for name, array in wanted.items():
             np.testing.assert_allclose(found[name], array, 1e-5, 1e-7, err_msg=name)
 
@@ -169,7 +175,7 @@ def test_sums_down_the_columns_in_halves() -> None:
         "label": random.integers(0, 3, (2, TOKENS)),
         "loss.scale": np.array(8, np.float32),
     }
-    assert any(item.name.startswith("matmul_resident_over_columns") for item in program.assembly.procedures)
+    assert over_columns(program)
     both, reference = (program.run(feeds, engine=name) for name in ("both", "reference"))
     assert both.cycles == reference.cycles
     for name, array in both.outputs.items():
