@@ -171,3 +171,9 @@ def default_extents(shape: tuple[int, ...], mesh: Mesh) -> tuple[Extent, ...]:
         on_y = max(others, key=lambda i: (shape[i], -i))
         extents[on_y] = block(shape[on_y], "y", mesh)
     return tuple(extents)
+
+
+def default_view(shape: tuple[int, ...], dtype: DType, mesh: Mesh) -> View:
+    """Such a value in a buffer without a name: where it is taken to be before it is placed."""
+    extents = default_extents(shape, mesh)
+    return View("", dtype, extents, dense_strides(extents, dtype, storage_order(extents)))

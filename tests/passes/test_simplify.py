@@ -10,7 +10,7 @@ from tests.oracle import evaluate
 from wsc.ir.graph import Constant, Graph, Type
 from wsc.ir.text import parse_graph, print_graph
 from wsc.isa.types import DType
-from wsc.passes.simplify import MAX_BODY, Simplify
+from wsc.passes.simplify import MAX_BODY, Simplify, unspread
 
 HEAD = 'graph "g"\ninput %x : f32[2,6] from "float32"\ninput %y : f32[2,6] from "float32"\n'
 
@@ -117,3 +117,24 @@ def test_a_body_does_not_grow_beyond_its_limit() -> None:
     graph = read(lines + f'output "r" = %v{MAX_BODY + 1} as "float32"\n')
     first, second = Simplify().apply(graph).nodes
     assert [len(first.op.body), len(second.op.body)] == [MAX_BODY, 1]  # type: ignore[union-attr]
+
+
+def test_maps_repeat_what_was_repeated_for_them() -> None:
+    text = f"""{HEAD}\
+%s = reduce.sum(%x) [a, b] -> [a] where a=2 b=6 : f32[2]
+%w = move(%s) reshape[2,1] expand[2,6] : f32[2,6]
+%a = map(%w, %y) {{ mul.f32 $0 $1 }} : f32[2,6]
+%alone = map(%w) {{ exp.f32 $0 }} : f32[2,6]
+output "a" = %a as "float32"
+output "alone" = %alone as "float32"
+"""
+    before = parse_graph(text)
+    after = unspread(before)
+    types, made = after.types(), {node.output: node for node in after.nodes}
+    assert [types[name].shape for name in made["a"].inputs] == [(2, 1), (2, 6)]
+    # Without another operand of its size a map would be smaller.
+    assert [types[name].shape for name in made["alone"].inputs] == [(2, 6)]
+    x, y = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
+    wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(got[name], value)

@@ -107,3 +107,26 @@ output "q" = %q as "float32"
     rows = np.random.default_rng(2).integers(0, 7, (3, 5)).astype(np.int32)
     wanted, got = evaluate(before, {"i": rows}), evaluate(after, {"i": rows})
     np.testing.assert_allclose(got["q"], wanted["q"], 1e-6, 1e-6)
+
+
+def test_sums_over_tokens_take_them_as_one() -> None:
+    # The gradient of a weight and that of a bias: what reads tokens and has none.
+    head, _, _ = TEXT.partition("%most")
+    text = f"""{head}\
+%weight = contract(%x, %q) [b, m, k] [b, m, n] -> [k, n] where b=3 m=5 k=6 n=6 : f32[6,6]
+%bias_grad = reduce.sum(%q) [a, b, c] -> [_, _, c] where a=3 b=5 c=6 : f32[1,1,6]
+output "weight" = %weight as "float32"
+output "bias" = %bias_grad as "float32"
+output "r" = %q as "float32"
+"""
+    before = graph(text)
+    after = Tokens(find_fabric("4x4")).apply(before)
+    check_graph(after)
+    made = {node.output: node for node in after.nodes}
+    types = after.types()
+    for name in ("weight", "bias_grad"):
+        assert {types[value].shape for value in made[name].inputs} == {(15, 6)}
+    x = np.random.default_rng(1).standard_normal((3, 5, 6)).astype(np.float32)
+    wanted, got = evaluate(before, {"x": x}), evaluate(after, {"x": x})
+    for name, value in wanted.items():
+        np.testing.assert_allclose(got[name], value, 1e-5, 1e-5, err_msg=name)

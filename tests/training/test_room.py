@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,15 @@ from tests.training.networks import Builder
 from tests.training.test_layers import results
 from wsc.api import compile_step
 from wsc.frontend import import_onnx
+from wsc.frontend.store import Seed
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Contract, Graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.program import Loop
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType
+from wsc.models.language import Task, build, find_shape
+from wsc.passes import contraction
 from wsc.passes.groups import Groups
 
 WORDS, TOKENS = 50, 11
@@ -111,3 +115,68 @@ def test_groups_are_loops_within_the_layers(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(inner) >= 2
     for name, array in results(program).items():
         np.testing.assert_allclose(wanted[name], array, 1e-4, 1e-6, err_msg=name)
+
+
+def test_sequences_count_as_heads_where_they_find_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = find_shape("gpt2").sized(layers=1, hidden=24, heads=6, ffn=24, vocabulary=20)
+    random = np.random.default_rng(2)
+    feeds = {key: random.integers(0, 20, (3, 5)) for key in ("input_ids", "label")}
+
+    def step() -> wsc.Program:
+        model = build(shape, Task(sequence=5, batch=3))
+        return compile_step(model, fabric="3x4", weights=Seed(1))
+
+    def joined(program: wsc.Program) -> set[str]:
+        return {item.name for item in program.assembly.tensors if "joined" in item.name}
+
+    apart = step()
+    monkeypatch.setattr("wsc.passes.groups.FITS", 0.0)
+    monkeypatch.setattr(Groups, "_sizes", lambda self, types, item: None)
+    together = step()
+    assert joined(together) - joined(apart)
+    wanted = apart.run(feeds, engine="values").outputs
+    for name, array in together.run(feeds, engine="values").outputs.items():
+        np.testing.assert_allclose(wanted[name], array, 1e-4, 1e-6, err_msg=name)
+
+
+def over_columns(program: wsc.Program) -> bool:
+    """Whether products of a step add up what the tiles of a column have."""
+    stem = "matmul_resident_over_columns"
+    return any(item.name.startswith(stem) for item in program.assembly.procedures)
+
+
+@pytest.mark.parametrize("fabric", ["3x4", "1x5", "2x7"])
+def test_sums_down_the_columns(fabric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # More rows than tokens, ragged ones, one column; in one piece and in several.
+    monkeypatch.setattr(contraction, "_summed_options", lambda op: [])
+    _, wanted = gradients(fabric)
+    monkeypatch.undo()
+    forms = vars(contraction)["_forms"]
+
+    def down(*given: Any) -> list[Any]:
+        found = list(forms(*given))
+        return [form for form in found if form.combined] or found
+
+    monkeypatch.setattr(contraction, "_forms", down)
+    for share in (contraction.SHARE_IN_TRAINING, 0.0):
+        monkeypatch.setattr("wsc.passes.place.WHOLE", share)
+        program, found = gradients(fabric)
+        assert over_columns(program)
+        for name, array in wanted.items():
+            np.testing.assert_allclose(found[name], array, 1e-5, 1e-7, err_msg=name)
+
+
+def test_sums_down_the_columns_in_halves() -> None:
+    # Cycles and values of both engines; what is summed is wider than what leaves.
+    program = compile_step(reader(), optimizer="sgd", fabric="3x4", precision="f16")
+    random = np.random.default_rng(5)
+    feeds = {
+        "tokens": random.integers(0, WORDS, (2, TOKENS)),
+        "label": random.integers(0, 3, (2, TOKENS)),
+        "loss.scale": np.array(8, np.float32),
+    }
+    assert over_columns(program)
+    both, reference = (program.run(feeds, engine=name) for name in ("both", "reference"))
+    assert both.cycles == reference.cycles
+    for name, array in both.outputs.items():
+        np.testing.assert_array_equal(reference.outputs[name], array, err_msg=name)

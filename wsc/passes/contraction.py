@@ -159,7 +159,7 @@ def choose_contraction(
     forms = list(_forms(op, streamed, mesh, same_order, training))
     forms += [] if staying is None else _combined(op, mesh)
     for form in forms:
-        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, staying)
+        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, training, staying)
         crowded = choice.bytes > fabric.sram_bytes * share
         if staying is not None:
             crowded = crowded or staying.crowded(choice, (a, b), fabric.sram_bytes)
@@ -313,6 +313,7 @@ def _evaluate(
     cost: CostModel,
     mesh: Mesh,
     form: _Form,
+    training: bool,
     staying: Staying | None,
 ) -> Choice:
     sizes = dict(op.extents)
@@ -362,11 +363,11 @@ def _evaluate(
     if form.combined:
         cycles += cost.all_reduce(words_out, mesh.count(form.combined))
     if staying is None or not staying.a:
-        cycles += _relayout(at_a, want_a, a, cost, mesh)
+        cycles += _relayout(at_a, want_a, a, cost, mesh, training)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
         if staying is None or not staying.b:
-            cycles += _relayout(at_b, want_b, b, cost, mesh)
+            cycles += _relayout(at_b, want_b, b, cost, mesh, training)
         total += _fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
@@ -411,9 +412,18 @@ def _fresh_bytes(at: View | None, wanted: tuple[Extent, ...], type_: Type) -> in
 
 
 def _relayout(
-    at: View | None, wanted: tuple[Extent, ...], type_: Type, cost: CostModel, mesh: Mesh
+    at: View | None,
+    wanted: tuple[Extent, ...],
+    type_: Type,
+    cost: CostModel,
+    mesh: Mesh,
+    training: bool,
 ) -> int:
-    """Predicted cycles to bring an operand into its layout."""
+    """Predicted cycles to bring an operand into its layout.
+
+    training: count what has to pass the middle of the mesh, too, where dimensions change their
+    axes. Products of a training step lie the other way round than activations do.
+    """
     if at is not None and at.extents == wanted:
         return 0
     if at is None:
@@ -429,5 +439,19 @@ def _relayout(
         if source is not None and target is None:  # to the root of each line, then broadcast
             held = max(held, local_size(wanted))
             total += cost.broadcast(local_size(wanted), mesh.count(axis))
+    if training:
+        total += _across(at.extents, wanted, mesh)
     run = max((e.length for e in wanted if e.axis is None), default=1)
     return total + cost.move(held, held // max(1, run))
+
+
+def _across(before: tuple[Extent, ...], after: tuple[Extent, ...], mesh: Mesh) -> int:
+    """Wavelets over the busiest link where dimensions go from one axis of the mesh to the other.
+
+    Half of all elements pass the middle of it, over one link of each row or column.
+    """
+    turned = any(
+        one.axis is not None and other.axis is not None and one.axis != other.axis
+        for one, other in zip(before, after, strict=True)
+    )
+    return local_size(before) * max(mesh.width, mesh.height) // 2 if turned else 0

@@ -19,13 +19,14 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Contract, Graph, Index, Map, Node, Reduce, Type
 from wsc.isa.fabric import Fabric
+from wsc.layout import Mesh, default_view
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import choose_contraction
 from wsc.passes.sequences import join_sequences
 from wsc.passes.stage import Pass
 
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
-SHARE = 0.25  # the same of a product of one group
+SHARE = 0.4  # the same of a product of one group
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Groups(Pass[Graph, Graph]):
 
         sizes: positions of each dimension that may be split.
         """
-        cost = CostModel(self.fabric)
+        cost, mesh = CostModel(self.fabric), Mesh(self.fabric.width, self.fabric.height)
         for node, labels in ((item.scores, _scored(item)), (item.out, _summed(item))):
             assert isinstance(node.op, Contract)
             few = {labels[axis]: size for axis, size in zip(_axes(item), sizes, strict=True)}
@@ -110,8 +111,9 @@ class Groups(Pass[Graph, Graph]):
             a, b = (_shrunk(types[name], index, few) for name, index in operands)
             out = _shrunk(node.type, _plain(op.out), few)
             for product, left, right in _with_derivatives(op, a, b, out):
+                at_a, at_b = (default_view(item.shape, item.dtype, mesh) for item in (left, right))
                 choice = choose_contraction(
-                    product, left, right, False, None, None, cost, training=True
+                    product, left, right, False, at_a, at_b, cost, training=True
                 )
                 if choice is None or choice.bytes > share * self.fabric.sram_bytes:
                     return False

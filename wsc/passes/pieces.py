@@ -13,10 +13,11 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.isa.program import Extent
 from wsc.layout import Mesh, View, block
 from wsc.passes.contraction import Choice
+from wsc.passes.periods import LEAST
 
 WHOLE = 0.35  # of a tile's SRAM that a product may take as a whole
 PIECE = 0.25  # the same of one piece
-MOST = 128  # pieces
+MOST = 256  # pieces
 
 Choose = Callable[[Contract, tuple[Type, Type], tuple[View, View]], Choice | None]
 
@@ -54,12 +55,16 @@ def pieces(
     room: int,
     choose: Choose,
 ) -> Pieces | None:
-    """The fewest pieces, all of one size, of which each has room; None if none has.
+    """The pieces, all of one size, of which each has room, that take the least time; None if none
+    has room.
+
+    Of those that are enough for a loop: fewer ones take more room, and their calls stand apart.
 
     at: where the operands are. room: bytes of a tile that one may take.
     """
     sizes = dict(op.extents)
-    best: tuple[int, Pieces] | None = None
+    best: tuple[tuple[bool, int], Pieces] | None = None
+    counts = range(2, MOST + 1)
     for side, index in enumerate((op.index_a, op.index_b)):
         for axis, entry in enumerate(index):
             label = entry.terms[0][0] if len(entry.terms) == 1 else ""
@@ -67,15 +72,14 @@ def pieces(
             alone = entry == Index(((label, 1),)) and label in op.out
             if not alone or any(label in dict(other.terms) for other in others):
                 continue
-            most = MOST if best is None else best[0] - 1
-            for count in range(2, min(most, sizes[label]) + 1):
-                if sizes[label] % count:
-                    continue
+            for count in (n for n in counts if n <= sizes[label] and sizes[label] % n == 0):
                 size = sizes[label] // count
                 part, choice = _cut(op, (a, b), at, mesh, side, axis, label, size, choose)
-                if choice is not None and choice.bytes <= room:
-                    best = count, Pieces(label, size, side, axis, part, choice)
-                    break
+                if choice is None or choice.bytes > room:
+                    continue
+                worth = count < LEAST, count * choice.cycles
+                if best is None or worth < best[0]:
+                    best = worth, Pieces(label, size, side, axis, part, choice)
     return None if best is None else best[1]
 
 

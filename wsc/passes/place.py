@@ -58,10 +58,10 @@ from wsc.layout import (
     View,
     block,
     default_extents,
+    default_view,
     dense_strides,
     is_plain,
     local_size,
-    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -77,7 +77,7 @@ from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
-from wsc.passes.stack import place_stack
+from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
 from wsc.passes.views import before_steps
@@ -221,8 +221,8 @@ class Placer(Values):
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = early(self.tasks, self.mesh)
-        if tasks != self.tasks:  # what has moved may have been a part of a layer
-            loops = []
+        if tasks != self.tasks:
+            loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
         buffers = tuple(self.buffers.values())
         return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(loops))
 
@@ -546,9 +546,7 @@ class Placer(Values):
         if found is not None or not self.turn or value not in self.lazy:
             return found
         type_ = self.types[value]
-        extents = default_extents(type_.shape, self.mesh)
-        order = storage_order(extents)
-        return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
+        return default_view(type_.shape, type_.dtype, self.mesh)
 
     def _staying(self, a: str, b: str) -> Staying | None:
         """Which operands of a product stay in SRAM from step to step, if weights do."""

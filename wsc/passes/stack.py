@@ -7,7 +7,7 @@ and one layer in a loop can stand for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wsc.ir.graph import Arg, Concat, GraphOutput, Move, Node, Step
@@ -47,6 +47,23 @@ def place_stack(values: Values, layers: Layers, walk: Walk) -> Run | None:
     stack.restore(before)
     walk(stack.nodes)
     return None
+
+
+def stays_alike(run: Run, before: Sequence[Task], after: Sequence[Task]) -> bool:
+    """Whether the tasks of layers are alike in another order, too.
+
+    Each layer has to have its own ones, in the same order as the others have theirs.
+    """
+    forms: list[Hashable] | None = None
+    for start in range(run.start, run.end, run.period):
+        turn = slice(start, start + run.period)
+        if {id(task) for task in before[turn]} != {id(task) for task in after[turn]}:
+            return False
+        found = [form(task, names=False) for task in after[turn]]
+        if forms is not None and found != forms:
+            return False
+        forms = found
+    return True
 
 
 @dataclass(slots=True)
