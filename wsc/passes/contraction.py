@@ -260,9 +260,9 @@ def _combined(op: Contract, mesh: Mesh) -> list[_Form]:
 class Staying:
     """Operands that are brought into SRAM once for all steps.
 
-    a, b: whether they are such. along: the axes along which what is brought to be a, and b, lies now;
-    None if that is not known. total: bytes of all that stays. shown: whether the result leaves in
-    each step.
+    a, b: whether they are such. along: the axes along which what is brought to be a, and b, lies
+    now; None if that is not known. total: bytes of all that stays. shown: whether the result
+    leaves in each step.
     """
 
     a: bool
