@@ -387,9 +387,9 @@ def _between_lines(
     for axis in along - targets:
         tiles = mesh.count(axis)
         total += tiles * cost.fabric.hop_cycles + MESSAGE * words + cost.broadcast(words, tiles)
-    if along & targets:
-        lines = prod(mesh.count(axis) for axis in targets - along)
-        total += cost.barrier() + MESSAGE * type_.size // lines
+    for axis in along & targets:
+        lines = prod(mesh.count(other) for other in targets - along)
+        total += cost.all_reduce(1, mesh.count(axis)) + MESSAGE * type_.size // lines
     return total
 
 
