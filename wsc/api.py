@@ -325,17 +325,29 @@ def _same(one: Path, other: Path) -> bool:
 def _with_constants(
     assembly: Assembly, folder: Path, checkpoint: Path | None
 ) -> tuple[Assembly, tuple[Constant, ...]]:
-    """A program that was loaded, with its weights as constants: each under its own name."""
+    """A program that was loaded, with its weights as constants.
+
+    Each keeps its key, but for a mark where one of another file has the same.
+    """
     from wsc.runtime.weights import open_weights
 
     opened = open_weights(assembly, folder, checkpoint=checkpoint).tensors
     found = {name: item for name, item in opened.items() if item.tensor.drawn is None}
+    keys: dict[str, str] = {}
+    taken = set[str]()
+    for name, item in found.items():
+        key = item.tensor.key or name
+        while key in taken:
+            key += "'"
+        taken.add(key)
+        keys[name] = key
     tensors = tuple(
-        replace(tensor, key=tensor.name) if tensor.name in found else tensor
-        for tensor in assembly.edge_tensors
+        replace(tensor, key=keys.get(tensor.name, tensor.key)) for tensor in assembly.edge_tensors
     )
     constants = tuple(
-        Constant(name, Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data))
+        Constant(
+            keys[name], Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data)
+        )
         for name, item in found.items()
     )
     return assembly.with_(edge_tensors=tensors), constants
@@ -469,16 +481,28 @@ def compile_step(
         FabricError: there is no such fabric.
     """
     from wsc.training.losses import parse_loss
+    from wsc.training.own import OWN, own_step, require_alone
     from wsc.training.recompute import lowered_step
     from wsc.training.step import Step, build_step, parse_optimizer
 
-    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
-    kind = _precision(precision)
+    wanted, kind = parse_loss(loss), _precision(precision)
     source, name = _source(model)
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
-    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
+    if optimizer == OWN:
+        require_alone(
+            wanted,
+            groups=groups,
+            trainable=trainable,
+            precision=precision,
+            clip=clip,
+            over=over,
+        )
+        step = own_step(source, wanted, sizes, batch, shapes, weights)
+    else:
+        rule = parse_optimizer(optimizer, groups)
+        step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
 
     def lowered(step: Step) -> Compiled:

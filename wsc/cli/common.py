@@ -154,7 +154,8 @@ def training_options(function: _Command) -> _Command:
             default="adam",
             show_default=True,
             metavar="RULE[:NUMBERS]",
-            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1.",
+            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1; model: as "
+            "its training_info says.",
         ),
         click.option(
             "--loss",
@@ -177,7 +178,10 @@ def require_training(train: bool) -> None:
             raise Refusal(f"{option.opts[0]} is for a training step: give --train as well")
 
 
-_TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute")
+_TRAINING = (
+    *("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute"),
+    *("wafers", "rates", "carbon", "price", "for_tokens"),
+)
 
 
 def set_option(function: _Command) -> _Command:

@@ -29,6 +29,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.costs import Asking, StepCosts, cost_options, step_costs
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -59,7 +60,7 @@ class Estimate:
     """A prediction with what is said about it.
 
     trust: sentences on where it was checked. tokens: that one run of a model by name takes, over
-    all its sequences; None of other models.
+    all its sequences; None of other models. step: what a training step costs.
     """
 
     program: Program
@@ -69,6 +70,7 @@ class Estimate:
     trust: Sequence[str]
     seconds: float
     tokens: int | None = None
+    step: StepCosts | None = None
 
     @property
     def seconds_on_the_fabric(self) -> float:
@@ -106,6 +108,15 @@ report_option = click.option(
 @model_options
 @click.option("--train", is_flag=True, help="Predict a training step of the model.")
 @training_options
+@click.option(
+    "--wafers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Wafers that share out the runs of a training step (--accumulate, a multiple of N).",
+)
+@cost_options
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
@@ -128,6 +139,11 @@ def command(
     clip: float,
     accumulate: int,
     recompute: str,
+    wafers: int,
+    rates: Path | None,
+    carbon: float | None,
+    price: float | None,
+    for_tokens: int | None,
     as_json: bool,
     report: Path | None,
     every: bool,
@@ -142,11 +158,12 @@ def command(
     """
     start = time.perf_counter()
     require_training(train)
+    _require_shares(wafers, accumulate)
     # A training step has a batch, too, whatever it is compiled from.
     own = replace(sizes, batch=None) if _file(train, model) else sizes
     named = chosen_model(model, own, holding.steps)
     _require_model(named, train, holding)
-    read = (*source_files(named), *given_files(bind))
+    read = (*source_files(named), *given_files(bind), *([rates] if rates else []))
     require_outputs([] if report is None else [report], None, read)
     tokens = named.tokens if isinstance(named, Named) else None
     if train:
@@ -167,6 +184,10 @@ def command(
     else:
         program = _given(model, fabric, dims, bind, precision, settings, holding)
     estimate = estimated(program, start, tokens)
+    if train:
+        asked = Asking(rates, carbon, price, for_tokens)
+        step = step_costs(program, estimate.prediction, asked, wafers, tokens)
+        estimate = replace(estimate, step=step)
     notes = program.notes if train or holding.given() else ()
     if report is not None:
         write_report(estimate, str(model), report, read)
@@ -174,6 +195,12 @@ def command(
         say_json(as_object(estimate) | ({"notes": list(notes)} if notes or train else {}))
     else:
         show(estimate, every, notes)
+
+
+def _require_shares(wafers: int, runs: int) -> None:
+    from wsc.cost.interconnect import require_shares
+
+    require_shares(wafers, runs)
 
 
 def _file(train: bool, model: Path) -> bool:
@@ -328,6 +355,7 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "sampled": prediction.sampled,
         "agreement": list(estimate.trust),
         "estimate_seconds": estimate.seconds,
+        **({} if estimate.step is None else {"step": estimate.step.as_dict()}),
         "parts": [row.as_dict() for row in part_rows(estimate.rows)],
         "kernels": [row.as_dict() for row in estimate.rows],
     }
@@ -356,6 +384,7 @@ def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, s
             f"{use.weights:,} weights, {use.code:,} code",
         ),
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
+        *(() if estimate.step is None else estimate.step.facts()),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
         *(("note", note) for note in notes),

@@ -159,7 +159,7 @@ class ContractTask(Task):
 
     x_label: the label along x: an output label (each tile computes its own block), or a
       summed one (``reduce``: partial sums are reduced along the row to the block's owner).
-    y_label: the output label along y, or "".
+    y_label: the output label along y, a summed one (``combined``), or "".
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
     accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -16,6 +16,7 @@ from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
 SHARE_OF_WEIGHTS = 0.6  # of a tile's SRAM that weights take which stay there
 MESSAGE = 3  # wavelets of a message of one word
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
@@ -112,23 +113,21 @@ class Choice:
         )
 
     def with_buffers(
-        self, task: ContractTask, buffer: Callable[[str, DType, int], str]
+        self, task: ContractTask, buffer: Callable[[DType, int, str], str]
     ) -> ContractTask:
-        """The task with its scratch buffers, from ``buffer(hint, dtype, bytes)``."""
-        name, words = task.out.buffer, task.out.local_size
+        """The task with its scratch buffers, from ``buffer(dtype, bytes, part)``."""
+        words = task.out.local_size
         narrow = task.out.dtype is DType.F16
         if not self.reduce:
-            total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
+            total = buffer(DType.F32, words * 4, "sum") if narrow else ""
             return replace(task, accumulator=total)
         parts = (3 if self.relieved else 2) * self.chunk
         per_output = words // task.out.extents[task.labels.index(self.n_label)].step
         return replace(
             task,
-            accumulator=buffer(f"{name}.part", DType.F32, parts * per_output * 4),
-            arrivals=""
-            if self.ordered
-            else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
-            sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
+            accumulator=buffer(DType.F32, parts * per_output * 4, "part"),
+            arrivals="" if self.ordered else buffer(DType.F32, self.chunk * per_output * 4, "east"),
+            sums=buffer(DType.F32, words * 4, "sum") if narrow else "",
         )
 
 
@@ -141,6 +140,7 @@ def choose_contraction(
     at_b: View | None,
     cost: CostModel,
     same_order: bool = False,
+    training: bool = False,
     staying: Staying | None = None,
 ) -> Choice | None:
     """The form that the cost model prefers on the mesh that will run it; None if there is none.
@@ -148,6 +148,8 @@ def choose_contraction(
     If none fits the SRAM of a tile, it is the one that takes the least.
 
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
+    training: forms too in which a summed label lies along y, as the tokens of activations do; and
+        what is kept for the backward pass leaves less room.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     staying: which operands stay in SRAM from step to step; None where nothing does.
     """
@@ -155,17 +157,12 @@ def choose_contraction(
     mesh = Mesh(fabric.width, fabric.height)
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     large: list[Choice] = []
-    forms: list[_Form] = []
-    for x, y in product(_x_options(op), _y_options(op, streamed)):
-        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
-            continue
-        if x[1] and not _n_label(op, dict(op.extents), y):
-            continue
-        forms.append(_Form(*x, y, x[1] and same_order))
+    share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
+    forms = list(_forms(op, streamed, mesh, same_order, training))
     forms += [] if staying is None else _combined(op, mesh)
     for form in forms:
         choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, staying)
-        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+        crowded = choice.bytes > fabric.sram_bytes * share
         if staying is not None:
             crowded = crowded or staying.crowded(choice, (a, b), fabric.sram_bytes)
         if choice.bytes <= fabric.sram_bytes:
@@ -175,6 +172,37 @@ def choose_contraction(
     if ranked:
         return min(ranked, key=lambda item: item[0])[1]
     return min(large, key=lambda choice: choice.bytes, default=None)
+
+
+def _forms(
+    op: Contract, streamed: bool, mesh: Mesh, same_order: bool, down: bool
+) -> Iterator[_Form]:
+    """The forms that a contraction has on a mesh."""
+    for x, y in product(_x_options(op), _y_options(op, streamed)):
+        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
+            continue
+        if x[1] and not _n_label(op, dict(op.extents), y):
+            continue
+        yield _Form(*x, y, x[1] and same_order)
+    if streamed or not down or mesh.height == 1:
+        return
+    for (x_label, reduce), y in product(_x_options(op), _summed_options(op)):
+        # Sums that go both along the rows and down the columns would meet twice.
+        if not reduce:
+            yield _Form(x_label, False, y, False, "y")
+
+
+def _summed_options(op: Contract) -> list[str]:
+    """The summed labels that both operands have as a dimension of their own."""
+    return [
+        label
+        for label, size in op.extents
+        if size > 1
+        and label not in op.out
+        and label in _labels_of(op.index_a) & _labels_of(op.index_b)
+        and _alone(op.index_a, label)
+        and _alone(op.index_b, label)
+    ]
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:

@@ -9,6 +9,7 @@ from math import prod
 from typing import ClassVar
 
 from wsc.errors import CompileError
+from wsc.flows import REGION
 from wsc.ir.tasks import Load, Placed, Run, Steps, Store, Task, edge_names, views
 from wsc.isa.expr import Int, Name, names
 from wsc.isa.fabric import Fabric
@@ -31,7 +32,6 @@ from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
-from wsc.kernels.flows import REGION
 from wsc.kernels.library import SEMAPHORES, called, library
 from wsc.layout import whole
 from wsc.passes.declare import declared

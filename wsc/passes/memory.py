@@ -269,8 +269,7 @@ def assign(rooms: list[Room]) -> None:
                 break
             address = max(address, end)
         address = -(-address // ALIGNMENT) * ALIGNMENT
-        for number, life in enumerate(room.lives):
-            life.address = address + number * room.step
+        room.put(address)
         placed.append((address, room))
 
 
