@@ -155,6 +155,7 @@ class TakeSteps(Pass[Placed, Placed]):
             layers=(
                 *_layers(marked, order[:start], 0),
                 *_layers(marked, order[start:end], start),
+                *_layers(marked, order[end:], end),
             ),
             steps=Steps(start, end, self.residence.count or 1),
         )
