@@ -12,7 +12,7 @@ def build(shape: Shape, task: Task) -> onnx.ModelProto:
     """Words in, logits of the next ones out."""
     graph = LanguageWriter(shape, task)
     x = graph.embed("transformer.wte", graph.tokens("input_ids"), shape.vocabulary)
-    tables = graph.rotary_tables()
+    tables = graph.rotary_tables(pairs=True)
     for layer in range(shape.layers):
         x = _layer(graph, layer, x, tables)
     x = graph.layer_norm("transformer.ln_f", x)
@@ -27,8 +27,8 @@ def _layer(graph: LanguageWriter, layer: int, x: str, tables: tuple[str, str]) -
         graph.linear(f"{name}.attn.{part}_proj", normed, shape.hidden, shape.hidden, bias=False)
         for part in ("q", "k", "v")
     )
-    query = graph.turn(f"{name}.attn.q_turned", query, shape.heads, tables, pairs=True)
-    key = graph.turn(f"{name}.attn.k_turned", key, shape.heads, tables, pairs=True)
+    query = graph.turn(f"{name}.attn.q_turned", query, shape.heads, tables)
+    key = graph.turn(f"{name}.attn.k_turned", key, shape.heads, tables)
     mixed = graph.attend(f"{name}.attn", layer, query, key, value)
     mixed = graph.linear(f"{name}.attn.out_proj", mixed, shape.hidden, shape.hidden, bias=False)
     inner = graph.linear(f"{name}.mlp.fc_in", normed, shape.hidden, shape.ffn)

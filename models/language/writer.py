@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ class LanguageWriter(Writer):
         super().__init__(shape.name, 0)
         self.shape, self.task = shape, task
         self.known: set[str] = set()  # names of weights and masks
+        self.pairs = False  # whether neighbours are turned together, and not halves
         if shape.positions and task.keys > shape.positions:
             raise ShapeError(
                 f"{shape.name} knows {shape.positions:,} positions, and not {task.keys:,}: give "
@@ -206,33 +208,85 @@ class LanguageWriter(Writer):
 
     # --- positions -----------------------------------------------------------------------
 
-    def rotary_tables(self) -> tuple[str, str]:
-        """Cosines and sines of the angles of each position, [batch, tokens, rotary / 2]."""
+    def rotary_tables(self, *, pairs: bool = False) -> tuple[str, str]:
+        """Cosines and sines of the angles of each position, [batch, tokens, rotary / 2].
+
+        In one of several steps those of its position, [1, head size]: see ``_turned_by_product``.
+        pairs: neighbours are turned together, and not halves.
+        """
+        self.pairs = pairs
         task, half = self.task, self.shape.rotary // 2
         rates = self.shape.theta ** -(np.arange(half) / half)
         places = np.arange(0 if task.steps else task.first, task.keys)
-        angles = places[:, None] * rates
-        angles = angles if task.steps else angles[None]
+        angles = (places[:, None] * rates)[None]
         names: list[str] = []
         for name, values in (("rotary.cos", np.cos(angles)), ("rotary.sin", np.sin(angles))):
+            if task.steps:
+                rows = self._each_element(values[0], float(name == "rotary.cos"))
+                table = self.constant(name, rows.astype(np.float32))
+                names.append(self.node("Gather", f"{name}.row", table, self.position(), axis=0))
+                continue
             table = self.constant(name, values.astype(np.float32))
-            if task.steps:  # the row of this step, of those from the first position on
-                table = self._row(name, table)
             if task.batch > 1:
                 shape = self.integers("rotary.size", task.batch, task.tokens, half)
                 table = self.node("Expand", f"{name}.each", table, shape)
             names.append(table)
         return names[0], names[1]
 
-    def turn(
-        self, name: str, x: str, heads: int, tables: tuple[str, str], *, pairs: bool = False
-    ) -> str:
-        """Rotary positions. pairs: neighbours are turned together, and not halves."""
+    def turn(self, name: str, x: str, heads: int, tables: tuple[str, str]) -> str:
+        """Rotary positions."""
         shape = self.shape
+        if self.task.steps:
+            return self._turned_by_product(name, x, heads, tables)
         part = {} if shape.rotary == shape.head_size else {"rotary_embedding_dim": shape.rotary}
         return self.node(
-            "RotaryEmbedding", name, x, *tables, num_heads=heads, interleaved=int(pairs), **part
+            "RotaryEmbedding",
+            name,
+            x,
+            *tables,
+            num_heads=heads,
+            interleaved=int(self.pairs),
+            **part,
         )
+
+    def _each_element(self, values: NDArray[Any], rest: float) -> NDArray[Any]:
+        """What is known of each angle, for the elements of a head. rest: of those not turned."""
+        shape = self.shape
+        found = np.full((len(values), shape.head_size), rest)
+        found[:, : shape.rotary] = values[:, self._angles()]
+        return found
+
+    def _angles(self) -> NDArray[np.intp]:
+        """The angle of each element of a head that is turned."""
+        place, half = np.arange(self.shape.rotary), self.shape.rotary // 2
+        return place // 2 if self.pairs else place % half
+
+    def _turned_by_product(self, name: str, x: str, heads: int, tables: tuple[str, str]) -> str:
+        """Rotary positions of one token: x cos + y sin, where y has the element that each is turned
+        with, or its opposite.
+
+        y is a product with a matrix of ones. On a mesh that is one sum along a line, where to cut
+        halves out and to join them again would be a move each.
+        """
+        shape, task = self.shape, self.task
+        matrix = "rotary.other"
+        if matrix not in self.known:
+            self.known.add(matrix)
+            place, angle = np.arange(shape.rotary), self._angles()
+            other = np.zeros((shape.head_size, shape.head_size), np.float32)
+            for here, there in permutations(place.tolist(), 2):
+                if angle[here] == angle[there]:
+                    other[there, here] = -1.0 if here < there else 1.0
+            self.constant(matrix, other)
+        size = self.integers(f"heads.{heads}", task.batch, heads, 1, shape.head_size)
+        cos, sin = tables
+        split = self.node("Reshape", f"{name}.heads", x, size)
+        crossed = self.node("MatMul", f"{name}.other", split, matrix)
+        ahead = self.node("Mul", f"{name}.cos", split, cos)
+        across = self.node("Mul", f"{name}.sin", crossed, sin)
+        turned = self.node("Add", f"{name}.sum", ahead, across)
+        flat = self.integers(f"flat.{heads}", task.batch, 1, heads * shape.head_size)
+        return self.node("Reshape", name, turned, flat)
 
     # --- attention -----------------------------------------------------------------------
 
@@ -325,12 +379,6 @@ class LanguageWriter(Writer):
             behind = self.node("LessOrEqual", f"{seen}.flat", places, self.position())
             self.node("Reshape", seen, behind, self.integers("cache.keys", 1, self.task.keys))
         return here, seen
-
-    def _row(self, name: str, table: str) -> str:
-        """The row of a table at the position of a step, [1, 1, row]."""
-        axis = self.integers("row.axis", 0)
-        row = self.node("Gather", f"{name}.row", table, self.position(), axis=0)
-        return self.node("Unsqueeze", f"{name}.here", row, axis)
 
     def mask(self, name: str, allowed: NDArray[np.bool_]) -> str:
         """Which keys a query may look at, [positions, positions], for the tokens of the task."""

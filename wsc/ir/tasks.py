@@ -204,6 +204,7 @@ class MoveTask(Task):
     fill: None when every element that anyone reads is written.
     barrier: meet the tiles that are sent to before the first remote store (not needed when a move
       just before met all of them for the same output).
+    lines: where nothing leaves a row, or a column, only its tiles meet.
     """
 
     value: Read[View]
@@ -211,6 +212,7 @@ class MoveTask(Task):
     out: Write[View]
     fill: float | None = None
     barrier: bool = True
+    lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)

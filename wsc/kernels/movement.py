@@ -82,7 +82,12 @@ class _Mover:
         asm = self.asm
         others = [axis for axis in "xy" if axis not in self.spread]
         if len(self.spread) != 1 or not all(self.local[axis] for axis in others):
-            asm.call("barrier", buffer=Name(SYNC))
+            along = [axis for axis in "xy" if not self.local[axis]]
+            meeting = f"{LINES[along[0]].name}_all_max_i32"
+            if self.task.lines and len(along) == 1:
+                asm.call(meeting, buffer=Name(SYNC), count=1)
+            else:
+                asm.call("barrier", buffer=Name(SYNC))
             return
         line = LINES[self.spread[0]]
         word = At(Name(SYNC), {"i": DType.I32.bytes})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 
 from wsc.cost import Bound, CostModel
 from wsc.ir.graph import Contract, Index, Type
@@ -17,6 +18,7 @@ from wsc.layout import Mesh, View, block, local_size, whole
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
 SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
 SHARE_OF_WEIGHTS = 0.6  # of a tile's SRAM that weights take which stay there
+MESSAGE = 3  # wavelets of a message of one word
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
@@ -286,12 +288,16 @@ def _combined(op: Contract, mesh: Mesh) -> list[_Form]:
 class Staying:
     """Operands that are brought into SRAM once for all steps.
 
-    a, b: whether they are such. total: bytes of all that is.
+    a, b: whether they are such. along: the axes along which what is brought to be a, and b, lies
+    now; None if that is not known. total: bytes of all that stays. shown: whether the result
+    leaves in each step.
     """
 
     a: bool
     b: bool
+    along: tuple[frozenset[str] | None, frozenset[str] | None]
     total: int
+    shown: bool
 
     def crowded(self, choice: Choice, types: tuple[Type, Type], room: int) -> bool:
         """Whether an operand takes more of a tile than is its share of what stays."""
@@ -362,12 +368,16 @@ def _evaluate(
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     if form.combined:
         cycles += cost.all_reduce(words_out, mesh.count(form.combined))
+    if staying is not None and staying.shown:
+        cycles += _leaving(out)
     if staying is None or not staying.a:
-        cycles += _relayout(at_a, want_a, a, cost, mesh, training)
+        along = None if staying is None else staying.along[0]
+        cycles += _relayout(at_a, want_a, a, cost, mesh, training, along)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
         if staying is None or not staying.b:
-            cycles += _relayout(at_b, want_b, b, cost, mesh, training)
+            along = None if staying is None else staying.along[1]
+            cycles += _relayout(at_b, want_b, b, cost, mesh, training, along)
         total += _fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
@@ -391,6 +401,31 @@ def _evaluate(
         cycles,
         total,
     )
+
+
+def _between_lines(
+    along: frozenset[str], wanted: tuple[Extent, ...], type_: Type, cost: CostModel, mesh: Mesh
+) -> int:
+    """Predicted cycles of a move of few words, each in a message of its own.
+
+    From one axis to the other each line sends what its root wants, which hands it on to the line.
+    Along one axis all words pass the middle of each line, behind a barrier.
+    """
+    targets = {extent.axis for extent in wanted if extent.axis}
+    words, total = local_size(wanted), 0
+    for axis in along - targets:
+        tiles = mesh.count(axis)
+        total += tiles * cost.fabric.hop_cycles + MESSAGE * words + cost.broadcast(words, tiles)
+    for axis in along & targets:
+        lines = prod(mesh.count(other) for other in targets - along)
+        total += cost.all_reduce(1, mesh.count(axis)) + MESSAGE * type_.size // lines
+    return total
+
+
+def _leaving(out: tuple[Extent, ...]) -> int:
+    """Words of a result that leave at the busiest port: without x, all at that of one column."""
+    rows = max((-(-e.size // e.step) for e in out if e.axis == "y"), default=1)
+    return local_size(out) * rows
 
 
 def _chunk(outputs: int, words: int) -> int:
@@ -418,14 +453,18 @@ def _relayout(
     cost: CostModel,
     mesh: Mesh,
     training: bool,
+    along: frozenset[str] | None = None,
 ) -> int:
     """Predicted cycles to bring an operand into its layout.
 
     training: count what has to pass the middle of the mesh, too, where dimensions change their
     axes. Products of a training step lie the other way round than activations do.
+    along: the axes along which it lies, if that is known of what it is moved from.
     """
     if at is not None and at.extents == wanted:
         return 0
+    if along is not None:
+        return _between_lines(along, wanted, type_, cost, mesh)
     if at is None:
         # From the edge: what the tiles of a column take enters at its port, what several of them
         # share once, and all columns share the bandwidth of the edge.

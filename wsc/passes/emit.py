@@ -141,7 +141,7 @@ class Emit(Pass[Placed, Program]):
         _, step, _ = before.parts()
         wanted = len(before.tasks) + len(step) * (_count(before.steps) - 1)
         if len([*_executed(region.main)]) != wanted:
-            yield f"main does not make {wanted} calls, one each time that a task is done"
+            yield f"main does not make one call for each of the {wanted} times that a task is done"
 
 
 def _in_steps(number: int, instance: Instance, placed: Placed) -> list[Transfer]:

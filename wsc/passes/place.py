@@ -26,6 +26,7 @@ from wsc.ir.graph import (
     Node,
     Reduce,
     Reduction,
+    Reshape,
     Scatter,
     Slice,
     Step,
@@ -162,6 +163,8 @@ class Placer(Values):
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
     stays: dict[str, bool] = field(default_factory=dict[str, bool])  # whether it is a weight
+    caches: dict[Type, Extents] = field(default_factory=dict[Type, "Extents"])
+    leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
 
@@ -188,6 +191,15 @@ class Placer(Values):
                 factors.update(kept)
             elif kept and (isinstance(node.op, Move) or (isinstance(node.op, Map) and same)):
                 self.stays[node.output] = all(self.stays[name] for name in kept)
+        made = {node.output: node for node in self.graph.nodes}
+        for output in self.graph.outputs:
+            name, node = output.value, made.get(output.value)
+            while node is not None and isinstance(node.op, Move):
+                if not all(isinstance(step, Reshape) for step in node.op.steps):
+                    break
+                name = node.inputs[0]
+                node = made.get(name)
+            self.leaves.add(name)
         types = [self.types[name] for name in factors]
         self.staying = sum(type_.size * type_.dtype.bytes for type_ in types)
 
@@ -292,7 +304,10 @@ class Placer(Values):
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
-        moved = any(name in self.carried for name in node.inputs)
+        moved = False
+        for name in node.inputs:
+            if name in self.carried and self.types[name] == node.type and name in self.outside:
+                return self._cache_extents(node)
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
@@ -301,6 +316,17 @@ class Placer(Values):
                 moved = moved or name in self.lazy
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
+
+    def _cache_extents(self, node: Node) -> Extents:
+        """The layout of a cache with something new in it: that of the first one of its shape.
+
+        So keys and values have their positions along the same axis, as scores and weights have.
+        """
+        known = self.caches.get(node.type)
+        if known is None:
+            known = self.wanted(node.output) or default_extents(node.type.shape, self.mesh)
+            self.caches[node.type] = known
+        return known
 
     def wanted(self, value: str) -> Extents | None:
         """The layout in which the first product behind maps and movement wants a value."""
@@ -316,7 +342,8 @@ class Placer(Values):
             if self._only_shown(user):  # a gradient takes its operands from where they are
                 return None
             op, a, b, streamed = self._operands(user)
-            choice = None if streamed else self._choice(op, a, b, streamed)
+            shown = user.output in self.leaves
+            choice = None if streamed else self._choice(op, a, b, streamed, shown)
             if choice is None or a == b:
                 return None
             return choice.a if value == a else choice.b
@@ -433,7 +460,7 @@ class Placer(Values):
 
     def _contract(self, node: Node) -> None:
         op, a, b, streamed = self._operands(node)
-        choice = self._choice(op, a, b, streamed)
+        choice = self._choice(op, a, b, streamed, node.output in self.leaves)
         if not streamed and self._in_pieces(node, op, (a, b), choice):
             return
         if choice is None or choice.bytes > self.fabric.sram_bytes:
@@ -517,11 +544,11 @@ class Placer(Values):
                 op, a, b = node.op, *node.inputs
         return op, a, b, streamed
 
-    def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
+    def _choice(self, op: Contract, a: str, b: str, streamed: bool, shown: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
-        staying = self._staying(a, b)
+        staying = self._staying(a, b, shown)
         key = (op, types, streamed, where, staying)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
@@ -548,8 +575,11 @@ class Placer(Values):
         type_ = self.types[value]
         return default_view(type_.shape, type_.dtype, self.mesh)
 
-    def _staying(self, a: str, b: str) -> Staying | None:
-        """Which operands of a product stay in SRAM from step to step, if weights do."""
+    def _staying(self, a: str, b: str, shown: bool) -> Staying | None:
+        """Which operands of a product stay in SRAM from step to step, if weights do.
+
+        shown: whether its result leaves.
+        """
         if not self.resident:
             return None
         # A cache stays where it is; a weight may be brought in a second layout.
@@ -557,7 +587,16 @@ class Placer(Values):
             name in self.stays and (self.stays[name] or self.current(name) is None)
             for name in (a, b)
         )
-        return Staying(first, second, self.staying)
+        return Staying(first, second, (self._along(a), self._along(b)), self.staying, shown)
+
+    def _along(self, name: str) -> frozenset[str] | None:
+        """The axes along which a value lies, or what it is moved from; None if it is nowhere."""
+        while name in self.lazy and self.current(name) is None:
+            name = self.lazy[name].inputs[0]
+        found = self.current(name)
+        if found is None:
+            return None
+        return frozenset(e.axis for e in found.extents if e.axis and self.mesh.count(e.axis) > 1)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)

@@ -151,10 +151,11 @@ class TakeSteps(Pass[Placed, Placed]):
             stage,
             edge_tensors=tuple(self._with_steps(tensor, carried) for tensor in stage.edge_tensors),
             buffers=tuple(marked.buffers.values()),
-            tasks=tuple(marked.tasks[number] for number in order),
+            tasks=tuple(_met_in_lines(marked.tasks[number]) for number in order),
             layers=(
                 *_layers(marked, order[:start], 0),
                 *_layers(marked, order[start:end], start),
+                *_layers(marked, order[end:], end),
             ),
             steps=Steps(start, end, self.residence.count or 1),
         )
@@ -374,6 +375,14 @@ def _layers(marked: _Marked, order: Sequence[int], begin: int) -> Iterator[Run]:
         whole = places == [*range(places[0], places[0] + len(places))]
         if whole and len(turns) > 1 and all(item == forms[0] for item in forms):
             yield Run(places[0], len(forms[0]), len(turns))
+
+
+def _met_in_lines(task: Task) -> Task:
+    """A move of which only the tiles of a line wait for each other, if it can be such.
+
+    A step moves few words, and to wait for all tiles takes longer than to move them.
+    """
+    return replace(task, lines=True) if isinstance(task, MoveTask) else task
 
 
 def _writes(task: Task, buffer: str) -> bool:
