@@ -87,27 +87,30 @@ def nodes_of(code: Code, statement: int) -> tuple[str, ...]:
     return code.statements[statement].nodes if 0 <= statement < len(code.statements) else ()
 
 
-def fault_text(program: Program, name: str, instruction: str, a: int, b: int, outward: bool) -> str:
+def fault_text(
+    program: Program, name: str, instruction: str, value: int, bound: int, outward: bool
+) -> str:
     """What an instruction did that the machine does not allow.
 
-    name: of the member of the engine's ``Fault``. a, b: its numbers. outward: of a queue that is
-    missing, whether it would lead to the router.
+    name: of the member of the engine's ``Fault``. value: what was found. bound: what it is held
+    against, or a second number. outward: of a queue that is missing, whether it would lead to the
+    router.
     """
     if name == "DOMAIN":
-        return PARTIAL[instruction].refusal.format(a=a, b=b)
+        return PARTIAL[instruction].refusal.format(a=value, b=bound)
     if name == "QUEUE":
         way = "to" if outward else "from"
-        return f"no route {way} the router for color '{program.colors[a][0]}' in this tile"
+        return f"no route {way} the router for color '{program.colors[value][0]}' in this tile"
     return {
-        "ADDRESS": f"SRAM address {a} is out of range, the program's data has {b} bytes",
-        "ALIGNMENT": f"SRAM address {a} or a stride is no multiple of {b} bytes",
-        "NEGATIVE": f"the count {a} is negative",
-        "TARGET": f"the target tile ({a}, {b}) is outside the region",
-        "CALLS": f"calls nest deeper than {a}",
-        "REGISTERS": f"the register windows need more than {a} registers",
-        "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
-        "STEPS": f"more than {a} steps in one instruction",
-        "ROW": f"more than {a} steps in one row",
+        "ADDRESS": f"SRAM address {value} is out of range, the program's data has {bound} bytes",
+        "ALIGNMENT": f"SRAM address {value} or a stride is no multiple of {bound} bytes",
+        "NEGATIVE": f"the count {value} is negative",
+        "TARGET": f"the target tile ({value}, {bound}) is outside the region",
+        "CALLS": f"calls nest deeper than {value}",
+        "REGISTERS": f"the register windows need more than {value} registers",
+        "EXTENT": f"{value} turns or steps of one dimension, and there may be {bound}",
+        "STEPS": f"more than {value} steps in one instruction",
+        "ROW": f"more than {value} steps in one row",
         "RECORD": "the run for values did not come to this line so often; the program has a race, "
         "or the simulator a fault",
     }[name]

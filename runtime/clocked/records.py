@@ -89,8 +89,8 @@ RUN = fields(  # of the run
     "error_unit",
     "error_row",
     "error_turn",  # among those at its tile in its cycle
-    "error_a",  # two numbers for its sentence
-    "error_b",
+    "error_value",  # what was found, for its sentence
+    "error_bound",  # and what it is held against
     # The edge.
     "credit_in",  # bytes that may still be fed, and drained
     "credit_out",

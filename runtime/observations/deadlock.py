@@ -153,18 +153,21 @@ def describe_fault(image: Image, seen: Observations) -> tuple[str, Location]:
     """Message and place of the fault that stopped a run."""
     now = seen.now[0]
     code, tile, unit = Fault(int(now["error"])), int(now["error_tile"]), int(now["error_unit"])
-    row, a, b = int(now["error_row"]), int(now["error_a"]), int(now["error_b"])
+    row, value = int(now["error_row"]), int(now["error_value"])
     if code is Fault.LOOKUP:
         transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
-        what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
+        what = f"lookup in '{transfer.tensor}': index {value} is outside [0, {rows})"
         who, where, nodes = "edge", transfer.where, transfer.nodes
     else:
         who = unit_name(unit)
         where = image.code.where[row]
         name = COUNTED[int(image.code.rows[row, Col.OPCODE])]
-        what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == Scol.OUTPUT)}"
+        bound = int(now["error_bound"])
+        outward = bound == Scol.OUTPUT
+        text = fault_text(image.program, code.name, name, value, bound, outward)
+        what = f"'{name}': {text}"
         statement = int(seen.unit["statement"][tile * seen.units + unit])
         nodes = nodes_of(image.code, statement)
     at = f"tile {coordinates(image.program, tile)}, {who}, cycle {int(now['now'])}"

@@ -153,8 +153,8 @@ RUNNING = np.dtype(
         ("fault_unit", np.int64),
         ("fault_row", np.int64),
         ("fault_statement", np.int64),
-        ("fault_a", np.int64),
-        ("fault_b", np.int64),
+        ("fault_value", np.int64),
+        ("fault_bound", np.int64),
         ("moved", np.int64),  # elements of the edge
         ("elements", np.int64),
         ("macs_f32", np.int64),

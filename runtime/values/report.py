@@ -33,18 +33,20 @@ FABRIC = 1  # kind of an operand
 def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     """Message and place of the fault that stopped a run."""
     now = machine.now[0]
-    code, row, a = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_a"])
+    code, row, value = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_value"])
     tile = _tile(image, int(now["fault_tile"]))
     if code is Fault.LOOKUP:
         transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
-        what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
+        what = f"lookup in '{transfer.tensor}': index {value} is outside [0, {rows})"
         who, where, nodes = "edge", transfer.where, transfer.nodes
     else:
         who, where = unit_name(int(now["fault_unit"])), image.code.where[row]
-        b, name = int(now["fault_b"]), _name(image, row)
-        what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == OUT_COLUMN)}"
+        bound, name = int(now["fault_bound"]), _name(image, row)
+        outward = bound == OUT_COLUMN
+        text = fault_text(image.program, code.name, name, value, bound, outward)
+        what = f"'{name}': {text}"
         nodes = nodes_of(image.code, int(now["fault_statement"]))
     return sentence(where, f"tile {coordinates(image.program, tile)}, {who}", what, nodes), where
 
@@ -52,9 +54,9 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
 def out_of_memory(image: Image, machine: Machine) -> str:
     """Which wavelets took the last of the memory, if any did."""
     now = machine.now[0]
-    if now["fault_a"] < 0:
+    if now["fault_value"] < 0:
         return "an instruction's operands would take more memory than the run may take"
-    stream = machine.streams[int(now["fault_a"])]
+    stream = machine.streams[int(now["fault_value"])]
     color = image.program.colors[int(stream["color"])][0]
     held = 4 * int(now["end_of_storage"] - now["memory"])
     return (

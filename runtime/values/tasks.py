@@ -55,11 +55,11 @@ MOST_RUNS = 16
 
 
 @kernel
-def fail(m: Machine, fault: int, thread: int, unit: int, row: int, a: int, b: int) -> None:
-    """Note what stops the run."""
+def fail(m: Machine, fault: int, thread: int, unit: int, row: int, value: int, bound: int) -> None:
+    """Note what stops the run: what was found, and what it is held against."""
     now = m.now
     now[0].fault, now[0].fault_tile, now[0].fault_unit = fault, thread, unit
-    now[0].fault_row, now[0].fault_a, now[0].fault_b = row, a, b
+    now[0].fault_row, now[0].fault_value, now[0].fault_bound = row, value, bound
     now[0].fault_statement = m.threads[thread].statement
 
 
