@@ -45,7 +45,7 @@ class Mem:
 
 
 @dataclass(frozen=True, slots=True)
-class Fabric:
+class Queue:
     """A fabric queue: ``<color>``, or ``<color: n, k>``.
 
     dims: the iteration names with which the operand advances; they are the outermost
@@ -75,7 +75,7 @@ class Real:
     value: float
 
 
-Operand = Mem | Fabric | Scalar | Real
+Operand = Mem | Queue | Scalar | Real
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def row_level(op: Op) -> int:
     advances = [
         len(op.dims) if operand.dims is None else len(operand.dims)
         for operand in op.operands
-        if isinstance(operand, Fabric)
+        if isinstance(operand, Queue)
     ]
     return max(advances) if advances else max(len(op.dims) - 1, 0)
 

@@ -13,7 +13,6 @@ from wsc.isa.values import PARTIAL
 from wsc.runtime.code import Code
 from wsc.runtime.errors import place
 from wsc.runtime.image import Image
-from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
 
 MOST_LINES, MOST_TILES = 24, 4
@@ -61,7 +60,7 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
     """
     schedule = image.schedule
     for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
-        slot = image.routes.slots[int(queue[Qcol.SLOT])]
+        slot = image.routes.records[int(queue[Qcol.SLOT])]
         shape = schedule.shapes[schedule.records[queue[Qcol.RECORD], Rcol.SHAPE]]
         transfer = image.transfers[int(shape[Hcol.TRANSFER])]
         direction = int(shape[Hcol.DIRECTION])
@@ -73,8 +72,8 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
             what = f"the drain into '{transfer.tensor}' waits for wavelets"
         else:
             what = f"the lookup in '{transfer.tensor}' waits for index values"
-        color = image.program.colors[int(slot[Scol.COLOR])][0]
-        yield Wait(int(slot[Scol.TILE]), f"{what} (color '{color}')", transfer.where)
+        color = image.program.colors[int(slot.color)][0]
+        yield Wait(int(slot.tile), f"{what} (color '{color}')", transfer.where)
 
 
 def sentence(where: Location, at: str, what: str, nodes: tuple[str, ...]) -> str:

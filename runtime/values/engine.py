@@ -13,7 +13,6 @@ from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimi
 from wsc.runtime.image import Image
 from wsc.runtime.memory import require_memory
 from wsc.runtime.record import Record, gather
-from wsc.runtime.routes import Scol
 from wsc.runtime.store import make_outputs
 from wsc.runtime.tables import COUNTED
 from wsc.runtime.values.bands import exchange, worthwhile
@@ -233,24 +232,24 @@ def _error(image: Image, machine: Machine) -> RuntimeFault:
 def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.ndarray]:
     """Wavelets that left each tile, by color: all that its routes' origins have sent."""
     program = image.program
-    slots = image.routes.slots[: len(traced.origin)]
+    slots = image.routes.records[: len(traced.origin)]
     moves = machine.moves[: len(slots)].copy()
-    known = np.nonzero((traced.origin >= 0) & (slots[:, Scol.GUIDED] == 0))[0]
+    known = np.nonzero((traced.origin >= 0) & (slots.guided == 0))[0]
     origins, which = np.unique(traced.origin[known], return_inverse=True)
     totals = sent(image, machine, traced, origins)
-    send = image.routes.positions[slots[:, Scol.FIRST], 1]
+    send = image.routes.positions[slots.first, 1]
     for side in range(5):
         moves[known, side] += np.where(send[known] >> side & 1, totals[which], 0)
     core = traced.from_core[known] & (traced.origin[known] == known)
     moves[known[core], 5] += totals[which[core]]
     found: dict[str, np.ndarray] = {}
     for number, (name, _) in enumerate(program.colors):
-        mine = slots[:, Scol.COLOR] == number
-        tiles = slots[mine, Scol.TILE]
+        mine = slots.color == number
+        tiles = slots.tile[mine]
         moved = np.zeros((image.tiles, 6), np.int64)
         moved[tiles] = moves[mine]
         moved = moved.reshape(program.height, program.width, 6)
-        if slots[mine, Scol.GUIDED].any():
+        if slots.guided[mine].any():
             passed = np.zeros((image.tiles, 4), np.int64)
             passed[tiles] = machine.passes[: len(slots)][mine]
             moved[..., :4] += _along(passed.reshape(program.height, program.width, 4))

@@ -10,8 +10,7 @@ import pytest
 from wsc.errors import CompileError
 from wsc.isa.expr import Int, Name, X, Y, binary
 from wsc.isa.fabric import find_fabric
-from wsc.isa.program import Direction, If, Lookup, Loop, Mem, Op, Position, Transfer
-from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import Direction, If, Lookup, Loop, Mem, Op, Position, Queue, Transfer
 from wsc.isa.types import DType, Side
 from wsc.kernels.flows import FLOWS, Flow, Path
 from wsc.passes.route import (

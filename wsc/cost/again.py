@@ -17,8 +17,7 @@ import numpy as np
 
 from wsc.cost.flows import flows_of_color
 from wsc.cost.steady import set_tally, tally_of
-from wsc.isa.program import Call, Op, Procedure
-from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import Call, Op, Procedure, Queue
 from wsc.isa.statements import statements
 
 if TYPE_CHECKING:

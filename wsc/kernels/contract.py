@@ -21,7 +21,7 @@ from math import prod
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
 from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
-from wsc.isa.program import Dim, Direction, Extent, Fabric, Transfer
+from wsc.isa.program import Dim, Direction, Extent, Queue, Transfer
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
@@ -134,7 +134,7 @@ def emit_contract(task: ContractTask, context: Context) -> Emission:
 def _weights(task: ContractTask, labels: Sequence[str]) -> Source:
     if task.b is not None:
         return operand(task.index_b, task.b)
-    return Fabric(WEIGHTS.name, tuple(labels))
+    return Queue(WEIGHTS.name, tuple(labels))
 
 
 def _stem(task: ContractTask) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
-from wsc.isa.program import Asynchronous, Fabric, Procedure, Statement
+from wsc.isa.program import Asynchronous, Procedure, Queue, Statement
 from wsc.isa.statements import calls
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
@@ -91,7 +91,7 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Pro
     first, last = (Int(0), line.size - 1) if upwards else (line.size - 1, Int(0))
 
     def emit(send: str, receive: str) -> None:
-        out, came = Fabric(f"{towards}_{send}"), Fabric(f"{towards}_{receive}")
+        out, came = Queue(f"{towards}_{send}"), Queue(f"{towards}_{receive}")
         with asm.when(line.along, "==", first):
             asm.vector("mov", dtype, out, memory, dims=dims, asynchronous=unit)
         with asm.otherwise():
@@ -128,7 +128,7 @@ def take(
             op,
             dtype,
             result,
-            Fabric(f"{towards}_{receive}"),
+            Queue(f"{towards}_{receive}"),
             memory,
             dims=dims,
             asynchronous=unit,
@@ -170,7 +170,7 @@ def arrive(units: Units) -> Procedure:
     unit = Asynchronous(units.arrival, ARRIVED)
 
     def emit(send: str, receive: str) -> None:
-        source = Fabric(f"west_{receive}")
+        source = Queue(f"west_{receive}")
         asm.vector("mov", DType.F32, memory, source, dims=dims, asynchronous=unit)
 
     _parity(asm, ROW, emit)
@@ -194,7 +194,7 @@ def turn(units: Units) -> Procedure:
     unit = Asynchronous(units.up, CHAIN_DONE)
 
     def emit(send: str, receive: str) -> None:
-        out, came = Fabric(f"west_{send}"), Fabric(f"east_{receive}")
+        out, came = Queue(f"west_{send}"), Queue(f"east_{receive}")
         asm.vector("add", DType.F32, out, came, memory, dims=dims, asynchronous=unit)
 
     with asm.when(X, "==", W - 1):
@@ -214,7 +214,7 @@ def forward(units: Units) -> Procedure:
     unit = Asynchronous(units.arrival, ARRIVED)
 
     def emit(send: str, receive: str) -> None:
-        out, came = Fabric(f"west_{send}"), Fabric(f"west_{receive}")
+        out, came = Queue(f"west_{send}"), Queue(f"west_{receive}")
         asm.vector("mov", DType.F32, out, came, dims=[("i", count)], asynchronous=unit)
 
     with asm.when(X, ">", 0):
@@ -237,14 +237,14 @@ def all_reduce(line: Line, op: str, dtype: DType) -> Procedure:
         for direction in (line.up, line.down):
             asm.call(f"take_{direction}_{suffix}", target=buffer, source=buffer, count=count)
         with asm.when(line.size, ">", 1):
-            asm.vector("mov", dtype, Fabric(line.cast), memory, dims=dims)
+            asm.vector("mov", dtype, Queue(line.cast), memory, dims=dims)
     with asm.otherwise():
         with asm.when(line.along, "<", line.root):
             asm.call(f"chain_{line.up}_{suffix}", source=buffer, count=count)
         with asm.otherwise():
             asm.call(f"chain_{line.down}_{suffix}", source=buffer, count=count)
         asm.wait(CHAIN_DONE, 1)
-        asm.vector("mov", dtype, memory, Fabric(line.cast), dims=dims)
+        asm.vector("mov", dtype, memory, Queue(line.cast), dims=dims)
     return Procedure(
         f"{line.name}_all_{suffix}",
         (buffer.name, count.name),

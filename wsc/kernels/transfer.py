@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from wsc.ir.tasks import Load, LookupTask, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
-from wsc.isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
+from wsc.isa.program import Dim, Direction, Extent, Lookup, Queue, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
@@ -70,7 +70,7 @@ def emit_load(task: Load, context: Context) -> Emission:
         asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
     split = task.out.on("y") is not None
     flow = SCATTER if split else WEIGHTS
-    asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)
+    asm.vector("mov", task.out.dtype, memory, Queue(flow.name), dims=dims)
     offset, walk = _walk(task.out, context)
     feed = Transfer(
         Direction.FEED,
@@ -97,7 +97,7 @@ def emit_store(task: Store, context: Context) -> Emission:
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
 
     def send() -> None:
-        asm.vector("mov", task.value.dtype, Fabric(COLLECT.name), memory, dims=dims)
+        asm.vector("mov", task.value.dtype, Queue(COLLECT.name), memory, dims=dims)
 
     if split:
         _collect(asm, send, across)
@@ -149,7 +149,7 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
     count = math.prod(extent.size for extent in indices.extents)
     numbers = At(Name(indices.buffer), {"i": DType.I32.bytes})
     with asm.when(X + Y, "==", 0):
-        asm.vector("mov", DType.I32, Fabric(INDICES.name), numbers, dims=[("i", count)])
+        asm.vector("mov", DType.I32, Queue(INDICES.name), numbers, dims=[("i", count)])
     features = len(task.out.extents) - (len(tensor.shape) - 1)
     _take_rows(task, context, asm, features)
     strides = row_major(tensor.shape)
@@ -182,7 +182,7 @@ def _take_rows(task: LookupTask, context: Context, asm: Asm, features: int) -> N
     width = [(f"f{i}", valid(extent, context.mesh)) for i, extent in enumerate(columns)]
     kept = {f"f{i}": s for i, s in enumerate(task.out.strides[features:])}
     dtype = task.out.dtype
-    arrivals = Fabric(WEIGHTS.name)
+    arrivals = Queue(WEIGHTS.name)
     trash = At(Name(task.scratch))
     split = next((i for i, extent in enumerate(tokens) if extent.axis == "y"), None)
 

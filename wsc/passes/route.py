@@ -18,12 +18,12 @@ import networkx as nx
 from wsc.errors import CompileError
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Fabric as Queue
 from wsc.isa.program import (
     Op,
     Operand,
     Procedure,
     Program,
+    Queue,
     Route,
     Statement,
     Transfer,
