@@ -46,7 +46,7 @@ class Mem:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A fabric queue: ``<color>``, or ``<color: n, k>``.
+    """A queue at the ramp: ``<color>``, or ``<color: n, k>``.
 
     dims: the iteration names with which the operand advances; they are the outermost
     ones of the instruction, and the wavelet is held over the inner ones. None: it
@@ -169,7 +169,7 @@ Statement = Op | Loop | If | Call
 def row_level(op: Op) -> int:
     """How many of an instruction's outer iteration names its rows are told apart by.
 
-    Those of the operand that advances with the most; without fabric operand all but the innermost.
+    Those of the operand that advances with the most; without queue operand all but the innermost.
     """
     advances = [
         len(op.dims) if operand.dims is None else len(operand.dims)

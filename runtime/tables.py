@@ -109,7 +109,7 @@ class Col(IntEnum):
     RANK = 11  # dimensions, or registers of the called procedure
     UNIT = 12  # stream unit + 1, 0 for the main thread
     DONE = 13  # semaphore signalled when done, or -1
-    LEVEL = 14  # outer dimensions that form rows; -1 without fabric operand
+    LEVEL = 14  # outer dimensions that form rows; -1 without queue operand
     STATEMENT = 15  # statement of main, or -1 within a procedure
     COLOR = 16
 
@@ -132,7 +132,7 @@ class Ocol(IntEnum):
     TYPE = 1
     VALUE = 2  # reference to address or integer, or index of the real
     COLOR = 3
-    ADVANCE = 4  # outer dimensions with which a fabric operand advances
+    ADVANCE = 4  # outer dimensions with which a queue operand advances
     STRIDES = 5  # first of the references to the strides
 
 

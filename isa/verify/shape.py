@@ -155,7 +155,7 @@ def _asynchronous(context: Context, op: Op, row: Instr) -> None:
 
 
 def _encoding(context: Context, op: Op, registers: frozenset[str]) -> None:
-    """Descriptors are affine, dimensions few, and fabric operands advance with outer ones."""
+    """Descriptors are affine, dimensions few, and queue operands advance with outer ones."""
     names = tuple(dim.name for dim in op.dims)
     limit = context.fabric.dimensions
     if len(names) > limit:

@@ -175,7 +175,7 @@ UNIT = np.dtype(
         "left",  # rows to go
         "cycles",  # of a row
         "steps",  # of a row
-        "length",  # cycles of an instruction without fabric operand, from its start
+        "length",  # cycles of an instruction without queue operand, from its start
         "target",  # tile that a send goes to
         "phase",  # what of its message comes next
     )

@@ -1,4 +1,4 @@
-"""Instructions with fabric operands: captured at issue, done when their wavelets are there."""
+"""Instructions with queue operands: captured at issue, done when their wavelets are there."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: 
 
 @kernel
 def capture_queue(m: Machine, thread: int, row: int, task: int, k: int) -> bool:
-    """A fabric operand; False after a fault: no queue is there."""
+    """A queue operand; False after a fault: no queue is there."""
     now, unit, rank = m.now, m.rows[row, UNIT], m.rows[row, RANK]
     first = m.rows[row, OPERANDS]
     color, advance = m.operands[first + k, COLOR], m.operands[first + k, ADVANCE]
