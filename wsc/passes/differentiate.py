@@ -96,6 +96,21 @@ class Differentiate(Pass[Graph, Graph]):
                 yield f"the gradient of '{value}' is not of its shape and type"
 
 
+def derivatives(
+    build: GraphBuilder, output: Value, by: Sequence[Value], seed: Value
+) -> list[Value | None]:
+    """What ``seed``, the derivative by ``output``, gives for each of some values before it.
+
+    The nodes that lead from these to ``output`` are those that the builder has; more are added
+    behind them. None of a value that does not decide the output.
+
+    Raises CompileError for what has no derivative.
+    """
+    names = tuple(value.name for value in by)
+    found = _Backwards(build.so_far(), build, output, names, ()).run(seed)
+    return [found.get(name) for name in names]
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """``count`` positions of one dimension of a value, from ``start`` on."""

@@ -61,10 +61,17 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
-from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
+from wsc.passes.contraction import (
+    Choice,
+    Staying,
+    choose_contraction,
+    reads_outside,
+    wanted_extents,
+)
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
@@ -85,17 +92,27 @@ class Place(Pass[Graph, Placed]):
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
-    that repeat are laid out alike, so that they may become a loop.
+    that repeat are laid out alike, so that they may become a loop. resident: the weights of
+    products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
     """
 
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
+    carried: frozenset[str] = frozenset()
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
         """The placed program."""
-        return Placer(stage, self.fabric, same_order=self.same_order, alike=self.alike).run()
+        return Placer(
+            stage,
+            self.fabric,
+            same_order=self.same_order,
+            alike=self.alike,
+            resident=self.resident,
+            carried=self.carried,
+        ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
@@ -136,12 +153,16 @@ class Placer(Values):
 
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
+    carried: frozenset[str] = frozenset()
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
+    stays: dict[str, bool] = field(default_factory=dict[str, bool])  # whether it is a weight
+    staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
@@ -149,6 +170,26 @@ class Placer(Values):
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
+        if self.resident:
+            self._find_staying()
+
+    def _find_staying(self) -> None:
+        """The operands of products that are in SRAM from step to step.
+
+        They are weights, and caches: what is handed on with something new in it.
+        """
+        self.stays = {constant.name: True for constant in self.graph.constants}
+        self.stays |= dict.fromkeys(self.carried, False)
+        factors: set[str] = set()
+        for node in self.graph.nodes:
+            kept = [name for name in node.inputs if name in self.stays]
+            same = any(self.types[name] == node.type for name in kept if name in self.carried)
+            if isinstance(node.op, Contract):
+                factors.update(kept)
+            elif kept and (isinstance(node.op, Move) or (isinstance(node.op, Map) and same)):
+                self.stays[node.output] = all(self.stays[name] for name in kept)
+        types = [self.types[name] for name in factors]
+        self.staying = sum(type_.size * type_.dtype.bytes for type_ in types)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
@@ -251,7 +292,7 @@ class Placer(Values):
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
-        moved = False
+        moved = any(name in self.carried for name in node.inputs)
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
@@ -272,6 +313,8 @@ class Placer(Values):
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape
         if isinstance(user.op, Contract):
+            if self._only_shown(user):  # a gradient takes its operands from where they are
+                return None
             op, a, b, streamed = self._operands(user)
             choice = None if streamed else self._choice(op, a, b, streamed)
             if choice is None or a == b:
@@ -417,13 +460,17 @@ class Placer(Values):
         if fits or not self._only_shown(node):
             return False
         a, b = (self.types[name] for name in operands)
-        if (op, a, b) not in self.cuts:
+        at = self.view(operands[0]), self.view(operands[1])
+        key = (op, a, b, *(replace(view, buffer="") for view in at))
+        if key not in self.cuts:
 
-            def choose(op: Contract, a: Type, b: Type) -> Choice | None:
-                return choose_contraction(op, a, b, False, None, None, self.cost, self.same_order)
+            def choose(
+                op: Contract, types: tuple[Type, Type], at: tuple[View, View]
+            ) -> Choice | None:
+                return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
-            self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
-        cut = self.cuts[op, a, b]
+            self.cuts[key] = pieces(op, a, b, at, self.mesh, int(PIECE * room), choose)
+        cut = self.cuts[key]
         if cut is None:
             return False
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
@@ -459,6 +506,8 @@ class Placer(Values):
         """A product and its operands, b one that is streamed if there is such a one."""
         assert isinstance(node.op, Contract)
         a, b = node.inputs
+        if self.resident:
+            return node.op, a, b, False
         streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
         op = node.op
         if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
@@ -470,14 +519,47 @@ class Placer(Values):
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
-        types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
+        types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
-        key = (op, types, streamed, where)
+        staying = self._staying(a, b)
+        key = (op, types, streamed, where, staying)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
-                op, *types, streamed, *found, self.cost, self.same_order
+                op,
+                *types,
+                streamed,
+                *found,
+                self.cost,
+                self.same_order,
+                bool(self.turn),
+                staying,
             )
         return self.forms[key]
+
+    def _at(self, value: str) -> View | None:
+        """Where an operand is when a form is chosen; None if it comes from the edge.
+
+        In a training step what is only moved is taken to be where such a value is by default: it
+        comes from tiles, and not through the ports.
+        """
+        found = self.current(value)
+        if found is not None or not self.turn or value not in self.lazy:
+            return found
+        type_ = self.types[value]
+        extents = default_extents(type_.shape, self.mesh)
+        order = storage_order(extents)
+        return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
+
+    def _staying(self, a: str, b: str) -> Staying | None:
+        """Which operands of a product stay in SRAM from step to step, if weights do."""
+        if not self.resident:
+            return None
+        # A cache stays where it is; a weight may be brought in a second layout.
+        first, second = (
+            name in self.stays and (self.stays[name] or self.current(name) is None)
+            for name in (a, b)
+        )
+        return Staying(first, second, self.staying)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)

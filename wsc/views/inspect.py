@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.edge import Traffic, static_environment, traffic
+from wsc.cost.edge import Traffic, Traffics, edge_bytes, static_environment, traffic
 from wsc.errors import CompileError
 from wsc.isa.code_size import code_bytes, reachable, tile_bytes
 from wsc.isa.expr import Expr, evaluate, names
@@ -153,8 +153,8 @@ def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
         alike = weights.get(tuple(extent.size for extent in tensor.dims), [])
         held = mine if any(_is_for(tensor, name) for name in alike) else others
         held[tensor.address : tensor.address + tensor.bytes] = True
-    weights = int((mine & ~others).sum())
-    return SramKinds(use.data - weights, weights, use.code, use.limit - use.total)
+    held_alone = int((mine & ~others).sum())
+    return SramKinds(use.data - held_alone, held_alone, use.code, use.limit - use.total)
 
 
 def _is_for(tensor: Tensor, weight: str) -> bool:
@@ -470,7 +470,4 @@ def stream_cycles(moved: Traffic, fabric: Fabric) -> int:
 
 def direction_bytes(program: Program) -> dict[Direction, int]:
     """Bytes over the edge in each direction."""
-    total = dict.fromkeys(Direction, 0)
-    for transfer in plain_transfers(program):
-        total[transfer.direction] += traffic(program, transfer).bytes
-    return total
+    return edge_bytes(Traffics(program), plain_transfers(program))
