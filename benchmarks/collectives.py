@@ -14,8 +14,7 @@ from wsc.collectives import Machine
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
-from wsc.isa.program import Call, Extent, Op, Program, Statement
-from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import Call, Extent, Op, Program, Queue, Statement
 from wsc.isa.statements import statements
 from wsc.isa.table import BY_NAME
 from wsc.isa.verifier import verify

@@ -278,7 +278,7 @@ def split(node: Expr, registers: frozenset[str], dims: tuple[str, ...] = ()) -> 
     static: Expr = Int(0)
     regs: list[str] = []
     strides: dict[str, Expr] = {}
-    for sign, term in _terms(node, 1):
+    for sign, term in terms(node):
         used = set(names(term))
         in_dims = used & set(dims)
         if not used & registers and not in_dims:
@@ -300,15 +300,16 @@ def split(node: Expr, registers: frozenset[str], dims: tuple[str, ...] = ()) -> 
 def base(node: Expr, bases: Container[str]) -> str:
     """The one of ``bases`` that the expression adds something to; empty if it is not just one."""
     used = [name for name in names(node) if name in bases]
-    if len(used) == 1 and (1, Name(used[0])) in _terms(node, 1):
+    if len(used) == 1 and (1, Name(used[0])) in terms(node):
         return used[0]
     return ""
 
 
-def _terms(node: Expr, sign: int) -> Iterator[tuple[int, Expr]]:
+def terms(node: Expr, sign: int = 1) -> Iterator[tuple[int, Expr]]:
+    """What a sum consists of, each with 1 or -1 for its sign."""
     if isinstance(node, Binary) and node.op in "+-":
-        yield from _terms(node.left, sign)
-        yield from _terms(node.right, sign if node.op == "+" else -sign)
+        yield from terms(node.left, sign)
+        yield from terms(node.right, sign if node.op == "+" else -sign)
     else:
         yield sign, node
 

@@ -17,7 +17,6 @@ from wsc.isa.printer import print_statement, print_transfer
 from wsc.isa.program import (
     NOWHERE,
     Call,
-    Fabric,
     If,
     Kind,
     Location,
@@ -26,6 +25,7 @@ from wsc.isa.program import (
     Op,
     Procedure,
     Program,
+    Queue,
     Route,
     Scalar,
     Statement,
@@ -302,7 +302,7 @@ class _Names:
                 self._expression(operand.address, inner, op.where, of)
             elif isinstance(operand, Scalar):
                 self._expression(operand.value, names, op.where, of)
-            elif isinstance(operand, Fabric):
+            elif isinstance(operand, Queue):
                 self._known("color", operand.color, self.colors, op.where, of)
                 for name in operand.dims or ():
                     iteration = [dim.name for dim in op.dims]

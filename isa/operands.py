@@ -19,7 +19,6 @@ from wsc.isa.program import (
     Asynchronous,
     Dim,
     Extent,
-    Fabric,
     If,
     Location,
     Loop,
@@ -27,6 +26,7 @@ from wsc.isa.program import (
     Number,
     Operand,
     Position,
+    Queue,
     Real,
     Scalar,
 )
@@ -87,7 +87,7 @@ def show_operand(operand: Operand) -> str:
     """One operand of a vector instruction, in its brackets."""
     if isinstance(operand, Mem):
         return f"[{ex.show(operand.address)}]"
-    if isinstance(operand, Fabric):
+    if isinstance(operand, Queue):
         if operand.dims is None:
             return f"<{operand.color}>"
         return f"<{operand.color}: {', '.join(operand.dims)}>"
@@ -284,14 +284,14 @@ class OperandBuilder:
         """``[address]``."""
         return Mem(children[0])
 
-    def queue(self, children: Children) -> Fabric:
+    def queue(self, children: Children) -> Queue:
         """``<color>``."""
-        return Fabric(str(children[0]))
+        return Queue(str(children[0]))
 
-    def held(self, children: Children) -> Fabric:
+    def held(self, children: Children) -> Queue:
         """``<color: n, k>``."""
         color, *dims = present(children)
-        return Fabric(str(color), tuple(map(str, dims)))
+        return Queue(str(color), tuple(map(str, dims)))
 
     def scalar(self, children: Children) -> Scalar:
         """``{expression}``."""

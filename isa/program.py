@@ -45,8 +45,8 @@ class Mem:
 
 
 @dataclass(frozen=True, slots=True)
-class Fabric:
-    """A fabric queue: ``<color>``, or ``<color: n, k>``.
+class Queue:
+    """A queue at the ramp: ``<color>``, or ``<color: n, k>``.
 
     dims: the iteration names with which the operand advances; they are the outermost
     ones of the instruction, and the wavelet is held over the inner ones. None: it
@@ -75,7 +75,7 @@ class Real:
     value: float
 
 
-Operand = Mem | Fabric | Scalar | Real
+Operand = Mem | Queue | Scalar | Real
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +169,12 @@ Statement = Op | Loop | If | Call
 def row_level(op: Op) -> int:
     """How many of an instruction's outer iteration names its rows are told apart by.
 
-    Those of the operand that advances with the most; without fabric operand all but the innermost.
+    Those of the operand that advances with the most; without queue operand all but the innermost.
     """
     advances = [
         len(op.dims) if operand.dims is None else len(operand.dims)
         for operand in op.operands
-        if isinstance(operand, Fabric)
+        if isinstance(operand, Queue)
     ]
     return max(advances) if advances else max(len(op.dims) - 1, 0)
 

@@ -14,13 +14,13 @@ from wsc.isa.expr import Expr
 from wsc.isa.program import (
     Call,
     Dim,
-    Fabric,
     If,
     Location,
     Loop,
     Mem,
     Op,
     Operand,
+    Queue,
     Scalar,
     Statement,
 )
@@ -80,7 +80,7 @@ def colors_of(body: Iterable[Statement]) -> set[str]:
     """The colors that statements name, called procedures not included."""
     found: set[str] = set()
     for op in instructions(body):
-        found |= {operand.color for operand in op.operands if isinstance(operand, Fabric)}
+        found |= {operand.color for operand in op.operands if isinstance(operand, Queue)}
         if op.color is not None:
             found.add(op.color)
     return found

@@ -17,7 +17,6 @@ from wsc.isa.expr import Expr, Int, NotAffine, show, split
 from wsc.isa.fabric import Fabric as Machine
 from wsc.isa.program import (
     Call,
-    Fabric,
     If,
     Location,
     Loop,
@@ -26,6 +25,7 @@ from wsc.isa.program import (
     Operand,
     Procedure,
     Program,
+    Queue,
     Real,
     Region,
     Scalar,
@@ -43,10 +43,13 @@ from wsc.runtime.tables import (
     COUNTED,
     MAX_DIMS,
     RELATIONS,
+    ROW,
     TYPE_INDEX,
     Col,
     Kind,
     Ocol,
+    Records,
+    by_name,
 )
 
 MOST_ROWS = 1 << 24  # the race check numbers them in 24 bits
@@ -71,6 +74,11 @@ class Code:
     where: list[Location]
     units: int
     sends: bool
+
+    @property
+    def records(self) -> Records:
+        """The rows, with names."""
+        return by_name(self.rows, ROW)
 
 
 def window(parameters: Iterable[str], body: Iterable[Statement]) -> tuple[str, ...]:
@@ -375,7 +383,7 @@ class Coder:
         )
 
     def _advance(self, operand: Operand, op: Op) -> int:
-        if not isinstance(operand, Fabric):
+        if not isinstance(operand, Queue):
             return -1
         if operand.dims is None:
             return len(op.dims)
@@ -394,7 +402,7 @@ class Coder:
             dims = tuple(dim.name for dim in op.dims)
             row[Ocol.VALUE], strides = self._address(operand.address, dims, scope, op.where)
             row[Ocol.STRIDES] = self._list(strides)
-        elif isinstance(operand, Fabric):
+        elif isinstance(operand, Queue):
             row[Ocol.KIND] = 1
             row[Ocol.COLOR] = self._color(operand.color, op.where)
             row[Ocol.ADVANCE] = self._advance(operand, op)

@@ -18,7 +18,7 @@ from wsc.runtime.errors import LoadError
 from wsc.runtime.routes import Routes, build_routes, region_tiles
 from wsc.runtime.schedule import Schedule, build_schedule
 from wsc.runtime.sizes import require_for_program
-from wsc.runtime.tables import DTYPES, Col, Kind, Tcol
+from wsc.runtime.tables import DTYPES, Kind, Tcol
 from wsc.runtime.weights import Mapped, Weights, open_weights
 
 NO_REGION = -1
@@ -100,8 +100,8 @@ def load(
     code = flatten(program, machine)
     if code.sends and not machine.dynamic:
         raise LoadError(f"the program sends, but fabric '{machine.name}' has no dynamic network")
-    control = code.rows[:, Col.KIND] == Kind.CONTROL
-    sent = frozenset(code.rows[control, Col.COLOR].tolist())
+    control = code.records.kind == Kind.CONTROL
+    sent = frozenset(code.records.color[control].tolist())
     routes = build_routes(program, machine, sent)
     schedule = build_schedule(program, routes, max_memory)
     tiles = program.width * program.height

@@ -14,7 +14,7 @@ from wsc.isa.turns import each_transfer
 from wsc.isa.types import Control, Side
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.static import static_environment, static_value
-from wsc.runtime.tables import record_type
+from wsc.runtime.tables import Records, by_name, record_type
 
 MAX_ROUTES = 62  # colors with a route in one tile: bits of a machine word, its sign left alone
 NOWHERE, OUTSIDE = -(1 << 30), -1  # neighbours: no route there; over the edge, no transfer
@@ -82,6 +82,11 @@ class Routes:
         fifos[:, Fcol.OFFSET] = np.cumsum(self.depths) - self.depths
         fifos[:, Fcol.POPPED] = -1
         return fifos
+
+    @property
+    def records(self) -> Records:
+        """The slots, with names."""
+        return by_name(self.slots, SLOT)
 
 
 def region_tiles(program: Program, region: Region) -> np.ndarray:

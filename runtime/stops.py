@@ -13,7 +13,6 @@ from wsc.isa.values import PARTIAL
 from wsc.runtime.code import Code
 from wsc.runtime.errors import place
 from wsc.runtime.image import Image
-from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
 
 MOST_LINES, MOST_TILES = 24, 4
@@ -61,7 +60,7 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
     """
     schedule = image.schedule
     for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
-        slot = image.routes.slots[int(queue[Qcol.SLOT])]
+        slot = image.routes.records[int(queue[Qcol.SLOT])]
         shape = schedule.shapes[schedule.records[queue[Qcol.RECORD], Rcol.SHAPE]]
         transfer = image.transfers[int(shape[Hcol.TRANSFER])]
         direction = int(shape[Hcol.DIRECTION])
@@ -73,8 +72,8 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
             what = f"the drain into '{transfer.tensor}' waits for wavelets"
         else:
             what = f"the lookup in '{transfer.tensor}' waits for index values"
-        color = image.program.colors[int(slot[Scol.COLOR])][0]
-        yield Wait(int(slot[Scol.TILE]), f"{what} (color '{color}')", transfer.where)
+        color = image.program.colors[int(slot.color)][0]
+        yield Wait(int(slot.tile), f"{what} (color '{color}')", transfer.where)
 
 
 def sentence(where: Location, at: str, what: str, nodes: tuple[str, ...]) -> str:
@@ -87,27 +86,30 @@ def nodes_of(code: Code, statement: int) -> tuple[str, ...]:
     return code.statements[statement].nodes if 0 <= statement < len(code.statements) else ()
 
 
-def fault_text(program: Program, name: str, instruction: str, a: int, b: int, outward: bool) -> str:
+def fault_text(
+    program: Program, name: str, instruction: str, value: int, bound: int, outward: bool
+) -> str:
     """What an instruction did that the machine does not allow.
 
-    name: of the member of the engine's ``Fault``. a, b: its numbers. outward: of a queue that is
-    missing, whether it would lead to the router.
+    name: of the member of the engine's ``Fault``. value: what was found. bound: what it is held
+    against, or a second number. outward: of a queue that is missing, whether it would lead to the
+    router.
     """
     if name == "DOMAIN":
-        return PARTIAL[instruction].refusal.format(a=a, b=b)
+        return PARTIAL[instruction].refusal.format(a=value, b=bound)
     if name == "QUEUE":
         way = "to" if outward else "from"
-        return f"no route {way} the router for color '{program.colors[a][0]}' in this tile"
+        return f"no route {way} the router for color '{program.colors[value][0]}' in this tile"
     return {
-        "ADDRESS": f"SRAM address {a} is out of range, the program's data has {b} bytes",
-        "ALIGNMENT": f"SRAM address {a} or a stride is no multiple of {b} bytes",
-        "NEGATIVE": f"the count {a} is negative",
-        "TARGET": f"the target tile ({a}, {b}) is outside the region",
-        "CALLS": f"calls nest deeper than {a}",
-        "REGISTERS": f"the register windows need more than {a} registers",
-        "EXTENT": f"{a} turns or steps of one dimension, and there may be {b}",
-        "STEPS": f"more than {a} steps in one instruction",
-        "ROW": f"more than {a} steps in one row",
+        "ADDRESS": f"SRAM address {value} is out of range, the program's data has {bound} bytes",
+        "ALIGNMENT": f"SRAM address {value} or a stride is no multiple of {bound} bytes",
+        "NEGATIVE": f"the count {value} is negative",
+        "TARGET": f"the target tile ({value}, {bound}) is outside the region",
+        "CALLS": f"calls nest deeper than {value}",
+        "REGISTERS": f"the register windows need more than {value} registers",
+        "EXTENT": f"{value} turns or steps of one dimension, and there may be {bound}",
+        "STEPS": f"more than {value} steps in one instruction",
+        "ROW": f"more than {value} steps in one row",
         "RECORD": "the run for values did not come to this line so often; the program has a race, "
         "or the simulator a fault",
     }[name]

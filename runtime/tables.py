@@ -22,6 +22,9 @@ CLASS_INDEX = {timing: number for number, timing in enumerate(Timing)}
 COUNTED = (*(row.name for row in TABLE), "loop", "if", "call")
 
 
+Records = Any  # a NumPy record array, whose attributes are those of a type made below
+
+
 def record_type(columns: type[IntEnum], of: Any, width: int) -> np.dtype[np.void]:
     """A row of a table as a record: each column is a field, by its name in small letters.
 
@@ -45,6 +48,11 @@ def record_type(columns: type[IntEnum], of: Any, width: int) -> np.dtype[np.void
 def as_records(table: np.ndarray, record: np.dtype[np.void]) -> np.ndarray:
     """The same memory, a record for each row."""
     return table.view(record).reshape(-1)
+
+
+def by_name(table: np.ndarray, record: np.dtype[np.void]) -> Records:
+    """The same memory for Python that looks at rows: columns are attributes, of one or of all."""
+    return table.view(record).reshape(-1).view(np.recarray)
 
 
 def as_columns(table: np.ndarray, of: Any) -> np.ndarray:
@@ -101,7 +109,7 @@ class Col(IntEnum):
     RANK = 11  # dimensions, or registers of the called procedure
     UNIT = 12  # stream unit + 1, 0 for the main thread
     DONE = 13  # semaphore signalled when done, or -1
-    LEVEL = 14  # outer dimensions that form rows; -1 without fabric operand
+    LEVEL = 14  # outer dimensions that form rows; -1 without queue operand
     STATEMENT = 15  # statement of main, or -1 within a procedure
     COLOR = 16
 
@@ -124,7 +132,7 @@ class Ocol(IntEnum):
     TYPE = 1
     VALUE = 2  # reference to address or integer, or index of the real
     COLOR = 3
-    ADVANCE = 4  # outer dimensions with which a fabric operand advances
+    ADVANCE = 4  # outer dimensions with which a queue operand advances
     STRIDES = 5  # first of the references to the strides
 
 

@@ -21,8 +21,7 @@ from wsc.isa.counted import StatementCycles
 from wsc.isa.shown import escaped, named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.observations.records import Reason
-from wsc.runtime.routes import Scol
-from wsc.runtime.tables import COUNTED, Col
+from wsc.runtime.tables import COUNTED
 
 if TYPE_CHECKING:
     from wsc.runtime.image import Image
@@ -354,7 +353,7 @@ class _UnitWriter:
             args["node"] = node
         for _, length, state, *_ in group:
             args[STATES[state]] = args.get(STATES[state], 0) + length
-        name = COUNTED[int(self.image.code.rows[row, Col.OPCODE])]
+        name = COUNTED[int(self.image.code.records.opcode[row])]
         return _slice(
             _FIRST_TILE + self.trace.tile, self.trace.unit, name, "instruction", begin, end, args
         )
@@ -363,7 +362,7 @@ class _UnitWriter:
         """The line of a wait, and the color, semaphore or unit."""
         args: dict[str, Any] = {"line": self.image.code.where[row].line}
         if state in (Reason.INPUT, Reason.OUTPUT):
-            number = int(self.image.routes.slots[what, Scol.COLOR])
+            number = int(self.image.routes.records.color[what])
             args["color"] = self.image.program.colors[number][0]
         elif state == Reason.SEMAPHORE:
             args["semaphore"] = f"s{what}"

@@ -159,7 +159,7 @@ class _Text:
         return " for " + ", ".join(f"{name}:{size}" for name, size in dims) if dims else ""
 
     def queue(self, color: str, dims: list[tuple[str, str]]) -> str:
-        """A fabric operand that advances with some of the outer names."""
+        """A queue operand that advances with some of the outer names."""
         if self.rng.random() < 0.4:
             return f"<{color}>"
         outer = [name for name, _ in dims[: self.rng.randint(0, len(dims))]]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wsc.isa import expr as ex
-from wsc.isa.program import Call, Fabric, Loop, Mem, Op, Program, Region, Scalar, Statement
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Region, Scalar, Statement
 from wsc.isa.statements import Use, assigned, blocks, expressions, statements
 
 End = tuple[bool, str]  # of a queue: whether it is an output queue, and the color
@@ -61,7 +61,7 @@ def ends_of(op: Op) -> tuple[End, ...]:
     found = [
         (index == 0, operand.color)
         for index, operand in enumerate(op.operands)
-        if isinstance(operand, Fabric)
+        if isinstance(operand, Queue)
     ]
     return (*found, (True, op.color)) if op.color is not None else tuple(found)
 

@@ -19,11 +19,11 @@ from wsc.isa import expr as ex
 from wsc.isa.limits import MOST_NUMBER, fits_word
 from wsc.isa.program import (
     Call,
-    Fabric,
     If,
     Loop,
     Mem,
     Op,
+    Queue,
     Region,
     Scalar,
     Statement,
@@ -396,7 +396,7 @@ class _Follower:
         if op.color is not None:
             traffic.send(op.color, op.control, tiles)
         for index, operand in enumerate(op.operands):
-            if not isinstance(operand, Fabric):
+            if not isinstance(operand, Queue):
                 continue
             count: Number | None = tiles
             for name, extent in known.items():

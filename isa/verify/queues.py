@@ -17,7 +17,7 @@ from typing import Any
 
 from wsc.isa import expr as ex
 from wsc.isa.code_size import reachable
-from wsc.isa.program import Call, Fabric, If, Loop, Op, Procedure, Region, Scalar, Statement
+from wsc.isa.program import Call, If, Loop, Op, Procedure, Queue, Region, Scalar, Statement
 from wsc.isa.statements import Use, assigned, expressions, instructions, statements
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import Side
@@ -86,7 +86,7 @@ def _ends(op: Op) -> list[End]:
     found = [
         (index == 0, operand.color)
         for index, operand in enumerate(op.operands)
-        if isinstance(operand, Fabric)
+        if isinstance(operand, Queue)
     ]
     return [*found, (True, op.color)] if op.color is not None else found
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from wsc.isa import expr as ex
 from wsc.isa.program import (
-    Fabric,
     Mem,
     Op,
     Operand,
     Procedure,
+    Queue,
     Real,
     Region,
     Scalar,
@@ -29,7 +29,7 @@ _KINDS: dict[Form, tuple[type[Operand], ...]] = {
     Form.CONTROL: (),
     Form.SEMAPHORE: (Scalar,),
 }
-_WORDS = {Mem: "[address]", Fabric: "<color>", Scalar: "an integer", Real: "a number"}
+_WORDS = {Mem: "[address]", Queue: "<color>", Scalar: "an integer", Real: "a number"}
 
 
 def scopes(context: Context) -> Iterator[tuple[Procedure | Region, frozenset[str]]]:
@@ -93,13 +93,13 @@ def _vector(context: Context, op: Op, row: Instr) -> bool:
         context.say(f"'{row.name}' takes {count} operands, not {len(op.operands)}", op)
         return False
     target = op.operands[0]
-    if isinstance(target, Scalar | Real) or (row.accumulates and isinstance(target, Fabric)):
+    if isinstance(target, Scalar | Real) or (row.accumulates and isinstance(target, Queue)):
         wanted = "[address]" if row.accumulates else "[address] or <color>"
         context.say(f"'{row.name}' writes to {wanted}, not to {_WORDS[type(target)]}", op)
         return False
     taken: set[str] = set()
     for operand in op.operands[1:]:
-        if isinstance(operand, Fabric):
+        if isinstance(operand, Queue):
             if operand.color in taken:
                 message = f"<{operand.color}> is taken twice: a queue gives one operand"
                 context.say(message, op, operand.color)
@@ -155,7 +155,7 @@ def _asynchronous(context: Context, op: Op, row: Instr) -> None:
 
 
 def _encoding(context: Context, op: Op, registers: frozenset[str]) -> None:
-    """Descriptors are affine, dimensions few, and fabric operands advance with outer ones."""
+    """Descriptors are affine, dimensions few, and queue operands advance with outer ones."""
     names = tuple(dim.name for dim in op.dims)
     limit = context.fabric.dimensions
     if len(names) > limit:
@@ -173,7 +173,7 @@ def _encoding(context: Context, op: Op, registers: frozenset[str]) -> None:
                 context.say(str(error), op)
         elif isinstance(operand, Scalar):
             _plain(context, operand.value, registers, op)
-        elif isinstance(operand, Fabric):
+        elif isinstance(operand, Queue):
             held = operand.dims or ()
             if held != names[: len(held)]:
                 message = f"<{operand.color}> must advance with the outermost names, which are "

@@ -14,11 +14,11 @@ from wsc.isa.code_size import reachable
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, fits_word
 from wsc.isa.program import (
     Call,
-    Fabric,
     If,
     Loop,
     Mem,
     Op,
+    Queue,
     Region,
     Statement,
     Tensor,
@@ -180,7 +180,7 @@ def code(context: Context, network: Network, found: list[Site]) -> None:
                     extents,
                     environments[site.region.name],
                 )
-            elif isinstance(operand, Fabric):
+            elif isinstance(operand, Queue):
                 ramp.check(site, operand.color, index == 0, reach)
         if site.op.color is not None:
             ramp.check(site, site.op.color, True, reach)

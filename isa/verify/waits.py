@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wsc.isa.program import Fabric, Op
+from wsc.isa.program import Op, Queue
 from wsc.isa.types import Side
 from wsc.isa.verify.context import SIDES, Context, Mask, bit
 from wsc.isa.verify.graph import Indices, find_cycle
@@ -40,12 +40,12 @@ def _kernels(context: Context, network: Network, found: list[Site]) -> dict[str,
     kernels: dict[str, _Kernel] = {}
     for site in found:
         operands = site.op.operands
-        if not operands or not isinstance(operands[0], Fabric):
+        if not operands or not isinstance(operands[0], Queue):
             continue
         target = operands[0].color
         scope = f"{site.region.name}/main" if site.scope == "main" else site.scope
         for operand in operands[1:]:
-            if isinstance(operand, Fabric) and {operand.color, target} <= set(network.paths):
+            if isinstance(operand, Queue) and {operand.color, target} <= set(network.paths):
                 kernel = kernels.setdefault(scope, _Kernel())
                 link = operand.color, target
                 mask = kernel.links.setdefault(link, np.zeros(shape, bool))

@@ -12,12 +12,13 @@ RAMP = 4
 
 
 @kernel
-def fault(s: Machine, code: int, tile: int, unit: int, row: int, a: int, b: int) -> None:
+def fault(s: Machine, code: int, tile: int, unit: int, row: int, value: int, bound: int) -> None:
     """Stop the run at the end of this cycle.
 
     Of several faults the first cycle's counts, then the first tile's; at a tile the core's comes
     before those of the edge, and those in the order of the transfers. So the engines, which meet
-    them in other orders, tell of the same one.
+    them in other orders, tell of the same one. value: what was found; bound: what it is held
+    against, or a second number that its sentence tells.
     """
     now = s.now[0]
     time = now.local
@@ -33,8 +34,8 @@ def fault(s: Machine, code: int, tile: int, unit: int, row: int, a: int, b: int)
         now.error_unit = unit
         now.error_turn = turn
         now.error_row = row
-        now.error_a = a
-        now.error_b = b
+        now.error_value = value
+        now.error_bound = bound
 
 
 @kernel

@@ -88,8 +88,8 @@ RUN = fields(  # of the run
     "error_unit",
     "error_row",
     "error_turn",  # among those at its tile in its cycle
-    "error_a",  # two numbers for its sentence
-    "error_b",
+    "error_value",  # what was found, for its sentence
+    "error_bound",  # and what it is held against
     # The edge.
     "credit_in",  # bytes that may still be fed, and drained
     "credit_out",
@@ -174,7 +174,7 @@ UNIT = np.dtype(
         "left",  # rows to go
         "cycles",  # of a row
         "steps",  # of a row
-        "length",  # cycles of an instruction without fabric operand, from its start
+        "length",  # cycles of an instruction without queue operand, from its start
         "target",  # tile that a send goes to
         "phase",  # what of its message comes next
     )

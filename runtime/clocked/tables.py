@@ -51,6 +51,7 @@ from wsc.runtime.tables import (
     Ocol,
     as_columns,
     as_records,
+    by_name,
 )
 
 Tables = dict[str, np.ndarray]
@@ -265,10 +266,10 @@ def observe(machine: Any) -> Observations:
         dynamic_links=machine.dynamic_links,
         counted=machine.counted,
         semaphores=machine.semaphores,
-        slots=as_columns(machine.slots, np.int32),
-        fifos=as_columns(machine.fifos, np.int64),
+        slots=by_name(machine.slots, SLOT),
+        fifos=by_name(machine.fifos, FIFO),
         queues=as_columns(machine.queues, np.int64),
-        positions=as_columns(machine.positions, np.int32),
+        positions=by_name(machine.positions, POSITION),
         held=machine.dynamic_inputs["count"],
         traced=machine.traced,
         trace=machine.trace,

@@ -20,10 +20,9 @@ from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.nodes import statements_of
 from wsc.runtime.observations.records import Reason
-from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import Hcol, Qcol, Rcol
 from wsc.runtime.stops import coordinates
-from wsc.runtime.tables import COUNTED, Col
+from wsc.runtime.tables import COUNTED
 
 EDGE = "the edge"
 
@@ -286,15 +285,15 @@ class Causes:
         if who < threads:
             tile, unit = divmod(who, self.units)
             doer = f"tile {coordinates(image.program, tile)}"
-            name = COUNTED[int(image.code.rows[row, Col.OPCODE])]
+            name = COUNTED[int(image.code.records.opcode[row])]
             node = image.code.statements[statement].nodes
             doer += f", stream unit {unit - 1}" if unit else ""
             return Place(doer, image.code.where[row], name, named(node))
         schedule = image.schedule
         shape = schedule.shapes[schedule.records[row, Rcol.SHAPE]]
         transfer = image.transfers[int(shape[Hcol.TRANSFER])]
-        slot = image.routes.slots[int(schedule.queues[who - threads, Qcol.SLOT])]
-        at = coordinates(image.program, int(slot[Scol.TILE]))
+        slot = image.routes.records[int(schedule.queues[who - threads, Qcol.SLOT])]
+        at = coordinates(image.program, int(slot.tile))
         verb = "feed" if transfer.direction is Direction.FEED else "drain"
         text = f"{verb} {transfer.tensor}"
         return Place(f"{EDGE} at {at}", transfer.where, text, named(transfer.nodes))
@@ -303,7 +302,7 @@ class Causes:
         """What an event waited for before it began, in words; empty if for nothing."""
         reason, what = Reason(int(event["reason"])), int(event["what"])
         if reason in (Reason.INPUT, Reason.OUTPUT):
-            number = int(self.image.routes.slots[what, Scol.COLOR])
+            number = int(self.image.routes.records.color[what])
             color = self.image.program.colors[number][0]
             return f"{'a wavelet of' if reason is Reason.INPUT else 'room for'} color '{color}'"
         return {

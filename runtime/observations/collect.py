@@ -16,8 +16,7 @@ from wsc.isa.types import DType
 from wsc.runtime.counters import ColorLinks, Counters, Stall
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
-from wsc.runtime.routes import Scol
-from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
+from wsc.runtime.tables import COUNTED, Kind, Ocol
 
 FABRIC = 1  # kind of an operand
 _QUEUES = (Reason.INPUT, Reason.OUTPUT)  # columns of ``Observations.stalls``
@@ -115,7 +114,7 @@ def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
         key = (
             code.where[row],
             names[bisect_right(starts, row) - 1],
-            COUNTED[int(code.rows[row, Col.OPCODE])],
+            COUNTED[int(code.records.opcode[row])],
             Reason(reason).name.lower(),
             color,
             number,
@@ -127,16 +126,16 @@ def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
 
 def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
     """The color, and the number of the semaphore or unit, that a row of the code waits for."""
-    rows, operands = image.code.rows, image.code.operands
+    rows, operands = image.code.records, image.code.operands
     if reason is Reason.SEMAPHORE:
-        return "", int(rows[row, Col.SEMAPHORE])
+        return "", int(rows.semaphore[row])
     if reason is Reason.UNIT:
-        return "", int(rows[row, Col.UNIT]) - 1
+        return "", int(rows.unit[row]) - 1
     if reason is Reason.DYNAMIC:
         return "", -1
-    if rows[row, Col.KIND] == Kind.CONTROL:
-        return image.program.colors[int(rows[row, Col.COLOR])][0], -1
-    first, count = int(rows[row, Col.OPERANDS]), int(rows[row, Col.COUNT])
+    if rows.kind[row] == Kind.CONTROL:
+        return image.program.colors[int(rows.color[row])][0], -1
+    first, count = int(rows.operands[row]), int(rows.count[row])
     bounds = (first, first + 1) if reason is Reason.OUTPUT else (first + 1, first + count)
     mine = operands[slice(*bounds)]
     numbers = mine[mine[:, Ocol.KIND] == FABRIC, Ocol.COLOR].tolist()
@@ -164,10 +163,10 @@ def _energy_tiles(image: Image, seen: Observations, table: np.ndarray, cycles: i
     """Picojoules of each tile; a hop is the tile's that a wavelet leaves."""
     each = image.fabric.energy
     hops = np.zeros(image.tiles, np.int64)
-    inside = seen.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
+    inside = seen.slots.next >= 0
     leaving = (seen.moves[:, :4] * inside).sum(axis=1)
     slots = int(image.routes.slot_first[-1])
-    np.add.at(hops, image.routes.slots[:slots, Scol.TILE], leaving[:slots])
+    np.add.at(hops, image.routes.records.tile[:slots], leaving[:slots])
     if image.code.sends:
         hops += seen.dynamic_links[:, :4].sum(axis=1)
     return (
@@ -182,7 +181,7 @@ def _energy_tiles(image: Image, seen: Observations, table: np.ndarray, cycles: i
 
 def _hops(seen: Observations) -> int:
     """Wavelets that went over a link between two tiles."""
-    inside = seen.slots[:, Scol.NEXT : Scol.NEXT + 4] >= 0
+    inside = seen.slots.next >= 0
     return int(seen.moves[:, :4][inside].sum())
 
 
@@ -191,14 +190,14 @@ def _colors(
 ) -> tuple[ColorLinks, ...]:
     """The counts of the slots, spread over the tiles."""
     found: list[ColorLinks] = []
-    slots = image.routes.slots[: int(image.routes.slot_first[-1])]
+    slots = image.routes.records[: int(image.routes.slot_first[-1])]
     for number, (name, _) in enumerate(image.program.colors):
-        mine = np.nonzero(slots[:, Scol.COLOR] == number)[0]
+        mine = np.nonzero(slots.color == number)[0]
         wavelets, lost = np.zeros((2, image.tiles, 6), dtype=np.int64)
-        wavelets[slots[mine, Scol.TILE]] = seen.moves[mine]
-        lost[slots[mine, Scol.TILE]] = seen.lost[mine]
+        wavelets[slots.tile[mine]] = seen.moves[mine]
+        lost[slots.tile[mine]] = seen.lost[mine]
         stalls = np.zeros((image.tiles, 2), np.int64)
-        stalls[slots[mine, Scol.TILE]] = waited.slots[mine]
+        stalls[slots.tile[mine]] = waited.slots[mine]
         inward, outward = stalls.T.reshape(2, *shape)
         links = wavelets.reshape(*shape, 6), lost.reshape(*shape, 6)
         found.append(ColorLinks(name, *links, inward, outward))

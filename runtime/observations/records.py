@@ -7,6 +7,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from wsc.runtime.tables import Records
+
 NEVER = 1 << 62
 
 
@@ -151,10 +153,10 @@ class Observations:
     dynamic_links: np.ndarray
     counted: np.ndarray
     semaphores: np.ndarray
-    slots: np.ndarray
-    fifos: np.ndarray
+    slots: Records
+    fifos: Records
     queues: np.ndarray
-    positions: np.ndarray
+    positions: Records
     held: np.ndarray
     traced: np.ndarray
     trace: np.ndarray

@@ -20,11 +20,10 @@ from wsc.runtime.observations.records import NEVER, Mode, Reason, Status
 from wsc.runtime.reference.compiled import LIBRARY
 from wsc.runtime.reference.cycles import run_until
 from wsc.runtime.reference.tables import make_machine
-from wsc.runtime.routes import Fcol, Scol
 from wsc.runtime.runs import Options
 from wsc.runtime.stops import unit_name
 from wsc.runtime.store import make_outputs
-from wsc.runtime.tables import COUNTED, Col
+from wsc.runtime.tables import COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ class Session:
                 continue
             statement = int(unit["statement"])
             node = named(code.statements[statement].nodes) if code.statements else ""
-            name = COUNTED[int(code.rows[row, Col.OPCODE])]
+            name = COUNTED[int(code.records.opcode[row])]
             yield ThreadState(unit_name(number), code.where[row], name, node, self._doing(tile, me))
 
     def _doing(self, tile: int, me: int) -> str:
@@ -186,32 +185,32 @@ class Session:
         """The router's buffers of a tile, and its core's queues, by color."""
         slots, routes = self._seen.slots, self.image.routes
         for slot in range(int(routes.slot_first[tile]), int(routes.slot_first[tile + 1])):
-            color = self.image.program.colors[int(slots[slot, Scol.COLOR])][0]
+            color = self.image.program.colors[int(slots.color[slot])][0]
             yield self._queue(color, "router", slot, self._position(slot))
-            if slots[slot, Scol.INPUT] >= 0:
-                yield self._queue(color, "input queue", int(slots[slot, Scol.INPUT]))
-            if slots[slot, Scol.OUTPUT] >= 0:
-                yield self._queue(color, "output queue", int(slots[slot, Scol.OUTPUT]))
+            if slots.input[slot] >= 0:
+                yield self._queue(color, "input queue", int(slots.input[slot]))
+            if slots.output[slot] >= 0:
+                yield self._queue(color, "output queue", int(slots.output[slot]))
 
     def _queue(self, color: str, kind: str, fifo: int, note: str = "") -> QueueState:
-        head, count, depth, offset = (
-            int(self._seen.fifos[fifo, column])
-            for column in (Fcol.HEAD, Fcol.COUNT, Fcol.DEPTH, Fcol.OFFSET)
-        )
+        queue = self._seen.fifos[fifo]
+        head, count = int(queue.head), int(queue.count)
+        depth, offset = int(queue.depth), int(queue.offset)
         cells = [self._machine.cells[offset + (head + place) % depth] for place in range(count)]
         values = tuple(None if cell["control"] else int(cell["value"]) for cell in cells)
         return QueueState(color, kind, values, depth, note)
 
     def _position(self, slot: int) -> str:
         slots = self._seen.slots
-        position = int(slots[slot, Scol.FIRST] + slots[slot, Scol.POSITION])
-        receive, send = (int(value) for value in self._seen.positions[position])
+        position = int(slots.first[slot] + slots.position[slot])
+        place = self._seen.positions[position]
+        receive, send = int(place.accept), int(place.send)
         sides = list(Side)
         ways = ", ".join(side.value for side in sides if send >> side.index & 1)
         receives = next(side.value for side in sides if side.index == receive)
-        of = int(slots[slot, Scol.POSITIONS])
+        of = int(slots.positions[slot])
         head = f"{receives} -> {ways}"
-        return head + (f", position {int(slots[slot, Scol.POSITION]) + 1} of {of}" * (of > 1))
+        return head + (f", position {int(slots.position[slot]) + 1} of {of}" * (of > 1))
 
     def memory(self, tile: int) -> np.ndarray:
         """The bytes of a tile's SRAM, as a view."""

@@ -61,7 +61,7 @@ def emit(s: Machine, thread: int, slot: int, value: int, control: int, t: int) -
     wake_output(s, slot)
 
 
-# --- rows of an instruction with fabric operands ------------------------------------------
+# --- rows of an instruction with queue operands ------------------------------------------
 
 
 @kernel
@@ -109,7 +109,7 @@ def take_inputs(s: Machine, tile: int, thread: int, row: int, t: int) -> None:
 
 @kernel
 def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> None:
-    """Start one row of an instruction with fabric operands, if its queues allow."""
+    """Start one row of an instruction with queue operands, if its queues allow."""
     if not row_ready(s, unit, thread, row, t):
         return
     if s.now[0].causes != 0:

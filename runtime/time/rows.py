@@ -1,4 +1,4 @@
-"""Rows of an instruction with fabric operands: the way to the next, and the counts."""
+"""Rows of an instruction with queue operands: the way to the next, and the counts."""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ def send(m: Machine, thread: int, row: int, task: int, total: int) -> None:
 def start(m: Machine, thread: int, row: int) -> bool:
     """Begin a vector instruction or send; whether the thread goes on.
 
-    What has no fabric operand, and what has its wavelets, is done at once.
+    What has no queue operand, and what has its wavelets, is done at once.
     """
     now, height = m.now, m.now[0].height
     x, y, unit = thread // height, thread % height, m.rows[row, UNIT]

@@ -182,7 +182,7 @@ def take_index(m: Machine, shape: int, value: int, tile: int) -> bool:
     if value < 0 or value >= m.lookups[lookup, 2]:
         now = m.now
         now[0].fault, now[0].fault_tile, now[0].fault_unit = BAD_LOOKUP, tile, -1
-        now[0].fault_row, now[0].fault_a = m.shapes[shape, TRANSFER], value
+        now[0].fault_row, now[0].fault_value = m.shapes[shape, TRANSFER], value
         return False
     m.lookup_value[m.lookups[lookup, 0] + m.lookup_count[lookup]] = value
     m.lookup_count[lookup] += 1

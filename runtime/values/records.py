@@ -7,7 +7,7 @@ numbered by columns, ``x * height + y``.
 A *thread* is the main thread of several neighbouring rows of a column that are in the same
 state; it has the number of its first tile. Where something differs between its rows it is
 split, and threads that have become equal again are joined. A *task* is an instruction with
-fabric operands, of a thread or of a stream unit, with its operands captured; it has the number
+queue operands, of a thread or of a stream unit, with its operands captured; it has the number
 ``tile * units + unit`` of its first tile.
 """
 
@@ -153,8 +153,8 @@ RUNNING = np.dtype(
         ("fault_unit", np.int64),
         ("fault_row", np.int64),
         ("fault_statement", np.int64),
-        ("fault_a", np.int64),
-        ("fault_b", np.int64),
+        ("fault_value", np.int64),
+        ("fault_bound", np.int64),
         ("moved", np.int64),  # elements of the edge
         ("elements", np.int64),
         ("macs_f32", np.int64),

@@ -9,7 +9,7 @@ import numpy as np
 from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
-from wsc.runtime.routes import NOWHERE, OUTSIDE, Scol
+from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.schedule import Qcol, side_of_port
 from wsc.runtime.stops import (
     Wait,
@@ -21,7 +21,7 @@ from wsc.runtime.stops import (
     sentence,
     unit_name,
 )
-from wsc.runtime.tables import COUNTED, Col, Ocol
+from wsc.runtime.tables import COUNTED, Ocol
 from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.records import Fault, Standing
@@ -33,18 +33,20 @@ FABRIC = 1  # kind of an operand
 def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     """Message and place of the fault that stopped a run."""
     now = machine.now[0]
-    code, row, a = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_a"])
+    code, row, value = Fault(int(now["fault"])), int(now["fault_row"]), int(now["fault_value"])
     tile = _tile(image, int(now["fault_tile"]))
     if code is Fault.LOOKUP:
         transfer = image.transfers[row]
         number = edge_places(image.program.edge_tensors)[transfer.direction, transfer.tensor]
         rows = image.program.edge_tensors[number].shape[0]
-        what = f"lookup in '{transfer.tensor}': index {a} is outside [0, {rows})"
+        what = f"lookup in '{transfer.tensor}': index {value} is outside [0, {rows})"
         who, where, nodes = "edge", transfer.where, transfer.nodes
     else:
         who, where = unit_name(int(now["fault_unit"])), image.code.where[row]
-        b, name = int(now["fault_b"]), _name(image, row)
-        what = f"'{name}': {fault_text(image.program, code.name, name, a, b, b == OUT_COLUMN)}"
+        bound, name = int(now["fault_bound"]), _name(image, row)
+        outward = bound == OUT_COLUMN
+        text = fault_text(image.program, code.name, name, value, bound, outward)
+        what = f"'{name}': {text}"
         nodes = nodes_of(image.code, int(now["fault_statement"]))
     return sentence(where, f"tile {coordinates(image.program, tile)}, {who}", what, nodes), where
 
@@ -52,9 +54,9 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
 def out_of_memory(image: Image, machine: Machine) -> str:
     """Which wavelets took the last of the memory, if any did."""
     now = machine.now[0]
-    if now["fault_a"] < 0:
+    if now["fault_value"] < 0:
         return "an instruction's operands would take more memory than the run may take"
-    stream = machine.streams[int(now["fault_a"])]
+    stream = machine.streams[int(now["fault_value"])]
     color = image.program.colors[int(stream["color"])][0]
     held = 4 * int(now["end_of_storage"] - now["memory"])
     return (
@@ -70,7 +72,7 @@ def _tile(image: Image, number: int) -> int:
 
 
 def _name(image: Image, row: int) -> str:
-    return COUNTED[int(image.code.rows[row, Col.OPCODE])]
+    return COUNTED[int(image.code.records.opcode[row])]
 
 
 # --- who waits --------------------------------------------------------------------------
@@ -106,7 +108,7 @@ def _threads(image: Image, machine: Machine) -> Iterator[Wait]:
             if state == Standing.TASK:
                 what = _wanted(image, machine, first * units, tile)
             elif state == Standing.UNIT:
-                what = f"stream unit {int(image.code.rows[row, Col.UNIT]) - 1} to be free"
+                what = f"stream unit {int(image.code.records.unit[row]) - 1} to be free"
             else:
                 what = _semaphore(image, machine, first, row, tile)
             text = f"main thread at '{_name(image, row)}' waits for {what}"
@@ -114,12 +116,12 @@ def _threads(image: Image, machine: Machine) -> Iterator[Wait]:
 
 
 def _semaphore(image: Image, machine: Machine, first: int, row: int, tile: int) -> str:
-    number = int(image.code.rows[row, Col.SEMAPHORE])
+    number = int(image.code.records.semaphore[row])
     x, y = divmod(tile, image.program.height)
     has = machine.semaphores[
         (x * int(machine.now["semaphores"][0]) + number) * image.program.height + y
     ]
-    ref = image.code.refs[int(image.code.rows[row, Col.AMOUNT])].tolist()
+    ref = image.code.refs[int(image.code.records.amount[row])].tolist()
     region = machine.regions[int(machine.threads[first]["region"])].tolist()
     needs = int(image.code.pool[ref[0] + (x - region[0]) * ref[1] + (y - region[1]) * ref[2]])
     frame = first * int(machine.now["registers"][0]) + int(machine.threads[first]["frame"])
@@ -143,11 +145,11 @@ def _units(image: Image, machine: Machine) -> Iterator[Wait]:
 
 def _wanted(image: Image, machine: Machine, task: int, tile: int) -> str:
     """The first queue that has too few wavelets for an instruction."""
-    row = image.code.rows[int(machine.tasks[task]["row"])]
+    row = image.code.records[int(machine.tasks[task]["row"])]
     x, y = divmod(tile, image.program.height)
     found = ""
-    for k in range(1, int(row[Col.COUNT])):
-        operand = image.code.operands[int(row[Col.OPERANDS]) + k]
+    for k in range(1, int(row.count)):
+        operand = image.code.operands[int(row.operands) + k]
         if operand[Ocol.KIND] != FABRIC:
             continue
         color = int(operand[Ocol.COLOR])
@@ -196,23 +198,23 @@ def _undrained(image: Image, machine: Machine) -> Iterator[Wait]:
         count = _held(machine, first + queue)
         if count == 0:
             continue
-        row = image.routes.slots[int(machine.queues[queue, Qcol.SLOT])]
-        color = image.program.colors[int(row[Scol.COLOR])][0]
+        row = image.routes.records[int(machine.queues[queue, Qcol.SLOT])]
+        color = image.program.colors[int(row.color)][0]
         side = list(Side)[side_of_port(int(machine.queues[queue, Qcol.PORT]), width, height)]
         text = f"router holds {count} of color '{color}', waits for {_why(side, OUTSIDE)}"
-        yield Wait(int(row[Scol.TILE]), text, _route(image, int(machine.queues[queue, Qcol.SLOT])))
+        yield Wait(int(row.tile), text, _route(image, int(machine.queues[queue, Qcol.SLOT])))
 
 
 def _routers(image: Image, machine: Machine) -> Iterator[Wait]:
     """Runs of wavelets that cannot leave a router, or a core."""
     routers = machine.routers[: int(machine.now["slots"][0])]
     for slot in np.nonzero((routers["first"] >= 0) | (routers["out_first"] >= 0))[0].tolist():
-        row = image.routes.slots[slot]
-        color = image.program.colors[int(row[Scol.COLOR])][0]
-        tile = int(row[Scol.TILE])
+        row = image.routes.records[slot]
+        color = image.program.colors[int(row.color)][0]
+        tile = int(row.tile)
         count = _count(machine, int(routers[slot]["first"]))
         if count:
-            sides = ", ".join(_sides(machine, row, slot)) or "the switch"
+            sides = ", ".join(_sides(machine, row.next, slot)) or "the switch"
             text = f"router holds {count} of color '{color}', waits for {sides}"
             yield Wait(tile, text, _route(image, slot))
         count = _count(machine, int(routers[slot]["out_first"]))
@@ -230,11 +232,11 @@ def _count(machine: Machine, run: int) -> int:
     return total
 
 
-def _sides(machine: Machine, row: np.ndarray, slot: int) -> Iterator[str]:
+def _sides(machine: Machine, beyond: np.ndarray, slot: int) -> Iterator[str]:
     pending = int(machine.routers[slot]["pending"])
     for side in list(Side)[:4]:
         if pending >> side.index & 1:
-            yield _why(side, int(row[Scol.NEXT + side.index]))
+            yield _why(side, int(beyond[side.index]))
 
 
 def _why(side: Side, beyond: int) -> str:
@@ -247,30 +249,30 @@ def _why(side: Side, beyond: int) -> str:
 
 def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
     """Wavelets of colors with one route that reach a side on which they cannot leave."""
-    slots = image.routes.slots[: len(traced.origin)]
+    slots = image.routes.records[: len(traced.origin)]
     known = np.nonzero((traced.stuck != 0) & (traced.origin >= 0))[0]
     for slot in known.tolist():
-        if slots[slot, Scol.GUIDED]:
+        if slots.guided[slot]:
             continue
         count = int(sent(image, machine, traced, traced.origin[slot : slot + 1])[0])
         if count:
-            color = image.program.colors[int(slots[slot, Scol.COLOR])][0]
+            color = image.program.colors[int(slots.color[slot])][0]
             sides = ", ".join(
-                _why(side, int(slots[slot, Scol.NEXT + side.index]))
+                _why(side, int(slots.next[slot, side.index]))
                 for side in list(Side)[:4]
                 if int(traced.stuck[slot]) >> side.index & 1
             )
             text = f"router holds {count} of color '{color}', waits for {sides}"
-            yield Wait(int(slots[slot, Scol.TILE]), text, _route(image, slot))
+            yield Wait(int(slots.tile[slot]), text, _route(image, slot))
 
 
 def sent(image: Image, machine: Machine, traced: Traced, origins: np.ndarray) -> np.ndarray:
     """Wavelets that began their way at each of some slots: of its core, or of the edge there."""
-    slots = image.routes.slots
-    y, x = np.divmod(slots[origins, Scol.TILE], image.program.width)
+    slots = image.routes.records
+    y, x = np.divmod(slots.tile[origins], image.program.width)
     colors = int(machine.now["colors"][0])
     core = traced.from_core[origins]
-    stream = machine.stream_of[x * colors + slots[origins, Scol.COLOR]]
+    stream = machine.stream_of[x * colors + slots.color[origins]]
     if len(machine.feeding):
         stream = np.where(core, stream, machine.feeding[traced.from_queue[origins]])
     lanes = machine.streams["first"][stream] + np.where(core, y, 0)

@@ -52,7 +52,7 @@ def allocate(m: Machine, words: int) -> int:
         return at
     at = now[0].free
     if at + size > now[0].end_of_storage:
-        now[0].fault, now[0].fault_a = OUT_OF_MEMORY, -1
+        now[0].fault, now[0].fault_value = OUT_OF_MEMORY, -1
         return -1
     now[0].free = at + size
     return at
@@ -131,7 +131,7 @@ def reserve(m: Machine, stream: int, end: int) -> bool:
         return True
     at = allocate(m, wanted * s.lanes)
     if at < 0:
-        m.now[0].fault_a = stream
+        m.now[0].fault_value = stream
         return False
     _, size = size_class(wanted * s.lanes)
     if s.capacity > 0:

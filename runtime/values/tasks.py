@@ -1,4 +1,4 @@
-"""Instructions with fabric operands: captured at issue, done when their wavelets are there."""
+"""Instructions with queue operands: captured at issue, done when their wavelets are there."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ MOST_RUNS = 16
 
 
 @kernel
-def fail(m: Machine, fault: int, thread: int, unit: int, row: int, a: int, b: int) -> None:
-    """Note what stops the run."""
+def fail(m: Machine, fault: int, thread: int, unit: int, row: int, value: int, bound: int) -> None:
+    """Note what stops the run: what was found, and what it is held against."""
     now = m.now
     now[0].fault, now[0].fault_tile, now[0].fault_unit = fault, thread, unit
-    now[0].fault_row, now[0].fault_a, now[0].fault_b = row, a, b
+    now[0].fault_row, now[0].fault_value, now[0].fault_bound = row, value, bound
     now[0].fault_statement = m.threads[thread].statement
 
 
@@ -168,7 +168,7 @@ def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: 
 
 @kernel
 def capture_queue(m: Machine, thread: int, row: int, task: int, k: int) -> bool:
-    """A fabric operand; False after a fault: no queue is there."""
+    """A queue operand; False after a fault: no queue is there."""
     now, unit, rank = m.now, m.rows[row, UNIT], m.rows[row, RANK]
     first = m.rows[row, OPERANDS]
     color, advance = m.operands[first + k, COLOR], m.operands[first + k, ADVANCE]

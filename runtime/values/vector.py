@@ -288,7 +288,7 @@ def outside(
     now[0].fault, now[0].fault_unit = DOMAIN, unit
     now[0].fault_tile = x * now[0].height + y + i % lanes
     now[0].fault_row, now[0].fault_statement = m.tasks[task].row, m.tasks[task].statement
-    now[0].fault_a, now[0].fault_b = m.words[a + i], m.words[b + i]
+    now[0].fault_value, now[0].fault_bound = m.words[a + i], m.words[b + i]
     return True
 
 

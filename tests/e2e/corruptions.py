@@ -24,12 +24,12 @@ from typing import TypeVar
 from wsc.isa.expr import Expr, Int, Name, evaluate, names, split
 from wsc.isa.program import (
     Call,
-    Fabric,
     If,
     Loop,
     Mem,
     Op,
     Program,
+    Queue,
     Real,
     Route,
     Scalar,
@@ -135,7 +135,7 @@ def _is_float(op: Op) -> bool:
 
 
 def _queues(op: Op) -> list[int]:
-    return [i for i, operand in enumerate(op.operands) if isinstance(operand, Fabric)]
+    return [i for i, operand in enumerate(op.operands) if isinstance(operand, Queue)]
 
 
 def _is_fill(op: Op) -> bool:
@@ -159,7 +159,7 @@ def _varies(program: Program, extent: Expr) -> bool:
     )
 
 
-def _operand(op: Op, number: int, new: Mem | Fabric | Real | Scalar) -> Op:
+def _operand(op: Op, number: int, new: Mem | Queue | Real | Scalar) -> Op:
     return replace(op, operands=_with(op.operands, number, new))
 
 
@@ -211,7 +211,7 @@ def _colors(program: Program, op: Op) -> Iterator[Op | None]:
     colors = [name for name, _ in program.colors]
     for number in _queues(op):
         operand = op.operands[number]
-        assert isinstance(operand, Fabric)
+        assert isinstance(operand, Queue)
         other = colors[(colors.index(operand.color) + 1) % len(colors)]
         yield _operand(op, number, replace(operand, color=other))
 

@@ -15,7 +15,6 @@ from wsc.isa.program import (
     Direction,
     EdgeTensor,
     Extent,
-    Fabric,
     If,
     Kind,
     Lookup,
@@ -25,6 +24,7 @@ from wsc.isa.program import (
     Position,
     Procedure,
     Program,
+    Queue,
     Real,
     Region,
     Route,
@@ -89,7 +89,7 @@ def operand(draw, space=()):
     return draw(
         st.one_of(
             address.map(Mem),
-            st.builds(Fabric, st.sampled_from(COLORS), held),
+            st.builds(Queue, st.sampled_from(COLORS), held),
             plain.map(Scalar),
             real,
         )

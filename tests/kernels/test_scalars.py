@@ -82,6 +82,19 @@ def test_the_plainer_body_does_the_same(body: Body) -> None:
             "i.mul r, a, 3\nloop k: 2\ni.store [t], r\ni.mul r, r, 3\nend",
             "i.mul r, a, 3\nloop k: 2\n  i.store [t], r\n  i.mul r, r, 3\nend",
         ),
+        # Steps to a number are called as it is.
+        (
+            "i.mul t2, a, 3\ni.max r, 0, t2\ni.store [t], r\ni.store [t], r",
+            "i.mul r, a, 3\ni.max r, 0, r\ni.store [t], r\ni.store [t], r",
+        ),
+        (
+            "i.mul t2, a, 3\ni.mul r, a, 5\ni.max q, r, t2\ni.store [t], q",
+            "i.mul q, a, 3\ni.mul r, a, 5\ni.max q, r, q\ni.store [t], q",
+        ),
+        (
+            "i.mul r, a, 5\ni.mul t2, a, 3\ni.store [t], r\ni.max r, n, t2\ni.store [t], r",
+            "i.mul r, a, 5\ni.mul t2, a, 3\ni.store [t], r\ni.max r, n, t2\ni.store [t], r",
+        ),
         # Guards and loops.
         ("if 0 > 0\ni.store [t], a\nend\ni.store [t], n", "i.store [t], n"),
         ("i.sub r, a, x\nif r == 0\ni.store [t], a\nend", "if a == x\n  i.store [t], a\nend"),

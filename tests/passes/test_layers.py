@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -49,9 +50,7 @@ def loops(program: Program) -> list[tuple[int, int]]:
 def plain(model: onnx.ModelProto, fabric: str, precision: str = "f32") -> wsc.Program:
     """The program without loops over layers, and with each layer laid out in its own way."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "wsc.pipeline.Place", lambda fabric, same, _: Place(fabric, same, alike=False)
-        )
+        patch.setattr("wsc.pipeline.Place", lambda *given: replace(Place(*given), alike=False))
         return wsc.compile(model, fabric, precision=precision)
 
 

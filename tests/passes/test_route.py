@@ -11,8 +11,7 @@ from wsc.errors import CompileError
 from wsc.flows import SAMPLE, STRANDS, WEIGHTS, Path, Strand
 from wsc.isa.expr import Int, Name, X, Y, binary
 from wsc.isa.fabric import find_fabric
-from wsc.isa.program import Direction, If, Lookup, Loop, Mem, Op, Position, Transfer
-from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import Direction, If, Lookup, Loop, Mem, Op, Position, Queue, Transfer
 from wsc.isa.types import DType, Side
 from wsc.passes.route import Routing, flows_of, recolor_transfer, route
 

@@ -24,8 +24,7 @@ from wsc.cost.unpredictable import Unpredictable
 from wsc.flows.work import Work
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement
-from wsc.isa.program import Fabric as Queue
+from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Statement
 from wsc.isa.statements import instructions, statements
 from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
 from wsc.isa.types import DType

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import networkx as nx
 
 from wsc.isa.expr import Expr, H, W, binary, evaluate
-from wsc.isa.program import Fabric, Position
+from wsc.isa.program import Position, Queue
 from wsc.isa.types import Side
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ class Strand:
     doc: str
     paths: tuple[Path, ...]
 
-    def queue(self, labels: tuple[str, ...] | None = None) -> Fabric:
+    def queue(self, labels: tuple[str, ...] | None = None) -> Queue:
         """The operand of an instruction.
 
         labels: iteration names with which it advances; None for all.
         """
-        return Fabric(self.name, labels)
+        return Queue(self.name, labels)
 
     def begins(self, place: Mapping[str, int]) -> bool:
         """Whether wavelets leave the core of a tile on it. place: x, y, W and H."""

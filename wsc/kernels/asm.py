@@ -16,12 +16,12 @@ from wsc.isa.program import (
     Asynchronous,
     Call,
     Dim,
-    Fabric,
     If,
     Loop,
     Mem,
     Op,
     Operand,
+    Queue,
     Real,
     Scalar,
     Statement,
@@ -54,7 +54,7 @@ class At:
         return At(self.base + offset, self.strides)
 
 
-Source = At | Fabric | float | int | Expr
+Source = At | Queue | float | int | Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ class Asm:
         self,
         name: str,
         dtype: DType,
-        destination: At | Fabric,
+        destination: At | Queue,
         *sources: Source,
         dims: Sequence[tuple[str, ExprLike]] = (),
         asynchronous: Asynchronous | None = None,
@@ -298,15 +298,15 @@ class Asm:
             offset = self.let("step", counter * operand.strides[key])
             rest = {name: stride for name, stride in operand.strides.items() if name != key}
             return At(self.value(operand.base + offset), rest)
-        if isinstance(operand, Fabric) and operand.dims is not None:
-            return Fabric(operand.color, tuple(dim for dim in operand.dims if dim != key))
+        if isinstance(operand, Queue) and operand.dims is not None:
+            return Queue(operand.color, tuple(dim for dim in operand.dims if dim != key))
         return operand
 
     def _addressed(self, operand: Source) -> Source:
         """The operand with its base and value in a form that an instruction can hold."""
         if isinstance(operand, At):
             return At(self.value(operand.base), operand.strides)
-        return operand if isinstance(operand, (Fabric, float)) else self.value(operand)
+        return operand if isinstance(operand, (Queue, float)) else self.value(operand)
 
 
 def _fresh(hint: str, taken: Set[str]) -> str:
@@ -320,11 +320,11 @@ def _fresh(hint: str, taken: Set[str]) -> str:
 
 def _finished(operand: Source, names: dict[str, str]) -> Operand:
     """The operand of an instruction over iterations: key -> name, outermost first."""
-    if isinstance(operand, Fabric):
+    if isinstance(operand, Queue):
         if operand.dims is None:
             return operand
         kept = tuple(name for key, name in names.items() if key in operand.dims)
-        return Fabric(operand.color, None if len(kept) == len(names) else kept)
+        return Queue(operand.color, None if len(kept) == len(names) else kept)
     if isinstance(operand, At):
         address = operand.base
         for key, name in names.items():
@@ -349,7 +349,7 @@ def _contiguous(operand: Source, first: str, second: str, size: Int) -> bool:
     if isinstance(operand, At):
         strides = operand.strides
         return strides.get(first, 0) == strides.get(second, 0) * size.value
-    if isinstance(operand, Fabric) and operand.dims is not None:
+    if isinstance(operand, Queue) and operand.dims is not None:
         return (first in operand.dims) == (second in operand.dims)
     return True
 
@@ -357,6 +357,6 @@ def _contiguous(operand: Source, first: str, second: str, size: Int) -> bool:
 def _without(operand: Source, key: str) -> Source:
     if isinstance(operand, At):
         return At(operand.base, {k: s for k, s in operand.strides.items() if k != key})
-    if isinstance(operand, Fabric) and operand.dims is not None:
-        return Fabric(operand.color, tuple(dim for dim in operand.dims if dim != key))
+    if isinstance(operand, Queue) and operand.dims is not None:
+        return Queue(operand.color, tuple(dim for dim in operand.dims if dim != key))
     return operand

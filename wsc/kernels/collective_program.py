@@ -22,13 +22,13 @@ from wsc.isa.program import (
     Kind,
     Position,
     Program,
+    Queue,
     Region,
     Route,
     Statement,
     Tensor,
     Transfer,
 )
-from wsc.isa.program import Fabric as Queue
 from wsc.isa.types import Control, DType, Side
 from wsc.isa.verifier import verify
 from wsc.kernels import collectives

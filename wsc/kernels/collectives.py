@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from wsc.errors import CompileError
 from wsc.isa.expr import Expr, H, Name, W, X, Y, minimum
-from wsc.isa.program import Asynchronous, Fabric
+from wsc.isa.program import Asynchronous, Queue
 from wsc.isa.types import Control, Side
 from wsc.kernels.draft import RAMP, Collective, Draft, Vector, relation
 
@@ -60,7 +60,7 @@ def broadcast_2d(vector: Vector) -> Collective:
     return draft.finished()
 
 
-def _link(draft: Draft, place: Expr, last: Expr) -> tuple[Fabric, Fabric]:
+def _link(draft: Draft, place: Expr, last: Expr) -> tuple[Queue, Queue]:
     """Two colors for a chain towards place 0: received by even places, and by odd ones.
 
     last: holds where nothing comes from ahead.
@@ -91,7 +91,7 @@ def chain(vector: Vector) -> Collective:
     return draft.finished()
 
 
-def _pass_on(draft: Draft, place: Expr, last: Expr, colors: tuple[Fabric, Fabric]) -> None:
+def _pass_on(draft: Draft, place: Expr, last: Expr, colors: tuple[Queue, Queue]) -> None:
     """A link of a chain: the first one only sends."""
 
     def begin(parity: int) -> None:
@@ -169,7 +169,7 @@ def two_phase(vector: Vector, tiles: int, group: int, early: bool = False) -> Co
     return draft.finished()
 
 
-def _lead(draft: Draft, group: int) -> tuple[Fabric, Fabric]:
+def _lead(draft: Draft, group: int) -> tuple[Queue, Queue]:
     """Two colors between leaders: received by even groups', and by odd ones'."""
     (x, size), axis = draft.place, draft.vector.axis
     number, place = x // group, x % group
@@ -185,7 +185,7 @@ def _lead(draft: Draft, group: int) -> tuple[Fabric, Fabric]:
     return leads
 
 
-def _second_phase(draft: Draft, group: int, came: Fabric, leads: tuple[Fabric, Fabric]) -> None:
+def _second_phase(draft: Draft, group: int, came: Queue, leads: tuple[Queue, Queue]) -> None:
     """A leader that first finishes its group's sums."""
     x, size = draft.place
 
@@ -282,7 +282,7 @@ class _Part:
         end = draft.vector.words * draft.vector.dtype.bytes
         draft.asm.set(self.count, minimum(self.words, end - self.at))
 
-    def around(self, draft: Draft, came: Fabric, out: Fabric) -> None:
+    def around(self, draft: Draft, came: Queue, out: Queue) -> None:
         """Both turns: the chunks x, x - 1, ..., and on from x + 1, which is then complete."""
         vector, asm, size = draft.vector, draft.asm, draft.place[1]
         unit = Asynchronous(vector.unit, vector.semaphore)

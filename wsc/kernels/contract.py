@@ -253,6 +253,7 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     )
     numbers = {"chunk": task.chunk, "block": block, "owners": owners, "tokens": room}
     numbers |= {"outputs": labels.size[n], "chunk_bytes": half, "token_bytes": room * 4}
+    numbers |= {"chunk_words": task.chunk * room, "block_words": block * room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 
 

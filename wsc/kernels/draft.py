@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wsc.flows import REGION
 from wsc.isa.expr import Expr, ExprLike, H, Name, W, X, Y, binary
-from wsc.isa.program import Fabric, Position, Route, Statement
+from wsc.isa.program import Position, Queue, Route, Statement
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At
 
@@ -75,14 +75,14 @@ class Draft:
         """Coordinate and number of tiles along the axis."""
         return self.vector.axis.along, self.vector.axis.size
 
-    def color(self, name: str) -> Fabric:
+    def color(self, name: str) -> Queue:
         """A color of this collective, as a queue operand."""
         full = self.vector.prefix + name
         if full not in self.colors:
             self.colors.append(full)
-        return Fabric(full)
+        return Queue(full)
 
-    def route(self, color: Fabric, guard: Expr, *positions: tuple[Side, ...]) -> None:
+    def route(self, color: Queue, guard: Expr, *positions: tuple[Side, ...]) -> None:
         """Switch positions, each a receive side and its send sides, where the guard holds."""
         found = tuple(Position(receive, send) for receive, *rest in positions if (send := (*rest,)))
         self.routes.append(Route(color.color, REGION, guard, found))
@@ -93,20 +93,20 @@ class Draft:
         steps = {name: stride * size for name, stride in strides.items()}
         return At(self.vector.buffer + binary("*", word, size), {**steps, "i": size})
 
-    def send(self, out: Fabric) -> None:
+    def send(self, out: Queue) -> None:
         """Send the buffer."""
         self.asm.vector("mov", self.vector.dtype, out, self.memory(), dims=self.dims())
 
-    def store(self, came: Fabric) -> None:
+    def store(self, came: Queue) -> None:
         """Fill the buffer."""
         self.asm.vector("mov", self.vector.dtype, self.memory(), came, dims=self.dims())
 
-    def forward(self, out: Fabric, came: Fabric) -> None:
+    def forward(self, out: Queue, came: Queue) -> None:
         """Combine what arrives with the buffer, and send it on."""
         memory = self.memory()
         self.asm.vector(self.vector.op, self.vector.dtype, out, came, memory, dims=self.dims())
 
-    def accumulate(self, came: Fabric, vectors: ExprLike = 1) -> None:
+    def accumulate(self, came: Queue, vectors: ExprLike = 1) -> None:
         """Combine some vectors that arrive one behind the other into the buffer."""
         memory = self.memory(n=0)
         dims = [("n", vectors), *self.dims()]

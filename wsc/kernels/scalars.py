@@ -25,9 +25,10 @@ from wsc.isa.expr import (
     names,
     split,
     substitute,
+    terms,
 )
 from wsc.isa.program import If, Loop, Op, Scalar, Statement
-from wsc.isa.statements import assigned, expressions, rewrite
+from wsc.isa.statements import assigned, blocks, expressions, rewrite, statements
 from wsc.kernels.asm import MAX_REGISTERS_IN_OPERAND
 
 # What static operands give, as an expression that is evaluated when a program is loaded.
@@ -36,6 +37,8 @@ SAME = {"i.min", "i.max", "i.and", "i.or"}  # of a number and itself, or taken t
 COMMUTATIVE = {*SAME, "i.mul", "i.xor"}
 PURE = {*STATIC, *SAME, "i.set", "i.add", "i.sub", "i.xor", "i.shl", "i.shr"}
 OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", "<=": ">", ">": "<="}
+
+TEMPORARY = "t"  # as ``Asm.value`` calls what has no name
 
 Key = tuple[str, tuple[Expr, ...]]
 
@@ -47,7 +50,7 @@ def plainer(body: Iterable[Statement], parameters: Collection[str] = ()) -> tupl
     """
     found = tuple(body)
     walk = _Walk(frozenset({*assigned(found), *parameters}))
-    return tuple(_used(walk.block(found, _Known()), set()))
+    return named(_used(walk.block(found, _Known()), set()))
 
 
 @dataclass(slots=True)
@@ -215,11 +218,11 @@ def _added(static: Expr, registers: Iterable[str]) -> Expr:
         total = total + Name(register)
     if total == Int(0) or {*names(static)} - {*RESERVED}:
         return static + total
-    if isinstance(static, Binary) and static.op == "-" and static.left == Int(0):
-        return total - static.right
-    if isinstance(static, Int) and static.value < 0:
-        return total - -static.value
-    return total + static
+    for sign, term in terms(static):
+        if isinstance(term, Int) and term.value < 0:
+            sign, term = -sign, Int(-term.value)
+        total = total + term if sign > 0 else total - term
+    return total
 
 
 def _less(left: Expr, right: Expr) -> Expr:
@@ -288,6 +291,67 @@ def _used_guard(guard: If, live: set[str]) -> list[Statement]:
 
 def _read(statement: Statement) -> set[str]:
     return {name for node in expressions(statement) for name in names(node)}
+
+
+def named(body: Iterable[Statement]) -> tuple[Statement, ...]:
+    """The body with the steps to a number called as it is: ``r = a - b``, then ``r = max(0, r)``.
+
+    A register without a name of its own that is set once, and read once in its block by an
+    instruction that sets another one, has the name of that one, where nothing between the two
+    reads or sets it. So has one that is called alike, but for a number.
+    """
+    found = tuple(body)
+    uses = Counter(name for each in statements(found) for name in _names_in(each))
+    once = {name for name, number in uses.items() if number == 2}
+    return _called(found, once)
+
+
+def _called(body: tuple[Statement, ...], once: set[str]) -> tuple[Statement, ...]:
+    found = [*body]
+    for place in reversed(range(len(found))):
+        statement = found[place]
+        if isinstance(statement, Loop):
+            found[place] = replace(statement, body=_called(statement.body, once))
+        elif isinstance(statement, If):
+            then, otherwise = (_called(block, once) for block in blocks(statement))
+            found[place] = replace(statement, then=then, otherwise=otherwise)
+        elif isinstance(statement, Op) and statement.register in once:
+            _call(found, place)
+    return tuple(found)
+
+
+def _call(found: list[Statement], place: int) -> None:
+    """Give what an instruction sets the name of what its reader sets, if that may be."""
+    op = found[place]
+    assert isinstance(op, Op)
+    old = op.register or ""
+    for later in range(place + 1, len(found)):
+        reader = found[later]
+        if old not in _read(reader):
+            continue
+        new = reader.register if isinstance(reader, Op) else None
+        between = statements(found[place + 1 : later])
+        used = {name for each in between for name in _names_in(each)} | {*_read(reader)}
+        if new is not None and new not in used and _stem(old) in (TEMPORARY, _stem(new)):
+            found[place] = replace(op, register=new)
+            found[later] = _with(reader, {old: Name(new)})
+        return
+
+
+def _with(statement: Statement, values: Mapping[str, Expr]) -> Statement:
+    (changed,) = rewrite((statement,), lambda node, _: substitute(node, values))
+    return changed
+
+
+def _stem(register: str) -> str:
+    """A name without the number that tells it from others."""
+    return register.rstrip("0123456789")
+
+
+def _names_in(statement: Statement) -> list[str]:
+    """The names that a statement reads, and the register that it sets."""
+    read = [name for node in expressions(statement) for name in dict.fromkeys(names(node))]
+    return [*read, getattr(statement, "register", None) or ""]
 
 
 def _idle(op: Op, live: Collection[str]) -> bool:

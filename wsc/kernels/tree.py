@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsc.errors import CompileError
 from wsc.isa.expr import Int
-from wsc.isa.program import Fabric
+from wsc.isa.program import Queue
 from wsc.isa.types import Control, Side
 from wsc.kernels.draft import RAMP, Collective, Draft, Vector, relation
 
@@ -37,7 +37,7 @@ def tree(vector: Vector, tiles: int, enter: Side | None = None) -> Collective:
 
 
 def _tree_routes(
-    draft: Draft, stride: int, tiles: int, near: Fabric, far: Fabric, enter: Side | None
+    draft: Draft, stride: int, tiles: int, near: Queue, far: Queue, enter: Side | None
 ) -> None:
     axis = draft.vector.axis
     x = axis.along
@@ -62,7 +62,7 @@ def _tree_routes(
 
 
 def _tree_round(
-    draft: Draft, tiles: int, strides: list[int], pairs: list[tuple[Fabric, Fabric]], h: int
+    draft: Draft, tiles: int, strides: list[int], pairs: list[tuple[Queue, Queue]], h: int
 ) -> None:
     """Rounds 2h and 2h + 1, for the tiles at multiples of 4^h, and then those that follow."""
     x = draft.vector.axis.along
@@ -70,7 +70,7 @@ def _tree_round(
     half, more = 2 * stride < tiles, h + 1 < len(strides)
     digit = x // stride % RADIX
 
-    def pass_on(out: Fabric) -> None:
+    def pass_on(out: Queue) -> None:
         if h:
             draft.forward(out, pairs[h - 1][0])
         else:

@@ -20,12 +20,12 @@ import networkx as nx
 from wsc.errors import CompileError
 from wsc.flows import REGION, STRANDS, Strand
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Fabric as Queue
 from wsc.isa.program import (
     Op,
     Operand,
     Procedure,
     Program,
+    Queue,
     Route,
     Statement,
     Transfer,

@@ -1,4 +1,4 @@
-"""What a pass is: it takes one form of the program, gives one, and ensures something of it.
+"""What a pass is: it takes one stage of the program, gives one, and ensures something of it.
 
 What a pass ensures is checked behind it where ``check_promises`` has been called: in all tests, and
 on the command line with ``--debug``.
@@ -47,7 +47,7 @@ class Pass(ABC, Generic[Taken, Given]):
 
     @abstractmethod
     def apply(self, stage: Taken) -> Given:
-        """The program in the form that this pass gives. It does not change what it takes."""
+        """The stage that this pass gives. It does not change what it takes."""
 
     @abstractmethod
     def broken(self, before: Taken, after: Given) -> Iterable[str]:
@@ -67,7 +67,7 @@ def run(step: Pass[Taken, Given], stage: Taken) -> Given:
 
     Raises:
         BrokenPromise: it is not what the pass ensures, if that is checked.
-        TypeError: the pass takes another form of the program.
+        TypeError: the pass takes another stage.
     """
     if not isinstance(stage, step.takes):
         raise TypeError(f"pass '{step.name}' takes a {step.takes.__name__}")

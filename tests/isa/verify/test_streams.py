@@ -13,7 +13,7 @@ from tests.runtime.generate import generate
 from wsc.isa.diagnostics import AssemblyError, Source
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
-from wsc.isa.program import Fabric, If, Loop, Op, Program, Statement
+from wsc.isa.program import If, Loop, Op, Program, Queue, Statement
 from wsc.isa.turns import plain_transfers
 from wsc.isa.verifier import verify
 from wsc.isa.verify import ends, follow, routes, streams, switches
@@ -93,7 +93,7 @@ def _statements(statement: Statement) -> Iterator[Statement]:
     elif isinstance(statement, If):
         yield from (replace(statement, then=body) for body in _bodies(statement.then))
         yield from (replace(statement, otherwise=body) for body in _bodies(statement.otherwise))
-    elif isinstance(statement, Op) and any(isinstance(o, Fabric) for o in statement.operands):
+    elif isinstance(statement, Op) and any(isinstance(o, Queue) for o in statement.operands):
         *outer, last = statement.dims
         yield replace(statement, dims=(*outer, replace(last, extent=last.extent + 1)))
 
