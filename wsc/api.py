@@ -31,6 +31,7 @@ from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
 from wsc.isa.shown import escaped
 from wsc.isa.types import DType
+from wsc.passes.dump import Dump, read_dump
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
@@ -367,6 +368,7 @@ def compile(  # noqa: A001 - the name of the command
     settings: Mapping[str, Number] | None = None,
     weights: Store | None = None,
     f64: str = "f32",
+    resume: str | PathLike[str] | None = None,
 ) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -382,10 +384,12 @@ def compile(  # noqa: A001 - the name of the command
     weights are of a model that declares them without data, as ``wsc.models.language`` builds it:
     ``Seed(0)`` or ``Checkpoint(folder)``. f64: how float64 is computed: ``"f32"``, in single
     precision and with a warning that names the nodes; ``"exact"``, as IEEE 754 has it, by those
-    operators that can.
+    operators that can. resume: a dump of one of the passes, a file of ``wsc compile --dump-ir``:
+    compiling goes on from what it holds. Model and options are those that the dump was made with.
 
     Raises:
-        CompileError: the model cannot be read or lowered, or does not fit.
+        CompileError: the model cannot be read or lowered, or does not fit; the dump is none of
+            this model.
         FabricError: there is no such fabric.
     """
     from wsc.frontend import import_onnx
@@ -407,7 +411,8 @@ def compile(  # noqa: A001 - the name of the command
         weights=weights,
         exact=exact,
     )
-    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
+    dump = None if resume is None else read_dump(Path(resume))
+    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes, dump))
 
 
 def compile_step(
@@ -428,11 +433,12 @@ def compile_step(
     observe: Observer | None = None,
     settings: Mapping[str, Number] | None = None,
     weights: Store | None = None,
+    resume: str | PathLike[str] | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings, weights: as for ``compile``; the others as for
-    ``wsc.train``. shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings, weights, resume: as for ``compile``; the others as
+    for ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
@@ -450,9 +456,10 @@ def compile_step(
     sizes = _sizes(dims or {})
     step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
+    dump = None if resume is None else read_dump(Path(resume))
 
     def lowered(step: Step) -> Compiled:
-        return _lowered(step.graph, chosen, kind, name, observe, False, changes)
+        return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump)
 
     compiled, kept = lowered_step(step, recompute, lowered)
     program = _program(step.finish(compiled))
@@ -485,11 +492,14 @@ def _lowered(
     observe: Observer | None,
     same_order: bool,
     settings: Mapping[str, Number],
+    dump: Dump | None,
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
+    if fabric is None and dump is not None and dump.size is not None:
+        fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
-        return _smallest(graph, precision, name, observe, same_order, settings)
-    return run_passes(graph, fabric, precision, name, observe, same_order)
+        return _smallest(graph, precision, name, observe, same_order, settings, dump)
+    return run_passes(graph, fabric, precision, name, observe, same_order, dump)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -589,6 +599,7 @@ def _smallest(
     observe: Observer | None,
     same_order: bool,
     settings: Mapping[str, Number],
+    dump: Dump | None,
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
@@ -601,7 +612,7 @@ def _smallest(
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            return run_passes(graph, fabric, precision, name, observe, same_order)
+            return run_passes(graph, fabric, precision, name, observe, same_order, dump)
         except CompileError as error:
             failure = error
     assert failure is not None

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.model import multiply_accumulates
-from wsc.errors import DoesNotFit
+from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
+from wsc.isa.machine import strange
 from wsc.isa.program import Program
 from wsc.isa.types import DType
 from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
+from wsc.passes.dump import IMPORT, Dump
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
 from wsc.passes.layers import find_layers
@@ -28,6 +30,8 @@ from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
 from wsc.passes.tokens import Tokens
+
+_FORMS: dict[type, str] = {Graph: "a graph", Placed: "a placed program", Program: "a program"}
 
 Observer = Callable[[str, Stage], None]
 
@@ -78,10 +82,12 @@ def run_passes(
     model: str,
     observe: Observer | None = None,
     same_order: bool = False,
+    dump: Dump | None = None,
 ) -> Compiled:
     """Lower a graph to a verified program.
 
-    same_order: see ``wsc.compile``.
+    same_order: see ``wsc.compile``. dump: what a pass gave for this graph, where to go on from; the
+    passes up to that one are left out.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -90,13 +96,13 @@ def run_passes(
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
     try:
-        return _run(graph, fabric, precision, model, observe, same_order, True)
+        return _run(graph, fabric, precision, model, observe, same_order, True, dump)
     except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
         try:
-            return _run(graph, fabric, precision, model, observe, same_order, False)
+            return _run(graph, fabric, precision, model, observe, same_order, False, dump)
         except DoesNotFit:
             raise error from None
 
@@ -109,14 +115,18 @@ def _run(
     observe: Observer | None,
     same_order: bool,
     alike: bool,
+    dump: Dump | None,
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
     stage: Stage = graph
     if observe is not None:
-        observe("import", stage)
+        observe(IMPORT, stage)
     work = multiply_accumulates(graph)
-    for step in passes(fabric, precision, model, same_order, alike, work):
+    steps = passes(fabric, precision, model, same_order, alike, work)
+    if dump is not None:
+        stage, steps = _resumed(dump, graph, fabric, steps)
+    for step in steps:
         try:
             stage = run(step, stage)
         except DoesNotFit as error:
@@ -130,6 +140,46 @@ def _run(
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
     return Compiled(stage, graph.constants, fabric, graph.files)
+
+
+def _resumed(
+    dump: Dump, graph: Graph, fabric: Fabric, steps: tuple[Pass[Any, Any], ...]
+) -> tuple[Stage, tuple[Pass[Any, Any], ...]]:
+    """What a dump holds, and the passes behind the one that gave it.
+
+    Raises:
+        CompileError: there is no such pass, or it gives something else; the dump is for another
+            mesh; what it holds is not what the pass ensures.
+    """
+    names = [IMPORT, *(step.name for step in steps)]
+    if dump.after not in names:
+        raise CompileError(
+            f"{dump.file}: there is no pass '{shortened(dump.after)}': {', '.join(names)}"
+        )
+    place = names.index(dump.after)
+    wanted = Graph if place == 0 else steps[place - 1].gives
+    if not isinstance(dump.stage, wanted):
+        raise CompileError(
+            f"{dump.file}: pass '{dump.after}' gives {_FORMS[wanted]}, and this is "
+            f"{_FORMS[type(dump.stage)]}"
+        )
+    stage = dump.of({constant.name: constant for constant in graph.constants})
+    size = dump.size
+    if size not in (None, (fabric.width, fabric.height)):
+        raise CompileError(
+            f"{dump.file}: is for {size[0]}x{size[1]} tiles, and the fabric has "
+            f"{fabric.width}x{fabric.height}"
+        )
+    other = strange(stage, fabric) if isinstance(stage, Program) else ""
+    if other:
+        raise CompileError(f"{dump.file}: {other}")
+    if isinstance(stage, Placed):  # someone may have changed it; graph and program check the rest
+        done = [step for step in steps[:place] if step.gives is Placed]
+        for step in done:
+            before = graph if step.takes is Graph else stage
+            for sentence in step.broken(before, stage):
+                raise CompileError(f"{dump.file}: {sentence}")
+    return stage, steps[place:]
 
 
 def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:

@@ -94,39 +94,29 @@ def pass_names() -> list[str]:
     return ["import", *(step.name for step in steps)]
 
 
-def stage_text(stage: Stage) -> str:
-    """The text form of what a pass gave."""
-    from wsc.ir.graph import Graph
-    from wsc.ir.task_text import print_placed
-    from wsc.ir.text import print_graph
-    from wsc.isa.printer import print_program
-    from wsc.isa.program import Program as Assembly
-
-    if isinstance(stage, Graph):
-        return print_graph(stage)
-    return print_program(stage) if isinstance(stage, Assembly) else print_placed(stage)
-
-
 def dump_paths(folder: Path, names: Iterable[str]) -> list[Path]:
-    """One numbered file a pass: ``00-import.txt``, ``01-simplify.txt``, ..."""
-    return [folder / f"{number:02d}-{name}.txt" for number, name in enumerate(names)]
+    """The file of each of these passes: ``00-import.txt``, ``01-simplify.txt``, ..."""
+    numbers = {name: number for number, name in enumerate(pass_names())}
+    return [folder / f"{numbers[name]:02d}-{name}.txt" for name in names]
 
 
 def dump(stages: dict[str, Stage], folder: Path, inputs: Iterable[Path] = ()) -> None:
     """Write the text of each pass's result. inputs: files that are read, and never replaced."""
+    from wsc.passes.dump import dump_text
+
     folder.mkdir(parents=True, exist_ok=True)
     read = tuple(inputs)
-    for path, stage in zip(dump_paths(folder, stages), stages.values(), strict=True):
-        write_text(path, stage_text(stage), read)
+    for path, (name, stage) in zip(dump_paths(folder, stages), stages.items(), strict=True):
+        write_text(path, dump_text(name, stage), read)
 
 
 def show(stages: dict[str, Stage], wanted: str) -> None:
-    """Print the IR after one pass, or after all of them under headings, to standard output."""
+    """Print the IR after one pass, or after all of them, to standard output."""
+    from wsc.passes.dump import dump_text
+
     for name, stage in stages.items():
         if wanted in (name, EVERY):
-            if wanted == EVERY:
-                say(f"; after {name}")
-            say(stage_text(stage), end="")
+            say(dump_text(name, stage), end="")
 
 
 @click.command("compile")
@@ -177,6 +167,14 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     metavar="DIR",
     help="Write the IR after each pass into numbered files.",
 )
+@click.option(
+    "--from",
+    "resume",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="DUMP",
+    help="Go on from the IR in a file of --dump-ir, which may have been changed. The model and "
+    "the other options are those that it was made with.",
+)
 @report_option
 @sized
 @general
@@ -201,6 +199,7 @@ def command(
     recompute: str,
     print_ir_after: str | None,
     dump_ir: Path | None,
+    resume: Path | None,
     report: Path | None,
     sizes: Sizes,
 ) -> None:
@@ -220,6 +219,7 @@ def command(
         output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
     read = [*source_files(chosen), *given_files(bind), *fabric_files(fabric)]
+    read += [] if resume is None else [resume]
     dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
     written = [*([] if output == STANDARD else [output]), *dumped]
     written += [] if report is None else [report]
@@ -257,6 +257,7 @@ def command(
                     over=accumulate,
                     observe=recorder,
                     settings=changes,
+                    resume=resume,
                 )
             else:
                 program = compile_model(
@@ -269,6 +270,7 @@ def command(
                     inputs=inputs,
                     wide=wide,
                     settings=changes,
+                    resume=resume,
                     f64=f64,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see
