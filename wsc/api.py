@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
+from wsc.ir.forms import UnknownForm, Weighed, Wish, read_wish, unknown_product
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
@@ -59,7 +60,8 @@ class Program:
     assembly: the program as data. folder: where its weights are, None as long as
     they are only in the model. constants: the tensors that the weights name. inputs: the
     files that it was made from; ``save`` replaces none of them. notes: sentences on what the
-    user should know of it. checkpoint: the folder of weights that are not in ``folder``.
+    user should know of it. checkpoint: the folder of weights that are not in ``folder``. weighed:
+    how products got their forms, of a program that was just compiled.
     """
 
     assembly: Assembly
@@ -69,6 +71,7 @@ class Program:
     inputs: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
+    weighed: tuple[Weighed, ...] = ()
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -257,6 +260,25 @@ class Program:
             compiling=compiling,
         )
 
+    def explain(self, node: str) -> tuple[Weighed, ...]:
+        """How the products of an ONNX node got their forms; to print one shows all of it.
+
+        node: its name, in which ``*`` stands for anything.
+
+        Raises:
+            CompileError: no product belongs to it, or the program was not compiled just now.
+        """
+        if not self.weighed:
+            raise CompileError(
+                "forms are weighed when a model is compiled: this program was loaded, goes on "
+                "behind their choice, or has no products"
+            )
+        asked = Wish(node)
+        found = tuple(item for item in self.weighed if asked.is_for(item.names))
+        if not found:
+            raise unknown_product(node, [name for item in self.weighed for name in item.names])
+        return found
+
     def locate(self, file: str = "program.wsa") -> None:
         """Give the parts of a compiled program their lines in its text, as those of a read one.
 
@@ -369,6 +391,7 @@ def compile(  # noqa: A001 - the name of the command
     weights: Store | None = None,
     f64: str = "f32",
     resume: str | PathLike[str] | None = None,
+    forms: Mapping[str, str] | None = None,
 ) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -386,6 +409,8 @@ def compile(  # noqa: A001 - the name of the command
     precision and with a warning that names the nodes; ``"exact"``, as IEEE 754 has it, by those
     operators that can. resume: a dump of one of the passes, a file of ``wsc compile --dump-ir``:
     compiling goes on from what it holds. Model and options are those that the dump was made with.
+    forms: what is asked of the forms of products, by the names of their nodes, as in
+    ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit; the dump is none of
@@ -397,7 +422,7 @@ def compile(  # noqa: A001 - the name of the command
     kind = _precision(precision)
     exact = _is_exact(f64)
     source, name = _source(model)
-    changes = _settings(settings or {})
+    changes, wishes = _settings(settings or {}), _wishes(forms or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
@@ -412,7 +437,7 @@ def compile(  # noqa: A001 - the name of the command
         exact=exact,
     )
     dump = None if resume is None else read_dump(Path(resume))
-    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes, dump))
+    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes, dump, wishes))
 
 
 def compile_step(
@@ -434,11 +459,12 @@ def compile_step(
     settings: Mapping[str, Number] | None = None,
     weights: Store | None = None,
     resume: str | PathLike[str] | None = None,
+    forms: Mapping[str, str] | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings, weights, resume: as for ``compile``; the others as
-    for ``wsc.train``. shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings, weights, resume, forms: as for ``compile``; the
+    others as for ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
@@ -451,7 +477,7 @@ def compile_step(
     wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
     kind = _precision(precision)
     source, name = _source(model)
-    changes = _settings(settings or {})
+    changes, wishes = _settings(settings or {}), _wishes(forms or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
     step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
@@ -459,7 +485,7 @@ def compile_step(
     dump = None if resume is None else read_dump(Path(resume))
 
     def lowered(step: Step) -> Compiled:
-        return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump)
+        return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump, wishes)
 
     compiled, kept = lowered_step(step, recompute, lowered)
     program = _program(step.finish(compiled))
@@ -493,13 +519,14 @@ def _lowered(
     same_order: bool,
     settings: Mapping[str, Number],
     dump: Dump | None,
+    wishes: tuple[Wish, ...],
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
     if fabric is None and dump is not None and dump.size is not None:
         fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
-        return _smallest(graph, precision, name, observe, same_order, settings, dump)
-    return run_passes(graph, fabric, precision, name, observe, same_order, dump)
+        return _smallest(graph, precision, name, observe, same_order, settings, dump, wishes)
+    return run_passes(graph, fabric, precision, name, observe, same_order, dump, wishes)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -585,6 +612,14 @@ def _whole(what: str, value: Any) -> int:
         raise CompileError(f"{what}: {value!r} is no whole number") from None
 
 
+def _wishes(forms: Any) -> tuple[Wish, ...]:
+    """What is asked of forms; of two for one node the last one counts."""
+    if not isinstance(forms, Mapping) or not all(isinstance(text, str) for text in forms.values()):
+        kind = type(forms).__name__
+        raise CompileError(f"forms is of the form {{'node': 'x=c chunk=3'}}, not {kind}")
+    return tuple(read_wish(str(node), text) for node, text in forms.items())[::-1]
+
+
 def _arrays(bind: Any) -> dict[str, np.ndarray]:
     """``bind`` with arrays."""
     if not isinstance(bind, Mapping):
@@ -600,6 +635,7 @@ def _smallest(
     same_order: bool,
     settings: Mapping[str, Number],
     dump: Dump | None,
+    wishes: tuple[Wish, ...],
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
@@ -612,7 +648,9 @@ def _smallest(
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            return run_passes(graph, fabric, precision, name, observe, same_order, dump)
+            return run_passes(graph, fabric, precision, name, observe, same_order, dump, wishes)
+        except UnknownForm:
+            raise
         except CompileError as error:
             failure = error
     assert failure is not None
@@ -624,7 +662,12 @@ def _program(compiled: Compiled) -> Program:
     sources = (constant.source for constant in compiled.constants)
     checkpoint = next((item.folder for item in sources if isinstance(item, Member)), None)
     return Program(
-        compiled.program, compiled.fabric, compiled.constants, inputs=inputs, checkpoint=checkpoint
+        compiled.program,
+        compiled.fabric,
+        compiled.constants,
+        inputs=inputs,
+        checkpoint=checkpoint,
+        weighed=compiled.weighed,
     )
 
 

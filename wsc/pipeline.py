@@ -11,6 +11,7 @@ import numpy as np
 
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
+from wsc.ir.forms import Weighed, Wish
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
@@ -40,13 +41,15 @@ Observer = Callable[[str, Stage], None]
 class Compiled:
     """What the pipeline gives: the program, and the constants that its weights name.
 
-    files: those that the model was read from.
+    files: those that the model was read from. weighed: how products got their forms; nothing where
+    compiling went on behind their choice.
     """
 
     program: Program
     constants: tuple[Constant, ...]
     fabric: Fabric
     files: tuple[Path, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
 
 
 def passes(
@@ -56,11 +59,12 @@ def passes(
     same_order: bool = False,
     alike: bool = True,
     work: int | None = None,
+    wishes: tuple[Wish, ...] = (),
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
-    network, for its reports.
+    network, for its reports. wishes: what is asked of the forms of products.
     """
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
@@ -68,7 +72,7 @@ def passes(
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike),
+        Place(fabric, same_order, alike, wishes),
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, precision, model, work),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
@@ -83,11 +87,13 @@ def run_passes(
     observe: Observer | None = None,
     same_order: bool = False,
     dump: Dump | None = None,
+    wishes: tuple[Wish, ...] = (),
 ) -> Compiled:
     """Lower a graph to a verified program.
 
     same_order: see ``wsc.compile``. dump: what a pass gave for this graph, where to go on from; the
-    passes up to that one are left out.
+    passes up to that one are left out. wishes: what is asked of the forms of products, the last one
+    first.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -96,13 +102,13 @@ def run_passes(
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
     try:
-        return _run(graph, fabric, precision, model, observe, same_order, True, dump)
+        return _run(graph, fabric, precision, model, observe, same_order, True, dump, wishes)
     except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
         try:
-            return _run(graph, fabric, precision, model, observe, same_order, False, dump)
+            return _run(graph, fabric, precision, model, observe, same_order, False, dump, wishes)
         except DoesNotFit:
             raise error from None
 
@@ -116,6 +122,7 @@ def _run(
     same_order: bool,
     alike: bool,
     dump: Dump | None,
+    wishes: tuple[Wish, ...],
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
@@ -123,9 +130,14 @@ def _run(
     if observe is not None:
         observe(IMPORT, stage)
     work = multiply_accumulates(graph)
-    steps = passes(fabric, precision, model, same_order, alike, work)
+    steps = passes(fabric, precision, model, same_order, alike, work, wishes)
     if dump is not None:
         stage, steps = _resumed(dump, graph, fabric, steps)
+        if wishes and not any(isinstance(step, Place) for step in steps):
+            raise CompileError(
+                f"{dump.file}: has the forms of products in it, so that no other can be asked for"
+            )
+    weighed: tuple[Weighed, ...] = ()
     for step in steps:
         try:
             stage = run(step, stage)
@@ -134,12 +146,14 @@ def _run(
                 raise
             emit = Emit(fabric, precision, model)
             raise _code_too_long(stage, fabric, emit) or error from None
+        if isinstance(step, Place) and isinstance(stage, Placed):
+            weighed = stage.weighed
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric, graph.files)
+    return Compiled(stage, graph.constants, fabric, graph.files, weighed)
 
 
 def _resumed(

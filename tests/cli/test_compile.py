@@ -131,3 +131,34 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.wsa").read_text().replace('"a.wsa.', '"b.wsa.') == (
         tmp_path / "b.wsa"
     ).read_text()
+
+
+def test_forms_are_explained_and_asked_for(tmp_path: Path) -> None:
+    model, out = mlp(tmp_path), tmp_path / "a.wsa"
+    options = ("compile", model, "-o", out, "--fabric", "2x3", "--explain", "fc0")
+    text = done(wsc(*options)).stdout
+    rows = [line for line in text.splitlines() if " local " in line or " reduce " in line]
+    assert "contract(%x, %fc0.weight)" in text
+    assert sum(row.endswith("taken") for row in rows) == 1
+    usual = out.read_text()
+    other = next(row for row in rows if not row.endswith("taken")).split("   ")[0]
+    text = done(wsc(*options, "--form", f"fc0={other.replace(' ', ',')}")).stdout
+    (taken,) = [line for line in text.splitlines() if "taken" in line]
+    assert taken.startswith(f"{other} ")
+    assert taken.endswith("taken: asked for")
+    assert out.read_text() != usual
+
+
+def test_forms_that_are_not_there(tmp_path: Path) -> None:
+    model, out = mlp(tmp_path), tmp_path / "a.wsa"
+    options = ("compile", model, "-o", out, "--fabric", "2x3")
+    refused(wsc(*options, "--explain", "fc3"), "no product belongs to a node 'fc3'; did you mean")
+    refused(wsc(*options, "--form", "fc0"), "--form fc0: wants NODE=FORM")
+    refused(wsc(*options, "--form", "fc0=local", "--form", "fc0=x=k"), "'fc0' is given twice")
+    assert not out.exists()
+    done(wsc(*options, "--dump-ir", tmp_path / "ir"))
+    out.unlink()
+    later = (*options, "--from", tmp_path / "ir" / "06-memory.txt")
+    refused(wsc(*later, "--form", "fc0=local"), "06-memory.txt: has the forms of products in it")
+    refused(wsc(*later, "--explain", "fc0"), "goes on behind")
+    assert not out.exists()

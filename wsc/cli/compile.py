@@ -14,6 +14,7 @@ import click
 from wsc.cli.common import (
     STANDARD,
     Refusal,
+    console,
     fabric_files,
     general,
     model_options,
@@ -28,6 +29,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.estimate import estimated, report_option, write_report
+from wsc.cli.forms import read_forms, show_forms
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -175,6 +177,21 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Go on from the IR in a file of --dump-ir, which may have been changed. The model and "
     "the other options are those that it was made with.",
 )
+@click.option(
+    "--form",
+    "forms",
+    multiple=True,
+    metavar="NODE=FORM",
+    help="Ask for a form of a product or convolution, as in conv1=x=c,y=y0,chunk=3. * in NODE is "
+    "anything. May be repeated; --explain NODE tells which forms there are.",
+)
+@click.option(
+    "--explain",
+    multiple=True,
+    metavar="NODE",
+    help="Tell which forms of a product or convolution were weighed, and why one was taken. May be "
+    "repeated.",
+)
 @report_option
 @sized
 @general
@@ -200,6 +217,8 @@ def command(
     print_ir_after: str | None,
     dump_ir: Path | None,
     resume: Path | None,
+    forms: tuple[str, ...],
+    explain: tuple[str, ...],
     report: Path | None,
     sizes: Sizes,
 ) -> None:
@@ -225,7 +244,7 @@ def command(
     written += [] if report is None else [report]
     require_outputs(written, dump_ir, read)
     bound, arrays = read_dims(dims), read_arrays("--bind", bind)
-    changes = dict(read_settings(settings))
+    changes, wanted = dict(read_settings(settings)), read_forms(forms)
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
@@ -258,6 +277,7 @@ def command(
                     observe=recorder,
                     settings=changes,
                     resume=resume,
+                    forms=wanted,
                 )
             else:
                 program = compile_model(
@@ -271,6 +291,7 @@ def command(
                     wide=wide,
                     settings=changes,
                     resume=resume,
+                    forms=wanted,
                     f64=f64,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see
@@ -279,9 +300,14 @@ def command(
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
+        weighed = [item for node in explain for item in program.explain(node)]
         _write(program, output, read)
     if report is not None:
         write_report(estimated(program, start), str(output), report, (*read, *program.inputs))
+    for number, item in enumerate(weighed):
+        if number:
+            say("")
+        show_forms(console(), item)
     for head, text in summary(program, output, fabric is None, recorder):
         say(f"{head:<9} {text}", error=True)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from wsc.ir.forms import Weighed
 from wsc.ir.graph import Index, MoveStep, Reduction, Step
 from wsc.isa.program import EdgeTensor
 from wsc.layout import Buffer, Mesh, View
@@ -279,7 +280,7 @@ class Placed:
 
     buffers: every buffer that a task names. layers: tasks that are the same in turn after turn,
     but for the names of buffers, of edge tensors and of nodes. addresses: buffer -> byte address,
-    empty before the memory pass.
+    empty before the memory pass. weighed: how products got their forms, which no text holds.
     """
 
     name: str
@@ -289,6 +290,7 @@ class Placed:
     tasks: tuple[Task, ...]
     layers: tuple[Run, ...] = ()
     addresses: dict[str, int] = field(default_factory=dict)
+    weighed: tuple[Weighed, ...] = field(default=(), compare=False, repr=False)
 
 
 def roles(kind: type[Task]) -> dict[str, Role]:

@@ -111,12 +111,13 @@ def _node(node: Node) -> str:
     name = "" if node.name == node.output else f" @{_quote(node.name)}"
     origin = "".join(f" {_quote(item)}" for item in node.origin)
     return (
-        f"{_value(node.output)} = {_operation(node.op, node.inputs)} : {_type(node.type)}"
+        f"{_value(node.output)} = {show_operation(node.op, node.inputs)} : {_type(node.type)}"
         f"{name}{'  //' + origin if origin else ''}"
     )
 
 
-def _operation(op: Primitive, inputs: Sequence[str]) -> str:
+def show_operation(op: Primitive, inputs: Sequence[str]) -> str:
+    """What a node does with which values: ``contract(%a, %b) [m, k] [k, n] -> [m, n] ...``."""
     values = f"({', '.join(map(_value, inputs))})"
     match op:
         case Map(body):

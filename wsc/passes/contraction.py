@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 
 from wsc.cost import Bound, CostModel
+from wsc.ir.forms import CROWDED, TOO_LARGE, Form
 from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
@@ -81,7 +82,30 @@ class Choice:
     out: tuple[Extent, ...]
     bound: Bound
     cycles: int
+    moving: int
     bytes: int
+
+    def form(self, room: int) -> Form:
+        """As people write it, with what it costs. room: bytes of SRAM in a tile."""
+        against = TOO_LARGE if self.bytes > room else CROWDED if self.crowded(room) else ""
+        sums = "ordered" if self.ordered else "reduce" if self.reduce else "local"
+        return Form(
+            self.x_label,
+            self.y_label,
+            sums,
+            self.chunk,
+            self.cycles,
+            self.moving,
+            self.bound.compute,
+            self.bound.link,
+            self.bound.io,
+            self.bytes,
+            against,
+        )
+
+    def crowded(self, room: int) -> bool:
+        """Whether it leaves too little of a tile's SRAM to values that live longer."""
+        return self.bytes > room * SHARE_OF_SRAM
 
     def task(
         self, op: Contract, a: View, b: View | None, weight: str, out: View, origin: tuple[str, ...]
@@ -144,25 +168,50 @@ def choose_contraction(
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     """
+    return preferred(
+        weighed_choices(op, a, b, streamed, at_a, at_b, cost, same_order), cost.fabric.sram_bytes
+    )
+
+
+def weighed_choices(
+    op: Contract,
+    a: Type,
+    b: Type,
+    streamed: bool,
+    at_a: View | None,
+    at_b: View | None,
+    cost: CostModel,
+    same_order: bool = False,
+    chunk: int = 0,
+) -> list[Choice]:
+    """All forms of a contraction. chunk: outputs that the forms with a chain sum at a time; 0
+    leaves that to them. The others as for ``choose_contraction``."""
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
-    ranked: list[tuple[tuple[bool, int, int], Choice]] = []
-    large: list[Choice] = []
+    found: list[Choice] = []
     for x, y in product(_x_options(op), _y_options(op, streamed)):
         if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
             continue
         if x[1] and not _n_label(op, dict(op.extents), y):
             continue
-        form = _Form(*x, y, x[1] and same_order)
-        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
-        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
-        if choice.bytes <= fabric.sram_bytes:
-            ranked.append(((crowded, choice.cycles, choice.bytes), choice))
-        else:
-            large.append(choice)
-    if ranked:
-        return min(ranked, key=lambda item: item[0])[1]
-    return min(large, key=lambda choice: choice.bytes, default=None)
+        form = _Form(*x, y, x[1] and same_order, chunk)
+        found.append(_evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form))
+    return found
+
+
+def preferred(choices: Iterable[Choice], room: int) -> Choice | None:
+    """The first of the forms that comes first by ``rank``."""
+    return min(choices, key=lambda choice: rank(choice, room), default=None)
+
+
+def rank(choice: Choice, room: int) -> tuple[int, ...]:
+    """What forms are compared by: of those that fit, and leave room to others, the cycles count.
+
+    If none fits, it is the bytes. room: bytes of SRAM in a tile.
+    """
+    if choice.bytes > room:
+        return (1, choice.bytes)
+    return (0, choice.crowded(room), choice.cycles, choice.bytes)
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -219,6 +268,7 @@ class _Form:
     reduce: bool
     y_label: str
     ordered: bool
+    chunk: int
 
 
 def _evaluate(
@@ -263,7 +313,8 @@ def _evaluate(
             tokens *= room[label]
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
-    chunk = _chunk(out[op.out.index(n_label)].step, per_output) if reduce else 0
+    owned = out[op.out.index(n_label)].step if reduce else 0
+    chunk = min(form.chunk, owned) or (_chunk(owned, per_output) if reduce else 0)
     compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
@@ -274,10 +325,10 @@ def _evaluate(
     if reduce:
         parts = -(-sizes[n_label] // chunk)
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
-    cycles += _relayout(at_a, want_a, a, cost, mesh)
+    moving = _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
-        cycles += _relayout(at_b, want_b, b, cost, mesh)
+        moving += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
@@ -297,7 +348,8 @@ def _evaluate(
         want_b,
         out,
         bound,
-        cycles,
+        cycles + moving,
+        moving,
         total,
     )
 
