@@ -8,7 +8,6 @@ run.outputs["y"], run.cycles
 
 from __future__ import annotations
 
-import html
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -30,7 +29,7 @@ from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
 from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
-from wsc.isa.shown import escaped
+from wsc.isa.shown import escaped, table_html
 from wsc.isa.types import DType
 from wsc.passes.dump import Dump, read_dump
 from wsc.pipeline import Compiled, Observer, run_passes
@@ -40,8 +39,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from wsc.frontend.store import Store
-    from wsc.runtime.api import RunResult, ValuesResult
+    from wsc.runs import Run, ValuesRun
     from wsc.runtime.reference.session import Session
+    from wsc.views.estimate import Estimate
+    from wsc.views.inspect import NodeView
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -83,11 +84,7 @@ class Program:
         return f"<wsc.Program {escaped(facts)}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{head}</th><td>{html.escape(escaped(text))}</td></tr>"
-            for head, text in self._facts()
-        )
-        return f"<table>{rows}</table>"
+        return table_html(self._facts())
 
     def _facts(self) -> list[tuple[str, str]]:
         """What a program is, in a few words each."""
@@ -125,7 +122,7 @@ class Program:
         """
         from wsc.store.weights import save_program
 
-        path = Path(path)
+        path = _path("the file of a program", path)
         assembly, constants = self.assembly, self.constants
         other = self.fabric != self._described or strange(assembly, self.fabric)
         if other or not is_preset(self.fabric):  # the path of a description is from the program's
@@ -186,7 +183,7 @@ class Program:
         *,
         engine: Literal["values"],
         **options: Any,
-    ) -> ValuesResult: ...
+    ) -> ValuesRun: ...
 
     @overload
     def run(
@@ -195,7 +192,7 @@ class Program:
         *,
         engine: str | None = None,
         **options: Any,
-    ) -> RunResult: ...
+    ) -> Run: ...
 
     def run(
         self,
@@ -203,7 +200,7 @@ class Program:
         *,
         engine: str | None = None,
         **options: Any,
-    ) -> RunResult | ValuesResult:
+    ) -> Run | ValuesRun:
         """Execute on the simulated fabric; options as in ``wsc.runtime.run``.
 
         inputs: arrays by name; the array alone where there is one input.
@@ -211,13 +208,14 @@ class Program:
         Raises:
             InputError: an input is missing, unknown, or of the wrong shape or type.
         """
+        from wsc.runs import Ran, known_run
         from wsc.runtime.api import run
 
         inputs = self._named(inputs)
         self._save_for_runs()
         if options.get("causes") and not self._located():
             self.locate()
-        return run(
+        result = run(
             self.assembly,
             inputs,
             weights_dir=self.folder,
@@ -226,6 +224,7 @@ class Program:
             checkpoint=self.checkpoint,
             **options,
         )
+        return known_run(result, Ran(self.assembly, self.fabric, inputs))
 
     def session(
         self,
@@ -259,6 +258,30 @@ class Program:
             checkpoint=self.checkpoint,
             compiling=compiling,
         )
+
+    def estimate(self) -> Estimate:
+        """What the cost model predicts of a run: cycles, bounds, energy, a row for each kernel.
+
+        Raises:
+            CompileError: it has no formula for what the program does, as a hand-written one may.
+        """
+        from wsc.views.estimate import estimate
+
+        if not self._located():
+            self.locate()
+        return estimate(self.assembly, self.fabric)
+
+    def node(self, name: str) -> NodeView:
+        """What became of an ONNX node: its lines, procedures, tensors, streams and colors.
+
+        Raises:
+            CompileError: nothing comes from a node of that name; near names are given.
+        """
+        from wsc.views.inspect import node_view
+
+        if not self._located():
+            self.locate()
+        return node_view(self.assembly, name)
 
     def explain(self, node: str) -> tuple[Weighed, ...]:
         """How the products of an ONNX node got their forms; to print one shows all of it.
@@ -308,17 +331,24 @@ class Program:
 
         return draw(self.assembly, seed)
 
-    def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
+    def _named(self, inputs: Any) -> Mapping[str, Any]:
         if inputs is None or isinstance(inputs, Mapping):
             return inputs or {}
         from wsc.runtime.errors import InputError
 
-        names = [t.name for t in self.assembly.edge_tensors if t.kind is Kind.INPUT]
-        if len(names) != 1 or not isinstance(inputs, np.ndarray):
+        names = [tensor.name for tensor in self.assembly.shown(Kind.INPUT)]
+        if len(names) != 1 or isinstance(inputs, (str, bytes)):
             known = ", ".join(f"{name!r}: array" for name in names)
             kind = type(inputs).__name__
             raise InputError(f"inputs are given by name, as in run({{{known}}}), not as {kind}")
         return {names[0]: inputs}
+
+
+def _path(what: str, path: Any) -> Path:
+    """A path, or the sentence for what is none."""
+    if isinstance(path, (str, PathLike)) and isinstance(fspath(path), str):
+        return Path(path)
+    raise CompileError(f"{what} is given by its path, not as {type(path).__name__}")
 
 
 def _machine_text(assembly: Assembly) -> str:
@@ -426,6 +456,7 @@ def compile(  # noqa: A001 - the name of the command
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
+    dump = None if resume is None else read_dump(_path("a dump", resume))
     graph = import_onnx(
         source,
         _sizes(dims or {}),
@@ -436,7 +467,6 @@ def compile(  # noqa: A001 - the name of the command
         weights=weights,
         exact=exact,
     )
-    dump = None if resume is None else read_dump(Path(resume))
     return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes, dump, wishes))
 
 
@@ -482,7 +512,7 @@ def compile_step(
     sizes = _sizes(dims or {})
     step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
-    dump = None if resume is None else read_dump(Path(resume))
+    dump = None if resume is None else read_dump(_path("a dump", resume))
 
     def lowered(step: Step) -> Compiled:
         return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump, wishes)
@@ -531,28 +561,10 @@ def _lowered(
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
     """What the frontend reads, and the model's name."""
-    import onnx
-    import onnx_ir as ir
-    from google.protobuf.message import DecodeError
+    from wsc.frontend.source import read_model
 
-    from wsc.frontend.damage import library_at_work
-
-    if isinstance(model, (str, PathLike)):
-        return Path(model), str(model)
-    if isinstance(model, bytes):
-        try:
-            model = onnx.load_from_string(model)
-        except DecodeError:
-            raise CompileError("these bytes are no ONNX model, or are cut short") from None
-    if isinstance(model, ir.Model):
-        with library_at_work("the model cannot be written as ONNX"):
-            model = ir.to_proto(model)
-    if isinstance(model, onnx.ModelProto):
-        return model, model.graph.name
-    raise CompileError(
-        f"a model is the path of a file, its bytes, or an object of onnx or onnx_ir, not "
-        f"{type(model).__name__}"
-    )
+    source = read_model(model)
+    return source, str(source) if isinstance(source, Path) else source.graph.name
 
 
 def _fabric(fabric: Any) -> Fabric:
@@ -695,7 +707,7 @@ def load(path: str | PathLike[str]) -> Program:
     Warns:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
-    path = Path(path)
+    path = _path("a program", path)
     try:
         text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:

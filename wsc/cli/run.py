@@ -329,7 +329,15 @@ def command(
                 files = paths
         with after.step("the outputs were not compared"):
             if reference is not None:
-                compared, undecided = _compare(loaded, reference, outputs, arrays | baked)
+                from wsc.comparison.compare import compare_all
+
+                compared, undecided = compare_all(
+                    reference,
+                    outputs,
+                    arrays | baked,
+                    loaded.assembly.precision,
+                    lambda: working("asking ONNX's reference evaluator, in double precision"),
+                )
         return files, compared, undecided
 
     if engine == VALUES:
@@ -493,29 +501,6 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
     reference = Reference(model)
     reference.require([*_names(program, "input"), *baked], _names(program, "output"))
     return reference
-
-
-def _compare(
-    program: Program,
-    reference: Reference,
-    outputs: Mapping[str, np.ndarray],
-    arrays: dict[str, np.ndarray],
-) -> tuple[list[Comparison], str]:
-    """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
-    from wsc.comparison.compare import compare, with_opinion
-    from wsc.comparison.opinion import second_opinion
-
-    expected = reference.run(arrays, list(outputs))
-    precision = program.assembly.precision
-    compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
-    wanted = [item.name for item in compared if not item.within]
-    if not wanted:
-        return compared, ""
-    with working("asking ONNX's reference evaluator, in double precision"):
-        double = second_opinion(reference.model, arrays, wanted)
-    if isinstance(double, str):
-        return compared, double
-    return with_opinion(compared, outputs, expected, double, precision), ""
 
 
 class Afterwards:

@@ -8,8 +8,8 @@ result in double precision.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,8 @@ class Reference:
             import onnxruntime
         except ImportError as error:
             raise CompileError(
-                "--compare needs ONNX Runtime, which is not installed: pip install 'wsc[compare]'"
+                "a comparison needs ONNX Runtime, which is not installed: pip install "
+                "'wsc[compare]'"
             ) from error
         self.model = model
         with readable(model):
@@ -275,6 +276,34 @@ class Reference:
         with readable(self.model):
             values = self._session.run(list(outputs), dict(inputs))
         return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
+
+
+def compare_all(
+    reference: Reference,
+    outputs: Mapping[str, np.ndarray],
+    inputs: Mapping[str, np.ndarray],
+    precision: DType,
+    asking: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> tuple[list[Comparison], str]:
+    """Every output against ONNX Runtime, with a second opinion where the two differ.
+
+    asking: what is around the work of the second opinion, which may take its time.
+
+    Returns:
+        The comparisons, and why there is no second opinion where one is wanted.
+    """
+    from wsc.comparison.opinion import second_opinion
+
+    expected = reference.run(inputs, list(outputs))
+    compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
+    wanted = [item.name for item in compared if not item.within]
+    if not wanted:
+        return compared, ""
+    with asking():
+        double = second_opinion(reference.model, dict(inputs), wanted)
+    if isinstance(double, str):
+        return compared, double
+    return with_opinion(compared, outputs, expected, double, precision), ""
 
 
 @contextmanager
