@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -23,6 +23,12 @@ def named(nodes: Iterable[str]) -> str:
     Names may hold commas. One that could be taken for two stands in quotes.
     """
     return ", ".join(repr(node) if ", " in node or node[:1] in "'\"" else node for node in nodes)
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{named(names[:most])}{more}"
 
 
 def table_html(facts: Iterable[tuple[str, str]]) -> str:

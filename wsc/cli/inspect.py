@@ -21,7 +21,7 @@ from wsc.cli.names import (
     target_options,
 )
 from wsc.cli.tables import PlainTable, print_table
-from wsc.isa.shown import named
+from wsc.isa.shown import few, named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,20 +174,14 @@ def show_rooms(screen: Console, program: Program) -> None:
             f"{tensor.bytes:,}",
             f"{tensor.address:,}",
             f"{tensor.dtype.value}[{layout}]",
-            _few(known.get(tensor.name, ())),
-            _few(tensor.nodes),
+            few(known.get(tensor.name, ())),
+            few(tensor.nodes),
         )
     print_table(screen, table)
     screen.print(
         f"data: {use.data:,} of {use.limit:,} bytes; tensors whose bytes overlap have them one "
         "after the other"
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return f"{named(names[:FEW])}{more}"
 
 
 def _show_colors(screen: Console, assembly: Assembly) -> None:

@@ -124,6 +124,7 @@ def _program(point: Point) -> Any:
             dict(point.dims),
             point.precision or "f32",
             settings=settings,
+            weights=model.weights,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OtherMachine)  # among the notes of the program

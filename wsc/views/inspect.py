@@ -33,7 +33,7 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
-from wsc.isa.shown import escaped, named, table_html
+from wsc.isa.shown import escaped, few, named, table_html
 from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
@@ -120,10 +120,10 @@ class NodeView:
         lines = span([item.number for item in self.lines if item.number])
         parts = (
             ("lines", lines),
-            ("procedures", ", ".join(name for name, _, _ in self.procedures)),
-            ("tensors", ", ".join(f"{item.name} {item.bytes:,}" for item, _, _ in self.tensors)),
+            ("procedures", few([name for name, _, _ in self.procedures])),
+            ("tensors", few([f"{item.name} {item.bytes:,} bytes" for item, _, _ in self.tensors])),
             ("streams", f"{sum(moved.bytes for _, moved in self.streams):,} bytes"),
-            ("colors", ", ".join(self.colors)),
+            ("colors", few(self.colors)),
         )
         return [("node", self.name), *((head, text) for head, text in parts if text)]
 
