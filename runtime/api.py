@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from wsc.isa.asked import asked
 from wsc.isa.fabric import Fabric
 from wsc.isa.limits import MOST_COUNT, MOST_DELAYS
 from wsc.isa.program import Kind, Program
@@ -310,7 +311,8 @@ def require_inputs(program: Program, inputs: Mapping[str, np.ndarray], decision:
     if names and not inputs:
         raise InputError(
             f"{decision.sentence()}: so the cycles depend on data, and a run for time needs the "
-            f"inputs ({', '.join(names)}; --seed N draws them) and the weights too"
+            f"inputs ({', '.join(names)}; {asked('--seed N', 'program.draw(N)')} draws them) and "
+            "the weights too"
         )
 
 

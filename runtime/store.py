@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.asked import option
 from wsc.isa.program import EdgeTensor, Kind, Program
 from wsc.isa.types import DType
 from wsc.runtime.errors import InputError, OutputError
@@ -30,7 +31,7 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
         if name in fixed:
             raise InputError(
                 f"'{name}' is a weight of the program, with the values that it was compiled with: "
-                f"compile it as an input (--input {name}) to give others"
+                f"compile it as an input ({option('input', name)}) to give others"
             )
         if name not in wanted:
             raise InputError(f"no input '{name}'; the program's inputs: {known}")
@@ -119,7 +120,7 @@ def _require_words(tensor: EdgeTensor, array: np.ndarray) -> None:
         place = ", ".join(str(int(i)) for i in index)
         raise InputError(
             f"input '{tensor.name}': {array[index]} at [{place}] does not fit 32 bits, the integer "
-            f"of the fabric; compiled with --wide {tensor.name} it has two of them"
+            f"of the fabric; compiled with {option('wide', tensor.name)} it has two of them"
         )
 
 

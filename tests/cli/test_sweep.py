@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.helpers import TWICE, done, mlp, refused, text_file, wsc
+from wsc import sweep
 from wsc.sweeps.point import Row, run_point
 from wsc.sweeps.points import Point
 
@@ -103,6 +104,13 @@ def test_inputs_are_not_replaced(twice: Path, tmp_path: Path) -> None:
     for path in (twice, lab):
         refused(wsc("sweep", twice, "--fabric", lab, "-o", path), "is the input")
     refused(wsc("sweep", twice, "-o", tmp_path / "s", "--plot", tmp_path / "s"), "two outputs")
+
+
+def test_reasons_name_flags(tmp_path: Path) -> None:
+    model = mlp(tmp_path, batch="n")
+    made = done(wsc("sweep", model, "--fabric", "2x2", "--json"), code=1)
+    assert "--dim n=N" in json.loads(made.stdout)["rows"][0]["reason"]
+    assert "dims={'n': N}" in sweep(model, fabric=["2x2"], workers=1).rows[0]["reason"]
 
 
 def test_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_what_is_not_nothing_is_seen() -> None:
 def test_the_picture_has_a_rectangle_for_each_mark(shape: tuple[int, int]) -> None:
     grid = np.arange(shape[0] * shape[1]).reshape(shape)
     made = HeatMap("sram", grid, ("<b> & \x1b",))
-    root = ElementTree.fromstring(f"<div>{made._repr_html_()}</div>".replace("<br>", "<br/>"))
+    root = ET.fromstring(f"<div>{made._repr_html_()}</div>".replace("<br>", "<br/>"))
     rectangles = root.findall(".//rect")
     assert len(rectangles) == sum(map(len, marks(repr(made))))
     shades = [float(item.attrib["fill-opacity"]) for item in rectangles]

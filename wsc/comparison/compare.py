@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from wsc.errors import CompileError
+from wsc.isa.asked import constant
 from wsc.isa.files import refusal
 from wsc.isa.types import DType
 
@@ -266,7 +267,7 @@ class Reference:
         if missing:
             raise CompileError(
                 f"{self.model}: the program has no input '{missing[0]}'; if it was baked in, "
-                f"give its values again: --bind {missing[0]}=FILE.npy"
+                f"give its values again: {constant(missing[0])}"
             )
 
     def run(

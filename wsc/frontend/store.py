@@ -272,7 +272,7 @@ def write_model(proto: onnx.ModelProto, store: Store, path: Path) -> None:
     if size > free // 2:
         raise CompileError(
             f"{proto.graph.name}: its weights take {size:,} bytes, which is more than half of the "
-            f"{free:,} bytes that are free on the disk: compare with fewer layers (--layers)"
+            f"{free:,} bytes that are free on the disk: compare with fewer layers"
         )
     data = path.with_name("weights.bin")
     with data.open("wb") as file:

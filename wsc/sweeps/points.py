@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsc.errors import CompileError, shortened
+from wsc.isa.asked import flags
 from wsc.isa.fabric import FabricError, find_fabric
 from wsc.isa.machine import digest
 from wsc.isa.operands import show_number
@@ -51,7 +52,7 @@ class Point:
     """One combination. fabric, engine: None is what a command without the option takes.
 
     number: its place among all. folder: where the paths of models and fabrics begin; a worker may
-    have another one.
+    have another one. flags: whether its reasons are read by who gave flags.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Point:
     max_cycles: int | None
     max_memory: int | None
     folder: str
+    flags: bool = False
 
     @property
     def machine(self) -> str | None:
@@ -174,6 +176,7 @@ class Axes:
                 max_cycles=self.max_cycles,
                 max_memory=self.max_memory,
                 folder=str(Path.cwd()),
+                flags=flags(),
             )
 
 
@@ -217,7 +220,7 @@ def _file_digest(model: Model) -> str:
         made = hashlib.sha256(model.source)
         if model.weights is not None:
             made.update(model.weights.described().encode())
-            _add_files(made, model.weights.files)
+            made.update(_stamps(model.weights.files))
         return made.hexdigest()
     path = Path(model.source)
     try:
@@ -227,18 +230,20 @@ def _file_digest(model: Model) -> str:
     if not model.is_program:  # a program's text knows its weights by their digests
         from wsc.frontend.load import model_files
 
-        _add_files(made, model_files(path))
+        made.update(_stamps(model_files(path)))
     return made.hexdigest()
 
 
-def _add_files(made: hashlib._Hash, files: Iterable[Path]) -> None:
+def _stamps(files: Iterable[Path]) -> bytes:
     """Files that are not read, by what is known of them."""
+    found: list[str] = []
     for file in files:
         try:
-            found = file.stat()
+            known = file.stat()
         except OSError:
             continue
-        made.update(f"{file} {found.st_size} {found.st_mtime_ns}\n".encode())
+        found.append(f"{file} {known.st_size} {known.st_mtime_ns}\n")
+    return "".join(found).encode()
 
 
 def _fabric_digest(fabric: str) -> str:

@@ -12,6 +12,7 @@ from wsc.frontend.reduce import iota
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction, Type
 from wsc.ir.terms import Term
+from wsc.isa.asked import option
 from wsc.isa.types import DType
 
 LABEL = "label"
@@ -83,7 +84,7 @@ def add_loss(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value
         except ValueError:
             raise CompileError(
                 f"the model has an input '{LABEL}' of its own: give it another name, or take a "
-                "loss that the model computes (--loss output)"
+                f"loss that the model computes ({option('loss', 'output')})"
             ) from None
 
 
