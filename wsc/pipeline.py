@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
+from wsc.passes.steps import Residence, TakeSteps
 from wsc.passes.tokens import Tokens
 
 _FORMS: dict[type, str] = {Graph: "a graph", Placed: "a placed program", Program: "a program"}
@@ -59,20 +61,27 @@ def passes(
     same_order: bool = False,
     alike: bool = True,
     work: int | None = None,
+    residence: Residence | None = None,
     wishes: tuple[Wish, ...] = (),
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
-    network, for its reports. wishes: what is asked of the forms of products.
+    network, for its reports. residence: what stays on the fabric from step to step.
+    wishes: what is asked of the forms of products.
     """
+    resident = residence is not None and residence.weights
+    handed = residence.carried if residence is not None and resident else ()
+    carried = frozenset(name for name, _ in handed)
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike, wishes),
+        Place(fabric, same_order, alike, resident, carried, wishes),
+        # What is done once before addresses: it is there all the time.
+        *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, precision, model, work),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
@@ -86,14 +95,15 @@ def run_passes(
     model: str,
     observe: Observer | None = None,
     same_order: bool = False,
+    residence: Residence | None = None,
     dump: Dump | None = None,
     wishes: tuple[Wish, ...] = (),
 ) -> Compiled:
     """Lower a graph to a verified program.
 
-    same_order: see ``wsc.compile``. dump: what a pass gave for this graph, where to go on from; the
-    passes up to that one are left out. wishes: what is asked of the forms of products, the last one
-    first.
+    same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
+    on from; the passes up to that one are left out. wishes: what is asked of the forms of products,
+    the last one first.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -101,14 +111,26 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
+    lowered = partial(
+        _run,
+        graph,
+        fabric,
+        precision,
+        model,
+        observe,
+        same_order=same_order,
+        residence=residence,
+        dump=dump,
+        wishes=wishes,
+    )
     try:
-        return _run(graph, fabric, precision, model, observe, same_order, True, dump, wishes)
+        return lowered(alike=True)
     except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
         try:
-            return _run(graph, fabric, precision, model, observe, same_order, False, dump, wishes)
+            return lowered(alike=False)
         except DoesNotFit:
             raise error from None
 
@@ -119,10 +141,12 @@ def _run(
     precision: DType,
     model: str,
     observe: Observer | None,
+    *,
     same_order: bool,
-    alike: bool,
+    residence: Residence | None,
     dump: Dump | None,
     wishes: tuple[Wish, ...],
+    alike: bool,
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
@@ -130,7 +154,7 @@ def _run(
     if observe is not None:
         observe(IMPORT, stage)
     work = multiply_accumulates(graph)
-    steps = passes(fabric, precision, model, same_order, alike, work, wishes)
+    steps = passes(fabric, precision, model, same_order, alike, work, residence, wishes)
     if dump is not None:
         stage, steps = _resumed(dump, graph, fabric, steps)
         if wishes and not any(isinstance(step, Place) for step in steps):

@@ -84,16 +84,18 @@ class Run(RunResult):
         self,
         model: str | PathLike[str] | bytes | ModelProto | ir.Model,
         bind: Mapping[str, np.ndarray] | None = None,
+        carry: Mapping[str, str] | None = None,
     ) -> Comparisons:
         """The outputs against those of the model in ONNX Runtime.
 
-        model: as for ``wsc.compile``. bind: inputs that the program was compiled with as constants.
+        model, carry: as for ``wsc.compile``. bind: inputs that the program was compiled with as
+        constants.
 
         Raises:
             CompileError: ONNX Runtime is missing or does not take the model, or the program is of
                 another one.
         """
-        return _compare(self, self.ran, model, bind)
+        return _compare(self, self.ran, model, bind, carry)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -106,9 +108,10 @@ class ValuesRun(ValuesResult):
         self,
         model: str | PathLike[str] | bytes | ModelProto | ir.Model,
         bind: Mapping[str, np.ndarray] | None = None,
+        carry: Mapping[str, str] | None = None,
     ) -> Comparisons:
         """As that of ``Run``."""
-        return _compare(self, self.ran, model, bind)
+        return _compare(self, self.ran, model, bind, carry)
 
 
 def known_run(result: RunResult | ValuesResult, ran: Ran) -> Run | ValuesRun:
@@ -122,6 +125,7 @@ def _compare(
     ran: Ran | None,
     model: Any,
     bind: Mapping[str, np.ndarray] | None,
+    carry: Mapping[str, str] | None,
 ) -> Comparisons:
     assert ran is not None
     source = read_model(model)
@@ -136,5 +140,5 @@ def _compare(
         reference = Reference(source)
         reference.require(list(inputs), list(result.outputs))
         precision = ran.program.precision
-        compared, _ = compare_all(reference, result.outputs, inputs, precision)
+        compared, _ = compare_all(reference, result.outputs, inputs, precision, carry or {})
     return Comparisons(compared)

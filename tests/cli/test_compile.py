@@ -17,6 +17,7 @@ PASSES = ["import", "simplify", "tokens", "blocks", "between", "place", "memory"
 
 def test_passes() -> None:
     assert pass_names() == PASSES
+    assert pass_names(True) == [*PASSES[:6], "steps", *PASSES[6:]]
 
 
 def test_files_and_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +90,19 @@ def test_compiling_goes_on_from_any_pass(tmp_path: Path) -> None:
         assert (tmp_path / "a.wsa.safetensors").read_bytes() == weights
         # The passes before it were left out, and the files of the others have their numbers.
         assert files(later) == sorted({"00-import.txt", *files(folder)[number + 1 :]})
+
+
+def test_compiling_goes_on_with_what_stays(tmp_path: Path) -> None:
+    model, out, folder = mlp(tmp_path), tmp_path / "a.wsa", tmp_path / "ir"
+    options = ("compile", model, "-o", out, "--fabric", "3x2", "--steps", 3, "--weights")
+    done(wsc(*options, "resident", "--dump-ir", folder))
+    text = out.read_bytes()
+    for name in ("05-place", "06-steps", "07-memory", "08-emit"):
+        done(wsc(*options, "resident", "--from", folder / f"{name}.txt"))
+        assert out.read_bytes() == text, name
+    assert "steps 3 times tasks" in (folder / "06-steps.txt").read_text()
+    other = wsc(*options[:-3], "--from", folder / "06-steps.txt")
+    refused(other, "there is no pass 'steps'")
 
 
 def test_what_compiling_does_not_go_on_from(tmp_path: Path) -> None:

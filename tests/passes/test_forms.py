@@ -101,7 +101,10 @@ def test_a_pattern_asks_those_that_have_the_form() -> None:
         ({"conv*": "x=zz"}, "no node 'conv*' has a form 'x=zz'"),
         ({"conv1": "chunk=999"}, "has no form 'chunk=999'"),
         ({"conv1": "chunk=0"}, "'chunk=0' is not x=LABEL"),
-        ({"conv1": "fast"}, "'fast' is not x=LABEL, y=LABEL, chunk=N, local, reduce or ordered"),
+        (
+            {"conv1": "fast"},
+            "'fast' is not x=LABEL, y=LABEL, chunk=N, local, reduce, ordered or combined",
+        ),
         ({"conv1": "local reduce"}, "'sums' is there twice"),
         ({"conv1": ""}, "it is made of x=LABEL"),
         ({"conv1": 3}, "forms is of the form {'node': 'x=c chunk=3'}"),

@@ -30,6 +30,7 @@ from wsc.cli.common import (
 )
 from wsc.cli.estimate import estimated, report_option, write_report
 from wsc.cli.forms import read_forms, show_forms
+from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -86,30 +87,32 @@ class Recorder:
         self._last = now
 
 
-def pass_names() -> list[str]:
-    """The passes, in order, ``import`` first."""
+def pass_names(held: bool = False) -> list[str]:
+    """The passes, in order, ``import`` first. held: with those for what stays on the fabric."""
     from wsc.isa.fabric import DEFAULT, find_fabric
     from wsc.isa.types import DType
+    from wsc.passes.steps import Residence
     from wsc.pipeline import passes
 
-    steps = passes(find_fabric(DEFAULT), DType.F32, "")
+    residence = Residence() if held else None
+    steps = passes(find_fabric(DEFAULT), DType.F32, "", residence=residence)
     return ["import", *(step.name for step in steps)]
 
 
-def dump_paths(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The file of each of these passes: ``00-import.txt``, ``01-simplify.txt``, ..."""
-    numbers = {name: number for number, name in enumerate(pass_names())}
-    return [folder / f"{numbers[name]:02d}-{name}.txt" for name in names]
+def dump_paths(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """The file of each pass: ``00-import.txt``, ``01-simplify.txt``, ... names: of all of them."""
+    return {name: folder / f"{number:02d}-{name}.txt" for number, name in enumerate(names)}
 
 
-def dump(stages: dict[str, Stage], folder: Path, inputs: Iterable[Path] = ()) -> None:
-    """Write the text of each pass's result. inputs: files that are read, and never replaced."""
+def dump(stages: dict[str, Stage], paths: dict[str, Path], inputs: Iterable[Path] = ()) -> None:
+    """Write the text of each pass's result. paths: the file of each. inputs: files that are read,
+    and never replaced."""
     from wsc.passes.dump import dump_text
 
-    folder.mkdir(parents=True, exist_ok=True)
     read = tuple(inputs)
-    for path, (name, stage) in zip(dump_paths(folder, stages), stages.items(), strict=True):
-        write_text(path, dump_text(name, stage), read)
+    for name, stage in stages.items():
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        write_text(paths[name], dump_text(name, stage), read)
 
 
 def show(stages: dict[str, Stage], wanted: str) -> None:
@@ -193,6 +196,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     "repeated.",
 )
 @report_option
+@holding
 @sized
 @general
 def command(
@@ -220,6 +224,7 @@ def command(
     forms: tuple[str, ...],
     explain: tuple[str, ...],
     report: Path | None,
+    holding: Holding,
     sizes: Sizes,
 ) -> None:
     """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
@@ -233,24 +238,28 @@ def command(
     start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
-    chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes)
+    chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes, holding.steps)
     if isinstance(chosen, Named):
         output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
     read = [*source_files(chosen), *given_files(bind), *fabric_files(fabric)]
     read += [] if resume is None else [resume]
-    dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
-    written = [*([] if output == STANDARD else [output]), *dumped]
+    known = pass_names(holding.holds)
+    dumped = {} if dump_ir is None else dump_paths(dump_ir, known)
+    written = [*([] if output == STANDARD else [output]), *dumped.values()]
     written += [] if report is None else [report]
     require_outputs(written, dump_ir, read)
     bound, arrays = read_dims(dims), read_arrays("--bind", bind)
     changes, wanted = dict(read_settings(settings)), read_forms(forms)
-    if print_ir_after not in (None, EVERY, *pass_names()):
-        known = ", ".join([*pass_names(), EVERY])
-        raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
+    held = holding.options()
+    if print_ir_after not in (None, EVERY, *known):
+        listed = ", ".join([*known, EVERY])
+        raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {listed}")
     from wsc.api import compile as compile_model
     from wsc.api import compile_step
 
+    if train and holding.given():
+        raise Refusal(f"--train takes no {holding.given()}")
     if train and (bind or inputs or wide):
         raise Refusal("--train takes no --bind, --input or --wide")
     if train and f64 != "f32":
@@ -293,10 +302,11 @@ def command(
                     resume=resume,
                     forms=wanted,
                     f64=f64,
+                    **held,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
-                dump(recorder.stages, dump_ir, [*read, *recorder.files])
+                dump(recorder.stages, dumped, [*read, *recorder.files])
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from wsc.ir.forms import Weighed
 
 # A node may have an equals sign in its name: the form begins at the first of its words.
-_FORM = re.compile(r"(?P<node>.+?)=(?P<form>(?:[xy]=|chunk=|local|reduce|ordered).*)", re.DOTALL)
+_FORM = re.compile(
+    r"(?P<node>.+?)=(?P<form>(?:[xy]=|chunk=|local|reduce|ordered|combined).*)", re.DOTALL
+)
 
 
 def read_forms(texts: Iterable[str]) -> dict[str, str]:

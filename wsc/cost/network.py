@@ -47,94 +47,151 @@ class Messages:
 
 
 def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray:
-    """[rows, columns]: cycle in which the last message has arrived; -inf where none does.
+    """[rows, columns]: cycle in which the last message has arrived; 0 where none does.
 
     ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
-    found = np.full((len(y.places), len(x.places)), -np.inf)
+    found = np.zeros((len(y.places), len(x.places)))
     if not batches:
         return found
     row, column, to_x, to_y, _, wavelets, first, last = (
         np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
     )
-    lines_x, wide_x = _targets(batches, "to_x", x)
-    lines_y, wide_y = _targets(batches, "to_y", y)
+    lines_x, wide_x = _targets(batches, "to_x", x, y)
+    lines_y, wide_y = _targets(batches, "to_y", x, y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
     across = np.abs(to_x - x.places[column]) * hop
-    hops = across + np.abs(to_y - y.places[row]) * hop
-    begin = first + ramp
+    down = np.abs(to_y - y.places[row]) * hop
     # Along its row a message shares links with those of the columns that its tile stands for.
-    end = last + ramp
-    end = np.maximum(
-        end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places))
-    )
+    begin, load = first + ramp, wavelets * x.weight[column]
+    ways = Ways(row, x.places[column], to_x, column, at_x)
+    through = _line(ways, load, begin, hop, x)
+    begin = np.maximum(begin + across, through - load)
+    end = np.maximum(last + ramp + across, through) + down
     # In the column of its target it meets those of all rows that send there.
-    weight = wavelets * x.weight[column] * y.weight[row] / wide_x
-    end = np.maximum(end, _line(lines_x, row, at_y, weight, begin + across, len(y.places)) - across)
-    end += hops + 1.0
+    load = wavelets * x.weight[column] * y.weight[row] / wide_x
+    ways = Ways(lines_x, y.places[row], to_y, row, at_y)
+    through = _line(ways, load, begin, hop, y)
+    begin = np.maximum(begin + down, through - load)
+    end = np.maximum(end, through)
     # A tile takes one wavelet a cycle.
-    tiles, tile = np.unique(lines_x * 2 * y.size + lines_y, return_inverse=True)
-    arrived, load = np.full(len(tiles), np.inf), np.zeros(len(tiles))
-    np.minimum.at(arrived, tile, begin + hops)
-    np.add.at(load, tile, weight / wide_y)
-    end = np.maximum(end, (arrived + load)[tile] + 1.0)
+    _, tile = np.unique(lines_x * 2 * y.size + lines_y, return_inverse=True)
+    end = np.maximum(end, _in_turn(tile, begin, load / wide_y)) + 1.0
     np.maximum.at(found, (at_y, at_x), end)
     return found
 
 
-def _targets(batches: list[Messages], name: str, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """Which coordinates the messages go to: a number for each, and how many tiles that is.
+def _targets(batches: list[Messages], to: str, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Which columns (``to_x``) or rows (``to_y``) messages go to: a number for each, and how many.
 
-    Where most tiles are sampled, each message goes to the place that stands for its target. Else a
-    sampled tile stands for many neighbours, whose targets are neighbours as well: such messages go
-    to all of a stretch of tiles. Where every tile sends to the same coordinate they go to that one.
+    A sampled tile stands for many neighbours, whose targets may be neighbours as well: such
+    messages go to a stretch of lines, and each line gets a part of them. Where tiles of several
+    lines send to the same one, they go to that one; what tiles of a single line have in common says
+    nothing of their neighbours.
     """
+    axis, sender = (x, "column") if to == "to_x" else (y, "row")
     gap = int(axis.gaps.max(initial=1))
     numbers: list[np.ndarray] = []
     wide: list[np.ndarray] = []
     for batch in batches:
-        to = getattr(batch, name).astype(np.int64)
-        if gap <= NARROW:
-            place = axis.nearest(to)
-            numbers.append(place)
-            wide.append(axis.weight[place])
+        target = getattr(batch, to).astype(np.int64)
+        if (target == target[0]).all() and _several(getattr(batch, sender), axis):
+            numbers.append(target)
+            wide.append(np.ones(len(target)))
             continue
         # Stretches that several sampled tiles send to: in a finer grid some would get nothing.
-        length = WIDE * gap
-        alike = len(to) > 1 and (to == to[0]).all()
-        stretch = to // length * length
-        numbers.append(to if alike else axis.size + stretch)
-        wide.append(
-            np.ones(len(to)) if alike else np.minimum(length, axis.size - stretch).astype(float)
-        )
+        stretch = axis.nearest(target) if gap <= NARROW else target // (WIDE * gap)
+        numbers.append(axis.size + stretch)
+        # How many lines of the stretch get some: those of one target and its neighbours', for each.
+        one, which = np.unique(target, return_inverse=True)
+        spans, lines = np.ones(len(one)), np.zeros(int(stretch.max()) + 1)
+        np.maximum.at(spans, which, _span(batch, target, x, y))
+        stretch_of = np.zeros(len(one), np.int64)
+        stretch_of[which] = stretch
+        np.add.at(lines, stretch_of, spans)
+        wide.append(lines[stretch])
     return np.concatenate(numbers), np.concatenate(wide)
 
 
-def _line(
-    line: np.ndarray,
-    start: np.ndarray,
-    stop: np.ndarray,
-    wavelets: np.ndarray,
-    begin: np.ndarray,
-    places: int,
-) -> np.ndarray:
-    """For each message the cycle in which the latest link of its way along a line is through.
+def _several(places: np.ndarray, axis: Axis) -> bool:
+    """Whether these are more than one sampled coordinate, or one that stands for itself alone."""
+    return bool((places != places[0]).any() or axis.weight[places[0]] == 1)
 
-    line: which line it runs on. start, stop: places on it. begin: when it starts there.
+
+def _span(batch: Messages, target: np.ndarray, x: Axis, y: Axis) -> np.ndarray:
+    """To how many lines the tiles send that each sampled one stands for."""
+    shape = len(y.places), len(x.places)
+    known, table = np.zeros(shape, bool), np.zeros(shape)
+    known[batch.row, batch.column] = True
+    table[batch.row, batch.column] = target
+    span = _steps(table, known, y) * y.weight[:, None] + _steps(table.T, known.T, x).T * x.weight
+    return np.maximum(span[batch.row, batch.column], 1.0)
+
+
+def _steps(table: np.ndarray, known: np.ndarray, axis: Axis) -> np.ndarray:
+    """By how much targets change from a tile to the next one along the first axis of a table."""
+    both = known[1:] & known[:-1]
+    step = np.where(both, np.abs(np.diff(table, axis=0)) / axis.gaps[1:, None], 0.0)
+    found, count = np.zeros(table.shape), np.zeros(table.shape)
+    for part in (slice(1, None), slice(None, -1)):
+        found[part] += step
+        count[part] += both
+    return found / np.maximum(count, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How messages go along a row or a column: one entry for each.
+
+    line: which row or column. source, target: coordinates of both ends. start, stop: the sampled
+    places that stand for them.
     """
-    latest = np.full(len(line), -np.inf)
-    lines = int(line.max()) + 1
-    for link in range(places - 1):  # between the places link and link + 1
-        for ahead in (True, False):
-            low, high = (start, stop) if ahead else (stop, start)
-            over = (low <= link) & (high > link)
-            if not over.any():
-                continue
-            load, soonest = np.zeros(lines), np.full(lines, np.inf)
-            np.add.at(load, line[over], wavelets[over])
-            np.minimum.at(soonest, line[over], begin[over])
-            latest[over] = np.maximum(latest[over], (load + soonest)[line[over]])
+
+    line: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+
+def _line(ways: Ways, wavelets: np.ndarray, begin: np.ndarray, hop: int, axis: Axis) -> np.ndarray:
+    """For each message the cycle in which it has come to the end of its way along a line.
+
+    begin: when it starts there. A link takes a wavelet a cycle, of messages in the order in
+    which they come to it.
+    """
+    latest = np.zeros(len(begin))
+    for ahead in (1, -1):
+        low, high = (ways.start, ways.stop) if ahead > 0 else (ways.stop, ways.start)
+        # Cycles of a clock that moves along the line as fast as a wavelet does.
+        moving = begin - ahead * ways.source * hop
+        some = np.flatnonzero(low < high)
+        order = some[np.lexsort((moving[some], ways.line[some]))]
+        for link in range(len(axis.places) - 1):  # between the places link and link + 1
+            over = order[(low[order] <= link) & (high[order] > link)]
+            if len(over):
+                through = _queued(ways.line[over], moving[over], wavelets[over])
+                came = through + ahead * ways.target[over] * hop
+                latest[over] = np.maximum(latest[over], came)
     return latest
+
+
+def _in_turn(place: np.ndarray, begin: np.ndarray, wavelets: np.ndarray) -> np.ndarray:
+    """When messages have passed that come to places which take a wavelet a cycle."""
+    order = np.lexsort((begin, place))
+    through = np.zeros(len(begin))
+    through[order] = _queued(place[order], begin[order], wavelets[order])
+    return through
+
+
+def _queued(place: np.ndarray, begin: np.ndarray, wavelets: np.ndarray) -> np.ndarray:
+    """As ``_in_turn``, for messages in the order of their places, and of their times."""
+    sums = np.cumsum(wavelets)
+    idle = begin - (sums - wavelets)  # when the first of a stretch without a pause would have come
+    # Each place has a stretch of numbers of its own, above those of the places before it.
+    _, number = np.unique(place, return_inverse=True)
+    apart = number * (float(np.ptp(idle)) + 1.0)
+    return np.maximum.accumulate(idle + apart) - apart + sums
 
 
 def simulate(
@@ -152,8 +209,7 @@ def simulate(
     """
     width, height = len(x.places), len(y.places)
     if not batches:
-        nothing = np.full((height, width), -np.inf)
-        return nothing, nothing.copy()
+        return np.zeros((height, width)), np.zeros((height, width))
     sender, target, wavelets, first, last = (
         np.concatenate(parts)
         for parts in zip(*(_one_by_one(batch, width) for batch in batches), strict=True)
@@ -162,8 +218,7 @@ def simulate(
     begin = np.searchsorted(sender[order], np.arange(width * height + 1))
     sends = Sends(begin, target[order], wavelets[order], first[order], last[order])
     arrived, ends = follow(sends, width, height, depth, ramp, hop, compiled)
-    found = np.where(arrived >= 0, arrived + 1.0, -np.inf)
-    return found.reshape(height, width), ends.reshape(height, width)
+    return arrived.reshape(height, width), ends.reshape(height, width)
 
 
 def _one_by_one(batch: Messages, width: int) -> tuple[np.ndarray, ...]:
@@ -282,7 +337,7 @@ class Patterns:
         if not along or min(len(x.places), len(y.places)) == 1:
             return self._times(batches, x, y, depth, ramp, hop)
         # Rows that send along themselves alone do not meet, and mostly do the same.
-        came = np.full((len(y.places), len(x.places)), -np.inf)
+        came = np.zeros((len(y.places), len(x.places)))
         ends = came.copy()
         one = sample(1)
         for line in range(len(y.places) if along == "row" else len(x.places)):
@@ -314,5 +369,5 @@ class Patterns:
             most = most if count <= most else MOST
             self.count += min(count, most)
             self.seen[key] = followed(moved, x, y, depth, ramp, most, self.count > MANY, hop)
-        came, ends = self.seen[key]
-        return came + begin, ends + begin
+        came, ends = (np.where(cycle > 0, cycle + begin, 0.0) for cycle in self.seen[key])
+        return came, ends

@@ -2,7 +2,8 @@
 
 A form is written as ``x=c y=y0 reduce chunk=6``: the label that runs along x, the one along y,
 how sums come together (``local``: each tile has its own; ``reduce``: along a chain of tiles;
-``ordered``: along one in which their order does not depend on the owner), and how many outputs
+``ordered``: along one in which their order does not depend on the owner; ``combined``: in all tiles
+of an axis along which a summed label lies), and how many outputs
 are summed at a time. A label is one of the product's indices; without one all tiles of the axis
 have the same.
 """
@@ -137,8 +138,8 @@ class UnknownForm(CompileError):
 
 
 _WORD = re.compile(r"(?P<key>x|y|chunk)=(?P<value>[A-Za-z0-9_]*)|(?P<sums>[a-z]+)")
-_FORMS = "x=LABEL, y=LABEL, chunk=N, local, reduce or ordered"
-SUMS = ("local", "reduce", "ordered")
+SUMS = ("local", "reduce", "ordered", "combined")
+_FORMS = "x=LABEL, y=LABEL, chunk=N, local, reduce, ordered or combined"
 
 
 def read_wish(node: str, text: str) -> Wish:

@@ -29,7 +29,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from lark import Token, Transformer, UnexpectedInput, v_args
 
 from wsc.ir.graph import Index, Lit, MoveStep, Reduction, Step, Type
-from wsc.ir.tasks import TASKS, Placed, Role, Run, Task, roles
+from wsc.ir.tasks import TASKS, Placed, Role, Run, Steps, Task, roles
 from wsc.ir.text import (
     BUILD,
     IRSyntaxError,
@@ -72,6 +72,9 @@ def print_placed(placed: Placed) -> str:
         if number in layers:
             lines += [f"layers {layers[number].count} times {layers[number].period} tasks", ""]
         lines += _task(task)
+    if placed.steps is not None:
+        steps = placed.steps
+        lines += ["", f"steps {steps.count} times tasks {steps.start} to {steps.end}"]
     return "\n".join(lines) + "\n"
 
 
@@ -276,6 +279,7 @@ class _Lines:
     addresses: dict[str, int] = field(default_factory=dict[str, int])
     tasks: list[Task] = field(default_factory=list[Task])
     layers: list[Run] = field(default_factory=list[Run])
+    steps: Steps | None = None
     block: _Block | None = None
 
     def take(self, line: str, number: int) -> None:
@@ -300,6 +304,8 @@ class _Lines:
             case "layers":
                 count, period = made
                 self.layers.append(Run(len(self.tasks), period, count))
+            case "steps":
+                self.steps = made
             case _:
                 word, origin = made
                 kinds = {word_of(kind): kind for kind in TASKS.values()}
@@ -351,7 +357,7 @@ class _Lines:
         name, mesh = self.head
         tasks, layers = tuple(self.tasks), tuple(self.layers)
         edge, buffers = tuple(self.edge), tuple(self.buffers)
-        return Placed(name, mesh, edge, buffers, tasks, layers, self.addresses)
+        return Placed(name, mesh, edge, buffers, tasks, layers, self.addresses, self.steps)
 
 
 # The rule of a line by its first word.
@@ -362,6 +368,7 @@ _RULES = {
     "weight": "tensor",
     "buffer": "buffer",
     "layers": "layers",
+    "steps": "steps",
     "task": "task",
 }
 _STARTS = (*dict.fromkeys([*_RULES.values(), *(form.rule for form in _FORMS.values())]),)
@@ -423,6 +430,9 @@ class _Parts(Transformer[Token, Any]):
 
     def layers(self, count: int, period: int) -> tuple[int, int]:
         return count, period
+
+    def steps(self, count: int, start: int, end: int) -> Steps:
+        return Steps(start, end, count)
 
     def nodes(self, *names: str) -> tuple[str, ...]:
         return names

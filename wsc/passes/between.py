@@ -14,6 +14,8 @@ from typing import ClassVar
 from wsc.ir.check import infer
 from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Type
 from wsc.ir.regroup import Turn, adapted, delayed, joins, place
+from wsc.naming import fresh_name
+from wsc.passes.layers import Layers, find_layers
 from wsc.passes.simplify import drop_dead, faults, tidy
 from wsc.passes.stage import Pass
 
@@ -22,8 +24,9 @@ from wsc.passes.stage import Pass
 class Between(Pass[Graph, Graph]):
     """Maps whose operands are moved, and whose result is moved again, follow the second movement.
 
-    What they take of one value, moved in the same way, is moved once and cut there. Requires a
-    simplified graph; ensures that no node is dead.
+    What they take of one value, moved in the same way, is moved once and cut there. What layers
+    move alike from outside of them (the angles of a rotation) is moved once, before all of them.
+    Requires a simplified graph; ensures that no node is dead.
     """
 
     name: ClassVar[str] = "between"
@@ -34,8 +37,7 @@ class Between(Pass[Graph, Graph]):
 
     def apply(self, stage: Graph) -> Graph:
         """The graph with such maps behind the movement of their results."""
-        graph = stage
-        return _Later(graph).apply()
+        return _before_layers(_Later(stage).apply())
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class _Later:
         if made is not None and isinstance(made.op, Move):
             source, steps = made.inputs[0], (*_steps(made), *steps)
             origin = tuple(dict.fromkeys((*made.origin, *origin)))
-        name = self._fresh(f"{node.output}.{value}")
+        name = fresh_name(node.output, value, self.types)
         self._add(Node(name, Move(tidy(steps)), (source,), name, node.type, origin), node.output)
         self.users[name] = [node.output]
         return name
@@ -150,11 +152,6 @@ class _Later:
         self.users.setdefault(node.inputs[0], []).append(node.output)
         self.ahead.setdefault(host, []).append(node.output)
         self.host[node.output] = host
-
-    def _fresh(self, name: str) -> str:
-        while name in self.types:
-            name += "'"
-        return name
 
     # --- what is moved alike is moved once ----------------------------------------------
 
@@ -175,7 +172,7 @@ class _Later:
             if len(parts) < 2:
                 continue
             first = self.nodes[min(parts, key=order.__getitem__)]
-            name = self._fresh(f"{first.output}.whole")
+            name = fresh_name(first.output, "whole", self.types)
             whole = Node(name, Move(steps), (source,), name, first.type, first.origin)
             self._add(whole, first.output)
             for value, cut in parts.items():
@@ -211,6 +208,45 @@ def _once(nodes: Sequence[Node]) -> Iterator[Node]:
             first = found.setdefault((node.inputs[0], node.op, node.origin), node.output)
             instead[node.output] = first
         yield node
+
+
+def _before_layers(graph: Graph) -> Graph:
+    """The graph in which layers share what each of them turns in the same way, if no node gives it.
+
+    Parts of a source are left alone: all of them at once may find no room.
+    """
+    made = {node.output for node in graph.nodes}
+    found: dict[tuple[str, tuple[MoveStep, ...]], list[int]] = {}
+    for number, node in enumerate(graph.nodes):
+        turns = isinstance(node.op, Move) and all(isinstance(s, Turn) for s in node.op.steps)
+        if turns and node.inputs[0] not in made:
+            found.setdefault((node.inputs[0], _steps(node)), []).append(number)
+    alike = [numbers for numbers in found.values() if len(numbers) > 1]
+    stacks = find_layers(graph) if alike else []
+    instead: dict[str, str] = {}
+    first: list[Node] = []
+    shown = {name for output in graph.outputs for name in output.values}
+    for numbers in alike:
+        nodes = [graph.nodes[number] for number in numbers]
+        if _in_several(numbers, stacks) and not shown & {node.output for node in nodes}:
+            first.append(nodes[0])
+            instead |= {node.output: nodes[0].output for node in nodes}
+    if not first:
+        return graph
+    rest = [
+        replace(node, inputs=tuple(instead.get(name, name) for name in node.inputs))
+        for node in graph.nodes
+        if node.output not in instead
+    ]
+    return graph.with_(nodes=(*first, *rest))
+
+
+def _in_several(numbers: Sequence[int], stacks: Sequence[Layers]) -> bool:
+    """Whether nodes of these numbers are in more than one layer of a stack."""
+    return any(
+        len({(n - s.start) // s.period for n in numbers if s.start <= n < s.end}) > 1
+        for s in stacks
+    )
 
 
 def _steps(node: Node) -> tuple[MoveStep, ...]:
