@@ -127,7 +127,8 @@ def test_a_count_of_steps_goes_on_after_a_break_and_into_onnx(tmp_path: Path) ->
     session = onnxruntime.InferenceSession(without_training(stored))
     x = batch(9)["x"]
     wanted = x @ made.weights["w"].T + made.weights["b"]
-    np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, rtol=1e-5, atol=1e-5)
+    given = np.asarray(session.run(None, {"x": x})[0])
+    np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
 
 
 def without_training(model: onnx.ModelProto) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from wsc.isa.code_size import block_bytes, reachable
+import numpy as np
+
+from wsc.isa.code_size import reachable, tile_parts
 from wsc.isa.expr import names
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Program, Statement, Tensor
+from wsc.isa.program import Call, Program, Region, Statement, Tensor
 from wsc.isa.statements import calls, expressions, statements
 from wsc.views.inspect import call_counts
 
@@ -17,8 +19,8 @@ from wsc.views.inspect import call_counts
 class ProcedureRoom:
     """A procedure, or the main of a region.
 
-    calls: of it in the text; None of a main. code: its bytes, without those of what it calls.
-    tensors: those that it names, or that calls of it name.
+    calls: of it in the text; None of a main. code: its bytes in the tile that has the most code,
+    without those of what it calls. tensors: those that it names, or that calls of it name.
     """
 
     name: str
@@ -43,24 +45,37 @@ def procedure_rooms(program: Program, fabric: Fabric) -> list[ProcedureRoom]:
             if call.procedure in named:
                 arguments = [value for _, value in call.arguments]
                 named[call.procedure] |= {name for item in arguments for name in names(item)}
-    counts = call_counts(program)
-    rows = [
-        ProcedureRoom(
-            name, counts[name], block_bytes(bodies[name], fabric), _tensors(program, named[name])
-        )
-        for name in reached
-    ]
-    rows.sort(key=lambda row: -row.code)
+    fullest, code = _fullest(program, mains, fabric)
     heads = [
         ProcedureRoom(
             f"main {region.name}",
             None,
-            block_bytes(region.main, fabric),
+            code[""] if region is fullest else 0,
             _tensors(program, _own(region.main)),
         )
         for region in mains
     ]
-    return [*heads, *rows]
+    counts = call_counts(program)
+    rows = [
+        ProcedureRoom(name, counts[name], code.get(name, 0), _tensors(program, named[name]))
+        for name in reached
+    ]
+    return [*heads, *sorted(rows, key=lambda row: -row.code)]
+
+
+def _fullest(
+    program: Program, mains: Sequence[Region], fabric: Fabric
+) -> tuple[Region | None, dict[str, int]]:
+    """The region with the tile that has the most code, and what that is of: main is ""."""
+    best: tuple[int, Region | None, dict[str, int]] = (-1, None, {})
+    for region in mains:
+        parts = tile_parts(program, region, fabric)
+        total = sum(parts.values(), np.zeros((1, 1), np.int64))
+        place = np.unravel_index(int(total.argmax()), total.shape)
+        if total[place] > best[0]:
+            code = {name: int(part[place]) for name, part in parts.items()}
+            best = (int(total[place]), region, code)
+    return best[1], best[2]
 
 
 def users(rows: Iterable[ProcedureRoom]) -> dict[str, list[str]]:
