@@ -19,7 +19,7 @@ from wsc.errors import CompileError, shortened
 from wsc.frontend import import_onnx
 from wsc.frontend.load import hold
 from wsc.frontend.types import FLOATS
-from wsc.isa.asked import asked, option
+from wsc.isa.asked import asked, dimension, option
 from wsc.isa.program import Update
 from wsc.isa.types import DType
 from wsc.training.losses import Loss
@@ -87,7 +87,7 @@ class _Preparation:
         for name, size in sized(model.graph, self.batch, self.shapes, self.bindings):
             given = self.dims.pop(name, size)
             if given != size:
-                raise CompileError(f"--dim {name}={given}: the samples have {size}")
+                raise CompileError(f"{dimension(name, given)}: the samples have {size}")
 
 
 def own_step(
