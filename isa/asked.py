@@ -42,4 +42,5 @@ def constant(name: object) -> str:
 def option(kind: str, name: object) -> str:
     """An option that takes names, or values by name: ``--wide x``, or ``wide: 'x'``."""
     arguments = {"dim": "dims", "input": "inputs"}
-    return asked(f"--{kind} {name}", f"{arguments.get(kind, kind)}: {str(name)!r}")
+    shown = str(name) or "''"  # as in a shell
+    return asked(f"--{kind} {shown}", f"{arguments.get(kind, kind)}: {str(name)!r}")
