@@ -36,6 +36,11 @@ def code_bytes(program: Program, fabric: Fabric) -> dict[str, int]:
 
 def tile_bytes(program: Program, region: Region, fabric: Fabric) -> np.ndarray:
     """Bytes of code in each tile of a region [height, width]."""
+    return sum(tile_parts(program, region, fabric).values(), np.zeros((1, 1), np.int64))
+
+
+def tile_parts(program: Program, region: Region, fabric: Fabric) -> dict[str, np.ndarray]:
+    """The same for the region's main, which is "", and each procedure that a tile can reach."""
     addresses = {tensor.name: tensor.address for tensor in program.tensors}
     across = np.arange(region.width, dtype=np.int64)[None, :]
     along = np.arange(region.height, dtype=np.int64)[:, None]
@@ -54,9 +59,9 @@ def tile_bytes(program: Program, region: Region, fabric: Fabric) -> np.ndarray:
             body, parameters = bodies[name]
             registers = frozenset({*assigned(body), *parameters})
             sizes[name] = walk.block(body, registers, reached[name])
-    for name, here in reached.items():
-        total = total + np.where(here, sizes[name], 0)
-    return np.broadcast_to(np.asarray(total), (region.height, region.width))
+    parts = {"": total, **{name: np.where(here, sizes[name], 0) for name, here in reached.items()}}
+    shape = (region.height, region.width)
+    return {name: np.broadcast_to(np.asarray(part), shape) for name, part in parts.items()}
 
 
 @dataclass(slots=True)

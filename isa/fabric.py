@@ -22,6 +22,7 @@ from wsc.isa.diagnostics import nearest
 from wsc.isa.files import read_text
 from wsc.isa.limits import MOST_DIMENSIONS
 from wsc.isa.program import Number
+from wsc.isa.shown import escaped
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
 
@@ -95,7 +96,7 @@ class ClassTiming:
         return max(self.group[dtype], self.queue_group[dtype]) / self.cycles
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fabric:
     """A fabric: size in tiles, limits, bandwidths, cycles and energies (picojoules)."""
 
@@ -186,6 +187,9 @@ class Fabric:
     def dynamic_places(self) -> int:
         """Wavelets that the dynamic network holds between two of its routers."""
         return self.dynamic_buffer_depth + self.link_stages
+
+    def __repr__(self) -> str:
+        return f"<wsc.Fabric {escaped(self.name)}, {self.width}x{self.height} tiles>"
 
     def _repr_html_(self) -> str:
         head = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import html
+from collections.abc import Iterable, Sequence
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -22,6 +23,21 @@ def named(nodes: Iterable[str]) -> str:
     Names may hold commas. One that could be taken for two stands in quotes.
     """
     return ", ".join(repr(node) if ", " in node or node[:1] in "'\"" else node for node in nodes)
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{named(names[:most])}{more}"
+
+
+def table_html(facts: Iterable[tuple[str, str]]) -> str:
+    """Facts, each a heading and a text, as a table of HTML."""
+    rows = "".join(
+        f"<tr><th>{html.escape(escaped(head))}</th><td>{html.escape(escaped(text))}</td></tr>"
+        for head, text in facts
+    )
+    return f"<table>{rows}</table>"
 
 
 def _escape(item: str) -> str:

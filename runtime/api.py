@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from wsc.isa.asked import asked
 from wsc.isa.fabric import Fabric
 from wsc.isa.limits import MOST_COUNT, MOST_DELAYS
 from wsc.isa.program import Kind, Program
+from wsc.isa.shown import table_html
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
 from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, choose_engine
 from wsc.runtime.errors import InputError, LoadError, RuntimeFault
-from wsc.runtime.frames import run_html, statements_frame
+from wsc.runtime.frames import output_facts, run_facts, shown_facts, statements_frame
 from wsc.runtime.image import Image, load
 from wsc.runtime.needs import observer_bytes, require_for_run
 from wsc.runtime.observations.causes import Causes, Why
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from wsc.runtime.reference.session import Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ValuesResult:
     """What a run without a clock gives. outputs, wall_seconds: as in ``RunResult``.
 
@@ -46,8 +48,17 @@ class ValuesResult:
     cycles: None = None
     trace: None = None
 
+    def _facts(self) -> list[tuple[str, str]]:
+        return [("engine", self.engine), *output_facts(self.outputs)]
 
-@dataclass(frozen=True, slots=True)
+    def __repr__(self) -> str:
+        return shown_facts(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        return table_html(self._facts())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
     only when the image was given. trace, causes, captured, dumped: what was recorded,
@@ -88,8 +99,14 @@ class RunResult:
         """
         return statements_frame(self.counters.statements)
 
+    def _facts(self) -> list[tuple[str, str]]:
+        return run_facts(self.outputs, self.cycles, self.counters, self.engine)
+
+    def __repr__(self) -> str:
+        return shown_facts(type(self).__name__, self._facts())
+
     def _repr_html_(self) -> str:
-        return run_html(self.outputs, self.cycles, self.counters, self.engine)
+        return table_html(self._facts())
 
 
 @overload  # the more special one first: "values" is a str too
@@ -294,7 +311,8 @@ def require_inputs(program: Program, inputs: Mapping[str, np.ndarray], decision:
     if names and not inputs:
         raise InputError(
             f"{decision.sentence()}: so the cycles depend on data, and a run for time needs the "
-            f"inputs ({', '.join(names)}; --seed N draws them) and the weights too"
+            f"inputs ({', '.join(names)}; {asked('--seed N', 'program.draw(N)')} draws them) and "
+            "the weights too"
         )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsc.isa.asked import option
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decisions, decisions
 from wsc.runtime.errors import CycleLimit, Deadlock, ExecutionFault, RuntimeFault
@@ -127,7 +128,7 @@ def joined(timed: Outcome, outputs: Arrays, work: Work) -> Outcome:
     for name in differing(timed.counters, work):
         raise RuntimeFault(
             f"the engines for values and for time disagree about {name}: this is a fault of the "
-            "simulator; --engine reference runs the program without them"
+            f"simulator; {option('engine', 'reference')} runs the program without them"
         )
     return Outcome(outputs, timed.cycles, timed.counters, timed.trace)
 

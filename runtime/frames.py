@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from wsc.runtime.counters import Counters
 from wsc.runtime.errors import RuntimeFault
 
 FEW = 4  # outputs that are shown
+SHOWN = 60  # characters of their names
 
 
 def statements_frame(statements: Iterable[StatementCycles]) -> Any:
@@ -46,27 +46,35 @@ def statements_frame(statements: Iterable[StatementCycles]) -> Any:
     return DataFrame(rows)
 
 
-def run_html(
+def run_facts(
     outputs: Mapping[str, np.ndarray], cycles: int, counters: Counters, engine: str
-) -> str:
-    """The facts of a run as a table of HTML."""
+) -> list[tuple[str, str]]:
+    """What is said of a run, in a few words each."""
     threads = max(counters.busy.size * cycles, 1)
-    facts = [
+    return [
         ("cycles", f"{cycles:,}"),
         ("utilization", f"{counters.utilization:.2%}"),
         ("busy", f"{counters.busy.sum() / threads:.1%} of main threads"),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("engine", engine),
-        *((f"output {name}", _array(array)) for name, array in list(outputs.items())[:FEW]),
+        *output_facts(outputs),
     ]
-    if len(outputs) > FEW:
-        facts.append(("", f"{len(outputs) - FEW} more outputs"))
-    rows = "".join(
-        f"<tr><th>{html.escape(escaped(head))}</th><td>{html.escape(text)}</td></tr>"
-        for head, text in facts
-    )
-    return f"<table>{rows}</table>"
 
 
-def _array(array: np.ndarray) -> str:
-    return f"{array.dtype.name}{list(array.shape)}"
+def output_facts(outputs: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
+    """The types and shapes of the first outputs."""
+    facts = [
+        (f"output {shortened(name)}", f"{array.dtype.name}{list(array.shape)}")
+        for name, array in list(outputs.items())[:FEW]
+    ]
+    return [*facts, *([("", f"{len(outputs) - FEW} more outputs")] if len(outputs) > FEW else [])]
+
+
+def shown_facts(kind: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Facts as a short ``repr``."""
+    return f"<wsc.{kind} {escaped('; '.join(f'{head}: {text}' for head, text in facts))}>"
+
+
+def shortened(name: str) -> str:
+    """The beginning of a long name."""
+    return name if len(name) <= SHOWN else f"{name[: SHOWN - 3]}..."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from wsc.isa.asked import option
 from wsc.isa.program import EdgeTensor, Kind, Program
 from wsc.isa.types import DType
 from wsc.runtime.errors import InputError, OutputError
@@ -29,7 +31,7 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
         if name in fixed:
             raise InputError(
                 f"'{name}' is a weight of the program, with the values that it was compiled with: "
-                f"compile it as an input (--input {name}) to give others"
+                f"compile it as an input ({option('input', name)}) to give others"
             )
         if name not in wanted:
             raise InputError(f"no input '{name}'; the program's inputs: {known}")
@@ -38,11 +40,41 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str
         raise InputError(f"input '{missing[0]}' is missing; the program's inputs: {known}")
     words: dict[str, np.ndarray] = {}
     for name, tensor in wanted.items():
-        array = np.asarray(inputs[name])
+        array = as_array(tensor, inputs[name])
         words[name] = _input(tensor, array)
         if tensor.high:
             words[tensor.high] = _words_of(array, 32).ravel()
     return words
+
+
+def as_array(tensor: EdgeTensor, value: Any) -> np.ndarray:
+    """An input as an array, of the type that the host gives where nothing is lost with that.
+
+    An array is cast where NumPy calls it safe, as from float16 to float32. Numbers of Python, in
+    lists or alone, have no such type: integers may become floats that are equal to them, and
+    floats are rounded.
+
+    Raises:
+        InputError: the lists are of different lengths.
+    """
+    host = tensor.host
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(
+            f"input '{tensor.name}': lists in one list are of the same length; these are not"
+        ) from None
+    if array.dtype == host or array.dtype.kind not in "biuf":
+        return array
+    if np.can_cast(array.dtype, host, "safe"):
+        return array.astype(host)
+    if hasattr(value, "__array__") or host.kind not in "biuf":
+        return array
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(host)
+    whole = array.dtype.kind in "biu"
+    kept = np.array_equal(cast.astype(array.dtype), array) if whole else host.kind == "f"
+    return cast if kept else array
 
 
 def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
@@ -52,7 +84,12 @@ def _input(tensor: EdgeTensor, array: np.ndarray) -> np.ndarray:
             f"input '{tensor.name}': shape {list(tensor.shape)} wanted, got {list(array.shape)}"
         )
     if array.dtype != dtype:
-        raise InputError(f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}")
+        raise InputError(
+            f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}, of which not all "
+            f"values are known to be kept: array.astype({dtype.name!r}) takes what becomes of them"
+            if array.dtype.kind in "biuf" and dtype.kind in "biuf"
+            else f"input '{tensor.name}': dtype {dtype} wanted, got {array.dtype}"
+        )
     if tensor.high:
         return _words_of(array, 0).ravel()
     if tensor.dtype is DType.I32 and array.dtype.kind in "iu":
@@ -83,7 +120,7 @@ def _require_words(tensor: EdgeTensor, array: np.ndarray) -> None:
         place = ", ".join(str(int(i)) for i in index)
         raise InputError(
             f"input '{tensor.name}': {array[index]} at [{place}] does not fit 32 bits, the integer "
-            f"of the fabric; compiled with --wide {tensor.name} it has two of them"
+            f"of the fabric; compiled with {option('wide', tensor.name)} it has two of them"
         )
 
 

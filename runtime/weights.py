@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsc.isa.asked import asked
 from wsc.isa.drawing import drawing_key, shifted_key
 from wsc.isa.program import Drawn, EdgeTensor, Kind, Program
 from wsc.isa.storage import SAFETENSORS, STORAGE
@@ -160,7 +161,7 @@ def _inside(folder: Path, name: str, lead: str) -> Path:
     if not path.is_file():
         raise LoadError(
             f"{lead}: no file {path}; one of a checkpoint is found with its folder "
-            "(--checkpoint DIR)"
+            f"({asked('--checkpoint DIR', 'program.checkpoint')})"
         )
     return path
 
@@ -218,7 +219,8 @@ def _require_digest(opened: WeightFile, wanted: str, lead: str) -> None:
         raise LoadError(
             f"{lead}the weights in {opened.path} are not those that the program was compiled with "
             f"(SHA-256 {found[:_SHOWN]}..., wanted {wanted[:_SHOWN]}...): compile it again, or run "
-            "it with changed weights, if they were changed on purpose (--changed-weights)"
+            "it with changed weights, if they were changed on purpose "
+            f"({asked('--changed-weights', 'changed_weights=True')})"
         )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import pydoc
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from wsc.models import builders
 from wsc.runtime.errors import InputError
 
 MODEL = builders.mlp((4, 6, 3), batch="n")
+MODEL_5 = builders.mlp((4, 6, 3), batch=5)
 
 
 def test_the_package_shows_its_api() -> None:
@@ -46,8 +50,11 @@ def test_a_program_is_shown_in_a_line() -> None:
 def test_models_and_fabrics_in_every_form(tmp_path: Path) -> None:
     file = tmp_path / "m.onnx"
     file.write_bytes(MODEL.SerializeToString())
+    opened = io.BytesIO(file.read_bytes())
+    exported = SimpleNamespace(model=onnx_ir.from_proto(MODEL))  # as PyTorch's exporter gives it
     fabrics: list[Any] = ["2x2", (2, 2), [2, np.int64(2)], find_fabric("2x2")]
     models: list[Any] = [file, str(file), file.read_bytes(), MODEL, onnx_ir.from_proto(MODEL)]
+    models += [opened, exported, bytearray(file.read_bytes()), memoryview(file.read_bytes())]
     sizes: Any = {"n": np.int32(5)}
     pairs = [(model, "2x2") for model in models] + [(MODEL, fabric) for fabric in fabrics]
     texts = {wsc.compile(*pair, sizes).text.split("\n", 4)[-1] for pair in pairs}
@@ -57,7 +64,9 @@ def test_models_and_fabrics_in_every_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"model": None}, "a model is the path of a file, its bytes, or an object"),
+        ({"model": None}, "a model is the path of a file, its bytes, a file that is open for them"),
+        ({"model": io.StringIO("text")}, "a model's file is opened for bytes"),
+        ({"model": MODEL.graph}, "not GraphProto"),
         ({"model": b"none"}, "these bytes are no ONNX model"),
         ({"model": "a\0b"}, "NUL"),
         ({"fabric": 8}, "a fabric is a name"),
@@ -83,8 +92,11 @@ def test_inputs_by_name_or_the_only_one() -> None:
     x = np.ones((5, 4), np.float32)
     assert program.run(x).cycles == program.run({"x": x}).cycles
     wrong: Any
-    for wrong in (3, "x", [1.0]):
+    for wrong in ("x", b"x"):
         with pytest.raises(InputError, match=r"run\(\{'x': array\}\)"):
+            program.run(wrong)
+    for wrong in (3, [1.0]):
+        with pytest.raises(InputError, match=r"input 'x': shape \[5, 4\] wanted"):
             program.run(wrong)
 
 
@@ -158,3 +170,100 @@ def test_a_description_moves_with_its_program(tmp_path: Path) -> None:
     assert moved.fabric.router_buffer_depth == 8
     moved.save(tmp_path / "m.wsa")
     assert 'fabric "two/lab.toml" 2x2' in moved.text
+
+
+PROGRAM = wsc.compile(MODEL, (2, 2), {"n": 5})
+
+
+def test_inputs_in_every_form() -> None:
+    array = np.arange(20, dtype=np.float32).reshape(5, 4)
+    forms: list[Any] = [
+        array,
+        array.tolist(),
+        [tuple(map(int, row)) for row in array],
+        array.astype(np.float16),
+        array.astype(np.int8),
+    ]
+    wanted = PROGRAM.run(array, engine="values").outputs["logits"]
+    for form in forms:
+        for given in (form, {"x": form}):
+            found = PROGRAM.run(given, engine="values").outputs["logits"]
+            assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (np.zeros((5, 4)), r"float32 wanted, got float64, .*: array.astype\('float32'\)"),
+        (np.zeros((5, 4), np.int64), "float32 wanted, got int64, of which not all values"),
+        ([[2**24 + 1] * 4] * 5, "float32 wanted, got int64, of which not all values"),
+        ([[1, 2], [3]], "lists in one list are of the same length"),
+        ([["a"] * 4] * 5, "dtype float32 wanted, got <U1$"),
+        ([[1.0]], r"shape \[5, 4\] wanted, got \[1, 1\]"),
+        ("text", "inputs are given by name"),
+    ],
+)
+def test_inputs_that_lose_something(value: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        PROGRAM.run(value, engine="values")
+
+
+def test_a_run_is_looked_at() -> None:
+    inputs = PROGRAM.draw(1)
+    run = PROGRAM.run({"x": inputs["x"].tolist()})
+    assert isinstance(run, wsc.Run)
+    values = PROGRAM.run(inputs, engine="values")
+    for made in (run, values):
+        assert len(repr(made)) < 250
+        assert "logits" in repr(made)
+        assert "logits" in made._repr_html_()
+        compared = made.compare(MODEL_5)
+        assert compared
+        assert [item.name for item in compared] == ["logits"]
+        assert "agrees" in repr(compared)
+        assert "agrees" in compared._repr_html_()
+    other = replace(run, outputs={"logits": run.outputs["logits"] + 1})
+    assert not other.compare(MODEL_5.SerializeToString())
+    assert "DIFFERS" in repr(other.compare(MODEL_5))
+    with pytest.raises(CompileError, match="no output 'logits'"):
+        run.compare(builders.matmul(2, 2, 2))
+
+
+def test_heat_maps_of_a_run() -> None:
+    run = PROGRAM.run(PROGRAM.draw())
+    assert np.array_equal(run.heatmap("busy").grid, run.counters.busy)
+    for kind in ("busy", "stall", "links", "sram"):
+        made = run.heatmap(kind)
+        assert made.grid.shape == (2, 2)
+        assert made._repr_html_().count("<rect") == 4
+    with pytest.raises(CompileError, match="no heat map 'link'; did you mean 'links'"):
+        run.heatmap("link")
+
+
+def test_a_program_is_looked_at() -> None:
+    made = PROGRAM.estimate()
+    assert 0 < sum(row.cycles for row in made.rows) <= made.cycles
+    assert len(made.to_frame()) == len(made.rows)
+    assert f"{made.cycles:,}" in repr(made)
+    assert "energy" in made._repr_html_()
+    node = PROGRAM.node("fc0")
+    assert {"matmul_streamed"} <= {name for name, _, _ in node.procedures}
+    lines = PROGRAM.text.splitlines()
+    assert all("fc0" in lines[item.number - 1] for item in node.lines if item.number)
+    assert "matmul_streamed" in repr(node)
+    assert "matmul_streamed" in node._repr_html_()
+    with pytest.raises(CompileError, match="no line comes from a node 'fc9'; did you mean"):
+        PROGRAM.node("fc9")
+
+
+def test_objects_are_shown_in_a_line() -> None:
+    for shown in (PROGRAM.fabric, wsc.train(MODEL), PROGRAM.estimate(), PROGRAM.node("fc0")):
+        assert len(repr(shown)) < 300, type(shown)
+        assert repr(shown).startswith("<wsc.")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"p.wsa"])
+def test_what_is_no_path(path: Any) -> None:
+    for call in (wsc.load, PROGRAM.save, lambda path: wsc.compile(MODEL_5, resume=path or 0)):
+        with pytest.raises(CompileError, match="is given by its path, not as"):
+            call(path)

@@ -5,6 +5,8 @@ program.save("model.wsa")                             # a text, and its weights 
 program = wsc.load("model.wsa")                       # or one that is saved, or written by hand
 result = program.run({"x": array})                    # executed on the simulated fabric
 result.outputs["y"], result.cycles
+result.compare("model.onnx"), result.heatmap("links")  # against ONNX Runtime; over the tiles
+program.estimate(), program.node("conv1"), program.explain("conv1")
 trainer = wsc.train("model.onnx", loss="mse")          # its weights change, step by step
 wsc.sweep("model.onnx", fabric=["4x4", "8x8"])        # every combination, as a table
 """
@@ -15,12 +17,17 @@ TYPE_CHECKING = False  # importing the package costs nothing, so not typing eith
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load, parse  # noqa: A004
     from wsc.frontend.store import Checkpoint, Seed
+    from wsc.isa.fabric import Fabric
+    from wsc.runs import Deadlock, Run
     from wsc.steps.trainer import Trainer, train
     from wsc.sweeps import Sweep, sweep
 
 __all__ = [
     "Checkpoint",
+    "Deadlock",
+    "Fabric",
     "Program",
+    "Run",
     "Seed",
     "Sweep",
     "Trainer",
@@ -34,6 +41,9 @@ __all__ = [
 # The others are in wsc.api.
 _HOMES = {
     "Checkpoint": "wsc.frontend.store",
+    "Deadlock": "wsc.runs",
+    "Fabric": "wsc.isa.fabric",
+    "Run": "wsc.runs",
     "Seed": "wsc.frontend.store",
     "Sweep": "wsc.sweeps",
     "Trainer": "wsc.steps.trainer",

@@ -8,7 +8,6 @@ run.outputs["y"], run.cycles
 
 from __future__ import annotations
 
-import html
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,14 +22,16 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
+from wsc.ir.forms import UnknownForm, Weighed, Wish, read_wish, unknown_product
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
 from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
-from wsc.isa.shown import escaped
+from wsc.isa.shown import escaped, table_html
 from wsc.isa.types import DType
+from wsc.passes.dump import Dump, read_dump
 from wsc.passes.steps import Residence, residence_of
 from wsc.pipeline import Compiled, Observer, run_passes
 
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from wsc.frontend.store import Store
-    from wsc.runtime.api import RunResult, ValuesResult
+    from wsc.runs import Run, ValuesRun
     from wsc.runtime.reference.session import Session
+    from wsc.views.estimate import Estimate
+    from wsc.views.inspect import NodeView
 
 # Rectangles tried, smallest first, when the caller names no fabric.
 SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 64))
@@ -60,7 +63,8 @@ class Program:
     assembly: the program as data. folder: where its weights are, None as long as
     they are only in the model. constants: the tensors that the weights name. inputs: the
     files that it was made from; ``save`` replaces none of them. notes: sentences on what the
-    user should know of it. checkpoint: the folder of weights that are not in ``folder``.
+    user should know of it. checkpoint: the folder of weights that are not in ``folder``. weighed:
+    how products got their forms, of a program that was just compiled.
     """
 
     assembly: Assembly
@@ -70,6 +74,7 @@ class Program:
     inputs: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
+    weighed: tuple[Weighed, ...] = ()
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -81,11 +86,7 @@ class Program:
         return f"<wsc.Program {escaped(facts)}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{head}</th><td>{html.escape(escaped(text))}</td></tr>"
-            for head, text in self._facts()
-        )
-        return f"<table>{rows}</table>"
+        return table_html(self._facts())
 
     def _facts(self) -> list[tuple[str, str]]:
         """What a program is, in a few words each."""
@@ -123,7 +124,7 @@ class Program:
         """
         from wsc.store.weights import save_program
 
-        path = Path(path)
+        path = _path("the file of a program", path)
         assembly, constants = self.assembly, self.constants
         other = self.fabric != self._described or strange(assembly, self.fabric)
         if other or not is_preset(self.fabric):  # the path of a description is from the program's
@@ -184,7 +185,7 @@ class Program:
         *,
         engine: Literal["values"],
         **options: Any,
-    ) -> ValuesResult: ...
+    ) -> ValuesRun: ...
 
     @overload
     def run(
@@ -193,7 +194,7 @@ class Program:
         *,
         engine: str | None = None,
         **options: Any,
-    ) -> RunResult: ...
+    ) -> Run: ...
 
     def run(
         self,
@@ -201,7 +202,7 @@ class Program:
         *,
         engine: str | None = None,
         **options: Any,
-    ) -> RunResult | ValuesResult:
+    ) -> Run | ValuesRun:
         """Execute on the simulated fabric; options as in ``wsc.runtime.run``.
 
         inputs: arrays by name; the array alone where there is one input.
@@ -209,13 +210,14 @@ class Program:
         Raises:
             InputError: an input is missing, unknown, or of the wrong shape or type.
         """
+        from wsc.runs import Ran, known_run
         from wsc.runtime.api import run
 
         inputs = self._named(inputs)
         self._save_for_runs()
         if options.get("causes") and not self._located():
             self.locate()
-        return run(
+        result = run(
             self.assembly,
             inputs,
             weights_dir=self.folder,
@@ -224,6 +226,7 @@ class Program:
             checkpoint=self.checkpoint,
             **options,
         )
+        return known_run(result, Ran(self.assembly, self.fabric, inputs))
 
     def session(
         self,
@@ -258,6 +261,49 @@ class Program:
             compiling=compiling,
         )
 
+    def estimate(self) -> Estimate:
+        """What the cost model predicts of a run: cycles, bounds, energy, a row for each kernel.
+
+        Raises:
+            CompileError: it has no formula for what the program does, as a hand-written one may.
+        """
+        from wsc.views.estimate import estimate
+
+        if not self._located():
+            self.locate()
+        return estimate(self.assembly, self.fabric)
+
+    def node(self, name: str) -> NodeView:
+        """What became of an ONNX node: its lines, procedures, tensors, streams and colors.
+
+        Raises:
+            CompileError: nothing comes from a node of that name; near names are given.
+        """
+        from wsc.views.inspect import node_view
+
+        if not self._located():
+            self.locate()
+        return node_view(self.assembly, name)
+
+    def explain(self, node: str) -> tuple[Weighed, ...]:
+        """How the products of an ONNX node got their forms; to print one shows all of it.
+
+        node: its name, in which ``*`` stands for anything.
+
+        Raises:
+            CompileError: no product belongs to it, or the program was not compiled just now.
+        """
+        if not self.weighed:
+            raise CompileError(
+                "forms are weighed when a model is compiled: this program was loaded, goes on "
+                "behind their choice, or has no products"
+            )
+        asked = Wish(node)
+        found = tuple(item for item in self.weighed if asked.is_for(item.names))
+        if not found:
+            raise unknown_product(node, [name for item in self.weighed for name in item.names])
+        return found
+
     def locate(self, file: str = "program.wsa") -> None:
         """Give the parts of a compiled program their lines in its text, as those of a read one.
 
@@ -287,17 +333,24 @@ class Program:
 
         return draw(self.assembly, seed)
 
-    def _named(self, inputs: Mapping[str, np.ndarray] | Any) -> Mapping[str, np.ndarray]:
+    def _named(self, inputs: Any) -> Mapping[str, Any]:
         if inputs is None or isinstance(inputs, Mapping):
             return inputs or {}
         from wsc.runtime.errors import InputError
 
-        names = [t.name for t in self.assembly.edge_tensors if t.kind is Kind.INPUT]
-        if len(names) != 1 or not isinstance(inputs, np.ndarray):
+        names = [tensor.name for tensor in self.assembly.shown(Kind.INPUT)]
+        if len(names) != 1 or isinstance(inputs, (str, bytes)):
             known = ", ".join(f"{name!r}: array" for name in names)
             kind = type(inputs).__name__
             raise InputError(f"inputs are given by name, as in run({{{known}}}), not as {kind}")
         return {names[0]: inputs}
+
+
+def _path(what: str, path: Any) -> Path:
+    """A path, or the sentence for what is none."""
+    if isinstance(path, (str, PathLike)) and isinstance(fspath(path), str):
+        return Path(path)
+    raise CompileError(f"{what} is given by its path, not as {type(path).__name__}")
 
 
 def _machine_text(assembly: Assembly) -> str:
@@ -384,6 +437,8 @@ def compile(  # noqa: A001 - the name of the command
     hold: str = "stream",
     steps: int | None = None,
     carry: Mapping[str, str] | None = None,
+    resume: str | PathLike[str] | None = None,
+    forms: Mapping[str, str] | None = None,
 ) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -406,9 +461,14 @@ def compile(  # noqa: A001 - the name of the command
     input -> output: a step is given what the one before gave; both have no dimension of steps, are
     given before the first step and shown after the last one. Caches by the names ``past...`` and
     ``present...``, and ``x`` and ``next_x``, are carried without being named.
+    resume: a dump of one of the passes, a file of ``wsc compile --dump-ir``:
+    compiling goes on from what it holds. Model and options are those that the dump was made with.
+    forms: what is asked of the forms of products, by the names of their nodes, as in
+    ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are.
 
     Raises:
-        CompileError: the model cannot be read or lowered, or does not fit.
+        CompileError: the model cannot be read or lowered, or does not fit; the dump is none of
+            this model.
         FabricError: there is no such fabric.
     """
     from wsc.frontend import import_onnx
@@ -416,10 +476,11 @@ def compile(  # noqa: A001 - the name of the command
     kind = _precision(precision)
     exact = _is_exact(f64)
     source, name = _source(model)
-    changes = _settings(settings or {})
+    changes, wishes = _settings(settings or {}), _wishes(forms or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
+    dump = None if resume is None else read_dump(_path("a dump", resume))
     graph = import_onnx(
         source,
         _sizes(dims or {}),
@@ -439,7 +500,16 @@ def compile(  # noqa: A001 - the name of the command
         residence = residence_of(graph, resident, known, handed)
         plain = not resident and known is None
         return _lowered(
-            graph, chosen, kind, name, observe, same_order, changes, None if plain else residence
+            graph,
+            chosen,
+            kind,
+            name,
+            observe,
+            same_order,
+            changes,
+            dump,
+            wishes,
+            None if plain else residence,
         )
 
     if hold != "auto":
@@ -470,11 +540,13 @@ def compile_step(
     observe: Observer | None = None,
     settings: Mapping[str, Number] | None = None,
     weights: Store | None = None,
+    resume: str | PathLike[str] | None = None,
+    forms: Mapping[str, str] | None = None,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings, weights: as for ``compile``; the others as for
-    ``wsc.train``. shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings, weights, resume, forms: as for ``compile``; the
+    others as for ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
@@ -487,7 +559,7 @@ def compile_step(
 
     wanted, kind = parse_loss(loss), _precision(precision)
     source, name = _source(model)
-    changes = _settings(settings or {})
+    changes, wishes = _settings(settings or {}), _wishes(forms or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
     if optimizer == OWN:
@@ -504,9 +576,10 @@ def compile_step(
         rule = parse_optimizer(optimizer, groups)
         step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
+    dump = None if resume is None else read_dump(_path("a dump", resume))
 
     def lowered(step: Step) -> Compiled:
-        return _lowered(step.graph, chosen, kind, name, observe, False, changes)
+        return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump, wishes)
 
     compiled, kept = lowered_step(step, recompute, lowered)
     program = _program(step.finish(compiled))
@@ -539,38 +612,26 @@ def _lowered(
     observe: Observer | None,
     same_order: bool,
     settings: Mapping[str, Number],
+    dump: Dump | None,
+    wishes: tuple[Wish, ...],
     residence: Residence | None = None,
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
+    if fabric is None and dump is not None and dump.size is not None:
+        fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
-        return _smallest(graph, precision, name, observe, same_order, settings, residence)
-    return run_passes(graph, fabric, precision, name, observe, same_order, residence)
+        return _smallest(
+            graph, precision, name, observe, same_order, settings, dump, wishes, residence
+        )
+    return run_passes(graph, fabric, precision, name, observe, same_order, residence, dump, wishes)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
     """What the frontend reads, and the model's name."""
-    import onnx
-    import onnx_ir as ir
-    from google.protobuf.message import DecodeError
+    from wsc.frontend.source import read_model
 
-    from wsc.frontend.damage import library_at_work
-
-    if isinstance(model, (str, PathLike)):
-        return Path(model), str(model)
-    if isinstance(model, bytes):
-        try:
-            model = onnx.load_from_string(model)
-        except DecodeError:
-            raise CompileError("these bytes are no ONNX model, or are cut short") from None
-    if isinstance(model, ir.Model):
-        with library_at_work("the model cannot be written as ONNX"):
-            model = ir.to_proto(model)
-    if isinstance(model, onnx.ModelProto):
-        return model, model.graph.name
-    raise CompileError(
-        f"a model is the path of a file, its bytes, or an object of onnx or onnx_ir, not "
-        f"{type(model).__name__}"
-    )
+    source = read_model(model)
+    return source, str(source) if isinstance(source, Path) else source.graph.name
 
 
 def _fabric(fabric: Any) -> Fabric:
@@ -630,6 +691,14 @@ def _whole(what: str, value: Any) -> int:
         raise CompileError(f"{what}: {value!r} is no whole number") from None
 
 
+def _wishes(forms: Any) -> tuple[Wish, ...]:
+    """What is asked of forms; of two for one node the last one counts."""
+    if not isinstance(forms, Mapping) or not all(isinstance(text, str) for text in forms.values()):
+        kind = type(forms).__name__
+        raise CompileError(f"forms is of the form {{'node': 'x=c chunk=3'}}, not {kind}")
+    return tuple(read_wish(str(node), text) for node, text in forms.items())[::-1]
+
+
 def _arrays(bind: Any) -> dict[str, np.ndarray]:
     """``bind`` with arrays."""
     if not isinstance(bind, Mapping):
@@ -644,6 +713,8 @@ def _smallest(
     observe: Observer | None,
     same_order: bool,
     settings: Mapping[str, Number],
+    dump: Dump | None,
+    wishes: tuple[Wish, ...],
     residence: Residence | None,
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
@@ -657,7 +728,11 @@ def _smallest(
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            return run_passes(graph, fabric, precision, name, observe, same_order, residence)
+            return run_passes(
+                graph, fabric, precision, name, observe, same_order, residence, dump, wishes
+            )
+        except UnknownForm:
+            raise
         except CompileError as error:
             failure = error
     assert failure is not None
@@ -669,7 +744,12 @@ def _program(compiled: Compiled) -> Program:
     sources = (constant.source for constant in compiled.constants)
     checkpoint = next((item.folder for item in sources if isinstance(item, Member)), None)
     return Program(
-        compiled.program, compiled.fabric, compiled.constants, inputs=inputs, checkpoint=checkpoint
+        compiled.program,
+        compiled.fabric,
+        compiled.constants,
+        inputs=inputs,
+        checkpoint=checkpoint,
+        weighed=compiled.weighed,
     )
 
 
@@ -697,7 +777,7 @@ def load(path: str | PathLike[str]) -> Program:
     Warns:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
-    path = Path(path)
+    path = _path("a program", path)
     try:
         text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wsc.cost.model import multiply_accumulates
-from wsc.errors import DoesNotFit
+from wsc.errors import CompileError, DoesNotFit, shortened
+from wsc.ir.forms import Weighed, Wish
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
+from wsc.isa.machine import strange
 from wsc.isa.program import Program
 from wsc.isa.types import DType
 from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
+from wsc.passes.dump import IMPORT, Dump
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
 from wsc.passes.layers import find_layers
@@ -30,6 +34,8 @@ from wsc.passes.stage import Pass, Stage, run
 from wsc.passes.steps import Residence, TakeSteps
 from wsc.passes.tokens import Tokens
 
+_FORMS: dict[type, str] = {Graph: "a graph", Placed: "a placed program", Program: "a program"}
+
 Observer = Callable[[str, Stage], None]
 
 
@@ -37,13 +43,15 @@ Observer = Callable[[str, Stage], None]
 class Compiled:
     """What the pipeline gives: the program, and the constants that its weights name.
 
-    files: those that the model was read from.
+    files: those that the model was read from. weighed: how products got their forms; nothing where
+    compiling went on behind their choice.
     """
 
     program: Program
     constants: tuple[Constant, ...]
     fabric: Fabric
     files: tuple[Path, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
 
 
 def passes(
@@ -54,11 +62,13 @@ def passes(
     alike: bool = True,
     work: int | None = None,
     residence: Residence | None = None,
+    wishes: tuple[Wish, ...] = (),
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
     network, for its reports. residence: what stays on the fabric from step to step.
+    wishes: what is asked of the forms of products.
     """
     resident = residence is not None and residence.weights
     handed = residence.carried if residence is not None and resident else ()
@@ -69,7 +79,7 @@ def passes(
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike, resident, carried),
+        Place(fabric, same_order, alike, resident, carried, wishes),
         # What is done once before addresses: it is there all the time.
         *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them
@@ -86,10 +96,14 @@ def run_passes(
     observe: Observer | None = None,
     same_order: bool = False,
     residence: Residence | None = None,
+    dump: Dump | None = None,
+    wishes: tuple[Wish, ...] = (),
 ) -> Compiled:
     """Lower a graph to a verified program.
 
-    same_order, residence: see ``wsc.compile``.
+    same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
+    on from; the passes up to that one are left out. wishes: what is asked of the forms of products,
+    the last one first.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -97,14 +111,26 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
+    lowered = partial(
+        _run,
+        graph,
+        fabric,
+        precision,
+        model,
+        observe,
+        same_order=same_order,
+        residence=residence,
+        dump=dump,
+        wishes=wishes,
+    )
     try:
-        return _run(graph, fabric, precision, model, observe, same_order, residence, True)
+        return lowered(alike=True)
     except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
         try:
-            return _run(graph, fabric, precision, model, observe, same_order, residence, False)
+            return lowered(alike=False)
         except DoesNotFit:
             raise error from None
 
@@ -115,17 +141,28 @@ def _run(
     precision: DType,
     model: str,
     observe: Observer | None,
+    *,
     same_order: bool,
     residence: Residence | None,
+    dump: Dump | None,
+    wishes: tuple[Wish, ...],
     alike: bool,
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
-    stage: Stage = graph
+    stage: Any = graph  # a pass says itself what it takes
     if observe is not None:
-        observe("import", stage)
+        observe(IMPORT, stage)
     work = multiply_accumulates(graph)
-    for step in passes(fabric, precision, model, same_order, alike, work, residence):
+    steps = passes(fabric, precision, model, same_order, alike, work, residence, wishes)
+    if dump is not None:
+        stage, steps = _resumed(dump, graph, fabric, steps)
+        if wishes and not any(isinstance(step, Place) for step in steps):
+            raise CompileError(
+                f"{dump.file}: has the forms of products in it, so that no other can be asked for"
+            )
+    weighed: tuple[Weighed, ...] = ()
+    for step in steps:
         try:
             stage = run(step, stage)
         except DoesNotFit as error:
@@ -133,12 +170,54 @@ def _run(
                 raise
             emit = Emit(fabric, precision, model)
             raise _code_too_long(stage, fabric, emit) or error from None
+        if isinstance(step, Place) and isinstance(stage, Placed):
+            weighed = stage.weighed
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric, graph.files)
+    return Compiled(stage, graph.constants, fabric, graph.files, weighed)
+
+
+def _resumed(
+    dump: Dump, graph: Graph, fabric: Fabric, steps: tuple[Pass[Any, Any], ...]
+) -> tuple[Stage, tuple[Pass[Any, Any], ...]]:
+    """What a dump holds, and the passes behind the one that gave it.
+
+    Raises:
+        CompileError: there is no such pass, or it gives something else; the dump is for another
+            mesh; what it holds is not what the pass ensures.
+    """
+    names = [IMPORT, *(step.name for step in steps)]
+    if dump.after not in names:
+        raise CompileError(
+            f"{dump.file}: there is no pass '{shortened(dump.after)}': {', '.join(names)}"
+        )
+    place = names.index(dump.after)
+    wanted = Graph if place == 0 else steps[place - 1].gives
+    if not isinstance(dump.stage, wanted):
+        raise CompileError(
+            f"{dump.file}: pass '{dump.after}' gives {_FORMS[wanted]}, and this is "
+            f"{_FORMS[type(dump.stage)]}"
+        )
+    stage = dump.of({constant.name: constant for constant in graph.constants})
+    size = dump.size
+    if size not in (None, (fabric.width, fabric.height)):
+        raise CompileError(
+            f"{dump.file}: is for {size[0]}x{size[1]} tiles, and the fabric has "
+            f"{fabric.width}x{fabric.height}"
+        )
+    other = strange(stage, fabric) if isinstance(stage, Program) else ""
+    if other:
+        raise CompileError(f"{dump.file}: {other}")
+    if isinstance(stage, Placed):  # someone may have changed it; graph and program check the rest
+        done = [step for step in steps[:place] if step.gives is Placed]
+        for step in done:
+            before = graph if step.takes is Graph else stage
+            for sentence in step.broken(before, stage):
+                raise CompileError(f"{dump.file}: {sentence}")
+    return stage, steps[place:]
 
 
 def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:

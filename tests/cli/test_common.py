@@ -21,9 +21,11 @@ from wsc.cli.common import (
     Line,
     Memory,
     Refusal,
+    console,
     read_arrays,
     read_dims,
 )
+from wsc.cli.tables import PlainTable, print_table
 
 
 def test_dims() -> None:
@@ -81,6 +83,21 @@ def test_a_line_that_does_not_move_leaves_no_thread_behind() -> None:
         assert threading.active_count() == before + 1
     assert isinstance(screen.file, io.StringIO)
     assert "compiling\n" in screen.file.getvalue()
+
+
+def test_a_pipe_is_no_terminal_where_colors_are_forced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Jupyter sets FORCE_COLOR for what a cell runs."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    screen = console()
+    assert not screen.is_terminal
+    table = PlainTable("name", "rest", leaving=("rest",))
+    table.add_row("n" * 300, "kept")
+    print_table(screen, table)
+    text = capsys.readouterr().out
+    assert "kept" in text
+    assert "\x1b" not in text
 
 
 @settings(deadline=None, max_examples=100)

@@ -61,7 +61,7 @@ def test_a_reference_of_another_model(tmp_path: Path) -> None:
     for inputs, outputs, reason in (
         (["x"], ["scores"], "no output 'scores'"),
         (["x", "z"], ["logits"], "no input 'z'"),
-        ([], ["logits"], "--bind x="),
+        ([], ["logits"], "bind=\\{'x': array"),
     ):
         with pytest.raises(CompileError, match=reason):
             reference.require(inputs, outputs)

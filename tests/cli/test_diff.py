@@ -79,6 +79,20 @@ def test_dumps(folder: Path) -> None:
     found = _tables(done(wsc("diff", folder / "a", folder / "b", "--json"), code=1))
     assert {"import: values", "place: tasks", "memory: buffers"} <= set(found)
     assert "route: kernels" in found
+    # Sizes are numbers, and of a task only the fields that changed are told.
+    sizes = [item for item in found["memory: buffers"]["changed"] if item["field"] == "bytes"]
+    assert sizes
+    assert all(item["after"] < item["before"] for item in sizes)
+    fields = {item["field"] for item in found["place: tasks"]["changed"]}
+    assert "write out" in fields
+    assert not {"index_a", "labels"} & fields
+    # Between two passes a program need not be one that runs.
+    assert (
+        "SRAM data"
+        in done(
+            wsc("diff", _dump(folder / "a", "emit"), _dump(folder / "b", "emit")), code=1
+        ).stdout
+    )
     for table in found.values():
         names = [item["name"] for item in table["changed"] if not item["field"]]
         assert len(names) == len(set(names))

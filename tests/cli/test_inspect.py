@@ -22,6 +22,7 @@ from wsc.views import inspect
         ("kernel", ["--kernel", "double"]),
         ("node", ["--node", "/twice/Add"]),
         ("streams", ["--streams"]),
+        ("sram", ["--sram"]),
     ],
 )
 def test_text(

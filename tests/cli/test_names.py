@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.helpers import TWICE, done, files, mlp, refused, text_file, wsc
+from wsc.frontend.store import Checkpoint, Seed
+from wsc.sweeps.points import Axes, Model, keys
 
 SMALL = ("--layers", 1, "--hidden", 32, "--heads", 4, "--vocabulary", 24, "--sequence", 4)
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
@@ -48,6 +50,19 @@ def test_run_without_a_file(tmp_path: Path) -> None:
     assert found["model"] == "llama3-8b"
     assert found["fabric"]["width"] == 4
     assert not files(tmp_path)
+
+
+def test_a_journal_knows_the_weights_of_a_name() -> None:
+    """Other weights are another model, though the graph is the same."""
+    stores = [Seed(0), Seed(0), Seed(1), Checkpoint(CHECKPOINTS / "gpt_neox"), None]
+    found = [keys(Axes([Model("m", b"graph", store)]).points())[0] for store in stores]
+    assert found[0] == found[1]
+    assert len(set(found)) == 4
+
+
+def test_a_report_of_a_name(tmp_path: Path) -> None:
+    done(wsc("report", "gpt2", *SMALL, "--fabric", "2x2", "-o", "r.html"))
+    assert "gpt2" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_step(tmp_path: Path) -> None:

@@ -375,14 +375,14 @@ def test_values_are_compared(tmp_path: Path) -> None:
     assert "all outputs agree" in done(result).stdout
 
 
-@pytest.mark.parametrize("what", ["write_arrays", "_compare"])
+@pytest.mark.parametrize("what", ["cli.run.write_arrays", "comparison.compare.compare_all"])
 def test_what_fails_behind_a_run_without_a_clock_leaves_the_results(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", "out")
 
-    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    monkeypatch.setattr(f"wsc.{what}", fail)
     model = mlp(tmp_path)
     done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
     options = ("-o", tmp_path / "out", "--compare", model)
@@ -438,14 +438,16 @@ def test_an_interrupt_while_predicting_leaves_the_results(
     assert result.stderr == "interrupted while predicting\n"
 
 
-@pytest.mark.parametrize("what", ["write_trace", "write_arrays", "_compare"])
+@pytest.mark.parametrize(
+    "what", ["cli.run.write_trace", "cli.run.write_arrays", "comparison.compare.compare_all"]
+)
 def test_what_fails_behind_a_run_leaves_the_results(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", "out")
 
-    monkeypatch.setattr(f"wsc.cli.run.{what}", fail)
+    monkeypatch.setattr(f"wsc.{what}", fail)
     model = mlp(tmp_path)
     done(wsc("compile", model, "-o", tmp_path / "m.wsa", "--fabric", "4x4"))
     result = wsc(

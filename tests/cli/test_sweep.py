@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.helpers import TWICE, done, mlp, refused, text_file, wsc
+from wsc import sweep
 from wsc.sweeps.point import Row, run_point
 from wsc.sweeps.points import Point
+
+SMALL = ("--layers", 1, "--hidden", 32, "--heads", 4, "--vocabulary", 24, "--sequence", 4)
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +104,27 @@ def test_inputs_are_not_replaced(twice: Path, tmp_path: Path) -> None:
     for path in (twice, lab):
         refused(wsc("sweep", twice, "--fabric", lab, "-o", path), "is the input")
     refused(wsc("sweep", twice, "-o", tmp_path / "s", "--plot", tmp_path / "s"), "two outputs")
+
+
+def test_reasons_name_flags(tmp_path: Path) -> None:
+    model = mlp(tmp_path, batch="n")
+    made = done(wsc("sweep", model, "--fabric", "2x2", "--json"), code=1)
+    assert "--dim n=N" in json.loads(made.stdout)["rows"][0]["reason"]
+    assert "dims={'n': N}" in sweep(model, fabric=["2x2"], workers=1).rows[0]["reason"]
+
+
+def test_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = mlp(tmp_path)
+    options = ("--fabric", "2x2", "--engine", "estimate", "--workers", 1, "--json")
+    made = done(wsc("sweep", "gpt2", model.name, *SMALL, *options, "-p", "f32,f16"))
+    rows = json.loads(made.stdout)["rows"]
+    assert [(row["model"], row["precision"], row["status"]) for row in rows] == [
+        ("gpt2", "f32", "ok"),
+        ("gpt2", "f16", "ok"),
+        (model.name, "f32", "ok"),
+        (model.name, "f16", "ok"),
+    ]
+    estimate = json.loads(done(wsc("estimate", "gpt2", *SMALL, "--fabric", "2x2", "--json")).stdout)
+    assert rows[0]["cycles"] == estimate["cycles"]
+    refused(wsc("sweep", model.name, *SMALL), "is for models by name, and all of these are files")

@@ -63,7 +63,7 @@ def test_times_are_exact(clock: onnx.ModelProto, fabric: str, tmp_path: Path) ->
 
 def test_an_input_of_one_word_refuses_others_and_says_where(clock: onnx.ModelProto) -> None:
     program = wsc.compile(clock, fabric="1x1")
-    with pytest.raises(InputError, match=r"1700000000123 at \[0\] .* with --wide x it has two"):
+    with pytest.raises(InputError, match=r"1700000000123 at \[0\] .* with wide: 'x' it has two"):
         program.run({"x": TIMES})
     small = TIMES % 1000
     np.testing.assert_array_equal(program.run({"x": small}).outputs["later"], small + 3_600_000)
@@ -71,7 +71,7 @@ def test_an_input_of_one_word_refuses_others_and_says_where(clock: onnx.ModelPro
 
 @pytest.mark.parametrize("name", ["y", "x.high", "k"])
 def test_only_inputs_of_64_bits_are_wide(clock: onnx.ModelProto, name: str) -> None:
-    with pytest.raises(CompileError, match=f"--wide {name}: .*; there are: x"):
+    with pytest.raises(CompileError, match=f"wide: {name!r}: .*; there are: x"):
         wsc.compile(clock, fabric="1x1", wide=[name])
 
 

@@ -107,5 +107,7 @@ def test_a_default_value_is_replaced_when_compiling_or_at_each_run(tmp_path: Pat
 
 def test_a_default_value_that_is_a_constant_of_the_program(tmp_path: Path) -> None:
     program = wsc.compile(_default(tmp_path, "w"), fabric="2x1")
-    with pytest.raises(InputError, match=r"'w' is a weight.*compile it as an input \(--input w\)"):
+    with pytest.raises(
+        InputError, match=r"'w' is a weight.*compile it as an input \(inputs: 'w'\)"
+    ):
         program.run({"x": X, "w": np.ones((3, 2), np.float32)})

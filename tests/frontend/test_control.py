@@ -176,7 +176,7 @@ def test_a_sequence_at_the_edges_is_its_tensors(tmp_path: Path) -> None:
 
 def test_a_sequence_without_a_length(tmp_path: Path) -> None:
     text = "case (seq(float[3]) x) => (float[n] y) { y = ConcatFromSequence<axis = 0>(x) }"
-    with pytest.raises(CompileError, match="its length as --dim x=N"):
+    with pytest.raises(CompileError, match=r"its length as dims=\{'x': N\}"):
         _imported(tmp_path, text)
 
 

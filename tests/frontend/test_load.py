@@ -80,7 +80,7 @@ def test_a_dimension_that_is_an_expression_follows_from_its_parts(
         ("past + 1", {"past": 4, "past + 1": 6}, "'past \\+ 1' is bound to both 6 and 5"),
         ("past + 1", {"past": 4, "y.0": 6}, "'past \\+ 1' is bound to both 6 and 5"),
         ("past - 5", {"past": 4}, "'past - 5' becomes -1; it is at least 0"),
-        ("9**9**past", {"past": 9}, "--dim 9\\*\\*9\\*\\*past=N"),
+        ("9**9**past", {"past": 9}, "dims={'9\\*\\*9\\*\\*past': N}"),
         ("past %% (past - 4)", {"past": 4}, "dimensions without a size"),
         ("past % (past - 4)", {"past": 4}, "dimensions without a size"),
         ("floor(past, 2)", {"past": 4}, "dimensions without a size"),
@@ -109,11 +109,11 @@ def test_a_place_binds_the_name_everywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "dims", "message"),
     [
-        (["batch", 3], {}, r"input 'x' axis 0 \(batch\): --dim batch=N"),
-        ([None, 3], {}, r"input 'x' axis 0: --dim x.0=N"),
-        (["batch", 3], {"bacth": 1}, r"--dim bacth: the model has no such dimension.*batch"),
+        (["batch", 3], {}, r"input 'x' axis 0 \(batch\): dims=\{'batch': N\}"),
+        ([None, 3], {}, r"input 'x' axis 0: dims=\{'x.0': N\}"),
+        (["batch", 3], {"bacth": 1}, r"dims: 'bacth': the model has no such dimension.*batch"),
         (["batch", 3], {"batch": -1}, r"a dimension is at least 0"),
-        (["batch", 3], {"x.1": 5, "batch": 1}, r"--dim x.1=5: the model has 3"),
+        (["batch", 3], {"x.1": 5, "batch": 1}, r"dims=\{'x.1': 5\}: the model has 3"),
     ],
 )
 def test_bad_dimensions(
@@ -139,7 +139,7 @@ def test_bound_inputs_are_baked_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bind", "message"),
     [
-        ({"q": floats(3)}, r"--bind q: the model has no such input \(it has: x\)"),
+        ({"q": floats(3)}, r"bind: 'q': the model has no such input \(it has: x\)"),
         ({"x": floats(4, 3).astype(np.float64)}, r"wants dtype float32, got float64"),
         ({"x": floats(4, 4)}, r"wants shape \[.*3\], got \[4, 4\]"),
         ({"x": floats(4)}, r"wants shape"),

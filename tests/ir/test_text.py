@@ -37,7 +37,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.ir.text import GraphSyntaxError, parse_graph, print_graph
+from wsc.ir.text import IRSyntaxError, parse_graph, print_graph
 from wsc.isa.types import DType
 
 TEXT = """\
@@ -123,7 +123,7 @@ def test_constants_are_attached_by_name() -> None:
 def test_errors_have_a_place(old: str, new: str, place: tuple[int, int], message: str) -> None:
     text = TEXT.replace(old, new, 1)
     assert text != TEXT
-    with pytest.raises(GraphSyntaxError, match=message) as caught:
+    with pytest.raises(IRSyntaxError, match=message) as caught:
         parse_graph(text, file="g.ir")
     if message != "unexpected":
         assert (caught.value.line, caught.value.column) == place

@@ -289,7 +289,7 @@ INPUTS = [
     ({}, "input 'ids' is missing"),
     ({"ids": np.zeros(3, np.int64), "x": 1}, "no input 'x'; the program's inputs: ids, table"),
     ({"ids": np.zeros(4, np.int64)}, r"'ids': shape \[3\] wanted, got \[4\]"),
-    ({"ids": np.zeros(3, np.int32)}, "'ids': dtype int64 wanted, got int32"),
+    ({"ids": np.zeros(3, np.float32)}, "'ids': dtype int64 wanted, got float32"),
     ({"ids": np.array([0, 2**40, 1])}, rf"{2**40} at \[1\] does not fit 32 bits"),
 ]
 

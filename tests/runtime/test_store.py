@@ -94,7 +94,7 @@ def test_every_input_is_wanted_once_and_in_its_type() -> None:
         ({"a": good["a"]}, f"input 'b' is missing; {known}"),
         ({**good, "c": good["a"]}, f"no input 'c'; {known}"),
         ({**good, "a": np.zeros(2)}, "input 'a': dtype float32 wanted, got float64"),
-        ({**good, "b": np.zeros(1, np.int32)}, "input 'b': dtype int64 wanted, got int32"),
+        ({**good, "b": np.zeros(1, np.uint64)}, "input 'b': dtype int64 wanted, got uint64"),
         ({**good, "a": np.zeros((2, 1), np.float32)}, r"shape \[2\] wanted, got \[2, 1\]"),
     ):
         with pytest.raises(InputError, match=said):

@@ -202,12 +202,12 @@ def test_a_step_that_pytorch_traced_changes_weights_as_pytorch_does() -> None:
 
 def test_options_that_have_no_place_are_refused() -> None:
     tried: list[tuple[dict[str, Any], str]] = [
-        ({"loss": "mse"}, "optimizer model: the model computes its loss, too: give --loss output"),
-        ({"groups": ["w:lr=1"]}, "--group: the model says itself how it trains"),
-        ({"trainable": ["w"]}, "--trainable: the model says"),
-        ({"clip": 1.0}, "--clip: the model says"),
-        ({"over": 2}, "--accumulate: the model says"),
-        ({"schedule": [1.0]}, "--schedule: the model says"),
+        ({"loss": "mse"}, "optimizer model: the model computes its loss, too: give loss: 'output'"),
+        ({"groups": ["w:lr=1"]}, "groups: the model says itself how it trains"),
+        ({"trainable": ["w"]}, "trainable: the model says"),
+        ({"clip": 1.0}, "clip: the model says"),
+        ({"over": 2}, "over: the model says"),
+        ({"schedule": [1.0]}, "schedule: the model says"),
         ({"precision": "f16"}, "precision f16: the model computes its new weights itself"),
     ]
     for options, message in tried:

@@ -408,8 +408,8 @@ def test_options_that_there_are_not_are_refused() -> None:
 
 def test_a_size_that_the_samples_give_may_be_given_too() -> None:
     assert trainer(dims={"batch": 6}).step(batch()).loss == trainer().step(batch()).loss
-    refused("--dim batch=5: the samples have 6", dims={"batch": 5})
-    refused("--dim other: the model has no such dimension", dims={"other": 5})
+    refused("dims={'batch': 5}: the samples have 6", dims={"batch": 5})
+    refused("dims: 'other': the model has no such dimension", dims={"other": 5})
 
 
 def test_a_model_without_weights_is_refused() -> None:

@@ -437,7 +437,17 @@ def console(stderr: bool = False) -> Console:
         def render_str(self, text: str, **options: Any) -> Text:  # cells of tables, too
             return super().render_str(escaped(text, keep="\n"), **options)
 
-    made = Screen(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
+    # Rich takes a pipe for a terminal where FORCE_COLOR is set, as Jupyter does: tables would be
+    # cut to a screen there, and lines that move would be written to it.
+    stream = sys.stderr if stderr else sys.stdout
+    made = Screen(
+        stderr=stderr,
+        soft_wrap=True,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        force_terminal=stream.isatty(),
+    )
     if not made.is_terminal:
         made.width = PIPE_WIDTH
     return made

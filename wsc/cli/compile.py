@@ -14,6 +14,7 @@ import click
 from wsc.cli.common import (
     STANDARD,
     Refusal,
+    console,
     fabric_files,
     general,
     model_options,
@@ -28,6 +29,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.estimate import estimated, report_option, write_report
+from wsc.cli.forms import read_forms, show_forms
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -85,49 +87,41 @@ class Recorder:
         self._last = now
 
 
-def pass_names() -> list[str]:
-    """The passes, in order, ``import`` first."""
+def pass_names(held: bool = False) -> list[str]:
+    """The passes, in order, ``import`` first. held: with those for what stays on the fabric."""
     from wsc.isa.fabric import DEFAULT, find_fabric
     from wsc.isa.types import DType
+    from wsc.passes.steps import Residence
     from wsc.pipeline import passes
 
-    steps = passes(find_fabric(DEFAULT), DType.F32, "")
+    residence = Residence() if held else None
+    steps = passes(find_fabric(DEFAULT), DType.F32, "", residence=residence)
     return ["import", *(step.name for step in steps)]
 
 
-def stage_text(stage: Stage) -> str:
-    """The text form of what a pass gave."""
-    from wsc.ir.graph import Graph
-    from wsc.ir.task_text import print_placed
-    from wsc.ir.text import print_graph
-    from wsc.isa.printer import print_program
-    from wsc.isa.program import Program as Assembly
-
-    if isinstance(stage, Graph):
-        return print_graph(stage)
-    return print_program(stage) if isinstance(stage, Assembly) else print_placed(stage)
+def dump_paths(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """The file of each pass: ``00-import.txt``, ``01-simplify.txt``, ... names: of all of them."""
+    return {name: folder / f"{number:02d}-{name}.txt" for number, name in enumerate(names)}
 
 
-def dump_paths(folder: Path, names: Iterable[str]) -> list[Path]:
-    """One numbered file a pass: ``00-import.txt``, ``01-simplify.txt``, ..."""
-    return [folder / f"{number:02d}-{name}.txt" for number, name in enumerate(names)]
+def dump(stages: dict[str, Stage], paths: dict[str, Path], inputs: Iterable[Path] = ()) -> None:
+    """Write the text of each pass's result. paths: the file of each. inputs: files that are read,
+    and never replaced."""
+    from wsc.passes.dump import dump_text
 
-
-def dump(stages: dict[str, Stage], folder: Path, inputs: Iterable[Path] = ()) -> None:
-    """Write the text of each pass's result. inputs: files that are read, and never replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
     read = tuple(inputs)
-    for path, stage in zip(dump_paths(folder, stages), stages.values(), strict=True):
-        write_text(path, stage_text(stage), read)
+    for name, stage in stages.items():
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        write_text(paths[name], dump_text(name, stage), read)
 
 
 def show(stages: dict[str, Stage], wanted: str) -> None:
-    """Print the IR after one pass, or after all of them under headings, to standard output."""
+    """Print the IR after one pass, or after all of them, to standard output."""
+    from wsc.passes.dump import dump_text
+
     for name, stage in stages.items():
         if wanted in (name, EVERY):
-            if wanted == EVERY:
-                say(f"; after {name}")
-            say(stage_text(stage), end="")
+            say(dump_text(name, stage), end="")
 
 
 @click.command("compile")
@@ -178,6 +172,29 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     metavar="DIR",
     help="Write the IR after each pass into numbered files.",
 )
+@click.option(
+    "--from",
+    "resume",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="DUMP",
+    help="Go on from the IR in a file of --dump-ir, which may have been changed. The model and "
+    "the other options are those that it was made with.",
+)
+@click.option(
+    "--form",
+    "forms",
+    multiple=True,
+    metavar="NODE=FORM",
+    help="Ask for a form of a product or convolution, as in conv1=x=c,y=y0,chunk=3. * in NODE is "
+    "anything. May be repeated; --explain NODE tells which forms there are.",
+)
+@click.option(
+    "--explain",
+    multiple=True,
+    metavar="NODE",
+    help="Tell which forms of a product or convolution were weighed, and why one was taken. May be "
+    "repeated.",
+)
 @report_option
 @holding
 @sized
@@ -203,6 +220,9 @@ def command(
     recompute: str,
     print_ir_after: str | None,
     dump_ir: Path | None,
+    resume: Path | None,
+    forms: tuple[str, ...],
+    explain: tuple[str, ...],
     report: Path | None,
     holding: Holding,
     sizes: Sizes,
@@ -223,15 +243,18 @@ def command(
         output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
     read = [*source_files(chosen), *given_files(bind), *fabric_files(fabric)]
-    dumped = [] if dump_ir is None else dump_paths(dump_ir, pass_names())
-    written = [*([] if output == STANDARD else [output]), *dumped]
+    read += [] if resume is None else [resume]
+    known = pass_names(holding.holds)
+    dumped = {} if dump_ir is None else dump_paths(dump_ir, known)
+    written = [*([] if output == STANDARD else [output]), *dumped.values()]
     written += [] if report is None else [report]
     require_outputs(written, dump_ir, read)
     bound, arrays = read_dims(dims), read_arrays("--bind", bind)
-    changes, held = dict(read_settings(settings)), holding.options()
-    if print_ir_after not in (None, EVERY, *pass_names()):
-        known = ", ".join([*pass_names(), EVERY])
-        raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
+    changes, wanted = dict(read_settings(settings)), read_forms(forms)
+    held = holding.options()
+    if print_ir_after not in (None, EVERY, *known):
+        listed = ", ".join([*known, EVERY])
+        raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {listed}")
     from wsc.api import compile as compile_model
     from wsc.api import compile_step
 
@@ -262,6 +285,8 @@ def command(
                     over=accumulate,
                     observe=recorder,
                     settings=changes,
+                    resume=resume,
+                    forms=wanted,
                 )
             else:
                 program = compile_model(
@@ -274,18 +299,25 @@ def command(
                     inputs=inputs,
                     wide=wide,
                     settings=changes,
+                    resume=resume,
+                    forms=wanted,
                     f64=f64,
                     **held,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:
-                dump(recorder.stages, dump_ir, [*read, *recorder.files])
+                dump(recorder.stages, dumped, [*read, *recorder.files])
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
+        weighed = [item for node in explain for item in program.explain(node)]
         _write(program, output, read)
     if report is not None:
         write_report(estimated(program, start), str(output), report, (*read, *program.inputs))
+    for number, item in enumerate(weighed):
+        if number:
+            say("")
+        show_forms(console(), item)
     for head, text in summary(program, output, fabric is None, recorder):
         say(f"{head:<9} {text}", error=True)
 

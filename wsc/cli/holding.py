@@ -28,6 +28,11 @@ class Holding:
         flags = {"--weights": self.hold, "--steps": self.steps, "--carry": self.carry}
         return next((flag for flag, value in flags.items() if value), None)
 
+    @property
+    def holds(self) -> bool:
+        """Whether something may stay on the fabric."""
+        return self.steps is not None or self.hold in ("resident", "auto")
+
     def options(self) -> dict[str, Any]:
         """What ``wsc.compile`` takes for them. Weights of several steps are held by ``auto``."""
         hold = self.hold or ("stream" if self.steps is None else "auto")

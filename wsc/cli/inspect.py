@@ -21,7 +21,7 @@ from wsc.cli.names import (
     target_options,
 )
 from wsc.cli.tables import PlainTable, print_table
-from wsc.isa.shown import named
+from wsc.isa.shown import few, named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +42,7 @@ FEW = 3  # nodes named beside a line; more of them are counted
 @click.option("--kernel", metavar="NAME", help="A procedure, its call sites and their nodes.")
 @click.option("--node", metavar="ONNX_NODE", help="The lines, tiles and streams of an ONNX node.")
 @map_option
+@click.option("--sram", is_flag=True, help="SRAM by procedure and by tensor.")
 @click.option("--streams", is_flag=True, help="The edge's schedule, with bytes and cycles.")
 @target_options
 @sized
@@ -52,6 +53,7 @@ def command(
     kernel: str | None,
     node: str | None,
     maps: tuple[str, ...],
+    sram: bool,
     streams: bool,
     fabric: str | None,
     precision: str | None,
@@ -79,11 +81,13 @@ def command(
         show_kernel(screen, loaded.assembly, kernel)
     if node is not None:
         show_node(screen, loaded, node)
+    if sram:
+        show_rooms(screen, loaded)
     if streams:
         show_streams(screen, loaded)
     if maps:
         show_sram(loaded)
-    if place is None and kernel is None and node is None and not streams and not maps:
+    if place is None and kernel is None and node is None and not (sram or streams or maps):
         show_summary(screen, loaded)
 
 
@@ -129,6 +133,55 @@ def show_summary(screen: Console, program: Program) -> None:
         table.add_row(procedure.name, str(counts[procedure.name]), text)
     if assembly.procedures:
         print_table(screen, table)
+
+
+def show_rooms(screen: Console, program: Program) -> None:
+    """What takes the SRAM of a tile: the code of procedures with their data, and tensors."""
+    from wsc.isa.operands import show_extent
+    from wsc.views.inspect import sram_use
+    from wsc.views.sram import procedure_rooms, users
+
+    assembly, fabric = program.assembly, program.fabric
+    rows, use = procedure_rooms(assembly, fabric), sram_use(assembly, fabric)
+    numbers = ("calls", "code", "data")
+    table = PlainTable("procedure", *numbers, "largest of its tensors", right=numbers)
+    for row in rows:
+        largest = sorted(row.tensors, key=lambda tensor: -tensor.bytes)[:FEW]
+        shown = ", ".join(f"{tensor.name} {tensor.bytes:,}" for tensor in largest)
+        count = "" if row.calls is None else f"{row.calls:,}"
+        table.add_row(row.name, count, f"{row.code:,}", f"{row.data:,}", shown)
+    print_table(screen, table)
+    screen.print(
+        f"code: {use.code:,} of {use.limit:,} bytes in the fullest tile; data: bytes of the "
+        "tensors that a procedure works on\n"
+    )
+    known = users(rows)
+    numbers = ("bytes", "address")
+    table = PlainTable(
+        "tensor",
+        *numbers,
+        "layout",
+        "procedures",
+        "node",
+        right=numbers,
+        leaving=("node", "layout"),
+        cut="tensor",
+    )
+    for tensor in sorted(assembly.tensors, key=lambda tensor: -tensor.bytes):
+        layout = ", ".join(map(show_extent, tensor.dims))
+        table.add_row(
+            tensor.name,
+            f"{tensor.bytes:,}",
+            f"{tensor.address:,}",
+            f"{tensor.dtype.value}[{layout}]",
+            few(known.get(tensor.name, ())),
+            few(tensor.nodes),
+        )
+    print_table(screen, table)
+    screen.print(
+        f"data: {use.data:,} of {use.limit:,} bytes; tensors whose bytes overlap have them one "
+        "after the other"
+    )
 
 
 def _show_colors(screen: Console, assembly: Assembly) -> None:

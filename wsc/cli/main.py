@@ -23,6 +23,7 @@ import click
 
 from wsc.cli.common import Refusal, doing, expect_json, general, say, say_json_error, told
 from wsc.cli.start import INTERRUPTED, importing, main
+from wsc.isa.asked import on_the_command_line
 from wsc.store.files import files_under_way
 
 COMMANDS = {
@@ -69,7 +70,8 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that went away is no error of ours."""
         try:
-            return super().invoke(ctx)
+            with on_the_command_line():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             if sys.stderr.isatty():
                 say("", error=True)  # behind the ^C

@@ -337,8 +337,15 @@ def command(
                 files = paths
         with after.step("the outputs were not compared"):
             if reference is not None:
-                compared, undecided = _compare(
-                    loaded, reference, outputs, arrays | baked, holding.pairs()
+                from wsc.comparison.compare import compare_all
+
+                compared, undecided = compare_all(
+                    reference,
+                    outputs,
+                    arrays | baked,
+                    loaded.assembly.precision,
+                    holding.pairs(),
+                    lambda: working("asking ONNX's reference evaluator, in double precision"),
                 )
         return files, compared, undecided
 
@@ -510,36 +517,6 @@ def _reference(program: Program, model: Path, baked: dict[str, np.ndarray]) -> R
     reference = Reference(model)
     reference.require([*_names(program, "input"), *baked], _names(program, "output"))
     return reference
-
-
-def _compare(
-    program: Program,
-    reference: Reference,
-    outputs: Mapping[str, np.ndarray],
-    arrays: dict[str, np.ndarray],
-    carry: Mapping[str, str],
-) -> tuple[list[Comparison], str]:
-    """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
-    from wsc.comparison.compare import compare, with_opinion
-    from wsc.comparison.opinion import second_opinion
-
-    steps = reference.steps(arrays, outputs)
-    if steps is None:
-        expected = reference.run(arrays, list(outputs))
-    else:
-        expected = reference.run_steps(arrays, list(outputs), steps, carry)
-    precision = program.assembly.precision
-    compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
-    wanted = [item.name for item in compared if not item.within]
-    if not wanted:
-        return compared, ""
-    if steps is not None:
-        return compared, "it is asked for single runs, and this one makes several steps"
-    with working("asking ONNX's reference evaluator, in double precision"):
-        double = second_opinion(reference.model, arrays, wanted)
-    if isinstance(double, str):
-        return compared, double
-    return with_opinion(compared, outputs, expected, double, precision), ""
 
 
 class Afterwards:

@@ -20,11 +20,13 @@ from wsc.cli.common import (
     say,
     say_json,
 )
+from wsc.cli.names import Sizes, is_name, named_model, sized
 from wsc.cli.outputs import require_outputs
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
     from wsc.sweeps import Sweep
+    from wsc.sweeps.points import Model
 
 MOST_ROWS = 20  # of the table on a screen, if the rows are in a file too
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is in no list
@@ -43,7 +45,7 @@ SHOWN = {  # what was measured, for people, and its heading
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path),
-    metavar="MODEL.onnx|PROGRAM.wsa...",
+    metavar="MODEL.onnx|NAME|PROGRAM.wsa...",
 )
 @click.option(
     "--set",
@@ -106,6 +108,7 @@ SHOWN = {  # what was measured, for people, and its heading
 @click.option("--x", metavar="COLUMN", help="With --plot: what goes along x.")
 @click.option("--y", metavar="COLUMN", help="With --plot: what is drawn in place of cycles.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@sized
 @general
 def command(
     models: tuple[Path, ...],
@@ -124,6 +127,7 @@ def command(
     x: str | None,
     y: str | None,
     as_json: bool,
+    sizes: Sizes,
 ) -> int:
     """Run models and programs on every combination of what is given.
 
@@ -135,7 +139,7 @@ def command(
     \b
     wsc sweep digits.onnx --fabric 4x4,8x8 --set router.buffer_depth=2,4,8 --plot depth.svg
     """
-    from wsc.sweeps.points import Axes, Model
+    from wsc.sweeps.points import Axes
     from wsc.sweeps.run import run_axes
     from wsc.sweeps.table import require_parquet
 
@@ -143,8 +147,9 @@ def command(
         raise Refusal("--x and --y only serve --plot FILE.svg")
     if workers is not None and cluster is not None:
         raise Refusal("--workers are processes here; a cluster has its own")
+    found, read = _models(models, sizes)
     axes = Axes(
-        [Model(str(path), str(path)) for path in models],
+        found,
         _split("--fabric", fabrics),
         _split("--precision", precisions),
         _engines(engines),
@@ -154,7 +159,7 @@ def command(
         max_cycles,
         max_memory,
     )
-    read = [*models, *(file for fabric in axes.fabrics for file in fabric_files(fabric))]
+    read += [*(file for fabric in axes.fabrics for file in fabric_files(fabric))]
     require_outputs([path for path in (output, plot) if path is not None], None, read)
     _require_ending("-o", output, "the rows", (".csv", ".parquet"))
     _require_ending("--plot", plot, "the plot", (".svg",))
@@ -176,6 +181,28 @@ def command(
     else:
         show(made, output)
     return int(any(row["status"] != "ok" for row in made.rows))
+
+
+def _models(paths: Iterable[Path], sizes: Sizes) -> tuple[list[Model], list[Path]]:
+    """Models and programs, those by name in the sizes that were asked for, and the files of all.
+
+    Raises:
+        Refusal: there is no model of a name, or sizes are given and all are files.
+    """
+    from wsc.sweeps.points import Model
+
+    found, files = list[Model](), list[Path]()
+    for path in paths:
+        if not is_name(path):
+            found.append(Model(str(path), str(path)))
+            files.append(path)
+            continue
+        named = named_model(str(path), sizes)
+        found.append(Model(str(path), named.proto.SerializeToString(), named.store))
+        files += named.store.files
+    if sizes.given() and not any(isinstance(model.source, bytes) for model in found):
+        raise Refusal(f"{sizes.given()[0]}: is for models by name, and all of these are files")
+    return found, files
 
 
 # --- options ----------------------------------------------------------------------

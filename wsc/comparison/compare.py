@@ -8,8 +8,8 @@ result in double precision.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from wsc.errors import CompileError
 from wsc.ir.carried import carried
+from wsc.isa.asked import constant
 from wsc.isa.files import refusal
 from wsc.isa.types import DType
 
@@ -240,7 +241,8 @@ class Reference:
             import onnxruntime
         except ImportError as error:
             raise CompileError(
-                "--compare needs ONNX Runtime, which is not installed: pip install 'wsc[compare]'"
+                "a comparison needs ONNX Runtime, which is not installed: pip install "
+                "'wsc[compare]'"
             ) from error
         self.model = model
         with readable(model):
@@ -269,7 +271,7 @@ class Reference:
         if missing:
             raise CompileError(
                 f"{self.model}: the program has no input '{missing[0]}'; if it was baked in, "
-                f"give its values again: --bind {missing[0]}=FILE.npy"
+                f"give its values again: {constant(missing[0])}"
             )
 
     def run(
@@ -326,6 +328,42 @@ class Reference:
         return {
             name: arrays[-1] if name in last else np.stack(arrays) for name, arrays in found.items()
         }
+
+
+def compare_all(
+    reference: Reference,
+    outputs: Mapping[str, np.ndarray],
+    inputs: Mapping[str, np.ndarray],
+    precision: DType,
+    carry: Mapping[str, str],
+    asking: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> tuple[list[Comparison], str]:
+    """Every output against ONNX Runtime, with a second opinion where the two differ.
+
+    carry: of a program of several steps, input -> the output that the next step is given.
+    asking: what is around the work of the second opinion, which may take its time.
+
+    Returns:
+        The comparisons, and why there is no second opinion where one is wanted.
+    """
+    from wsc.comparison.opinion import second_opinion
+
+    steps = reference.steps(inputs, outputs)
+    if steps is None:
+        expected = reference.run(inputs, list(outputs))
+    else:
+        expected = reference.run_steps(inputs, list(outputs), steps, carry)
+    compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
+    wanted = [item.name for item in compared if not item.within]
+    if not wanted:
+        return compared, ""
+    if steps is not None:
+        return compared, "it is asked for single runs, and this one makes several steps"
+    with asking():
+        double = second_opinion(reference.model, dict(inputs), wanted)
+    if isinstance(double, str):
+        return compared, double
+    return with_opinion(compared, outputs, expected, double, precision), ""
 
 
 @contextmanager

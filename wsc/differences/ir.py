@@ -1,61 +1,91 @@
 """A dump of the IR as tables: a row for each value, buffer or task, by its name.
 
-The lines are compared as text, so that a difference is what a person sees who opens the dump.
+What stands in the rows is the text of the dump, so that a difference is what a person sees who
+opens it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from wsc.differences.tables import Fields, Side, Table
+from wsc.ir.graph import Graph
+from wsc.ir.task_text import show_tensor, shown_fields, word_of
+from wsc.ir.tasks import Placed, Task, edge_names, written
+from wsc.ir.text import print_graph
+from wsc.isa.shown import named
 
 IR = "dump of the IR"
 
-_GRAPH = re.compile(r"(?:(?:input|const) )?%(?P<name>\S+) (?:=|:|from) ?")
+_GRAPH = re.compile(r"(?:(?:input|const|state) )?%(?P<name>\S+) (?:=|:|from) ?")
 _OUTPUT = re.compile(r'output (?P<name>".*?") = ')
-_PLACED = re.compile(r"(?P<kind>edge|buffer) \w+\(name='(?P<name>(?:[^'\\]|\\.)*)'")
-_TASK = re.compile(r"task (?P<kind>\w+)\(")
-_TARGET = re.compile(r"(?:out=View\(buffer|target)='(?P<name>(?:[^'\\]|\\.)*)'")
 
 
-def is_ir(text: str) -> bool:
-    """Whether a text is a graph or a placed program."""
-    return text.startswith(("graph ", "placed "))
-
-
-def ir_side(text: str) -> Side:
+def ir_side(stage: Graph | Placed) -> Side:
     """The values of a graph; the buffers and tasks of a placed program."""
-    return Side(IR, tuple(ir_tables(text)))
+    return Side(IR, tuple(ir_tables(stage)))
 
 
-def ir_tables(text: str, prefix: str = "") -> Iterator[Table]:
-    """The tables of a text; prefix: of their titles."""
-    found: dict[str, dict[str, Fields]] = {}
-    for line in text.splitlines()[1:]:
-        title, name = _name(line)
-        rows = found.setdefault(title, {})
+def ir_tables(stage: Graph | Placed, prefix: str = "") -> Iterator[Table]:
+    """The tables of a stage; prefix: of their titles."""
+    tables = _graph(stage) if isinstance(stage, Graph) else _placed(stage)
+    for title, rows in tables:
+        found = _by_name(rows)
+        if found:
+            yield Table(prefix + title, found)
+
+
+def _by_name(rows: Iterable[tuple[str, Fields]]) -> dict[str, Fields]:
+    """Rows by name; the second of a name, as of a value that two tasks write, has a number."""
+    found: dict[str, Fields] = {}
+    for name, fields in rows:
         unique, number = name, 1
-        while unique in rows:  # a value that two tasks write, say
+        while unique in found:
             number += 1
             unique = f"{name} ({number})"
-        rows[unique] = {"": line}
-    for title, rows in found.items():
-        yield Table(prefix + title, rows)
+        found[unique] = fields
+    return found
 
 
-def _name(line: str) -> tuple[str, str]:
-    """The table of a line, and its name there."""
-    for pattern in (_GRAPH, _OUTPUT):
-        value = pattern.match(line)
-        if value:
-            return "values", value["name"]
-    placed = _PLACED.match(line)
-    if placed:
-        title = "tensors outside" if placed["kind"] == "edge" else "buffers"
-        return title, placed["name"]
-    task = _TASK.match(line)
-    if task:
-        target = _TARGET.search(line)
-        return "tasks", f"{task['kind']} {target['name'] if target else ''}".strip()
-    return "lines", line.split(" ", 1)[0]
+def _graph(graph: Graph) -> Iterator[tuple[str, Iterable[tuple[str, Fields]]]]:
+    lines = print_graph(graph).splitlines()[1:]
+    matches = ((line, _GRAPH.match(line) or _OUTPUT.match(line)) for line in lines)
+    yield "values", ((match["name"], {"": line}) for line, match in matches if match)
+
+
+def _placed(placed: Placed) -> Iterator[tuple[str, Iterable[tuple[str, Fields]]]]:
+    size = f"{placed.mesh.width}x{placed.mesh.height}"
+    yield "program", [("tiles", {"": size})]
+    tensors = placed.edge_tensors
+    yield "tensors outside", ((tensor.name, {"": show_tensor(tensor)}) for tensor in tensors)
+    yield (
+        "buffers",
+        (
+            (
+                buffer.name,
+                {
+                    "type": buffer.dtype.value,
+                    "bytes": buffer.bytes,
+                    "address": placed.addresses.get(buffer.name),
+                    "nodes": named(buffer.nodes),
+                },
+            )
+            for buffer in placed.buffers
+        ),
+    )
+    yield (
+        "tasks",
+        (
+            (_task_name(task), {**dict(shown_fields(task)), "nodes": named(task.origin)})
+            for task in placed.tasks
+        ),
+    )
+    runs = ((run.start, f"{run.count} times {run.period} tasks") for run in placed.layers)
+    yield "layers", ((f"from task {start}", {"": text}) for start, text in runs)
+
+
+def _task_name(task: Task) -> str:
+    """A task by its kind, and what it writes: on the fabric, or outside."""
+    targets = [view.buffer for view in written(task)] or edge_names(task)
+    return " ".join([word_of(type(task)), *targets[:1]])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from wsc.differences.ir import IR, ir_side, ir_tables, is_ir
+from wsc.differences.ir import IR, ir_side, ir_tables
 from wsc.differences.program import PROGRAM, program_side, read_machine
 from wsc.differences.run import run_side
 from wsc.differences.tables import Side, Table
 from wsc.errors import CompileError
 from wsc.isa.files import read_text
+from wsc.isa.program import Program
+from wsc.passes.dump import dumped_after, form_of, parse_stage
 
 FOLDER = "folder of dumps"
 LONGEST = 1 << 28  # bytes of a file
@@ -31,9 +33,12 @@ def read(path: Path) -> Side:
             return run_side(json.loads(text), str(path))
         except (ValueError, RecursionError) as error:
             raise CompileError(f"{path}: is no JSON: {error}") from None
-    if is_ir(text):
-        return ir_side(text)
-    return _program(path)
+    if form_of(text) is Program and dumped_after(text) is None:
+        return _program(path)
+    stage = parse_stage(text, str(path))
+    if isinstance(stage, Program):  # between two passes it need not be one that runs
+        return program_side(stage, read_machine(stage))
+    return ir_side(stage)
 
 
 def _text(path: Path) -> str:
@@ -59,21 +64,19 @@ def _program(path: Path) -> Side:
 
 def _folder(path: Path) -> Side:
     """All dumps of a folder, a stage after the other."""
-    from wsc.isa.parser import parse
-
     files = sorted(path.glob("*.txt"))
     if not files:
         raise CompileError(f"{path}: holds no dumps, which wsc compile --dump-ir writes")
     tables: list[Table] = []
     for file in files:
         text = _text(file)
-        stage = file.stem.partition("-")[2] or file.stem  # another compiler may have more passes
-        if is_ir(text):
-            tables += ir_tables(text, f"{stage}: ")
+        name = file.stem.partition("-")[2] or file.stem  # another compiler may have more passes
+        stage = parse_stage(text, str(file))
+        if not isinstance(stage, Program):
+            tables += ir_tables(stage, f"{name}: ")
             continue
-        program = parse(text, str(file))
-        for table in program_side(program, read_machine(program)).tables:
-            title = f"{stage}: {table.title}"
+        for table in program_side(stage, read_machine(stage)).tables:
+            title = f"{name}: {table.title}"
             tables.append(Table(title, table.rows, table.weight, table.nodes))
     return Side(FOLDER, tuple(tables))
 

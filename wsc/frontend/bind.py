@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsc.errors import CompileError
+from wsc.isa.asked import constant, dimension, option
 
 
 def give_shapes(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
@@ -26,8 +27,8 @@ def give_shapes(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping
             rank = arrays[name].ndim
         elif not rank:
             raise CompileError(
-                f"input {name!r} has no shape in the model: give --dim {name}.0=N and so on, one "
-                f"for each dimension, or its values as --bind {name}=FILE.npy"
+                f"input {name!r} has no shape in the model: give {dimension(f'{name}.0')} and so "
+                f"on, one for each dimension, or its values as {constant(name)}"
             )
         value.shape = ir.Shape([None] * rank)
 
@@ -93,7 +94,7 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
     symbols |= {part for name in symbols for part in _evaluate(name, {})[0]}
     for key, size in dims.items():
         if size < 0:
-            raise CompileError(f"--dim {key}={size}: a dimension is at least 0")
+            raise CompileError(f"{dimension(key, size)}: a dimension is at least 0")
         if key in symbols:
             named[key] = size
         else:
@@ -108,7 +109,9 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
             size = placed.get((str(value.name), axis))
             if isinstance(dim, int) and dim > 0:
                 if size not in (None, dim):
-                    raise CompileError(f"--dim {value.name}.{axis}={size}: the model has {dim}")
+                    raise CompileError(
+                        f"{dimension(f'{value.name}.{axis}', size)}: the model has {dim}"
+                    )
                 continue
             name = None if isinstance(dim, int) else dim.value
             if size is None and name is not None:
@@ -124,7 +127,7 @@ def _place(graph: ir.Graph, key: str, symbols: set[str]) -> tuple[str, int]:
             return name, int(axis)
     known = ", ".join(sorted(symbols)) or "none"
     raise CompileError(
-        f"--dim {key}: the model has no such dimension (symbolic: {known}; or INPUT.AXIS)"
+        f"{option('dim', key)}: the model has no such dimension (symbolic: {known}; or INPUT.AXIS)"
     )
 
 
@@ -137,7 +140,7 @@ def require_static(graph: ir.Graph) -> None:
     """Raise CompileError naming every dimension that is still open and its flag."""
     missing: list[str] = []
     for value, axis, name in _symbolic(graph):
-        flag = f"--dim {name}=N" if name else f"--dim {value.name}.{axis}=N"
+        flag = dimension(name or f"{value.name}.{axis}")
         called = f" ({name})" if name else ""
         missing.append(f"input {value.name!r} axis {axis}{called}: {flag}")
     if missing:
@@ -155,7 +158,9 @@ def bind_inputs(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping
     for name, array in arrays.items():
         if name not in inputs:
             known = ", ".join(inputs)
-            raise CompileError(f"--bind {name}: the model has no such input (it has: {known})")
+            raise CompileError(
+                f"{option('bind', name)}: the model has no such input (it has: {known})"
+            )
         _check_array(inputs[name], array, {**sizes, **dims}, sizes)
     remaining = [value for value in graph.inputs if value.name not in arrays]
     graph.inputs.clear()
@@ -176,9 +181,11 @@ def _check_array(
     try:
         wanted = None if value.dtype is None else value.dtype.numpy()
     except TypeError:
-        raise CompileError(f"--bind {value.name}: its element type is {value.dtype}") from None
+        raise CompileError(
+            f"{option('bind', value.name)}: its element type is {value.dtype}"
+        ) from None
     if wanted is not None and array.dtype != wanted:
-        raise CompileError(f"--bind {value.name}: wants dtype {wanted}, got {array.dtype}")
+        raise CompileError(f"{option('bind', value.name)}: wants dtype {wanted}, got {array.dtype}")
     shape = input_shape(value)
     fits = len(shape) == array.ndim
     for dim, size in zip(shape, array.shape, strict=False):
@@ -188,4 +195,6 @@ def _check_array(
             fits = fits and known.get(dim.value, sizes.get(dim.value, size)) == size
             sizes.setdefault(dim.value, size)
     if not fits:
-        raise CompileError(f"--bind {value.name}: wants shape {shape}, got {list(array.shape)}")
+        raise CompileError(
+            f"{option('bind', value.name)}: wants shape {shape}, got {list(array.shape)}"
+        )

@@ -40,6 +40,7 @@ from wsc.frontend.wide import Wide, whole
 from wsc.ir.build import GraphBuilder, Value, convert
 from wsc.ir.check import IRError, check_graph
 from wsc.ir.graph import Graph, GraphOutput, Raw, Source, Type
+from wsc.isa.asked import option
 from wsc.isa.types import DType
 
 
@@ -132,7 +133,8 @@ class _Importer:
         for name in sorted(self.wide.difference(known)):
             listed = ", ".join(map(shortened, known)) or "none"
             raise CompileError(
-                f"--wide {shortened(name)}: no input of 64-bit integers; there are: {listed}"
+                f"{option('wide', shortened(name))}: no input of 64-bit integers; there are: "
+                f"{listed}"
             )
 
     def _is_exact(self, dtype: ir.DataType | None) -> bool:

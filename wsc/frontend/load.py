@@ -35,6 +35,7 @@ from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
 from wsc.frontend.store import Store, attach, declares_weights, is_declared
 from wsc.frontend.strays import declare_strays
+from wsc.isa.asked import option
 from wsc.isa.files import refusal
 
 # Metadata of an inlined node: the name of the call that it came from.
@@ -319,7 +320,7 @@ def _settle_defaults(
         if name not in defaults:
             known = ", ".join(defaults) or "none"
             raise CompileError(
-                f"--input {name}: no input with a default value (there are: {known})"
+                f"{option('input', name)}: no input with a default value (there are: {known})"
             )
     for name in defaults:
         if name in bind or name in wanted:

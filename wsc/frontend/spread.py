@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from wsc.errors import CompileError
+from wsc.isa.asked import dimension
 
 
 def spread_inputs(graph: ir.Graph, dims: Mapping[str, int]) -> dict[str, int]:
@@ -48,9 +49,9 @@ def _parts(value: ir.Value, dims: dict[str, int]) -> tuple[list[ir.Value], ir.No
     assert sequence is not None
     count = dims.pop(name, 1 if optional and single else None)
     if count is None:
-        raise CompileError(f"input {name!r} is a sequence: its length as --dim {name}=N")
+        raise CompileError(f"input {name!r} is a sequence: its length as {dimension(name)}")
     if count < 0 or (single and count > 1):
-        raise CompileError(f"--dim {name}={count}: not a number of tensors")
+        raise CompileError(f"{dimension(name, count)}: not a number of tensors")
     names = [name] if single and count else [f"{name}.{i}" for i in range(count)]
     parts = [
         ir.Value(name=part, type=ir.TensorType(sequence.dtype), shape=_shape(value, part, dims))

@@ -44,6 +44,10 @@ class Store(Protocol):
         """The files that hold weights; none is replaced."""
         ...
 
+    def described(self) -> str:
+        """In a few words; two stores of other weights say other things, or have other files."""
+        ...
+
     def sources(self, wanted: Iterable[onnx.TensorProto]) -> dict[str, Source]:
         """The source of each weight, by its name. Raises CompileError if there is none."""
         ...
@@ -103,6 +107,10 @@ class Seed:
     def files(self) -> tuple[Path, ...]:
         """None."""
         return ()
+
+    def described(self) -> str:
+        """The seed."""
+        return f"seed {self.seed}"
 
     def sources(self, wanted: Iterable[onnx.TensorProto]) -> dict[str, Source]:
         """The distribution that the model declares for each weight."""
@@ -168,6 +176,10 @@ class Checkpoint:
             if Path(name).name != name:
                 raise CompileError(f"{index}: {shortened(name)!r} is not a file of its folder")
             yield key, self.folder / name
+
+    def described(self) -> str:
+        """The folder."""
+        return f"checkpoint {self.folder}"
 
     def sources(self, wanted: Iterable[onnx.TensorProto]) -> dict[str, Source]:
         """The tensor of each weight, with its shape and type checked."""
@@ -260,7 +272,7 @@ def write_model(proto: onnx.ModelProto, store: Store, path: Path) -> None:
     if size > free // 2:
         raise CompileError(
             f"{proto.graph.name}: its weights take {size:,} bytes, which is more than half of the "
-            f"{free:,} bytes that are free on the disk: compare with fewer layers (--layers)"
+            f"{free:,} bytes that are free on the disk: compare with fewer layers"
         )
     data = path.with_name("weights.bin")
     with data.open("wb") as file:

@@ -52,17 +52,18 @@ from wsc.isa.diagnostics import Diagnostic
 from wsc.isa.program import Location
 from wsc.isa.types import DType
 
+GRAPH = ("start",)  # where a text of the grammar begins
 _BARE = re.compile(r"[A-Za-z0-9_./:~\-]*[A-Za-z0-9_./~\-]")
 
 
-class GraphSyntaxError(IRError):
-    """Text that is no graph; the message shows file, line, column, the line and a caret."""
+class IRSyntaxError(IRError):
+    """Text that is no IR; the message shows file, line, column, the line and a caret."""
 
     def __init__(self, message: str, text: str, file: str, line: int, column: int) -> None:
         self.line, self.column = line, column
         lines = text.split("\n")
         shown = lines[line - 1] if 0 < line <= len(lines) else ""
-        place = Location(file or "<graph>", line, column)
+        place = Location(file or "<text>", line, column)
         super().__init__(Diagnostic(message, place, shown).render())
 
 
@@ -110,25 +111,26 @@ def _node(node: Node) -> str:
     name = "" if node.name == node.output else f" @{_quote(node.name)}"
     origin = "".join(f" {_quote(item)}" for item in node.origin)
     return (
-        f"{_value(node.output)} = {_operation(node.op, node.inputs)} : {_type(node.type)}"
+        f"{_value(node.output)} = {show_operation(node.op, node.inputs)} : {_type(node.type)}"
         f"{name}{'  //' + origin if origin else ''}"
     )
 
 
-def _operation(op: Primitive, inputs: Sequence[str]) -> str:
+def show_operation(op: Primitive, inputs: Sequence[str]) -> str:
+    """What a node does with which values: ``contract(%a, %b) [m, k] [k, n] -> [m, n] ...``."""
     values = f"({', '.join(map(_value, inputs))})"
     match op:
         case Map(body):
-            return f"map{values} {{ {'; '.join(map(_step, body))} }}"
+            return f"map{values} {{ {'; '.join(map(show_step, body))} }}"
         case Reduce(kind, index, out, extents, wide, still):
             suffix = (".wide" if wide else "") + (".still" if still else "")
-            return f"reduce.{kind.value}{suffix}{values} {_index(index)} -> {_labels(out, extents)}"
+            labels = _labels(out, extents)
+            return f"reduce.{kind.value}{suffix}{values} {show_index(index)} -> {labels}"
         case Contract(index_a, index_b, out, extents):
-            return (
-                f"contract{values} {_index(index_a)} {_index(index_b)} -> {_labels(out, extents)}"
-            )
+            indices = f"{show_index(index_a)} {show_index(index_b)}"
+            return f"contract{values} {indices} -> {_labels(out, extents)}"
         case Move(steps):
-            return " ".join([f"move{values}", *map(_move, steps)])
+            return " ".join([f"move{values}", *map(show_move, steps)])
         case Concat(axis):
             return f"concat{values} axis {axis}"
         case Gather(axis):
@@ -139,7 +141,8 @@ def _operation(op: Primitive, inputs: Sequence[str]) -> str:
             return f"scatter{suffix}{values} axis {axis}{size}"
 
 
-def _step(step: Step) -> str:
+def show_step(step: Step) -> str:
+    """One step of a map: ``add.f32 $0 #1``."""
     return " ".join([f"{step.op}.{step.dtype.value}", *map(_arg, step.args)])
 
 
@@ -153,7 +156,8 @@ def _arg(arg: Arg | Ref | Lit) -> str:
             return repr(value)
 
 
-def _index(index: Sequence[Index]) -> str:
+def show_index(index: Sequence[Index]) -> str:
+    """The index of each dimension of an operand: ``[n, 2*oh+kh-1]``."""
     return f"[{', '.join(map(_position, index))}]"
 
 
@@ -173,7 +177,8 @@ def _labels(out: Sequence[str], extents: Sequence[tuple[str, int]]) -> str:
     return f"[{', '.join(label or '_' for label in out)}]{' where' + sizes if sizes else ''}"
 
 
-def _move(step: MoveStep) -> str:
+def show_move(step: MoveStep) -> str:
+    """One step of a movement: ``reshape[2,3]``."""
     match step:
         case Reshape(shape):
             return f"reshape[{_numbers(shape)}]"
@@ -199,13 +204,13 @@ def parse_graph(
 
     constants: name -> constant whose values and source are attached again; the load of
     any other constant raises LookupError. file: name for messages. Raises
-    GraphSyntaxError at the first line that is wrong.
+    IRSyntaxError at the first line that is wrong.
     """
     try:
-        tree = _parser().parse(text if text.endswith("\n") else text + "\n")
+        tree = parser(GRAPH).parse(text if text.endswith("\n") else text + "\n")
     except UnexpectedInput as error:
-        raise _syntax_error(error, text, file) from None
-    name, *lines = _Build().transform(tree)
+        raise IRSyntaxError(unexpected(error, text), text, file, *place_of(error)) from None
+    name, *lines = BUILD.transform(tree)
     constants = constants or {}
     graph = Graph(
         name,
@@ -220,23 +225,27 @@ def parse_graph(
 
 
 @cache
-def _parser() -> Lark:
+def parser(starts: tuple[str, ...]) -> Lark:
+    """The parser of the rules of the grammar in which a text may begin."""
     grammar = files("wsc.ir").joinpath("graph.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", maybe_placeholders=True)
+    return Lark(grammar, parser="lalr", maybe_placeholders=True, start=list(starts))
 
 
-def _syntax_error(error: UnexpectedInput, text: str, file: str) -> GraphSyntaxError:
-    line, column = error.line, error.column
+def unexpected(error: UnexpectedInput, text: str) -> str:
+    """What does not follow the grammar, in words."""
     found = getattr(error, "token", None)
     if found is not None and found.type == "$END":
-        message = "the text ends too early"
-    elif found is not None and found.type == "_NL":
-        message = "the line ends too early"
-    else:
-        lines = text.split("\n")
-        word = re.match(r"[%$#@]?[\w.]+|.|$", lines[line - 1][column - 1 :] if line > 0 else "")
-        message = f"unexpected {word[0] if word else ''!r}"
-    return GraphSyntaxError(message, text, file, max(line, 1), max(column, 1))
+        return "the text ends too early"
+    if found is not None and found.type == "_NL":
+        return "the line ends too early"
+    line, column = place_of(error)
+    word = re.match(r"[%$#@]?[\w.]+|.|$", text.split("\n")[line - 1][column - 1 :])
+    return f"unexpected {word[0] if word else ''!r}"
+
+
+def place_of(error: UnexpectedInput) -> tuple[int, int]:
+    """The line and the column of what does not follow the grammar."""
+    return max(error.line, 1), max(error.column, 1)
 
 
 def _attached(constant: Constant, known: Mapping[str, Constant]) -> Constant:
@@ -268,7 +277,7 @@ def _check(lines: Sequence[tuple[Any, Token]], text: str, file: str) -> None:
             types[name] = type_
         except IRError as error:
             place = (token.line or 1, token.column or 1)
-            raise GraphSyntaxError(str(error), text, file, *place) from None
+            raise IRSyntaxError(str(error), text, file, *place) from None
 
 
 def _missing(name: str) -> Any:
@@ -428,7 +437,7 @@ class _Build(Transformer[Token, Any]):
     def where(self, *extents: tuple[str, int] | None) -> tuple[tuple[str, int], ...]:
         return tuple(extent for extent in extents if extent is not None)
 
-    def extent(self, label: Token, size: int) -> tuple[str, int]:
+    def size(self, label: Token, size: int) -> tuple[str, int]:
         return str(label), size
 
     def reshape(self, shape: tuple[int, ...]) -> Reshape:
@@ -454,3 +463,7 @@ class _Build(Transformer[Token, Any]):
 
     def border(self, low: int, high: int) -> tuple[int, int]:
         return low, high
+
+
+BUILD: Transformer[Token, Any] = _Build()
+"""What makes objects of a tree, of a whole graph or of a part of one."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
 from wsc.cost import Bound, CostModel
+from wsc.ir.forms import CROWDED, TOO_LARGE, Form
 from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
@@ -71,7 +72,11 @@ def reads_outside(index: tuple[Index, ...], shape: tuple[int, ...], sizes: dict[
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way to run a contraction, with its layouts, predicted cycles and SRAM bytes."""
+    """One way to run a contraction, with its layouts, predicted cycles and SRAM bytes.
+
+    moving: cycles among them that it takes to bring the operands. crowded: whether it leaves too
+    little of a tile's SRAM to what else wants some.
+    """
 
     x_label: str
     y_label: str
@@ -86,7 +91,26 @@ class Choice:
     out: tuple[Extent, ...]
     bound: Bound
     cycles: int
+    moving: int
     bytes: int
+    crowded: bool = False
+
+    def form(self, room: int) -> Form:
+        """As people write it, with what it costs. room: bytes of SRAM in a tile."""
+        sums = "ordered" if self.ordered else "reduce" if self.reduce else "local"
+        return Form(
+            self.x_label,
+            self.y_label,
+            "combined" if self.combined else sums,
+            self.chunk,
+            self.cycles,
+            self.moving,
+            self.bound.compute,
+            self.bound.link,
+            self.bound.io,
+            self.bytes,
+            TOO_LARGE if self.bytes > room else CROWDED if self.crowded else "",
+        )
 
     def task(
         self, op: Contract, a: View, b: View | None, weight: str, out: View, origin: tuple[str, ...]
@@ -153,25 +177,54 @@ def choose_contraction(
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
     staying: which operands stay in SRAM from step to step; None where nothing does.
     """
+    choices = weighed_choices(op, a, b, streamed, at_a, at_b, cost, same_order, training, staying)
+    return preferred(choices, cost.fabric.sram_bytes)
+
+
+def weighed_choices(
+    op: Contract,
+    a: Type,
+    b: Type,
+    streamed: bool,
+    at_a: View | None,
+    at_b: View | None,
+    cost: CostModel,
+    same_order: bool = False,
+    training: bool = False,
+    staying: Staying | None = None,
+    chunk: int = 0,
+) -> list[Choice]:
+    """All forms of a contraction. chunk: outputs that the forms with a chain sum at a time; 0
+    leaves that to them. The others as for ``choose_contraction``."""
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
-    ranked: list[tuple[tuple[bool, int, int], Choice]] = []
-    large: list[Choice] = []
+    found: list[Choice] = []
     share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
     forms = list(_forms(op, streamed, mesh, same_order, training))
     forms += [] if staying is None else _combined(op, mesh)
     for form in forms:
+        form = replace(form, chunk=chunk)
         choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, training, staying)
         crowded = choice.bytes > fabric.sram_bytes * share
         if staying is not None:
             crowded = crowded or staying.crowded(choice, (a, b), fabric.sram_bytes)
-        if choice.bytes <= fabric.sram_bytes:
-            ranked.append(((crowded, choice.cycles, choice.bytes), choice))
-        else:
-            large.append(choice)
-    if ranked:
-        return min(ranked, key=lambda item: item[0])[1]
-    return min(large, key=lambda choice: choice.bytes, default=None)
+        found.append(replace(choice, crowded=crowded))
+    return found
+
+
+def preferred(choices: Iterable[Choice], room: int) -> Choice | None:
+    """The first of the forms that comes first by ``rank``."""
+    return min(choices, key=lambda choice: rank(choice, room), default=None)
+
+
+def rank(choice: Choice, room: int) -> tuple[int, ...]:
+    """What forms are compared by: of those that fit, and leave room to others, the cycles count.
+
+    If none fits, it is the bytes. room: bytes of SRAM in a tile.
+    """
+    if choice.bytes > room:
+        return (1, choice.bytes)
+    return (0, choice.crowded, choice.cycles, choice.bytes)
 
 
 def _forms(
@@ -260,6 +313,7 @@ class _Form:
     y_label: str
     ordered: bool
     combined: str = ""
+    chunk: int = 0
 
 
 def _combined(op: Contract, mesh: Mesh) -> list[_Form]:
@@ -355,7 +409,8 @@ def _evaluate(
             tokens *= room[label]
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
-    chunk = _chunk(out[op.out.index(n_label)].step, per_output) if reduce else 0
+    owned = out[op.out.index(n_label)].step if reduce else 0
+    chunk = min(form.chunk, owned) or (_chunk(owned, per_output) if reduce else 0)
     compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
@@ -370,14 +425,15 @@ def _evaluate(
         cycles += cost.all_reduce(words_out, mesh.count(form.combined))
     if staying is not None and staying.shown:
         cycles += _leaving(out)
+    moving = 0
     if staying is None or not staying.a:
         along = None if staying is None else staying.along[0]
-        cycles += _relayout(at_a, want_a, a, cost, mesh, training, along)
+        moving += _relayout(at_a, want_a, a, cost, mesh, training, along)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
         if staying is None or not staying.b:
             along = None if staying is None else staying.along[1]
-            cycles += _relayout(at_b, want_b, b, cost, mesh, training, along)
+            moving += _relayout(at_b, want_b, b, cost, mesh, training, along)
         total += _fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
@@ -398,7 +454,8 @@ def _evaluate(
         want_b,
         out,
         bound,
-        cycles,
+        cycles + moving,
+        moving,
         total,
     )
 

@@ -13,6 +13,7 @@ from itertools import product
 from typing import ClassVar
 
 from wsc.cost import CostModel
+from wsc.ir.forms import UnknownForm, Weighed, Wish, unknown_product
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -48,8 +49,10 @@ from wsc.ir.tasks import (
     views,
     written,
 )
+from wsc.ir.text import show_operation
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Extent, Kind
+from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
@@ -70,8 +73,11 @@ from wsc.passes.contraction import (
     Choice,
     Staying,
     choose_contraction,
+    preferred,
+    rank,
     reads_outside,
     wanted_extents,
+    weighed_choices,
 )
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
@@ -95,6 +101,7 @@ class Place(Pass[Graph, Placed]):
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
     products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
+    wishes: what is asked of the forms of products, the last one first.
     """
 
     fabric: Fabric
@@ -102,6 +109,7 @@ class Place(Pass[Graph, Placed]):
     alike: bool = True
     resident: bool = False
     carried: frozenset[str] = frozenset()
+    wishes: tuple[Wish, ...] = ()
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
@@ -113,6 +121,7 @@ class Place(Pass[Graph, Placed]):
             alike=self.alike,
             resident=self.resident,
             carried=self.carried,
+            wishes=self.wishes,
         ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
@@ -148,6 +157,18 @@ class Place(Pass[Graph, Placed]):
             yield "not every output is sent out once"
 
 
+@dataclass(frozen=True, slots=True)
+class _Weighing:
+    """The forms of a product, and the one that is taken; None if there is none.
+
+    wish: what was asked for, and there is.
+    """
+
+    choices: tuple[Choice, ...]
+    taken: Choice | None
+    wish: Wish | None
+
+
 @dataclass(slots=True)
 class Placer(Values):
     """The walk over the nodes."""
@@ -156,9 +177,11 @@ class Placer(Values):
     alike: bool = True
     resident: bool = False
     carried: frozenset[str] = frozenset()
+    wishes: tuple[Wish, ...] = ()
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
-    forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
+    forms: dict[Hashable, _Weighing] = field(default_factory=dict[Hashable, "_Weighing"])
+    weighed: dict[str, Weighed] = field(default_factory=dict[str, Weighed])  # by values
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
@@ -205,6 +228,7 @@ class Placer(Values):
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
+        self._require_products()
         self._edges()
         stacks = find_layers(self.graph)
         self.stems = self._stems(stacks)
@@ -236,7 +260,18 @@ class Placer(Values):
         if tasks != self.tasks:
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
         buffers = tuple(self.buffers.values())
-        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(loops))
+        self._require_heard()
+        weighed = (*self.weighed.values(),)
+        parts = (edge, buffers, tuple(tasks), tuple(loops))
+        return Placed(self.graph.name, self.mesh, *parts, weighed=weighed)
+
+    def _require_products(self) -> None:
+        """Refuse a wish for what is no product of the graph."""
+        products = [node for node in self.graph.nodes if isinstance(node.op, Contract)]
+        known = dict.fromkeys(name for node in products for name in _names(node))
+        for wish in self.wishes:
+            if not wish.is_for(known):
+                raise unknown_product(wish.node, [*known])
 
     def _stems(self, stacks: Iterable[Layers]) -> dict[str, str]:
         """How the buffers of each value are called: the same on every mesh, loops or not."""
@@ -342,8 +377,7 @@ class Placer(Values):
             if self._only_shown(user):  # a gradient takes its operands from where they are
                 return None
             op, a, b, streamed = self._operands(user)
-            shown = user.output in self.leaves
-            choice = None if streamed else self._choice(op, a, b, streamed, shown)
+            choice = None if streamed else self._choice(user, op, a, b, streamed).taken
             if choice is None or a == b:
                 return None
             return choice.a if value == a else choice.b
@@ -460,7 +494,9 @@ class Placer(Values):
 
     def _contract(self, node: Node) -> None:
         op, a, b, streamed = self._operands(node)
-        choice = self._choice(op, a, b, streamed, node.output in self.leaves)
+        weighing = self._choice(node, op, a, b, streamed)
+        choice = weighing.taken
+        self._note(node, weighing)
         if not streamed and self._in_pieces(node, op, (a, b), choice):
             return
         if choice is None or choice.bytes > self.fabric.sram_bytes:
@@ -544,24 +580,82 @@ class Placer(Values):
                 op, a, b = node.op, *node.inputs
         return op, a, b, streamed
 
-    def _choice(self, op: Contract, a: str, b: str, streamed: bool, shown: bool) -> Choice | None:
-        """The form of a contraction: found once for those that are alike, as layers have them."""
+    def _choice(self, node: Node, op: Contract, a: str, b: str, streamed: bool) -> _Weighing:
+        """The forms of a contraction: found once for those that are alike, as layers have them.
+
+        Raises:
+            UnknownForm: none of them is as it was asked for.
+        """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
-        staying = self._staying(a, b, shown)
-        key = (op, types, streamed, where, staying)
+        staying = self._staying(a, b, node.output in self.leaves)
+        wish = self._wish(node)
+        key = (op, types, streamed, where, staying, wish)
         if key not in self.forms:
-            self.forms[key] = choose_contraction(
-                op,
-                *types,
-                streamed,
-                *found,
-                self.cost,
-                self.same_order,
-                bool(self.turn),
-                staying,
-            )
+            room = self.fabric.sram_bytes
+            # With another chunk than the usual one its forms are weighed beside the others.
+            choices = [
+                choice
+                for chunk in dict.fromkeys((0, (wish and wish.chunk) or 0))
+                for choice in weighed_choices(
+                    op,
+                    *types,
+                    streamed,
+                    *found,
+                    self.cost,
+                    self.same_order,
+                    bool(self.turn),
+                    staying,
+                    chunk,
+                )
+                if choice.reduce or not chunk
+            ]
+            allowed = [item for item in choices if wish is None or wish.suits(item.form(room))]
+            if wish is not None and not allowed:
+                # What is asked of many nodes is asked of those that have such a form.
+                if not wish.many:
+                    raise self._no_form(wish, node.origin, choices)
+                wish, allowed = None, choices
+            self.forms[key] = _Weighing(tuple(choices), preferred(allowed, room), wish)
         return self.forms[key]
+
+    def _no_form(self, wish: Wish, nodes: Iterable[str], choices: Iterable[Choice]) -> UnknownForm:
+        """What to say of a form that a node does not have."""
+        forms = [str(choice.form(self.fabric.sram_bytes)) for choice in choices]
+        return UnknownForm(
+            f"node '{named(nodes)}' has no form '{wish}' on {self.mesh.width}x{self.mesh.height} "
+            f"tiles: {'; '.join(dict.fromkeys(forms)) or 'it has none'}"
+        )
+
+    def _require_heard(self) -> None:
+        """Refuse a wish that no product could follow."""
+        heard = [item.wish for item in self.weighed.values()]
+        for wish in self.wishes:
+            if wish not in heard and wish.many:
+                raise UnknownForm(
+                    f"no node '{wish.node}' has a form '{wish}' on "
+                    f"{self.mesh.width}x{self.mesh.height} tiles"
+                )
+
+    def _wish(self, node: Node) -> Wish | None:
+        """What is asked of the form of a node."""
+        if not self.wishes:
+            return None
+        return next((wish for wish in self.wishes if wish.is_for(_names(node))), None)
+
+    def _note(self, node: Node, weighing: _Weighing) -> None:
+        """Keep how a node got its form, for those who ask."""
+        room = self.fabric.sram_bytes
+        taken = weighing.taken
+        order = sorted(weighing.choices, key=lambda choice: rank(choice, room))
+        self.weighed[node.output] = Weighed(
+            self.origin,
+            node.output,
+            show_operation(node.op, node.inputs),
+            tuple(dict.fromkeys(choice.form(room) for choice in order)),
+            None if taken is None else taken.form(room),
+            weighing.wish,
+        )
 
     def _at(self, value: str) -> View | None:
         """Where an operand is when a form is chosen; None if it comes from the edge.
@@ -810,3 +904,8 @@ def _no_windows(op: Contract) -> bool:
         entry.offset == 0 and len(entry.terms) <= 1 and all(c == 1 for _, c in entry.terms)
         for entry in (*op.index_a, *op.index_b)
     )
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """The names by which people ask for a node: those of ONNX, and the value that it gives."""
+    return (*node.origin, node.output)

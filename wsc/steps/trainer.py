@@ -104,7 +104,7 @@ class State:
         return cls(step, math.ldexp(1.0, exponent), good, None if seed < 0 else seed)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trainer:
     """Steps of training. ``wsc.train`` makes one.
 
@@ -124,6 +124,11 @@ class Trainer:
     _image: Image | None = None
     _store: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     _folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __repr__(self) -> str:
+        options = [f"{key}: {self.options[key]}" for key in ("loss", "optimizer", "precision")]
+        made = ["not compiled yet" if self.program is None else repr(self.program)]
+        return f"<wsc.Trainer {'; '.join([f'{self.state.step} steps', *options, *made])}>"
 
     # --- a step -----------------------------------------------------------------
 

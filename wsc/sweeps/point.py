@@ -9,6 +9,7 @@ import threading
 import warnings
 from typing import Any
 
+from wsc.isa.asked import on_the_command_line
 from wsc.sweeps.points import ESTIMATE, Point
 
 Row = dict[str, Any]  # of plain values: text, numbers and None
@@ -43,7 +44,7 @@ def run_point(point: Point) -> Row:
     else:
         before = None
     try:
-        with warnings.catch_warnings(record=True) as found:
+        with on_the_command_line(point.flags), warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always", UserWarning)
             measured, notes = _measured(point)
         notes += [str(item.message) for item in found if _is_ours(item)]
@@ -124,6 +125,7 @@ def _program(point: Point) -> Any:
             dict(point.dims),
             point.precision or "f32",
             settings=settings,
+            weights=model.weights,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OtherMachine)  # among the notes of the program

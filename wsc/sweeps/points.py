@@ -10,13 +10,17 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsc.errors import CompileError, shortened
+from wsc.isa.asked import flags
 from wsc.isa.fabric import FabricError, find_fabric
 from wsc.isa.machine import digest
 from wsc.isa.operands import show_number
 from wsc.isa.program import Number
+
+if TYPE_CHECKING:
+    from wsc.frontend.store import Store
 
 MOST_POINTS = 100_000
 ESTIMATE = "estimate"  # no engine: the cost model's word
@@ -28,10 +32,14 @@ MODEL, FABRIC, PRECISION, ENGINE = "model", "fabric", "precision", "engine"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model or program of a sweep. source: its path, or the bytes of an ONNX file."""
+    """A model or program of a sweep. source: its path, or the bytes of an ONNX file.
+
+    weights: where the weights are of a model that declares them without data.
+    """
 
     name: str
     source: str | bytes
+    weights: Store | None = None
 
     @property
     def is_program(self) -> bool:
@@ -44,7 +52,7 @@ class Point:
     """One combination. fabric, engine: None is what a command without the option takes.
 
     number: its place among all. folder: where the paths of models and fabrics begin; a worker may
-    have another one.
+    have another one. flags: whether its reasons are read by who gave flags.
     """
 
     number: int
@@ -58,6 +66,7 @@ class Point:
     max_cycles: int | None
     max_memory: int | None
     folder: str
+    flags: bool = False
 
     @property
     def machine(self) -> str | None:
@@ -167,6 +176,7 @@ class Axes:
                 max_cycles=self.max_cycles,
                 max_memory=self.max_memory,
                 folder=str(Path.cwd()),
+                flags=flags(),
             )
 
 
@@ -207,7 +217,11 @@ def keys(points: Iterable[Point]) -> list[str]:
 def _file_digest(model: Model) -> str:
     """A digest of a model; files of external data are known by size and time."""
     if isinstance(model.source, bytes):
-        return hashlib.sha256(model.source).hexdigest()
+        made = hashlib.sha256(model.source)
+        if model.weights is not None:
+            made.update(model.weights.described().encode())
+            made.update(_stamps(model.weights.files))
+        return made.hexdigest()
     path = Path(model.source)
     try:
         made = hashlib.sha256(path.read_bytes())
@@ -216,13 +230,20 @@ def _file_digest(model: Model) -> str:
     if not model.is_program:  # a program's text knows its weights by their digests
         from wsc.frontend.load import model_files
 
-        for file in model_files(path):
-            try:
-                found = file.stat()
-            except OSError:
-                continue
-            made.update(f"{file} {found.st_size} {found.st_mtime_ns}\n".encode())
+        made.update(_stamps(model_files(path)))
     return made.hexdigest()
+
+
+def _stamps(files: Iterable[Path]) -> bytes:
+    """Files that are not read, by what is known of them."""
+    found: list[str] = []
+    for file in files:
+        try:
+            known = file.stat()
+        except OSError:
+            continue
+        found.append(f"{file} {known.st_size} {known.st_mtime_ns}\n")
+    return "".join(found).encode()
 
 
 def _fabric_digest(fabric: str) -> str:

@@ -11,6 +11,7 @@ from wsc.frontend.reduce import iota
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Reduction, Type
 from wsc.ir.terms import Body, Term
+from wsc.isa.asked import option
 from wsc.isa.types import DType
 
 LABEL = "label"
@@ -82,7 +83,7 @@ def add_loss(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value
         except ValueError:
             raise CompileError(
                 f"the model has an input '{LABEL}' of its own: give it another name, or take a "
-                "loss that the model computes (--loss output)"
+                f"loss that the model computes ({option('loss', 'output')})"
             ) from None
 
 

@@ -15,6 +15,7 @@ from wsc.frontend.load import hold
 from wsc.frontend.store import SOURCE_KEY
 from wsc.frontend.training import OURS
 from wsc.frontend.types import FLOATS
+from wsc.isa.asked import dimension, option
 
 STATISTICS = 14  # the opset in which BatchNormalization learned to train
 
@@ -55,7 +56,7 @@ class Preparation:
         for name, size in sized(graph, self.batch, self.shapes, state):
             given = self.dims.pop(name, size)
             if given != size:
-                raise CompileError(f"--dim {name}={given}: the samples have {size}")
+                raise CompileError(f"{dimension(name, given)}: the samples have {size}")
 
     def _normalizations(self, graph: ir.Graph, opset: int) -> list[str]:
         """Put each BatchNormalization into training mode; the names of its statistics."""
@@ -105,8 +106,8 @@ class Preparation:
             if not matching:
                 some = ", ".join(shortened(name, 60) for name in list(floats)[:8]) or "none"
                 raise CompileError(
-                    f"--trainable {shortened(pattern)!r}: no initializer of floats has such a name "
-                    f"(there are: {some})"
+                    f"{option('trainable', shortened(pattern))}: no initializer of floats has such "
+                    f"a name (there are: {some})"
                 )
             chosen |= dict.fromkeys(matching)
         return list(chosen)

@@ -19,6 +19,7 @@ from wsc.errors import CompileError, shortened
 from wsc.frontend import import_onnx
 from wsc.frontend.load import hold, read_proto
 from wsc.frontend.types import FLOATS
+from wsc.isa.asked import asked, dimension, option
 from wsc.isa.program import Update
 from wsc.isa.types import DType
 from wsc.training.losses import Loss
@@ -44,20 +45,20 @@ def require_alone(
     """Raise CompileError for an option that a model's own training step has no place for."""
     if loss.kind != "output":
         raise CompileError(
-            f"optimizer {OWN}: the model computes its loss, too: give --loss output, and not "
-            f"{loss.kind}"
+            f"optimizer {OWN}: the model computes its loss, too: give {option('loss', 'output')}, "
+            f"and not {loss.kind}"
         )
     given = {
-        "--group": groups,
-        "--trainable": trainable,
-        "--clip": clip,
-        "--schedule": schedule,
-        "--accumulate": over > 1,
+        asked("--group", "groups"): groups,
+        asked("--trainable", "trainable"): trainable,
+        asked("--clip", "clip"): clip,
+        asked("--schedule", "schedule"): schedule,
+        asked("--accumulate", "over"): over > 1,
     }
-    for option, value in given.items():
+    for name, value in given.items():
         if value:
             raise CompileError(
-                f"{option}: the model says itself how it trains (optimizer {OWN}), and that "
+                f"{name}: the model says itself how it trains (optimizer {OWN}), and that "
                 "changes nothing there"
             )
     if precision != DType.F32.value:
@@ -86,7 +87,7 @@ class _Preparation:
         for name, size in sized(model.graph, self.batch, self.shapes, self.bindings):
             given = self.dims.pop(name, size)
             if given != size:
-                raise CompileError(f"--dim {name}={given}: the samples have {size}")
+                raise CompileError(f"{dimension(name, given)}: the samples have {size}")
 
 
 def own_step(

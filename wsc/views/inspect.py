@@ -33,7 +33,7 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
-from wsc.isa.shown import named
+from wsc.isa.shown import escaped, few, named, table_html
 from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
@@ -105,7 +105,7 @@ class TileView:
     streams: tuple[tuple[Transfer, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NodeView:
     """What became of an ONNX node. tensors: each with the columns and rows that hold data."""
 
@@ -115,6 +115,24 @@ class NodeView:
     tensors: tuple[tuple[Tensor, tuple[int, ...], tuple[int, ...]], ...]
     streams: tuple[tuple[Transfer, Traffic], ...]
     colors: tuple[str, ...]
+
+    def _facts(self) -> list[tuple[str, str]]:
+        lines = span([item.number for item in self.lines if item.number])
+        parts = (
+            ("lines", lines),
+            ("procedures", few([name for name, _, _ in self.procedures])),
+            ("tensors", few([f"{item.name} {item.bytes:,} bytes" for item, _, _ in self.tensors])),
+            ("streams", f"{sum(moved.bytes for _, moved in self.streams):,} bytes"),
+            ("colors", few(self.colors)),
+        )
+        return [("node", self.name), *((head, text) for head, text in parts if text)]
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{head}: {text}" for head, text in self._facts())
+        return f"<wsc.NodeView {escaped(facts)}>"
+
+    def _repr_html_(self) -> str:
+        return table_html(self._facts())
 
 
 def sram_use(program: Program, fabric: Fabric) -> SramUse:
@@ -381,7 +399,7 @@ def node_view(program: Program, name: str) -> NodeView:
     marks = {named(line.nodes): {*line.nodes} for line in listing(program)}
     wanted = {name} if name in known else marks.get(name, set[str]())
     if not wanted:
-        raise CompileError(f"--node {name}: no line comes from it{suggestion(name, known)}")
+        raise CompileError(f"no line comes from a node '{name}'{suggestion(name, known)}")
     lines = numbered(program)
     tables = dict(program.names)
     own = [item for item in lines if wanted & {*nodes_of(item.line, tables)}]

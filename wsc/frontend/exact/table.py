@@ -26,6 +26,7 @@ from wsc.ir import doubles
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import broadcast
 from wsc.ir.pairs import Pair, Word
+from wsc.isa.asked import option
 
 Rule = Callable[[Call, Function], Result]
 Unary = Callable[[GraphBuilder, Double], Double]
@@ -60,7 +61,7 @@ def lowered(call: Call, lower: Function) -> Result:
     if rule is None:
         raise Unsupported(
             "it takes or gives float64, which it cannot compute exactly: cast to float32 in front "
-            "of it, or compile without --f64 exact"
+            f"of it, or compile without {option('f64', 'exact')}"
         )
     return rule(call, lower)
 
