@@ -170,8 +170,8 @@ def _run(
                 raise
             emit = Emit(fabric, precision, model)
             raise _code_too_long(stage, fabric, emit) or error from None
-        if isinstance(step, Place) and isinstance(stage, Placed):
-            weighed = stage.weighed
+        if isinstance(stage, Placed):
+            weighed = stage.weighed or weighed
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)

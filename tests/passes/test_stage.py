@@ -100,7 +100,7 @@ def numbers_beyond(program: Program) -> Program:
         ("place", stored_twice, "not every output is sent out once"),
         ("memory", at_one_address, "overlap"),
         ("memory", beyond_sram, "ends beyond the SRAM of a tile"),
-        ("emit", a_call_less, "one each time that a task is done"),
+        ("emit", a_call_less, "times that a task is done"),
         ("emit", one_color_for_all, "two flows have one color"),
         ("route", numbers_beyond, "is none of the"),
     ],
