@@ -23,6 +23,7 @@ BUDGET = (
 MANY = 8_000  # messages, from which on it is worth to load compiled code
 NARROW = 8  # tiles between sampled ones, so few that one stands for all of them
 WIDE = 2  # such gaps, where they are wider: the messages of one tile's neighbours are spread so far
+MERGES = 8  # routers of its way at which a message shares a link, from which on it is starved
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
@@ -64,13 +65,14 @@ def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     hops = across + np.abs(to_y - y.places[row]) * hop
     begin = first + ramp
     # Along its row a message shares links with those of the columns that its tile stands for.
-    end = last + ramp
-    end = np.maximum(
-        end, _line(row, column, at_x, wavelets * x.weight[column], begin, len(x.places))
-    )
+    rows = _line(row, column, at_x, wavelets * x.weight[column], begin, x.places)
     # In the column of its target it meets those of all rows that send there.
     weight = wavelets * x.weight[column] * y.weight[row] / wide_x
-    end = np.maximum(end, _line(lines_x, row, at_y, weight, begin + across, len(y.places)) - across)
+    columns = _line(lines_x, row, at_y, weight, begin + across, y.places)
+    end = np.maximum(last + ramp, np.maximum(rows.end, columns.end - across))
+    # One that waits to turn into a column keeps those behind it in its row.
+    held = columns.late > 0
+    end = np.where(held, np.maximum(end, rows.end + columns.end - begin - across), end)
     end += hops + 1.0
     # A tile takes one wavelet a cycle.
     tiles, tile = np.unique(lines_x * 2 * y.size + lines_y, return_inverse=True)
@@ -118,31 +120,74 @@ def _several(places: np.ndarray, axis: Axis) -> bool:
     return bool((places != places[0]).any() or axis.weight[places[0]] == 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """When messages along lines are through. late: how much of that is not due to the words on
+    the links of their own way, but to those that go first."""
+
+    end: np.ndarray
+    late: np.ndarray
+
+
 def _line(
     line: np.ndarray,
     start: np.ndarray,
     stop: np.ndarray,
     wavelets: np.ndarray,
     begin: np.ndarray,
-    places: int,
-) -> np.ndarray:
+    places: np.ndarray,
+) -> _Line:
     """For each message the cycle in which the latest link of its way along a line is through.
 
-    line: which line it runs on. start, stop: places on it. begin: when it starts there.
+    line: which line it runs on. start, stop: indices of places on it. begin: when it starts there.
+    places: coordinates.
+
+    At each router on its way a message takes turns with those that enter there, so that one that
+    has passed many has next to none left: it waits until they are through, and they, before,
+    until those are that enter on their own way.
     """
-    latest = np.full(len(line), -np.inf)
-    lines = int(line.max()) + 1
-    for link in range(places - 1):  # between the places link and link + 1
-        for ahead in (True, False):
-            low, high = (start, stop) if ahead else (stop, start)
+    bound, whole = np.full(len(line), -np.inf), np.full(len(line), -np.inf)
+    lines, links = int(line.max()) + 1, len(places) - 1
+    for ahead in (True, False):
+        low, high = (start, stop) if ahead else (stop, start)
+        # What is through the link behind each place: the load of it and of those before it.
+        through = np.zeros((links + 2, lines))
+        # The links that come last on the ways come first.
+        for link in range(links - 1, -1, -1) if ahead else range(links):  # to place link + 1
             over = (low <= link) & (high > link)
             if not over.any():
                 continue
+            mine = line[over]
             load, soonest = np.zeros(lines), np.full(lines, np.inf)
-            np.add.at(load, line[over], wavelets[over])
-            np.minimum.at(soonest, line[over], begin[over])
-            latest[over] = np.maximum(latest[over], (load + soonest)[line[over]])
-    return latest
+            np.add.at(load, mine, wavelets[over])
+            np.minimum.at(soonest, mine, begin[over])
+            bound[over] = np.maximum(bound[over], (load + soonest)[mine])
+            # The link behind the place where these stop on average: what is through it without
+            # them, or before them, goes first.
+            stops = _mean(mine, places[stop[over]], wavelets[over], load)
+            apart = _mean(
+                mine, np.abs(places[stop[over]] - places[start[over]]), wavelets[over], load
+            )
+            middle = (places[1:] + places[:-1] + 1) // 2
+            beyond = np.searchsorted(middle, stops, side="right") - (0 if ahead else 1)
+            beyond = np.where(apart >= MERGES, np.clip(beyond, -1, links), links)
+            both = over & (low <= beyond[line]) & (high > beyond[line])
+            shared = np.zeros(lines)
+            np.add.at(shared, line[both], wavelets[both])
+            later = np.maximum(through[beyond, np.arange(lines)] - shared, 0.0)
+            through[link] = load + later
+            whole[over] = np.maximum(whole[over], (load + later + soonest)[mine])
+    moves = np.isfinite(bound)
+    return _Line(whole, np.where(moves, whole - np.where(moves, bound, 0.0), 0.0))
+
+
+def _mean(
+    line: np.ndarray, values: np.ndarray, weight: np.ndarray, total: np.ndarray
+) -> np.ndarray:
+    """The weighted mean of the values on each line; 0 where there are none."""
+    found = np.zeros(len(total))
+    np.add.at(found, line, values * weight)
+    return found / np.where(total > 0, total, 1.0)
 
 
 def simulate(
