@@ -22,6 +22,7 @@ from wsc.ir.graph import (
     Lit,
     Map,
     Move,
+    MoveStep,
     Node,
     Reduce,
     Reduction,
@@ -62,11 +63,18 @@ from wsc.layout import (
     local_size,
     whole,
 )
-from wsc.passes.contraction import Choice, choose_contraction, reads_outside, wanted_extents
+from wsc.passes.contraction import (
+    SHARE_OF_SRAM,
+    Choice,
+    choose_contraction,
+    reads_outside,
+    wanted_extents,
+)
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import find_layers
+from wsc.passes.near import FAR, block_near
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
 from wsc.passes.stage import Pass
@@ -140,6 +148,7 @@ class Placer(Values):
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
+    blocks: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
@@ -373,7 +382,7 @@ class Placer(Values):
 
     def _contract(self, node: Node) -> None:
         op, a, b, streamed = self._operands(node)
-        choice = self._choice(op, a, b, streamed)
+        choice = self._near(node, self._choice(op, a, b, streamed))
         if not streamed and self._in_pieces(node, op, (a, b), choice):
             return
         if choice is None or choice.bytes > self.fabric.sram_bytes:
@@ -461,6 +470,38 @@ class Placer(Values):
                 op, *types, streamed, *found, self.cost, self.same_order
             )
         return self.forms[key]
+
+    def _near(self, node: Node, choice: Choice | None) -> Choice | None:
+        """The choice with its outputs in the columns to which they are moved next, if they can be.
+
+        Features of a head, in blocks that fill whole columns, are in the columns that have the
+        head, where they else are far from it.
+        """
+        if choice is None or not choice.reduce or not self._far:
+            return choice
+        place = next(i for i, extent in enumerate(choice.out) if extent.axis == "x")
+        moves = tuple(self._moved_to(node.output))
+        key = (node.type, choice.out, moves)
+        if key not in self.blocks:
+            self.blocks[key] = block_near(choice.out, place, node.type, moves, self.mesh)
+        step = self.blocks[key]
+        near = choice if step == choice.out[place].step else choice.in_blocks(step)
+        return near if near.bytes <= SHARE_OF_SRAM * self.fabric.sram_bytes else choice
+
+    @property
+    def _far(self) -> bool:
+        """Whether columns can be so far apart that messages between them hold each other up."""
+        return self.mesh.width > FAR * FAR
+
+    def _moved_to(self, value: str) -> Iterator[tuple[tuple[MoveStep, ...], Extents]]:
+        """The movements of a value, behind maps too, and the layouts that their results want."""
+        for user in self.users(value):
+            if isinstance(user.op, Map) and user.type.shape == self.types[value].shape:
+                yield from self._moved_to(user.output)
+            elif isinstance(user.op, Move):
+                wanted = self.wanted(user.output)
+                if wanted is not None:
+                    yield user.op.steps, wanted
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
