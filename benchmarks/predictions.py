@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import click
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 from benchmarks.agreement import PAGE, compared, page
 from tests.cost.cases import Feeds, single
 from tests.fabric import build
-from tests.frontend.cases import floats
+from tests.frontend.cases import floats, ints, model_of, node
 from wsc.cost.agreement import TABLE, Checked, Pair, dump, load
 from wsc.isa.types import DType
 
@@ -37,6 +39,33 @@ def _product(tokens: int, inner: int, outer: int) -> Build:
     return single("MatMul", [(tokens, inner)], {"x1": floats(inner, outer)})
 
 
+def _gather(width: int, height: int) -> Build:
+    """Rows of a tensor on the fabric, by numbers that a run tells."""
+    feeds = {"x0": floats(16, 2 * width), "x1": ints(2, height, low=-16, high=16)}
+    return lambda: (model_of([node("Gather", 2, 1, axis=0)], feeds, {}, ("y0",)), feeds)
+
+
+def _scatter(width: int, height: int) -> Build:
+    """Rows added to those of a tensor on the fabric, by numbers that a run tells."""
+    rows = ints(height, 1, low=-16, high=16).astype(np.int64)
+    feeds = {"x0": floats(16, 2 * width), "x1": rows, "x2": floats(height, 2 * width)}
+    made = node("ScatterND", 3, 1, reduction="add")
+    return lambda: (model_of([made], feeds, {}, ("y0",)), feeds)
+
+
+def _lookup(width: int, height: int) -> Build:
+    """Rows of a table outside the fabric."""
+    feeds = {"x0": ints(1, height, low=-90, high=90)}
+
+    def build() -> tuple[onnx.ModelProto, Feeds]:
+        made = helper.make_node("Gather", ["table", "x0"], ["y0"], name="/embed")
+        model = model_of([made], feeds, {}, ["y0"])
+        model.graph.initializer.append(numpy_helper.from_array(floats(100, 2 * width), "table"))
+        return model, feeds
+
+    return build
+
+
 KERNELS = (
     Kernel("product", lambda w, h: _product(h, 768, 768)),
     Kernel("product, few tokens", lambda w, h: _product(min(h, 16), 768, 768)),
@@ -50,6 +79,13 @@ KERNELS = (
     Kernel("sum of columns", lambda w, h: single("ReduceMean", [(2 * h, w)], axes=[0])),
     Kernel("softmax", lambda w, h: single("Softmax", [(h, 2 * w)])),
     Kernel("transpose", lambda w, h: single("Transpose", [(h, w)], perm=[1, 0])),
+    Kernel(
+        "pool",
+        lambda w, h: single("MaxPool", [(1, 8, 2 * h, w)], kernel_shape=[2, 2], strides=[2, 2]),
+    ),
+    Kernel("gather", _gather),
+    Kernel("scatter", _scatter),
+    Kernel("lookup", _lookup),
 )
 
 

@@ -131,6 +131,9 @@ class Fabric:
     dimension_bytes: int
     argument_bytes: int
     io_bytes_per_cycle: int
+    interconnect_bytes_per_second: int
+    interconnect_ways: int
+    interconnect_nanoseconds: int
     issue_cycles: int
     dependent_cycles: int
     branch_taken_cycles: int
@@ -305,6 +308,9 @@ _FIELDS: dict[str, _Range] = {
     "code.dimension_bytes": _Range("dimension_bytes", 0, 1 << 16),
     "code.argument_bytes": _Range("argument_bytes", 0, 1 << 16),
     "io.bytes_per_cycle": _Range("io_bytes_per_cycle", 1, 1 << 20),
+    "interconnect.bytes_per_second": _Range("interconnect_bytes_per_second", 1, 10**15),
+    "interconnect.ways": _Range("interconnect_ways", 2, 1 << 10),
+    "interconnect.nanoseconds": _Range("interconnect_nanoseconds", 0, 10**9),
     "timing.issue": _Range("issue_cycles", 0, MOST_CYCLES),
     "timing.dependent": _Range("dependent_cycles", 0, MOST_CYCLES),
     "timing.branch.taken": _Range("branch_taken_cycles", 1, MOST_CYCLES),
@@ -366,7 +372,14 @@ def _require(name: str, key: str, values: tuple[Any, ...], allowed: _Range) -> N
             )
 
 
-def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidence]:
+def graded(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidence]:
+    """The numbers of a table of TOML by their dotted keys, each with its grade.
+
+    prefix: of the keys. path: of the file, for messages.
+
+    Raises:
+        FabricError: something in it is no table ``{ value, grade, note }``.
+    """
     found: dict[str, Evidence] = {}
     if prefix.count(".") > _DEEPEST:
         raise FabricError(f"{path}: its tables are nested more than {_DEEPEST} deep")
@@ -375,7 +388,7 @@ def _leaves(table: dict[str, Any], prefix: str, path: Path) -> dict[str, Evidenc
         if not isinstance(item, dict):
             raise FabricError(f"{path}: '{dotted}' must be a table {{ value, grade, note }}")
         if "value" not in item:
-            found |= _leaves(item, f"{dotted}.", path)
+            found |= graded(item, f"{dotted}.", path)
             continue
         extra = set(item) - {"value", "grade", "note"}
         if extra:
@@ -509,7 +522,7 @@ def _described(chain: tuple[tuple[Path, str], ...]) -> Fabric:
         raw.pop("base", None)
         for key in names:
             names[key] = str(raw.pop(key, names[key]))
-        leaves |= _leaves(raw, "", place)
+        leaves |= graded(raw, "", place)
     if "name" not in _table(path, text):
         names["name"] = path.stem  # a variant is not what it is based on
     return _built(names["name"], names["title"], leaves, path)

@@ -19,6 +19,7 @@ from wsc.isa.program import Number, Program
 Settings = tuple[tuple[str, Number], ...]
 
 _SIZE = ("size.width", "size.height")
+_BETWEEN = "interconnect."  # numbers between wafers: a run on one of them knows nothing of it
 _DIGITS = 16  # of the digest: it tells versions of a description apart, nothing is kept secret
 
 
@@ -64,7 +65,11 @@ def _changed(wanted: dict[str, Number], base: dict[str, Number]) -> set[str]:
 
 def digest(fabric: Fabric) -> str:
     """A digest of the numbers on which a run depends; the size in tiles is the program's own."""
-    lines = [f"{key} = {value}" for key, value in fabric.numbers().items() if key not in _SIZE]
+    lines = [
+        f"{key} = {value}"
+        for key, value in fabric.numbers().items()
+        if key not in _SIZE and not key.startswith(_BETWEEN)
+    ]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:_DIGITS]
 
 

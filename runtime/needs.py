@@ -22,7 +22,7 @@ def sizes_of(image: Image) -> Sizes:
         units=image.code.units + 1,
         colors=max(len(image.program.colors), 1),
         slots=len(routes.slots),
-        queues=len(routes.fifos) - len(routes.slots),
+        queues=len(routes.depths) - len(routes.slots),
         cells=routes.cells,
         pool=image.code.pool.size,
         records=len(schedule.records),

@@ -59,7 +59,8 @@ POSITION = np.dtype([("accept", np.int32), ("send", np.int32)])  # a side, and a
 class Routes:
     """slot_first[tile] .. slot_first[tile + 1]: its slots. slot_of[tile, color]: slot or -1.
 
-    route_of[slot]: row of ``Program.routes``.
+    route_of[slot]: row of ``Program.routes``. depths: wavelets that each FIFO has room for: one
+    for the router of each slot, then the queues of the core where a route needs them.
     """
 
     slots: np.ndarray
@@ -67,8 +68,20 @@ class Routes:
     slot_first: np.ndarray
     slot_of: np.ndarray
     positions: np.ndarray  # receive side, mask of send sides
-    fifos: np.ndarray
-    cells: int
+    depths: np.ndarray
+
+    @property
+    def cells(self) -> int:
+        """Wavelets that all FIFOs have room for."""
+        return int(self.depths.sum())
+
+    def fifos(self) -> np.ndarray:
+        """The FIFOs, all of them empty, as the engines with a clock keep them."""
+        fifos = np.zeros((len(self.depths), len(Fcol)), dtype=np.int64)
+        fifos[:, Fcol.DEPTH] = self.depths
+        fifos[:, Fcol.OFFSET] = np.cumsum(self.depths) - self.depths
+        fifos[:, Fcol.POPPED] = -1
+        return fifos
 
 
 def region_tiles(program: Program, region: Region) -> np.ndarray:
@@ -129,8 +142,8 @@ def build_routes(program: Program, fabric: Fabric, sent: frozenset[int]) -> Rout
     slots[:, Scol.GUIDED] = np.isin(slots[:, Scol.COLOR], guided)
     _neighbours(slots, slot_of, program)
     table = np.array(positions or [(0, 0)], dtype=np.int32)
-    fifos, cells = _fifos(slots, first, table, program, fabric)
-    return Routes(slots, route, first, slot_of.ravel(), table, fifos, cells)
+    depths = _depths(slots, first, table, program, fabric)
+    return Routes(np.ascontiguousarray(slots), route, first, slot_of.ravel(), table, depths)
 
 
 def _check_count(counts: np.ndarray, width: int) -> None:
@@ -152,7 +165,8 @@ def _slots(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     ordered = route_of[:, order] if len(order) else route_of
     tile, rank = np.nonzero(ordered >= 0)
-    slots = np.zeros((max(len(tile), 1), 16), dtype=np.int32)
+    # Column by column while they are made; a wafer has millions of slots.
+    slots = np.zeros((max(len(tile), 1), 16), dtype=np.int32, order="F")
     slots[:, Scol.READER] = slots[:, Scol.WRITER] = -1
     slots[:, Scol.INPUT] = slots[:, Scol.OUTPUT] = -1
     first = np.zeros(tiles + 1, dtype=np.int32)
@@ -211,28 +225,30 @@ def _stages(slots: np.ndarray, positions: np.ndarray, fabric: Fabric) -> np.ndar
     return stages
 
 
-def _fifos(
+def _depths(
     slots: np.ndarray, first: np.ndarray, positions: np.ndarray, program: Program, fabric: Fabric
-) -> tuple[np.ndarray, int]:
-    """One FIFO a slot for the router; then the queues of the core where a route needs them."""
+) -> np.ndarray:
+    """The depth of each FIFO; notes in the slots which of them are queues of the core."""
     ramp = Side.RAMP.index
     to_core = np.zeros(len(slots), dtype=bool)
     from_core = np.zeros(len(slots), dtype=bool)
     most = int(slots[:, Scol.POSITIONS].max(initial=0))
     for step in range(most):
         has = slots[:, Scol.POSITIONS] > step
-        row = positions[np.where(has, slots[:, Scol.FIRST] + step, 0)]
-        to_core |= has & (row[:, 1] >> ramp & 1 == 1)
-        from_core |= has & (row[:, 0] == ramp)
+        row = np.where(has, slots[:, Scol.FIRST] + step, 0)
+        to_core |= has & (positions[:, 1] >> ramp & 1 == 1)[row]
+        from_core |= has & (positions[:, 0] == ramp)[row]
     depths = [fabric.router_buffer_depth + _stages(slots, positions, fabric)]
     made = len(slots)
     for mask, column, queues, what in (
         (to_core, Scol.INPUT, fabric.input_queues, "input"),
         (from_core, Scol.OUTPUT, fabric.output_queues, "output"),
     ):
-        chosen = np.nonzero(mask)[0]
-        before = np.concatenate([[0], np.cumsum(mask)])
-        number = before[chosen] - before[first[slots[chosen, Scol.TILE]]]
+        chosen = np.flatnonzero(mask)
+        # How many of them a slot has before it in its tile.
+        before = np.zeros(len(mask) + 1, dtype=np.int64)
+        np.cumsum(mask, out=before[1:])
+        number = np.arange(len(chosen)) - before[first[slots[chosen, Scol.TILE]]]
         if len(chosen) and number.max() >= len(queues):
             tile = int(slots[chosen[number.argmax()], Scol.TILE])
             raise LoadError(
@@ -242,9 +258,4 @@ def _fifos(
         slots[chosen, column] = made + np.arange(len(chosen))
         depths.append(np.array(queues)[number] if len(chosen) else np.zeros(0, dtype=int))
         made += len(chosen)
-    depth = np.concatenate(depths)
-    fifos = np.zeros((made, len(Fcol)), dtype=np.int64)
-    fifos[:, Fcol.DEPTH] = depth
-    fifos[:, Fcol.OFFSET] = np.cumsum(depth) - depth
-    fifos[:, Fcol.POPPED] = -1
-    return fifos, int(depth.sum())
+    return np.concatenate(depths)

@@ -31,6 +31,7 @@ from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
 from wsc.isa.shown import escaped
 from wsc.isa.types import DType
+from wsc.passes.steps import Residence, residence_of
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 
 SHOWN = 60  # characters of a name in the short form of a program
 FEW = 4  # inputs and outputs there
 LONGEST = 1 << 26  # bytes of an assembly text
+HOLDS = ("stream", "resident", "auto")  # ways to hold the weights of products
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
 _SAVING = Lock()  # of programs that run before they are saved
@@ -323,17 +325,29 @@ def _same(one: Path, other: Path) -> bool:
 def _with_constants(
     assembly: Assembly, folder: Path, checkpoint: Path | None
 ) -> tuple[Assembly, tuple[Constant, ...]]:
-    """A program that was loaded, with its weights as constants: each under its own name."""
+    """A program that was loaded, with its weights as constants.
+
+    Each keeps its key, but for a mark where one of another file has the same.
+    """
     from wsc.runtime.weights import open_weights
 
     opened = open_weights(assembly, folder, checkpoint=checkpoint).tensors
     found = {name: item for name, item in opened.items() if item.tensor.drawn is None}
+    keys: dict[str, str] = {}
+    taken = set[str]()
+    for name, item in found.items():
+        key = item.tensor.key or name
+        while key in taken:
+            key += "'"
+        taken.add(key)
+        keys[name] = key
     tensors = tuple(
-        replace(tensor, key=tensor.name) if tensor.name in found else tensor
-        for tensor in assembly.edge_tensors
+        replace(tensor, key=keys.get(tensor.name, tensor.key)) for tensor in assembly.edge_tensors
     )
     constants = tuple(
-        Constant(name, Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data))
+        Constant(
+            keys[name], Type(item.tensor.dtype, item.tensor.shape), partial(np.asarray, item.data)
+        )
         for name, item in found.items()
     )
     return assembly.with_(edge_tensors=tensors), constants
@@ -367,6 +381,9 @@ def compile(  # noqa: A001 - the name of the command
     settings: Mapping[str, Number] | None = None,
     weights: Store | None = None,
     f64: str = "f32",
+    hold: str = "stream",
+    steps: int | None = None,
+    carry: Mapping[str, str] | None = None,
 ) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -382,7 +399,13 @@ def compile(  # noqa: A001 - the name of the command
     weights are of a model that declares them without data, as ``wsc.models.language`` builds it:
     ``Seed(0)`` or ``Checkpoint(folder)``. f64: how float64 is computed: ``"f32"``, in single
     precision and with a warning that names the nodes; ``"exact"``, as IEEE 754 has it, by those
-    operators that can.
+    operators that can. hold: where the weights of products are: ``"stream"``, they come from the
+    edge when they are wanted; ``"resident"``, they are brought into SRAM first and stay there;
+    ``"auto"``, whichever is predicted to take fewer cycles, which the notes tell. steps: the model
+    is one step, and a run makes so many: inputs and outputs have a first dimension of steps. carry:
+    input -> output: a step is given what the one before gave; both have no dimension of steps, are
+    given before the first step and shown after the last one. Caches by the names ``past...`` and
+    ``present...``, and ``x`` and ``next_x``, are carried without being named.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit.
@@ -407,7 +430,26 @@ def compile(  # noqa: A001 - the name of the command
         weights=weights,
         exact=exact,
     )
-    return _program(_lowered(graph, chosen, kind, name, observe, same_order, changes))
+    if hold not in HOLDS:
+        raise CompileError(f"hold '{hold}' is not known: {', '.join(HOLDS)}")
+    handed = dict(carry or {})
+    known = None if steps is None else _whole("steps", steps)
+
+    def lowered(resident: bool) -> Compiled:
+        residence = residence_of(graph, resident, known, handed)
+        plain = not resident and known is None
+        return _lowered(
+            graph, chosen, kind, name, observe, same_order, changes, None if plain else residence
+        )
+
+    if hold != "auto":
+        return _program(lowered(hold == "resident"))
+    from wsc.cost.hold import choose_hold
+
+    compiled, note = choose_hold(lowered)
+    program = _program(compiled)
+    program.notes = (note,)
+    return program
 
 
 def compile_step(
@@ -439,16 +481,28 @@ def compile_step(
         FabricError: there is no such fabric.
     """
     from wsc.training.losses import parse_loss
+    from wsc.training.own import OWN, own_step, require_alone
     from wsc.training.recompute import lowered_step
     from wsc.training.step import Step, build_step, parse_optimizer
 
-    wanted, rule = parse_loss(loss), parse_optimizer(optimizer, groups)
-    kind = _precision(precision)
+    wanted, kind = parse_loss(loss), _precision(precision)
     source, name = _source(model)
     changes = _settings(settings or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     sizes = _sizes(dims or {})
-    step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
+    if optimizer == OWN:
+        require_alone(
+            wanted,
+            groups=groups,
+            trainable=trainable,
+            precision=precision,
+            clip=clip,
+            over=over,
+        )
+        step = own_step(source, wanted, sizes, batch, shapes, weights)
+    else:
+        rule = parse_optimizer(optimizer, groups)
+        step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
 
     def lowered(step: Step) -> Compiled:
@@ -485,11 +539,12 @@ def _lowered(
     observe: Observer | None,
     same_order: bool,
     settings: Mapping[str, Number],
+    residence: Residence | None = None,
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
     if fabric is None:
-        return _smallest(graph, precision, name, observe, same_order, settings)
-    return run_passes(graph, fabric, precision, name, observe, same_order)
+        return _smallest(graph, precision, name, observe, same_order, settings, residence)
+    return run_passes(graph, fabric, precision, name, observe, same_order, residence)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -589,6 +644,7 @@ def _smallest(
     observe: Observer | None,
     same_order: bool,
     settings: Mapping[str, Number],
+    residence: Residence | None,
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
@@ -601,7 +657,7 @@ def _smallest(
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            return run_passes(graph, fabric, precision, name, observe, same_order)
+            return run_passes(graph, fabric, precision, name, observe, same_order, residence)
         except CompileError as error:
             failure = error
     assert failure is not None

@@ -7,7 +7,6 @@ byte strides, so that a transpose or a dimension of size one costs nothing.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from wsc.isa.expr import Expr, ExprLike, Int, Name, X, Y, expr, maximum, minimum
@@ -75,11 +74,6 @@ def valid(extent: Extent, mesh: Mesh, at: ExprLike | None = None) -> Expr:
         return Int(min(extent.size, extent.step))
     first = start(extent, at)
     return maximum(0, minimum(extent.step, extent.size - first))
-
-
-def buffer_stem(value: str) -> str:
-    """How the buffers of a value are called; there may be a number behind it."""
-    return "v_" + re.sub(r"[^A-Za-z0-9]+", "_", value).strip("_")
 
 
 @dataclass(frozen=True, slots=True)

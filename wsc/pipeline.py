@@ -27,6 +27,7 @@ from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
+from wsc.passes.steps import Residence, TakeSteps
 from wsc.passes.tokens import Tokens
 
 Observer = Callable[[str, Stage], None]
@@ -52,19 +53,25 @@ def passes(
     same_order: bool = False,
     alike: bool = True,
     work: int | None = None,
+    residence: Residence | None = None,
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
-    network, for its reports.
+    network, for its reports. residence: what stays on the fabric from step to step.
     """
+    resident = residence is not None and residence.weights
+    handed = residence.carried if residence is not None and resident else ()
+    carried = frozenset(name for name, _ in handed)
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike),
+        Place(fabric, same_order, alike, resident, carried),
+        # What is done once before addresses: it is there all the time.
+        *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them
         Emit(fabric, precision, model, work),  # kernels and the streams that they consume
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
@@ -78,10 +85,11 @@ def run_passes(
     model: str,
     observe: Observer | None = None,
     same_order: bool = False,
+    residence: Residence | None = None,
 ) -> Compiled:
     """Lower a graph to a verified program.
 
-    same_order: see ``wsc.compile``.
+    same_order, residence: see ``wsc.compile``.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -90,13 +98,13 @@ def run_passes(
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
     try:
-        return _run(graph, fabric, precision, model, observe, same_order, True)
+        return _run(graph, fabric, precision, model, observe, same_order, residence, True)
     except DoesNotFit as error:
         # Layers that are all laid out alike may take more of a tile than each in its own way.
         if not find_layers(Simplify().apply(graph)):
             raise
         try:
-            return _run(graph, fabric, precision, model, observe, same_order, False)
+            return _run(graph, fabric, precision, model, observe, same_order, residence, False)
         except DoesNotFit:
             raise error from None
 
@@ -108,6 +116,7 @@ def _run(
     model: str,
     observe: Observer | None,
     same_order: bool,
+    residence: Residence | None,
     alike: bool,
 ) -> Compiled:
     from wsc.isa.verifier import verify
@@ -116,7 +125,7 @@ def _run(
     if observe is not None:
         observe("import", stage)
     work = multiply_accumulates(graph)
-    for step in passes(fabric, precision, model, same_order, alike, work):
+    for step in passes(fabric, precision, model, same_order, alike, work, residence):
         try:
             stage = run(step, stage)
         except DoesNotFit as error:

@@ -56,8 +56,13 @@ AREAS: dict[str, Area] = {
         ("tests/passes/test_place.py", "tests/kernels/test_indices.py"),
     ),
     "routes": Area(
-        ("wsc/passes/route.py",),
-        ("tests/passes/test_route.py", "tests/kernels/test_collectives.py", "tests/programs"),
+        ("wsc/passes/route.py", "wsc/flows/flow.py", "wsc/flows/carried.py"),
+        (
+            "tests/passes/test_route.py",
+            "tests/flows/test_carried.py",
+            "tests/kernels/test_collectives.py",
+            "tests/programs",
+        ),
     ),
     "counters": Area(
         ("runtime/counters.py", "runtime/observations/collect.py"),
@@ -104,10 +109,23 @@ AREAS: dict[str, Area] = {
         ),
     ),
     "streams": Area(
-        ("wsc/cost/streams.py", "wsc/cost/flows.py", "wsc/cost/threads.py", "wsc/cost/walk.py"),
         (
-            "tests/cost/test_streams.py",
-            "tests/cost/test_flows.py",
+            "wsc/flows/cast.py",
+            "wsc/flows/chain.py",
+            "wsc/flows/collect.py",
+            "wsc/flows/feed.py",
+            "wsc/flows/multicast.py",
+            "wsc/flows/requests.py",
+            "wsc/flows/scatter.py",
+            "wsc/cost/streams.py",
+            "wsc/cost/threads.py",
+            "wsc/cost/walk.py",
+        ),
+        (
+            "tests/flows/test_carried.py",
+            "tests/flows/test_chain.py",
+            "tests/flows/test_feed.py",
+            "tests/flows/test_multicast.py",
             "tests/cost/test_model.py",
             "tests/cost/test_bounds.py",
             "tests/cost/test_predict.py",

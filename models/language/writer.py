@@ -32,14 +32,19 @@ class Task:
     """What a model is built for.
 
     sequence: tokens of each of ``batch`` sequences. step: one more token of each, behind caches of
-    keys and values of ``sequence`` tokens.
+    keys and values of ``sequence`` tokens. steps: if it is not 0, such a step is one of as many:
+    the caches have room for the tokens of all, each writes its own at its position, and the
+    position is an input and, for the next step, an output.
     """
 
     sequence: int = 128
     batch: int = 1
     step: bool = False
+    steps: int = 0
 
     def __post_init__(self) -> None:
+        if self.steps and not self.step:
+            raise ShapeError("--steps is for a decoding step of a model: give --step too")
         for name, size in (("sequence", self.sequence), ("batch", self.batch)):
             if size < 1:
                 raise ShapeError(f"--{name} {size}: there is at least one token")
@@ -57,7 +62,7 @@ class Task:
     @property
     def keys(self) -> int:
         """Tokens that can be looked at."""
-        return self.first + self.tokens
+        return self.first + max(self.tokens, self.steps)
 
 
 class LanguageWriter(Writer):
@@ -82,6 +87,8 @@ class LanguageWriter(Writer):
         """An input of token ids, [batch, count]; count: those of the task if it is None."""
         size = (self.task.batch, count or self.task.tokens)
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, size))
+        if self.task.steps:
+            self._places()  # before the layers, which are then alike
         return name
 
     def weight(self, name: str, shape: tuple[int, ...], deviation: float, mean: float = 0.0) -> str:
@@ -128,6 +135,8 @@ class LanguageWriter(Writer):
         """The rows of a table for the positions of the task, [tokens, hidden]."""
         shape, task = self.shape, self.task
         table = self.matrix(f"{name}.weight", shape.positions, shape.hidden, shape.hidden)
+        if task.steps:
+            return self.node("Gather", name, table, self.position(), axis=0)
         if task.tokens == shape.positions:
             return table
         first = self.integers(f"{name}.first", task.first)
@@ -201,11 +210,14 @@ class LanguageWriter(Writer):
         """Cosines and sines of the angles of each position, [batch, tokens, rotary / 2]."""
         task, half = self.task, self.shape.rotary // 2
         rates = self.shape.theta ** -(np.arange(half) / half)
-        places = np.arange(task.first, task.keys)
-        angles = (places[:, None] * rates)[None]
+        places = np.arange(0 if task.steps else task.first, task.keys)
+        angles = places[:, None] * rates
+        angles = angles if task.steps else angles[None]
         names: list[str] = []
         for name, values in (("rotary.cos", np.cos(angles)), ("rotary.sin", np.sin(angles))):
             table = self.constant(name, values.astype(np.float32))
+            if task.steps:  # the row of this step, of those from the first position on
+                table = self._row(name, table)
             if task.batch > 1:
                 shape = self.integers("rotary.size", task.batch, task.tokens, half)
                 table = self.node("Expand", f"{name}.each", table, shape)
@@ -247,6 +259,13 @@ class LanguageWriter(Writer):
         if scale is not None:
             attributes["scale"] = scale
         inputs, outputs = [query, key, value, mask], [name]
+        if task.steps:
+            if mask:
+                raise ShapeError(
+                    f"{shape.name} looks at other tokens in each step than those before it, which "
+                    "is built for a single step alone: leave out --steps"
+                )
+            return self._attend_in_place(name, layer, query, key, value, scale)
         if task.step:
             for part in ("key", "value"):
                 past, present = f"past_key_values.{layer}.{part}", f"present.{layer}.{part}"
@@ -259,6 +278,59 @@ class LanguageWriter(Writer):
             inputs.pop()
         self.nodes.append(helper.make_node("Attention", inputs, outputs, name=name, **attributes))
         return name
+
+    def _attend_in_place(
+        self, name: str, layer: int, query: str, key: str, value: str, scale: float | None
+    ) -> str:
+        """Attention of one token, whose key and value are written into caches at its position."""
+        shape, task = self.shape, self.task
+        here, seen = self._places()
+        caches: list[str] = []
+        size = (task.batch, shape.kv_heads, task.keys, shape.head_size)
+        single = self.integers("cache.token", task.batch, shape.kv_heads, 1, shape.head_size)
+        for part, new in (("key", key), ("value", value)):
+            past, present = f"past_key_values.{layer}.{part}", f"present.{layer}.{part}"
+            row = self.node("Reshape", f"{name}.{part}_row", new, single)
+            self.node("Where", present, here, row, self.input(past, size))
+            self.output(present, size)
+            caches.append(present)
+        heads = self.integers("heads.token", task.batch, shape.heads, 1, shape.head_size)
+        asked = self.node("Reshape", f"{name}.query_heads", query, heads)
+        scaled = {} if scale is None else {"scale": scale}
+        mixed = self.node("Attention", f"{name}.single", asked, *caches, seen, **scaled)
+        joined = self.integers("token.size", task.batch, 1, shape.heads * shape.head_size)
+        return self.node("Reshape", name, mixed, joined)
+
+    def position(self) -> str:
+        """The position of the token of a step, [1]; what the next step is given is an output."""
+        name, after = "position", "next_position"
+        if name not in self.known:
+            self.known.add(name)
+            for place, list_ in ((name, self.inputs), (after, self.outputs)):
+                list_.append(helper.make_tensor_value_info(place, TensorProto.INT32, [1]))
+            self.node("Add", after, name, self.constant("position.one", np.array([1], np.int32)))
+        return name
+
+    def _places(self) -> tuple[str, str]:
+        """Where the token of a step is among those of a cache, [1, 1, keys, 1], and which of them
+        it may look at, [1, keys]."""
+        here, seen = "cache.here", "cache.seen"
+        if here not in self.known:
+            self.known.add(here)
+            each = np.arange(self.task.keys, dtype=np.int32)
+            places = self.constant("cache.places", each)
+            hit = self.node("Equal", f"{here}.flat", places, self.position())
+            size = self.integers("cache.rows", 1, 1, self.task.keys, 1)
+            self.node("Reshape", here, hit, size)
+            behind = self.node("LessOrEqual", f"{seen}.flat", places, self.position())
+            self.node("Reshape", seen, behind, self.integers("cache.keys", 1, self.task.keys))
+        return here, seen
+
+    def _row(self, name: str, table: str) -> str:
+        """The row of a table at the position of a step, [1, 1, row]."""
+        axis = self.integers("row.axis", 0)
+        row = self.node("Gather", f"{name}.row", table, self.position(), axis=0)
+        return self.node("Unsqueeze", f"{name}.here", row, axis)
 
     def mask(self, name: str, allowed: NDArray[np.bool_]) -> str:
         """Which keys a query may look at, [positions, positions], for the tokens of the task."""
@@ -276,6 +348,8 @@ class LanguageWriter(Writer):
         size = vocabulary or self.shape.vocabulary
         # Caches, in a step, are declared layer by layer; the logits come first all the same.
         self.nodes.append(helper.make_node("Identity", [x], ["logits"], name="logits"))
+        if self.task.steps:
+            self.position()
         self.output("logits", (self.task.batch, self.task.tokens, size))
         self.outputs.insert(0, self.outputs.pop())
 

@@ -18,12 +18,14 @@ from wsc.runtime.clocked.own import (
     open_message,
     read_element,
 )
-from wsc.runtime.clocked.records import Reason
+from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, OUTPUT, Reason
 from wsc.runtime.clocked.routers import first_after
+from wsc.runtime.kernels.calls import LINE, prefetch
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3  # kinds of wavelets: two headers, elements, the last one
 TARGET_BITS = 32  # of the first header; above it is what an engine adds
 NORTH, EAST, SOUTH, WEST = 0, 1, 2, 3
+NEAR = 4  # routers to be visited before one whose heads are fetched from memory
 
 
 # --- buffers ------------------------------------------------------------------------------
@@ -271,13 +273,38 @@ def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
 
 
 @kernel
+def fetch_router(s: Machine, tile: int) -> None:
+    """Fetch a router's input buffers, outputs and counts from memory while others are visited."""
+    inputs = s.dynamic_inputs.ctypes.data + tile * 5 * BUFFER.itemsize
+    for place in range(inputs, inputs + 5 * BUFFER.itemsize, LINE):
+        prefetch(place)
+    prefetch(s.dynamic_outputs.ctypes.data + tile * 5 * OUTPUT.itemsize)
+    prefetch(s.dynamic_links.ctypes.data + tile * 5 * 8)
+
+
+@kernel
+def fetch_heads(s: Machine, tile: int) -> None:
+    """The same for the heads of its input buffers, which are known by then."""
+    cells, depth = s.dynamic_cells.ctypes.data, s.now[0].depth
+    for number in range(tile * 5, tile * 5 + 5):
+        if s.dynamic_inputs[number].count > 0:
+            place = number * depth + s.dynamic_inputs[number].head
+            prefetch(cells + place * DYNAMIC_CELL.itemsize)
+
+
+@kernel
 def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
     """One cycle of all dynamic routers on the current list."""
     # Whoever is woken by what follows, be it later on this list, is visited in the next cycle.
     first = current * s.now[0].tiles
     for index in range(first, first + count):
         s.tile[s.dynamic_active[index]].routing = 0
-    for index in range(first, first + count):
+    end = first + count
+    for index in range(first, end):
+        if index + 2 * NEAR < end:
+            fetch_router(s, s.dynamic_active[index + 2 * NEAR])
+        if index + NEAR < end:
+            fetch_heads(s, s.dynamic_active[index + NEAR])
         tile = s.dynamic_active[index]
         if visit_dynamic(s, tile, t):
             activate_dynamic(s, tile)

@@ -65,6 +65,12 @@ def execute(s: Machine, tile: int, row: int, thread: int) -> None:
 
 
 @declared
+def goes_ahead(s: Machine, tile: int, main: int, row: int, t: int) -> bool:
+    """Whether the main thread may be at a row in cycle t before all others are in that cycle."""
+    raise NotImplementedError
+
+
+@declared
 def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
     """The main thread has issued an instruction on a stream unit in cycle t."""
 

@@ -150,7 +150,7 @@ def routers(image: Image) -> Tables:
         "slot_first": routes.slot_first,
         "slot_of": routes.slot_of,
         "positions": as_records(routes.positions, POSITION),
-        "fifos": as_records(routes.fifos.copy(), FIFO),
+        "fifos": as_records(routes.fifos(), FIFO),
         "link": np.zeros(6 * image.tiles, LINK),
     }
 

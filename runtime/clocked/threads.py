@@ -5,11 +5,12 @@ from __future__ import annotations
 from wsc.isa.limits import MOST_WORD
 from wsc.runtime.clocked.basics import add_semaphore, block, delay, fault, fold, moved
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.clocked.instructions import spend
+from wsc.runtime.clocked.instructions import begin, spend
 from wsc.runtime.clocked.messages import HEADER
 from wsc.runtime.clocked.operands import capture, reference, startup
 from wsc.runtime.clocked.own import (
     count_taken,
+    goes_ahead,
     leaves_statement,
     load_word,
     main_ended,
@@ -271,46 +272,48 @@ def start_control(s: Machine, tile: int, main: int, row: int, t: int) -> None:
 
 @kernel
 def sequence(s: Machine, tile: int, main: int, t: int) -> None:
-    """Run the main thread in cycle t, until an instruction takes time, waits or is a vector one.
+    """Run the main thread from cycle t on, until it waits, or its unit has rows to go.
 
-    A vector instruction or send is only prepared; whoever keeps the unit's time starts it.
+    What takes time ends the visit, unless an engine lets the thread go ahead (``own.goes_ahead``).
     """
-    here, state = s.tile[tile], s.unit[main]
-    s.now[0].local = t
-    while not stopped(s, tile, t):
+    here, state, now = s.tile[tile], s.unit[main], t
+    while not stopped(s, tile, now):
         row = here.pc
+        if now > t and not goes_ahead(s, tile, main, row, now):
+            return
+        s.now[0].local = now
         instruction = s.rows[row]
         kind = instruction.kind
         if instruction.statement >= 0 and instruction.statement != here.statement:
             leaves_statement(s, tile)
-            enter_statement(s, tile, main, instruction.statement, t)
-            starts(s, main, row, t)
+            enter_statement(s, tile, main, instruction.statement, now)
+            starts(s, main, row, now)
         state.row = row
         # What only says where to go on is free, or takes what the fabric says of branches; the
         # thread's end is its end.
         if kind == Kind.JUMP:
             here.pc = instruction.branch
             if s.now[0].jump > 0:
-                spend(s, tile, 0, main, s.now[0].jump, t)
-                return
+                spend(s, tile, 0, main, s.now[0].jump, now)
+                now = state.wake
             continue
         if kind == Kind.NEXT:
             here.pc = end_turn(s, tile, row)
             if here.pc != row + 1 and s.now[0].back > 0:
-                spend(s, tile, 0, main, s.now[0].back, t)
-                return
+                spend(s, tile, 0, main, s.now[0].back, now)
+                now = state.wake
             continue
         if kind == Kind.RETURN:
             here.pc = leave(s, tile)
             continue
         if kind == Kind.END:
             leaves_statement(s, tile)
-            enter_statement(s, tile, main, -1, t)
-            main_ended(s, main, t)
+            enter_statement(s, tile, main, -1, now)
+            main_ended(s, main, now)
             state.mode = Mode.HALT
             state.wake = NEVER
-            s.counters[tile].end = t
-            moved(s, t - 1)
+            s.counters[tile].end = now
+            moved(s, now - 1)
             return
         # All others count as instructions, and most take their start-up here and now. Of vector
         # instructions, sends and control wavelets the unit keeps the time.
@@ -318,17 +321,17 @@ def sequence(s: Machine, tile: int, main: int, t: int) -> None:
         if kind == Kind.VECTOR or kind == Kind.SEND:
             cycles = 0
             if instruction.unit > 0:
-                if not issue(s, tile, main, row, t):
+                if not issue(s, tile, main, row, now):
                     return
             else:
                 if not prepare(s, tile, row, 0):
                     return
-                state.mode = Mode.START
+                begin(s, tile, 0, main, row, now)
         elif kind == Kind.CONTROL:
             cycles = 0
-            start_control(s, tile, main, row, t)
+            start_control(s, tile, main, row, now)
         elif kind == Kind.WAIT or kind == Kind.SIGNAL:
-            if not semaphore(s, tile, main, row, t):
+            if not semaphore(s, tile, main, row, now):
                 return
         elif kind == Kind.LOOP:
             following = enter_loop(s, tile, row)
@@ -349,7 +352,8 @@ def sequence(s: Machine, tile: int, main: int, t: int) -> None:
         here.pc = following
         if cycles > 0:
             s.counters[tile].scalars += 1
-            spend(s, tile, 0, main, cycles, t)
+            spend(s, tile, 0, main, cycles, now)
         # Without cycles, and with nothing to wait for, the next instruction has this cycle too.
-        if state.wake > t or state.mode != Mode.FETCH:
+        if state.mode != Mode.FETCH:
             return
+        now = max(now, state.wake)

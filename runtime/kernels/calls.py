@@ -48,6 +48,25 @@ integers_at = _view("integers_at", np.int32)
 halves_at = _view("halves_at", np.uint16)
 longs_at = _view("longs_at", np.int64)
 
+LINE = 64  # bytes that come from memory at once
+
+
+def _prefetch(build: Any, given: Sequence[Value]) -> Value:
+    module, name = build.module, "llvm.prefetch.p0"
+    called = module.globals.get(name)
+    if called is None:
+        hint = ir.IntType(32)
+        called = ir.Function(
+            module, ir.FunctionType(NOTHING, [ir.PointerType(), hint, hint, hint]), name
+        )
+    place = build.inttoptr(given[0].code, ir.PointerType())
+    # For reading, to be kept in all caches, of data.
+    return Value(NOTHING, build.call(called, [place, *map(ir.IntType(32), (0, 3, 1))]))
+
+
+prefetch: Any = Intrinsic("prefetch", _prefetch)
+"""Let the processor fetch the memory at an address while other work goes on; it has no effect."""
+
 
 def _calling(name: str, gives: Any) -> Any:
     """A function that calls one of ``operations`` by its address."""

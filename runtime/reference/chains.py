@@ -41,7 +41,7 @@ def cause_sizes(image: Image, units: int) -> dict[str, int]:
         "events": MOST_EVENTS,
         "doers": image.tiles * units + len(image.schedule.queues) + 1,
         "cell_causes": max(image.routes.cells, 1),
-        "pop_causes": len(image.routes.fifos) + 1,
+        "pop_causes": len(image.routes.depths) + 1,
         "switch_causes": len(image.routes.slots) + 1,
         "count_causes": image.tiles * image.fabric.semaphores + 1,
         "lookup_causes": int(image.schedule.lookups[:, 1].sum()) + 1,

@@ -33,6 +33,12 @@ def starts(s: Machine, thread: int, row: int, t: int) -> None:
         begins(s, thread, row, t)
 
 
+@LIBRARY.defines(own.goes_ahead)
+def goes_ahead(s: Machine, tile: int, main: int, row: int, t: int) -> bool:
+    """All of the machine is in one cycle."""
+    return False
+
+
 @LIBRARY.defines(own.unit_started)
 def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
     """The unit knows what main has done so far, and main is what let it start."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import block, head_cell, pop, room, schedule, unlink
+from wsc.runtime.clocked import own
+from wsc.runtime.clocked.basics import block, fold, head_cell, pop, room, schedule, unlink
 from wsc.runtime.clocked.instructions import (
     begin,
     ends_group,
@@ -13,15 +14,20 @@ from wsc.runtime.clocked.instructions import (
     step_index,
     step_send,
 )
-from wsc.runtime.clocked.operands import FABRIC, account, row_level
+from wsc.runtime.clocked.operands import FABRIC, account, reference, row_level
 from wsc.runtime.clocked.threads import sequence, stopped
 from wsc.runtime.kernels.lanes import Lanes, word
 from wsc.runtime.kernels.words import WORD
+from wsc.runtime.tables import Kind
 from wsc.runtime.time.basics import list_slot, push
-from wsc.runtime.time.compiled import Machine, kernel
+from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.edge import set_lane
 from wsc.runtime.time.groups import ALONE, join, meets
-from wsc.runtime.time.records import NEVER, STATION, WHEEL, Mode, Reason, place_of
+from wsc.runtime.clocked.records import UNIT
+from wsc.runtime.kernels.calls import LINE, prefetch
+from wsc.runtime.time.records import NEVER, STATION, TILE, WHEEL, Mode, Reason, place_of
+
+AHEAD = 4
 from wsc.runtime.time.stations import activate
 
 TAKEN, PUT = place_of(STATION, "taken"), place_of(STATION, "put")
@@ -164,6 +170,56 @@ def send_control(s: Machine, tile: int, thread: int, t: int) -> None:
     spend(s, tile, 0, thread, 1, t)
 
 
+# --- threads that go ahead ------------------------------------------------------------------
+
+
+@kernel
+def has_counted(s: Machine, tile: int, row: int, t: int) -> bool:
+    """Whether a ``wait`` in cycle t, which has not come, finds its count; nobody else takes it."""
+    place = tile * s.now[0].semaphores + s.rows[row].semaphore
+    count = reference(s, s.rows[row].amount, tile)
+    fold(s, place, t)
+    return count >= 0 and s.semaphores[place].value >= count
+
+
+@LIBRARY.defines(own.goes_ahead)
+def goes_ahead(s: Machine, tile: int, main: int, row: int, t: int) -> bool:
+    """Where it neither waits nor does what another could see before cycle t.
+
+    Registers, an instruction that begins, a unit that is idle and a count that is there already
+    depend on nothing that the rest of the machine does until then. So the thread is visited
+    when it has to do with others, and not after each scalar instruction.
+    """
+    now, kind, unit = s.now[0], s.rows[row].kind, s.rows[row].unit
+    # The run stands still at its limit, and must be heard of between two calls of the loop.
+    if t >= now.until or t - now.now >= WHEEL:
+        return False
+    now.visits += 1
+    if kind == Kind.END or kind == Kind.SIGNAL:
+        return False
+    if kind == Kind.WAIT:
+        return has_counted(s, tile, row, t)
+    if kind == Kind.VECTOR or kind == Kind.SEND:
+        return unit == 0 or s.unit[main + unit].mode == Mode.IDLE
+    return True
+
+
+@LIBRARY.defines(own.unit_started)
+def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
+    """What a unit was issued begins in a cycle that is known: no visit is needed for it."""
+    if s.unit[thread].wake < s.now[0].until:
+        begin(s, tile, thread - main, thread, row, s.unit[thread].wake)
+
+
+@LIBRARY.defines(own.starts)
+def starts(s: Machine, thread: int, row: int, t: int) -> None:
+    """A new instruction may come to a group."""
+    s.joined[thread] = 0
+
+
+# --- a unit --------------------------------------------------------------------------------
+
+
 @kernel
 def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
     """Go on with whatever a unit is doing."""
@@ -171,11 +227,11 @@ def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
     mode = s.unit[thread].mode
     if mode == Mode.FETCH:
         sequence(s, tile, thread, t)
+        s.now[0].local = t
     elif mode == Mode.FINISH:
         finish(s, tile, unit, thread, t)
     elif mode == Mode.START:
         begin(s, tile, unit, thread, s.unit[thread].row, t)
-        s.joined[thread] = 0
     elif mode == Mode.ROWS:
         # Who comes to no group with its first row does not try again.
         if s.joined[thread] == ALONE or not join(s, tile, unit, thread, t):
@@ -185,6 +241,17 @@ def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
         step_send(s, tile, unit, thread, t)
     else:
         send_control(s, tile, thread, t)
+
+
+@kernel
+def expect(s: Machine, tile: int) -> None:
+    """Fetch what the visit of a tile begins with from memory while others are visited."""
+    place = s.tile.ctypes.data + tile * TILE.itemsize
+    for line in range(0, TILE.itemsize, LINE):
+        prefetch(place + line)
+    unit = s.unit.ctypes.data + tile * s.now[0].units * UNIT.itemsize
+    for line in range(0, s.now[0].units * UNIT.itemsize, LINE):
+        prefetch(unit + line)
 
 
 @kernel
@@ -200,6 +267,8 @@ def visit_cores(s: Machine, t: int) -> None:
     now.visits += count
     units = now.units
     for index in range(count):
+        if index + AHEAD < count:
+            expect(s, s.due[index + AHEAD])
         tile = s.due[index]
         unlink(s, tile)
         base = tile * units
@@ -211,5 +280,5 @@ def visit_cores(s: Machine, t: int) -> None:
         soonest = NEVER
         for unit in range(units):
             soonest = min(soonest, s.unit[base + unit].wake)
-        if soonest < NEVER and now.error == 0:
+        if soonest < NEVER:
             schedule(s, tile, max(soonest, t + 1))

@@ -85,6 +85,7 @@ def run_cycles(s: Machine, until: int) -> int:
     """Step to cycle ``until`` at most; RUNNING, QUIET (nothing can ever move) or FAULTED."""
     now = s.now[0]
     now.visits = 0
+    now.until = until
     if now.now < 0:
         now.now, now.local = 0, -1
         start(s)
@@ -109,9 +110,12 @@ def run_cycles(s: Machine, until: int) -> int:
             dynamic_phase(s, current, dynamics, t)
         if now.shared != 0 and now.alone == 0:
             return Status.RUNNING
-        if now.error != 0:
+        if now.error != 0 and now.error_time <= t:
             return Status.FAULTED
         following = next_time(s, t)
+        # A thread that went ahead may have come to a fault: nothing after its cycle counts.
+        if now.error != 0:
+            following = now.error_time if following < 0 else min(following, now.error_time)
         if following < 0:
             return Status.QUIET
         now.now = min(following, until)

@@ -76,16 +76,6 @@ def queue_used(s: Machine, tile: int, thread: int, row: int, slot: int, puts: bo
     """The reference engine alone looks for races."""
 
 
-@LIBRARY.defines(own.unit_started)
-def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int) -> None:
-    """The reference engine alone looks for races and keeps causes."""
-
-
-@LIBRARY.defines(own.starts)
-def starts(s: Machine, thread: int, row: int, t: int) -> None:
-    """The reference engine alone keeps causes."""
-
-
 @LIBRARY.defines(own.signalled)
 def signalled(s: Machine, tile: int, semaphore: int, count: int, t: int) -> None:
     """The reference engine alone looks for races and keeps causes."""

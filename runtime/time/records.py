@@ -146,6 +146,7 @@ RUN = np.dtype(  # the run
     [
         *clocked.RUN,
         ("slots", np.int64),
+        ("until", np.int64),  # first cycle that this call of the loop does not come to
         ("which", np.int64),  # list of the stations of this cycle
         ("listed", np.int64),  # stations on the other list
         ("switched", np.int64),  # slots on the list of those that go one by one

@@ -141,10 +141,10 @@ class Lanes:
         self._set("stuck", stuck)
         self._set("to_core", laned & (send >> RAMP & 1 == 1))
         self._set("from_core", laned & (receive == RAMP))
-        self._count("free", laned, routes.fifos[: len(slots), Fcol.DEPTH])
+        self._count("free", laned, routes.depths[: len(slots)])
         for name, column in (("in_free", Scol.INPUT), ("out_free", Scol.OUTPUT)):
             fifo = slots[:, column]
-            self._count(name, laned & (fifo >= 0), routes.fifos[np.maximum(fifo, 0), Fcol.DEPTH])
+            self._count(name, laned & (fifo >= 0), routes.depths[np.maximum(fifo, 0)])
 
     def _tables(self, image: Image, slots: np.ndarray, blocks: int, units: int) -> Tables:
         """Lists, claims and groups, all empty."""
@@ -316,7 +316,7 @@ def _laned_colors(image: Image, options: Options) -> np.ndarray:
     """
     fabric = image.fabric
     plain = fabric.hop_cycles == 1 and fabric.turn_cycles == 0 and fabric.link_millicycles == 1000
-    deep = image.routes.fifos[:, Fcol.DEPTH].max(initial=0) > DEEPEST
+    deep = image.routes.depths.max(initial=0) > DEEPEST
     if not plain or deep or options.delays is not None:
         return np.zeros(len(image.program.colors), bool)
     slots = image.routes.slots[: int(image.routes.slot_first[-1])]

@@ -78,9 +78,9 @@ def queues_of(image: Image) -> np.ndarray:
     return table[: int((table[:, Qcol.END] > 0).sum())]
 
 
-def trace(image: Image) -> Traced:
+def trace(image: Image, slots: np.ndarray) -> Traced:
     """Follow the routes of every slot back to where they begin; guided colors do not count."""
-    slots, width = slots_of(image), image.program.width
+    width = image.program.width
     count = len(slots)
     number = np.arange(count)
     first = image.routes.positions[slots[:, Scol.FIRST]]
@@ -116,12 +116,12 @@ def _stuck(slots: np.ndarray, send: np.ndarray, receive: np.ndarray) -> np.ndarr
     """Sides on which nothing can leave: no route beyond, no transfer, or it does not accept."""
     found = np.zeros(len(slots), dtype=np.int64)
     for side in range(4):
-        beyond = slots[:, Scol.NEXT + side]
+        sends = np.flatnonzero(send >> side & 1)
+        beyond = slots[sends, Scol.NEXT + side]
+        refused = (beyond > -2) | (beyond < -(1 << 29))
         inside = beyond >= 0
-        refused = np.zeros(len(slots), dtype=bool)
         refused[inside] = receive[beyond[inside]] != (side + 2) & 3
-        refused |= (beyond < 0) & (beyond > -2) | (beyond < -(1 << 29))
-        found |= np.where((send >> side & 1 == 1) & refused, 1 << side, 0)
+        found[sends[refused]] |= 1 << side
     return found
 
 
@@ -143,8 +143,10 @@ class Builder:
         self.width, self.height = image.program.width, image.program.height
         self.colors = max(len(image.program.colors), 1)
         self.slots = slots_of(image)
+        # The same column by column: a wafer has millions, and mostly one column is looked at.
+        self.columns = np.asfortranarray(self.slots)
         self.queues = queues_of(image)
-        self.traced = trace(image)
+        self.traced = trace(image, self.columns)
         self.streams: list[tuple[int, ...]] = []
         self.kept: list[np.ndarray] = []  # converted tensors
         self.mirrors: list[tuple[int, int]] = []
@@ -334,7 +336,7 @@ class Builder:
 
     def _streams(self) -> dict[str, np.ndarray]:
         """Streams, and who reads which."""
-        slots, colors, height = self.slots, self.colors, self.height
+        slots, colors, height = self.columns, self.colors, self.height
         tile, color = slots[:, Scol.TILE], slots[:, Scol.COLOR]
         x, y = tile % self.width, tile // self.width
         place = (x * colors + color) * height + y

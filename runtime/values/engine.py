@@ -205,7 +205,7 @@ class Execution:
             macs_f16=total("macs_f16"),
             elements=total("elements"),
             instructions={name: count for name, count in counted if count},
-            wavelets=_wavelets(self.image, machine, self.builder.traced),
+            wavelets=_wavelets(self.image, machine, self.builder.traced, self.builder.columns),
             dynamic_hops=total("dynamic_hops"),
             io_bytes_in=total("bytes_in"),
             io_bytes_out=total("bytes_out"),
@@ -230,29 +230,35 @@ def _error(image: Image, machine: Machine) -> RuntimeFault:
     return ExecutionFault(message, None, where)
 
 
-def _wavelets(image: Image, machine: Machine, traced: Traced) -> dict[str, np.ndarray]:
-    """Wavelets that left each tile, by color: all that its routes' origins have sent."""
+def _wavelets(
+    image: Image, machine: Machine, traced: Traced, slots: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Wavelets that left each tile, by color: all that its routes' origins have sent.
+
+    slots: as in the image, column by column.
+    """
     program = image.program
-    slots = image.routes.slots[: len(traced.origin)]
-    moves = machine.moves[: len(slots)].copy()
-    known = np.nonzero((traced.origin >= 0) & (slots[:, Scol.GUIDED] == 0))[0]
-    origins, which = np.unique(traced.origin[known], return_inverse=True)
-    totals = sent(image, machine, traced, origins)
-    send = image.routes.positions[slots[:, Scol.FIRST], 1]
-    for side in range(5):
-        moves[known, side] += np.where(send[known] >> side & 1, totals[which], 0)
-    core = traced.from_core[known] & (traced.origin[known] == known)
-    moves[known[core], 5] += totals[which[core]]
+    sends = image.routes.positions[:, 1]
     found: dict[str, np.ndarray] = {}
     for number, (name, _) in enumerate(program.colors):
-        mine = slots[:, Scol.COLOR] == number
+        mine = np.flatnonzero(slots[:, Scol.COLOR] == number)
+        moves = machine.moves[mine]
+        guided = slots[mine, Scol.GUIDED] != 0
+        origin = np.where(guided, -1, traced.origin[mine])
+        known = np.flatnonzero(origin >= 0)
+        totals = sent(image, machine, traced, origin[known])
+        send = sends[slots[mine[known], Scol.FIRST]]
+        for side in range(5):
+            moves[known, side] += np.where(send >> side & 1, totals, 0)
+        core = traced.from_core[mine[known]] & (origin[known] == mine[known])
+        moves[known[core], 5] += totals[core]
         tiles = slots[mine, Scol.TILE]
         moved = np.zeros((image.tiles, 6), np.int64)
-        moved[tiles] = moves[mine]
+        moved[tiles] = moves
         moved = moved.reshape(program.height, program.width, 6)
-        if slots[mine, Scol.GUIDED].any():
+        if guided.any():
             passed = np.zeros((image.tiles, 4), np.int64)
-            passed[tiles] = machine.passes[: len(slots)][mine]
+            passed[tiles] = machine.passes[mine]
             moved[..., :4] += _along(passed.reshape(program.height, program.width, 4))
         found[name] = moved
     return found

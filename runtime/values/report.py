@@ -176,9 +176,9 @@ def _route(image: Image, slot: int) -> Location:
 def _unread(image: Image, machine: Machine) -> Iterator[Wait]:
     """Queues of cores that hold something that no instruction takes."""
     height, colors = image.program.height, int(machine.now["colors"][0])
-    readers = np.nonzero(machine.source[: image.tiles * colors] >= 0)[0]
-    streams = machine.streams[machine.source[readers]]
-    held = machine.written[streams["first"] + machine.lane[readers]] - machine.cursor[readers]
+    readers = np.flatnonzero(machine.source[: image.tiles * colors] >= 0)
+    first = machine.streams["first"][machine.source[readers]]
+    held = machine.written[first + machine.lane[readers]] - machine.cursor[readers]
     for reader, count in zip(readers[held > 0].tolist(), held[held > 0].tolist(), strict=True):
         y, color = reader % height, reader // height % colors
         tile = y * image.program.width + reader // (height * colors)
@@ -266,11 +266,11 @@ def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
 
 def sent(image: Image, machine: Machine, traced: Traced, origins: np.ndarray) -> np.ndarray:
     """Wavelets that began their way at each of some slots: of its core, or of the edge there."""
-    slots = image.routes.slots[origins]
-    y, x = np.divmod(slots[:, Scol.TILE], image.program.width)
+    slots = image.routes.slots
+    y, x = np.divmod(slots[origins, Scol.TILE], image.program.width)
     colors = int(machine.now["colors"][0])
     core = traced.from_core[origins]
-    stream = machine.stream_of[x * colors + slots[:, Scol.COLOR]]
+    stream = machine.stream_of[x * colors + slots[origins, Scol.COLOR]]
     if len(machine.feeding):
         stream = np.where(core, stream, machine.feeding[traced.from_queue[origins]])
     lanes = machine.streams["first"][stream] + np.where(core, y, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.cli.helpers import TWICE
-from wsc.cost.edge import traffic
+from wsc.cost.edge import Traffics, traffic
 from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
@@ -50,8 +50,8 @@ def test_transfers_belong_to_the_call_that_they_name() -> None:
 
 def test_the_bound_of_the_edge() -> None:
     program, fabric = parse(TWICE), find_fabric("4x2")
-    assert edge_bound(program, fabric, plain_transfers(program)) == (2, 1)
-    assert edge_bound(program, fabric, []) == (0, 0)
+    assert edge_bound(Traffics(program), fabric, plain_transfers(program)) == (2, 1)
+    assert edge_bound(Traffics(program), fabric, []) == (0, 0)
 
 
 def test_rows_skip_what_never_ran() -> None:

@@ -185,6 +185,45 @@ def test_a_step_is_predicted(folder: Path) -> None:
     assert "takes no --bind" in wsc("estimate", "s.wsa", "--train").stderr
 
 
+def test_what_a_step_costs_is_said(folder: Path) -> None:
+    many = ["--accumulate", "8", "--for-tokens", "1000", "--carbon", "100"]
+    options = ["m.onnx", "--train", "--batch", "4", "--fabric", "tiny:2x2", *many]
+    one = json.loads(done(wsc("estimate", *options, "--json")).stdout)
+    step = one["step"]
+    assert step["interconnect"] is None
+    assert (step["tokens"], step["for_tokens"]["steps"]) == (32, 32)
+    assert step["seconds"] == pytest.approx(8 * one["seconds"])
+    costs, joules = step["costs"], 8e-12 * one["energy_picojoules"]["total"]
+    assert costs["joules"] == pytest.approx(joules)
+    assert costs["co2e_grams"] == pytest.approx(joules / 3.6e6 * 1.58 * 100)
+    assert step["for_tokens"]["costs"]["money"] == pytest.approx(32 * costs["money"])
+    assert (step["rates"]["carbon"]["grade"], step["rates"]["price"]["grade"]) == (None, "S")
+    several = done(wsc("estimate", *options, "--wafers", "4")).stdout
+    assert "interconnect  4 wafers, 2 levels of nodes: broadcast of " in several
+    assert "with 2 runs a wafer" in several
+    assert "1,000 in 32 steps: " in several
+    assert "at 100 (given) g CO2e and 0.0806 (S) USD a kWh" in several
+
+
+def test_a_run_says_what_it_cost(folder: Path) -> None:
+    (folder / "r.toml").write_text(
+        'currency = "EUR"\ncarbon = { value = 20, grade = "M", note = "a dam" }\n'
+        'price = { value = 0.5, grade = "A" }\noverhead = { value = 1, grade = "A" }\n'
+    )
+    result = done(wsc(*train("--steps", "2", "--rates", "r.toml", "--json")))
+    found = json.loads(result.stdout)
+    assert [len(found["losses"]), found["last_step"], found["done_again"]] == [2, 2, 0]
+    assert found["costs"]["money"] == pytest.approx(2 * found["step"]["costs"]["money"])
+    assert found["costs"]["co2e_grams"] == pytest.approx(found["costs"]["joules"] / 3.6e6 * 20)
+    assert "at 20 (M) g CO2e and 0.5 (A) EUR a kWh, 1 (A) times" in result.stderr
+    (folder / "r.toml").write_text("carbon = 3\n")
+    refused = wsc(*train("--steps", "2", "--rates", "r.toml", "-o", "none"))
+    assert "r.toml: 'carbon' must be a table { value, grade, note }" in refused.stderr
+    assert not (folder / "none").exists()
+    mse = ["--loss", "mse", "--for-tokens", "9", "--batch", "4", "--fabric", "2x2"]
+    assert "has no labels" in wsc("estimate", "m.onnx", "--train", *mse).stderr
+
+
 def test_bound_inputs_do_not_train(folder: Path) -> None:
     result = wsc("compile", "m.onnx", "--train", "--wide", "x")
     assert "--train takes no --bind, --input or --wide" in result.stderr

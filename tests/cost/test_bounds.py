@@ -7,7 +7,7 @@ import time
 import pytest
 
 from wsc.cost.edge import traffic
-from wsc.cost.flows import Unpredictable
+from wsc.cost.unpredictable import Unpredictable
 from wsc.cost.walk import Walk
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse

@@ -113,5 +113,5 @@ def test_a_sampled_mesh_against_a_run() -> None:
 
 
 def test_what_no_formula_covers_is_said() -> None:
-    with pytest.raises(Unpredictable, match="color 'into' is no flow"):
+    with pytest.raises(Unpredictable, match="color 'back' is no flow"):
         predict(parse(TWICE), find_fabric("4x2"))

@@ -70,10 +70,10 @@ def test_a_program_names_the_files_of_a_checkpoint(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         program.save(path)
         weights = [t for t in program.assembly.edge_tensors if t.kind is Kind.WEIGHT]
-        copied = {t.name for t in weights if t.file == "m.wsa.safetensors"}
+        copied = {t.key for t in weights if t.file == "m.wsa.safetensors"}
         assert all(name.startswith(("rotary.", "transformer.h.0.attn.window")) for name in copied)
         lead = "gpt_j/" if path.parent == tmp_path else ""
-        files = {t.file for t in weights if t.name not in copied}
+        files = {t.file for t in weights if t.key not in copied}
         assert files == {f"{lead}model-0000{n}-of-00008.safetensors" for n in range(1, 9)}
         loaded = wsc.load(path)
         loaded.checkpoint = None if lead else folder

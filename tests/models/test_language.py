@@ -82,6 +82,25 @@ def test_every_model_is_sound_at_small_sizes(name: str) -> None:
                 assert {item.key for item in tensor.metadata_props} == {"mean", "deviation"}
 
 
+@pytest.mark.parametrize("name", ["gpt2", "gpt-j-6b", "gpt-neo-2.7b", "gpt-neox-20b", "llama3-8b"])
+def test_caches_of_several_steps_keep_their_size(name: str) -> None:
+    model = build(small(find_shape(name)), Task(5, 2, step=True, steps=3))
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    sizes = {
+        item.name: [dim.dim_value for dim in item.type.tensor_type.shape.dim]
+        for item in (*model.graph.input, *model.graph.output)
+    }
+    assert sizes["position"] == sizes["next_position"] == [1]
+    for part in ("key", "value"):
+        assert sizes[f"past_key_values.1.{part}"] == sizes[f"present.1.{part}"]
+        assert sizes[f"present.1.{part}"][2] == 8
+
+
+def test_steps_are_those_of_a_decoding_step() -> None:
+    with pytest.raises(ShapeError, match="give --step too"):
+        Task(8, steps=3)
+
+
 @pytest.mark.parametrize(
     ("asked", "near"),
     [
@@ -132,6 +151,8 @@ def test_sizes_that_follow_from_others() -> None:
         ("gpt2", Task(1024, step=True), "knows 1,024 positions"),
         ("bert-base", Task(8, step=True), "has no decoding step"),
         ("dalle-12b", Task(8, step=True), "at least 256 words"),
+        ("gpt2", Task(1020, step=True, steps=5), "knows 1,024 positions, and not 1,025"),
+        ("gpt-neo-2.7b", Task(300, step=True, steps=2), "leave out --steps"),
     ],
 )
 def test_tasks_that_a_model_does_not_have(name: str, task: Task, fact: str) -> None:

@@ -139,6 +139,16 @@ report.tile = find("tile").children[0].textContent;
 for (const row of rows("stalls")) row.send("click");
 for (const line of find("lines").children) line.send("click");
 
+// Each node of the network, and how many lines it marks.
+report.boxes = {};
+for (const box of find("graph").all()) {
+  if (!(box.attributes.class || "").split(" ").includes("box")) continue;
+  const [title, shape] = box.children;
+  if (shape.attributes.class !== "node") continue;
+  box.send("click");
+  report.boxes[title.textContent] = chosen();
+}
+
 if (runs[0].replay) {
   find("layer").value = "replay";
   find("layer").send("change");

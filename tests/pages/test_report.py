@@ -13,6 +13,7 @@ import pytest
 
 import wsc as package
 from tests.cli.helpers import TWICE, done, mlp, refused, saved, text_file, wsc
+from tests.stacks import decoder
 from wsc.models import builders
 from wsc.pages import data as module
 from wsc.pages import page, report_data
@@ -180,3 +181,14 @@ def test_the_page_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     lines = {line[0]: line[1] for line in found["lines"]}
     for row in found["kernels"]:
         assert f"call {row['kernel']}(" in lines[row["line"]]
+
+
+def test_layers_that_are_a_loop_have_the_marks_of_the_text() -> None:
+    program = package.compile(decoder(3), "3x2")
+    program.locate()
+    found = made(program, program.run(program.draw()))
+    marks = {name for row in found["kernels"] for name in row["nodes"]}
+    assert any("{" in name for name in marks)
+    assert marks <= set(found["nodes"])
+    marked = {name for _, _, nodes, _ in found["lines"] for name in nodes}
+    assert marked == set(found["nodes"])

@@ -48,6 +48,8 @@ def test_a_page_opens_and_marks_what_is_chosen(model: Path, tmp_path: Path) -> N
     assert found["stalls"] > 3
     assert found["filtered"] == 0
     assert found["tile"] == "Tile 4,2"
+    assert found["boxes"]
+    assert all(found["boxes"].values())
     assert found["runs"] == found["compared"] == []
     held = {node for tensor in program.assembly.tensors for node in tensor.nodes}
     for node, shown in found["nodes"].items():
@@ -58,20 +60,21 @@ def test_a_page_opens_and_marks_what_is_chosen(model: Path, tmp_path: Path) -> N
 def test_a_replay_shows_each_cycle_of_the_trace(tmp_path: Path) -> None:
     program = text_file(tmp_path / "twice.wsa", TWICE)
     out = tmp_path / "page.html"
-    done(wsc("report", program, "--replay", 5, "--replay-cycles", 12, "-o", out))
+    done(wsc("report", program, "--replay", 10, "--replay-cycles", 18, "-o", out))
     found = used(out.read_text(encoding="utf-8"), tmp_path)
     loaded = package.load(program)
-    request = TraceRequest("all", first=5, cycles=12)
+    request = TraceRequest("all", first=10, cycles=18)
     run = loaded.run(loaded.draw(), trace=request)
     inks = ["#2c7fb8", "#d95f0e", "#b2182b", "#7a5195", "#7a5195", "#b2182b"]
-    wanted = np.full((12, 8), "#8c939b", object)
+    wanted = np.full((18, 8), "#8c939b", object)
     assert run.trace is not None
     for unit in run.trace.units:
         for begin, length, state, *_ in unit.entries.tolist():
             if unit.unit == 0:
-                wanted[begin - 5 : begin - 5 + length, unit.tile] = inks[state]
+                wanted[begin - 10 : begin - 10 + length, unit.tile] = inks[state]
+    assert len(set(wanted.flat)) > 1
     assert found["replayed"] == wanted.tolist()
-    assert found["played"].startswith("cycle 16: tile ")
+    assert found["played"].startswith("cycle 27: tile ")
 
 
 def test_two_runs_in_one_page(model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ from wsc.isa.expr import BINARY, Int, Name, evaluate
 from wsc.isa.program import If, Loop, Mem, Op, Scalar, Statement
 
 Body = tuple[Statement, ...]
-VALUES = {"i.set": lambda a: a, "i.add": lambda a, b: a + b, "i.sub": lambda a, b: a - b}
+VALUES = {
+    "i.set": lambda a: a,
+    "i.add": lambda a, b: a + b,
+    "i.sub": lambda a, b: a - b,
+    "i.mul": lambda a, b: a * b,
+    "i.min": min,
+    "i.max": max,
+}
 
 
 @dataclass
@@ -74,6 +81,8 @@ def _block(draw: st.DrawFn, known: tuple[str, ...], depth: int, count: list[int]
         if kind <= 1:
             op = draw(st.sampled_from(sorted(VALUES)))
             arguments = draw(st.lists(values, min_size=2, max_size=2))[: 1 + (op != "i.set")]
+            if op == "i.mul":  # numbers stay small
+                arguments[1] = Int(draw(st.integers(-2, 2)))
             if names and draw(st.booleans()):
                 register = draw(st.sampled_from(names))
                 if register.startswith("loop"):

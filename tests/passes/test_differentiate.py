@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from wsc.isa.table import TABLE, Form, Operand, operand_type
 from wsc.isa.types import DType
 from wsc.passes.differentiate import Differentiate
 from wsc.passes.simplify import Simplify
+from wsc.passes.stage import run
 
 STEP = 1e-6
 
@@ -47,7 +49,7 @@ def check(graph: Graph, feeds: Mapping[str, np.ndarray], by: tuple[str, ...]) ->
 
     Each has an own direction for every element: one that is wrong does not go unseen.
     """
-    both = Simplify().apply(Differentiate("loss", by).apply(graph))
+    both = Simplify().apply(run(Differentiate("loss", by), graph))
     assert parse_graph(print_graph(both), {c.name: c for c in both.constants}) == both
     found = oracle.evaluate(both, feeds, double=True)
     rng = np.random.default_rng(7)
@@ -121,7 +123,7 @@ def test_the_derivative_of_an_instruction(name: str, literal: int | None) -> Non
     by = tuple(value.name for value in values if value.dtype.is_float)
     if name in FLAT:
         with pytest.raises(CompileError, match="does not change with x0"):
-            Differentiate("loss", by).apply(graph)
+            run(Differentiate("loss", by), graph)
         return
     check(graph, feeds, by)
 
@@ -130,9 +132,9 @@ def test_the_derivative_of_an_instruction(name: str, literal: int | None) -> Non
 def test_training_looks_through_a_rounding(name: str) -> None:
     graph = read(f"%y = map(%x) {{ {name}.f32 $0; mul.f32 #0 3.0 }} : f32[4,6]", "y")
     found = oracle.evaluate(
-        Differentiate("loss", ("x",)).apply(weighted(identity(), "y")), FEEDS, True
+        run(Differentiate("loss", ("x",)), weighted(identity(), "y")), FEEDS, True
     )
-    both = Differentiate("loss", ("x",)).apply(graph)
+    both = run(Differentiate("loss", ("x",)), graph)
     steps = [step.op for node in both.nodes if isinstance(node.op, Map) for step in node.op.body]
     assert steps.count(name) == 1  # forwards alone
     assert found["x.grad"].shape == (4, 6)
@@ -279,7 +281,7 @@ def test_a_product_with_zeros_is_that_of_the_others() -> None:
     graph = read(CASES["a_product"][0], "y")
     x = FEEDS["x"].copy()
     x[0, 2] = x[1, 3] = x[1, 5] = 0.0
-    found = oracle.evaluate(Differentiate("loss", ("x",)).apply(graph), {**FEEDS, "x": x}, True)
+    found = oracle.evaluate(run(Differentiate("loss", ("x",)), graph), {**FEEDS, "x": x}, True)
     assert np.flatnonzero(found["x.grad"][:2]).tolist() == [2]
     check(graph, {**FEEDS, "x": x}, ("x",))
 
@@ -287,7 +289,7 @@ def test_a_product_with_zeros_is_that_of_the_others() -> None:
 def test_of_equal_elements_of_a_window_the_first_gets_all() -> None:
     graph = read(CASES["a_maximum_of_windows"][0], "y")
     found = oracle.evaluate(
-        Differentiate("loss", ("x",)).apply(graph), {**FEEDS, "x": np.ones((4, 6))}, True
+        run(Differentiate("loss", ("x",)), graph), {**FEEDS, "x": np.ones((4, 6))}, True
     )
     weights = np.linspace(0.5, 1.5, 12).reshape(2, 6)
     want = np.zeros((2, 12))
@@ -303,7 +305,7 @@ def test_text_in_text_out(golden: Golden) -> None:
         '%y = map(%h) { max.f32 $0 0.0 } : f32[4,5]  // "/Relu"'
     )
     graph = read(body, "y")
-    both = Simplify().apply(Differentiate("loss", ("w", "x")).apply(graph))
+    both = Simplify().apply(run(Differentiate("loss", ("w", "x")), graph))
     golden("passes/differentiate/mlp.txt", f"{print_graph(graph)}\n=>\n\n{print_graph(both)}")
 
 
@@ -317,7 +319,7 @@ def test_all_that_has_no_derivative_is_said_at_once() -> None:
         "%y = map(%s) { exp.f32 $0 } : f32[4,6]"
     )
     with pytest.raises(CompileError) as refused:
-        Differentiate("loss", ("x",)).apply(read(body, "y"))
+        run(Differentiate("loss", ("x",)), read(body, "y"))
     assert str(refused.value) == (
         "no derivative of node '/Windows' (a product over windows), node '/Bits' (instruction "
         "'from_bits' has no derivative)"
@@ -360,14 +362,14 @@ WITHOUT_ONE = {
 def test_what_has_no_derivative_is_refused_with_its_reason(name: str) -> None:
     body, reason = WITHOUT_ONE[name]
     with pytest.raises(CompileError) as refused:
-        Differentiate("loss", ("x",)).apply(read(body, "y"))
+        run(Differentiate("loss", ("x",)), read(body, "y"))
     assert str(refused.value) == f"no derivative of node 'y' ({reason})"
 
 
 def test_a_loss_is_one_float() -> None:
     graph = parse_graph(f'{HEAD}output "loss" = %x as "float32"\n')
     with pytest.raises(CompileError, match=r"'loss' is f32\[4, 6\], and no loss"):
-        Differentiate("loss", ("x",)).apply(graph)
+        run(Differentiate("loss", ("x",)), graph)
 
 
 def test_what_the_loss_does_not_change_with_is_refused() -> None:
@@ -376,7 +378,7 @@ def test_what_the_loss_does_not_change_with_is_refused() -> None:
         "%y = map(%j) { exp.f32 $0 } : f32[4,6]"
     )
     with pytest.raises(CompileError, match="does not change with x, w"):
-        Differentiate("loss", ("x", "w")).apply(read(body, "y"))
+        run(Differentiate("loss", ("x", "w")), read(body, "y"))
 
 
 def test_halves_have_derivatives_in_halves() -> None:
@@ -389,3 +391,17 @@ def test_halves_have_derivatives_in_halves() -> None:
     graph = weighted(parse_graph(text), "h")
     both = check(graph, {"x": FEEDS["x"]}, ("x",))
     assert both.types()[both.outputs[-1].value].dtype is DType.F16
+
+
+def test_a_broken_promise_is_seen() -> None:
+    step, graph = Differentiate("loss", ("x",)), weighted(identity(), "y")
+    both = run(step, graph)
+    assert [*step.broken(graph, both)] == []
+    loss, gradient = both.outputs
+    for outputs, said in (
+        ((loss,), "and not x.grad"),
+        ((gradient, loss), "the outputs of the graph are others"),
+        ((loss, replace(gradient, value=loss.value)), "is not of its shape"),
+    ):
+        spoiled = both.with_(outputs=outputs)
+        assert any(said in sentence for sentence in step.broken(graph, spoiled))

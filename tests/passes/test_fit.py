@@ -13,6 +13,7 @@ from wsc.frontend.store import Seed
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.models.language import Task, build, find_shape
+from wsc.views.inspect import sram_use
 from wsc.views.parts import code_of_layers
 
 SHAPE = find_shape("gpt2").sized(layers=1, hidden=64, heads=4, vocabulary=64)
@@ -28,11 +29,15 @@ def refusal(sram: int, mesh: str = "4x4", layers: int = 1, precision: str = "f32
 
 def test_code_and_values_are_told_apart() -> None:
     """The code alone has room, and so have the values."""
-    text = refusal(7_500, "8x8")
+    model = build(SHAPE, Task(16))
+    program = wsc.compile(model, "8x8", precision="f32", weights=Seed(0))
+    use = sram_use(program.assembly, program.fabric)
+    room = max(use.data, use.code) + 4
+    text = refusal(room, "8x8")
     found = re.search(r"(\d+) bytes of values and (\d+) bytes of code are (\d+).*: (.*);", text)
     assert found
     data, code, total = map(int, found.groups()[:3])
-    assert max(data, code) < 7_500 < data + code == total
+    assert max(data, code) < room < data + code == total
     assert f"{code} of code" in found[4]
 
 

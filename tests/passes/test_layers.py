@@ -23,6 +23,7 @@ from wsc.isa.turns import expanded, plain_transfers
 from wsc.isa.types import DType
 from wsc.models.builders import cnn, lstm, mlp, transformer_encoder
 from wsc.passes.layers import find_layers
+from wsc.passes.place import Place
 from wsc.passes.simplify import Simplify
 from wsc.views.inspect import node_view
 
@@ -48,7 +49,9 @@ def loops(program: Program) -> list[tuple[int, int]]:
 def plain(model: onnx.ModelProto, fabric: str, precision: str = "f32") -> wsc.Program:
     """The program without loops over layers, and with each layer laid out in its own way."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wsc.passes.place.find_layers", lambda graph: [])
+        patch.setattr(
+            "wsc.pipeline.Place", lambda fabric, same, _: Place(fabric, same, alike=False)
+        )
         return wsc.compile(model, fabric, precision=precision)
 
 

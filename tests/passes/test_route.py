@@ -8,21 +8,13 @@ from itertools import combinations
 import pytest
 
 from wsc.errors import CompileError
+from wsc.flows import SAMPLE, STRANDS, WEIGHTS, Path, Strand
 from wsc.isa.expr import Int, Name, X, Y, binary
 from wsc.isa.fabric import find_fabric
 from wsc.isa.program import Direction, If, Lookup, Loop, Mem, Op, Position, Transfer
 from wsc.isa.program import Fabric as Queue
 from wsc.isa.types import DType, Side
-from wsc.kernels.flows import FLOWS, Flow, Path
-from wsc.passes.route import (
-    SAMPLE,
-    Routing,
-    find_cycle,
-    flows_of,
-    recolor_transfer,
-    route,
-    route_table,
-)
+from wsc.passes.route import Routing, flows_of, recolor_transfer, route
 
 N, E, S, WEST, RAMP = Side.NORTH, Side.EAST, Side.SOUTH, Side.WEST, Side.RAMP
 FABRIC = find_fabric("8x8")
@@ -52,19 +44,19 @@ def test_flows_that_go_opposite_ways_share_no_color() -> None:
 
 @pytest.mark.parametrize("mesh", [(1, 1), (1, 5), (6, 1), (4, 3), (7, 7), (16, 9)])
 def test_flows_of_one_color_meet_on_no_mesh(mesh: tuple[int, int]) -> None:
-    routing = route(list(FLOWS), FABRIC)
-    for one, other in combinations(FLOWS, 2):
-        if routing.color_of[one] == routing.color_of[other]:
-            assert not route_table(FLOWS[one], *mesh).keys() & route_table(FLOWS[other], *mesh)
+    routing = route(list(STRANDS), FABRIC)
+    for one, other in combinations(STRANDS.values(), 2):
+        if routing.color_of[one.name] == routing.color_of[other.name]:
+            assert not one.table(*mesh).keys() & other.table(*mesh).keys()
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", STRANDS)
 def test_no_flow_of_the_library_is_cyclic(name: str) -> None:
     for mesh in ((1, 1), (2, 1), (1, 2), (3, 5), (SAMPLE, SAMPLE)):
-        assert find_cycle(route_table(FLOWS[name], *mesh)) is None
+        assert STRANDS[name].circle(*mesh) is None
 
 
-def ring() -> Flow:
+def ring() -> Strand:
     """Round the four tiles at the north-west corner."""
     corners = {(0, 0): (S, E), (1, 0): (WEST, S), (1, 1): (N, WEST), (0, 1): (E, N)}
     paths = tuple(
@@ -74,11 +66,11 @@ def ring() -> Flow:
         )
         for (x, y), (receive, send) in corners.items()
     )
-    return Flow("ring", "a stream that bites its tail", paths)
+    return Strand(WEIGHTS, "ring", "a stream that bites its tail", paths)
 
 
 def test_a_cycle_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FLOWS, "ring", ring())
+    monkeypatch.setitem(STRANDS, "ring", ring())
     with pytest.raises(CompileError) as caught:
         route(["ring"], FABRIC)
     message = str(caught.value)

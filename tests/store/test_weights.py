@@ -290,6 +290,10 @@ def test_weights_that_were_referred_to_are_copied_to_another_folder(
     assert _logits(wsc.load(out / "m.wsa")) == wanted
 
 
+def _keys(program: wsc.Program) -> list[str]:
+    return [tensor.key for tensor in program.assembly.edge_tensors]
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_a_loaded_program_takes_its_weights_along(
     tmp_path: Path, out: Path, external: bool
@@ -304,6 +308,8 @@ def test_a_loaded_program_takes_its_weights_along(
     assert _logits(wsc.load(folder / "beside.wsa")) == wanted
     loaded.save(out / "there.v1")
     assert files(out) == ["there.v1", "there.v1.safetensors"]
+    if not external:  # a raw file has no keys
+        assert _keys(loaded) == _keys(program)
     for item in folder.iterdir():
         item.unlink()
     assert _logits(wsc.load(out / "there.v1")) == wanted

@@ -185,19 +185,23 @@ def test_a_ratio_that_drops_all_is_refused() -> None:
 # --- halves -----------------------------------------------------------------------------
 
 
-def test_a_step_whose_gradients_overflow_is_skipped_and_the_scale_halved() -> None:
-    made = trainer("sgd:lr=0.1", precision="f16")
-    made.prepare(batch())
-    before = made.weights
-    made.state.scale = 2.0**30
-    assert made.step(batch()).skipped
-    assert made.state.scale == 2.0**29
-    assert (made.state.step, made.state.updates) == (1, 0)
-    assert all((made.weights[name] == array).all() for name, array in before.items())
-    while made.step(batch()).skipped:
-        pass
-    assert made.state.scale < 2.0**24
-    assert made.state.updates == 1
+def test_a_step_whose_gradients_overflow_is_done_again_with_half_the_scale() -> None:
+    results, weights = [], []
+    for scale in (2.0**30, 2.0**10):
+        made = trainer("adam:lr=0.1", precision="f16")
+        made.prepare(batch())
+        made.state.scale = scale
+        results.append(made.step(batch()))
+        weights.append(made.weights)
+        assert made.state.step == 1
+    again, once = results
+    assert made.state.scale == 2.0**10
+    assert (once.again, made.state.good) == (0, 1)
+    assert 6 < again.again < 20
+    assert again.loss == once.loss
+    # Nothing is left out: the weights are those of a run whose scale was right from the start.
+    for name, array in weights[0].items():
+        np.testing.assert_allclose(array, weights[1][name], rtol=1e-3)
 
 
 # --- checkpoints ------------------------------------------------------------------------
@@ -220,7 +224,7 @@ def test_a_run_that_goes_on_equals_an_unbroken_one(tmp_path: Path, options: dict
 
 
 def test_the_state_is_kept_whole() -> None:
-    for state in (State(), State(7, 5, 2.0**-3, 4, 2**63 - 1), State(1, 0, 65536.0, 0, 0)):
+    for state in (State(), State(7, 2.0**-3, 4, 2**63 - 1), State(1, 65536.0, 0, 0)):
         assert State.of(state.as_array()) == state
 
 
@@ -456,8 +460,6 @@ def test_gradients_that_overflow_at_any_scale_stop_the_run() -> None:
         made = wsc.train(model, fabric=(2, 2), precision=precision)
         made.prepare(data)
         made.state.scale = 4 * LAST_SCALE
-        while made.state.scale > LAST_SCALE and precision == "f16":
-            assert made.step(data).skipped
         with pytest.raises(RuntimeFault, match=r"step .: output 'z\.grad' is not finite"):
             made.step(data)
 

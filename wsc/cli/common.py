@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from os import SEEK_END
 from pathlib import Path
@@ -154,7 +154,8 @@ def training_options(function: _Command) -> _Command:
             default="adam",
             show_default=True,
             metavar="RULE[:NUMBERS]",
-            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1.",
+            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1; model: as "
+            "its training_info says.",
         ),
         click.option(
             "--loss",
@@ -177,7 +178,10 @@ def require_training(train: bool) -> None:
             raise Refusal(f"{option.opts[0]} is for a training step: give --train as well")
 
 
-_TRAINING = ("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute")
+_TRAINING = (
+    *("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute"),
+    *("wafers", "rates", "carbon", "price", "for_tokens"),
+)
 
 
 def set_option(function: _Command) -> _Command:
@@ -345,11 +349,13 @@ def given_program(
     precision: str | None,
     settings: Iterable[str],
     located: bool = False,
+    held: Mapping[str, Any] | None = None,
 ) -> Program:
     """The program that an argument names: an assembly file, or a model, which is compiled.
 
     arrays: of ``--bind``. Of an assembly file, dims and precision are refused. located: a program
-    that is compiled knows the lines of its text too, as one that is read does.
+    that is compiled knows the lines of its text too, as one that is read does. held: of
+    ``wsc.compile``, what stays on the fabric.
     """
     from wsc.isa.machine import read_settings
 
@@ -368,6 +374,7 @@ def given_program(
             precision=precision or "f32",
             bind=arrays,
             settings=dict(read_settings(settings)),
+            **(held or {}),
         )
         if located:
             program.locate(f"{path.stem}.wsa")

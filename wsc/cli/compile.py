@@ -28,6 +28,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.estimate import estimated, report_option, write_report
+from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -178,6 +179,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Write the IR after each pass into numbered files.",
 )
 @report_option
+@holding
 @sized
 @general
 def command(
@@ -202,6 +204,7 @@ def command(
     print_ir_after: str | None,
     dump_ir: Path | None,
     report: Path | None,
+    holding: Holding,
     sizes: Sizes,
 ) -> None:
     """Compile an ONNX file, or a model by name (see wsc models), to mesh assembly.
@@ -215,7 +218,7 @@ def command(
     start = time.perf_counter()
     require_training(train)
     # A training step has a batch, too, whatever it is compiled from.
-    chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes)
+    chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes, holding.steps)
     if isinstance(chosen, Named):
         output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
@@ -225,13 +228,15 @@ def command(
     written += [] if report is None else [report]
     require_outputs(written, dump_ir, read)
     bound, arrays = read_dims(dims), read_arrays("--bind", bind)
-    changes = dict(read_settings(settings))
+    changes, held = dict(read_settings(settings)), holding.options()
     if print_ir_after not in (None, EVERY, *pass_names()):
         known = ", ".join([*pass_names(), EVERY])
         raise Refusal(f"--print-ir-after {print_ir_after}: no such pass; there are: {known}")
     from wsc.api import compile as compile_model
     from wsc.api import compile_step
 
+    if train and holding.given():
+        raise Refusal(f"--train takes no {holding.given()}")
     if train and (bind or inputs or wide):
         raise Refusal("--train takes no --bind, --input or --wide")
     if train and f64 != "f32":
@@ -270,6 +275,7 @@ def command(
                     wide=wide,
                     settings=changes,
                     f64=f64,
+                    **held,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see
             if dump_ir is not None:

@@ -29,6 +29,8 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.costs import Asking, StepCosts, cost_options, step_costs
+from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
     Named,
@@ -48,6 +50,7 @@ from wsc.isa.shown import named
 if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.cost.predict import Prediction
+    from wsc.cost.steps import StepCycles
     from wsc.views.inspect import SramKinds
     from wsc.views.report import EstimatedRow
 
@@ -57,7 +60,7 @@ class Estimate:
     """A prediction with what is said about it.
 
     trust: sentences on where it was checked. tokens: that one run of a model by name takes, over
-    all its sequences; None of other models.
+    all its sequences; None of other models. step: what a training step costs.
     """
 
     program: Program
@@ -67,6 +70,7 @@ class Estimate:
     trust: Sequence[str]
     seconds: float
     tokens: int | None = None
+    step: StepCosts | None = None
 
     @property
     def seconds_on_the_fabric(self) -> float:
@@ -74,9 +78,21 @@ class Estimate:
         return self.prediction.cycles / self.program.fabric.clock_hertz
 
     @property
+    def steps(self) -> StepCycles | None:
+        """Cycles of the steps of a run, if it makes several."""
+        from wsc.cost.steps import step_cycles
+
+        return step_cycles(self.program.assembly, self.prediction)
+
+    @property
     def tokens_per_second(self) -> float | None:
-        """Of a model by name."""
-        return None if self.tokens is None else self.tokens / self.seconds_on_the_fabric
+        """Of a model by name. What a run of several steps does once is left out."""
+        if self.tokens is None:
+            return None
+        steps = self.steps
+        if steps is None:
+            return self.tokens / self.seconds_on_the_fabric
+        return self.tokens * self.program.fabric.clock_hertz / (steps.each * steps.count)
 
 
 report_option = click.option(
@@ -92,10 +108,20 @@ report_option = click.option(
 @model_options
 @click.option("--train", is_flag=True, help="Predict a training step of the model.")
 @training_options
+@click.option(
+    "--wafers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Wafers that share out the runs of a training step (--accumulate, a multiple of N).",
+)
+@cost_options
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@holding
 @sized
 @general
 def command(
@@ -113,9 +139,15 @@ def command(
     clip: float,
     accumulate: int,
     recompute: str,
+    wafers: int,
+    rates: Path | None,
+    carbon: float | None,
+    price: float | None,
+    for_tokens: int | None,
     as_json: bool,
     report: Path | None,
     every: bool,
+    holding: Holding,
     sizes: Sizes,
 ) -> None:
     """Predict what a model costs on a fabric: cycles, bounds, I/O, SRAM, energy.
@@ -126,11 +158,14 @@ def command(
     """
     start = time.perf_counter()
     require_training(train)
+    _require_shares(wafers, accumulate)
     # A training step has a batch, too, whatever it is compiled from.
-    named = chosen_model(model, replace(sizes, batch=None) if _file(train, model) else sizes)
-    read = (*source_files(named), *given_files(bind))
+    own = replace(sizes, batch=None) if _file(train, model) else sizes
+    named = chosen_model(model, own, holding.steps)
+    _require_model(named, train, holding)
+    read = (*source_files(named), *given_files(bind), *([rates] if rates else []))
     require_outputs([] if report is None else [report], None, read)
-    tokens = named.task.batch * named.task.tokens if isinstance(named, Named) else None
+    tokens = named.tokens if isinstance(named, Named) else None
     if train:
         options = {
             "loss": loss,
@@ -145,21 +180,41 @@ def command(
         program = _step(named, fabric, dims, bind, precision, settings, options)
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)
-        program = compiled(named, fabric or FABRIC, precision, settings)
+        program = compiled(named, fabric or FABRIC, precision, settings, holding.options())
     else:
-        program = _given(model, fabric, dims, bind, precision, settings)
+        program = _given(model, fabric, dims, bind, precision, settings, holding)
     estimate = estimated(program, start, tokens)
+    if train:
+        asked = Asking(rates, carbon, price, for_tokens)
+        step = step_costs(program, estimate.prediction, asked, wafers, tokens)
+        estimate = replace(estimate, step=step)
+    notes = program.notes if train or holding.given() else ()
     if report is not None:
         write_report(estimate, str(model), report, read)
     if as_json:
-        say_json(as_object(estimate) | ({"notes": list(program.notes)} if train else {}))
+        say_json(as_object(estimate) | ({"notes": list(notes)} if notes or train else {}))
     else:
-        show(estimate, every, program.notes if train else ())
+        show(estimate, every, notes)
+
+
+def _require_shares(wafers: int, runs: int) -> None:
+    from wsc.cost.interconnect import require_shares
+
+    require_shares(wafers, runs)
 
 
 def _file(train: bool, model: Path) -> bool:
     """Whether it is the file of a model to train, which has a batch too."""
     return train and not is_name(model)
+
+
+def _require_model(named: Path | Named, train: bool, holding: Holding) -> None:
+    """Refuse what is said of a model where there is none, or where it is trained."""
+    flag = holding.given()
+    if flag and train:
+        raise Refusal(f"--train takes no {flag}")
+    if flag and isinstance(named, Path) and not is_model(named):
+        raise Refusal(f"{flag}: {named} is compiled, and says that itself")
 
 
 def _refuse_sizes(model: Path | str, dims: tuple[str, ...], bind: tuple[str, ...]) -> None:
@@ -207,12 +262,16 @@ def _given(
     bind: tuple[str, ...],
     precision: str,
     settings: tuple[str, ...],
+    holding: Holding,
 ) -> Program:
     if not is_model(model) and bind:
         raise Refusal(f"--bind: {model} is compiled, and says that itself")
     chosen = click.get_current_context().get_parameter_source("precision")
     stated = precision if is_model(model) or chosen is ParameterSource.COMMANDLINE else None
-    return given_program(model, fabric, dims, read_arrays("--bind", bind), stated, settings)
+    held = holding.options() if is_model(model) else None
+    return given_program(
+        model, fabric, dims, read_arrays("--bind", bind), stated, settings, held=held
+    )
 
 
 def estimated(program: Program, start: float, tokens: int | None = None) -> Estimate:
@@ -263,6 +322,13 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "seconds": estimate.seconds_on_the_fabric,
         "tokens": estimate.tokens,
         "tokens_per_second": estimate.tokens_per_second,
+        "steps": None
+        if estimate.steps is None
+        else {
+            "count": estimate.steps.count,
+            "cycles_each": estimate.steps.each,
+            "cycles_once": estimate.steps.once,
+        },
         "useful_utilization": prediction.utilization,
         "useful_macs": prediction.macs if assembly.work is None else assembly.work,
         "macs": prediction.macs,
@@ -289,6 +355,7 @@ def as_object(estimate: Estimate) -> dict[str, Any]:
         "sampled": prediction.sampled,
         "agreement": list(estimate.trust),
         "estimate_seconds": estimate.seconds,
+        **({} if estimate.step is None else {"step": estimate.step.as_dict()}),
         "parts": [row.as_dict() for row in part_rows(estimate.rows)],
         "kernels": [row.as_dict() for row in estimate.rows],
     }
@@ -306,6 +373,7 @@ def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, s
             f"{prediction.cycles:,} ({short_time(estimate.seconds_on_the_fabric)} at "
             f"{clock / 1e9:g} GHz), predicted",
         ),
+        *_steps(estimate),
         *_speed(estimate),
         ("utilization", utilization(estimate.program, prediction.utilization)),
         ("edge", f"{prediction.io_bytes_in:,} bytes in, {prediction.io_bytes_out:,} out"),
@@ -316,6 +384,7 @@ def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, s
             f"{use.weights:,} weights, {use.code:,} code",
         ),
         ("energy", f"{math.fsum(prediction.energy.values()) * 1e-6:,.3f} uJ, modelled"),
+        *(() if estimate.step is None else estimate.step.facts()),
         ("estimated", f"in {estimate.seconds:.2f} s, with {walked}; nothing was executed"),
         *(("agreement" if not place else "", text) for place, text in enumerate(estimate.trust)),
         *(("note", note) for note in notes),
@@ -335,6 +404,20 @@ def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
         show_parts(estimate)
     if estimate.tokens is None or every:
         show_kernels(estimate, every)
+
+
+def _steps(estimate: Estimate) -> list[tuple[str, str]]:
+    steps = estimate.steps
+    if steps is None:
+        return []
+    each = steps.each / estimate.program.fabric.clock_hertz
+    return [
+        (
+            "steps",
+            f"{steps.count:,} of {steps.each:,.0f} cycles each ({short_time(each)}); "
+            f"{steps.once:,} before the first one",
+        )
+    ]
 
 
 def _speed(estimate: Estimate) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,6 +60,11 @@ class Named:
     task: Task
     proto: onnx.ModelProto
     store: Store
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that one run takes, over all sequences and steps."""
+        return self.task.batch * self.task.tokens * max(self.task.steps, 1)
 
     @contextmanager
     def file(self) -> Generator[Path]:
@@ -122,8 +127,8 @@ def is_name(model: Path) -> bool:
     return model != STANDARD and not file
 
 
-def chosen_model(model: Path, sizes: Sizes) -> Path | Named:
-    """The file, or what the name stands for.
+def chosen_model(model: Path, sizes: Sizes, steps: int | None = None) -> Path | Named:
+    """The file, or what the name stands for. steps: those of a run, if it makes several.
 
     Raises:
         Refusal: there is no such file or name, the sizes make no model, or sizes are given for
@@ -133,7 +138,7 @@ def chosen_model(model: Path, sizes: Sizes) -> Path | Named:
         if sizes.given():
             raise Refusal(f"{sizes.given()[0]}: {model} is a file, and has its sizes in it")
         return model
-    return named_model(str(model), sizes)
+    return named_model(str(model), sizes, steps)
 
 
 def require_file(model: Path) -> None:
@@ -165,9 +170,16 @@ def refuse_target(program: Path, fabric: str | None, precision: str | None) -> N
 
 
 def compiled(
-    named: Named, fabric: str | None, precision: str | None, settings: Iterable[str] = ()
+    named: Named,
+    fabric: str | None,
+    precision: str | None,
+    settings: Iterable[str] = (),
+    held: Mapping[str, Any] | None = None,
 ) -> Program:
-    """The program of a model by name; without a fabric, for a small square that it fits on."""
+    """The program of a model by name; without a fabric, for a small square that it fits on.
+
+    held: of ``wsc.compile``, what stays on the fabric.
+    """
     from wsc.api import compile as compile_model
     from wsc.isa.machine import read_settings
 
@@ -177,6 +189,7 @@ def compiled(
             fabric=fabric,
             precision=precision or "f32",
             settings=dict(read_settings(settings)),
+            **(held or {}),
         )
 
 
@@ -192,8 +205,10 @@ def source_files(chosen: Path | Named) -> tuple[Path, ...]:
     return chosen.store.files if isinstance(chosen, Named) else (chosen,)
 
 
-def named_model(name: str, sizes: Sizes) -> Named:
+def named_model(name: str, sizes: Sizes, steps: int | None = None) -> Named:
     """The model of that name, of these sizes.
+
+    steps: those of a run, for which the caches of a decoding step have room; None for a single one.
 
     Raises:
         Refusal: there is none, or the sizes make no model.
@@ -214,6 +229,7 @@ def named_model(name: str, sizes: Sizes) -> Named:
             sequence=sizes.sequence or task.sequence,
             batch=sizes.batch or task.batch,
             step=sizes.step,
+            steps=steps or 0,
         )
         proto = build(shape, task)
     except ShapeError as error:

@@ -14,7 +14,7 @@ from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
 from wsc.cli.outputs import require_outputs
-from wsc.cli.run import VALUES, fabric_name, short_time
+from wsc.cli.run import VALUES, engine_name, fabric_name, short_time
 from wsc.store.files import write_text
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def data_of(
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),
         ("precision", assembly.precision.value),
-        ("simulated", f"by the {result.engine} engine"),
+        ("simulated", f"by {engine_name(result.engine)}"),
     ]
     if drawn:
         facts.append(("drawn", f"{', '.join(drawn)} from seed {seed}"))

@@ -44,6 +44,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.execute import execute, trace_request, write_trace
+from wsc.cli.holding import Holding, holding
 from wsc.cli.maps import map_option, show_maps
 from wsc.cli.names import (
     Sizes,
@@ -56,6 +57,7 @@ from wsc.cli.names import (
 from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
+from wsc.cost.steps import loop_of_steps
 from wsc.isa.limits import MOST_DELAYS
 from wsc.isa.shown import named
 
@@ -215,6 +217,7 @@ class Finished:
 )
 @map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@holding
 @sized
 @general
 def command(
@@ -247,6 +250,7 @@ def command(
     report: Path | None,
     maps: tuple[str, ...],
     every: bool,
+    holding: Holding,
     sizes: Sizes,
 ) -> int:
     """Run a program on the simulated fabric. A model, in a file or by name (see wsc models), is
@@ -287,8 +291,10 @@ def command(
     timed = {"delays": delays, "max_cycles": max_cycles, "check_races": check_races, "trace": trace}
     timed |= {"report": report, "maps": maps, "against": against, "dump_sram": dump_sram}
     _require_sense(engine, timed, output is not None or compare is not None)
-    loaded = _loaded(program, fabric, dims, baked, precision, settings, sizes, compare or against)
-    compare, against = _models((compare, against), sizes)
+    loaded = _loaded(
+        program, fabric, dims, baked, precision, settings, sizes, compare or against, holding
+    )
+    compare, against = _models((compare, against), sizes, holding.steps)
     models = (*_model_files(compare), *_model_files(against))
     read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *models)
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
@@ -299,6 +305,8 @@ def command(
     used = seed if seed is not None or given or engine == TIME else 0
     arrays, drawn = inputs_of(loaded, given, used, max_memory, engine != TIME or bool(given))
     reference = None if compare is None else _reference(loaded, compare, baked)
+    if against is not None and loop_of_steps(loaded.assembly) is not None:
+        raise Refusal("--against follows a single run, and this program makes several steps")
     follower = None if against is None else Follower(loaded, against)
     options: dict[str, Any] = {
         "engine": engine,
@@ -329,7 +337,9 @@ def command(
                 files = paths
         with after.step("the outputs were not compared"):
             if reference is not None:
-                compared, undecided = _compare(loaded, reference, outputs, arrays | baked)
+                compared, undecided = _compare(
+                    loaded, reference, outputs, arrays | baked, holding.pairs()
+                )
         return files, compared, undecided
 
     if engine == VALUES:
@@ -400,12 +410,19 @@ def _loaded(
     settings: tuple[str, ...],
     sizes: Sizes,
     compare: Path | None,
+    holding: Holding,
 ) -> Program:
     """The program in a file, that of a model in one, or that of a model by name."""
     if is_name(program):
-        return compiled(named_model(str(program), sizes), fabric, precision, settings)
+        named, held = named_model(str(program), sizes, holding.steps), holding.options()
+        return compiled(named, fabric, precision, settings, held)
     _require_no_sizes(program, sizes, compare)
-    loaded = given_program(program, fabric, dims, baked, precision, settings, located=True)
+    held = holding.options() if is_model(program) else None
+    if held is None and holding.given() and (holding.hold or compare is None):
+        raise Refusal(f"{holding.given()}: {program} is compiled, and says that itself")
+    loaded = given_program(
+        program, fabric, dims, baked, precision, settings, located=True, held=held
+    )
     loaded.checkpoint = loaded.checkpoint or sizes.checkpoint
     return loaded
 
@@ -425,7 +442,7 @@ def _require_no_sizes(program: Path, sizes: Sizes, compare: Path | None) -> None
         chosen_model(program, replace(sizes, checkpoint=None))
 
 
-def _models(models: Sequence[Path | None], sizes: Sizes) -> list[Path | None]:
+def _models(models: Sequence[Path | None], sizes: Sizes, steps: int | None) -> list[Path | None]:
     """The files of the models to compare with; that of a model by name is there for this run."""
     files: dict[Path, Path] = {}
     for model in models:
@@ -434,7 +451,7 @@ def _models(models: Sequence[Path | None], sizes: Sizes) -> list[Path | None]:
         files[model] = model
         if is_name(model):
             with working("writing the weights for ONNX Runtime"):
-                held = named_model(str(model), sizes).file()
+                held = named_model(str(model), sizes, steps).file()
                 files[model] = click.get_current_context().with_resource(held)
     return [None if model is None else files[model] for model in models]
 
@@ -500,17 +517,24 @@ def _compare(
     reference: Reference,
     outputs: Mapping[str, np.ndarray],
     arrays: dict[str, np.ndarray],
+    carry: Mapping[str, str],
 ) -> tuple[list[Comparison], str]:
     """Every output against ONNX Runtime; why there is no second opinion where one is wanted."""
     from wsc.comparison.compare import compare, with_opinion
     from wsc.comparison.opinion import second_opinion
 
-    expected = reference.run(arrays, list(outputs))
+    steps = reference.steps(arrays, outputs)
+    if steps is None:
+        expected = reference.run(arrays, list(outputs))
+    else:
+        expected = reference.run_steps(arrays, list(outputs), steps, carry)
     precision = program.assembly.precision
     compared = [compare(name, value, expected[name], precision) for name, value in outputs.items()]
     wanted = [item.name for item in compared if not item.within]
     if not wanted:
         return compared, ""
+    if steps is not None:
+        return compared, "it is asked for single runs, and this one makes several steps"
     with working("asking ONNX's reference evaluator, in double precision"):
         double = second_opinion(reference.model, arrays, wanted)
     if isinstance(double, str):

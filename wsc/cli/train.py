@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -19,10 +19,12 @@ from wsc.cli.common import (
     noted,
     read_dims,
     say,
+    say_json,
     training_options,
     working,
 )
-from wsc.cli.estimate import estimated, report_option, write_report
+from wsc.cli.costs import Asking, StepCosts, bill_dict, cost_options, step_costs
+from wsc.cli.estimate import Estimate, estimated, report_option, write_report
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
 from wsc.isa.files import read_text, refusal
@@ -231,6 +233,8 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     show_default=True,
     help="values has no clock; the others count cycles.",
 )
+@cost_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
 @general
 def command(
@@ -258,6 +262,11 @@ def command(
     cluster: str,
     fabric: str | None,
     engine: str,
+    rates: Path | None,
+    carbon: float | None,
+    price: float | None,
+    for_tokens: int | None,
+    as_json: bool,
     report: Path | None,
 ) -> None:
     """Train MODEL, an ONNX file, with the samples of DATA.npz.
@@ -268,11 +277,13 @@ def command(
     if STANDARD in (output, onnx, log):
         raise Refusal("-: standard output takes no checkpoint, model or log: name a file")
     require_file(model)
-    read = [model, data, *([schedule] if schedule else []), *([Path(fabric)] if fabric else [])]
+    read = [model, data, *([Path(fabric)] if fabric else [])]
+    read += [path for path in (schedule, rates) if path is not None]
     written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
     if batch % accumulate:
         raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {accumulate} runs")
+    asked = Asking(rates, carbon, price, for_tokens)
     arrays = read_samples(data, batch)
     numbers = () if schedule is None else read_schedule(schedule)
     from wsc.steps.trainer import train
@@ -297,6 +308,8 @@ def command(
         )
         line("training: compiling")
         trainer.prepare(Samples(arrays, batch, None).of(0))
+        # What is asked for is predicted now: what cannot be is not said after hours of training.
+        predicted, costs = _predicted(trainer, asked, wafers, report is not None or as_json)
         if resume is not None:
             trainer.resume(resume)
         seed = _seed(trainer, shuffle, resume)
@@ -320,11 +333,24 @@ def command(
             trainer.save(output)
         if onnx is not None:
             _write_onnx(trainer, onnx, read)
-    if report is not None and trainer.program is not None:
-        step = estimated(trainer.program, time.perf_counter())
-        write_report(step, f"a step of {model}", report, read)
-    for head, text in _summary(trainer, results, first, output):
-        say(f"{head:<9} {text}", error=True)
+    if report is not None and predicted is not None:
+        write_report(predicted, f"a step of {model}", report, read)
+    for head, text in _summary(trainer, results, first, output, costs):
+        say(f"{head:<12} {text}" if costs else f"{head:<9} {text}", error=True)
+    if as_json:
+        say_json(_as_object(trainer, results, first, output, costs))
+
+
+def _predicted(
+    trainer: Trainer, asked: Asking, wafers: int, wanted: bool
+) -> tuple[Estimate | None, StepCosts | None]:
+    """The prediction of a step, and what it costs, where anything asks for it."""
+    assert trainer.program is not None
+    if not (asked or wanted or wafers > 1):
+        return None, None
+    estimate = estimated(trainer.program, time.perf_counter())
+    costs = step_costs(trainer.program, estimate.prediction, asked, wafers)
+    return replace(estimate, step=costs), costs
 
 
 def _seed(trainer: Trainer, shuffle: int | None, resume: Path | None) -> int | None:
@@ -350,7 +376,11 @@ def _write_onnx(trainer: Trainer, path: Path, read: list[Path]) -> None:
 
 
 def _summary(
-    trainer: Trainer, results: list[StepResult], first: int, output: Path
+    trainer: Trainer,
+    results: list[StepResult],
+    first: int,
+    output: Path,
+    costs: StepCosts | None,
 ) -> list[tuple[str, str]]:
     """What was done, one line a fact."""
     last = trainer.state.step
@@ -365,7 +395,35 @@ def _summary(
         counted = [result.cycles for result in results if result.cycles is not None]
         if counted:
             lines.append(("cycles", f"{counted[-1]:,} in the last step"))
-        skipped = sum(result.skipped for result in results)
-        if skipped:
-            lines.append(("skipped", f"{skipped} steps whose gradients overflowed"))
-    return lines
+        again = sum(result.again > 0 for result in results)
+        if again:
+            lines.append(("again", f"{again} steps, with a smaller scale: gradients overflowed"))
+    return lines if costs is None else [*lines, *costs.facts(_done(results))]
+
+
+def _done(results: list[StepResult]) -> int:
+    """Steps, each as often as it was done."""
+    return sum(1 + result.again for result in results)
+
+
+def _as_object(
+    trainer: Trainer,
+    results: list[StepResult],
+    first: int,
+    output: Path,
+    costs: StepCosts | None,
+) -> dict[str, Any]:
+    """What was done, for JSON."""
+    assert costs is not None
+    return {
+        "first_step": first + 1,
+        "last_step": trainer.state.step,
+        "losses": [result.loss for result in results],
+        "cycles": [result.cycles for result in results],
+        "seconds": sum(result.seconds for result in results),
+        "done_again": _done(results) - len(results),
+        "output": str(output),
+        "step": costs.as_dict(),
+        "costs": bill_dict(costs.bill(_done(results))),
+        "notes": [] if trainer.program is None else list(trainer.program.notes),
+    }

@@ -23,7 +23,7 @@ from wsc.isa.program import Call, Mem, Op, Program, Region, Statement, Tensor
 from wsc.isa.statements import statements
 from wsc.isa.turns import expanded
 from wsc.isa.types import DType
-from wsc.layout import buffer_stem
+from wsc.naming import is_named_for
 from wsc.views.inspect import holds
 
 
@@ -80,18 +80,22 @@ def probes_of(program: Program, passages: Sequence[Passage], model: Path) -> Pro
     last: dict[str, int] = {}
     for place, passage in enumerate(passages):
         last |= dict.fromkeys(passage.nodes(), place)
-    tensors = {tensor.name: tensor for tensor in program.tensors}
+    tensors: dict[str, list[Tensor]] = {}
+    for tensor in program.tensors:
+        for node in tensor.nodes[-1:]:
+            if is_named_for(tensor.name, node):
+                tensors.setdefault(node, []).append(tensor)
     bodies = {procedure.name: procedure.body for procedure in program.procedures}
     found: list[Probe] = []
     for node, place in sorted(last.items(), key=lambda item: item[1]):
         passage = passages[place]
         if node not in outputs or passage.nodes()[-1] != node:
             continue
-        tensor = tensors.get(buffer_stem(passage.nodes(first=True)[-1]))
-        if tensor is None or tensor.name not in _named(passage.statement, bodies):
-            continue
-        if local_shape(tensor) is not None:
-            found.append(Probe(passage, node, outputs[node], tensor))
+        used = _named(passage.statement, bodies)
+        own = tensors.get(passage.nodes(first=True)[-1], [])
+        for tensor in [tensor for tensor in own if tensor.name in used][:1]:
+            if local_shape(tensor) is not None:
+                found.append(Probe(passage, node, outputs[node], tensor))
     return Probes(tuple(found), sum(node in outputs for node in last))
 
 

@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from wsc.errors import CompileError
+from wsc.ir.carried import carried
 from wsc.isa.files import refusal
 from wsc.isa.types import DType
 
@@ -250,6 +251,9 @@ class Reference:
         # Initializers that are inputs too: a program may have them as inputs, and need not.
         self.defaults = tuple(item.name for item in self._session.get_overridable_initializers())
         self.outputs = tuple(item.name for item in self._session.get_outputs())
+        items = (*self._session.get_inputs(), *self._session.get_overridable_initializers())
+        self._ranks = {item.name: len(item.shape) for item in items}
+        self._shown = {item.name: len(item.shape) for item in self._session.get_outputs()}
 
     def require(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Raise CompileError if a program with these inputs and outputs is of another model."""
@@ -275,6 +279,53 @@ class Reference:
         with readable(self.model):
             values = self._session.run(list(outputs), dict(inputs))
         return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
+
+    def steps(self, given: Mapping[str, np.ndarray], shown: Mapping[str, np.ndarray]) -> int | None:
+        """How many steps a program makes that takes and shows these arrays; None for a single run.
+
+        What each step takes and shows has one dimension more than the model's, in front.
+        """
+        ranks = [(array, self._ranks[name]) for name, array in given.items()]
+        ranks += [(array, self._shown[name]) for name, array in shown.items()]
+        counts = {array.shape[0] for array, rank in ranks if array.ndim == rank + 1}
+        return counts.pop() if len(counts) == 1 else None
+
+    def run_steps(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        count: int,
+        carry: Mapping[str, str],
+    ) -> dict[str, np.ndarray]:
+        """The named outputs of ``count`` steps: of all of them, of what is carried the last ones.
+
+        carry: input -> the output that the next step is given for it, where their names do not say
+        so.
+
+        Raises:
+            CompileError: an input is neither given for each step nor handed on.
+        """
+        handed = carried(inputs, self.outputs, carry)
+        each = {name for name in inputs if np.ndim(inputs[name]) == self._ranks[name] + 1}
+        lost = [name for name in inputs if name not in each and name not in handed]
+        if lost:
+            raise CompileError(
+                f"{self.model}: input '{lost[0]}' is not given for each step, and no output is "
+                f"known that is handed on to it: --carry {lost[0]}=OUTPUT"
+            )
+        held = {name: inputs[name] for name in inputs if name not in each}
+        wanted = [*dict.fromkeys((*outputs, *handed.values()))]
+        found: dict[str, list[np.ndarray]] = {name: [] for name in outputs}
+        for step in range(count):
+            fed = {name: inputs[name][step] if name in each else held[name] for name in inputs}
+            left = self.run(fed, wanted)
+            held = {name: left[output] for name, output in handed.items() if name not in each}
+            for name in outputs:
+                found[name].append(left[name])
+        last = {handed[name] for name in held}
+        return {
+            name: arrays[-1] if name in last else np.stack(arrays) for name, arrays in found.items()
+        }
 
 
 @contextmanager

@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsc.cost.flows import flows_of_color
 from wsc.cost.steady import set_tally, tally_of
-from wsc.isa.program import Call, Op, Procedure
-from wsc.isa.program import Fabric as Queue
-from wsc.isa.statements import statements
+from wsc.cost.threads import Token
+from wsc.flows.flow import Flow
+from wsc.isa.program import Call, Procedure
+from wsc.isa.statements import calls, colors_of
 
 if TYPE_CHECKING:
-    from wsc.cost.streams import Schedule
     from wsc.cost.walk import Walk
+    from wsc.flows.feed import Schedule
 
 Key = tuple[str, bytes]  # procedure, and a digest of all that decides times
-SLOWEST = 64.0  # cycles between two weights that a tile takes, beyond which none is slower
 DIGITS = 2  # of a cycle, to which two states are the same
-WEIGHTS, SCATTER, COLLECT = "weights", "scatter", "collect"  # the flows from and to the edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class State:
     """The clocks of a walk relative to a cycle, and what else decides times.
 
     times: cycles. counts: all else, such as which streams have been sent. semaphores: to which
-    the tokens belong that are at the end of ``times``.
+    the tokens belong that are at the end of both.
     """
 
     times: list[np.ndarray]
@@ -79,84 +77,49 @@ class State:
     semaphores: tuple[int, ...]
 
     @staticmethod
-    def of(walk: Walk, base: float, used: frozenset[str]) -> State:
-        """The state now; that of the edge's streams only if a call uses them."""
-        streams = walk.streams
+    def of(walk: Walk, base: float, used: frozenset[Flow]) -> State:
+        """The state now; used: the flows that a call uses."""
         # A unit or a token that is ready before all tiles are is ready.
         times = [walk.time - base, np.maximum(walk.unit - base, 0.0)]
         counts: list[np.ndarray] = []
-        for stream in streams.chains.values():
-            counts.append(stream.sent.copy())
-            # What left longer ago than it is on its way has arrived.
-            times += [
-                np.where(stream.sent, np.maximum(a - base, -stream.delay.max()), 0.0)
-                for a in (stream.first, stream.last)
-            ]
-        for cast in streams.casts.values():
-            ahead = cast.ahead
-            counts.append(ahead)
-            some = (ahead > 0).any(axis=cast.along, keepdims=True)
-            times += [np.where(some, a - base, 0.0) for a in (cast.first, cast.last)]
-        # Blocks that are there delay no others.
-        ended = streams.scatter.ended - base
-        times.append(np.where(ended > 0, ended, -np.inf))
-        if SCATTER in used:
-            long = -SLOWEST * float(streams.scatter.slack.max())
-            times.append(np.maximum(streams.scatter.fed - base, long))
-        if WEIGHTS in used:
-            flow = streams.weights
-            start, pace, taken = flow.history.needed(flow.taken)
-            # What was fed so long ago is in the queues, and keeps no tile waiting.
-            long = -SLOWEST * flow.history.most
-            times += [np.maximum(flow.fed - base, long), np.maximum(flow.share - base, long)]
-            times.append(start - base)
-            counts += [pace.copy(), taken - flow.schedule.done, flow.taken - flow.schedule.done]
+        for flow, stream in walk.streams.items():
+            own = stream.state(base, flow in used)
+            times += own.times
+            counts += own.counts
         tokens = [
-            (number, np.maximum(token - base, 0.0))
+            (number, token)
             for number, found in sorted(walk.tokens.items())
             for token in found
-            if np.isfinite(token).any()
+            if token.here.any()
         ]
-        times += [token for _, token in tokens]
+        times += [
+            np.where(token.here, np.maximum(token.time - base, 0.0), 0.0) for _, token in tokens
+        ]
+        counts += [token.here.copy() for _, token in tokens]
         return State(times, counts, tuple(number for number, _ in tokens))
 
     def rounded(self) -> list[np.ndarray]:
         """All arrays; equal for states that are the same but for parts of a cycle."""
         return [*(np.round(array, DIGITS) + 0.0 for array in self.times), *self.counts]
 
-    def restore(self, walk: Walk, base: float, used: frozenset[str]) -> None:
+    def restore(self, walk: Walk, base: float, used: frozenset[Flow]) -> None:
         """Make it the state of a walk."""
-        streams = walk.streams
         times, counts = iter(self.times), iter(self.counts)
         walk.time = next(times) + base
         walk.unit = next(times) + base
-        for stream in streams.chains.values():
-            stream.sent = next(counts).copy()
-            stream.first, stream.last = next(times) + base, next(times) + base
-        for cast in streams.casts.values():
-            cast.sent, cast.received = np.zeros_like(cast.sent), -next(counts)
-            cast.first, cast.last = next(times) + base, next(times) + base
-        streams.scatter.ended = next(times) + base
-        if SCATTER in used:
-            streams.scatter.fed = next(times) + base
-            walk.scattering()
-        if WEIGHTS in used:
-            flow = streams.weights
-            flow.fed, flow.share = next(times) + base, next(times) + base
-            start = next(times) + base
-            pace, taken = next(counts), next(counts) + flow.schedule.done
-            flow.history.replace(start, pace, taken)
-            flow.taken = next(counts) + flow.schedule.done
+        for flow, stream in walk.streams.items():
+            stream.restore(walk, times, counts, base, flow in used)
         walk.tokens = {}
-        for number, token in zip(self.semaphores, times, strict=True):
-            walk.tokens.setdefault(number, []).append(token + base)
+        for number, time, here in zip(self.semaphores, times, counts, strict=True):
+            token = Token(here.copy(), time + base, np.zeros_like(here))
+            walk.tokens.setdefault(number, []).append(token)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """What a call did.
 
-    fed: what it took of weights and of blocks. state: behind it, relative to the first tile's
+    fed: what it took of what the edge feeds. state: behind it, relative to the first tile's
     cycle before it. tally, macs: the work that it added.
     """
 
@@ -176,7 +139,7 @@ class Begun:
 
     key: Key
     base: float
-    used: frozenset[str]
+    used: frozenset[Flow]
     taken: tuple[np.ndarray, ...]
     asked: float
     postponed: int
@@ -190,7 +153,7 @@ class Calls:
 
     procedures: dict[str, Procedure]
     known: dict[Key, list[Done]] = field(default_factory=dict[Key, list[Done]])
-    flows: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    flows: dict[str, frozenset[Flow]] = field(default_factory=dict[str, frozenset[Flow]])
     begun: Begun | None = None
 
     def again(self, walk: Walk, call: Call, arguments: dict[str, Any]) -> bool:
@@ -200,8 +163,9 @@ class Calls:
         has been walked.
         """
         self.begun = None
-        used = self._flows(call.procedure)
-        if COLLECT in used or not walk.quiet():
+        used = self._flows(walk, call.procedure)
+        streams = walk.streams
+        if not all(s.again for flow, s in streams.items() if flow in used) or not walk.quiet():
             return False
         base = float(walk.time.min())
         key = self._key(call, arguments, State.of(walk, base, used))
@@ -214,7 +178,7 @@ class Calls:
                 set_tally(walk, tally_of(walk) + done.tally, _macs(walk) + done.macs)
                 return True
         taken = tuple(part.done.copy() for part in schedules)
-        seen = walk.streams.weights.asked, walk.postponed
+        seen = walk.streams.site.asked, walk.postponed
         self.begun = Begun(key, base, used, taken, *seen, tally_of(walk), _macs(walk))
         return False
 
@@ -228,7 +192,7 @@ class Calls:
             return
         fed = [Fed.of(part, old) for part, old in zip(_schedules(walk), begun.taken, strict=True)]
         known = tuple(item for item in fed if item is not None)
-        if len(known) < len(fed) or walk.streams.weights.asked != begun.asked:
+        if len(known) < len(fed) or walk.streams.site.asked != begun.asked:
             return
         state = State.of(walk, begun.base, begun.used)
         done = Done(known, state, tally_of(walk) - begun.tally, _macs(walk) - begun.macs)
@@ -243,23 +207,21 @@ class Calls:
             seen.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return call.procedure, seen.digest()
 
-    def _flows(self, name: str) -> frozenset[str]:
-        """The flows that a procedure uses, and those that it calls."""
+    def _flows(self, walk: Walk, name: str) -> frozenset[Flow]:
+        """The flows whose colors a procedure uses, or those that it calls."""
         if name not in self.flows:
-            found: set[str] = set()
-            for item in statements(self.procedures[name].body):
-                if isinstance(item, Call):
-                    found |= self._flows(item.procedure)
-                elif isinstance(item, Op):
-                    colors = [o.color for o in item.operands if isinstance(o, Queue)]
-                    colors += [item.color] if item.color is not None else []
-                    found.update(flow for color in colors for flow in flows_of_color(color))
+            body = self.procedures[name].body
+            carried = walk.streams.carried
+            found = {strand.flow for color in colors_of(body) for strand in carried.get(color, ())}
+            for call in calls(body):
+                found |= self._flows(walk, call.procedure)
             self.flows[name] = frozenset(found)
         return self.flows[name]
 
 
-def _schedules(walk: Walk) -> tuple[Schedule, Schedule]:
-    return walk.streams.weights.schedule, walk.streams.scatter.schedule
+def _schedules(walk: Walk) -> list[Schedule]:
+    """Of the streams that calls may use again."""
+    return [feeds for s in walk.streams if s.again and (feeds := s.feeds) is not None]
 
 
 def _macs(walk: Walk) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from wsc.isa.expr import evaluate, names
-from wsc.isa.program import Program, Transfer
+from wsc.isa.program import Direction, Program, Transfer
 from wsc.isa.types import Control, DType, Side
 
 
@@ -52,6 +53,14 @@ class Traffics:
         if same not in self.known:
             self.known[same] = traffic(self.program, transfer)
         return self.known[same]
+
+
+def edge_bytes(each: Traffics, transfers: Iterable[Transfer]) -> dict[Direction, int]:
+    """Bytes that these transfers move over the edge in each direction."""
+    total = dict.fromkeys(Direction, 0)
+    for transfer in transfers:
+        total[transfer.direction] += each.of(transfer).bytes
+    return total
 
 
 def traffic(program: Program, transfer: Transfer) -> Traffic:

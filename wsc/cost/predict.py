@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wsc.cost.edge import Traffics
-from wsc.cost.flows import Unpredictable
 from wsc.cost.threads import Span
+from wsc.cost.unpredictable import Unpredictable
 from wsc.cost.walk import Walk
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Direction, Program

@@ -86,10 +86,9 @@ class Layers:
 
     def skip(self, walk: Walk, turn: int) -> int:
         """Turns that need no walk after ``turn``; clocks and spans are set on by as many."""
-        streams = walk.streams
         self.marks.append(_mark(walk))
         # What comes in blocks for each tile, or leaves so, has an order of its own.
-        self.edge.append(np.stack([streams.scatter.schedule.done, streams.collect.schedule.done]))
+        self.edge.append(walk.streams.blocks)
         left = self.count - turn - 1
         quiet = len(self.edge) >= 3 and (self.edge[-1] == self.edge[-3]).all()
         if len(self.marks) < 3 or not left or not quiet or walk.messages:
@@ -107,7 +106,7 @@ class Layers:
 
 def _mark(walk: Threads) -> Mark:
     macs = walk.current.macs if walk.current is not None else 0.0
-    return Mark(walk.time.copy(), walk.streams.weights.taken.copy(), tally_of(walk), macs)
+    return Mark(walk.time.copy(), walk.streams.taken, tally_of(walk), macs)
 
 
 def tally_of(walk: Threads) -> np.ndarray:

@@ -1,487 +1,205 @@
-"""Times of streams between tiles, and between tiles and the edge.
-
-A stream is known by the time of its first and of its last wavelet: rows of one instruction
-take their wavelets at an even pace, that of the slowest of its partners. Arrays have the shape
-[rows, columns] of the sampled tiles, and hold cycles.
-"""
+"""The streams of a program: each instruction is brought to those that it takes part in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import numpy as np
 
+from wsc.cost.edge import Traffics, static_environment
 from wsc.cost.model import CostModel
 from wsc.cost.tiles import Axis, Lanes
+from wsc.cost.unpredictable import Unpredictable
+from wsc.flows.carried import at_core, carried
+from wsc.flows.feed import Schedule
+from wsc.flows.flow import Flow, Strand
+from wsc.flows.stream import Site, Steps, Stream, Walker
+from wsc.flows.work import Work
+from wsc.isa.expr import evaluate
+from wsc.isa.program import Program, Transfer
+from wsc.isa.turns import plain_transfers
+from wsc.isa.types import Control, DType, Side
 
-ABSENT = np.inf  # of a token: it is not there
-PROMISED = np.nan  # of a time: it will be known when the stream's partners are
+CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes
 
 
-@dataclass(slots=True)
-class Work:
-    """A vector instruction that is about to run in some tiles.
+class Streams:
+    """All streams of a program, by their flows.
 
-    start: first cycle in which a row may start. count: rows, each of ``pace`` cycles.
-    done: cycle in which it is over; ``PROMISED`` until known.
+    carried: the strands that share each color.
     """
 
-    lanes: Lanes
-    start: np.ndarray
-    count: np.ndarray
-    pace: np.ndarray
-    done: np.ndarray
+    def __init__(self, program: Program, model: CostModel, x: Axis, y: Axis) -> None:
+        self.program, self.model, self.x, self.y = program, model, x, y
+        self.traffics = Traffics(program)
+        self.carried = carried(program)
+        self.color = {s: color for color, strands in self.carried.items() for s in strands}
+        self.inputs, self.outputs = self._depths(False), self._depths(True)
+        self.intervals = {
+            color: np.maximum(model.queue_interval(np.maximum(depth, 1)), model.link)
+            for color, depth in self.inputs.items()
+        }
+        self.controls = sum(map(self._control_bytes, plain_transfers(program)))
+        self.site = Site(model, x, y, self._depth, self._schedule)
+        for strand in self.color:
+            if strand.flow not in self.site.streams:
+                self.site.streams[strand.flow] = strand.flow.stream(self.site)
 
-    @property
-    def alone(self) -> np.ndarray:
-        """End of the instruction if nothing keeps it waiting."""
-        return self.start + self.count * self.pace
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self.site.streams.values())
 
-    @property
-    def known(self) -> bool:
-        """Whether the end is known in all its tiles."""
-        return not np.isnan(self.done[self.lanes.mask]).any()
+    def items(self) -> Iterator[tuple[Flow, Stream]]:
+        """Each flow with its stream."""
+        return iter(self.site.streams.items())
 
+    def _depths(self, leaves: bool) -> dict[str, np.ndarray]:
+        """Color -> words of its queue in each sampled tile; 0 where it has none.
 
-@dataclass(slots=True)
-class Posted:
-    """One instruction on a chain: what it is, whether it receives and whether it sends."""
+        At each tile the colors that cross the ramp get the queues in the order of their numbers.
+        """
+        fabric = self.model.fabric
+        queues = np.array(fabric.output_queues if leaves else fabric.input_queues)
+        taken = np.zeros((len(self.y.places), len(self.x.places)), int)
+        env = static_environment(self.program, self.x.size, self.y.size)
+        env |= {"x": self.x.places[None, :], "y": self.y.places[:, None]}
+        found: dict[str, np.ndarray] = {}
+        for color, _ in sorted(self.program.colors, key=lambda item: item[1]):
+            here = np.zeros(taken.shape, bool)
+            for route in self.program.routes:
+                crosses = any(
+                    Side.RAMP is p.receive if leaves else Side.RAMP in p.send
+                    for p in route.positions
+                )
+                if route.color == color and crosses:
+                    here |= True if route.guard is None else evaluate(route.guard, env) != 0
+            found[color] = np.where(here, queues[np.minimum(taken, len(queues) - 1)], 0)
+            taken += here
+        return found
 
-    work: Work
-    receives: bool
-    sends: bool
+    def _depth(self, strand: Strand, leaves: bool) -> int:
+        """Words of the shallowest queue that a strand has."""
+        color = self.color.get(strand)
+        if color is None:
+            return 0
+        depth = (self.outputs if leaves else self.inputs)[color]
+        return int(depth[depth > 0].min()) if depth.any() else 0
 
+    def _strand(self, color: str, lanes: Lanes, leaves: bool) -> Strand | None:
+        """The strand that a color carries at these tiles; None for the empty name.
 
-class Chain:
-    """Streams from neighbour to neighbour in one direction: each core receives, adds, passes on.
+        Raises:
+            Unpredictable: none of our flows does.
+        """
+        if not color:
+            return None
+        strands = self.carried.get(color, ())
+        if len(strands) == 1:
+            return strands[0]
+        row, column = np.argwhere(lanes.mask)[0]
+        place = {"x": int(self.x.places[column]), "y": int(self.y.places[row])}
+        found = at_core(strands, place | {"W": self.x.size, "H": self.y.size}, leaves)
+        if found is None:
+            raise Unpredictable(f"color '{color}' is no flow of the compiler's kernels")
+        return found
 
-    slack: wavelets that lie between two cores when the second does not take them. gaps: tiles
-    from each place of the chain to the next one.
-    """
+    def _control_bytes(self, transfer: Transfer) -> int:
+        """Bandwidth that a transfer's control wavelets take, at all of its ports."""
+        repeats = 1 if transfer.repeat is None else transfer.repeat[1]
+        each = repeats * (transfer.then is not Control.NONE)
+        each += transfer.final is not Control.NONE
+        if not each:
+            return 0
+        return self._ports(transfer) * each * CONTROL_BYTES
 
-    def __init__(
-        self, shape: tuple[int, int], axis: Axis, turn: tuple[bool, bool], hop: int, slack: int
-    ) -> None:
-        self.turn, self.hop, self.slack = turn, hop, slack
-        _, backwards = turn
-        gaps = axis.gaps if not backwards else np.append(0, axis.gaps[:0:-1])
-        self.gaps = gaps
-        self.delay = gaps * float(hop)
-        self.first, self.last = np.zeros(shape), np.zeros(shape)
-        self.sent = np.zeros(shape, bool)  # by the tile, not yet received by the next one
-        self.posted: list[Posted] = []
+    def _ports(self, transfer: Transfer) -> int:
+        """Ports that take part in a transfer."""
+        env = static_environment(self.program, self.x.size, self.y.size)
+        env |= {"x": np.arange(self.x.size), "y": 0}
+        held = 1 if transfer.guard is None else evaluate(transfer.guard, env) != 0
+        return int(np.broadcast_to(held, self.x.size).sum())
 
-    def _view(self, array: np.ndarray) -> np.ndarray:
-        """The array as [along the chain, across it]."""
-        upright, backwards = self.turn
-        array = array if upright else array.T
-        return array[::-1] if backwards else array
-
-    def busy(self, lanes: Lanes) -> bool:
-        """Whether an earlier instruction of these tiles has not found its partners yet."""
-        return any(
-            (item.work.lanes.mask & lanes.mask & np.isnan(item.work.done)).any()
-            for item in self.posted
+    def _schedule(self, flow: Flow) -> Schedule:
+        """What crosses the north edge on a flow's color."""
+        upto: list[np.ndarray] = []
+        intervals: list[float] = []
+        lookup: list[bool] = []
+        control: list[float] = []
+        in_turn: list[bool] = []
+        final: list[int] = []
+        total = np.zeros(len(self.x.places))
+        each = self.traffics
+        color = self.color[flow.strand]
+        for transfer in plain_transfers(self.program):
+            if transfer.color != color or transfer.side is not Side.NORTH:
+                continue
+            moved = each.of(transfer)
+            total = total + moved.ports[self.x.places]
+            upto.append(total)
+            busy = moved.elements / max(int(moved.ports.max(initial=0)), 1)
+            interval = self.model.edge_interval(busy, each.types[transfer.tensor])
+            intervals.append(max(interval, self.model.link) if self.y.size > 1 else interval)
+            lookup.append(transfer.lookup is not None)
+            control.append(self.model.edge_interval(self._ports(transfer), DType.F32))
+            in_turn.append(transfer.repeat is not None)
+            final.append(int(transfer.final is not Control.NONE))
+        table = np.array(upto).reshape(len(upto), len(total))
+        return Schedule(
+            table,
+            np.array(intervals),
+            np.array(lookup, bool),
+            np.array(control),
+            np.array(in_turn, bool),
+            np.array(final),
         )
+
+    def run(self, walk: Walker, work: Work, receives: str, sends: str) -> Steps:
+        """Bring an instruction to the streams that it takes part in: colors, or empty names."""
+        if receives:
+            work.pace = np.maximum(work.pace, self.intervals[receives])
+        came = self._strand(receives, work.lanes, False)
+        out = self._strand(sends, work.lanes, True)
+        if came is not None and out is not None and came.flow != out.flow:
+            onward = self.site.streams[out.flow]
+            yield from self.site.streams[came.flow].turn(walk, work, onward)
+            return
+        strand = came or out
+        if strand is None:
+            work.end(work.alone, work.lanes.mask)
+        else:
+            stream = self.site.streams[strand.flow]
+            yield from stream.run(walk, work, came is not None, out is not None)
 
     def resolve(self) -> bool:
-        """Find the times of all instructions whose partners are there; whether there were any."""
-        if not self.posted:
-            return False
-        shape = self.first.shape
-        todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
-        start, count, pace, done = (np.zeros(shape) for _ in range(4))
-        for item in self.posted:
-            at = item.work.lanes.mask & np.isnan(item.work.done)
-            todo |= at
-            receives |= at & item.receives
-            sends |= at & item.sends
-            for target, source in (
-                (start, item.work.start),
-                (count, item.work.count),
-                (pace, item.work.pace),
-            ):
-                np.copyto(target, source, where=at)
-        found = self._sweep(todo, receives, sends, start, count, pace, done)
-        if not found.any():
-            return False
-        for item in self.posted:
-            at = item.work.lanes.mask & found & np.isnan(item.work.done)
-            np.copyto(item.work.done, done, where=at)
-        self.posted = [item for item in self.posted if not item.work.known]
-        return True
+        """Find times of instructions whose partners are there; whether there were any."""
+        found = [stream.resolve() for stream in self]
+        return any(found)
 
-    def _sweep(self, *arrays: np.ndarray) -> np.ndarray:
-        """Go along the chain once; where times are found now."""
-        todo, receives, sends, start, count, pace, done = map(self._view, arrays)
-        sent, first, last = map(self._view, (self.sent, self.first, self.last))
-        found = np.zeros(self.first.shape, bool)
-        marks = self._view(found)
-        for place in range(len(todo)):
-            here = todo[place]
-            if not here.any():
-                continue
-            begin, more = start[place], np.maximum(count[place] - 1, 0) * pace[place]
-            final = begin + more
-            if place:
-                ready = here & (~receives[place] | sent[place - 1])
-                took = ready & receives[place]
-                came = self.delay[place]
-                begin = np.where(took, np.maximum(begin, first[place - 1] + came), begin)
-                final = np.where(
-                    took, np.maximum(begin + more, last[place - 1] + came), begin + more
-                )
-                # The sender waits for its neighbour, which need not be the next sampled tile: the
-                # tiles between the two hold as many wavelets, each, as fit in between two cores.
-                room = self.slack * self.gaps[place]
-                held = start[place] + (count[place] - room) * pace[place]
-                if self.gaps[place] > 1:
-                    near = first[place - 1] + self.hop + (count[place] - self.slack) * pace[place]
-                    held = np.where(count[place] > room, np.maximum(held, near), near)
-                before = took & marks[place - 1] & (count[place] > self.slack)
-                done[place - 1] = np.where(
-                    before, np.maximum(done[place - 1], held), done[place - 1]
-                )
-                sent[place - 1] &= ~took
-            else:
-                ready = here & ~receives[place]
-            done[place] = np.where(ready, final + pace[place], done[place])
-            first[place] = np.where(ready & sends[place], begin, first[place])
-            last[place] = np.where(ready & sends[place], final, last[place])
-            sent[place] |= ready & sends[place]
-            marks[place] = ready
-        return found
-
-
-class Cast:
-    """A multicast from the middle of each row or column to both of its ends."""
-
-    def __init__(
-        self, shape: tuple[int, int], axis: Axis, along: int, model: CostModel, slack: int
-    ) -> None:
-        root = (axis.size - 1) // 2
-        self.along, self.slack = along, slack
-        self.place = int(axis.nearest(np.array([root]))[0])
-        hops = np.abs(axis.places - root) * model.fabric.hop_cycles
-        distance = hops + float(model.ramp + 2)
-        self.delay = distance[None, :] if along else distance[:, None]
-        self.first, self.last = np.zeros(shape), np.zeros(shape)
-        self.sent, self.received = np.zeros(shape, int), np.zeros(shape, int)
-
-    def _root(self, array: np.ndarray) -> np.ndarray:
-        place = slice(self.place, self.place + 1)
-        return array[:, place] if self.along else array[place, :]
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """Set all clocks on, and the words that tiles have taken (as ``taken`` has them)."""
+        for stream in self:
+            stream.advance(cycles)
+        counting = [stream for stream in self if stream.counted is not None]
+        for stream, more in zip(counting, words, strict=True):
+            stream.take(more)
 
     @property
-    def ahead(self) -> np.ndarray:
-        """How many multicasts each tile has yet to receive; none at the root."""
-        found = self._root(self.sent) - self.received
-        self._root(found)[...] = 0
-        return found
+    def taken(self) -> np.ndarray:
+        """Words that each tile has taken so far, of each stream that counts them."""
+        found = [words for stream in self if (words := stream.counted) is not None]
+        return np.array(found).reshape(len(found), *self.site.shape)
 
-    def send(self, work: Work) -> None:
-        """The root's part; it ends when its wavelets are in the queue."""
-        at = work.lanes.mask
-        np.copyto(self.first, work.start, where=at)
-        np.copyto(self.last, work.alone - work.pace, where=at)
-        self.sent += at
-        np.copyto(work.done, work.alone, where=at)
+    @property
+    def blocks(self) -> np.ndarray:
+        """Elements of blocks so far, in and out, by stream and column."""
+        found = [feeds.done for s in self if s.in_blocks and (feeds := s.feeds) is not None]
+        return np.array(found)
 
-    def ready(self, work: Work) -> bool:
-        """Whether the roots of these tiles have sent."""
-        some = work.lanes.mask & (work.count > 0)
-        return bool((self._root(self.sent) > self.received)[some].all())
+    @property
+    def drained(self) -> float:
+        """Cycle in which the last wavelet has left the fabric."""
+        return max((stream.drained for stream in self), default=0.0)
 
-    def receive(self, work: Work, time: np.ndarray) -> None:
-        """The others' part; roots that are held up by them wait, in ``time``."""
-        at = work.lanes.mask
-        some = at & (work.count > 0)
-        came = self._root(self.last) + self.delay + work.pace
-        begun = self._root(self.first) + self.delay + work.count * work.pace
-        whole = np.maximum(work.alone, np.maximum(came, begun))
-        np.copyto(work.done, np.where(some, whole, work.alone), where=at)
-        self.received += some
-        held = work.start + (work.count - self.slack) * work.pace
-        waits = some & (work.count > self.slack)  # what fits between the two keeps no root waiting
-        held = np.where(waits, held, -np.inf).max(axis=self.along, keepdims=True)
-        root = self._root(time)
-        np.maximum(root, held, out=root)
-
-
-@dataclass(slots=True)
-class Schedule:
-    """What the edge feeds (or takes) at each sampled column on one color, in its order.
-
-    upto: elements up to the end of each transfer [transfers, columns]. interval: cycles
-    between two wavelets of a port while that transfer runs. lookup: whether its rows wait
-    for numbers from the fabric. control: cycles between two control wavelets of a port.
-    done: elements of each column so far.
-    """
-
-    upto: np.ndarray
-    interval: np.ndarray
-    lookup: np.ndarray
-    control: np.ndarray
-    done: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.done = np.zeros(self.upto.shape[1])
-
-    def number(self, element: float) -> int:
-        """The transfer that an element belongs to, counted over all columns from 0 on."""
-        return int(np.searchsorted(self.upto.sum(axis=1), element + 0.5))
-
-    def current(self, wanted: np.ndarray) -> int:
-        """The transfer that the next elements belong to, of the column that wants the most."""
-        column = int(np.argmax(wanted))
-        if not len(self.upto):
-            return -1
-        at = int(np.searchsorted(self.upto[:, column], self.done[column] + 0.5))
-        return min(at, len(self.upto) - 1)
-
-
-class Multicast:
-    """Weights down the columns: every tile of a column takes every wavelet.
-
-    A tile may be ahead of the slowest of its column by what lies in queues and buffers.
-    fed: cycle in which the edge has fed the last wavelet so far, by column. share: cycle in which
-    the column's share of the edge's bandwidth was enough for as many. A port that has fallen
-    behind its share, because its column was not ready, may make up for it: one wavelet a cycle.
-    """
-
-    def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
-        self.schedule = schedule
-        hops = rows.places * model.fabric.hop_cycles
-        self.latency = (hops + model.fabric.ramp_latency + 1.0)[:, None]
-        ahead = rows.places[:, None] - rows.places[None, :]  # of tile j to the south of tile i
-        depth = model.between
-        self.slack = queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
-        self.fed = np.zeros(len(schedule.done))
-        self.share = self.fed
-        self.taken = np.zeros((len(rows.places), len(schedule.done)))
-        self.history = History(self.taken, float(self.slack.max()))
-        self.asked = -np.inf  # cycle in which the numbers of a lookup are at the edge
-
-    def take(self, work: Work) -> None:
-        """Times of an instruction that takes wavelets in all its rows."""
-        at = work.lanes.mask & (work.count > 0)
-        np.copyto(work.done, work.alone, where=work.lanes.mask)
-        if not at.any():
-            return
-        count = np.where(at, work.count, 0.0)
-        now = self.schedule.current(count.max(axis=0))
-        interval = float(self.schedule.interval[now])
-        if self.schedule.lookup[now]:
-            self.fed = np.maximum(self.fed, self.asked)
-            self.share = np.maximum(self.share, self.asked)
-        upto = self.taken + count
-        start = np.where(at, work.start, -np.inf)
-        words = upto - self.schedule.done
-        share = self.share + words * interval
-        last = np.maximum(self.fed + words, share)
-        held = -np.inf
-        alike = (upto == upto[:1]).all()
-        if alike and (self.taken == self.taken[:1]).all():
-            # Ports that wait leave their share to others. These can use it only if they do not
-            # wait at the same time: columns that are apart by so many cycles.
-            latest = start.max(axis=0)[at.any(axis=0)]
-            apart = latest.max() - latest.min()
-            pace = np.maximum(work.pace, interval)
-            shared = self._slowest(start, upto[0], pace, self.slack[:1])[0] - apart
-            share = np.maximum(share, shared)
-            pace = np.maximum(work.pace, 1.0)
-            taken = self._slowest(start, upto[0], pace, self.slack[:1])[0]
-            last = np.maximum(last, np.maximum(share, taken))
-            held = self._slowest(start, upto[0], work.pace, self.slack)
-        if alike:
-            self.fed, self.share = last[0], share[0]
-        self.history.add(start, np.maximum(work.pace, interval), self.taken)
-        done = np.maximum(np.maximum(work.alone, last + self.latency + work.pace), held)
-        np.copyto(work.done, done, where=at)
-        self.taken = upto
-        if (upto == upto[:1]).all():
-            self.schedule.done = upto[0].copy()
-
-    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
-        """As if ``words`` had been taken by each tile in so many cycles."""
-        self.fed = self.fed + cycles.max(axis=0)
-        self.share = self.share + cycles.max(axis=0)
-        self.history.advance(cycles, words)
-        self.taken = self.taken + words
-        self.schedule.done = self.schedule.done + words[0]
-
-    def _slowest(
-        self, start: np.ndarray, upto: np.ndarray, pace: np.ndarray, slack: np.ndarray
-    ) -> np.ndarray:
-        """When the tiles of each column have taken all but ``slack`` wavelets: the latest of them.
-
-        slack: [tiles that are ahead, tiles that may be slow, 1]. What was taken before this
-        instruction was taken by the one before.
-        """
-        place = upto - slack
-        now = start[None] + (place - self.taken[None]) * pace[None]
-        then = self.history.taken_at(place)
-        return np.where(place > self.taken[None], now, then).max(axis=1)
-
-
-class History:
-    """When tiles took the words of a stream: one entry for each instruction that took some.
-
-    most: words behind the newest ones that are still asked for.
-    """
-
-    def __init__(self, taken: np.ndarray, most: float) -> None:
-        self.most, self.count = most, 0
-        self.start = np.zeros((8, *taken.shape))
-        self.pace, self.taken = self.start.copy(), self.start.copy()
-
-    def add(self, start: np.ndarray, pace: np.ndarray, taken: np.ndarray) -> None:
-        """An instruction that began to take in cycle ``start``, with ``taken`` words before."""
-        if self.count == len(self.start):
-            self._make_room(float(taken.max()) - self.most)
-        self.start[self.count], self.pace[self.count], self.taken[self.count] = start, pace, taken
-        self.count += 1
-
-    def _make_room(self, oldest: float) -> None:
-        """Forget what nobody asks for; there is room for more behind it."""
-        gone = self._gone(oldest)
-        self.replace(*(a[gone : self.count] for a in (self.start, self.pace, self.taken)))
-
-    def _gone(self, oldest: float) -> int:
-        """Entries whose words all come before one."""
-        upto = self.taken[1 : self.count].max(axis=(1, 2))
-        return int(np.searchsorted(upto, oldest))
-
-    def needed(self, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(start, pace, taken) of the entries that are still asked for; so much is taken now."""
-        part = slice(self._gone(float(taken.max()) - self.most), self.count)
-        return self.start[part], self.pace[part], self.taken[part]
-
-    def replace(self, start: np.ndarray, pace: np.ndarray, taken: np.ndarray) -> None:
-        """Make these the entries."""
-        room = np.zeros((len(start) + 8, *start.shape[1:]))
-        self.count = len(start)
-        self.start, self.pace, self.taken = (
-            np.concatenate([array, room]) for array in (start, pace, taken)
-        )
-
-    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
-        """As if all had been taken so many cycles and words later."""
-        self.start[: self.count] += cycles
-        self.taken[: self.count] += words
-
-    def taken_at(self, word: np.ndarray) -> np.ndarray:
-        """When each tile took a word, by its number: [askers, tiles, columns]; -inf before all."""
-        if not self.count:
-            return np.full(word.shape, -np.inf)
-        column = int(np.argmax(self.taken[self.count - 1].max(axis=0)))
-        before = self.taken[: self.count, :, column].max(axis=1)
-        entry = np.searchsorted(before, word[:, :, column].ravel(), side="left") - 1
-        entry = entry.reshape(word.shape[:2])
-        tile = np.arange(word.shape[1])[None, :]
-        chosen = np.maximum(entry, 0)
-        start, pace, taken = (a[chosen, tile] for a in (self.start, self.pace, self.taken))
-        found = start + np.maximum(word - taken, 0) * pace
-        return np.where((entry >= 0)[:, :, None], found, -np.inf)
-
-
-class Scatter:
-    """Blocks down the columns, one tile after the other: each takes its own."""
-
-    CONTROL = 2.0  # cycles that a port loses behind each block: the control wavelet, and its turn
-
-    def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
-        self.rows, self.schedule = rows, schedule
-        self.latency = rows.places * model.fabric.hop_cycles + model.fabric.ramp_latency + 1.0
-        self.slack = queue + 1.0 + model.between * rows.places
-        self.fed = np.zeros(len(schedule.done))
-        self.ended = np.full((len(rows.places), len(schedule.done)), -np.inf)
-
-    def shared(self, work: Work, words: np.ndarray, time: np.ndarray) -> float:
-        """Tiles of the north that have their block send or take ``words`` over the same links.
-
-        Blocks for the south that are still on their way come so much later, in ``time`` too.
-
-        Returns:
-            By how much the last block does.
-        """
-        at = work.lanes.mask & (work.count > 0)
-        start = np.where(at, work.start, np.inf)
-        if not (self.ended > start.min(axis=0)).any():
-            return 0.0
-        before = start[:, None, :] < self.ended[None, :, :]  # [a tile, tiles that it delays]
-        places = self.rows.places
-        before &= (places[:, None] < places[None, :])[:, :, None]
-        late = (before * np.broadcast_to(words, at.shape)[:, None, :]).sum(axis=0)
-        late = np.where(self.ended > -np.inf, late, 0.0)
-        self.ended += late
-        time += late
-        work.start = work.start + late
-        self.fed = self.fed + late.max(axis=0)
-        return float(late.max())
-
-    def take(self, work: Work) -> None:
-        """Times of the instruction with which tiles take their blocks."""
-        at = work.lanes.mask
-        count = np.where(at, work.count, 0.0)
-        now = self.schedule.current(count.max(axis=0))
-        interval = float(self.schedule.interval[now])
-        gaps = self.rows.gaps
-        for row in range(len(count)):
-            own = count[row]
-            control = max(self.CONTROL, self.schedule.control[now])
-            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + control)
-            pace = np.maximum(work.pace[row], interval)
-            late = own - self.slack[row]
-            held = np.where(late > 0, work.start[row] + late * pace, -np.inf)
-            last = np.maximum(self.fed + skipped + own * interval, held)
-            came = last + self.latency[row] + work.pace[row] - interval
-            done = np.where(own > 0, np.maximum(work.alone[row], came), work.alone[row])
-            np.copyto(work.done[row], done, where=at[row])
-            np.copyto(self.ended[row], done, where=at[row] & (own > 0))
-            self.fed = last + control
-        self.schedule.done = np.where(at.any(axis=0), self.schedule.upto[now], self.schedule.done)
-
-
-class Collect:
-    """Blocks up the columns to the north edge, the northern tile's first.
-
-    left: cycle in which the last wavelet so far left the fabric, by column.
-    """
-
-    CONTROL = 3.0  # between two blocks: the control wavelet goes, the switch turns, the next comes
-
-    def __init__(self, model: CostModel, rows: Axis, schedule: Schedule, queue: int) -> None:
-        self.rows, self.schedule = rows, schedule
-        self.lead = model.fabric.ramp_latency + 1.0  # from the instruction's row to the link
-        self.latency = rows.places * model.fabric.hop_cycles + 1.0
-        self.slack = queue + model.fabric.router_buffer_depth
-        self.left = np.zeros(len(schedule.done))
-
-    def give(self, work: Work) -> None:
-        """Times of the instruction with which tiles give their blocks."""
-        at = work.lanes.mask
-        count = np.where(at, work.count, 0.0)
-        now = self.schedule.current(count.max(axis=0))
-        interval = float(self.schedule.interval[now]) if now >= 0 else 1.0
-        gaps = self.rows.gaps
-        free = self.left - self.latency[0]  # when the way out of the row is free
-        for row in range(len(count)):
-            here = at[row]
-            if not here.any():
-                continue
-            own = count[row]
-            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + self.CONTROL)
-            pace = np.maximum(work.pace[row], interval)
-            begin = free + skipped + self.CONTROL * (row > 0)
-            late = own + 1 - self.slack  # the control wavelet behind the block needs room, too
-            held = np.where(late > 0, begin + late * pace, -np.inf)
-            ready = work.start[row] + self.lead
-            last = np.maximum(work.alone[row] + self.lead, np.maximum(begin, ready) + own * pace)
-            np.copyto(work.done[row], np.maximum(work.alone[row], held), where=here)
-            free = np.where(here, last, free)
-            self.left = np.where(here, last + self.latency[row], self.left)
-        if now >= 0:
-            self.schedule.done = np.where(
-                at.any(axis=0), self.schedule.upto[now], self.schedule.done
-            )
+    def hops(self, receives: str, sends: str, words: np.ndarray, lanes: Lanes) -> float:
+        """Links that wavelets cross, for an instruction of ``words`` in each sampled tile."""
+        strand = self._strand(receives, lanes, False) or self._strand(sends, lanes, True)
+        return 0.0 if strand is None else self.site.streams[strand.flow].hops(words, bool(sends))

@@ -16,11 +16,12 @@ import numpy as np
 
 from wsc.cost.decisive import Item, Scalars, condensed, decisive
 from wsc.cost.edge import static_environment
-from wsc.cost.flows import Streams, Unpredictable
 from wsc.cost.model import CostModel
 from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
-from wsc.cost.streams import ABSENT, PROMISED, Work
+from wsc.cost.streams import Streams
 from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
+from wsc.cost.unpredictable import Unpredictable
+from wsc.flows.work import Work
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Loop, Mem, Op, Program, Statement
@@ -50,12 +51,54 @@ OPERATORS = {
 
 @dataclass(slots=True)
 class Span:
-    """One statement of main: when the first tile reached it and the last one left it."""
+    """One statement of main: when the first tile reached it and the last one left it.
+
+    left: whether any has left it.
+    """
 
     statement: Statement
-    start: float = np.inf
-    end: float = -np.inf
+    start: float
+    end: float = 0.0
+    left: bool = False
     macs: float = 0.0
+
+    def leave(self, time: float) -> None:
+        """Tiles leave it, the last of them at this time."""
+        self.end, self.left = max(self.end, time), True
+
+
+@dataclass(slots=True)
+class Token:
+    """What an instruction gives to a semaphore in some tiles, when it is done.
+
+    here: tiles in which it is there, and not taken yet; time: since when.
+    promised: tiles in which it will come, at a time that is not known yet.
+    """
+
+    here: np.ndarray
+    time: np.ndarray
+    promised: np.ndarray
+
+    @staticmethod
+    def given(lanes: Lanes, time: np.ndarray) -> Token:
+        """One that is there."""
+        return Token(lanes.mask.copy(), time * lanes.mask, np.zeros_like(lanes.mask))
+
+    @staticmethod
+    def promise(lanes: Lanes) -> Token:
+        """One that will come."""
+        return Token(np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape), lanes.mask.copy())
+
+    def keep(self, time: np.ndarray, where: np.ndarray) -> None:
+        """What was promised comes, in some tiles."""
+        where = where & self.promised
+        np.copyto(self.time, time, where=where)
+        self.here |= where
+        self.promised &= ~where
+
+    def take(self, where: np.ndarray) -> None:
+        """It is taken, in some tiles."""
+        self.here &= ~where
 
 
 @dataclass(slots=True)
@@ -124,14 +167,15 @@ class Threads:
         self.procedures = {procedure.name: procedure for procedure in program.procedures}
         self.time = np.zeros(shape)
         self.unit = np.zeros((fabric.stream_units + 1, *shape))
-        self.tokens: dict[int, list[np.ndarray]] = {}
+        self.busy = np.zeros(self.unit.shape, bool)  # until a cycle that is not known yet
+        self.tokens: dict[int, list[Token]] = {}
         self.network = {
             op.semaphore for op in _operations(program) if BY_NAME[op.name].form is Form.SEND
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
         self._known = Patterns()
-        self.works: list[tuple[Work, int, np.ndarray | None]] = []
+        self.works: list[tuple[Work, int, Token | None]] = []
         self.progress, self.forced = 0, False
         self.tally = Tally()
         self.spans: dict[Pass, Span] = {}
@@ -146,6 +190,7 @@ class Threads:
         self._bodies: dict[int, tuple[tuple[Statement, ...], tuple[Item, ...]]] = {}
         self.current: Span | None = None
         self._scatter: Span | None = None
+        self.postponed = 0  # times
         self._sending: dict[int, bool] = {}
         self._places: dict[int, tuple[tuple[tuple[int, str], ...], int]] = {}  # of main
         weight = self.y.weight[:, None] * self.x.weight[None, :]
@@ -230,11 +275,28 @@ class Threads:
         self.unit += cycles
         for tokens in self.tokens.values():
             for token in tokens:
-                token += cycles
+                token.time += cycles
         for work, _, _ in self.works:
             work.start = work.start + cycles
-            work.done += cycles  # what is promised stays so
+            work.done += cycles
         self.streams.advance(cycles, words)
+
+    # --- blocks from the edge ----------------------------------------------------
+
+    def scattering(self) -> None:
+        """The statement that runs now takes blocks from the edge, which later ones may delay."""
+        self._scatter = self.current
+
+    def postpone(self, cycles: float) -> None:
+        """The last blocks of that statement come later, and what follows them."""
+        if not cycles:
+            return
+        self.postponed += 1
+        after = False
+        for span in self.spans.values():
+            after |= span is self._scatter
+            if after and span.left and span is not self.current:
+                span.end += cycles
 
     # --- vectors --------------------------------------------------------------
 
@@ -359,17 +421,12 @@ class Threads:
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
         size = self.time.shape
         start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
-        work = Work(
-            lanes,
-            start,
-            np.broadcast_to(shape.rows, size),
-            np.broadcast_to(shape.pace, size),
-            np.full(size, PROMISED),
-        )
+        rows, pace = (np.broadcast_to(part, size) for part in (shape.rows, shape.pace))
+        work = Work(lanes, start, rows, pace)
         if mark is not None:
-            np.copyto(self.unit[mark.unit], PROMISED, where=lanes.mask)
+            self.busy[mark.unit] |= lanes.mask
             if mark.semaphore is not None:
-                token = np.where(lanes.mask, PROMISED, ABSENT)
+                token = Token.promise(lanes)
                 self.tokens.setdefault(mark.semaphore, []).append(token)
             self.works.append((work, mark.unit, token))
         yield from self.streams.run(self, work, made.receives, made.sends)
@@ -397,7 +454,7 @@ class Threads:
         self.tally.sram += done * made.touched
         if made.sends or made.receives:
             words = weight * shape.words
-            self.tally.hops += self.streams.hops(made.receives, made.sends, words)
+            self.tally.hops += self.streams.hops(made.receives, made.sends, words, lanes)
 
     def _control(self, lanes: Lanes) -> None:
         self._spend(lanes, self.fabric.timing[Timing.MOVE].start(queue=True) + 1)
@@ -408,22 +465,22 @@ class Threads:
         """Find out what can be known by now."""
         while self.streams.resolve():
             self.progress += 1
-        rest: list[tuple[Work, int, np.ndarray | None]] = []
+        rest: list[tuple[Work, int, Token | None]] = []
         for work, unit, token in self.works:
-            at = work.lanes.mask & ~np.isnan(work.done)
-            fresh = at & np.isnan(self.unit[unit])
+            fresh = work.lanes.mask & work.over & self.busy[unit]
             np.copyto(self.unit[unit], work.done, where=fresh)
+            self.busy[unit] &= ~fresh
             if token is not None:
-                np.copyto(token, work.done, where=at & np.isnan(token))
+                token.keep(work.done, work.lanes.mask & work.over)
             if not work.known:
                 rest.append((work, unit, token))
         self.works = rest
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
         """Main threads wait until a unit has done what it was given before."""
-        while np.isnan(self.unit[unit][lanes.mask]).any():
+        while self.busy[unit][lanes.mask].any():
             self._settle()
-            if np.isnan(self.unit[unit][lanes.mask]).any():
+            if self.busy[unit][lanes.mask].any():
                 yield
         np.copyto(self.time, np.maximum(self.time, self.unit[unit]), where=lanes.mask)
 
@@ -436,8 +493,7 @@ class Threads:
             raise Unpredictable("a semaphore counts words without remote stores")
         assert op.semaphore is not None
         for _ in range(int(count)):
-            token = np.where(lanes.mask, self.time, ABSENT)
-            self.tokens.setdefault(op.semaphore, []).append(token)
+            self.tokens.setdefault(op.semaphore, []).append(Token.given(lanes, self.time))
 
     def _wait(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.semaphore is not None
@@ -453,23 +509,24 @@ class Threads:
     def _take(self, semaphore: int, count: int, lanes: Lanes) -> Steps:
         mask = lanes.mask
         while True:
-            if any(np.isnan(token[mask]).any() for token in self.tokens.get(semaphore, [])):
+            if any(token.promised[mask].any() for token in self.tokens.get(semaphore, [])):
                 self._settle()
-            held = [t for t in self.tokens.get(semaphore, []) if not (t == ABSENT).all()]
+            held = [t for t in self.tokens.get(semaphore, []) if (t.here | t.promised).any()]
             self.tokens[semaphore] = held
-            table = np.stack([np.full(mask.shape, ABSENT), *held])
-            promised = np.isnan(table)[:, mask].any()
-            enough = (np.isfinite(table).sum(axis=0)[mask] >= count).all()
+            promised = any(token.promised[mask].any() for token in held)
+            here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
+            enough = (here.sum(axis=0)[mask] >= count).all()
             if enough and (self.forced or not promised):
                 break
             yield
-        order = np.argsort(table, axis=0)  # promised ones come last
+        times = np.array([token.time for token in held]).reshape(here.shape)
+        order = np.lexsort((times, ~here), axis=0)  # the earliest first of those that are there
         for place in range(count):
             chosen = order[place]
-            when = np.take_along_axis(table, chosen[None], axis=0)[0]
+            when = np.take_along_axis(times, chosen[None], axis=0)[0]
             np.copyto(self.time, np.maximum(self.time, when), where=mask)
-            for number, token in enumerate(held, 1):
-                token[mask & (chosen == number)] = ABSENT
+            for number, token in enumerate(held):
+                token.take(mask & (chosen == number))
         self.progress += 1
 
     # --- remote stores --------------------------------------------------------

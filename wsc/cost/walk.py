@@ -14,10 +14,10 @@ import numpy as np
 
 from wsc.cost.again import Calls
 from wsc.cost.decisive import Scalars
-from wsc.cost.flows import Unpredictable
 from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
+from wsc.cost.unpredictable import Unpredictable
 from wsc.isa.expr import apply, names
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement
 from wsc.isa.statements import assigned, expressions, statements
@@ -40,7 +40,6 @@ class Walk(Threads):
         self._registers = frozenset(assigned(region.main))
         self._decisive = self._decisive_in_main
         self._number(region.main, ())
-        self.postponed = 0  # times
         self.calls = Calls(self.procedures)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = -1
@@ -57,26 +56,27 @@ class Walk(Threads):
     @property
     def end(self) -> int:
         """The cycle in which everything is done: threads, units, wavelets on their way out."""
-        units = self.unit[np.isfinite(self.unit)]
-        ends = (self.time.max(), units.max(initial=0), self.streams.drained)
+        units = self.unit.max(initial=0, where=~self.busy)
+        ends = (self.time.max(), units, self.streams.drained)
         return round(float(max(ends)))
 
     def _main(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
         for statement in body:
-            span = self.spans.setdefault(self._pass(statement, frame), Span(statement))
-            span.start = min(span.start, float(self.time[lanes.mask].min()))
+            start = float(self.time[lanes.mask].min())
+            span = self.spans.setdefault(self._pass(statement, frame), Span(statement, start))
+            span.start = min(span.start, start)
             outer, self.current = self.current, span
             head = float(self.time[lanes.mask].max())
             if isinstance(statement, Loop | If):
                 yield from self._nested(statement, frame, lanes)
-                span.end = max(span.end, head + self.fabric.timing[Timing.BRANCH].startup)
+                span.leave(head + self.fabric.timing[Timing.BRANCH].startup)
             else:
                 call = statement if isinstance(statement, Call) and lanes.whole else None
                 if call is None or not self._again(call, frame):
                     yield from self._block(self._alone(statement), frame, lanes)
                     if call is not None:
                         self.calls.learn(self)
-                span.end = max(span.end, float(self.time[lanes.mask].max()))
+                span.leave(float(self.time[lanes.mask].max()))
             self.current = outer
 
     def _number(self, body: Iterable[Statement], around: tuple[tuple[int, str], ...]) -> None:
@@ -93,21 +93,6 @@ class Walk(Threads):
         """Which time it is that a statement of main runs; such passes have the order of time."""
         around, number = self._places[id(statement)]
         return (*(part for loop, name in around for part in (loop, frame[name])), number)
-
-    def scattering(self) -> None:
-        """The statement that runs now takes blocks from the edge, which later ones may delay."""
-        self._scatter = self.current
-
-    def postpone(self, cycles: float) -> None:
-        """The last blocks of that statement come later, and what follows them."""
-        if not cycles:
-            return
-        self.postponed += 1
-        after = False
-        for span in self.spans.values():
-            after |= span is self._scatter
-            if after and span is not self.current:
-                span.end += cycles
 
     def _nested(self, statement: Loop | If, frame: Frame, lanes: Lanes) -> Steps:
         if isinstance(statement, If):
@@ -264,7 +249,7 @@ class Walk(Threads):
             for key, span in mine:
                 start, end = span.start + later * cycles, span.end + later * cycles
                 passed = (loop, turn + later, *key[2:])
-                self.spans[passed] = Span(span.statement, start, end, span.macs)
+                self.spans[passed] = Span(span.statement, start, end, True, span.macs)
 
     def _compared(self, loop: Loop) -> list[int]:
         """The sampled coordinates that guards in a loop compare with its counter."""

@@ -52,8 +52,8 @@ def follow(
     which is worth while for many messages.
 
     Returns:
-        For each tile the cycle in which its last wavelet has arrived, -1 where none does; and
-        the one after its own last one was off, -inf where none was.
+        For each tile the cycle after that in which its last wavelet has arrived, and the one after
+        its own last one was off; zero where there is none.
     """
     count, tiles = len(sends.target), width * height
     source = np.repeat(np.arange(tiles), np.diff(sends.begin))
@@ -70,8 +70,8 @@ def follow(
         lengths,
     ]
     tables = [
-        np.full(tiles, -1.0),
-        np.full(tiles, -np.inf),
+        np.zeros(tiles),
+        np.zeros(tiles),
         np.zeros(tiles),  # arrived, ended, late
         np.zeros(tiles * 5, np.int64),
         np.full(tiles * 5, -1),  # held, served
@@ -260,7 +260,7 @@ def _run(
                     heapq.heappush(events, (soonest, 0, count, ASK, following))
         if is_last:
             tile = target[message]
-            arrived[tile] = max(arrived[tile], time + more)
+            arrived[tile] = max(arrived[tile], time + more + 1)
             continue
         # The header goes on, and asks when it is at the head of the next buffer.
         stage[message] += 1

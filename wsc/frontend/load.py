@@ -29,6 +29,7 @@ from wsc.frontend.damage import (
 )
 from wsc.frontend.expansion import refuse_expansion
 from wsc.frontend.fold import INPUT_LIMIT, OUTPUT_LIMIT, STANDARD, fold_lowered, is_exact
+from wsc.frontend.in_place import show_accumulators
 from wsc.frontend.prepare import checkable, dense, named, refuse_newer_opsets, without_data
 from wsc.frontend.registry import find
 from wsc.frontend.spread import spread_inputs
@@ -40,6 +41,8 @@ from wsc.isa.files import refusal
 CALL_KEY = "wsc.call"
 # What the model says of the type of an output; ``Value.type`` is what was inferred.
 DECLARED_KEY = "wsc.declared"
+# What the model says of the shape of a node's output: for operators whose inputs do not say it.
+CLAIMED_KEY = "wsc.claimed"
 # How many dimensions an inner graph declares for an input.
 RANK_KEY = "wsc.rank"
 # Metadata of an input that was an initializer and is state now: its tensor at the start.
@@ -72,10 +75,14 @@ def load_model(
         model = _from_memory(source, weights)
     else:
         model = _from_file(source)
+    show_accumulators(model.graph)
     bind = bind or {}
     _settle_defaults(model.graph, bind, inputs)
     if prepare is not None:
         prepare(model)
+    from wsc.frontend.differentiated import bind_gradients  # it stands on what is lowered
+
+    bind_gradients(model)
     dims = spread_inputs(model.graph, dims or {})
     give_shapes(model.graph, bind, dims)
     bind_inputs(model.graph, bind, dims)
@@ -140,6 +147,7 @@ def _forget_claims(graph: ir.Graph) -> None:
                 value.shape = ir.Shape(value.const_value.shape.numpy())
     for node in graph.all_nodes():
         for output in node.outputs:
+            output.meta[CLAIMED_KEY] = output.shape
             output.shape = None
 
 

@@ -155,6 +155,12 @@ class Call:
             raise Unsupported(f"input {index} is missing")
         return self._shown[index] if index in self._shown else self._fetch(value)
 
+    def fetched(self, value: ir.Value | None) -> Item:
+        """What a value of the model stands for that is no input of this node."""
+        if value is None:
+            raise Unsupported("a value that is missing")
+        return self._fetch(value)
+
     def arg(self, index: int) -> Value:
         """An input as a value of the graph.
 
@@ -184,6 +190,20 @@ class Call:
     def inline(self, graph: ir.Graph, inputs: Sequence[Item], name: str) -> list[Item]:
         """The outputs of a graph attribute for these inputs; its nodes stand under ``name``."""
         return self._lower(graph, inputs, name)
+
+    def node_of(
+        self,
+        op_type: str,
+        inputs: Sequence[Item | None],
+        attributes: Sequence[ir.Attr] = (),
+        outputs: int = 1,
+    ) -> list[Item]:
+        """The outputs of another ONNX node, lowered under this one's name."""
+        values = [None if item is None else ir.Value() for item in inputs]
+        node = ir.Node("", op_type, values, attributes, num_outputs=outputs, name=op_type)
+        entering = [value for value in values if value is not None]
+        graph = ir.Graph(entering, node.outputs, nodes=[node], name=op_type)
+        return self._lower(graph, [item for item in inputs if item is not None], "again")
 
     def maybe(self, index: int) -> Value | None:
         """An optional input."""
@@ -262,6 +282,11 @@ class Call:
             return None if attribute is None else read(attribute)
         except TypeError:  # of a domain that the checker does not know, or not UTF-8
             raise Unsupported(f"attribute {name} is of the wrong type") from None
+
+    def all_attributes(self) -> list[ir.Attr]:
+        """Every attribute of the node, for another node that means the same by them."""
+        self._read.update(self.node.attributes)
+        return list(self.node.attributes.values())
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""

@@ -635,6 +635,30 @@ class GraphBuilder:
 
     # --- result --------------------------------------------------------------------
 
+    def stand_in(self, type_: Type) -> Value:
+        """A value of which only the type matters: what reads it is linear, and is not needed.
+
+        So it is for the forward pass of an operator whose derivative is asked for.
+        """
+
+        def load() -> np.ndarray:
+            raise AssertionError("the values of a stand-in")
+
+        return self.state(self._free("any"), type_, load)
+
+    def _free(self, hint: str) -> str:
+        """A name that nothing has yet, within the scope."""
+        name, count = f"{self._scope}.{hint}", 0
+        while name in self._taken:
+            count += 1
+            name = f"{self._scope}.{hint}~{count}"
+        return name
+
+    def so_far(self) -> Graph:
+        """All that there is now, needed or not; a graph without outputs."""
+        constants = tuple(self._constants.values())
+        return Graph(self.name, tuple(self._inputs), (), constants, tuple(self._nodes))
+
     def finish(self, outputs: Sequence[GraphOutput]) -> Graph:
         """The graph; nodes and constants that no output needs are left out."""
         needed = {name for output in outputs for name in output.values}

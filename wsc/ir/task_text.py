@@ -37,6 +37,7 @@ _CLASSES: dict[str, Any] = {
         graph.Pad,
         graph.Expand,
         tasks.Run,
+        tasks.Steps,
         *tasks.TASKS.values(),
     )
 }
@@ -72,6 +73,7 @@ def print_placed(placed: Placed) -> str:
         lines.append(f"buffer {show(buffer)}" + (f" at {at}" if at is not None else ""))
     lines += [f"task {show(task)}" for task in placed.tasks]
     lines += [f"layers {show(run)}" for run in placed.layers]
+    lines += [] if placed.steps is None else [f"steps {show(placed.steps)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -87,6 +89,7 @@ def parse_placed(text: str) -> Placed:
     found: list[Any] = []
     layers: list[Any] = []
     addresses: dict[str, int] = {}
+    steps: Any = None
     for number, line in enumerate(text.splitlines(), 1):
         head, _, rest = line.partition(" ")
         try:
@@ -104,11 +107,14 @@ def parse_placed(text: str) -> Placed:
                 found.append(_read(rest))
             elif head == "layers":
                 layers.append(_read(rest))
+            elif head == "steps":
+                steps = _read(rest)
             else:
                 raise ValueError(f"'{head}' starts no line")
         except (ValueError, SyntaxError, KeyError, TypeError) as error:
             raise ValueError(f"line {number}: {error}") from error
-    return Placed(name, mesh, tuple(edge), tuple(buffers), tuple(found), tuple(layers), addresses)
+    parts = (tuple(edge), tuple(buffers), tuple(found), tuple(layers))
+    return Placed(name, mesh, *parts, addresses, steps)
 
 
 def _read(text: str) -> Any:

@@ -159,7 +159,7 @@ class ContractTask(Task):
 
     x_label: the label along x: an output label (each tile computes its own block), or a
       summed one (``reduce``: partial sums are reduced along the row to the block's owner).
-    y_label: the output label along y, or "".
+    y_label: the output label along y, a summed one (``combined``), or "".
     weight: edge tensor streamed as b, or "".
     chunk: outputs of ``n_label`` accumulated at a time (reduce).
     accumulator: f32 buffer: two chunks (reduce; three if relieved), or the f32 sums of an f16
@@ -171,6 +171,8 @@ class ContractTask(Task):
       not ordered).
     sums: f32 buffer of the owner's sums when the result is f16 (reduce); else the
       result itself holds them.
+    combined: the axis along which a summed label lies whose partial sums are added up in all tiles,
+      or "" (not reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -191,6 +193,7 @@ class ContractTask(Task):
     accumulator: Scratch[str] = ""
     arrivals: Scratch[str] = ""
     sums: Scratch[str] = ""
+    combined: Fact[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +277,25 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """Tasks ``start`` to ``end - 1`` are those of a step, of which a run makes ``count``.
+
+    What is before them is done once, and what is behind them when all steps are done.
+    """
+
+    start: int
+    end: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A placed program.
 
     buffers: every buffer that a task names. layers: tasks that are the same in turn after turn,
     but for the names of buffers, of edge tensors and of nodes. addresses: buffer -> byte address,
-    empty before the memory pass.
+    empty before the memory pass. steps: the tasks that are done again and again, None if all are
+    done once.
     """
 
     name: str
@@ -289,6 +305,15 @@ class Placed:
     tasks: tuple[Task, ...]
     layers: tuple[Run, ...] = ()
     addresses: dict[str, int] = field(default_factory=dict)
+    steps: Steps | None = None
+
+    def parts(self) -> tuple[range, range, range]:
+        """The tasks that are done once, those of a step, and those at the end."""
+        count = len(self.tasks)
+        if self.steps is None:
+            return range(count), range(count, count), range(count, count)
+        start, end = self.steps.start, self.steps.end
+        return range(start), range(start, end), range(end, count)
 
 
 def roles(kind: type[Task]) -> dict[str, Role]:

@@ -35,7 +35,6 @@ from wsc.kernels.elementwise import emit_map
 from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
-from wsc.kernels.registers import compact
 from wsc.kernels.scatter import emit_scatter
 from wsc.kernels.transfer import emit_load, emit_lookup, emit_store
 
@@ -65,11 +64,7 @@ def emit(task: Task, context: Context) -> Emission:
     """
     emission = KERNELS[type(task)](task, context)
     _check(task, emission)
-    return replace(
-        emission,
-        operands=operand_names(task),
-        body=compact(emission.body, set(assigned(emission.body))),
-    )
+    return replace(emission, operands=operand_names(task))
 
 
 def _check(task: Task, emission: Emission) -> None:

@@ -132,7 +132,7 @@ class Asm:
         """``value * factor``; an instruction even for a factor of one, if it needs a register.
 
         For factors that depend on the mesh: bodies keep their form, and so share a procedure. A
-        factor that is one in all of them goes then (``wsc.passes.share.plainer``).
+        factor that is one in all of them goes then (``wsc.kernels.scalars.plainer``).
         """
         return self._always(hint, "*", value, factor)
 

@@ -11,6 +11,7 @@ from math import log2
 
 from wsc.collectives import Machine
 from wsc.errors import CompileError
+from wsc.flows import REGION
 from wsc.isa.expr import H, Int, Name, W, X, Y
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.program import (
@@ -33,7 +34,6 @@ from wsc.isa.verifier import verify
 from wsc.kernels import collectives
 from wsc.kernels.asm import Asm, At
 from wsc.kernels.draft import BUFFER, COLUMN, ROW, Collective, Vector, relation
-from wsc.kernels.flows import REGION
 from wsc.kernels.tree import tree
 
 FIRST = X + Y  # zero in tile 0 alone, and the number of a tile in its line

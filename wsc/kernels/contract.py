@@ -11,6 +11,9 @@ on the owner, and with it the order of the additions. The ordered reduce form ha
 the first column to the last; from there the sums go back west to the owner.
 
 Local form: each tile sums its own outputs completely.
+
+Down form: a summed label lies along y, as tokens do where activations are. Each tile sums over its
+own part of it, and the tiles of a column add up what they have. So is the gradient of a weight.
 """
 
 from __future__ import annotations
@@ -18,15 +21,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
 from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
-from wsc.isa.program import Dim, Direction, Extent, Fabric, Transfer
+from wsc.isa.program import Dim, Direction, Extent, Transfer
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.flows import REGION, WEIGHTS
-from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED
+from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LINES
 from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -110,7 +113,7 @@ def weight_feed(
         offset = offset + Name(label) * stride
     return Transfer(
         Direction.FEED,
-        WEIGHTS.name,
+        WEIGHTS.strand.name,
         REGION,
         Side.NORTH,
         None,
@@ -134,13 +137,15 @@ def emit_contract(task: ContractTask, context: Context) -> Emission:
 def _weights(task: ContractTask, labels: Sequence[str]) -> Source:
     if task.b is not None:
         return operand(task.index_b, task.b)
-    return Fabric(WEIGHTS.name, tuple(labels))
+    return WEIGHTS.strand.queue(tuple(labels))
 
 
 def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
     name = f"{kind}_{'streamed' if task.weight else 'resident'}"
+    if task.combined:
+        return f"{name}_over_{LINES[task.combined].name}s"
     return f"{name}_ordered" if task.ordered else name
 
 
@@ -171,6 +176,10 @@ def _local(task: ContractTask, context: Context) -> Emission:
         dims=[*steps, *tokens],
         keep=frozenset(labels.split),
     )
+    if task.combined:
+        # Each tile has the sums over its own part of the label: the line adds them up.
+        line, wide = LINES[task.combined].name, F32 if task.accumulator else task.out.dtype
+        asm.call(f"{line}_all_add_{wide.value}", buffer=total.base, count=room)
     if task.accumulator:
         asm.vector(
             "narrow",
@@ -181,6 +190,9 @@ def _local(task: ContractTask, context: Context) -> Emission:
         )
     feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
     doc = ("Each tile sums its own outputs: one multiply-accumulate over its tokens per weight.",)
+    if task.combined:
+        lines = f"{LINES[task.combined].name}s"
+        doc = (f"Each tile sums its part of its outputs; the parts are added up over {lines}.",)
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 
@@ -212,13 +224,11 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     with asm.loop("owner", owners) as owner, asm.loop("part", -(-block // task.chunk)) as part:
         within = asm.times("within", part, task.chunk)
         begin = asm.times("begin", owner, block)
-        first = asm.set(asm.register("first"), begin + within)
-        count = asm.set(asm.register("count"), Int(labels.size[n]) - first)
-        left = asm.set(asm.register("left"), Int(block) - within)
-        asm.set(count, minimum(count, left))
-        asm.set(count, minimum(count, task.chunk))
-        asm.set(count, maximum(count, 0))
-        words = asm.set(asm.register("words"), count * room)
+        first = asm.let("first", begin + within)
+        rest = asm.let("rest", minimum(Int(labels.size[n]) - first, Int(block) - within))
+        rest = asm.let("rest", minimum(rest, task.chunk))
+        count = asm.let("count", maximum(rest, 0))
+        words = asm.let("words", count * room)
         asm.wait(CHAIN_DONE, 1)
         following: Expr = 2 * Name(task.accumulator) + half - half_base
         if task.relieved:

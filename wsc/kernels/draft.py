@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from wsc.flows import REGION
 from wsc.isa.expr import Expr, ExprLike, H, Name, W, X, Y, binary
 from wsc.isa.program import Fabric, Position, Route, Statement
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At
-from wsc.kernels.flows import REGION
 
 RAMP = Side.RAMP
 BUFFER = Name("v")

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from wsc.flows import COLUMN_CAST, EAST, NORTH, ROOT_X, ROOT_Y, ROW_CAST, SOUTH, WEST, Cast, Chain
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
-from wsc.isa.program import Asynchronous, Fabric, Procedure, Statement
+from wsc.isa.program import Asynchronous, Procedure, Statement
 from wsc.isa.statements import calls
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
-from wsc.kernels.flows import ROOT_X, ROOT_Y
 
 CHAIN_DONE = 0
 ARRIVED = 1
@@ -54,13 +54,13 @@ class Line:
     along: Name
     size: Name
     root: Expr
-    up: str
-    down: str
-    cast: str
+    up: Chain
+    down: Chain
+    cast: Cast
 
 
-ROW = Line("row", X, W, ROOT_X, "east", "west", "row_cast")
-COLUMN = Line("column", Y, H, ROOT_Y, "south", "north", "column_cast")
+ROW = Line("row", X, W, ROOT_X, EAST, WEST, ROW_CAST)
+COLUMN = Line("column", Y, H, ROOT_Y, SOUTH, NORTH, COLUMN_CAST)
 LINES = {"x": ROW, "y": COLUMN}
 
 
@@ -69,12 +69,12 @@ def words(asm: Asm, base: Name, count: Name, dtype: DType) -> tuple[At, list[tup
     return At(base, {"i": dtype.bytes}), [("i", count)]
 
 
-def _parity(asm: Asm, line: Line, emit: Callable[[str, str], None]) -> None:
-    """``emit(send, receive)`` with the suffixes of the flows for even and for odd tiles."""
+def _parity(asm: Asm, line: Line, emit: Callable[[int, int], None]) -> None:
+    """``emit(send, receive)``, which strands of a chain these are, for even and for odd tiles."""
     with asm.when(line.along % 2, "==", 0):
-        emit("even", "odd")
+        emit(0, 1)
     with asm.otherwise():
-        emit("odd", "even")
+        emit(1, 0)
 
 
 def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Procedure:
@@ -90,8 +90,8 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Pro
     memory, dims = words(asm, source, count, dtype)
     first, last = (Int(0), line.size - 1) if upwards else (line.size - 1, Int(0))
 
-    def emit(send: str, receive: str) -> None:
-        out, came = Fabric(f"{towards}_{send}"), Fabric(f"{towards}_{receive}")
+    def emit(send: int, receive: int) -> None:
+        out, came = towards.strands[send].queue(), towards.strands[receive].queue()
         with asm.when(line.along, "==", first):
             asm.vector("mov", dtype, out, memory, dims=dims, asynchronous=unit)
         with asm.otherwise():
@@ -100,10 +100,10 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Pro
     with asm.when(line.along, "!=", last):
         _parity(asm, line, emit)
     return Procedure(
-        f"chain_{towards}_{op}_{dtype.value}",
+        f"chain_{towards.name}_{op}_{dtype.value}",
         (source.name, count.name),
         asm.body,
-        (f"Pass count words {towards}: those that arrive, combined with the source.",),
+        (f"Pass count words {towards.name}: those that arrive, combined with the source.",),
     )
 
 
@@ -123,12 +123,12 @@ def take(
     result = At(target, memory.strides)
     first = Int(0) if upwards else line.size - 1
 
-    def emit(send: str, receive: str) -> None:
+    def emit(send: int, receive: int) -> None:
         asm.vector(
             op,
             dtype,
             result,
-            Fabric(f"{towards}_{receive}"),
+            towards.strands[receive].queue(),
             memory,
             dims=dims,
             asynchronous=unit,
@@ -140,10 +140,10 @@ def take(
         _parity(asm, line, emit)
     suffix = "_async" if asynchronous else ""
     return Procedure(
-        f"take_{towards}_{op}_{dtype.value}{suffix}",
+        f"take_{towards.name}_{op}_{dtype.value}{suffix}",
         (target.name, source.name, count.name),
         asm.body,
-        (f"End of a chain that runs {towards}: target = source combined with what arrives.",),
+        (f"End of a chain that runs {towards.name}: target = source combined with what arrives.",),
     )
 
 
@@ -169,8 +169,8 @@ def arrive(units: Units) -> Procedure:
     memory, dims = words(asm, target, count, DType.F32)
     unit = Asynchronous(units.arrival, ARRIVED)
 
-    def emit(send: str, receive: str) -> None:
-        source = Fabric(f"west_{receive}")
+    def emit(send: int, receive: int) -> None:
+        source = WEST.strands[receive].queue()
         asm.vector("mov", DType.F32, memory, source, dims=dims, asynchronous=unit)
 
     _parity(asm, ROW, emit)
@@ -193,8 +193,8 @@ def turn(units: Units) -> Procedure:
     memory, dims = words(asm, source, count, DType.F32)
     unit = Asynchronous(units.up, CHAIN_DONE)
 
-    def emit(send: str, receive: str) -> None:
-        out, came = Fabric(f"west_{send}"), Fabric(f"east_{receive}")
+    def emit(send: int, receive: int) -> None:
+        out, came = WEST.strands[send].queue(), EAST.strands[receive].queue()
         asm.vector("add", DType.F32, out, came, memory, dims=dims, asynchronous=unit)
 
     with asm.when(X, "==", W - 1):
@@ -213,8 +213,8 @@ def forward(units: Units) -> Procedure:
     count = asm.register("count")
     unit = Asynchronous(units.arrival, ARRIVED)
 
-    def emit(send: str, receive: str) -> None:
-        out, came = Fabric(f"west_{send}"), Fabric(f"west_{receive}")
+    def emit(send: int, receive: int) -> None:
+        out, came = WEST.strands[send].queue(), WEST.strands[receive].queue()
         asm.vector("mov", DType.F32, out, came, dims=[("i", count)], asynchronous=unit)
 
     with asm.when(X, ">", 0):
@@ -235,16 +235,16 @@ def all_reduce(line: Line, op: str, dtype: DType) -> Procedure:
     suffix = f"{op}_{dtype.value}"
     with asm.when(line.along, "==", line.root):
         for direction in (line.up, line.down):
-            asm.call(f"take_{direction}_{suffix}", target=buffer, source=buffer, count=count)
+            asm.call(f"take_{direction.name}_{suffix}", target=buffer, source=buffer, count=count)
         with asm.when(line.size, ">", 1):
-            asm.vector("mov", dtype, Fabric(line.cast), memory, dims=dims)
+            asm.vector("mov", dtype, line.cast.strand.queue(), memory, dims=dims)
     with asm.otherwise():
         with asm.when(line.along, "<", line.root):
-            asm.call(f"chain_{line.up}_{suffix}", source=buffer, count=count)
+            asm.call(f"chain_{line.up.name}_{suffix}", source=buffer, count=count)
         with asm.otherwise():
-            asm.call(f"chain_{line.down}_{suffix}", source=buffer, count=count)
+            asm.call(f"chain_{line.down.name}_{suffix}", source=buffer, count=count)
         asm.wait(CHAIN_DONE, 1)
-        asm.vector("mov", dtype, memory, Fabric(line.cast), dims=dims)
+        asm.vector("mov", dtype, memory, line.cast.strand.queue(), dims=dims)
     return Procedure(
         f"{line.name}_all_{suffix}",
         (buffer.name, count.name),

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, Name, maximum, minimum
-from wsc.isa.program import Extent, Fabric, Op, Scalar
+from wsc.isa.program import Extent, Op, Scalar
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
@@ -87,9 +87,9 @@ class _Mover:
         line = LINES[self.spread[0]]
         word = At(Name(SYNC), {"i": DType.I32.bytes})
         with asm.when(line.along, "==", line.root):
-            asm.vector("mov", DType.I32, Fabric(line.cast), word, dims=[("i", Int(1))])
+            asm.vector("mov", DType.I32, line.cast.strand.queue(), word, dims=[("i", Int(1))])
         with asm.otherwise():
-            asm.vector("mov", DType.I32, word, Fabric(line.cast), dims=[("i", Int(1))])
+            asm.vector("mov", DType.I32, word, line.cast.strand.queue(), dims=[("i", Int(1))])
 
     def _wait(self) -> None:
         """Wait for the words that come; of a line that is broadcast to, only its root gets any."""
@@ -113,9 +113,9 @@ class _Mover:
         memory = At(Name(out.buffer), {"i": dtype.bytes})
         dims = [("i", Int(size // dtype.bytes))]
         with asm.when(line.along, "==", line.root):
-            asm.vector("mov", dtype, Fabric(line.cast), memory, dims=dims)
+            asm.vector("mov", dtype, line.cast.strand.queue(), memory, dims=dims)
         with asm.otherwise():
-            asm.vector("mov", dtype, memory, Fabric(line.cast), dims=dims)
+            asm.vector("mov", dtype, memory, line.cast.strand.queue(), dims=dims)
 
     def _runs(self) -> None:
         """Of each run, what the tile holds of it."""

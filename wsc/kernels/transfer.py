@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from wsc.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
 from wsc.ir.tasks import Load, LookupTask, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
-from wsc.isa.program import Dim, Direction, Extent, Fabric, Lookup, Transfer
+from wsc.isa.program import Dim, Direction, Extent, Lookup, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
 from wsc.layout import View, is_plain, start, valid
 
 ROW = "r"
@@ -69,12 +69,12 @@ def emit_load(task: Load, context: Context) -> Emission:
     if task.fill is not None:
         asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
     split = task.out.on("y") is not None
-    flow = SCATTER if split else WEIGHTS
-    asm.vector("mov", task.out.dtype, memory, Fabric(flow.name), dims=dims)
+    strand = (SCATTER if split else WEIGHTS).strand
+    asm.vector("mov", task.out.dtype, memory, strand.queue(), dims=dims)
     offset, walk = _walk(task.out, context)
     feed = Transfer(
         Direction.FEED,
-        flow.name,
+        strand.name,
         REGION,
         Side.NORTH,
         None,
@@ -97,7 +97,7 @@ def emit_store(task: Store, context: Context) -> Emission:
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
 
     def send() -> None:
-        asm.vector("mov", task.value.dtype, Fabric(COLLECT.name), memory, dims=dims)
+        asm.vector("mov", task.value.dtype, COLLECT.strand.queue(), memory, dims=dims)
 
     if split:
         _collect(asm, send, across)
@@ -113,7 +113,7 @@ def emit_store(task: Store, context: Context) -> Emission:
         walk = (Dim("once", binary("==", X, 0)), *walk)
     drain = Transfer(
         Direction.DRAIN,
-        COLLECT.name,
+        COLLECT.strand.name,
         REGION,
         Side.NORTH,
         None,
@@ -130,9 +130,9 @@ def _collect(asm: Asm, send: Callable[[], None], across: bool) -> None:
     def block() -> None:
         send()
         with asm.when(Y, "<", H - 1):
-            asm.control(Control.ADVANCE, COLLECT.name)
+            asm.control(Control.ADVANCE, COLLECT.strand.name)
         with asm.otherwise():
-            asm.control(Control.RESET, COLLECT.name)
+            asm.control(Control.RESET, COLLECT.strand.name)
 
     if across:
         block()
@@ -149,7 +149,7 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
     count = math.prod(extent.size for extent in indices.extents)
     numbers = At(Name(indices.buffer), {"i": DType.I32.bytes})
     with asm.when(X + Y, "==", 0):
-        asm.vector("mov", DType.I32, Fabric(INDICES.name), numbers, dims=[("i", count)])
+        asm.vector("mov", DType.I32, INDICES.strand.queue(), numbers, dims=[("i", count)])
     features = len(task.out.extents) - (len(tensor.shape) - 1)
     _take_rows(task, context, asm, features)
     strides = row_major(tensor.shape)
@@ -162,14 +162,14 @@ def emit_lookup(task: LookupTask, context: Context) -> Emission:
     offset, walk = _drop_ones(offset, dims)
     feed = Transfer(
         Direction.FEED,
-        WEIGHTS.name,
+        WEIGHTS.strand.name,
         REGION,
         Side.NORTH,
         None,
         task.table,
         offset,
         walk,
-        lookup=Lookup("row", count, INDICES.name, Side.WEST, 0),
+        lookup=Lookup("row", count, INDICES.strand.name, Side.WEST, 0),
         nodes=task.origin,
     )
     doc = ("Row numbers go out, rows come in; each tile keeps the rows of its tokens.",)
@@ -182,7 +182,7 @@ def _take_rows(task: LookupTask, context: Context, asm: Asm, features: int) -> N
     width = [(f"f{i}", valid(extent, context.mesh)) for i, extent in enumerate(columns)]
     kept = {f"f{i}": s for i, s in enumerate(task.out.strides[features:])}
     dtype = task.out.dtype
-    arrivals = Fabric(WEIGHTS.name)
+    arrivals = WEIGHTS.strand.queue()
     trash = At(Name(task.scratch))
     split = next((i for i, extent in enumerate(tokens) if extent.axis == "y"), None)
 

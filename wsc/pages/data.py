@@ -19,9 +19,10 @@ from wsc.cost.predict import Prediction
 from wsc.isa.expr import evaluate
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import listing
-from wsc.isa.program import Call, Program, Region
+from wsc.isa.program import Call, Direction, Program, Region
 from wsc.isa.shown import escaped, named
-from wsc.views.inspect import all_nodes, held_bytes, numbered, occupied, sram_use
+from wsc.pages.network import network
+from wsc.views.inspect import held_bytes, numbered, occupied, sram_use
 from wsc.views.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
 SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
@@ -108,6 +109,8 @@ def estimate_data(
             cycles=row.cycles,
             added=row.cycles,
             predicted=row.cycles,
+            call=row.number,
+            moved=row.moved,
         )
         for row in rows
     ]
@@ -144,6 +147,7 @@ def _program_data(
         "tiles": [program.width, program.height],
         "kernels": [_kernel(row, program, fabric) for row in rows],
         "nodes": _nodes(program, rows, block),
+        "graph": network(program, rows),
         "lines": _lines(program, rows),
         "routes": _routes(program, block),
         "memory": [
@@ -291,7 +295,9 @@ def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
         "added": row.added,
         "predicted": row.predicted,
         "macs": row.total_macs,
-        "bytes": row.bound.io * fabric.io_bytes_per_cycle,
+        "bytes": max(row.moved.values(), default=0),
+        "brought": row.moved.get(Direction.FEED, 0),
+        "taken": row.moved.get(Direction.DRAIN, 0),
         "bound": row.bound.limit if row.bound.roofline else "",
         "roofline": row.bound.roofline,
         "of_bound": row.utilization if row.bound.roofline else None,
@@ -300,9 +306,14 @@ def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
 
 
 def _nodes(program: Program, rows: Sequence[KernelRow], block: int) -> dict[str, Any]:
-    """What each ONNX node became: its cycles, tensors, and the columns and rows that hold them."""
+    """What each ONNX node became: its cycles, tensors, and the columns and rows that hold them.
+
+    Nodes of a loop's turns are one, by the name that stands in the text.
+    """
     found: dict[str, dict[str, Any]] = {
-        name: {"cycles": 0, "tensors": [], "columns": [], "rows": []} for name in all_nodes(program)
+        name: {"cycles": 0, "tensors": [], "columns": [], "rows": []}
+        for line in listing(program)
+        for name in line.nodes
     }
     for row in rows:
         for name in row.nodes:
@@ -331,7 +342,9 @@ def _lines(program: Program, rows: Sequence[KernelRow]) -> list[list[Any]]:
         text = item.line.text
         if text.startswith("proc "):
             cycles = by_name.get(text.removeprefix("proc ").split("(", 1)[0])
-        made.append([item.number, escaped(text)[:LONGEST], list(item.nodes), cycles])
+        # A line of a procedure has no marks of its own: it has those of the procedure's callers.
+        marks = item.line.nodes or item.nodes
+        made.append([item.number, escaped(text)[:LONGEST], list(marks), cycles])
     return made
 
 

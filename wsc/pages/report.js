@@ -354,6 +354,47 @@ function display(number) {
     at("timeline").append(picture);
   }
 
+  // --- network ----------------------------------------------------------------------
+
+  function network() {
+    const { boxes, arrows } = data.graph;
+    const wide = 190, high = 30, across = 210, down = 58;  // of a box; from one to the next
+    const columns = boxes.reduce((most, box) => Math.max(most, box.place + 1), 1);
+    const layers = boxes.reduce((most, box) => Math.max(most, box.layer + 1), 1);
+    const counts = new Map();
+    for (const box of boxes) counts.set(box.layer, (counts.get(box.layer) || 0) + 1);
+    // Layers stand in the middle.
+    const left = (box) => (box.place + (columns - counts.get(box.layer)) / 2) * across + 8;
+    const above = (box) => box.layer * down + 8;
+    const most = boxes.reduce((largestSoFar, box) => Math.max(largestSoFar, box.cycles), 1);
+    const picture = make("svg", { width: columns * across + 16, height: layers * down + 16 });
+    for (const arrow of arrows) {
+      const [giver, taker] = [boxes[arrow.from], boxes[arrow.to]];
+      const x1 = left(giver) + wide / 2, y1 = above(giver) + high, x2 = left(taker) + wide / 2, y2 = above(taker);
+      const d = arrow.back
+        ? `M${left(giver) + wide},${y1 - high / 2} C${left(giver) + wide + 40},${y1} ${left(taker) + wide + 40},${y2} ${left(taker) + wide},${y2 + high / 2}`
+        : `M${x1},${y1} C${x1},${(y1 + y2) / 2} ${x2},${(y1 + y2) / 2} ${x2},${y2}`;
+      picture.append(make("path", { class: arrow.back ? "flow back" : "flow", d },
+        make("title", {}, `${arrow.tensors.join(", ")}: from ${giver.name} to ${taker.name}${arrow.back ? ", in the next turn" : ""}`)));
+    }
+    const drawn = boxes.map((box) => {
+      const [x, y] = [left(box), above(box)];
+      const short = box.name.length > 27 ? `...${box.name.slice(-25)}` : box.name;
+      const head = box.kind ? `${box.kind} ${box.name}` : `${box.name}: ${count(box.cycles)} cycles added, ${count(box.brought)} bytes over the edge`;
+      const bar = (box.cycles / most) * wide;
+      const made = make("g", { class: "box", onclick: () => box.kind || chooseNodes(box.nodes, box.line) },
+        make("title", {}, head),
+        make("rect", { class: box.kind ? "end" : "node", x, y, width: wide, height: high, rx: box.kind ? 14 : 2 }),
+        make("rect", { x, y: y + high - 4, width: Math.max(bar, 0), height: 4, fill: "#d95f0e" }),
+        make("text", { x: x + 6, y: y + 12 }, short),
+        make("text", { x: x + 6, y: y + 24, class: "small" }, box.kind || `${count(box.cycles)} cycles (${percent(box.cycles / Math.max(data.cycles, 1))})`));
+      picture.append(made);
+      return made;
+    });
+    at("graph").append(picture);
+    listeners.push(() => drawn.forEach((item, place) => item.classList.toggle("chosen", shares(boxes[place].nodes))));
+  }
+
   // --- assembly ---------------------------------------------------------------------
 
   function assembly() {
@@ -409,6 +450,44 @@ function display(number) {
     picture.append(make("text", { x: (wide + left) / 2, y: tall - 4, "text-anchor": "middle" }, "multiply-accumulates for each byte over the edge"),
       make("text", { x: left + 6, y: 20 }, "multiply-accumulates a cycle"));
     at("roof").append(picture);
+  }
+
+  // --- the edge over time -----------------------------------------------------------
+
+  // What the edge moved and the cores multiplied, as parts of what they could: each kernel's share is
+  // spread evenly over its time, from its first tile's start to its last one's end.
+  function edge() {
+    const parts = 240, wide = 1200, tall = 160, top = 16, whole = Math.max(data.cycles, 1);
+    const kinds = [
+      ["bytes in", "brought", data.roof.io, "#d95f0e"],
+      ["bytes out", "taken", data.roof.io, "#b2182b"],
+      ["multiply-accumulates, repeated ones too", "macs", data.roof.compute, "#2c7fb8"],
+    ];
+    const picture = make("svg", { viewBox: `0 0 ${wide} ${tall + 20}` });
+    for (const share of [0, 0.5, 1]) {
+      const y = top + (1 - share) * (tall - top - 8);
+      picture.append(make("line", { class: "grid", x1: 0, x2: wide, y1: y, y2: y }), make("text", { x: 2, y: y - 2 }, percent(share)));
+    }
+    const legend = make("p");
+    for (const [name, key, most, ink] of kinds) {
+      const series = new Array(parts).fill(0);
+      for (const row of data.kernels) {
+        if (!row[key]) continue;
+        // A kernel that took no time has its share in the part that it lies in.
+        const first = (row.start / whole) * parts, last = Math.max((row.end / whole) * parts, first + 1e-9);
+        for (let part = Math.floor(first); part < Math.min(last, parts); part += 1) {
+          const inside = Math.min(part + 1, last) - Math.max(part, first);
+          series[part] += ((row[key] * inside) / (last - first)) / ((whole / parts) * most);
+        }
+      }
+      const up = (value) => top + (1 - Math.min(value, 1)) * (tall - top - 8);
+      const points = series.flatMap((value, part) => [`${(part / parts) * wide},${up(value)}`, `${((part + 1) / parts) * wide},${up(value)}`]);
+      picture.append(make("path", { d: `M${points.join(" L")}`, fill: "none", stroke: ink, "stroke-width": 1.5 }, make("title", {}, name)));
+      const total = data.kernels.reduce((sum, row) => sum + (row[key] || 0), 0);
+      legend.append(make("span", { style: `display:inline-block;width:.8rem;height:.8rem;background:${ink}` }), ` ${name}: ${percent(total / (whole * most))} of what ${key === "macs" ? "all cores" : "the edge"} could in this time `);
+    }
+    picture.append(make("text", { x: 0, y: tall + 14 }, "cycle 0"), make("text", { x: wide, y: tall + 14, "text-anchor": "end" }, count(data.cycles)));
+    at("io").append(picture, legend, make("p", { class: "hint" }, "Each kernel's share is spread evenly over its time."));
   }
 
   // --- memory and energy ------------------------------------------------------------
@@ -474,7 +553,7 @@ function display(number) {
     }
   }
 
-  for (const part of [several, top, mesh, tile, advice, waits, kernels, timeline, assembly, roofline, memory]) part();
+  for (const part of [several, top, mesh, tile, advice, waits, kernels, timeline, network, assembly, roofline, edge, memory]) part();
   choose({ x: Math.floor(data.width / 2), y: Math.floor(data.height / 2) });
 }
 

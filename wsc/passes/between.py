@@ -14,6 +14,7 @@ from typing import ClassVar
 from wsc.ir.check import infer
 from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Type
 from wsc.ir.regroup import Turn, adapted, delayed, joins, place
+from wsc.naming import fresh_name
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.simplify import drop_dead, faults, tidy
 from wsc.passes.stage import Pass
@@ -139,7 +140,7 @@ class _Later:
         if made is not None and isinstance(made.op, Move):
             source, steps = made.inputs[0], (*_steps(made), *steps)
             origin = tuple(dict.fromkeys((*made.origin, *origin)))
-        name = self._fresh(f"{node.output}.{value}")
+        name = fresh_name(node.output, value, self.types)
         self._add(Node(name, Move(tidy(steps)), (source,), name, node.type, origin), node.output)
         self.users[name] = [node.output]
         return name
@@ -151,11 +152,6 @@ class _Later:
         self.users.setdefault(node.inputs[0], []).append(node.output)
         self.ahead.setdefault(host, []).append(node.output)
         self.host[node.output] = host
-
-    def _fresh(self, name: str) -> str:
-        while name in self.types:
-            name += "'"
-        return name
 
     # --- what is moved alike is moved once ----------------------------------------------
 
@@ -176,7 +172,7 @@ class _Later:
             if len(parts) < 2:
                 continue
             first = self.nodes[min(parts, key=order.__getitem__)]
-            name = self._fresh(f"{first.output}.whole")
+            name = fresh_name(first.output, "whole", self.types)
             whole = Node(name, Move(steps), (source,), name, first.type, first.origin)
             self._add(whole, first.output)
             for value, cut in parts.items():

@@ -41,6 +41,7 @@ from wsc.ir.graph import (
 from wsc.isa.fabric import Fabric
 from wsc.isa.types import DType
 from wsc.layout import Mesh, block
+from wsc.naming import fresh_name
 from wsc.passes.contraction import choose_contraction
 from wsc.passes.sequences import join_sequences
 from wsc.passes.simplify import compose_moves, drop_dead, faults, split_pads
@@ -490,7 +491,8 @@ class _Rewrite:
             self.types[value],
             shape=tuple(size if i == axis else whole for i, whole in enumerate(shape)),
         )
-        name, node = f"{self.item.out.output}.at{start}.{value}", self.made.get(value)
+        name = fresh_name(f"{self.item.out.output}.at{start}", value, self.types)
+        node = self.made.get(value)
         if node is not None and isinstance(node.op, Map) and self._leads(value):
             inputs = [self._input(name, axis - len(shape), start, size) for name in node.inputs]
             found = self._node(name, node.op, cut, *inputs)

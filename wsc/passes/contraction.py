@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,6 +15,8 @@ from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
+SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
+SHARE_OF_WEIGHTS = 0.6  # of a tile's SRAM that weights take which stay there
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 
@@ -74,6 +76,7 @@ class Choice:
     reduce: bool
     ordered: bool
     relieved: bool
+    combined: str
     n_label: str
     chunk: int
     a: tuple[Extent, ...]
@@ -103,6 +106,7 @@ class Choice:
             self.relieved,
             self.n_label,
             self.chunk,
+            combined=self.combined,
             origin=origin,
         )
 
@@ -119,23 +123,21 @@ class Choice:
         return replace(self, out=out, chunk=chunk, bytes=self.bytes + more * per_output)
 
     def with_buffers(
-        self, task: ContractTask, buffer: Callable[[str, DType, int], str]
+        self, task: ContractTask, buffer: Callable[[DType, int, str], str]
     ) -> ContractTask:
-        """The task with its scratch buffers, from ``buffer(hint, dtype, bytes)``."""
-        name, words = task.out.buffer, task.out.local_size
+        """The task with its scratch buffers, from ``buffer(dtype, bytes, part)``."""
+        words = task.out.local_size
         narrow = task.out.dtype is DType.F16
         if not self.reduce:
-            total = buffer(f"{name}.sum", DType.F32, words * 4) if narrow else ""
+            total = buffer(DType.F32, words * 4, "sum") if narrow else ""
             return replace(task, accumulator=total)
         parts = (3 if self.relieved else 2) * self.chunk
         per_output = words // task.out.extents[task.labels.index(self.n_label)].step
         return replace(
             task,
-            accumulator=buffer(f"{name}.part", DType.F32, parts * per_output * 4),
-            arrivals=""
-            if self.ordered
-            else buffer(f"{name}.east", DType.F32, self.chunk * per_output * 4),
-            sums=buffer(f"{name}.sum", DType.F32, words * 4) if narrow else "",
+            accumulator=buffer(DType.F32, parts * per_output * 4, "part"),
+            arrivals="" if self.ordered else buffer(DType.F32, self.chunk * per_output * 4, "east"),
+            sums=buffer(DType.F32, words * 4, "sum") if narrow else "",
         )
 
 
@@ -148,26 +150,31 @@ def choose_contraction(
     at_b: View | None,
     cost: CostModel,
     same_order: bool = False,
+    training: bool = False,
+    staying: Staying | None = None,
 ) -> Choice | None:
     """The form that the cost model prefers on the mesh that will run it; None if there is none.
 
     If none fits the SRAM of a tile, it is the one that takes the least.
 
     same_order: only forms in which the order of a sum does not depend on which tile owns it.
+    training: forms too in which a summed label lies along y, as the tokens of activations do; and
+        what is kept for the backward pass leaves less room.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
+    staying: which operands stay in SRAM from step to step; None where nothing does.
     """
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     large: list[Choice] = []
-    for x, y in product(_x_options(op), _y_options(op, streamed)):
-        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
-            continue
-        if x[1] and not _n_label(op, dict(op.extents), y):
-            continue
-        form = _Form(*x, y, x[1] and same_order)
-        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form)
-        crowded = choice.bytes > fabric.sram_bytes * SHARE_OF_SRAM
+    share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
+    forms = list(_forms(op, streamed, mesh, same_order, training))
+    forms += [] if staying is None else _combined(op, mesh)
+    for form in forms:
+        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, staying)
+        crowded = choice.bytes > fabric.sram_bytes * share
+        if staying is not None:
+            crowded = crowded or staying.crowded(choice, (a, b), fabric.sram_bytes)
         if choice.bytes <= fabric.sram_bytes:
             ranked.append(((crowded, choice.cycles, choice.bytes), choice))
         else:
@@ -175,6 +182,37 @@ def choose_contraction(
     if ranked:
         return min(ranked, key=lambda item: item[0])[1]
     return min(large, key=lambda choice: choice.bytes, default=None)
+
+
+def _forms(
+    op: Contract, streamed: bool, mesh: Mesh, same_order: bool, down: bool
+) -> Iterator[_Form]:
+    """The forms that a contraction has on a mesh."""
+    for x, y in product(_x_options(op), _y_options(op, streamed)):
+        if (y and x[0] == y) or (x[1] and mesh.width == 1):  # one column: nothing to reduce over
+            continue
+        if x[1] and not _n_label(op, dict(op.extents), y):
+            continue
+        yield _Form(*x, y, x[1] and same_order)
+    if streamed or not down or mesh.height == 1:
+        return
+    for (x_label, reduce), y in product(_x_options(op), _summed_options(op)):
+        # Sums that go both along the rows and down the columns would meet twice.
+        if not reduce:
+            yield _Form(x_label, False, y, False, "y")
+
+
+def _summed_options(op: Contract) -> list[str]:
+    """The summed labels that both operands have as a dimension of their own."""
+    return [
+        label
+        for label, size in op.extents
+        if size > 1
+        and label not in op.out
+        and label in _labels_of(op.index_a) & _labels_of(op.index_b)
+        and _alone(op.index_a, label)
+        and _alone(op.index_b, label)
+    ]
 
 
 def _labels_of(index: tuple[Index, ...]) -> set[str]:
@@ -231,6 +269,50 @@ class _Form:
     reduce: bool
     y_label: str
     ordered: bool
+    combined: str = ""
+
+
+def _combined(op: Contract, mesh: Mesh) -> list[_Form]:
+    """The forms over the whole mesh: a summed label along one axis, any other along the other."""
+    in_a, in_b = _labels_of(op.index_a), _labels_of(op.index_b)
+    alone = [
+        label
+        for label, size in op.extents
+        if size > 1
+        and (label not in in_a or _alone(op.index_a, label))
+        and (label not in in_b or _alone(op.index_b, label))
+    ]
+    found: list[_Form] = []
+    for k in alone:
+        if k in op.out or k not in in_a or k not in in_b:
+            continue
+        for other in ("", *(label for label in alone if label in op.out)):
+            if mesh.width > 1:
+                found.append(_Form(k, False, other, False, "x"))
+            if mesh.height > 1:
+                found.append(_Form(other, False, k, False, "y"))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Staying:
+    """Operands that are brought into SRAM once for all steps.
+
+    a, b: whether they are such. total: bytes of all that is.
+    """
+
+    a: bool
+    b: bool
+    total: int
+
+    def crowded(self, choice: Choice, types: tuple[Type, Type], room: int) -> bool:
+        """Whether an operand takes more of a tile than is its share of what stays."""
+        operands = zip((self.a, self.b), (choice.a, choice.b), types, strict=True)
+        for stays, layout, type_ in operands:
+            share = room * SHARE_OF_WEIGHTS * type_.size / max(self.total, 1)
+            if stays and local_size(layout) > share:
+                return True
+        return False
 
 
 def _evaluate(
@@ -243,6 +325,7 @@ def _evaluate(
     cost: CostModel,
     mesh: Mesh,
     form: _Form,
+    staying: Staying | None,
 ) -> Choice:
     sizes = dict(op.extents)
     x_label, reduce, y, ordered = form.x_label, form.reduce, form.y_label, form.ordered
@@ -253,6 +336,8 @@ def _evaluate(
     if reduce:
         del placed[x_label]
         placed[n_label] = "x"
+    if form.combined:
+        del placed[x_label if form.combined == "x" else y]
     out = tuple(
         block(sizes[label], placed[label], mesh)
         if label in placed
@@ -286,10 +371,14 @@ def _evaluate(
     if reduce:
         parts = -(-sizes[n_label] // chunk)
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
-    cycles += _relayout(at_a, want_a, a, cost, mesh)
+    if form.combined:
+        cycles += cost.all_reduce(words_out, mesh.count(form.combined))
+    if staying is None or not staying.a:
+        cycles += _relayout(at_a, want_a, a, cost, mesh)
     total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
-        cycles += _relayout(at_b, want_b, b, cost, mesh)
+        if staying is None or not staying.b:
+            cycles += _relayout(at_b, want_b, b, cost, mesh)
         total += _fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
@@ -303,6 +392,7 @@ def _evaluate(
         reduce,
         ordered,
         relieved,
+        form.combined,
         n_label,
         chunk,
         want_a,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 from wsc.passes.layers import Layers, find_layers
+from wsc.passes.stage import Pass
 
 GRADIENT = ".grad"
 AGAIN = ".again"  # behind the name of a node that is computed once more
@@ -27,13 +29,14 @@ def computed_again(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Differentiate:
+class Differentiate(Pass[Graph, Graph]):
     """Add the derivative of a loss by each of some values: reverse mode, one rule a primitive.
 
     Requires a checked graph with an output of one float, the loss, and float values ``by``;
-    ensures one output ``NAME.grad`` more for each of them, of its type. Values that do not decide
-    the loss are refused, or get no output where ``lenient`` says so. What has no derivative is
-    refused: all of it, by operator and node.
+    ensures a checked graph with the same nodes and outputs, and one output ``NAME.grad`` more for
+    each of them, of its shape and type. Values that do not decide the loss are refused, or get no
+    output where ``lenient`` says so. What has no derivative is refused: all of it, by operator and
+    node.
 
     scale: an input of one float by which all gradients are multiplied, so that small ones stay
     above the least that halves have; "" for none. recompute: of layers that repeat, only what one
@@ -45,10 +48,11 @@ class Differentiate:
     scale: str = ""
     lenient: bool = False
     recompute: bool = False
-    name: str = "differentiate"
+    name: ClassVar[str] = "differentiate"
 
-    def apply(self, graph: Graph) -> Graph:
+    def apply(self, stage: Graph) -> Graph:
         """The graph with the gradients as further outputs."""
+        graph = stage
         build = GraphBuilder.of(graph)
         values = {output.name: output.value for output in graph.outputs}
         loss = build.value(values[self.loss])
@@ -68,9 +72,43 @@ class Differentiate:
         for name, gradient in found.items():
             host = gradient.dtype.numpy.name
             outputs.append(GraphOutput(f"{name}{GRADIENT}", gradient.name, host))
-        result = build.finish(outputs).with_(files=graph.files)
-        check_graph(result)
-        return result
+        return build.finish(outputs).with_(files=graph.files)
+
+    def broken(self, before: Graph, after: Graph) -> Iterator[str]:
+        """What does not hold of the things that the class ensures."""
+        check_graph(after)
+        if after.outputs[: len(before.outputs)] != before.outputs:
+            yield "the outputs of the graph are others"
+        there = {node.output: node for node in after.nodes}
+        for node in before.nodes:
+            if there.get(node.output) != node:
+                yield f"node '{node.name}' is another or gone"
+        given = [output.name for output in after.outputs[len(before.outputs) :]]
+        wanted = [f"{name}{GRADIENT}" for name in self.by]
+        if self.lenient:
+            wanted = [name for name in wanted if name in given]
+        if given != wanted:
+            yield f"the outputs more are {', '.join(given)}, and not {', '.join(wanted)}"
+        types = after.types()
+        for output in after.outputs[len(before.outputs) :]:
+            value = output.name.removesuffix(GRADIENT)
+            if types[output.value] != types.get(value):
+                yield f"the gradient of '{value}' is not of its shape and type"
+
+
+def derivatives(
+    build: GraphBuilder, output: Value, by: Sequence[Value], seed: Value
+) -> list[Value | None]:
+    """What ``seed``, the derivative by ``output``, gives for each of some values before it.
+
+    The nodes that lead from these to ``output`` are those that the builder has; more are added
+    behind them. None of a value that does not decide the output.
+
+    Raises CompileError for what has no derivative.
+    """
+    names = tuple(value.name for value in by)
+    found = _Backwards(build.so_far(), build, output, names, ()).run(seed)
+    return [found.get(name) for name in names]
 
 
 @dataclass(frozen=True, slots=True)

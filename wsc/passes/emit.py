@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import prod
 from typing import ClassVar
 
 from wsc.errors import CompileError
-from wsc.ir.tasks import Placed, Task, edge_names, views
-from wsc.isa.expr import Int, names
+from wsc.flows import REGION
+from wsc.ir.tasks import Load, Placed, Run, Steps, Store, Task, edge_names, views
+from wsc.isa.expr import Int, Name, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import described
 from wsc.isa.program import (
@@ -22,18 +24,19 @@ from wsc.isa.program import (
     Region,
     Statement,
     Tensor,
+    Transfer,
+    TransferLoop,
 )
 from wsc.isa.statements import calls, expressions, rewrite, statements
 from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
-from wsc.kernels.flows import REGION
 from wsc.kernels.library import SEMAPHORES, called, library
 from wsc.layout import whole
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
-from wsc.passes.roll import Names, rolled, schedule
+from wsc.passes.roll import STEP, Names, Rolled, rolled, schedule
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, share, take_apart
 from wsc.passes.stage import Pass
@@ -74,16 +77,30 @@ class Emit(Pass[Placed, Program]):
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         ]
         names = Names()
-        code = rolled(steps, procedures, placed.addresses, self.fabric, placed.layers, names)
-        streams = [item.emission.transfers for item in instances]
-        main, consumers = named_calls(code.main, [bool(own) for own in streams])
+        streams = [_in_steps(number, item, placed) for number, item in enumerate(instances)]
+        # What is done once, a step, and the end are each rolled by themselves.
+        parts = [
+            rolled(
+                steps[part.start : part.stop],
+                procedures,
+                placed.addresses,
+                self.fabric,
+                _within(placed.layers, part),
+                names,
+            )
+            for part in placed.parts()
+        ]
+        code = [statement for part in parts for statement in part.main]
+        named, consumers = named_calls(tuple(code), [bool(own) for own in streams])
         streams = [
-            tuple(replace(transfer, call=call) for transfer in own)
+            [replace(transfer, call=call) for transfer in own]
             for own, call in zip(streams, consumers, strict=True)
         ]
-        played = schedule(streams, code.layers, names)
+        first, second = len(parts[0].main), len(parts[0].main) + len(parts[1].main)
+        main = _repeating(named[:first], named[first:second], named[second:], placed.steps)
+        played = _played(streams, parts, placed, names)
         memory = tensors(placed)
-        if len(main) < len(steps):
+        if len(code) < len(steps):
             memory = _first_turns(memory, [main, *(p.body for p in procedures)])
         program = Program(
             fabric=self.fabric.name,
@@ -91,7 +108,7 @@ class Emit(Pass[Placed, Program]):
             height=placed.mesh.height,
             precision=self.precision,
             model=self.model,
-            work=self.work,
+            work=None if self.work is None else self.work * _count(placed.steps),
             edge_tensors=tuple(
                 replace(t, file=WEIGHTS_FILE) if t.key and not t.drawn else t
                 for t in placed.edge_tensors
@@ -121,8 +138,70 @@ class Emit(Pass[Placed, Program]):
         for call in calls(region.main):
             if tuple(name for name, _ in call.arguments) != parameters.get(call.procedure):
                 yield f"a call of '{call.procedure}' has other arguments than parameters"
-        if len([*_executed(region.main)]) != len(before.tasks):
-            yield f"main does not make one call for each of the {len(before.tasks)} tasks"
+        _, step, _ = before.parts()
+        wanted = len(before.tasks) + len(step) * (_count(before.steps) - 1)
+        if len([*_executed(region.main)]) != wanted:
+            yield f"main does not make {wanted} calls, one each time that a task is done"
+
+
+def _in_steps(number: int, instance: Instance, placed: Placed) -> list[Transfer]:
+    """The streams of a task: an input or an output of a step is one of as many as there are."""
+    task, streams = placed.tasks[number], [*instance.emission.transfers]
+    weights = {tensor.name for tensor in placed.edge_tensors if tensor.kind is Kind.WEIGHT}
+    _, step, _ = placed.parts()
+    if _count(placed.steps) == 1 or number not in step:
+        return streams
+    if isinstance(task, Load) and task.source not in weights:
+        size = prod(task.out.shape)
+    elif isinstance(task, Store):
+        size = prod(task.value.shape)
+    else:
+        return streams
+    return [replace(item, offset=Name(STEP) * size + item.offset) for item in streams]
+
+
+def _count(steps: Steps | None) -> int:
+    return 1 if steps is None else steps.count
+
+
+def _within(layers: Iterable[Run], part: range) -> list[Run]:
+    """The layers among some of the tasks, counted from the first of these."""
+    inside = [run for run in layers if part.start <= run.start and run.end <= part.stop]
+    return [replace(run, start=run.start - part.start) for run in inside]
+
+
+def _repeating(
+    before: tuple[Statement, ...],
+    step: tuple[Statement, ...],
+    behind: tuple[Statement, ...],
+    steps: Steps | None,
+) -> tuple[Statement, ...]:
+    """Main: what is done once, the loop over steps, and the end."""
+    if _count(steps) > 1 and step:
+        step = (Loop(STEP, Int(_count(steps)), step),)
+    return (*before, *step, *behind)
+
+
+def _played(
+    streams: Sequence[Sequence[Transfer]],
+    parts: Sequence[Rolled],
+    placed: Placed,
+    names: Names,
+) -> tuple[Transfer | TransferLoop, ...]:
+    """The edge's schedule, with a loop over the steps."""
+    before, step, behind = (
+        (streams[part.start : part.stop], code.layers)
+        for part, code in zip(placed.parts(), parts, strict=True)
+    )
+    count = _count(placed.steps)
+    if count == 1:
+        return tuple(
+            item for own, layers in (before, step, behind) for item in schedule(own, layers, names)
+        )
+    # Loops of the schedule hold no others: the layers of a step stand one after the other.
+    body = [transfer for own in step[0] for transfer in own]
+    loop = (TransferLoop(STEP, count, tuple(body)),) if body else ()
+    return (*schedule(*before, names), *loop, *schedule(*behind, names))
 
 
 def named_calls(

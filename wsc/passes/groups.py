@@ -1,5 +1,7 @@
 """Attention of a training step over some of its heads at a time, where all of them find no room.
 
+First the sequences of a batch count as heads, as in inference: then there are more to share out.
+
 What each head does is its own. Scores of a few heads lie over the whole mesh, queries along one
 axis and keys along the other, and each tile has only the rows of those heads to multiply. A group
 after the other, forwards and backwards: so there is nothing to correct later, as there is where
@@ -19,9 +21,11 @@ from wsc.ir.graph import Contract, Graph, Index, Map, Node, Reduce, Type
 from wsc.isa.fabric import Fabric
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import choose_contraction
+from wsc.passes.sequences import join_sequences
 from wsc.passes.stage import Pass
 
-SHARE = 0.2  # of a tile's SRAM that a product of one group may take with its operands
+FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
+SHARE = 0.25  # the same of a product of one group
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Groups(Pass[Graph, Graph]):
 
     def apply(self, stage: Graph) -> Graph:
         """The graph with such attention in groups."""
-        graph = stage
+        graph = self._joined(stage)
         found: dict[Hashable, tuple[int, ...] | None] = {}  # layers are alike
         work: dict[str, _Split] = {}
         types = graph.types()
@@ -70,28 +74,69 @@ class Groups(Pass[Graph, Graph]):
         outputs = [replace(item, value=made.get(item.value, item.value)) for item in graph.outputs]
         return build.finish(outputs).with_(files=graph.files)
 
+    def _joined(self, graph: Graph) -> Graph:
+        """The graph with sequences and heads as one dimension, where they find no room as two."""
+        fits: dict[Hashable, bool] = {}  # layers are alike
+        joined, types = graph, graph.types()
+        for item in attentions(graph):
+            key = item.alike(types)
+            if key not in fits:
+                fits[key] = self._room(types, item, _whole(item), FITS)
+            if not fits[key]:
+                joined = join_sequences(joined, item.scores, item.out, item.side)
+        return joined
+
     def _sizes(self, types: dict[str, Type], item: Attention) -> tuple[int, ...] | None:
         """Positions of each dimension that is split in one group; None if it is not to be split."""
-        cost = CostModel(self.fabric)
-        axes = _axes(item)
-        full = tuple(item.scores.type.shape[axis] for axis in axes)
-
-        def room(sizes: tuple[int, ...], share: float) -> bool:
-            for node, labels in ((item.scores, _scored(item)), (item.out, _summed(item))):
-                assert isinstance(node.op, Contract)
-                few = {labels[axis]: n for axis, n in zip(axes, sizes, strict=True)}
-                op = replace(node.op, extents=_changed(node.op.extents, few))
-                operands = zip(node.inputs, (op.index_a, op.index_b), strict=True)
-                a, b = (_shrunk(types[name], index, few) for name, index in operands)
-                choice = choose_contraction(op, a, b, False, None, None, cost)
-                if choice is None or choice.bytes > share * self.fabric.sram_bytes:
-                    return False
-            return True
-
-        if not axes or room(full, 1.0):
+        full = _whole(item)
+        if not full or self._room(types, item, full, FITS):
             return None
         candidates = _divisors(full)
-        return next((sizes for sizes in candidates if room(sizes, SHARE)), None)
+        return next((sizes for sizes in candidates if self._room(types, item, sizes, SHARE)), None)
+
+    def _room(
+        self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...], share: float
+    ) -> bool:
+        """Whether all products of a group, those of its derivative too, take a share of the SRAM.
+
+        sizes: positions of each dimension that may be split.
+        """
+        cost = CostModel(self.fabric)
+        for node, labels in ((item.scores, _scored(item)), (item.out, _summed(item))):
+            assert isinstance(node.op, Contract)
+            few = {labels[axis]: size for axis, size in zip(_axes(item), sizes, strict=True)}
+            op = replace(node.op, extents=_changed(node.op.extents, few))
+            operands = zip(node.inputs, (op.index_a, op.index_b), strict=True)
+            a, b = (_shrunk(types[name], index, few) for name, index in operands)
+            out = _shrunk(node.type, _plain(op.out), few)
+            for product, left, right in _with_derivatives(op, a, b, out):
+                choice = choose_contraction(
+                    product, left, right, False, None, None, cost, training=True
+                )
+                if choice is None or choice.bytes > share * self.fabric.sram_bytes:
+                    return False
+        return True
+
+
+def _whole(item: Attention) -> tuple[int, ...]:
+    """All positions of the dimensions that may be split."""
+    return tuple(item.scores.type.shape[axis] for axis in _axes(item))
+
+
+def _plain(labels: tuple[str, ...]) -> tuple[Index, ...]:
+    """The index of an operand whose dimensions are labels."""
+    return tuple(Index(((label, 1),) if label else ()) for label in labels)
+
+
+def _with_derivatives(
+    op: Contract, a: Type, b: Type, out: Type
+) -> Iterator[tuple[Contract, Type, Type]]:
+    """A product with its operands, and those that give its derivative by each of them."""
+    yield op, a, b
+    result = _plain(op.out)
+    for index, other, type_ in ((op.index_a, op.index_b, b), (op.index_b, op.index_a, a)):
+        labels = tuple(entry.terms[0][0] if len(entry.terms) == 1 else "" for entry in index)
+        yield Contract(result, other, labels, op.extents), out, type_
 
 
 def _divisors(full: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -6,7 +6,7 @@ them where step k had them, or each a constant further on, the steps can become 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median_low
@@ -34,21 +34,37 @@ class Life:
 class Room:
     """Lives at one address, none at the time of another; or, with a step, side by side.
 
-    step: bytes from one life to the next.
+    step: bytes from one place to the next. places: of each life, where several layers have theirs
+    in the same places one after the other; else each life has a place of its own.
     """
 
     lives: list[Life]
     step: int = 0
+    places: Sequence[int] = ()
     spans: Spans = field(init=False)
 
     def __post_init__(self) -> None:
-        spans = [(life.first, life.last) for life in self.lives]
-        self.spans = [(spans[0][0], max(last for _, last in spans))] if self.step else spans
+        self.spans = [(life.first, life.last) for life in self.lives]
+        if not self.step:
+            return
+        self.places = self.places or range(len(self.lives))
+        # All of it is taken from the first life of a layer to the last.
+        whole: Spans = []
+        for place, (first, last) in zip(self.places, self.spans, strict=True):
+            if place == self.places[0]:
+                whole.append((first, last))
+            whole[-1] = (whole[-1][0], max(whole[-1][1], last))
+        self.spans = whole
 
     @property
     def bytes(self) -> int:
         """Bytes of all of it."""
-        return self.lives[0].bytes + self.step * (len(self.lives) - 1)
+        return self.lives[0].bytes + self.step * max(self.places, default=0)
+
+    def put(self, address: int) -> None:
+        """Give each life its address. address: of all of it."""
+        for life, place in zip(self.lives, self.places or [0] * len(self.lives), strict=True):
+            life.address = address + place * self.step
 
     @property
     def first(self) -> int:
@@ -198,16 +214,24 @@ def _by_steps(members: list[Life], steps: list[int | None]) -> list[Room]:
     if any(step is None for step in steps):
         return _together(members)
     found: list[Room] = []
+    same = len({life.bytes for life in members}) == 1
     for turns in TAKING_TURNS:
         sets = [
             [m for m, s in zip(members, steps, strict=True) if s is not None and s % turns == k]
             for k in range(turns)
         ]
         found = [Room(lives) for lives in sets if lives]
-        same = len({life.bytes for life in members}) == 1
         if same and all(_apart(room.lives) for room in found):
             return found
-    # Alive for longer: what is made in one step of every layer has one place.
+    # Alive for longer: what the steps of a layer make is side by side, so that a loop over steps
+    # finds it by counting, and in the same places in every layer.
+    taken = [step for step in steps if step is not None]
+    count = max(taken) + 1
+    if same and taken == [*range(count)] * (len(taken) // count):
+        room = Room(members, members[0].bytes, taken)
+        if all(before[1] < after[0] for before, after in pairwise(room.spans)):
+            return [room]
+    # What is made in one step of every layer has one place.
     each: dict[int | None, list[Life]] = {}
     for life, step in zip(members, steps, strict=True):
         each.setdefault(step, []).append(life)

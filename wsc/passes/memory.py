@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from wsc.ir.graph import Arg
-from wsc.ir.tasks import MapTask, Placed, read, scratch, views
+from wsc.ir.tasks import MapTask, Placed, read
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
@@ -55,7 +55,7 @@ class Allocate(Pass[Placed, Placed]):
     def broken(self, before: Placed, after: Placed) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
         sizes = {buffer.name: buffer.bytes for buffer in after.buffers}
-        last = {name: n for n, task in enumerate(after.tasks) for name in buffers_of(task)}
+        _, last = spans(after)
         alive: dict[str, tuple[int, int]] = {}
         for number, task in enumerate(after.tasks):
             what = f"task {number}, {type(task).__name__}"
@@ -109,12 +109,7 @@ def lifetimes(placed: Placed) -> list[Life]:
     In the layers of a training step the maps of all turns overwrite the same input, or none: what
     one layer keeps for its backward pass another one may not, and their addresses would differ.
     """
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for number, task in enumerate(placed.tasks):
-        for name in [view.buffer for view in views(task)] + scratch(task):
-            first.setdefault(name, number)
-            last[name] = number
+    first, last = spans(placed)
     first[SYNC], last[SYNC] = 0, len(placed.tasks)
     kept = kept_before(placed, first)
     allowed: dict[int, Set[int]] = {}
@@ -127,6 +122,25 @@ def lifetimes(placed: Placed) -> list[Life]:
         for number, common in apart.items():
             settled = common == allowed.get(number)
             allowed[number] = {min(common)} if settled and common else common
+
+
+def spans(placed: Placed) -> tuple[dict[str, int], dict[str, int]]:
+    """The first and the last task of each buffer.
+
+    What is there before the steps of a run, and is used in one, is there through all of them.
+    """
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for number, task in enumerate(placed.tasks):
+        for name in buffers_of(task):
+            first.setdefault(name, number)
+            last[name] = number
+    _, step, _ = placed.parts()
+    if placed.steps is not None:
+        for name in last:
+            if first[name] < step.start <= last[name]:
+                last[name] = max(last[name], step.stop - 1)
+    return first, last
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +269,7 @@ def assign(rooms: list[Room]) -> None:
                 break
             address = max(address, end)
         address = -(-address // ALIGNMENT) * ALIGNMENT
-        for number, life in enumerate(room.lives):
-            life.address = address + number * room.step
+        room.put(address)
         placed.append((address, room))
 
 

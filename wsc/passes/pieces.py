@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 
 from wsc.ir.graph import Contract, Index, Type
 from wsc.isa.program import Extent
-from wsc.layout import View
+from wsc.layout import Mesh, View, block
 from wsc.passes.contraction import Choice
 
 WHOLE = 0.35  # of a tile's SRAM that a product may take as a whole
-PIECE = 0.1  # the same of one piece
-MOST = 64  # pieces
+PIECE = 0.25  # the same of one piece
+MOST = 128  # pieces
 
-Choose = Callable[[Contract, Type, Type], Choice | None]
+Choose = Callable[[Contract, tuple[Type, Type], tuple[View, View]], Choice | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,18 @@ class Pieces:
         return replace(out, extents=extents)
 
 
-def pieces(op: Contract, a: Type, b: Type, room: int, choose: Choose) -> Pieces | None:
+def pieces(
+    op: Contract,
+    a: Type,
+    b: Type,
+    at: tuple[View, View],
+    mesh: Mesh,
+    room: int,
+    choose: Choose,
+) -> Pieces | None:
     """The fewest pieces, all of one size, of which each has room; None if none has.
 
-    room: bytes of a tile that one may take.
+    at: where the operands are. room: bytes of a tile that one may take.
     """
     sizes = dict(op.extents)
     best: tuple[int, Pieces] | None = None
@@ -64,7 +72,7 @@ def pieces(op: Contract, a: Type, b: Type, room: int, choose: Choose) -> Pieces 
                 if sizes[label] % count:
                     continue
                 size = sizes[label] // count
-                part, choice = _cut(op, (a, b), side, axis, label, size, choose)
+                part, choice = _cut(op, (a, b), at, mesh, side, axis, label, size, choose)
                 if choice is not None and choice.bytes <= room:
                     best = count, Pieces(label, size, side, axis, part, choice)
                     break
@@ -74,6 +82,8 @@ def pieces(op: Contract, a: Type, b: Type, room: int, choose: Choose) -> Pieces 
 def _cut(
     op: Contract,
     operands: tuple[Type, Type],
+    at: tuple[View, View],
+    mesh: Mesh,
     side: int,
     axis: int,
     label: str,
@@ -85,4 +95,9 @@ def _cut(
     part, types = replace(op, extents=extents), list(operands)
     shape = types[side].shape
     types[side] = replace(types[side], shape=(*shape[:axis], size, *shape[axis + 1 :]))
-    return part, choose(part, types[0], types[1])
+    # A piece is where the whole is; how many tiles have some of it is not looked at.
+    places, whole = list(at), at[side].extents
+    held = whole[axis]
+    short = block(size, held.axis, mesh) if held.axis else Extent(size)
+    places[side] = replace(at[side], extents=(*whole[:axis], short, *whole[axis + 1 :]))
+    return part, choose(part, (types[0], types[1]), (places[0], places[1]))

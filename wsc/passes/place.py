@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import ClassVar
 
@@ -61,11 +62,14 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
+from wsc.naming import buffer_stems
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,
+    Staying,
     choose_contraction,
     reads_outside,
     wanted_extents,
@@ -73,7 +77,7 @@ from wsc.passes.contraction import (
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
-from wsc.passes.layers import find_layers
+from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack
@@ -91,17 +95,27 @@ class Place(Pass[Graph, Placed]):
 
     Requires a simplified graph; ensures that every task's views fit its kernel's needs.
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
-    that repeat are laid out alike, so that they may become a loop.
+    that repeat are laid out alike, so that they may become a loop. resident: the weights of
+    products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
     """
 
     fabric: Fabric
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
+    carried: frozenset[str] = frozenset()
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
         """The placed program."""
-        return Placer(stage, self.fabric, same_order=self.same_order, alike=self.alike).run()
+        return Placer(
+            stage,
+            self.fabric,
+            same_order=self.same_order,
+            alike=self.alike,
+            resident=self.resident,
+            carried=self.carried,
+        ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
@@ -142,6 +156,8 @@ class Placer(Values):
 
     same_order: bool = False
     alike: bool = True
+    resident: bool = False
+    carried: frozenset[str] = frozenset()
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, Choice | None] = field(default_factory=dict[Hashable, "Choice | None"])
@@ -149,6 +165,8 @@ class Placer(Values):
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
     blocks: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+    stays: dict[str, bool] = field(default_factory=dict[str, bool])  # whether it is a weight
+    staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
 
     def __post_init__(self) -> None:
@@ -156,21 +174,44 @@ class Placer(Values):
         self.cost = CostModel(self.fabric)
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
+        if self.resident:
+            self._find_staying()
+
+    def _find_staying(self) -> None:
+        """The operands of products that are in SRAM from step to step.
+
+        They are weights, and caches: what is handed on with something new in it.
+        """
+        self.stays = {constant.name: True for constant in self.graph.constants}
+        self.stays |= dict.fromkeys(self.carried, False)
+        factors: set[str] = set()
+        for node in self.graph.nodes:
+            kept = [name for name in node.inputs if name in self.stays]
+            same = any(self.types[name] == node.type for name in kept if name in self.carried)
+            if isinstance(node.op, Contract):
+                factors.update(kept)
+            elif kept and (isinstance(node.op, Move) or (isinstance(node.op, Map) and same)):
+                self.stays[node.output] = all(self.stays[name] for name in kept)
+        types = [self.types[name] for name in factors]
+        self.staying = sum(type_.size * type_.dtype.bytes for type_ in types)
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
         self._edges()
+        stacks = find_layers(self.graph)
+        self.stems = self._stems(stacks)
+        self.owned = {stem: value for value, stem in self.stems.items()}
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
         # A gradient leaves as soon as it is there: its room is for those of other layers.
         trains = any(constant.state for constant in self.graph.constants)
         self.turn = self.graph.outputs[0].value if trains else ""
         for output in self.graph.outputs if trains else ():
             self.leaving.setdefault(output.value, []).append(output)
-        stacks, done = list[Run](), 0
-        for layers in find_layers(self.graph) if self.alike else ():
+        loops, done = list[Run](), 0
+        for layers in stacks if self.alike else ():
             self._walk(self.graph.nodes[done : layers.start])
-            stack = place_stack(self, layers, self._walk)
-            stacks += [] if stack is None else [stack]
+            loop = place_stack(self, layers, self._walk)
+            loops += [] if loop is None else [loop]
             done = layers.end
         self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:
@@ -185,9 +226,21 @@ class Placer(Values):
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
         tasks = early(self.tasks, self.mesh)
         if tasks != self.tasks:  # what has moved may have been a part of a layer
-            stacks = []
+            loops = []
         buffers = tuple(self.buffers.values())
-        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(stacks))
+        return Placed(self.graph.name, self.mesh, edge, buffers, tuple(tasks), tuple(loops))
+
+    def _stems(self, stacks: Iterable[Layers]) -> dict[str, str]:
+        """How the buffers of each value are called: the same on every mesh, loops or not."""
+        given = [item.name for item in (*self.graph.inputs, *self.graph.constants)]
+        made = [node.output for node in self.graph.nodes]
+        first = {
+            name
+            for layers in stacks
+            for node in self.graph.nodes[layers.start : layers.start + layers.period]
+            for name in (node.output, *(name for name in node.inputs if name in layers.own))
+        }
+        return buffer_stems((*given, *made), first)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Place nodes one after the other."""
@@ -236,14 +289,14 @@ class Placer(Values):
         place = temporaries(node.op.body, out.dtype)
         size = out.local_size * 4
         scratch = tuple(
-            self.buffer(f"{node.output}.tmp{i}", DType.F32, size) for i in range(max(place) + 1)
+            self.buffer(node.output, DType.F32, size, f"tmp{i}") for i in range(max(place) + 1)
         )
         self.tasks.append(MapTask(node.op.body, tuple(inputs), out, scratch, origin=self.origin))
         self.homes[node.output] = out
 
     def _map_extents(self, node: Node) -> Extents:
         """The layout of the largest input that is already on the fabric, or the default one."""
-        moved = False
+        moved = any(name in self.carried for name in node.inputs)
         for name in node.inputs:
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
@@ -264,6 +317,8 @@ class Placer(Values):
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape
         if isinstance(user.op, Contract):
+            if self._only_shown(user):  # a gradient takes its operands from where they are
+                return None
             op, a, b, streamed = self._operands(user)
             choice = None if streamed else self._choice(op, a, b, streamed)
             if choice is None or a == b:
@@ -372,7 +427,7 @@ class Placer(Values):
         out = self.fresh(node.output, node.type.dtype, extents)
         wide = ""
         if op.kind is Reduction.SUM and out.dtype is DType.F16:
-            wide = self.buffer(f"{node.output}.sum", DType.F32, out.local_size * 4)
+            wide = self.buffer(node.output, DType.F32, out.local_size * 4, "sum")
         self.tasks.append(
             ReduceTask(
                 op.kind, op.index, op.out, op.extents, value, out, axes, wide, origin=self.origin
@@ -397,7 +452,7 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
-        self.tasks.append(choice.with_buffers(task, self.buffer))
+        self.tasks.append(choice.with_buffers(task, partial(self.buffer, node.output)))
         self.homes[node.output] = out
 
     def _in_pieces(
@@ -409,13 +464,17 @@ class Placer(Values):
         if fits or not self._only_shown(node):
             return False
         a, b = (self.types[name] for name in operands)
-        if (op, a, b) not in self.cuts:
+        at = self.view(operands[0]), self.view(operands[1])
+        key = (op, a, b, *(replace(view, buffer="") for view in at))
+        if key not in self.cuts:
 
-            def choose(op: Contract, a: Type, b: Type) -> Choice | None:
-                return choose_contraction(op, a, b, False, None, None, self.cost, self.same_order)
+            def choose(
+                op: Contract, types: tuple[Type, Type], at: tuple[View, View]
+            ) -> Choice | None:
+                return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
-            self.cuts[op, a, b] = pieces(op, a, b, int(PIECE * room), choose)
-        cut = self.cuts[op, a, b]
+            self.cuts[key] = pieces(op, a, b, at, self.mesh, int(PIECE * room), choose)
+        cut = self.cuts[key]
         if cut is None:
             return False
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
@@ -429,7 +488,7 @@ class Placer(Values):
             left, right = (taken, other) if cut.side == 0 else (other, taken)
             out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            self.tasks.append(cut.choice.with_buffers(task, self.buffer))
+            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
             self._show_part(node, cut.shown(out, start))
         return True
 
@@ -451,6 +510,8 @@ class Placer(Values):
         """A product and its operands, b one that is streamed if there is such a one."""
         assert isinstance(node.op, Contract)
         a, b = node.inputs
+        if self.resident:
+            return node.op, a, b, False
         streamed = b in self.outside and self.edge[self.outside[b]].kind is Kind.WEIGHT
         op = node.op
         if not streamed and a in self.outside and self.edge[self.outside[a]].kind is Kind.WEIGHT:
@@ -462,12 +523,20 @@ class Placer(Values):
 
     def _choice(self, op: Contract, a: str, b: str, streamed: bool) -> Choice | None:
         """The form of a contraction: found once for those that are alike, as layers have them."""
-        types, found = (self.types[a], self.types[b]), (self.current(a), self.current(b))
+        types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
-        key = (op, types, streamed, where)
+        staying = self._staying(a, b)
+        key = (op, types, streamed, where, staying)
         if key not in self.forms:
             self.forms[key] = choose_contraction(
-                op, *types, streamed, *found, self.cost, self.same_order
+                op,
+                *types,
+                streamed,
+                *found,
+                self.cost,
+                self.same_order,
+                bool(self.turn),
+                staying,
             )
         return self.forms[key]
 
@@ -502,6 +571,31 @@ class Placer(Values):
                 wanted = self.wanted(user.output)
                 if wanted is not None:
                     yield user.op.steps, wanted
+
+    def _at(self, value: str) -> View | None:
+        """Where an operand is when a form is chosen; None if it comes from the edge.
+
+        In a training step what is only moved is taken to be where such a value is by default: it
+        comes from tiles, and not through the ports.
+        """
+        found = self.current(value)
+        if found is not None or not self.turn or value not in self.lazy:
+            return found
+        type_ = self.types[value]
+        extents = default_extents(type_.shape, self.mesh)
+        order = storage_order(extents)
+        return View("", type_.dtype, extents, dense_strides(extents, type_.dtype, order))
+
+    def _staying(self, a: str, b: str) -> Staying | None:
+        """Which operands of a product stay in SRAM from step to step, if weights do."""
+        if not self.resident:
+            return None
+        # A cache stays where it is; a weight may be brought in a second layout.
+        first, second = (
+            name in self.stays and (self.stays[name] or self.current(name) is None)
+            for name in (a, b)
+        )
+        return Staying(first, second, self.staying)
 
     def _gather(self, node: Node) -> None:
         assert isinstance(node.op, Gather)
@@ -660,7 +754,7 @@ class Placer(Values):
                 numbers = self._positions(numbers, count, node.output)
             if out is None:
                 out = self.fresh(node.output, node.type.dtype, (*rows, *columns))
-                drop = self.buffer(f"{node.output}.drop", DType.I32, 4)
+                drop = self.buffer(node.output, DType.I32, 4, "drop")
             table = self.outside[data]
             self.tasks.append(LookupTask(table, numbers, out, drop, begins, origin=self.origin))
         assert out is not None
@@ -702,9 +796,9 @@ class Placer(Values):
         )
         return replace(self.bring(indices, part, outside=True), extents=home)
 
-    def _positions(self, view: View, size: int, hint: str) -> View:
+    def _positions(self, view: View, size: int, value: str) -> View:
         """Row numbers counted from the end made ordinary; what is none stops the run."""
-        out = self.fresh(f"{hint}.rows", DType.I32, view.extents)
+        out = self.fresh(value, DType.I32, view.extents, "rows")
         body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
         self.tasks.append(MapTask(body, (view,), out, (), origin=self.origin))
         return out

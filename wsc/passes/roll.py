@@ -28,6 +28,7 @@ from wsc.passes.periods import LEAST, numbered, runs
 
 TURN = "turn"  # what counts the turns of a loop, or of an entry of the edge's schedule
 LAYER = "layer"  # what counts those of a loop over layers, in main and at the edge
+STEP = "step"  # what counts those of a loop over the steps of a run
 MOST_PERIOD = 8  # entries of the edge's schedule that take turns
 TOGETHER = (1, 2, 4)  # layers in one turn: where buffers take turns
 

@@ -24,6 +24,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.naming import fresh_name
 
 
 def join_sequences(graph: Graph, scores: Node, out: Node, side: int) -> Graph:
@@ -180,11 +181,13 @@ class _Join:
         """A value moved for this attention."""
         from wsc.ir.check import infer
 
-        name = f"{self.out.output}.joined.{value}"
-        if name not in self.types:
-            op = Move(tuple(steps))
-            self.types[name] = infer(op, (self.types[value],))
-            self.made.append(Node(name, op, (value,), name, self.types[name], self.out.origin))
+        op = Move(tuple(steps))
+        for node in self.made:
+            if node.op == op and node.inputs == (value,):
+                return node.output
+        name = fresh_name(f"{self.out.output}.joined", value, self.types)
+        self.types[name] = infer(op, (self.types[value],))
+        self.made.append(Node(name, op, (value,), name, self.types[name], self.out.origin))
         return name
 
 

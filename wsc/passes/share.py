@@ -5,13 +5,15 @@ Layers that repeat so share their code: the text is short, and SRAM holds each k
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from wsc.isa.expr import RESERVED, Expr, ExprLike, Int, Name, names, split, substitute
-from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
-from wsc.isa.statements import Spot, Use, assigned, iterations, rewrite
+from wsc.isa.program import Call, Procedure, Statement
+from wsc.isa.statements import Spot, Use, assigned, expressions, iterations, rewrite, statements
 from wsc.kernels.asm import Emission
+from wsc.kernels.registers import compact
+from wsc.kernels.scalars import plainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def share(instances: list[Instance], window: int, buffers: Collection[str] = ())
             used[stem] = used.get(stem, 0) + 1
             name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
             alike = [instances[i] for i in part]
-            procedures.append(_outline(name, alike, part, calls, buffers))
+            procedures.append(_outline(name, alike, part, calls, buffers, window))
     return Shared(procedures, [calls[i] for i in range(len(instances))])
 
 
@@ -143,8 +145,8 @@ def _limited(members: list[int], instances: list[Instance], window: int) -> list
     """Groups whose procedures would need too many parameters fall apart into their members."""
     columns = _columns([instances[i] for i in members])
     differing = {column for column in columns if _differs(column)}
-    registers = len(assigned(instances[members[0]].emission.body))
-    if len(differing) + registers <= window:
+    body = instances[members[0]].emission.body
+    if len(differing) + len(assigned(compact(body, assigned(body)))) <= window:
         return [members]
     return [[i] for i in members]
 
@@ -165,6 +167,7 @@ def _outline(
     numbers: list[int],
     calls: dict[int, Call],
     buffers: Collection[str],
+    window: int,
 ) -> Procedure:
     first = instances[0]
     parameters: dict[tuple[Expr, ...], str] = {}
@@ -177,47 +180,21 @@ def _outline(
         if column not in parameters:
             parameters[column] = _fresh(_called(column, place, instances), taken)
         values.append(Name(parameters[column]))
+    body = plainer(put_together(first, values), parameters.values())
+    used = {
+        name
+        for statement in statements(body)
+        for node in expressions(statement)
+        for name in names(node)
+    }
+    parameters = {column: name for column, name in parameters.items() if name in used}
     for row, number in enumerate(numbers):
         arguments = tuple((parameter, column[row]) for column, parameter in parameters.items())
         calls[number] = Call(name, arguments)
-    body = plainer(put_together(first, values))
+    # A register for each number, by its name, is easier to read than few registers.
+    if len(parameters) + len(assigned(body)) > window // 2:
+        body = compact(body, assigned(body))
     return Procedure(name, tuple(parameters.values()), body, first.emission.doc)
-
-
-def plainer(body: Iterable[Statement]) -> tuple[Statement, ...]:
-    """The body without instructions that change nothing, and without loops of one turn.
-
-    Kernels write them for numbers that are one for some tasks, or on some meshes, only.
-    """
-    found: list[Statement] = []
-    for statement in body:
-        if isinstance(statement, Loop):
-            inner = plainer(statement.body)
-            if statement.count == Int(1):
-                start = Op("i.set", operands=(Scalar(Int(0)),), register=statement.register)
-                found += [start, *inner]
-            else:
-                found.append(replace(statement, body=inner))
-        elif isinstance(statement, If):
-            then, otherwise = plainer(statement.then), plainer(statement.otherwise)
-            found.append(replace(statement, then=then, otherwise=otherwise))
-        elif isinstance(statement, Op):
-            found += _plainer(statement)
-        else:
-            found.append(statement)
-    return tuple(found)
-
-
-def _plainer(op: Op) -> Iterator[Op]:
-    """An instruction, as one that only copies where it computes nothing."""
-    if op.name in _NEUTRAL and op.operands[1] == Scalar(Int(_NEUTRAL[op.name])):
-        op = replace(op, name="i.set", operands=op.operands[:1])
-    copies = op.name == "i.set" and op.register is not None
-    if not (copies and op.operands == (Scalar(Name(op.register or "")),)):
-        yield op
-
-
-_NEUTRAL = {"i.mul": 1, "i.div": 1, "i.add": 0, "i.sub": 0}
 
 
 def _called(column: tuple[Expr, ...], place: Place, instances: list[Instance]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 from wsc.ir.check import check_graph
 from wsc.ir.graph import (
     Arg,
+    Expand,
     Graph,
     Lit,
     Map,
@@ -22,6 +23,7 @@ from wsc.ir.graph import (
     Reshape,
     Step,
     Transpose,
+    Type,
 )
 from wsc.passes.positions import known_positions
 from wsc.passes.stage import Pass
@@ -131,6 +133,53 @@ def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
         if isinstance(last, Transpose) and last.perm == tuple(range(len(last.perm))):
             kept.pop()
     return tuple(kept)
+
+
+def unspread(graph: Graph) -> Graph:
+    """A map reads what was repeated along some of its dimensions as it was before.
+
+    It repeats such operands by itself; the derivative of a sum is nothing but that.
+    """
+    producers: dict[str, Node] = {}
+    types = graph.types()
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Map):
+            for place, name in enumerate(node.inputs):
+                before = producers.get(name)
+                narrow = None if before is None else _narrow(before, types)
+                if before is None or narrow is None or not _still_whole(node, place, types):
+                    continue
+                if narrow.output not in types:
+                    nodes.append(narrow)
+                    types[narrow.output] = narrow.type
+                inputs = (*node.inputs[:place], narrow.output, *node.inputs[place + 1 :])
+                node = replace(node, inputs=inputs)
+        producers[node.output] = node
+        nodes.append(node)
+    return drop_dead(graph.with_(nodes=tuple(nodes)))
+
+
+def _narrow(node: Node, types: Mapping[str, Type]) -> Node | None:
+    """What a node repeats along dimensions, before it does; None for other nodes."""
+    if not isinstance(node.op, Move) or not isinstance(node.op.steps[-1], Expand):
+        return None
+    steps = node.op.steps[:-1]
+    if any(not isinstance(step, Reshape) for step in steps):
+        return None
+    (source,) = node.inputs
+    shape = types[source].shape
+    for step in steps:
+        assert isinstance(step, Reshape)
+        shape = step.shape
+    name, type_ = f"{node.output}.narrow", replace(node.type, shape=shape)
+    return Node(name, Move((Reshape(shape),)), (source,), name, type_, node.origin)
+
+
+def _still_whole(node: Node, place: int, types: Mapping[str, Type]) -> bool:
+    """Whether the other operands of a map are as large as its result."""
+    shape = node.type.shape
+    return any(types[name].shape == shape for i, name in enumerate(node.inputs) if i != place)
 
 
 def literals(graph: Graph) -> Graph:

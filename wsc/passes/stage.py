@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import ClassVar, Generic, TypeVar, get_args
 
 from wsc.ir.graph import Graph
 from wsc.ir.tasks import Placed
@@ -62,7 +62,7 @@ def check_promises(on: bool = True) -> None:
     _CHECKED[0] = on
 
 
-def run(step: Pass[Any, Any], stage: Stage) -> Stage:
+def run(step: Pass[Taken, Given], stage: Taken) -> Given:
     """What a pass makes of a stage.
 
     Raises:
@@ -71,7 +71,7 @@ def run(step: Pass[Any, Any], stage: Stage) -> Stage:
     """
     if not isinstance(stage, step.takes):
         raise TypeError(f"pass '{step.name}' takes a {step.takes.__name__}")
-    result: Stage = step.apply(stage)
+    result = step.apply(stage)
     if _CHECKED[0]:
         for sentence in step.broken(stage, result):
             raise BrokenPromise(f"pass '{step.name}': {sentence}")

@@ -34,6 +34,7 @@ from wsc.ir.graph import (
 )
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
+from wsc.naming import fresh_name
 from wsc.passes.simplify import compose_moves, drop_dead, faults
 from wsc.passes.stage import Pass
 
@@ -103,6 +104,25 @@ def _pair(node: Node) -> bool:
     return False
 
 
+def _summed(node: Node) -> tuple[str, str] | None:
+    """The labels of the first two dimensions of what a node reads, if it sums over both.
+
+    So does the gradient of a weight, which is a product, and that of a bias.
+    """
+    op = node.op
+    if isinstance(op, Reduce):
+        sides = [op.index]
+    elif isinstance(op, Contract):
+        sides = [op.index_a, op.index_b]
+    else:
+        return None
+    if len(sides[0]) < 3 or any(len(entry.terms) != 1 for entry in sides[0][:2]):
+        return None
+    pair = (sides[0][0].terms[0][0], sides[0][1].terms[0][0])
+    whole = not {*pair} & {*op.out} and all(_leads(index, pair) for index in sides)
+    return pair if whole else None
+
+
 def _leads(index: tuple[Index, ...], labels: tuple[str, ...]) -> bool:
     """Whether these labels are the first two dimensions of an operand, and in no other."""
     first, second = labels
@@ -144,10 +164,22 @@ class _Join:
         """The graph with other nodes for the values that are joined."""
         inside = self._inside()
         apart = {name for output in self.graph.outputs for name in output.values}
+        sums = {
+            node.output: pair
+            for node in self.graph.nodes
+            if (pair := self._sums_up(node, inside)) is not None
+        }
         apart |= {
-            name for node in self.graph.nodes if node.output not in inside for name in node.inputs
+            name
+            for node in self.graph.nodes
+            if node.output not in inside and node.output not in sums
+            for name in node.inputs
         }
         for node in self.graph.nodes:
+            pair = sums.get(node.output)
+            if pair is not None:
+                self.nodes.append(self._sum(node, pair, inside, apart))
+                continue
             if node.output not in inside:
                 self.nodes.append(node)
                 continue
@@ -182,6 +214,38 @@ class _Join:
                 continue
             if _pair(other) or self._looks_up(other):
                 yield other
+
+    def _sums_up(self, node: Node, inside: set[str]) -> tuple[str, str] | None:
+        """The two labels that a node outside sums over, if it reads something that is joined."""
+        if node.output in inside or not inside.intersection(node.inputs):
+            return None
+        pair = _summed(node)
+        sizes = {self.types[name].shape[:2] for name in node.inputs}
+        return pair if sizes == {self.sizes} else None
+
+    def _sum(self, node: Node, pair: tuple[str, str], inside: set[str], apart: set[str]) -> Node:
+        """A node that sums over both dimensions, of what has one in their place."""
+        op = node.op
+        assert isinstance(op, Reduce | Contract)
+        extents = _merged(op.extents, pair)
+        if isinstance(op, Reduce):
+            op = replace(op, index=(op.index[0], *op.index[2:]), extents=extents)
+        else:
+            a, b = ((index[0], *index[2:]) for index in (op.index_a, op.index_b))
+            op = Contract(a, b, op.out, extents)
+        inputs = tuple(
+            (f"{value}.tokens" if value in apart else value)
+            if value in inside
+            else self._as_one(value, node)
+            for value in node.inputs
+        )
+        return replace(node, op=op, inputs=inputs)
+
+    def _as_one(self, value: str, node: Node) -> str:
+        """A value from outside, its two dimensions in the order in which they are joined."""
+        shape = self.types[value].shape
+        turned = (self._turned(shape),) if self.inner else ()
+        return self._moved(value, (*turned, Reshape(self._joined(shape))), node)
 
     def _looks_up(self, node: Node) -> bool:
         """Whether a node takes a row of a table for each position."""
@@ -249,9 +313,7 @@ class _Join:
         from wsc.ir.check import infer
 
         if (value, steps) not in self.seen:
-            name = f"{value}.joined"
-            while name in self.types:
-                name += "'"
+            name = fresh_name(value, "joined", self.types)
             self.seen[value, steps] = name
             op = Move(steps)
             self.types[name] = infer(op, (self.types[value],))

@@ -15,6 +15,7 @@ from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.check import infer
 from wsc.ir.graph import (
     Concat,
+    Constant,
     Contract,
     Drawing,
     Gather,
@@ -24,6 +25,7 @@ from wsc.ir.graph import (
     MoveStep,
     Node,
     Pad,
+    Raw,
     Reshape,
     Slice,
     Type,
@@ -39,7 +41,6 @@ from wsc.layout import (
     Mesh,
     View,
     block,
-    buffer_stem,
     default_extents,
     dense_strides,
     holds_all,
@@ -47,6 +48,7 @@ from wsc.layout import (
     local_size,
     storage_order,
 )
+from wsc.naming import weight_names
 from wsc.passes.views import as_view
 
 Extents = tuple[Extent, ...]
@@ -59,8 +61,9 @@ PARTS = 4  # of one value, from which on it is worth while to bring it to its li
 class Values:
     """Tasks and buffers so far, and where each value is.
 
-    homes: of the values that have one, their views. copies: views in other layouts. lazy: movement
-    that nobody has wanted yet. outside: values that come from the edge, by its tensors. beside:
+    stems: how the buffers of each value are called. owned: the values, by these names. homes: of
+    the values that have one, their views. copies: views in other layouts. lazy: movement that
+    nobody has wanted yet. outside: values that come from the edge, by its tensors. beside:
     (value, edge tensor) of what leaves beside the outputs: lengths and high words. stored: outputs
     that have left. origin: ONNX nodes that the next tasks are for. inside, shared: see ``apart``.
     """
@@ -68,6 +71,8 @@ class Values:
     graph: Graph
     fabric: Fabric
     mesh: Mesh = field(init=False)
+    stems: dict[str, str] = field(default_factory=dict[str, str])
+    owned: dict[str, str] = field(default_factory=dict[str, str])
     tasks: list[Task] = field(default_factory=list)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     homes: dict[str, View] = field(default_factory=dict)
@@ -108,8 +113,9 @@ class Values:
             if output.high:
                 high = self._beside(output, "high", output.high)
                 self.shown[output.name] = replace(self.shown[output.name], high=high)
+        short = weight_names(item.name for item in self.graph.constants if _has_key(item))
         for constant in self.graph.constants:
-            name = constant.name
+            name = short.get(constant.name, constant.name)
             while name in self.edge or name in self.shown:
                 name += "'"
             self._edge(name, Kind.WEIGHT, constant.type, "", constant.name)
@@ -165,25 +171,27 @@ class Values:
 
     # --- buffers and views ------------------------------------------------------
 
-    def buffer(self, hint: str, dtype: DType, size: int) -> str:
-        """A fresh buffer of ``size`` bytes in each tile."""
-        stem = name = buffer_stem(hint)
+    def buffer(self, value: str, dtype: DType, size: int, part: str = "") -> str:
+        """A fresh buffer of ``size`` bytes in each tile, for a value or a part of making it."""
+        stem = name = f"{self.stems[value]}_{part}" if part else self.stems[value]
         number = 1
-        while name in self.buffers:
+        # Of several the first has the name alone; none has what is another value's.
+        while name in self.buffers or self.owned.get(name, value) != value:
             number += 1
             name = f"{stem}_{number}"
         if size > self.fabric.sram_bytes:
+            what = f"{value}.{part}" if part else value
             raise DoesNotFit(
-                f"node '{named(self.origin)}' needs {size} bytes in each tile for '{hint}', "
+                f"node '{named(self.origin)}' needs {size} bytes in each tile for '{what}', "
                 f"but a tile of fabric '{self.fabric.name}' has {self.fabric.sram_bytes}; use more "
                 f"tiles (now {self.mesh.width}x{self.mesh.height})"
             )
         self.buffers[name] = Buffer(name, dtype, max(4, -(-size // 4) * 4), self.origin)
         return name
 
-    def fresh(self, hint: str, dtype: DType, extents: Extents) -> View:
+    def fresh(self, value: str, dtype: DType, extents: Extents, part: str = "") -> View:
         """A fresh, dense view."""
-        name = self.buffer(hint, dtype, local_size(extents) * dtype.bytes)
+        name = self.buffer(value, dtype, local_size(extents) * dtype.bytes, part)
         return View(name, dtype, extents, dense_strides(extents, dtype, storage_order(extents)))
 
     def current(self, value: str) -> View | None:
@@ -342,7 +350,7 @@ class Values:
         )
         key = (name, steps, wanted)
         if key not in self.wholes:
-            self.wholes[key] = self._moved(f"{value}.whole", source, steps, wanted, None)
+            self.wholes[key] = self._moved(value, source, steps, wanted, None, part="whole")
         return self.wholes[key], node.op.steps[-1:]
 
     def _parts(self, part: Part) -> int:
@@ -357,15 +365,15 @@ class Values:
 
     def _moved(
         self,
-        hint: str,
+        value: str,
         source: View,
         steps: tuple[MoveStep, ...],
         extents: Extents,
         fill: float | None,
         barrier: bool = True,
-        out: View | None = None,
+        part: str = "",
     ) -> View:
-        view = out or self.fresh(hint, source.dtype, extents)
+        view = self.fresh(value, source.dtype, extents, part)
         self.tasks.append(MoveTask(source, steps, view, fill, barrier, origin=self.origin))
         return view
 
@@ -391,6 +399,14 @@ class Values:
             met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
             self.tasks.append(task)
         return out
+
+
+def _has_key(constant: Constant) -> bool:
+    """Whether the full name of a weight is with its declaration, and nothing else goes by it.
+
+    A raw file has no names. What a store keeps in training has its full name in checkpoints.
+    """
+    return not constant.state and not isinstance(constant.source, Raw)
 
 
 def _part_of(node: Node, types: Mapping[str, Type]) -> Part | None:

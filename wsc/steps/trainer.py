@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsc.api import Program, compile_step
+from wsc.cost.interconnect import require_shares
 from wsc.errors import CompileError, shortened
 from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
@@ -33,6 +34,7 @@ from wsc.steps.wafers import Ran, Wafers
 from wsc.store.files import appearing, require_writable
 from wsc.store.weights import MARK
 from wsc.training.losses import parse_loss
+from wsc.training.own import OWN, require_alone
 from wsc.training.recompute import require_choice
 from wsc.training.step import LOSS, SCALE, parse_optimizer
 
@@ -45,32 +47,42 @@ LAST_SCALE = 2.0**-24  # the least half: gradients that overflow all the same ha
 CAUSES = "look for such numbers in the samples and the weights, or take a smaller rate"
 STEP = "step.wsa"  # the file of the program, in a folder of its own
 KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
-_FIELDS = ("step", "updates", "scale", "good", "seed")
+_FIELDS = ("step", "scale", "good", "seed")
 GROWTH = 2000  # steps without overflow until the scale is doubled
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What a step gives. loss: before its update, the mean over its runs. rate: the learning rate.
-    cycles: of all runs, None where the engine has no clock. seconds: that it took. skipped: a
-    gradient overflowed, and nothing was updated. norm: of all gradients, if they are clipped."""
+    cycles: of all runs, None where the engine has no clock. seconds: that it took. again: how often
+    its runs were done once more, because a gradient overflowed. norm: of all gradients, if they
+    are clipped."""
 
     loss: float
     rate: float
     cycles: int | None
     seconds: float
-    skipped: bool = False
+    again: int = 0
     norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Gradients:
+    """Of all runs of a step: the mean loss, cycles, and by name the mean of what goes into an
+    update."""
+
+    loss: float
+    cycles: int | None
+    tensors: dict[str, np.ndarray]
 
 
 @dataclass(slots=True)
 class State:
-    """What a checkpoint holds beside the tensors. step: steps so far. updates: those of them that
-    were not skipped. scale: of the gradients. good: steps since it changed. seed: of the order in
-    which samples are taken, None for that of the data."""
+    """What a checkpoint holds beside the tensors. step: steps so far. scale: of the gradients.
+    good: steps since it changed. seed: of the order in which samples are taken, None for that of
+    the data."""
 
     step: int = 0
-    updates: int = 0
     scale: float = 1.0
     good: int = 0
     seed: int | None = None
@@ -78,9 +90,7 @@ class State:
     def as_array(self) -> np.ndarray:
         """The state as integers, for a checkpoint; the scale is a power of two."""
         seed = -1 if self.seed is None else self.seed
-        return np.array(
-            [self.step, self.updates, math.frexp(self.scale)[1] - 1, self.good, seed], np.int64
-        )
+        return np.array([self.step, math.frexp(self.scale)[1] - 1, self.good, seed], np.int64)
 
     def drawn(self, number: int) -> np.ndarray:
         """The seed of what is dropped in one run of the next step."""
@@ -90,8 +100,8 @@ class State:
     @classmethod
     def of(cls, array: np.ndarray) -> State:
         """Inverse of ``as_array``."""
-        step, updates, exponent, good, seed = array.tolist()
-        return cls(step, updates, math.ldexp(1.0, exponent), good, None if seed < 0 else seed)
+        step, exponent, good, seed = array.tolist()
+        return cls(step, math.ldexp(1.0, exponent), good, None if seed < 0 else seed)
 
 
 @dataclass(slots=True)
@@ -131,13 +141,36 @@ class Trainer:
         started = time.perf_counter()
         parts = self._parts(batch)
         image = self._ready(parts[0])
-        assembly = image.program
+        assembly, state = image.program, self.state
+        found = self._gradients(image, parts)
+        cycles, again = found.cycles, 0
+        # A smaller scale may keep the gradients of halves from overflowing. A step that was left
+        # out instead would put the run behind one in f32, for good.
+        while self._overflows(assembly, found.tensors):
+            state.scale, state.good = state.scale / 2, 0
+            again += 1
+            found = self._gradients(image, parts)
+            cycles = None if cycles is None or found.cycles is None else cycles + found.cycles
+        factor = self._factor()
+        rate = next((dict(u.numbers)["rate"] for u in assembly.updates if u.numbers), 0.0) * factor
+        applied = apply_updates(assembly, self._store, found.tensors, state.step + 1, factor)
+        self._require_finite(assembly, applied.tensors)
+        self._replace(applied.tensors)
+        state.step += 1
+        self._grow(again)
+        seconds = time.perf_counter() - started
+        return StepResult(found.loss, rate, cycles, seconds, again, applied.norm)
+
+    def _gradients(self, image: Image, parts: Sequence[Mapping[str, np.ndarray]]) -> _Gradients:
+        """The means over all runs of a step, without their scale. Raises RuntimeFault for a loss
+        that is no number."""
+        updates = image.program.updates
         total: dict[str, np.ndarray] = {}
         loss, cycles = 0.0, 0
         for ran in self._run(image, parts):
             loss += float(ran.outputs[LOSS])
             cycles = None if ran.cycles is None or cycles is None else cycles + ran.cycles
-            for update in assembly.updates:
+            for update in updates:
                 gradient = ran.outputs[update.gradient].astype(np.float32)
                 before = total.get(update.gradient)
                 total[update.gradient] = gradient if before is None else before + gradient
@@ -145,25 +178,11 @@ class Trainer:
             raise RuntimeFault(
                 f"step {self.state.step + 1}: the loss is {loss}, and nothing was updated: {CAUSES}"
             )
-        state = self.state
-        for update in assembly.updates:
-            divisor = len(parts) * (1.0 if update.rule == "take" else state.scale)
+        for update in updates:
+            divisor = len(parts) * (1.0 if update.rule == "take" else self.state.scale)
             if divisor != 1.0:
                 total[update.gradient] = total[update.gradient] * np.float32(1.0 / divisor)
-        factor = self._factor()
-        rate = next((dict(u.numbers)["rate"] for u in assembly.updates if u.numbers), 0.0) * factor
-        skipped = self._overflows(assembly, total)
-        norm = None
-        if not skipped:
-            applied = apply_updates(assembly, self._store, total, state.updates + 1, factor)
-            self._require_finite(assembly, applied.tensors)
-            norm = applied.norm
-            self._replace(applied.tensors)
-            state.updates += 1
-        state.step += 1
-        self._rescale(skipped)
-        seconds = time.perf_counter() - started
-        return StepResult(loss / len(parts), rate, cycles, seconds, skipped, norm)
+        return _Gradients(loss / len(parts), cycles, total)
 
     def _run(self, image: Image, parts: Sequence[Mapping[str, np.ndarray]]) -> list[Ran]:
         """The runs of a step, in order."""
@@ -183,7 +202,7 @@ class Trainer:
         return [Ran(result.outputs, result.cycles) for result in results]
 
     def _overflows(self, assembly: Assembly, gradients: Mapping[str, np.ndarray]) -> bool:
-        """Whether a step is skipped: a smaller scale may keep gradients of halves from overflowing.
+        """Whether a gradient overflowed that may not do so with a smaller scale.
 
         Raises RuntimeFault where there is no scale, or none that is smaller.
         """
@@ -210,15 +229,13 @@ class Trainer:
             return 1.0
         return self.schedule[min(self.state.step, len(self.schedule) - 1)]
 
-    def _rescale(self, skipped: bool) -> None:
-        """Halve the scale of the gradients where they overflowed; double it after a while."""
-        if SCALE not in self._inputs():
+    def _grow(self, again: int) -> None:
+        """Double the scale of the gradients where none has overflowed for a while."""
+        if again or SCALE not in self._inputs():
             return
         state = self.state
-        state.good = 0 if skipped else state.good + 1
-        if skipped:
-            state.scale /= 2
-        elif state.good == GROWTH:
+        state.good += 1
+        if state.good == GROWTH:
             state.scale, state.good = state.scale * 2, 0
 
     def _replace(self, tensors: Mapping[str, np.ndarray]) -> None:
@@ -226,7 +243,10 @@ class Trainer:
         assert self._image is not None
         for name, array in tensors.items():
             self._store[name] = array
-            self._image.weights[name].data = array.reshape(-1)
+            held = self._image.weights[name]
+            # A counter is an integer there; what is stored is f32, like all else.
+            whole = not held.tensor.dtype.is_float
+            held.data = (array.astype(np.int32) if whole else array).reshape(-1)
 
     def _parts(self, batch: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
         """The samples of each run."""
@@ -308,7 +328,11 @@ class Trainer:
 
         path = Path(path)
         self._ready()
-        tensors = {name: np.ascontiguousarray(array) for name, array in self._store.items()}
+        # NumPy would make a scalar an array of one.
+        tensors = {
+            name: np.ascontiguousarray(array).reshape(array.shape)
+            for name, array in self._store.items()
+        }
         tensors[KEPT] = self.state.as_array()
         require_writable(path)
         try:
@@ -397,7 +421,8 @@ def train(
     model, fabric, dims, precision: as for ``wsc.compile``; sizes that are not given are those of
     the first batch. loss: ``cross_entropy``, ``mse`` or ``output``, with options as in
     ``cross_entropy:smoothing=0.1,ignored=0``. optimizer: ``sgd``, ``momentum``, ``adam`` or
-    ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``. groups: ``PATTERN:NUMBERS`` for weights
+    ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``; ``model``: the step that the model's
+    ``training_info`` describes, with the loss ``output``. groups: ``PATTERN:NUMBERS`` for weights
     that have others, as in ``*.bias:weight_decay=0``. trainable: patterns of names of
     initializers; none: all of them. clip: the norm of all gradients is at most this; 0: as it
     is. over: runs whose gradients make a step. schedule: by what the rate of each step is
@@ -417,8 +442,19 @@ def train(
     numbers = tuple(float(number) for number in schedule)
     if any(not 0.0 <= number < float("inf") for number in numbers):
         raise CompileError("a schedule is made of numbers of 0 or more")
-    parse_loss(loss)  # what is wrong with them is said now, not at the first step
-    parse_optimizer(optimizer, groups)
+    wanted = parse_loss(loss)  # what is wrong with them is said now, not at the first step
+    if optimizer == OWN:
+        require_alone(
+            wanted,
+            groups=groups,
+            trainable=trainable,
+            precision=precision,
+            clip=clip,
+            over=over,
+            schedule=numbers,
+        )
+    else:
+        parse_optimizer(optimizer, groups)
     require_choice(recompute)
     options: dict[str, Any] = {
         "loss": loss,
@@ -430,10 +466,6 @@ def train(
         "trainable": tuple(trainable),
         "recompute": recompute,
     }
-    if wafers < 1 or over % wafers:
-        raise CompileError(
-            f"the runs of a step (--accumulate) are {over}, and cannot be shared out to {wafers} "
-            "wafers: take a multiple of these"
-        )
+    require_shares(wafers, over)
     several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
     return Trainer(model, options, engine, numbers, float(clip), over, batch, several)

@@ -18,7 +18,9 @@ def with_weights(model: Any, weights: Mapping[str, np.ndarray]) -> onnx.ModelPro
     model: the path of a file, its bytes, or an object of onnx or onnx_ir.
     """
     proto = _proto(model)
-    for item in proto.graph.initializer:
+    # A model that says how it trains keeps a part of its state there.
+    algorithms = [info.algorithm for info in proto.training_info]
+    for item in [item for graph in (proto.graph, *algorithms) for item in graph.initializer]:
         if item.name in weights:
             before = onnx.helper.tensor_dtype_to_np_dtype(item.data_type)
             item.CopyFrom(numpy_helper.from_array(weights[item.name].astype(before), item.name))

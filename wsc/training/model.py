@@ -10,12 +10,12 @@ from fnmatch import fnmatchcase
 import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
+from wsc.frontend.in_place import NEXT
 from wsc.frontend.load import hold
 from wsc.frontend.store import SOURCE_KEY
 from wsc.frontend.training import OURS
 from wsc.frontend.types import FLOATS
 
-NEXT = ".next"  # behind the name of running statistics: what they become
 STATISTICS = 14  # the opset in which BatchNormalization learned to train
 
 
@@ -52,7 +52,7 @@ class Preparation:
             self.tensors[name] = tensor
             hold(graph, name)
         state = {*self.weights, *statistics}
-        for name, size in _sized(graph, self.batch, self.shapes, state):
+        for name, size in sized(graph, self.batch, self.shapes, state):
             given = self.dims.pop(name, size)
             if given != size:
                 raise CompileError(f"--dim {name}={given}: the samples have {size}")
@@ -140,7 +140,7 @@ def _dropouts(model: ir.Model) -> None:
         model.opset_imports[OURS] = 1
 
 
-def _sized(
+def sized(
     graph: ir.Graph,
     batch: int | None,
     shapes: Mapping[str, tuple[int, ...]],

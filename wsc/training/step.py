@@ -24,6 +24,8 @@ from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
 from wsc.passes.layers import find_layers
+from wsc.passes.simplify import unspread
+from wsc.passes.stage import run
 from wsc.pipeline import Compiled
 from wsc.training.losses import Loss, add_loss
 from wsc.training.model import Preparation
@@ -75,7 +77,7 @@ def parse_optimizer(text: str, groups: Sequence[str] = ()) -> Optimizer:
     name, _, rest = text.partition(":")
     rules = [rule.name for rule in RULES if rule.parameters]
     if name not in rules:
-        raise CompileError(f"optimizer {shortened(name)!r}: there are {', '.join(rules)}")
+        raise CompileError(f"optimizer {shortened(name)!r}: there are {', '.join(rules)}, model")
     parsed: list[tuple[str, tuple[tuple[str, float], ...]]] = []
     for group in groups:
         pattern, _, numbers = group.rpartition(":")
@@ -126,7 +128,7 @@ class Step:
     holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
     optimizer keeps. states: the latter. still: weights that nobody named and that do not decide the
     loss: they stay as they are. forward: the graph without gradients. differentiate: what added
-    them.
+    them; None where the model has them itself.
     """
 
     graph: Graph
@@ -134,25 +136,30 @@ class Step:
     masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
     forward: Graph
-    differentiate: Differentiate
+    differentiate: Differentiate | None
     still: tuple[str, ...] = ()
 
     @property
     def layers(self) -> int:
-        """How many layers repeat in the forward pass, in all stacks together."""
+        """How many layers repeat in the forward pass, in all stacks together, if it is known."""
+        if self.differentiate is None:
+            return 0
         return sum(layers.count for layers in find_layers(self.forward))
 
     def on(self, fabric: Fabric) -> Step:
         """The step for a fabric: what has no room there as a whole is done part by part."""
-        forward = Groups(fabric).apply(self.forward)
-        if forward is self.forward:
+        forward = self.forward
+        if self.differentiate is not None:
+            forward = run(Groups(fabric), self.forward)
+        if self.differentiate is None or forward is self.forward:
             return self
-        return replace(self, graph=self.differentiate.apply(forward), forward=forward)
+        return replace(self, graph=_with_gradients(self.differentiate, forward), forward=forward)
 
     def recomputing(self) -> Step:
         """The step that keeps of each layer what it hands on, and computes the rest again."""
+        assert self.differentiate is not None
         again = replace(self.differentiate, recompute=True)
-        return replace(self, graph=again.apply(self.forward), differentiate=again)
+        return replace(self, graph=_with_gradients(again, self.forward), differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -199,12 +206,12 @@ def build_step(
     preparation = Preparation(tuple(trainable), batch, shapes or {}, sizes)
     graph = import_onnx(model, sizes, None, precision, prepare=preparation, weights=weights)
     scale = SCALE if precision is DType.F16 else ""
-    forward = _with_loss(graph, loss, preparation, scale)
+    forward = with_loss(graph, loss, tuple(preparation.taken.values()), scale)
     named = tuple(preparation.weights)
     _require_used(optimizer, named)
     # Of the weights of a model, some may decide another output only. One that a user named may not.
     differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
-    graph = differentiate.apply(forward)
+    graph = _with_gradients(differentiate, forward)
     given = {output.name for output in graph.outputs}
     trained = tuple(name for name in named if f"{name}{GRADIENT}" in given)
     types = graph.types()
@@ -217,9 +224,14 @@ def build_step(
         gradient = f"{name}{GRADIENT}"
         updates.append(Update(name, optimizer.rule, optimizer.of(name), gradient, tuple(kept)))
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
-    masters = {name: _master(name, item) for name, item in preparation.tensors.items()}
+    masters = {name: master(name, item) for name, item in preparation.tensors.items()}
     still = tuple(name for name in named if name not in trained)
     return Step(graph, tuple(updates), masters, tuple(states), forward, differentiate, still)
+
+
+def _with_gradients(differentiate: Differentiate, forward: Graph) -> Graph:
+    """The graph of a step: forwards, and backwards with what sums repeat read as it was before."""
+    return unspread(run(differentiate, forward))
 
 
 def _require_used(optimizer: Optimizer, weights: Sequence[str]) -> None:
@@ -248,7 +260,7 @@ def _zeros(name: str, shape: tuple[int, ...]) -> Constant:
     return Constant(name, Type(DType.F32, shape), lambda: np.zeros(shape, np.float32), state=True)
 
 
-def _master(name: str, tensor: ir.TensorProtocol) -> Constant:
+def master(name: str, tensor: ir.TensorProtocol) -> Constant:
     """What the store holds of a weight at the start."""
     shape = tuple(int(size) for size in tensor.shape.numpy())
     single = tensor.dtype is ir.DataType.FLOAT
@@ -260,10 +272,15 @@ def _master(name: str, tensor: ir.TensorProtocol) -> Constant:
     return Constant(name, Type(DType.F32, shape), load, source, state=True)
 
 
-def _with_loss(graph: Graph, loss: Loss, preparation: Preparation, scale: str) -> Graph:
-    """The graph whose outputs are the loss and what running statistics become."""
+def with_loss(graph: Graph, loss: Loss, kept: Sequence[str], scale: str) -> Graph:
+    """The graph whose outputs are the loss, and those that are kept.
+
+    scale: the input that multiplies gradients; "" for none.
+
+    Raises CompileError for a loss that the outputs do not have.
+    """
     outputs = {output.name: output for output in graph.outputs}
-    taken = [outputs.pop(name) for name in preparation.taken.values()]
+    taken = [outputs.pop(name) for name in dict.fromkeys(kept)]
     name = loss.output or next(iter(outputs), "")
     if name not in outputs:
         listed = ", ".join(map(shortened, outputs)) or "none"

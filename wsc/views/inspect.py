@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.edge import Traffic, static_environment, traffic
+from wsc.cost.edge import Traffic, Traffics, edge_bytes, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.isa.code_size import code_bytes, reachable
+from wsc.isa.code_size import code_bytes, reachable, tile_bytes
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import Line, listing
@@ -37,7 +37,7 @@ from wsc.isa.shown import named
 from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
-from wsc.layout import buffer_stem
+from wsc.naming import is_named_for
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 
@@ -118,7 +118,7 @@ class NodeView:
 
 
 def sram_use(program: Program, fabric: Fabric) -> SramUse:
-    """SRAM of the fullest tile."""
+    """SRAM of the fullest tile: the data of all, and the longest code."""
     data = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
     code = max(code_bytes(program, fabric).values(), default=0)
     return SramUse(data, code, fabric.sram_bytes)
@@ -132,31 +132,35 @@ def held_bytes(program: Program, fabric: Fabric) -> np.ndarray:
         columns, rows = occupied(program, tensor)
         cut = np.ix_(np.array(rows, np.int64), np.array(columns, np.int64))
         used[cut] = np.maximum(used[cut], tensor.address + tensor.bytes)
-    code = code_bytes(program, fabric)
     for region in program.regions:
         rows, columns = (
             slice(first, first + size)
             for first, size in ((region.top, region.height), (region.left, region.width))
         )
-        used[rows, columns] += code.get(region.name, 0)
+        used[rows, columns] += tile_bytes(program, region, fabric)
     return used
 
 
 def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
     """What the SRAM of the fullest tile holds."""
     use = sram_use(program, fabric)
-    stems = {buffer_stem(t.name) for t in program.edge_tensors if t.kind is Kind.WEIGHT}
+    weights: dict[tuple[int, ...], list[str]] = {}  # full names by shape
+    for weight in program.edge_tensors:
+        if weight.kind is Kind.WEIGHT:
+            weights.setdefault(weight.shape, []).append(weight.key or weight.name)
     mine, others = np.zeros(use.data, bool), np.zeros(use.data, bool)
     for tensor in program.tensors:
-        held = mine if _stem(tensor.name) in stems or tensor.name in stems else others
+        alike = weights.get(tuple(extent.size for extent in tensor.dims), [])
+        held = mine if any(_is_for(tensor, name) for name in alike) else others
         held[tensor.address : tensor.address + tensor.bytes] = True
-    weights = int((mine & ~others).sum())
-    return SramKinds(use.data - weights, weights, use.code, use.limit - use.total)
+    held_alone = int((mine & ~others).sum())
+    return SramKinds(use.data - held_alone, held_alone, use.code, use.limit - use.total)
 
 
-def _stem(name: str) -> str:
-    """The name of a buffer without the number that tells it from others."""
-    return re.sub(r"_\d+$", "", name)
+def _is_for(tensor: Tensor, weight: str) -> bool:
+    """Whether a tensor has the name of a weight, maybe with a number that tells it from others."""
+    names = (tensor.name, re.sub(r"_\d+$", "", tensor.name))
+    return any(is_named_for(name, weight) for name in names)
 
 
 def nodes_of(line: Line, tables: Tables) -> tuple[str, ...]:
@@ -466,7 +470,4 @@ def stream_cycles(moved: Traffic, fabric: Fabric) -> int:
 
 def direction_bytes(program: Program) -> dict[Direction, int]:
     """Bytes over the edge in each direction."""
-    total = dict.fromkeys(Direction, 0)
-    for transfer in plain_transfers(program):
-        total[transfer.direction] += traffic(program, transfer).bytes
-    return total
+    return edge_bytes(Traffics(program), plain_transfers(program))

@@ -16,14 +16,14 @@ Which transfers belong to a call is said by ``wsc.views.streams``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wsc.cost import Bound
-from wsc.cost.edge import Traffics
+from wsc.cost.edge import Traffics, edge_bytes
 from wsc.cost.predict import Prediction
 from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import Fabric
@@ -43,7 +43,9 @@ class KernelRow:
     first tile's arrival to the last one's departure, at each turn of a loop. added: cycles by
     which it made the run longer (``wsc.cost.predict``); predicted: what the cost model
     says of them, None where it says nothing. own: cycles that the main thread of a tile was at it,
-    mean over the tiles; those of all rows sum to the cycles until the threads ended.
+    mean over the tiles; those of all rows sum to the cycles until the threads ended. call: its
+    number (``wsc.views.streams.all_calls``), None of other statements. moved: bytes over the edge
+    in each direction.
     """
 
     number: int
@@ -59,6 +61,8 @@ class KernelRow:
     added: int = 0
     predicted: int | None = None
     own: float = 0.0
+    call: int | None = None
+    moved: Mapping[Direction, int] = field(default_factory=dict[Direction, int])
 
     @property
     def utilization(self) -> float:
@@ -89,16 +93,13 @@ def mac_rate(fabric: Fabric, dtype: DType) -> float:
     return fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(dtype)
 
 
-def edge_bound(program: Program, fabric: Fabric, transfers: Iterable[Transfer]) -> tuple[int, int]:
+def edge_bound(each: Traffics, fabric: Fabric, transfers: Sequence[Transfer]) -> tuple[int, int]:
     """(link, I/O) cycles that these transfers need at least."""
     ports: dict[tuple[str, Side, Direction], np.ndarray] = {}
-    total = dict.fromkeys(Direction, 0)
-    each = Traffics(program)
     for transfer in transfers:
-        moved = each.of(transfer)
         key = (transfer.region, transfer.side, transfer.direction)
-        ports[key] = ports.get(key, 0) + moved.ports
-        total[transfer.direction] += moved.bytes
+        ports[key] = ports.get(key, 0) + each.of(transfer).ports
+    total = edge_bytes(each, transfers)
     link = max((int(array.max(initial=0)) for array in ports.values()), default=0)
     return link, -(-max(total.values()) // fabric.io_bytes_per_cycle)
 
@@ -111,10 +112,11 @@ def kernel_rows(
 ) -> list[KernelRow]:
     """One row for each statement of main that ran, in the order of the text."""
     tiles = program.width * program.height
-    streams, played = call_transfers(program), plain_transfers(program)
+    streams, played, each = call_transfers(program), plain_transfers(program), Traffics(program)
     rows: list[KernelRow] = []
     for number, call, item in _matched(program, measured):
         known = None if prediction is None or call is None else prediction.calls[number].added
+        own = [played[place] for place in streams.get(number, ())]
         name = call.procedure if call is not None else item.statement.text
         rows.append(
             KernelRow(
@@ -130,7 +132,9 @@ def kernel_rows(
                 added=item.added,
                 predicted=known,
                 cycles=item.spent,
-                bound=_bound(program, fabric, item.macs, played, streams.get(number, ())),
+                bound=_bound(each, fabric, item.macs, own),
+                call=None if call is None else number,
+                moved=edge_bytes(each, own),
             )
         )
     return rows
@@ -138,7 +142,10 @@ def kernel_rows(
 
 @dataclass(frozen=True, slots=True)
 class EstimatedRow:
-    """One call of main as predicted. cycles: those that it adds to the run; macs: in all."""
+    """One call of main as predicted. cycles: those that it adds to the run; macs: in all.
+
+    number: of the call. moved: bytes over the edge in each direction.
+    """
 
     number: int
     line: int
@@ -148,6 +155,7 @@ class EstimatedRow:
     cycles: int
     macs: int
     bound: Bound
+    moved: Mapping[Direction, int]
 
     @property
     def utilization(self) -> float:
@@ -170,32 +178,30 @@ class EstimatedRow:
 
 def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> list[EstimatedRow]:
     """One row for each call of main, in the order of the text."""
-    streams, played = call_transfers(program), plain_transfers(program)
-    return [
-        EstimatedRow(
-            number,
-            item.call.where.line,
-            item.call.procedure,
-            item.call.nodes,
-            item.start,
-            item.added,
-            item.macs,
-            _bound(program, fabric, item.macs, played, streams.get(number, ())),
+    streams, played, each = call_transfers(program), plain_transfers(program), Traffics(program)
+    rows: list[EstimatedRow] = []
+    for number, item in enumerate(prediction.calls):
+        own = [played[place] for place in streams.get(number, ())]
+        rows.append(
+            EstimatedRow(
+                number,
+                item.call.where.line,
+                item.call.procedure,
+                item.call.nodes,
+                item.start,
+                item.added,
+                item.macs,
+                _bound(each, fabric, item.macs, own),
+                edge_bytes(each, own),
+            )
         )
-        for number, item in enumerate(prediction.calls)
-    ]
+    return rows
 
 
-def _bound(
-    program: Program,
-    fabric: Fabric,
-    macs: int,
-    played: Sequence[Transfer],
-    streams: Sequence[int],
-) -> Bound:
+def _bound(each: Traffics, fabric: Fabric, macs: int, transfers: Sequence[Transfer]) -> Bound:
     """What the resources need at least for so many multiply-accumulates and these transfers."""
-    transfers = [played[number] for number in streams]
-    link, io = edge_bound(program, fabric, transfers)
+    program = each.program
+    link, io = edge_bound(each, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
     return Bound(round(macs / rate), link, io)
 

@@ -22,6 +22,8 @@ from conformance.graphs.recipes import (
 )
 from conformance.graphs.recipes.registry import RECIPES, fitting
 
+PREVIEW = "ai.onnx.preview.training"
+
 __all__ = ["FAMILIES", "NOT_DRAWN", "RECIPES", "fitting"]
 
 # Each adds its recipes when it is imported.
@@ -43,6 +45,17 @@ FAMILIES = (
     windows,
 )
 
+GRADIENTS = {
+    "": "AveragePoolGrad ConvGrad MaxPoolGrad",
+    MICROSOFT: "BatchNormInternal BatchNormalizationGrad BatchScale BiasFastGeluGrad_dX "
+    "BiasGeluGrad_dX BroadcastGradientArgs ConcatTraining ConvGrad ConvTransposeGrad DivGrad "
+    "DropoutGrad FastGeluGrad GatherElementsGrad GatherGrad GatherNDGrad GeluGrad "
+    "InPlaceAccumulator InPlaceAccumulatorV2 LayerNormalizationGrad LeakyReluGrad LogSoftmaxGrad "
+    "LogSoftmaxGrad_13 QuickGeluGrad ReduceSumTraining ReluGrad Scale ScaledSum SigmoidGrad "
+    "SimplifiedLayerNormalizationGrad SliceGrad SoftmaxCrossEntropyLossGrad "
+    "SoftmaxCrossEntropyLossInternal SoftmaxCrossEntropyLossInternalGrad SoftmaxGrad "
+    "SoftmaxGrad_13 SplitTraining TanhGrad ZeroGradient",
+}
 # Operators that wsc compiles and that no recipe draws, by domain and name, with the reason.
 NOT_DRAWN: dict[tuple[str, str], str] = {
     ("wsc.training", "Dropout"): "training steps write it, and no file holds it",
@@ -51,4 +64,11 @@ NOT_DRAWN: dict[tuple[str, str], str] = {
     (MICROSOFT, "LayerNormalization"): "some exporters write it; nobody else computes it there",
     (MICROSOFT, "SimplifiedLayerNormalization"): "the same",
     (MICROSOFT, "DynamicQuantizeLSTM"): "a rounding that differs changes every later step",
+    (PREVIEW, "Gradient"): "neither ONNX Runtime nor the evaluator has it",
+    ("wsc.training", "Gradient"): "the same, with what its attributes name among its inputs",
+    **{
+        (domain, name): "only ONNX Runtime's training has it: tests/exports/gradients.py"
+        for domain, names in GRADIENTS.items()
+        for name in names.split()
+    },
 }

@@ -1,0 +1,252 @@
+"""Chains: from neighbour to neighbour along a row or a column, each core adds and passes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsc.cost.tiles import Axis, Lanes
+from wsc.flows.flow import ROOT_Y, Flow, Path, Strand, at, both, when
+from wsc.flows.stream import Site, State, Steps, Stream, Walker
+from wsc.flows.work import Work
+from wsc.isa.expr import Expr, H, Int, W, X, Y
+from wsc.isa.types import Side
+
+
+@dataclass(frozen=True)
+class Chain(Flow):
+    """Chains that run towards one side, in every row or every column.
+
+    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
+    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
+    """
+
+    towards: Side
+
+    @property
+    def name(self) -> str:
+        """That of its side."""
+        return self.towards.name.lower()
+
+    @property
+    def along_row(self) -> bool:
+        """Whether it runs along rows."""
+        return self.towards in (Side.EAST, Side.WEST)
+
+    @property
+    def backwards(self) -> bool:
+        """Whether it runs against the coordinate."""
+        return self.towards in (Side.WEST, Side.NORTH)
+
+    def laid(self) -> tuple[Strand, ...]:
+        """Those of the tiles with even and with odd coordinates."""
+        return self._strand("even", 0), self._strand("odd", 1)
+
+    @property
+    def _ends(self) -> tuple[Expr, Expr, Expr]:
+        """Coordinate along it; that of the first tile, and of the last one that may receive."""
+        along, size = (X, W) if self.along_row else (Y, H)
+        first = size - 1 if self.backwards else Int(0)
+        if self.along_row:
+            return along, first, Int(0) if self.backwards else size - 1
+        return along, first, ROOT_Y
+
+    def _strand(self, parity_name: str, parity: int) -> Strand:
+        along, first, last = self._ends
+        onward = ">" if self.backwards else "<"
+        has_next = when(along, onward, last)
+        has_previous = both(when(along, "!=", first), when(along, onward + "=", last))
+        sends, receives = when(along % 2, "==", parity), when(along % 2, "==", 1 - parity)
+        return Strand(
+            self,
+            f"{self.name}_{parity_name}",
+            f"hop of the chains that run {self.name}, sent by {parity_name} tiles",
+            (
+                Path(both(sends, has_next), (at(Side.RAMP, self.towards),)),
+                Path(both(receives, has_previous), (at(self.towards.opposite, Side.RAMP),)),
+            ),
+        )
+
+    def stream(self, site: Site) -> ChainStream:
+        """The times along all of its rows, or columns."""
+        slack = site.between(self.strands[0], 2)
+        axis = site.x if self.along_row else site.y
+        return ChainStream(self, site, axis, site.model.hop, slack)
+
+
+EAST, WEST, SOUTH, NORTH = (Chain(s) for s in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH))
+
+
+@dataclass(slots=True)
+class Posted:
+    """One instruction on a chain: what it is, whether it receives and whether it sends."""
+
+    work: Work
+    receives: bool
+    sends: bool
+
+
+class ChainStream(Stream):
+    """Streams from neighbour to neighbour in one direction.
+
+    hop: what a core adds to the time of a wavelet. slack: wavelets that lie between two cores when
+    the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
+    where a tile has sent what the next one has not received yet. first, last: cycles in which the
+    first and the last wavelet of what was sent last have left.
+    """
+
+    def __init__(self, flow: Chain, site: Site, axis: Axis, hop: int, slack: int) -> None:
+        self.flow, self.site, self.hop, self.slack = flow, site, hop, slack
+        gaps = axis.gaps if not flow.backwards else np.append(0, axis.gaps[:0:-1])
+        self.gaps = gaps
+        self.delay = gaps * float(hop)
+        self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
+        self.sent = np.zeros(site.shape, bool)
+        self.posted: list[Posted] = []
+
+    def _view(self, array: np.ndarray) -> np.ndarray:
+        """The array as [along the chain, across it]."""
+        array = array.T if self.flow.along_row else array
+        return array[::-1] if self.flow.backwards else array
+
+    def run(self, walk: Walker, work: Work, receives: bool, sends: bool) -> Steps:
+        """Post an instruction; its times are found when its partners are there."""
+        self._share_links(walk, work, sends)
+        yield from self._post(walk, work, receives, sends)
+
+    def turn(self, walk: Walker, work: Work, onward: Stream) -> Steps:
+        """The end of this chain is the beginning of another: wavelets leave as they come."""
+        self._share_links(walk, work, True)
+        taken = Work(work.lanes, work.start, work.count, work.pace)
+        yield from self._post(walk, taken, True, True)
+        while not taken.known:
+            if self.resolve():
+                walk.progress += 1
+            else:
+                yield
+        steps = np.maximum(work.count - 1, 1)
+        work.pace = np.maximum(work.pace, (self.last - self.first) / steps)
+        work.start = np.where(work.count > 0, self.first, work.start)
+        yield from onward.run(walk, work, False, True)
+
+    def _share_links(self, walk: Walker, work: Work, sends: bool) -> None:
+        """Words that go south share their links with all that comes down from the edge."""
+        if self.flow.towards is Side.SOUTH:
+            waiting = np.minimum(work.count, self.slack)
+            self.site.cross(walk, work, waiting if sends else work.count - waiting)
+
+    def _post(self, walk: Walker, work: Work, receives: bool, sends: bool) -> Steps:
+        work.end(work.alone, work.lanes.mask & (work.count == 0))
+        if work.known:  # no words in any tile: nothing is sent
+            return
+        while self.busy(work.lanes):
+            if self.resolve():
+                walk.progress += 1
+            elif self.busy(work.lanes):
+                yield
+        self.posted.append(Posted(work, receives, sends))
+
+    def busy(self, lanes: Lanes) -> bool:
+        """Whether an earlier instruction of these tiles has not found its partners yet."""
+        return any((item.work.waiting & lanes.mask).any() for item in self.posted)
+
+    def resolve(self) -> bool:
+        """Find the times of all instructions whose partners are there; whether there were any."""
+        if not self.posted:
+            return False
+        shape = self.first.shape
+        todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
+        start, count, pace, done = (np.zeros(shape) for _ in range(4))
+        for item in self.posted:
+            here = item.work.waiting
+            todo |= here
+            receives |= here & item.receives
+            sends |= here & item.sends
+            for target, source in (
+                (start, item.work.start),
+                (count, item.work.count),
+                (pace, item.work.pace),
+            ):
+                np.copyto(target, source, where=here)
+        found = self._sweep(todo, receives, sends, start, count, pace, done)
+        if not found.any():
+            return False
+        for item in self.posted:
+            item.work.end(done, item.work.waiting & found)
+        self.posted = [item for item in self.posted if not item.work.known]
+        return True
+
+    def _sweep(self, *arrays: np.ndarray) -> np.ndarray:
+        """Go along the chain once; where times are found now."""
+        todo, receives, sends, start, count, pace, done = map(self._view, arrays)
+        sent, first, last = map(self._view, (self.sent, self.first, self.last))
+        found = np.zeros(self.first.shape, bool)
+        marks = self._view(found)
+        for place in range(len(todo)):
+            here = todo[place]
+            if not here.any():
+                continue
+            begin, more = start[place], np.maximum(count[place] - 1, 0) * pace[place]
+            final = begin + more
+            if place:
+                ready = here & (~receives[place] | sent[place - 1])
+                took = ready & receives[place]
+                came = self.delay[place]
+                begin = np.where(took, np.maximum(begin, first[place - 1] + came), begin)
+                final = np.where(
+                    took, np.maximum(begin + more, last[place - 1] + came), begin + more
+                )
+                # The sender waits for its neighbour, which need not be the next sampled tile: the
+                # tiles between the two hold as many wavelets, each, as fit in between two cores.
+                room = self.slack * self.gaps[place]
+                held = start[place] + (count[place] - room) * pace[place]
+                if self.gaps[place] > 1:
+                    near = first[place - 1] + self.hop + (count[place] - self.slack) * pace[place]
+                    held = np.where(count[place] > room, np.maximum(held, near), near)
+                before = took & marks[place - 1] & (count[place] > self.slack)
+                done[place - 1] = np.where(
+                    before, np.maximum(done[place - 1], held), done[place - 1]
+                )
+                sent[place - 1] &= ~took
+            else:
+                ready = here & ~receives[place]
+            done[place] = np.where(ready, final + pace[place], done[place])
+            first[place] = np.where(ready & sends[place], begin, first[place])
+            last[place] = np.where(ready & sends[place], final, last[place])
+            sent[place] |= ready & sends[place]
+            marks[place] = ready
+        return found
+
+    def hops(self, words: np.ndarray, sends: bool) -> float:
+        """One for each word that is sent."""
+        return float(words.sum()) if sends else 0.0
+
+    def advance(self, cycles: np.ndarray) -> None:
+        """Set the clocks on."""
+        self.first += cycles
+        self.last += cycles
+
+    def state(self, base: float, used: bool) -> State:
+        """Where words are on their way; what left longer ago than it takes has arrived."""
+        del used
+        longest = -self.delay.max()
+        times = [
+            np.where(self.sent, np.maximum(array - base, longest), 0.0)
+            for array in (self.first, self.last)
+        ]
+        return State(times, [self.sent.copy()])
+
+    def restore(
+        self,
+        walk: Walker,
+        times: Iterator[np.ndarray],
+        counts: Iterator[np.ndarray],
+        base: float,
+        used: bool,
+    ) -> None:
+        """The same words are on their way."""
+        del walk, used
+        self.sent = next(counts).copy()
+        self.first, self.last = next(times) + base, next(times) + base

@@ -1,0 +1,42 @@
+"""What the edge feeds to the ports of one flow, or takes from them, in its order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What the edge feeds (or takes) at each sampled column on one flow, in its order.
+
+    upto: elements up to the end of each transfer [transfers, columns]. interval: cycles
+    between two wavelets of a port while that transfer runs. lookup: whether its rows wait
+    for numbers from the fabric. control: cycles between two control wavelets of a port.
+    in_turn: whether the tiles of a column have blocks of their own, one after the other.
+    final: control wavelets behind the last of these. done: elements of each column so far.
+    """
+
+    upto: np.ndarray
+    interval: np.ndarray
+    lookup: np.ndarray
+    control: np.ndarray
+    in_turn: np.ndarray
+    final: np.ndarray
+    done: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = np.zeros(self.upto.shape[1])
+
+    def number(self, element: float) -> int:
+        """The transfer that an element belongs to, counted over all columns from 0 on."""
+        return int(np.searchsorted(self.upto.sum(axis=1), element + 0.5))
+
+    def current(self, wanted: np.ndarray) -> int:
+        """The transfer that the next elements belong to, of the column that wants the most."""
+        column = int(np.argmax(wanted))
+        if not len(self.upto):
+            return -1
+        at = int(np.searchsorted(self.upto[:, column], self.done[column] + 0.5))
+        return min(at, len(self.upto) - 1)

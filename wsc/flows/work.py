@@ -1,0 +1,50 @@
+"""A vector instruction that is about to run, as streams see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wsc.cost.tiles import Lanes
+
+
+@dataclass(slots=True)
+class Work:
+    """A vector instruction that is about to run in some tiles.
+
+    Arrays have the shape [rows, columns] of the sampled tiles. start: first cycle in which a row
+    may start. count: rows, each of ``pace`` cycles. over: where it is known when the instruction
+    is over. done: that cycle; of no meaning elsewhere.
+    """
+
+    lanes: Lanes
+    start: np.ndarray
+    count: np.ndarray
+    pace: np.ndarray
+    over: np.ndarray = field(init=False)
+    done: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.over = np.zeros(self.lanes.mask.shape, bool)
+        self.done = np.zeros(self.lanes.mask.shape)
+
+    @property
+    def alone(self) -> np.ndarray:
+        """End of the instruction if nothing keeps it waiting."""
+        return self.start + self.count * self.pace
+
+    @property
+    def waiting(self) -> np.ndarray:
+        """Its tiles in which the end is not known yet."""
+        return self.lanes.mask & ~self.over
+
+    @property
+    def known(self) -> bool:
+        """Whether the end is known in all its tiles."""
+        return not self.waiting.any()
+
+    def end(self, done: np.ndarray, where: np.ndarray) -> None:
+        """Set the cycle in which it is over, in some tiles."""
+        np.copyto(self.done, done, where=where)
+        self.over |= where
