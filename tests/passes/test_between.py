@@ -10,6 +10,7 @@ from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Graph, Map, Move, Slice
 from wsc.ir.text import parse_graph
 from wsc.passes.between import Between
+from wsc.passes.layers import find_layers
 
 # Two sequences of four tokens, three heads of six: halves of four elements are turned, two stay.
 TURNED = """\
@@ -115,3 +116,42 @@ output "r" = %r as "float32"
 """
     )
     assert Between().apply(before) is before
+
+
+def layered(last: str) -> str:
+    """Four layers that turn the same angles, and take the same part of a mask."""
+    lines = [
+        'graph "g"',
+        'input %x0 : f32[4,6] from "float32"',
+        'input %angles : f32[2,12] from "float32"',
+        'input %mask : f32[8,6] from "float32"',
+        *(f"const %w{i} : f32[6,6]" for i in range(4)),
+    ]
+    for i in range(4):
+        lines += [
+            f"%p{i} = contract(%x{i}, %w{i}) [m, k] [k, n] -> [m, n] where m=4 k=6 n=6 : f32[4,6]",
+            f"%a{i} = move(%angles) reshape[4,6] : f32[4,6]",
+            f"%m{i} = move(%mask) slice[2:4:1, 0:6:1] : f32[4,6]",
+            f"%x{i + 1} = map(%p{i}, %a{i}, %m{i}) {{ mul.f32 $0 $1; add.f32 #0 $2 }} : f32[4,6]",
+        ]
+    return "\n".join([*lines, f'output "r" = {last} as "float32"', ""])
+
+
+def test_what_layers_turn_alike_is_turned_before_them() -> None:
+    before = parse_graph(layered("%x4"))
+    after = Between().apply(before)
+    check_graph(after)
+    moves = {
+        node.output: number for number, node in enumerate(after.nodes) if "angles" in node.inputs
+    }
+    assert moves == {"a0": 0}
+    # Parts are taken layer by layer: all at once may find no room.
+    assert sum("mask" in node.inputs for node in after.nodes) == 4
+    (stack,) = find_layers(after)
+    assert stack.count == 4
+    assert stack.start == 1
+
+
+def test_what_leaves_is_not_shared() -> None:
+    before = parse_graph(layered("%a1"))
+    assert Between().apply(before) == before

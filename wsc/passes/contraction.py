@@ -136,6 +136,18 @@ class Choice:
             origin=origin,
         )
 
+    def in_blocks(self, step: int) -> Choice:
+        """The reduce form with so many outputs for each of its owners."""
+        place = next(i for i, extent in enumerate(self.out) if extent.axis == "x")
+        old = self.out[place]
+        per_output = local_size(self.out) // old.step
+        out = (*self.out[:place], Extent(old.size, "x", step, step), *self.out[place + 1 :])
+        chunk = _chunk(step, per_output)
+        # As many buffers for a chunk as before, and the words of the outputs.
+        parts = (3 if self.relieved else 2) + (not self.ordered)
+        more = (step - old.step) * (4 + out_bytes(DType.F16)) + parts * (chunk - self.chunk) * 4
+        return replace(self, out=out, chunk=chunk, bytes=self.bytes + more * per_output)
+
     def with_buffers(
         self, task: ContractTask, buffer: Callable[[DType, int, str], str]
     ) -> ContractTask:

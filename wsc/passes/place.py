@@ -24,6 +24,7 @@ from wsc.ir.graph import (
     Lit,
     Map,
     Move,
+    MoveStep,
     Node,
     Reduce,
     Reduction,
@@ -70,6 +71,7 @@ from wsc.layout import (
 )
 from wsc.naming import buffer_stems
 from wsc.passes.contraction import (
+    SHARE_OF_SRAM,
     Choice,
     Staying,
     choose_contraction,
@@ -83,6 +85,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import Layers, find_layers
+from wsc.passes.near import FAR, block_near
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
@@ -185,6 +188,7 @@ class Placer(Values):
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
+    blocks: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
     stays: dict[str, bool] = field(default_factory=dict[str, bool])  # whether it is a weight
     caches: dict[Type, Extents] = field(default_factory=dict[Type, "Extents"])
     leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
@@ -495,7 +499,7 @@ class Placer(Values):
     def _contract(self, node: Node) -> None:
         op, a, b, streamed = self._operands(node)
         weighing = self._choice(node, op, a, b, streamed)
-        choice = weighing.taken
+        choice = self._near(node, weighing.taken)
         self._note(node, weighing)
         if not streamed and self._in_pieces(node, op, (a, b), choice):
             return
@@ -656,6 +660,38 @@ class Placer(Values):
             None if taken is None else taken.form(room),
             weighing.wish,
         )
+
+    def _near(self, node: Node, choice: Choice | None) -> Choice | None:
+        """The choice with its outputs in the columns to which they are moved next, if they can be.
+
+        Features of a head, in blocks that fill whole columns, are in the columns that have the
+        head, where they else are far from it.
+        """
+        if choice is None or not choice.reduce or not self._far:
+            return choice
+        place = next(i for i, extent in enumerate(choice.out) if extent.axis == "x")
+        moves = tuple(self._moved_to(node.output))
+        key = (node.type, choice.out, moves)
+        if key not in self.blocks:
+            self.blocks[key] = block_near(choice.out, place, node.type, moves, self.mesh)
+        step = self.blocks[key]
+        near = choice if step == choice.out[place].step else choice.in_blocks(step)
+        return near if near.bytes <= SHARE_OF_SRAM * self.fabric.sram_bytes else choice
+
+    @property
+    def _far(self) -> bool:
+        """Whether columns can be so far apart that messages between them hold each other up."""
+        return self.mesh.width > FAR * FAR
+
+    def _moved_to(self, value: str) -> Iterator[tuple[tuple[MoveStep, ...], Extents]]:
+        """The movements of a value, behind maps too, and the layouts that their results want."""
+        for user in self.users(value):
+            if isinstance(user.op, Map) and user.type.shape == self.types[value].shape:
+                yield from self._moved_to(user.output)
+            elif isinstance(user.op, Move):
+                wanted = self.wanted(user.output)
+                if wanted is not None:
+                    yield user.op.steps, wanted
 
     def _at(self, value: str) -> View | None:
         """Where an operand is when a form is chosen; None if it comes from the edge.

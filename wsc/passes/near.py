@@ -1,0 +1,111 @@
+"""Outputs of a product in blocks that lie in the columns to which they are moved next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wsc.ir.graph import MoveStep, Type
+from wsc.ir.tasks import MoveTask
+from wsc.isa.expr import Expr, Name, evaluate
+from wsc.isa.program import Extent
+from wsc.kernels.index import Ix, to_expr
+from wsc.kernels.index_map import IndexMap, index_map
+from wsc.layout import Mesh, View, dense_strides, storage_order, whole
+
+FAR = 8  # columns on average, from which on messages hold each other up
+MOST = 2  # times the smallest block
+ASKED = 256  # positions of each other dimension that are looked at
+
+
+def block_near(
+    out: tuple[Extent, ...],
+    place: int,
+    type_: Type,
+    moves: Sequence[tuple[tuple[MoveStep, ...], tuple[Extent, ...]]],
+    mesh: Mesh,
+) -> int:
+    """Outputs of a block along x, so that each is in a column that one of its movements goes to.
+
+    out: the layout with the smallest blocks. place: the dimension of it along x. moves: what is
+    done to the result, and the layouts in which it is wanted then.
+
+    Returns:
+        The smallest such block; that of ``out`` if there is none up to twice as large, or if the
+        columns are near as it is.
+    """
+    step, size = out[place].step, out[place].size
+    positions = np.arange(size)
+    low, high = np.full(size, -np.inf), np.full(size, np.inf)
+    for steps, wanted in moves:
+        if not any(extent.axis == "x" for extent in wanted):
+            return step
+        first, last = _columns(place, type_, steps, wanted, mesh)
+        low, high = np.maximum(low, first), np.minimum(high, last)
+    moved = np.isfinite(low)
+    if not moved.any() or (low > high).any():
+        return step
+
+    def apart(block: int) -> np.ndarray:
+        column = positions // block
+        return np.maximum(np.maximum(low - column, column - high), 0.0)[moved]
+
+    if apart(step).mean() < FAR:
+        return step
+    return next((b for b in range(step, MOST * step + 1) if not apart(b).any()), step)
+
+
+def _columns(
+    place: int,
+    type_: Type,
+    steps: tuple[MoveStep, ...],
+    wanted: tuple[Extent, ...],
+    mesh: Mesh,
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each position along a dimension the first and the last column that its elements go to.
+
+    Infinite, with either sign, where nothing is moved.
+    """
+    shape = tuple(whole(size) for size in type_.shape)
+    source, target = (
+        View("", type_.dtype, extents, dense_strides(extents, type_.dtype, storage_order(extents)))
+        for extents in (shape, wanted)
+    )
+    found = index_map(MoveTask(source, steps, target, None), mesh)
+    at = {
+        number: np.arange(extent.size if number == place else min(extent.size, ASKED)).reshape(
+            [-1 if other == number else 1 for other in range(len(shape))]
+        )
+        for number, extent in enumerate(shape)
+    }
+    names = _names(found, at)
+    axis, extent = next((i, e) for i, e in enumerate(wanted) if e.axis == "x")
+    column = _value(found.target[axis], names) // extent.step
+    taken = np.ones(1, bool)
+    for form, least, end in found.between:
+        value = _value(form, names)
+        taken = taken & (value >= least) & (value < end)
+    for form, divisor in found.divisible:
+        taken = taken & (_value(form, names) % divisor == 0)
+    full = [1 if number != place else len(at[place].ravel()) for number in range(len(shape))]
+    column, taken, _ = np.broadcast_arrays(column, taken, np.zeros(full))
+    others = tuple(number for number in range(column.ndim) if number != place)
+    first = np.where(taken, column, np.inf).min(axis=others)
+    last = np.where(taken, column, -np.inf).max(axis=others)
+    nothing = ~np.isfinite(first)
+    return np.where(nothing, -np.inf, first), np.where(nothing, np.inf, last)
+
+
+def _names(found: IndexMap, at: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """The variables of an index map at these positions; copies of an expansion are the first."""
+    names = {f"s{number}": values for number, values in at.items()}
+    for number, length in found.runs.items():
+        names |= {f"q{number}": at[number] // length, f"r{number}": at[number] % length}
+    return names
+
+
+def _value(form: Ix, names: dict[str, np.ndarray]) -> np.ndarray:
+    variables: dict[str, Expr] = {name: Name(name) for name in form.variables()}
+    known = {name: names.get(name, np.zeros(1, int)) for name in variables}
+    return np.asarray(evaluate(to_expr(form, variables), known))
