@@ -72,8 +72,8 @@ def test_a_whole_wafer(tmp_path: Path) -> None:
 
 def test_a_program_that_cannot_be_predicted(tmp_path: Path) -> None:
     program = text_file(tmp_path / "twice.wsa", TWICE)
-    refused(wsc("estimate", program), "cannot be predicted", "color 'into'")
-    assert "predicted     nothing: color 'into'" in done(wsc("run", program)).stdout
+    refused(wsc("estimate", program), "cannot be predicted", "color 'back'")
+    assert "predicted     nothing: color 'back'" in done(wsc("run", program)).stdout
 
 
 def test_a_missing_model(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def test_a_sample_of_tiles_stands_for_a_large_mesh(
     monkeypatch.setattr(threads, "sample", lambda size, **_: sample(size, most=size))
     whole = predict(program.assembly, program.fabric)
     assert (some.sampled, whole.sampled) == (True, False)
-    # Messages of a sample pass links in order; in a transformer they are most of the run.
-    assert some.cycles == pytest.approx(whole.cycles, rel=0.1)
+    # In a transformer messages are most of the run; those of a sample stand for many others.
+    assert some.cycles == pytest.approx(whole.cycles, rel=0.15)
     assert some.macs == pytest.approx(whole.macs, rel=0.1)
     # Static energy is cycles times a number, and as far off as they are; the rest is counts.
     counted, all_ = (sum(found.energy.values()) - found.energy["static"] for found in (some, whole))

@@ -3,7 +3,7 @@
     pip install onnxruntime-training-cpu==1.19.2 torch
     python -m tests.exports.gradients
 
-writes ``training-*.onnx`` beside this file, and ``gradients.npz``: inputs and outputs of these,
+writes ``training/*.onnx``, and beside this file ``gradients.npz``: inputs and outputs of these,
 and of each operator of a gradient alone. Only that needs ONNX Runtime's training.
 """
 
@@ -368,7 +368,7 @@ def record() -> None:
     for name in NETWORKS:
         net, model = NETWORKS[name]()
         model = build(name)
-        onnx.save(model, HERE / f"training-{name}.onnx")
+        onnx.save(model, HERE / "training" / f"{name}.onnx")
         for node in model.graph.node:
             if node.op_type == "InPlaceAccumulatorV2":
                 node.output.append(f"{node.input[0]}.next")

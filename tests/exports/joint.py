@@ -3,7 +3,7 @@
     pip install torch==2.13.0 onnxscript
     python -m tests.exports.joint
 
-writes ``training-joint.onnx`` beside this file, and ``joint.npz``: a batch, and what PyTorch makes
+writes ``training/joint.onnx``, and beside this file ``joint.npz``: a batch, and what PyTorch makes
 of the parameters in three steps. It is the recipe of docs/training.md; only that needs PyTorch.
 """
 
@@ -71,17 +71,17 @@ def record() -> None:
     torch.onnx.export(
         Step(),
         (*weights.values(), x, label),
-        str(HERE / "training-joint.onnx"),
+        str(HERE / "training" / "joint.onnx"),
         input_names=[*names, "x", "label"],
         output_names=["loss", *news],
         dynamo=True,
         external_data=False,
     )
-    proto = onnx.load(HERE / "training-joint.onnx")
+    proto = onnx.load(HERE / "training" / "joint.onnx")
     as_step(proto, {name: value.numpy() for name, value in weights.items()})
     for item in (*proto.graph.node, *proto.graph.value_info):
         del item.metadata_props[:]  # where in PyTorch's sources it comes from
-    onnx.save(proto, HERE / "training-joint.onnx")
+    onnx.save(proto, HERE / "training" / "joint.onnx")
     found = {"x": x.numpy(), "label": label.numpy()}
     optimizer, losses = torch.optim.SGD(model.parameters(), RATE), []
     for _ in range(STEPS):

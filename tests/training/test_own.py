@@ -146,7 +146,7 @@ def taken_in(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray], dict[st
     Its weights are inputs there: they become initializers, and what they become is an output.
     """
     net, _ = NETWORKS[name]()
-    model = onnx.load(HERE / f"training-{name}.onnx")
+    model = onnx.load(HERE / "training" / f"{name}.onnx")
     weights = {item.name: numpy_helper.to_array(item) for item in net.tensors}
     given = feeds(model, weights)
     graph, info = model.graph, model.training_info.add()
@@ -171,7 +171,7 @@ def taken_in(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray], dict[st
 def test_a_step_of_onnx_runtime_changes_weights_as_ours_does() -> None:
     model, weights, samples = taken_in("image")
     own = wsc.train(model, **OWN, fabric=(3, 4))
-    plain, known = NETWORKS["image"]()[1], onnx.load(HERE / "training-image.onnx").graph
+    plain, known = NETWORKS["image"]()[1], onnx.load(HERE / "training" / "image.onnx").graph
     # The same network without a backward pass: BatchNormalization there is in training, too.
     other = wsc.train(
         plain,
@@ -190,7 +190,7 @@ def test_a_step_of_onnx_runtime_changes_weights_as_ours_does() -> None:
 
 
 def test_a_step_that_pytorch_traced_changes_weights_as_pytorch_does() -> None:
-    model, known = onnx.load(HERE / "training-joint.onnx"), np.load(HERE / "joint.npz")
+    model, known = onnx.load(HERE / "training" / "joint.onnx"), np.load(HERE / "joint.npz")
     own = wsc.train(model, **OWN, fabric=(4, 3))
     samples = {name: known[name] for name in ("x", "label")}
     losses = [own.step(samples).loss for _ in range(len(known["losses"]))]
