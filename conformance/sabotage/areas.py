@@ -132,7 +132,12 @@ AREAS: dict[str, Area] = {
         ),
     ),
     "network": Area(
-        ("wsc/cost/network.py", "wsc/cost/wormhole.py"),
+        (
+            "wsc/cost/network.py",
+            "wsc/cost/in_order.py",
+            "wsc/cost/serial.py",
+            "wsc/cost/wormhole.py",
+        ),
         ("tests/cost/test_wormhole.py", "tests/cost/test_network.py"),
     ),
     "engines": Area(
