@@ -148,7 +148,7 @@ def utilisation(quick: bool) -> Result:
             bounds, shares = row["bounds"], row["shares"]
             rows.append(
                 [
-                    f"{precision} {short(row['node'])}",
+                    f"{precision} {short(', '.join(row['nodes']))}",
                     f"{row['cycles']:,}",
                     *(f"{bounds[name]:,}" for name in ("compute", "link", "io")),
                     row["bound_by"],
