@@ -13,11 +13,14 @@ MERGES = 8  # routers of its way at which a message shares a link, from which on
 MOST = 0.5  # of all words: from there on what waits for others decides how long a move takes
 
 
-def serial(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray | None:
+def serial(
+    batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1
+) -> tuple[np.ndarray, bool]:
     """[rows, columns]: cycle in which the last message has arrived; 0 where none does.
 
-    ramp: cycles from a core into the network. hop: those from a router to the next one. None where
-    most words wait for those alone that go before them on their own way.
+    And whether most words wait for others than those that go before them on their own way.
+
+    ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
     found = np.zeros((len(y.places), len(x.places)))
     row, column, to_x, to_y, _, wavelets, first, last = (
@@ -38,8 +41,7 @@ def serial(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -
     # One that waits to turn into a column keeps those behind it in its row.
     held = columns.late > 0
     words = wavelets * x.weight[column] * y.weight[row]
-    if words[held | (rows.late > 0)].sum() < MOST * words.sum():
-        return None
+    waiting = words[held | (rows.late > 0)].sum() >= MOST * words.sum()
     end = np.where(held, np.maximum(end, rows.end + columns.end - begin - across), end)
     end += hops + 1.0
     # A tile takes one wavelet a cycle.
@@ -49,7 +51,7 @@ def serial(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -
     np.add.at(load, tile, weight / wide_y)
     end = np.maximum(end, (arrived + load)[tile] + 1.0)
     np.maximum.at(found, (at_y, at_x), end)
-    return found
+    return found, bool(waiting)
 
 
 def _targets(
