@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.cost.messages import NARROW, WIDE, Messages, several
+from wsc.cost.messages import NARROW, WIDE, Messages, joined, several
 from wsc.cost.tiles import Axis
 
 
@@ -16,24 +16,21 @@ def in_order(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1)
     ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
     found = np.zeros((len(y.places), len(x.places)))
-    if not batches:
-        return found
-    row, column, to_x, to_y, _, wavelets, first, last = (
-        np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
-    )
+    sent = joined(batches)
+    row, column, to_x, to_y = sent.row, sent.column, sent.to_x, sent.to_y
     lines_x, wide_x = _targets(batches, "to_x", x, y)
     lines_y, wide_y = _targets(batches, "to_y", x, y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
     across = np.abs(to_x - x.places[column]) * hop
     down = np.abs(to_y - y.places[row]) * hop
     # Along its row a message shares links with those of the columns that its tile stands for.
-    begin, load = first + ramp, wavelets * x.weight[column]
+    begin, load = sent.first + ramp, sent.wavelets * x.weight[column]
     ways = Ways(row, x.places[column], to_x, column, at_x)
     through = _line(ways, load, begin, hop, x)
     begin = np.maximum(begin + across, through - load)
-    end = np.maximum(last + ramp + across, through) + down
+    end = np.maximum(sent.last + ramp + across, through) + down
     # In the column of its target it meets those of all rows that send there.
-    load = wavelets * x.weight[column] * y.weight[row] / wide_x
+    load = sent.wavelets * x.weight[column] * y.weight[row] / wide_x
     ways = Ways(lines_x, y.places[row], to_y, row, at_y)
     through = _line(ways, load, begin, hop, y)
     begin = np.maximum(begin + down, through - load)

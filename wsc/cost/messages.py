@@ -32,6 +32,16 @@ class Messages:
     last: np.ndarray
 
 
+def joined(batches: list[Messages]) -> Messages:
+    """The messages of all batches, of which there is at least one."""
+    return Messages(
+        *(
+            np.concatenate([getattr(batch, name) for batch in batches])
+            for name in Messages.__slots__
+        )
+    )
+
+
 def several(places: np.ndarray, axis: Axis) -> bool:
     """Whether these are more than one sampled coordinate, or one that stands for itself alone."""
     return bool((places != places[0]).any() or axis.weight[places[0]] == 1)

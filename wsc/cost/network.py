@@ -30,9 +30,10 @@ SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray:
     """[rows, columns]: cycle in which the last message has arrived; 0 where none does.
 
-    ramp: cycles from a core into the network. hop: those from a router to the next one. Where
-    messages of one line go some way beside each other and stop at different places, those that
-    enter further on go first; else each link takes them in the order in which they come.
+    ramp: cycles from a core into the network. hop: those from a router to the next one. Where most
+    of what is on its way goes beside messages that stop elsewhere, those that enter further on go
+    first; else links take messages in the order in which they come, or are as late, if that is
+    sooner.
     """
     if not batches:
         return np.zeros((len(y.places), len(x.places)))

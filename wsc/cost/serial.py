@@ -6,42 +6,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.cost.messages import NARROW, WIDE, Messages, several
+from wsc.cost.messages import NARROW, WIDE, Messages, joined, several
 from wsc.cost.tiles import Axis
 
 MERGES = 8  # routers of its way at which a message shares a link, from which on it is starved
-MOST = 0.5  # of all words: from there on what waits for others decides how long a move takes
+DECIDING = 0.5  # of all words: from there on what waits for others decides how long a move takes
 
 
 def serial(
     batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1
 ) -> tuple[np.ndarray, bool]:
-    """[rows, columns]: cycle in which the last message has arrived; 0 where none does.
-
-    And whether most words wait for others than those that go before them on their own way.
+    """[rows, columns]: cycle in which the last message has arrived, 0 where none does; and whether
+    most words wait for others than those that go before them on their own way.
 
     ramp: cycles from a core into the network. hop: those from a router to the next one.
     """
     found = np.zeros((len(y.places), len(x.places)))
-    row, column, to_x, to_y, _, wavelets, first, last = (
-        np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
-    )
+    sent = joined(batches)
+    row, column, to_x, to_y = sent.row, sent.column, sent.to_x, sent.to_y
     lines_x, wide_x = _targets(batches, "column", "to_x", x)
     lines_y, wide_y = _targets(batches, "row", "to_y", y)
     at_x, at_y = x.nearest(to_x), y.nearest(to_y)
     across = np.abs(to_x - x.places[column]) * hop
     hops = across + np.abs(to_y - y.places[row]) * hop
-    begin = first + ramp
+    begin = sent.first + ramp
     # Along its row a message shares links with those of the columns that its tile stands for.
-    rows = _line(row, column, at_x, wavelets * x.weight[column], begin, x.places)
+    rows = _line(row, column, at_x, sent.wavelets * x.weight[column], begin, x.places)
     # In the column of its target it meets those of all rows that send there.
-    weight = wavelets * x.weight[column] * y.weight[row] / wide_x
+    words = sent.wavelets * x.weight[column] * y.weight[row]
+    weight = words / wide_x
     columns = _line(lines_x, row, at_y, weight, begin + across, y.places)
-    end = np.maximum(last + ramp, np.maximum(rows.end, columns.end - across))
+    end = np.maximum(sent.last + ramp, np.maximum(rows.end, columns.end - across))
     # One that waits to turn into a column keeps those behind it in its row.
     held = columns.late > 0
-    words = wavelets * x.weight[column] * y.weight[row]
-    waiting = words[held | (rows.late > 0)].sum() >= MOST * words.sum()
+    waiting = words[held | (rows.late > 0)].sum() >= DECIDING * words.sum()
     end = np.where(held, np.maximum(end, rows.end + columns.end - begin - across), end)
     end += hops + 1.0
     # A tile takes one wavelet a cycle.

@@ -177,7 +177,6 @@ def choose_contraction(
     cost: CostModel,
     same_order: bool = False,
     training: bool = False,
-    staying: Staying | None = None,
 ) -> Choice | None:
     """The form that the cost model prefers on the mesh that will run it; None if there is none.
 
@@ -187,9 +186,8 @@ def choose_contraction(
     training: forms too in which a summed label lies along y, as the tokens of activations do; and
         what is kept for the backward pass leaves less room.
     at_a, at_b: where the operands are now (None: they come from the edge or a movement).
-    staying: which operands stay in SRAM from step to step; None where nothing does.
     """
-    choices = weighed_choices(op, a, b, streamed, at_a, at_b, cost, same_order, training, staying)
+    choices = weighed_choices(op, a, b, streamed, at_a, at_b, cost, same_order, training)
     return preferred(choices, cost.fabric.sram_bytes)
 
 
@@ -206,8 +204,12 @@ def weighed_choices(
     staying: Staying | None = None,
     chunk: int = 0,
 ) -> list[Choice]:
-    """All forms of a contraction. chunk: outputs that the forms with a chain sum at a time; 0
-    leaves that to them. The others as for ``choose_contraction``."""
+    """All forms of a contraction.
+
+    staying: which operands stay in SRAM from step to step; None where nothing does. chunk: outputs
+    that the forms with a chain sum at a time; 0 leaves that to them. The others are those of
+    ``choose_contraction``.
+    """
     fabric = cost.fabric
     mesh = Mesh(fabric.width, fabric.height)
     found: list[Choice] = []
