@@ -15,6 +15,7 @@ from typing import Any
 from wsc.errors import CompileError
 from wsc.store.files import appearing, write_text
 from wsc.sweeps.point import MEASURED, NOTES, OK, REASON, STATUS, Row
+from wsc.views.frames import frame
 
 CYCLES = "cycles"
 FEW = 20  # rows that a notebook shows
@@ -125,11 +126,7 @@ class Sweep:
         Raises:
             CompileError: pandas is missing.
         """
-        try:
-            from pandas import DataFrame
-        except ImportError:
-            raise CompileError("a frame needs pandas: pip install 'wsc[frames]'") from None
-        return DataFrame([self._cells(row) for row in self.rows], columns=list(self.columns))
+        return frame([self._cells(row) for row in self.rows], self.columns)
 
     def save(self, path: str | PathLike[str], inputs: Sequence[Path] = ()) -> Path:
         """Write the rows, as Parquet if the name ends in ``.parquet``, else as CSV.

@@ -79,11 +79,11 @@ def dataflow(program: Program) -> list[Flow]:
     procedures = {procedure.name: procedure for procedure in program.procedures}
     compiled = any(tensor.nodes for tensor in program.tensors)
     tensors = {tensor.name: tensor for tensor in program.tensors if tensor.nodes or not compiled}
-    known = frozenset(tensors)
+    there = frozenset(tensors)
     touched: list[_Touched] = []
     for _, call in all_calls(program):
         found = _Touched()
-        _call(call, {}, known, procedures, found)
+        _call(call, {}, there, procedures, found)
         touched.append(found)
 
     flows: dict[Flow, None] = {}

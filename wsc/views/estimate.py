@@ -11,6 +11,7 @@ from wsc.errors import CompileError
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.shown import named, table_html
+from wsc.views.frames import frame
 from wsc.views.inspect import SramKinds, sram_kinds
 from wsc.views.report import EstimatedRow, estimated_rows
 
@@ -40,14 +41,8 @@ class Estimate:
         Raises:
             CompileError: pandas is missing.
         """
-        try:
-            from pandas import DataFrame
-        except ImportError:
-            raise CompileError("a frame needs pandas: pip install 'wsc[frames]'") from None
         rows = [row.as_dict() for row in self.rows]
-        return DataFrame(
-            [{**row, "nodes": named(row["nodes"]), **row.pop("bounds")} for row in rows]
-        )
+        return frame([{**row, "nodes": named(row["nodes"]), **row.pop("bounds")} for row in rows])
 
     def facts(self) -> list[tuple[str, str]]:
         """What is said of it, in a few words each."""
