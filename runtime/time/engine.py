@@ -11,7 +11,8 @@ from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.time.compiled import LIBRARY
 from wsc.runtime.time.loop import run_cycles, settle_groups
-from wsc.runtime.time.tables import Lanes
+from wsc.runtime.time.standing import count_moves, show
+from wsc.runtime.time.tables import make_machine
 
 _FIRST_SLICE = 2_000  # cycles
 
@@ -35,8 +36,7 @@ def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
 
 def _run(image: Image, record: Record | None, options: Options, alone: bool) -> Outcome:
     """Run to the end. alone: no unit comes to a group."""
-    lanes = Lanes(image, record, options)
-    machine = lanes.machine
+    machine, stations = make_machine(image, record, options)
     seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
     now["alone"] = alone
 
@@ -47,7 +47,7 @@ def _run(image: Image, record: Record | None, options: Options, alone: bool) -> 
         if status != Status.RUNNING or now["now"][0] >= limit:
             at = int(now["now"][0])
             settle_groups(machine, at + 1 if status == Status.QUIET else at)
-            lanes.show()
+            show(machine, stations)
         return status
 
     def step(cycles: int) -> int:
@@ -59,5 +59,8 @@ def _run(image: Image, record: Record | None, options: Options, alone: bool) -> 
             status = stand(run_cycles(machine, limit + 1))
         return status
 
-    cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, lanes.count_moves)
+    def finish() -> None:
+        count_moves(machine, stations)
+
+    cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, finish)
     return Outcome({}, cycles, counters, read_trace(image, seen, cycles))
