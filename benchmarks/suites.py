@@ -111,7 +111,7 @@ def text(quick: bool) -> Result:
     pair = f"{sizes[-1]} over {sizes[-2]}"
     targets = [
         Target("lines of MiniLM's assembly, the longest", max(lines), 5000, "lines"),
-        # Forms are chosen for the mesh, so texts differ; none may be longer because a mesh is larger.
+        # Forms are chosen for the mesh, so texts differ; a larger mesh may not make them longer.
         Target("growth in lines from any mesh to a larger one", 100 * (growth - 1), 2, "%"),
         Target("parse, the slowest", max(parses), 2, "s"),
         Target(
