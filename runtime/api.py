@@ -61,7 +61,7 @@ class ValuesResult:
 @dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
-    only when the image was given. trace, causes, captured, dumped: what was recorded,
+    only when the image was given. trace, windows, causes, captured, dumped: what was recorded,
     if that was asked for."""
 
     outputs: dict[str, np.ndarray]
@@ -70,6 +70,7 @@ class RunResult:
     wall_seconds: float
     engine: str
     trace: Trace | None = None
+    windows: tuple[Counters, ...] = ()
     causes: Causes | None = field(default=None, repr=False)
     captured: tuple[np.ndarray, ...] = field(default=(), repr=False)
     dumped: tuple[np.ndarray, ...] = field(default=(), repr=False)
@@ -140,6 +141,7 @@ def run(
     compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
+    windows: Sequence[tuple[int, int]] = (),
     causes: bool = False,
     captures: Sequence[Capture] = (),
     dumps: Sequence[Dump] = (),
@@ -163,6 +165,7 @@ def run(
     compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
+    windows: Sequence[tuple[int, int]] = (),
     causes: bool = False,
     captures: Sequence[Capture] = (),
     dumps: Sequence[Dump] = (),
@@ -191,6 +194,8 @@ def run(
             Without it, that reason is a ``RuntimeWarning``.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
+        windows: of which cycles the counters are wanted too: of each the first cycle, and the one
+            after its last. The result has ``windows``, in this order.
         causes: keep who waited for whom; the result can then tell ``why``. Takes the reference
             engine.
         captures, dumps: what to keep of SRAM when tiles leave a statement of main, and when
@@ -208,7 +213,13 @@ def run(
     """
     started = time.perf_counter()
     name = choose_engine(engine, check_races, causes or bool(captures or dumps))
-    timed = {"delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace}
+    timed = {
+        "delays": delays,
+        "max_cycles": max_cycles,
+        "shuffle": shuffle,
+        "trace": trace,
+        "windows": windows or None,
+    }
     if name == VALUES:
         refuse_timed([option for option, value in timed.items() if value is not None])
     max_memory = whole("max_memory", max_memory, 0, MOST_COUNT)
@@ -222,6 +233,7 @@ def run(
         compiling,
         check_races,
         trace,
+        read_windows(windows),
         causes,
         tuple(captures),
         tuple(dumps),
@@ -326,6 +338,7 @@ def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunR
         seconds,
         engine,
         outcome.trace,
+        outcome.windows,
         outcome.causes,
         outcome.captured,
         outcome.dumped,
@@ -366,6 +379,26 @@ def whole(name: str, value: int | None, least: int, most: int) -> int | None:
     if not least <= number <= most:
         raise RuntimeFault(f"{name} is a whole number from {least} to {most}")
     return number
+
+
+def read_windows(windows: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Windows of cycles, with Python's own integers.
+
+    Raises:
+        RuntimeFault: one is no (first, after), or has no cycle.
+    """
+    made: list[tuple[int, int]] = []
+    for window in windows:
+        try:
+            first, after = map(index, window)
+        except (TypeError, ValueError):
+            raise RuntimeFault(
+                f"a window is (first cycle, the one after its last), not {window!r}"
+            ) from None
+        if not 0 <= first < after <= MOST_COUNT:
+            raise RuntimeFault(f"the window {first} to {after} has no cycle")
+        made.append((first, after))
+    return tuple(made)
 
 
 def refuse_timed(options: Sequence[str]) -> None:

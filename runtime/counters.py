@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,16 @@ class ColorLinks:
     lost: np.ndarray
     stalled_input: np.ndarray
     stalled_output: np.ndarray
+
+    def since(self, earlier: ColorLinks) -> ColorLinks:
+        """The traffic after an earlier look at the same color."""
+        return ColorLinks(
+            self.color,
+            self.wavelets - earlier.wavelets,
+            self.lost - earlier.lost,
+            self.stalled_input - earlier.stalled_input,
+            self.stalled_output - earlier.stalled_output,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,45 @@ class Counters:
         """Busy cycles of main threads over tiles x cycles."""
         return float(self.busy.sum()) / max(self.busy.size * self.cycles, 1)
 
+    def since(self, earlier: Counters) -> Counters:
+        """What was counted after an earlier look at the same run: its window up to here.
+
+        ``statements``, which have a start and an end of their own, are not of a window.
+        """
+        cycles = self.cycles - earlier.cycles
+        lost = {_cause(stall): stall.cycles for stall in earlier.stalls}
+        stalls = (
+            replace(stall, cycles=stall.cycles - lost.get(_cause(stall), 0))
+            for stall in self.stalls
+        )
+        waited = {number: earlier.semaphores.get(number, 0) for number in self.semaphores}
+        done = self.utilization * self.cycles - earlier.utilization * earlier.cycles
+        differences: dict[str, Any] = {
+            name: getattr(self, name) - getattr(earlier, name) for name in _COUNTS
+        }
+        return Counters(
+            **differences,
+            instructions={
+                name: count - earlier.instructions.get(name, 0)
+                for name, count in self.instructions.items()
+            },
+            colors=tuple(map(ColorLinks.since, self.colors, earlier.colors)),
+            sram_high_water=self.sram_high_water,
+            energy={name: value - earlier.energy[name] for name, value in self.energy.items()},
+            utilization=done / max(cycles, 1),
+            stalls=tuple(
+                sorted(
+                    (stall for stall in stalls if stall.cycles),
+                    key=lambda stall: (-stall.cycles, stall.where.line),
+                )
+            ),
+            semaphores={
+                number: grid - waited[number]
+                for number, grid in self.semaphores.items()
+                if (grid != waited[number]).any()
+            },
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The totals, ready for JSON."""
         return {
@@ -175,6 +224,31 @@ class Counters:
                 side: self.dynamic_links[..., i].tolist() for i, side in enumerate(sides[:5])
             },
         }
+
+
+_COUNTS = (  # that a window has the difference of
+    "cycles",
+    "busy",
+    "stalled_input",
+    "stalled_output",
+    "waiting",
+    "idle",
+    "unit_busy",
+    "macs_f32",
+    "macs_f16",
+    "elements",
+    "links",
+    "dynamic_links",
+    "io_bytes_in",
+    "io_bytes_out",
+    "sram_bytes",
+    "energy_tiles",
+)
+
+
+def _cause(stall: Stall) -> Stall:
+    """The same wait, whatever it took."""
+    return replace(stall, cycles=0)
 
 
 def _color_grids(links: ColorLinks, sides: Sequence[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from wsc.runtime.tables import COUNTED
 if TYPE_CHECKING:
     from wsc.runtime.image import Image
     from wsc.runtime.observations.causes import Causes
+    from wsc.runtime.observations.watching import Network
 
 DEFAULT_TILES = "corners;middle"
 DEFAULT_EVENTS = 200_000
@@ -48,7 +49,7 @@ class TraceRequest:
     tiles: parts joined by ``;``, each ``X,Y`` in the program's rectangle, where ``*`` stands
     for all and ``A-B`` for some; or ``corners``, ``middle``, ``all``. first, cycles: the window
     that is recorded; None: to the end. node: what is recorded is for this ONNX node, if it is not
-    empty.
+    empty. network: what all routers and semaphores did in the window is recorded, too.
     """
 
     tiles: str = DEFAULT_TILES
@@ -56,6 +57,7 @@ class TraceRequest:
     first: int = 0
     cycles: int | None = None
     node: str = ""
+    network: bool = False
 
     def chosen(self, width: int, height: int) -> tuple[int, ...]:
         """Numbers of the tiles, y * width + x, in order.
@@ -123,6 +125,7 @@ class Trace:
 
     window: the first cycle that was, and the first behind it that was not. causes: who waited for
     whom, if the run has kept that; the file then has arrows from who was late to who waited.
+    network: what routers and semaphores did, if that was asked for.
     """
 
     image: Image
@@ -131,6 +134,7 @@ class Trace:
     cycles: int
     window: tuple[int, int]
     causes: Causes | None = None
+    network: Network | None = None
 
     @property
     def left_out(self) -> str:

@@ -63,7 +63,16 @@ def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: 
     wanted = ("check_races", "causes")
     engine = choose_engine(options["engine"], *(options.get(name, False) for name in wanted))
     assert error.cycle is not None
-    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace, error.causes)
+    return RunResult(
+        {},
+        error.cycle,
+        error.counters,
+        seconds,
+        engine,
+        error.trace,
+        error.windows,
+        error.causes,
+    )
 
 
 def trace_request(program: Program, given: Mapping[str, Any]) -> TraceRequest:
