@@ -169,7 +169,10 @@ def test_runs_and_their_options(tmp_path: Path) -> None:
     assert "the page shows what was counted until then" in stopped.stderr
     assert "stopped" in dict(shown(out.read_text(encoding="utf-8"))["facts"])
     refused(wsc("report", twice, "--engine", "values", "-o", out), "has no clock")
-    refused(wsc("report", twice, "-o", twice), "is the input")
+    refused(wsc("report", twice, "-o", twice), "the ending of a report says its format")
+    same = tmp_path / "twice.html"
+    same.hardlink_to(twice)
+    refused(wsc("report", twice, "-o", same), "is the input")
     refused(wsc("report", twice, "--bind", "a=b.npy", "-o", out), "--bind is for models")
 
 

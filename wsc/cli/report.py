@@ -13,7 +13,7 @@ import click
 from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
-from wsc.cli.outputs import require_outputs
+from wsc.cli.outputs import REPORT, ReportFile, require_outputs
 from wsc.cli.run import VALUES, engine_name, fabric_name, short_time
 from wsc.store.files import write_text
 
@@ -31,9 +31,9 @@ UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main t
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="Where the page goes. [default: the program's name]",
+    type=ReportFile(),
+    metavar=REPORT,
+    help="Where the report goes; the ending says its format. [default: a page, PROGRAM.html]",
 )
 @click.option(
     "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
@@ -65,6 +65,9 @@ def command(
 ) -> None:
     """Run a program, and write what happened as a page: one file that asks for nothing else.
 
+    As FILE.csv, the kernels are rows. As FILE.json, the cycles of the ONNX nodes are node data
+    for Model Explorer.
+
     Of several programs each is run, with the same options; the page shows any of them, and their
     kernels side by side.
 
@@ -75,6 +78,8 @@ def command(
     if engine == VALUES:
         raise Refusal("--engine values has no clock, and a report is of cycles")
     output = output or Path(f"{asked.stem}.html")
+    if others:
+        require_several(output)
     pages: list[dict[str, Any]] = []
     files: list[Path] = []
     ended: list[str] = []
@@ -95,9 +100,18 @@ def command(
         pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name))
         ended += [stopped] if stopped else []
         say(f"{name}: {result.cycles:,} cycles", error=True)
-    write_page(output, pages, files)
+    write_report(output, pages, files)
     if ended:
         raise Refusal(f"{'; '.join(ended)}; the page shows what was counted until then")
+
+
+def require_several(output: Path) -> None:
+    """Refuse a format that has no room for more runs than one."""
+    from wsc.pages import format_of
+
+    chosen = format_of(output)
+    if not chosen.several:
+        raise Refusal(f"{output}: a {chosen.ending} report has room for one run ({chosen.title})")
 
 
 def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
@@ -108,12 +122,12 @@ def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
     return TraceRequest("all", min(tiles * cycles * UNITS, MOST_ENTRIES), first, cycles)
 
 
-def write_page(output: Path, pages: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
-    """Write the page of some runs whole, or not at all. files: are read, and never replaced."""
-    from wsc.pages import page
+def write_report(output: Path, runs: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
+    """Write the report of some runs whole, or not at all. files: are read, and never replaced."""
+    from wsc.pages import format_of
 
     with working(f"writing {output}"):
-        write_text(output, page(*pages), files)
+        write_text(output, format_of(output).write(runs), files)
     say(f"{output}: {output.stat().st_size:,} bytes", error=True)
 
 

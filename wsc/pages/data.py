@@ -22,7 +22,7 @@ from wsc.isa.printer import listing
 from wsc.isa.program import Call, Direction, Program, Region
 from wsc.isa.shown import escaped, named
 from wsc.pages.network import network
-from wsc.views.inspect import held_bytes, numbered, occupied, sram_use
+from wsc.views.inspect import held_bytes, nodes_by_mark, numbered, occupied, sram_use
 from wsc.views.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
 SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
@@ -308,12 +308,12 @@ def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
 def _nodes(program: Program, rows: Sequence[KernelRow], block: int) -> dict[str, Any]:
     """What each ONNX node became: its cycles, tensors, and the columns and rows that hold them.
 
-    Nodes of a loop's turns are one, by the name that stands in the text.
+    Nodes of a loop's turns are one, by the name that stands in the text; ``names`` are those of the
+    model.
     """
     found: dict[str, dict[str, Any]] = {
-        name: {"cycles": 0, "tensors": [], "columns": [], "rows": []}
-        for line in listing(program)
-        for name in line.nodes
+        mark: {"names": names, "cycles": 0, "tensors": [], "columns": [], "rows": []}
+        for mark, names in nodes_by_mark(program).items()
     }
     for row in rows:
         for name in row.nodes:

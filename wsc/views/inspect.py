@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -380,13 +381,23 @@ def call_sites(program: Program, name: str) -> list[Numbered]:
     ]
 
 
-def all_nodes(program: Program) -> list[str]:
-    """Every ONNX node that a line names, in text order."""
-    found: dict[str, None] = {}
+def nodes_by_mark(program: Program) -> dict[str, tuple[str, ...]]:
+    """Each name of an ONNX node as the text has it, in text order: the nodes that it stands for.
+
+    That is itself, but in a loop, where it stands for those of all turns.
+    """
+    found: dict[str, dict[str, None]] = {}
     tables = dict(program.names)
     for line in listing(program):
-        found.update(dict.fromkeys(nodes_of(line, tables)))
-    return list(found)
+        for mark in line.nodes:
+            turns = nodes_of(replace(line, nodes=(mark,)), tables)
+            found.setdefault(mark, {}).update(dict.fromkeys(turns))
+    return {mark: tuple(nodes) for mark, nodes in found.items()}
+
+
+def all_nodes(program: Program) -> list[str]:
+    """Every ONNX node that a line names, in text order."""
+    return list(dict.fromkeys(chain.from_iterable(nodes_by_mark(program).values())))
 
 
 def node_view(program: Program, name: str) -> NodeView:
