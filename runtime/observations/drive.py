@@ -36,9 +36,9 @@ def drive(
     """Run to the end: its cycles and counters.
 
     watch: where the run is to stand in between. first: work of the first slice; the later ones
-    take about a quarter of a second. go_over: runs the cycle of the limit too and returns the loop's status, RUNNING if more is left.
-    settle: brings counts that the engine keeps otherwise into what is seen. look: see
-    ``observed_run``.
+    take about a quarter of a second. go_over: runs the cycle of the limit too and returns the
+    loop's status, RUNNING if more is left. settle: brings counts that the engine keeps otherwise
+    into what is seen. look: see ``observed_run``.
 
     Raises:
         ExecutionFault, Deadlock, CycleLimit, Race, Interrupted: the run did not end well.

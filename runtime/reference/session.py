@@ -10,7 +10,6 @@ import numpy as np
 
 from wsc.isa.program import Location, Tensor
 from wsc.isa.shown import named
-from wsc.isa.types import Side
 from wsc.runtime.clocked.tables import observe
 from wsc.runtime.code import window
 from wsc.runtime.errors import RuntimeFault
@@ -201,16 +200,9 @@ class Session:
         return QueueState(color, kind, values, depth, note)
 
     def _position(self, slot: int) -> str:
-        slots = self._seen.slots
-        position = int(slots.first[slot] + slots.position[slot])
-        place = self._seen.positions[position]
-        receive, send = int(place.accept), int(place.send)
-        sides = list(Side)
-        ways = ", ".join(side.value for side in sides if send >> side.index & 1)
-        receives = next(side.value for side in sides if side.index == receive)
-        of = int(slots.positions[slot])
-        head = f"{receives} -> {ways}"
-        return head + (f", position {int(slots.position[slot]) + 1} of {of}" * (of > 1))
+        position, of = (int(self._seen.slots[name][slot]) for name in ("position", "positions"))
+        head = self.image.routes.way(slot, position)
+        return head + (f", position {position + 1} of {of}" * (of > 1))
 
     def memory(self, tile: int) -> np.ndarray:
         """The bytes of a tile's SRAM, as a view."""
