@@ -15,13 +15,13 @@ from wsc.isa.asked import asked
 from wsc.isa.fabric import Fabric
 from wsc.isa.limits import MOST_COUNT, MOST_DELAYS
 from wsc.isa.program import Kind, Program
-from wsc.isa.shown import table_html
+from wsc.isa.shown import Shown
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
 from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, choose_engine
 from wsc.runtime.errors import InputError, LoadError, RuntimeFault
-from wsc.runtime.frames import output_facts, run_facts, shown_facts, statements_frame
+from wsc.runtime.frames import output_facts, run_facts, statements_frame
 from wsc.runtime.image import Image, load
 from wsc.runtime.needs import observer_bytes, require_for_run
 from wsc.runtime.observations.causes import Causes, Why
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ValuesResult:
+class ValuesResult(Shown):
     """What a run without a clock gives. outputs, wall_seconds: as in ``RunResult``.
 
     counters: what does not depend on time. cycles: None, since nobody counted them.
@@ -51,15 +51,9 @@ class ValuesResult:
     def _facts(self) -> list[tuple[str, str]]:
         return [("engine", self.engine), *output_facts(self.outputs)]
 
-    def __repr__(self) -> str:
-        return shown_facts(type(self).__name__, self._facts())
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RunResult:
+class RunResult(Shown):
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
     only when the image was given. trace, windows, causes, captured, dumped: what was recorded,
     if that was asked for."""
@@ -102,12 +96,6 @@ class RunResult:
 
     def _facts(self) -> list[tuple[str, str]]:
         return run_facts(self.outputs, self.cycles, self.counters, self.engine)
-
-    def __repr__(self) -> str:
-        return shown_facts(type(self).__name__, self._facts())
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
 
 
 @overload  # the more special one first: "values" is a str too

@@ -10,10 +10,11 @@ import numpy as np
 
 from wsc.isa.counted import StatementCycles
 from wsc.isa.program import Location
+from wsc.isa.shown import Facts, Shown
 
 
-@dataclass(frozen=True, slots=True)
-class ColorLinks:
+@dataclass(frozen=True, slots=True, repr=False)
+class ColorLinks(Shown):
     """Traffic of one color: arrays [height, width, 6], sides as in ``Counters.links``.
 
     wavelets: that left. lost: cycles in which one could have left, but another color took
@@ -27,6 +28,14 @@ class ColorLinks:
     stalled_input: np.ndarray
     stalled_output: np.ndarray
 
+    def _facts(self) -> Facts:
+        return [
+            ("color", self.color),
+            ("wavelets", f"{int(self.wavelets[..., :4].sum()):,} over links"),
+            ("lost", f"{int(self.lost.sum()):,} cycles to other colors"),
+            ("stalled", f"{int((self.stalled_input + self.stalled_output).sum()):,} cycles"),
+        ]
+
     def since(self, earlier: ColorLinks) -> ColorLinks:
         """The traffic after an earlier look at the same color."""
         return ColorLinks(
@@ -38,8 +47,8 @@ class ColorLinks:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+@dataclass(frozen=True, slots=True, repr=False)
+class Stall(Shown):
     """Cycles that main threads waited at one instruction of the text for one thing, over all tiles.
 
     procedure: that holds the instruction, empty for a main. cause: ``input`` and ``output`` of
@@ -54,6 +63,14 @@ class Stall:
     color: str
     number: int
     cycles: int
+
+    def _facts(self) -> Facts:
+        return [
+            ("line", f"{self.where.line}"),
+            ("instruction", self.instruction),
+            ("cycles", f"{self.cycles:,}"),
+            ("waits for", self.waits_for),
+        ]
 
     @property
     def waits_for(self) -> str:
@@ -82,8 +99,8 @@ class Stall:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+@dataclass(frozen=True, slots=True, repr=False)
+class Counters(Shown):
     """Counters of one run; per-tile arrays have the shape [height, width].
 
     busy, stalled_input, stalled_output, waiting, idle: cycles of each main thread; they
@@ -117,10 +134,22 @@ class Counters:
     sram_high_water: int
     energy: dict[str, float]
     utilization: float
-    statements: tuple[StatementCycles, ...] = field(repr=False, default=())
-    stalls: tuple[Stall, ...] = field(repr=False, default=())
-    semaphores: dict[int, np.ndarray] = field(repr=False, default_factory=dict)
-    energy_tiles: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 0)))
+    statements: tuple[StatementCycles, ...] = field(default=())
+    stalls: tuple[Stall, ...] = field(default=())
+    semaphores: dict[int, np.ndarray] = field(default_factory=dict)
+    energy_tiles: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def _facts(self) -> Facts:
+        whole = max(self.busy.size * self.cycles, 1)
+        parts = ("busy", "stalled_input", "stalled_output", "waiting", "idle")
+        return [
+            ("cycles", f"{self.cycles:,}"),
+            *((name, f"{getattr(self, name).sum() / whole:.1%}") for name in parts),
+            ("macs", f"{self.macs_f32 + self.macs_f16:,}"),
+            ("hops", f"{int(self.links[..., :4].sum()):,}"),
+            ("edge", f"{self.io_bytes_in:,} bytes in, {self.io_bytes_out:,} out"),
+            ("utilization", f"{self.utilization:.2%}"),
+        ]
 
     @property
     def busy_fraction(self) -> float:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from wsc.isa.counted import StatementCycles
-from wsc.isa.shown import escaped, named
+from wsc.isa.shown import Facts, Shown, escaped, named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.observations.records import Reason
 from wsc.runtime.tables import COUNTED
@@ -98,8 +98,8 @@ def _span(part: str, text: str, size: int, axis: str) -> range:
     return range(first, last + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class UnitTrace:
+@dataclass(frozen=True, slots=True, repr=False)
+class UnitTrace(Shown):
     """One unit of a tile (0: the main thread).
 
     entries: rows of (begin, length, state, row of the program, statement of main, what was waited
@@ -113,14 +113,23 @@ class UnitTrace:
     lost: int
     since: int
 
+    def _facts(self) -> Facts:
+        spent = ", ".join(f"{cycles:,} {name}" for name, cycles in self.cycles().items() if cycles)
+        return [
+            ("tile", f"{self.tile}"),
+            ("unit", f"{self.unit}"),
+            ("entries", f"{len(self.entries):,}"),
+            ("cycles", spent),
+        ]
+
     def cycles(self) -> dict[str, int]:
         """Cycles in each state."""
         sums = np.bincount(self.entries[:, 2], self.entries[:, 1], len(STATES)).astype(int)
         return dict(zip(STATES, sums.tolist(), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+@dataclass(frozen=True, slots=True, repr=False)
+class Trace(Shown):
     """What a run recorded.
 
     window: the first cycle that was, and the first behind it that was not. causes: who waited for
@@ -135,6 +144,16 @@ class Trace:
     window: tuple[int, int]
     causes: Causes | None = None
     network: Network | None = None
+
+    def _facts(self) -> Facts:
+        tiles = {unit.tile for unit in self.units}
+        entries = sum(len(unit.entries) for unit in self.units)
+        return [
+            ("window", f"cycles {self.window[0]:,} to {self.window[1] - 1:,}"),
+            ("tiles", f"{len(tiles):,}"),
+            ("entries", f"{entries:,}"),
+            *([("left out", self.left_out)] if self.left_out else []),
+        ]
 
     @property
     def left_out(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.isa.program import Location, Tensor
-from wsc.isa.shown import named
+from wsc.isa.shown import Facts, Shown, named
 from wsc.runtime.clocked.tables import observe
 from wsc.runtime.code import window
 from wsc.runtime.errors import RuntimeFault
@@ -52,11 +52,18 @@ class QueueState:
     note: str = ""
 
 
-class Session:
+class Session(Shown):
     """A run of an image, from before its first cycle on.
 
     inputs: flat arrays of the fabric's types, as engines take them. outputs: what left so far.
     """
+
+    def _facts(self) -> Facts:
+        return [
+            ("program", repr(self.image.program)),
+            ("cycle", f"{self.cycle:,}"),
+            *([("ended", self.ending())] if self.ended else []),
+        ]
 
     def __init__(self, image: Image, inputs: Mapping[str, np.ndarray], options: Options) -> None:
         LIBRARY.prepare(options.compiling)

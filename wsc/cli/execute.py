@@ -31,9 +31,10 @@ def execute(
             line(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
         try:
-            return program.run(
+            result: Any = program.run(
                 arrays, progress=progress, compiling=about_compiling(line), **options
-            ), ""
+            )
+            return result, ""
         except (CycleLimit, Deadlock) as error:
             if error.counters is None:  # nothing was timed
                 raise
