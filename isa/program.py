@@ -14,6 +14,7 @@ from enum import Enum
 import numpy as np
 
 from wsc.isa.expr import Expr, Int
+from wsc.isa.shown import Facts, Shown
 from wsc.isa.types import Control, DType, Side
 
 ISA_VERSION = 1
@@ -452,8 +453,8 @@ class TransferLoop:
     where: Location = field(default=NOWHERE, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+@dataclass(frozen=True, slots=True, repr=False)
+class Program(Shown):
     """A whole program.
 
     fabric: preset name or path of a description; width, height: size of the rectangle
@@ -492,6 +493,16 @@ class Program:
     over: int = 1
     updates: tuple[Update, ...] = ()
     version: int = ISA_VERSION
+
+    def _facts(self) -> Facts:
+        return [
+            ("model", self.model or "(none)"),
+            ("fabric", f"{self.width}x{self.height} tiles of {self.fabric}"),
+            ("precision", self.precision.value),
+            ("tensors", f"{len(self.tensors)}"),
+            ("procedures", f"{len(self.procedures)}"),
+            ("transfers", f"{len(self.transfers)}"),
+        ]
 
     def shown(self, kind: Kind) -> list[EdgeTensor]:
         """Edge tensors of a kind that the host sees as such: no lengths, and no high words."""
