@@ -16,9 +16,8 @@ from wsc.isa.types import DType
 from wsc.runtime.counters import ColorLinks, Counters, Stall
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
-from wsc.runtime.tables import COUNTED, Kind, Ocol
+from wsc.runtime.tables import COUNTED, FABRIC, Kind, Ocol
 
-FABRIC = 1  # kind of an operand
 _QUEUES = (Reason.INPUT, Reason.OUTPUT)  # columns of ``Observations.stalls``
 _COLUMN = {  # of the counters of a tile
     Reason.INPUT: "input",

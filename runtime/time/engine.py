@@ -12,7 +12,8 @@ from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.time.compiled import LIBRARY
 from wsc.runtime.time.loop import run_cycles, settle_groups
-from wsc.runtime.time.tables import Lanes
+from wsc.runtime.time.standing import count_moves, show
+from wsc.runtime.time.tables import make_machine
 
 _FIRST_SLICE = 2_000  # cycles
 
@@ -36,8 +37,7 @@ def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
 
 def _run(image: Image, record: Record | None, options: Options, alone: bool) -> Outcome:
     """Run to the end. alone: no unit comes to a group."""
-    lanes = Lanes(image, record, options)
-    machine = lanes.machine
+    machine, stations = make_machine(image, record, options)
     seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
     now["alone"] = alone
     watch = Watch(image, seen, options)
@@ -49,7 +49,7 @@ def _run(image: Image, record: Record | None, options: Options, alone: bool) -> 
         if status != Status.RUNNING or now["now"][0] >= until:
             at = int(now["now"][0])
             settle_groups(machine, at + 1 if status == Status.QUIET else at)
-            lanes.show()
+            show(machine, stations)
         return status
 
     def step(cycles: int, until: int) -> int:
@@ -61,8 +61,9 @@ def _run(image: Image, record: Record | None, options: Options, alone: bool) -> 
             status = stand(run_cycles(machine, limit + 1), limit)
         return status
 
-    cycles, counters = drive(
-        image, seen, options, watch, step, _FIRST_SLICE, go_over, lanes.count_moves
-    )
+    def finish() -> None:
+        count_moves(machine, stations)
+
+    cycles, counters = drive(image, seen, options, watch, step, _FIRST_SLICE, go_over, finish)
     trace = read_trace(image, seen, cycles, network=watch.network())
     return Outcome({}, cycles, counters, trace, watch.windows())
