@@ -19,6 +19,7 @@ from wsc.runtime.clocked.tables import (
     routers,
 )
 from wsc.runtime.image import Image
+from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.record import Record
 from wsc.runtime.routes import NOWHERE, Fcol, Scol
@@ -44,7 +45,6 @@ from wsc.runtime.time.records import (
     TILE,
     way_cycles,
 )
-from wsc.runtime.values.operations import domains, operations
 
 RAMP = Side.RAMP.index
 FIRST_QUEUE = -2  # the neighbour of a slot that sends over the edge is this minus a queue
