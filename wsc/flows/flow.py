@@ -149,6 +149,11 @@ class Flow(ABC):
         """Columns and rows of a mesh that shows all cases of its paths."""
         return SAMPLE, SAMPLE
 
+    def alone(self, axis: str, size: int) -> tuple[int, ...]:
+        """Coordinates along an axis of ``size`` tiles for which no others can stand."""
+        del axis, size
+        return ()
+
     @cached_property
     def strands(self) -> tuple[Strand, ...]:
         """Its strands."""

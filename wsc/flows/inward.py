@@ -149,6 +149,15 @@ class Lead(Half):
         """That of its side."""
         return f"lead_{self.towards.name.lower()}"
 
+    def alone(self, axis: str, size: int) -> tuple[int, ...]:
+        """The two leaders that are furthest out: where they begin, all others have to wait."""
+        if (axis == "x") is not self.along_row:
+            return ()
+        root, group = (size - 1) // 2, group_of(size)
+        longest = size - 1 - root if self.backwards else root
+        found = [*range(1, longest + 1, group)][-2:]
+        return tuple(root + d if self.backwards else root - d for d in found)
+
     def laid(self) -> tuple[Strand, ...]:
         """Those of the groups with even and with odd numbers."""
         return self._strand("even", 0), self._strand("odd", 1)
