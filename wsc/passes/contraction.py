@@ -13,6 +13,7 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
+from wsc.kernels.contract import fastest_row
 from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
@@ -426,6 +427,17 @@ def _evaluate(
     owned = out[op.out.index(n_label)].step if reduce else 0
     chunk = min(form.chunk, owned) or (_chunk(owned, per_output) if reduce else 0)
     compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
+    if not streamed:
+        order = (
+            [label for label in op.out if label in in_b],
+            [label for label in sizes if label not in op.out],
+            [label for label in op.out if label and label not in in_b],
+        )
+        rooms = room | ({n_label: chunk} if reduce else {})
+        last = fastest_row(order, rooms, cost.fabric, a.dtype)
+        if last:
+            rows = -(-outputs * tokens // rooms[last])
+            compute = cost.contraction(rows, summed, rooms[last], a.dtype)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
     ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both
