@@ -68,9 +68,18 @@ class Labels:
         self.split: dict[str, Extent] = {}
         for label, axis in ((task.x_label, "x"), (task.y_label, "y")):
             if label:
-                self.split[label] = Extent(
+                self.split[label] = self._spread(task, label, axis) or Extent(
                     self.size[label], axis, -(-self.size[label] // mesh.count(axis))
                 )
+
+    def _spread(self, task: ContractTask, label: str, axis: str) -> Extent | None:
+        """The blocks of a label, if they lie apart from each other."""
+        outputs = tuple(Index(((name, 1),)) if name else Index() for name in task.labels)
+        for index, view in ((outputs, task.out), (task.index_a, task.a), (task.index_b, task.b)):
+            for entry, extent in zip(index, view.extents if view else (), strict=bool(view)):
+                if extent.over and extent.axis == axis and entry.terms == ((label, 1),):
+                    return extent
+        return None
 
     def room(self, label: str) -> int:
         """Steps that a tile has room for."""

@@ -54,8 +54,10 @@ def _wanted(
         first = min(entry.offset, 0)
         return Extent(size, None, 0, max(entry.offset + reach + 1, size) - first, first)
     axis = split[axis_label]
-    step = block(sizes[axis_label], axis, mesh).step
-    coefficient = dict(entry.terms)[axis_label]
+    held = block(sizes[axis_label], axis, mesh)
+    step, coefficient = held.step, dict(entry.terms)[axis_label]
+    if held.over and entry == Index(((axis_label, 1),)):
+        return held
     length = (step - 1) * coefficient + reach + 1
     return Extent(size, axis, step * coefficient, length, entry.offset)
 
@@ -204,15 +206,16 @@ def weighed_choices(
     training: bool = False,
     staying: Staying | None = None,
     chunk: int = 0,
+    spread: frozenset[int] = frozenset(),
 ) -> list[Choice]:
     """All forms of a contraction.
 
     staying: which operands stay in SRAM from step to step; None where nothing does. chunk: outputs
-    that the forms with a chain sum at a time; 0 leaves that to them. The others are those of
-    ``choose_contraction``.
+    that the forms with a chain sum at a time; 0 leaves that to them. spread: that of the mesh. The
+    others are those of ``choose_contraction``.
     """
     fabric = cost.fabric
-    mesh = Mesh(fabric.width, fabric.height)
+    mesh = Mesh(fabric.width, fabric.height, spread)
     found: list[Choice] = []
     share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
     forms = list(_forms(op, streamed, mesh, same_order, training))
