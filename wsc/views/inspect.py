@@ -253,8 +253,8 @@ def turns_of(program: Program, transfer: Transfer, loop: TransferLoop | None) ->
 
 def held(extent: Extent, x: int, y: int) -> tuple[int, int]:
     """The indices [first, last) of a dimension that a tile holds; empty if first >= last."""
-    place = {"x": x, "y": y}.get(extent.axis or "", 0) * extent.step + extent.offset
-    return max(place, 0), min(place + extent.length, extent.size)
+    first, last = extent.held({"x": x, "y": y}.get(extent.axis or "", 0))
+    return max(first, 0), min(last, extent.size)
 
 
 def holds(tensor: Tensor, x: int, y: int) -> tuple[tuple[int, int], ...] | None:
