@@ -41,7 +41,10 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
 
     colors = _colors(image, seen, waited, shape)
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
-    dynamic = seen.dynamic_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    # The run may go on: what is counted here does not go on with it.
+    dynamic = (
+        seen.dynamic_links.copy() if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    )
     return Counters(
         cycles=cycles,
         busy=grid(busy),

@@ -7,6 +7,7 @@ from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import NEVER, Status
 from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.observations.watching import Watch
 from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.time.compiled import LIBRARY
@@ -39,28 +40,30 @@ def _run(image: Image, record: Record | None, options: Options, alone: bool) -> 
     machine, stations = make_machine(image, record, options)
     seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
     now["alone"] = alone
+    watch = Watch(image, seen, options)
 
-    def stand(status: int) -> int:
-        """Show where a run stands that has come to its end or its limit."""
+    def stand(status: int, until: int) -> int:
+        """Show where a run stands that has come to its end, or to where it is to stand."""
         if now["shared"][0] and not alone:
             raise _Shared
-        if status != Status.RUNNING or now["now"][0] >= limit:
+        if status != Status.RUNNING or now["now"][0] >= until:
             at = int(now["now"][0])
             settle_groups(machine, at + 1 if status == Status.QUIET else at)
             show(machine, stations)
         return status
 
-    def step(cycles: int) -> int:
-        return stand(run_cycles(machine, min(max(int(now["now"][0]), 0) + cycles, limit)))
+    def step(cycles: int, until: int) -> int:
+        return stand(run_cycles(machine, min(max(int(now["now"][0]), 0) + cycles, until)), until)
 
     def go_over() -> int:
         status = int(Status.RUNNING)
         while status == Status.RUNNING and now["now"][0] <= limit:
-            status = stand(run_cycles(machine, limit + 1))
+            status = stand(run_cycles(machine, limit + 1), limit)
         return status
 
     def finish() -> None:
         count_moves(machine, stations)
 
-    cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, finish)
-    return Outcome({}, cycles, counters, read_trace(image, seen, cycles))
+    cycles, counters = drive(image, seen, options, watch, step, _FIRST_SLICE, go_over, finish)
+    trace = read_trace(image, seen, cycles, network=watch.network())
+    return Outcome({}, cycles, counters, trace, watch.windows())

@@ -18,6 +18,7 @@ from wsc.runtime.clocked.tables import (
     routers,
 )
 from wsc.runtime.image import Image
+from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.record import Record
 from wsc.runtime.routes import SLOT
@@ -41,7 +42,6 @@ from wsc.runtime.time.records import (
     TILE,
     way_cycles,
 )
-from wsc.runtime.values.operations import domains, operations
 
 
 def make_machine(image: Image, record: Record | None, options: Options) -> tuple[Machine, Stations]:
