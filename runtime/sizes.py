@@ -139,7 +139,7 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     )
     if sizes.sends:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
-        each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2) + 1  # counts of links, lists
+        each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2) + 2  # counts of links, lists
         each_tile += 5 * fabric.dynamic_places * DYNAMIC_CELL.itemsize
     # A row of the table; wavelets moved, turns lost, and cycles waited.
     each_slot = 4 * 16 + (2 * 6 + 2) * _WORD

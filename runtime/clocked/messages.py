@@ -13,7 +13,6 @@ from wsc.runtime.clocked.basics import (
     add_semaphore,
     block,
     delay_of_message,
-    fetch,
     moved,
     wake_unit,
 )
@@ -30,6 +29,7 @@ from wsc.runtime.clocked.own import (
 from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, OPERANDS, OUTPUT, SIDES, Reason
 from wsc.runtime.clocked.routers import first_after
 from wsc.runtime.kernels.calls import prefetch
+from wsc.runtime.kernels.lanes import lowest
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3  # kinds of wavelets: two headers, elements, the last one
 TARGET_BITS = 32  # of the first header; above it is what an engine adds
@@ -77,6 +77,7 @@ def push_dynamic(s: Machine, number: int, value: int, kind: int, visible: int) -
     cell.time = visible
     buffer.count += 1
     buffer.pushed += 1
+    s.dynamic_waiting[number // SIDES] |= 1 << (number % SIDES)
     activate_dynamic(s, number // SIDES)
 
 
@@ -234,6 +235,8 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
     buffer.head = 0 if buffer.head + 1 == depth else buffer.head + 1
     buffer.count -= 1
     buffer.popped = t
+    if buffer.count == 0:
+        s.dynamic_waiting[tile] &= ~(1 << source)
     # The output stays with the message until its last element.
     buffer.output = -1 if kind == LAST else output
     arbiter = s.dynamic_outputs[tile * SIDES + output]
@@ -263,10 +266,11 @@ def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
     """
     # Each input buffer asks for the output of its head, if that is free for it and has room.
     wanted, again = 0, False  # a bit of each input, for each output
-    for source in range(SIDES):
+    waiting = s.dynamic_waiting[tile]
+    while waiting != 0:
+        source = lowest(waiting)
+        waiting &= waiting - 1
         number = tile * SIDES + source
-        if s.dynamic_inputs[number].count == 0:
-            continue
         head = s.dynamic_cells[number * s.now[0].depth + s.dynamic_inputs[number].head]
         if head.time > t:
             again = True
@@ -291,9 +295,15 @@ def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
 
 @kernel
 def fetch_router(s: Machine, tile: int) -> None:
-    """Fetch a router's input buffers, outputs and counts from memory while others are visited."""
+    """Fetch from memory what a visit of a router looks at, while others are visited.
+
+    Input buffers that have wavelets, outputs, and counts of links.
+    """
     inputs = s.dynamic_inputs.ctypes.data + tile * SIDES * BUFFER.itemsize
-    fetch(inputs, SIDES * BUFFER.itemsize)
+    waiting = s.dynamic_waiting[tile]
+    while waiting != 0:
+        prefetch(inputs + lowest(waiting) * BUFFER.itemsize)
+        waiting &= waiting - 1
     prefetch(s.dynamic_outputs.ctypes.data + tile * SIDES * OUTPUT.itemsize)
     prefetch(s.dynamic_links.ctypes.data + tile * SIDES * 8)
 
@@ -302,10 +312,12 @@ def fetch_router(s: Machine, tile: int) -> None:
 def fetch_heads(s: Machine, tile: int) -> None:
     """The same for the heads of its input buffers, which are known by then."""
     cells, depth = s.dynamic_cells.ctypes.data, s.now[0].depth
-    for number in range(tile * SIDES, (tile + 1) * SIDES):
-        if s.dynamic_inputs[number].count > 0:
-            place = number * depth + s.dynamic_inputs[number].head
-            prefetch(cells + place * DYNAMIC_CELL.itemsize)
+    waiting = s.dynamic_waiting[tile]
+    while waiting != 0:
+        number = tile * SIDES + lowest(waiting)
+        waiting &= waiting - 1
+        place = number * depth + s.dynamic_inputs[number].head
+        prefetch(cells + place * DYNAMIC_CELL.itemsize)
 
 
 @kernel

@@ -202,13 +202,14 @@ TRAIT = np.dtype(  # of an instruction: what each step adds to
 )
 
 BUFFER = np.dtype(  # an input buffer of the dynamic network
-    fields(
-        "head",
-        "count",
-        "popped",  # cycle of the last pop
-        "pushed",  # wavelets that ever entered
-        "output",  # that the message under way takes, or -1
-    )
+    [
+        ("popped", np.int64),  # cycle of the last pop
+        ("pushed", np.int64),  # wavelets that ever entered
+        ("head", np.int32),
+        ("count", np.int32),
+        ("output", np.int32),  # that the message under way takes, or -1
+    ],
+    align=True,
 )
 
 DYNAMIC_CELL = np.dtype(  # a place of such a buffer
@@ -289,6 +290,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "dynamic_cells": (DYNAMIC_CELL, FLAT),  # of the input buffers, one after the other
     "dynamic_outputs": (OUTPUT, FLAT),  # SIDES * tile + side
     "dynamic_active": (np.int64, FLAT),  # two lists of tiles whose routers have wavelets
+    "dynamic_waiting": (np.int8, FLAT),  # of each tile: mask of the inputs that have wavelets
     "dynamic_listed": (np.int8, FLAT),  # of each tile: whether it is on the list that is filled
     "ramp_locks": (LOCK, FLAT),
     "arriving": (MESSAGE, FLAT),

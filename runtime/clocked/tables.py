@@ -213,7 +213,7 @@ def messages(image: Image) -> Tables:
     """The dynamic network, empty; without tiles if nothing is sent."""
     moving = image.tiles if image.code.sends else 0
     cells = moving * SIDES * image.fabric.dynamic_places + 1
-    inputs = np.zeros(max(moving * SIDES, 1), BUFFER)
+    inputs = zeros(max(moving * SIDES, 1), BUFFER)
     inputs["popped"] = inputs["output"] = -1
     outputs = np.zeros(max(moving * SIDES, 1), OUTPUT)
     outputs["holder"] = outputs["served"] = -1
@@ -224,6 +224,7 @@ def messages(image: Image) -> Tables:
         "dynamic_cells": np.zeros(cells, DYNAMIC_CELL),
         "dynamic_outputs": outputs,
         "dynamic_active": np.zeros(2 * max(moving, 1), np.int64),
+        "dynamic_waiting": np.zeros(max(moving, 1), np.int8),
         "dynamic_listed": np.zeros(max(moving, 1), np.int8),
         "ramp_locks": locks,
         "arriving": np.zeros(max(moving, 1), MESSAGE),
