@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
+from wsc.holds import HOLDS
 from wsc.ir.forms import Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
@@ -52,7 +53,6 @@ SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 
 SHOWN = 60  # characters of a name in the short form of a program
 FEW = 4  # inputs and outputs there
 LONGEST = 1 << 26  # bytes of an assembly text
-HOLDS = ("stream", "resident", "auto")  # ways to hold the weights of products
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
 _SAVING = Lock()  # of programs that run before they are saved
