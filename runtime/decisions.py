@@ -17,9 +17,7 @@ from wsc.isa.values import PARTIAL
 from wsc.runtime.errors import spot
 from wsc.runtime.image import Image
 from wsc.runtime.schedule import INDEX, Hcol
-from wsc.runtime.tables import COUNTED, Col, Kind, Ocol
-
-_MEMORY = 0  # kind of an operand
+from wsc.runtime.tables import COUNTED, REFERENCE, Col, Kind, Ocol, OperandKind, by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,8 @@ class _Finder:
     def __init__(self, image: Image) -> None:
         self.code = image.code
         self.rows = self.code.rows.tolist()
-        self.refs = self.code.refs.tolist()
+        named = by_name(self.code.refs, REFERENCE)
+        self.registers_of = list(zip(named.first.tolist(), named.count.tolist(), strict=True))
         starts = self.code.procedures[0]
         ends = [*starts[1:], len(self.rows)]
         self.start_of = [0] * len(self.rows)
@@ -121,7 +120,7 @@ class _Finder:
         """The rows whose loads the references of a row may depend on."""
         owner, found = self.start_of[number], frozenset[int]()
         for ref in refs:
-            first, count = self.refs[ref][3:5]
+            first, count = self.registers_of[ref]
             for register in self.code.registers[first : first + count].tolist():
                 found |= self.known.get((owner, register), frozenset())
         return found
@@ -157,7 +156,7 @@ class _Finder:
             yield number, (row[Col.TARGET_X], row[Col.TARGET_Y]), f"the target of '{name}'"
         first = row[Col.OPERANDS]
         for operand in self.code.operands[first : first + row[Col.COUNT]].tolist():
-            if operand[Ocol.KIND] == _MEMORY:
+            if operand[Ocol.KIND] == OperandKind.MEMORY:
                 strides = lists[operand[Ocol.STRIDES] : operand[Ocol.STRIDES] + row[Col.RANK]]
                 refs = (operand[Ocol.VALUE], *strides.tolist())
                 yield number, refs, f"an address of '{name}'"

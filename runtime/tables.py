@@ -57,7 +57,7 @@ def by_name(table: np.ndarray, record: np.dtype[np.void]) -> Records:
 
 def as_columns(table: np.ndarray, of: Any) -> np.ndarray:
     """The reverse of ``as_records``."""
-    return table.view(of).reshape(len(table), -1)
+    return table.view(of).reshape(len(table), table.itemsize // np.dtype(of).itemsize)
 
 
 class Kind(IntEnum):
@@ -78,6 +78,15 @@ class Kind(IntEnum):
     CALL = 12
     RETURN = 13
     END = 14
+
+
+class OperandKind(IntEnum):
+    """What an operand is."""
+
+    MEMORY = 0
+    FABRIC = 1  # a queue
+    INTEGER = 2
+    REAL = 3
 
 
 class Col(IntEnum):
@@ -128,7 +137,7 @@ class Tcol(IntEnum):
 class Ocol(IntEnum):
     """Columns of the operand table (int32)."""
 
-    KIND = 0  # 0 memory, 1 fabric, 2 integer, 3 real
+    KIND = 0  # an ``OperandKind``
     TYPE = 1
     VALUE = 2  # reference to address or integer, or index of the real
     COLOR = 3
