@@ -80,15 +80,6 @@ class Kind(IntEnum):
     END = 14
 
 
-class OperandKind(IntEnum):
-    """What an operand is."""
-
-    MEMORY = 0
-    FABRIC = 1  # a queue
-    INTEGER = 2
-    REAL = 3
-
-
 class Col(IntEnum):
     """Columns of the instruction table (int32)."""
 
@@ -134,10 +125,13 @@ class Tcol(IntEnum):
     CYCLES = 8
 
 
+MEMORY, FABRIC, INTEGER, REAL = range(4)  # kinds of operands
+
+
 class Ocol(IntEnum):
     """Columns of the operand table (int32)."""
 
-    KIND = 0  # an ``OperandKind``
+    KIND = 0  # MEMORY, FABRIC: a queue, INTEGER or REAL
     TYPE = 1
     VALUE = 2  # reference to address or integer, or index of the real
     COLOR = 3

@@ -33,6 +33,7 @@ from wsc.runtime.tables import (
     COUNTED,
     DTYPES,
     MAX_DIMS,
+    MEMORY,
     OPERAND,
     REFERENCE,
     REGION,
@@ -40,7 +41,6 @@ from wsc.runtime.tables import (
     TYPE_INDEX,
     Col,
     Kind,
-    OperandKind,
     as_records,
     by_name,
 )
@@ -565,7 +565,7 @@ def _step_bytes(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
         if row.kind != Kind.VECTOR:
             continue
         for k, operand in enumerate(named[row.operands : row.operands + row.count]):
-            if operand.kind == OperandKind.MEMORY:
+            if operand.kind == MEMORY:
                 size = 2 if operand.type == TYPE_INDEX[DType.F16] else 4
                 twice = k == 0 and TABLE[row.opcode].accumulates
                 found[number] += size * (2 if twice else 1)

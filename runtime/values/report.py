@@ -21,7 +21,7 @@ from wsc.runtime.stops import (
     sentence,
     unit_name,
 )
-from wsc.runtime.tables import COUNTED, OPERAND, REFERENCE, OperandKind, as_columns, by_name
+from wsc.runtime.tables import COUNTED, FABRIC, OPERAND, REFERENCE, as_columns, by_name
 from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.records import Fault, Standing
@@ -148,7 +148,7 @@ def _wanted(image: Image, machine: Machine, task: int, tile: int) -> str:
     found = ""
     for k in range(1, int(row.count)):
         operand = by_name(image.code.operands, OPERAND)[int(row.operands) + k]
-        if operand.kind != OperandKind.FABRIC:
+        if operand.kind != FABRIC:
             continue
         color = int(operand.color)
         name = f"a wavelet of color '{image.program.colors[color][0]}'"

@@ -9,7 +9,7 @@ steps for all rows of tiles that agree; ``complete`` takes the wavelets off the 
 from __future__ import annotations
 
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
-from wsc.runtime.tables import MAX_DIMS, Kind, OperandKind
+from wsc.runtime.tables import FABRIC, INTEGER, MAX_DIMS, MEMORY, Kind
 from wsc.runtime.values.compiled import Machine, bits_of, kernel
 from wsc.runtime.values.edge import supply
 from wsc.runtime.values.multiply import multiply
@@ -177,7 +177,7 @@ def share_queue(m: Machine, task: int, k: int) -> int:
     own = m.operands[row.operands + k]
     for j in range(1, row.count):
         other = m.operands[row.operands + j]
-        if other.kind == OperandKind.FABRIC and other.color == own.color:
+        if other.kind == FABRIC and other.color == own.color:
             if other.advance != own.advance:
                 m.tasks[task].uneven = 1
             sharing += 1
@@ -221,11 +221,11 @@ def capture_queue(m: Machine, task: int, k: int) -> bool:
 def capture_operand(m: Machine, thread: int, task: int, k: int, total: int) -> bool:
     """An operand of an instruction of so many steps; False after a fault."""
     operand = m.operands[m.rows[m.tasks[task].row].operands + k]
-    if operand.kind == OperandKind.MEMORY:
+    if operand.kind == MEMORY:
         return capture_memory(m, thread, task, k, total)
-    if operand.kind == OperandKind.FABRIC:
+    if operand.kind == FABRIC:
         return capture_queue(m, task, k)
-    if operand.kind == OperandKind.INTEGER:
+    if operand.kind == INTEGER:
         m.scalars[task, k] = integer_bits(reference(m, thread, operand.value), operand.type)
     else:
         m.scalars[task, k] = m.literals[operand.value, operand.type]
@@ -290,7 +290,7 @@ def available(m: Machine, task: int, reader: int, k: int) -> int:
     color = m.operands[row.operands + k].color
     for j in range(1, row.count):
         other = m.operands[row.operands + j]
-        if other.kind == OperandKind.FABRIC and other.color == color:
+        if other.kind == FABRIC and other.color == color:
             need += wavelets(m, task, other.advance)
     end, lane = m.cursor[reader] + need, m.streams[stream].first + m.lane[reader]
     if t.long != 0:
@@ -308,7 +308,7 @@ def uneven_rows(m: Machine, task: int, k: int, there: int) -> int:
         middle, taken = (low + high + 1) // 2, 0
         for j in range(1, row.count):
             other = m.operands[row.operands + j]
-            if other.kind == OperandKind.FABRIC and other.color == color:
+            if other.kind == FABRIC and other.color == color:
                 rows = group(m, task, other.advance, row.level)
                 taken += (middle + rows - 1) // rows
         if taken <= there:
@@ -356,7 +356,7 @@ def rows_ready(m: Machine, task: int, y: int) -> int:
     t = m.tasks[task]
     row, ready = m.rows[t.row], t.rows
     for k in range(row.count):
-        if m.operands[row.operands + k].kind == OperandKind.FABRIC:
+        if m.operands[row.operands + k].kind == FABRIC:
             if k > 0:
                 ready = min(ready, rows_arrived(m, task, k, y))
             elif not room_to_send(m, task, y):
@@ -427,7 +427,7 @@ def agreeing(m: Machine, task: int, y: int, end: int) -> int:
     row = m.rows[t.row]
     for k in range(row.count):
         operand = m.operands[row.operands + k]
-        if operand.kind != OperandKind.FABRIC:
+        if operand.kind != FABRIC:
             continue
         column = t.x * now.colors + operand.color
         if k == 0:
@@ -470,7 +470,7 @@ def sent_by(m: Machine, task: int, end: int) -> int:
     """Wavelets that a task sends with its rows of steps up to ``end``; 0 if it sends none."""
     row = m.rows[m.tasks[task].row]
     operand = m.operands[row.operands]
-    if operand.kind != OperandKind.FABRIC:
+    if operand.kind != FABRIC:
         return 0
     size = group(m, task, operand.advance, m.tasks[task].level)
     return end // size - m.tasks[task].done // size
@@ -512,7 +512,7 @@ def advance_rows(m: Machine, task: int, y: int, lanes: int, end: int) -> None:
     """Do rows of steps up to ``end`` for rows of tiles that agree in all queues."""
     t = m.tasks[task]
     begin, made = t.done, sent_by(m, task, end)
-    sends = m.operands[m.rows[t.row].operands].kind == OperandKind.FABRIC
+    sends = m.operands[m.rows[t.row].operands].kind == FABRIC
     if sends and not make_room(m, task, y, end):
         return
     begin_job(m, task, y, lanes)
@@ -551,7 +551,7 @@ def complete(m: Machine, task: int) -> None:
     if t.rows > 0 and t.steps > 0:
         for k in range(1, row.count):
             operand = m.operands[row.operands + k]
-            if operand.kind == OperandKind.FABRIC:
+            if operand.kind == FABRIC:
                 count = wavelets(m, task, operand.advance)
                 queue = (t.x * now.colors + operand.color) * now.height
                 for reader in range(queue + t.y, queue + t.end):

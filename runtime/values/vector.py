@@ -18,7 +18,7 @@ from wsc.isa.rounding import half_encoding
 from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES
-from wsc.runtime.tables import MAX_DIMS, TYPE_INDEX, OperandKind
+from wsc.runtime.tables import FABRIC, MAX_DIMS, MEMORY, TYPE_INDEX
 from wsc.runtime.values.compiled import Machine, bits_of, kernel, look, operate
 from wsc.runtime.values.records import MOST_OPERANDS, Fault, Held
 from wsc.runtime.values.streams import copy, fill
@@ -62,7 +62,7 @@ def position(m: Machine, task: int, k: int, step_row: int) -> int:
     # those that come first in the text take theirs of this row first.
     for j in range(1, row.count):
         other = m.operands[row.operands + j]
-        if other.kind == OperandKind.FABRIC and other.color == own.color:
+        if other.kind == FABRIC and other.color == own.color:
             size = group(m, task, other.advance, row.level)
             before += (taken + size - 1) // size
             if j < k and taken % size == 0:
@@ -177,9 +177,9 @@ def place(m: Machine, first: int, step_row: int) -> None:
     row = m.rows[m.tasks[m.job[0].task].row]
     for k in range(row.count):
         kind = m.operands[row.operands + k].kind
-        if kind == OperandKind.MEMORY:
+        if kind == MEMORY:
             place_memory(m, k, first, step_row)
-        elif kind != OperandKind.FABRIC:
+        elif kind != FABRIC:
             m.placed[k].held, m.placed[k].spread = Held.LITERAL, 0
             for d in range(first, row.rank):
                 m.step[k, d] = 0
@@ -333,12 +333,12 @@ def distinct(m: Machine, task: int, size: int) -> bool:
 def overlap(m: Machine, task: int) -> int:
     """0: nothing that is written is read; 1: a step reads what it writes itself; 2: others do."""
     row, found = m.rows[m.tasks[task].row], 0
-    if m.operands[row.operands].kind != OperandKind.MEMORY:
+    if m.operands[row.operands].kind != MEMORY:
         return 0
     size = element_bytes(m, row.operands)
     low, high = reach(m, task, 0, size)
     for k in range(1, row.count):
-        if m.operands[row.operands + k].kind != OperandKind.MEMORY:
+        if m.operands[row.operands + k].kind != MEMORY:
             continue
         width = element_bytes(m, row.operands + k)
         first, last = reach(m, task, k, width)
