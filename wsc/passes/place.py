@@ -57,6 +57,7 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
+from wsc.kernels.library import long_lines
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -90,7 +91,7 @@ from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
-from wsc.passes.views import before_steps
+from wsc.passes.views import after_steps, before_steps
 
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
@@ -197,7 +198,8 @@ class Placer(Values):
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
-        self.cost = CostModel(self.fabric)
+        grouped = long_lines(self.fabric) if self.resident else frozenset[str]()
+        self.cost = CostModel(self.fabric, grouped)
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         if self.resident:
@@ -353,8 +355,27 @@ class Placer(Values):
                 if found is not None:
                     return found.extents
                 moved = moved or name in self.lazy
+        near = self._where_parts_are(node) if moved and self.resident else None
+        if near is not None:
+            return near
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
+
+    def _where_parts_are(self, node: Node) -> Extents | None:
+        """The layout of a map of parts of what is on the fabric, if tiles need no others for them.
+
+        A step moves few words, and to move them takes longer than to sum them in either layout.
+        """
+        for name in node.inputs:
+            moved = self.lazy.get(name)
+            if moved is None or self.types[name].shape != node.type.shape:
+                continue
+            source = self.current(moved.inputs[0])
+            if source is not None and isinstance(moved.op, Move):
+                found = after_steps(source.extents, moved.op.steps)
+                if found is not None and any(extent.axis for extent in found):
+                    return found
+        return None
 
     def _cache_extents(self, node: Node) -> Extents:
         """The layout of a cache with something new in it: that of the first one of its shape.
@@ -363,9 +384,33 @@ class Placer(Values):
         """
         known = self.caches.get(node.type)
         if known is None:
-            known = self.wanted(node.output) or default_extents(node.type.shape, self.mesh)
+            known = self._around_new(node) or self.wanted(node.output)
+            known = known or default_extents(node.type.shape, self.mesh)
             self.caches[node.type] = known
         return known
+
+    def _around_new(self, node: Node) -> Extents | None:
+        """The layout of a cache in which what is new in it stays where it is.
+
+        Its dimension along one axis remains there, and the largest other one goes along the other
+        axis. None if what is new has to be moved anyway.
+        """
+        shape = node.type.shape
+        for name in node.inputs:
+            found = None if name in self.carried else self.current(name)
+            if found is None or len(found.shape) != len(shape):
+                continue
+            on = [i for i, extent in enumerate(found.extents) if extent.axis and shape[i] > 1]
+            rest = [i for i in range(len(shape)) if i not in on and found.shape[i] < shape[i]]
+            if len(on) != 1 or not rest or found.extents[on[0]].size != shape[on[0]]:
+                continue
+            axis = "x" if found.extents[on[0]].axis == "y" else "y"
+            extents = [whole(size) for size in shape]
+            extents[on[0]] = found.extents[on[0]]
+            longest = max(rest, key=lambda i: shape[i])
+            extents[longest] = block(shape[longest], axis, self.mesh)
+            return tuple(extents)
+        return None
 
     def wanted(self, value: str) -> Extents | None:
         """The layout in which the first product behind maps and movement wants a value."""
