@@ -355,26 +355,49 @@ class Placer(Values):
                 if found is not None:
                     return found.extents
                 moved = moved or name in self.lazy
-        near = self._where_parts_are(node) if moved and self.resident else None
-        if near is not None:
-            return near
+        resting = self._resting_map(node) if self.resident else None
+        if resting is not None:
+            return resting
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
 
-    def _where_parts_are(self, node: Node) -> Extents | None:
-        """The layout of a map of parts of what is on the fabric, if tiles need no others for them.
+    def _resting(self, value: str) -> Extents | None:
+        """The layout in which a value is, or would be if it were made within each tile.
 
         A step moves few words, and to move them takes longer than to sum them in either layout.
+        None if it has to be moved, or lies along no axis.
         """
+        found, node = self.current(value), self.lazy.get(value)
+        extents = None if found is None else found.extents
+        if found is None and node is not None and isinstance(node.op, Move):
+            source = self._resting(node.inputs[0])
+            extents = None if source is None else after_steps(source, node.op.steps)
+        elif found is None and node is not None and isinstance(node.op, Concat):
+            extents = self._resting_parts(node, node.op.axis)
+        return extents if extents and any(extent.axis for extent in extents) else None
+
+    def _resting_parts(self, node: Node, axis: int) -> Extents | None:
+        """The layout of what is joined of parts that lie alike, whole along the join."""
+        joined = whole(node.type.shape[axis])
+        layouts: set[Extents] = set()
         for name in node.inputs:
-            moved = self.lazy.get(name)
-            if moved is None or self.types[name].shape != node.type.shape:
+            part = self._resting(name)
+            if part is None or part[axis].axis is not None:
+                return None
+            layouts.add((*part[:axis], joined, *part[axis + 1 :]))
+        return layouts.pop() if len(layouts) == 1 else None
+
+    def _resting_map(self, node: Node) -> Extents | None:
+        """The layout of a map in which one of its operands is, or would be."""
+        shape = node.type.shape
+        for name in node.inputs:
+            found = self._resting(name)
+            if found is None or len(found) != len(shape):
                 continue
-            source = self.current(moved.inputs[0])
-            if source is not None and isinstance(moved.op, Move):
-                found = after_steps(source.extents, moved.op.steps)
-                if found is not None and any(extent.axis for extent in found):
-                    return found
+            pairs = zip(found, shape, strict=True)
+            extents = tuple(e if e.size == size else whole(size) for e, size in pairs)
+            if any(extent.axis for extent in extents):
+                return extents
         return None
 
     def _cache_extents(self, node: Node) -> Extents:
@@ -413,12 +436,26 @@ class Placer(Values):
         return None
 
     def wanted(self, value: str) -> Extents | None:
-        """The layout in which the first product behind maps and movement wants a value."""
+        """The layout in which the first product behind maps and movement wants a value.
+
+        Of a step's values, that in which it would be without movement comes first.
+        """
+        resting = self._resting(value) if self.resident and value in self.lazy else None
+        if resting is not None:
+            return resting
         for user in self.users(value):
             found = self._wanted_by(user, value)
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def joined(self, value: str, axis: int, extents: Extents) -> View:
+        """What is joined to other values; a step's constants come as the whole wants them."""
+        edge = value in self.outside and value not in self.homes
+        if not (self.resident and edge and extents[axis].axis is None):
+            return self.view(value)
+        size = self.types[value].shape[axis]
+        return self.bring(value, (*extents[:axis], whole(size), *extents[axis + 1 :]))
 
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape

@@ -71,6 +71,9 @@ def after_steps(
                 [single(g, shape, step.shape) for g in groups(shape, step.shape)],
             )
             found = {pair[1]: pair[0] for pair in pairs if pair is not None}
+        elif isinstance(step, Expand):
+            new, more = step.shape, len(step.shape) - len(shape)
+            found = {i + more: i for i, size in enumerate(shape) if new[i + more] == size}
         else:
             return None
         if any(e.axis for i, e in enumerate(extents) if i not in found.values()):
