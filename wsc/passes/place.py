@@ -68,6 +68,7 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -377,10 +378,15 @@ class Placer(Values):
         return extents if extents and any(extent.axis for extent in extents) else None
 
     def _resting_parts(self, node: Node, axis: int) -> Extents | None:
-        """The layout of what is joined of parts that lie alike, whole along the join."""
+        """The layout of what is joined of parts that lie alike, whole along the join.
+
+        Constants that the edge has come as they are wanted.
+        """
         joined = whole(node.type.shape[axis])
         layouts: set[Extents] = set()
         for name in node.inputs:
+            if self.stays.get(name) and name in self.outside and name not in self.homes:
+                continue
             part = self._resting(name)
             if part is None or part[axis].axis is not None:
                 return None
@@ -779,13 +785,18 @@ class Placer(Values):
         """Where an operand is when a form is chosen; None if it comes from the edge.
 
         In a training step what is only moved is taken to be where such a value is by default: it
-        comes from tiles, and not through the ports.
+        comes from tiles, and not through the ports. What a decoding step cuts or joins is where it
+        is before.
         """
         found = self.current(value)
-        if found is not None or not self.turn or value not in self.lazy:
+        if found is not None or value not in self.lazy:
             return found
         type_ = self.types[value]
-        return default_view(type_.shape, type_.dtype, self.mesh)
+        resting = self._resting(value) if self.resident else None
+        if resting is not None:
+            strides = dense_strides(resting, type_.dtype, storage_order(resting))
+            return View("", type_.dtype, resting, strides)
+        return default_view(type_.shape, type_.dtype, self.mesh) if self.turn else None
 
     def _staying(self, a: str, b: str, shown: bool) -> Staying | None:
         """Which operands of a product stay in SRAM from step to step, if weights do.
