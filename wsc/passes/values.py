@@ -49,12 +49,11 @@ from wsc.layout import (
     storage_order,
 )
 from wsc.naming import weight_names
-from wsc.passes.views import as_view
+from wsc.passes.views import PARTS, as_view
 
 Extents = tuple[Extent, ...]
 Whole = tuple[str, tuple[MoveStep, ...], Extents]  # source, moved how, where it is
 Part = tuple[str, tuple[MoveStep, ...], int]  # source, moved how, the dimension that is cut
-PARTS = 4  # of one value, from which on it is worth while to bring it to its lines as a whole
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from wsc.ir.regroup import groups, single, turned
 from wsc.isa.program import Extent
 from wsc.layout import Mesh, View, block, whole
 
+PARTS = 4  # of one value, from which on it is worth while to bring it to its lines as a whole
+
 
 def as_view(view: View, steps: tuple[MoveStep, ...]) -> View | None:
     """The view after the steps, or None if elements must move.
@@ -120,7 +122,7 @@ def _before(
         cut = [i for i, size in enumerate(old) if step.sizes[i] != size]
         if any(extents[i].axis for i in cut):
             return None
-        alone = len(free) == len(cut) == 1 and step.sizes[cut[0]] * 4 <= old[cut[0]]
+        alone = len(free) == len(cut) == 1 and step.sizes[cut[0]] * (PARTS - 1) < old[cut[0]]
         return tuple(
             extent if i not in cut else block(size, free[0], mesh) if alone else whole(size)
             for i, (extent, size) in enumerate(zip(extents, old, strict=True))
