@@ -95,7 +95,9 @@ class ChainStream(Stream):
     the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
     where a tile has sent what the next one has not received yet. first, last: cycles in which the
     first and the last wavelet of what was sent last have left. come: the words that each tile
-    received last; since, until: the cycles in which these came up its ramp.
+    received last; since, until: the cycles in which these came up its ramp. swept: whether nothing
+    was posted since the chain was gone along. Who finds its partners does not depend on times, so
+    that going along it again finds none.
     """
 
     def __init__(self, flow: Chain, site: Site, axis: Axis, hop: int, slack: int) -> None:
@@ -107,6 +109,7 @@ class ChainStream(Stream):
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
         self.posted: list[Posted] = []
+        self.swept = False
 
     def _view(self, array: np.ndarray) -> np.ndarray:
         """The array as [along the chain, across it]."""
@@ -149,6 +152,7 @@ class ChainStream(Stream):
             elif self.busy(work.lanes):
                 yield
         self.posted.append(Posted(work, receives, sends))
+        self.swept = False
 
     def busy(self, lanes: Lanes) -> bool:
         """Whether an earlier instruction of these tiles has not found its partners yet."""
@@ -156,8 +160,9 @@ class ChainStream(Stream):
 
     def resolve(self) -> bool:
         """Find the times of all instructions whose partners are there; whether there were any."""
-        if not self.posted:
+        if self.swept or not self.posted:
             return False
+        self.swept = True
         shape = self.first.shape
         todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
         start, count, pace, done = (np.zeros(shape) for _ in range(4))
@@ -268,6 +273,7 @@ class ChainStream(Stream):
     ) -> None:
         """The same words are on their way."""
         del walk, used
+        self.swept = False
         self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
         self.since, self.until = next(times) + base, next(times) + base
