@@ -394,7 +394,7 @@ class Threads:
     def _sized(self, made: Prepared, frame: Frame) -> Shape:
         """The shape for what registers hold; numbers come again from turn to turn."""
         held = tuple(frame[name] for name in made.registers)
-        if not all(type(value) is int for value in held):
+        if any(isinstance(value, np.ndarray) for value in held):
             return self._shape(made, frame)
         if held not in made.shapes:
             made.shapes[held] = self._shape(made, frame)

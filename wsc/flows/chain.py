@@ -191,43 +191,41 @@ class ChainStream(Stream):
         sent, first, last = map(self._view, (self.sent, self.first, self.last))
         found = np.zeros(self.first.shape, bool)
         marks = self._view(found)
-        come, since, until = map(self._view, (self.come, self.since, self.until))
-        for place in range(len(todo)):
-            here = todo[place]
-            if not here.any():
-                continue
-            begin, more = start[place], np.maximum(count[place] - 1, 0) * pace[place]
-            final = begin + more
+        took = np.zeros(todo.shape, bool)
+        waits, free = todo & receives, todo & ~receives
+        more = np.maximum(count - 1, 0) * pace
+        begin, final = start.copy(), start + more
+        # From tile to tile: who has its words, and when they pass.
+        for place in np.flatnonzero(todo.any(axis=1)).tolist():
+            ready = free[place]
             if place:
-                ready = here & (~receives[place] | sent[place - 1])
-                took = ready & receives[place]
+                here = took[place]
+                np.logical_and(waits[place], sent[place - 1], out=here)
+                ready = ready | here
                 came = self.delay[place]
-                begin = np.where(took, np.maximum(begin, first[place - 1] + came), begin)
-                final = np.where(
-                    took, np.maximum(begin + more, last[place - 1] + came), begin + more
-                )
-                # The sender waits for its neighbour, which need not be the next sampled tile: the
-                # tiles between the two hold as many wavelets, each, as fit in between two cores.
-                room = self.slack * self.gaps[place]
-                held = start[place] + (count[place] - room) * pace[place]
-                if self.gaps[place] > 1:
-                    near = first[place - 1] + self.hop + (count[place] - self.slack) * pace[place]
-                    held = np.where(count[place] > room, np.maximum(held, near), near)
-                before = took & marks[place - 1] & (count[place] > self.slack)
-                done[place - 1] = np.where(
-                    before, np.maximum(done[place - 1], held), done[place - 1]
-                )
-                sent[place - 1] &= ~took
-                come[place] = np.where(took, count[place], come[place])
-                since[place] = np.where(took, begin, since[place])
-                until[place] = np.where(took, final + 1, until[place])
-            else:
-                ready = here & ~receives[place]
-            done[place] = np.where(ready, final + pace[place], done[place])
-            first[place] = np.where(ready & sends[place], begin, first[place])
-            last[place] = np.where(ready & sends[place], final, last[place])
-            sent[place] |= ready & sends[place]
+                np.maximum(begin[place], first[place - 1] + came, out=begin[place], where=here)
+                np.add(begin[place], more[place], out=final[place])
+                np.maximum(final[place], last[place - 1] + came, out=final[place], where=here)
+            onward = ready & sends[place]
+            np.copyto(first[place], begin[place], where=onward)
+            np.copyto(last[place], final[place], where=onward)
+            sent[place] |= onward
             marks[place] = ready
+        sent[:-1] &= ~took[1:]
+        come, since, until = map(self._view, (self.come, self.since, self.until))
+        np.copyto(come, count, where=took)
+        np.copyto(since, begin, where=took)
+        np.copyto(until, final + 1, where=took)
+        np.copyto(done, final + pace, where=marks)
+        # The sender waits for its neighbour, which need not be the next sampled tile: the
+        # tiles between the two hold as many wavelets, each, as fit in between two cores.
+        room = (self.slack * self.gaps)[:, None]
+        held = start + (count - room) * pace
+        near = first[:-1] + self.hop + (count[1:] - self.slack) * pace[1:]
+        near = np.where(count[1:] > room[1:], np.maximum(held[1:], near), near)
+        held = np.where(self.gaps[1:, None] > 1, near, held[1:])
+        before = took[1:] & marks[:-1] & (count[1:] > self.slack)
+        np.maximum(done[:-1], held, out=done[:-1], where=before)
         return found
 
     def slowed(self, work: Work) -> np.ndarray:
