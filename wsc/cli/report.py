@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 MOST_REPLAYED = 100_000  # cycles
 MOST_ENTRIES = 2_000_000  # of a replay
 UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main thread alone
+MOST_WINDOWS = 16
+
+
+class Cycles(click.ParamType):
+    """A window of cycles, FIRST-LAST: its first cycle, and the one after its last."""
+
+    name = "cycles"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """The two numbers."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d+)-(\d+)", value.replace(",", ""))
+        if not found or not int(found[1]) <= int(found[2]) < LARGEST:
+            raise Refusal(f"--window {value}: is of the form FIRST-LAST, such as 5000-5599")
+        return int(found[1]), int(found[2]) + 1
 
 
 @click.command("report")
@@ -52,6 +69,14 @@ UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main t
     metavar="N",
     help="How many cycles of it.",
 )
+@click.option(
+    "--window",
+    "windows",
+    multiple=True,
+    type=Cycles(),
+    metavar="FIRST-LAST",
+    help="Show the heat maps and waits of these cycles too. May be repeated.",
+)
 @runnable
 @click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[ANOTHER...]")
 @general
@@ -62,6 +87,7 @@ def command(
     engine: str | None,
     replay: int | None,
     replay_cycles: int,
+    windows: tuple[tuple[int, int], ...],
 ) -> None:
     """Run a program, and write what happened as a page: one file that asks for nothing else.
 
@@ -80,6 +106,9 @@ def command(
     output = output or Path(f"{asked.stem}.html")
     if others:
         require_several(output)
+    shown = windows if replay is None else (*windows, (replay, replay + replay_cycles))
+    if len(windows) > MOST_WINDOWS:
+        raise Refusal(f"--window: a page has room for {MOST_WINDOWS} windows, not {len(windows)}")
     pages: list[dict[str, Any]] = []
     files: list[Path] = []
     ended: list[str] = []
@@ -94,10 +123,12 @@ def command(
             "trace": None
             if replay is None
             else replay_request(ready.program, replay, replay_cycles),
+            "windows": shown,
         }
         result, stopped = execute(ready.program, ready.arrays, options)
         name = str(one.program)
-        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name))
+        firsts = [first for first, _ in shown]
+        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name, firsts))
         ended += [stopped] if stopped else []
         say(f"{name}: {result.cycles:,} cycles", error=True)
     write_report(output, pages, files)
@@ -119,7 +150,8 @@ def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
     from wsc.runtime.trace import TraceRequest
 
     tiles = program.assembly.width * program.assembly.height
-    return TraceRequest("all", min(tiles * cycles * UNITS, MOST_ENTRIES), first, cycles)
+    events = min(tiles * cycles * UNITS, MOST_ENTRIES)
+    return TraceRequest("all", events, first, cycles, network=True)
 
 
 def write_report(output: Path, runs: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
@@ -138,8 +170,12 @@ def data_of(
     drawn: tuple[str, ...],
     seed: int | None,
     name: str,
+    firsts: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """What the page of a run shows. stopped: why it did not end, or empty. name: of the run."""
+    """What the page of a run shows.
+
+    stopped: why it did not end, or empty. name: of the run. firsts: first cycles of its windows.
+    """
     from wsc.cost.predict import Unpredictable, predict
     from wsc.pages import report_data
     from wsc.views.report import kernel_rows
@@ -165,5 +201,11 @@ def data_of(
         facts.append(("drawn", f"{', '.join(drawn)} from seed {seed}"))
     if stopped:
         facts.insert(0, ("stopped", stopped.splitlines()[0]))
+    windows = list(zip(firsts, result.windows, strict=True))
+    facts += [
+        ("window", f"the run had ended before cycle {first:,}")
+        for first, counted in windows
+        if not counted.cycles
+    ]
     facts += [("note", note) for note in program.notes]
-    return report_data(assembly, fabric, counters, rows, facts, result.trace, name)
+    return report_data(assembly, fabric, counters, rows, facts, result.trace, name, windows)

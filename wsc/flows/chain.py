@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,19 +17,10 @@ from wsc.isa.types import Side
 
 
 @dataclass(frozen=True)
-class Chain(Flow):
-    """Chains that run towards one side, in every row or every column.
-
-    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
-    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
-    """
+class Towards(Flow):
+    """Streams towards one side, in which cores add their own to what they pass on."""
 
     towards: Side
-
-    @property
-    def name(self) -> str:
-        """That of its side."""
-        return self.towards.name.lower()
 
     @property
     def along_row(self) -> bool:
@@ -39,6 +31,20 @@ class Chain(Flow):
     def backwards(self) -> bool:
         """Whether it runs against the coordinate."""
         return self.towards in (Side.WEST, Side.NORTH)
+
+
+@dataclass(frozen=True)
+class Chain(Towards):
+    """Chains that run towards one side, in every row or every column.
+
+    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
+    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
+    """
+
+    @property
+    def name(self) -> str:
+        """That of its side."""
+        return self.towards.name.lower()
 
     def laid(self) -> tuple[Strand, ...]:
         """Those of the tiles with even and with odd coordinates."""
@@ -95,16 +101,20 @@ class ChainStream(Stream):
     the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
     where a tile has sent what the next one has not received yet. first, last: cycles in which the
     first and the last wavelet of what was sent last have left. come: the words that each tile
-    received last; since, until: the cycles in which these came up its ramp. swept: whether nothing
-    was posted since the chain was gone along. Who finds its partners does not depend on times, so
-    that going along it again finds none.
+    received last; since, until: the cycles in which these came up its ramp. before: the sampled
+    place that sends to each one, which is nearer to the begin; -1 where there is none. swept:
+    whether nothing was posted since the chain was gone along. Who finds its partners does not
+    depend on times, so that going along it again finds none.
     """
 
-    def __init__(self, flow: Chain, site: Site, axis: Axis, hop: int, slack: int) -> None:
+    far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
+
+    def __init__(self, flow: Towards, site: Site, axis: Axis, hop: int, slack: int) -> None:
         self.flow, self.site, self.hop, self.slack = flow, site, hop, slack
         gaps = axis.gaps if not flow.backwards else np.append(0, axis.gaps[:0:-1])
         self.gaps = gaps
         self.delay = gaps * float(hop)
+        self.before = np.arange(len(gaps)) - 1
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
@@ -197,21 +207,26 @@ class ChainStream(Stream):
         begin, final = start.copy(), start + more
         # From tile to tile: who has its words, and when they pass.
         for place in np.flatnonzero(todo.any(axis=1)).tolist():
-            ready = free[place]
-            if place:
+            ready, previous = free[place], self.before[place]
+            if previous >= 0:
                 here = took[place]
-                np.logical_and(waits[place], sent[place - 1], out=here)
+                np.logical_and(waits[place], sent[previous], out=here)
                 ready = ready | here
                 came = self.delay[place]
-                np.maximum(begin[place], first[place - 1] + came, out=begin[place], where=here)
+                np.maximum(begin[place], first[previous] + came, out=begin[place], where=here)
                 np.add(begin[place], more[place], out=final[place])
-                np.maximum(final[place], last[place - 1] + came, out=final[place], where=here)
+                np.maximum(final[place], last[previous] + came, out=final[place], where=here)
+                sent[previous] &= ~here
+            elif self.far:
+                # Nobody before it is sampled: they begin when it does itself.
+                ready = todo[place]
+                begin[place] += np.where(receives[place], self.delay[place], 0.0)
+                np.add(begin[place], more[place], out=final[place])
             onward = ready & sends[place]
             np.copyto(first[place], begin[place], where=onward)
             np.copyto(last[place], final[place], where=onward)
             sent[place] |= onward
             marks[place] = ready
-        sent[:-1] &= ~took[1:]
         come, since, until = map(self._view, (self.come, self.since, self.until))
         np.copyto(come, count, where=took)
         np.copyto(since, begin, where=took)
@@ -219,13 +234,15 @@ class ChainStream(Stream):
         np.copyto(done, final + pace, where=marks)
         # The sender waits for its neighbour, which need not be the next sampled tile: the
         # tiles between the two hold as many wavelets, each, as fit in between two cores.
+        late = took & marks[self.before] & (count > self.slack)
         room = (self.slack * self.gaps)[:, None]
         held = start + (count - room) * pace
-        near = first[:-1] + self.hop + (count[1:] - self.slack) * pace[1:]
-        near = np.where(count[1:] > room[1:], np.maximum(held[1:], near), near)
-        held = np.where(self.gaps[1:, None] > 1, near, held[1:])
-        before = took[1:] & marks[:-1] & (count[1:] > self.slack)
-        np.maximum(done[:-1], held, out=done[:-1], where=before)
+        near = first[self.before] + self.hop + (count - self.slack) * pace
+        near = np.where(count > room, np.maximum(held, near), near)
+        held = np.where(self.gaps[:, None] > 1, near, held)
+        for place in np.flatnonzero(late.any(axis=1)).tolist():
+            behind = done[self.before[place]]
+            np.maximum(behind, held[place], out=behind, where=late[place])
         return found
 
     def slowed(self, work: Work) -> np.ndarray:

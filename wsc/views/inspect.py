@@ -34,7 +34,7 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
-from wsc.isa.shown import escaped, few, named, table_html
+from wsc.isa.shown import Shown, few, named
 from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
@@ -107,7 +107,7 @@ class TileView:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class NodeView:
+class NodeView(Shown):
     """What became of an ONNX node. tensors: each with the columns and rows that hold data."""
 
     name: str
@@ -127,13 +127,6 @@ class NodeView:
             ("colors", few(self.colors)),
         )
         return [("node", self.name), *((head, text) for head, text in parts if text)]
-
-    def __repr__(self) -> str:
-        facts = "; ".join(f"{head}: {text}" for head, text in self._facts())
-        return f"<wsc.NodeView {escaped(facts)}>"
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
 
 
 def sram_use(program: Program, fabric: Fabric) -> SramUse:
@@ -260,8 +253,8 @@ def turns_of(program: Program, transfer: Transfer, loop: TransferLoop | None) ->
 
 def held(extent: Extent, x: int, y: int) -> tuple[int, int]:
     """The indices [first, last) of a dimension that a tile holds; empty if first >= last."""
-    place = {"x": x, "y": y}.get(extent.axis or "", 0) * extent.step + extent.offset
-    return max(place, 0), min(place + extent.length, extent.size)
+    first, last = extent.held({"x": x, "y": y}.get(extent.axis or "", 0))
+    return max(first, 0), min(last, extent.size)
 
 
 def holds(tensor: Tensor, x: int, y: int) -> tuple[tuple[int, int], ...] | None:
