@@ -256,6 +256,7 @@ class Placer(Values):
     leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
+    begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -299,6 +300,11 @@ class Placer(Values):
         self._require_formed()
         self._edges()
         stacks = find_layers(self.graph)
+        self.begins = {
+            node.output
+            for layers in stacks
+            for node in self.graph.nodes[layers.start : layers.end : layers.period]
+        }
         self.stems = self._stems(stacks)
         self.owned = {stem: value for value, stem in self.stems.items()}
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
@@ -369,13 +375,15 @@ class Placer(Values):
             Gather: self._gather,
             Scatter: self._scatter,
         }
-        before = False
+        before = turned = False
         for node in nodes:
             self.origin = node.origin or (node.name,)
-            # A layer that was computed again turns to its derivative, as all of training does at
+            # A layer that is computed again turns to its derivative, as all of training does at
             # the loss: what was moved to compute it has room again.
-            if before and not computed_again(node.name):
+            turned = turned and node.output not in self.begins
+            if before and not turned and not computed_again(node.name):
                 self.forget_moved(computed_again)
+                turned = True
             before = computed_again(node.name)
             if self._is_of_edge(node):
                 self.outside[node.output] = self.outside[node.inputs[0]]
