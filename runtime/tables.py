@@ -58,7 +58,7 @@ def by_name(table: np.ndarray, record: np.dtype[np.void]) -> Records:
 
 def as_columns(table: np.ndarray, of: Any) -> np.ndarray:
     """The reverse of ``as_records``."""
-    return table.view(of).reshape(len(table), -1)
+    return table.view(of).reshape(len(table), table.itemsize // np.dtype(of).itemsize)
 
 
 def zeros(rows: int, of: Any) -> np.ndarray:
