@@ -193,8 +193,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     "--explain",
     multiple=True,
     metavar="NODE",
-    help="Tell which forms of a product or convolution were weighed, and why one was taken. May be "
-    "repeated.",
+    help="Tell which forms of a node were weighed, and why one was taken. May be repeated.",
 )
 @report_option
 @holding
