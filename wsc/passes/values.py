@@ -217,6 +217,11 @@ class Values:
         """The layout in which a value that is only moved is wanted, if that is known."""
         raise NotImplementedError
 
+    def joined(self, value: str, axis: int, extents: Extents) -> View:
+        """A view of a part of a value with these extents, of which parts are joined at an axis."""
+        del axis, extents
+        return self.view(value)
+
     def bring(
         self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
     ) -> View:
@@ -383,7 +388,7 @@ class Values:
         before, met = 0, False
         # All sources first: once the tiles have met, the moves into ``out`` must follow one
         # another, or what they store early is counted by another move's wait.
-        sources = {name: self.view(name) for name in node.inputs}
+        sources = {name: self.joined(name, axis, extents) for name in node.inputs}
         for name in node.inputs:
             source = sources[name]
             size = self.types[name].shape[axis]
