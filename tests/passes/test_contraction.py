@@ -1,4 +1,4 @@
-"""How many outputs the forms with a chain sum at a time."""
+"""Forms of products: how many outputs a chain sums at a time, and outputs without a label."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import pytest
 from wsc.cost import CostModel
 from wsc.ir.graph import Contract, Index, Type
 from wsc.isa.fabric import find_fabric
+from wsc.isa.program import Extent
 from wsc.isa.types import DType
+from wsc.kernels.contract import Labels
+from wsc.layout import Mesh, View, dense_strides, storage_order
 from wsc.passes.contraction import CHUNK_WORDS, LONG_CHUNK_WORDS, choose_contraction
 
 TOKENS, BLOCK = 33, 36  # in a tile
@@ -35,3 +38,20 @@ def test_chunks_are_longer_where_they_would_be_done_at_once(
     assert choice.reduce
     parts = -(-BLOCK // (limit // TOKENS))
     assert choice.chunk == -(-BLOCK // parts)
+
+
+def test_a_dimension_of_one_has_no_label() -> None:
+    fabric = find_fabric("wse2:4x3")
+    k, n = Index((("k", 1),)), Index((("n", 1),))
+    op = Contract((Index(()), k), (k, n), ("", "n"), (("k", 16), ("n", 12)))
+    types = Type(DType.F32, (1, 16)), Type(DType.F32, (16, 12))
+    choice = choose_contraction(op, *types, True, None, None, CostModel(fabric))
+    assert choice is not None
+
+    def view(extents: tuple[Extent, ...]) -> View:
+        strides = dense_strides(extents, DType.F32, storage_order(extents))
+        return View("v", DType.F32, extents, strides)
+
+    task = choice.task(op, view(choice.a), None, "w", view(choice.out), ())
+    labels = Labels(task, Mesh(fabric.width, fabric.height))
+    assert labels.size == {"k": 16, "n": 12}
