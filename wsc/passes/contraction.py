@@ -451,7 +451,7 @@ def _evaluate(
         parts = -(-sizes[n_label] // chunk)
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     if form.combined:
-        cycles += cost.all_reduce(words_out, mesh.count(form.combined))
+        cycles += cost.all_reduce_along(words_out, form.combined)
     if staying is not None and staying.shown:
         cycles += _leaving(out)
     moving = 0
@@ -504,7 +504,7 @@ def _between_lines(
         total += tiles * cost.fabric.hop_cycles + MESSAGE * words + cost.broadcast(words, tiles)
     for axis in along & targets:
         lines = prod(mesh.count(other) for other in targets - along)
-        total += cost.all_reduce(1, mesh.count(axis)) + MESSAGE * type_.size // lines
+        total += cost.all_reduce_along(1, axis) + MESSAGE * type_.size // lines
     return total
 
 

@@ -57,6 +57,7 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
+from wsc.kernels.library import long_lines
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -68,6 +69,7 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -92,7 +94,7 @@ from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
-from wsc.passes.views import before_steps
+from wsc.passes.views import after_steps, before_steps
 
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
@@ -254,10 +256,12 @@ class Placer(Values):
     leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
+    begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
-        self.cost = CostModel(self.fabric)
+        grouped = long_lines(self.fabric) if self.resident else frozenset[str]()
+        self.cost = CostModel(self.fabric, grouped)
         self.mesh = replace(self.mesh, spread=spread_sizes(self.graph, self.mesh))
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
@@ -296,6 +300,11 @@ class Placer(Values):
         self._require_formed()
         self._edges()
         stacks = find_layers(self.graph)
+        self.begins = {
+            node.output
+            for layers in stacks
+            for node in self.graph.nodes[layers.start : layers.end : layers.period]
+        }
         self.stems = self._stems(stacks)
         self.owned = {stem: value for value, stem in self.stems.items()}
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
@@ -366,13 +375,15 @@ class Placer(Values):
             Gather: self._gather,
             Scatter: self._scatter,
         }
-        before = False
+        before = turned = False
         for node in nodes:
             self.origin = node.origin or (node.name,)
-            # A layer that was computed again turns to its derivative, as all of training does at
+            # A layer that is computed again turns to its derivative, as all of training does at
             # the loss: what was moved to compute it has room again.
-            if before and not computed_again(node.name):
+            turned = turned and node.output not in self.begins
+            if before and not turned and not computed_again(node.name):
                 self.forget_moved(computed_again)
+                turned = True
             before = computed_again(node.name)
             if self._is_of_edge(node):
                 self.outside[node.output] = self.outside[node.inputs[0]]
@@ -426,8 +437,55 @@ class Placer(Values):
                 if found is not None:
                     return found.extents
                 moved = moved or name in self.lazy
+        resting = self._resting_map(node) if self.resident else None
+        if resting is not None:
+            return resting
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
+
+    def _resting(self, value: str) -> Extents | None:
+        """The layout in which a value is, or would be if it were made within each tile.
+
+        A step moves few words, and to move them takes longer than to sum them in either layout.
+        None if it has to be moved, or lies along no axis.
+        """
+        found, node = self.current(value), self.lazy.get(value)
+        extents = None if found is None else found.extents
+        if found is None and node is not None and isinstance(node.op, Move):
+            source = self._resting(node.inputs[0])
+            extents = None if source is None else after_steps(source, node.op.steps)
+        elif found is None and node is not None and isinstance(node.op, Concat):
+            extents = self._resting_parts(node, node.op.axis)
+        return extents if extents and any(extent.axis for extent in extents) else None
+
+    def _resting_parts(self, node: Node, axis: int) -> Extents | None:
+        """The layout of what is joined of parts that lie alike, whole along the join.
+
+        Constants that the edge has come as they are wanted.
+        """
+        joined = whole(node.type.shape[axis])
+        layouts: set[Extents] = set()
+        for name in node.inputs:
+            if self.stays.get(name) and name in self.outside and name not in self.homes:
+                continue
+            part = self._resting(name)
+            if part is None or part[axis].axis is not None:
+                return None
+            layouts.add((*part[:axis], joined, *part[axis + 1 :]))
+        return layouts.pop() if len(layouts) == 1 else None
+
+    def _resting_map(self, node: Node) -> Extents | None:
+        """The layout of a map in which one of its operands is, or would be."""
+        shape = node.type.shape
+        for name in node.inputs:
+            found = self._resting(name)
+            if found is None or len(found) != len(shape):
+                continue
+            pairs = zip(found, shape, strict=True)
+            extents = tuple(e if e.size == size else whole(size) for e, size in pairs)
+            if any(extent.axis for extent in extents):
+                return extents
+        return None
 
     def _cache_extents(self, node: Node) -> Extents:
         """The layout of a cache with something new in it: that of the first one of its shape.
@@ -436,17 +494,55 @@ class Placer(Values):
         """
         known = self.caches.get(node.type)
         if known is None:
-            known = self.wanted(node.output) or default_extents(node.type.shape, self.mesh)
+            known = self._around_new(node) or self.wanted(node.output)
+            known = known or default_extents(node.type.shape, self.mesh)
             self.caches[node.type] = known
         return known
 
+    def _around_new(self, node: Node) -> Extents | None:
+        """The layout of a cache in which what is new in it stays where it is.
+
+        Its dimension along one axis remains there, and the largest other one goes along the other
+        axis. None if what is new has to be moved anyway.
+        """
+        shape = node.type.shape
+        for name in node.inputs:
+            found = None if name in self.carried else self.current(name)
+            if found is None or len(found.shape) != len(shape):
+                continue
+            on = [i for i, extent in enumerate(found.extents) if extent.axis and shape[i] > 1]
+            rest = [i for i in range(len(shape)) if i not in on and found.shape[i] < shape[i]]
+            if len(on) != 1 or not rest or found.extents[on[0]].size != shape[on[0]]:
+                continue
+            axis = "x" if found.extents[on[0]].axis == "y" else "y"
+            extents = [whole(size) for size in shape]
+            extents[on[0]] = found.extents[on[0]]
+            longest = max(rest, key=lambda i: shape[i])
+            extents[longest] = block(shape[longest], axis, self.mesh)
+            return tuple(extents)
+        return None
+
     def wanted(self, value: str) -> Extents | None:
-        """The layout in which the first product behind maps and movement wants a value."""
+        """The layout in which the first product behind maps and movement wants a value.
+
+        Of a step's values, that in which it would be without movement comes first.
+        """
+        resting = self._resting(value) if self.resident and value in self.lazy else None
+        if resting is not None:
+            return resting
         for user in self.users(value):
             found = self._wanted_by(user, value)
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def joined(self, value: str, axis: int, extents: Extents) -> View:
+        """What is joined to other values; a step's constants come as the whole wants them."""
+        edge = value in self.outside and value not in self.homes
+        if not (self.resident and edge and extents[axis].axis is None):
+            return self.view(value)
+        size = self.types[value].shape[axis]
+        return self.bring(value, (*extents[:axis], whole(size), *extents[axis + 1 :]))
 
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape
@@ -789,13 +885,18 @@ class Placer(Values):
         """Where an operand is when a form is chosen; None if it comes from the edge.
 
         In a training step what is only moved is taken to be where such a value is by default: it
-        comes from tiles, and not through the ports.
+        comes from tiles, and not through the ports. What a decoding step cuts or joins is where it
+        is before.
         """
         found = self.current(value)
-        if found is not None or not self.turn or value not in self.lazy:
+        if found is not None or value not in self.lazy:
             return found
         type_ = self.types[value]
-        return default_view(type_.shape, type_.dtype, self.mesh)
+        resting = self._resting(value) if self.resident else None
+        if resting is not None:
+            strides = dense_strides(resting, type_.dtype, storage_order(resting))
+            return View("", type_.dtype, resting, strides)
+        return default_view(type_.shape, type_.dtype, self.mesh) if self.turn else None
 
     def _staying(self, a: str, b: str, shown: bool) -> Staying | None:
         """Which operands of a product stay in SRAM from step to step, if weights do.
