@@ -50,6 +50,24 @@ def test_a_program_has_its_precision_and_sizes() -> None:
             Axes(models[1:], **given_).points()
 
 
+def test_a_size_is_of_the_models_that_have_it() -> None:
+    """A name that none has goes to all: each row says that its model does not have it."""
+    one, two = (
+        Model(name, builders.mlp((2, 2), batch=batch).SerializeToString())
+        for name, batch in (("open", "n"), ("closed", 3))
+    )
+    unreadable = Model("none", b"\xff")
+    dims = {"n": [1, 2], "m": [4], "x.0": [5]}
+    points = Axes([one, two, unreadable], dims=dims).points()
+    assert {(point.model.name, *point.dims) for point in points} == {
+        ("open", ("n", 1), ("m", 4), ("x.0", 5)),
+        ("open", ("n", 2), ("m", 4), ("x.0", 5)),
+        ("closed", ("m", 4), ("x.0", 5)),
+        ("none", ("n", 1), ("m", 4), ("x.0", 5)),
+        ("none", ("n", 2), ("m", 4), ("x.0", 5)),
+    }
+
+
 @pytest.mark.parametrize(
     ("axes", "reason"),
     [

@@ -80,6 +80,16 @@ def _derive(named: dict[str, int], symbols: set[str]) -> None:
             _agree(named, name, size)
 
 
+def takes_size(graph: ir.Graph, key: str) -> bool:
+    """Whether a size under this name is one of the graph's: of a dimension, or of a sequence."""
+    symbols = {name for _, _, name in _symbolic(graph) if name}
+    symbols |= {part for name in symbols for part in _evaluate(name, {})[0]}
+    name, _, axis = key.rpartition(".")
+    return key in symbols or any(
+        value.name == key or (value.name == name and axis.isdecimal()) for value in graph.inputs
+    )
+
+
 def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
     """Give sizes to the inputs' dimensions, by symbolic name or by ``INPUT.AXIS``.
 

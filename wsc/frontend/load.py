@@ -6,7 +6,7 @@ what else is constant is computed in ``wsc/frontend/fold.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
-from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static
+from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static, takes_size
 from wsc.frontend.damage import (
     external_files,
     graphs_of,
@@ -95,6 +95,19 @@ def load_model(
     for value, kind in zip(model.graph.outputs, declared, strict=True):
         value.meta[DECLARED_KEY] = kind
     return model
+
+
+def sizes_taken(source: str | Path | onnx.ModelProto, keys: Iterable[str]) -> list[str]:
+    """Those of these names of sizes (``--dim``) that a model has. Its weights are not read.
+
+    Raises:
+        CompileError: for a file that does not do.
+    """
+    if isinstance(source, onnx.ModelProto):
+        graph = ir.from_proto(source).graph
+    else:
+        graph = _from_file(source).graph
+    return [key for key in keys if takes_size(graph, key)]
 
 
 def simplify(model: ir.Model, exact: bool = False) -> ir.Model:

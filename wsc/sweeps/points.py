@@ -137,9 +137,10 @@ class Axes:
             for flag, given in (("--precision", self.precisions), ("--dim", dims)):
                 if given:
                     raise CompileError(f"{flag} is for models; a program is compiled with one")
+        sizes = _sizes([model for model in self.models if not model.is_program], dims)
         found: list[Point] = []
         for model in self.models:
-            found += self._of(model, settings, {} if model.is_program else dims, len(found))
+            found += self._of(model, settings, sizes.get(model, {}), len(found))
         return found
 
     def _of(
@@ -178,6 +179,34 @@ class Axes:
                 folder=str(Path.cwd()),
                 flags=flags(),
             )
+
+
+def _sizes(
+    models: Sequence[Model], dims: Mapping[str, Sequence[int]]
+) -> dict[Model, Mapping[str, Sequence[int]]]:
+    """The sizes of dimensions that each model is given: of several models, those that it has.
+
+    A size that no model has goes to all of them, and each then says that it does not have it.
+    """
+    if len(models) < 2 or not dims:
+        return dict.fromkeys(models, dims)
+    has = {model: _sizes_of(model, dims) for model in models}
+    known = {key for keys in has.values() if keys is not None for key in keys}
+    return {
+        model: {key: dims[key] for key in dims if keys is None or key in keys or key not in known}
+        for model, keys in has.items()
+    }
+
+
+def _sizes_of(model: Model, keys: Iterable[str]) -> Sequence[str] | None:
+    """The names of sizes that a model has; None if it cannot be read, which its row says."""
+    from wsc.frontend.load import sizes_taken
+    from wsc.frontend.source import read_model
+
+    try:
+        return sizes_taken(read_model(model.source), keys)
+    except CompileError:
+        return None
 
 
 def _require_apart(axes: Mapping[str, Sequence[Any]]) -> None:
