@@ -110,6 +110,21 @@ def test_columns_are_those_of_all_positions_one_by_one(keys: tuple[int, int], pa
     assert np.array_equal(last, np.where(np.isinf(high), np.inf, high))
 
 
+def test_positions_go_where_their_heads_do() -> None:
+    """Heads that are joined: the column of a position is that of any head's features."""
+    mesh, heads = Mesh(90, 4), 6
+    steps = (Transpose((1, 0, 2)), Reshape((SEQUENCE, heads * PART)))
+    wanted = (block(SEQUENCE, "y", mesh), block(heads * PART, "x", mesh))
+    shape = Type(DType.F16, (heads, SEQUENCE, PART))
+    first, last = _columns(1, shape, steps, wanted, mesh)
+    assert first.tolist() == [0] * SEQUENCE
+    assert last.tolist() == [(heads * PART - 1) // wanted[1].step] * SEQUENCE
+    nothing = (*steps[:1], Slice((0, 0, 0), (SEQUENCE, 0, PART), (1, 1, 1)))
+    first, last = _columns(1, shape, nothing, (wanted[0], whole(0), wanted[1]), mesh)
+    assert np.isneginf(first).all()
+    assert np.isposinf(last).all()
+
+
 @given(st.integers(1, 90), st.integers(1, 40))
 def test_blocks_over_all_rows_hold_each_index_once(size: int, rows: int) -> None:
     mesh = Mesh(3, rows, frozenset({size}))

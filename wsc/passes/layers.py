@@ -102,7 +102,7 @@ class _Search:
         """(nodes that it would save at most, period) of all periods, the best first."""
         ids = self.ids[first:last]
         found = [
-            (int((ids[:-period] == ids[period:]).sum()), period)
+            (int(np.count_nonzero(ids[:-period] == ids[period:])), period)
             for period in range(1, len(ids) // LEAST + 1)
         ]
         return sorted(((bound, p) for bound, p in found if bound >= p), key=lambda i: (-i[0], i[1]))

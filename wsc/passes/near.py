@@ -138,11 +138,13 @@ def _columns(
     taken = np.ones(1, bool)
     for test in rest:
         taken = taken & test.holds(names)
-    everywhere = [names[f"s{number}"] for number in range(len(type_.shape))]
-    column, taken, *_ = np.broadcast_arrays(column, taken, *everywhere)
+    # Where a dimension decides neither, one position of it says what all do, if there is any.
+    taken = taken & all(names[f"s{number}"].size for number in range(len(type_.shape)))
+    column, taken, _ = np.broadcast_arrays(column, taken, np.zeros([1] * len(type_.shape)))
     others = tuple(number for number in range(column.ndim) if number != place)
     first = np.where(taken, column, np.inf).min(axis=others, initial=np.inf)
     last = np.where(taken, column, -np.inf).max(axis=others, initial=-np.inf)
+    first, last = (np.broadcast_to(end, type_.shape[place]) for end in (first, last))
     nothing = ~np.isfinite(first)
     return np.where(nothing, -np.inf, first), np.where(nothing, np.inf, last)
 
