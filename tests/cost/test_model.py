@@ -140,3 +140,13 @@ def test_the_largest_bound_is_named() -> None:
     ):
         assert bound.limit == limit
         assert bound.roofline == bound.as_dict()[limit] == max(bound.as_dict().values())
+
+
+@pytest.mark.parametrize("tiles", [16, 64, 300, 750, 994])
+def test_sums_in_groups_are_quicker_on_long_lines(tiles: int) -> None:
+    fabric = find_fabric(f"wse2:{min(tiles, 750)}x{tiles}")
+    grouped = CostModel(fabric, frozenset("y"))
+    assert grouped.all_reduce_along(1, "x") == grouped.all_reduce(1, fabric.width)
+    assert grouped.all_reduce_along(1, "y") < grouped.all_reduce(1, tiles)
+    # Nothing is faster than the way to the middle and back.
+    assert grouped.all_reduce_along(1, "y") >= tiles - 1

@@ -17,7 +17,7 @@ from wsc.errors import CompileError
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.program import Op
 from wsc.isa.statements import statements
-from wsc.kernels.library import Units, library
+from wsc.kernels.library import Units, called, library, long_lines
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -101,3 +101,14 @@ def test_the_small_fabric_runs_the_network_of_the_guide() -> None:
     session = onnxruntime.InferenceSession(str(models.DIGITS), session_options())
     want = np.asarray(session.run(None, feeds)[0])
     np.testing.assert_allclose(got, want, atol=1e-4 * float(np.abs(want).max()))
+
+
+def test_all_reduces_go_in_groups_on_long_lines_of_cores_with_queues() -> None:
+    assert long_lines(find_fabric("wse2:16x15")) == {"x"}
+    assert long_lines(find_fabric("wse2:4x40")) == {"y"}
+    few = replace(find_fabric("wse2:40x40"), input_queues=(6,) * 7)
+    assert not long_lines(few)
+    plain, grouped = library(7), library(7, frozenset("x"))
+    assert "chain_east_add_f32" in called(plain["row_all_add_f32"].body)
+    assert called(grouped["row_all_add_f32"].body) == ["inward_east_add_f32", "inward_west_add_f32"]
+    assert grouped["column_all_add_f32"] == plain["column_all_add_f32"]
