@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.cost.tiles import Axis
-
-NARROW = 8  # tiles between sampled ones, so few that one stands for all of them
-WIDE = 2  # such gaps, where they are wider: the messages of one tile's neighbours are spread so far
+HEADERS = 2  # wavelets of each message before its elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,3 @@ def joined(batches: list[Messages]) -> Messages:
             for name in Messages.__slots__
         )
     )
-
-
-def several(places: np.ndarray, axis: Axis) -> bool:
-    """Whether these are more than one sampled coordinate, or one that stands for itself alone."""
-    return bool((places != places[0]).any() or axis.weight[places[0]] == 1)

@@ -140,6 +140,7 @@ class Walk(Threads):
 
     def _call(self, call: Call, frame: Frame, lanes: Lanes) -> Steps:
         procedure = self.procedures[call.procedure]
+        sends = self.sources.enter(call, frame, lanes.whole)
         self._single(lanes, CONTROL_TIMING["call"])
         needed = self.decisive[call.procedure]
         values = {
@@ -154,6 +155,8 @@ class Walk(Threads):
             yield
             self._registers, self._decisive = mine
         self._registers, self._decisive = outer
+        if sends:
+            self.sources.leave()
 
     def _if(self, guard: If, frame: Frame, lanes: Lanes, body: Any) -> Steps:
         self._single(lanes, CONTROL_TIMING["if"])

@@ -6,6 +6,11 @@ on the way and hold the links there; messages behind it in a buffer wait too. Of
 want an output in the cycle in which it is free, the next one round robin gets it. So a message
 takes a few steps for each router, whatever its length.
 
+On a large mesh a router of the grid stands for a cell of tiles, and a message for all those from one
+cell to another. On the links along x, those along y and at their targets these are spread over
+more or fewer lines, so a message has a time of its own for each. Behind a cell's many routers, a message from
+before them has next to none of the turns, since each router gives half of them to those that enter there.
+
 The code is that of Python for few messages, and compiled by Numba for many.
 """
 
@@ -24,50 +29,79 @@ RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
 # Events: a number from 0 on is a stage of its way that a message's last wavelet has passed; ASK
 # that a header asks for its output; below, the output SERVE - event is to be looked at.
 ASK, SERVE = -1, -2
+MOST_TURNS = 10  # powers of two
 
 
 @dataclass(frozen=True, slots=True)
 class Sends:
     """Messages in the order in which their senders send them.
 
-    begin: for each tile its first message; one more entry for the end. target: tiles. wavelets:
-    of each message. first, last: the cycles in which the first and the last of these would leave
-    the core if it never waited.
+    begin: for each router its first message; one more entry for the end. target: routers.
+    across, down, into: the cycles that each message takes to pass a link along x, one along y, and
+    to its target. first, last: the cycles in which the first and the last of its wavelets would leave the
+    core if it never waited.
     """
 
     begin: np.ndarray
     target: np.ndarray
-    wavelets: np.ndarray
+    across: np.ndarray
+    down: np.ndarray
+    into: np.ndarray
     first: np.ndarray
     last: np.ndarray
 
 
-def follow(
-    sends: Sends, width: int, height: int, depth: int, ramp: float, hop: float, compiled: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Follow messages on a width x height mesh until all are there.
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Routers side by side, each of which stands for so many columns and rows of tiles."""
 
-    depth: wavelets of an input buffer. ramp: cycles from a core into its router. hop: those from a
-    router to the next one, less than one where a message stands for several. compiled: by Numba,
+    columns: np.ndarray
+    rows: np.ndarray
+
+    @staticmethod
+    def of_tiles(width: int, height: int) -> Grid:
+        """Where each router stands for itself."""
+        return Grid(np.ones(width), np.ones(height))
+
+    def lengths(self) -> np.ndarray:
+        """Tiles behind each other from a router to the one beyond each output, by 5 * router + output."""
+        found = np.ones((len(self.rows), len(self.columns), 5))
+        found[:, :, (0, 2)] = self.rows[:, None, None]
+        found[:, :, (1, 3)] = self.columns[None, :, None]
+        return found.ravel()
+
+
+def follow(
+    sends: Sends, grid: Grid, depth: int, ramp: float, hop: float, compiled: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Follow messages on a grid until all are there.
+
+    depth: wavelets of an input buffer of a tile. ramp: cycles from a core into its router. hop: those from a
+    router of a tile to the next one, less than one where a message stands for several. compiled: by Numba,
     which is worth while for many messages.
 
     Returns:
-        For each tile the cycle after that in which its last wavelet has arrived, and the one after
+        For each router the cycle after that in which its last wavelet has arrived, and the one after
         its own last one was off; zero where there is none.
     """
+    width, height = len(grid.columns), len(grid.rows)
     count, tiles = len(sends.target), width * height
     source = np.repeat(np.arange(tiles), np.diff(sends.begin))
     ways, starts, lengths = _ways(source, sends.target, width)
+    apart = grid.lengths()
     given = [
         source,
         sends.begin,
         sends.target,
-        sends.wavelets,
+        np.stack([sends.across, sends.down, sends.into], axis=1).ravel().astype(float),
         sends.first,
         sends.last,
         ways,
         starts,
         lengths,
+        apart * depth,
+        apart * hop,
+        np.where(apart > 1, 2.0 ** np.minimum(apart, MOST_TURNS) - 1, 0.0),  # room, far, before
     ]
     tables = [
         np.zeros(tiles),
@@ -76,8 +110,9 @@ def follow(
         np.zeros(tiles * 5, np.int64),
         np.full(tiles * 5, -1),  # held, served
         np.full(tiles * 25, -1),
-        np.zeros(tiles * 5, np.int64),  # waiting, still
-        np.full(tiles * 5, -1),  # back
+        np.zeros(tiles * 5),  # waiting, still
+        np.full(tiles * 5, -1),
+        np.zeros(tiles * 5),  # back, turns
         np.zeros(count),
         np.zeros(count, np.int64),
         np.zeros(count, np.int64),  # came ... released
@@ -87,7 +122,7 @@ def follow(
     run: Callable[..., None] = _compiled() if compiled else _run
     if not compiled:  # Python's lists are faster there
         given, tables = ([array.tolist() for array in part] for part in (given, tables))
-    run(width, depth, float(ramp), float(hop), *given, *tables)
+    run(depth, float(ramp), *given, *tables)
     return np.asarray(tables[0]), np.asarray(tables[1])
 
 
@@ -130,19 +165,20 @@ def _compiled() -> Callable[..., None]:
 
 
 def _run(
-    width: Any,
     depth: Any,
     ramp: Any,
-    hop: Any,
     source: Any,
     begin: Any,
     target: Any,
-    wavelets: Any,
+    cycles: Any,
     first: Any,
     last: Any,
     ways: Any,
     way_start: Any,
     way_length: Any,
+    room: Any,
+    far: Any,
+    before_others: Any,
     arrived: Any,
     ended: Any,
     late: Any,
@@ -151,6 +187,7 @@ def _run(
     waiting: Any,
     still: Any,
     back: Any,
+    turns: Any,
     came: Any,
     stage: Any,
     released: Any,
@@ -159,10 +196,12 @@ def _run(
 ) -> None:
     """Take events in the order of their cycles until all is quiet.
 
-    Of each output: held, whether a message passes; served, the input served last; waiting, the
-    message at the head of each input that wants it; still, the wavelets of messages in the buffer
-    behind it that wait for the next output; back, the last message in that buffer, as its place in
-    ``behind``. Of each message: came, when its header is in its buffer; stage, the output that it
+    Of each output: room, wavelets for which there is place up to the next one; far, cycles to there;
+    before_others, messages that enter here for each that goes straight on; held, whether a message
+    passes; served, the input served last; waiting, the message at the head of each input that wants
+    it; still, the wavelets of messages in the buffer behind it that wait for the next output; back,
+    the last message in that buffer, as its place in ``behind``; turns, messages that have entered
+    while another waits to go straight on. Of each message: cycles, three as in ``Sends``; came, when its header is in its buffer; stage, the output that it
     goes for; released, how many it has left. Of each stage of its way: behind, the next message in
     the buffer there; need, when its last wavelet passes, as far as known.
     """
@@ -206,25 +245,40 @@ def _run(
         output = SERVE - what
         if held[output] != 0:
             continue
+        side = output % 5
         message = -1
         entry = 0
+        ahead = (side + 2) % 4 if side != RAMP else RAMP + 1
+        straight = -1  # one that goes straight on, and waits
         for turn in range(1, 6):
-            entry = (served[output] + turn) % 5
-            if waiting[output * 5 + entry] >= 0:
-                message = waiting[output * 5 + entry]
-                break
+            other = (served[output] + turn) % 5
+            if waiting[output * 5 + other] < 0:
+                continue
+            if other == ahead and turns[output] < before_others[output]:
+                # Each of the routers that this one stands for takes turns with those that enter.
+                straight = waiting[output * 5 + other]
+                continue
+            message = waiting[output * 5 + other]
+            entry = other
+            break
+        if message < 0 and straight >= 0:
+            message = straight
+            entry = ahead
+            straight = -1
         if message < 0:
             continue
-        whole = wavelets[message]
-        if still[output] > 0 and still[output] + min(whole, depth) > depth:
+        kind = 2 if side == RAMP else 1 - side % 2
+        whole = cycles[3 * message + kind]
+        if still[output] > 0 and still[output] + min(whole, room[output]) > room[output]:
             continue
         waiting[output * 5 + entry] = -1
         served[output] = entry
         held[output] = 1
+        turns[output] = turns[output] + 1 if straight >= 0 else 0
         here, start = stage[message], way_start[message]
         if here > 0:  # it begins to leave the buffer before, where others may follow
             before = ways[start + here - 1]
-            still[before] -= whole
+            still[before] -= cycles[3 * message + 1 - before % 5 % 2]
             asking = False
             for other in range(5):
                 asking = asking or waiting[before * 5 + other] >= 0
@@ -236,13 +290,22 @@ def _run(
         more = whole - 1
         need[start + here] = time + more
         is_last = here == way_length[message] - 1
-        for earlier in range(released[message], here):
-            bound = time + more - (depth - 1) * (here - earlier)  # room is seen a cycle later
-            need[start + earlier] = max(need[start + earlier], bound)
+        moved_up = 0.0
+        inside = room[output]
+        for back_by in range(1, here - released[message] + 1):
+            earlier = here - back_by
+            behind_it = ways[start + earlier]
+            share = whole / cycles[3 * message + 1 - behind_it % 5 % 2]
+            moved_up += (room[behind_it] - 1) * share  # room is seen a cycle later
+            inside += room[behind_it] * share
+            need[start + earlier] = max(need[start + earlier], time + more - moved_up)
         while released[message] <= here:
             earlier = released[message]
-            if not is_last and depth * (here + 1 - earlier) <= more:
+            if not is_last and inside <= more:
                 break
+            behind_it = ways[start + earlier]
+            if earlier < here:
+                inside -= room[behind_it] * whole / cycles[3 * message + 1 - behind_it % 5 % 2]
             passed = need[start + earlier]
             count += 1
             heapq.heappush(events, (passed + 1, 0, count, earlier, message))
@@ -264,11 +327,11 @@ def _run(
             continue
         # The header goes on, and asks when it is at the head of the next buffer.
         stage[message] += 1
-        came[message] = time + hop
+        came[message] = time + far[output]
         still[output] += whole
         if back[output] < 0:
             count += 1
-            heapq.heappush(events, (time + hop, 0, count, ASK, message))
+            heapq.heappush(events, (time + far[output], 0, count, ASK, message))
         else:
             behind[back[output]] = message
         back[output] = start + here
