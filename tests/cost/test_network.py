@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from wsc.cost.network import Messages, Patterns, arrivals, followed, simulate
+from wsc.cost.messages import Messages
+from wsc.cost.network import Patterns, followed, simulate
 from wsc.cost.tiles import Axis, sample
 
 DEPTH, RAMP, LENGTH = 4, 2, 4

@@ -1,217 +1,214 @@
 """Messages of a large mesh: those from one cell of tiles to another are followed as one.
 
-Tiles side by side do much the same, and what they send meets on the same links. So the mesh is cut
-into some cells, and each becomes a router of a small grid, on which messages are followed as those of single
-tiles are (``wormhole``). A message there stands for all that goes from one cell to another in some
-turns of a loop. How long it takes to pass a link is the number of its wavelets for each of the lines over
-which they are spread: rows of its senders, columns and tiles of its targets.
+Tiles side by side do much the same, and what they send meets on the same links. So the mesh is
+cut into cells, and each becomes a router of a grid, on which messages are followed as those of
+single tiles are (``wormhole``). A message there stands for all that goes from one cell to another
+in some turns of a loop. How long it takes to pass is the number of its wavelets for each of the
+lines over which they are spread: rows of its senders, columns and tiles of its targets. Of a link
+of the grid, which is as many links of the mesh as its cell has rows or columns, it takes a part.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from wsc.cost.messages import HEADERS, Messages
-from wsc.cost.senders import Sent
+from wsc.cost.messages import Sample
 from wsc.cost.tiles import Axis
 from wsc.cost.wormhole import Grid, Sends, follow
 
-CELLS = 16  # along each axis, where the other one has as many
-MOST = 4_000  # messages between cells
+STAGES = 100_000  # routers passed by all messages of a move together, so many are followed ...
+SINGLE = 4  # ... times this, if each tile has a router ...
+BUDGET = 1_200_000  # ... in the first moves of a program, and in later ones ...
+FEW = 30_000  # ... this number
+SIDE = 24  # cells along each axis, if the other one has as many
+WIDEST = 8  # tiles between those of a sample that send, if those between them do
+FINER = 1.2  # steps in which cells get smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """One axis, cut into cells of nearly the same number of tiles."""
+    """One axis, cut into cells. of: the cell of each coordinate. tiles: along each cell."""
 
-    size: int
-    count: int
-
-    def of(self, coordinates: np.ndarray) -> np.ndarray:
-        """The cell of each coordinate."""
-        return coordinates.astype(np.int64) * self.count // self.size
+    of: np.ndarray
+    tiles: np.ndarray
 
     @property
-    def tiles(self) -> np.ndarray:
-        """Tiles along each cell."""
-        return np.bincount(self.of(np.arange(self.size)), minlength=self.count)
+    def count(self) -> int:
+        """Cells along the axis."""
+        return len(self.tiles)
+
+    @staticmethod
+    def single(size: int) -> Cells:
+        """A cell for each tile."""
+        return Cells(np.arange(size), np.ones(size))
+
+    @staticmethod
+    def cut(size: int, most: int, ends: tuple[np.ndarray, ...]) -> Cells:
+        """At most so many cells, smaller ones where many messages begin or end.
+
+        An axis is halved, and so are the halves: lines that do alike are in cells of one size, and
+        these begin at the same places along both axes.
+
+        ends: coordinates of senders, and of targets.
+        """
+        if size <= most:
+            return Cells.single(size)
+        dense = np.zeros(size)
+        for found in map(np.unique, ends):
+            # What is between coordinates of a sample is as those are.
+            gap = min(int(np.diff(found).max(initial=1)), WIDEST)
+            here = np.zeros(size + gap, bool)
+            here[(found[:, None] + np.arange(gap)).ravel()] = True
+            dense[here[:size]] += 1.0 / here[:size].sum()
+        before = np.concatenate([[0.0], np.cumsum(dense)])
+        limit, cuts = 2.0, [0]
+        while len(cuts) <= most:
+            kept, limit = cuts, limit / FINER
+            cuts = _halved(before, limit, 0, 1 << (size - 1).bit_length())
+        number = np.searchsorted(kept, np.arange(size), side="right") - 1
+        return Cells(number, np.bincount(number).astype(float))
 
 
-def cut(width: int, height: int) -> tuple[Cells, Cells]:
-    """Cells of both axes; a short axis leaves its share to the other one."""
-    rows = min(height, CELLS)
-    columns = min(width, CELLS * CELLS // rows)
-    rows = min(height, CELLS * CELLS // columns)
-    return Cells(width, columns), Cells(height, rows)
+def _halved(before: np.ndarray, limit: float, begin: int, end: int) -> list[int]:
+    """Where cells begin, none of which has more than so much, unless it is a single tile."""
+    size = len(before) - 1
+    if begin >= size:
+        return []
+    if end - begin == 1 or before[min(end, size)] - before[begin] <= limit:
+        return [begin]
+    middle = (begin + end) // 2
+    return _halved(before, limit, begin, middle) + _halved(before, limit, middle, end)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Messages of some tiles, an entry for each tile and turn, in the order of turns.
+class Flows:
+    """Messages between cells, in the order of their senders, and of turns.
 
-    turn: number of the instruction that sends. x, y: coordinates of the senders. wide, high:
-    columns and rows that each stands for. to_x, to_y: coordinates of the targets. wavelets: of all
-    messages. first, last: cycles in which the first and the last wavelet leave the core.
+    source, target: cells, row by row. of: which of them an entry of the sample belongs to.
     """
 
-    turn: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    wide: np.ndarray
-    high: np.ndarray
-    to_x: np.ndarray
-    to_y: np.ndarray
-    wavelets: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
+    x: Cells
+    y: Cells
+    source: np.ndarray
+    target: np.ndarray
+    of: np.ndarray
+
+    @property
+    def stages(self) -> int:
+        """Routers that they pass, together."""
+        across = np.abs(self.source % self.x.count - self.target % self.x.count)
+        down = np.abs(self.source // self.x.count - self.target // self.x.count)
+        return int((across + down + 1).sum())
+
+    @staticmethod
+    def between(x: Cells, y: Cells, sent: Sample, parts: int) -> Flows:
+        """Those of a sample, if its turns are taken together to so many parts."""
+        cells = x.count * y.count
+        source = y.of[sent.y] * x.count + x.of[sent.x]
+        target = y.of[sent.to_y] * x.count + x.of[sent.to_x]
+        part = sent.turn * parts // (int(sent.turn[-1]) + 1)
+        keys, of = np.unique((source * parts + part) * cells + target, return_inverse=True)
+        return Flows(x, y, keys // (parts * cells), keys % cells, of)
 
 
-def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
-    """What sampled tiles send, each for its neighbours."""
-    turn = np.repeat(np.arange(len(batches)), [len(batch.row) for batch in batches])
-    row, column, to_x, to_y, _, wavelets, first, last = (
-        np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
-    )
-    return Sample(
-        turn,
-        x.places[column],
-        y.places[row],
-        x.weight[column],
-        y.weight[row],
-        to_x.astype(np.int64),
-        to_y.astype(np.int64),
-        wavelets,
-        first,
-        last,
-    )
+@dataclass(slots=True)
+class Moves:
+    """Follows the messages of a program's moves, in the first of them more than later.
 
-
-def of_all(
-    sent: list[Sent], sampled: Sample, across: np.ndarray, down: np.ndarray, x: Axis, y: Axis
-) -> Sample:
-    """What the tiles with the coordinates ``across`` and ``down`` send.
-
-    sampled: what is sent by those of which times are known: others send at the time of the nearest of these.
+    budget: routers that are still to be passed.
     """
-    shape = len(down), len(across)
-    at = [np.nonzero(np.broadcast_to(part.sends, shape)) for part in sent]
-    row, column = (np.concatenate([tiles[axis] for tiles in at]) for axis in (0, 1))
 
-    def each(values: list[Any]) -> np.ndarray:
-        parts = zip(values, at, strict=True)
-        return np.concatenate([np.broadcast_to(part, shape)[tiles] for part, tiles in parts])
+    budget: float = BUDGET
 
-    wavelets = each([part.messages * (part.words + HEADERS) for part in sent]).astype(float)
-    # A tile's messages go one after the other, as fast as those of the sampled tiles on average.
-    tile = row * len(across) + column
-    order = np.argsort(tile, kind="stable")
-    through = np.empty(len(tile))
-    through[order] = np.cumsum(wavelets[order])
-    whole = np.bincount(tile, wavelets, minlength=len(across) * len(down))
-    through -= (np.cumsum(whole) - whole)[tile]
-    begin, span = _spans(sampled, x, y)
-    near = y.nearest(down)[row], x.nearest(across)[column]
-    share = through / whole[tile], wavelets / whole[tile]
-    last = begin[near] + span[near] * share[0]
-    return Sample(
-        np.repeat(np.arange(len(sent)), [len(tiles[0]) for tiles in at]),
-        across[column],
-        down[row],
-        np.full(len(row), x.size / len(across)),
-        np.full(len(row), y.size / len(down)),
-        each([part.to_x for part in sent]),
-        each([part.to_y for part in sent]),
-        wavelets,
-        last - span[near] * share[1],
-        last,
-    )
+    def arrivals(
+        self, sent: Sample, x: Axis, y: Axis, depth: int, ramp: int, hop: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """When the last message has come to each sampled tile, and when its own last one is off.
+
+        depth: wavelets of an input buffer. ramp: cycles from a core into the network. hop: those
+        from a router to the next one.
+
+        Returns:
+            Two times cycles, [rows, columns] of sampled tiles; 0 where there is none.
+        """
+        flows = _flows(sent, x.size, y.size, STAGES if self.budget > 0 else FEW)
+        self.budget -= flows.stages
+        grid = Grid(flows.x.tiles, flows.y.tiles)
+        came, ends = follow(_sends(flows, sent), grid, depth, ramp, hop, compiled=True)
+        shape = flows.y.count, flows.x.count
+        at = np.ix_(flows.y.of[y.places], flows.x.of[x.places])
+        return came.reshape(shape)[at], ends.reshape(shape)[at]
 
 
-def _spans(sampled: Sample, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """[rows, columns] of sampled tiles: when each begins to send, and how long it does."""
-    first = np.full((len(y.places), len(x.places)), np.inf)
-    last = np.full(first.shape, -np.inf)
-    at = y.nearest(sampled.y), x.nearest(sampled.x)
-    np.minimum.at(first, at, sampled.first)
-    np.maximum.at(last, at, sampled.last)
-    sends = np.isfinite(first)
-    begin = np.where(sends, first, first.min())
-    span = np.where(sends, last, 0.0) - np.where(sends, first, 0.0)
-    return begin, np.where(sends, span, span[sends].mean())
+def _flows(sent: Sample, width: int, height: int, most: int) -> Flows:
+    """The messages of the finest grid, of single tiles if it can be, that pass so many routers."""
+    turns = int(sent.turn[-1]) + 1
+    far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
+    if (far * sent.wide * sent.high).sum() <= SINGLE * most:
+        return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
+    # A short axis leaves its share to the other one.
+    rows = min(height, SIDE)
+    columns = min(width, SIDE * SIDE // rows)
+    rows = min(height, SIDE * SIDE // columns)
+    x = Cells.cut(width, columns, (sent.x, sent.to_x))
+    y = Cells.cut(height, rows, (sent.y, sent.to_y))
+    found = Flows.between(x, y, sent, turns)
+    parts = turns
+    while found.stages > most and parts > 1:
+        parts = max(min(parts * most // found.stages, parts - 1), 1)
+        found = Flows.between(x, y, sent, parts)
+    return found
 
 
-def arrivals(
-    sent: Sample, x: Axis, y: Axis, depth: int, ramp: int, hop: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """[rows, columns] of sampled tiles: the cycle in which the last message has arrived, and that in which the
-    sender's last wavelet is off; 0 where there is none.
-
-    depth: wavelets of an input buffer. ramp: cycles from a core into the network. hop: those from a
-    router to the next one.
-    """
-    columns, rows = cut(x.size, y.size)
-    came, ends = between_cells(sent, columns, rows, depth, ramp, hop)
-    at = np.ix_(rows.of(y.places), columns.of(x.places))
-    return came[at], ends[at]
-
-
-def between_cells(
-    sent: Sample, x: Cells, y: Cells, depth: int, ramp: float, hop: float, compiled: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """[rows, columns] of cells: what ``arrivals`` gives for tiles."""
-    at_x, at_y, to_x, to_y = x.of(sent.x), y.of(sent.y), x.of(sent.to_x), y.of(sent.to_y)
-    source, target = at_y * x.count + at_x, to_y * x.count + to_x
-    cells = x.count * y.count
+def _sends(flows: Flows, sent: Sample) -> Sends:
+    """How long each of the messages takes, of which part of its links, and when it leaves."""
     words = sent.wavelets * sent.wide * sent.high
-    # Lines over which wavelets are spread: a cell's rows of senders, columns and tiles of targets.
-    across = _rows(source, sent, cells)[source]
-    columns, rows = _lines(sent, sent.to_x, to_x, x)[to_x], _lines(sent, sent.to_y, to_y, y)[to_y]
-    # Turns are taken together until there are few enough messages.
-    turns = together = int(sent.turn[-1]) + 1
-    part = sent.turn
-    while True:
-        key = (source * together + part) * cells + target
-        keys, which = np.unique(key, return_inverse=True)
-        if len(keys) <= MOST or together == 1:
-            break
-        together = max(min(together * MOST // len(keys), together - 1), 1)
-        part = sent.turn * together // turns
-    weight = np.bincount(which, words)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(which, values * words) / weight
-
-    times = [np.bincount(which, words / lines) for lines in (across, columns, columns * rows)]
-    begin = np.searchsorted(keys // (together * cells), np.arange(cells + 1))
-    sends = Sends(begin, keys % cells, *times, mean(sent.first), mean(sent.last))
-    grid = Grid(x.tiles.astype(float), y.tiles.astype(float))
-    came, ends = follow(sends, grid, depth, ramp, hop, compiled)
-    return came.reshape(y.count, x.count), ends.reshape(y.count, x.count)
+    whole = np.bincount(flows.of, words)
+    begin = np.searchsorted(flows.source, np.arange(flows.x.count * flows.y.count + 1))
+    rows, columns = flows.source // flows.x.count, flows.target % flows.x.count
+    # Lines of the mesh over which a message is spread, and those of which its links consist.
+    more_x, more_y = _more(sent, sent.to_x), _more(sent, sent.to_y)
+    tiles = sent.to_y * len(flows.x.of) + sent.to_x
+    cycles: list[np.ndarray] = []
+    shares: list[np.ndarray] = []
+    for line, more, link in (
+        (sent.y, float(sent.high.mean()), rows),
+        (sent.to_x, more_x, columns),
+        (tiles, more_x * more_y, flows.target),
+    ):
+        mine = _lines(flows.of, line, more)
+        cycles.append(whole / mine)
+        shares.append(np.minimum(mine / _lines(link[flows.of], line, more)[link], 1.0))
+    first, last = (np.bincount(flows.of, time * words) / whole for time in (sent.first, sent.last))
+    return Sends(begin, flows.target, np.stack(cycles), np.stack(shares), first, last)
 
 
-def _rows(source: np.ndarray, sent: Sample, cells: int) -> np.ndarray:
-    """How many rows of each cell have senders."""
-    size = int(sent.y.max()) + 1
-    keys, first = np.unique(source * size + sent.y, return_index=True)
-    return np.bincount(keys // size, sent.high[first], minlength=cells)
+def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
+    """How many lines the entries of each group have. more: for how many a known one stands."""
+    size = int(line.max()) + 1
+    keys = np.unique(group.astype(np.int64) * size + line)
+    group, line = keys // size, keys % size
+    count = int(group[-1]) + 1
+    low, high = np.full(count, size), np.zeros(count, np.int64)
+    np.minimum.at(low, group, line)
+    np.maximum.at(high, group, line)
+    return np.clip(np.bincount(group) * more, 1.0, np.maximum(high - low + 1, 1))
 
 
-def _lines(sent: Sample, to: np.ndarray, cell: np.ndarray, axis: Cells) -> np.ndarray:
-    """Over how many columns, or rows, of each cell its targets are spread.
+def _more(sent: Sample, to: np.ndarray) -> float:
+    """For how many targets a known one stands.
 
-    Those that are known stand for more where the target changes from one sender of the sample to the next.
+    Where tiles of a sample send to another target than the next ones do, those between them have
+    others again.
     """
-    keys = np.unique(to)
-    known = np.bincount(axis.of(keys), minlength=axis.count)
-    low, high = np.full(axis.count, axis.size), np.full(axis.count, -1)
-    np.minimum.at(low, axis.of(keys), keys)
-    np.maximum.at(high, axis.of(keys), keys)
+    found = 1.0
     for along, beside, stand in ((sent.x, sent.y, sent.wide), (sent.y, sent.x, sent.high)):
+        if stand.max() == 1:
+            continue
         order = np.lexsort((along, beside, sent.turn))
         same = (np.diff(sent.turn[order]) == 0) & (np.diff(beside[order]) == 0)
         changes = float((np.diff(to[order]) != 0)[same].mean()) if same.any() else 1.0
-        known = known * (1.0 + (float(stand.mean()) - 1.0) * changes)
-    return np.clip(known, 1.0, np.maximum(high - low + 1, 1))
+        found *= 1.0 + (float(stand.mean()) - 1.0) * changes
+    return found

@@ -42,8 +42,8 @@ def simulate(
     )
     order = np.argsort(sender, kind="stable")
     begin = np.searchsorted(sender[order], np.arange(width * height + 1))
-    cycles = wavelets[order]
-    sends = Sends(begin, target[order], cycles, cycles, cycles, first[order], last[order])
+    cycles = np.tile(wavelets[order], (3, 1))
+    sends = Sends(begin, target[order], cycles, np.ones(cycles.shape), first[order], last[order])
     grid = Grid.of_tiles(width, height)
     arrived, ends = follow(sends, grid, depth, ramp, hop, compiled)
     return arrived.reshape(height, width), ends.reshape(height, width)

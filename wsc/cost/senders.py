@@ -44,22 +44,31 @@ class Sent:
     words: Any
 
 
-def places(width: int, height: int, turns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along both axes of a sample of tiles that send so many times: all, or many of them."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Coordinates spread over an axis, and how many each stands for."""
+
+    places: np.ndarray
+    weight: np.ndarray
+
+    @staticmethod
+    def of(size: int, most: int) -> Part:
+        """All coordinates of an axis, or one in each of ``most`` stretches.
+
+        Where in its stretch differs from one to the next, so that what recurs along the axis is met as often
+        as it is there.
+        """
+        ends = np.arange(min(most, size) + 1) * size // min(most, size)
+        weight = np.diff(ends)
+        inside = np.arange(len(weight)) * GOLDEN % 1.0 * weight
+        return Part(ends[:-1] + inside.astype(int), weight.astype(float))
+
+
+def places(width: int, height: int, turns: int) -> tuple[Part, Part]:
+    """Columns and rows of a sample of tiles that send so many times: all, or many of them."""
     tiles = min(max(ENTRIES // turns, FEWEST), TILES)
     columns = min(width, max(math.isqrt(tiles), tiles // height))
-    return spread(width, columns), spread(height, max(tiles // columns, 1))
-
-
-def spread(size: int, most: int) -> np.ndarray:
-    """Coordinates spread over an axis, ``most`` of them at most: all, or one in each part of it.
-
-    Where in its part differs from one to the next, so that what recurs along the axis is met as often as it is there.
-    """
-    if size <= most:
-        return np.arange(size)
-    number = np.arange(most)
-    return ((number + number * GOLDEN % 1.0) * size / most).astype(int)
+    return Part.of(width, columns), Part.of(height, max(tiles // columns, 1))
 
 
 class Senders:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.cells import Sample, arrivals, of_all, of_batches
+from wsc.cost.cells import Moves
 from wsc.cost.decisive import Item, Scalars, condensed, decisive
 from wsc.cost.edge import static_environment
+from wsc.cost.messages import HEADERS, Messages, Sample, of_all, of_batches
 from wsc.cost.model import CostModel
-from wsc.cost.messages import HEADERS, Messages
 from wsc.cost.network import Patterns
 from wsc.cost.registers import result
 from wsc.cost.senders import Senders, Sources, places
@@ -165,7 +165,7 @@ class Threads:
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
-        self._known = Patterns()
+        self._known, self._moves = Patterns(), Moves()
         self.sources = Sources(Senders(self.procedures, self.env))
         self.works: list[tuple[Work, int, Token | None]] = []
         self.progress, self.forced = 0, False
@@ -565,7 +565,9 @@ class Threads:
         elif self.x.complete and self.y.complete:
             came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp, hop)
         else:
-            came, ends = arrivals(self._on_their_way(), self.x, self.y, depth, ramp, hop)
+            came, ends = self._moves.arrivals(
+                self._on_their_way(), self.x, self.y, depth, ramp, hop
+            )
         self.time = np.maximum(self.time, ends)
         self.sources.wait()
         self.messages = []
@@ -575,7 +577,7 @@ class Threads:
         """Messages that nobody has waited for, of many more tiles than walk, where that can be."""
         sampled = of_batches(self.messages, self.x, self.y)
         across, down = places(self.x.size, self.y.size, len(self.messages))
-        sent = self.sources.sent(across, down)
+        sent = self.sources.sent(across.places, down.places)
         return sampled if sent is None else of_all(sent, sampled, across, down, self.x, self.y)
 
 

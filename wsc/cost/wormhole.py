@@ -30,6 +30,7 @@ RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
 # that a header asks for its output; below, the output SERVE - event is to be looked at.
 ASK, SERVE = -1, -2
 MOST_TURNS = 10  # powers of two
+TINY = 1e-6  # of a link, or a wavelet
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,15 @@ class Sends:
     """Messages in the order in which their senders send them.
 
     begin: for each router its first message; one more entry for the end. target: routers.
-    across, down, into: the cycles that each message takes to pass a link along x, one along y, and
-    to its target. first, last: the cycles in which the first and the last of its wavelets would leave the
+    cycles: [3, messages], those that each takes to pass a link along x, one along y, and to its target.
+    shares: the same for the part of such a link that it takes. first, last: the cycles in which the first and the last of its wavelets would leave the
     core if it never waited.
     """
 
     begin: np.ndarray
     target: np.ndarray
-    across: np.ndarray
-    down: np.ndarray
-    into: np.ndarray
+    cycles: np.ndarray
+    shares: np.ndarray
     first: np.ndarray
     last: np.ndarray
 
@@ -93,7 +93,8 @@ def follow(
         source,
         sends.begin,
         sends.target,
-        np.stack([sends.across, sends.down, sends.into], axis=1).ravel().astype(float),
+        sends.cycles.T.ravel().astype(float),
+        sends.shares.T.ravel().astype(float),
         sends.first,
         sends.last,
         ways,
@@ -171,6 +172,7 @@ def _run(
     begin: Any,
     target: Any,
     cycles: Any,
+    shares: Any,
     first: Any,
     last: Any,
     ways: Any,
@@ -269,7 +271,8 @@ def _run(
             continue
         kind = 2 if side == RAMP else 1 - side % 2
         whole = cycles[3 * message + kind]
-        if still[output] > 0 and still[output] + min(whole, room[output]) > room[output]:
+        share = shares[3 * message + kind]
+        if still[output] > TINY and still[output] + min(whole * share, room[output]) > room[output]:
             continue
         waiting[output * 5 + entry] = -1
         served[output] = entry
@@ -278,7 +281,8 @@ def _run(
         here, start = stage[message], way_start[message]
         if here > 0:  # it begins to leave the buffer before, where others may follow
             before = ways[start + here - 1]
-            still[before] -= cycles[3 * message + 1 - before % 5 % 2]
+            way = 3 * message + 1 - before % 5 % 2
+            still[before] -= cycles[way] * shares[way]
             asking = False
             for other in range(5):
                 asking = asking or waiting[before * 5 + other] >= 0
@@ -288,17 +292,19 @@ def _run(
         # Behind a header that waits there is room for so many wavelets in each buffer; the
         # outputs further back are held until the others have moved up.
         more = whole - 1
-        need[start + here] = time + more
+        need[start + here] = time + whole * share - 1
         is_last = here == way_length[message] - 1
         moved_up = 0.0
         inside = room[output]
         for back_by in range(1, here - released[message] + 1):
             earlier = here - back_by
             behind_it = ways[start + earlier]
-            share = whole / cycles[3 * message + 1 - behind_it % 5 % 2]
-            moved_up += (room[behind_it] - 1) * share  # room is seen a cycle later
-            inside += room[behind_it] * share
-            need[start + earlier] = max(need[start + earlier], time + more - moved_up)
+            scale = whole / cycles[3 * message + 1 - behind_it % 5 % 2]
+            moved_up += (room[behind_it] - 1) * scale  # room is seen a cycle later
+            inside += room[behind_it] * scale
+            part = shares[3 * message + 1 - behind_it % 5 % 2]
+            bound = time + (more - moved_up) * part
+            need[start + earlier] = max(need[start + earlier], bound)
         while released[message] <= here:
             earlier = released[message]
             if not is_last and inside <= more:
@@ -328,7 +334,7 @@ def _run(
         # The header goes on, and asks when it is at the head of the next buffer.
         stage[message] += 1
         came[message] = time + far[output]
-        still[output] += whole
+        still[output] += whole * share
         if back[output] < 0:
             count += 1
             heapq.heappush(events, (time + far[output], 0, count, ASK, message))
