@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsc.isa.program import Location
+from wsc.isa.shown import Facts, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class MainStatement:
     where: Location
 
 
-@dataclass(frozen=True, slots=True)
-class StatementCycles:
+@dataclass(frozen=True, slots=True, repr=False)
+class StatementCycles(Shown):
     """One statement of some region's main: an operation, call, loop head or guard.
 
     start, end: first cycle in which a tile was at it, and the cycle in which the last one left
@@ -45,3 +46,13 @@ class StatementCycles:
     inside: int
     spent: int = 0
     added: int = 0
+
+    def _facts(self) -> Facts:
+        return [
+            ("line", f"{self.statement.where.line}"),
+            ("statement", self.statement.text),
+            ("added", f"{self.added:,} cycles"),
+            ("start", f"{self.start:,}"),
+            ("end", f"{self.end:,}"),
+            ("macs", f"{self.macs:,}"),
+        ]

@@ -22,7 +22,7 @@ from wsc.isa.diagnostics import nearest
 from wsc.isa.files import read_text
 from wsc.isa.limits import MOST_DIMENSIONS
 from wsc.isa.program import Number
-from wsc.isa.shown import escaped
+from wsc.isa.shown import Facts, Shown
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
 
@@ -97,7 +97,7 @@ class ClassTiming:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Fabric:
+class Fabric(Shown):
     """A fabric: size in tiles, limits, bandwidths, cycles and energies (picojoules)."""
 
     name: str
@@ -188,8 +188,8 @@ class Fabric:
         """Wavelets that the dynamic network holds between two of its routers."""
         return self.dynamic_buffer_depth + self.link_stages
 
-    def __repr__(self) -> str:
-        return f"<wsc.Fabric {escaped(self.name)}, {self.width}x{self.height} tiles>"
+    def _facts(self) -> Facts:
+        return [("name", self.name), ("tiles", f"{self.width}x{self.height}")]
 
     def _repr_html_(self) -> str:
         head = (

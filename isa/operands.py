@@ -104,13 +104,14 @@ def show_dims(dims: tuple[Dim, ...]) -> str:
 
 
 def show_extent(extent: Extent) -> str:
-    """One dimension of a tensor's layout: ``56 y:4 len 6 off -1``."""
+    """One dimension of a tensor's layout: ``56 y:4 len 6 off -1``, or ``56 y:4 over 20``."""
     text = str(extent.size)
     if extent.axis:
         text += f" {extent.axis}:{extent.step}"
     if extent.length != (extent.step if extent.axis else extent.size):
         text += f" len {extent.length}"
-    return text + (f" off {extent.offset}" if extent.offset else "")
+    text += f" off {extent.offset}" if extent.offset else ""
+    return text + (f" over {extent.over}" if extent.over else "")
 
 
 def show_position(position: Position) -> str:
@@ -321,14 +322,15 @@ class OperandBuilder:
         return tuple(present(children))
 
     def extent(self, children: Children) -> Extent:
-        """``56 y:4 len 6 off -1``."""
-        size, axis, step, length, offset = children
+        """``56 y:4 len 6 off -1``, or ``56 y:4 over 20``."""
+        size, axis, step, length, offset, over = children
         return Extent(
             size,
             None if axis is None else str(axis),
             step or 0,
             -1 if length is None else length,
             offset or 0,
+            over or 0,
         )
 
     def position(self, children: Children) -> Position:

@@ -14,6 +14,7 @@ from enum import Enum
 import numpy as np
 
 from wsc.isa.expr import Expr, Int
+from wsc.isa.shown import Facts, Shown
 from wsc.isa.types import Control, DType, Side
 
 ISA_VERSION = 1
@@ -204,6 +205,10 @@ class Extent:
     ``[p*step + offset, p*step + offset + length)`` that fall within ``[0, size)``.
     axis None: every tile holds the same range (step 0). A replicated or local
     dimension has length = size, offset = 0 unless it is padded.
+
+    over: so many tiles, along which the blocks of ``step`` lie at equal distances, block i in tile
+    ``i * over // blocks``; the tiles between them hold none. 0: they lie side by side, from the
+    first tile on. Only blocks without halo or padding, no more of them than tiles, lie so.
     """
 
     size: int
@@ -211,10 +216,27 @@ class Extent:
     step: int = 0
     length: int = -1
     offset: int = 0
+    over: int = 0
 
     def __post_init__(self) -> None:
         if self.length < 0:
             object.__setattr__(self, "length", self.step if self.axis else self.size)
+
+    @property
+    def blocks(self) -> int:
+        """How many tiles along the axis hold something; 1 without an axis."""
+        return -(-self.size // self.step) if self.axis else 1
+
+    def held(self, place: int) -> tuple[int, int]:
+        """The first index that the tile at a coordinate has room for, and the one behind the last.
+
+        They may lie outside [0, size), with a halo or in tiles that hold nothing.
+        """
+        if self.over:
+            first, last = (-(-at * self.blocks // self.over) for at in (place, place + 1))
+            return first * self.step, last * self.step
+        first = place * self.step + self.offset
+        return first, first + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,8 +474,8 @@ class TransferLoop:
     where: Location = field(default=NOWHERE, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+@dataclass(frozen=True, slots=True, repr=False)
+class Program(Shown):
     """A whole program.
 
     fabric: preset name or path of a description; width, height: size of the rectangle
@@ -492,6 +514,16 @@ class Program:
     over: int = 1
     updates: tuple[Update, ...] = ()
     version: int = ISA_VERSION
+
+    def _facts(self) -> Facts:
+        return [
+            ("model", self.model or "(none)"),
+            ("fabric", f"{self.width}x{self.height} tiles of {self.fabric}"),
+            ("precision", self.precision.value),
+            ("tensors", f"{len(self.tensors)}"),
+            ("procedures", f"{len(self.procedures)}"),
+            ("transfers", f"{len(self.transfers)}"),
+        ]
 
     def shown(self, kind: Kind) -> list[EdgeTensor]:
         """Edge tensors of a kind that the host sees as such: no lengths, and no high words."""

@@ -3,7 +3,30 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+
+LONGEST = 200  # characters of what shows itself in one line
+
+Facts = Sequence[tuple[str, str]]
+"""Headings and texts."""
+
+
+class Shown(ABC):
+    """What shows itself by a few facts: in one short line, and as a table in a notebook."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _facts(self) -> Facts:
+        """What is said of it, the most important first."""
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{head}: {text}" if head else text for head, text in self._facts())
+        return f"<{cut(f'wsc.{type(self).__name__} {escaped(facts)}', LONGEST - 2)}>"
+
+    def _repr_html_(self) -> str:
+        return table_html(self._facts())
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -23,6 +46,11 @@ def named(nodes: Iterable[str]) -> str:
     Names may hold commas. One that could be taken for two stands in quotes.
     """
     return ", ".join(repr(node) if ", " in node or node[:1] in "'\"" else node for node in nodes)
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def few(names: Sequence[str], most: int = 3) -> str:

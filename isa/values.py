@@ -1,7 +1,7 @@
 """The meaning of every scalar and vector instruction, once, for one element.
 
-Constant folding calls these functions as they are; the runtime compiles the same
-functions with Numba. They are plain Python over scalars and ``math``:
+Constant folding calls these functions as they are; the runtime translates
+the same functions to machine code. They are plain Python over scalars and ``math``:
 
 - class ``FLOAT`` (element types f32 and f16): floating operands are f32 values
   (``numpy.float32`` when interpreted), and the caller rounds the result to f32, and for

@@ -15,13 +15,13 @@ from wsc.isa.asked import asked
 from wsc.isa.fabric import Fabric
 from wsc.isa.limits import MOST_COUNT, MOST_DELAYS
 from wsc.isa.program import Kind, Program
-from wsc.isa.shown import table_html
+from wsc.isa.shown import Shown
 from wsc.runtime.both import run_both
 from wsc.runtime.counters import Counters
 from wsc.runtime.decisions import Decision, decisions
 from wsc.runtime.engine import BOTH, CHECKING, TIME, TIMED, VALUES, choose_engine
 from wsc.runtime.errors import InputError, LoadError, RuntimeFault
-from wsc.runtime.frames import output_facts, run_facts, shown_facts, statements_frame
+from wsc.runtime.frames import output_facts, run_facts, statements_frame
 from wsc.runtime.image import Image, load
 from wsc.runtime.needs import observer_bytes, require_for_run
 from wsc.runtime.observations.causes import Causes, Why
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ValuesResult:
+class ValuesResult(Shown):
     """What a run without a clock gives. outputs, wall_seconds: as in ``RunResult``.
 
     counters: what does not depend on time. cycles: None, since nobody counted them.
@@ -51,17 +51,11 @@ class ValuesResult:
     def _facts(self) -> list[tuple[str, str]]:
         return [("engine", self.engine), *output_facts(self.outputs)]
 
-    def __repr__(self) -> str:
-        return shown_facts(type(self).__name__, self._facts())
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RunResult:
+class RunResult(Shown):
     """outputs: in the host's shapes and dtypes. wall_seconds: loading and compiling excluded
-    only when the image was given. trace, causes, captured, dumped: what was recorded,
+    only when the image was given. trace, windows, causes, captured, dumped: what was recorded,
     if that was asked for."""
 
     outputs: dict[str, np.ndarray]
@@ -70,6 +64,7 @@ class RunResult:
     wall_seconds: float
     engine: str
     trace: Trace | None = None
+    windows: tuple[Counters, ...] = ()
     causes: Causes | None = field(default=None, repr=False)
     captured: tuple[np.ndarray, ...] = field(default=(), repr=False)
     dumped: tuple[np.ndarray, ...] = field(default=(), repr=False)
@@ -101,12 +96,6 @@ class RunResult:
 
     def _facts(self) -> list[tuple[str, str]]:
         return run_facts(self.outputs, self.cycles, self.counters, self.engine)
-
-    def __repr__(self) -> str:
-        return shown_facts(type(self).__name__, self._facts())
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
 
 
 @overload  # the more special one first: "values" is a str too
@@ -140,6 +129,7 @@ def run(
     compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
+    windows: Sequence[tuple[int, int]] = (),
     causes: bool = False,
     captures: Sequence[Capture] = (),
     dumps: Sequence[Dump] = (),
@@ -163,6 +153,7 @@ def run(
     compiling: Callable[[str], None] | None = None,
     check_races: bool = False,
     trace: TraceRequest | None = None,
+    windows: Sequence[tuple[int, int]] = (),
     causes: bool = False,
     captures: Sequence[Capture] = (),
     dumps: Sequence[Dump] = (),
@@ -191,6 +182,8 @@ def run(
             Without it, that reason is a ``RuntimeWarning``.
         check_races: end with ``Race`` if units or remote stores share memory without order.
         trace: what to record; the result then has a ``trace``.
+        windows: of which cycles the counters are wanted too: of each the first cycle, and the one
+            after its last. The result has ``windows``, in this order.
         causes: keep who waited for whom; the result can then tell ``why``. Takes the reference
             engine.
         captures, dumps: what to keep of SRAM when tiles leave a statement of main, and when
@@ -208,7 +201,13 @@ def run(
     """
     started = time.perf_counter()
     name = choose_engine(engine, check_races, causes or bool(captures or dumps))
-    timed = {"delays": delays, "max_cycles": max_cycles, "shuffle": shuffle, "trace": trace}
+    timed = {
+        "delays": delays,
+        "max_cycles": max_cycles,
+        "shuffle": shuffle,
+        "trace": trace,
+        "windows": windows or None,
+    }
     if name == VALUES:
         refuse_timed([option for option, value in timed.items() if value is not None])
     max_memory = whole("max_memory", max_memory, 0, MOST_COUNT)
@@ -222,6 +221,7 @@ def run(
         compiling,
         check_races,
         trace,
+        read_windows(windows),
         causes,
         tuple(captures),
         tuple(dumps),
@@ -326,6 +326,7 @@ def _result(image: Image, outcome: Outcome, engine: str, started: float) -> RunR
         seconds,
         engine,
         outcome.trace,
+        outcome.windows,
         outcome.causes,
         outcome.captured,
         outcome.dumped,
@@ -366,6 +367,26 @@ def whole(name: str, value: int | None, least: int, most: int) -> int | None:
     if not least <= number <= most:
         raise RuntimeFault(f"{name} is a whole number from {least} to {most}")
     return number
+
+
+def read_windows(windows: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Windows of cycles, with Python's own integers.
+
+    Raises:
+        RuntimeFault: one is no (first, after), or has no cycle.
+    """
+    made: list[tuple[int, int]] = []
+    for window in windows:
+        try:
+            first, after = map(index, window)
+        except (TypeError, ValueError):
+            raise RuntimeFault(
+                f"a window is (first cycle, the one after its last), not {window!r}"
+            ) from None
+        if not 0 <= first < after <= MOST_COUNT:
+            raise RuntimeFault(f"the window {first} to {after} has no cycle")
+        made.append((first, after))
+    return tuple(made)
 
 
 def refuse_timed(options: Sequence[str]) -> None:

@@ -130,7 +130,7 @@ def joined(timed: Outcome, outputs: Arrays, work: Work) -> Outcome:
             f"the engines for values and for time disagree about {name}: this is a fault of the "
             f"simulator; {option('engine', 'reference')} runs the program without them"
         )
-    return Outcome(outputs, timed.cycles, timed.counters, timed.trace)
+    return Outcome(outputs, timed.cycles, timed.counters, timed.trace, timed.windows)
 
 
 def differing(counters: Counters, work: Work) -> list[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from wsc.isa.counted import StatementCycles
 from wsc.isa.program import Location
+from wsc.isa.shown import Facts, Shown
 
 
-@dataclass(frozen=True, slots=True)
-class ColorLinks:
+@dataclass(frozen=True, slots=True, repr=False)
+class ColorLinks(Shown):
     """Traffic of one color: arrays [height, width, 6], sides as in ``Counters.links``.
 
     wavelets: that left. lost: cycles in which one could have left, but another color took
@@ -27,9 +28,27 @@ class ColorLinks:
     stalled_input: np.ndarray
     stalled_output: np.ndarray
 
+    def _facts(self) -> Facts:
+        return [
+            ("color", self.color),
+            ("wavelets", f"{int(self.wavelets[..., :4].sum()):,} over links"),
+            ("lost", f"{int(self.lost.sum()):,} cycles to other colors"),
+            ("stalled", f"{int((self.stalled_input + self.stalled_output).sum()):,} cycles"),
+        ]
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+    def since(self, earlier: ColorLinks) -> ColorLinks:
+        """The traffic after an earlier look at the same color."""
+        return ColorLinks(
+            self.color,
+            self.wavelets - earlier.wavelets,
+            self.lost - earlier.lost,
+            self.stalled_input - earlier.stalled_input,
+            self.stalled_output - earlier.stalled_output,
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stall(Shown):
     """Cycles that main threads waited at one instruction of the text for one thing, over all tiles.
 
     procedure: that holds the instruction, empty for a main. cause: ``input`` and ``output`` of
@@ -44,6 +63,14 @@ class Stall:
     color: str
     number: int
     cycles: int
+
+    def _facts(self) -> Facts:
+        return [
+            ("line", f"{self.where.line}"),
+            ("instruction", self.instruction),
+            ("cycles", f"{self.cycles:,}"),
+            ("waits for", self.waits_for),
+        ]
 
     @property
     def waits_for(self) -> str:
@@ -72,8 +99,8 @@ class Stall:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+@dataclass(frozen=True, slots=True, repr=False)
+class Counters(Shown):
     """Counters of one run; per-tile arrays have the shape [height, width].
 
     busy, stalled_input, stalled_output, waiting, idle: cycles of each main thread; they
@@ -107,15 +134,66 @@ class Counters:
     sram_high_water: int
     energy: dict[str, float]
     utilization: float
-    statements: tuple[StatementCycles, ...] = field(repr=False, default=())
-    stalls: tuple[Stall, ...] = field(repr=False, default=())
-    semaphores: dict[int, np.ndarray] = field(repr=False, default_factory=dict)
-    energy_tiles: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 0)))
+    statements: tuple[StatementCycles, ...] = field(default=())
+    stalls: tuple[Stall, ...] = field(default=())
+    semaphores: dict[int, np.ndarray] = field(default_factory=dict)
+    energy_tiles: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def _facts(self) -> Facts:
+        whole = max(self.busy.size * self.cycles, 1)
+        parts = ("busy", "stalled_input", "stalled_output", "waiting", "idle")
+        return [
+            ("cycles", f"{self.cycles:,}"),
+            *((name, f"{getattr(self, name).sum() / whole:.1%}") for name in parts),
+            ("macs", f"{self.macs_f32 + self.macs_f16:,}"),
+            ("hops", f"{int(self.links[..., :4].sum()):,}"),
+            ("edge", f"{self.io_bytes_in:,} bytes in, {self.io_bytes_out:,} out"),
+            ("utilization", f"{self.utilization:.2%}"),
+        ]
 
     @property
     def busy_fraction(self) -> float:
         """Busy cycles of main threads over tiles x cycles."""
         return float(self.busy.sum()) / max(self.busy.size * self.cycles, 1)
+
+    def since(self, earlier: Counters) -> Counters:
+        """What was counted after an earlier look at the same run: its window up to here.
+
+        ``statements``, which have a start and an end of their own, are not of a window.
+        """
+        cycles = self.cycles - earlier.cycles
+        lost = {_cause(stall): stall.cycles for stall in earlier.stalls}
+        stalls = (
+            replace(stall, cycles=stall.cycles - lost.get(_cause(stall), 0))
+            for stall in self.stalls
+        )
+        waited = {number: earlier.semaphores.get(number, 0) for number in self.semaphores}
+        done = self.utilization * self.cycles - earlier.utilization * earlier.cycles
+        differences: dict[str, Any] = {
+            name: getattr(self, name) - getattr(earlier, name) for name in _COUNTS
+        }
+        return Counters(
+            **differences,
+            instructions={
+                name: count - earlier.instructions.get(name, 0)
+                for name, count in self.instructions.items()
+            },
+            colors=tuple(map(ColorLinks.since, self.colors, earlier.colors)),
+            sram_high_water=self.sram_high_water,
+            energy={name: value - earlier.energy[name] for name, value in self.energy.items()},
+            utilization=done / max(cycles, 1),
+            stalls=tuple(
+                sorted(
+                    (stall for stall in stalls if stall.cycles),
+                    key=lambda stall: (-stall.cycles, stall.where.line),
+                )
+            ),
+            semaphores={
+                number: grid - waited[number]
+                for number, grid in self.semaphores.items()
+                if (grid != waited[number]).any()
+            },
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The totals, ready for JSON."""
@@ -175,6 +253,31 @@ class Counters:
                 side: self.dynamic_links[..., i].tolist() for i, side in enumerate(sides[:5])
             },
         }
+
+
+_COUNTS = (  # that a window has the difference of
+    "cycles",
+    "busy",
+    "stalled_input",
+    "stalled_output",
+    "waiting",
+    "idle",
+    "unit_busy",
+    "macs_f32",
+    "macs_f16",
+    "elements",
+    "links",
+    "dynamic_links",
+    "io_bytes_in",
+    "io_bytes_out",
+    "sram_bytes",
+    "energy_tiles",
+)
+
+
+def _cause(stall: Stall) -> Stall:
+    """The same wait, whatever it took."""
+    return replace(stall, cycles=0)
 
 
 def _color_grids(links: ColorLinks, sides: Sequence[str]) -> dict[str, Any]:

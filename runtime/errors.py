@@ -44,7 +44,7 @@ class Deadlock(RuntimeFault):
     """Nothing can ever move again; the message says who waits for whom.
 
     cycle: None of an engine without a clock. record: what such a run had noted until then.
-    counters, trace, causes: of an engine with a clock, as for ``CycleLimit``.
+    counters, windows, trace, causes: of an engine with a clock, as for ``CycleLimit``.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Deadlock(RuntimeFault):
         self.cycle = cycle
         self.record = record
         self.counters = counters
+        self.windows: tuple[Any, ...] = ()
         self.trace: Any = None
         self.causes: Any = None
 
@@ -61,13 +62,14 @@ class Deadlock(RuntimeFault):
 class CycleLimit(RuntimeFault):
     """The run reached ``max_cycles``; ``counters`` holds what was counted until then.
 
-    trace, causes: what was recorded, if that was asked for.
+    windows, trace, causes: what was recorded, if that was asked for.
     """
 
     def __init__(self, message: str, cycle: int, counters: Any) -> None:
         super().__init__(message)
         self.cycle = cycle
         self.counters = counters
+        self.windows: tuple[Any, ...] = ()
         self.trace: Any = None
         self.causes: Any = None
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.counted import StatementCycles
-from wsc.isa.shown import escaped, named
+from wsc.isa.shown import cut, named
 from wsc.runtime.counters import Counters
 from wsc.runtime.errors import RuntimeFault
 
@@ -64,17 +64,7 @@ def run_facts(
 def output_facts(outputs: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
     """The types and shapes of the first outputs."""
     facts = [
-        (f"output {shortened(name)}", f"{array.dtype.name}{list(array.shape)}")
+        (f"output {cut(name, SHOWN)}", f"{array.dtype.name}{list(array.shape)}")
         for name, array in list(outputs.items())[:FEW]
     ]
     return [*facts, *([("", f"{len(outputs) - FEW} more outputs")] if len(outputs) > FEW else [])]
-
-
-def shown_facts(kind: str, facts: Iterable[tuple[str, str]]) -> str:
-    """Facts as a short ``repr``."""
-    return f"<wsc.{kind} {escaped('; '.join(f'{head}: {text}' for head, text in facts))}>"
-
-
-def shortened(name: str) -> str:
-    """The beginning of a long name."""
-    return name if len(name) <= SHOWN else f"{name[: SHOWN - 3]}..."

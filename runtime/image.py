@@ -10,6 +10,7 @@ import numpy as np
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import machine_of
 from wsc.isa.program import Program, Transfer
+from wsc.isa.shown import Facts, Shown
 from wsc.isa.table import Timing
 from wsc.isa.turns import plain_transfers, unrolled
 from wsc.runtime.code import Code, flatten
@@ -24,8 +25,8 @@ from wsc.runtime.weights import Mapped, Weights, open_weights
 NO_REGION = -1
 
 
-@dataclass(slots=True)
-class Image:
+@dataclass(slots=True, repr=False)
+class Image(Shown):
     """A loaded program. An engine copies what it changes, so an image can run again.
 
     tile_x, tile_y: coordinates within the tile's region. entry: first row of its main,
@@ -48,6 +49,12 @@ class Image:
     timing: np.ndarray
     data_bytes: int
     weight_bytes: int
+
+    def _facts(self) -> Facts:
+        return [
+            ("program", repr(self.program)),
+            ("weights", f"{self.weight_bytes:,} bytes"),
+        ]
 
     @property
     def transfers(self) -> tuple[Transfer, ...]:

@@ -7,24 +7,23 @@ import tempfile
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import numba
 from llvmlite import binding
 
-# To a type checker its settings can be anything.
-_NUMBA: Any = numba
+# The variables that Numba reads as well, which compiles for the predictions of a compile: one
+# setting is for all compiled code. To import Numba for them would take as long as many a run.
+_FOLDER, _PROCESSOR, _FEATURES = "NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"
 
 
 def processor() -> tuple[str, str]:
     """What machine code is made for: a processor, and what it can do."""
-    name = _NUMBA.config.CPU_NAME or binding.get_host_cpu_name()
-    features = _NUMBA.config.CPU_FEATURES
+    name = os.environ.get(_PROCESSOR) or binding.get_host_cpu_name()
+    features = os.environ.get(_FEATURES)
     return name, binding.get_host_cpu_features().flatten() if features is None else features
 
 
 def find_folder() -> tuple[Path | None, str]:
-    """The first folder that can be written: Numba's, if one is set, this package's, the user's.
+    """The first folder that can be written: one that is set, this package's, the user's.
 
     Returns:
         The folder and an empty text; or none, and why the last one that was tried cannot be used.
@@ -38,12 +37,12 @@ def find_folder() -> tuple[Path | None, str]:
             reason = reason or _unwritable(folder, error)
         else:
             return folder, ""
-    return None, f"{reason}; set NUMBA_CACHE_DIR to a folder that can be"
+    return None, f"{reason}; set {_FOLDER} to a folder that can be"
 
 
 def _folders() -> Generator[Path]:
-    if _NUMBA.config.CACHE_DIR:
-        yield Path(_NUMBA.config.CACHE_DIR)
+    if os.environ.get(_FOLDER):
+        yield Path(os.environ[_FOLDER])
     yield Path(__file__).parent / "__pycache__"
     with suppress(RuntimeError):  # there is no home
         yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsc"

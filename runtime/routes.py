@@ -83,6 +83,13 @@ class Routes:
         fifos[:, Fcol.POPPED] = -1
         return fifos
 
+    def way(self, slot: int, position: int) -> str:
+        """Where a slot receives and sends in a position of its switch, as the text has it."""
+        receive, send = self.positions[int(self.records.first[slot]) + position].tolist()
+        receives = next(side.value for side in Side if side.index == receive)
+        ways = ", ".join(side.value for side in Side if send >> side.index & 1)
+        return f"{receives} -> {ways}"
+
     @property
     def records(self) -> Records:
         """The slots, with names."""

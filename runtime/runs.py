@@ -48,7 +48,8 @@ class Options:
     compiling: called before the engine's code is compiled, once for an installation, with an
     empty text; with the reason, if the code cannot be kept for later processes.
     check_races, causes: look for races, and keep who waited for whom; the reference engine alone
-    can. trace: what to record. captures: what to keep of SRAM when tiles leave a statement, and
+    can. trace: what to record. windows: each a first cycle, and the one after its last, of
+    which the counts are kept. captures: what to keep of SRAM when tiles leave a statement, and
     dumps: what a tile holds when a cycle begins; the reference engine alone has values and time.
     """
 
@@ -59,6 +60,7 @@ class Options:
     compiling: Callable[[str], None] | None = None
     check_races: bool = False
     trace: TraceRequest | None = None
+    windows: tuple[tuple[int, int], ...] = ()
     causes: bool = False
     captures: tuple[Capture, ...] = ()
     dumps: tuple[Dump, ...] = ()
@@ -68,13 +70,15 @@ class Options:
 class Outcome:
     """What a run leaves: flat outputs in the fabric's types, counters, trace and causes.
 
-    captured: of each capture [tile, word]. dumped: of each dump the bytes of the tile.
+    windows: what was counted in each. captured: of each capture [tile, word]. dumped: of each
+    dump the bytes of the tile.
     """
 
     outputs: dict[str, np.ndarray]
     cycles: int
     counters: Counters
     trace: Trace | None = None
+    windows: tuple[Counters, ...] = ()
     causes: Causes | None = None
     captured: tuple[np.ndarray, ...] = ()
     dumped: tuple[np.ndarray, ...] = ()

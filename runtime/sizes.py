@@ -27,6 +27,7 @@ from wsc.runtime.time.records import (
     GROUPS,
     LEAST_GROUPS,
     LINK,
+    MEMBER,
     STATION,
     way_cycles,
 )
@@ -154,7 +155,7 @@ def lane_bytes(sizes: Sizes, program: Program, fabric: Fabric) -> int:
     each_station += 5 * _WORD * (WORDS + 2)  # what neighbours look at
     groups = LEAST_GROUPS + GROUPS * sizes.units * blocks
     each_group = GROUP.itemsize + DUE * lanes + _WORD
-    each_tile = _WORD * (2 + sizes.units)
+    each_tile = _WORD * 2 + MEMBER.itemsize * sizes.units
     each_slot = 3 * _WORD + 1
     return (
         blocks * 6 * (LINK.itemsize + _WORD)

@@ -125,10 +125,13 @@ class Tcol(IntEnum):
     CYCLES = 8
 
 
+MEMORY, FABRIC, INTEGER, REAL = range(4)  # kinds of operands
+
+
 class Ocol(IntEnum):
     """Columns of the operand table (int32)."""
 
-    KIND = 0  # 0 memory, 1 fabric, 2 integer, 3 real
+    KIND = 0  # MEMORY, FABRIC: a queue, INTEGER or REAL
     TYPE = 1
     VALUE = 2  # reference to address or integer, or index of the real
     COLOR = 3

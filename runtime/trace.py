@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from wsc.isa.counted import StatementCycles
-from wsc.isa.shown import escaped, named
+from wsc.isa.shown import Facts, Shown, escaped, named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.observations.records import Reason
 from wsc.runtime.tables import COUNTED
@@ -26,6 +26,7 @@ from wsc.runtime.tables import COUNTED
 if TYPE_CHECKING:
     from wsc.runtime.image import Image
     from wsc.runtime.observations.causes import Causes
+    from wsc.runtime.observations.watching import Network
 
 DEFAULT_TILES = "corners;middle"
 DEFAULT_EVENTS = 200_000
@@ -48,7 +49,7 @@ class TraceRequest:
     tiles: parts joined by ``;``, each ``X,Y`` in the program's rectangle, where ``*`` stands
     for all and ``A-B`` for some; or ``corners``, ``middle``, ``all``. first, cycles: the window
     that is recorded; None: to the end. node: what is recorded is for this ONNX node, if it is not
-    empty.
+    empty. network: what all routers and semaphores did in the window is recorded, too.
     """
 
     tiles: str = DEFAULT_TILES
@@ -56,6 +57,7 @@ class TraceRequest:
     first: int = 0
     cycles: int | None = None
     node: str = ""
+    network: bool = False
 
     def chosen(self, width: int, height: int) -> tuple[int, ...]:
         """Numbers of the tiles, y * width + x, in order.
@@ -96,8 +98,8 @@ def _span(part: str, text: str, size: int, axis: str) -> range:
     return range(first, last + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class UnitTrace:
+@dataclass(frozen=True, slots=True, repr=False)
+class UnitTrace(Shown):
     """One unit of a tile (0: the main thread).
 
     entries: rows of (begin, length, state, row of the program, statement of main, what was waited
@@ -111,18 +113,28 @@ class UnitTrace:
     lost: int
     since: int
 
+    def _facts(self) -> Facts:
+        spent = ", ".join(f"{cycles:,} {name}" for name, cycles in self.cycles().items() if cycles)
+        return [
+            ("tile", f"{self.tile}"),
+            ("unit", f"{self.unit}"),
+            ("entries", f"{len(self.entries):,}"),
+            ("cycles", spent),
+        ]
+
     def cycles(self) -> dict[str, int]:
         """Cycles in each state."""
         sums = np.bincount(self.entries[:, 2], self.entries[:, 1], len(STATES)).astype(int)
         return dict(zip(STATES, sums.tolist(), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+@dataclass(frozen=True, slots=True, repr=False)
+class Trace(Shown):
     """What a run recorded.
 
     window: the first cycle that was, and the first behind it that was not. causes: who waited for
     whom, if the run has kept that; the file then has arrows from who was late to who waited.
+    network: what routers and semaphores did, if that was asked for.
     """
 
     image: Image
@@ -131,6 +143,17 @@ class Trace:
     cycles: int
     window: tuple[int, int]
     causes: Causes | None = None
+    network: Network | None = None
+
+    def _facts(self) -> Facts:
+        tiles = {unit.tile for unit in self.units}
+        entries = sum(len(unit.entries) for unit in self.units)
+        return [
+            ("window", f"cycles {self.window[0]:,} to {self.window[1] - 1:,}"),
+            ("tiles", f"{len(tiles):,}"),
+            ("entries", f"{entries:,}"),
+            *([("left out", self.left_out)] if self.left_out else []),
+        ]
 
     @property
     def left_out(self) -> str:

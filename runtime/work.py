@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.shown import Facts, Shown
 
-@dataclass(frozen=True, slots=True)
-class Work:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Work(Shown):
     """Counters of one run that are the same however long anything takes.
 
     macs_f32, macs_f16, elements: multiply-accumulates, and other elements that vector instructions
@@ -30,6 +32,14 @@ class Work:
     io_bytes_out: int
     sram_bytes: int
     sram_high_water: int
+
+    def _facts(self) -> Facts:
+        return [
+            ("macs", f"{self.macs_f32 + self.macs_f16:,}"),
+            ("elements", f"{self.elements:,}"),
+            ("edge", f"{self.io_bytes_in:,} bytes in, {self.io_bytes_out:,} out"),
+            ("SRAM", f"{self.sram_high_water:,} bytes at most"),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The totals under the names of ``Counters.as_dict``; null for what needs a clock."""

@@ -19,13 +19,15 @@ from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import FabricError, find_fabric
 from wsc.models import builders
 from wsc.runtime.errors import InputError
+from wsc.runtime.trace import TraceRequest
 
 MODEL = builders.mlp((4, 6, 3), batch="n")
+CHECKPOINT = Path(__file__).parent / "checkpoints" / "gpt2"
 MODEL_5 = builders.mlp((4, 6, 3), batch=5)
 
 
 def test_the_package_shows_its_api() -> None:
-    assert {"Program", "compile", "load"} <= set(dir(wsc))
+    assert {"Program", "compile", "load", "run", "estimate", "check"} <= set(dir(wsc))
     assert not {"Any", "annotations", "import_module"} & set(dir(wsc))
     text = pydoc.plain(pydoc.render_doc(wsc))
     for shown in ("class Program", "compile(model", "load(path", 'wsc.compile("model.onnx"'):
@@ -214,17 +216,16 @@ def test_a_run_is_looked_at() -> None:
     assert isinstance(run, wsc.Run)
     values = PROGRAM.run(inputs, engine="values")
     for made in (run, values):
-        assert len(repr(made)) < 250
         assert "logits" in repr(made)
         assert "logits" in made._repr_html_()
         compared = made.compare(MODEL_5)
         assert compared
         assert [item.name for item in compared] == ["logits"]
-        assert "agrees" in repr(compared)
+        assert "agrees" in str(compared)
         assert "agrees" in compared._repr_html_()
     other = replace(run, outputs={"logits": run.outputs["logits"] + 1})
     assert not other.compare(MODEL_5.SerializeToString())
-    assert "DIFFERS" in repr(other.compare(MODEL_5))
+    assert "DIFFERS" in str(other.compare(MODEL_5))
     with pytest.raises(CompileError, match="no output 'logits'"):
         run.compare(builders.matmul(2, 2, 2))
 
@@ -238,6 +239,11 @@ def test_heat_maps_of_a_run() -> None:
         assert made._repr_html_().count("<rect") == 4
     with pytest.raises(CompileError, match="no heat map 'link'; did you mean 'links'"):
         run.heatmap("link")
+    with pytest.raises(CompileError, match="no window 0"):
+        run.heatmap(window=0)
+    parts = PROGRAM.run(PROGRAM.draw(), windows=[(0, 40), (40, run.cycles)])
+    maps = [parts.heatmap("busy", number).grid for number in range(2)]
+    assert np.array_equal(sum(maps), run.counters.busy)
 
 
 def test_a_program_is_looked_at() -> None:
@@ -257,9 +263,72 @@ def test_a_program_is_looked_at() -> None:
 
 
 def test_objects_are_shown_in_a_line() -> None:
-    for shown in (PROGRAM.fabric, wsc.train(MODEL), PROGRAM.estimate(), PROGRAM.node("fc0")):
-        assert len(repr(shown)) < 300, type(shown)
-        assert repr(shown).startswith("<wsc.")
+    inputs, program = PROGRAM.draw(), wsc.compile(MODEL_5, "2x2")
+    run = PROGRAM.run(inputs, trace=TraceRequest(), windows=[(0, 50)])
+    causes = PROGRAM.run(inputs, causes=True)
+    values = PROGRAM.run(inputs, engine="values")
+    why = causes.why(tile=(0, 0))
+    assert run.trace is not None
+    assert run.ran is not None
+    shown: tuple[Any, ...] = (
+        *(PROGRAM, PROGRAM.assembly, PROGRAM.fabric, PROGRAM.session(inputs), PROGRAM.node("fc0")),
+        *(PROGRAM.estimate(), PROGRAM.estimate().rows[0], program.explain("fc0")[0]),
+        *(run, run.counters, run.windows[0], run.counters.colors[0], run.counters.stalls[0]),
+        *(run.counters.statements[0], run.trace, run.trace.units[0], run.ran, run.heatmap("stall")),
+        *(causes, causes.causes, why, why.waits[0], why.steps[0], values, values.counters),
+        *(run.compare(MODEL_5), wsc.train(MODEL), wsc.check(MODEL), wsc.sweep(MODEL, fabric="2x2")),
+        *(wsc.Seed(3), wsc.Checkpoint(CHECKPOINT)),
+    )
+    for item in shown:
+        assert repr(item).startswith("<wsc."), type(item)
+        assert len(repr(item)) <= 200, type(item)
+        assert "<b>" not in item._repr_html_()
+        assert "<t" in item._repr_html_()
+
+
+def test_a_call_does_what_a_command_does(tmp_path: Path) -> None:
+    path = PROGRAM.save(tmp_path / "m.wsa")
+    inputs = PROGRAM.draw(1)
+    wanted = PROGRAM.run(inputs)
+    for what in (PROGRAM, path, str(path)):
+        assert wsc.run(what, inputs).cycles == wsc.run(what, seed=1).cycles == wanted.cycles
+    from_model = wsc.run(MODEL_5, inputs["x"], fabric="2x2", seed=9)
+    assert np.array_equal(from_model.outputs["logits"], wanted.outputs["logits"])
+    assert wsc.run(path, seed=1, engine="values").cycles is None
+    narrow = {"io.bytes_per_cycle": 4}
+    slow = wsc.run(path, seed=1, settings=narrow)
+    assert slow.cycles == PROGRAM.on(settings=narrow).run(inputs).cycles > wanted.cycles
+    with pytest.raises(InputError, match="'x'"):
+        wsc.run(path)
+    with pytest.raises(CompileError, match="dims: of models"):
+        wsc.run(path, dims={"n": 2})
+
+    predicted = PROGRAM.estimate().cycles
+    assert wsc.estimate(PROGRAM).cycles == wsc.estimate(path).cycles == predicted
+    assert wsc.estimate(MODEL_5, fabric=(2, 2)).cycles == predicted
+
+
+def test_a_check_finds_everything_at_once(tmp_path: Path) -> None:
+    path = PROGRAM.save(tmp_path / "m.wsa")
+    for good in (PROGRAM, path, MODEL_5):
+        found = wsc.check(good)
+        assert found
+        assert found.program is not None
+        assert str(found) == "OK"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("call load() ", "call lod() ").replace("region all", "regin all"))
+    broken = wsc.check(path)
+    assert not broken
+    assert broken.program is None
+    assert all("m.wsa:" in problem for problem in broken.problems)
+    open_model = builders.mlp((4, 3), batch="n")
+    found = wsc.check(open_model, dims={"m": 2})
+    assert [problem for problem in found.problems if "dims" in problem] == list(found.problems)
+    assert len(found.problems) == 2
+    for given in (open_model, open_model.SerializeToString()):
+        assert wsc.check(given, dims={"n": 2}, fabric=(2, 1))
+    with pytest.raises(CompileError):
+        wsc.check(tmp_path / "none.onnx")
 
 
 @pytest.mark.parametrize("path", [None, 3, b"p.wsa"])

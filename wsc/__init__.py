@@ -7,6 +7,7 @@ result = program.run({"x": array})                    # executed on the simulate
 result.outputs["y"], result.cycles
 result.compare("model.onnx"), result.heatmap("links")  # against ONNX Runtime; over the tiles
 program.estimate(), program.node("conv1"), program.explain("conv1")
+wsc.run("model.onnx", seed=1), wsc.estimate("model.onnx"), wsc.check("model.onnx")  # in one call
 trainer = wsc.train("model.onnx", loss="mse")          # its weights change, step by step
 wsc.sweep("model.onnx", fabric=["4x4", "8x8"])        # every combination, as a table
 """
@@ -17,6 +18,7 @@ TYPE_CHECKING = False  # importing the package costs nothing, so not typing eith
 if TYPE_CHECKING:
     from wsc.api import Program, compile, load, parse  # noqa: A004
     from wsc.frontend.store import Checkpoint, Seed
+    from wsc.functions import Findings, check, estimate, run
     from wsc.isa.fabric import Fabric
     from wsc.runs import Deadlock, Run
     from wsc.steps.trainer import Trainer, train
@@ -26,14 +28,18 @@ __all__ = [
     "Checkpoint",
     "Deadlock",
     "Fabric",
+    "Findings",
     "Program",
     "Run",
     "Seed",
     "Sweep",
     "Trainer",
+    "check",
     "compile",
+    "estimate",
     "load",
     "parse",
+    "run",
     "sweep",
     "train",
 ]
@@ -43,10 +49,14 @@ _HOMES = {
     "Checkpoint": "wsc.frontend.store",
     "Deadlock": "wsc.runs",
     "Fabric": "wsc.isa.fabric",
+    "Findings": "wsc.functions",
     "Run": "wsc.runs",
     "Seed": "wsc.frontend.store",
     "Sweep": "wsc.sweeps",
     "Trainer": "wsc.steps.trainer",
+    "check": "wsc.functions",
+    "estimate": "wsc.functions",
+    "run": "wsc.functions",
     "sweep": "wsc.sweeps",
     "train": "wsc.steps.trainer",
 }

@@ -29,18 +29,20 @@ from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
 from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
-from wsc.isa.shown import escaped, table_html
+from wsc.isa.shown import Shown
 from wsc.isa.types import DType
 from wsc.passes.dump import Dump, read_dump
 from wsc.passes.steps import Residence, residence_of
 from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import onnx_ir as ir
     from onnx import ModelProto
 
     from wsc.frontend.store import Store
-    from wsc.runs import Run, ValuesRun
+    from wsc.runs import Run, RunOptions, ValuesRun
     from wsc.runtime.reference.session import Session
     from wsc.views.estimate import Estimate
     from wsc.views.inspect import NodeView
@@ -57,7 +59,7 @@ _SAVING = Lock()  # of programs that run before they are saved
 
 
 @dataclass(slots=True, repr=False)
-class Program:
+class Program(Shown):
     """A compiled, or loaded, program.
 
     assembly: the program as data. folder: where its weights are, None as long as
@@ -80,13 +82,6 @@ class Program:
 
     def __post_init__(self) -> None:
         self._described = self.fabric  # what the header says, as long as nobody changes it
-
-    def __repr__(self) -> str:
-        facts = "; ".join(f"{head}: {text}" for head, text in self._facts())
-        return f"<wsc.Program {escaped(facts)}>"
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
 
     def _facts(self) -> list[tuple[str, str]]:
         """What a program is, in a few words each."""
@@ -193,7 +188,7 @@ class Program:
         inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
         *,
         engine: str | None = None,
-        **options: Any,
+        **options: Unpack[RunOptions],
     ) -> Run: ...
 
     def run(
@@ -213,7 +208,7 @@ class Program:
         from wsc.runs import Ran, known_run
         from wsc.runtime.api import run
 
-        inputs = self._named(inputs)
+        inputs = self.named(inputs)
         self._save_for_runs()
         if options.get("causes") and not self._located():
             self.locate()
@@ -246,7 +241,7 @@ class Program:
         """
         from wsc.runtime.api import open_session
 
-        inputs = self._named(inputs)
+        inputs = self.named(inputs)
         self._save_for_runs()
         if not self._located():
             self.locate()
@@ -333,7 +328,12 @@ class Program:
 
         return draw(self.assembly, seed)
 
-    def _named(self, inputs: Any) -> Mapping[str, Any]:
+    def named(self, inputs: Any) -> Mapping[str, Any]:
+        """Inputs by name: the array alone stands for the one input that there is.
+
+        Raises:
+            InputError: there are several, or it is no array.
+        """
         if inputs is None or isinstance(inputs, Mapping):
             return inputs or {}
         from wsc.runtime.errors import InputError

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,31 +19,38 @@ from wsc.frontend.damage import graphs_of
 from wsc.frontend.load import read_proto
 from wsc.frontend.prepare import checkable, named, without_data
 from wsc.frontend.registry import find
+from wsc.frontend.source import read_model
+from wsc.isa.asked import dimension, option
 from wsc.isa.fabric import find_fabric
 
 
 def obstacles(
-    path: Path,
-    fabric: str | None,
+    model: Any,
+    fabric: Any,
     dims: Mapping[str, int],
     bind: Mapping[str, np.ndarray],
     precision: str,
 ) -> tuple[list[str], Program | None]:
     """What stops the model, one text each, and the program if nothing does.
 
+    model, fabric, dims, bind, precision: as for ``wsc.compile``.
+
     Raises:
         CompileError: there is no such file, or it is not an ONNX model.
         FabricError: there is no such fabric.
     """
-    proto = read_proto(path)
-    if fabric is not None:
-        find_fabric(fabric)
+    source = read_model(model)
+    path = source if isinstance(source, Path) else None
+    proto = read_proto(source) if isinstance(source, Path) else source
+    if isinstance(fabric, (str, PathLike)):
+        find_fabric(fspath(fabric))
     operators = _operators(proto)
-    found = [*_external_data(proto, path), *_dimensions(proto, dims, bind)]
+    outside = [] if path is None else _external_data(proto, path)
+    found = [*outside, *_dimensions(proto, dims, bind)]
     if found:
         return [*found, *operators, *_checker(proto, path, [*found, *operators])], None
     try:
-        program = compile_model(path, fabric, dict(dims), precision, dict(bind))
+        program = compile_model(source, fabric, dict(dims), precision, dict(bind))
     except UnsupportedOperators as error:
         return [str(error)], None  # those that have no lowering, and those that it refuses
     except CompileError as error:
@@ -49,11 +58,12 @@ def obstacles(
     return [], program
 
 
-def _checker(proto: onnx.ModelProto, path: Path, found: list[str]) -> list[str]:
+def _checker(proto: onnx.ModelProto, path: Path | None, found: list[str]) -> list[str]:
     """What ONNX's checker says, unless one of the findings already says why."""
-    seen = checkable(named(proto, str(path)))
+    seen = checkable(named(proto, str(path or proto.graph.name)))
+    whole = path is not None and seen is proto
     try:
-        onnx.checker.check_model(str(path) if seen is proto else without_data(seen))
+        onnx.checker.check_model(str(path) if whole else without_data(seen))
     except onnx.checker.ValidationError as error:
         reason = " ".join(str(error).split("\n\n==>")[0].split())
         explained = "No Op registered" in reason or any("external data" in text for text in found)
@@ -152,9 +162,9 @@ def _dimensions(
         if name not in symbols | places and name.rpartition(".")[0] not in open_inputs
     ]
     return [
-        *(f"--dim {name}: the model has no such dimension" for name in unknown),
+        *(f"{option('dim', name)}: the model has no such dimension" for name in unknown),
         *(
-            f"dimension {name!r} has no size ({', '.join(axes)}): --dim {name}=N"
+            f"dimension {name!r} has no size ({', '.join(axes)}): {dimension(name)}"
             for name, axes in found.items()
         ),
     ]

@@ -16,10 +16,14 @@ from wsc.isa.types import DType
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """The rectangle of tiles that a program is compiled for."""
+    """The rectangle of tiles that a program is compiled for.
+
+    spread: sizes of dimensions whose blocks along y lie at equal distances over all rows.
+    """
 
     width: int
     height: int
+    spread: frozenset[int] = frozenset()
 
     def count(self, axis: str) -> int:
         """Tiles along ``axis`` ("x" or "y")."""
@@ -38,7 +42,16 @@ def whole(size: int) -> Extent:
 
 def block(size: int, axis: str, mesh: Mesh) -> Extent:
     """Blocks of ``ceil(size / tiles)`` along ``axis``; the last tiles may hold fewer, or none."""
-    return Extent(size, axis, -(-size // mesh.count(axis)))
+    tiles = mesh.count(axis)
+    over = tiles if axis == "y" and size in mesh.spread else 0
+    return Extent(size, axis, -(-size // tiles), over=over)
+
+
+def room(extent: Extent, at: ExprLike | None = None) -> Expr:
+    """How many indices a tile has room for: none where its blocks lie apart and it has no block."""
+    if extent.over:
+        return beyond(extent, at) - start(extent, at)
+    return Int(extent.length)
 
 
 def is_plain(extent: Extent) -> bool:
@@ -59,7 +72,18 @@ def start(extent: Extent, at: ExprLike | None = None) -> Expr:
     if extent.axis is None:
         return Int(extent.offset)
     position = coordinate(extent.axis) if at is None else expr(at)
+    if extent.over:
+        blocks = extent.blocks
+        return (position * blocks + (extent.over - 1)) // extent.over * extent.step
     return position * extent.step + extent.offset
+
+
+def beyond(extent: Extent, at: ExprLike | None = None) -> Expr:
+    """The index behind the last that a tile has room for; in a tile without a block, its first."""
+    if extent.over and extent.axis:
+        position = coordinate(extent.axis) if at is None else expr(at)
+        return start(extent, position + 1)
+    return start(extent, at) + extent.length
 
 
 def valid(extent: Extent, mesh: Mesh, at: ExprLike | None = None) -> Expr:
@@ -73,6 +97,8 @@ def valid(extent: Extent, mesh: Mesh, at: ExprLike | None = None) -> Expr:
     if mesh.count(extent.axis) == 1:
         return Int(min(extent.size, extent.step))
     first = start(extent, at)
+    if extent.over:
+        return maximum(0, minimum(beyond(extent, at), extent.size) - first)
     return maximum(0, minimum(extent.step, extent.size - first))
 
 

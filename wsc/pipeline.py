@@ -20,6 +20,7 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.machine import strange
 from wsc.isa.program import Program
 from wsc.isa.types import DType
+from wsc.kernels.library import long_lines
 from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
 from wsc.passes.dump import IMPORT, Dump
@@ -83,7 +84,8 @@ def passes(
         # What is done once before addresses: it is there all the time.
         *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them
-        Emit(fabric, precision, model, work),  # kernels and the streams that they consume
+        # Kernels and the streams that they consume.
+        Emit(fabric, precision, model, work, long_lines(fabric) if resident else frozenset()),
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 

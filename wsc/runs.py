@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from wsc.comparison.compare import Comparison, Reference, compare_all
+from wsc.errors import CompileError
 from wsc.frontend.source import read_model
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
-from wsc.isa.shown import table_html
+from wsc.isa.shown import Facts, Shown, few
 from wsc.runtime.api import RunResult, ValuesResult
 from wsc.runtime.errors import Deadlock
 from wsc.runtime.store import as_array
@@ -25,19 +26,42 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
 
-__all__ = ["Comparisons", "Deadlock", "Ran", "Run", "ValuesRun", "known_run"]
+    from wsc.runtime.runs import Capture, Dump
+    from wsc.runtime.trace import TraceRequest
+
+__all__ = ["Comparisons", "Deadlock", "Ran", "Run", "RunOptions", "ValuesRun", "known_run"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class RunOptions(TypedDict, total=False):
+    """Options of a run with a clock, beside its engine; see ``wsc.runtime.run``."""
+
+    delays: int | None
+    max_cycles: int | None
+    max_memory: int | None
+    progress: Callable[[int, float], None] | None
+    compiling: Callable[[str], None] | None
+    shuffle: int | None
+    check_races: bool
+    trace: TraceRequest | None
+    windows: Sequence[tuple[int, int]]
+    causes: bool
+    captures: Sequence[Capture]
+    dumps: Sequence[Dump]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ran(Shown):
     """What was run: the program on its machine, with these inputs."""
 
     program: Program
     fabric: Fabric
     inputs: Mapping[str, Any]
 
+    def _facts(self) -> Facts:
+        return [("program", repr(self.program)), ("inputs", few(list(self.inputs)))]
 
-class Comparisons(tuple[Comparison, ...]):
+
+class Comparisons(Shown, tuple[Comparison, ...]):
     """Each output against the reference. It is true if all of them agree."""
 
     __slots__ = ()
@@ -55,11 +79,8 @@ class Comparisons(tuple[Comparison, ...]):
             for item in self
         ]
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return "\n".join(f"{head} {text}" for head, text in self._facts())
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,17 +89,22 @@ class Run(RunResult):
 
     ran: Ran | None = field(default=None, compare=False)
 
-    def heatmap(self, kind: str = "busy") -> HeatMap:
-        """A number for each tile: ``grid`` has them; shown, it is a map in characters or a picture.
+    def heatmap(self, kind: str = "busy", window: int | None = None) -> HeatMap:
+        """A number for each tile: ``grid`` has them; printed, it is a map, in a notebook a picture.
 
         kind: ``busy`` or ``stall``, cycles of main threads; ``links``, wavelets over the busiest
-        link; ``sram``, bytes.
+        link; ``sram``, bytes. window: the number of one of the ``windows`` of the run; None is all
+        of it.
 
         Raises:
-            CompileError: there is no such kind.
+            CompileError: there is no such kind or window.
         """
         assert self.ran is not None
-        return heat_map(kind, self.ran.program, self.ran.fabric, self.counters)
+        if window is not None and not 0 <= window < len(self.windows):
+            known = f"it has {len(self.windows)}" if self.windows else "run with windows=[...]"
+            raise CompileError(f"the run has no window {window}: {known}")
+        counters = self.counters if window is None else self.windows[window]
+        return heat_map(kind, self.ran.program, self.ran.fabric, counters)
 
     def compare(
         self,

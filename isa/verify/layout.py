@@ -8,7 +8,7 @@ import numpy as np
 
 from wsc.isa.code_size import code_bytes
 from wsc.isa.limits import MOST_CELLS, MOST_DRAWN, MOST_NUMBER
-from wsc.isa.program import EdgeTensor, Kind, Tensor
+from wsc.isa.program import EdgeTensor, Extent, Kind, Tensor
 from wsc.isa.types import Side, host_dtype
 from wsc.isa.verify.context import Context
 
@@ -97,6 +97,13 @@ def colors(context: Context) -> None:
         owner.setdefault(number, name)
 
 
+def _lies_apart(extent: Extent) -> bool:
+    """Whether blocks at equal distances have the form that they must have."""
+    if extent.axis is None or extent.step <= 0:
+        return False
+    return extent.length == extent.step and not extent.offset and extent.blocks <= extent.over
+
+
 def tensors(context: Context) -> None:
     """Tensors are aligned, hold their elements, and have layouts that the text can show."""
     for tensor in context.program.tensors:
@@ -105,6 +112,12 @@ def tensors(context: Context) -> None:
             need *= extent.length
             if extent.axis not in (None, "x", "y") or (extent.axis is None and extent.step):
                 context.say(f"'{tensor.name}' is laid along an axis that is not x or y", tensor)
+            elif extent.over and not _lies_apart(extent):
+                context.say(
+                    f"'{tensor.name}' lies over {extent.over} tiles: only blocks along x or y, "
+                    "without len and off, and no more of them than tiles, can",
+                    tensor,
+                )
         if tensor.bytes < need:
             context.say(
                 f"'{tensor.name}' needs {need} bytes in each tile and has {tensor.bytes}", tensor

@@ -90,7 +90,7 @@ class LanguageWriter(Writer):
         size = (self.task.batch, count or self.task.tokens)
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, size))
         if self.task.steps:
-            self._places()  # before the layers, which are then alike
+            self.places()  # before the layers, which are then alike
         return name
 
     def weight(self, name: str, shape: tuple[int, ...], deviation: float, mean: float = 0.0) -> str:
@@ -116,6 +116,19 @@ class LanguageWriter(Writer):
             self.known.add(name)
             self.constant(name, np.array(values, np.int64))
         return name
+
+    def once(self, name: str, values: NDArray[Any]) -> str:
+        """A constant that several layers read."""
+        if name not in self.known:
+            self.known.add(name)
+            self.constant(name, values)
+        return name
+
+    def several(
+        self, op: str, name: str, inputs: list[str], outputs: list[str], **attributes: Any
+    ) -> None:
+        """A node of several outputs."""
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
 
     def split(self, name: str, x: str, parts: int) -> list[str]:
         """Equal parts of the last dimension."""
@@ -338,7 +351,7 @@ class LanguageWriter(Writer):
     ) -> str:
         """Attention of one token, whose key and value are written into caches at its position."""
         shape, task = self.shape, self.task
-        here, seen = self._places()
+        here, seen = self.places()
         caches: list[str] = []
         size = (task.batch, shape.kv_heads, task.keys, shape.head_size)
         single = self.integers("cache.token", task.batch, shape.kv_heads, 1, shape.head_size)
@@ -365,7 +378,7 @@ class LanguageWriter(Writer):
             self.node("Add", after, name, self.constant("position.one", np.array([1], np.int32)))
         return name
 
-    def _places(self) -> tuple[str, str]:
+    def places(self) -> tuple[str, str]:
         """Where the token of a step is among those of a cache, [1, 1, keys, 1], and which of them
         it may look at, [1, keys]."""
         here, seen = "cache.here", "cache.seen"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import moved
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.messages import send_step
-from wsc.runtime.clocked.operands import FABRIC, account, startup
+from wsc.runtime.clocked.operands import account, startup
 from wsc.runtime.clocked.own import execute, queue_used, starts
 from wsc.runtime.clocked.recording import BUSY, record, waited
 from wsc.runtime.clocked.records import NEVER, Mode, Reason
-from wsc.runtime.tables import Kind
+from wsc.runtime.tables import FABRIC, Kind
 
 MOST_AT_ONCE = 1 << 20  # steps of an instruction that is executed whole when it starts
 
@@ -122,7 +122,7 @@ def step_index(s: Machine, thread: int, level: int) -> None:
 
 
 @kernel
-def starts_group(s: Machine, thread: int, advance: int, level: int) -> bool:
+def takes_here(s: Machine, thread: int, advance: int, level: int) -> bool:
     """Whether an operand that advances with fewer dimensions takes a new wavelet here."""
     gone_on = 0
     for d in range(advance, level):
@@ -131,7 +131,7 @@ def starts_group(s: Machine, thread: int, advance: int, level: int) -> bool:
 
 
 @kernel
-def ends_group(s: Machine, thread: int, advance: int, level: int) -> bool:
+def puts_here(s: Machine, thread: int, advance: int, level: int) -> bool:
     """Whether an output that advances with fewer dimensions leaves with this row."""
     for d in range(advance, level):
         if s.unit_index[thread, d] != s.unit_extent[thread, d] - 1:

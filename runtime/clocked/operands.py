@@ -18,9 +18,8 @@ from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.own import hold
 from wsc.runtime.clocked.records import OPERANDS, Counts, Fault
 from wsc.runtime.routes import Scol
-from wsc.runtime.tables import DTYPES, MAX_DIMS, TYPE_INDEX
+from wsc.runtime.tables import DTYPES, FABRIC, MAX_DIMS, MEMORY, TYPE_INDEX
 
-MEMORY, FABRIC, INTEGER, REAL = 0, 1, 2, 3  # kinds of operands
 I32 = TYPE_INDEX[DType.I32]
 COMPUTES = np.array([row.timing in COMPUTING for row in TABLE])
 ACCUMULATES = np.array([row.accumulates for row in TABLE])

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsc.isa.table import TABLE, Timing
 from wsc.isa.types import DType
-from wsc.runtime.clocked.operands import ELEMENT_BYTES, MEMORY
+from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.clocked.records import (
     BUFFER,
     DYNAMIC_CELL,
@@ -36,19 +36,18 @@ from wsc.runtime.observations.records import (
 from wsc.runtime.observations.tracing import trace_tables, trace_window, traced_statements
 from wsc.runtime.routes import FIFO, POSITION, SLOT
 from wsc.runtime.runs import Options
-from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE, Qcol
+from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE
 from wsc.runtime.tables import (
     COUNTED,
     MAX_DIMS,
+    MEMORY,
     OPERAND,
     REFERENCE,
     REGION,
     ROW,
     TIMING,
     TYPE_INDEX,
-    Col,
     Kind,
-    Ocol,
     as_columns,
     as_records,
     by_name,
@@ -63,7 +62,7 @@ def numbers(image: Image, units: int, options: Options) -> dict[str, int]:
     """Numbers of the fabric and of the run, by the names of their fields."""
     fabric, program, schedule = image.fabric, image.program, image.schedule
     ports = 2 * (program.width + program.height)
-    queues = int((schedule.queues[:, Qcol.END] > 0).sum())
+    queues = int((by_name(schedule.queues, QUEUE).end > 0).sum())
     return {
         "now": -1,
         "credit_time": -1,
@@ -123,22 +122,18 @@ def code(image: Image) -> Tables:
 
 def _traits(image: Image) -> np.ndarray:
     """What each step of each vector instruction adds to counters."""
-    rows, operands = image.code.rows.tolist(), image.code.operands.tolist()
+    rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
     table = np.zeros(max(len(rows), 1), TRAIT)
-    for number, row in enumerate(rows):
-        if row[Col.KIND] != Kind.VECTOR:
-            continue
-        counts = Counts.ELEMENTS
-        macs = TABLE[row[Col.OPCODE]].macs
-        if macs:
-            counts = Counts.MACS_F16 if row[Col.DTYPE] == F16 else Counts.MACS_F32
-        first, size = row[Col.OPERANDS], 0
-        for place in range(first, first + row[Col.COUNT]):
-            if operands[place][Ocol.KIND] == MEMORY:
-                # What is accumulated in memory is read and written.
-                twice = place == first and TABLE[row[Col.OPCODE]].accumulates
-                size += int(ELEMENT_BYTES[operands[place][Ocol.TYPE]]) * (2 if twice else 1)
-        table[number] = counts, macs, size
+    for number in np.flatnonzero(rows.kind == Kind.VECTOR).tolist():
+        row = rows[number]
+        instruction, counts = TABLE[row.opcode], Counts.ELEMENTS
+        if instruction.macs:
+            counts = Counts.MACS_F16 if row["dtype"] == F16 else Counts.MACS_F32
+        # What is accumulated in memory is read and written.
+        mine = operands[row.operands : row.operands + row.count]
+        sizes = np.where(mine.kind == MEMORY, ELEMENT_BYTES[mine.type], 0)
+        size = int(sizes.sum() + (sizes[0] if instruction.accumulates else 0))
+        table[number] = counts, instruction.macs, size
     return table
 
 

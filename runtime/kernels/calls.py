@@ -1,33 +1,17 @@
-"""What kernels call that is not written in Python, and value functions as kernels."""
+"""What kernels call that is not written in Python."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
-from wsc.runtime.kernels.translate import INT, NOTHING, REAL, Elements, Function, Intrinsic, Value
+from wsc.runtime.kernels.translate import INT, NOTHING, REAL, Elements, Intrinsic, Value
 
 NAN: Any = np.float32(np.nan)
 """The NaN that arithmetic gives: quiet, positive, without a payload."""
-
-
-class OfReals:
-    """A value function of f32, for kernels to call."""
-
-    def __init__(self, function: Callable[..., Any], count: int) -> None:
-        self.compiled = Function(function, (REAL,) * count, REAL)
-
-    def __call__(self, *_values: float) -> float:
-        """Kernels alone call it."""
-        raise TypeError(f"'{self.compiled.name}' is called by kernels alone")
-
-
-def of_reals(function: Callable[..., Any], count: int) -> OfReals:
-    """Compile a value function of ``count`` f32; each operation of it is rounded to f32."""
-    return OfReals(function, count)
 
 
 # --- what kernels call that is not written in Python ----------------------------------------

@@ -28,11 +28,12 @@ from wsc.runtime.kernels.words import WORDS
 # --- types --------------------------------------------------------------------------------
 
 INT, TRUTH, REAL, NOTHING = ir.IntType(64), ir.IntType(1), ir.FloatType(), ir.VoidType()
+DOUBLE = ir.DoubleType()  # of value functions alone
 POINTER = ir.PointerType()
 INT_BYTES = 8
 LANES = ir.VectorType(INT, WORDS)
 _BYTE = ir.IntType(8)
-_NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL, LANES)
+_NUMBERS: tuple[Any, ...] = (INT, TRUTH, REAL, DOUBLE, LANES)
 PAIR = ir.LiteralStructType([INT, INT])
 FLAT = 0  # columns of a table of one dimension
 
@@ -93,7 +94,9 @@ class Intrinsic:
 class Function:
     """A function to be translated. outer: Python calls it too.
 
-    declared: it has no body; what is translated in its place is the library's own.
+    declared: it has no body; what is translated in its place is the library's own. emit: fills
+    LLVM's function; without it, that is done from the source. label: its name, if it has another
+    than the function of Python.
     """
 
     function: Callable[..., Any]
@@ -101,11 +104,13 @@ class Function:
     gives: Any
     outer: bool = False
     declared: bool = False
+    emit: Callable[[Translator, Function, Any], None] | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """As people know it."""
-        return self.function.__name__
+        return self.label or self.function.__name__
 
 
 _ANNOTATIONS: dict[str, Any] = {
@@ -159,7 +164,8 @@ class Translator:
             self.add(function)
         while self._waiting:
             function = self._waiting.pop()
-            _Body(self, function, self._made[function]).translate()
+            emit = function.emit or translate_source
+            emit(self, function, self._made[function])
         return str(self.module)
 
     def add(self, function: Function) -> Any:
@@ -216,9 +222,14 @@ class Translator:
 
 @cache
 def _definitions(file: str) -> dict[str, ast.FunctionDef]:
-    """The functions of a source file, by name."""
+    """The functions of a source file, by name, those within others too."""
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def translate_source(translator: Translator, function: Function, made: Any) -> None:
+    """Fill LLVM's function with a kernel's own lines."""
+    Body(translator, function, made).translate()
 
 
 # --- one function -------------------------------------------------------------------------
@@ -243,8 +254,8 @@ _RELATIONS: dict[type[ast.cmpop], str] = {
 }
 
 
-class _Body:
-    """Translates the body of one function."""
+class Body:
+    """Translates the body of one kernel."""
 
     def __init__(self, translator: Translator, function: Function, made: Any) -> None:
         self.translator, self.function, self.made = translator, function, made

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.program import Direction, Location
-from wsc.isa.shown import named
+from wsc.isa.shown import Facts, Shown, named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.nodes import statements_of
@@ -25,10 +25,11 @@ from wsc.runtime.stops import coordinates
 from wsc.runtime.tables import COUNTED
 
 EDGE = "the edge"
+FEW = 3  # waits that are shown
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+@dataclass(frozen=True, slots=True, repr=False)
+class Place(Shown):
     """What does something, and where that stands in the text.
 
     doer: a tile, with its stream unit if it is one, or the edge. text: the instruction, or the
@@ -40,6 +41,9 @@ class Place:
     text: str
     node: str
 
+    def _facts(self) -> Facts:
+        return [("who", self.doer), ("line", f"{self.where.line}"), ("what", self.text)]
+
     def as_dict(self) -> dict[str, Any]:
         """The place, ready for JSON."""
         return {
@@ -50,8 +54,8 @@ class Place:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+@dataclass(frozen=True, slots=True, repr=False)
+class Wait(Shown):
     """Cycles that one doer waited at one line for one thing, and who was late with it.
 
     late: the place of that deed; None if it is older than what was kept, or nobody's: the place
@@ -63,6 +67,16 @@ class Wait:
     late: Place | None
     cycles: int
     ended: bool = True
+
+    def _facts(self) -> Facts:
+        late = "nobody" if self.late is None else f"{self.late.doer}, line {self.late.where.line}"
+        return [
+            ("who", self.place.doer),
+            ("line", f"{self.place.where.line}"),
+            ("waited for", self.waited_for),
+            ("cycles", f"{self.cycles:,}"),
+            ("late was", late),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The wait, ready for JSON."""
@@ -76,8 +90,8 @@ class Wait:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@dataclass(frozen=True, slots=True, repr=False)
+class Step(Shown):
     """A part of a chain: what a place did from cycle ``begin`` to ``end`` that the rest waited for.
 
     waited_for: what it waited for until ``begin``; empty if it only went on. way: the cycles
@@ -89,6 +103,14 @@ class Step:
     end: int
     way: int
     waited_for: str
+
+    def _facts(self) -> Facts:
+        return [
+            ("who", self.place.doer),
+            ("line", f"{self.place.where.line}"),
+            ("cycles", f"{self.begin:,} to {self.end:,}"),
+            ("way", f"{self.way:,}"),
+        ]
 
     @property
     def cycles(self) -> int:
@@ -106,8 +128,8 @@ class Step:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+@dataclass(frozen=True, slots=True, repr=False)
+class Why(Shown):
     """Who waited for whom.
 
     subject: of what this tells. waits: the longest first. steps: the chain behind the longest wait,
@@ -118,6 +140,14 @@ class Why:
     subject: str
     waits: tuple[Wait, ...]
     steps: tuple[Step, ...]
+
+    def _facts(self) -> Facts:
+        waits = [
+            (f"{wait.cycles:,} cycles", f"{wait.place.doer} waited for {wait.waited_for}")
+            for wait in self.waits[:FEW]
+        ]
+        chain = f"{len(self.steps):,} steps, cycles {self.begins:,} to {self.ends:,}"
+        return [("subject", self.subject), ("chain", chain), *waits]
 
     @property
     def begins(self) -> int:
@@ -155,8 +185,8 @@ class Why:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Causes:
+@dataclass(frozen=True, slots=True, repr=False)
+class Causes(Shown):
     """The events that an engine has kept, by number, and the doers: units, then edge queues.
 
     open: waits that had not ended when the run did, as events that nobody has caused.
@@ -169,6 +199,9 @@ class Causes:
     units: int
     cycles: int
     _places: dict[tuple[int, ...], Place] = field(default_factory=dict)
+
+    def _facts(self) -> Facts:
+        return [("events", f"{len(self.events):,}"), ("cycles", f"{self.cycles:,}")]
 
     def why(
         self, tile: tuple[int, int] | None = None, node: str | None = None, line: int | None = None

@@ -16,9 +16,8 @@ from wsc.isa.types import DType
 from wsc.runtime.counters import ColorLinks, Counters, Stall
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
-from wsc.runtime.tables import COUNTED, Kind, Ocol
+from wsc.runtime.tables import COUNTED, FABRIC, Kind, Ocol
 
-FABRIC = 1  # kind of an operand
 _QUEUES = (Reason.INPUT, Reason.OUTPUT)  # columns of ``Observations.stalls``
 _COLUMN = {  # of the counters of a tile
     Reason.INPUT: "input",
@@ -42,7 +41,10 @@ def collect(image: Image, seen: Observations, cycles: int) -> Counters:
 
     colors = _colors(image, seen, waited, shape)
     macs = int(table["macs_f32"].sum()), int(table["macs_f16"].sum())
-    dynamic = seen.dynamic_links if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    # The run may go on: what is counted here does not go on with it.
+    dynamic = (
+        seen.dynamic_links.copy() if image.code.sends else np.zeros((image.tiles, 5), np.int64)
+    )
     return Counters(
         cycles=cycles,
         busy=grid(busy),

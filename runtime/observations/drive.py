@@ -12,19 +12,21 @@ from wsc.runtime.observations import deadlock
 from wsc.runtime.observations.collect import collect
 from wsc.runtime.observations.interrupts import observed_run
 from wsc.runtime.observations.records import NEVER, Observations, Status
+from wsc.runtime.observations.watching import Watch
 from wsc.runtime.runs import Options
 
 _SLICE_SECONDS = 0.25
 _MOST_WORK = 1 << 40  # the loops return before that when they have done much
 
-Slice = Callable[[int], int]
-"""Runs for so much work (of the engine's own unit) and returns the loop's status."""
+Slice = Callable[[int, int], int]
+"""Runs for so much work (of the engine's own unit), up to a cycle; returns the loop's status."""
 
 
 def drive(
     image: Image,
     seen: Observations,
     options: Options,
+    watch: Watch,
     step: Slice,
     first: int,
     go_over: Callable[[], int],
@@ -33,38 +35,46 @@ def drive(
 ) -> tuple[int, Counters]:
     """Run to the end: its cycles and counters.
 
-    first: work of the first slice; the later ones take about a quarter of a second.
-    go_over: runs the cycle of the limit too and returns the loop's status, RUNNING if more is left.
-    settle: brings counts that the engine keeps otherwise into what is seen. look: see
-    ``observed_run``.
+    watch: where the run is to stand in between. first: work of the first slice; the later ones
+    take about a quarter of a second. go_over: runs the cycle of the limit too and returns the
+    loop's status, RUNNING if more is left. settle: brings counts that the engine keeps otherwise
+    into what is seen. look: see ``observed_run``.
 
     Raises:
         ExecutionFault, Deadlock, CycleLimit, Race, Interrupted: the run did not end well.
     """
-    with observed_run(image, seen, look):
-        return _drive(image, seen, options, step, first, go_over, settle)
+    with observed_run(image, seen, watch, look):
+        return _drive(image, seen, options, watch, step, first, go_over, settle)
 
 
 def _drive(
     image: Image,
     seen: Observations,
     options: Options,
+    watch: Watch,
     step: Slice,
     first: int,
     go_over: Callable[[], int],
     settle: Callable[[], None],
 ) -> tuple[int, Counters]:
     now, limit, work = seen.now[0], options.max_cycles or NEVER, first
+
+    def counted(cycles: int) -> Counters:
+        return collect(image, seen, cycles)
+
     while True:
+        # The run stands where it is to be looked at; what is there counts as it does at a limit.
+        until = min(watch.next(), limit)
         before = time.perf_counter()
-        status = step(work)
+        status = step(work, until)
         spent = time.perf_counter() - before
         if status == Status.FAULTED:
             message, where = deadlock.describe_fault(image, seen)
             raise ExecutionFault(message, int(now["now"]), where)
         if now["now"] >= limit:
             settle()
-            counters = collect(image, seen, limit)
+            counters = counted(limit)
+            watch.end(limit, counters)
             # Threads that reach their end in the cycle of the limit need no cycle of it.
             if not deadlock.drained(seen) or go_over() != Status.QUIET or now["last"] >= limit:
                 raise CycleLimit(f"the run did not end within {limit} cycles", limit, counters)
@@ -74,11 +84,19 @@ def _drive(
             if not deadlock.finished(image, seen):
                 settle()
                 told = deadlock.report(image, seen, cycles)
-                raise Deadlock(told, cycles, counters=collect(image, seen, cycles))
+                counters = counted(cycles)
+                watch.end(cycles, counters)
+                raise Deadlock(told, cycles, counters=counters)
             if options.progress is not None:
                 options.progress(cycles, 1.0)
             settle()
-            return cycles, collect(image, seen, cycles)
+            counters = counted(cycles)
+            watch.end(cycles, counters)
+            return cycles, counters
+        if now["now"] >= until:
+            settle()
+            watch.look(until, counted)
+            continue
         if options.progress is not None:
             total = image.schedule.elements
             options.progress(int(now["now"]), int(now["moved"]) / total if total else 0.0)

@@ -13,11 +13,15 @@ from wsc.runtime.errors import CycleLimit, Deadlock, Interrupted, RuntimeFault, 
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import Mode, Observations
 from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.observations.watching import Watch
 
 
 @contextmanager
 def observed_run(
-    image: Image, seen: Observations, look: Callable[[RuntimeFault | None], None]
+    image: Image,
+    seen: Observations,
+    watch: Watch,
+    look: Callable[[RuntimeFault | None], None],
 ) -> Generator[None]:
     """Turn what was noted into errors when the block ends, however it does.
 
@@ -32,7 +36,8 @@ def observed_run(
         raise Interrupted(_standing(image, seen)) from None
     except RuntimeFault as error:
         if isinstance(error, (CycleLimit, Deadlock)) and error.cycle is not None:
-            error.trace = read_trace(image, seen, error.cycle)
+            error.trace = read_trace(image, seen, error.cycle, network=watch.network())
+            error.windows = watch.windows()
         look(error)
         raise
     look(None)

@@ -10,6 +10,7 @@ from wsc.runtime.nodes import statements_of
 from wsc.runtime.observations.causes import Causes
 from wsc.runtime.observations.collect import collect_statements
 from wsc.runtime.observations.records import ENTRY, NEVER, TRACED, Observations, Reason
+from wsc.runtime.observations.watching import Network
 from wsc.runtime.runs import Options
 from wsc.runtime.trace import Trace, UnitTrace
 
@@ -46,7 +47,11 @@ def traced_statements(image: Image, options: Options) -> np.ndarray:
 
 
 def read_trace(
-    image: Image, seen: Observations, cycles: int, causes: Causes | None = None
+    image: Image,
+    seen: Observations,
+    cycles: int,
+    causes: Causes | None = None,
+    network: Network | None = None,
 ) -> Trace | None:
     """Take the recorded entries out of an engine's state; None when nothing was asked for.
 
@@ -70,7 +75,7 @@ def read_trace(
         tile, number = divmod(me, seen.units)
         units.append(UnitTrace(tile, number, entries, lost, since))
     statements = collect_statements(image, seen, cycles)
-    return Trace(image, tuple(units), statements, cycles, (begin_at, end_at), causes)
+    return Trace(image, tuple(units), statements, cycles, (begin_at, end_at), causes, network)
 
 
 def _is_open(seen: Observations, unit: np.void) -> bool:

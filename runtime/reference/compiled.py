@@ -15,9 +15,9 @@ from wsc.runtime.kernels.calls import (
     integers_at,
     longs_at,
     look,
-    of_reals,
     operate,
 )
+from wsc.runtime.kernels.elements import of_reals
 from wsc.runtime.kernels.library import Library
 from wsc.runtime.kernels.library import Machine as _Machine
 from wsc.runtime.reference.records import TABLES

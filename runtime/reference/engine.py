@@ -10,6 +10,7 @@ from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import NEVER, Status
 from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.observations.watching import Watch
 from wsc.runtime.reference.captured import memory_of, read_captures
 from wsc.runtime.reference.chains import read_causes
 from wsc.runtime.reference.compiled import LIBRARY
@@ -32,11 +33,12 @@ class ReferenceEngine:
         machine, _kept = make_machine(image, inputs | outputs, options)
         seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
 
+        watch = Watch(image, seen, options)
         waiting = sorted(range(len(options.dumps)), key=lambda i: options.dumps[i].cycle)
         dumped: dict[int, np.ndarray] = {}
 
-        def step(cycles: int) -> int:
-            until = min(max(int(now["now"][0]), 0) + cycles, limit)
+        def step(cycles: int, until: int) -> int:
+            until = min(max(int(now["now"][0]), 0) + cycles, until)
             if waiting:
                 until = min(until, options.dumps[waiting[0]].cycle)
             status = run_until(machine, until)
@@ -59,13 +61,14 @@ class ReferenceEngine:
             refuse_races(image, machine, error)
 
         first = max(_FIRST_SLICE // image.tiles, 1)
-        cycles, counters = drive(image, seen, options, step, first, go_over, look=look)
+        cycles, counters = drive(image, seen, options, watch, step, first, go_over, look=look)
         causes = read_causes(image, machine, cycles) if options.causes else None
         return Outcome(
             outputs,
             cycles,
             counters,
-            read_trace(image, seen, cycles, causes),
+            read_trace(image, seen, cycles, causes, watch.network()),
+            watch.windows(),
             causes,
             read_captures(image, machine, options.captures),
             tuple(dumped[number] for number in range(len(options.dumps))),

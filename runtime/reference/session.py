@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.isa.program import Location, Tensor
-from wsc.isa.shown import named
-from wsc.isa.types import Side
+from wsc.isa.shown import Facts, Shown, named
 from wsc.runtime.clocked.tables import observe
 from wsc.runtime.code import window
 from wsc.runtime.errors import RuntimeFault
@@ -53,11 +52,18 @@ class QueueState:
     note: str = ""
 
 
-class Session:
+class Session(Shown):
     """A run of an image, from before its first cycle on.
 
     inputs: flat arrays of the fabric's types, as engines take them. outputs: what left so far.
     """
+
+    def _facts(self) -> Facts:
+        return [
+            ("program", repr(self.image.program)),
+            ("cycle", f"{self.cycle:,}"),
+            *([("ended", self.ending())] if self.ended else []),
+        ]
 
     def __init__(self, image: Image, inputs: Mapping[str, np.ndarray], options: Options) -> None:
         LIBRARY.prepare(options.compiling)
@@ -201,16 +207,9 @@ class Session:
         return QueueState(color, kind, values, depth, note)
 
     def _position(self, slot: int) -> str:
-        slots = self._seen.slots
-        position = int(slots.first[slot] + slots.position[slot])
-        place = self._seen.positions[position]
-        receive, send = int(place.accept), int(place.send)
-        sides = list(Side)
-        ways = ", ".join(side.value for side in sides if send >> side.index & 1)
-        receives = next(side.value for side in sides if side.index == receive)
-        of = int(slots.positions[slot])
-        head = f"{receives} -> {ways}"
-        return head + (f", position {int(slots.position[slot]) + 1} of {of}" * (of > 1))
+        position, of = (int(self._seen.slots[name][slot]) for name in ("position", "positions"))
+        head = self.image.routes.way(slot, position)
+        return head + (f", position {position + 1} of {of}" * (of > 1))
 
     def memory(self, tile: int) -> np.ndarray:
         """The bytes of a tile's SRAM, as a view."""

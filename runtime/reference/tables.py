@@ -10,6 +10,7 @@ from wsc.isa.program import Kind as Edge
 from wsc.isa.types import DType
 from wsc.runtime.clocked.tables import Tables, code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
+from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.reference.captured import capture_tables
 from wsc.runtime.reference.chains import cause_tables
 from wsc.runtime.reference.compiled import Machine
@@ -23,7 +24,6 @@ from wsc.runtime.reference.records import (
 from wsc.runtime.runs import Options
 from wsc.runtime.tables import TYPE_INDEX
 from wsc.runtime.values.build import HALF, fabric_words, literals, wanted_operations
-from wsc.runtime.values.operations import domains, operations
 
 F16 = TYPE_INDEX[DType.F16]
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import block, head_cell, pop, room
 from wsc.runtime.clocked.instructions import (
     begin,
-    ends_group,
     finish,
+    puts_here,
     resume,
     spend,
-    starts_group,
     step_index,
     step_send,
+    takes_here,
 )
-from wsc.runtime.clocked.operands import FABRIC, account, row_level
+from wsc.runtime.clocked.operands import account, row_level
 from wsc.runtime.reference.basics import push, ready, wake_output
 from wsc.runtime.reference.causes import counts, ends, goes_on, looks_again, sends, takes_wavelet
 from wsc.runtime.reference.compiled import Machine, kernel
 from wsc.runtime.reference.races import put, took, touch_steps
 from wsc.runtime.reference.records import Mode, Reason
 from wsc.runtime.reference.vectors import VISIT_STEPS, steps
+from wsc.runtime.tables import FABRIC
 
 # --- the core's queues --------------------------------------------------------------------
 
@@ -75,11 +76,11 @@ def row_ready(s: Machine, unit: int, thread: int, row: int, t: int) -> bool:
         if operand.kind != FABRIC:
             continue
         if number > 0:
-            takes = starts_group(s, thread, operand.advance, level)
+            takes = takes_here(s, thread, operand.advance, level)
             if takes and not has_wavelet(s, unit, thread, slot, t):
                 return False
         else:
-            emits = ends_group(s, thread, operand.advance, level)
+            emits = puts_here(s, thread, operand.advance, level)
             if emits and not has_room(s, unit, thread, slot, t):
                 return False
     return True
@@ -91,7 +92,7 @@ def take_inputs(s: Machine, tile: int, thread: int, row: int, t: int) -> None:
     level, first = s.rows[row].level, s.rows[row].operands
     for number in range(1, s.rows[row].count):
         operand, slot = s.operands[first + number], s.unit_slot[thread, number]
-        if operand.kind != FABRIC or not starts_group(s, thread, operand.advance, level):
+        if operand.kind != FABRIC or not takes_here(s, thread, operand.advance, level):
             continue
         queue = s.slots[slot].input
         head = head_cell(s, queue)
@@ -122,7 +123,7 @@ def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> 
     last = steps(s, tile, row, thread, level)
     # The output enters its queue then too.
     slot = s.unit_slot[thread, 0]
-    if slot >= 0 and ends_group(s, thread, s.operands[s.rows[row].operands].advance, level):
+    if slot >= 0 and puts_here(s, thread, s.operands[s.rows[row].operands].advance, level):
         emit(s, thread, slot, last, 0, t)
         if s.now[0].races != 0:
             put(s, tile, thread, row, slot)

@@ -10,7 +10,7 @@ from wsc.isa.types import DType
 from wsc.isa.values import MOVES, VALUES, Class
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import fault
-from wsc.runtime.clocked.operands import INTEGER, MEMORY, reference
+from wsc.runtime.clocked.operands import reference
 from wsc.runtime.reference.compiled import (
     LIBRARY,
     NAN,
@@ -24,7 +24,7 @@ from wsc.runtime.reference.compiled import (
 )
 from wsc.runtime.reference.races import touch_steps
 from wsc.runtime.reference.records import OPERANDS, Fault
-from wsc.runtime.tables import TYPE_INDEX
+from wsc.runtime.tables import INTEGER, MEMORY, TYPE_INDEX
 
 PRODUCTS = np.array([row.inner is Inner.PRODUCTS for row in TABLE])
 F16, I32 = TYPE_INDEX[DType.F16], TYPE_INDEX[DType.I32]

@@ -6,47 +6,43 @@ from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import block, fold, head_cell, pop, room, schedule, unlink
 from wsc.runtime.clocked.instructions import (
     begin,
-    ends_group,
     finish,
+    puts_here,
     resume,
     spend,
-    starts_group,
     step_index,
     step_send,
+    takes_here,
 )
-from wsc.runtime.clocked.operands import FABRIC, account, reference, row_level
+from wsc.runtime.clocked.operands import account, reference, row_level
 from wsc.runtime.clocked.records import FRAME, OPERANDS, UNIT
 from wsc.runtime.clocked.threads import loop_place, register_place, sequence, stopped
 from wsc.runtime.kernels.calls import LINE, prefetch
-from wsc.runtime.kernels.lanes import Lanes, word
-from wsc.runtime.kernels.words import WORD
 from wsc.runtime.observations.records import TALLY
 from wsc.runtime.routes import SLOT
-from wsc.runtime.tables import Kind
+from wsc.runtime.tables import FABRIC, Kind
 from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
-from wsc.runtime.time.edge import set_lane
-from wsc.runtime.time.groups import ALONE, join, meets
-from wsc.runtime.time.records import NEVER, STATION, TILE, WHEEL, Mode, Reason, place_of
-from wsc.runtime.time.stations import activate
+from wsc.runtime.time.groups import join
+from wsc.runtime.time.members import meets
+from wsc.runtime.time.records import ALONE, NEVER, STATION, TILE, WHEEL, Mode, Reason, place_of
+from wsc.runtime.time.stations import activate, mark
+from wsc.runtime.time.tiles import has, lane_of
 
 NEAR = 4  # tiles to be visited before one whose work is fetched from memory
 TAKEN, PUT = place_of(STATION, "taken"), place_of(STATION, "put")
 READERS, WRITERS = place_of(STATION, "readers"), place_of(STATION, "writers")
 
 
-@kernel
-def has(which: Lanes, lane: int) -> bool:
-    """Whether a lane is set."""
-    return (word(which, lane // WORD) >> (lane % WORD)) & 1 != 0
+# --- the queues of a core -------------------------------------------------------------------
 
 
 @kernel
 def wavelet_there(s: Machine, slot: int, t: int) -> bool:
     """Whether a core can take a wavelet from its input queue."""
     if s.slots[slot].guided == 0:
-        a, lane = s.stations[s.slot_station[slot]], s.tile_lane[s.slots[slot].tile]
-        return has(a.in_has & ~a.taken, lane)
+        router = s.stations[s.slot_station[slot]]
+        return has(router.in_has & ~router.taken, lane_of(s, slot))
     queue = s.slots[slot].input
     return s.fifos[queue].count > 0 and s.cells[head_cell(s, queue)].time <= t
 
@@ -55,8 +51,8 @@ def wavelet_there(s: Machine, slot: int, t: int) -> bool:
 def room_there(s: Machine, slot: int, t: int) -> bool:
     """Whether a core can put a wavelet into its output queue."""
     if s.slots[slot].guided == 0:
-        a, lane = s.stations[s.slot_station[slot]], s.tile_lane[s.slots[slot].tile]
-        return has(a.out_room & ~a.put, lane)
+        router = s.stations[s.slot_station[slot]]
+        return has(router.out_room & ~router.put, lane_of(s, slot))
     return room(s, s.slots[slot].output, t)
 
 
@@ -67,8 +63,7 @@ def await_wavelet(s: Machine, thread: int, unit: int, slot: int, t: int) -> None
     meets(s, s.slots[slot].reader, unit)
     s.slots[slot].reader = unit
     if s.slots[slot].guided == 0:
-        tile = s.slots[slot].tile
-        set_lane(s, s.slot_station[slot], READERS, s.tile_lane[tile])
+        mark(s, s.slot_station[slot], READERS, lane_of(s, slot))
         activate(s, s.slot_station[slot], t)
         return
     queue = s.slots[slot].input
@@ -83,8 +78,7 @@ def await_room(s: Machine, thread: int, unit: int, slot: int, t: int) -> None:
     meets(s, s.slots[slot].writer, unit)
     s.slots[slot].writer = unit
     if s.slots[slot].guided == 0:
-        tile = s.slots[slot].tile
-        set_lane(s, s.slot_station[slot], WRITERS, s.tile_lane[tile])
+        mark(s, s.slot_station[slot], WRITERS, lane_of(s, slot))
         activate(s, s.slot_station[slot], t)
 
 
@@ -95,7 +89,7 @@ def take(s: Machine, slot: int, unit: int, t: int) -> None:
     s.slots[slot].reader = -1
     if s.slots[slot].guided == 0:
         station = s.slot_station[slot]
-        set_lane(s, station, TAKEN, s.tile_lane[s.slots[slot].tile])
+        mark(s, station, TAKEN, lane_of(s, slot))
         activate(s, station, t)
         return
     pop(s, s.slots[slot].input, t)
@@ -111,7 +105,7 @@ def put(s: Machine, slot: int, unit: int, control: int, t: int) -> None:
     queue = s.slots[slot].output
     if s.slots[slot].guided == 0:
         station = s.slot_station[slot]
-        set_lane(s, station, PUT, s.tile_lane[s.slots[slot].tile])
+        mark(s, station, PUT, lane_of(s, slot))
         activate(s, station, t)
         s.fifos[queue].pushed += 1
         return
@@ -119,19 +113,26 @@ def put(s: Machine, slot: int, unit: int, control: int, t: int) -> None:
     list_slot(s, slot)
 
 
+# --- a row ----------------------------------------------------------------------------------
+
+
 @kernel
 def row_ready(s: Machine, unit: int, thread: int, row: int, t: int) -> bool:
     """Whether every queue lets the row start; otherwise the unit waits for the first."""
-    level, operand = s.rows[row].level, s.rows[row].operands
-    for turn in range(1, s.rows[row].count + 1):
-        k = turn if turn < s.rows[row].count else 0
-        if s.operands[operand + k].kind != FABRIC:
+    instruction = s.rows[row]
+    level = instruction.level
+    # The sources in their order, then the destination, which is operand 0.
+    for turn in range(1, instruction.count + 1):
+        number = turn if turn < instruction.count else 0
+        operand = s.operands[instruction.operands + number]
+        if operand.kind != FABRIC:
             continue
-        advance, slot = s.operands[operand + k].advance, s.unit_slot[thread, k]
-        if k > 0 and starts_group(s, thread, advance, level) and not wavelet_there(s, slot, t):
-            await_wavelet(s, thread, unit, slot, t)
-            return False
-        if k == 0 and ends_group(s, thread, advance, level) and not room_there(s, slot, t):
+        slot = s.unit_slot[thread, number]
+        if number > 0:
+            if takes_here(s, thread, operand.advance, level) and not wavelet_there(s, slot, t):
+                await_wavelet(s, thread, unit, slot, t)
+                return False
+        elif puts_here(s, thread, operand.advance, level) and not room_there(s, slot, t):
             await_room(s, thread, unit, slot, t)
             return False
     return True
@@ -142,21 +143,22 @@ def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> 
     """Start one row of an instruction, if its queues allow."""
     if not row_ready(s, unit, thread, row, t):
         return
-    level = row_level(s, row)
-    operand = s.rows[row].operands
-    for k in range(1, s.rows[row].count):
-        fabric = s.operands[operand + k].kind == FABRIC
-        if fabric and starts_group(s, thread, s.operands[operand + k].advance, level):
-            take(s, s.unit_slot[thread, k], unit, t)
-    slot = s.unit_slot[thread, 0]
-    if slot >= 0 and ends_group(s, thread, s.operands[operand].advance, level):
+    instruction, state, level = s.rows[row], s.unit[thread], row_level(s, row)
+    # It takes the wavelets of its sources now. Its result is in the output queue in the next cycle,
+    # whatever the row takes.
+    for number in range(1, instruction.count):
+        operand = s.operands[instruction.operands + number]
+        if operand.kind == FABRIC and takes_here(s, thread, operand.advance, level):
+            take(s, s.unit_slot[thread, number], unit, t)
+    slot, result = s.unit_slot[thread, 0], s.operands[instruction.operands]
+    if slot >= 0 and puts_here(s, thread, result.advance, level):
         put(s, slot, unit, 0, t)
-    account(s, tile, row, thread, s.unit[thread].steps)
-    s.unit[thread].left -= 1
+    account(s, tile, row, thread, state.steps)
+    state.left -= 1
     step_index(s, thread, level)
-    if s.unit[thread].left == 0:
-        s.unit[thread].mode = Mode.FETCH if unit == 0 else Mode.FINISH
-    spend(s, tile, unit, thread, s.unit[thread].cycles, t)
+    if state.left == 0:
+        state.mode = Mode.FETCH if unit == 0 else Mode.FINISH
+    spend(s, tile, unit, thread, state.cycles, t)
 
 
 @kernel
@@ -215,7 +217,7 @@ def unit_started(s: Machine, tile: int, main: int, thread: int, row: int, t: int
 @LIBRARY.defines(own.starts)
 def starts(s: Machine, thread: int, row: int, t: int) -> None:
     """A new instruction may come to a group."""
-    s.joined[thread] = 0
+    s.member[thread].rows = 0
 
 
 # --- a unit --------------------------------------------------------------------------------
@@ -235,8 +237,9 @@ def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
         begin(s, tile, unit, thread, s.unit[thread].row, t)
     elif mode == Mode.ROWS:
         # Who comes to no group with its first row does not try again.
-        if s.joined[thread] == ALONE or not join(s, tile, unit, thread, t):
-            s.joined[thread] = ALONE
+        member = s.member[thread]
+        if member.rows == ALONE or not join(s, tile, unit, thread, t):
+            member.rows = ALONE
             run_row(s, tile, unit, thread, s.unit[thread].row, t)
     elif mode == Mode.SENDING:
         step_send(s, tile, unit, thread, t)
@@ -268,7 +271,7 @@ def fetch_work(s: Machine, tile: int, t: int) -> None:
         if s.unit[thread].wake > t:
             continue
         if s.unit[thread].mode == Mode.ROWS:
-            for number in range(3):
+            for number in range(3):  # the operands of nearly all instructions
                 slot = s.unit_slot[thread, number]
                 if slot >= 0:
                     prefetch(s.slots.ctypes.data + slot * SLOT.itemsize)
@@ -284,6 +287,7 @@ def fetch_work(s: Machine, tile: int, t: int) -> None:
 @kernel
 def visit_cores(s: Machine, t: int) -> None:
     """One cycle of all cores that are due."""
+    # Tiles of this cycle first: whoever is scheduled anew while they are visited is for later.
     now = s.now[0]
     bucket, count = t & (WHEEL - 1), 0
     tile = s.wheel[bucket]
@@ -300,12 +304,15 @@ def visit_cores(s: Machine, t: int) -> None:
             fetch_work(s, s.due[index + NEAR], t)
         tile = s.due[index]
         unlink(s, tile)
+        # Stream units before the main thread, so that it finds the signals of those that end. Each
+        # goes on as long as what it does takes no time.
         base = tile * units
         for unit in range(1, units):
             while s.unit[base + unit].wake <= t and not stopped(s, tile, t):
                 step_unit(s, tile, unit, base + unit, t)
         while s.unit[base].wake <= t and not stopped(s, tile, t):
             step_unit(s, tile, 0, base, t)
+        # The tile comes again when the first of its units has something to do.
         soonest = NEVER
         for unit in range(units):
             soonest = min(soonest, s.unit[base + unit].wake)

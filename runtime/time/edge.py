@@ -9,25 +9,18 @@ from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import room
 from wsc.runtime.clocked.edge import ELEMENT, value_wanted
 from wsc.runtime.clocked.routers import first_after, serve
-from wsc.runtime.kernels.calls import longs_at
-from wsc.runtime.kernels.lanes import word
 from wsc.runtime.kernels.plain import side_of
-from wsc.runtime.kernels.words import WORD
 from wsc.runtime.schedule import FEED
+from wsc.runtime.time.arbiters import used_edge
 from wsc.runtime.time.basics import activate_port, list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
+from wsc.runtime.time.crossbar import leave_fabric
 from wsc.runtime.time.records import STATION, place_of
-from wsc.runtime.time.stations import SIZE, activate, leave_fabric, used_edge
+from wsc.runtime.time.stations import activate, mark
+from wsc.runtime.time.tiles import has, lane_of
 
 FED, FEEDERS = place_of(STATION, "fed"), place_of(STATION, "feeders")
-NO, YES, LATER = 0, 1, 2
-
-
-@kernel
-def set_lane(s: Machine, station: int, field: int, lane: int) -> None:
-    """Set a lane in a field of a station, which is given by its place in the record."""
-    words = longs_at(s.stations.ctypes.data + station * SIZE + field)
-    words[lane // WORD] |= 1 << (lane % WORD)
+NO, YES, LATER = 0, 1, 2  # answers of a queue; see ``feeds``
 
 
 @kernel
@@ -35,35 +28,35 @@ def buffer_takes(s: Machine, slot: int, t: int) -> bool:
     """Whether a router buffer takes a wavelet from the edge in cycle t; else its port is woken."""
     if s.slots[slot].guided != 0:
         return room(s, slot, t)
-    station, lane = s.slot_station[slot], s.tile_lane[s.slots[slot].tile]
-    if (word(s.stations[station].room, lane // WORD) >> (lane % WORD)) & 1:
+    station, lane = s.slot_station[slot], lane_of(s, slot)
+    if has(s.stations[station].room, lane):
         return True
-    set_lane(s, station, FEEDERS, lane)
+    mark(s, station, FEEDERS, lane)
     return False
 
 
 @kernel
 def feeds(s: Machine, queue: int, t: int) -> int:
     """YES: a queue can feed in cycle t. NO: not until it is woken. LATER: perhaps soon."""
-    record = s.queues[queue].record
-    if record == s.queues[queue].end:
+    cursor = s.queues[queue]
+    if cursor.record == cursor.end:
         return NO
-    shape = s.records[record].shape
-    if s.shapes[shape].direction != FEED:
+    shape = s.shapes[s.records[cursor.record].shape]
+    if shape.direction != FEED:
         return NO
-    if s.queues[queue].state == ELEMENT and s.shapes[shape].lookup >= 0:
-        lookup = s.shapes[shape].lookup
+    # A row of a lookup waits for its index; one that came in this cycle is known from the next on.
+    if cursor.state == ELEMENT and shape.lookup >= 0:
         wanted = value_wanted(s, queue)
-        if wanted >= s.lookups[lookup].first + s.lookup_count[lookup]:
+        if wanted >= s.lookups[shape.lookup].first + s.lookup_count[shape.lookup]:
             return NO
         if s.lookup_time[wanted] >= t:
             return LATER
-    slot = s.queues[queue].slot
-    position = s.slots[slot].first + s.slots[slot].position
-    side = side_of(s.queues[queue].port, s.now[0].width, s.now[0].height)
-    if s.positions[position].accept != side:
+    # The router takes it from this side, as its switch is now, and has a free cell.
+    route = s.slots[cursor.slot]
+    side = side_of(cursor.port, s.now[0].width, s.now[0].height)
+    if s.positions[route.first + route.position].accept != side:
         return NO
-    return YES if buffer_takes(s, slot, t) else NO
+    return YES if buffer_takes(s, cursor.slot, t) else NO
 
 
 @kernel
@@ -76,6 +69,7 @@ def request_feeds(s: Machine, t: int) -> int:
     for index in range(count):
         port = s.port_list[first + index]
         s.port_listed[port] = 0
+        # Its queues take turns; the port asks for one of them in a cycle.
         wanted, again = 0, False
         for queue in range(s.port_first[port], s.port_first[port + 1]):
             answer = feeds(s, queue, t)
@@ -108,7 +102,7 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
         push(s, slot, control, visible)
         return
     station = s.slot_station[slot]
-    set_lane(s, station, FED, s.tile_lane[s.slots[slot].tile])
+    mark(s, station, FED, lane_of(s, slot))
     activate(s, station, t)
     s.fifos[slot].pushed += 1
 
@@ -116,7 +110,7 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
 @LIBRARY.defines(own.left_fabric)
 def left_fabric(s: Machine, slot: int, side: int, t: int) -> None:
     """The arbiter and the buffer go on as after any other link."""
-    station, lane = s.slot_station[slot], s.tile_lane[s.slots[slot].tile]
+    station, lane = s.slot_station[slot], lane_of(s, slot)
     if s.slots[slot].guided == 0:
         leave_fabric(s, station, side, lane, t)
         return

@@ -7,11 +7,13 @@ from wsc.runtime.image import Image
 from wsc.runtime.observations.drive import drive
 from wsc.runtime.observations.records import NEVER, Status
 from wsc.runtime.observations.tracing import read_trace
+from wsc.runtime.observations.watching import Watch
 from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.time.compiled import LIBRARY
 from wsc.runtime.time.loop import run_cycles, settle_groups
-from wsc.runtime.time.tables import Lanes
+from wsc.runtime.time.standing import count_moves, show
+from wsc.runtime.time.tables import make_machine
 
 _FIRST_SLICE = 2_000  # cycles
 
@@ -35,29 +37,33 @@ def run_time(image: Image, record: Record | None, options: Options) -> Outcome:
 
 def _run(image: Image, record: Record | None, options: Options, alone: bool) -> Outcome:
     """Run to the end. alone: no unit comes to a group."""
-    lanes = Lanes(image, record, options)
-    machine = lanes.machine
+    machine, stations = make_machine(image, record, options)
     seen, now, limit = observe(machine), machine.now, options.max_cycles or NEVER
     now["alone"] = alone
+    watch = Watch(image, seen, options)
 
-    def stand(status: int) -> int:
-        """Show where a run stands that has come to its end or its limit."""
+    def stand(status: int, until: int) -> int:
+        """Show where a run stands that has come to its end, or to where it is to stand."""
         if now["shared"][0] and not alone:
             raise _Shared
-        if status != Status.RUNNING or now["now"][0] >= limit:
+        if status != Status.RUNNING or now["now"][0] >= until:
             at = int(now["now"][0])
             settle_groups(machine, at + 1 if status == Status.QUIET else at)
-            lanes.show()
+            show(machine, stations)
         return status
 
-    def step(cycles: int) -> int:
-        return stand(run_cycles(machine, min(max(int(now["now"][0]), 0) + cycles, limit)))
+    def step(cycles: int, until: int) -> int:
+        return stand(run_cycles(machine, min(max(int(now["now"][0]), 0) + cycles, until)), until)
 
     def go_over() -> int:
         status = int(Status.RUNNING)
         while status == Status.RUNNING and now["now"][0] <= limit:
-            status = stand(run_cycles(machine, limit + 1))
+            status = stand(run_cycles(machine, limit + 1), limit)
         return status
 
-    cycles, counters = drive(image, seen, options, step, _FIRST_SLICE, go_over, lanes.count_moves)
-    return Outcome({}, cycles, counters, read_trace(image, seen, cycles))
+    def finish() -> None:
+        count_moves(machine, stations)
+
+    cycles, counters = drive(image, seen, options, watch, step, _FIRST_SLICE, go_over, finish)
+    trace = read_trace(image, seen, cycles, network=watch.network())
+    return Outcome({}, cycles, counters, trace, watch.windows())

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsc.runtime.clocked.operands import FABRIC
 from wsc.runtime.image import Image
-from wsc.runtime.tables import Col, Kind, Ocol
+from wsc.runtime.tables import FABRIC, OPERAND, Kind, Records, by_name
 from wsc.runtime.time.records import FORM
 
 
 def forms(image: Image) -> np.ndarray:
     """A ``FORM`` for each row of the code; only those of vector instructions count."""
-    code = image.code
-    table = np.zeros(max(len(code.rows), 1), FORM)
-    table["input"] = table["second"] = -1
-    for number, row in enumerate(code.rows.tolist()):
-        if row[Col.KIND] == Kind.VECTOR:
-            first = row[Col.OPERANDS]
-            operands = code.operands[first : first + row[Col.COUNT]].tolist()
-            _describe(table[number], row, operands)
+    rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
+    table = np.zeros(max(len(rows), 1), FORM)
+    table["first_input"] = table["second_input"] = -1
+    queued = (rows.kind == Kind.VECTOR) & (rows.level >= 0)
+    for number in np.flatnonzero(queued).tolist():
+        row = rows[number]
+        _describe(table[number], row, operands[row.operands : row.operands + row.count])
     return table
 
 
-def _describe(form: np.void, row: list[int], operands: list[list[int]]) -> None:
-    if row[Col.LEVEL] < 0:
-        return
-    queues = [k for k, operand in enumerate(operands) if operand[Ocol.KIND] == FABRIC]
-    inputs = [k for k in queues if k > 0]
-    each = all(operands[k][Ocol.ADVANCE] == row[Col.LEVEL] for k in queues)
-    form["simple"] = each and row[Col.RANK] <= row[Col.LEVEL] + 1 and len(inputs) <= 2
-    if inputs:
-        form["input"] = inputs[0]
-    if len(inputs) > 1:
-        form["second"] = inputs[1]
+def _describe(form: np.void, row: np.record, operands: Records) -> None:
+    queues = np.flatnonzero(operands.kind == FABRIC).tolist()
+    inputs = [number for number in queues if number > 0]
+    each_row = bool((operands.advance[queues] == row.level).all())
+    form["simple"] = each_row and row.rank <= row.level + 1 and len(inputs) <= 2
     form["emits"] = 0 in queues
+    if inputs:
+        form["first_input"] = inputs[0]
+    if len(inputs) > 1:
+        form["second_input"] = inputs[1]

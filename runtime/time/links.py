@@ -7,11 +7,11 @@ counts of a few digits for all tiles of a block, as those of cells are.
 
 from __future__ import annotations
 
-from wsc.runtime.kernels.lanes import Lanes, lanes_at, none, one, put_at
-from wsc.runtime.kernels.words import WORD
+from wsc.runtime.kernels.lanes import Lanes, lanes_at, none, put_at
 from wsc.runtime.time.compiled import Machine, kernel
 from wsc.runtime.time.counts import DIGIT, decrease, increase, some
 from wsc.runtime.time.records import LINK, REST_DIGITS, place_of
+from wsc.runtime.time.tiles import only
 
 SIZE = LINK.itemsize
 LINKS = 6  # of a tile
@@ -27,12 +27,12 @@ def busy_links(s: Machine, block: int, side: int) -> Lanes:
 @kernel
 def cross(s: Machine, block: int, side: int, which: Lanes) -> None:
     """Wavelets take the links of some tiles in this cycle."""
-    now, at = s.now[0], block * LINKS + side
+    now, number = s.now[0], block * LINKS + side
     if now.link_digits == 0 or not which:
         return
-    link = s.links[at]
+    link = s.links[number]
     if not (link.crossed | link.busy):
-        s.taken_list[now.taken_links] = at
+        s.taken_list[now.taken_links] = number
         now.taken_links += 1
     link.crossed = link.crossed | which
 
@@ -40,13 +40,13 @@ def cross(s: Machine, block: int, side: int, which: Lanes) -> None:
 @kernel
 def cross_one(s: Machine, tile: int, side: int) -> None:
     """A wavelet takes the link of one tile."""
-    lane = s.tile_lane[tile]
-    cross(s, s.tile_block[tile], side, one(lane // WORD, lane % WORD))
+    cross(s, s.tile_block[tile], side, only(s.tile_lane[tile]))
 
 
 @kernel
 def add_parts(at: int, which: Lanes, part: int) -> None:
     """Add the parts that a wavelet takes to the counts of some lanes."""
+    # A full adder for each digit: the number has a one there for all of these lanes, or none.
     carry = none()
     for digit in range(REST_DIGITS):
         held, more = lanes_at(at + digit * DIGIT), none()
@@ -67,6 +67,7 @@ def take_whole(at: int, which: Lanes, parts: int) -> Lanes:
     over = which & ~borrow
     if not over:
         return over
+    # From these alone it is subtracted.
     borrow = none()
     for digit in range(REST_DIGITS):
         held, less = lanes_at(at + digit * DIGIT), none()
@@ -84,6 +85,8 @@ def take_link(s: Machine, number: int) -> None:
     crossed, beyond = link.crossed, now.link_cycles - 1
     if link.busy:
         decrease(at + TAKEN, now.link_digits, link.busy)
+    # This cycle was the first of those that the wavelet takes; a cycle that its parts and those
+    # of the wavelets before have filled comes on top.
     if crossed:
         for digit in range(now.link_digits):
             if (beyond >> digit) & 1:

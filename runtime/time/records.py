@@ -50,6 +50,7 @@ LEFT_DIGITS = 6  # of the rows of an instruction that are counted as lanes
 MOST_LEFT = (1 << LEFT_DIGITS) - 1
 DUE = 64  # cycles that a group looks ahead
 LEAST_GROUPS, GROUPS = 64, 12  # that there is room for: at least, and for each unit of a block
+ALONE = -1  # rows of a member that came to no group with its first row, and does not try again
 
 
 def way_cycles(fabric: Fabric) -> int:
@@ -67,7 +68,7 @@ def place_of(record: np.dtype[Any], field: str) -> int:
     return int(place)
 
 
-EIGHT = np.dtype([("lanes", *FIELD)])
+LANES = np.dtype([("lanes", *FIELD)])  # by themselves
 
 
 def _digits(name: str, count: int = DIGITS) -> list[tuple[object, ...]]:
@@ -151,17 +152,28 @@ GROUP = np.dtype(
         ("block", np.int64),
         ("row", np.int64),  # of the code
         ("cycles", np.int64),  # of a row of the instruction
-        ("first", np.int64),  # stations of its operands: two that it takes from, and one to put on
-        ("second", np.int64),
-        ("onto", np.int64),
-        ("members", np.int64),
+        # Stations of its operands, or -1: two whose input queues it takes from, and one whose
+        # output queue it puts into.
+        ("first_input", np.int64),
+        ("second_input", np.int64),
+        ("output", np.int64),
+        ("members", np.int64),  # units in it
         ("next", np.int64),  # group of the same unit and block, or the next free one
         ("place", np.int64),  # in the list of groups that have members
         ("all", *FIELD),
         ("ready", *FIELD),  # those that could start a row, if their queues let them
         *_digits("left", LEFT_DIGITS),  # rows to go, the last few
-        *_digits("held", LEFT_DIGITS),  # cycles that a main thread waited for room,
-        *_digits("late", LEFT_DIGITS),  # and for its second operand when the first was there
+        *_digits("no_room", LEFT_DIGITS),  # cycles that a main thread waited for room,
+        *_digits("no_second", LEFT_DIGITS),  # and for its second operand when the first was there
+    ]
+)
+
+MEMBER = np.dtype(  # a unit whose instruction a group executes, or could
+    [
+        ("rows", np.int64),  # rows that were to go when it came; or ALONE, or 0: not tried yet
+        # Cycles of waits that the group's counts have no digits for.
+        ("no_room", np.int64),
+        ("no_second", np.int64),
     ]
 )
 
@@ -205,13 +217,11 @@ TILE = np.dtype(  # a tile
 
 FORM = np.dtype(  # what the rows of an instruction have in common
     [
-        (
-            "simple",
-            np.int64,
-        ),  # every queue advances with every row, and a row has one dimension at most
-        ("input", np.int64),  # number of the first operand from a queue, or -1
-        ("second", np.int64),  # of the second
-        ("emits", np.int64),
+        # Whether every queue advances with every row, and a row has one dimension at most.
+        ("simple", np.int64),
+        ("first_input", np.int64),  # number of the first operand from a queue, or -1
+        ("second_input", np.int64),  # of the second
+        ("emits", np.int64),  # whether the result goes into a queue
     ]
 )
 
@@ -236,8 +246,8 @@ TABLES: dict[str, tuple[Any, int]] = {
     "groups": (GROUP, FLAT),
     "group_first": (np.int64, FLAT),  # [block, unit]
     "live": (np.int64, FLAT),  # groups that have members
-    "due_lanes": (EIGHT, FLAT),  # [group, cycle modulo DUE]: who could start a row then
-    "joined": (np.int64, FLAT),  # of each unit in a group: its rows when it came
+    "due_lanes": (LANES, FLAT),  # [group, cycle modulo DUE]: who could start a row then
+    "member": (MEMBER, FLAT),  # of each unit
     # Routers of the colors without switches.
     "stations": (STATION, FLAT),
     "claims": (CLAIM, FLAT),  # [station, link]
@@ -246,18 +256,18 @@ TABLES: dict[str, tuple[Any, int]] = {
     "tile_block": (np.int64, FLAT),
     "tile_lane": (np.int64, FLAT),  # 64 * word + bit
     # Rings of what is under way on a ramp: [station, cycle].
-    "rising": (EIGHT, FLAT),
-    "falling": (EIGHT, FLAT),
-    "coming": (EIGHT, FLAT),  # and on the way from another router
+    "rising": (LANES, FLAT),
+    "falling": (LANES, FLAT),
+    "coming": (LANES, FLAT),  # and on the way from another router
     # Links that are taken for more than a cycle.
     "links": (LINK, FLAT),  # [block, link]
     "taken_list": (np.int64, FLAT),
     # What neighbours look at, with a word of nothing around each column of blocks.
     "rooms": (np.int64, FLAT),
     "sent": (np.int64, FLAT),  # [side, ...]: what left in the last cycle
-    "members": (np.int64, FLAT),  # stations that could use a link, in the order of colors
-    "members_first": (np.int64, FLAT),  # [block, link]
-    "edges": (EIGHT, FLAT),  # [block, link]: tiles whose link leads over the edge
+    "rivals": (np.int64, FLAT),  # stations that could use a link, in the order of colors
+    "rivals_first": (np.int64, FLAT),  # [block, link]
+    "edges": (LANES, FLAT),  # [block, link]: tiles whose link leads over the edge
     "wanting": (np.int64, FLAT),  # of each block: mask of the links that are wanted
     "wanting_blocks": (np.int64, FLAT),
     "listing": (np.int64, FLAT),  # two lists of stations

@@ -6,35 +6,54 @@ in their stations' claims. The tables of FIFOs and cells hold their wavelets.
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import RAMP, control_in, head_cell, moved, room
-from wsc.runtime.clocked.routers import ADVANCE, EDGE_QUEUES, INTO_ROUTER, drop, takes
-from wsc.runtime.kernels.calls import longs_at
+from wsc.runtime.clocked.basics import (
+    RAMP,
+    control_in,
+    delay,
+    head_cell,
+    moved,
+    pop,
+    room,
+    wake_unit,
+)
+from wsc.runtime.clocked.routers import (
+    ADVANCE,
+    EDGE_QUEUES,
+    INTO_ROUTER,
+    drop,
+    serve,
+    takes,
+    under_way,
+)
 from wsc.runtime.kernels.lanes import Lanes, lowest, none, word
-from wsc.runtime.kernels.words import WORD, WORDS
+from wsc.runtime.kernels.words import WORDS
 from wsc.runtime.routes import NOWHERE, OUTSIDE
-from wsc.runtime.time.basics import list_slot
+from wsc.runtime.time.arbiters import contend, used_edge
+from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.links import LINKS, busy_links
-from wsc.runtime.time.records import CLAIM, place_of
-from wsc.runtime.time.routers import depart, rise
-from wsc.runtime.time.stations import contend, slot_at, used_edge
+from wsc.runtime.time.links import LINKS, busy_links, cross_one
+from wsc.runtime.time.records import CLAIM, NEVER, place_of
+from wsc.runtime.time.tiles import has, lane_of, set_lane, slot_at
 
 SIZE = CLAIM.itemsize
 WANTS = place_of(CLAIM, "wants")
+
+
+# --- what could move ------------------------------------------------------------------------
 
 
 @kernel
 def want(s: Machine, slot: int, side: int) -> None:
     """A slot could take a link in this cycle."""
     now, station = s.now[0], s.slot_station[slot]
-    lane = s.tile_lane[s.slots[slot].tile]
-    if s.stations[station].claims == 0:
+    router = s.stations[station]
+    if router.claims == 0:
         s.claimants[now.claimants] = station
         now.claimants += 1
-    s.stations[station].claims |= 1 << side
-    words = longs_at(s.claims.ctypes.data + (station * LINKS + side) * SIZE + WANTS)
-    words[lane // WORD] |= 1 << (lane % WORD)
-    contend(s, s.stations[station].block, side)
+    router.claims |= 1 << side
+    claim = s.claims.ctypes.data + (station * LINKS + side) * SIZE
+    set_lane(claim + WANTS, lane_of(s, slot))
+    contend(s, router.block, side)
 
 
 @kernel
@@ -48,6 +67,7 @@ def can_leave(s: Machine, slot: int, side: int, control: int, t: int) -> bool:
         return room(s, beyond, t) and s.positions[position].accept == (side + 2) & 3
     if beyond == NOWHERE:
         return False
+    # Over the edge: a control wavelet ends there, another one needs a transfer that takes it.
     return control != 0 or (beyond != OUTSIDE and takes(s, EDGE_QUEUES - beyond))
 
 
@@ -71,28 +91,29 @@ def wants_to_leave(s: Machine, slot: int, t: int) -> bool:
     """Absorb a control wavelet, or note where the head could leave; whether to look again."""
     if s.fifos[slot].count == 0:
         return False
-    head = head_cell(s, slot)
+    route, head = s.slots[slot], head_cell(s, slot)
     if s.cells[head].time > t:
         return True
     control = control_in(s, head)
-    if s.slots[slot].pending == 0:
-        if control == ADVANCE and s.slots[slot].position < s.slots[slot].positions - 1:
-            s.slots[slot].position += 1
+    # A new head: an advance turns the switch here and goes no further, unless it is in its last
+    # position. Others are to leave on all sides of the position.
+    if route.pending == 0:
+        if control == ADVANCE and route.position < route.positions - 1:
+            route.position += 1
             s.fifos[slot].open = t + 1
             drop(s, slot, t)
             moved(s, t)
             return True
-        position = s.slots[slot].first + s.slots[slot].position
-        s.slots[slot].pending = s.positions[position].send
-    pending, again = s.slots[slot].pending, False
-    block, lane = s.tile_block[s.slots[slot].tile], s.tile_lane[s.slots[slot].tile]
+        route.pending = s.positions[route.first + route.position].send
+    pending, again = route.pending, False
+    block, lane = s.tile_block[route.tile], s.tile_lane[route.tile]
     if (pending >> RAMP) & 1:  # what the core has taken in this cycle makes room in the next
-        again = s.fifos[s.slots[slot].input].popped == t
+        again = s.fifos[route.input].popped == t
+    # Each side on which it has still to leave is asked for by itself.
     for side in range(5):
         if (pending >> side) & 1 == 0:
             continue
-        busy = word(busy_links(s, block, side), lane // WORD)
-        if (busy >> (lane % WORD)) & 1:  # taken, and free in a known cycle
+        if has(busy_links(s, block, side), lane):  # taken, and free in a known cycle
             again = True
         elif can_leave(s, slot, side, control, t):
             want(s, slot, side)
@@ -115,6 +136,62 @@ def claim_switched(s: Machine, t: int) -> None:
         rises = wants_to_rise(s, slot, t)
         if wants_to_leave(s, slot, t) or rises:
             list_slot(s, slot)
+
+
+# --- what moves -----------------------------------------------------------------------------
+
+
+@kernel
+def rise(s: Machine, slot: int, t: int) -> None:
+    """Move the head of a core's output queue into the router in cycle t."""
+    route = s.slots[slot]
+    queue = route.output
+    control = control_in(s, head_cell(s, queue))
+    extra = delay(s.now[0].seed, slot * 8 + INTO_ROUTER, s.fifos[slot].pushed)
+    push(s, slot, control, t + s.now[0].ramp + extra)
+    # A control wavelet closes the buffer behind it until it has been acted on.
+    if control != 0:
+        s.fifos[slot].open = NEVER
+    s.moves[slot, INTO_ROUTER] += 1
+    pop(s, queue, t)
+    list_slot(s, slot)
+    if route.writer >= 0:
+        wake_unit(s, route.tile, route.writer, t + 1)
+    moved(s, t)
+
+
+@kernel
+def fall(s: Machine, slot: int, t: int) -> None:
+    """Move the head down the ramp into the core's input queue in cycle t."""
+    route = s.slots[slot]
+    queue = route.input
+    extra = delay(s.now[0].seed, slot * 8 + RAMP, s.fifos[queue].pushed)
+    push(s, queue, 0, t + s.now[0].ramp + extra)
+    if route.reader >= 0:
+        # A reader that found its wavelet may wait for another queue by now.
+        seen = max(s.cells[head_cell(s, queue)].time, t + 1)
+        wake_unit(s, route.tile, route.reader, seen)
+
+
+@kernel
+def depart(s: Machine, slot: int, side: int, t: int) -> None:
+    """Move the head over one link in cycle t."""
+    control = control_in(s, head_cell(s, slot))
+    if side == RAMP:
+        if control == 0:  # a core sees no control wavelet
+            fall(s, slot, t)
+    else:
+        beyond = s.slots[slot].next[side]
+        if beyond >= 0:
+            extra = delay(s.now[0].seed, beyond * 8 + side, s.fifos[beyond].pushed)
+            push(s, beyond, control, t + under_way(s, slot, side) + extra)
+            cross_one(s, s.slots[slot].tile, side)
+            if control != 0:
+                s.fifos[beyond].open = NEVER
+            list_slot(s, beyond)
+    s.moves[slot, side] += 1
+    moved(s, t)
+    serve(s, slot, side, t)
 
 
 @kernel
@@ -145,6 +222,7 @@ def move_all(s: Machine, station: int, side: int, which: Lanes, t: int) -> None:
             if side == INTO_ROUTER:
                 rise(s, slot, t)
                 continue
+            # A wavelet over the edge leaves when it has its share of the bandwidth, too.
             beyond = s.slots[slot].next[side] if side != RAMP else 0
             if beyond < 0 and control_in(s, head_cell(s, slot)) == 0:
                 s.request_out[s.queues[EDGE_QUEUES - beyond].port] = slot
@@ -152,4 +230,4 @@ def move_all(s: Machine, station: int, side: int, which: Lanes, t: int) -> None:
             else:
                 depart(s, slot, side, t)
                 if beyond < 0:  # a control wavelet
-                    used_edge(s, station, side, s.tile_lane[s.slots[slot].tile])
+                    used_edge(s, station, side, lane_of(s, slot))

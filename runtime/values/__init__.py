@@ -7,7 +7,6 @@ go, in any order, and queues have no limit. ``docs/adr/0015-values-apart-from-ti
 | room | what is in it |
 |---|---|
 | ``compiled`` | what kernels are made of: the machine that they take, and what declares them |
-| ``operations`` | one compiled loop for each instruction that computes |
 | ``records`` | the state: named records and tables |
 | ``build`` | the state of a fresh run |
 | ``streams`` | storage of wavelets, and who may read how far |

@@ -15,13 +15,13 @@ from wsc.isa.rounding import HALF_NAN
 from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
 from wsc.runtime.image import NO_REGION, Image
+from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.memory import addressable_bytes, available_bytes
 from wsc.runtime.routes import Scol
 from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol, side_of_port
 from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
 from wsc.runtime.values.bands import parted
 from wsc.runtime.values.compiled import Machine
-from wsc.runtime.values.operations import domains, operations
 from wsc.runtime.values.produce import PLAIN_HALVES, PLAIN_WORDS, is_made, made_code
 from wsc.runtime.values.records import (
     FLAT,

@@ -26,7 +26,7 @@ input a : f32[16] "float32"
 output r : f32[16] "float32" cut 0 by a
 weight v : f16[100] "model.bin" at 4096 as "float32"
 color c = 0
-tensor t : f32[56 y:4 len 6 off -1] at 832 size 1392
+tensor t : f32[56 y:4 len 6 off -1, 12 x:4 over 3] at 832 size 1392
 region all at 0,0 size 4x2
 proc p(q)
   async 2 -> s3: mov.f32 <c>, [t + 4*i] for i:16

@@ -216,6 +216,15 @@ def test_a_region_has_tiles(place: tuple[int, int, int, int]) -> None:
         verify(program, find_fabric("tiny"))
 
 
+@pytest.mark.parametrize(
+    "layout", ["8 over 4", "8 y:2 len 3 over 4", "8 y:2 off -1 over 4", "8 y:2 over 3"]
+)
+def test_only_whole_blocks_lie_apart(layout: str) -> None:
+    text = f'wsc 1\nfabric "tiny" 4x4\ntensor t : f32[{layout}] at 0 size 64\n'
+    with pytest.raises(AssemblyError, match="'t' lies over [34] tiles: only blocks along x or y"):
+        parse(text)
+
+
 @pytest.mark.parametrize("place", [{"file": "w"}, {"key": "x"}, {"byte_offset": 0}])
 def test_only_a_weight_has_a_place_in_a_file(place: dict[str, Any]) -> None:
     program = parse(SHARED_NAME)

@@ -11,8 +11,10 @@ from onnx import helper, numpy_helper
 import wsc
 from tests.fabric import build, compare
 from tests.frontend.cases import floats, ints, model_of, node
+from wsc.isa.fabric import find_fabric
 from wsc.isa.program import Transfer
 from wsc.isa.types import DType
+from wsc.kernels.contract import fastest_row
 
 FABRICS = ("1x1", "4x3", "1x5", "6x1", "7x7")
 
@@ -262,6 +264,30 @@ def test_half_precision(shape: tuple[int, int, int], fabric: str) -> None:
     feeds, weights = {"x0": floats(m, k)}, {"x1": floats(k, n)}
     compare(case("MatMul", feeds, weights), feeds, fabric, DType.F16)
     compare(case("Softmax", feeds), feeds, fabric, DType.F16)
+
+
+@pytest.mark.parametrize("fabric", ["1x1", "4x3"])
+@pytest.mark.parametrize("shapes", [((3, 9), (9, 20)), ((3, 5, 8), (3, 8, 23)), ((7, 6), (6, 5))])
+def test_halves_in_sram(shapes: tuple[tuple[int, ...], ...], fabric: str) -> None:
+    """Rows of multiply-accumulates go along the label that leaves the fewest lanes idle."""
+    feeds = {"x0": floats(*shapes[0]), "x1": floats(*shapes[1])}
+    compare(case("MatMul", feeds), feeds, fabric, DType.F16)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "outputs", "dtype", "row"),
+    [
+        (3, 40, DType.F16, "n"),
+        (4, 40, DType.F16, ""),
+        (5, 8, DType.F16, "n"),
+        (3, 2, DType.F16, ""),
+        (1, 40, DType.F16, ""),  # the row is that of what is summed
+        (3, 40, DType.F32, ""),
+    ],
+)
+def test_the_row_that_fills_the_lanes(tokens: int, outputs: int, dtype: DType, row: str) -> None:
+    rooms = {"m": tokens, "k": 8, "n": outputs}
+    assert fastest_row((["n"], ["k"], ["m"]), rooms, find_fabric("wse2"), dtype) == row
 
 
 LARGE_HALVES = {

@@ -65,6 +65,7 @@ class Element {
     return {
       setTransform() {},
       fillRect(...box) { noted.push(["fill", this.fillStyle, ...box]); },
+      fillText(text) { noted.push(["text", text]); },
       strokeRect(...box) { noted.push(["frame", this.strokeStyle, ...box]); },
     };
   }
@@ -157,9 +158,18 @@ if (runs[0].replay) {
     find("mesh").drawn.length = 0;
     find("cycle").value = String(cycle);
     find("cycle").send("input");
-    states.push(find("mesh").drawn.filter(([what]) => what === "fill").slice(1).map(([, ink]) => ink));
+    const inks = find("mesh").drawn.filter(([what]) => what === "fill").slice(1).map(([, ink]) => ink);
+    const tiles = runs[0].width * runs[0].height;
+    states.push(inks.slice(0, tiles));
+    report.told = [...(report.told || []), find("told").textContent];
+    report.lit = [...(report.lit || []), inks.length - tiles];
+    for (const option of [...find("over").children].reverse()) {
+      find("over").value = option.attributes.value;
+      find("over").send("change");
+    }
   }
   report.replayed = states;
+  report.over = [...find("over").children].map((option) => option.textContent);
   find("back").send("click");
   find("on").send("click");
   find("cycle").value = "0";
@@ -167,6 +177,12 @@ if (runs[0].replay) {
   find("play").send("click");
   while (timers.some(Boolean)) timers.filter(Boolean).forEach((tick) => tick());
   report.played = find("now").textContent;
+}
+report.spans = {};
+for (const option of [...find("span").children].reverse()) {
+  find("span").value = option.attributes.value;
+  find("span").send("change");
+  report.spans[option.textContent] = { stalls: rows("stalls").length, tile: find("tile").textContent };
 }
 report.runs = find("runs").children.filter((child) => child instanceof Element).map((button) => button.textContent);
 report.compared = rows("compared").map((row) => row.children.map((cell) => cell.textContent));

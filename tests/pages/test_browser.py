@@ -121,7 +121,7 @@ def test_a_click_marks_tiles_lines_and_nodes(browser: Any, model: Path, tmp_path
 
     # Every layer of the picture can be shown, and most of them differ.
     shown = {
-        (page.select_option("#layer", str(value)), seen.mesh())[1]
+        (page.select_option("#layer", index=value), seen.mesh())[1]
         for value in range(page.locator("#layer option").count())
     }
     assert len(shown) > page.locator("#layer option").count() // 2
@@ -154,7 +154,8 @@ def test_nothing_overflows_and_both_schemes_are_readable(
 
 def test_a_replay_plays_to_its_end(browser: Any, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    done(wsc("report", model, "--fabric", "5x3", "--replay", 5, "--replay-cycles", 40, "-o", out))
+    replay = ("--replay", 5, "--replay-cycles", 40, "--window", "200-299")
+    done(wsc("report", model, "--fabric", "5x3", *replay, "-o", out))
     seen = opened(browser, out)
     page = seen.page
     page.select_option("#layer", "replay")
@@ -168,6 +169,19 @@ def test_a_replay_plays_to_its_end(browser: Any, model: Path, tmp_path: Path) ->
         assert page.inner_text("#now").startswith(f"cycle {cycle}: tile ")
         shown.add(seen.mesh())
     assert len(shown) > 3
+
+    # Wavelets, switches and semaphores are drawn over the states of tiles, each in its own way.
+    page.locator("#mesh").click(position={"x": 3, "y": 3})
+    assert "switch of scatter: position " in page.inner_text("#told")
+    assert len({(page.select_option("#over", index=n), seen.mesh())[1] for n in range(2)}) == 2
+
+    # A window of cycles has a picture of its own.
+    page.select_option("#layer", "busy, main thread")
+    pictures = {
+        (page.select_option("#span", index=place), seen.mesh())[1]
+        for place in range(page.locator("#span option").count())
+    }
+    assert len(pictures) == page.locator("#span option").count() == 3
     seen.close(out)
 
 

@@ -63,9 +63,9 @@ def ran() -> tuple[Any, Any]:
 def test_the_numbers_are_those_of_the_run(ran: tuple[Any, Any]) -> None:
     program, run = ran
     found, counters = made(program, run), run.counters
-    layers = {layer["name"]: layer for layer in found["layers"]}
+    layers = {layer["name"]: layer for layer in found["spans"][0]["layers"]}
     assert layers["busy, main thread"]["grid"] == counters.busy.tolist()
-    assert sum(found["states"].values()) == counters.busy.size * run.cycles
+    assert sum(found["spans"][0]["states"].values()) == counters.busy.size * run.cycles
     for side, place in (("north", 0), ("east", 1), ("south", 2), ("west", 3)):
         for name, array in [("all wavelets", counters.links)] + [
             (f"color {item.color}", item.wavelets) for item in counters.colors
@@ -114,7 +114,7 @@ def test_a_large_fabric_is_shown_in_blocks(
     monkeypatch.setattr(module, "MOST_ACROSS", 2)
     found = made(program, run)
     assert (found["block"], found["width"], found["height"]) == (3, 2, 1)
-    (layer,) = (item for item in found["layers"] if item["name"] == "busy, main thread")
+    (layer,) = (item for item in found["spans"][0]["layers"] if item["name"] == "busy, main thread")
     blocks = run.counters.busy[:, :3].mean(), run.counters.busy[:, 3:].mean()
     assert layer["grid"] == [[pytest.approx(block, abs=0.06) for block in blocks]]
     assert found["routes"] == {"lists": [], "grid": []}
@@ -169,7 +169,10 @@ def test_runs_and_their_options(tmp_path: Path) -> None:
     assert "the page shows what was counted until then" in stopped.stderr
     assert "stopped" in dict(shown(out.read_text(encoding="utf-8"))["facts"])
     refused(wsc("report", twice, "--engine", "values", "-o", out), "has no clock")
-    refused(wsc("report", twice, "-o", twice), "is the input")
+    refused(wsc("report", twice, "-o", twice), "the ending of a report says its format")
+    same = tmp_path / "twice.html"
+    same.hardlink_to(twice)
+    refused(wsc("report", twice, "-o", same), "is the input")
     refused(wsc("report", twice, "--bind", "a=b.npy", "-o", out), "--bind is for models")
 
 

@@ -1,14 +1,34 @@
-"""Outputs of a product in the columns to which they are moved next."""
+"""Blocks that lie near those that they are moved to: in their columns, and in their rows."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
 
-from wsc.ir.graph import MoveStep, Reshape, Slice, Transpose, Type
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper
+
+from tests.fabric import build, compare
+from tests.frontend.cases import floats, model_of
+from wsc.ir.graph import (
+    Constant,
+    Contract,
+    Graph,
+    Index,
+    MoveStep,
+    Node,
+    Reshape,
+    Slice,
+    Transpose,
+    Type,
+)
+from wsc.isa.expr import evaluate
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
-from wsc.layout import Mesh, block, whole
-from wsc.passes.near import block_near
+from wsc.layout import Mesh, beyond, block, start, valid, whole
+from wsc.passes.near import block_near, spread_sizes
 
 BATCH, SEQUENCE, PART = 16, 8, 24  # sequences, positions, features of a head's part
 Move = tuple[tuple[MoveStep, ...], tuple[Extent, ...]]
@@ -58,3 +78,72 @@ def test_blocks_stay_where_none_fits(heads: int) -> None:
     wanted = moved(mesh, heads, 0)[1]
     smallest = block(heads * 2 * PART, "x", mesh).step
     assert chosen(mesh, heads, [(steps, wanted)], 2) == smallest
+
+
+@given(st.integers(1, 90), st.integers(1, 40))
+def test_blocks_over_all_rows_hold_each_index_once(size: int, rows: int) -> None:
+    mesh = Mesh(3, rows, frozenset({size}))
+    extent = block(size, "y", mesh)
+    assert extent.over == rows
+    found: list[int] = []
+    for row in range(rows):
+        first, last = extent.held(row)
+        names = {"y": row}
+        assert (first, last) == (
+            evaluate(start(extent), names),
+            evaluate(beyond(extent), names),
+        )
+        held = range(first, min(last, size))
+        assert len(held) == evaluate(valid(extent, mesh), names) <= extent.step
+        assert all(index // extent.step * rows // extent.blocks == row for index in held)
+        found += held
+    assert found == [*range(size)]
+
+
+def graph_of(shapes: Sequence[tuple[int, int, int]], weights: int) -> Graph:
+    """Products m x k x n, of which the first ones have a weight."""
+    weight = Constant("w", Type(DType.F16, (1,)), lambda: np.zeros(1))
+    nodes: list[Node] = []
+    for number, (m, k, n) in enumerate(shapes):
+        one, other = (Index((("m", 1),)), Index((("k", 1),))), Index((("n", 1),))
+        sizes = (("m", m), ("k", k), ("n", n))
+        op = Contract(one, (one[1], other), ("m", "n"), sizes)
+        name, second = f"y{number}", "w" if number < weights else "x"
+        nodes.append(Node(name, op, ("x", second), name, Type(DType.F16, (m, n))))
+    return Graph("products", (), (), (weight,), tuple(nodes))
+
+
+def attention(batch: int, positions: int, size: int) -> tuple[object, dict[str, np.ndarray]]:
+    """Queries and keys of two heads out of one product, and their scores."""
+    feeds = {"x": floats(batch, positions, 4)}
+    constants = {
+        "w": floats(4, 4 * size),
+        "heads": np.array([batch, positions, 4, size], np.int64),
+        "cut": np.array([2, 2], np.int64),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Reshape", ["p", "heads"], ["h"]),
+        helper.make_node("Split", ["h", "cut"], ["q", "k"], axis=2),
+        helper.make_node("Transpose", ["q"], ["qt"], perm=[0, 2, 1, 3]),
+        helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 2, 3, 1]),
+        helper.make_node("MatMul", ["qt", "kt"], ["y"]),
+    ]
+    return model_of(nodes, feeds, constants, ["y"]), feeds
+
+
+@pytest.mark.parametrize(("positions", "precision"), [(50, DType.F32), (80, DType.F16)])
+def test_positions_are_in_the_rows_of_their_tokens(positions: int, precision: DType) -> None:
+    """Six or nine tokens of eight sequences in a row; one position of all of them, or two."""
+    model, feeds = attention(8, positions, 3)
+    assert f"{positions} y:{-(-positions // 72)} over 72" in build(model, "3x72", precision).text
+    compare(model, feeds, "3x72", precision)
+
+
+def test_only_fewer_rows_than_those_of_tokens_lie_apart() -> None:
+    tokens, positions = (1000, 4, 8), (300, 8, 4)
+    assert spread_sizes(graph_of([tokens, positions], 1), Mesh(8, 200)) == {300}
+    assert not spread_sizes(graph_of([tokens, positions], 1), Mesh(8, 64))  # rows are near there
+    assert not spread_sizes(graph_of([tokens, positions], 2), Mesh(8, 200))  # none has positions
+    assert not spread_sizes(graph_of([positions, positions], 1), Mesh(8, 200))  # rows are the same
+    assert not spread_sizes(graph_of([tokens, (195, 8, 4)], 1), Mesh(8, 200))  # nearly as many

@@ -10,9 +10,8 @@ import pytest
 from tests.runtime.agreement import assert_agree
 from tests.runtime.programs import chain, program, wide_io
 from wsc import runtime
-from wsc.runtime.routes import Scol
 from wsc.runtime.runs import Options
-from wsc.runtime.time.tables import Lanes
+from wsc.runtime.time.blocks import laned_colors
 
 # The tile in the west has much to do by itself, between what it does with its units, its semaphores
 # and its neighbour.
@@ -109,10 +108,8 @@ def test_colors_without_switches_go_as_lanes(fabric: str) -> None:
     """Also where links take longer than a cycle, and a turn much longer."""
     text = chain(9, 4)
     image = runtime.load(replace(text, fabric=fabric))
-    lanes = Lanes(image, None, Options())
-    assert not lanes.slots[:, Scol.GUIDED].any()
-    delayed = Lanes(image, None, Options(delays=1))
-    assert delayed.slots[: len(delayed.station), Scol.GUIDED].all()
+    assert laned_colors(image, Options()).all()
+    assert not laned_colors(image, Options(delays=1)).any()
 
 
 TURNS = """

@@ -24,7 +24,7 @@ from wsc.runtime.reference.tables import make_machine as reference
 from wsc.runtime.runs import Options
 from wsc.runtime.sizes import edge_bytes, expected_sizes, image_bytes, lane_bytes, state_bytes
 from wsc.runtime.store import check_inputs, make_outputs
-from wsc.runtime.time.tables import Lanes
+from wsc.runtime.time.tables import make_machine as timed
 from wsc.runtime.trace import TraceRequest
 
 
@@ -175,7 +175,7 @@ def test_the_estimate_is_what_is_taken(name: str, tmp_path: Path) -> None:
         image = runtime.load(loaded.assembly, loaded.fabric, tmp_path)
         flat = check_inputs(image.program, inputs)
         if name == "time":
-            state = Lanes(image, None, OPTIONS[name]).machine
+            state, _ = timed(image, None, OPTIONS[name])
         else:
             state, _ = reference(image, flat | make_outputs(image.program), OPTIONS[name])
         taken, _ = tracemalloc.get_traced_memory()

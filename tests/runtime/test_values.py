@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from wsc.isa.rounding import FORMATS, half_encoding
-from wsc.isa.table import BY_NAME, OPCODE, TABLE, Form, Operand
+from wsc.isa.table import BY_NAME, OPCODE, TABLE, Form, Inner, Operand
 from wsc.isa.types import DType
 from wsc.isa.values import PARTIAL, VALUES, Class, DomainError, classes, evaluate
 
@@ -222,7 +222,7 @@ def test_to_int_saturates() -> None:
 
 def compiled(name: str, kind: Class, args: tuple[Any, ...]) -> Any:
     """What the compiled form of a value function makes of some operands, as engines call it."""
-    from wsc.runtime.values.operations import operations
+    from wsc.runtime.kernels.operations import operations
 
     opcode, whole = OPCODE[name], kind is Class.INT
     address = int(operations({(opcode, whole)})[opcode, int(whole)])
@@ -242,8 +242,8 @@ def test_compiled_equals_interpreted() -> None:
     with np.errstate(all="ignore"):
         for row in TABLE:
             for kind in classes(row):
-                if row.form is not Form.VECTOR and kind is Class.FLOAT:
-                    continue
+                if row.inner is Inner.MOVE:
+                    continue  # a loop of its own moves words as they are
                 for args in samples(row.name, kind)[::3]:
                     if kind is Class.INT and outside(row.name, args):
                         continue

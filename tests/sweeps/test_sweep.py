@@ -314,6 +314,6 @@ def test_a_journal_of_another_version_starts_anew(tmp_path: Path) -> None:
 def test_a_sweep_is_shown_in_a_line() -> None:
     rows = tuple(point.stopped(item, "failed", "no") for item in Axes([Model("<b>", b"")]).points())
     made = Sweep(("model", "fabric"), rows)
-    assert repr(made) == "<wsc.Sweep 1 points, 1 failed; varied: nothing>"
+    assert repr(made) == "<wsc.Sweep points: 1, 1 failed; varied: nothing>"
     shown: Any = made
     assert "<td>&lt;b&gt;</td>" in shown._repr_html_()

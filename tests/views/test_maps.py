@@ -19,7 +19,7 @@ def marks(shown: str) -> list[str]:
 def test_a_map_has_all_tiles(shape: tuple[int, int]) -> None:
     grid = np.zeros(shape, np.int64)
     grid[-1, -1] = 1000
-    shown = repr(HeatMap("busy", grid))
+    shown = str(HeatMap("busy", grid))
     rows = marks(shown)
     assert len({len(row) for row in rows}) == 1
     assert len(rows) <= MOST[1]
@@ -32,8 +32,8 @@ def test_a_map_has_all_tiles(shape: tuple[int, int]) -> None:
 
 
 def test_what_is_not_nothing_is_seen() -> None:
-    assert marks(repr(HeatMap("busy", np.array([[0, 1, 10**6]])))) == [" .@"]
-    assert marks(repr(HeatMap("busy", np.zeros((2, 2), np.int64)))) == ["  ", "  "]
+    assert marks(str(HeatMap("busy", np.array([[0, 1, 10**6]])))) == [" .@"]
+    assert marks(str(HeatMap("busy", np.zeros((2, 2), np.int64)))) == ["  ", "  "]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (33, 70)])
@@ -42,7 +42,7 @@ def test_the_picture_has_a_rectangle_for_each_mark(shape: tuple[int, int]) -> No
     made = HeatMap("sram", grid, ("<b> & \x1b",))
     root = ET.fromstring(f"<div>{made._repr_html_()}</div>".replace("<br>", "<br/>"))
     rectangles = root.findall(".//rect")
-    assert len(rectangles) == sum(map(len, marks(repr(made))))
+    assert len(rectangles) == sum(map(len, marks(str(made))))
     shades = [float(item.attrib["fill-opacity"]) for item in rectangles]
     assert max(shades) == (1.0 if grid.any() else 0.0)
     assert "<b>" not in made._repr_html_()

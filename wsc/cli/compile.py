@@ -28,7 +28,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
-from wsc.cli.estimate import estimated, report_option, write_report
+from wsc.cli.estimate import estimated, report_estimate, report_option
 from wsc.cli.forms import read_forms, show_forms
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
@@ -313,7 +313,7 @@ def command(
         weighed = [item for node in explain for item in program.explain(node)]
         _write(program, output, read)
     if report is not None:
-        write_report(estimated(program, start), str(output), report, (*read, *program.inputs))
+        report_estimate(estimated(program, start), str(output), report, (*read, *program.inputs))
     for number, item in enumerate(weighed):
         if number:
             say("")

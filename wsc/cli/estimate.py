@@ -42,7 +42,7 @@ from wsc.cli.names import (
     sized,
     source_files,
 )
-from wsc.cli.outputs import given_files, require_outputs
+from wsc.cli.outputs import REPORT, ReportFile, given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 from wsc.isa.shown import named
@@ -97,9 +97,10 @@ class Estimate:
 
 report_option = click.option(
     "--report",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="Write what is predicted as a page, as wsc report writes what has run.",
+    type=ReportFile(),
+    metavar=REPORT,
+    help="Write what is predicted as a page, as wsc report writes what has run; as .csv or .json, "
+    "kernels as rows, or cycles by node.",
 )
 
 
@@ -190,7 +191,7 @@ def command(
         estimate = replace(estimate, step=step)
     notes = program.notes if train or holding.given() else ()
     if report is not None:
-        write_report(estimate, str(model), report, read)
+        report_estimate(estimate, str(model), report, read)
     if as_json:
         say_json(as_object(estimate) | ({"notes": list(notes)} if notes or train else {}))
     else:
@@ -294,9 +295,9 @@ def estimated(program: Program, start: float, tokens: int | None = None) -> Esti
     return Estimate(program, prediction, rows, use, trust, seconds, tokens)
 
 
-def write_report(estimate: Estimate, name: str, path: Path, read: Iterable[Path]) -> None:
+def report_estimate(estimate: Estimate, name: str, path: Path, read: Iterable[Path]) -> None:
     """Write the page of a prediction. name: of the program. read: files that are never replaced."""
-    from wsc.cli.report import write_page
+    from wsc.cli.report import write_report
     from wsc.pages import estimate_data
 
     program = estimate.program
@@ -308,7 +309,7 @@ def write_report(estimate: Estimate, name: str, path: Path, read: Iterable[Path]
         facts_of(estimate),
         name,
     )
-    write_page(path, [made], read)
+    write_report(path, [made], read)
 
 
 def as_object(estimate: Estimate) -> dict[str, Any]:

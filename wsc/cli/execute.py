@@ -31,9 +31,10 @@ def execute(
             line(f"running: cycle {cycle:,}, {fraction:.0%} of the edge's elements moved")
 
         try:
-            return program.run(
+            result: Any = program.run(
                 arrays, progress=progress, compiling=about_compiling(line), **options
-            ), ""
+            )
+            return result, ""
         except (CycleLimit, Deadlock) as error:
             if error.counters is None:  # nothing was timed
                 raise
@@ -63,7 +64,16 @@ def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: 
     wanted = ("check_races", "causes")
     engine = choose_engine(options["engine"], *(options.get(name, False) for name in wanted))
     assert error.cycle is not None
-    return RunResult({}, error.cycle, error.counters, seconds, engine, error.trace, error.causes)
+    return RunResult(
+        {},
+        error.cycle,
+        error.counters,
+        seconds,
+        engine,
+        error.trace,
+        error.windows,
+        error.causes,
+    )
 
 
 def trace_request(program: Program, given: Mapping[str, Any]) -> TraceRequest:

@@ -7,16 +7,38 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from wsc.cli.common import Refusal
+from wsc.errors import CompileError
 from wsc.store.files import appearing, require_apart
 
 if TYPE_CHECKING:
     import numpy as np
 
+REPORT = "FILE.html|csv|json"
 LONGEST = 120  # characters of a name made from a tensor's; file systems take 143 bytes or more
 _DIGITS = 8  # of the digest that tells shortened names apart
+
+
+class ReportFile(click.Path):
+    """A file for a report: the ending says the format (``wsc.pages.formats``)."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path, if there is a format for it."""
+        from wsc.pages import format_of
+
+        path = super().convert(value, param, ctx)
+        try:
+            format_of(path)
+        except CompileError as error:
+            raise Refusal(str(error)) from None
+        return path
 
 
 def given_files(values: Iterable[str]) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
-from wsc.cli.outputs import require_outputs
+from wsc.cli.outputs import REPORT, ReportFile, require_outputs
 from wsc.cli.run import VALUES, engine_name, fabric_name, short_time
 from wsc.store.files import write_text
 
@@ -25,15 +26,31 @@ if TYPE_CHECKING:
 MOST_REPLAYED = 100_000  # cycles
 MOST_ENTRIES = 2_000_000  # of a replay
 UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main thread alone
+MOST_WINDOWS = 16
+
+
+class Cycles(click.ParamType):
+    """A window of cycles, FIRST-LAST: its first cycle, and the one after its last."""
+
+    name = "cycles"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """The two numbers."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d+)-(\d+)", value.replace(",", ""))
+        if not found or not int(found[1]) <= int(found[2]) < LARGEST:
+            raise Refusal(f"--window {value}: is of the form FIRST-LAST, such as 5000-5599")
+        return int(found[1]), int(found[2]) + 1
 
 
 @click.command("report")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="Where the page goes. [default: the program's name]",
+    type=ReportFile(),
+    metavar=REPORT,
+    help="Where the report goes; the ending says its format. [default: a page, PROGRAM.html]",
 )
 @click.option(
     "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
@@ -52,6 +69,14 @@ UNITS = 4  # of a tile at most, as a rule; a replay needs the room of the main t
     metavar="N",
     help="How many cycles of it.",
 )
+@click.option(
+    "--window",
+    "windows",
+    multiple=True,
+    type=Cycles(),
+    metavar="FIRST-LAST",
+    help="Show the heat maps and waits of these cycles too. May be repeated.",
+)
 @runnable
 @click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[ANOTHER...]")
 @general
@@ -62,8 +87,12 @@ def command(
     engine: str | None,
     replay: int | None,
     replay_cycles: int,
+    windows: tuple[tuple[int, int], ...],
 ) -> None:
     """Run a program, and write what happened as a page: one file that asks for nothing else.
+
+    As FILE.csv, the kernels are rows. As FILE.json, the cycles of the ONNX nodes are node data
+    for Model Explorer.
 
     Of several programs each is run, with the same options; the page shows any of them, and their
     kernels side by side.
@@ -75,6 +104,11 @@ def command(
     if engine == VALUES:
         raise Refusal("--engine values has no clock, and a report is of cycles")
     output = output or Path(f"{asked.stem}.html")
+    if others:
+        require_several(output)
+    shown = windows if replay is None else (*windows, (replay, replay + replay_cycles))
+    if len(windows) > MOST_WINDOWS:
+        raise Refusal(f"--window: a page has room for {MOST_WINDOWS} windows, not {len(windows)}")
     pages: list[dict[str, Any]] = []
     files: list[Path] = []
     ended: list[str] = []
@@ -89,15 +123,26 @@ def command(
             "trace": None
             if replay is None
             else replay_request(ready.program, replay, replay_cycles),
+            "windows": shown,
         }
         result, stopped = execute(ready.program, ready.arrays, options)
         name = str(one.program)
-        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name))
+        firsts = [first for first, _ in shown]
+        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name, firsts))
         ended += [stopped] if stopped else []
         say(f"{name}: {result.cycles:,} cycles", error=True)
-    write_page(output, pages, files)
+    write_report(output, pages, files)
     if ended:
         raise Refusal(f"{'; '.join(ended)}; the page shows what was counted until then")
+
+
+def require_several(output: Path) -> None:
+    """Refuse a format that has no room for more runs than one."""
+    from wsc.pages import format_of
+
+    chosen = format_of(output)
+    if not chosen.several:
+        raise Refusal(f"{output}: a {chosen.ending} report has room for one run ({chosen.title})")
 
 
 def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
@@ -105,15 +150,16 @@ def replay_request(program: Program, first: int, cycles: int) -> TraceRequest:
     from wsc.runtime.trace import TraceRequest
 
     tiles = program.assembly.width * program.assembly.height
-    return TraceRequest("all", min(tiles * cycles * UNITS, MOST_ENTRIES), first, cycles)
+    events = min(tiles * cycles * UNITS, MOST_ENTRIES)
+    return TraceRequest("all", events, first, cycles, network=True)
 
 
-def write_page(output: Path, pages: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
-    """Write the page of some runs whole, or not at all. files: are read, and never replaced."""
-    from wsc.pages import page
+def write_report(output: Path, runs: Sequence[dict[str, Any]], files: Iterable[Path]) -> None:
+    """Write the report of some runs whole, or not at all. files: are read, and never replaced."""
+    from wsc.pages import format_of
 
     with working(f"writing {output}"):
-        write_text(output, page(*pages), files)
+        write_text(output, format_of(output).write(runs), files)
     say(f"{output}: {output.stat().st_size:,} bytes", error=True)
 
 
@@ -124,8 +170,12 @@ def data_of(
     drawn: tuple[str, ...],
     seed: int | None,
     name: str,
+    firsts: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """What the page of a run shows. stopped: why it did not end, or empty. name: of the run."""
+    """What the page of a run shows.
+
+    stopped: why it did not end, or empty. name: of the run. firsts: first cycles of its windows.
+    """
     from wsc.cost.predict import Unpredictable, predict
     from wsc.pages import report_data
     from wsc.views.report import kernel_rows
@@ -151,5 +201,11 @@ def data_of(
         facts.append(("drawn", f"{', '.join(drawn)} from seed {seed}"))
     if stopped:
         facts.insert(0, ("stopped", stopped.splitlines()[0]))
+    windows = list(zip(firsts, result.windows, strict=True))
+    facts += [
+        ("window", f"the run had ended before cycle {first:,}")
+        for first, counted in windows
+        if not counted.cycles
+    ]
     facts += [("note", note) for note in program.notes]
-    return report_data(assembly, fabric, counters, rows, facts, result.trace, name)
+    return report_data(assembly, fabric, counters, rows, facts, result.trace, name, windows)

@@ -54,7 +54,14 @@ from wsc.cli.names import (
     named_model,
     sized,
 )
-from wsc.cli.outputs import array_paths, given_files, require_outputs, write_arrays
+from wsc.cli.outputs import (
+    REPORT,
+    ReportFile,
+    array_paths,
+    given_files,
+    require_outputs,
+    write_arrays,
+)
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.values import Executed, execute_values, print_values, refuse_clock
 from wsc.cost.steps import loop_of_steps
@@ -211,9 +218,9 @@ class Finished:
 @dim_option
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="Write the run as a page, as wsc report does.",
+    type=ReportFile(),
+    metavar=REPORT,
+    help="Write the run as a page, as rows or as node data, as wsc report does.",
 )
 @map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
@@ -373,10 +380,10 @@ def command(
     if report is not None:
         with after.step("the report was not written"):
             held = replace(result, trace=None)
-            from wsc.cli.report import data_of, write_page
+            from wsc.cli.report import data_of, write_report
 
-            page = data_of(loaded, held, stopped, drawn, used if drawn else None, str(program))
-            write_page(report, [page], read)
+            shown_run = data_of(loaded, held, stopped, drawn, used if drawn else None, str(program))
+            write_report(report, [shown_run], read)
     predicted = _predicted(loaded, after)
     with after.step("there is no table of kernels"):
         rows = _rows(loaded, result, predicted)

@@ -24,7 +24,7 @@ from wsc.cli.common import (
     working,
 )
 from wsc.cli.costs import Asking, StepCosts, bill_dict, cost_options, step_costs
-from wsc.cli.estimate import Estimate, estimated, report_option, write_report
+from wsc.cli.estimate import Estimate, estimated, report_estimate, report_option
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
 from wsc.isa.files import read_text, refusal
@@ -334,7 +334,7 @@ def command(
         if onnx is not None:
             _write_onnx(trainer, onnx, read)
     if report is not None and predicted is not None:
-        write_report(predicted, f"a step of {model}", report, read)
+        report_estimate(predicted, f"a step of {model}", report, read)
     for head, text in _summary(trainer, results, first, output, costs):
         say(f"{head:<12} {text}" if costs else f"{head:<9} {text}", error=True)
     if as_json:

@@ -262,4 +262,4 @@ def _distance(ours: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _start(extent: Any, x: int, y: int) -> int:
     """The first index that the room of a tile is for."""
-    return {"x": x, "y": y}.get(extent.axis or "", 0) * extent.step + extent.offset
+    return extent.held({"x": x, "y": y}.get(extent.axis or "", 0))[0]

@@ -25,6 +25,7 @@ from wsc.cost.senders import Senders, Sources, places
 from wsc.cost.streams import Streams
 from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.cost.unpredictable import Unpredictable
+from wsc.flows.carried import carried
 from wsc.flows.work import Work
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
@@ -597,7 +598,9 @@ def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:
         elif isinstance(item, Loop):
             extents.append(item.count)
     other = {"y": 0} if name == "x" else {"x": 0}
-    return sample(size, changes=changes(extents, name, size, values | other))
+    flows = {strand.flow for strands in carried(program).values() for strand in strands}
+    alone = {place for flow in flows for place in flow.alone(name, size)}
+    return sample(size, changes=[*changes(extents, name, size, values | other), *sorted(alone)])
 
 
 def _operations(program: Program) -> list[Op]:

@@ -11,6 +11,18 @@ from wsc.flows.cast import COLUMN_CAST, ROW_CAST, Cast
 from wsc.flows.chain import EAST, NORTH, SOUTH, WEST, Chain
 from wsc.flows.collect import COLLECT
 from wsc.flows.flow import REGION, ROOT_X, ROOT_Y, SAMPLE, Flow, Path, Strand
+from wsc.flows.inward import (
+    INWARD_EAST,
+    INWARD_NORTH,
+    INWARD_SOUTH,
+    INWARD_WEST,
+    LEAD_EAST,
+    LEAD_NORTH,
+    LEAD_SOUTH,
+    LEAD_WEST,
+    Inward,
+    Lead,
+)
 from wsc.flows.multicast import WEIGHTS
 from wsc.flows.requests import INDICES
 from wsc.flows.scatter import SCATTER
@@ -21,6 +33,14 @@ __all__ = [
     "EAST",
     "FLOWS",
     "INDICES",
+    "INWARD_EAST",
+    "INWARD_NORTH",
+    "INWARD_SOUTH",
+    "INWARD_WEST",
+    "LEAD_EAST",
+    "LEAD_NORTH",
+    "LEAD_SOUTH",
+    "LEAD_WEST",
     "NORTH",
     "REGION",
     "ROOT_X",
@@ -35,6 +55,8 @@ __all__ = [
     "Cast",
     "Chain",
     "Flow",
+    "Inward",
+    "Lead",
     "Path",
     "Strand",
 ]
@@ -49,6 +71,14 @@ FLOWS: tuple[Flow, ...] = (
     WEST,
     SOUTH,
     NORTH,
+    INWARD_EAST,
+    INWARD_WEST,
+    INWARD_SOUTH,
+    INWARD_NORTH,
+    LEAD_EAST,
+    LEAD_WEST,
+    LEAD_SOUTH,
+    LEAD_NORTH,
     ROW_CAST,
     COLUMN_CAST,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,19 +17,10 @@ from wsc.isa.types import Side
 
 
 @dataclass(frozen=True)
-class Chain(Flow):
-    """Chains that run towards one side, in every row or every column.
-
-    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
-    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
-    """
+class Towards(Flow):
+    """Streams towards one side, in which cores add their own to what they pass on."""
 
     towards: Side
-
-    @property
-    def name(self) -> str:
-        """That of its side."""
-        return self.towards.name.lower()
 
     @property
     def along_row(self) -> bool:
@@ -39,6 +31,20 @@ class Chain(Flow):
     def backwards(self) -> bool:
         """Whether it runs against the coordinate."""
         return self.towards in (Side.WEST, Side.NORTH)
+
+
+@dataclass(frozen=True)
+class Chain(Towards):
+    """Chains that run towards one side, in every row or every column.
+
+    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
+    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
+    """
+
+    @property
+    def name(self) -> str:
+        """That of its side."""
+        return self.towards.name.lower()
 
     def laid(self) -> tuple[Strand, ...]:
         """Those of the tiles with even and with odd coordinates."""
@@ -95,14 +101,18 @@ class ChainStream(Stream):
     the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
     where a tile has sent what the next one has not received yet. first, last: cycles in which the
     first and the last wavelet of what was sent last have left. come: the words that each tile
-    received last; since, until: the cycles in which these came up its ramp.
+    received last; since, until: the cycles in which these came up its ramp. before: the sampled
+    place that sends to each one; -1 where there is none.
     """
 
-    def __init__(self, flow: Chain, site: Site, axis: Axis, hop: int, slack: int) -> None:
+    far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
+
+    def __init__(self, flow: Towards, site: Site, axis: Axis, hop: int, slack: int) -> None:
         self.flow, self.site, self.hop, self.slack = flow, site, hop, slack
         gaps = axis.gaps if not flow.backwards else np.append(0, axis.gaps[:0:-1])
         self.gaps = gaps
         self.delay = gaps * float(hop)
+        self.before = np.arange(len(gaps)) - 1
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
@@ -193,29 +203,33 @@ class ChainStream(Stream):
                 continue
             begin, more = start[place], np.maximum(count[place] - 1, 0) * pace[place]
             final = begin + more
-            if place:
-                ready = here & (~receives[place] | sent[place - 1])
+            previous = self.before[place]
+            if previous >= 0:
+                ready = here & (~receives[place] | sent[previous])
                 took = ready & receives[place]
                 came = self.delay[place]
-                begin = np.where(took, np.maximum(begin, first[place - 1] + came), begin)
+                begin = np.where(took, np.maximum(begin, first[previous] + came), begin)
                 final = np.where(
-                    took, np.maximum(begin + more, last[place - 1] + came), begin + more
+                    took, np.maximum(begin + more, last[previous] + came), begin + more
                 )
                 # The sender waits for its neighbour, which need not be the next sampled tile: the
                 # tiles between the two hold as many wavelets, each, as fit in between two cores.
                 room = self.slack * self.gaps[place]
                 held = start[place] + (count[place] - room) * pace[place]
                 if self.gaps[place] > 1:
-                    near = first[place - 1] + self.hop + (count[place] - self.slack) * pace[place]
+                    near = first[previous] + self.hop + (count[place] - self.slack) * pace[place]
                     held = np.where(count[place] > room, np.maximum(held, near), near)
-                before = took & marks[place - 1] & (count[place] > self.slack)
-                done[place - 1] = np.where(
-                    before, np.maximum(done[place - 1], held), done[place - 1]
-                )
-                sent[place - 1] &= ~took
+                late = took & marks[previous] & (count[place] > self.slack)
+                done[previous] = np.where(late, np.maximum(done[previous], held), done[previous])
+                sent[previous] &= ~took
                 come[place] = np.where(took, count[place], come[place])
                 since[place] = np.where(took, begin, since[place])
                 until[place] = np.where(took, final + 1, until[place])
+            elif self.far:
+                # Nobody before it is sampled: they begin when it does itself.
+                ready = here
+                begin = begin + np.where(receives[place], self.delay[place], 0.0)
+                final = begin + more
             else:
                 ready = here & ~receives[place]
             done[place] = np.where(ready, final + pace[place], done[place])

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import networkx as nx
+import numpy as np
 
 from wsc.isa.expr import Expr, H, W, binary, evaluate
 from wsc.isa.program import Position, Queue
@@ -90,7 +91,9 @@ class Strand:
         they go opposite ways: a color keeps one direction along each axis, and wavelets that only
         go on can close no circle of waits, on any mesh.
         """
-        one, two = self.table(SAMPLE, SAMPLE), other.table(SAMPLE, SAMPLE)
+        mine, others = self.flow.sample, other.flow.sample
+        mesh = max(mine[0], others[0]), max(mine[1], others[1])
+        one, two = self.table(*mesh), other.table(*mesh)
         return bool(one.keys() & two.keys()) or _opposite(one, two)
 
     def circle(self, width: int = SAMPLE, height: int = SAMPLE) -> list[tuple[int, int]] | None:
@@ -101,13 +104,14 @@ class Strand:
 @lru_cache(maxsize=256)
 def _table(paths: tuple[Path, ...], width: int, height: int) -> Table:
     """Programs share their flows, and all are looked at on the mesh of the sample."""
+    place = {"x": np.arange(width)[None, :], "y": np.arange(height)[:, None]}
+    place |= {"W": np.array(width), "H": np.array(height)}
     table: dict[tuple[int, int], tuple[Position, ...]] = {}
-    for y in range(height):
-        for x in range(width):
-            place = {"x": x, "y": y, "W": width, "H": height}
-            for path in paths:
-                if path.holds(place):
-                    table[x, y] = path.positions
+    for path in paths:
+        held = 1 if path.guard is None else evaluate(path.guard, place)
+        rows, columns = np.nonzero(np.broadcast_to(held, (height, width)))
+        tiles = zip(columns.tolist(), rows.tolist(), strict=True)
+        table.update(dict.fromkeys(tiles, path.positions))
     return table
 
 
@@ -139,6 +143,16 @@ class Flow(ABC):
 
     It owns its paths and, as its stream, the times of what goes along them.
     """
+
+    @property
+    def sample(self) -> tuple[int, int]:
+        """Columns and rows of a mesh that shows all cases of its paths."""
+        return SAMPLE, SAMPLE
+
+    def alone(self, axis: str, size: int) -> tuple[int, ...]:
+        """Coordinates along an axis of ``size`` tiles for which no others can stand."""
+        del axis, size
+        return ()
 
     @cached_property
     def strands(self) -> tuple[Strand, ...]:

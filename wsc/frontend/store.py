@@ -11,6 +11,7 @@ import math
 import shutil
 from collections.abc import Iterable, Iterator
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from wsc.ir.graph import Drawing, Member, Source
 from wsc.isa.drawing import draw, drawing_key
 from wsc.isa.files import refusal
 from wsc.isa.program import Drawn
+from wsc.isa.shown import Facts, Shown
 
 PLACE = "drawn"
 SOURCE_KEY = "wsc.source"
@@ -95,8 +97,11 @@ def read(source: Source, count: int) -> np.ndarray:
         return np.asarray(file.get_tensor(source.key)).reshape(-1).astype(np.float32)
 
 
-class Seed:
+class Seed(Shown):
     """Weights that are drawn when they are needed. Equal seeds give equal weights."""
+
+    def _facts(self) -> Facts:
+        return [("weights", self.described())]
 
     def __init__(self, seed: int = 0) -> None:
         if not 0 <= seed <= LARGEST_SEED:
@@ -128,15 +133,18 @@ class Seed:
         return Drawing(tensor.name, Drawn(self.seed, mean, deviation))
 
 
-class Checkpoint:
+class Checkpoint(Shown):
     """A folder that transformers wrote: weights in one safetensors file or in several.
 
     Raises:
         CompileError: it holds none, or a damaged index.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def _facts(self) -> Facts:
+        return [("weights", self.described()), ("tensors", f"{len(self._places):,}")]
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
         self._places = dict(self._keys())
 
     @property

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wsc.errors import CompileError, shortened
-from wsc.isa.shown import named
+from wsc.isa.shown import Facts, Shown, few, named
 from wsc.views.inspect import suggestion
 
 CROWDED = "leaves too little SRAM to others"
@@ -88,8 +88,8 @@ class Wish:
         return " ".join(f"{head}{part}" for head, part in parts if part is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+@dataclass(frozen=True, slots=True, repr=False)
+class Weighed(Shown):
     """How a node got its form. nodes: the ONNX nodes. value: what it gives, as the graph calls it.
 
     text: the product, as a dump has it. forms: all that were weighed, the cheapest first. taken:
@@ -102,6 +102,15 @@ class Weighed:
     forms: tuple[Form, ...]
     taken: Form | None
     wish: Wish | None = None
+
+    def _facts(self) -> Facts:
+        taken = "none fits" if self.taken is None else str(self.taken)
+        return [
+            ("nodes", few(self.nodes)),
+            ("taken", taken),
+            ("forms", f"{len(self.forms)}"),
+            *([] if self.wish is None else [("asked for", str(self.wish))]),
+        ]
 
     @property
     def names(self) -> tuple[str, ...]:

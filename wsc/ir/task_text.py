@@ -446,10 +446,16 @@ class _Parts(Transformer[Token, Any]):
         return tuple(extent for extent in extents if extent is not None)
 
     def extent(
-        self, size: int, axis: Token | None, step: int, length: int | None, offset: int | None
+        self,
+        size: int,
+        axis: Token | None,
+        step: int,
+        length: int | None,
+        offset: int | None,
+        over: int | None,
     ) -> Extent:
-        at = None if axis is None else str(axis)
-        return Extent(size, at, step or 0, -1 if length is None else length, offset or 0)
+        at, long = None if axis is None else str(axis), -1 if length is None else length
+        return Extent(size, at, step or 0, long, offset or 0, over or 0)
 
     def whole_numbers(self, *items: int | None) -> tuple[int, ...]:
         return tuple(item for item in items if item is not None)

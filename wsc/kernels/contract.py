@@ -18,14 +18,16 @@ own part of it, and the tiles of a column add up what they have. So is the gradi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
 from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
+from wsc.isa.fabric import Fabric
 from wsc.isa.program import Dim, Direction, Extent, Transfer
+from wsc.isa.table import Timing
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
@@ -66,9 +68,18 @@ class Labels:
         self.split: dict[str, Extent] = {}
         for label, axis in ((task.x_label, "x"), (task.y_label, "y")):
             if label:
-                self.split[label] = Extent(
+                self.split[label] = self._spread(task, label, axis) or Extent(
                     self.size[label], axis, -(-self.size[label] // mesh.count(axis))
                 )
+
+    def _spread(self, task: ContractTask, label: str, axis: str) -> Extent | None:
+        """The blocks of a label, if they lie apart from each other."""
+        outputs = tuple(Index(((name, 1),)) if name else Index() for name in task.labels)
+        for index, view in ((outputs, task.out), (task.index_a, task.a), (task.index_b, task.b)):
+            for entry, extent in zip(index, view.extents if view else (), strict=bool(view)):
+                if extent.over and extent.axis == axis and entry.terms == ((label, 1),):
+                    return extent
+        return None
 
     def room(self, label: str) -> int:
         """Steps that a tile has room for."""
@@ -167,13 +178,14 @@ def _local(task: ContractTask, context: Context) -> Emission:
     asm.fill(total.base, F32, 0, room)
     steps = [(label, labels.count(label)) for label in (*outer, *summed)]
     tokens = [(label, Int(labels.room(label))) for label in inner]
+    last = _last(task, context, labels, (outer, summed, inner))
     asm.vector(
         "fmac",
         dtype,
         total,
         operand(task.index_a, task.a),
         _weights(task, [*outer, *summed]),
-        dims=[*steps, *tokens],
+        dims=sorted([*steps, *tokens], key=lambda dim: dim[0] == last),
         keep=frozenset(labels.split),
     )
     if task.combined:
@@ -195,6 +207,50 @@ def _local(task: ContractTask, context: Context) -> Emission:
         doc = (f"Each tile sums its part of its outputs; the parts are added up over {lines}.",)
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
+
+
+def _last(
+    task: ContractTask,
+    context: Context,
+    labels: Labels,
+    order: tuple[list[str], list[str], list[str]],
+) -> str:
+    """The label of b along which a row of multiply-accumulates goes; "" where a's own do.
+
+    Where both operands are in SRAM, either may be held over a row. Tokens go along it, as they do
+    where weights come as a stream, unless rows of another label leave fewer lanes idle.
+    """
+    rooms = {label: labels.room(label) for group in order for label in group}
+    if task.reduce:
+        rooms[task.n_label] = task.chunk
+    if task.b is None or sum(room > 1 for room in rooms.values()) > context.fabric.dimensions:
+        return ""
+    return fastest_row(order, rooms, context.fabric, task.a.dtype)
+
+
+def fastest_row(
+    order: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    rooms: Mapping[str, int],
+    fabric: Fabric,
+    dtype: DType,
+) -> str:
+    """The label of b whose rows take the fewest cycles; "" if these are no fewer than those of a.
+
+    order: the labels of b in the output, those that are summed over, and those of a alone, which
+        are one row together. rooms: steps of each in a tile.
+    """
+    outer, summed, inner = order
+    timing = fabric.timing[Timing.MULTIPLY_ACCUMULATE]
+    total = prod(rooms.values())
+    own = prod(rooms[label] for label in inner)
+    if own == 1:  # the row is that of a label which is summed over
+        own = next((rooms[label] for label in reversed(summed) if rooms[label] > 1), 1)
+
+    def cycles(steps: int) -> int:
+        return total // max(steps, 1) * timing.row(steps, dtype)
+
+    found = min(outer, key=lambda label: cycles(rooms[label]), default="")
+    return found if found and cycles(rooms[found]) < cycles(own) else ""
 
 
 def operand_of_labels(labels: tuple[str, ...], view: View) -> At:
@@ -235,7 +291,8 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
             following = _turn(task, asm, half_base, half)
         else:
             asm.fill(half_base, F32, 0, words)
-        _accumulate(task, asm, labels, (outer, summed, inner), first, count, half_base)
+        order = (outer, summed, inner)
+        _accumulate(task, context, asm, labels, order, first, count, half_base)
         if task.ordered:
             _one_way(task, asm, owner, within, room, half_base, words)
         else:
@@ -305,6 +362,7 @@ def _one_way(
 
 def _accumulate(
     task: ContractTask,
+    context: Context,
     asm: Asm,
     labels: Labels,
     order: tuple[list[str], list[str], list[str]],
@@ -325,13 +383,14 @@ def _accumulate(
         weights = weights.moved(skipped)
     steps = [(label, labels.count(label)) for label in (*outer, *summed) if label != task.n_label]
     tokens = [(label, Int(labels.room(label))) for label in inner]
+    last = _last(task, context, labels, order)
     asm.vector(
         "fmac",
         task.a.dtype,
         total,
         operand(task.index_a, task.a),
         weights,
-        dims=[(task.n_label, count), *steps, *tokens],
+        dims=sorted([(task.n_label, count), *steps, *tokens], key=lambda dim: dim[0] == last),
         keep=frozenset(labels.split),
     )
 

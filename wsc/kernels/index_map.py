@@ -246,6 +246,7 @@ def aligned(task: MoveTask, found: IndexMap, axis: str, mesh: Mesh) -> bool:
         return False
     extent = task.out.extents[dim]
     size = task.value.extents[source].size
-    same = extent.step == task.value.extents[source].step
+    held = task.value.extents[source]
+    same = (extent.step, extent.over) == (held.step, held.over)
     straight = found.target[dim] == variable(f"s{source}", 0, size - 1)
     return straight and same and extent.offset == 0 and extent.length == extent.step

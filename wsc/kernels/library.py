@@ -11,9 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
-from wsc.flows import COLUMN_CAST, EAST, NORTH, ROOT_X, ROOT_Y, ROW_CAST, SOUTH, WEST, Cast, Chain
+from wsc.flows import (
+    COLUMN_CAST,
+    EAST,
+    INWARD_EAST,
+    INWARD_NORTH,
+    INWARD_SOUTH,
+    INWARD_WEST,
+    LEAD_EAST,
+    LEAD_NORTH,
+    LEAD_SOUTH,
+    LEAD_WEST,
+    NORTH,
+    ROOT_X,
+    ROOT_Y,
+    ROW_CAST,
+    SOUTH,
+    WEST,
+    Cast,
+    Chain,
+    Inward,
+    Lead,
+    Strand,
+)
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
+from wsc.isa.fabric import Fabric
 from wsc.isa.program import Asynchronous, Procedure, Statement
 from wsc.isa.statements import calls
 from wsc.isa.types import DType
@@ -25,6 +49,10 @@ STORED = 2
 SEMAPHORES = 3
 CLEARED = 3  # used only where a core has one more
 CHAIN_UNITS = 3
+CHAINS = ("chain_", "take_", "turn_", "forward_", "arrive_")  # how names of their procedures begin
+LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
+GROUPED_QUEUES = (8, 6)  # input and output queues that a core needs for it along both axes
+GROUPED_COLORS = 22  # of all flows of such a program
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,11 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row or a column as chains see it: coordinate, size, root, flows towards both ends."""
+    """A row or a column as chains see it: coordinate, size, root, flows towards both ends.
+
+    halves: the flows in groups, and between them, that run to the middle from the lower end and
+    from the upper one.
+    """
 
     name: str
     along: Name
@@ -56,11 +88,30 @@ class Line:
     root: Expr
     up: Chain
     down: Chain
+    halves: tuple[tuple[Inward, Lead], tuple[Inward, Lead]]
     cast: Cast
 
 
-ROW = Line("row", X, W, ROOT_X, EAST, WEST, ROW_CAST)
-COLUMN = Line("column", Y, H, ROOT_Y, SOUTH, NORTH, COLUMN_CAST)
+ROW = Line(
+    "row",
+    X,
+    W,
+    ROOT_X,
+    EAST,
+    WEST,
+    ((INWARD_EAST, LEAD_EAST), (INWARD_WEST, LEAD_WEST)),
+    ROW_CAST,
+)
+COLUMN = Line(
+    "column",
+    Y,
+    H,
+    ROOT_Y,
+    SOUTH,
+    NORTH,
+    ((INWARD_SOUTH, LEAD_SOUTH), (INWARD_NORTH, LEAD_NORTH)),
+    COLUMN_CAST,
+)
 LINES = {"x": ROW, "y": COLUMN}
 
 
@@ -253,6 +304,85 @@ def all_reduce(line: Line, op: str, dtype: DType) -> Procedure:
     )
 
 
+def all_reduce_in_groups(line: Line, op: str, dtype: DType) -> Procedure:
+    """The same, where the sums of groups go from leader to leader to the middle."""
+    asm = Asm(6)
+    buffer, count = asm.register("buffer"), asm.register("count")
+    memory, dims = words(asm, buffer, count, dtype)
+    suffix = f"{op}_{dtype.value}"
+    with asm.when(line.along, "==", line.root):
+        for _, lead in line.halves:
+            came = lead.strands[0].queue()
+            with asm.when(lead.longest, ">", 0):
+                asm.vector(op, dtype, memory, came, memory, dims=dims)
+        with asm.when(line.size, ">", 1):
+            asm.vector("mov", dtype, line.cast.strand.queue(), memory, dims=dims)
+    with asm.otherwise():
+        lower, upper = (f"{inward.name}_{suffix}" for inward, _ in line.halves)
+        with asm.when(line.along, "<", line.root):
+            asm.call(lower, buffer=buffer, count=count)
+        with asm.otherwise():
+            asm.call(upper, buffer=buffer, count=count)
+        asm.vector("mov", dtype, memory, line.cast.strand.queue(), dims=dims)
+    return Procedure(
+        f"{line.name}_all_{suffix}",
+        (buffer.name, count.name),
+        asm.body,
+        (
+            f"Combine count words over the {line.name}, within groups and then over groups;",
+            "every tile gets the result.",
+        ),
+    )
+
+
+def inward(inward: Inward, lead: Lead, op: str, dtype: DType) -> Procedure:
+    """``inward_east_add_f32(buffer, count)``: a tile's part of a reduce in groups.
+
+    A leader's buffer is combined with what its group gives.
+    """
+    asm = Asm(6)
+    buffer, count = asm.register("buffer"), asm.register("count")
+    memory, dims = words(asm, buffer, count, dtype)
+
+    def passed(flow: Inward | Lead, number: Expr, comes: Expr) -> None:
+        """Send the words on, combined with those that come if any do."""
+
+        def emit(send: Strand, receive: Strand) -> None:
+            with asm.when(comes, "==", 0):
+                asm.vector("mov", dtype, send.queue(), memory, dims=dims)
+            with asm.otherwise():
+                asm.vector(op, dtype, send.queue(), receive.queue(), memory, dims=dims)
+
+        even, odd = flow.strands
+        with asm.when(number % 2, "==", 0):
+            emit(even, odd)
+        with asm.otherwise():
+            emit(odd, even)
+
+    def taken(receive: Strand) -> None:
+        asm.vector(op, dtype, memory, receive.queue(), memory, dims=dims)
+
+    with asm.when(inward.place, ">", 0):
+        passed(inward, inward.along, inward.followed)
+    with asm.otherwise():
+        with asm.when(inward.followed, "==", 1):
+            even, odd = inward.strands
+            with asm.when(inward.along % 2, "==", 0):
+                taken(odd)
+            with asm.otherwise():
+                taken(even)
+        passed(lead, inward.number, inward.joined)
+    return Procedure(
+        f"{inward.name}_{op}_{dtype.value}",
+        (buffer.name, count.name),
+        asm.body,
+        (
+            "Combine count words with those of tiles further out, and pass them on: within a",
+            "group to its leader, and from leader to leader to the middle.",
+        ),
+    )
+
+
 def barrier() -> Procedure:
     """``barrier(buffer)``: no tile leaves before every tile has come; one word of scratch."""
     asm = Asm(6)
@@ -267,18 +397,34 @@ def barrier() -> Procedure:
     )
 
 
+def long_lines(fabric: Fabric) -> frozenset[str]:
+    """The axes of a mesh along which an all-reduce in groups is quicker, if cores can do it."""
+    queues = len(fabric.input_queues), len(fabric.output_queues)
+    enough = all(has >= needs for has, needs in zip(queues, GROUPED_QUEUES, strict=True))
+    if not enough or fabric.colors < GROUPED_COLORS:
+        return frozenset()
+    sizes = {"x": fabric.width, "y": fabric.height}
+    return frozenset(axis for axis, size in sizes.items() if size >= LONG_LINE)
+
+
 @cache
-def library(stream_units: int) -> Mapping[str, Procedure]:
-    """Name -> procedure, for cores with so many stream units, one at least."""
+def library(stream_units: int, grouped: frozenset[str] = frozenset()) -> Mapping[str, Procedure]:
+    """Name -> procedure, for cores with so many stream units, one at least.
+
+    grouped: the axes along which all-reduces go in groups.
+    """
     units = Units.of(stream_units)
     made: list[Procedure] = [arrive(units), turn(units), forward(units), barrier()]
     if stream_units > CHAIN_UNITS:
         made.append(clear())
-    for line in (ROW, COLUMN):
-        for op in ("add", "max"):
-            for dtype in DType:
-                made += [chain(line, up, op, dtype, units) for up in (True, False)]
-                made += [take(line, up, op, dtype) for up in (True, False)]
+    for axis, line in LINES.items():
+        for op, dtype in product(("add", "max"), DType):
+            made += [chain(line, up, op, dtype, units) for up in (True, False)]
+            made += [take(line, up, op, dtype) for up in (True, False)]
+            if axis in grouped:
+                made += [inward(*flows, op, dtype) for flows in line.halves]
+                made.append(all_reduce_in_groups(line, op, dtype))
+            else:
                 made.append(all_reduce(line, op, dtype))
     made.append(take(ROW, True, "add", DType.F32, units))
     return {procedure.name: procedure for procedure in made}

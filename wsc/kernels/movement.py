@@ -20,7 +20,7 @@ from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr, variable
 from wsc.kernels.index_map import IndexMap, Plan, aligned, index_map, own_only, plan, spreads
 from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
-from wsc.layout import coordinate, is_plain, start, valid
+from wsc.layout import beyond, coordinate, is_plain, room, start, valid
 
 
 class _Mover:
@@ -187,8 +187,9 @@ class _Mover:
             self._narrow(extent, axis, name, base, stack)
         else:
             if name is None and is_plain(extent):  # one tile holds it
-                self.tile[axis] = asm.over("to", base, extent.step)
-                self.first[axis] = asm.times("begin", self.tile[axis], extent.step)
+                place = asm.over("to", base, extent.step)
+                self.first[axis] = asm.times("begin", place, extent.step)
+                self.tile[axis] = self._host(extent, place)
                 return
             first = asm.let("first", base + self.low[name]) if name else base
             last = asm.let("last", base + (self.high[name] - 1)) if name else base
@@ -201,27 +202,45 @@ class _Mover:
         """Loop over the tiles that hold any index in [first, last]."""
         asm, tiles = self.asm, self.mesh.count(axis)
         reach = extent.step - extent.offset - extent.length
-        low = asm.let("from", maximum(0, asm.over("from", first + reach, extent.step)))
-        beyond = asm.over("upto", last + (extent.step - extent.offset), extent.step)
-        high = asm.let("upto", minimum(tiles, beyond))
+        low = asm.over("from", first + reach, extent.step)
+        if extent.over:
+            final = self._host(extent, asm.over("upto", last, extent.step))
+            low, upto = self._host(extent, low), asm.let("upto", final + 1)
+        else:
+            upto = asm.over("upto", last + (extent.step - extent.offset), extent.step)
+        low = asm.let("from", maximum(0, low))
+        high = asm.let("upto", minimum(tiles, upto))
         counter = stack.enter_context(asm.loop("next", asm.let("many", high - low)))
         self.tile[axis] = asm.set(asm.register("to"), low + counter)
+
+    def _host(self, extent: Extent, place: Expr) -> Expr:
+        """The tile that holds a block."""
+        if not extent.over:
+            return place
+        asm = self.asm
+        return asm.over("to", asm.let("to", place * extent.over), extent.blocks)
 
     def _narrow(
         self, extent: Extent, axis: str, name: str | None, base: Expr, stack: ExitStack
     ) -> None:
         """Keep only what the target tile holds."""
         asm = self.asm
-        begin = asm.times("begin", self.tile[axis], extent.step) + extent.offset
-        begin = asm.let("begin", begin)
+        if extent.over:
+            begin = asm.let("begin", start(extent, self.tile[axis]))
+        else:
+            begin = asm.times("begin", self.tile[axis], extent.step) + extent.offset
+            begin = asm.let("begin", begin)
         self.first[axis] = begin
+        length = room(extent, self.tile[axis])
         if name is None:
             value = asm.let("at", base - begin)
             stack.enter_context(asm.when(value, ">=", 0))
-            stack.enter_context(asm.when(value, "<", extent.length))
+            stack.enter_context(asm.when(value, "<", asm.let("length", length)))
             return
         self.low[name] = asm.let("low", maximum(self.low[name], begin - base))
-        self.high[name] = asm.let("high", minimum(self.high[name], begin - base + extent.length))
+        self.high[name] = asm.let(
+            "high", minimum(self.high[name], begin - base + asm.let("length", length))
+        )
 
     def _transfer(self, remote: bool) -> None:
         """One vector copy or one group of messages, for fixed loop variables and target tile."""
@@ -327,8 +346,7 @@ class _Mover:
             if self.pair and self.pair in self.map.target[dim].direct():
                 total = total * (extent.size // 2)
                 continue
-            begin = start(extent)
-            inside = minimum(high, begin + extent.length) - maximum(low, begin)
+            inside = minimum(high, beyond(extent)) - maximum(low, start(extent))
             total = total * maximum(0, inside)
         return total
 

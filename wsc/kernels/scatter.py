@@ -10,7 +10,7 @@ from wsc.isa.expr import Expr, Int, Name
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
 from wsc.kernels.reduce import OPS
-from wsc.layout import View, start, valid
+from wsc.layout import View, room, start, valid
 
 
 def emit_scatter(task: ScatterTask, context: Context) -> Emission:
@@ -66,7 +66,7 @@ def _inside(asm: Asm, task: ScatterTask, row: Name) -> Generator[None]:
         asm.position(row, extent.size)
     if extent.axis is not None or extent.length < extent.size:
         asm.set(row, row - start(extent))
-        with asm.when(row, ">=", 0), asm.when(row, "<", extent.length):
+        with asm.when(row, ">=", 0), asm.when(row, "<", room(extent)):
             yield
     elif task.skips:
         with asm.when(row, ">=", 0), asm.when(row, "<", extent.size):

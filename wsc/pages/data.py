@@ -22,7 +22,8 @@ from wsc.isa.printer import listing
 from wsc.isa.program import Call, Direction, Program, Region
 from wsc.isa.shown import escaped, named
 from wsc.pages.network import network
-from wsc.views.inspect import held_bytes, numbered, occupied, sram_use
+from wsc.pages.replay import replay
+from wsc.views.inspect import held_bytes, nodes_by_mark, numbered, occupied, sram_use
 from wsc.views.report import EstimatedRow, KernelRow, busy_shares, mac_rate
 
 SRAM = ("bytes of SRAM used", "bytes")  # a layer, and its unit
@@ -55,20 +56,44 @@ def report_data(
     facts: Sequence[tuple[str, str]],
     trace: Any = None,
     name: str = "",
+    windows: Sequence[tuple[int, Any]] = (),
 ) -> dict[str, Any]:
     """The data of the page of a run.
 
     counters: of the run, as ``wsc.runtime.counters.Counters`` has them. rows: its kernels. facts:
     heads and texts for the top of the page. trace: of all tiles, as ``wsc.runtime.trace.Trace`` has
-    them, to be replayed; None for none. name: tells the run from others in one page.
+    them, to be replayed; None for none. name: tells the run from others in one page. windows:
+    each a first cycle, and the counters of the cycles from there on.
     """
     block = _block(program)
     return {
         **_program_data(program, fabric, rows, facts, name),
         "cycles": counters.cycles,
+        "spans": [
+            _span("the whole run", program, fabric, counters, block),
+            *(
+                _span(
+                    f"cycles {first:,} to {first + counted.cycles - 1:,}",
+                    program,
+                    fabric,
+                    counted,
+                    block,
+                )
+                for first, counted in windows
+                if counted.cycles
+            ),
+        ],
+        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
+        "replay": None if trace is None or block > 1 else replay(trace, program),
+    }
+
+
+def _span(name: str, program: Program, fabric: Fabric, counters: Any, block: int) -> dict[str, Any]:
+    """What was counted in some cycles: heat maps, states of main threads, and waits."""
+    return {
+        "name": name,
         "layers": list(_layers(program, fabric, counters, block)),
         "states": {name: int(getattr(counters, key).sum()) for name, key in STATES.items()},
-        "energy": {name: value * 1e-6 for name, value in counters.energy.items()},
         "stalls": [
             {
                 "line": stall.where.line,
@@ -79,7 +104,6 @@ def report_data(
             }
             for stall in counters.stalls[:STALLS]
         ],
-        "replay": None if trace is None else _replay(trace, program, block),
     }
 
 
@@ -120,10 +144,15 @@ def estimate_data(
     return {
         **made,
         "cycles": prediction.cycles,
-        "layers": [_tiles(*SRAM, held_bytes(program, fabric), made["block"])],
-        "states": {},
+        "spans": [
+            {
+                "name": "predicted",
+                "layers": [_tiles(*SRAM, held_bytes(program, fabric), made["block"])],
+                "states": {},
+                "stalls": [],
+            }
+        ],
         "energy": {name: value * 1e-6 for name, value in prediction.energy.items()},
-        "stalls": [],
         "replay": None,
     }
 
@@ -171,25 +200,6 @@ def _program_data(
         },
         "advice": list(_advice(rows)),
     }
-
-
-def _replay(trace: Any, program: Program, block: int) -> dict[str, Any] | None:
-    """What the main thread of each tile did in a window: entries [begin, length, state, line].
-
-    Cycles count from the window's first. None for blocks of tiles.
-    """
-    if block > 1:
-        return None
-    first, end = trace.window
-    tiles: list[list[list[int]]] = [[] for _ in range(program.width * program.height)]
-    where = trace.image.code.where
-    for unit in trace.units:
-        if unit.unit == 0:
-            tiles[unit.tile] = [
-                [begin - first, length, state, where[row].line]
-                for begin, length, state, row, *_ in unit.entries.tolist()
-            ]
-    return {"first": first, "cycles": end - first, "tiles": tiles, "left_out": trace.left_out}
 
 
 def _block(program: Program) -> int:
@@ -308,12 +318,12 @@ def _kernel(row: KernelRow, program: Program, fabric: Fabric) -> dict[str, Any]:
 def _nodes(program: Program, rows: Sequence[KernelRow], block: int) -> dict[str, Any]:
     """What each ONNX node became: its cycles, tensors, and the columns and rows that hold them.
 
-    Nodes of a loop's turns are one, by the name that stands in the text.
+    Nodes of a loop's turns are one, by the name that stands in the text; ``names`` are those of the
+    model.
     """
     found: dict[str, dict[str, Any]] = {
-        name: {"cycles": 0, "tensors": [], "columns": [], "rows": []}
-        for line in listing(program)
-        for name in line.nodes
+        mark: {"names": names, "cycles": 0, "tensors": [], "columns": [], "rows": []}
+        for mark, names in nodes_by_mark(program).items()
     }
     for row in rows:
         for name in row.nodes:

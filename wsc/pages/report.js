@@ -36,6 +36,10 @@ function display(number) {
     for (const listener of listeners) listener();
   }
 
+  // Cycles that are looked at: the whole run, or one of its windows.
+  const spanListeners = [];
+  const span = () => data.spans[Number(at("span").value) || 0];
+
   const chooseNodes = (nodes, line = 0) => choose({ nodes: new Set(nodes), line });
   const shares = (nodes) => nodes.some((node) => chosen.nodes.has(node));
 
@@ -46,13 +50,16 @@ function display(number) {
   function top() {
     at("title").textContent = data.title;
     for (const [head, text] of data.facts) at("facts").append(make("dt", {}, head), make("dd", {}, text));
-    const total = Object.values(data.states).reduce((a, b) => a + b, 0) || 1;
-    for (const [name, cycles] of Object.entries(data.states)) {
-      const share = cycles / total;
-      const label = share > 0.08 ? `${name} ${percent(share)}` : "";
-      const style = `width:${100 * share}%;background:${STATES[name]}`;
-      at("states").append(make("i", { style, title: `${name}: ${percent(share)} of main threads` }, label));
-    }
+    spanListeners.push(() => {
+      const { states } = span();
+      const total = Object.values(states).reduce((a, b) => a + b, 0) || 1;
+      at("states").replaceChildren(...Object.entries(states).map(([name, cycles]) => {
+        const share = cycles / total;
+        const label = share > 0.08 ? `${name} ${percent(share)}` : "";
+        const style = `width:${100 * share}%;background:${STATES[name]}`;
+        return make("i", { style, title: `${name}: ${percent(share)} of main threads` }, label);
+      }));
+    });
   }
 
   // --- the fabric -------------------------------------------------------------------
@@ -81,6 +88,23 @@ function display(number) {
     return Object.values(layer.sides).reduce((sum, grid) => sum + grid[y][x], 0);
   }
 
+  // The layers of the span, and the replay; the layer that was shown stays if the span has it.
+  function layerChoices() {
+    data.spans.forEach((item, place) => at("span").append(make("option", { value: place }, item.name)));
+    at("spans").hidden = data.spans.length < 2;
+    at("span").addEventListener("change", () => spanListeners.forEach((listener) => listener()));
+    spanListeners.push(() => {
+      const before = at("layer").value;
+      const choices = span().layers.map((layer) => make("option", { value: layer.name }, layer.name));
+      if (data.replay) choices.push(make("option", { value: "replay" }, `replay of cycles ${count(data.replay.first)} to ${count(data.replay.first + data.replay.cycles - 1)}`));
+      at("layer").replaceChildren(...choices);
+      const kept = before === "replay" || span().layers.some((layer) => layer.name === before);
+      at("layer").value = kept ? before : span().layers[0].name;
+    });
+  }
+
+  const replayed = () => Boolean(data.replay) && at("layer").value === "replay";
+
   function mesh() {
     const canvas = at("mesh");
     const { width, height } = data;
@@ -90,22 +114,107 @@ function display(number) {
     canvas.height = (height * size + 1) * ratio;
     canvas.style.width = `${width * size + 1}px`;
     const pen = canvas.getContext("2d");
-    data.layers.forEach((layer, place) => at("layer").append(make("option", { value: place }, layer.name)));
-    if (data.replay) at("layer").append(make("option", { value: "replay" }, `replay of cycles ${count(data.replay.first)} to ${count(data.replay.first + data.replay.cycles)}`));
-    const replayed = () => Boolean(data.replay) && at("layer").value === "replay";
     let cycle = 0;
 
     // The state and line of a tile in a cycle of the window: its last entry that has begun by then.
     function stateOf(tile) {
       const entries = data.replay.tiles[tile];
-      let low = 0, high = entries.length;
+      const entry = entries[lastBefore(entries.length, (place) => entries[place][0])];
+      return entry && cycle < entry[0] + entry[1] ? entry : null;
+    }
+
+    // The last of some entries, in the order of time, that has begun by now; -1 for none.
+    function lastBefore(entries, begin) {
+      let low = 0, high = entries;
       while (low < high) {
         const middle = (low + high) >> 1;
-        if (entries[middle][0] <= cycle) low = middle + 1;
+        if (begin(middle) <= cycle) low = middle + 1;
         else high = middle;
       }
-      const entry = entries[low - 1];
-      return entry && cycle < entry[0] + entry[1] ? entry : null;
+      return low - 1;
+    }
+
+    // Of pairs that follow `skip` other fields: the place of the last pair that has begun, or -1.
+    function pairAt(row, skip) {
+      const place = lastBefore((row.length - skip) / 2, (pair) => row[skip + 2 * pair]);
+      return place < 0 ? -1 : skip + 2 * place;
+    }
+
+    const sends = (link) => {
+      const place = pairAt(link, 3);
+      return place >= 0 && cycle < link[place] + link[place + 1];
+    };
+    const network = data.replay?.network;
+    const colorName = (number) => network.colors[number] ?? "dynamic network";
+    const hue = (number) => (number < network.colors.length ? `hsl(${(number * 137) % 360} 75% 50%)` : "#8c939b");
+
+    // What is drawn over the states: wavelets, the switches of one color, or one semaphore.
+    function overChoices() {
+      at("overs").hidden = !network;
+      if (!network) return;
+      const switched = [...new Set(network.switches.map((row) => row[1]))].sort((a, b) => a - b);
+      const numbers = [...new Set(network.semaphores.map((row) => row[1]))].sort((a, b) => a - b);
+      at("over").append(make("option", { value: "wavelets" }, "wavelets"),
+        ...switched.map((number) => make("option", { value: `switch ${number}` }, `switches of ${colorName(number)} (in white, out yellow)`)),
+        ...numbers.map((number) => make("option", { value: `semaphore ${number}` }, `semaphore s${number}`)));
+      at("over").addEventListener("change", draw);
+    }
+
+    // Bars from the middle of a tile to its sides: where a switch lets wavelets in, and out.
+    function drawSwitch(tile, way) {
+      const [receives, ways] = way.split(" -> ");
+      const left = (tile % width) * size, upper = Math.floor(tile / width) * size, middle = size / 2, bar = Math.max(2, size / 7);
+      const boxes = {
+        N: [left + middle - bar / 2, upper, bar, middle], S: [left + middle - bar / 2, upper + middle, bar, middle],
+        E: [left + middle, upper + middle - bar / 2, middle, bar], W: [left, upper + middle - bar / 2, middle, bar],
+        RAMP: [left + middle - bar, upper + middle - bar, 2 * bar, 2 * bar],
+      };
+      for (const side of ways.split(", ")) {
+        pen.fillStyle = "#fde725";
+        pen.fillRect(...boxes[side]);
+      }
+      pen.fillStyle = "#ffffff";
+      pen.fillRect(...boxes[receives]);
+    }
+
+    function drawOver() {
+      const [kind, number] = at("over").value.split(" ");
+      if (kind === "wavelets") {
+        for (const link of network.links) {
+          const side = ["north", "east", "south", "west"][link[2]];
+          if (!side || !sends(link)) continue;
+          pen.fillStyle = hue(link[1]);
+          pen.fillRect(...lanes(link[0] % width, Math.floor(link[0] / width))[side]);
+        }
+      } else if (kind === "switch") {
+        for (const row of network.switches) if (row[1] === Number(number)) drawSwitch(row[0], row[2][row[pairAt(row, 3) + 1]]);
+      } else {
+        pen.fillStyle = "#ffffff";
+        pen.font = `${Math.max(8, Math.floor(size / 3))}px system-ui, sans-serif`;
+        for (const row of network.semaphores) {
+          const place = row[1] === Number(number) ? pairAt(row, 2) : -1;
+          if (place >= 0) pen.fillText(String(row[place + 1]), (row[0] % width) * size + size / 4, Math.floor(row[0] / width) * size + size * 0.62);
+        }
+      }
+    }
+
+    // What the chosen tile's router and semaphores do now, in words.
+    function told(tile) {
+      if (!network) return [];
+      const lines = [];
+      const leaving = network.links.filter((link) => link[0] === tile && sends(link));
+      const to = (link) => ["to N", "to E", "to S", "to W", "to the core", "from the core"][link[2]];
+      if (leaving.length) lines.push(`wavelets: ${leaving.map((link) => `${colorName(link[1])} ${to(link)}`).join(", ")}`);
+      for (const row of network.switches) {
+        if (row[0] !== tile) continue;
+        const position = row[pairAt(row, 3) + 1];
+        lines.push(`switch of ${colorName(row[1])}: position ${position + 1} of ${row[2].length}, ${row[2][position]}`);
+      }
+      for (const row of network.semaphores) {
+        const place = row[0] === tile ? pairAt(row, 2) : -1;
+        if (place >= 0) lines.push(`semaphore s${row[1]}: ${row[place + 1]}`);
+      }
+      return lines;
     }
 
     function drawReplay() {
@@ -119,8 +228,10 @@ function display(number) {
         pen.fillStyle = entry ? inks[[0, 1, 2, 3, 3, 2][entry[2]]] : inks[4];
         pen.fillRect((tile % width) * size + 1, Math.floor(tile / width) * size + 1, size - 1, size - 1);
       }
+      if (network && size >= 6) drawOver();
       frame(chosen.x, chosen.y, style.getPropertyValue("--ink"), 2.5);
       const entry = stateOf(chosen.y * width + chosen.x);
+      at("told").textContent = told(chosen.y * width + chosen.x).join("\n");
       at("cycle").value = String(cycle);
       at("now").textContent = `cycle ${count(data.replay.first + cycle)}: tile ${chosen.x},${chosen.y} ${entry ? `${Object.keys(STATES)[[0, 1, 2, 3, 3, 2][entry[2]]]} at line ${entry[3] || "?"}` : "idle"}${data.replay.left_out ? `; ${data.replay.left_out}` : ""}`;
       at("scale").replaceChildren(...Object.entries(STATES).flatMap(([name, ink]) => [make("span", { style: `display:inline-block;width:.8rem;height:.8rem;background:${ink}` }), ` ${name} `]));
@@ -153,12 +264,12 @@ function display(number) {
     }
 
     function draw() {
-      at("replay").hidden = !replayed();
+      at("replay").hidden = at("told").hidden = !replayed();
       if (replayed()) {
         drawReplay();
         return;
       }
-      const layer = data.layers[Number(at("layer").value) || 0];
+      const layer = span().layers.find((item) => item.name === at("layer").value);
       const most = largest(layer) || 1;
       const links = Boolean(layer.sides) && size >= 12;
       const low = at("least").checked && !layer.sides ? least(layer) : 0;
@@ -183,21 +294,24 @@ function display(number) {
 
     // Two lanes between two tiles: what leaves on a side is on the right of its way.
     function drawLinks(layer, x, y, most) {
-      const left = x * size, upper = y * size, middle = size / 2, lane = Math.max(2, size / 8);
       pen.fillStyle = getComputedStyle(document.body).getPropertyValue("--soft");
-      pen.fillRect(left + size * 0.28, upper + size * 0.28, size * 0.44, size * 0.44);
-      const reach = size * 0.28;
-      const boxes = {
-        north: [left + middle + 1, upper, lane, reach],
-        south: [left + middle - lane - 1, upper + size - reach, lane, reach],
-        east: [left + size - reach, upper + middle + 1, reach, lane],
-        west: [left, upper + middle - lane - 1, reach, lane],
-      };
+      pen.fillRect(x * size + size * 0.28, y * size + size * 0.28, size * 0.44, size * 0.44);
+      const boxes = lanes(x, y);
       for (const [side, grid] of Object.entries(layer.sides)) {
         if (!boxes[side] || !grid[y][x]) continue;
         pen.fillStyle = color(grid[y][x] / most);
         pen.fillRect(...boxes[side]);
       }
+    }
+
+    function lanes(x, y) {
+      const left = x * size, upper = y * size, middle = size / 2, lane = Math.max(2, size / 8), reach = size * 0.28;
+      return {
+        north: [left + middle + 1, upper, lane, reach],
+        south: [left + middle - lane - 1, upper + size - reach, lane, reach],
+        east: [left + size - reach, upper + middle + 1, reach, lane],
+        west: [left, upper + middle - lane - 1, reach, lane],
+      };
     }
 
     function holds(x, y) {
@@ -237,16 +351,18 @@ function display(number) {
     });
     for (const id of ["layer", "least"]) at(id).addEventListener("change", draw);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    overChoices();
     listeners.push(draw);
+    spanListeners.push(draw);
   }
 
   // One tile: its numbers, the busiest colors through it, and its routes.
   function tile() {
-    listeners.push(() => {
+    function draw() {
       const { x, y } = chosen;
       const place = data.block === 1 ? `Tile ${x},${y}` : `Tiles from ${x * data.block},${y * data.block}, mean of ${data.block}x${data.block}`;
       const table = make("table");
-      for (const layer of data.layers) {
+      for (const layer of span().layers) {
         const here = value(layer, x, y);
         if (here) table.append(make("tr", {}, make("td", {}, layer.name), make("td", {}, `${count(here)} ${layer.unit}${sides(layer, x, y)}`)));
       }
@@ -258,7 +374,9 @@ function display(number) {
         make("h3", {}, "holds parts of"), make("p", {}, ...(names.length ? names : ["nothing"])),
         ...(routes.length ? [make("h3", {}, "routes"), make("pre", {}, routes.join("\n"))] : []),
       );
-    });
+    }
+    listeners.push(draw);
+    spanListeners.push(draw);
   }
 
   function sides(layer, x, y) {
@@ -546,14 +664,14 @@ function display(number) {
   function waits() {
     const heads = ["cycles", "line", "procedure", "instruction", "waits for"];
     at("stalls").querySelector("thead").append(make("tr", {}, ...heads.map((text, place) => make("th", { class: place < 2 ? "number" : "" }, text))));
-    for (const item of data.stalls) {
-      at("stalls").querySelector("tbody").append(make("tr", { onclick: () => choose({ line: item.line }) },
+    spanListeners.push(() => at("stalls").querySelector("tbody").replaceChildren(...span().stalls.map((item) =>
+      make("tr", { onclick: () => choose({ line: item.line }) },
         make("td", { class: "number" }, count(item.cycles)), make("td", { class: "number" }, item.line ? String(item.line) : ""),
-        ...[item.procedure, item.instruction, item.waits_for].map((text) => make("td", { class: "name" }, text))));
-    }
+        ...[item.procedure, item.instruction, item.waits_for].map((text) => make("td", { class: "name" }, text))))));
   }
 
-  for (const part of [several, top, mesh, tile, advice, waits, kernels, timeline, network, assembly, roofline, edge, memory]) part();
+  for (const part of [several, layerChoices, top, mesh, tile, advice, waits, kernels, timeline, network, assembly, roofline, edge, memory]) part();
+  for (const listener of spanListeners) listener();
   choose({ x: Math.floor(data.width / 2), y: Math.floor(data.height / 2) });
 }
 

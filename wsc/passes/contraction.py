@@ -13,6 +13,7 @@ from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
+from wsc.kernels.contract import fastest_row
 from wsc.kernels.library import CHAIN_UNITS, CLEARED
 from wsc.layout import Mesh, View, block, local_size, whole
 
@@ -53,8 +54,10 @@ def _wanted(
         first = min(entry.offset, 0)
         return Extent(size, None, 0, max(entry.offset + reach + 1, size) - first, first)
     axis = split[axis_label]
-    step = block(sizes[axis_label], axis, mesh).step
-    coefficient = dict(entry.terms)[axis_label]
+    held = block(sizes[axis_label], axis, mesh)
+    step, coefficient = held.step, dict(entry.terms)[axis_label]
+    if held.over and entry == Index(((axis_label, 1),)):
+        return held
     length = (step - 1) * coefficient + reach + 1
     return Extent(size, axis, step * coefficient, length, entry.offset)
 
@@ -203,15 +206,16 @@ def weighed_choices(
     training: bool = False,
     staying: Staying | None = None,
     chunk: int = 0,
+    spread: frozenset[int] = frozenset(),
 ) -> list[Choice]:
     """All forms of a contraction.
 
     staying: which operands stay in SRAM from step to step; None where nothing does. chunk: outputs
-    that the forms with a chain sum at a time; 0 leaves that to them. The others are those of
-    ``choose_contraction``.
+    that the forms with a chain sum at a time; 0 leaves that to them. spread: that of the mesh. The
+    others are those of ``choose_contraction``.
     """
     fabric = cost.fabric
-    mesh = Mesh(fabric.width, fabric.height)
+    mesh = Mesh(fabric.width, fabric.height, spread)
     found: list[Choice] = []
     share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
     forms = list(_forms(op, streamed, mesh, same_order, training))
@@ -426,6 +430,17 @@ def _evaluate(
     owned = out[op.out.index(n_label)].step if reduce else 0
     chunk = min(form.chunk, owned) or (_chunk(owned, per_output) if reduce else 0)
     compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
+    if not streamed:
+        order = (
+            [label for label in op.out if label in in_b],
+            [label for label in sizes if label not in op.out],
+            [label for label in op.out if label and label not in in_b],
+        )
+        rooms = room | ({n_label: chunk} if reduce else {})
+        last = fastest_row(order, rooms, cost.fabric, a.dtype)
+        if last:
+            rows = -(-outputs * tokens // rooms[last])
+            compute = cost.contraction(rows, summed, rooms[last], a.dtype)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
     ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both

@@ -32,7 +32,7 @@ from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
-from wsc.kernels.library import SEMAPHORES, called, library
+from wsc.kernels.library import CHAINS, SEMAPHORES, called, library
 from wsc.layout import whole
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
@@ -53,12 +53,14 @@ class Emit(Pass[Placed, Program]):
     ramp while this one computes.
 
     Requires addresses; ensures a program in which every flow has a color of its own.
+    grouped: the axes along which all-reduces go in groups, if no other sums run along lines.
     """
 
     fabric: Fabric
     precision: DType
     model: str
     work: int | None = None
+    grouped: frozenset[str] = frozenset()
     name: ClassVar[str] = "emit"
 
     def apply(self, stage: Placed) -> Program:
@@ -69,7 +71,7 @@ class Emit(Pass[Placed, Program]):
         bodies = _Bodies(context)
         instances = [bodies.of(task) for task in placed.tasks]
         shared = share(instances, self.fabric.window, {item.name for item in placed.buffers})
-        procedures = (*needed(shared.procedures, self.fabric), *shared.procedures)
+        procedures = (*needed(shared.procedures, self.fabric, self.grouped), *shared.procedures)
         transfers = tuple(t for instance in instances for t in instance.emission.transfers)
         flows = flows_of([procedure.body for procedure in procedures], transfers)
         steps = [
@@ -283,9 +285,18 @@ def _require_core(fabric: Fabric) -> None:
             )
 
 
-def needed(procedures: list[Procedure], fabric: Fabric) -> list[Procedure]:
-    """The library procedures that these call, callees first."""
-    known = library(fabric.stream_units)
+def needed(
+    procedures: list[Procedure], fabric: Fabric, grouped: frozenset[str] = frozenset()
+) -> list[Procedure]:
+    """The library procedures that these call, callees first.
+
+    grouped: the axes along which all-reduces go in groups. They do not where a kernel has chains of
+    its own: a core has no queues for both.
+    """
+    wanted = list(dict.fromkeys(name for item in procedures for name in called(item.body)))
+    if any(name.startswith(CHAINS) for name in wanted):
+        grouped = frozenset()
+    known = library(fabric.stream_units, grouped)
     found: list[str] = []
 
     def visit(name: str) -> None:
@@ -294,9 +305,8 @@ def needed(procedures: list[Procedure], fabric: Fabric) -> list[Procedure]:
         if name not in found:
             found.append(name)
 
-    for procedure in procedures:
-        for name in called(procedure.body):
-            visit(name)
+    for name in wanted:
+        visit(name)
     return [known[name] for name in found]
 
 

@@ -1,4 +1,4 @@
-"""Outputs of a product in blocks that lie in the columns to which they are moved next."""
+"""Blocks that lie near those that they are moved to: in their columns, and in their rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wsc.ir.graph import MoveStep, Type
+from wsc.ir.graph import Contract, Graph, MoveStep, Reduce, Type
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Name, evaluate
 from wsc.isa.program import Extent
@@ -54,6 +54,48 @@ def block_near(
     if apart(step).mean() < FAR:
         return step
     return next((b for b in range(step, MOST * step + 1) if not apart(b).any()), step)
+
+
+def spread_sizes(graph: Graph, mesh: Mesh) -> frozenset[int]:
+    """Sizes of dimensions along y whose blocks lie over all rows, on a mesh that has many of them.
+
+    Products with weights take tokens of all sequences, in blocks that fill the mesh. Those that
+    take positions of a sequence fill fewer rows. Side by side from the first row on, each block
+    would be the farther from its tokens the further south these are, and what goes there would
+    go all one way. At equal distances over as many rows it is where its tokens are.
+    """
+    if mesh.height <= FAR * FAR:
+        return frozenset()
+    constants = {constant.name for constant in graph.constants}
+    tokens: set[int] = set()
+    others: set[int] = set()
+    for node in graph.nodes:
+        op = node.op
+        if isinstance(op, Reduce | Contract) and not _is_plain(op):
+            return frozenset()  # windows reach into other blocks
+        if isinstance(op, Contract):
+            weighted = [name in constants for name in node.inputs]
+            # A weight may be the first operand.
+            of_b = op.index_a if weighted == [True, False] else op.index_b
+            in_b = {label for entry in of_b for label, _ in entry.terms}
+            sizes = {size for label, size in op.extents if label in op.out and label not in in_b}
+            (tokens if any(weighted) else others).update(sizes)
+
+    def rows(size: int) -> int:
+        return -(-size // -(-size // mesh.height))
+
+    most = max((rows(size) for size in tokens), default=0)
+    return frozenset(size for size in others - tokens if 1 < rows(size) <= most - FAR)
+
+
+def _is_plain(op: Reduce | Contract) -> bool:
+    """Whether every dimension of every operand is one label, or none."""
+    indices = [op.index] if isinstance(op, Reduce) else [op.index_a, op.index_b]
+    return all(
+        not entry.offset and (not entry.terms or (len(entry.terms) == 1 and entry.terms[0][1] == 1))
+        for index in indices
+        for entry in index
+    )
 
 
 def _columns(

@@ -85,7 +85,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import Layers, find_layers
-from wsc.passes.near import FAR, block_near
+from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
@@ -198,6 +198,7 @@ class Placer(Values):
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
         self.cost = CostModel(self.fabric)
+        self.mesh = replace(self.mesh, spread=spread_sizes(self.graph, self.mesh))
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         if self.resident:
@@ -267,7 +268,8 @@ class Placer(Values):
         self._require_heard()
         weighed = (*self.weighed.values(),)
         parts = (edge, buffers, tuple(tasks), tuple(loops))
-        return Placed(self.graph.name, self.mesh, *parts, weighed=weighed)
+        mesh = replace(self.mesh, spread=frozenset())
+        return Placed(self.graph.name, mesh, *parts, weighed=weighed)
 
     def _require_products(self) -> None:
         """Refuse a wish for what is no product of the graph."""
@@ -611,6 +613,7 @@ class Placer(Values):
                     bool(self.turn),
                     staying,
                     chunk,
+                    self.mesh.spread,
                 )
                 if choice.reduce or not chunk
             ]

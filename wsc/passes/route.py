@@ -99,7 +99,7 @@ def route(names: list[str], fabric: Fabric) -> Routing:
     """
     strands = [STRANDS[name] for name in names]
     for strand in strands:
-        circle = strand.circle()
+        circle = strand.circle(*strand.flow.sample)
         if circle is not None:
             tiles = " -> ".join(f"({x},{y})" for x, y in circle)
             raise CompileError(f"flow '{strand.name}' waits for itself in the cycle {tiles}")

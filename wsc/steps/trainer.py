@@ -26,6 +26,7 @@ from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
 from wsc.isa.program import Program as Assembly
+from wsc.isa.shown import Facts, Shown
 from wsc.runtime.api import run
 from wsc.runtime.errors import InputError, RuntimeFault
 from wsc.runtime.image import Image, load
@@ -105,7 +106,7 @@ class State:
 
 
 @dataclass(slots=True, repr=False)
-class Trainer:
+class Trainer(Shown):
     """Steps of training. ``wsc.train`` makes one.
 
     program: that of a step, once it is compiled. state: see there.
@@ -125,10 +126,13 @@ class Trainer:
     _store: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def __repr__(self) -> str:
-        options = [f"{key}: {self.options[key]}" for key in ("loss", "optimizer", "precision")]
-        made = ["not compiled yet" if self.program is None else repr(self.program)]
-        return f"<wsc.Trainer {'; '.join([f'{self.state.step} steps', *options, *made])}>"
+    def _facts(self) -> Facts:
+        made = "not compiled yet" if self.program is None else repr(self.program)
+        return [
+            ("steps", f"{self.state.step}"),
+            *((key, str(self.options[key])) for key in ("loss", "optimizer", "precision")),
+            ("program", made),
+        ]
 
     # --- a step -----------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsc.errors import CompileError
+from wsc.isa.shown import Facts, Shown
 from wsc.store.files import appearing, write_text
 from wsc.sweeps.point import MEASURED, NOTES, OK, REASON, STATUS, Row
 from wsc.views.frames import frame
@@ -39,7 +40,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Sweep:
+class Sweep(Shown):
     """The rows of a sweep, in the order of its points.
 
     axes: the columns that were varied. rows: dictionaries by column; what an engine does not give,
@@ -49,10 +50,10 @@ class Sweep:
     axes: tuple[str, ...]
     rows: tuple[Row, ...]
 
-    def __repr__(self) -> str:
+    def _facts(self) -> Facts:
         failed = len(self.rows) - sum(row[STATUS] == OK for row in self.rows)
         varied = ", ".join(self.varied) or "nothing"
-        return f"<wsc.Sweep {len(self.rows)} points, {failed} failed; varied: {varied}>"
+        return [("points", f"{len(self.rows)}, {failed} failed"), ("varied", varied)]
 
     def _repr_html_(self) -> str:
         columns = self.columns

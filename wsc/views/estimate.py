@@ -10,14 +10,14 @@ from wsc.cost.predict import Unpredictable, predict
 from wsc.errors import CompileError
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
-from wsc.isa.shown import named, table_html
+from wsc.isa.shown import Shown, named
 from wsc.views.frames import frame
 from wsc.views.inspect import SramKinds, sram_kinds
 from wsc.views.report import EstimatedRow, estimated_rows
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Estimate:
+class Estimate(Shown):
     """A predicted run; nothing was executed.
 
     seconds: that it takes on the fabric. utilization: multiply-accumulates of the network, each
@@ -44,7 +44,7 @@ class Estimate:
         rows = [row.as_dict() for row in self.rows]
         return frame([{**row, "nodes": named(row["nodes"]), **row.pop("bounds")} for row in rows])
 
-    def facts(self) -> list[tuple[str, str]]:
+    def _facts(self) -> list[tuple[str, str]]:
         """What is said of it, in a few words each."""
         sram = self.sram
         return [
@@ -54,12 +54,6 @@ class Estimate:
             ("SRAM", f"{sram.values:,} values, {sram.weights:,} weights, {sram.code:,} code"),
             ("energy", f"{math.fsum(self.energy.values()) * 1e-6:,.3f} uJ"),
         ]
-
-    def __repr__(self) -> str:
-        return f"<wsc.Estimate {'; '.join(f'{head}: {text}' for head, text in self.facts())}>"
-
-    def _repr_html_(self) -> str:
-        return table_html(self.facts())
 
 
 def estimate(program: Program, fabric: Fabric) -> Estimate:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
-from wsc.isa.shown import escaped, few, named, table_html
+from wsc.isa.shown import Shown, few, named
 from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
@@ -106,7 +107,7 @@ class TileView:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class NodeView:
+class NodeView(Shown):
     """What became of an ONNX node. tensors: each with the columns and rows that hold data."""
 
     name: str
@@ -126,13 +127,6 @@ class NodeView:
             ("colors", few(self.colors)),
         )
         return [("node", self.name), *((head, text) for head, text in parts if text)]
-
-    def __repr__(self) -> str:
-        facts = "; ".join(f"{head}: {text}" for head, text in self._facts())
-        return f"<wsc.NodeView {escaped(facts)}>"
-
-    def _repr_html_(self) -> str:
-        return table_html(self._facts())
 
 
 def sram_use(program: Program, fabric: Fabric) -> SramUse:
@@ -259,8 +253,8 @@ def turns_of(program: Program, transfer: Transfer, loop: TransferLoop | None) ->
 
 def held(extent: Extent, x: int, y: int) -> tuple[int, int]:
     """The indices [first, last) of a dimension that a tile holds; empty if first >= last."""
-    place = {"x": x, "y": y}.get(extent.axis or "", 0) * extent.step + extent.offset
-    return max(place, 0), min(place + extent.length, extent.size)
+    first, last = extent.held({"x": x, "y": y}.get(extent.axis or "", 0))
+    return max(first, 0), min(last, extent.size)
 
 
 def holds(tensor: Tensor, x: int, y: int) -> tuple[tuple[int, int], ...] | None:
@@ -380,13 +374,23 @@ def call_sites(program: Program, name: str) -> list[Numbered]:
     ]
 
 
-def all_nodes(program: Program) -> list[str]:
-    """Every ONNX node that a line names, in text order."""
-    found: dict[str, None] = {}
+def nodes_by_mark(program: Program) -> dict[str, tuple[str, ...]]:
+    """Each name of an ONNX node as the text has it, in text order: the nodes that it stands for.
+
+    That is itself, but in a loop, where it stands for those of all turns.
+    """
+    found: dict[str, dict[str, None]] = {}
     tables = dict(program.names)
     for line in listing(program):
-        found.update(dict.fromkeys(nodes_of(line, tables)))
-    return list(found)
+        for mark in line.nodes:
+            turns = nodes_of(replace(line, nodes=(mark,)), tables)
+            found.setdefault(mark, {}).update(dict.fromkeys(turns))
+    return {mark: tuple(nodes) for mark, nodes in found.items()}
+
+
+def all_nodes(program: Program) -> list[str]:
+    """Every ONNX node that a line names, in text order."""
+    return list(dict.fromkeys(chain.from_iterable(nodes_by_mark(program).values())))
 
 
 def node_view(program: Program, name: str) -> NodeView:

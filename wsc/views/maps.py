@@ -13,7 +13,7 @@ from wsc.errors import CompileError
 from wsc.isa.diagnostics import nearest
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
-from wsc.isa.shown import escaped
+from wsc.isa.shown import Facts, Shown, escaped
 from wsc.views.inspect import held_bytes
 
 SHADES = " .:-=+*#%@"  # from nothing to the most
@@ -30,7 +30,7 @@ _CELL = 12  # pixels of a mark of the picture
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class HeatMap:
+class HeatMap(Shown):
     """A number for each tile. kind: a key of ``KINDS``. grid: [height, width]. notes: sentences on
     what is outstanding.
 
@@ -49,7 +49,15 @@ class HeatMap:
         rows = ("|" + "".join(_mark(value, most) for value in row) + "|" for row in means.tolist())
         return [f"{self._title()}: {scale}", frame, *rows, frame, *self.notes]
 
-    def __repr__(self) -> str:
+    def _facts(self) -> Facts:
+        height, width = self.grid.shape
+        return [
+            (self.kind, KINDS[self.kind]),
+            ("tiles", f"{width}x{height}"),
+            *[("", n) for n in self.notes],
+        ]
+
+    def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:

@@ -28,6 +28,7 @@ from wsc.cost.predict import Prediction
 from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Direction, Program, Transfer
+from wsc.isa.shown import Facts, Shown, few
 from wsc.isa.table import Timing
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType, Side
@@ -140,8 +141,8 @@ def kernel_rows(
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class EstimatedRow:
+@dataclass(frozen=True, slots=True, repr=False)
+class EstimatedRow(Shown):
     """One call of main as predicted. cycles: those that it adds to the run; macs: in all.
 
     number: of the call. moved: bytes over the edge in each direction.
@@ -156,6 +157,15 @@ class EstimatedRow:
     macs: int
     bound: Bound
     moved: Mapping[Direction, int]
+
+    def _facts(self) -> Facts:
+        return [
+            ("line", f"{self.line}"),
+            ("kernel", self.procedure),
+            ("node", few(self.nodes)),
+            ("cycles", f"{self.cycles:,}"),
+            ("bound by", self.bound.limit if self.bound.roofline else "nothing"),
+        ]
 
     @property
     def utilization(self) -> float:

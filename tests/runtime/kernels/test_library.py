@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
@@ -17,14 +16,13 @@ from wsc.runtime.kernels import library
 from wsc.runtime.kernels.library import Library, Machine, declared, shared
 from wsc.runtime.kernels.translate import FLAT
 
-NUMBA: Any = numba  # its settings have no stubs
 TABLES: dict[str, tuple[Any, int]] = {"numbers": (np.int64, FLAT)}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where compiled code is kept."""
-    monkeypatch.setattr(NUMBA.config, "CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     return tmp_path / "kept"
 
 
