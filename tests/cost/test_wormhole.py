@@ -56,8 +56,7 @@ def test_compiled_code_is_the_code_of_python(seed: int) -> None:
     wavelets = random.integers(3, 12, count)
     begin = np.arange(0, count + 1, each)
     target, last = random.integers(0, tiles, count), first + wavelets - 1
-    cycles = np.tile(wavelets, (3, 1))
-    sends = Sends(begin, target, cycles, np.ones(cycles.shape), first, last)
+    sends = Sends.of_tiles(begin, target, wavelets, first, last)
     grid = Grid.of_tiles(width, height)
     plain, fast = (follow(sends, grid, 4, 2.0, 1.0, way) for way in (False, True))
     assert all(np.array_equal(one, other) for one, other in zip(plain, fast, strict=True))

@@ -56,15 +56,15 @@ class Cells:
         if size <= most:
             return Cells.single(size)
         dense = np.zeros(size)
-        for found in map(np.unique, ends):
+        for found in (np.unique(part) for part in ends if len(part)):
             # What is between coordinates of a sample is as those are.
             gap = min(int(np.diff(found).max(initial=1)), WIDEST)
             here = np.zeros(size + gap, bool)
             here[(found[:, None] + np.arange(gap)).ravel()] = True
             dense[here[:size]] += 1.0 / here[:size].sum()
         before = np.concatenate([[0.0], np.cumsum(dense)])
-        limit, cuts = 2.0, [0]
-        while len(cuts) <= most:
+        limit, kept, cuts = 2.0, [0], [0]
+        while len(cuts) <= most and limit > 1.0 / size / size:
             kept, limit = cuts, limit / FINER
             cuts = _halved(before, limit, 0, 1 << (size - 1).bit_length())
         number = np.searchsorted(kept, np.arange(size), side="right") - 1
@@ -146,20 +146,26 @@ def _flows(sent: Sample, width: int, height: int, most: int) -> Flows:
     """The messages of the finest grid, of single tiles if it can be, that pass so many routers."""
     turns = int(sent.turn[-1]) + 1
     far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
-    if (far * sent.wide * sent.high).sum() <= SINGLE * most:
+    single = sent.wide.max() == 1 and sent.high.max() == 1
+    if single and far.sum() <= SINGLE * most:
         return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
     # A short axis leaves its share to the other one.
     rows = min(height, SIDE)
     columns = min(width, SIDE * SIDE // rows)
     rows = min(height, SIDE * SIDE // columns)
-    x = Cells.cut(width, columns, (sent.x, sent.to_x))
-    y = Cells.cut(height, rows, (sent.y, sent.to_y))
+    x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
+    y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
     found = Flows.between(x, y, sent, turns)
     parts = turns
     while found.stages > most and parts > 1:
         parts = max(min(parts * most // found.stages, parts - 1), 1)
         found = Flows.between(x, y, sent, parts)
     return found
+
+
+def _known(senders: np.ndarray, stand: np.ndarray, most: int) -> int:
+    """How many cells there may be, so that each has some senders of a sample."""
+    return most if stand.max() == 1 else max(min(most, len(np.unique(senders)) // 2), 1)
 
 
 def _sends(flows: Flows, sent: Sample) -> Sends:
@@ -181,8 +187,37 @@ def _sends(flows: Flows, sent: Sample) -> Sends:
         mine = _lines(flows.of, line, more)
         cycles.append(whole / mine)
         shares.append(np.minimum(mine / _lines(link[flows.of], line, more)[link], 1.0))
+    # Within the cell of its target it may pass some links more.
+    inside: list[np.ndarray] = []
+    for place, (axis, begins, ends) in enumerate(
+        ((flows.x, sent.x, sent.to_x), (flows.y, sent.y, sent.to_y))
+    ):
+        ahead, held = _within(axis, begins, ends)
+        part = np.bincount(flows.of, held * words) / whole
+        sign = np.sign(np.bincount(flows.of, ahead * words)).astype(np.int64)
+        inside.append(np.where(part > 0, sign, 0))
+        cycles.insert(2 * place + 1, np.maximum(cycles[2 * place] * part, 1.0))
+        shares.insert(2 * place + 1, shares[2 * place])
     first, last = (np.bincount(flows.of, time * words) / whole for time in (sent.first, sent.last))
-    return Sends(begin, flows.target, np.stack(cycles), np.stack(shares), first, last)
+    passed = np.stack(cycles), np.stack(shares), np.stack(inside)
+    return Sends(begin, flows.target, *passed, first, last)
+
+
+def _within(axis: Cells, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far ways go along an axis within the cell of their ends, and how much of it they hold.
+
+    What goes a single tile on has its links for itself. Behind a few others it has next to no turns, so
+    that all of a cell go one after the other.
+    """
+    edges = np.concatenate([[0], np.cumsum(axis.tiles)]).astype(np.int64)
+    cell = axis.of[ends]
+    # Those from other cells come in at the near edge.
+    came = np.clip(begins, edges[cell] - 1, edges[cell + 1])
+    ahead = ends - came
+    far, tiles = np.abs(ahead), axis.tiles[cell]
+    part = np.minimum(far / tiles, 1.0)
+    serial = 1.0 - 0.5 ** np.maximum(far - 1, 0)
+    return ahead, np.where(tiles > 1, part + (1.0 - part) * serial, 0.0) * (far > 0)
 
 
 def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
@@ -194,7 +229,7 @@ def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
     low, high = np.full(count, size), np.zeros(count, np.int64)
     np.minimum.at(low, group, line)
     np.maximum.at(high, group, line)
-    return np.clip(np.bincount(group) * more, 1.0, np.maximum(high - low + 1, 1))
+    return np.clip(np.bincount(group) * more, 1.0, np.maximum(high - low, 0) + more)
 
 
 def _more(sent: Sample, to: np.ndarray) -> float:

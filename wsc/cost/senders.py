@@ -82,6 +82,10 @@ class Senders:
         """Whether anything is sent in a procedure, or in those that it calls."""
         return bool(self._body(procedure)[0])
 
+    def arguments(self, call: Call) -> set[str]:
+        """Names in the arguments of a call that decide what is sent in it."""
+        return {name for value in self._used(call) for name in names(value)}
+
     def sent(self, call: Call, frame: Frame, x: np.ndarray, y: np.ndarray) -> list[Sent]:
         """What is sent in a call, in order. frame: the caller's registers. x, y: coordinates."""
         self._env |= {"x": x[None, :], "y": y[:, None]}
@@ -238,8 +242,10 @@ class Sources:
         """Tiles come to a call, all of them if ``whole``. Whether it is one that sends, in no other."""
         if self._inside or not self._senders.some(call.procedure):
             return False
-        known = whole and not any(isinstance(value, np.ndarray) for value in frame.values())
-        self._calls.append(Source(call, dict(frame)) if known else None)
+        used = self._senders.arguments(call)
+        mine = {name: value for name, value in frame.items() if name in used}
+        known = whole and not any(isinstance(value, np.ndarray) for value in mine.values())
+        self._calls.append(Source(call, mine) if known else None)
         self._inside = True
         return True
 

@@ -25,6 +25,9 @@ from typing import Any
 import numpy as np
 
 RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
+INSIDE = 5  # another input: from within its cell
+ENTRIES = 6
+ACROSS, WITHIN_X, DOWN, WITHIN_Y, INTO = range(5)  # kinds of what a message passes
 
 # Events: a number from 0 on is a stage of its way that a message's last wavelet has passed; ASK
 # that a header asks for its output; below, the output SERVE - event is to be looked at.
@@ -38,8 +41,10 @@ class Sends:
     """Messages in the order in which their senders send them.
 
     begin: for each router its first message; one more entry for the end. target: routers.
-    cycles: [3, messages], those that each takes to pass a link along x, one along y, and to its target.
-    shares: the same for the part of such a link that it takes. first, last: the cycles in which the first and the last of its wavelets would leave the
+    cycles: [5, messages], those that each takes to pass a link along x, one along y, what it passes
+    along x and along y within the cell of its target, and into that. shares: [5, messages], the part of each
+    of these that it takes. inside: [2, messages], whether it goes along x and along y within that cell: 1 towards
+    larger coordinates, -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last of its wavelets would leave the
     core if it never waited.
     """
 
@@ -47,8 +52,22 @@ class Sends:
     target: np.ndarray
     cycles: np.ndarray
     shares: np.ndarray
+    inside: np.ndarray
     first: np.ndarray
     last: np.ndarray
+
+    @staticmethod
+    def of_tiles(
+        begin: np.ndarray,
+        target: np.ndarray,
+        wavelets: np.ndarray,
+        first: np.ndarray,
+        last: np.ndarray,
+    ) -> Sends:
+        """Messages of so many wavelets, where each router stands for one tile."""
+        cycles = np.tile(wavelets, (5, 1))
+        none = np.zeros((2, len(target)), np.int64)
+        return Sends(begin, target, cycles, np.ones(cycles.shape), none, first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +106,7 @@ def follow(
     width, height = len(grid.columns), len(grid.rows)
     count, tiles = len(sends.target), width * height
     source = np.repeat(np.arange(tiles), np.diff(sends.begin))
-    ways, starts, lengths = _ways(source, sends.target, width)
+    ways, kinds, starts, lengths = _ways(source, sends.target, sends.inside, width)
     apart = grid.lengths()
     given = [
         source,
@@ -98,6 +117,7 @@ def follow(
         sends.first,
         sends.last,
         ways,
+        kinds,
         starts,
         lengths,
         apart * depth,
@@ -110,7 +130,7 @@ def follow(
         np.zeros(tiles),  # arrived, ended, late
         np.zeros(tiles * 5, np.int64),
         np.full(tiles * 5, -1),  # held, served
-        np.full(tiles * 25, -1),
+        np.full(tiles * 5 * ENTRIES, -1),
         np.zeros(tiles * 5),  # waiting, still
         np.full(tiles * 5, -1),
         np.zeros(tiles * 5),  # back, turns
@@ -128,30 +148,40 @@ def follow(
 
 
 def _ways(
-    source: np.ndarray, target: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    source: np.ndarray, target: np.ndarray, inside: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The outputs that each message passes: along x, along y, to the core.
 
     Returns:
-        Those of all messages, one behind the other; where each begins, and how many it has.
+        Those of all messages, one behind the other, and of which kind each is; where each message
+        begins, and how many it has.
     """
     x, y = source % width, source // width
     to_x, to_y = target % width, target // width
-    across, down = np.abs(to_x - x), np.abs(to_y - y)
-    lengths = across + down + 1
+    # Along each axis it may use the output of its last router once more, for what is within the cell.
+    counts = np.stack(
+        [np.abs(to_x - x), inside[0] != 0, np.abs(to_y - y), inside[1] != 0, np.ones(len(x), int)]
+    ).astype(np.int64)
+    ends = np.cumsum(counts, axis=0)
+    lengths = ends[-1]
     starts = np.cumsum(lengths) - lengths
 
     def each(values: np.ndarray) -> np.ndarray:
         return np.repeat(values, lengths)
 
     stage = np.arange(int(lengths.sum())) - each(starts)
-    along_x, along_y = stage < each(across), stage < each(across + down)
-    here_x = np.where(along_x, each(x) + stage * each(np.sign(to_x - x)), each(to_x))
-    gone = np.maximum(stage - each(across), 0)
-    here_y = each(y) + np.minimum(gone, each(down)) * each(np.sign(to_y - y))
-    out_x, out_y = each(np.where(to_x > x, 1, 3)), each(np.where(to_y > y, 2, 0))
-    side = np.where(along_x, out_x, np.where(along_y, out_y, RAMP))
-    return (here_y * width + here_x) * 5 + side, starts, lengths
+    kinds = sum((stage >= each(end)).astype(np.int64) for end in ends[:-1])
+    sign_x, sign_y = np.sign(to_x - x), np.sign(to_y - y)
+    here_x = np.where(kinds == ACROSS, each(x) + stage * each(sign_x), each(to_x))
+    here_y = np.where(kinds < DOWN, each(y), each(to_y))
+    here_y = np.where(kinds == DOWN, each(y) + (stage - each(ends[1])) * each(sign_y), here_y)
+    right, below = (
+        np.where(sign_x != 0, sign_x, inside[0]),
+        np.where(sign_y != 0, sign_y, inside[1]),
+    )
+    out_x, out_y = each(np.where(right > 0, 1, 3)), each(np.where(below > 0, 2, 0))
+    side = np.where(kinds < DOWN, out_x, np.where(kinds < INTO, out_y, RAMP))
+    return (here_y * width + here_x) * 5 + side, kinds, starts, lengths
 
 
 @cache
@@ -176,6 +206,7 @@ def _run(
     first: Any,
     last: Any,
     ways: Any,
+    kinds: Any,
     way_start: Any,
     way_length: Any,
     room: Any,
@@ -238,8 +269,11 @@ def _run(
             # The header asks at the input where the output before has brought it.
             place = way_start[message] + stage[message]
             output = ways[place]
-            entry = (ways[place - 1] % 5 + 2) % 4 if stage[message] > 0 else RAMP
-            waiting[output * 5 + entry] = message
+            entry = RAMP
+            if stage[message] > 0:
+                before = ways[place - 1]
+                entry = (before % 5 + 2) % 4 if before // 5 != output // 5 else INSIDE
+            waiting[output * ENTRIES + entry] = message
             count += 1
             heapq.heappush(events, (time, 1, count, SERVE - output, message))
             continue
@@ -250,17 +284,17 @@ def _run(
         side = output % 5
         message = -1
         entry = 0
-        ahead = (side + 2) % 4 if side != RAMP else RAMP + 1
+        ahead = (side + 2) % 4 if side != RAMP else ENTRIES
         straight = -1  # one that goes straight on, and waits
-        for turn in range(1, 6):
-            other = (served[output] + turn) % 5
-            if waiting[output * 5 + other] < 0:
+        for turn in range(1, ENTRIES + 1):
+            other = (served[output] + turn) % ENTRIES
+            if waiting[output * ENTRIES + other] < 0:
                 continue
             if other == ahead and turns[output] < before_others[output]:
                 # Each of the routers that this one stands for takes turns with those that enter.
-                straight = waiting[output * 5 + other]
+                straight = waiting[output * ENTRIES + other]
                 continue
-            message = waiting[output * 5 + other]
+            message = waiting[output * ENTRIES + other]
             entry = other
             break
         if message < 0 and straight >= 0:
@@ -269,23 +303,23 @@ def _run(
             straight = -1
         if message < 0:
             continue
-        kind = 2 if side == RAMP else 1 - side % 2
-        whole = cycles[3 * message + kind]
-        share = shares[3 * message + kind]
+        here, start = stage[message], way_start[message]
+        kind = 5 * message + kinds[start + here]
+        whole = cycles[kind]
+        share = shares[kind]
         if still[output] > TINY and still[output] + min(whole * share, room[output]) > room[output]:
             continue
-        waiting[output * 5 + entry] = -1
+        waiting[output * ENTRIES + entry] = -1
         served[output] = entry
         held[output] = 1
         turns[output] = turns[output] + 1 if straight >= 0 else 0
-        here, start = stage[message], way_start[message]
         if here > 0:  # it begins to leave the buffer before, where others may follow
             before = ways[start + here - 1]
-            way = 3 * message + 1 - before % 5 % 2
-            still[before] -= cycles[way] * shares[way]
+            kind = 5 * message + kinds[start + here - 1]
+            still[before] -= cycles[kind] * shares[kind]
             asking = False
-            for other in range(5):
-                asking = asking or waiting[before * 5 + other] >= 0
+            for other in range(ENTRIES):
+                asking = asking or waiting[before * ENTRIES + other] >= 0
             if asking:
                 count += 1
                 heapq.heappush(events, (time + 1, 1, count, SERVE - before, message))
@@ -299,11 +333,11 @@ def _run(
         for back_by in range(1, here - released[message] + 1):
             earlier = here - back_by
             behind_it = ways[start + earlier]
-            scale = whole / cycles[3 * message + 1 - behind_it % 5 % 2]
+            kind = 5 * message + kinds[start + earlier]
+            scale = whole / cycles[kind]
             moved_up += (room[behind_it] - 1) * scale  # room is seen a cycle later
             inside += room[behind_it] * scale
-            part = shares[3 * message + 1 - behind_it % 5 % 2]
-            bound = time + (more - moved_up) * part
+            bound = time + (more - moved_up) * shares[kind]
             need[start + earlier] = max(need[start + earlier], bound)
         while released[message] <= here:
             earlier = released[message]
@@ -311,7 +345,8 @@ def _run(
                 break
             behind_it = ways[start + earlier]
             if earlier < here:
-                inside -= room[behind_it] * whole / cycles[3 * message + 1 - behind_it % 5 % 2]
+                kind = 5 * message + kinds[start + earlier]
+                inside -= room[behind_it] * whole / cycles[kind]
             passed = need[start + earlier]
             count += 1
             heapq.heappush(events, (passed + 1, 0, count, earlier, message))
