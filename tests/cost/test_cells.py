@@ -61,7 +61,7 @@ def test_a_message_waits_for_those_that_enter_on_its_way(
 ) -> None:
     if grid == "cells":
         monkeypatch.setattr(cells, "SINGLE", 0)
-        monkeypatch.setattr(cells, "SIDE", 8)
+        monkeypatch.setattr(cells, "SIDES", (8,))
     assert abs(arrived(shifted(apart, first, 875), 1, 125) / measured - 1) < 0.1
 
 
@@ -124,7 +124,7 @@ def test_cells_take_about_as_long_as_single_tiles(
     messages = sent(width, height, pattern(width, height), 10)
     single = arrived(messages, width, height)
     monkeypatch.setattr(cells, "SINGLE", 0)
-    monkeypatch.setattr(cells, "SIDE", 16)
+    monkeypatch.setattr(cells, "SIDES", (16,))
     assert abs(arrived(messages, width, height) / single - 1) < 0.2
 
 

@@ -22,7 +22,7 @@ STAGES = 100_000  # routers passed by all messages of a move together, so many a
 SINGLE = 4  # ... times this, if each tile has a router ...
 BUDGET = 1_200_000  # ... in the first moves of a program, and in later ones ...
 FEW = 30_000  # ... this number
-SIDE = 24  # cells along each axis, if the other one has as many
+SIDES = (24, 16, 12, 8)  # cells along each axis, if the other one has as many
 WIDEST = 8  # tiles between those of a sample that send, if those between them do
 FINER = 1.2  # steps in which cells get smaller
 
@@ -149,17 +149,19 @@ def _flows(sent: Sample, width: int, height: int, most: int) -> Flows:
     single = sent.wide.max() == 1 and sent.high.max() == 1
     if single and far.sum() <= SINGLE * most:
         return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
-    # A short axis leaves its share to the other one.
-    rows = min(height, SIDE)
-    columns = min(width, SIDE * SIDE // rows)
-    rows = min(height, SIDE * SIDE // columns)
-    x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
-    y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
-    found = Flows.between(x, y, sent, turns)
-    parts = turns
-    while found.stages > most and parts > 1:
-        parts = max(min(parts * most // found.stages, parts - 1), 1)
-        found = Flows.between(x, y, sent, parts)
+    for side in SIDES:
+        # A short axis leaves its share to the other one.
+        rows = min(height, side)
+        columns = min(width, side * side // rows)
+        rows = min(height, side * side // columns)
+        x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
+        y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
+        parts, found = turns, Flows.between(x, y, sent, turns)
+        while found.stages > most and parts > 1:
+            parts = max(min(parts * most // found.stages, parts - 1), 1)
+            found = Flows.between(x, y, sent, parts)
+        if found.stages <= most:
+            break
     return found
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.registers import result
-from wsc.isa.expr import Binary, Expr, Int, Name, apply, names
+from wsc.cost.registers import OPERATORS, result
+from wsc.isa.expr import Binary, Expr, Int, Name, apply, binary, names, substitute
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
 from wsc.isa.statements import blocks, statements
 from wsc.isa.table import BY_NAME, Form
@@ -89,6 +89,10 @@ class Senders:
     def sent(self, call: Call, frame: Frame, x: np.ndarray, y: np.ndarray) -> list[Sent]:
         """What is sent in a call, in order. frame: the caller's registers. x, y: coordinates."""
         self._env |= {"x": x[None, :], "y": y[:, None]}
+        frame = {
+            name: self._value(value, {}) if isinstance(value, Expr) else value
+            for name, value in frame.items()
+        }
         self._found: list[Sent] = []
         self._call(call, frame, True)
         return self._found
@@ -229,7 +233,7 @@ class Sources:
     """Calls whose messages are on their way.
 
     A tile waits for all that has been sent before. What was sent in calls for which that is not known (they
-    are in a branch, or their registers differ between tiles) is not told.
+    are in a branch, or their arguments are from memory) is not told.
     """
 
     def __init__(self, senders: Senders) -> None:
@@ -237,21 +241,43 @@ class Sources:
         self._calls: list[Source | None] = []
         self._ops: set[int] = set()
         self._inside = False
+        self._formulas: dict[str, Expr] = {}
 
     def enter(self, call: Call, frame: Frame, whole: bool) -> bool:
         """Tiles come to a call, all of them if ``whole``. Whether it is one that sends, in no other."""
         if self._inside or not self._senders.some(call.procedure):
             return False
         used = self._senders.arguments(call)
-        mine = {name: value for name, value in frame.items() if name in used}
+        mine = {name: self._known(name, value) for name, value in frame.items() if name in used}
         known = whole and not any(isinstance(value, np.ndarray) for value in mine.values())
         self._calls.append(Source(call, mine) if known else None)
         self._inside = True
         return True
 
+    def computed(self, op: Op, frame: Frame, whole: bool) -> None:
+        """A register of main gets another value, in all tiles if ``whole``; the frame has those before."""
+        assert op.register is not None
+        operands = [item.value for item in op.operands if isinstance(item, Scalar)]
+        used = {name for operand in operands for name in names(operand)} & frame.keys()
+        known = {name: self._known(name, frame[name]) for name in used}
+        self._formulas.pop(op.register, None)
+        if not whole or any(isinstance(value, np.ndarray) for value in known.values()):
+            return
+        operands = [substitute(operand, known) for operand in operands]
+        if op.name == "i.set":
+            self._formulas[op.register] = operands[0]
+        elif op.name in OPERATORS:
+            self._formulas[op.register] = binary(OPERATORS[op.name], *operands)
+
+    def _known(self, name: str, value: Any) -> Any:
+        """A register's value, or its formula in coordinates where the value differs between tiles."""
+        return self._formulas.get(name, value) if isinstance(value, np.ndarray) else value
+
     def leave(self) -> None:
         """They leave it."""
         self._inside = False
+        if not self._ops:
+            self._calls = []
 
     def sends(self, op: Op) -> None:
         """Some of them send."""

@@ -166,6 +166,7 @@ class Threads:
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
+        self.main_frame: Frame = {}
         self._known, self._moves = Patterns(), Moves()
         self.sources = Sources(Senders(self.procedures, self.env))
         self.works: list[tuple[Work, int, Token | None]] = []
@@ -248,6 +249,8 @@ class Threads:
         assert op.register is not None
         operands = op.operands if BY_NAME[op.name].form is not Form.LOAD else ()
         value = result(op, [self._code(operand.value)(frame) for operand in operands])  # type: ignore[union-attr]
+        if frame is self.main_frame:
+            self.sources.computed(op, frame, lanes.whole)
         old = frame.get(op.register, 0)
         if not lanes.whole and old is not value:
             value = np.where(lanes.mask, value, old)

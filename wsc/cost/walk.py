@@ -43,7 +43,8 @@ class Walk(Threads):
         self.calls = Calls(self.procedures)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = -1
-            for _ in self._main(region.main, dict.fromkeys(self._registers, 0), self.all):
+            self.main_frame = dict.fromkeys(self._registers, 0)
+            for _ in self._main(region.main, self.main_frame, self.all):
                 if self.progress == seen:
                     if self.forced:
                         raise Unpredictable("tiles wait for streams in another order than the text")
